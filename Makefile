@@ -1,0 +1,45 @@
+# For newcomers: `make demo` and `make test` do all the set-up by themselves.
+# Arguments go into ARGS: make test ARGS="-k publish", make demo ARGS=--keep
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format lock build clean
+
+# What another project's shell session has set is not meant for this one's tools.
+unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
+
+SYNCED := .venv/.synced
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: $(SYNCED) ## a Python, uv and .venv; the others do this when it is needed
+
+$(SYNCED): pyproject.toml uv.lock scripts/bootstrap
+	@sh scripts/bootstrap
+	@touch $@
+
+demo: $(SYNCED) ## the whole story in the terminal, without a Redis
+	@.venv/bin/abe-redis demo $(ARGS)
+
+test: $(SYNCED) ## all tests
+	.venv/bin/python -m pytest -n auto --dist worksteal $(ARGS)
+
+check: $(SYNCED) ## formatting, lint and types
+	.venv/bin/ruff format --check
+	.venv/bin/ruff check
+	.venv/bin/mypy
+
+format: $(SYNCED) ## what ruff can put right by itself
+	.venv/bin/ruff check --fix-only
+	.venv/bin/ruff format
+
+lock: ## uv.lock anew, after a change of dependencies in pyproject.toml
+	@sh scripts/bootstrap lock $(ARGS)
+
+build: ## the sdist, and from it the wheel, in dist
+	@rm -rf dist
+	@sh scripts/bootstrap build --out-dir dist
+
+clean: ## away with all that was made here
+	rm -rf .venv .tools dist build .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,33 @@
+"""Slack events through Redis Streams: accepted once, processed at least once.
+
+The names below are the public ones. Each is loaded on first use, so that `import abe_redis`
+costs a bot nothing until it asks for something.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from abe_redis.backend import RedisMessageQueueBackend
+    from abe_redis.consumer import EventStream
+    from abe_redis.envelope import Event
+    from abe_redis.errors import AbeRedisError
+    from abe_redis.operations import Operations
+    from abe_redis.settings import Settings
+
+__all__ = ["AbeRedisError", "Event", "EventStream", "Operations", "RedisMessageQueueBackend", "Settings"]
+
+_HOMES = {
+    "AbeRedisError": "errors",
+    "Event": "envelope",
+    "EventStream": "consumer",
+    "Operations": "operations",
+    "RedisMessageQueueBackend": "backend",
+    "Settings": "settings",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

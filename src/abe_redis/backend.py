@@ -1,0 +1,227 @@
+"""The back end that Slack MCP Server loads: `publish`, `consume` and `close` on Redis Streams."""
+
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+from redis.asyncio import Redis
+
+from abe_redis import envelope, faults
+from abe_redis.connection import Connections
+from abe_redis.consumer import Consumer, EventStream
+from abe_redis.errors import ClosedError
+from abe_redis.settings import Settings
+from abe_redis.streams import names
+from abe_redis.streams.publish import OWN_ID_SECONDS, Published, announce, publish, publish_health_check
+from abe_redis.streams.trim import Trimmer
+
+_LOG = logging.getLogger(__name__)
+
+PUBLISH_SECONDS = 2.5
+"""How long `publish` tries: Slack waits three seconds for the host's answer."""
+
+ANNOUNCE_SECONDS = 30
+"""A stream is written into the index again after so long, in case the index was deleted."""
+
+TEND_SECONDS = 0.4
+"""How long a publish that is done may still take for what its stream needs now and then."""
+
+
+class RedisMessageQueueBackend:
+    """A message queue on Redis Streams: what was accepted is processed at least once.
+
+    It opens its connections on first use, belongs to the event loop of that use, and is closed by
+    `close()` or by leaving `async with`. It satisfies `abe.types.MessageQueueBackendProtocol`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.patterns = names.Patterns(settings.patterns)
+        """The streams that `consume()` discovers."""
+        self._connections: Connections | None = None
+        self._opening = anyio.Lock()
+        self._closed = False
+        self._consumers: set[Consumer] = set()
+        self._consumers_made = 0
+        self._name = settings.consumer_name
+        self._announced: dict[str, float] = {}
+        self._warned: set[str] = set()
+        self._trimmer = Trimmer(settings.redis_stream_maxlen)
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """A back end configured by the environment and, for what that lacks, by `.env`.
+
+        Raises:
+            SettingsError: A variable has a value that is not allowed.
+        """
+        return cls(Settings())
+
+    async def publish(self, key: str, payload: dict[str, Any]) -> None:
+        """Add an event to the stream `key`; when this returns, Redis has it.
+
+        A Slack envelope whose `event_id` was published to this stream before is not added again.
+        The envelope's verification `token` is left out: it is a secret.
+
+        Args:
+            key: The stream.
+            payload: A JSON object of at most 8 MiB.
+
+        Raises:
+            RedisUnavailableError: Redis did not answer within 2.5 seconds of trying. (The
+                event may have been added all the same, if only the answers were lost.)
+            RedisRefusedError: Redis refused it.
+            PayloadError: The payload is not a JSON object, or too large.
+            InvalidNameError: The stream's name is not allowed.
+        """
+        await self.publish_event(key, payload)
+
+    async def publish_event(
+        self, key: str, payload: dict[str, Any], *, event_id: str | None = None, origin: str | None = None
+    ) -> Published:
+        """Add an event, and say what became of it.
+
+        Args:
+            key: The stream.
+            payload: A JSON object of at most 8 MiB.
+            event_id: What makes it the same event; by default a Slack envelope's own `event_id`.
+            origin: Who publishes, written beside the payload.
+
+        Raises:
+            AbeRedisError: As for `publish`.
+        """
+        if self._closed:
+            raise ClosedError
+        stream = names.check_stream(key)
+        fields = {envelope.DATA: envelope.encode(payload)}
+        if origin:
+            fields[envelope.ORIGIN] = origin.encode()
+        if envelope.is_health_check(payload) and not self.patterns.match(stream):
+            return await self._persist(stream, lambda redis: publish_health_check(redis, stream, fields))
+        self._warn_if_unread(stream)
+        attempt = os.urandom(16).hex()
+        event_id = event_id or envelope.slack_event_id(payload)
+        dedup_seconds = self.settings.redis_stream_dedup_seconds
+        identity, remember = (
+            (f"event:{event_id}", dedup_seconds) if event_id and dedup_seconds else (attempt, OWN_ID_SECONDS)
+        )
+        published = await self._persist(
+            stream,
+            lambda redis: publish(
+                redis, stream, fields, event_id=identity, attempt=attempt, remember_seconds=remember
+            ),
+        )
+        await self._tend(stream, published)
+        return published
+
+    def consume(self, *, group: str | None = None) -> EventStream:
+        """The events of every stream that matches `REDIS_STREAM_PATTERNS`, as they come.
+
+        An event is acknowledged when the next one is asked for. If that does not happen, it is
+        delivered again: to another consumer of the group, once its lease is over or this one is
+        closed. Within a group each event goes to one consumer.
+
+        Args:
+            group: The consumer group; by default `REDIS_STREAM_GROUP`.
+
+        Returns:
+            An asynchronous iterator of `Event`, each a dict equal to the payload.
+
+        Raises:
+            ClosedError: This back end is closed.
+            InvalidNameError: The group's name is not allowed.
+        """
+        if self._closed:
+            raise ClosedError
+        self._consumers_made += 1
+        suffix = "" if self._consumers_made == 1 else f"-{self._consumers_made}"
+        consumer = Consumer(
+            self.connections,
+            self.settings,
+            self.patterns,
+            group=names.check_group(group or self.settings.redis_stream_group),
+            name=names.check_consumer(self._name + suffix),
+        )
+        self._consumers.add(consumer)
+        consumer.on_closed = self._consumers.discard
+        return EventStream(consumer)
+
+    async def close(self) -> None:
+        """End every `consume()`, give back what they hold, and close the connections."""
+        self._closed = True
+        for consumer in list(self._consumers):
+            await consumer.close()
+        async with self._opening:
+            connections, self._connections = self._connections, None
+        if connections is not None:
+            await connections.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            await self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.settings.redis_url!r})"
+
+    async def connections(self) -> Connections:
+        """The connections, opened on first use.
+
+        Raises:
+            ClosedError: This back end is closed.
+            AbeRedisError: They cannot be opened with these settings.
+        """
+        if self._connections is not None:
+            return self._connections
+        async with self._opening:
+            if self._connections is None:
+                if self._closed:
+                    raise ClosedError
+                self._connections = await Connections.open(self.settings)
+            return self._connections
+
+    async def _persist(self, stream: str, send: Callable[[Redis], Awaitable[Published]]) -> Published:
+        """Send until Redis has answered or the budget is spent; what is sent must be repeatable."""
+        connections = await self.connections()
+        deadline, pause = time.monotonic() + PUBLISH_SECONDS, 0.05
+        while True:
+            try:
+                with anyio.fail_after(deadline - time.monotonic()):
+                    return await send(connections.commands)
+            except faults.FAILURES as error:
+                if not faults.passes(error) or time.monotonic() + pause >= deadline:
+                    raise faults.explain(error, self.settings, doing=f"publishing to {stream!r}") from None
+            await anyio.sleep(pause)
+            pause *= 2
+            await connections.revive()
+
+    async def _tend(self, stream: str, published: Published) -> None:
+        """What a stream needs now and then; the event is safe whatever becomes of this."""
+        now = time.monotonic()
+        try:
+            with anyio.move_on_after(TEND_SECONDS):
+                redis = (await self.connections()).commands
+                if now >= self._announced.get(stream, 0) and self.patterns.match(stream):
+                    await announce(redis, [stream])
+                    self._announced[stream] = now + ANNOUNCE_SECONDS
+                if published.length > self.settings.redis_stream_maxlen:
+                    await self._trimmer.trim(redis, stream)
+        except (*faults.FAILURES, ClosedError) as error:
+            _LOG.debug("The stream %r was not tended to: %s", stream, type(error).__name__)
+
+    def _warn_if_unread(self, stream: str) -> None:
+        if stream not in self._warned and not self.patterns.match(stream):
+            self._warned.add(stream)
+            _LOG.warning(
+                "Publishing to %r, which no consumer of these settings reads: REDIS_STREAM_PATTERNS is %s.",
+                stream,
+                self.patterns,
+            )

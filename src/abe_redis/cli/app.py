@@ -1,0 +1,84 @@
+"""The commands and how they end.
+
+Exit codes: 0 done, 1 it failed (the reason is on stderr), 2 the command line or a setting is wrong.
+Heavy imports wait until a command needs them: an MCP client waits for the first answer.
+"""
+
+import logging
+import sys
+from typing import Annotated
+
+import anyio
+import typer
+
+from abe_redis.errors import AbeRedisError, SettingsError
+
+app = typer.Typer(
+    name="abe-redis",
+    help="Slack events through Redis Streams. Settings come from the environment and from .env; see README.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command line; a failure we know is a sentence on stderr, not a traceback."""
+    from abe_redis.cli import demo, queue  # noqa: F401, PLC0415 - they register themselves
+
+    try:
+        app()
+    except SettingsError as error:
+        print(f"abe-redis: {error}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(2) from None
+    except AbeRedisError as error:
+        print(f"abe-redis: {error}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(1) from None
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        typer.echo(f"abe-redis {version('abe-redis')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")] = False,
+) -> None:
+    """Set up what all commands share."""
+    del version
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+
+
+@app.command()
+def mcp(
+    *,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Offer only the tools that change nothing.")
+    ] = False,
+) -> None:
+    """Serve the queue to an LLM agent: MCP over stdin and stdout.
+
+    Register it in Claude Desktop, Claude Code, Cursor or VS Code as the command
+    `abe-redis mcp`, with REDIS_URL in its environment.
+    """
+    from abe_redis.mcp.server import serve_stdio  # noqa: PLC0415
+    from abe_redis.settings import Settings  # noqa: PLC0415
+
+    settings = Settings()
+
+    async def serve() -> None:
+        await serve_stdio(settings, read_only=read_only)
+
+    anyio.run(serve)

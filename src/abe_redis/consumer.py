@@ -1,0 +1,338 @@
+"""From streams to a flow of events.
+
+One task per consumer does everything in turn, so that no two of its steps can race: find new
+streams, renew what is held, take what others left, read what is new. The caller of `next` only
+acks, and takes from the buffer that the task fills.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+import anyio
+from redis.asyncio import Redis
+
+from abe_redis import faults
+from abe_redis.connection import Connections
+from abe_redis.discovery import Discovery
+from abe_redis.envelope import Event
+from abe_redis.errors import AbeRedisError
+from abe_redis.holdings import Holdings
+from abe_redis.settings import Settings
+from abe_redis.streams import lease, names
+from abe_redis.streams.discover import record_floors
+from abe_redis.streams.trim import Trimmer
+
+_LOG = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.8
+"""A stream that we publish to is found within a second: a tick, and the read that follows it."""
+
+CLOSE_SECONDS = 2.0
+"""How long closing may take to ack and give back; what is not given back waits for its lease."""
+
+FAST_SECONDS = 0.1
+"""Events are leased ahead as far as the handler gets in this time, so a slow one holds none."""
+MOST_AHEAD = 64
+
+
+class EventStream:
+    """What `consume()` returns: an asynchronous iterator of events.
+
+    It is an object, not a generator: yielding inside a task group would break cancellation, and a
+    generator kept alive by a traceback would hold its event for ever. Dropping it gives the
+    events it holds back.
+    """
+
+    def __init__(self, consumer: "Consumer") -> None:
+        self._consumer = consumer
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        """Acknowledge the event before, and wait for the next.
+
+        Raises:
+            StopAsyncIteration: It was closed.
+            AbeRedisError: Redis refused us for a reason that waiting does not cure.
+        """
+        event = await self._consumer.next()
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+    @property
+    def consumer(self) -> str:
+        """The name under which its events are leased."""
+        return self._consumer.name
+
+    async def aclose(self) -> None:
+        """Give back what is held and stop; the event in hand counts as not processed."""
+        await self._consumer.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            await self.aclose()
+
+    def __del__(self) -> None:
+        self._consumer.abandon()
+
+
+class Consumer:
+    """One member of a group: what runs behind an `EventStream`."""
+
+    def __init__(
+        self,
+        connections: Callable[[], Awaitable[Connections]],
+        settings: Settings,
+        patterns: names.Patterns,
+        *,
+        group: str,
+        name: str,
+    ) -> None:
+        self.group = group
+        self.name = name
+        self.on_closed: Callable[[Consumer], None] = lambda _: None
+        self._open = connections
+        self._settings = settings
+        self._discovery = Discovery(patterns, group)
+        self._holdings = Holdings(settings, group, name)
+        self._trimmer = Trimmer(settings.redis_stream_maxlen)
+        self._ahead = 1
+        """How many events to lease at a time."""
+        self._batch_at = 0.0
+        self._unseen = False
+        """Whether a read failed whose answer may have leased us something."""
+        self._waiting = False
+        """Whether a caller waits for an event."""
+        self._wanted = asyncio.Event()
+        self._arrived = asyncio.Event()
+        self._tick_at = self._renew_at = self._abandoned_at = 0.0
+        self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._closed = False
+        self._error: AbeRedisError | None = None
+
+    # What the caller does ---------------------------------------------------------------------
+
+    async def next(self) -> Event | None:
+        """Ack the event in hand and wait for the next; None when closed."""
+        if self._waiting:
+            raise RuntimeError("Two tasks ask the same consume() for an event; give each its own.")
+        self._start()
+        self._holdings.finish()
+        self._waiting = True
+        try:
+            await self._ack_now()
+            while not self._closed:
+                if self._error is not None:
+                    raise self._error
+                if self._holdings.buffer:
+                    if (event := await self._take_from_buffer()) is not None:
+                        return event
+                    continue
+                self._arrived.clear()
+                self._wanted.set()
+                await self._arrived.wait()
+        finally:
+            self._waiting = False
+        return None
+
+    async def _take_from_buffer(self) -> Event | None:
+        buffer = self._holdings.buffer
+        held = buffer[0]
+        fresh = await self._holdings.is_fresh((await self._open()).commands, held)
+        if not buffer or buffer[0] is not held:  # closing emptied it meanwhile
+            return None
+        buffer.popleft()
+        if not fresh:
+            return None
+        held.handed_at = time.monotonic()
+        self._holdings.in_hand = held
+        return held.event
+
+    async def _ack_now(self) -> None:
+        """Ack at once if that works; if not, the task does it once Redis is back."""
+        try:
+            await self._holdings.ack((await self._open()).commands)
+        except faults.FAILURES as error:
+            _LOG.debug("An ack in group %r has to wait: %s", self.group, type(error).__name__)
+
+    async def close(self) -> None:
+        """Ack what is finished, give back the rest, and end; at once and for all callers."""
+        self._close_soon()
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
+
+    def abandon(self) -> None:
+        """Close soon, when nobody is left to ask for events; callable from any thread."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed() and self._closing is None:
+            loop.call_soon_threadsafe(self._close_soon)
+
+    # What the task does -----------------------------------------------------------------------
+
+    def _start(self) -> None:
+        if self._task is None and not self._closed:
+            self._loop = asyncio.get_running_loop()
+            self._task = asyncio.create_task(self._run(), name=f"abe-redis {self.name}")
+
+    async def _run(self) -> None:
+        """Take turns until closed; a failure that passes is a pause."""
+        failures, warned = 0, False
+        while not self._closed:
+            try:
+                connections = await self._open()
+                if failures:
+                    await connections.revive()
+                await self._turn(connections)
+                if warned:
+                    _LOG.warning("Group %r reads again.", self.group)
+                failures, warned = 0, False
+            except AbeRedisError as error:
+                self._fail(error)
+                return
+            except faults.FAILURES as error:
+                self._unseen = True
+                failures += 1
+                if faults.stream_is_gone(error):
+                    self._discovery.recheck()
+                    self._tick_at = 0
+                else:
+                    sentence = faults.explain(error, self._settings, doing=f"reading group {self.group!r}")
+                    if not faults.passes(error):
+                        self._fail(sentence)
+                        return
+                    if not warned:
+                        _LOG.warning("%s Trying again until it works.", sentence)
+                        warned = True
+                await anyio.sleep(min(0.05 * 2 ** min(failures, 5), 1) * random.uniform(0.5, 1))  # noqa: S311
+            except Exception as error:  # noqa: BLE001 - a caller must not wait for ever on a task that is gone
+                _LOG.exception("The consumer of group %r failed.", self.group)
+                self._fail(AbeRedisError(f"The consumer failed unexpectedly: {type(error).__name__}."))
+                return
+
+    def _fail(self, error: AbeRedisError) -> None:
+        self._error = error
+        self._arrived.set()
+
+    async def _turn(self, connections: Connections) -> None:
+        redis, holdings = connections.commands, self._holdings
+        if self._unseen:
+            await holdings.give_back_unseen(redis, list(self._discovery.ready))
+            self._unseen, self._abandoned_at = False, 0.0
+        if time.monotonic() >= self._tick_at:
+            await self._tick(redis)
+        if time.monotonic() >= self._renew_at:
+            await holdings.renew(redis)
+            self._renew_at = time.monotonic() + self._settings.redis_stream_lease_seconds / 3
+        await holdings.ack(redis)
+        await holdings.bury(redis)
+        seconds = max(0.001, min(self._tick_at, self._renew_at) - time.monotonic())
+        if not self._wants_more() or not self._discovery.ready:
+            self._wanted.clear()
+            with anyio.move_on_after(seconds):
+                await self._wanted.wait()
+        elif time.monotonic() < self._abandoned_at or not await self._take_abandoned(redis):
+            await self._take_new(connections.blocking, seconds)
+
+    def _wants_more(self) -> bool:
+        """Whether to lease another batch: someone waits for it, or will in no time."""
+        return not self._holdings.buffer and (self._waiting or self._ahead > 1)
+
+    async def _tick(self, redis: Redis) -> None:
+        """Find streams; record floors and trim where something was finished."""
+        await self._discovery.tick(redis)
+        active, self._holdings.active = self._holdings.active, set()
+        if active:
+            await record_floors(redis, sorted(active), self.group)
+            for stream in active:
+                await self._trimmer.trim(redis, stream)
+        self._tick_at = time.monotonic() + TICK_SECONDS
+
+    async def _take_new(self, redis: Redis, seconds: float) -> None:
+        streams = list(self._discovery.ready)
+        random.shuffle(streams)
+        self._unseen = True
+        leased = await lease.take_new(
+            redis,
+            self.group,
+            self.name,
+            streams,
+            count=max(1, self._ahead // len(streams)),
+            block_ms=max(1, round(seconds * 1000)),
+        )
+        self._unseen = False
+        if leased:
+            self._pace()
+            self._accept(leased)
+
+    async def _take_abandoned(self, redis: Redis) -> bool:
+        """Take one entry whose holder is gone: one by one, since it may be what killed it."""
+        streams = list(self._discovery.ready)
+        random.shuffle(streams)
+        self._unseen = True
+        leased = await lease.take_abandoned(
+            redis,
+            self.group,
+            self.name,
+            streams,
+            lease_seconds=self._settings.redis_stream_lease_seconds,
+            count=1,
+        )
+        self._unseen = False
+        if not leased:
+            self._abandoned_at = time.monotonic() + 2 * TICK_SECONDS
+        self._accept(leased)
+        return bool(leased)
+
+    def _accept(self, leased: list[lease.Leased]) -> None:
+        self._holdings.accept(leased)
+        if self._holdings.buffer:
+            self._arrived.set()
+
+    def _pace(self) -> None:
+        """Lease twice as much ahead when the last batch went fast, half when it was slow."""
+        now = time.monotonic()
+        fast = now - self._batch_at < FAST_SECONDS
+        self._ahead = min(self._ahead * 2, MOST_AHEAD) if fast else max(self._ahead // 2, 1)
+        self._batch_at = now
+
+    # The end ----------------------------------------------------------------------------------
+
+    def _close_soon(self) -> None:
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(), name=f"abe-redis close {self.name}")
+
+    async def _close(self) -> None:
+        self._closed = True
+        try:
+            if self._task is not None:
+                while not self._task.done():  # a cancellation can be lost in a library's time-out
+                    self._task.cancel()
+                    await asyncio.wait([self._task], timeout=CLOSE_SECONDS)
+                with anyio.move_on_after(CLOSE_SECONDS) as scope:
+                    redis = (await self._open()).commands
+                    await self._holdings.give_back(redis, list(self._discovery.ready), unseen=self._unseen)
+                if scope.cancelled_caught:
+                    raise TimeoutError
+        except (*faults.FAILURES, AbeRedisError) as error:
+            _LOG.warning(
+                "What consumer %r held could not be given back (%s); it is delivered again after its lease.",
+                self.name,
+                type(error).__name__,
+            )
+        finally:
+            self._arrived.set()
+            self.on_closed(self)

@@ -1,0 +1,127 @@
+"""The wire format, and what we know of a Slack envelope.
+
+A stream entry holds the payload as JSON in its field `data`, as abe-redis 0.1.0 wrote it; more
+fields may stand beside it. The only thing we take away from a payload is Slack's deprecated
+verification `token`, which is a secret shared with the app.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from abe_redis.errors import PayloadError, PayloadTooLargeError
+
+DATA = b"data"
+ORIGIN = b"origin"
+MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
+"""Slack's largest envelopes are about 100 KB; a stream entry is not a place for files."""
+
+
+class Event(dict[str, Any]):
+    """A payload as `consume()` yields it: equal to the plain dict, and knowing where it came from."""
+
+    __slots__ = ("deliveries", "group", "id", "stream")
+
+    def __init__(
+        self,
+        payload: Mapping[str, Any],
+        *,
+        stream: str,
+        group: str,
+        id: str,  # noqa: A002 - the field's term
+        deliveries: int,
+    ) -> None:
+        super().__init__(payload)
+        self.stream: str = stream
+        """The stream it was read from."""
+        self.group: str = group
+        """The consumer group it was delivered to."""
+        self.id: str = id
+        """Its entry id in the stream, as in `1732000000000-0`."""
+        self.deliveries: int = deliveries
+        """How often it has been delivered in this group, this time included."""
+
+
+class UndecodableError(Exception):
+    """The entry does not hold a JSON object; its first argument says why."""
+
+
+def encode(payload: object) -> bytes:
+    """The payload as JSON in UTF-8, without Slack's verification token.
+
+    Raises:
+        PayloadError: It is not a dict, or holds something JSON has no word for.
+        PayloadTooLargeError: It is larger than `MAX_PAYLOAD_BYTES`.
+    """
+    if not isinstance(payload, dict):
+        raise PayloadError(f"A payload must be a dict, not {type(payload).__name__}; nothing was published.")
+    if is_slack_envelope(payload) and "token" in payload:
+        payload = {name: value for name, value in payload.items() if name != "token"}
+    try:
+        text = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except RecursionError:
+        raise PayloadError(
+            "The payload is nested too deeply or contains itself; nothing was published."
+        ) from None
+    except (TypeError, ValueError) as error:
+        raise PayloadError(f"The payload is not JSON ({error}); nothing was published.") from None
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:  # a lone surrogate, which only JSON's own escapes can carry
+        data = json.dumps(payload, allow_nan=False, separators=(",", ":")).encode()
+    if len(data) > MAX_PAYLOAD_BYTES:
+        raise PayloadTooLargeError(
+            f"The payload has {len(data):,} bytes of JSON; the limit is {MAX_PAYLOAD_BYTES:,}. Nothing was "
+            "published: store large content elsewhere and publish a reference to it."
+        )
+    return data
+
+
+def decode(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """The payload of a stream entry.
+
+    Raises:
+        UndecodableError: There is no field `data`, or it is not a JSON object in UTF-8.
+    """
+    data = fields.get(DATA)
+    if data is None:
+        raise UndecodableError("the entry has no field 'data'")
+    try:
+        payload = json.loads(data.decode())
+    except UnicodeDecodeError:
+        raise UndecodableError("the field 'data' is not UTF-8") from None
+    except RecursionError:
+        raise UndecodableError("the JSON in the field 'data' is nested too deeply") from None
+    except ValueError as error:
+        raise UndecodableError(f"the field 'data' is not JSON: {error}") from None
+    if not isinstance(payload, dict):
+        raise UndecodableError(f"the field 'data' holds a JSON {type(payload).__name__}, not an object")
+    return payload
+
+
+def is_slack_envelope(payload: Mapping[str, Any]) -> bool:
+    """Whether this is what Slack's Events API posts: the outer object around an event."""
+    return payload.get("type") == "event_callback"
+
+
+def slack_event_id(payload: Mapping[str, Any]) -> str | None:
+    """The id that Slack repeats when it sends an envelope again, if this is an envelope."""
+    event_id = payload.get("event_id")
+    return event_id if is_slack_envelope(payload) and isinstance(event_id, str) and event_id else None
+
+
+def is_health_check(payload: Mapping[str, Any]) -> bool:
+    """Whether this is what Slack MCP Server publishes for every GET of its /health."""
+    return payload.get("type") == "health_check"
+
+
+def event_of(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The Slack event inside an envelope, or the payload itself."""
+    event = payload.get("event")
+    return event if is_slack_envelope(payload) and isinstance(event, dict) else payload
+
+
+def event_type(payload: Mapping[str, Any]) -> str | None:
+    """The type of the Slack event, as in `app_mention`; None when the payload names none."""
+    kind = event_of(payload).get("type")
+    return kind if isinstance(kind, str) else None

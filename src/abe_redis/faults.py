@@ -1,0 +1,91 @@
+"""Which failures of Redis pass by themselves, and what to say about the others."""
+
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    BusyLoadingError,
+    ClusterDownError,
+    ConnectionError,  # noqa: A004 - redis' own
+    MasterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TimeoutError,  # noqa: A004 - redis' own
+    TryAgainError,
+)
+
+from abe_redis.errors import AbeRedisError, RedisRefusedError, RedisUnavailableError
+from abe_redis.settings import Settings
+
+# AttributeError: redis-py on 3.12 and 3.13 raises it for a stale socket (#4287).
+FAILURES = (RedisError, OSError, EOFError, AttributeError)
+"""Whatever a command can raise because of the server or the way to it."""
+
+_REFUSALS = (AuthenticationError, AuthorizationError)
+_PASSING = (
+    ConnectionError,
+    TimeoutError,
+    BusyLoadingError,
+    ReadOnlyError,
+    TryAgainError,
+    ClusterDownError,
+    MasterDownError,
+)
+
+
+def passes(error: BaseException) -> bool:
+    """Whether trying again later can help: a restart, a failover, a cut connection."""
+    if isinstance(error, _REFUSALS):
+        return False
+    return isinstance(error, _PASSING) or not isinstance(error, RedisError)
+
+
+def stream_is_gone(error: BaseException) -> bool:
+    """Whether a stream or group is not what it was: deleted, or a key of another type."""
+    return isinstance(error, ResponseError) and str(error).startswith(("NOGROUP", "WRONGTYPE", "UNBLOCKED"))
+
+
+def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedisError:  # noqa: PLR0911 - one per kind
+    """The sentence for a person: what failed, where, and what to do. No secret is in it."""
+    if isinstance(error, AbeRedisError):
+        return error
+    where = settings.redis_url
+    if isinstance(error, _REFUSALS):
+        return RedisRefusedError(
+            f"Redis at {where} refused the user name or password while {doing}. Check REDIS_USERNAME and "
+            "REDIS_PASSWORD, or the credentials in REDIS_URL."
+        )
+    if isinstance(error, NoPermissionError):
+        return RedisRefusedError(
+            f"Redis at {where} does not permit {doing} ({_shown(error, settings)}). Give this user the right "
+            "with ACL SETUSER, or use another user."
+        )
+    if isinstance(error, OutOfMemoryError):
+        return RedisRefusedError(
+            f"Redis at {where} has no memory left for {doing}. Raise its maxmemory or remove keys; its "
+            "maxmemory-policy should be noeviction for a queue."
+        )
+    if passes(error):
+        return RedisUnavailableError(
+            f"Redis at {where} could not be reached for {doing} ({_shown(error, settings)}). Check that it "
+            "runs and that REDIS_URL is right."
+        )
+    if str(error).startswith("WRONGTYPE"):
+        return RedisRefusedError(
+            f"The key is not a stream, so Redis at {where} refused {doing}. Choose another stream, or rename "
+            "that key."
+        )
+    return RedisRefusedError(f"Redis at {where} refused {doing}: {_shown(error, settings)}.")
+
+
+_SHOWN = 200
+
+
+def _shown(error: BaseException, settings: Settings) -> str:
+    """What the failure says of itself, in one line, short, and without secrets."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    for secret in settings.secrets:
+        text = text.replace(secret, "***")
+    return (text if len(text) <= _SHOWN else text[:_SHOWN] + "…").rstrip(".")

@@ -1,0 +1,184 @@
+"""What one consumer holds, and how it lets go: by ack, by burial, by giving back."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from abe_redis import faults
+from abe_redis.envelope import Event, UndecodableError, decode
+from abe_redis.settings import Settings
+from abe_redis.streams import dead, lease
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """An event that this consumer holds."""
+
+    event: Event
+    leased_at: float
+    """Monotonic time, in seconds, when the lease began or was renewed."""
+    handed_at: float | None = None
+    """Monotonic time when it was given to the handler."""
+    lost: bool = False
+    """Whether somebody else holds it by now."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Stream and id."""
+        return self.event.stream, self.event.id
+
+
+class Holdings:
+    """The events of one consumer, from their lease to their end."""
+
+    def __init__(self, settings: Settings, group: str, consumer: str) -> None:
+        self.buffer: deque[Held] = deque()
+        """Leased ahead, in the order in which they are handed out."""
+        self.in_hand: Held | None = None
+        """What the handler works on."""
+        self.active: set[str] = set()
+        """Streams in which something was finished since this was last emptied."""
+        self._finished: list[Held] = []
+        self._condemned: list[tuple[lease.Leased, str]] = []
+        self._settings = settings
+        self._group = group
+        self._consumer = consumer
+
+    def accept(self, leased: Iterable[lease.Leased]) -> None:
+        """Take in what was leased; what cannot be handled is set aside for burial."""
+        now = time.monotonic()
+        for entry in leased:
+            if entry.deliveries > self._settings.redis_stream_max_deliveries:
+                self._condemned.append((entry, f"delivered {entry.deliveries - 1} times without an ack"))
+                continue
+            try:
+                payload = decode(entry.fields)
+            except UndecodableError as error:
+                self._condemned.append((entry, str(error)))
+                continue
+            event = Event(
+                payload, stream=entry.stream, group=self._group, id=entry.id, deliveries=entry.deliveries
+            )
+            self.buffer.append(Held(event, leased_at=now))
+
+    def finish(self) -> None:
+        """The handler is done with what it had in hand; `ack` follows."""
+        if self.in_hand is not None:
+            self._finished.append(self.in_hand)
+            self.in_hand = None
+
+    async def is_fresh(self, redis: Redis, held: Held) -> bool:
+        """Whether a buffered event is still ours: the process may have been frozen meanwhile."""
+        if (
+            not held.lost
+            and time.monotonic() >= held.leased_at + self._settings.redis_stream_lease_seconds / 2
+        ):
+            try:
+                await self._renew(redis, [held])
+            except faults.FAILURES:
+                held.lost = True  # its lease may be over; whoever takes it next hands it out
+        return not held.lost
+
+    async def renew(self, redis: Redis) -> None:
+        """Begin the leases anew, except of what the handler has had for too long.
+
+        Raises:
+            redis.RedisError: The server refused it or could not be reached.
+        """
+        oldest = time.monotonic() - self._settings.redis_stream_max_handling_seconds
+        every = (*self.buffer, *([self.in_hand] if self.in_hand else []), *self._finished)
+        await self._renew(
+            redis, [held for held in every if held.handed_at is None or held.handed_at > oldest]
+        )
+
+    async def _renew(self, redis: Redis, every: list[Held]) -> None:
+        now = time.monotonic()
+        ours = [held for held in every if not held.lost]
+        lost = await lease.renew(redis, self._group, self._consumer, [held.key for held in ours])
+        for held in ours:
+            held.leased_at, held.lost = now, held.key in lost
+
+    async def ack(self, redis: Redis) -> None:
+        """Ack what is finished; what fails stays finished and is acked the next time.
+
+        Raises:
+            redis.RedisError: The server refused it or could not be reached.
+        """
+        for stream, ids in lease.by_stream(held.key for held in self._finished).items():
+            outcomes = await lease.ack(redis, stream, self._group, self._consumer, ids)
+            acked = {(stream, entry_id) for entry_id in ids}
+            self._finished = [held for held in self._finished if held.key not in acked]
+            self.active.add(stream)
+            for entry_id, outcome in zip(ids, outcomes, strict=True):
+                if outcome == "not_held":
+                    _LOG.warning(
+                        "Event %s of %r took longer than its lease and was given to another consumer.",
+                        entry_id,
+                        stream,
+                    )
+
+    async def bury(self, redis: Redis) -> None:
+        """Move what cannot be handled to the dead letters.
+
+        Raises:
+            redis.RedisError: The server could not be reached.
+        """
+        while self._condemned:
+            entry, reason = self._condemned[0]
+            try:
+                buried = await dead.bury(redis, entry.stream, self._group, self._consumer, entry.id, reason)
+            except faults.FAILURES as error:
+                if faults.passes(error):
+                    raise
+                doing = f"burying {entry.id} of {entry.stream!r}"
+                _LOG.error("%s The entry stays pending.", faults.explain(error, self._settings, doing=doing))
+            else:
+                if buried:
+                    _LOG.warning("Buried entry %s of %r: %s.", entry.id, entry.stream, reason)
+                    self.active.add(entry.stream)
+            self._condemned.pop(0)
+
+    async def give_back_unseen(self, redis: Redis, streams: list[str]) -> None:
+        """Give back what a failed read may have leased us without our seeing it.
+
+        Raises:
+            redis.RedisError: The server refused it or could not be reached.
+        """
+        if not self._may_take_all or not streams:
+            return
+        every = (*self.buffer, *([self.in_hand] if self.in_hand else []), *self._finished)
+        known = {held.key: lease.KEEP for held in every}
+        known |= {(entry.stream, entry.id): lease.KEEP for entry, _ in self._condemned}
+        await lease.release(redis, self._group, self._consumer, streams, known, everything=True)
+
+    async def give_back(self, redis: Redis, streams: list[str], *, unseen: bool) -> None:
+        """Ack what is finished and give back the rest; only what was in hand counts as delivered.
+
+        Args:
+            redis: The client.
+            streams: Every stream this consumer reads; it leaves their groups.
+            unseen: Whether it may hold more than it knows of.
+
+        Raises:
+            redis.RedisError: The server refused it or could not be reached.
+        """
+        await self.ack(redis)
+        known = {held.key: held.event.deliveries - 1 for held in self.buffer}
+        known |= {(entry.stream, entry.id): entry.deliveries - 1 for entry, _ in self._condemned}
+        if self.in_hand is not None:
+            known[self.in_hand.key] = self.in_hand.event.deliveries
+        self.buffer.clear()
+        if streams:
+            everything = unseen and self._may_take_all
+            await lease.release(redis, self._group, self._consumer, streams, known, everything=everything)
+
+    @property
+    def _may_take_all(self) -> bool:
+        """Whether the name is ours alone: under one that was configured, a twin would be robbed."""
+        return self._settings.redis_stream_consumer is None

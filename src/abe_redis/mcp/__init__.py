@@ -1,0 +1,1 @@
+"""The MCP server: `abe-redis mcp`, over stdio."""

@@ -1,0 +1,148 @@
+"""One code base for both lines of the MCP SDK, 1.26 to 2.3, and what both leave to us.
+
+What differs: the server class and its module (`FastMCP` became `MCPServer`), the parameters of its
+constructor, and the attribute that holds a tool's input schema. MCP types are built with their
+camelCase names, which both lines understand.
+
+What both lack: unknown arguments are dropped without a word, and 1.x shows a model the text of any
+exception.
+"""
+
+import inspect
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, override
+
+from mcp.types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from abe_redis.errors import AbeRedisError
+
+if TYPE_CHECKING:  # against the line that the lock file holds
+    from mcp.server.fastmcp import FastMCP as SdkServer
+    from mcp.server.fastmcp.exceptions import ToolError
+
+    SDK_2: bool
+else:
+    try:
+        from mcp.server.mcpserver import MCPServer as SdkServer
+        from mcp.server.mcpserver.exceptions import ToolError
+
+        SDK_2 = True
+    except ImportError:
+        from mcp.server.fastmcp import FastMCP as SdkServer
+        from mcp.server.fastmcp.exceptions import ToolError
+
+        SDK_2 = False
+
+_LOG = logging.getLogger(__name__)
+
+type Tool = Callable[..., Any]
+
+
+class Server(SdkServer):
+    """An MCP server that refuses what it does not know and keeps its failures to itself."""
+
+    def __init__(self, name: str, *, title: str, version: str, instructions: str) -> None:
+        self._arguments: dict[str, type[BaseModel]] = {}
+        self._withheld: dict[str, str] = {}
+        more: dict[str, Any] = {"title": title, "version": version} if SDK_2 else {}
+        super().__init__(name=name, instructions=instructions, log_level="WARNING", **more)
+        if not SDK_2:
+            self._mcp_server.version = version
+
+    def offer(self, function: Tool, *, title: str, description: str, **annotations: bool) -> None:
+        """Offer a tool; its parameters are those of the function.
+
+        Args:
+            function: A coroutine function, annotated with descriptions and bounds.
+            title: For people.
+            description: For the model.
+            annotations: `readOnlyHint`, `destructiveHint`, `idempotentHint`, `openWorldHint`.
+        """
+        name = function.__name__
+        self._arguments[name] = _arguments_of(function)
+        self.add_tool(
+            function,
+            name=name,
+            title=title,
+            description=description,
+            annotations=ToolAnnotations(title=title, **annotations),
+        )
+
+    def withhold(self, name: str, why: str) -> None:
+        """Do not offer a tool, and say why when it is asked for."""
+        self._withheld[name] = why
+
+    @override
+    async def list_tools(self) -> list[Any]:
+        tools: list[Any] = await super().list_tools()
+        for tool in tools:
+            schema = tool.input_schema if SDK_2 else tool.inputSchema
+            schema["additionalProperties"] = False
+        return tools
+
+    @override
+    async def call_tool(self, name: str, arguments: dict[str, Any], *context: Any) -> Any:
+        """Check the arguments, run the tool, and turn every failure into a sentence."""
+        self._check(name, arguments)
+        try:
+            return await super().call_tool(name, arguments, *context)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the model gets a sentence
+            cause = error.__cause__ or error
+            if isinstance(cause, AbeRedisError):
+                raise ToolError(str(cause)) from None
+            _LOG.error("The tool %s failed.", name, exc_info=cause)
+            raise ToolError(
+                f"{name} failed unexpectedly ({type(cause).__name__}). Nothing is known to be wrong with the "
+                "call: try again, and if it fails again, look into the server's log."
+            ) from None
+
+    def _check(self, name: str, arguments: dict[str, Any]) -> None:
+        if name in self._withheld:
+            raise ToolError(f"{name} is not available: {self._withheld[name]}")
+        if name not in self._arguments:
+            raise ToolError(f"There is no tool {name!r}. Available are: {', '.join(self._arguments)}.")
+        model = self._arguments[name]
+        try:
+            model.model_validate(arguments)
+        except ValidationError as error:
+            raise ToolError(_sentences(error, model)) from None
+
+
+def answer(result: BaseModel, text: str) -> CallToolResult:
+    """A tool's answer: the same facts as a structure and as compact text."""
+    return CallToolResult(
+        content=[TextContent(type="text", text=text)], structuredContent=result.model_dump(mode="json")
+    )
+
+
+def _arguments_of(function: Tool) -> type[BaseModel]:
+    fields: dict[str, Any] = {
+        parameter.name: (
+            parameter.annotation,
+            ... if parameter.default is parameter.empty else parameter.default,
+        )
+        for parameter in inspect.signature(function).parameters.values()
+    }
+    return create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+_MOST_PROBLEMS = 5
+
+
+def _sentences(error: ValidationError, model: type[BaseModel]) -> str:
+    """What is wrong with the arguments, and which there are."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    said = []
+    for problem in problems[:_MOST_PROBLEMS]:
+        where = ".".join(str(part)[:40] for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            said.append(
+                f"{where!r} is not a parameter of this tool (it has: {', '.join(model.model_fields)})."
+            )
+        elif problem["type"] == "missing":
+            said.append(f"{where!r} is required.")
+        else:
+            said.append(f"{where!r}: {problem['msg'].removeprefix('Input ')}.")
+    return "The call was not carried out. " + " ".join(said)

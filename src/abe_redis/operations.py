@@ -1,0 +1,383 @@
+"""What a person or an agent does to the queue by hand: publish, read, ack, look at its health.
+
+The command line and the MCP server both call these, so a command and a tool of the same name can
+never disagree.
+"""
+
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from redis.asyncio import Redis
+
+from abe_redis import faults, views
+from abe_redis.backend import RedisMessageQueueBackend
+from abe_redis.envelope import UndecodableError, decode
+from abe_redis.errors import RequestError
+from abe_redis.keeper import LeaseKeeper
+from abe_redis.results import AckResult, EventView, PublishResult, ReadResult, StatsResult
+from abe_redis.streams import dead, lease, names, peek
+from abe_redis.streams.discover import ensure_group, existing
+from abe_redis.streams.stats import stream_stats
+
+MAX_COUNT = 100
+MAX_WAIT_SECONDS = 20
+MIN_CHARS, MAX_CHARS = 500, 200_000
+MAX_EVENT_ID = 256
+_SCANNED = 2000
+"""How many entries a filtered look goes through in one call."""
+_PAGE = 100
+_ID = re.compile(r"\d{1,19}(-\d{1,19})?", re.ASCII)
+
+
+class Operations:
+    """The queue's operations, on the streams that `REDIS_STREAM_PATTERNS` names.
+
+    Every method raises:
+        RequestError: What was asked for cannot be done; the sentence says what can.
+        RedisUnavailableError: Redis could not be reached.
+        RedisRefusedError: Redis refused.
+        InvalidNameError: A name is not allowed.
+    """
+
+    def __init__(self, backend: RedisMessageQueueBackend, *, origin: str | None = None) -> None:
+        self._backend = backend
+        self._settings = backend.settings
+        self._origin = origin
+        self.consumer = (
+            f"{origin}-{backend.settings.consumer_name}" if origin else backend.settings.consumer_name
+        )
+        """The name under which events are leased when the caller gives none."""
+        self.keeper = LeaseKeeper(backend.connections, self._settings.redis_stream_lease_seconds)
+        """Renews what was leased here, once its `run` is started."""
+
+    async def publish_event(
+        self, payload: dict[str, Any], *, stream: str | None = None, event_id: str | None = None
+    ) -> PublishResult:
+        """Add an event.
+
+        Args:
+            payload: A JSON object of at most 8 MiB.
+            stream: By default the host's topic.
+            event_id: At most 256 characters; the same one is added to a stream once only.
+        """
+        self.keeper.touch()
+        if event_id is not None and not 0 < len(event_id) <= MAX_EVENT_ID:
+            raise RequestError(f"event_id has {len(event_id)} characters; give it 1 to {MAX_EVENT_ID}.")
+        name = names.check_stream(self._allowed(stream))
+        published = await self._backend.publish_event(name, payload, event_id=event_id, origin=self._origin)
+        return PublishResult(stream=name, id=published.id, duplicate=published.duplicate)
+
+    async def read_stream(
+        self,
+        *,
+        stream: str | None = None,
+        count: int = 10,
+        group: str | None = None,
+        create_group: bool = False,
+        consumer: str | None = None,
+        pending: bool = False,
+        start: str | None = None,
+        order: peek.Order = "newest",
+        event_type: str | None = None,
+        wait_seconds: float = 0,
+        max_chars: int = 20_000,
+    ) -> ReadResult:
+        """Look at events, lease them, or see what is leased.
+
+        Args:
+            stream: By default the host's topic.
+            count: 1 to 100.
+            group: Lease from this group (or, with `pending`, show what is leased in it).
+            create_group: Make the group when it does not exist though the stream has others.
+            consumer: Who leases; by default this one's own name. With `pending`: whose.
+            pending: Show what is leased in the group, and change nothing.
+            start: Begin behind this id; not for a lease, which goes on where the group is.
+            order: Which end to look from; a lease is always oldest first.
+            event_type: Show only events of this type; not for a lease.
+            wait_seconds: Up to 20; how long to wait when there is nothing.
+            max_chars: 500 to 200,000; how many characters of payload to return at most.
+        """
+        self.keeper.touch()
+        _check_range("count", count, 1, MAX_COUNT)
+        _check_range("wait_seconds", wait_seconds, 0, MAX_WAIT_SECONDS)
+        _check_range("max_chars", max_chars, MIN_CHARS, MAX_CHARS)
+        name = self._allowed(stream)
+        if start is not None:
+            _check_id("start", start)
+        if (pending or create_group) and group is None:
+            raise RequestError("pending and create_group need a group; name one with group.")
+        async with self._redis(f"reading {name!r}") as redis:
+            kind = await peek.kind(redis, name)
+            if kind not in {"stream", "none"}:
+                raise RequestError(f"{name!r} is a {kind}, not a stream. {await self._choice(redis)}")
+            if group is None:
+                result = await self._peek(
+                    redis, name, count=count, start=start, order=order, kind=event_type, seconds=wait_seconds
+                )
+            elif kind == "none":
+                result = ReadResult(stream=name, mode="pending" if pending else "lease", events=[])
+            elif pending:
+                result = await self._pending(redis, name, group, count=count, start=start, consumer=consumer)
+            else:
+                if start is not None or event_type is not None:
+                    raise RequestError(
+                        "A lease takes the group's oldest events in order: leave out start and event_type, "
+                        "or leave out group to look without leasing."
+                    )
+                await self._find_group(redis, name, group, create=create_group)
+                result = await self._lease(
+                    redis, name, group, consumer or self.consumer, count=count, seconds=wait_seconds
+                )
+            if kind == "none" and not result.events:
+                result.note = f"The stream {name!r} does not exist (yet). {await self._choice(redis)}"
+        views.fit(result.events, max_chars)
+        if any(one.truncated for one in result.events):
+            result.note += (
+                " Some payloads were shortened: call again with a smaller count or a larger max_chars."
+            )
+        result.note = result.note.strip()
+        return result
+
+    async def ack(
+        self, *, stream: str, group: str, ids: Sequence[str], consumer: str | None = None
+    ) -> AckResult:
+        """Finish events that the consumer holds.
+
+        Args:
+            stream: Where they are.
+            group: The group they were leased in.
+            ids: 1 to 100 entry ids.
+            consumer: Who leased them; by default this one's own name.
+        """
+        self.keeper.touch()
+        name = self._allowed(stream)
+        _check_range("The number of ids", len(ids), 1, MAX_COUNT)
+        ids = list(dict.fromkeys(_check_id("An id", one) for one in ids))
+        consumer = names.check_consumer(consumer or self.consumer)
+        async with self._redis(f"acknowledging in {name!r}") as redis:
+            await self._check_exists(redis, name)
+            await self._find_group(redis, name, group, create=None)
+            outcomes = await lease.ack(redis, name, group, consumer, ids)
+        self.keeper.forget(name, group, consumer, ids)
+        by = {
+            kind: [one for one, of in zip(ids, outcomes, strict=True) if of == kind] for kind in set(outcomes)
+        }
+        return AckResult(
+            stream=name,
+            group=group,
+            acked=by.get("done", []),
+            not_held=by.get("not_held", []),
+            unknown=by.get("unknown", []),
+        )
+
+    async def stream_stats(self, *, stream: str | None = None) -> StatsResult:
+        """The health of one stream, or of every one there is."""
+        self.keeper.touch()
+        name = self._allowed(stream) if stream is not None else None
+        async with self._redis("looking at the streams") as redis:
+            if name is not None:
+                await self._check_exists(redis, name)
+            streams = [name] if name is not None else await existing(redis, self._backend.patterns)
+            found = [
+                await stream_stats(
+                    redis,
+                    one,
+                    lease_seconds=self._settings.redis_stream_lease_seconds,
+                    maxlen=self._settings.redis_stream_maxlen,
+                )
+                for one in streams
+            ]
+        return StatsResult(streams=[one for one in found if one is not None])
+
+    # How it is done ---------------------------------------------------------------------------
+
+    async def _peek(
+        self,
+        redis: Redis,
+        stream: str,
+        *,
+        count: int,
+        start: str | None,
+        order: peek.Order,
+        kind: str | None,
+        seconds: float,
+    ) -> ReadResult:
+        found: list[EventView] = []
+        after, scanned, more = start, 0, True
+        while more and len(found) < count and scanned < _SCANNED:
+            page = await peek.entries(redis, stream, after=after, count=_PAGE if kind else count, order=order)
+            more = len(page) == (_PAGE if kind else count)
+            for entry in page:
+                after, scanned = entry.id, scanned + 1
+                shown = views.view(entry.id, entry.fields)
+                if kind is None or shown.event_type == kind:
+                    found.append(shown)
+                    if len(found) == count:
+                        more = True
+                        break
+        if not found and not more and seconds and (order == "oldest" or start is None):
+            connections = await self._backend.connections()
+            newest = after if order == "oldest" and after else "$"
+            entries = await peek.wait(
+                connections.blocking, stream, after=newest, count=count, seconds=seconds
+            )
+            seen = [views.view(entry.id, entry.fields) for entry in entries]
+            found = [one for one in seen if kind is None or one.event_type == kind]
+            after = entries[-1].id if entries else after
+        note = "Nothing was changed. To work on events, call read_stream with a group." if found else ""
+        return ReadResult(
+            stream=stream,
+            mode="peek",
+            events=found,
+            next_start=after if more else None,
+            note=note or "No matching events here.",
+        )
+
+    async def _pending(
+        self, redis: Redis, stream: str, group: str, *, count: int, start: str | None, consumer: str | None
+    ) -> ReadResult:
+        await self._find_group(redis, stream, group, create=None)
+        rows = await peek.pending(redis, stream, group, after=start, count=count, consumer=consumer)
+        events = [
+            views.view(
+                row.id,
+                row.fields,
+                deliveries=row.deliveries,
+                consumer=None if row.idle_seconds is None else row.consumer,
+                idle_seconds=row.idle_seconds,
+            )
+            for row in rows
+        ]
+        return ReadResult(
+            stream=stream,
+            mode="pending",
+            events=events,
+            next_start=rows[-1].id if len(rows) == count else None,
+            note="Nothing was changed." if rows else f"Nothing is leased in group {group!r}.",
+        )
+
+    async def _lease(
+        self, redis: Redis, stream: str, group: str, consumer: str, *, count: int, seconds: float
+    ) -> ReadResult:
+        names.check_consumer(consumer)
+        lease_seconds = self._settings.redis_stream_lease_seconds
+        async with self.keeper.returning_unseen(stream, group, consumer, own_name=self._is_own(consumer)):
+            leased = await lease.take_abandoned(
+                redis, group, consumer, [stream], lease_seconds=lease_seconds, count=count
+            )
+            if len(leased) < count:
+                leased += await lease.take_new(
+                    redis, group, consumer, [stream], count=count - len(leased), block_ms=None
+                )
+            if not leased and seconds:
+                blocking = (await self._backend.connections()).blocking
+                block_ms = round(seconds * 1000)
+                leased = await lease.take_new(
+                    blocking, group, consumer, [stream], count=count, block_ms=block_ms
+                )
+        events, buried = [], 0
+        for entry in leased:
+            if reason := self._condemns(entry):
+                buried += await dead.bury(redis, stream, group, consumer, entry.id, reason)
+                continue
+            self.keeper.hold(stream, group, consumer, entry.id, entry.deliveries)
+            events.append(
+                views.view(
+                    entry.id, entry.fields, deliveries=entry.deliveries, consumer=consumer, idle_seconds=0
+                )
+            )
+        note = (
+            "These are yours now: ack each one when it is done."
+            if events
+            else "Nothing is waiting in this group."
+        )
+        if buried:
+            note += f" {buried} that could not be handled went to {names.dead_letters(stream)!r}."
+        return ReadResult(stream=stream, mode="lease", events=events, lease_seconds=lease_seconds, note=note)
+
+    def _is_own(self, consumer: str) -> bool:
+        """Whether nobody else can have this name: one that was configured may be another's too."""
+        return consumer == self.consumer and self._settings.redis_stream_consumer is None
+
+    def _condemns(self, entry: lease.Leased) -> str | None:
+        """Why an entry is buried instead of being handed out; None when it is not."""
+        if entry.deliveries > self._settings.redis_stream_max_deliveries:
+            return f"delivered {entry.deliveries - 1} times without an ack"
+        try:
+            decode(entry.fields)
+        except UndecodableError as error:
+            return str(error)
+        return None
+
+    def _allowed(self, stream: str | None) -> str:
+        """The stream, or the host's topic; refused when the settings do not name it."""
+        name = stream if stream is not None else self._settings.slack_events_topic
+        patterns = self._backend.patterns
+        if not patterns.match(names.buried_from(name) if names.is_dead_letters(name) else name):
+            raise RequestError(
+                f"The stream {name!r} is not one this server may touch. Allowed are: {patterns} (set by "
+                "REDIS_STREAM_PATTERNS)."
+            )
+        return name
+
+    async def _check_exists(self, redis: Redis, stream: str) -> None:
+        kind = await peek.kind(redis, stream)
+        if kind != "stream":
+            what = "does not exist" if kind == "none" else f"is a {kind}, not a stream"
+            raise RequestError(f"The stream {stream!r} {what}. {await self._choice(redis)}")
+
+    async def _choice(self, redis: Redis) -> str:
+        found = await existing(redis, self._backend.patterns)
+        if not found:
+            return "No stream exists; publish an event to make one."
+        rest = f" and {len(found) - 20} more" if len(found) > 20 else ""  # noqa: PLR2004
+        return f"Streams that exist: {', '.join(found[:20])}{rest}."
+
+    async def _find_group(self, redis: Redis, stream: str, group: str, *, create: bool | None) -> None:
+        """Check that the group exists, or make it.
+
+        A typo must not make a new group, which would hand out finished work again: a group is made
+        when the stream has none yet, or when asked for (`create`); with None it is never made.
+        """
+        names.check_group(group)
+        if names.is_dead_letters(stream):
+            raise RequestError(
+                f"{stream!r} holds dead letters, which are looked at but not leased: leave out group."
+            )
+        groups = await peek.groups(redis, stream)
+        if group in groups:
+            return
+        if create is None or (groups and not create):
+            offer = (
+                ""
+                if create is None
+                else " To make a new one that starts at the oldest event, set create_group."
+            )
+            known = f"Its groups: {', '.join(groups)}." if groups else "It has no group yet."
+            raise RequestError(f"The stream {stream!r} has no group {group!r}. {known}{offer}")
+        await ensure_group(redis, [stream], group)
+
+    @asynccontextmanager
+    async def _redis(self, doing: str) -> AsyncIterator[Redis]:
+        with self._explained(doing):
+            yield (await self._backend.connections()).commands
+
+    @contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except faults.FAILURES as error:
+            raise faults.explain(error, self._settings, doing=doing) from None
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise RequestError(f"{name} is {value}; it must be between {low} and {high}.")
+
+
+def _check_id(name: str, value: str) -> str:
+    if not _ID.fullmatch(value):
+        raise RequestError(f"{name} is {value[:50]!r}; an entry id looks like 1732000000000-0.")
+    return value if "-" in value else f"{value}-0"

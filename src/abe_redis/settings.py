@@ -1,0 +1,280 @@
+"""Every environment variable abe-redis reads, in one model.
+
+The environment comes first; what it lacks is read from `.env` in the working directory, which
+is where Slack MCP Server's users keep theirs (it reads that file into its own settings only).
+"""
+
+import os
+import re
+import socket
+from pathlib import Path
+from typing import Annotated, Any, Self, override
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as SourceError
+
+from abe_redis.errors import SettingsError
+
+SCHEMES = (
+    "redis",
+    "rediss",
+    "unix",
+    "embedded",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
+)
+
+
+class Settings(BaseSettings):
+    """How to reach Redis and how to behave there.
+
+    Made without arguments, it reads the environment and `.env`; arguments win over both.
+
+    Raises:
+        SettingsError: A value is not allowed. The message names the variable, what was given
+            (never a secret) and what is allowed.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        validate_default=True,
+    )
+
+    redis_url: str = Field(
+        default="redis://localhost:6379/0",
+        description="Where Redis is: `redis://`, `rediss://`, `unix://`, `embedded://`, "
+        "`redis+sentinel://` or `redis+cluster://`. A user name and password in it win over the "
+        "variables of their own.",
+    )
+    redis_username: str | None = Field(default=None, description="ACL user name.")
+    redis_password: SecretStr | None = Field(default=None, description="Password; never logged or shown.")
+    redis_ssl: bool = Field(default=False, description="`true` turns `redis://` into `rediss://`.")
+    redis_ssl_ca_certs: Path | None = Field(
+        default=None, description="File of the authorities to trust; the system's when unset."
+    )
+    redis_ssl_certfile: Path | None = Field(default=None, description="Client certificate.")
+    redis_ssl_keyfile: Path | None = Field(default=None, description="Key of the client certificate.")
+    redis_max_connections: int = Field(
+        default=10,
+        ge=1,
+        le=10_000,
+        description="Size of the pool; callers wait for a connection. Blocking reads have "
+        "connections of their own.",
+    )
+    redis_stream_maxlen: int = Field(
+        default=10_000, ge=1, le=1_000_000_000, description="How much finished history a stream keeps."
+    )
+    redis_stream_patterns: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("slack:*", "slack_events"),
+        description="Streams that `consume()` discovers and that the MCP server may touch, comma "
+        "separated; `SLACK_EVENTS_TOPIC` is always one of them.",
+    )
+    redis_stream_group: str = Field(
+        default="default", min_length=1, description="The group of a `consume()` that names none."
+    )
+    redis_stream_consumer: str | None = Field(
+        default=None, min_length=1, description="This process's name in a group; host-pid-random when unset."
+    )
+    redis_stream_lease_seconds: float = Field(
+        default=30,
+        ge=0.5,
+        le=86_400,
+        allow_inf_nan=False,
+        description="After so long without renewal, an event goes to another consumer.",
+    )
+    redis_stream_max_deliveries: int = Field(
+        default=5,
+        ge=1,
+        le=1_000_000,
+        description="After so many deliveries without an ack, an event is buried.",
+    )
+    redis_stream_max_handling_seconds: float = Field(
+        default=3600, gt=0, allow_inf_nan=False, description="No lease is renewed longer than this."
+    )
+    redis_stream_group_idle_days: float = Field(
+        default=7,
+        ge=0,
+        allow_inf_nan=False,
+        description="A group unused for so long no longer holds back trimming; 0: never.",
+    )
+    redis_outbox: Path | None = Field(
+        default=None, description="File that keeps what Redis could not take until it can."
+    )
+    redis_stream_dedup_seconds: float = Field(
+        default=86_400,
+        ge=0,
+        le=31_536_000,
+        allow_inf_nan=False,
+        description="How long a Slack `event_id` is remembered per stream; 0 turns it off.",
+    )
+    slack_events_topic: str = Field(
+        default="slack_events", min_length=1, description="The stream Slack MCP Server publishes to."
+    )
+
+    def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic checks each
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise SettingsError(_sentences(error)) from None
+        except (SourceError, UnicodeDecodeError, OSError) as error:
+            raise SettingsError(
+                f"The settings cannot be read: {type(error).__name__}. Check that .env is a readable "
+                "UTF-8 text file with lines of the form NAME=value."
+            ) from None
+
+    @field_validator("redis_stream_patterns", mode="before")
+    @classmethod
+    def _split_patterns(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("redis_stream_patterns")
+    @classmethod
+    def _some_pattern(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or not all(value):
+            raise ValueError("one or more names or patterns separated by commas, none of them empty")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _url_is_sound(cls, value: str) -> str:
+        check_url(value)
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _move_credentials_out_of_the_url(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Give the secret one home, so that the URL can be shown."""
+        url = data.get("redis_url")
+        if not isinstance(url, str) or "@" not in url or "://" not in url:
+            return data
+        scheme, _, rest = url.partition("://")
+        authority, slash, path = rest.partition("/")
+        if "@" not in authority:
+            return data
+        credentials, _, hosts = authority.rpartition("@")
+        username, _, password = credentials.partition(":")
+        moved = {"redis_url": f"{scheme}://{hosts}{slash}{path}"}
+        if username:
+            moved["redis_username"] = unquote(username)
+        if password:
+            moved["redis_password"] = unquote(password)
+        return data | moved
+
+    @model_validator(mode="after")
+    def _tls_files_come_together(self) -> Self:
+        if self.redis_ssl_keyfile and not self.redis_ssl_certfile:
+            raise ValueError("REDIS_SSL_KEYFILE is set without REDIS_SSL_CERTFILE; set both or neither")
+        return self
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The stream patterns, the host's topic among them."""
+        return tuple(dict.fromkeys((*self.redis_stream_patterns, self.slack_events_topic)))
+
+    @property
+    def consumer_name(self) -> str:
+        """The configured consumer name, or a new one made of host, process and a random part."""
+        return self.redis_stream_consumer or f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never appear in a message."""
+        return (self.redis_password.get_secret_value(),) if self.redis_password else ()
+
+    @override
+    def __repr_args__(self) -> Any:
+        return ((name, value) for name, value in super().__repr_args__() if name in self.model_fields_set)
+
+
+def split_url(url: str) -> tuple[SplitResult, list[tuple[str, int | None]]]:
+    """A credential-free `REDIS_URL` as its parts and its hosts.
+
+    Returns:
+        The parts, and `(host, port)` per comma separated host; a port that is not given is None.
+
+    Raises:
+        ValueError: A port is not a number between 1 and 65535.
+    """
+    parts = urlsplit(url)
+    hosts: list[tuple[str, int | None]] = []
+    for item in parts.netloc.split(","):
+        host = urlsplit(f"//{item}")
+        hosts.append((host.hostname or "", host.port))
+    if any(port == 0 for _, port in hosts):
+        raise ValueError("Port out of range 0-65535")
+    return parts, hosts
+
+
+def check_url(url: str) -> None:
+    """Refuse a `REDIS_URL` that could be misread; the credentials are already out of it.
+
+    Raises:
+        ValueError: With a message that does not repeat the URL, since a mistyped one may hold a
+            password in an unexpected place.
+    """
+    try:
+        parts, hosts = split_url(url)
+    except ValueError:
+        raise ValueError(
+            "the host or port cannot be read; a password with special characters must be percent-encoded "
+            "(@ is %40, : is %3A, / is %2F, # is %23)"
+        ) from None
+    if parts.scheme not in SCHEMES:
+        raise ValueError("it must start with one of " + ", ".join(f"{scheme}://" for scheme in SCHEMES))
+    database_of_a_socket = parts.scheme == "unix" and re.fullmatch(r"db=\d{1,6}", parts.query, re.ASCII)
+    if (parts.query and not database_of_a_socket) or parts.fragment:
+        raise ValueError(
+            "options after ? or # are not supported; use the variables REDIS_USERNAME, REDIS_PASSWORD, "
+            "REDIS_SSL_CA_CERTS and their like (a # in a password is written %23)"
+        )
+    if parts.scheme == "unix":
+        if parts.netloc or parts.path in {"", "/"}:
+            raise ValueError(
+                "unix:// is followed by an absolute path, as in unix:///run/redis/redis.sock?db=0"
+            )
+    elif parts.scheme == "embedded":
+        if parts.netloc:
+            raise ValueError("embedded:// is followed by nothing or by an absolute path")
+    else:
+        _check_hosts_and_database(parts, hosts)
+
+
+def _check_hosts_and_database(parts: SplitResult, hosts: list[tuple[str, int | None]]) -> None:
+    many = parts.scheme.endswith(("sentinel", "cluster"))
+    if not all(host for host, _ in hosts):
+        raise ValueError("the host is missing; write redis://HOST:PORT/DATABASE")
+    if len(hosts) > 1 and not many:
+        raise ValueError("one host is expected; several need redis+sentinel:// or redis+cluster://")
+    database = parts.path.removeprefix("/")
+    if parts.scheme.endswith("sentinel"):
+        name, _, database = database.partition("/")
+        if not name:
+            raise ValueError("the master's name is missing; write redis+sentinel://HOST:26379/NAME/0")
+    if not re.fullmatch(r"\d{0,6}", database, re.ASCII):
+        raise ValueError("what follows the host must be a database number such as 0")
+
+
+def _sentences(error: ValidationError) -> str:
+    """One sentence per wrong value, without the value where it could be a secret."""
+    sentences = []
+    for problem in error.errors(include_url=False, include_context=False):
+        location = str(problem["loc"][0]) if problem["loc"] else ""
+        message = problem["msg"].removeprefix("Value error, ")
+        if not location:
+            sentences.append(f"{message}.")
+        elif location in {"redis_url", "redis_password", "redis_username"}:
+            sentences.append(f"{location.upper()} is not valid: {message}.")
+        else:
+            message = message.removeprefix("Input should be ")
+            given = problem.get("input")
+            sentences.append(f"{location.upper()} is {given!r}, but should be {message}.")
+    return " ".join(sentences)

@@ -1,0 +1,161 @@
+"""Which keys belong to a stream, and which names are streams of ours.
+
+Every helper key carries the stream's name as a hash tag, so that a script that touches both
+stays in one cluster slot. A stream whose name has a hash tag of its own shares that one.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from abe_redis.errors import InvalidNameError
+
+INDEX = "abe:streams"
+"""Sorted set of stream names by the server's time, in seconds, when one was last announced."""
+
+MAX_NAME_BYTES = 512
+
+
+def hash_tag(name: str) -> str | None:
+    """The part of a key that Redis Cluster hashes, when it is not the whole key.
+
+    From the cluster specification: what stands between the first `{` and the first `}` after
+    it, unless that is empty.
+    """
+    start = name.find("{")
+    end = name.find("}", start + 1) if start >= 0 else -1
+    return name[start + 1 : end] if end > start + 1 else None
+
+
+def in_slot_of(prefix: str, stream: str) -> str:
+    """A key that starts with `prefix` and lives in the stream's cluster slot."""
+    return f"{prefix}{stream}" if hash_tag(stream) else f"{prefix}{{{stream}}}"
+
+
+def dead_letters(stream: str) -> str:
+    """The stream that holds the dead letters of `stream`."""
+    return in_slot_of("dead:", stream)
+
+
+def seen(stream: str, event_id: str) -> str:
+    """The key that remembers an event that was published to `stream`."""
+    return f"{in_slot_of('abe:seen:', stream)}:{event_id}"
+
+
+def floors(stream: str) -> str:
+    """The hash that records, per group, up to where it had finished `stream`."""
+    return in_slot_of("abe:floor:", stream)
+
+
+def is_dead_letters(name: str) -> bool:
+    """Whether a key is a stream of dead letters, which no pattern makes consumable."""
+    return name.startswith("dead:") and hash_tag(name) is not None
+
+
+def buried_from(name: str) -> str:
+    """The stream whose dead letters `name` holds."""
+    inner = name.removeprefix("dead:")
+    whole = inner.removeprefix("{").removesuffix("}")
+    return whole if in_slot_of("dead:", whole) == name else inner
+
+
+def check_stream(name: str) -> str:
+    """The name itself, when it can be a stream to publish to or to consume.
+
+    Raises:
+        InvalidNameError: It is empty, too long, reserved, not printable, or would put its dead
+            letters into another cluster slot.
+    """
+    _check(name, "stream")
+    if name.startswith("abe:") or is_dead_letters(name):
+        raise InvalidNameError(
+            f"{name!r} cannot be a stream: abe-redis keeps the names that start with 'abe:' and 'dead:{{…}}'."
+        )
+    if "}" in name and not hash_tag(name):
+        raise InvalidNameError(
+            f"{name!r} cannot be a stream: it has a '}}' without a hash tag such as '{{team1}}', so its dead "
+            "letters could not share its cluster slot. Choose a name without braces."
+        )
+    return name
+
+
+def check_group(name: str) -> str:
+    """The name itself, when it can be a consumer group.
+
+    Raises:
+        InvalidNameError: It is empty, too long or not printable.
+    """
+    return _check(name, "consumer group")
+
+
+def check_consumer(name: str) -> str:
+    """The name itself, when it can be a consumer.
+
+    Raises:
+        InvalidNameError: It is empty, too long or not printable.
+    """
+    return _check(name, "consumer")
+
+
+def _check(name: str, what: str) -> str:
+    if not isinstance(name, str):
+        raise InvalidNameError(f"The name of a {what} must be a str, not {type(name).__name__}.")
+    if not name:
+        raise InvalidNameError(f"The name of a {what} is empty; give it a name such as 'slack_events'.")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise InvalidNameError(f"{name!r} cannot be a {what}: it is not valid Unicode text.") from None
+    if size > MAX_NAME_BYTES:
+        raise InvalidNameError(f"The name of a {what} has {size} bytes; the limit is {MAX_NAME_BYTES}.")
+    if not name.isprintable():
+        raise InvalidNameError(f"{name!r} cannot be a {what}: it holds characters that cannot be printed.")
+    return name
+
+
+class Patterns:
+    """The streams we consume and an agent may touch: literal names and Redis globs."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        patterns = tuple(patterns)
+        self.globs = tuple(pattern for pattern in patterns if re.search(r"[*?\[\\]", pattern))
+        """Those that need a search."""
+        self.literals = tuple(pattern for pattern in patterns if pattern not in self.globs)
+        """Those that name one stream."""
+        self._expression = re.compile(
+            "|".join(_glob_to_regex(glob) for glob in self.globs) or r"(?!)", re.DOTALL
+        )
+
+    def match(self, name: str) -> bool:
+        """Whether `name` is one of these streams; ours and dead letters never are."""
+        if name.startswith("abe:") or is_dead_letters(name):
+            return False
+        return name in self.literals or self._expression.fullmatch(name) is not None
+
+    def __str__(self) -> str:
+        return ", ".join((*self.literals, *self.globs))
+
+
+@lru_cache(maxsize=256)
+def _glob_to_regex(glob: str) -> str:
+    r"""Redis' own glob (`*`, `?`, `[a-z]`, `[^a]`, `\x`) as a regular expression."""
+    out: list[str] = []
+    position = 0
+    while position < len(glob):
+        char = glob[position]
+        position += 1
+        if char == "*":
+            out.append(".*")
+        elif char == "?":
+            out.append(".")
+        elif char == "\\" and position < len(glob):
+            out.append(re.escape(glob[position]))
+            position += 1
+        elif char == "[" and (
+            match := re.compile(r"(\^?)((?:\\.|[^\]\\])+)\]", re.DOTALL).match(glob, position)
+        ):
+            out.append(f"[{match[1]}{match[2].replace('[', r'\[').replace('^', r'\^')}]")
+            position = match.end()
+        else:
+            out.append(re.escape(char))
+    return f"(?:{''.join(out)})"

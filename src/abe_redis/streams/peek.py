@@ -1,0 +1,123 @@
+"""Looking at a stream without changing anything."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from redis.asyncio import Redis
+
+from abe_redis.streams.lease import Fields
+
+type Order = Literal["newest", "oldest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry as it stands in a stream."""
+
+    id: str
+    fields: Fields
+
+
+@dataclass(frozen=True, slots=True)
+class PendingEntry:
+    """An entry that a consumer was given and has not acked."""
+
+    id: str
+    fields: Fields | None
+    """None when it was trimmed away since."""
+    consumer: str
+    idle_seconds: float | None
+    """Since its lease began or was renewed; None when it was given back and waits to be taken."""
+    deliveries: int
+
+
+_GIVEN_BACK_MS = 10 * 365 * 86_400_000
+"""An entry idle for longer than this was dated to the epoch by `lease.release`."""
+
+
+async def kind(redis: Redis, key: str) -> str:
+    """The type of a key: `stream`, `none` when there is no key, or another type.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    answer: Any = await redis.type(key)
+    return str(answer.decode())
+
+
+async def entries(redis: Redis, stream: str, *, after: str | None, count: int, order: Order) -> list[Entry]:
+    """Entries of a stream in order.
+
+    Args:
+        redis: The client.
+        stream: The stream; without one there are no entries.
+        after: Begin behind this id (in the chosen order); None: at the end that comes first.
+        count: How many at most.
+        order: From which end.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    bound = f"({after}" if after else None
+    rows: Any
+    if order == "newest":
+        rows = await redis.xrevrange(stream, max=bound or "+", min="-", count=count)
+    else:
+        rows = await redis.xrange(stream, min=bound or "-", max="+", count=count)
+    return [Entry(entry_id.decode(), fields) for entry_id, fields in rows]
+
+
+async def wait(redis: Redis, stream: str, *, after: str, count: int, seconds: float) -> list[Entry]:
+    """Wait for entries behind `after`; an empty list when none came in time.
+
+    Args:
+        redis: A client for blocking reads.
+        stream: The stream.
+        after: An id, or `$` for the last one there is.
+        count: How many at most.
+        seconds: How long.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    reply: Any = await redis.xread({stream: after}, count=count, block=max(1, round(seconds * 1000)))
+    return [Entry(entry_id.decode(), fields) for _, rows in reply for entry_id, fields in rows]
+
+
+async def pending(
+    redis: Redis, stream: str, group: str, *, after: str | None, count: int, consumer: str | None
+) -> list[PendingEntry]:
+    """What is leased in a group, oldest first.
+
+    Raises:
+        redis.ResponseError: NOGROUP, when the group does not exist.
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    rows: Any = await redis.xpending_range(stream, group, f"({after}" if after else "-", "+", count, consumer)
+    pipeline = redis.pipeline(transaction=False)
+    for row in rows:
+        pipeline.xrange(stream, row["message_id"], row["message_id"])
+    found = await pipeline.execute() if rows else []
+    return [
+        PendingEntry(
+            id=row["message_id"].decode(),
+            fields=entry[0][1] if entry else None,
+            consumer=row["consumer"].decode(errors="replace"),
+            idle_seconds=(
+                None if row["time_since_delivered"] > _GIVEN_BACK_MS else row["time_since_delivered"] / 1000
+            ),
+            deliveries=row["times_delivered"],
+        )
+        for row, entry in zip(rows, found, strict=True)
+    ]
+
+
+async def groups(redis: Redis, stream: str) -> list[str]:
+    """The names of a stream's groups; none when there is no stream.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    if await kind(redis, stream) != "stream":
+        return []
+    return [row["name"].decode(errors="replace") for row in await redis.xinfo_groups(stream)]

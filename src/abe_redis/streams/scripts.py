@@ -1,0 +1,36 @@
+"""How a Lua script is sent: by its digest, and in full when the server does not know it.
+
+A script is the only way to decide and act in one step, on every server alike. Each stands beside
+the function whose signature is its contract.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+type Argument = str | bytes | int | float
+
+
+class Script:
+    """A Lua script. All its keys must lie in one cluster slot."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+    async def __call__(self, redis: Redis, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:  # noqa: ANN401
+        """Run it.
+
+        Returns:
+            What the script returns, with strings as bytes.
+
+        Raises:
+            redis.RedisError: The server refused it or could not be reached.
+        """
+        try:
+            return await redis.evalsha(self._digest, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return await redis.eval(self._source, len(keys), *keys, *arguments)

@@ -1,0 +1,103 @@
+"""An entry made readable: a line that a person recognises, and a payload that fits."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from abe_redis import envelope
+from abe_redis.results import EventView
+from abe_redis.streams.lease import Fields
+
+_TEXT_IN_SUMMARY = 80
+
+
+def view(entry_id: str, fields: Fields | None, **more: Any) -> EventView:  # noqa: ANN401 - EventView's own
+    """An entry as it is shown; `more` are further fields of `EventView`."""
+    timestamp = datetime.fromtimestamp(int(entry_id.partition("-")[0]) / 1000, UTC)
+    try:
+        payload = None if fields is None else envelope.decode(fields)
+        unreadable = "the entry was trimmed away" if fields is None else ""
+    except envelope.UndecodableError as error:
+        payload, unreadable = None, f"unreadable: {error}"
+    reason = (fields or {}).get(b"abe:reason")
+    if payload is not None and envelope.is_slack_envelope(payload):
+        payload.pop("token", None)  # older writers kept it
+    summary = unreadable if payload is None else summarise(payload)
+    if reason is not None:
+        summary += f" [buried: {reason.decode(errors='replace')}]"
+    return EventView(
+        id=entry_id,
+        timestamp=timestamp,
+        event_type=None if payload is None else envelope.event_type(payload),
+        summary=summary,
+        payload=payload,
+        **more,
+    )
+
+
+def summarise(payload: dict[str, Any]) -> str:
+    """The event in a line, as in `app_mention in C024 by U061: 'can you look at…'`."""
+    event = envelope.event_of(payload)
+    line = str(envelope.event_type(payload) or "event without a type")
+    item = event.get("item")
+    channel = event.get("channel") or (item.get("channel") if isinstance(item, dict) else None)
+    for word, value in (("in", channel), ("by", event.get("user"))):
+        if isinstance(value, str):
+            line += f" {word} {value}"
+    if isinstance(event.get("reaction"), str):
+        line += f" :{event['reaction']}:"
+    if isinstance(text := event.get("text"), str) and text:
+        text = " ".join(text.split())
+        line += f": {text[:_TEXT_IN_SUMMARY]!r}" + ("…" if len(text) > _TEXT_IN_SUMMARY else "")
+    return line
+
+
+def compact(value: object) -> str:
+    """JSON without needless space."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def fit(views: list[EventView], max_chars: int) -> None:
+    """Shorten payloads so that all of them together have at most `max_chars` characters of JSON.
+
+    Small ones stay whole; what they leave is shared fairly among the large ones.
+    """
+    sizes = sorted(((len(compact(one.payload)), one) for one in views), key=lambda pair: pair[0])
+    left = max_chars
+    for position, (size, one) in enumerate(sizes):
+        share = left // (len(sizes) - position)
+        if size > share and one.payload is not None:
+            one.payload, one.truncated = shorten(one.payload, share), True
+            size = len(compact(one.payload))  # noqa: PLW2901 - what it takes now
+        left = max(0, left - size)
+
+
+def shorten(payload: dict[str, Any], limit: int) -> dict[str, Any]:
+    """The payload with long strings, lists and deep parts cut until its JSON fits in `limit`."""
+    for string, items, depth in ((1000, 50, 12), (300, 20, 8), (100, 10, 6), (40, 5, 4), (20, 3, 3)):
+        cut = _cut(payload, string, items, depth)
+        if len(compact(cut)) <= limit:
+            return dict(cut)
+    kept: dict[str, Any] = {}
+    for name, value in envelope.event_of(payload).items():
+        candidate = kept | {name[:40]: _cut(value, 20, 0, 1)}
+        if len(compact(candidate)) <= limit:
+            kept = candidate
+    return kept
+
+
+def _cut(value: Any, string: int, items: int, depth: int) -> Any:  # noqa: ANN401 - any JSON
+    if isinstance(value, str):
+        return value if len(value) <= string else f"{value[:string]}…(+{len(value) - string} characters)"
+    if isinstance(value, list):
+        if depth <= 0:
+            return f"…({len(value)} items)"
+        rest = [f"…(+{len(value) - items} items)"] if len(value) > items else []
+        return [_cut(item, string, items, depth - 1) for item in value[:items]] + rest
+    if isinstance(value, dict):
+        if depth <= 0:
+            return f"…({len(value)} fields)"
+        rest_of = {"…": f"(+{len(value) - 2 * items} fields)"} if len(value) > 2 * items else {}
+        shown = list(value.items())[: 2 * items] if rest_of else value.items()
+        return {name: _cut(item, string, items, depth - 1) for name, item in shown} | rest_of
+    return value

@@ -1,0 +1,1 @@
+"""Back ends for Slack MCP Server."""

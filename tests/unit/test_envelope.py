@@ -1,0 +1,139 @@
+"""The wire format: what is written, what is read, what is refused."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from abe_redis import Event, envelope
+from abe_redis.envelope import UndecodableError
+from abe_redis.errors import PayloadError, PayloadTooLargeError
+
+ENVELOPE = {
+    "type": "event_callback",
+    "token": "verification-token",
+    "event_id": "Ev1",
+    "event": {"type": "app_mention", "text": "hello"},
+}
+
+
+def deep(levels: int) -> dict[str, Any]:
+    payload: dict[str, Any] = {}
+    for _ in range(levels):
+        payload = {"in": payload}
+    return payload
+
+
+def looped() -> dict[str, Any]:
+    payload: dict[str, Any] = {}
+    payload["self"] = payload
+    return payload
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {},
+        {"text": "naïve 日本 🎉", "null": None, "yes": True, "n": 1.5, "list": [1, [2, {}]]},
+        {"lone surrogate": "\ud800"},
+        {"control": "\x00\x1b[31m\u202e"},
+        {"big": "x" * 1_000_000},
+        {"number": 10**30},
+        deep(500),
+    ],
+)
+def test_what_is_encoded_is_decoded(payload: dict[str, Any]) -> None:
+    assert envelope.decode({b"data": envelope.encode(payload)}) == payload
+
+
+def test_abe_redis_0_1_0_can_read_it() -> None:
+    data = envelope.encode({"text": "日本 \ud800"})
+    assert json.loads(data.decode("utf-8")) == {"text": "日本 \ud800"}
+
+
+@pytest.mark.parametrize("payload", [[1], "text", None, 5, b"{}"])
+def test_a_payload_is_a_dict(payload: object) -> None:
+    with pytest.raises(PayloadError, match="must be a dict"):
+        envelope.encode(payload)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"n": math.nan},
+        {"n": math.inf},
+        {"bytes": b"x"},
+        {"set": {1}},
+        {("a", "b"): 1},
+        {"object": object()},
+        deep(100_000),
+        looped(),
+    ],
+)
+def test_what_json_has_no_word_for_is_refused(payload: dict[str, Any]) -> None:
+    with pytest.raises(PayloadError, match="nothing was published") as caught:
+        envelope.encode(payload)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_payload_has_a_bound() -> None:
+    with pytest.raises(PayloadTooLargeError, match="the limit is 8,388,608"):
+        envelope.encode({"text": "x" * 10_000_000})
+
+
+def test_the_token_of_an_envelope_is_left_out() -> None:
+    data = envelope.encode(ENVELOPE)
+    assert b"verification-token" not in data
+    assert json.loads(data) == {name: value for name, value in ENVELOPE.items() if name != "token"}
+    assert ENVELOPE["token"] == "verification-token", "the caller's dict is not touched"
+    assert envelope.decode({b"data": envelope.encode({"token": "an ordinary field"})}) == {
+        "token": "an ordinary field"
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({}, "no field 'data'"),
+        ({b"other": b"{}"}, "no field 'data'"),
+        ({b"data": b"\xff\xfe"}, "not UTF-8"),
+        ({b"data": b""}, "not JSON"),
+        ({b"data": b"{"}, "not JSON"),
+        ({b"data": b"[]"}, "a JSON list"),
+        ({b"data": b'"text"'}, "a JSON str"),
+        ({b"data": b"null"}, "a JSON NoneType"),
+        ({b"data": b"[" * 100_000}, "nested too deeply"),
+    ],
+)
+def test_what_cannot_be_decoded_says_why(fields: dict[bytes, bytes], why: str) -> None:
+    with pytest.raises(UndecodableError, match=why):
+        envelope.decode(fields)
+
+
+def test_more_fields_may_stand_beside_data() -> None:
+    assert envelope.decode({b"origin": b"mcp", b"data": b'{"a":1}'}) == {"a": 1}
+
+
+def test_an_event_is_its_payload() -> None:
+    event = Event({"a": 1}, stream="s", group="g", id="1-0", deliveries=2)
+    assert event == {"a": 1}
+    assert json.dumps(event) == '{"a": 1}'
+    assert (event.stream, event.group, event.id, event.deliveries) == ("s", "g", "1-0", 2)
+
+
+@pytest.mark.parametrize(
+    ("payload", "event_id", "kind"),
+    [
+        (ENVELOPE, "Ev1", "app_mention"),
+        ({**ENVELOPE, "event_id": 5}, None, "app_mention"),
+        ({**ENVELOPE, "event": None}, "Ev1", "event_callback"),
+        ({"type": "app_mention", "event_id": "Ev1"}, None, "app_mention"),
+        ({"type": "app_rate_limited"}, None, "app_rate_limited"),
+        ({"type": 7}, None, None),
+        ({}, None, None),
+    ],
+)
+def test_what_we_know_of_an_envelope(payload: dict[str, Any], event_id: str | None, kind: str | None) -> None:
+    assert envelope.slack_event_id(payload) == event_id
+    assert envelope.event_type(payload) == kind
