@@ -24,6 +24,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         # Settings are read without regard to case.
         if name.upper().startswith(("REDIS_", "SLACK_")) or name.upper() == "QUEUE_BACKEND":
             monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
 
 

@@ -127,7 +127,7 @@ class Server:
         first = self.port == 0
         for attempts_left in (4, 3, 2, 1, 0):
             if first:
-                self.port = _free_port()
+                self.port = free_port()
             try:
                 self._spawn()
                 break
@@ -319,7 +319,7 @@ def system_binary() -> Path | None:
     return Path(found) if found else None
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Pick a port that is still free after a restart: below those that systems give to outgoing connections.
 
     SystemRandom, because pytest-randomly seeds `random` alike in every worker process.

@@ -200,7 +200,7 @@ class RedisMessageQueueBackend:
                 if not faults.passes(error) or time.monotonic() + pause >= deadline:
                     raise faults.explain(error, self.settings, doing=f"publishing to {stream!r}") from None
             await anyio.sleep(pause)
-            pause *= 2
+            pause = min(2 * pause, 0.4)
             await connections.revive()
 
     async def _tend(self, stream: str, published: Published) -> None:
@@ -212,7 +212,7 @@ class RedisMessageQueueBackend:
                 if now >= self._announced.get(stream, 0) and self.patterns.match(stream):
                     await announce(redis, [stream])
                     self._announced[stream] = now + ANNOUNCE_SECONDS
-                if published.length > self.settings.redis_stream_maxlen:
+                if self._trimmer.is_due(stream, published.length):
                     await self._trimmer.trim(redis, stream)
         except (*faults.FAILURES, ClosedError) as error:
             _LOG.debug("The stream %r was not tended to: %s", stream, type(error).__name__)

@@ -129,7 +129,7 @@ class Connections:
             # A peer that vanished without a word is noticed by the kernel.
             "socket_keepalive": True,
         }
-        if scheme == "rediss" or self.settings.redis_ssl:
+        if self.settings.uses_tls:
             return SSLConnection, where | _tls(self.settings)
         return Connection, where
 
@@ -139,9 +139,25 @@ def _tls(settings: Settings) -> dict[str, Any]:
         path: Path | None = getattr(settings, name)
         if path is not None and not path.is_file():
             raise SettingsError(f"{name.upper()} names {str(path)!r}, which is not a file.")
+    try:
+        ssl.create_default_context(cafile=settings.redis_ssl_ca_certs)
+    except (ssl.SSLError, OSError) as error:
+        raise SettingsError(
+            f"REDIS_SSL_CA_CERTS names {str(settings.redis_ssl_ca_certs)!r}, which does not hold certificates "
+            f"in PEM format ({error})."
+        ) from None
+    context = ssl.create_default_context()
+    if settings.redis_ssl_ca_certs:
+        try:
+            context.load_verify_locations(settings.redis_ssl_ca_certs)
+        except (ssl.SSLError, OSError) as error:
+            raise SettingsError(
+                f"The authorities in REDIS_SSL_CA_CERTS cannot be used ({error}); it must be a PEM file of "
+                "certificates."
+            ) from None
     if settings.redis_ssl_certfile:
         try:
-            ssl.create_default_context().load_cert_chain(
+            context.load_cert_chain(
                 settings.redis_ssl_certfile, settings.redis_ssl_keyfile, password=_no_passphrase
             )
         except (ssl.SSLError, OSError) as error:

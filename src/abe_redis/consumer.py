@@ -108,6 +108,7 @@ class Consumer:
         self._discovery = Discovery(patterns, group)
         self._holdings = Holdings(settings, group, name)
         self._trimmer = Trimmer(settings.redis_stream_maxlen)
+        self._to_trim: set[str] = set()
         self._ahead = 1
         """How many events to lease at a time."""
         self._batch_at = 0.0
@@ -257,8 +258,10 @@ class Consumer:
         active, self._holdings.active = self._holdings.active, set()
         if active:
             await record_floors(redis, sorted(active), self.group)
-            for stream in active:
-                await self._trimmer.trim(redis, stream)
+        self._to_trim |= active
+        for stream in sorted(self._to_trim):
+            if await self._trimmer.trim(redis, stream):
+                self._to_trim.discard(stream)
         self._tick_at = time.monotonic() + TICK_SECONDS
 
     async def _take_new(self, redis: Redis, seconds: float) -> None:

@@ -70,7 +70,7 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
     if passes(error):
         return RedisUnavailableError(
             f"Redis at {where} could not be reached for {doing} ({_shown(error, settings)}). Check that it "
-            "runs and that REDIS_URL is right."
+            f"runs and that REDIS_URL is right.{_about_tls(settings)}"
         )
     if str(error).startswith("WRONGTYPE"):
         return RedisRefusedError(
@@ -78,6 +78,16 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
             "that key."
         )
     return RedisRefusedError(f"Redis at {where} refused {doing}: {_shown(error, settings)}.")
+
+
+def _about_tls(settings: Settings) -> str:
+    """What else to check with TLS: a server that misses our certificate just hangs up."""
+    if not settings.uses_tls:
+        return ""
+    return (
+        " Check also that it speaks TLS there, that REDIS_SSL_CA_CERTS holds the authority of its certificate, "
+        "and, if it asks for a client certificate, REDIS_SSL_CERTFILE and REDIS_SSL_KEYFILE."
+    )
 
 
 _SHOWN = 200

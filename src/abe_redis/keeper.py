@@ -41,6 +41,10 @@ class LeaseKeeper:
         """Note that the agent made a call."""
         self._last_call = time.monotonic()
 
+    def held(self, consumer: str) -> list[tuple[str, str]]:
+        """Stream and id of what is kept for a consumer, in all its groups."""
+        return [key for (_, name), entries in self._held.items() if name == consumer for key in entries]
+
     def hold(self, stream: str, group: str, consumer: str, entry_id: str, deliveries: int) -> None:
         """Keep an entry's lease from now on."""
         self._held.setdefault((group, consumer), {})[stream, entry_id] = deliveries

@@ -128,7 +128,12 @@ class Operations:
                     )
                 await self._find_group(redis, name, group, create=create_group)
                 result = await self._lease(
-                    redis, name, group, consumer or self.consumer, count=count, seconds=wait_seconds
+                    redis,
+                    name,
+                    group,
+                    self.consumer if consumer is None else consumer,
+                    count=count,
+                    seconds=wait_seconds,
                 )
             if kind == "none" and not result.events:
                 result.note = f"The stream {name!r} does not exist (yet). {await self._choice(redis)}"
@@ -155,7 +160,7 @@ class Operations:
         name = self._allowed(stream)
         _check_range("The number of ids", len(ids), 1, MAX_COUNT)
         ids = list(dict.fromkeys(_check_id("An id", one) for one in ids))
-        consumer = names.check_consumer(consumer or self.consumer)
+        consumer = names.check_consumer(self.consumer if consumer is None else consumer)
         async with self._redis(f"acknowledging in {name!r}") as redis:
             await self._check_exists(redis, name)
             await self._find_group(redis, name, group, create=None)

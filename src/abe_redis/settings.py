@@ -186,6 +186,11 @@ class Settings(BaseSettings):
         return self.redis_stream_consumer or f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
 
     @property
+    def uses_tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.redis_url.startswith("rediss") or (self.redis_ssl and self.redis_url.startswith("redis"))
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """What must never appear in a message."""
         return (self.redis_password.get_secret_value(),) if self.redis_password else ()

@@ -145,10 +145,10 @@ class Search:
         if not self.patterns.globs:
             return
         if self._cursor is None:
-            if await redis.set(_SCAN_LOCK, b"1", nx=True, ex=_SCAN_SECONDS):
-                self._cursor = 0
-                self._count = min(max(1000, await redis.dbsize() // _SCAN_STEPS), _SCAN_MOST)
-            return
+            if not await redis.set(_SCAN_LOCK, b"1", nx=True, ex=_SCAN_SECONDS):
+                return
+            self._cursor = 0
+            self._count = min(max(1000, await redis.dbsize() // _SCAN_STEPS), _SCAN_MOST)
         self._cursor, keys = await redis.scan(self._cursor, count=self._count, _type="stream")
         found = [name for key in keys if (name := _text(key)) is not None and self.patterns.match(name)]
         if found:

@@ -9,10 +9,13 @@ from abe_redis.streams.scripts import Script
 STEP = 100
 """How many entries one call removes at most, so that the server is never held up by large ones."""
 
+BLOCKED = -1
+
 # What a group needs is everything after what it was last given, and everything it was given
 # and has not acked. MINID keeps its argument, so an entry that some group needs is never cut.
 _TRIM = Script("""
 local stream, maxlen, step = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
+if redis.call('TYPE', stream).ok ~= 'stream' then return 0 end
 local excess = redis.call('XLEN', stream) - maxlen
 if excess <= 0 then return 0 end
 local entries = redis.call('XRANGE', stream, '-', '+', 'COUNT', math.min(excess, step) + 1)
@@ -33,7 +36,8 @@ for _, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
   if of['pending'] > 0 then needed = redis.call('XPENDING', stream, of['name'])[2] end
   if before(needed, cut) then cut = needed end
 end
-return redis.call('XTRIM', stream, 'MINID', cut)
+local removed = redis.call('XTRIM', stream, 'MINID', cut)
+return removed > 0 and removed or -1
 """)
 
 
@@ -41,7 +45,8 @@ async def trim(redis: Redis, stream: str, maxlen: int) -> int:
     """Remove entries beyond `maxlen` that every group has finished.
 
     Returns:
-        How many were removed; up to `STEP`.
+        How many were removed, up to `STEP`; `BLOCKED` when the stream is above its bound and some
+        group still needs its oldest entry. Where there is no stream there is nothing to remove.
 
     Raises:
         redis.RedisError: The server refused it or could not be reached.
@@ -50,25 +55,36 @@ async def trim(redis: Redis, stream: str, maxlen: int) -> int:
 
 
 class Trimmer:
-    """Trims now and then: after publishes and after acks, not after each."""
+    """Trims now and then: after publishes and after acks, not after each.
 
-    PAUSE_SECONDS = 1.0
-    """How long a stream is left alone when nothing could be removed."""
+    So a stream is above its bound by about `STEP` entries at times.
+    """
+
+    _PAUSE_SECONDS = 1.0
+    """How long publishers leave a stream alone when work in it kept us from trimming."""
     _STEPS = 10
 
     def __init__(self, maxlen: int) -> None:
         self._maxlen = maxlen
         self._not_before: dict[str, float] = {}
 
-    async def trim(self, redis: Redis, stream: str) -> None:
+    def is_due(self, stream: str, length: int) -> bool:
+        """Whether a publisher that sees this length should trim."""
+        return length > self._maxlen + STEP and time.monotonic() >= self._not_before.get(stream, 0)
+
+    async def trim(self, redis: Redis, stream: str) -> bool:
         """Remove what may go, in a bounded number of steps.
+
+        Returns:
+            Whether that was all for now.
 
         Raises:
             redis.RedisError: The server refused it or could not be reached.
         """
-        if time.monotonic() < self._not_before.get(stream, 0):
-            return
         for _ in range(self._STEPS):
-            if await trim(redis, stream, self._maxlen) < STEP:
-                self._not_before[stream] = time.monotonic() + self.PAUSE_SECONDS
-                return
+            removed = await trim(redis, stream, self._maxlen)
+            if removed == BLOCKED:
+                self._not_before[stream] = time.monotonic() + self._PAUSE_SECONDS
+            if removed < STEP:
+                return True
+        return False

@@ -1,0 +1,56 @@
+"""A client of whichever MCP SDK is installed, run in its environment: it does over stdio what it is told to.
+
+The server's command comes as JSON in the first argument; with `--modern` the client speaks the newest
+protocol that both sides know, without it the one with a handshake that all SDKs have. Then each line of
+JSON on stdin is a request, `{"list": true}` or `{"call": NAME, "arguments": {…}}`, and is answered by a
+line of JSON on stdout.
+"""
+
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from mcp import ClientSession
+from mcp.client.stdio import StdioServerParameters, stdio_client
+from pydantic import BaseModel
+
+
+def plain(model: BaseModel) -> dict[str, Any]:
+    """What was on the wire, whatever the SDK calls it."""
+    return model.model_dump(mode="json", by_alias=True)
+
+
+def say(facts: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
+
+
+@asynccontextmanager
+async def connected(parameters: StdioServerParameters, *, modern: bool) -> AsyncIterator[Any]:
+    if modern:
+        client_class: Any = __import__("mcp").Client
+        async with client_class(stdio_client(parameters)) as client:
+            say({"protocolVersion": client.protocol_version, "serverInfo": plain(client.server_info)})
+            yield client
+    else:
+        async with stdio_client(parameters) as (read, write), ClientSession(read, write) as session:
+            say(plain(await session.initialize()))
+            yield session
+
+
+async def main() -> None:
+    parameters = StdioServerParameters(**json.loads(sys.argv[1]))
+    async with connected(parameters, modern="--modern" in sys.argv) as session:
+        while line := await anyio.to_thread.run_sync(sys.stdin.readline):
+            request = json.loads(line)
+            if "list" in request:
+                say(plain(await session.list_tools()))
+            else:
+                say(plain(await session.call_tool(request["call"], request["arguments"])))
+
+
+anyio.run(main)

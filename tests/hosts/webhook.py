@@ -1,0 +1,128 @@
+"""The real Slack MCP Server's webhook in a process of its own, and Slack, which posts to it."""
+
+import hashlib
+import hmac
+import http.client
+import json
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.hosts.environments import Environment
+from tests.hosts.processes import ProcessError, until
+from tests.servers import HOST, free_port
+
+SIGNING_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
+VERIFICATION_TOKEN = "verification-token-of-the-app-Jhj5dZrVaK7ZwHHjRyZWjbDl"
+_CONNECTIONS = 8
+
+
+def envelope(event_id: str) -> dict[str, Any]:
+    """What Slack's Events API posts."""
+    return {
+        "token": VERIFICATION_TOKEN,
+        "team_id": "T061EG9R6",
+        "api_app_id": "A0MDYCDME",
+        "event": {
+            "type": "app_mention",
+            "user": "U061F7AUR",
+            "text": f"<@U0LAN0Z89> {event_id}",
+            "ts": "1515449522.000016",
+            "channel": "C123ABC456",
+            "event_ts": "1515449522000016",
+        },
+        "type": "event_callback",
+        "event_id": event_id,
+        "event_time": 1515449522,
+        "authorizations": [{"enterprise_id": None, "team_id": "T061EG9R6", "user_id": "U0LAN0Z89"}],
+    }
+
+
+class Webhook:
+    """`slack-webhook-server`, running until the end of the `with` block."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        directory: Path,
+        variables: Mapping[str, str],
+        *,
+        dotenv: Mapping[str, str] | None = None,
+    ) -> None:
+        self.port = free_port()
+        arguments = ["--host", HOST, "--port", str(self.port)]
+        if dotenv is None:
+            arguments.append("--no-env-file")
+        else:
+            text = "".join(f"{name}={value}\n" for name, value in dotenv.items())
+            (directory / ".env").write_text(text, "utf-8")
+        secrets = {"SLACK_SIGNING_SECRET": SIGNING_SECRET, "SLACK_BOT_TOKEN": "xoxb-of-nobody"}
+        self.process = environment.start(
+            *arguments, cwd=directory, variables={**secrets, **variables}, command="slack-webhook-server"
+        )
+        try:
+            until(self._listens, "the webhook to listen")
+        except BaseException:
+            self.process.close()
+            raise
+
+    @property
+    def log(self) -> str:
+        """What it has logged: the host logs to stdout."""
+        return "\n".join(self.process.lines) + self.process.stderr
+
+    def post(self, envelopes: Iterable[dict[str, Any]], headers: Mapping[str, str] | None = None) -> set[int]:
+        """Post signed envelopes over several connections, as Slack does; the statuses that came."""
+        return self._requests([("POST", "/slack/events", *_signed(one, headers or {})) for one in envelopes])
+
+    def health(self, times: int = 1) -> set[int]:
+        """Poll its health; the statuses that came."""
+        return self._requests([("GET", "/health", "", {})] * times)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.close()
+
+    def _requests(self, requests: list[tuple[str, str, str, dict[str, str]]]) -> set[int]:
+        shares = [requests[start::_CONNECTIONS] for start in range(min(_CONNECTIONS, len(requests)))]
+        with ThreadPoolExecutor(_CONNECTIONS) as pool:
+            return set[int]().union(*pool.map(self._on_one_connection, shares))
+
+    def _on_one_connection(self, requests: list[tuple[str, str, str, dict[str, str]]]) -> set[int]:
+        statuses = set()
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=30)
+        try:
+            for method, path, body, headers in requests:
+                connection.request(method, path, body.encode(), headers)
+                response = connection.getresponse()
+                response.read()
+                statuses.add(response.status)
+        finally:
+            connection.close()
+        return statuses
+
+    def _listens(self) -> bool:
+        if (code := self.process.process.poll()) is not None:
+            raise ProcessError(f"the webhook ended with exit code {code}:\n{self.log[-4000:]}")
+        try:
+            return self._requests([("GET", "/openapi.json", "", {})]) == {200}
+        except ConnectionError:
+            return False
+
+
+def _signed(payload: dict[str, Any], headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    body, timestamp = json.dumps(payload), str(int(time.time()))
+    digest = hmac.new(SIGNING_SECRET.encode(), f"v0:{timestamp}:{body}".encode(), hashlib.sha256)
+    return body, {
+        "Content-Type": "application/json",
+        "X-Slack-Request-Timestamp": timestamp,
+        "X-Slack-Signature": f"v0={digest.hexdigest()}",
+        **headers,
+    }

@@ -1,0 +1,65 @@
+"""Back ends on a real server, and ways to wait for what they do."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any, Protocol
+
+import anyio
+import pytest
+from redis.asyncio import Redis
+
+from abe_redis import Event, EventStream, RedisMessageQueueBackend, Settings
+
+PATIENCE = 30.0
+
+
+class MakeBackend(Protocol):
+    def __call__(self, **settings: Any) -> RedisMessageQueueBackend: ...
+
+
+@pytest.fixture
+async def make_backend(redis_url: str) -> AsyncIterator[MakeBackend]:
+    """Makes back ends on the shared server; they are closed at the end."""
+    async with AsyncExitStack() as stack:
+
+        def make(**settings: Any) -> RedisMessageQueueBackend:
+            backend = RedisMessageQueueBackend(Settings(**{"redis_url": redis_url} | settings))
+            stack.push_async_callback(backend.close)
+            return backend
+
+        yield make
+
+
+@pytest.fixture
+async def backend(make_backend: MakeBackend) -> RedisMessageQueueBackend:
+    return make_backend()
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url, protocol=2) as client:
+        yield client
+
+
+async def take(events: EventStream, count: int, *, seconds: float = PATIENCE) -> list[Event]:
+    """The next events; all but the last are acked by asking for the one behind."""
+    with anyio.fail_after(seconds):
+        return [await anext(events) for _ in range(count)]
+
+
+async def take_one(events: EventStream, *, seconds: float = PATIENCE) -> Event:
+    (event,) = await take(events, 1, seconds=seconds)
+    return event
+
+
+async def until(condition: Callable[[], Awaitable[Any]], *, seconds: float = PATIENCE) -> Any:
+    """Wait until the condition gives something true, and return that."""
+    with anyio.fail_after(seconds):
+        while not (found := await condition()):
+            await anyio.sleep(0.02)
+        return found
+
+
+async def pending(redis: Redis, stream: str, group: str = "default") -> int:
+    summary: Any = await redis.xpending(stream, group)
+    return int(summary["pending"])

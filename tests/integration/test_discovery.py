@@ -1,0 +1,101 @@
+"""Finding streams: soon, without KEYS, and without keeping an idle server busy."""
+
+from typing import Any
+
+import anyio
+import pytest
+from redis.asyncio import Redis
+
+from abe_redis import RedisMessageQueueBackend
+from tests.integration.conftest import MakeBackend, take, take_one, until
+
+A_MILLION_KEYS = """
+for i = 1, 1000000 do redis.call('SET', 'unrelated:' .. i, i) end
+return redis.call('DBSIZE')
+"""
+
+
+async def test_a_new_stream_is_found_among_a_million_keys(
+    backend: RedisMessageQueueBackend, redis: Redis
+) -> None:
+    await redis.eval(A_MILLION_KEYS, 0)
+    await redis.xadd("slack:foreign", {"data": '{"n": 0}'})
+    async with backend.consume() as events:
+        with anyio.move_on_after(1.5):
+            await anext(events)
+        await redis.config_resetstat()
+        for number in range(5):
+            await backend.publish(f"slack:new{number}", {"n": number})
+            event = await take_one(events, seconds=5)
+            while event.stream == "slack:foreign":
+                event = await take_one(events, seconds=5)
+            assert event.stream == f"slack:new{number}"
+        stats: Any = await redis.info("commandstats")
+    assert "cmdstat_keys" not in stats
+    assert stats.get("cmdstat_scan", {"calls": 0})["calls"] <= 10
+    assert stats.get("cmdstat_scan", {"usec_per_call": 0})["usec_per_call"] < 100_000
+
+
+async def test_foreign_streams_are_found_by_a_search(backend: RedisMessageQueueBackend, redis: Redis) -> None:
+    await redis.set("slack:string", "x")
+    await redis.xadd("slack:\\xff".encode() + b"\xff", {"data": "{}"})
+    await redis.xadd("other:stream", {"data": "{}"})
+    for number in range(3):
+        await redis.xadd(f"slack:foreign{number}", {"data": f'{{"n": {number}}}'})
+    async with backend.consume() as events:
+        taken = await take(events, 3)
+    assert sorted(event["n"] for event in taken) == [0, 1, 2]
+
+
+async def test_a_foreign_literal_name_is_found(make_backend: MakeBackend, redis: Redis) -> None:
+    backend = make_backend(redis_stream_patterns="mine")
+    async with backend.consume() as events:
+        with anyio.move_on_after(0.3):
+            await anext(events)
+        await redis.xadd("mine", {"data": '{"n": 1}'})
+        assert (await take_one(events)).stream == "mine"
+
+
+async def test_one_searches_for_all(make_backend: MakeBackend, redis: Redis) -> None:
+    streams = [make_backend().consume() for _ in range(4)]
+    async with anyio.create_task_group() as tasks:
+        for events in streams:
+            tasks.start_soon(_first_of, events)
+        await until(lambda: redis.exists("abe:scan"))
+        await redis.config_resetstat()
+        await anyio.sleep(4)
+        stats: Any = await redis.info("commandstats")
+        assert stats.get("cmdstat_scan", {"calls": 0})["calls"] <= 1
+        for events in streams:
+            await events.aclose()
+
+
+async def _first_of(events: Any) -> None:
+    async for _ in events:
+        pass
+
+
+@pytest.mark.parametrize("streams", [0, 1, 200])
+async def test_an_idle_consumer_is_quiet(
+    backend: RedisMessageQueueBackend, redis: Redis, streams: int
+) -> None:
+    for number in range(streams):
+        await backend.publish(f"slack:{number}", {"n": number})
+    async with backend.consume() as events:
+        await take(events, streams)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_first_of, events)
+            await anyio.sleep(2)
+            before: Any = await redis.info("stats")
+            sent = await _sent(redis)
+            await anyio.sleep(5)
+            assert await _sent(redis) - sent <= 5 * 5 + 1
+            assert before
+            await events.aclose()
+
+
+async def _sent(redis: Redis) -> int:
+    """How many commands clients sent: reads, script calls and the rest, not what scripts call."""
+    stats: Any = await redis.info("commandstats")
+    from_clients = ("evalsha", "eval", "xreadgroup", "zrange", "scan", "set", "dbsize", "ping")
+    return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in from_clients)

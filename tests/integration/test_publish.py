@@ -1,0 +1,241 @@
+"""Publishing: once, without secrets, bounded in time, and back when Redis is back."""
+
+import logging
+import os
+import signal
+import time
+from typing import Any
+
+import anyio
+import pytest
+from redis.asyncio import Redis
+
+from abe_redis import RedisMessageQueueBackend, Settings
+from abe_redis.errors import ClosedError, RedisRefusedError, RedisUnavailableError
+from tests.integration.conftest import MakeBackend
+from tests.servers import Server
+
+
+def envelope(number: int = 1, **more: Any) -> dict[str, Any]:
+    return {
+        "type": "event_callback",
+        "token": "the-verification-token",
+        "event_id": f"Ev{number}",
+        "event": {"type": "message", "text": str(number)},
+    } | more
+
+
+async def test_256_at_once_through_a_pool_of_10(backend: RedisMessageQueueBackend, redis: Redis) -> None:
+    async with anyio.create_task_group() as tasks:
+        for number in range(256):
+            tasks.start_soon(backend.publish, "slack_events", envelope(number))
+    assert await redis.xlen("slack_events") == 256
+    clients: Any = await redis.client_list()
+    assert sum(client["name"] == "abe-redis" for client in clients) <= 10
+
+
+async def test_one_caller_keeps_its_order(backend: RedisMessageQueueBackend, redis: Redis) -> None:
+    for number in range(50):
+        await backend.publish("slack_events", {"n": number})
+    entries: Any = await redis.xrange("slack_events")
+    assert [fields[b"data"] for _, fields in entries] == [b'{"n":%d}' % number for number in range(50)]
+
+
+async def test_slacks_retry_adds_nothing(make_backend: MakeBackend, redis: Redis) -> None:
+    first = await make_backend().publish_event("slack_events", envelope())
+    again = await make_backend().publish_event("slack_events", envelope(retry=1))
+    other = await make_backend().publish_event("slack:other", envelope())
+    assert not first.duplicate
+    assert again.duplicate
+    assert again.id == first.id
+    assert not other.duplicate, "an id is remembered per stream"
+    assert await redis.xlen("slack_events") == 1
+
+
+async def test_concurrent_retries_add_one(backend: RedisMessageQueueBackend, redis: Redis) -> None:
+    async with anyio.create_task_group() as tasks:
+        for number in range(200):
+            tasks.start_soon(backend.publish, "slack_events", envelope(number % 20))
+    assert await redis.xlen("slack_events") == 20
+
+
+async def test_deduplication_can_be_off(make_backend: MakeBackend, redis: Redis) -> None:
+    backend = make_backend(redis_stream_dedup_seconds=0)
+    for _ in range(2):
+        assert not (await backend.publish_event("slack_events", envelope())).duplicate
+    assert await redis.xlen("slack_events") == 2
+
+
+async def test_an_id_counts_only_while_its_stream_exists(
+    backend: RedisMessageQueueBackend, redis: Redis
+) -> None:
+    await backend.publish("slack_events", envelope())
+    await redis.delete("slack_events")
+    assert not (await backend.publish_event("slack_events", envelope())).duplicate
+    assert await redis.xlen("slack_events") == 1
+
+
+async def test_every_remembered_id_expires(backend: RedisMessageQueueBackend, redis: Redis) -> None:
+    await backend.publish("slack_events", envelope())
+    await backend.publish("slack_events", {"plain": 1})
+    keys: Any = await redis.keys("abe:seen:*")
+    ttls = sorted([await redis.ttl(key) for key in keys])
+    assert len(ttls) == 2
+    assert 0 < ttls[0] <= 3600 < ttls[1] <= 86_400
+
+
+async def test_equal_payloads_without_an_id_are_different_events(
+    backend: RedisMessageQueueBackend, redis: Redis
+) -> None:
+    for _ in range(2):
+        await backend.publish("slack_events", {"type": "message", "text": "hello"})
+    assert await redis.xlen("slack_events") == 2
+
+
+async def test_no_token_reaches_redis(backend: RedisMessageQueueBackend, redis: Redis) -> None:
+    await backend.publish("slack_events", envelope())
+    entries: Any = await redis.xrange("slack_events")
+    assert b"the-verification-token" not in b"".join(entries[0][1].values())
+
+
+async def test_health_checks_do_not_pile_up(
+    backend: RedisMessageQueueBackend, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(300):
+        await backend.publish("_health_check", {"type": "health_check", "timestamp": "test"})
+    assert await redis.xlen("_health_check") == 100
+    assert not caplog.records
+    assert await redis.keys("abe:*") == []
+
+
+async def test_a_health_check_does_not_trim_a_stream_of_events(
+    backend: RedisMessageQueueBackend, redis: Redis
+) -> None:
+    for number in range(150):
+        await backend.publish("slack_events", envelope(number))
+    await backend.publish("slack_events", {"type": "health_check"})
+    assert await redis.xlen("slack_events") == 151
+
+
+async def test_a_stream_that_nobody_reads_is_warned_about_once(
+    backend: RedisMessageQueueBackend, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3):
+        await backend.publish("elsewhere", envelope(number))
+    assert await redis.xlen("elsewhere") == 3
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "Publishing to 'elsewhere', which no consumer of these settings reads: "
+        "REDIS_STREAM_PATTERNS is slack_events, slack:*."
+    ]
+
+
+async def test_the_payload_is_as_0_1_0_wrote_it(backend: RedisMessageQueueBackend, redis: Redis) -> None:
+    await backend.publish_event("slack_events", {"a": 1}, origin="mcp")
+    entries: Any = await redis.xrange("slack_events")
+    assert entries[0][1] == {b"data": b'{"a":1}', b"origin": b"mcp"}
+
+
+async def test_without_a_server_it_raises_within_the_budget() -> None:
+    async with RedisMessageQueueBackend(Settings(redis_url="redis://127.0.0.1:1/0")) as backend:
+        began = time.monotonic()
+        with pytest.raises(RedisUnavailableError, match=r"redis://127\.0\.0\.1:1/0 could not be reached"):
+            await backend.publish("slack_events", envelope())
+        assert 2 < time.monotonic() - began < 3
+
+
+async def test_a_frozen_server_is_waited_for_within_the_budget(own_server: Server) -> None:
+    async with RedisMessageQueueBackend(Settings(redis_url=own_server.url)) as backend:
+        await backend.publish("slack_events", envelope(1))
+        own_server.freeze()
+        began = time.monotonic()
+        with pytest.raises(RedisUnavailableError):
+            await backend.publish("slack_events", envelope(2))
+        assert 2 < time.monotonic() - began < 3
+        own_server.thaw()
+        published = await backend.publish_event("slack_events", envelope(3))
+        assert not published.duplicate
+
+
+async def test_an_answer_lost_on_the_way_gives_one_entry(own_server: Server) -> None:
+    """The server stops for half a second with our command in its socket: it is sent again."""
+    async with RedisMessageQueueBackend(Settings(redis_url=own_server.url)) as backend:
+        await backend.publish("slack_events", {"warm": "up"})
+        with own_server.admin() as admin:
+            admin.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+
+            async def cut_and_release() -> None:
+                for _ in range(3):
+                    await anyio.sleep(0.2)
+                    admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+                admin.execute_command("CLIENT", "UNPAUSE")
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(cut_and_release)
+                published = await backend.publish_event("slack_events", envelope(1))
+            assert not published.duplicate
+            assert admin.xlen("slack_events") == 2
+
+
+async def test_our_own_retry_is_not_a_duplicate(backend: RedisMessageQueueBackend, redis: Redis) -> None:
+    """The script's own contract: the same attempt again answers as the first time."""
+    from abe_redis.streams.publish import publish
+
+    arguments: dict[str, Any] = {"event_id": "event:Ev1", "attempt": "attempt 1", "remember_seconds": 60}
+    first = await publish(redis, "s", {b"data": b"{}"}, **arguments)
+    retry = await publish(redis, "s", {b"data": b"{}"}, **arguments)
+    other = await publish(redis, "s", {b"data": b"{}"}, **(arguments | {"attempt": "attempt 2"}))
+    assert (retry.id, retry.duplicate) == (first.id, False)
+    assert (other.id, other.duplicate) == (first.id, True)
+    assert await redis.xlen("s") == 1
+
+
+async def test_a_restart_is_a_pause(own_server: Server) -> None:
+    async with RedisMessageQueueBackend(Settings(redis_url=own_server.url)) as backend:
+        await backend.publish("slack_events", envelope(1))
+        own_server.restart()
+        await backend.publish("slack_events", envelope(2))
+
+
+async def test_a_key_of_another_type_is_refused(backend: RedisMessageQueueBackend, redis: Redis) -> None:
+    await redis.rpush("slack:list", "x")
+    with pytest.raises(RedisRefusedError, match="is not a stream"):
+        await backend.publish("slack:list", envelope())
+    assert await redis.lrange("slack:list", 0, -1) == [b"x"]
+
+
+async def test_a_full_server_is_said_to_be_full(backend: RedisMessageQueueBackend, redis: Redis) -> None:
+    await redis.config_set("maxmemory", 1)
+    with pytest.raises(RedisRefusedError, match="no memory left"):
+        await backend.publish("slack_events", envelope())
+
+
+async def test_a_closed_back_end_refuses(backend: RedisMessageQueueBackend) -> None:
+    await backend.publish("slack_events", envelope())
+    await backend.close()
+    await backend.close()
+    with pytest.raises(ClosedError):
+        await backend.publish("slack_events", envelope())
+    with pytest.raises(ClosedError):
+        backend.consume()
+
+
+async def test_a_cancelled_publish_leaves_the_pool_whole(make_backend: MakeBackend, redis: Redis) -> None:
+    backend = make_backend(redis_max_connections=2)
+    for number in range(40):
+        with anyio.move_on_after(0.0005 * (number % 5)):
+            await backend.publish("slack_events", envelope(number))
+    await backend.publish("slack_events", envelope(1000))
+    assert (await backend.publish_event("slack_events", envelope(1000))).duplicate
+
+
+def test_from_env_needs_no_loop_and_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://u:secret@127.0.0.1:1/0")
+    backend = RedisMessageQueueBackend.from_env()
+    assert repr(backend) == "RedisMessageQueueBackend('redis://127.0.0.1:1/0')"
+
+
+def test_signals_are_left_to_the_host() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    RedisMessageQueueBackend.from_env()
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert os.getpid()

@@ -1,0 +1,65 @@
+"""Trimming: history is bounded, work is never cut."""
+
+from typing import Any
+
+import anyio
+from redis.asyncio import Redis
+
+from abe_redis import RedisMessageQueueBackend
+from abe_redis.streams.trim import BLOCKED, trim
+from tests.integration.conftest import MakeBackend, take, until
+
+
+async def publish(backend: RedisMessageQueueBackend, count: int) -> None:
+    async with anyio.create_task_group() as tasks:
+        for number in range(count):
+            tasks.start_soon(backend.publish, "slack_events", {"n": number})
+
+
+async def test_without_a_group_the_bound_applies(make_backend: MakeBackend, redis: Redis) -> None:
+    await publish(make_backend(redis_stream_maxlen=100), 1500)
+    assert 100 <= await redis.xlen("slack_events") <= 300
+
+
+async def test_what_a_group_needs_is_kept_and_shrinks_once_it_is_done(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    backend = make_backend(redis_stream_maxlen=100)
+    await redis.xgroup_create("slack_events", "default", "0", mkstream=True)
+    await redis.xgroup_create("slack_events", "done", "$")
+    await publish(backend, 2000)
+    assert await redis.xlen("slack_events") == 2000
+    await redis.xgroup_setid("slack_events", "done", "$")
+    async with backend.consume() as events:
+        assert sorted(event["n"] for event in await take(events, 2000)) == list(range(2000))
+
+        async def short() -> bool:
+            return await redis.xlen("slack_events") <= 100
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_wait_for_more, events)
+            await until(short)
+            await events.aclose()
+
+
+async def _wait_for_more(events: Any) -> None:
+    async for _ in events:
+        pass
+
+
+async def test_a_pending_entry_is_never_cut(redis: Redis) -> None:
+    ids: list[Any] = [await redis.xadd("s", {"data": "{}"}) for _ in range(50)]
+    await redis.xgroup_create("s", "g", "0")
+    await redis.xreadgroup("g", "c", {"s": ">"}, count=50)
+    await redis.xack("s", "g", *ids[:20], *ids[21:])
+    assert await trim(redis, "s", 5) == 20
+    assert await trim(redis, "s", 5) == BLOCKED
+    entries: Any = await redis.xrange("s", count=1)
+    assert entries[0][0] == ids[20]
+    await redis.xack("s", "g", ids[20])
+    assert await trim(redis, "s", 5) == 25
+    assert await redis.xlen("s") == 5
+    assert await trim(redis, "s", 5) == 0
+    await redis.set("string", "x")
+    for nothing in ("missing", "string"):
+        assert await trim(redis, nothing, 5) == 0
