@@ -108,6 +108,7 @@ def test_a_password_in_the_url_wins(monkeypatch: pytest.MonkeyPatch) -> None:
         ("REDIS_STREAM_GROUP_IDLE_DAYS", "inf", "finite"),
         ("REDIS_STREAM_DEDUP_SECONDS", "-1", "greater than or equal to 0"),
         ("REDIS_SSL_KEYFILE", "key.pem", "REDIS_SSL_CERTFILE"),
+        ("REDIS_OUTBOX", "outbox.db", "no outbox yet"),
     ],
 )
 def test_a_bad_value_is_one_clear_error(

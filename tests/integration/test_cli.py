@@ -1,0 +1,117 @@
+"""The command line: the same operations, for people and scripts."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+
+def run(*arguments: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "abe_redis", *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ | {"COLUMNS": "120"} | environment,
+    )
+
+
+@pytest.fixture
+def at(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+
+
+def answer(*arguments: str, stdin: str | None = None) -> Any:
+    result = run(*arguments, "--json", stdin=stdin)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    return json.loads(result.stdout)
+
+
+@pytest.mark.usefixtures("at")
+def test_a_session() -> None:
+    first = answer("publish", '{"type": "app_mention", "text": "hello"}')
+    again = answer("publish", "-", "--event-id", "x", stdin='{"type": "message"}')
+    assert answer("publish", '{"type": "message"}', "--event-id", "x") == again | {"duplicate": True}
+
+    looked = answer("read", "--order", "oldest", "-n", "1")
+    assert [event["id"] for event in looked["events"]] == [first["id"]]
+    assert looked["next_start"] == first["id"]
+
+    leased = answer("read", "--group", "workers", "--consumer", "me")
+    assert [event["id"] for event in leased["events"]] == [first["id"], again["id"]]
+    (stats,) = answer("stats")["streams"]
+    assert stats["groups"][0]["pending"] == 2
+
+    refused = run("ack", "slack_events", first["id"], "--group", "workers", "--consumer", "other")
+    assert refused.returncode == 1
+    assert "held by another consumer" in refused.stdout
+    acked = answer("ack", "slack_events", first["id"], again["id"], "--group", "workers", "--consumer", "me")
+    assert acked["acked"] == [first["id"], again["id"]]
+    assert answer("stats", "slack_events")["streams"][0]["health"] == "ok"
+
+
+@pytest.mark.usefixtures("at")
+def test_people_get_text() -> None:
+    assert run("stats").stdout == "No stream exists yet: nothing was published.\n"
+    assert run("publish", '{"type": "message", "text": "a\\u001b[31mb"}').stdout.startswith(
+        "slack_events: added as "
+    )
+    read = run("read").stdout
+    assert "message: 'a\\x1b[31mb'" in read
+    assert "\x1b" not in read
+    table = run("stats").stdout
+    assert "slack_events" in table
+    assert "unread" in table
+    assert "\x1b" not in table, "no colour where nobody looks"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code", "says"),
+    [
+        (["publish", "{"], {}, 1, "The payload is not JSON"),
+        (["publish", "[]"], {}, 1, "must be a dict"),
+        (["read", "elsewhere"], {}, 1, "REDIS_STREAM_PATTERNS"),
+        (["read", "-n", "0"], {}, 2, "'--count'"),
+        (["read", "--start", "x"], {}, 1, "looks like 1732000000000-0"),
+        (["nonsense"], {}, 2, "No such command"),
+        (["stats"], {"REDIS_URL": "redis://:secret@127.0.0.1:1"}, 1, "could not be reached"),
+        (["stats"], {"REDIS_URL": "redis://:secret@h/x"}, 2, "REDIS_URL is not valid"),
+        (["mcp"], {"REDIS_STREAM_MAXLEN": "-5"}, 2, "REDIS_STREAM_MAXLEN is '-5'"),
+        (["stats"], {"REDIS_URL": "redis+cluster://h:1"}, 1, "does not support yet"),
+    ],
+)
+@pytest.mark.usefixtures("at")
+def test_a_mistake_is_a_sentence(
+    arguments: list[str], environment: dict[str, str], code: int, says: str
+) -> None:
+    result = run(*arguments, **environment)
+    assert result.returncode == code
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "secret" not in result.stderr + result.stdout
+
+
+def test_help_teaches_by_example() -> None:
+    assert run("--version").stdout.startswith("abe-redis ")
+    overview = run("--help").stdout
+    for command in ("publish", "read", "ack", "stats", "mcp", "demo"):
+        assert command in overview
+        assert run(command, "--help").returncode == 0
+    for command in ("publish", "read", "ack", "stats"):
+        assert f"Example: abe-redis {command}" in run(command, "--help").stdout
+
+
+def test_importing_costs_little() -> None:
+    """`import abe_redis` loads none of the heavy parts; asking for a name does."""
+    script = (
+        "import sys, abe_redis; "
+        "print([name for name in ('mcp', 'typer', 'rich', 'redis', 'pydantic') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"

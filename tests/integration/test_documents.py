@@ -1,0 +1,99 @@
+"""The documents say what is so: their snippets run, their tables are those of the code."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from abe_redis import Settings
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def snippets(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def test_the_python_snippet_runs(redis_url: str) -> None:
+    (code,) = snippets("python")
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env=os.environ | {"REDIS_URL": redis_url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert re.fullmatch(r"slack_events \d+-\d+ hello\n", result.stdout)
+
+
+def test_the_commands_run(redis_url: str) -> None:
+    commands = [
+        line for block in snippets("sh") for line in block.splitlines() if line.startswith("abe-redis")
+    ]
+    assert len(commands) >= 4
+    for command in commands:
+        result = subprocess.run(
+            [sys.executable, "-m", "abe_redis", *shlex.split(command)[1:]],
+            env=os.environ | {"REDIS_URL": redis_url},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert result.returncode == 0, (command, result.stderr)
+        assert result.stdout
+
+
+def test_the_makefile_has_what_is_named() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"make ([a-z]+)", README):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_the_registration_is_mcp_json() -> None:
+    (shown,) = snippets("json")
+    assert json.loads(shown) == json.loads((ROOT / "mcp.json").read_text(encoding="utf-8"))
+
+
+def test_every_setting_is_in_the_table_with_its_default() -> None:
+    section = README.partition("## Configuration")[2].partition("\n## ")[0]
+    rows: dict[str, str] = {}
+    for line in section.splitlines():
+        if match := re.match(r"\| (`[A-Z].*?`) \| (.*?) \|", line):
+            rows |= dict.fromkeys(re.findall(r"`([A-Z_]+)`", match[1]), match[2].strip("`"))
+    assert set(rows) == {name.upper() for name in Settings.model_fields}
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if isinstance(default, tuple):
+            shown = ",".join(default)
+        elif isinstance(default, bool):
+            shown = str(default).lower()
+        elif default is None:
+            shown = "host-pid-random" if name == "redis_stream_consumer" else "–"
+        else:
+            shown = str(default)
+        assert rows[name.upper()] == shown
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/architecture.md", "CHANGELOG.md"])
+def test_every_file_that_is_named_exists(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:docs|examples|src|tests)/[\w./-]*)`", text):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_architecture_is_that_of_the_tree() -> None:
+    tree = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").split("```")[1]
+    for path in sorted((ROOT / "src/abe_redis").iterdir()):
+        if path.suffix == ".py" and not path.name.startswith("__"):
+            assert path.name in tree, path
+    for path in sorted((ROOT / "src/abe_redis/streams").glob("[a-z]*.py")):
+        assert path.stem in tree, path
