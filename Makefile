@@ -41,5 +41,5 @@ build: ## the sdist, and from it the wheel, in dist
 	@sh scripts/bootstrap build --out-dir dist
 
 clean: ## away with all that was made here
-	rm -rf .venv .tools dist build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .tools .cache dist build .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

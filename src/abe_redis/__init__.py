@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from abe_redis.backend import RedisMessageQueueBackend
-    from abe_redis.consumer import EventStream
     from abe_redis.envelope import Event
     from abe_redis.errors import AbeRedisError
+    from abe_redis.event_stream import EventStream
     from abe_redis.operations import Operations
     from abe_redis.settings import Settings
 
@@ -20,7 +20,7 @@ __all__ = ["AbeRedisError", "Event", "EventStream", "Operations", "RedisMessageQ
 _HOMES = {
     "AbeRedisError": "errors",
     "Event": "envelope",
-    "EventStream": "consumer",
+    "EventStream": "event_stream",
     "Operations": "operations",
     "RedisMessageQueueBackend": "backend",
     "Settings": "settings",

@@ -12,8 +12,9 @@ from redis.asyncio import Redis
 
 from abe_redis import envelope, faults
 from abe_redis.connection import Connections
-from abe_redis.consumer import Consumer, EventStream
+from abe_redis.consumer import Consumer
 from abe_redis.errors import ClosedError
+from abe_redis.event_stream import EventStream
 from abe_redis.settings import Settings
 from abe_redis.streams import names
 from abe_redis.streams.publish import OWN_ID_SECONDS, Published, announce, publish, publish_health_check
@@ -192,13 +193,16 @@ class RedisMessageQueueBackend:
         """Send until Redis has answered or the budget is spent; what is sent must be repeatable."""
         connections = await self.connections()
         deadline, pause = time.monotonic() + PUBLISH_SECONDS, 0.05
+        reason: Exception | None = None
         while True:
             try:
                 with anyio.fail_after(deadline - time.monotonic()):
                     return await send(connections.commands)
             except faults.FAILURES as error:
+                # That our own time was up says less than what went wrong before.
+                reason = reason if reason and isinstance(error, TimeoutError) else error
                 if not faults.passes(error) or time.monotonic() + pause >= deadline:
-                    raise faults.explain(error, self.settings, doing=f"publishing to {stream!r}") from None
+                    raise faults.explain(reason, self.settings, doing=f"publishing to {stream!r}") from None
             await anyio.sleep(pause)
             pause = min(2 * pause, 0.4)
             await connections.revive()
@@ -214,8 +218,12 @@ class RedisMessageQueueBackend:
                     self._announced[stream] = now + ANNOUNCE_SECONDS
                 if self._trimmer.is_due(stream, published.length):
                     await self._trimmer.trim(redis, stream)
-        except (*faults.FAILURES, ClosedError) as error:
-            _LOG.debug("The stream %r was not tended to: %s", stream, type(error).__name__)
+        except ClosedError:
+            pass
+        except faults.FAILURES as error:
+            level = logging.DEBUG if faults.passes(error) else logging.WARNING
+            sentence = faults.explain(error, self.settings, doing=f"announcing or trimming {stream!r}")
+            _LOG.log(level, "The event was published, but: %s", sentence)
 
     def _warn_if_unread(self, stream: str) -> None:
         if stream not in self._warned and not self.patterns.match(stream):

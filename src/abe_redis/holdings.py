@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from abe_redis import faults
-from abe_redis.envelope import Event, UndecodableError, decode
+from abe_redis.envelope import Event
 from abe_redis.settings import Settings
 from abe_redis.streams import dead, lease
 
@@ -54,13 +54,10 @@ class Holdings:
         """Take in what was leased; what cannot be handled is set aside for burial."""
         now = time.monotonic()
         for entry in leased:
-            if entry.deliveries > self._settings.redis_stream_max_deliveries:
-                self._condemned.append((entry, f"delivered {entry.deliveries - 1} times without an ack"))
-                continue
             try:
-                payload = decode(entry.fields)
-            except UndecodableError as error:
-                self._condemned.append((entry, str(error)))
+                payload = dead.open_leased(entry, self._settings.redis_stream_max_deliveries)
+            except dead.CondemnedError as reason:
+                self._condemned.append((entry, str(reason)))
                 continue
             event = Event(
                 payload, stream=entry.stream, group=self._group, id=entry.id, deliveries=entry.deliveries

@@ -13,11 +13,11 @@ from redis.asyncio import Redis
 
 from abe_redis import faults, views
 from abe_redis.backend import RedisMessageQueueBackend
-from abe_redis.envelope import UndecodableError, decode
 from abe_redis.errors import RequestError
 from abe_redis.keeper import LeaseKeeper
-from abe_redis.results import AckResult, EventView, PublishResult, ReadResult, StatsResult
-from abe_redis.streams import dead, lease, names, peek
+from abe_redis.reading import Reader
+from abe_redis.results import AckResult, PublishResult, ReadResult, StatsResult
+from abe_redis.streams import lease, names, peek
 from abe_redis.streams.discover import ensure_group, existing
 from abe_redis.streams.stats import stream_stats
 
@@ -25,9 +25,6 @@ MAX_COUNT = 100
 MAX_WAIT_SECONDS = 20
 MIN_CHARS, MAX_CHARS = 500, 200_000
 MAX_EVENT_ID = 256
-_SCANNED = 2000
-"""How many entries a filtered look goes through in one call."""
-_PAGE = 100
 _ID = re.compile(r"\d{1,19}(-\d{1,19})?", re.ASCII)
 
 
@@ -116,14 +113,21 @@ class Operations:
             kind = await peek.kind(redis, name)
             if kind not in {"stream", "none"}:
                 raise RequestError(f"{name!r} is a {kind}, not a stream. {await self._choice(redis)}")
+            reader = Reader(await self._backend.connections(), self._settings, self.keeper)
             if group is None:
-                result = await self._peek(
-                    redis, name, count=count, start=start, order=order, kind=event_type, seconds=wait_seconds
+                result = await reader.look(
+                    name,
+                    count=count,
+                    start=start,
+                    order=order,
+                    event_type=event_type,
+                    wait_seconds=wait_seconds,
                 )
             elif kind == "none":
                 result = ReadResult(stream=name, mode="pending" if pending else "lease", events=[])
             elif pending:
-                result = await self._pending(redis, name, group, count=count, start=start, consumer=consumer)
+                await self._find_group(redis, name, group, create=None)
+                result = await reader.pending(name, group, count=count, start=start, consumer=consumer)
             else:
                 if start is not None or event_type is not None:
                     raise RequestError(
@@ -131,13 +135,14 @@ class Operations:
                         "or leave out group to look without leasing."
                     )
                 await self._find_group(redis, name, group, create=create_group)
-                result = await self._lease(
-                    redis,
+                holder = self.consumer if consumer is None else consumer
+                result = await reader.take(
                     name,
                     group,
-                    self.consumer if consumer is None else consumer,
+                    holder,
                     count=count,
-                    seconds=wait_seconds,
+                    wait_seconds=wait_seconds,
+                    own_name=self._is_own(holder),
                 )
             if kind == "none" and not result.events:
                 result.note = f"The stream {name!r} does not exist (yet). {await self._choice(redis)}"
@@ -200,124 +205,11 @@ class Operations:
             ]
         return StatsResult(streams=[one for one in found if one is not None])
 
-    # How it is done ---------------------------------------------------------------------------
-
-    async def _peek(
-        self,
-        redis: Redis,
-        stream: str,
-        *,
-        count: int,
-        start: str | None,
-        order: peek.Order,
-        kind: str | None,
-        seconds: float,
-    ) -> ReadResult:
-        found: list[EventView] = []
-        after, scanned, more = start, 0, True
-        while more and len(found) < count and scanned < _SCANNED:
-            page = await peek.entries(redis, stream, after=after, count=_PAGE if kind else count, order=order)
-            more = len(page) == (_PAGE if kind else count)
-            for entry in page:
-                after, scanned = entry.id, scanned + 1
-                shown = views.view(entry.id, entry.fields)
-                if kind is None or shown.event_type == kind:
-                    found.append(shown)
-                    if len(found) == count:
-                        more = True
-                        break
-        if not found and not more and seconds and (order == "oldest" or start is None):
-            connections = await self._backend.connections()
-            newest = after if order == "oldest" and after else "$"
-            entries = await peek.wait(
-                connections.blocking, stream, after=newest, count=count, seconds=seconds
-            )
-            seen = [views.view(entry.id, entry.fields) for entry in entries]
-            found = [one for one in seen if kind is None or one.event_type == kind]
-            after = entries[-1].id if entries else after
-        note = "Nothing was changed. To work on events, call read_stream with a group." if found else ""
-        return ReadResult(
-            stream=stream,
-            mode="peek",
-            events=found,
-            next_start=after if more else None,
-            note=note or "No matching events here.",
-        )
-
-    async def _pending(
-        self, redis: Redis, stream: str, group: str, *, count: int, start: str | None, consumer: str | None
-    ) -> ReadResult:
-        await self._find_group(redis, stream, group, create=None)
-        rows = await peek.pending(redis, stream, group, after=start, count=count, consumer=consumer)
-        events = [
-            views.view(
-                row.id,
-                row.fields,
-                deliveries=row.deliveries,
-                consumer=None if row.idle_seconds is None else row.consumer,
-                idle_seconds=row.idle_seconds,
-            )
-            for row in rows
-        ]
-        return ReadResult(
-            stream=stream,
-            mode="pending",
-            events=events,
-            next_start=rows[-1].id if len(rows) == count else None,
-            note="Nothing was changed." if rows else f"Nothing is leased in group {group!r}.",
-        )
-
-    async def _lease(
-        self, redis: Redis, stream: str, group: str, consumer: str, *, count: int, seconds: float
-    ) -> ReadResult:
-        lease_seconds = self._settings.redis_stream_lease_seconds
-        async with self.keeper.returning_unseen(stream, group, consumer, own_name=self._is_own(consumer)):
-            leased = await lease.take_abandoned(
-                redis, group, consumer, [stream], lease_seconds=lease_seconds, count=count
-            )
-            if len(leased) < count:
-                leased += await lease.take_new(
-                    redis, group, consumer, [stream], count=count - len(leased), block_ms=None
-                )
-            if not leased and seconds:
-                blocking = (await self._backend.connections()).blocking
-                block_ms = round(seconds * 1000)
-                leased = await lease.take_new(
-                    blocking, group, consumer, [stream], count=count, block_ms=block_ms
-                )
-        events, buried = [], 0
-        for entry in leased:
-            if reason := self._condemns(entry):
-                buried += await dead.bury(redis, stream, group, consumer, entry.id, reason)
-                continue
-            self.keeper.hold(stream, group, consumer, entry.id, entry.deliveries)
-            events.append(
-                views.view(
-                    entry.id, entry.fields, deliveries=entry.deliveries, consumer=consumer, idle_seconds=0
-                )
-            )
-        note = (
-            "These are yours now: ack each one when it is done."
-            if events
-            else "Nothing is waiting in this group."
-        )
-        if buried:
-            note += f" {buried} that could not be handled went to {names.dead_letters(stream)!r}."
-        return ReadResult(stream=stream, mode="lease", events=events, lease_seconds=lease_seconds, note=note)
+    # What may be asked for --------------------------------------------------------------------
 
     def _is_own(self, consumer: str) -> bool:
         """Whether nobody else can have this name: one that was configured may be another's too."""
         return consumer == self.consumer and self._settings.redis_stream_consumer is None
-
-    def _condemns(self, entry: lease.Leased) -> str | None:
-        """Why an entry is buried instead of being handed out; None when it is not."""
-        if entry.deliveries > self._settings.redis_stream_max_deliveries:
-            return f"delivered {entry.deliveries - 1} times without an ack"
-        try:
-            decode(entry.fields)
-        except UndecodableError as error:
-            return str(error)
-        return None
 
     def _allowed(self, stream: str | None) -> str:
         """The stream, or the host's topic; refused when the settings do not name it."""

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 
-def make_backend(name: str) -> Any:  # noqa: ANN401 - this release's, an older one's or the host's own
+def make_backend(name: str) -> Any:
     """The back end that the host loads, or the class of this name."""
     if not name:
         from abe.backends.message_queue.loader import load_backend

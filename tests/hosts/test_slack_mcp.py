@@ -47,7 +47,7 @@ print(json.dumps({
 """
 
 
-def answer(environment: Environment, code: str, directory: Path, variables: dict[str, str]) -> Any:  # noqa: ANN401
+def answer(environment: Environment, code: str, directory: Path, variables: dict[str, str]) -> Any:
     """What the code prints."""
     done = environment.run("-c", code, cwd=directory, variables=variables)
     assert done.returncode == 0, done.stderr

@@ -38,7 +38,7 @@ async def test_a_new_stream_is_found_among_a_million_keys(
 
 async def test_foreign_streams_are_found_by_a_search(backend: RedisMessageQueueBackend, redis: Redis) -> None:
     await redis.set("slack:string", "x")
-    await redis.xadd("slack:\\xff".encode() + b"\xff", {"data": "{}"})
+    await redis.xadd(b"slack:\xff", {"data": "{}"})
     await redis.xadd("other:stream", {"data": "{}"})
     for number in range(3):
         await redis.xadd(f"slack:foreign{number}", {"data": f'{{"n": {number}}}'})

@@ -50,7 +50,7 @@ async def test_an_event_id_makes_publishing_repeatable(operations: Operations, r
 
 async def test_looking_changes_nothing(operations: Operations, redis: Redis) -> None:
     ids = await fill(operations, 5)
-    before = await redis.execute_command("DUMP", "slack_events")
+    before = await redis.dump("slack_events")
     newest = await operations.read_stream(count=2)
     assert newest.mode == "peek"
     assert [event.id for event in newest.events] == ids[:2:-1]
@@ -61,7 +61,7 @@ async def test_looking_changes_nothing(operations: Operations, redis: Redis) -> 
     oldest = await operations.read_stream(order="oldest", count=3)
     assert numbers(oldest.events) == [0, 1, 2]
     assert numbers((await operations.read_stream(order="oldest", start=oldest.next_start)).events) == [3, 4]
-    assert await redis.execute_command("DUMP", "slack_events") == before
+    assert await redis.dump("slack_events") == before
 
 
 async def test_a_filter_goes_on_where_it_stopped(operations: Operations) -> None:
@@ -356,7 +356,7 @@ async def test_bad_input_is_a_sentence_and_changes_nothing(operations: Operation
 
     async def everything() -> dict[bytes, Any]:
         keys: Any = await redis.keys("*")
-        return {key: await redis.execute_command("DUMP", key) for key in keys}
+        return {key: await redis.dump(key) for key in keys}
 
     before = await everything()
     calls: list[tuple[Any, dict[str, Any]]] = [

@@ -123,10 +123,11 @@ async def test_a_stream_that_nobody_reads_is_warned_about_once(
     for number in range(3):
         await backend.publish("elsewhere", envelope(number))
     assert await redis.xlen("elsewhere") == 3
-    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert warning == (
         "Publishing to 'elsewhere', which no consumer of these settings reads: "
         "REDIS_STREAM_PATTERNS is slack_events, slack:*."
-    ]
+    )
 
 
 async def test_the_payload_is_as_0_1_0_wrote_it(backend: RedisMessageQueueBackend, redis: Redis) -> None:

@@ -1,5 +1,20 @@
-"""The command line, one file per family of commands."""
+"""The command line, one file per family of commands.
 
-from abe_redis.cli.app import main
+Exit codes: 0 done, 1 it failed (the reason is on stderr), 2 the command line or a setting is wrong.
+"""
 
-__all__ = ["main"]
+import sys
+
+from abe_redis.errors import AbeRedisError, SettingsError
+
+
+def main() -> None:
+    """Run the command line; a failure we know is a sentence on stderr, not a traceback."""
+    from abe_redis.cli import demo, queue  # noqa: F401, PLC0415 - they put their commands on the app
+    from abe_redis.cli.app import app  # noqa: PLC0415
+
+    try:
+        app()
+    except AbeRedisError as error:
+        print(f"abe-redis: {error}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(2 if isinstance(error, SettingsError) else 1) from None

@@ -1,6 +1,5 @@
-"""The commands and how they end.
+"""The application that commands are put on, what they share, and `mcp`.
 
-Exit codes: 0 done, 1 it failed (the reason is on stderr), 2 the command line or a setting is wrong.
 Heavy imports wait until a command needs them: an MCP client waits for the first answer.
 """
 
@@ -11,8 +10,6 @@ from typing import Annotated
 import anyio
 import typer
 
-from abe_redis.errors import AbeRedisError, SettingsError
-
 app = typer.Typer(
     name="abe-redis",
     help="Slack events through Redis Streams. Settings come from the environment and from .env; see README.",
@@ -20,20 +17,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def main() -> None:
-    """Run the command line; a failure we know is a sentence on stderr, not a traceback."""
-    from abe_redis.cli import demo, queue  # noqa: F401, PLC0415 - they register themselves
-
-    try:
-        app()
-    except SettingsError as error:
-        print(f"abe-redis: {error}", file=sys.stderr)  # noqa: T201
-        raise SystemExit(2) from None
-    except AbeRedisError as error:
-        print(f"abe-redis: {error}", file=sys.stderr)  # noqa: T201
-        raise SystemExit(1) from None
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback

@@ -1,9 +1,32 @@
 """Dead letters: entries that a group gave up on."""
 
+from typing import Any
+
 from redis.asyncio import Redis
 
+from abe_redis.envelope import UndecodableError, decode
 from abe_redis.streams import names
+from abe_redis.streams.lease import Leased
 from abe_redis.streams.scripts import Script
+
+
+class CondemnedError(Exception):
+    """The entry is to be buried; its first argument says why."""
+
+
+def open_leased(entry: Leased, max_deliveries: int) -> dict[str, Any]:
+    """The payload of a leased entry that can be handed out.
+
+    Raises:
+        CondemnedError: It cannot: nobody finished it in so many deliveries, or it holds no payload.
+    """
+    if entry.deliveries > max_deliveries:
+        raise CondemnedError(f"delivered {entry.deliveries - 1} times without an ack")
+    try:
+        return decode(entry.fields)
+    except UndecodableError as error:
+        raise CondemnedError(str(error)) from None
+
 
 # The original fields stay as they are, whatever they hold; what we say about them stands beside.
 _BURY = Script("""

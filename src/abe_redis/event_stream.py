@@ -1,0 +1,57 @@
+"""What a caller of `consume()` holds in the hand."""
+
+from types import TracebackType
+from typing import Self
+
+import anyio
+
+from abe_redis.consumer import Consumer
+from abe_redis.envelope import Event
+
+
+class EventStream:
+    """What `consume()` returns: an asynchronous iterator of events.
+
+    It is an object, not a generator: yielding inside a task group would break cancellation, and a
+    generator kept alive by a traceback would hold its event for ever. Dropping it gives the
+    events it holds back.
+    """
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        """Acknowledge the event before, and wait for the next.
+
+        Raises:
+            StopAsyncIteration: It was closed.
+            AbeRedisError: Redis refused us for a reason that waiting does not cure.
+        """
+        event = await self._consumer.next()
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+    @property
+    def consumer(self) -> str:
+        """The name under which its events are leased."""
+        return self._consumer.name
+
+    async def aclose(self) -> None:
+        """Give back what is held and stop; the event in hand counts as not processed."""
+        await self._consumer.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            await self.aclose()
+
+    def __del__(self) -> None:
+        self._consumer.abandon()

@@ -1,0 +1,156 @@
+"""The three ways to read a stream by hand: look, see what is leased, lease."""
+
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from abe_redis import views
+from abe_redis.connection import Connections
+from abe_redis.keeper import LeaseKeeper
+from abe_redis.results import EventView, ReadResult
+from abe_redis.settings import Settings
+from abe_redis.streams import dead, lease, names, peek
+
+_SCANNED = 2000
+"""How many entries a filtered look goes through in one call."""
+_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads one stream at a time; what it is asked for has been checked."""
+
+    connections: Connections
+    settings: Settings
+    keeper: LeaseKeeper
+
+    @property
+    def _redis(self) -> Redis:
+        return self.connections.commands
+
+    async def look(
+        self,
+        stream: str,
+        *,
+        count: int,
+        start: str | None,
+        order: peek.Order,
+        event_type: str | None,
+        wait_seconds: float,
+    ) -> ReadResult:
+        """Show entries and change nothing."""
+        found: list[EventView] = []
+        after, scanned, more = start, 0, True
+        page_size = _PAGE if event_type else count
+        while more and len(found) < count and scanned < _SCANNED:
+            page = await peek.entries(self._redis, stream, after=after, count=page_size, order=order)
+            more = len(page) == page_size
+            for entry in page:
+                after, scanned = entry.id, scanned + 1
+                shown = views.view(entry.id, entry.fields)
+                if event_type in {None, shown.event_type}:
+                    found.append(shown)
+                    if len(found) == count:
+                        more = True
+                        break
+        if not (found or more) and wait_seconds and (order == "oldest" or start is None):
+            behind = after if order == "oldest" and after else "$"
+            entries = await peek.wait(
+                self.connections.blocking, stream, after=behind, count=count, seconds=wait_seconds
+            )
+            seen = [views.view(entry.id, entry.fields) for entry in entries]
+            found = [one for one in seen if event_type in {None, one.event_type}]
+        return ReadResult(
+            stream=stream,
+            mode="peek",
+            events=found,
+            next_start=after if more else None,
+            note=(
+                "Nothing was changed. To work on events, call read_stream with a group."
+                if found
+                else "No matching events here."
+            ),
+        )
+
+    async def pending(
+        self, stream: str, group: str, *, count: int, start: str | None, consumer: str | None
+    ) -> ReadResult:
+        """Show what is leased, by whom, how long and how often, and change nothing."""
+        rows = await peek.pending(self._redis, stream, group, after=start, count=count, consumer=consumer)
+        events = [
+            views.view(
+                row.id,
+                row.fields,
+                deliveries=row.deliveries,
+                consumer=None if row.idle_seconds is None else row.consumer,
+                idle_seconds=row.idle_seconds,
+            )
+            for row in rows
+        ]
+        return ReadResult(
+            stream=stream,
+            mode="pending",
+            events=events,
+            next_start=rows[-1].id if len(rows) == count else None,
+            note="Nothing was changed." if rows else f"Nothing is leased in group {group!r}.",
+        )
+
+    async def take(
+        self, stream: str, group: str, consumer: str, *, count: int, wait_seconds: float, own_name: bool
+    ) -> ReadResult:
+        """Lease events to the consumer: first what others left, then what is new."""
+        async with self.keeper.returning_unseen(stream, group, consumer, own_name=own_name):
+            leased = await self._take(stream, group, consumer, count=count, wait_seconds=wait_seconds)
+        events, buried = [], 0
+        for entry in leased:
+            try:
+                dead.open_leased(entry, self.settings.redis_stream_max_deliveries)
+            except dead.CondemnedError as reason:
+                buried += await dead.bury(self._redis, stream, group, consumer, entry.id, str(reason))
+                continue
+            self.keeper.hold(stream, group, consumer, entry.id, entry.deliveries)
+            events.append(
+                views.view(
+                    entry.id, entry.fields, deliveries=entry.deliveries, consumer=consumer, idle_seconds=0
+                )
+            )
+        note = (
+            "These are yours now: ack each one when it is done."
+            if events
+            else "Nothing is waiting in this group."
+        )
+        if buried:
+            note += f" {buried} that could not be handled went to {names.dead_letters(stream)!r}."
+        return ReadResult(
+            stream=stream,
+            mode="lease",
+            events=events,
+            lease_seconds=self.settings.redis_stream_lease_seconds,
+            note=note,
+        )
+
+    async def _take(
+        self, stream: str, group: str, consumer: str, *, count: int, wait_seconds: float
+    ) -> list[lease.Leased]:
+        leased = await lease.take_abandoned(
+            self._redis,
+            group,
+            consumer,
+            [stream],
+            lease_seconds=self.settings.redis_stream_lease_seconds,
+            count=count,
+        )
+        if len(leased) < count:
+            leased += await lease.take_new(
+                self._redis, group, consumer, [stream], count=count - len(leased), block_ms=None
+            )
+        if not leased and wait_seconds:
+            leased = await lease.take_new(
+                self.connections.blocking,
+                group,
+                consumer,
+                [stream],
+                count=count,
+                block_ms=max(1, round(wait_seconds * 1000)),
+            )
+        return leased
