@@ -11,6 +11,9 @@ from typing import Any
 
 from abe_redis.errors import PayloadError, PayloadTooLargeError
 
+type Fields = dict[bytes, bytes]
+"""A stream entry's fields."""
+
 DATA = b"data"
 ORIGIN = b"origin"
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024

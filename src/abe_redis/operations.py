@@ -15,16 +15,13 @@ from abe_redis import faults, views
 from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.errors import RequestError
 from abe_redis.keeper import LeaseKeeper
+from abe_redis.limits import MAX_CHARS, MAX_COUNT, MAX_EVENT_ID, MAX_WAIT_SECONDS, MIN_CHARS
 from abe_redis.reading import Reader
 from abe_redis.results import AckResult, PublishResult, ReadResult, StatsResult
 from abe_redis.streams import lease, names, peek
 from abe_redis.streams.discover import ensure_group, existing
 from abe_redis.streams.stats import stream_stats
 
-MAX_COUNT = 100
-MAX_WAIT_SECONDS = 20
-MIN_CHARS, MAX_CHARS = 500, 200_000
-MAX_EVENT_ID = 256
 _ID = re.compile(r"\d{1,19}(-\d{1,19})?", re.ASCII)
 
 

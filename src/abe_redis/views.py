@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from abe_redis import envelope
+from abe_redis.envelope import Fields
 from abe_redis.results import EventView
-from abe_redis.streams.lease import Fields
 
 _TEXT_IN_SUMMARY = 80
 

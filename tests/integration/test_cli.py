@@ -108,10 +108,11 @@ def test_help_teaches_by_example() -> None:
 
 
 def test_importing_costs_little() -> None:
-    """`import abe_redis` loads none of the heavy parts; asking for a name does."""
-    script = (
-        "import sys, abe_redis; "
-        "print([name for name in ('mcp', 'typer', 'rich', 'redis', 'pydantic') if name in sys.modules])"
-    )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert result.stdout == "[]\n"
+    """`import abe_redis` loads none of the heavy parts, and an MCP server starts without redis-py."""
+    for module, heavy in (
+        ("abe_redis", ("mcp", "typer", "rich", "redis", "pydantic")),
+        ("abe_redis.mcp.server", ("typer", "redis")),
+    ):
+        script = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
+        result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        assert result.stdout == "[]\n"

@@ -248,7 +248,12 @@ def nothing_logged(caplog: pytest.LogCaptureFixture, secret: str) -> Iterator[No
 
 async def tool_answers(backend: RedisMessageQueueBackend) -> list[str]:
     """What an agent is told by every tool, as an answer or as a refusal with all that is behind it."""
-    server = make_server(Operations(backend, origin="mcp"), read_only=False)
+    shared = Operations(backend, origin="mcp")
+
+    async def operations() -> Operations:
+        return shared
+
+    server = make_server(operations, read_only=False)
     answers = []
     for tool, arguments in (
         ("publish_event", {"payload": payload("Ev1")}),

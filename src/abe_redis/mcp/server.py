@@ -1,20 +1,26 @@
-"""The server's wiring and its life: start without Redis, serve stdio, give everything back."""
+"""The server's wiring and its life: start without Redis, serve stdio, give everything back.
+
+A client waits for the first answer, so what a call needs (redis-py above all, which takes longer to
+import than the rest of abe-redis together) is loaded by the first call.
+"""
 
 import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import anyio
+import anyio.abc
 
-from abe_redis import faults
-from abe_redis.backend import RedisMessageQueueBackend
-from abe_redis.errors import AbeRedisError
 from abe_redis.mcp.sdk import Server
 from abe_redis.mcp.tools import offer_tools
-from abe_redis.operations import Operations
 from abe_redis.settings import Settings
+
+if TYPE_CHECKING:
+    from abe_redis.backend import RedisMessageQueueBackend
+    from abe_redis.operations import Operations
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,8 +33,8 @@ INSTRUCTIONS = (
 )
 
 
-def make_server(operations: Operations, *, read_only: bool) -> Server:
-    """A server with the tools on it."""
+def make_server(operations: "Callable[[], Awaitable[Operations]]", *, read_only: bool) -> Server:
+    """A server with the tools on it; `operations` gives what they call."""
     server = Server(
         "abe-redis", title="Slack events on Redis", version=version("abe-redis"), instructions=INSTRUCTIONS
     )
@@ -38,25 +44,45 @@ def make_server(operations: Operations, *, read_only: bool) -> Server:
 
 async def serve_stdio(settings: Settings, *, read_only: bool) -> None:
     """Serve on stdin and stdout until stdin ends or a signal comes."""
-    backend = RedisMessageQueueBackend(settings)
-    operations = Operations(backend, origin="mcp")
+    async with anyio.create_task_group() as tasks:
+        queue = _Queue(settings, tasks)
+        tasks.start_soon(_end_on_signal, queue.end)
+        try:
+            await make_server(queue.operations, read_only=read_only).run_stdio_async()
+        finally:
+            await queue.end()
+            tasks.cancel_scope.cancel()
 
-    async def end() -> None:
+
+class _Queue:
+    """The queue's operations, from the first call to the end."""
+
+    def __init__(self, settings: Settings, tasks: anyio.abc.TaskGroup) -> None:
+        self._settings = settings
+        self._tasks = tasks
+        self._backend: RedisMessageQueueBackend | None = None
+        self._operations: Operations | None = None
+
+    async def operations(self) -> "Operations":
+        if self._operations is None:
+            from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415 - see above
+            from abe_redis.operations import Operations  # noqa: PLC0415
+
+            self._backend = RedisMessageQueueBackend(self._settings)
+            self._operations = Operations(self._backend, origin="mcp")
+            self._tasks.start_soon(self._operations.keeper.run)
+        return self._operations
+
+    async def end(self) -> None:
+        """Give leases back and close."""
+        if self._backend is None or self._operations is None:
+            return
         with anyio.move_on_after(_END_SECONDS, shield=True):
             try:
-                await operations.keeper.give_back()
-            except (*faults.FAILURES, AbeRedisError) as error:
+                await self._operations.keeper.give_back()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the end comes
                 _LOG.warning("Leases could not be given back (%s); they run out.", type(error).__name__)
-            await backend.close()
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(operations.keeper.run)
-        tasks.start_soon(_end_on_signal, end)
-        try:
-            await make_server(operations, read_only=read_only).run_stdio_async()
-        finally:
-            await end()
-            tasks.cancel_scope.cancel()
+            await self._backend.close()
 
 
 async def _end_on_signal(end: Callable[[], Awaitable[None]]) -> None:

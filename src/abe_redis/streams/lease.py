@@ -11,6 +11,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from abe_redis.envelope import Fields
 from abe_redis.streams.scripts import Argument, Script
 
 
@@ -22,7 +23,6 @@ def by_stream(entries: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     return ids
 
 
-type Fields = dict[bytes, bytes]
 type Outcome = str
 """What became of an id: `done`, `not_held` (someone else holds it) or `unknown` (nobody does)."""
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from redis.asyncio import Redis
 
-from abe_redis.streams.lease import Fields
+from abe_redis.envelope import Fields
 
 type Order = Literal["newest", "oldest"]
 

@@ -2,55 +2,13 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, Field
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from abe_redis.results import ConsumerStats, GroupStats, Health, StreamStats
 from abe_redis.streams import names
-
-type Health = Literal["ok", "working", "backlog", "stalled", "unread", "dead_letters"]
-
-
-class ConsumerStats(BaseModel):
-    """One consumer of a group."""
-
-    name: str
-    pending: int = Field(description="Entries it was given and has not acked.")
-    idle_seconds: float = Field(description="Since it last asked Redis for anything in this group.")
-    alive: bool = Field(description="Whether that is less than the lease time.")
-
-
-class GroupStats(BaseModel):
-    """One consumer group of a stream."""
-
-    name: str
-    pending: int = Field(description="Entries given to consumers and not acked.")
-    lag: int | None = Field(description="Entries not given to anyone yet; null when Redis cannot tell.")
-    oldest_pending_seconds: float | None = Field(
-        description="Age of the oldest entry that was given out and is not acked."
-    )
-    last_delivered_id: str
-    consumers: list[ConsumerStats]
-
-
-class StreamStats(BaseModel):
-    """One stream, with what is wrong with it and what to do."""
-
-    stream: str
-    length: int = Field(description="Entries in the stream, finished history included.")
-    first_at: datetime | None = Field(description="When its oldest entry was published (UTC).")
-    last_at: datetime | None = Field(description="When its newest entry was published (UTC).")
-    memory_bytes: int | None
-    dead_letters: int = Field(description="Entries that a group gave up on.")
-    groups: list[GroupStats]
-    health: Health = Field(
-        description="ok: nothing is waiting. working: events are being worked on. backlog: events wait "
-        "although consumers are alive. stalled: events wait and no consumer is alive. unread: events and "
-        "no group. dead_letters: nothing else is wrong, but some events were given up on."
-    )
-    advice: str = Field(description="What is the matter and what to do, in a sentence or two.")
 
 
 async def stream_stats(redis: Redis, stream: str, *, lease_seconds: float, maxlen: int) -> StreamStats | None:
