@@ -14,16 +14,36 @@ if TYPE_CHECKING:
     from abe_redis.event_stream import EventStream
     from abe_redis.operations import Operations
     from abe_redis.settings import Settings
+    from abe_redis.worker import Backoff, Bury, Drop, EventWorker, Retry, slack_event
 
-__all__ = ["AbeRedisError", "Event", "EventStream", "Operations", "RedisMessageQueueBackend", "Settings"]
+__all__ = [
+    "AbeRedisError",
+    "Backoff",
+    "Bury",
+    "Drop",
+    "Event",
+    "EventStream",
+    "EventWorker",
+    "Operations",
+    "RedisMessageQueueBackend",
+    "Retry",
+    "Settings",
+    "slack_event",
+]
 
 _HOMES = {
     "AbeRedisError": "errors",
+    "Backoff": "worker",
+    "Bury": "worker",
+    "Drop": "worker",
     "Event": "envelope",
     "EventStream": "event_stream",
+    "EventWorker": "worker",
     "Operations": "operations",
     "RedisMessageQueueBackend": "backend",
+    "Retry": "worker",
     "Settings": "settings",
+    "slack_event": "worker",
 }
 
 

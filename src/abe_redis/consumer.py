@@ -9,7 +9,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import anyio
 from redis.asyncio import Redis
@@ -18,8 +19,8 @@ from abe_redis import faults
 from abe_redis.connection import Connections
 from abe_redis.discovery import Discovery
 from abe_redis.envelope import Event
-from abe_redis.errors import AbeRedisError
-from abe_redis.holdings import Holdings
+from abe_redis.errors import AbeRedisError, LeaseLostError
+from abe_redis.holdings import Held, Holdings
 from abe_redis.settings import Settings
 from abe_redis.streams import lease, names
 from abe_redis.streams.discover import record_floors
@@ -56,7 +57,7 @@ class Consumer:
         self._open = connections
         self._settings = settings
         self._discovery = Discovery(patterns, group)
-        self._holdings = Holdings(settings, group, name)
+        self._holdings = Holdings(settings, group, name, self)
         self._trimmer = Trimmer(settings.redis_stream_maxlen)
         self._to_trim: set[str] = set()
         self._ahead = 1
@@ -78,11 +79,16 @@ class Consumer:
     # What the caller does ---------------------------------------------------------------------
 
     async def next(self) -> Event | None:
-        """Ack the event in hand and wait for the next; None when closed."""
+        """Ack the events in hand and wait for the next; None when closed."""
+        self._holdings.finish()
+        held = await self.take()
+        return None if held is None else held.event
+
+    async def take(self) -> Held | None:
+        """Wait for an event beside those in hand; None when closed."""
         if self._waiting:
             raise RuntimeError("Two tasks ask the same consume() for an event; give each its own.")
         self._start()
-        self._holdings.finish()
         self._waiting = True
         try:
             await self._ack_now()
@@ -90,8 +96,8 @@ class Consumer:
                 if self._error is not None:
                     raise self._error
                 if self._holdings.buffer:
-                    if (event := await self._take_from_buffer()) is not None:
-                        return event
+                    if (held := await self._take_from_buffer()) is not None:
+                        return held
                     continue
                 self._arrived.clear()
                 self._wanted.set()
@@ -100,18 +106,54 @@ class Consumer:
             self._waiting = False
         return None
 
-    async def _take_from_buffer(self) -> Event | None:
+    async def _take_from_buffer(self) -> Held | None:
         buffer = self._holdings.buffer
         held = buffer[0]
         fresh = await self._holdings.is_fresh((await self._open()).commands, held)
-        if not buffer or buffer[0] is not held:  # closing emptied it meanwhile
+        if self._closed or not buffer or buffer[0] is not held:  # closing gives it back
             return None
         buffer.popleft()
         if not fresh:
             return None
-        held.handed_at = time.monotonic()
-        self._holdings.in_hand = held
-        return held.event
+        self._holdings.hand_out(held)
+        return held
+
+    async def finish(self, held: Held) -> None:
+        """Ack one event in hand; at once if that works, or once Redis is back."""
+        self._holdings.finish(held)
+        await self._ack_now()
+
+    async def nack(self, event: Event, *, delay: float, reason: str | None) -> None:
+        """Give an event in hand back, to be delivered again after a delay in seconds."""
+        held = self._in_hand(event)
+        with self._explained(f"giving back {event.id} of {event.stream!r}"):
+            ours = await self._holdings.nack((await self._open()).commands, held, delay_seconds=delay)
+        _LOG.info("Gave back event %s of %r: %s", event.id, event.stream, reason or "no reason given")
+        self._abandoned_at = min(self._abandoned_at, time.monotonic() + delay)
+        if not ours:
+            raise LeaseLostError
+
+    async def bury(self, event: Event, *, reason: str) -> None:
+        """Move an event in hand to the dead letters."""
+        held = self._in_hand(event)
+        with self._explained(f"burying {event.id} of {event.stream!r}"):
+            ours = await self._holdings.bury_in_hand((await self._open()).commands, held, reason)
+        _LOG.warning("Buried event %s of %r: %s", event.id, event.stream, reason)
+        if not ours:
+            raise LeaseLostError
+
+    def _in_hand(self, event: Event) -> Held:
+        held = self._holdings.in_hand.get((event.stream, event.id))
+        if held is None or held.lost:
+            raise LeaseLostError
+        return held
+
+    @contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except faults.FAILURES as error:
+            raise faults.explain(error, self._settings, doing=doing) from None
 
     async def _ack_now(self) -> None:
         """Ack at once if that works; if not, the task does it once Redis is back."""

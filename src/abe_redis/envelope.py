@@ -7,9 +7,9 @@ verification `token`, which is a secret shared with the app.
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from abe_redis.errors import PayloadError, PayloadTooLargeError
+from abe_redis.errors import LeaseLostError, PayloadError, PayloadTooLargeError
 
 type Fields = dict[bytes, bytes]
 """A stream entry's fields."""
@@ -23,7 +23,7 @@ MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 class Event(dict[str, Any]):
     """A payload as `consume()` yields it: equal to the plain dict, and knowing where it came from."""
 
-    __slots__ = ("deliveries", "group", "id", "stream")
+    __slots__ = ("_holder", "deliveries", "group", "id", "stream")
 
     def __init__(
         self,
@@ -33,6 +33,7 @@ class Event(dict[str, Any]):
         group: str,
         id: str,  # noqa: A002 - the field's term
         deliveries: int,
+        holder: "Holder | None" = None,
     ) -> None:
         super().__init__(payload)
         self.stream: str = stream
@@ -43,6 +44,44 @@ class Event(dict[str, Any]):
         """Its entry id in the stream, as in `1732000000000-0`."""
         self.deliveries: int = deliveries
         """How often it has been delivered in this group, this time included."""
+        self._holder = holder
+
+    async def nack(self, *, delay: float = 0, reason: str | None = None) -> None:
+        """Give it back as not done: it is delivered again, to whoever asks first.
+
+        Args:
+            delay: Not before so many seconds have passed; at most 7 days.
+            reason: For the log.
+
+        Raises:
+            LeaseLostError: It is not held any more.
+            AbeRedisError: Redis could not be reached, or refused.
+        """
+        await self._held_by().nack(self, delay=delay, reason=reason)
+
+    async def bury(self, *, reason: str) -> None:
+        """Give up on it: it moves to the dead letters with the reason.
+
+        Raises:
+            LeaseLostError: It is not held any more.
+            AbeRedisError: Redis could not be reached, or refused.
+        """
+        await self._held_by().bury(self, reason=reason)
+
+    def _held_by(self) -> "Holder":
+        if self._holder is None:
+            raise LeaseLostError
+        return self._holder
+
+
+class Holder(Protocol):
+    """Who holds an event, and can let go of it."""
+
+    async def nack(self, event: Event, *, delay: float, reason: str | None) -> None:
+        """Give it back, to be delivered again."""
+
+    async def bury(self, event: Event, *, reason: str) -> None:
+        """Move it to the dead letters."""
 
 
 class UndecodableError(Exception):

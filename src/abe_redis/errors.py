@@ -50,5 +50,9 @@ class ClosedError(AbeRedisError, RuntimeError):
     """This back end is closed; make a new one."""
 
 
+class LeaseLostError(AbeRedisError):
+    """This event is not held any more: its lease ran out, or it was finished, given back or buried."""
+
+
 class RequestError(AbeRedisError, ValueError):
     """What was asked for cannot be done as asked."""

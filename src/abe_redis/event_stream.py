@@ -18,7 +18,8 @@ class EventStream:
     """
 
     def __init__(self, consumer: Consumer) -> None:
-        self._consumer = consumer
+        self.behind = consumer
+        """What runs behind it, for a caller that holds several events at a time."""
 
     def __aiter__(self) -> Self:
         return self
@@ -30,7 +31,7 @@ class EventStream:
             StopAsyncIteration: It was closed.
             AbeRedisError: Redis refused us for a reason that waiting does not cure.
         """
-        event = await self._consumer.next()
+        event = await self.behind.next()
         if event is None:
             raise StopAsyncIteration
         return event
@@ -38,11 +39,11 @@ class EventStream:
     @property
     def consumer(self) -> str:
         """The name under which its events are leased."""
-        return self._consumer.name
+        return self.behind.name
 
     async def aclose(self) -> None:
         """Give back what is held and stop; the event in hand counts as not processed."""
-        await self._consumer.close()
+        await self.behind.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -54,4 +55,4 @@ class EventStream:
             await self.aclose()
 
     def __del__(self) -> None:
-        self._consumer.abandon()
+        self.behind.abandon()

@@ -3,15 +3,15 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
 from abe_redis import faults
-from abe_redis.envelope import Event
+from abe_redis.envelope import Event, Holder
 from abe_redis.settings import Settings
-from abe_redis.streams import dead, lease
+from abe_redis.streams import dead, lease, release
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,26 +27,36 @@ class Held:
     """Monotonic time when it was given to the handler."""
     lost: bool = False
     """Whether somebody else holds it by now."""
+    on_lost: Callable[[], None] | None = None
+    """Called when it is lost while the handler has it."""
 
     @property
     def key(self) -> tuple[str, str]:
         """Stream and id."""
         return self.event.stream, self.event.id
 
+    def lose(self) -> None:
+        """Note that it is not ours any more."""
+        if not self.lost:
+            self.lost = True
+            if self.on_lost is not None:
+                self.on_lost()
+
 
 class Holdings:
     """The events of one consumer, from their lease to their end."""
 
-    def __init__(self, settings: Settings, group: str, consumer: str) -> None:
+    def __init__(self, settings: Settings, group: str, consumer: str, holder: Holder) -> None:
         self.buffer: deque[Held] = deque()
         """Leased ahead, in the order in which they are handed out."""
-        self.in_hand: Held | None = None
-        """What the handler works on."""
+        self.in_hand: dict[tuple[str, str], Held] = {}
+        """What handlers work on, by stream and id."""
         self.active: set[str] = set()
         """Streams in which something was finished since this was last emptied."""
         self._finished: list[Held] = []
         self._condemned: list[tuple[lease.Leased, str]] = []
         self._settings = settings
+        self._holder = holder
         self._group = group
         self._consumer = consumer
 
@@ -60,15 +70,50 @@ class Holdings:
                 self._condemned.append((entry, str(reason)))
                 continue
             event = Event(
-                payload, stream=entry.stream, group=self._group, id=entry.id, deliveries=entry.deliveries
+                payload,
+                stream=entry.stream,
+                group=self._group,
+                id=entry.id,
+                deliveries=entry.deliveries,
+                holder=self._holder,
             )
             self.buffer.append(Held(event, leased_at=now))
 
-    def finish(self) -> None:
-        """The handler is done with what it had in hand; `ack` follows."""
-        if self.in_hand is not None:
-            self._finished.append(self.in_hand)
-            self.in_hand = None
+    def hand_out(self, held: Held) -> None:
+        """Count what was taken from the buffer as being in a handler's hand."""
+        held.handed_at = time.monotonic()
+        self.in_hand[held.key] = held
+
+    def finish(self, *done: Held) -> None:
+        """Handlers are done with these, or with all they have in hand; `ack` follows."""
+        for held in done or tuple(self.in_hand.values()):
+            if self.in_hand.pop(held.key, None) is not None:
+                self._finished.append(held)
+
+    async def nack(self, redis: Redis, held: Held, *, delay_seconds: float) -> bool:
+        """Give back what a handler has in hand; False when it was not ours any more.
+
+        Raises:
+            redis.RedisError: The server refused it or could not be reached.
+        """
+        stream, entry_id = held.key
+        ours = await release.postpone(
+            redis, stream, self._group, self._consumer, entry_id, delay_seconds=delay_seconds
+        )
+        self.in_hand.pop(held.key, None)
+        return ours
+
+    async def bury_in_hand(self, redis: Redis, held: Held, reason: str) -> bool:
+        """Move what a handler has in hand to the dead letters; False when it was not ours any more.
+
+        Raises:
+            redis.RedisError: The server refused it or could not be reached.
+        """
+        stream, entry_id = held.key
+        buried = await dead.bury(redis, stream, self._group, self._consumer, entry_id, reason)
+        self.in_hand.pop(held.key, None)
+        self.active.add(stream)
+        return buried
 
     async def is_fresh(self, redis: Redis, held: Held) -> bool:
         """Whether a buffered event is still ours: the process may have been frozen meanwhile."""
@@ -89,17 +134,27 @@ class Holdings:
             redis.RedisError: The server refused it or could not be reached.
         """
         oldest = time.monotonic() - self._settings.redis_stream_max_handling_seconds
-        every = (*self.buffer, *([self.in_hand] if self.in_hand else []), *self._finished)
-        await self._renew(
-            redis, [held for held in every if held.handed_at is None or held.handed_at > oldest]
-        )
+        for held in self.in_hand.values():
+            if held.handed_at is not None and held.handed_at < oldest and not held.lost:
+                _LOG.warning(
+                    "Event %s of %r is not renewed any more: its handler has had it for too long.",
+                    held.event.id,
+                    held.event.stream,
+                )
+                held.lose()
+        await self._renew(redis, self._every())
+
+    def _every(self) -> list[Held]:
+        return [*self.buffer, *self.in_hand.values(), *self._finished]
 
     async def _renew(self, redis: Redis, every: list[Held]) -> None:
         now = time.monotonic()
         ours = [held for held in every if not held.lost]
         lost = await lease.renew(redis, self._group, self._consumer, [held.key for held in ours])
         for held in ours:
-            held.leased_at, held.lost = now, held.key in lost
+            held.leased_at = now
+            if held.key in lost:
+                held.lose()
 
     async def ack(self, redis: Redis) -> None:
         """Ack what is finished; what fails stays finished and is acked the next time.
@@ -149,10 +204,9 @@ class Holdings:
         """
         if not self._may_take_all or not streams:
             return
-        every = (*self.buffer, *([self.in_hand] if self.in_hand else []), *self._finished)
-        known = {held.key: lease.KEEP for held in every}
-        known |= {(entry.stream, entry.id): lease.KEEP for entry, _ in self._condemned}
-        await lease.release(redis, self._group, self._consumer, streams, known, everything=True)
+        known = {held.key: release.KEEP for held in self._every()}
+        known |= {(entry.stream, entry.id): release.KEEP for entry, _ in self._condemned}
+        await release.release(redis, self._group, self._consumer, streams, known, everything=True)
 
     async def give_back(self, redis: Redis, streams: list[str], *, unseen: bool) -> None:
         """Ack what is finished and give back the rest; only what was in hand counts as delivered.
@@ -168,12 +222,11 @@ class Holdings:
         await self.ack(redis)
         known = {held.key: held.event.deliveries - 1 for held in self.buffer}
         known |= {(entry.stream, entry.id): entry.deliveries - 1 for entry, _ in self._condemned}
-        if self.in_hand is not None:
-            known[self.in_hand.key] = self.in_hand.event.deliveries
+        known |= {key: held.event.deliveries for key, held in self.in_hand.items()}
         self.buffer.clear()
         if streams:
             everything = unseen and self._may_take_all
-            await lease.release(redis, self._group, self._consumer, streams, known, everything=everything)
+            await release.release(redis, self._group, self._consumer, streams, known, everything=everything)
 
     @property
     def _may_take_all(self) -> bool:

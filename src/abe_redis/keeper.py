@@ -10,7 +10,7 @@ import anyio
 from abe_redis import faults
 from abe_redis.connection import Connections
 from abe_redis.errors import AbeRedisError
-from abe_redis.streams import lease
+from abe_redis.streams import lease, release
 
 _LOG = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class LeaseKeeper:
             if entries:
                 known = {key: deliveries - 1 for key, deliveries in entries.items()}
                 redis = (await self._open()).commands
-                await lease.release(
+                await release.release(
                     redis, group, consumer, list(lease.by_stream(entries)), known, everything=False
                 )
             self._held.pop((group, consumer), None)
@@ -101,11 +101,11 @@ class LeaseKeeper:
             yield
         except BaseException:
             if own_name:
-                known = dict.fromkeys(self._held.get((group, consumer), {}), lease.KEEP)
+                known = dict.fromkeys(self._held.get((group, consumer), {}), release.KEEP)
                 with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
                     try:
                         redis = (await self._open()).commands
-                        await lease.release(redis, group, consumer, [stream], known, everything=True)
+                        await release.release(redis, group, consumer, [stream], known, everything=True)
                     except (*faults.FAILURES, AbeRedisError) as error:
                         _LOG.warning("A lease that nobody saw has to run out: %s.", type(error).__name__)
             raise

@@ -20,8 +20,12 @@ def snippets(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
-def test_the_python_snippet_runs(redis_url: str) -> None:
-    (code,) = snippets("python")
+@pytest.mark.parametrize(
+    ("number", "prints"), [(0, r"slack_events \d+-\d+ hello\n"), (1, r"app_mention hello\n")]
+)
+def test_a_python_snippet_runs(redis_url: str, number: int, prints: str) -> None:
+    code = snippets("python")[number]
+    assert len(snippets("python")) == 2
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         env=os.environ | {"REDIS_URL": redis_url},
@@ -31,7 +35,7 @@ def test_the_python_snippet_runs(redis_url: str) -> None:
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    assert re.fullmatch(r"slack_events \d+-\d+ hello\n", result.stdout)
+    assert re.fullmatch(prints, result.stdout)
 
 
 def test_the_commands_run(redis_url: str) -> None:

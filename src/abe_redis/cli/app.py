@@ -15,6 +15,7 @@ app = typer.Typer(
     help="Slack events through Redis Streams. Settings come from the environment and from .env; see README.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

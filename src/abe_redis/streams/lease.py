@@ -1,17 +1,18 @@
-"""Leases on entries: take, renew, ack and give back.
+"""Leases on entries: take, renew, ack.
 
 A lease is a row of the group's pending entries list: the entry belongs to a consumer until it has
 been idle for the lease time. Every change checks in the same atomic step that the caller still
 is that consumer.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
 
 from abe_redis.envelope import Fields
+from abe_redis.streams import names
 from abe_redis.streams.scripts import Argument, Script
 
 
@@ -65,16 +66,34 @@ async def take_new(
     ]
 
 
-# XCLAIM answers nothing for an entry that was trimmed away, and forgets it.
+# XCLAIM answers nothing for an entry that was trimmed away, and forgets it. An entry that was
+# postponed is taken when it is due, however idle it is: until then it is dated anew.
 _TAKE_ABANDONED = Script("""
 local group, consumer, lease_ms, count = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local taken = {}
-for _, stream in ipairs(KEYS) do
-  if #taken >= count then break end
-  local rows = redis.pcall('XPENDING', stream, group, 'IDLE', lease_ms, '-', '+', count - #taken)
-  for _, row in ipairs(rows.err and {} or rows) do
-    local entry = redis.call('XCLAIM', stream, group, consumer, lease_ms, row[1])[1]
+for i = 1, #KEYS, 2 do
+  local stream, due = KEYS[i], KEYS[i + 1]
+  local function take(row)
+    local entry = redis.call('XCLAIM', stream, group, consumer, 0, row[1])[1]
     if entry then taken[#taken + 1] = {stream, entry[1], entry[2], row[4] + 1} end
+  end
+  if #taken >= count then break end
+  for _, id in ipairs(redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, count - #taken)) do
+    redis.call('ZREM', due, id)
+    local rows = redis.pcall('XPENDING', stream, group, id, id, 1)
+    if not rows.err and rows[1] then take(rows[1]) end
+  end
+  local postponed = redis.call('ZCARD', due)
+  local rows = redis.pcall('XPENDING', stream, group, 'IDLE', lease_ms, '-', '+',
+    math.min(1000, count - #taken + postponed))
+  for _, row in ipairs(rows.err and {} or rows) do
+    if postponed > 0 and redis.call('ZSCORE', due, row[1]) then
+      redis.call('XCLAIM', stream, group, row[2], 0, row[1], 'IDLE', 0, 'JUSTID')
+    elseif #taken < count then
+      take(row)
+    end
   end
 end
 return taken
@@ -84,11 +103,12 @@ return taken
 async def take_abandoned(
     redis: Redis, group: str, consumer: str, streams: Sequence[str], *, lease_seconds: float, count: int
 ) -> list[Leased]:
-    """Lease entries whose lease is over, or that were given back.
+    """Lease entries whose lease is over, that were given back, or whose time has come.
 
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
+    keys = [key for stream in streams for key in (stream, names.due(stream, group))]
     arguments: list[Argument] = [group, consumer, round(lease_seconds * 1000), count]
     return [
         Leased(
@@ -97,7 +117,7 @@ async def take_abandoned(
             dict(zip(fields[::2], fields[1::2], strict=True)),
             int(deliveries),
         )
-        for stream, entry_id, fields, deliveries in await _TAKE_ABANDONED(redis, streams, arguments)
+        for stream, entry_id, fields, deliveries in await _TAKE_ABANDONED(redis, keys, arguments)
     ]
 
 
@@ -179,85 +199,3 @@ async def ack(redis: Redis, stream: str, group: str, consumer: str, ids: Sequenc
         redis.RedisError: The server refused it or could not be reached.
     """
     return [outcome.decode() for outcome in await _ACK(redis, [stream], [group, consumer, *ids])]
-
-
-# TIME 0 is the epoch: a lease that ended long before anything else, so whoever looks next takes
-# the entry at once, whatever its own lease time is. RETRYCOUNT sets the count that XREADGROUP
-# and XCLAIM had raised.
-_RELEASE = Script("""
-local group, consumer, all, released = ARGV[1], ARGV[2], ARGV[3] == 'all', 0
-local counts = {}
-for i = 4, #ARGV, 3 do
-  local stream = ARGV[i]
-  counts[stream] = counts[stream] or {}
-  counts[stream][ARGV[i + 1]] = tonumber(ARGV[i + 2])
-end
-for _, stream in ipairs(KEYS) do
-  local known = counts[stream] or {}
-  local function release(row)
-    local count = known[row[1]] or math.max(0, row[4] - 1)
-    if count >= 0 then
-      redis.call('XCLAIM', stream, group, consumer, 0, row[1], 'TIME', 0, 'RETRYCOUNT', count, 'JUSTID')
-      released = released + 1
-    end
-  end
-  local rows = redis.pcall('XPENDING', stream, group, '-', '+', 1, consumer)
-  if rows.err then rows = nil
-  elseif all then
-    local from = '-'
-    while #rows > 0 do
-      rows = redis.call('XPENDING', stream, group, from, '+', 100, consumer)
-      for _, row in ipairs(rows) do release(row) end
-      if #rows > 0 then from = '(' .. rows[#rows][1] end
-    end
-  else
-    for id in pairs(known) do
-      local row = redis.call('XPENDING', stream, group, id, id, 1, consumer)[1]
-      if row then release(row) end
-    end
-  end
-  if rows and #redis.call('XPENDING', stream, group, '-', '+', 1, consumer) == 0 then
-    redis.call('XGROUP', 'DELCONSUMER', stream, group, consumer)
-  end
-end
-return released
-""")
-
-KEEP = -1
-"""In place of a number of deliveries: `release` leaves this entry with its consumer."""
-
-
-async def release(
-    redis: Redis,
-    group: str,
-    consumer: str,
-    streams: Sequence[str],
-    known: Mapping[tuple[str, str], int],
-    *,
-    everything: bool,
-) -> int:
-    """Give entries back, so that the next consumer who looks takes them.
-
-    A consumer that holds nothing afterwards is removed from the group. A stream or group that is
-    gone is passed over.
-
-    Args:
-        redis: The client.
-        group: The group.
-        consumer: Who gives them back.
-        streams: Where to look.
-        known: Stream and id of entries, each with the number of deliveries it shall have from
-            now on, or `KEEP`.
-        everything: Also what the consumer holds beside the known ones, as not delivered: what a
-            cancelled or failed read left with it unseen.
-
-    Returns:
-        How many were given back.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
-    """
-    arguments: list[Argument] = [group, consumer, "all" if everything else "these"]
-    for (stream, entry_id), count in known.items():
-        arguments += (stream, entry_id, count)
-    return int(await _RELEASE(redis, streams, arguments))

@@ -47,6 +47,11 @@ def floors(stream: str) -> str:
     return in_slot_of("abe:floor:", stream)
 
 
+def due(stream: str, group: str) -> str:
+    """The sorted set of entries that a group takes up again at a later time, by that time in ms."""
+    return f"{in_slot_of('abe:due:', stream)}:{group}"
+
+
 def is_dead_letters(name: str) -> bool:
     """Whether a key is a stream of dead letters, which no pattern makes consumable."""
     return name.startswith("dead:") and hash_tag(name) is not None

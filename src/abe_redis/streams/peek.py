@@ -32,7 +32,7 @@ class PendingEntry:
 
 
 _GIVEN_BACK_MS = 10 * 365 * 86_400_000
-"""An entry idle for longer than this was dated to the epoch by `lease.release`."""
+"""An entry idle for longer than this was dated to the epoch by `release`."""
 
 
 async def kind(redis: Redis, key: str) -> str:

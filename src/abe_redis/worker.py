@@ -1,0 +1,268 @@
+"""A consumer for those to whom failure matters: handlers with concurrency, retries and burial.
+
+Slack MCP Server's own consumers log a handler's exception and go on, so the event counts as done. An
+`EventWorker` decides what a failure means, carries that out, and acks only what succeeded.
+"""
+
+import inspect
+import logging
+import random
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from abe_redis import envelope
+from abe_redis.backend import RedisMessageQueueBackend
+from abe_redis.consumer import Consumer
+from abe_redis.envelope import Event
+from abe_redis.errors import AbeRedisError, LeaseLostError
+from abe_redis.holdings import Held
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Deliver the event again."""
+
+    delay: float = 0
+    """Not before so many seconds have passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """Give up on the event: it moves to the dead letters."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Let the event count as done."""
+
+
+type Decision = Retry | Bury | Drop
+"""What a failure means; a value, apart from the code that carries it out."""
+
+type Policy = Callable[[Event, Exception], Decision]
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Retry after a delay that doubles; bury after the last delivery that the settings allow."""
+
+    first: float = 1.0
+    """Seconds before the second delivery."""
+    most: float = 300.0
+    """Seconds that no delay exceeds."""
+    deliveries: int = 5
+    """After so many, the event is buried."""
+
+    def __call__(self, event: Event, error: Exception) -> Decision:
+        """The decision for a delivery that failed."""
+        if event.deliveries >= self.deliveries:
+            return Bury(f"handler failed {event.deliveries} times, last with {describe(error)}")
+        delay = min(self.first * 2.0 ** (event.deliveries - 1), self.most)
+        # Events that failed together do not come back together.
+        return Retry(delay * random.uniform(0.5, 1))  # noqa: S311
+
+
+type Result = Mapping[str, Any] | None
+type Handler = Callable[[Any], Awaitable[Any] | Any]
+"""Takes the event (or what `view` makes of it); a plain function runs in a thread."""
+
+
+def slack_event(event: Event) -> dict[str, Any]:
+    """The Slack event inside an envelope, with the envelope's `event_id` and `team_id`.
+
+    This is what `DecoratorHandler` of Slack MCP Server dispatches on: with the envelope itself,
+    which is what its webhook publishes, `@handler.app_mention` never fires.
+    """
+    inner = dict(envelope.event_of(event))
+    for name in ("event_id", "team_id"):
+        if name in event:
+            inner.setdefault(name, event[name])
+    return inner
+
+
+class EventWorker:
+    """Takes events of a group and hands them to a handler, several at a time.
+
+    It satisfies `EventConsumer` of abstract-backend: `run(handler)` and `shutdown()`.
+    """
+
+    def __init__(
+        self,
+        backend: RedisMessageQueueBackend,
+        handler: Handler | None = None,
+        *,
+        group: str | None = None,
+        concurrency: int = 1,
+        policy: Policy | None = None,
+        handler_timeout: float | None = None,
+        view: Callable[[Event], Any] | None = None,
+        respond_to: str | None = None,
+        drain_seconds: float = 25,
+    ) -> None:
+        """Configure a worker.
+
+        Args:
+            backend: Where events come from.
+            handler: A function, a coroutine function, or an object with `handle_event`; it can be
+                given to `run` instead.
+            group: The consumer group; by default `REDIS_STREAM_GROUP`.
+            concurrency: How many events are handled at a time.
+            policy: What a failure means; by default `Backoff` up to `REDIS_STREAM_MAX_DELIVERIES`.
+            handler_timeout: Seconds after which a coroutine handler is cancelled, which is a failure.
+            view: What the handler gets instead of the payload; `slack_event` for the Slack event alone.
+            respond_to: A stream that gets what the handler returns, with the id of its event.
+            drain_seconds: How long `shutdown` waits for handlers that are at work.
+        """
+        if concurrency < 1:
+            raise ValueError(f"concurrency is {concurrency}; it must be at least 1.")
+        self._backend = backend
+        self._handler = handler
+        self._group = group
+        self._concurrency = concurrency
+        self._policy = policy or Backoff(deliveries=backend.settings.redis_stream_max_deliveries)
+        self._timeout = handler_timeout
+        self._view = view or (lambda event: event)
+        self._respond_to = respond_to
+        self._drain_seconds = drain_seconds
+        self._stopping = anyio.Event()
+
+    async def run(self, handler: Handler | None = None) -> None:
+        """Handle events until `shutdown` is called or the back end is closed.
+
+        Raises:
+            AbeRedisError: Redis refused us for a reason that waiting does not cure.
+        """
+        chosen = handler or self._handler
+        if chosen is None:
+            raise ValueError("An EventWorker needs a handler: give it one, or give one to run().")
+        handle = _as_coroutine_function(getattr(chosen, "handle_event", chosen))
+        async with (
+            self._backend.consume(group=self._group) as events,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(self._cancel_when_drained, tasks.cancel_scope)
+            await self._dispatch(events.behind, handle)
+            tasks.cancel_scope.cancel()
+
+    async def shutdown(self) -> None:
+        """Take no more events; `run` ends when what is at work is done, or after `drain_seconds`."""
+        self._stopping.set()
+
+    async def _cancel_when_drained(self, scope: anyio.CancelScope) -> None:
+        await self._stopping.wait()
+        await anyio.sleep(self._drain_seconds)
+        _LOG.warning("Handlers did not end within %s s; their events are given back.", self._drain_seconds)
+        scope.cancel()
+
+    async def _dispatch(self, consumer: Consumer, handle: Callable[[Any], Awaitable[Any]]) -> None:
+        """Take events one by one and start their handlers, as many as may run at a time."""
+        slots = anyio.Semaphore(self._concurrency)
+        async with anyio.create_task_group() as handlers:
+            while not self._stopping.is_set():
+                await slots.acquire()
+                held = await self._take(consumer)
+                if held is None:
+                    break
+                handlers.start_soon(self._handle, consumer, held, handle, slots)
+
+    async def _take(self, consumer: Consumer) -> Held | None:
+        """The next event; None when there is none to come."""
+        held: Held | None = None
+        async with anyio.create_task_group() as race:
+
+            async def stop() -> None:
+                await self._stopping.wait()
+                race.cancel_scope.cancel()
+
+            race.start_soon(stop)
+            held = await consumer.take()
+            race.cancel_scope.cancel()
+        return held
+
+    async def _handle(
+        self,
+        consumer: Consumer,
+        held: Held,
+        handle: Callable[[Any], Awaitable[Any]],
+        slots: anyio.Semaphore,
+    ) -> None:
+        event = held.event
+        try:
+            with anyio.CancelScope() as scope:
+                held.on_lost = scope.cancel  # whoever has it now handles it
+                try:
+                    with anyio.fail_after(self._timeout):
+                        result = await handle(self._view(event))
+                    await self._respond(event, result)
+                except Exception as error:  # noqa: BLE001 - what it means is the policy's to say
+                    await self._fail(consumer, held, error)
+                else:
+                    await consumer.finish(held)
+            if scope.cancelled_caught:
+                _LOG.warning(
+                    "The handler of %s of %r was cancelled: its lease was lost.", event.id, event.stream
+                )
+        finally:
+            slots.release()
+
+    async def _respond(self, event: Event, result: Any) -> None:  # noqa: ANN401 - the handler's
+        if self._respond_to is not None and result is not None:
+            response = {"type": "response", "stream": event.stream, "in_reply_to": event.id, "result": result}
+            # Handled again, it answers once.
+            await self._backend.publish_event(
+                self._respond_to, response, event_id=f"{event.group}:{event.stream}:{event.id}"
+            )
+
+    async def _fail(self, consumer: Consumer, held: Held, error: Exception) -> None:
+        event = held.event
+        decision = self._policy(event, error)
+        _LOG.warning(
+            "The handler of %s of %r failed at delivery %s with %s: %s",
+            event.id,
+            event.stream,
+            event.deliveries,
+            describe(error),
+            decision,
+        )
+        try:
+            match decision:
+                case Retry(delay):
+                    await event.nack(delay=delay, reason=describe(error))
+                case Bury(reason):
+                    await event.bury(reason=reason)
+                case Drop():
+                    await consumer.finish(held)
+        except LeaseLostError:
+            pass  # another consumer has it
+        except AbeRedisError as failure:
+            _LOG.warning("%s The event is delivered again after its lease.", failure)
+
+
+_SECRETS = re.compile(r"xox[a-z]-[\w-]+|xapp-[\w-]+|https://hooks\.slack\.com/\S+|(?<=://)[^/\s@]+(?=@)")
+_MOST = 300
+
+
+def describe(error: Exception) -> str:
+    """An exception's type and message in a line, without what looks like a secret."""
+    message = _SECRETS.sub("***", " ".join(str(error).split()))
+    return f"{type(error).__name__}: {message[:_MOST]}" if message else type(error).__name__
+
+
+def _as_coroutine_function(handler: Handler) -> Callable[[Any], Awaitable[Any]]:
+    if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
+        return handler
+
+    async def in_thread(value: Any) -> Any:  # noqa: ANN401 - the handler's
+        result = await anyio.to_thread.run_sync(handler, value, abandon_on_cancel=True)
+        return await result if inspect.isawaitable(result) else result
+
+    return in_thread
