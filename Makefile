@@ -2,7 +2,7 @@
 # Arguments go into ARGS: make test ARGS="-k publish", make demo ARGS=--keep
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock build clean
+.PHONY: help setup demo test chaos check format lock build clean
 
 # What another project's shell session has set is not meant for this one's tools.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -23,6 +23,9 @@ demo: $(SYNCED) ## the whole story in the terminal, without a Redis
 
 test: $(SYNCED) ## all tests
 	.venv/bin/python -m pytest -n auto --dist worksteal $(ARGS)
+
+chaos: $(SYNCED) ## break everything at random and count what is lost, in about two minutes
+	.venv/bin/python -m tests.chaos $(ARGS)
 
 check: $(SYNCED) ## formatting, lint and types
 	.venv/bin/ruff format --check

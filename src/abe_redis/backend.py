@@ -15,9 +15,11 @@ from abe_redis.connection import Connections
 from abe_redis.consumer import Consumer
 from abe_redis.errors import ClosedError
 from abe_redis.event_stream import EventStream
+from abe_redis.outbox import Kept, Outbox, concerns_the_event, send
+from abe_redis.outbox_file import OutboxSize, Row
 from abe_redis.settings import Settings
 from abe_redis.streams import names
-from abe_redis.streams.publish import OWN_ID_SECONDS, Published, announce, publish, publish_health_check
+from abe_redis.streams.publish import OWN_ID_SECONDS, Published, announce, publish_health_check
 from abe_redis.streams.trim import Trimmer
 
 _LOG = logging.getLogger(__name__)
@@ -52,6 +54,11 @@ class RedisMessageQueueBackend:
         self._announced: dict[str, float] = {}
         self._warned: set[str] = set()
         self._trimmer = Trimmer(settings.redis_stream_maxlen)
+        self._outbox = (
+            Outbox(settings.redis_outbox, settings, self.connections, self._tend)
+            if settings.redis_outbox
+            else None
+        )
 
     @classmethod
     def from_env(cls) -> Self:
@@ -63,7 +70,7 @@ class RedisMessageQueueBackend:
         return cls(Settings())
 
     async def publish(self, key: str, payload: dict[str, Any]) -> None:
-        """Add an event to the stream `key`; when this returns, Redis has it.
+        """Add an event to the stream `key`; when this returns, Redis has it, or the outbox.
 
         A Slack envelope whose `event_id` was published to this stream before is not added again.
         The envelope's verification `token` is left out: it is a secret.
@@ -74,7 +81,9 @@ class RedisMessageQueueBackend:
 
         Raises:
             RedisUnavailableError: Redis did not answer within 2.5 seconds of trying. (The
-                event may have been added all the same, if only the answers were lost.)
+                event may have been added all the same, if only the answers were lost.) Not with
+                `REDIS_OUTBOX`: then it is kept there.
+            OutboxError: Neither Redis nor the outbox could take it; it may be full.
             RedisRefusedError: Redis refused it.
             PayloadError: The payload is not a JSON object, or too large.
             InvalidNameError: The stream's name is not allowed.
@@ -92,6 +101,9 @@ class RedisMessageQueueBackend:
             event_id: What makes it the same event; by default a Slack envelope's own `event_id`.
             origin: Who publishes, written beside the payload.
 
+        Returns:
+            Where it is in the stream; or `outbox.Kept`, while it waits in the outbox.
+
         Raises:
             AbeRedisError: As for `publish`.
         """
@@ -102,6 +114,7 @@ class RedisMessageQueueBackend:
         if origin:
             fields[envelope.ORIGIN] = origin.encode()
         if envelope.is_health_check(payload) and not self.patterns.match(stream):
+            # Never kept in the outbox: it asks whether Redis takes events now.
             return await self._persist(stream, lambda redis: publish_health_check(redis, stream, fields))
         self._warn_if_unread(stream)
         attempt = os.urandom(16).hex()
@@ -110,12 +123,12 @@ class RedisMessageQueueBackend:
         identity, remember = (
             (f"event:{event_id}", dedup_seconds) if event_id and dedup_seconds else (attempt, OWN_ID_SECONDS)
         )
-        published = await self._persist(
-            stream,
-            lambda redis: publish(
-                redis, stream, fields, event_id=identity, attempt=attempt, remember_seconds=remember
-            ),
-        )
+        row = Row(stream, fields, identity, attempt, remember)
+        if self._outbox is not None and (kept := await self._outbox.keep_behind(row)) is not None:
+            return kept
+        published = await self._persist(stream, lambda redis: send(redis, row), row)
+        if isinstance(published, Kept):
+            return published
         await self._tend(stream, published)
         return published
 
@@ -152,10 +165,15 @@ class RedisMessageQueueBackend:
         return EventStream(consumer)
 
     async def close(self) -> None:
-        """End every `consume()`, give back what they hold, and close the connections."""
+        """End every `consume()`, give back what they hold, and close the connections.
+
+        What is in the outbox stays there for the next process that names the file.
+        """
         self._closed = True
         for consumer in list(self._consumers):
             await consumer.close()
+        if self._outbox is not None:
+            await self._outbox.close()
         async with self._opening:
             connections, self._connections = self._connections, None
         if connections is not None:
@@ -187,22 +205,40 @@ class RedisMessageQueueBackend:
                 if self._closed:
                     raise ClosedError
                 self._connections = await Connections.open(self.settings)
+                if self._outbox is not None:
+                    self._outbox.start()
             return self._connections
 
-    async def _persist(self, stream: str, send: Callable[[Redis], Awaitable[Published]]) -> Published:
-        """Send until Redis has answered or the budget is spent; what is sent must be repeatable."""
+    async def outbox_size(self) -> OutboxSize:
+        """How many events `REDIS_OUTBOX` holds, of every process that names it; zeros without one.
+
+        Raises:
+            OutboxError: The file cannot be used.
+        """
+        return OutboxSize(waiting=0, refused=0) if self._outbox is None else await self._outbox.size()
+
+    async def _persist(
+        self, stream: str, attempt: Callable[[Redis], Awaitable[Published]], row: Row | None = None
+    ) -> Published:
+        """Try until Redis has answered or the budget is spent, and then keep `row` in the outbox.
+
+        What is sent must be repeatable.
+        """
         connections = await self.connections()
         deadline, pause = time.monotonic() + PUBLISH_SECONDS, 0.05
         reason: Exception | None = None
         while True:
             try:
                 with anyio.fail_after(deadline - time.monotonic()):
-                    return await send(connections.commands)
+                    return await attempt(connections.commands)
             except faults.FAILURES as error:
                 # That our own time was up says less than what went wrong before.
                 reason = reason if reason and isinstance(error, TimeoutError) else error
                 if not faults.passes(error) or time.monotonic() + pause >= deadline:
-                    raise faults.explain(reason, self.settings, doing=f"publishing to {stream!r}") from None
+                    sentence = faults.explain(reason, self.settings, doing=f"publishing to {stream!r}")
+                    if row is None or self._outbox is None or concerns_the_event(reason):
+                        raise sentence from None
+                    return await self._outbox.keep(row, sentence)
             await anyio.sleep(pause)
             pause = min(2 * pause, 0.4)
             await connections.revive()
@@ -217,7 +253,7 @@ class RedisMessageQueueBackend:
                     await announce(redis, [stream])
                     self._announced[stream] = now + ANNOUNCE_SECONDS
                 if self._trimmer.is_due(stream, published.length):
-                    await self._trimmer.trim(redis, stream)
+                    await self._trimmer.trim(redis, [stream])
         except ClosedError:
             pass
         except faults.FAILURES as error:

@@ -23,6 +23,7 @@ from abe_redis.errors import AbeRedisError, LeaseLostError
 from abe_redis.holdings import Held, Holdings
 from abe_redis.settings import Settings
 from abe_redis.streams import lease, names
+from abe_redis.streams.consumers import forget_gone
 from abe_redis.streams.discover import record_floors
 from abe_redis.streams.trim import Trimmer
 
@@ -37,6 +38,9 @@ CLOSE_SECONDS = 2.0
 FAST_SECONDS = 0.1
 """Events are leased ahead as far as the handler gets in this time, so a slow one holds none."""
 MOST_AHEAD = 64
+
+GONE_LEASES = 10
+"""A consumer that holds nothing and was silent for so many leases is forgotten."""
 
 
 class Consumer:
@@ -70,6 +74,8 @@ class Consumer:
         self._wanted = asyncio.Event()
         self._arrived = asyncio.Event()
         self._tick_at = self._renew_at = self._abandoned_at = 0.0
+        self._sweep_seconds = 3 * settings.redis_stream_lease_seconds
+        self._sweep_at = time.monotonic() + self._sweep_seconds
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -245,15 +251,16 @@ class Consumer:
         return not self._holdings.buffer and (self._waiting or self._ahead > 1)
 
     async def _tick(self, redis: Redis) -> None:
-        """Find streams; record floors and trim where something was finished."""
+        """Find streams; record floors and trim where something was finished; forget who is gone."""
         await self._discovery.tick(redis)
+        if time.monotonic() >= self._sweep_at:
+            self._sweep_at = time.monotonic() + self._sweep_seconds
+            idle_seconds = GONE_LEASES * self._settings.redis_stream_lease_seconds
+            await forget_gone(redis, self.group, list(self._discovery.ready), idle_seconds=idle_seconds)
         active, self._holdings.active = self._holdings.active, set()
         if active:
             await record_floors(redis, sorted(active), self.group)
-        self._to_trim |= active
-        for stream in sorted(self._to_trim):
-            if await self._trimmer.trim(redis, stream):
-                self._to_trim.discard(stream)
+        self._to_trim = set(await self._trimmer.trim(redis, sorted(self._to_trim | active)))
         self._tick_at = time.monotonic() + TICK_SECONDS
 
     async def _take_new(self, redis: Redis, seconds: float) -> None:

@@ -42,6 +42,14 @@ class RedisRefusedError(AbeRedisError):
     """Redis answered with an error that trying again does not cure."""
 
 
+class OutboxError(AbeRedisError):
+    """The outbox cannot be used."""
+
+
+class OutboxFullError(OutboxError):
+    """The outbox is full; the event was not kept."""
+
+
 class EmbeddedServerError(AbeRedisError):
     """The embedded server could not be started."""
 

@@ -93,27 +93,29 @@ class Holdings:
     async def nack(self, redis: Redis, held: Held, *, delay_seconds: float) -> bool:
         """Give back what a handler has in hand; False when it was not ours any more.
 
+        If that fails, it is not renewed any more, so it is delivered again after its lease.
+
         Raises:
             redis.RedisError: The server refused it or could not be reached.
         """
         stream, entry_id = held.key
-        ours = await release.postpone(
+        self.in_hand.pop(held.key, None)
+        return await release.postpone(
             redis, stream, self._group, self._consumer, entry_id, delay_seconds=delay_seconds
         )
-        self.in_hand.pop(held.key, None)
-        return ours
 
     async def bury_in_hand(self, redis: Redis, held: Held, reason: str) -> bool:
         """Move what a handler has in hand to the dead letters; False when it was not ours any more.
 
+        If that fails, it is not renewed any more, so it is delivered again after its lease.
+
         Raises:
             redis.RedisError: The server refused it or could not be reached.
         """
         stream, entry_id = held.key
-        buried = await dead.bury(redis, stream, self._group, self._consumer, entry_id, reason)
         self.in_hand.pop(held.key, None)
         self.active.add(stream)
-        return buried
+        return await dead.bury(redis, stream, self._group, self._consumer, entry_id, reason)
 
     async def is_fresh(self, redis: Redis, held: Held) -> bool:
         """Whether a buffered event is still ours: the process may have been frozen meanwhile."""

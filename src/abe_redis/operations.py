@@ -16,6 +16,7 @@ from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.errors import RequestError
 from abe_redis.keeper import LeaseKeeper
 from abe_redis.limits import MAX_CHARS, MAX_COUNT, MAX_EVENT_ID, MAX_WAIT_SECONDS, MIN_CHARS
+from abe_redis.outbox import Kept
 from abe_redis.reading import Reader
 from abe_redis.results import AckResult, PublishResult, ReadResult, StatsResult
 from abe_redis.streams import lease, names, peek
@@ -61,7 +62,12 @@ class Operations:
             raise RequestError(f"event_id has {len(event_id)} characters; give it 1 to {MAX_EVENT_ID}.")
         name = names.check_stream(self._allowed(stream))
         published = await self._backend.publish_event(name, payload, event_id=event_id, origin=self._origin)
-        return PublishResult(stream=name, id=published.id, duplicate=published.duplicate)
+        return PublishResult(
+            stream=name,
+            id=published.id,
+            duplicate=published.duplicate,
+            waiting=isinstance(published, Kept),
+        )
 
     async def read_stream(  # noqa: C901 - three ways to read, one door
         self,

@@ -14,6 +14,11 @@ class PublishResult(BaseModel):
     stream: str
     id: str = Field(description="Entry id; of the first entry when this is a duplicate.")
     duplicate: bool = Field(description="True when this event_id was there already and nothing was added.")
+    waiting: bool = Field(
+        default=False,
+        description="True when Redis is away: the event is safe in this machine's outbox and is added once "
+        "Redis is back.",
+    )
 
 
 class EventView(BaseModel):

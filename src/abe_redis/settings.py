@@ -143,13 +143,6 @@ class Settings(BaseSettings):
             raise ValueError("one or more names or patterns separated by commas, none of them empty")
         return value
 
-    @field_validator("redis_outbox")
-    @classmethod
-    def _no_outbox_yet(cls, value: Path | None) -> Path | None:
-        if value is not None:
-            raise ValueError("unset: this version has no outbox yet, and would lose what it seems to keep")
-        return value
-
     @field_validator("redis_url")
     @classmethod
     def _url_is_sound(cls, value: str) -> str:

@@ -161,8 +161,8 @@ STREAM = {
     "dead_letters": 0,
 }
 STORY = {
-    "publish": {"stream": TOPIC, "id": "<id>", "duplicate": False},
-    "publish again": {"stream": TOPIC, "id": "<id>", "duplicate": True},
+    "publish": {"stream": TOPIC, "id": "<id>", "duplicate": False, "waiting": False},
+    "publish again": {"stream": TOPIC, "id": "<id>", "duplicate": True, "waiting": False},
     "look": {
         "stream": TOPIC,
         "mode": "peek",
@@ -277,7 +277,7 @@ TOOLS = {
         "Publish an event",
         {"readOnlyHint": False, "destructiveHint": False, "idempotentHint": False, "openWorldHint": False},
         ["payload", "stream", "event_id"],
-        ["stream", "id", "duplicate"],
+        ["stream", "id", "duplicate", "waiting"],
     ),
     "read_stream": (
         "Read events",

@@ -450,3 +450,29 @@ async def test_closing_again_and_again_leaves_nothing_behind(make_backend: MakeB
     rows: Any = await redis.xpending_range("slack_events", "default", "-", "+", 100)
     assert all(row["time_since_delivered"] > 1e11 for row in rows), "everything is given back"
     assert sum(consumer["pending"] for consumer in consumers) == len(rows)
+
+
+async def test_a_consumer_that_is_gone_is_forgotten_once_it_holds_nothing(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    await publish(make_backend(), 1)
+    await redis.xgroup_create("slack_events", "default", "0")
+    await redis.xreadgroup("default", "dead", {"slack_events": ">"})
+    await redis.xgroup_createconsumer("slack_events", "default", "never held anything")
+    backend = make_backend(redis_stream_lease_seconds=0.5)
+
+    async def names() -> set[bytes]:
+        consumers: Any = await redis.xinfo_consumers("slack_events", "default")
+        return {consumer["name"] for consumer in consumers}
+
+    async with backend.consume() as events:
+        assert numbers([await take_one(events)]) == [1]
+        assert await pending(redis, "slack_events") == 1
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_exhaust, events)
+
+            async def alone() -> bool:
+                return await names() == {events.consumer.encode()}
+
+            await until(alone)
+            await events.aclose()

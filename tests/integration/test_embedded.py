@@ -201,6 +201,8 @@ def test_a_kill_loses_no_acknowledged_write(directory: Path, join: Join, victims
             "everything": [*guardians(directory), pid, writer.pid],
         }[victims]:
             os.kill(killed, signal.SIGKILL)
+        if "guardian" in victims or victims == "everything":
+            until(lambda: not guardians(directory))  # it is dead, not only told to be
         after = join()
         assert (run_id(after) == before) is (victims == "guardian")
         assert guardians(directory), "somebody guards it"

@@ -52,14 +52,14 @@ async def test_a_pending_entry_is_never_cut(redis: Redis) -> None:
     await redis.xgroup_create("s", "g", "0")
     await redis.xreadgroup("g", "c", {"s": ">"}, count=50)
     await redis.xack("s", "g", *ids[:20], *ids[21:])
-    assert await trim(redis, "s", 5) == 20
-    assert await trim(redis, "s", 5) == BLOCKED
+    assert await trim(redis, ["s"], 5) == [20]
+    assert await trim(redis, ["s"], 5) == [BLOCKED]
     entries: Any = await redis.xrange("s", count=1)
     assert entries[0][0] == ids[20]
     await redis.xack("s", "g", ids[20])
-    assert await trim(redis, "s", 5) == 25
+    assert await trim(redis, ["s"], 5) == [25]
     assert await redis.xlen("s") == 5
-    assert await trim(redis, "s", 5) == 0
+    assert await trim(redis, ["s"], 5) == [0]
     await redis.set("string", "x")
     for nothing in ("missing", "string"):
-        assert await trim(redis, nothing, 5) == 0
+        assert await trim(redis, [nothing], 5) == [0]

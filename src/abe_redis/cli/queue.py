@@ -57,7 +57,11 @@ def publish(
     except ValueError as error:
         raise PayloadError(f"The payload is not JSON ({error}); nothing was published.") from None
     result = _run(lambda operations: operations.publish_event(value, stream=stream, event_id=event_id))
-    done = "already there as" if result.duplicate else "added as"
+    done = "added as"
+    if result.waiting:
+        done = "Redis is away; kept in the outbox as"
+    elif result.duplicate:
+        done = "already there as"
     _show(result, f"{result.stream}: {done} {result.id}", as_json=as_json)
 
 

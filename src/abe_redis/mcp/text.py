@@ -9,6 +9,11 @@ from abe_redis.views import compact
 
 def published(result: PublishResult) -> str:
     """The text for a `PublishResult`."""
+    if result.waiting:
+        return (
+            f"Redis is away: kept in the outbox as {result.id}. It is added to {result.stream} once Redis is "
+            "back."
+        )
     if result.duplicate:
         return f"Already in {result.stream} as {result.id}; nothing was added."
     return f"Added to {result.stream} as {result.id}."

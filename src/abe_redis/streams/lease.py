@@ -80,12 +80,14 @@ for i = 1, #KEYS, 2 do
     if entry then taken[#taken + 1] = {stream, entry[1], entry[2], row[4] + 1} end
   end
   if #taken >= count then break end
-  for _, id in ipairs(redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, count - #taken)) do
-    redis.call('ZREM', due, id)
-    local rows = redis.pcall('XPENDING', stream, group, id, id, 1)
-    if not rows.err and rows[1] then take(rows[1]) end
-  end
   local postponed = redis.call('ZCARD', due)
+  if postponed > 0 then
+    for _, id in ipairs(redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, count - #taken)) do
+      redis.call('ZREM', due, id)
+      local rows = redis.pcall('XPENDING', stream, group, id, id, 1)
+      if not rows.err and rows[1] then take(rows[1]) end
+    end
+  end
   local rows = redis.pcall('XPENDING', stream, group, 'IDLE', lease_ms, '-', '+',
     math.min(1000, count - #taken + postponed))
   for _, row in ipairs(rows.err and {} or rows) do

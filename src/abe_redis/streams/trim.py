@@ -1,6 +1,7 @@
 """Keeping a stream near its bound without taking what somebody still needs."""
 
 import time
+from collections.abc import Iterable, Sequence
 
 from redis.asyncio import Redis
 
@@ -14,12 +15,7 @@ BLOCKED = -1
 # What a group needs is everything after what it was last given, and everything it was given
 # and has not acked. MINID keeps its argument, so an entry that some group needs is never cut.
 _TRIM = Script("""
-local stream, maxlen, step = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
-if redis.call('TYPE', stream).ok ~= 'stream' then return 0 end
-local excess = redis.call('XLEN', stream) - maxlen
-if excess <= 0 then return 0 end
-local entries = redis.call('XRANGE', stream, '-', '+', 'COUNT', math.min(excess, step) + 1)
-local cut = entries[#entries][1]
+local maxlen, step, removed = tonumber(ARGV[1]), tonumber(ARGV[2]), {}
 local function parts(id)
   local ms, seq = string.match(id, '^(%d+)-(%d+)$')
   return tonumber(ms), tonumber(seq)
@@ -29,29 +25,38 @@ local function before(a, b)
   local bms, bseq = parts(b)
   return ams < bms or (ams == bms and aseq < bseq)
 end
-for _, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
-  local of = {}
-  for j = 1, #row, 2 do of[row[j]] = row[j + 1] end
-  local needed = of['last-delivered-id']
-  if of['pending'] > 0 then needed = redis.call('XPENDING', stream, of['name'])[2] end
-  if before(needed, cut) then cut = needed end
+local function trim(stream)
+  if redis.call('TYPE', stream).ok ~= 'stream' then return 0 end
+  local excess = redis.call('XLEN', stream) - maxlen
+  if excess <= 0 then return 0 end
+  local entries = redis.call('XRANGE', stream, '-', '+', 'COUNT', math.min(excess, step) + 1)
+  local cut = entries[#entries][1]
+  for _, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+    local of = {}
+    for j = 1, #row, 2 do of[row[j]] = row[j + 1] end
+    local needed = of['last-delivered-id']
+    if of['pending'] > 0 then needed = redis.call('XPENDING', stream, of['name'])[2] end
+    if before(needed, cut) then cut = needed end
+  end
+  local count = redis.call('XTRIM', stream, 'MINID', cut)
+  return count > 0 and count or -1
 end
-local removed = redis.call('XTRIM', stream, 'MINID', cut)
-return removed > 0 and removed or -1
+for i, stream in ipairs(KEYS) do removed[i] = trim(stream) end
+return removed
 """)
 
 
-async def trim(redis: Redis, stream: str, maxlen: int) -> int:
+async def trim(redis: Redis, streams: Sequence[str], maxlen: int) -> list[int]:
     """Remove entries beyond `maxlen` that every group has finished.
 
     Returns:
-        How many were removed, up to `STEP`; `BLOCKED` when the stream is above its bound and some
+        Per stream how many were removed, up to `STEP`; `BLOCKED` when it is above its bound and some
         group still needs its oldest entry. Where there is no stream there is nothing to remove.
 
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
-    return int(await _TRIM(redis, [stream], [maxlen, STEP]))
+    return [int(count) for count in await _TRIM(redis, streams, [maxlen, STEP])]
 
 
 class Trimmer:
@@ -72,19 +77,22 @@ class Trimmer:
         """Whether a publisher that sees this length should trim."""
         return length > self._maxlen + STEP and time.monotonic() >= self._not_before.get(stream, 0)
 
-    async def trim(self, redis: Redis, stream: str) -> bool:
+    async def trim(self, redis: Redis, streams: Iterable[str]) -> list[str]:
         """Remove what may go, in a bounded number of steps.
 
         Returns:
-            Whether that was all for now.
+            The streams in which more may go.
 
         Raises:
             redis.RedisError: The server refused it or could not be reached.
         """
+        left = list(streams)
         for _ in range(self._STEPS):
-            removed = await trim(redis, stream, self._maxlen)
-            if removed == BLOCKED:
-                self._not_before[stream] = time.monotonic() + self._PAUSE_SECONDS
-            if removed < STEP:
-                return True
-        return False
+            if not left:
+                break
+            removed = dict(zip(left, await trim(redis, left, self._maxlen), strict=True))
+            for stream, count in removed.items():
+                if count == BLOCKED:
+                    self._not_before[stream] = time.monotonic() + self._PAUSE_SECONDS
+            left = [stream for stream, count in removed.items() if count == STEP]
+        return left

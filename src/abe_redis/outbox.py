@@ -1,0 +1,243 @@
+"""What Redis could not take, on disk until it can.
+
+An event that Redis could not take within publish's budget becomes a row of an SQLite file, synced
+to disk before `keep` returns, and is sent from there with the identity and the attempt it had at
+first: if Redis had it after all, nothing is added.
+
+Processes may share a file. Each writes and delivers rows under a name of its own, in order, and
+holds a lock on `FILE-NAME.lock` while it lives. The kernel drops the lock however the process
+ends, and whoever takes it then delivers what was left. Nobody waits for another one's events; for
+the file itself, only as long as a write takes.
+The lock is SQLite's own, an exclusive transaction on an empty file: it works wherever SQLite does,
+on Windows too, and needs neither heartbeats nor clocks that agree, as a lease in a row would.
+
+What Redis refuses for good stays in the file with its reason and blocks nobody. To try again:
+`UPDATE event SET refused = NULL`.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, AuthorizationError, OutOfMemoryError, RedisError
+
+from abe_redis import faults
+from abe_redis.connection import ANSWER_SECONDS, Connections
+from abe_redis.errors import AbeRedisError, ClosedError, OutboxError
+from abe_redis.outbox_file import OutboxFile, OutboxSize, Row
+from abe_redis.settings import Settings
+from abe_redis.streams.publish import Published, publish
+
+_LOG = logging.getLogger(__name__)
+
+POSSIBLE_DUPLICATE = b"possible-duplicate"
+"""Field beside the payload, `1`: Redis may have had this event already, and cannot tell any more."""
+
+LOOK_SECONDS = 5.0
+"""How often an idle process looks for rows that a dead one left."""
+
+CLOSE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept(Published):
+    """An event that waits in the outbox; its `id` is `outbox-` and the number of its row."""
+
+
+def concerns_the_event(error: BaseException) -> bool:
+    """Whether Redis refused this very event, and not everybody for the state that it is in."""
+    if faults.passes(error) or isinstance(error, (AuthenticationError, AuthorizationError, OutOfMemoryError)):
+        return False
+    return not str(error).startswith(("MISCONF", "NOREPLICAS", "BUSY", "NOAUTH"))
+
+
+class Outbox:
+    """Keeps events while Redis is away, and delivers them when it is back."""
+
+    def __init__(
+        self,
+        path: Path,
+        settings: Settings,
+        connections: Callable[[], Awaitable[Connections]],
+        on_delivered: Callable[[str, Published], Awaitable[None]],
+    ) -> None:
+        self._file = OutboxFile(path)
+        self._settings = settings
+        self._open = connections
+        self._on_delivered = on_delivered
+        self._one_at_a_time = anyio.CapacityLimiter(1)
+        self._work = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+        self._away = False
+        """Whether it was said that Redis is away, and not yet that it is back."""
+        self._complaint = ""
+
+    # What publish does ------------------------------------------------------------------------
+
+    async def keep(self, row: Row, reason: AbeRedisError) -> Kept:
+        """Write an event that Redis could not take; when this returns, it is safe on disk.
+
+        Raises:
+            OutboxFullError: The outbox or its disk is full.
+            OutboxError: The file cannot be used.
+            ClosedError: It is closed.
+        """
+        if self._closed:
+            raise ClosedError
+        try:
+            number = await self._do(self._file.append, row)
+        except OutboxError as error:
+            raise type(error)(f"{reason} {error} The event was not kept.") from None
+        if not self._away:
+            self._away = True
+            _LOG.warning("%s Events are kept in the outbox %s until it takes them.", reason, self._file.path)
+        return self._kept(number)
+
+    async def keep_behind(self, row: Row) -> Kept | None:
+        """Write an event if others of this process still wait; None if none does.
+
+        Raises:
+            OutboxError: As for `keep`.
+        """
+        if not self._file.holds_own or self._closed:
+            return None
+        try:
+            number = await self._do(self._file.append_behind, row)
+        except OutboxError as error:
+            raise type(error)(f"{error} The event was not kept.") from None
+        return None if number is None else self._kept(number)
+
+    def _kept(self, number: int) -> Kept:
+        self.start()
+        self._work.set()
+        return Kept(id=f"outbox-{number}", duplicate=False, length=0)
+
+    async def size(self) -> OutboxSize:
+        """How much the file holds, of all processes.
+
+        Raises:
+            OutboxError: The file cannot be used.
+        """
+        return await self._do(self._file.size)
+
+    # What its task does -----------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Deliver from now on; calling it again does nothing."""
+        if self._task is None and not self._closed:
+            self._task = asyncio.create_task(self._run(), name="abe-redis outbox")
+
+    async def _run(self) -> None:
+        """Deliver what this process kept and what dead ones left; a failure is a pause."""
+        failures = 0
+        while True:
+            self._work.clear()
+            try:
+                for writer in await self._do(self._file.claim):
+                    connections = await self._open()
+                    if failures:
+                        await connections.revive()
+                    await self._deliver(writer, connections)
+                failures, self._away, self._complaint = 0, False, ""
+            except (*faults.FAILURES, AbeRedisError) as error:
+                failures += 1
+                self._complain(error)
+                await anyio.sleep(min(0.05 * 2 ** min(failures, 5), 1))
+            except Exception:  # noqa: BLE001 - what is kept must not wait for the next process
+                failures += 1
+                _LOG.exception("Delivering from the outbox %s failed; trying again.", self._file.path)
+                await anyio.sleep(LOOK_SECONDS)
+            else:
+                with anyio.move_on_after(LOOK_SECONDS):
+                    await self._work.wait()
+
+    async def _deliver(self, writer: str, connections: Connections) -> None:
+        """Send one process's rows in order, and forget those that Redis has."""
+        delivered, refused, reason = 0, 0, ""
+        try:
+            while rows := await self._do(self._file.first, writer):
+                done: list[int] = []
+                refusals: dict[int, str] = {}
+                try:
+                    for row in rows:
+                        try:
+                            published = await send(connections.commands, _marked(row))
+                        except RedisError as error:
+                            if not concerns_the_event(error):
+                                raise
+                            reason = str(faults.explain(error, self._settings, doing=_doing(row)))
+                            refusals[row.number] = reason
+                        else:
+                            done.append(row.number)
+                            await self._on_delivered(row.stream, published)
+                finally:
+                    await self._do(self._file.settle, done, refusals)
+                    delivered, refused = delivered + len(done), refused + len(refusals)
+            await self._do(self._file.release, writer)
+        finally:
+            if delivered:
+                _LOG.warning("Redis took %d events from the outbox %s.", delivered, self._file.path)
+            if refused:
+                _LOG.error(
+                    "Redis refused %d events from the outbox %s for good; they stay in that file, each with "
+                    "its reason. The last: %s",
+                    *(refused, self._file.path, reason),
+                )
+
+    def _complain(self, error: BaseException) -> None:
+        """Say once what stops the delivery, unless `keep` said so."""
+        sentence = str(faults.explain(error, self._settings, doing="delivering from the outbox"))
+        if sentence == self._complaint or (self._away and faults.passes(error)):
+            return
+        self._complaint = sentence
+        _LOG.error("%s What is in the outbox %s waits.", sentence, self._file.path)
+
+    # The end ----------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Stop delivering; what is not delivered stays on disk, for whoever comes next."""
+        self._closed = True
+        task, self._task = self._task, None
+        while task is not None and not task.done():  # a cancellation can be lost in a library's time-out
+            task.cancel()
+            await asyncio.wait([task], timeout=CLOSE_SECONDS)
+        with contextlib.suppress(OutboxError):
+            await self._do(self._file.close)
+
+    async def _do[*A, T](self, call: Callable[[*A], T], *args: *A) -> T:
+        """Run what blocks in a thread, to its end: a cancelled caller leaves a row or none."""
+        return await anyio.to_thread.run_sync(call, *args, limiter=self._one_at_a_time)
+
+
+async def send(redis: Redis, row: Row) -> Published:
+    """Publish a row by the script, with the ids that make repeating it harmless.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    return await publish(
+        redis,
+        row.stream,
+        row.fields,
+        event_id=row.identity,
+        attempt=row.attempt,
+        remember_seconds=row.remember_seconds,
+    )
+
+
+def _doing(row: Row) -> str:
+    return f"publishing to {row.stream!r}"
+
+
+def _marked(row: Row) -> Row:
+    """The row, marked if Redis may have forgotten its first try by the time it gets this one."""
+    if row.waited_seconds <= row.remember_seconds - ANSWER_SECONDS:
+        return row
+    return replace(row, fields=row.fields | {POSSIBLE_DUPLICATE: b"1"})

@@ -1,0 +1,1 @@
+"""Break everything at random, under load, and count: `python -m tests.chaos --help`, or `make chaos`."""

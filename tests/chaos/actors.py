@@ -1,0 +1,115 @@
+"""The processes that the chaos is made for; each is started as `python -m tests.chaos.actors ROLE …`.
+
+What an actor has done is a line in its own file, written with one system call: a SIGKILL cannot take it back.
+"""
+
+import asyncio
+import json
+import os
+import random
+import sys
+from typing import Any
+
+import anyio
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from abe_redis import Backoff, Event, EventWorker, RedisMessageQueueBackend
+from abe_redis.errors import AbeRedisError
+
+GROUP = "workers"
+STREAMS = ("slack:a", "slack:b", "slack:drained")
+"""Slack resends to the first two; the last one is deleted whenever it is drained."""
+
+
+class Book:
+    """Numbers, one a line, that outlive the process."""
+
+    def __init__(self, path: str) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def note(self, number: int) -> None:
+        os.write(self._file, f"{number}\n".encode())
+
+
+async def publisher(book: Book, seed: int, first: int, count: int, per_second: float) -> None:
+    """Publish numbered events until each was accepted; resend some, as Slack does."""
+    chance = random.Random(seed)
+    accepted: list[int] = []
+
+    async def send(number: int) -> None:
+        stream = STREAMS[number % len(STREAMS)]
+        payload = {
+            "type": "event_callback",
+            "event_id": f"Ev{number}",
+            "event": {"type": "message", "n": number},
+        }
+        while True:
+            try:
+                await backend.publish(stream, payload)
+            except AbeRedisError:
+                await anyio.sleep(0.2)  # not accepted: whoever sent it sends it again
+            else:
+                return
+
+    async def publish(number: int) -> None:
+        await send(number)
+        book.note(number)
+        accepted.append(number)
+
+    async with RedisMessageQueueBackend.from_env() as backend, anyio.create_task_group() as tasks:
+        for number in range(first, first + count):
+            tasks.start_soon(publish, number)
+            if accepted and chance.random() < 0.1:
+                again = chance.choice(accepted[-200:])
+                if STREAMS[again % len(STREAMS)] != "slack:drained":
+                    tasks.start_soon(send, again)
+            await anyio.sleep(1 / per_second)
+
+
+async def worker(book: Book, seed: int) -> None:
+    """Process events; some fail the first time."""
+    chance = random.Random(seed)
+
+    async def handle(event: Event) -> None:
+        number = event["event"]["n"]
+        await anyio.sleep(chance.random() * 0.01)
+        if number % 50 == 0 and event.deliveries == 1:
+            raise ValueError("the first time is never right")
+        book.note(number)
+
+    async with RedisMessageQueueBackend.from_env() as backend:
+        await EventWorker(
+            backend, handle, group=GROUP, concurrency=8, policy=Backoff(first=0.1, deliveries=99)
+        ).run()
+
+
+async def naive(book: Book, seed: int) -> None:
+    """The loop that everybody writes first: XREADGROUP, XACK, then the work."""
+    name = f"naive-{seed}-{os.getpid()}"
+    while True:
+        try:
+            async with redis.asyncio.Redis.from_url(os.environ["REDIS_URL"], protocol=2) as client:
+                for stream in STREAMS:
+                    try:
+                        await client.xgroup_create(stream, GROUP, "0", mkstream=True)
+                    except RedisError as error:
+                        if "BUSYGROUP" not in str(error):
+                            raise
+                while True:
+                    reply: Any = await client.xreadgroup(
+                        GROUP, name, dict.fromkeys(STREAMS, ">"), count=10, block=500
+                    )
+                    for stream, entries in reply:
+                        for entry_id, fields in entries:
+                            await client.xack(stream, GROUP, entry_id)
+                            await asyncio.sleep(0.005)
+                            book.note(json.loads(fields[b"data"])["event"]["n"])
+        except (RedisError, OSError):
+            await asyncio.sleep(0.2)
+
+
+if __name__ == "__main__":
+    role, path, *numbers = sys.argv[1:]
+    program = {"publisher": publisher, "worker": worker, "naive": naive}[role]
+    asyncio.run(program(Book(path), *map(int, numbers)))  # type: ignore[operator]

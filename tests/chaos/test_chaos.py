@@ -1,0 +1,27 @@
+"""The short form of `make chaos`, and the proof that it can fail."""
+
+import asyncio
+
+from tests.chaos.run import Run, schedule
+from tests.servers import bundled_binary, system_binary
+
+
+def test_nothing_is_lost_and_nothing_is_left() -> None:
+    binary = bundled_binary() or system_binary()
+    assert binary is not None
+    account = asyncio.run(Run(binary, seed=3, events=2000, seconds=8).play())
+    assert len(account.accepted) == 2000
+    assert account.lost == set()
+    assert account.pending == account.orphans == account.dead_letters == 0
+    assert account.stray_keys == []
+
+
+def test_the_loop_that_acks_first_loses_some() -> None:
+    binary = bundled_binary() or system_binary()
+    assert binary is not None
+    account = asyncio.run(Run(binary, seed=3, events=2000, seconds=8, naive=True).play())
+    assert account.lost
+
+
+def test_the_same_seed_is_the_same_schedule() -> None:
+    assert schedule(7, 20) == schedule(7, 20) != schedule(8, 20)
