@@ -126,7 +126,7 @@ class RedisMessageQueueBackend:
         row = Row(stream, fields, identity, attempt, remember)
         if self._outbox is not None and (kept := await self._outbox.keep_behind(row)) is not None:
             return kept
-        published = await self._persist(stream, lambda redis: send(redis, row), row)
+        published = await self._persist(stream, lambda redis: send(redis, row, self.settings), row)
         if isinstance(published, Kept):
             return published
         await self._tend(stream, published)

@@ -72,6 +72,12 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
             f"Redis at {where} could not be reached for {doing} ({_shown(error, settings)}). Check that it "
             f"runs and that REDIS_URL is right.{_about_tls(settings)}"
         )
+    if str(error).startswith("STREAMFULL"):
+        return RedisRefusedError(
+            f"The stream has {settings.redis_stream_hard_maxlen} entries, so Redis at {where} took no more "
+            f"when {doing}: its consumers are behind. Add consumers, see `abe-redis stats`, or raise "
+            "REDIS_STREAM_HARD_MAXLEN."
+        )
     if str(error).startswith("WRONGTYPE"):
         return RedisRefusedError(
             f"The key is not a stream, so Redis at {where} refused {doing}. Choose another stream, or rename "

@@ -54,7 +54,7 @@ def concerns_the_event(error: BaseException) -> bool:
     """Whether Redis refused this very event, and not everybody for the state that it is in."""
     if faults.passes(error) or isinstance(error, (AuthenticationError, AuthorizationError, OutOfMemoryError)):
         return False
-    return not str(error).startswith(("MISCONF", "NOREPLICAS", "BUSY", "NOAUTH"))
+    return not str(error).startswith(("MISCONF", "NOREPLICAS", "BUSY", "NOAUTH", "STREAMFULL"))
 
 
 class Outbox:
@@ -168,7 +168,7 @@ class Outbox:
                 try:
                     for row in rows:
                         try:
-                            published = await send(connections.commands, _marked(row))
+                            published = await send(connections.commands, _marked(row), self._settings)
                         except RedisError as error:
                             if not concerns_the_event(error):
                                 raise
@@ -216,7 +216,7 @@ class Outbox:
         return await anyio.to_thread.run_sync(call, *args, limiter=self._one_at_a_time)
 
 
-async def send(redis: Redis, row: Row) -> Published:
+async def send(redis: Redis, row: Row, settings: Settings) -> Published:
     """Publish a row by the script, with the ids that make repeating it harmless.
 
     Raises:
@@ -229,6 +229,7 @@ async def send(redis: Redis, row: Row) -> Published:
         event_id=row.identity,
         attempt=row.attempt,
         remember_seconds=row.remember_seconds,
+        hard_maxlen=settings.redis_stream_hard_maxlen,
     )
 
 

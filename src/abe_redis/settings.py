@@ -73,6 +73,12 @@ class Settings(BaseSettings):
     redis_stream_maxlen: int = Field(
         default=10_000, ge=1, le=1_000_000_000, description="How much finished history a stream keeps."
     )
+    redis_stream_hard_maxlen: int = Field(
+        default=1_000_000,
+        ge=1,
+        le=1_000_000_000,
+        description="A stream of so many entries takes no more: publishing fails instead of losing any.",
+    )
     redis_stream_patterns: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("slack:*", "slack_events"),
         description="Streams that `consume()` discovers and that the MCP server may touch, comma "

@@ -181,7 +181,12 @@ async def test_our_own_retry_is_not_a_duplicate(backend: RedisMessageQueueBacken
     """The script's own contract: the same attempt again answers as the first time."""
     from abe_redis.streams.publish import publish
 
-    arguments: dict[str, Any] = {"event_id": "event:Ev1", "attempt": "attempt 1", "remember_seconds": 60}
+    arguments: dict[str, Any] = {
+        "event_id": "event:Ev1",
+        "attempt": "attempt 1",
+        "remember_seconds": 60,
+        "hard_maxlen": 10,
+    }
     first = await publish(redis, "s", {b"data": b"{}"}, **arguments)
     retry = await publish(redis, "s", {b"data": b"{}"}, **arguments)
     other = await publish(redis, "s", {b"data": b"{}"}, **(arguments | {"attempt": "attempt 2"}))
@@ -208,6 +213,17 @@ async def test_a_full_server_is_said_to_be_full(backend: RedisMessageQueueBacken
     await redis.config_set("maxmemory", 1)
     with pytest.raises(RedisRefusedError, match="no memory left"):
         await backend.publish("slack_events", envelope())
+
+
+async def test_a_stream_that_is_too_long_takes_no_more(make_backend: MakeBackend, redis: Redis) -> None:
+    backend = make_backend(redis_stream_maxlen=1, redis_stream_hard_maxlen=3)
+    await redis.xgroup_create("slack_events", "behind", "0", mkstream=True)
+    for number in range(3):
+        await backend.publish("slack_events", envelope(number))
+    with pytest.raises(RedisRefusedError, match=r"has 3 entries.*REDIS_STREAM_HARD_MAXLEN"):
+        await backend.publish("slack_events", envelope(3))
+    assert (await backend.publish_event("slack_events", envelope(2))).duplicate, "it is there"
+    assert await redis.xlen("slack_events") == 3
 
 
 async def test_a_closed_back_end_refuses(backend: RedisMessageQueueBackend) -> None:

@@ -32,7 +32,7 @@ class Published:
 # publish of the same event.
 _PUBLISH = Script("""
 local stream, seen = KEYS[1], KEYS[2]
-local attempt, remember_ms = ARGV[1], tonumber(ARGV[2])
+local attempt, remember_ms, hard_maxlen = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 if remember_ms > 0 and redis.call('EXISTS', stream) == 1 then
   local known = redis.call('GET', seen)
   if known then
@@ -40,7 +40,10 @@ if remember_ms > 0 and redis.call('EXISTS', stream) == 1 then
     return {id, first == attempt and 0 or 1, redis.call('XLEN', stream)}
   end
 end
-local id = redis.call('XADD', stream, '*', unpack(ARGV, 3))
+if redis.call('XLEN', stream) >= hard_maxlen then
+  return redis.error_reply('STREAMFULL it has ' .. hard_maxlen .. ' entries')
+end
+local id = redis.call('XADD', stream, '*', unpack(ARGV, 4))
 if remember_ms > 0 then
   redis.call('SET', seen, id .. ' ' .. attempt, 'PX', remember_ms)
 end
@@ -56,6 +59,7 @@ async def publish(
     event_id: str,
     attempt: str,
     remember_seconds: float,
+    hard_maxlen: int,
 ) -> Published:
     """Add an entry unless an event of this id was added before.
 
@@ -69,13 +73,16 @@ async def publish(
         event_id: What makes the event the same event.
         attempt: A random word per call of the caller, the same in its retries.
         remember_seconds: For how long `event_id` is remembered; 0 adds without looking.
+        hard_maxlen: A stream of so many entries takes no more.
 
     Raises:
+        redis.ResponseError: STREAMFULL, when the stream is that long.
         redis.RedisError: The server refused it or could not be reached.
     """
     arguments: list[Argument] = [
         attempt,
         round(remember_seconds * 1000),
+        hard_maxlen,
         *chain.from_iterable(fields.items()),
     ]
     entry_id, duplicate, length = await _PUBLISH(redis, [stream, names.seen(stream, event_id)], arguments)

@@ -1,0 +1,72 @@
+"""doctor: what is wrong with the server, and what to do."""
+
+import textwrap
+from typing import TYPE_CHECKING
+
+import anyio
+import typer
+
+from abe_redis.cli.app import app
+from abe_redis.cli.queue import AsJson
+
+if TYPE_CHECKING:
+    from abe_redis.doctor import Finding
+
+_STYLES = {"problem": "bold red", "warning": "yellow", "ok": "green"}
+"""Per severity, the worst first."""
+
+_INDENT = " " * 23
+
+
+@app.command()
+def doctor(*, as_json: AsJson = False) -> None:
+    """Examine the server and the queue in it: what is wrong, and what to do about it.
+
+    It changes nothing. Each finding is a problem (it does harm, or will soon), a warning (it may, one day,
+    or could not be examined) or ok. Commands it shows are for redis-cli.
+
+    Exit code: 0 when there is no problem, 1 when there is one, 2 when a setting is wrong.
+
+    Example: abe-redis doctor
+
+    Example: abe-redis doctor --json | jq '.[] | select(.severity != "ok")'
+    """
+    from pydantic import TypeAdapter  # noqa: PLC0415
+
+    from abe_redis.doctor import Finding, examine  # noqa: PLC0415
+    from abe_redis.settings import Settings  # noqa: PLC0415
+
+    findings = anyio.run(examine, Settings())
+    if as_json:
+        typer.echo(TypeAdapter(list[Finding]).dump_json(findings, indent=2))
+    else:
+        _print(findings)
+    if any(finding.severity == "problem" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _print(findings: list["Finding"]) -> None:
+    """The worst first. Sentences are wrapped; commands are not, so that they can be copied."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console(soft_wrap=True, highlight=False)
+    counts = []
+    for severity, style in _STYLES.items():
+        those = [finding for finding in findings if finding.severity == severity]
+        counts.append(f"{len(those)} {severity}{'s' if severity != 'ok' and len(those) != 1 else ''}")
+        for finding in those:
+            lines = textwrap.fill(
+                f"{finding.found} {finding.advice}".rstrip(),
+                max(console.width, 60),
+                initial_indent=f"{severity:9}{finding.check:14}",
+                subsequent_indent=_INDENT,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            shown = Text(lines)
+            shown.stylize(style, 0, len(severity))
+            console.print(shown)
+            if finding.command:
+                console.print(Text(f"{_INDENT}{finding.command}"))
+    console.print(f"{', '.join(counts)}.")

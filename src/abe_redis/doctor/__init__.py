@@ -1,0 +1,92 @@
+"""What is wrong with a Redis as a queue, and what to do about each thing.
+
+* `server` looks at the server itself, `queue` at the streams in it, `rights` at what this user may do;
+* `patient` is what a check is given, and what it finds.
+
+Nothing here writes to Redis. A check that this user may not make says so, and the others go on.
+"""
+
+from collections.abc import AsyncIterator, Callable
+
+from redis.exceptions import NoPermissionError
+
+from abe_redis import faults
+from abe_redis.connection import Connections
+from abe_redis.doctor import queue, rights, server
+from abe_redis.doctor.patient import Finding, Patient, Severity, ok, problem, warning
+from abe_redis.errors import AbeRedisError, SettingsError
+from abe_redis.settings import Settings
+
+__all__ = ["Finding", "Severity", "examine"]
+
+type Check = Callable[[Patient], AsyncIterator[Finding]]
+
+_CHECKS: tuple[Check, ...] = (
+    server.version,
+    server.capabilities,
+    server.persistence,
+    server.eviction,
+    server.memory,
+    server.replication,
+    server.clients,
+    server.clock,
+    server.tls,
+    queue.keys,
+    queue.streams,
+    queue.unread,
+    rights.rights,
+)
+"""In this order; a finding's `check` is the name of the function."""
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Look at the server that `settings` name, and at the queue in it.
+
+    Returns:
+        What was found. If the server cannot be reached, that is the only finding.
+
+    Raises:
+        SettingsError: A TLS file that the settings name cannot be used.
+    """
+    try:
+        connections = await Connections.open(settings)
+    except SettingsError:
+        raise
+    except AbeRedisError as error:
+        return [_named("reachability", problem(str(error)))]
+    try:
+        # Every user may send HELLO.
+        await connections.commands.execute_command("HELLO")  # type: ignore[no-untyped-call, unused-ignore]
+    except faults.FAILURES as error:
+        said = faults.explain(error, settings, doing="an examination")
+        return [_named("reachability", problem(str(said)))]
+    else:
+        findings = [_named("reachability", ok(f"Redis at {settings.redis_url} answers."))]
+        patient = Patient(settings, connections.commands)
+        for check in _CHECKS:
+            findings += await _made(check, patient)
+        return findings
+    finally:
+        await connections.close()
+
+
+async def _made(check: Check, patient: Patient) -> list[Finding]:
+    """What one check finds; its failure is a finding too."""
+    findings: list[Finding] = []
+    try:
+        async for finding in check(patient):
+            findings.append(finding)  # noqa: PERF401 - what came before a failure counts
+    except NoPermissionError:
+        findings.append(
+            warning(
+                "Not examined in full: this user may not ask.", "Run the doctor as an administrator as well."
+            )
+        )
+    except faults.FAILURES as error:
+        said = str(faults.explain(error, patient.settings, doing=f"examining its {check.__name__}"))
+        findings.append(problem(said) if faults.passes(error) else warning(f"Not examined in full: {said}"))
+    return [_named(check.__name__, finding) for finding in findings]
+
+
+def _named(check: str, finding: Finding) -> Finding:
+    return finding.model_copy(update={"check": check})

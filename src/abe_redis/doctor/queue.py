@@ -1,0 +1,141 @@
+"""The queue in the server: its streams, and who works on them."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from abe_redis.doctor.patient import Finding, Patient, Severity, ok, problem, warning
+from abe_redis.results import Health, StreamStats
+from abe_redis.streams import peek
+from abe_redis.streams.discover import existing
+from abe_redis.streams.stats import stream_stats
+from abe_redis.streams.trim import STEP
+
+_SEVERITY: dict[Health, Severity] = {
+    "ok": "ok",
+    "working": "ok",
+    "dead_letters": "warning",
+    "unread": "warning",
+    "backlog": "warning",
+    "stalled": "problem",
+}
+
+
+async def keys(patient: Patient) -> AsyncIterator[Finding]:
+    """Whether each key that a pattern names is a stream, or can become one."""
+    others = 0
+    for name in patient.patterns.literals:
+        kind = await peek.kind(patient.redis, name)
+        if kind not in {"stream", "none"}:
+            others += 1
+            yield problem(
+                f"The key {name!r} is a {kind}, not a stream: nothing can be published to it.",
+                "Rename it, or choose another name in REDIS_STREAM_PATTERNS and SLACK_EVENTS_TOPIC.",
+            )
+    if not others:
+        yield ok("No key of another type has the name of a stream.")
+
+
+async def streams(patient: Patient) -> AsyncIterator[Finding]:
+    """What waits in each stream, who holds it, and what is stuck."""
+    settings = patient.settings
+    found = await existing(patient.redis, patient.patterns)
+    if not found:
+        yield ok(f"No stream exists yet that matches {patient.patterns}.")
+    for name in found:
+        stats = await stream_stats(
+            patient.redis,
+            name,
+            lease_seconds=settings.redis_stream_lease_seconds,
+            maxlen=settings.redis_stream_maxlen,
+        )
+        if stats is not None:
+            for finding in _judge(stats, settings.redis_stream_maxlen, settings.redis_stream_lease_seconds):
+                yield finding
+
+
+def _judge(stats: StreamStats, maxlen: int, lease_seconds: float) -> Iterator[Finding]:
+    """The stream's health, and what of it endangers the queue."""
+    severity = _SEVERITY[stats.health]
+    if severity == "ok" and stats.dead_letters:
+        severity = "warning"
+    yield Finding(
+        severity=severity,
+        found=f"Stream {stats.stream!r} with {_count(stats.length, 'entry', 'entries')}: "
+        f"{stats.health.replace('_', ' ')}.",
+        advice=stats.advice if stats.health != "ok" else "",
+    )
+    waiting = [group for group in stats.groups if group.pending or group.lag]
+    if stats.length > maxlen + 2 * STEP:  # it is trimmed now and then, not at once
+        needed = ", ".join(repr(group.name) for group in waiting)
+        yield warning(
+            f"Stream {stats.stream!r} is above its bound of {maxlen} entries (REDIS_STREAM_MAXLEN): "
+            + (f"group {needed} has not finished them." if needed else "nobody has trimmed it."),
+            "See to it that the group catches up: no work is trimmed."
+            if needed
+            else "The next event that is published or acknowledged there trims it.",
+        )
+    for group in waiting:
+        where = f"group {group.name!r} of {stats.stream!r}"
+        gone = [one for one in group.consumers if one.pending and not one.alive]
+        for one in gone:
+            yield warning(
+                f"Consumer {one.name!r} in {where} has been silent for {one.idle_seconds:.0f} s and holds "
+                f"{_count(one.pending, 'event', 'events')}.",
+                f"A live consumer of the group takes over what has been held for {lease_seconds:g} s: see "
+                "to it that one runs.",
+            )
+        if not any(one.alive for one in group.consumers):
+            yield warning(
+                f"No consumer is alive in {where}: what it has not finished is never trimmed.",
+                "Start a consumer; or, if nobody needs the group any more, remove it:",
+                f"XGROUP DESTROY {_quoted(stats.stream)} {_quoted(group.name)}",
+            )
+
+
+def _quoted(name: str) -> str:
+    """A name as redis-cli takes it, and as no terminal is steered by it."""
+    if re.fullmatch(r"[\w.:{}-]+", name, re.ASCII):
+        return name
+    plain = b"".join(bytes([byte]) if chr(byte).isalnum() else b"\\x%02x" % byte for byte in name.encode())
+    return f'"{plain.decode()}"'
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+_PUBLISHED = re.compile(r"abe:seen:(?:\{([^}]*)\}|(.*\{[^}]+\}.*)):(?:event:.*|[0-9a-f]{32})", re.DOTALL)
+"""The key that remembers a published event, see `names.seen`."""
+
+_LOOKED_AT = 500_000
+_STEP = 10_000
+"""Keys: how many are looked at in all, and in one command."""
+
+
+async def unread(patient: Patient) -> AsyncIterator[Finding]:
+    """Whether events are published to a stream that nobody reads, as far as their ids are remembered."""
+    published: set[str] = set()
+    cursor: int = 0
+    found: Any
+    for _ in range(_LOOKED_AT // _STEP):
+        cursor, found = await patient.redis.scan(cursor, match="abe:seen:*", count=_STEP)
+        for key in found:
+            if match := _PUBLISHED.fullmatch(key.decode(errors="replace")):
+                published.add(match[1] or match[2])
+        if not cursor:
+            break
+    stray = sorted(name for name in published if not patient.patterns.match(name))
+    # Where there is a group, somebody reads it: with other patterns than ours.
+    stray = [
+        name
+        for name in stray
+        if await peek.kind(patient.redis, name) == "stream" and not await peek.groups(patient.redis, name)
+    ]
+    for name in stray:
+        yield warning(
+            f"Events are published to {name!r}, which no pattern matches and no group reads.",
+            f"Add it to REDIS_STREAM_PATTERNS (now {patient.patterns}), or publish elsewhere.",
+        )
+    if not stray:
+        yield ok("Nobody publishes to a stream that no pattern matches.")

@@ -1,0 +1,193 @@
+"""What each role needs of an ACL user, and whether this user has it.
+
+The commands of a role stand in one place: the `ACL SETUSER` line is made of them, and so are the
+probes. A script's commands are checked against its user one by one, so they are all listed.
+"""
+
+import os
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from redis.exceptions import NoPermissionError
+
+from abe_redis.doctor.patient import Finding, Patient, ok, problem, warning
+from abe_redis.streams.names import Patterns
+
+HEALTH_CHECKS = "_health_check"
+"""The stream to which Slack MCP Server publishes its health checks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What somebody does with the queue, and the commands it takes, as the ACL names them."""
+
+    name: str
+    streams: str
+    """Commands on streams and on the keys beside them."""
+    helpers: str
+    """Commands on the keys beside them only."""
+    elsewhere: str
+    """Commands without a key."""
+    publishes: bool = False
+    """Also to the stream of health checks."""
+    buries: bool = False
+    """XADD, but to dead letters alone."""
+    reads_only: bool = False
+    """Its keys need no right to be written."""
+
+    def setuser(self, patterns: Patterns) -> str:
+        """The line that makes a user with the rights of this role and no others; it needs a password."""
+        sign = "%R~" if self.reads_only else "~"
+        names = [*patterns.literals, *patterns.globs, *([HEALTH_CHECKS] if self.publishes else [])]
+        # A key pattern cannot hold white space; ? stands for any one character.
+        keys = [sign + re.sub(r"\s", "?", name) for name in (*names, "dead:*", "abe:*")]
+        if self.publishes:
+            keys.remove(f"{sign}dead:*")
+        commands = [f"+{name}" for name in f"{self.streams} {self.helpers} {self.elsewhere}".split()]
+        rules = ["reset", "on", ">PASSWORD", *keys, "+@connection", "-@dangerous", *commands]
+        return f"ACL SETUSER abe-{self.name} {' '.join(rules)}" + (" (~dead:* +xadd)" if self.buries else "")
+
+
+ROLES = (
+    Role(
+        "publisher",
+        streams="type exists xadd xlen xrange xtrim xpending xinfo|groups",
+        helpers="get set zadd",
+        elsewhere="eval evalsha time",
+        publishes=True,
+    ),
+    Role(
+        "consumer",
+        streams="type xlen xrange xrevrange xread xreadgroup xclaim xack xpending xtrim "
+        "xgroup|create xgroup|delconsumer xinfo|stream xinfo|groups xinfo|consumers memory|usage",
+        helpers="set hget hset zadd zcard zrange zrem zscore pexpire",
+        elsewhere="eval evalsha time scan dbsize",
+        buries=True,
+    ),
+    Role(
+        "observer",
+        streams="type xlen xrange xrevrange xread xpending "
+        "xinfo|stream xinfo|groups xinfo|consumers memory|usage",
+        helpers="zrange",
+        elsewhere="time scan",
+        reads_only=True,
+    ),
+)
+
+# Each is allowed or refused like the real one, and changes nothing, whatever the key holds: its id
+# is too small, its group does not exist, or an argument is missing.
+_PROBES = {
+    "dbsize": "DBSIZE",
+    "eval": "EVAL return 1 {key}",
+    "evalsha": f"EVALSHA {'0' * 40} 1 {{key}}",
+    "exists": "EXISTS {key}",
+    "get": "GET {key}",
+    "hget": "HGET {key} f",
+    "hset": "HSET {key} f v without-its-value",
+    "memory|usage": "MEMORY USAGE {key}",
+    "pexpire": "PEXPIRE {key} 1000",
+    "scan": "SCAN 0 COUNT 1",
+    "set": "SET {key} v XX",
+    "time": "TIME",
+    "type": "TYPE {key}",
+    "xack": "XACK {key} {group} 0-1",
+    "xadd": "XADD {key} NOMKSTREAM 0-0 f v",
+    "xclaim": "XCLAIM {key} {group} c 0 0-1",
+    "xgroup|create": "XGROUP CREATE {key} {group} not-an-id",
+    "xgroup|delconsumer": "XGROUP DELCONSUMER {key} {group} c",
+    "xinfo|consumers": "XINFO CONSUMERS {key} {group}",
+    "xinfo|groups": "XINFO GROUPS {key}",
+    "xinfo|stream": "XINFO STREAM {key}",
+    "xlen": "XLEN {key}",
+    "xpending": "XPENDING {key} {group}",
+    "xrange": "XRANGE {key} - + COUNT 1",
+    "xread": "XREAD COUNT 1 STREAMS {key} 0-0",
+    "xreadgroup": "XREADGROUP GROUP {group} c STREAMS {key} >",
+    "xrevrange": "XREVRANGE {key} + - COUNT 1",
+    "xtrim": "XTRIM {key} MINID 0-0",
+    "zadd": "ZADD {key} XX 1 m",
+    "zcard": "ZCARD {key}",
+    "zrange": "ZRANGE {key} 0 0",
+    "zrem": "ZREM {key} m",
+    "zscore": "ZSCORE {key} m",
+}
+
+
+async def rights(patient: Patient) -> AsyncIterator[Finding]:
+    """Whether this user may do what a publisher, a consumer and a read-only observer do."""
+    lacks = {role: await _lacking(patient, role) for role in ROLES}
+    # A user need not play every part, but one of them.
+    report = warning if not all(lacks.values()) else problem
+    for role, lacking in lacks.items():
+        line = role.setuser(patient.patterns)
+        article = "an" if role.name[0] in "aeiou" else "a"
+        if not lacking:
+            yield ok(
+                f"This user may do all that {article} {role.name} does.", "One that may do no more:", line
+            )
+        else:
+            yield report(
+                f"This user may not do all that {article} {role.name} does; it lacks {_shown(lacking)}.",
+                f"If {article} {role.name} is to use it, give it the rights of this line:",
+                line,
+            )
+
+
+async def _lacking(patient: Patient, role: Role) -> dict[str, list[str]]:
+    """The commands this user may not send, each with the keys for which that is so.
+
+    They are asked for with ACL DRYRUN, by those who may; others send the probes themselves.
+    """
+    probes = _probes(role, patient.patterns)
+    dry_run: list[str] = []
+    try:
+        user = str(await patient.redis.acl_whoami())
+        await patient.redis.acl_dryrun(user, "PING")
+        dry_run = ["ACL", "DRYRUN", user]
+    except NoPermissionError:
+        pass
+    pipeline = patient.redis.pipeline(transaction=False)
+    for _, _, words in probes:
+        pipeline.execute_command(*dry_run, *words)
+    lacking: dict[str, list[str]] = {}
+    for (name, key, _), answer in zip(probes, await pipeline.execute(raise_on_error=False), strict=True):
+        if isinstance(answer, NoPermissionError) or (dry_run and answer != b"OK"):
+            lacking.setdefault(name, []).append(key)
+    return lacking
+
+
+def _probes(role: Role, patterns: Patterns) -> list[tuple[str, str, list[str]]]:
+    """Each command of a role with a key, and the words that try it."""
+    unused = f"abe:probe:{os.urandom(8).hex()}"
+    names = [*patterns.literals, *map(_example, patterns.globs)]
+    keys = {
+        role.streams: names,
+        role.helpers: [unused],
+        role.elsewhere: [unused],
+        "xadd": [HEALTH_CHECKS] if role.publishes else ["dead:{probe}"] if role.buries else [],
+    }
+    return [
+        (name, key, [word.format(key=key, group=unused) for word in _PROBES[name].split()])
+        for commands, of in keys.items()
+        for name in commands.split()
+        for key in of
+    ]
+
+
+def _example(glob: str) -> str:
+    """A name that a glob matches."""
+    return re.sub(r"\\(.)|\[(?:\\)?([^\]])[^\]]*\]|[*?]", lambda part: part[1] or part[2] or "x", glob)
+
+
+_SHOWN = 6
+
+
+def _shown(lacking: dict[str, list[str]]) -> str:
+    """The first few of them, with the keys."""
+    shown = [
+        f"+{name}" + ("" if keys[0].startswith("abe:probe:") else f" on {', '.join(keys)}")
+        for name, keys in lacking.items()
+    ]
+    rest = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+    return "; ".join(shown[:_SHOWN]) + rest

@@ -1,0 +1,211 @@
+"""The server itself: what it is, what it keeps, and how full it is."""
+
+import ipaddress
+import os
+import time
+from collections.abc import AsyncIterator
+
+from redis.exceptions import NoPermissionError, ResponseError
+
+from abe_redis.doctor.patient import Finding, Patient, ok, problem, warning
+from abe_redis.settings import Settings, split_url
+
+_OLDEST = {"Redis": (7, 0), "Valkey": (7, 2)}
+"""The oldest version of each kind of server that has all we send."""
+
+
+async def version(patient: Patient) -> AsyncIterator[Finding]:
+    """Whether the server is one that abe-redis is made for."""
+    info = await patient.info()
+    # Valkey calls itself Redis 7.2.4 in `redis_version`.
+    kind = "Valkey" if "valkey_version" in info else "Redis"
+    number = str(info[f"{kind.lower()}_version"])
+    oldest = _OLDEST[kind]
+    if tuple(int(part) for part in number.split(".")[:2]) >= oldest:
+        yield ok(f"{kind} {number}.")
+    else:
+        yield problem(
+            f"{kind} {number} is too old.",
+            f"Use {kind} {oldest[0]}.{oldest[1]} or newer: upgrade the server.",
+        )
+
+
+# On a key that does not exist, each of these answers something and writes nothing.
+_NEWER = {
+    "XACKDEL": "XACKDEL {key} g ACKED IDS 1 0-1",
+    "XTRIM ACKED": "XTRIM {key} MAXLEN 0 ACKED",
+    "XREADGROUP CLAIM": "XREADGROUP GROUP g c CLAIM 0 STREAMS {key} >",
+    "XADD IDMP": "XADD {key} NOMKSTREAM IDMP p i * f v",
+    "XNACK": "XNACK {key} g FAIL IDS 1 0-1",
+}
+
+
+async def capabilities(patient: Patient) -> AsyncIterator[Finding]:
+    """Which newer commands the server has; none of them is needed."""
+    pipeline = patient.redis.pipeline(transaction=False)
+    for probe in _NEWER.values():
+        pipeline.execute_command(*probe.format(key=f"abe:probe:{os.urandom(8).hex()}").split())
+    known, unknown = [], []
+    for name, answer in zip(_NEWER, await pipeline.execute(raise_on_error=False), strict=True):
+        if isinstance(answer, NoPermissionError):
+            unknown.append(name)
+        elif not isinstance(answer, ResponseError) or str(answer).startswith("NOGROUP"):
+            known.append(name)
+    said = f"Newer stream commands here, none of them needed: {', '.join(known) or 'none'}."
+    yield ok(said + (f" This user may not try {', '.join(unknown)}." if unknown else ""))
+
+
+async def persistence(patient: Patient) -> AsyncIterator[Finding]:
+    """Whether what Redis acknowledged outlives a restart, a crash and a power failure."""
+    info = await patient.info()
+    for what, status in (
+        ("snapshot (RDB)", "rdb_last_bgsave_status"),
+        ("write to the append-only file", "aof_last_write_status"),
+        ("rewrite of the append-only file", "aof_last_bgrewrite_status"),
+    ):
+        if info.get(status, "ok") != "ok":
+            yield problem(
+                f"The last {what} failed.",
+                "Look into the server's log and at its disk; until it works, Redis may refuse to write.",
+            )
+    config = await patient.redis.config_get("appendfsync", "save")
+    if info["aof_enabled"] and config["appendfsync"] == "always":
+        yield ok("Every write is on disk before it is acknowledged (appendonly yes, appendfsync always).")
+    elif info["aof_enabled"]:
+        lost = "the last second" if config["appendfsync"] == "everysec" else "the last half minute or so"
+        yield warning(
+            f"A power failure may lose {lost} of acknowledged events (appendfsync {config['appendfsync']}).",
+            "If that matters more than speed, send:",
+            "CONFIG SET appendfsync always",
+        )
+    else:
+        lost = (
+            f"all acknowledged events since the last snapshot (appendonly no, save {config['save']})"
+            if config["save"]
+            else "all events: nothing is written to disk (appendonly no, no save)"
+        )
+        yield warning(
+            f"A restart or crash may lose {lost}.",
+            "Put appendonly yes into the server's configuration; until its next start, send:",
+            "CONFIG SET appendonly yes",
+        )
+
+
+async def eviction(patient: Patient) -> AsyncIterator[Finding]:
+    """Whether a full server refuses to write, or removes events in silence."""
+    policy = (await patient.info())["maxmemory_policy"]
+    if policy == "noeviction":
+        yield ok("A full server refuses to write instead of removing events (maxmemory-policy noeviction).")
+    else:
+        yield problem(
+            f"A full server removes keys in silence, events among them (maxmemory-policy {policy}).",
+            "Put it into the server's configuration too, and send:",
+            "CONFIG SET maxmemory-policy noeviction",
+        )
+
+
+_FULL, _NEARLY_FULL = 0.95, 0.8
+"""Parts of a limit."""
+
+
+async def memory(patient: Patient) -> AsyncIterator[Finding]:
+    """How much of its memory the server uses."""
+    info = await patient.info()
+    used, limit = int(info["used_memory"]), int(info["maxmemory"])
+    if not limit:
+        yield ok(f"{_mebibytes(used)} used; no maxmemory is set.")
+    else:
+        yield _fullness(
+            used / limit,
+            f"{_mebibytes(used)} of {_mebibytes(limit)} used (maxmemory).",
+            "Raise maxmemory, lower REDIS_STREAM_MAXLEN or remove keys: a full server refuses events.",
+        )
+
+
+async def clients(patient: Patient) -> AsyncIterator[Finding]:
+    """How near the server is to refusing connections."""
+    info = await patient.info()
+    connected, limit = int(info["connected_clients"]), int(info["maxclients"])
+    yield _fullness(
+        connected / limit,
+        f"{connected} of {limit} clients connected (maxclients).",
+        "Raise maxclients, or lower REDIS_MAX_CONNECTIONS where many processes run: a full server refuses "
+        "connections.",
+    )
+
+
+def _fullness(part: float, found: str, advice: str) -> Finding:
+    if part < _NEARLY_FULL:
+        return ok(found)
+    return (warning if part < _FULL else problem)(found, advice)
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB"
+
+
+_LAG_SECONDS = 10
+
+
+async def replication(patient: Patient) -> AsyncIterator[Finding]:
+    """Whether this is a server to write to, and whether its replicas keep up."""
+    info = await patient.info()
+    if info["role"] == "slave":
+        yield problem(
+            "This server is a replica, which takes no writes.",
+            f"Point REDIS_URL at its primary, {info['master_host']}:{info['master_port']}.",
+        )
+        return
+    replicas = [info[f"slave{number}"] for number in range(info["connected_slaves"])]
+    behind = [one for one in replicas if one["state"] != "online" or one["lag"] > _LAG_SECONDS]
+    for one in behind:
+        yield warning(
+            f"Replica {one['ip']}:{one['port']} is {one['state']} and last reported {one['lag']} s ago.",
+            "Look into its log: a failover to it would lose what it does not have.",
+        )
+    if not behind:
+        yield ok(f"This server is a primary, and none of its replicas ({len(replicas)}) is behind.")
+
+
+_SKEW_SECONDS = 2.0
+
+
+async def clock(patient: Patient) -> AsyncIterator[Finding]:
+    """Whether this machine and the server agree on the time."""
+    before = time.time()
+    seconds, microseconds = await patient.redis.time()
+    after = time.time()
+    # The server read its clock at some time in between.
+    skew = seconds + microseconds / 1e6 - (before + after) / 2
+    if abs(skew) <= _SKEW_SECONDS + (after - before) / 2:
+        yield ok("This machine's clock and the server's agree.")
+    else:
+        yield warning(
+            f"The server's clock is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} this machine's.",
+            "Run a time service (NTP) on both: entry ids and ages follow the server's clock.",
+        )
+
+
+async def tls(patient: Patient) -> AsyncIterator[Finding]:
+    """Whether a password and people's words cross a network in the open."""
+    if patient.settings.uses_tls:
+        yield ok("The connection is encrypted (TLS).")
+    elif _is_local(patient.settings):
+        yield ok("The connection does not leave this machine, so it needs no TLS.")
+    else:
+        yield warning(
+            "The connection leaves this machine without encryption: passwords and events can be read.",
+            "Use rediss:// in REDIS_URL, or REDIS_SSL=true, with a server that speaks TLS.",
+        )
+
+
+def _is_local(settings: Settings) -> bool:
+    parts, hosts = split_url(settings.redis_url)
+    return parts.scheme in {"unix", "embedded"} or all(_is_loopback(host) for host, _ in hosts)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
