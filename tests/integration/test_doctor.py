@@ -20,7 +20,7 @@ from abe_redis.doctor.patient import Patient
 from abe_redis.doctor.rights import ROLES, Role
 from abe_redis.streams import peek
 from abe_redis.streams.names import Patterns
-from tests.integration.conftest import take_one, until
+from tests.integration.conftest import take, take_one, until
 from tests.servers import Server, Servers
 
 README = Path(__file__).parents[2] / "README.md"
@@ -300,6 +300,17 @@ async def test_what_is_wrong_with_a_stream(redis_url: str, server: Server) -> No
         assert not [one for one in few_above if "bound" in one.found]
 
 
+async def test_a_backlog(redis_url: str, server: Server) -> None:
+    with server.admin() as admin:
+        for long_ago in ("1-1", "1-2"):
+            admin.xadd(TOPIC, {"data": "{}"}, id=long_ago)
+        admin.xgroup_create(TOPIC, "default", "0")
+        admin.xreadgroup("default", "me", {TOPIC: ">"}, count=1)
+    finding = await the_only(server, "streams", "warning")
+    assert finding.found.endswith(": backlog.")
+    assert "add consumers" in finding.advice
+
+
 async def test_a_stream_over_its_bound(redis_url: str, server: Server) -> None:
     bound = {"redis_stream_maxlen": 100}
     with server.admin() as admin:
@@ -377,7 +388,9 @@ def refused(server: Server) -> list[Any]:
 async def test_a_publisher_publishes(role_server: Server) -> None:
     settings = as_role(role_server, PUBLISHER, redis_stream_maxlen=10)
     with role_server.admin() as admin:
-        admin.xgroup_create("work:a", "idle", "$", mkstream=True)
+        admin.xadd("work:a", {"data": "{}"})
+        admin.xgroup_create("work:a", "slow", "0")
+        admin.xreadgroup("slow", "me", {"work:a": ">"})
     async with RedisMessageQueueBackend(settings) as backend:
         for number in range(120):
             await backend.publish("work:a", EVENT | {"number": number})
@@ -401,25 +414,36 @@ async def test_a_consumer_consumes(role_server: Server) -> None:
                 admin.xadd(stream, {"data": json.dumps({"number": number})})
         admin.xadd(TOPIC, {"data": "not JSON"})
         seen: dict[tuple[str, str], int] = {}
+        nacked: Any = None
         async with RedisMessageQueueBackend(settings) as other:
             events = other.consume()
             lost = await take_one(events)
         async with RedisMessageQueueBackend(settings) as backend, Redis.from_url(role_server.url) as plain:
             events = backend.consume()
-            while len(seen) < 9:  # the foreign stream is found by the search
+            while len(seen) < 9 or seen.get(nacked) != 2:  # the foreign stream is found by the search
                 event = await take_one(events)
-                seen[event.stream, event.id] = event.deliveries
+                key = event.stream, event.id
+                seen[key] = event.deliveries
                 if len(seen) == 2:
                     await anyio.sleep(2)  # renewed, and a sweep of the group
-                if len(seen) == 3 and event.deliveries == 1:
-                    await event.nack(delay=0.2)
-                if len(seen) == 5:
+                elif nacked is None and event.deliveries == 1:
+                    nacked = key
+                    await event.nack(delay=3)  # longer than a lease, and than others take to look
+                elif len(seen) == 5:
                     await event.bury(reason="a test")
             assert seen[lost.stream, lost.id] == 2, "given back, and taken up again"
             assert len(await peek.groups(plain, "work:foreign")) == 1
-            operations = Operations(backend)
             for _ in range(150):
                 admin.xadd("work:foreign", {"data": "{}"})
+            await take(events, 150)
+
+            async def trimmed() -> bool:
+                return bool(admin.xlen("work:foreign") < 100)
+
+            await until(trimmed)
+            operations = Operations(backend)
+            await operations.read_stream(stream="work:foreign")
+            await operations.read_stream(stream="work:none", wait_seconds=0.1)
             leased = await operations.read_stream(stream="work:foreign", group="g2", create_group=True)
             await operations.ack(stream="work:foreign", group="g2", ids=[one.id for one in leased.events])
             await operations.keeper.give_back()

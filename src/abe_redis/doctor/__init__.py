@@ -82,6 +82,8 @@ async def _made(check: Check, patient: Patient) -> list[Finding]:
                 "Not examined in full: this user may not ask.", "Run the doctor as an administrator as well."
             )
         )
+    except KeyError as missing:  # some managed servers hide much
+        findings.append(warning(f"Not examined in full: the server does not tell its {missing.args[0]}."))
     except faults.FAILURES as error:
         said = str(faults.explain(error, patient.settings, doing=f"examining its {check.__name__}"))
         findings.append(problem(said) if faults.passes(error) else warning(f"Not examined in full: {said}"))

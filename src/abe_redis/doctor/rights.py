@@ -137,7 +137,8 @@ async def rights(patient: Patient) -> AsyncIterator[Finding]:
 async def _lacking(patient: Patient, role: Role) -> dict[str, list[str]]:
     """The commands this user may not send, each with the keys for which that is so.
 
-    They are asked for with ACL DRYRUN, by those who may; others send the probes themselves.
+    They are asked for with ACL DRYRUN, by those who may; others send the probes themselves, and
+    what is refused then stands in the server's ACL LOG.
     """
     probes = _probes(role, patient.patterns)
     dry_run: list[str] = []
