@@ -9,8 +9,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 
 import anyio
 from redis.asyncio import Redis
@@ -132,7 +131,7 @@ class Consumer:
     async def nack(self, event: Event, *, delay: float, reason: str | None) -> None:
         """Give an event in hand back, to be delivered again after a delay in seconds."""
         held = self._in_hand(event)
-        with self._explained(f"giving back {event.id} of {event.stream!r}"):
+        with faults.explained(self._settings, doing=f"giving back {event.id} of {event.stream!r}"):
             ours = await self._holdings.nack((await self._open()).commands, held, delay_seconds=delay)
         _LOG.info("Gave back event %s of %r: %s", event.id, event.stream, reason or "no reason given")
         self._abandoned_at = min(self._abandoned_at, time.monotonic() + delay)
@@ -142,7 +141,7 @@ class Consumer:
     async def bury(self, event: Event, *, reason: str) -> None:
         """Move an event in hand to the dead letters."""
         held = self._in_hand(event)
-        with self._explained(f"burying {event.id} of {event.stream!r}"):
+        with faults.explained(self._settings, doing=f"burying {event.id} of {event.stream!r}"):
             ours = await self._holdings.bury_in_hand((await self._open()).commands, held, reason)
         _LOG.warning("Buried event %s of %r: %s", event.id, event.stream, reason)
         if not ours:
@@ -153,13 +152,6 @@ class Consumer:
         if held is None or held.lost:
             raise LeaseLostError
         return held
-
-    @contextmanager
-    def _explained(self, doing: str) -> Iterator[None]:
-        try:
-            yield
-        except faults.FAILURES as error:
-            raise faults.explain(error, self._settings, doing=doing) from None
 
     async def _ack_now(self) -> None:
         """Ack at once if that works; if not, the task does it once Redis is back."""

@@ -1,5 +1,8 @@
 """Which failures of Redis pass by themselves, and what to say about the others."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -45,6 +48,15 @@ def passes(error: BaseException) -> bool:
 def stream_is_gone(error: BaseException) -> bool:
     """Whether a stream or group is not what it was: deleted, or a key of another type."""
     return isinstance(error, ResponseError) and str(error).startswith(("NOGROUP", "WRONGTYPE", "UNBLOCKED"))
+
+
+@contextmanager
+def explained(settings: Settings, *, doing: str) -> Iterator[None]:
+    """Turn what a command raises into the sentence of `explain`."""
+    try:
+        yield
+    except FAILURES as error:
+        raise explain(error, settings, doing=doing) from None
 
 
 def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedisError:  # noqa: PLR0911 - one per kind

@@ -5,8 +5,8 @@ never disagree.
 """
 
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.asyncio import Redis
@@ -264,15 +264,8 @@ class Operations:
 
     @asynccontextmanager
     async def _redis(self, doing: str) -> AsyncIterator[Redis]:
-        with self._explained(doing):
+        with faults.explained(self._settings, doing=doing):
             yield (await self._backend.connections()).commands
-
-    @contextmanager
-    def _explained(self, doing: str) -> Iterator[None]:
-        try:
-            yield
-        except faults.FAILURES as error:
-            raise faults.explain(error, self._settings, doing=doing) from None
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:

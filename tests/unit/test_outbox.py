@@ -151,7 +151,8 @@ async def test_a_file_that_cannot_be_used_is_said_when_it_is_needed(
 def test_a_file_that_may_only_be_read() -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as directory:
         path = Path(directory) / "outbox.db"
-        OutboxFile(path).append(row())
+        with closing(OutboxFile(path)) as outbox:
+            outbox.append(row())
         path.chmod(0o444)
         path.parent.chmod(0o755)
         code = (

@@ -9,7 +9,7 @@ from abe_redis.results import Health, StreamStats
 from abe_redis.streams import peek
 from abe_redis.streams.discover import existing
 from abe_redis.streams.stats import stream_stats
-from abe_redis.streams.trim import STEP
+from abe_redis.streams.trim import is_over
 
 _SEVERITY: dict[Health, Severity] = {
     "ok": "ok",
@@ -66,7 +66,7 @@ def _judge(stats: StreamStats, maxlen: int, lease_seconds: float) -> Iterator[Fi
         advice=stats.advice if stats.health != "ok" else "",
     )
     waiting = [group for group in stats.groups if group.pending or group.lag]
-    if stats.length > maxlen + 2 * STEP:  # it is trimmed now and then, not at once
+    if is_over(stats.length, maxlen):
         needed = ", ".join(repr(group.name) for group in waiting)
         yield warning(
             f"Stream {stats.stream!r} is above its bound of {maxlen} entries (REDIS_STREAM_MAXLEN): "

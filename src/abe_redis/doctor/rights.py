@@ -134,8 +134,8 @@ async def rights(patient: Patient) -> AsyncIterator[Finding]:
             )
 
 
-async def _lacking(patient: Patient, role: Role) -> dict[str, list[str]]:
-    """The commands this user may not send, each with the keys for which that is so.
+async def _lacking(patient: Patient, role: Role) -> list[str]:
+    """The commands this user may not send; with the keys, where it may send them for others.
 
     They are asked for with ACL DRYRUN, by those who may; others send the probes themselves, and
     what is refused then stands in the server's ACL LOG.
@@ -151,11 +151,12 @@ async def _lacking(patient: Patient, role: Role) -> dict[str, list[str]]:
     pipeline = patient.redis.pipeline(transaction=False)
     for _, _, words in probes:
         pipeline.execute_command(*dry_run, *words)
-    lacking: dict[str, list[str]] = {}
+    allowed: dict[str, list[str]] = {}
+    denied: dict[str, list[str]] = {}
     for (name, key, _), answer in zip(probes, await pipeline.execute(raise_on_error=False), strict=True):
-        if isinstance(answer, NoPermissionError) or (dry_run and answer != b"OK"):
-            lacking.setdefault(name, []).append(key)
-    return lacking
+        refused = isinstance(answer, NoPermissionError) or (dry_run and answer != b"OK")
+        (denied if refused else allowed).setdefault(name, []).append(key)
+    return [f"+{name}{f' on {", ".join(of)}' if name in allowed else ''}" for name, of in denied.items()]
 
 
 def _probes(role: Role, patterns: Patterns) -> list[tuple[str, str, list[str]]]:
@@ -184,11 +185,6 @@ def _example(glob: str) -> str:
 _SHOWN = 6
 
 
-def _shown(lacking: dict[str, list[str]]) -> str:
-    """The first few of them, with the keys."""
-    shown = [
-        f"+{name}" + ("" if keys[0].startswith("abe:probe:") else f" on {', '.join(keys)}")
-        for name, keys in lacking.items()
-    ]
-    rest = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-    return "; ".join(shown[:_SHOWN]) + rest
+def _shown(lacking: list[str]) -> str:
+    rest = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
+    return "; ".join(lacking[:_SHOWN]) + rest

@@ -9,6 +9,7 @@ from redis.exceptions import ResponseError
 
 from abe_redis.results import ConsumerStats, GroupStats, Health, StreamStats
 from abe_redis.streams import names
+from abe_redis.streams.trim import is_over
 
 
 async def stream_stats(redis: Redis, stream: str, *, lease_seconds: float, maxlen: int) -> StreamStats | None:
@@ -121,7 +122,7 @@ def _judge(stats: StreamStats, maxlen: int) -> tuple[Health, str]:
     if stats.dead_letters:
         health = "dead_letters" if health == "ok" else health
         said.append(f"{stats.dead_letters} dead letters: read them in {names.dead_letters(stats.stream)!r}.")
-    if stats.length > maxlen * 1.1 + 200 and waiting:
+    if is_over(stats.length, maxlen) and waiting:
         said.append(f"The backlog keeps it above its bound of {maxlen} entries.")
     return health, " ".join(said) or "Nothing is waiting."
 

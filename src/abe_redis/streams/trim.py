@@ -59,6 +59,11 @@ async def trim(redis: Redis, streams: Sequence[str], maxlen: int) -> list[int]:
     return [int(count) for count in await _TRIM(redis, streams, [maxlen, STEP])]
 
 
+def is_over(length: int, maxlen: int) -> bool:
+    """Whether a stream is longer than trimming now and then explains."""
+    return length > maxlen + 2 * STEP
+
+
 class Trimmer:
     """Trims now and then: after publishes and after acks, not after each.
 
