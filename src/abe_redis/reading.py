@@ -66,7 +66,7 @@ class Reader:
             events=found,
             next_start=after if more else None,
             note=(
-                "Nothing was changed. To work on events, call read_stream with a group."
+                "Nothing was changed. To work on events, read with a group."
                 if found
                 else "No matching events here."
             ),

@@ -169,7 +169,7 @@ STORY = {
         "events": [EVENT],
         "next_start": None,
         "lease_seconds": None,
-        "note": "Nothing was changed. To work on events, call read_stream with a group.",
+        "note": "Nothing was changed. To work on events, read with a group.",
     },
     "lease": {
         "stream": TOPIC,

@@ -98,8 +98,8 @@ def _judge(stats: StreamStats, maxlen: int) -> tuple[Health, str]:
     if stats.length and not stats.groups:
         health = "unread"
         said.append(
-            f"{stats.length} events and no group reads them: start a consumer, or lease some with "
-            "read_stream."
+            f"It has {stats.length} {'event' if stats.length == 1 else 'events'} and no group: start a "
+            "consumer, or lease some by reading with a group."
         )
     waiting = [group for group in stats.groups if group.pending or group.lag]
     stalled = [group for group in waiting if not any(consumer.alive for consumer in group.consumers)]
