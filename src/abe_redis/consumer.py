@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 from redis.asyncio import Redis
 
-from abe_redis import faults
+from abe_redis import faults, tasks
 from abe_redis.connection import Connections
 from abe_redis.discovery import Discovery
 from abe_redis.envelope import Event
@@ -208,7 +208,8 @@ class Consumer:
                     if not warned:
                         _LOG.warning("%s Trying again until it works.", sentence)
                         warned = True
-                await anyio.sleep(min(0.05 * 2 ** min(failures, 5), 1) * random.uniform(0.5, 1))  # noqa: S311
+                # Consumers that failed together do not come back together.
+                await anyio.sleep(faults.pause_seconds(failures) * random.uniform(0.5, 1))  # noqa: S311
             except Exception as error:  # noqa: BLE001 - a caller must not wait for ever on a task that is gone
                 _LOG.exception("The consumer of group %r failed.", self.group)
                 self._fail(AbeRedisError(f"The consumer failed unexpectedly: {type(error).__name__}."))
@@ -256,45 +257,49 @@ class Consumer:
         self._tick_at = time.monotonic() + TICK_SECONDS
 
     async def _take_new(self, redis: Redis, seconds: float) -> None:
-        streams = list(self._discovery.ready)
-        random.shuffle(streams)
-        self._unseen = True
-        leased = await lease.take_new(
-            redis,
-            self.group,
-            self.name,
-            streams,
-            count=max(1, self._ahead // len(streams)),
-            block_ms=max(1, round(seconds * 1000)),
+        streams = self._shuffled()
+        leased = await self._accepted(
+            lease.take_new(
+                redis,
+                self.group,
+                self.name,
+                streams,
+                count=max(1, self._ahead // len(streams)),
+                block_ms=max(1, round(seconds * 1000)),
+            )
         )
-        self._unseen = False
         if leased:
             self._pace()
-            self._accept(leased)
 
     async def _take_abandoned(self, redis: Redis) -> bool:
         """Take one entry whose holder is gone: one by one, since it may be what killed it."""
-        streams = list(self._discovery.ready)
-        random.shuffle(streams)
-        self._unseen = True
-        leased = await lease.take_abandoned(
-            redis,
-            self.group,
-            self.name,
-            streams,
-            lease_seconds=self._settings.redis_stream_lease_seconds,
-            count=1,
+        leased = await self._accepted(
+            lease.take_abandoned(
+                redis,
+                self.group,
+                self.name,
+                self._shuffled(),
+                lease_seconds=self._settings.redis_stream_lease_seconds,
+                count=1,
+            )
         )
-        self._unseen = False
         if not leased:
             self._abandoned_at = time.monotonic() + 2 * TICK_SECONDS
-        self._accept(leased)
-        return bool(leased)
+        return leased
 
-    def _accept(self, leased: list[lease.Leased]) -> None:
+    def _shuffled(self) -> list[str]:
+        """The streams we read, in another order each time, so that none is always served last."""
+        return random.sample(list(self._discovery.ready), len(self._discovery.ready))
+
+    async def _accepted(self, taking: Awaitable[list[lease.Leased]]) -> bool:
+        """Take in what a read leases us; whether it was anything."""
+        self._unseen = True
+        leased = await taking
+        self._unseen = False
         self._holdings.accept(leased)
         if self._holdings.buffer:
             self._arrived.set()
+        return bool(leased)
 
     def _pace(self) -> None:
         """Lease twice as much ahead when the last batch went fast, half when it was slow."""
@@ -313,14 +318,10 @@ class Consumer:
         self._closed = True
         try:
             if self._task is not None:
-                while not self._task.done():  # a cancellation can be lost in a library's time-out
-                    self._task.cancel()
-                    await asyncio.wait([self._task], timeout=CLOSE_SECONDS)
-                with anyio.move_on_after(CLOSE_SECONDS) as scope:
+                await tasks.end(self._task)
+                with anyio.fail_after(CLOSE_SECONDS):
                     redis = (await self._open()).commands
                     await self._holdings.give_back(redis, list(self._discovery.ready), unseen=self._unseen)
-                if scope.cancelled_caught:
-                    raise TimeoutError
         except (*faults.FAILURES, AbeRedisError) as error:
             _LOG.warning(
                 "What consumer %r held could not be given back (%s); it is delivered again after its lease.",

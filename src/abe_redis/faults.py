@@ -50,6 +50,11 @@ def stream_is_gone(error: BaseException) -> bool:
     return isinstance(error, ResponseError) and str(error).startswith(("NOGROUP", "WRONGTYPE", "UNBLOCKED"))
 
 
+def pause_seconds(failures: int) -> float:
+    """How long to wait before trying again after so many failures in a row: a second at most."""
+    return float(min(0.05 * 2 ** min(failures, 5), 1))
+
+
 @contextmanager
 def explained(settings: Settings, *, doing: str) -> Iterator[None]:
     """Turn what a command raises into the sentence of `explain`."""

@@ -172,6 +172,7 @@ class Operations:
         name = self._allowed(stream)
         _check_range("The number of ids", len(ids), 1, MAX_COUNT)
         ids = list(dict.fromkeys(_check_id("An id", one) for one in ids))
+        names.check_group(group)
         consumer = names.check_consumer(self.consumer if consumer is None else consumer)
         async with self._redis(f"acknowledging in {name!r}") as redis:
             await self._check_exists(redis, name)
@@ -244,7 +245,6 @@ class Operations:
         A typo must not make a new group, which would hand out finished work again: a group is made
         when the stream has none yet, or when asked for (`create`); with None it is never made.
         """
-        names.check_group(group)
         if names.is_dead_letters(stream):
             raise RequestError(
                 f"{stream!r} holds dead letters, which are looked at but not leased: leave out group."

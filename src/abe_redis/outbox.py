@@ -27,7 +27,7 @@ import anyio.to_thread
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, AuthorizationError, OutOfMemoryError, RedisError
 
-from abe_redis import faults
+from abe_redis import faults, tasks
 from abe_redis.connection import ANSWER_SECONDS, Connections
 from abe_redis.errors import AbeRedisError, ClosedError, OutboxError
 from abe_redis.outbox_file import OutboxFile, OutboxSize, Row
@@ -41,8 +41,6 @@ POSSIBLE_DUPLICATE = b"possible-duplicate"
 
 LOOK_SECONDS = 5.0
 """How often an idle process looks for rows that a dead one left."""
-
-CLOSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +147,7 @@ class Outbox:
             except (*faults.FAILURES, AbeRedisError) as error:
                 failures += 1
                 self._complain(error)
-                await anyio.sleep(min(0.05 * 2 ** min(failures, 5), 1))
+                await anyio.sleep(faults.pause_seconds(failures))
             except Exception:  # noqa: BLE001 - what is kept must not wait for the next process
                 failures += 1
                 _LOG.exception("Delivering from the outbox %s failed; trying again.", self._file.path)
@@ -205,9 +203,8 @@ class Outbox:
         """Stop delivering; what is not delivered stays on disk, for whoever comes next."""
         self._closed = True
         task, self._task = self._task, None
-        while task is not None and not task.done():  # a cancellation can be lost in a library's time-out
-            task.cancel()
-            await asyncio.wait([task], timeout=CLOSE_SECONDS)
+        if task is not None:
+            await tasks.end(task)
         with contextlib.suppress(OutboxError):
             await self._do(self._file.close)
 

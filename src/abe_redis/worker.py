@@ -8,7 +8,7 @@ import inspect
 import logging
 import random
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,6 @@ class Backoff:
         return Retry(delay * random.uniform(0.5, 1))  # noqa: S311
 
 
-type Result = Mapping[str, Any] | None
 type Handler = Callable[[Any], Awaitable[Any] | Any]
 """Takes the event (or what `view` makes of it); a plain function runs in a thread."""
 

@@ -154,7 +154,7 @@ def stats(
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table("stream", "health", *(("entries", "groups", "pending", "lag", "dead")), "advice")
+    table = Table("stream", "health", "entries", "groups", "pending", "lag", "dead", "advice")
     for one in result.streams:
         lags = [group.lag for group in one.groups]
         table.add_row(

@@ -6,7 +6,7 @@ from typing import Any
 
 from abe_redis.doctor.patient import Finding, Patient, Severity, ok, problem, warning
 from abe_redis.results import Health, StreamStats
-from abe_redis.streams import peek
+from abe_redis.streams import names, peek
 from abe_redis.streams.discover import existing
 from abe_redis.streams.stats import stream_stats
 from abe_redis.streams.trim import is_over
@@ -105,9 +105,6 @@ def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
-_PUBLISHED = re.compile(r"abe:seen:(?:\{([^}]*)\}|(.*\{[^}]+\}.*)):(?:event:.*|[0-9a-f]{32})", re.DOTALL)
-"""The key that remembers a published event, see `names.seen`."""
-
 _LOOKED_AT = 500_000
 _STEP = 10_000
 """Keys: how many are looked at in all, and in one command."""
@@ -121,8 +118,8 @@ async def unread(patient: Patient) -> AsyncIterator[Finding]:
     for _ in range(_LOOKED_AT // _STEP):
         cursor, found = await patient.redis.scan(cursor, match="abe:seen:*", count=_STEP)
         for key in found:
-            if match := _PUBLISHED.fullmatch(key.decode(errors="replace")):
-                published.add(match[1] or match[2])
+            if stream := names.published_to(key.decode(errors="replace")):
+                published.add(stream)
         if not cursor:
             break
     stray = sorted(name for name in published if not patient.patterns.match(name))

@@ -47,6 +47,10 @@ def _text(name: Any) -> str | None:  # noqa: ANN401 - bytes, which redis-py type
         return None
 
 
+def _matching(keys: Any, patterns: names.Patterns) -> list[str]:  # noqa: ANN401 - bytes, see above
+    return [name for key in keys if (name := _text(key)) is not None and patterns.match(name)]
+
+
 # The floor is what the group had finished when it was last recorded. It does not count when the
 # stream was deleted since: then fewer entries were ever added to it than at that time.
 _ENSURE_GROUP = Script("""
@@ -150,8 +154,7 @@ class Search:
             self._cursor = 0
             self._count = min(max(1000, await redis.dbsize() // _SCAN_STEPS), _SCAN_MOST)
         self._cursor, keys = await redis.scan(self._cursor, count=self._count, _type="stream")
-        found = [name for key in keys if (name := _text(key)) is not None and self.patterns.match(name)]
-        if found:
+        if found := _matching(keys, self.patterns):
             await announce(redis, found)
         self._cursor = self._cursor or None
 
@@ -174,7 +177,7 @@ async def existing(redis: Redis, patterns: names.Patterns, *, limit: int = 1000)
         while looked < _LOOKED_AT:
             cursor, keys = await redis.scan(cursor, count=10_000, _type="stream")
             looked += 10_000
-            candidates |= {name for key in keys if (name := _text(key)) is not None and patterns.match(name)}
+            candidates |= set(_matching(keys, patterns))
             if not cursor:
                 break
     chosen = sorted(candidates)[:limit]

@@ -42,6 +42,15 @@ def seen(stream: str, event_id: str) -> str:
     return f"{in_slot_of('abe:seen:', stream)}:{event_id}"
 
 
+_SEEN = re.compile(r"abe:seen:(?:\{([^}]*)\}|(.*\{[^}]+\}.*)):(?:event:.*|[0-9a-f]{32})", re.DOTALL)
+
+
+def published_to(key: str) -> str | None:
+    """The stream to which the event was published that a key of `seen` remembers."""
+    match = _SEEN.fullmatch(key)
+    return (match[1] or match[2]) if match else None
+
+
 def floors(stream: str) -> str:
     """The hash that records, per group, up to where it had finished `stream`."""
     return in_slot_of("abe:floor:", stream)

@@ -33,21 +33,22 @@ class Published:
 _PUBLISH = Script("""
 local stream, seen = KEYS[1], KEYS[2]
 local attempt, remember_ms, hard_maxlen = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local length = redis.call('XLEN', stream)
 if remember_ms > 0 and redis.call('EXISTS', stream) == 1 then
   local known = redis.call('GET', seen)
   if known then
     local id, first = string.match(known, '^(%S+) (.*)$')
-    return {id, first == attempt and 0 or 1, redis.call('XLEN', stream)}
+    return {id, first == attempt and 0 or 1, length}
   end
 end
-if redis.call('XLEN', stream) >= hard_maxlen then
+if length >= hard_maxlen then
   return redis.error_reply('STREAMFULL it has ' .. hard_maxlen .. ' entries')
 end
 local id = redis.call('XADD', stream, '*', unpack(ARGV, 4))
 if remember_ms > 0 then
   redis.call('SET', seen, id .. ' ' .. attempt, 'PX', remember_ms)
 end
-return {id, 0, redis.call('XLEN', stream)}
+return {id, 0, length + 1}
 """)
 
 

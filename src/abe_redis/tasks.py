@@ -1,0 +1,12 @@
+"""Ending the background tasks that outlive the call that started them."""
+
+import asyncio
+
+_PATIENCE_SECONDS = 2.0
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancel a task until it is done: a cancellation can be lost in a library's time-out."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_PATIENCE_SECONDS)
