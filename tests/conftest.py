@@ -42,6 +42,21 @@ def redis_url(server: Server) -> str:
     return server.url
 
 
+@pytest.fixture(scope="session")
+def system_server() -> Iterator[Server]:
+    """The system's own redis-server, shared like `server`."""
+    with Server(_system_binary()) as running:
+        yield running
+
+
+@pytest.fixture(params=["server", "system_server"])
+def either_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a shared server, empty: of Valkey 9, then of the system's Redis 7."""
+    shared: Server = request.getfixturevalue(request.param)
+    shared.reset()
+    return shared.url
+
+
 @pytest.fixture
 def own_server() -> Iterator[Server]:
     """A server that the test may stop, kill and freeze."""
@@ -59,13 +74,17 @@ def make_server() -> Iterator[Servers]:
 @pytest.fixture
 def debian_redis() -> Iterator[Servers]:
     """Starts the system's own redis-server, the one with TLS; like make_server otherwise."""
+    with Servers(_system_binary()) as servers:
+        yield servers
+
+
+def _system_binary() -> Path:
     binary = system_binary()
     if binary is None:
         if os.environ.get("CI"):
             pytest.fail(_INSTALL_REDIS)
         pytest.skip(_INSTALL_REDIS)
-    with Servers(binary) as servers:
-        yield servers
+    return binary
 
 
 def _any_binary() -> Path:

@@ -53,7 +53,7 @@ class RedisMessageQueueBackend:
         self._name = settings.consumer_name
         self._announced: dict[str, float] = {}
         self._warned: set[str] = set()
-        self._trimmer = Trimmer(settings.redis_stream_maxlen)
+        self._trimmer = Trimmer(settings.redis_stream_maxlen, idle_days=settings.redis_stream_group_idle_days)
         self._outbox = (
             Outbox(settings.redis_outbox, settings, self.connections, self._tend)
             if settings.redis_outbox

@@ -16,14 +16,14 @@ from redis.asyncio import Redis
 
 from abe_redis import faults, tasks
 from abe_redis.connection import Connections
-from abe_redis.discovery import Discovery
+from abe_redis.discovery import Discovery, say_lost
 from abe_redis.envelope import Event
 from abe_redis.errors import AbeRedisError, LeaseLostError
 from abe_redis.holdings import Held, Holdings
 from abe_redis.settings import Settings
 from abe_redis.streams import lease, names
 from abe_redis.streams.consumers import forget_gone
-from abe_redis.streams.discover import record_floors
+from abe_redis.streams.groups import record_progress
 from abe_redis.streams.trim import Trimmer
 
 _LOG = logging.getLogger(__name__)
@@ -61,8 +61,10 @@ class Consumer:
         self._settings = settings
         self._discovery = Discovery(patterns, group)
         self._holdings = Holdings(settings, group, name, self)
-        self._trimmer = Trimmer(settings.redis_stream_maxlen)
+        self._trimmer = Trimmer(settings.redis_stream_maxlen, idle_days=settings.redis_stream_group_idle_days)
         self._to_trim: set[str] = set()
+        self._unfinished: set[str] = set()
+        """Streams whose group was last seen with something to finish."""
         self._ahead = 1
         """How many events to lease at a time."""
         self._batch_at = 0.0
@@ -222,7 +224,7 @@ class Consumer:
     async def _turn(self, connections: Connections) -> None:
         redis, holdings = connections.commands, self._holdings
         if self._unseen:
-            await holdings.give_back_unseen(redis, list(self._discovery.ready))
+            await holdings.give_back_unseen(redis, [*self._discovery.ready, *self._discovery.paused])
             self._unseen, self._abandoned_at = False, 0.0
         if time.monotonic() >= self._tick_at:
             await self._tick(redis)
@@ -244,15 +246,23 @@ class Consumer:
         return not self._holdings.buffer and (self._waiting or self._ahead > 1)
 
     async def _tick(self, redis: Redis) -> None:
-        """Find streams; record floors and trim where something was finished; forget who is gone."""
+        """Find streams; record progress and trim where something was finished; forget who is gone."""
         await self._discovery.tick(redis)
+        if held := self._holdings.buffered_in(self._discovery.paused):
+            await self._holdings.give_back_buffered(redis, held)
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + self._sweep_seconds
             idle_seconds = GONE_LEASES * self._settings.redis_stream_lease_seconds
             await forget_gone(redis, self.group, list(self._discovery.ready), idle_seconds=idle_seconds)
         active, self._holdings.active = self._holdings.active, set()
-        if active:
-            await record_floors(redis, sorted(active), self.group)
+        if recorded := sorted(active | self._unfinished):
+            self._unfinished.clear()
+            for stream, progress in zip(
+                recorded, await record_progress(redis, recorded, self.group), strict=True
+            ):
+                say_lost(stream, self.group, progress.lost)
+                if progress.unfinished:
+                    self._unfinished.add(stream)
         self._to_trim = set(await self._trimmer.trim(redis, sorted(self._to_trim | active)))
         self._tick_at = time.monotonic() + TICK_SECONDS
 
@@ -273,18 +283,22 @@ class Consumer:
 
     async def _take_abandoned(self, redis: Redis) -> bool:
         """Take one entry whose holder is gone: one by one, since it may be what killed it."""
-        leased = await self._accepted(
-            lease.take_abandoned(
-                redis,
-                self.group,
-                self.name,
-                self._shuffled(),
-                lease_seconds=self._settings.redis_stream_lease_seconds,
-                count=1,
-            )
-        )
+        leased = await self._accepted(self._abandoned(redis))
         if not leased:
             self._abandoned_at = time.monotonic() + 2 * TICK_SECONDS
+        return leased
+
+    async def _abandoned(self, redis: Redis) -> list[lease.Leased]:
+        leased, lost = await lease.take_abandoned(
+            redis,
+            self.group,
+            self.name,
+            self._shuffled(),
+            lease_seconds=self._settings.redis_stream_lease_seconds,
+            count=1,
+        )
+        for stream, count in lost.items():
+            say_lost(stream, self.group, count)
         return leased
 
     def _shuffled(self) -> list[str]:
@@ -321,7 +335,8 @@ class Consumer:
                 await tasks.end(self._task)
                 with anyio.fail_after(CLOSE_SECONDS):
                     redis = (await self._open()).commands
-                    await self._holdings.give_back(redis, list(self._discovery.ready), unseen=self._unseen)
+                    streams = [*self._discovery.ready, *self._discovery.paused]
+                    await self._holdings.give_back(redis, streams, unseen=self._unseen)
         except (*faults.FAILURES, AbeRedisError) as error:
             _LOG.warning(
                 "What consumer %r held could not be given back (%s); it is delivered again after its lease.",

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
@@ -197,6 +197,22 @@ class Holdings:
                     _LOG.warning("Buried entry %s of %r: %s.", entry.id, entry.stream, reason)
                     self.active.add(entry.stream)
             self._condemned.pop(0)
+
+    def buffered_in(self, streams: Container[str]) -> list[Held]:
+        """What was leased ahead from these streams."""
+        return [held for held in self.buffer if held.event.stream in streams]
+
+    async def give_back_buffered(self, redis: Redis, given: list[Held]) -> None:
+        """Give back what was leased ahead, as not delivered.
+
+        Raises:
+            redis.RedisError: The server refused it or could not be reached.
+        """
+        for held in given:
+            self.buffer.remove(held)
+        known = {held.key: held.event.deliveries - 1 for held in given}
+        streams = list(lease.by_stream(known))
+        await release.release(redis, self._group, self._consumer, streams, known, everything=False)
 
     async def give_back_unseen(self, redis: Redis, streams: list[str]) -> None:
         """Give back what a failed read may have leased us without our seeing it.

@@ -20,7 +20,8 @@ from abe_redis.outbox import Kept
 from abe_redis.reading import Reader
 from abe_redis.results import AckResult, PublishResult, ReadResult, StatsResult
 from abe_redis.streams import lease, names, peek
-from abe_redis.streams.discover import ensure_group, existing
+from abe_redis.streams.discover import existing
+from abe_redis.streams.groups import ensure_group
 from abe_redis.streams.stats import stream_stats
 
 _ID = re.compile(r"\d{1,19}(-\d{1,19})?", re.ASCII)
@@ -198,15 +199,7 @@ class Operations:
             if name is not None:
                 await self._check_exists(redis, name)
             streams = [name] if name is not None else await existing(redis, self._backend.patterns)
-            found = [
-                await stream_stats(
-                    redis,
-                    one,
-                    lease_seconds=self._settings.redis_stream_lease_seconds,
-                    maxlen=self._settings.redis_stream_maxlen,
-                )
-                for one in streams
-            ]
+            found = [await stream_stats(redis, one, self._settings) for one in streams]
         return StatsResult(streams=[one for one in found if one is not None])
 
     # What may be asked for --------------------------------------------------------------------

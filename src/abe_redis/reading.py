@@ -6,6 +6,7 @@ from redis.asyncio import Redis
 
 from abe_redis import views
 from abe_redis.connection import Connections
+from abe_redis.discovery import say_lost
 from abe_redis.keeper import LeaseKeeper
 from abe_redis.results import EventView, ReadResult
 from abe_redis.settings import Settings
@@ -132,7 +133,7 @@ class Reader:
     async def _take(
         self, stream: str, group: str, consumer: str, *, count: int, wait_seconds: float
     ) -> list[lease.Leased]:
-        leased = await lease.take_abandoned(
+        leased, lost = await lease.take_abandoned(
             self._redis,
             group,
             consumer,
@@ -140,6 +141,7 @@ class Reader:
             lease_seconds=self.settings.redis_stream_lease_seconds,
             count=count,
         )
+        say_lost(stream, group, lost[stream])
         if len(leased) < count:
             leased += await lease.take_new(
                 self._redis, group, consumer, [stream], count=count - len(leased), block_ms=None

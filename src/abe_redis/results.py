@@ -69,7 +69,7 @@ class AckResult(BaseModel):
     unknown: list[str] = Field(description="Not pending in this group: finished before, or never delivered.")
 
 
-type Health = Literal["ok", "working", "backlog", "stalled", "unread", "dead_letters"]
+type Health = Literal["ok", "working", "backlog", "stalled", "paused", "unread", "dead_letters"]
 
 
 class ConsumerStats(BaseModel):
@@ -91,6 +91,14 @@ class GroupStats(BaseModel):
         description="Age of the oldest entry that was given out and is not acked."
     )
     last_delivered_id: str
+    unused_seconds: float | None = Field(
+        description="Since it last had a consumer that asked for anything; null when that is not known."
+    )
+    paused: bool = Field(description="Whether it was paused: then nothing is taken from it.")
+    lost: int = Field(
+        description="Entries that were removed before it had finished them: by somebody's XTRIM, XDEL or "
+        "DEL, by eviction, or because nobody had used the group for too long."
+    )
     consumers: list[ConsumerStats]
 
 
@@ -106,8 +114,9 @@ class StreamStats(BaseModel):
     groups: list[GroupStats]
     health: Health = Field(
         description="ok: nothing is waiting. working: events are being worked on. backlog: events wait "
-        "although consumers are alive. stalled: events wait and no consumer is alive. unread: events and "
-        "no group. dead_letters: nothing else is wrong, but some events were given up on."
+        "although consumers are alive. stalled: events wait and no consumer is alive. paused: events wait "
+        "for a paused group. unread: events and no group. dead_letters: nothing else is wrong, but "
+        "some events were given up on."
     )
     advice: str = Field(description="What is the matter and what to do, in a sentence or two.")
 

@@ -197,6 +197,9 @@ STORY = {
                         "pending": 1,
                         "lag": 0,
                         "oldest_pending_seconds": "<number>",
+                        "unused_seconds": "<number>",
+                        "paused": False,
+                        "lost": 0,
                         "last_delivered_id": "<id>",
                         "consumers": [
                             {"name": "<server>", "pending": 1, "idle_seconds": "<number>", "alive": True}
@@ -220,6 +223,9 @@ STORY = {
                         "pending": 0,
                         "lag": 0,
                         "oldest_pending_seconds": None,
+                        "unused_seconds": "<number>",
+                        "paused": False,
+                        "lost": 0,
                         "last_delivered_id": "<id>",
                         "consumers": [
                             {"name": "<server>", "pending": 0, "idle_seconds": "<number>", "alive": True}
@@ -233,7 +239,7 @@ STORY = {
     },
 }
 
-_MEASURED = {"idle_seconds", "oldest_pending_seconds", "memory_bytes"}
+_MEASURED = {"idle_seconds", "unused_seconds", "oldest_pending_seconds", "memory_bytes"}
 _VARYING = (
     (re.compile(r"\b\d{13}-\d+\b"), "<id>"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT[\d:.]+Z"), "<time>"),

@@ -328,7 +328,7 @@ async def test_a_deleted_group_goes_on_where_it_was(backend: RedisMessageQueueBa
         assert numbers(await take(events, 20)) == list(range(20))
         with anyio.move_on_after(0.1):
             await anext(events)
-        await until(lambda: redis.hexists("abe:floor:{slack_events}", "default"))
+        await until(lambda: redis.hexists("abe:groups:{slack_events}", "floor default"))
         await redis.xgroup_destroy("slack_events", "default")
         await publish(backend, 20, 21)
         assert numbers(await take(events, 2)) == [20, 21]

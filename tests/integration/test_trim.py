@@ -6,7 +6,7 @@ import anyio
 from redis.asyncio import Redis
 
 from abe_redis import RedisMessageQueueBackend
-from abe_redis.streams.trim import BLOCKED, trim
+from abe_redis.streams.trim import trim
 from tests.integration.conftest import MakeBackend, take, until
 
 
@@ -52,14 +52,21 @@ async def test_a_pending_entry_is_never_cut(redis: Redis) -> None:
     await redis.xgroup_create("s", "g", "0")
     await redis.xreadgroup("g", "c", {"s": ">"}, count=50)
     await redis.xack("s", "g", *ids[:20], *ids[21:])
-    assert await trim(redis, ["s"], 5) == [20]
-    assert await trim(redis, ["s"], 5) == [BLOCKED]
+    assert await cut(redis) == (20, False)
+    assert await cut(redis) == (0, True)
     entries: Any = await redis.xrange("s", count=1)
     assert entries[0][0] == ids[20]
     await redis.xack("s", "g", ids[20])
-    assert await trim(redis, ["s"], 5) == [25]
+    assert await cut(redis) == (25, False)
     assert await redis.xlen("s") == 5
-    assert await trim(redis, ["s"], 5) == [0]
+    assert await cut(redis) == (0, False)
     await redis.set("string", "x")
     for nothing in ("missing", "string"):
-        assert await trim(redis, [nothing], 5) == [0]
+        (trimmed,) = await trim(redis, [nothing], 5, idle_days=7)
+        assert (trimmed.removed, trimmed.blocked) == (0, False)
+
+
+async def cut(redis: Redis) -> tuple[int, bool]:
+    (trimmed,) = await trim(redis, ["s"], 5, idle_days=7)
+    assert not trimmed.given_up
+    return trimmed.removed, trimmed.blocked

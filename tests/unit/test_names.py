@@ -22,7 +22,7 @@ def test_dead_letters_share_the_streams_slot(stream: str, dead: str) -> None:
     assert names.is_dead_letters(dead)
     assert names.buried_from(dead) == stream
     assert (names.hash_tag(dead) or dead) == (names.hash_tag(stream) or stream)
-    for key in (names.seen(stream, "Ev1"), names.floors(stream)):
+    for key in (names.seen(stream, "Ev1"), names.records(stream)):
         assert key.startswith("abe:")
         assert (names.hash_tag(key) or key) == (names.hash_tag(stream) or stream)
 

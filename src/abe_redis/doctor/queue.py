@@ -1,13 +1,15 @@
 """The queue in the server: its streams, and who works on them."""
 
-import re
+import shlex
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from abe_redis.doctor.patient import Finding, Patient, Severity, ok, problem, warning
 from abe_redis.results import Health, StreamStats
+from abe_redis.settings import Settings
 from abe_redis.streams import names, peek
 from abe_redis.streams.discover import existing
+from abe_redis.streams.health import about_disuse
 from abe_redis.streams.stats import stream_stats
 from abe_redis.streams.trim import is_over
 
@@ -17,6 +19,7 @@ _SEVERITY: dict[Health, Severity] = {
     "dead_letters": "warning",
     "unread": "warning",
     "backlog": "warning",
+    "paused": "warning",
     "stalled": "problem",
 }
 
@@ -43,19 +46,15 @@ async def streams(patient: Patient) -> AsyncIterator[Finding]:
     if not found:
         yield ok(f"No stream exists yet that matches {patient.patterns}.")
     for name in found:
-        stats = await stream_stats(
-            patient.redis,
-            name,
-            lease_seconds=settings.redis_stream_lease_seconds,
-            maxlen=settings.redis_stream_maxlen,
-        )
+        stats = await stream_stats(patient.redis, name, settings)
         if stats is not None:
-            for finding in _judge(stats, settings.redis_stream_maxlen, settings.redis_stream_lease_seconds):
+            for finding in _judge(stats, settings):
                 yield finding
 
 
-def _judge(stats: StreamStats, maxlen: int, lease_seconds: float) -> Iterator[Finding]:
+def _judge(stats: StreamStats, settings: Settings) -> Iterator[Finding]:
     """The stream's health, and what of it endangers the queue."""
+    maxlen, lease_seconds = settings.redis_stream_maxlen, settings.redis_stream_lease_seconds
     severity = _SEVERITY[stats.health]
     if severity == "ok" and stats.dead_letters:
         severity = "warning"
@@ -85,20 +84,23 @@ def _judge(stats: StreamStats, maxlen: int, lease_seconds: float) -> Iterator[Fi
                 f"A live consumer of the group takes over what has been held for {lease_seconds:g} s: see "
                 "to it that one runs.",
             )
-        if not any(one.alive for one in group.consumers):
+        if not group.paused and not any(one.alive for one in group.consumers):
+            days = settings.redis_stream_group_idle_days
             yield warning(
-                f"No consumer is alive in {where}: what it has not finished is never trimmed.",
+                about_disuse(group, settings)
+                or f"No consumer is alive in {where}: what it has not finished is not trimmed"
+                + (f" until it has been unused for {days:g} days." if days else "."),
                 "Start a consumer; or, if nobody needs the group any more, remove it:",
-                f"XGROUP DESTROY {_quoted(stats.stream)} {_quoted(group.name)}",
+                f"abe-redis group remove {_quoted(stats.stream)} {_quoted(group.name)} --force",
             )
 
 
 def _quoted(name: str) -> str:
-    """A name as redis-cli takes it, and as no terminal is steered by it."""
-    if re.fullmatch(r"[\w.:{}-]+", name, re.ASCII):
-        return name
-    plain = b"".join(bytes([byte]) if chr(byte).isalnum() else b"\\x%02x" % byte for byte in name.encode())
-    return f'"{plain.decode()}"'
+    """A name as a shell takes it, and as no terminal is steered by it."""
+    if name.isprintable():
+        return shlex.quote(name)
+    escaped = "".join(chr(byte) if chr(byte).isalnum() else f"\\x{byte:02x}" for byte in name.encode())
+    return f"$'{escaped}'"
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -52,16 +52,17 @@ class Role:
 ROLES = (
     Role(
         "publisher",
-        streams="type exists xadd xlen xrange xtrim xpending xinfo|groups",
-        helpers="get set zadd",
+        streams="type exists xadd xlen xrange xtrim xack xpending xgroup|setid xinfo|groups xinfo|consumers",
+        helpers="get set zadd hget hset hincrby",
         elsewhere="eval evalsha time",
         publishes=True,
     ),
     Role(
         "consumer",
         streams="type xlen xrange xrevrange xread xreadgroup xclaim xack xpending xtrim "
-        "xgroup|create xgroup|delconsumer xinfo|stream xinfo|groups xinfo|consumers memory|usage",
-        helpers="set hget hset zadd zcard zrange zrem zscore pexpire",
+        "xgroup|create xgroup|setid xgroup|delconsumer "
+        "xinfo|stream xinfo|groups xinfo|consumers memory|usage",
+        helpers="set hget hgetall hset hincrby hdel zadd zcard zrange zrem zscore pexpire persist",
         elsewhere="eval evalsha time scan dbsize",
         buries=True,
     ),
@@ -69,7 +70,7 @@ ROLES = (
         "observer",
         streams="type xlen xrange xrevrange xread xpending "
         "xinfo|stream xinfo|groups xinfo|consumers memory|usage",
-        helpers="zrange",
+        helpers="hgetall zrange",
         elsewhere="time scan",
         reads_only=True,
     ),
@@ -83,9 +84,13 @@ _PROBES = {
     "evalsha": f"EVALSHA {'0' * 40} 1 {{key}}",
     "exists": "EXISTS {key}",
     "get": "GET {key}",
+    "hdel": "HDEL {key} f",
     "hget": "HGET {key} f",
+    "hgetall": "HGETALL {key}",
+    "hincrby": "HINCRBY {key} f not-a-number",
     "hset": "HSET {key} f v without-its-value",
     "memory|usage": "MEMORY USAGE {key}",
+    "persist": "PERSIST {key}",
     "pexpire": "PEXPIRE {key} 1000",
     "scan": "SCAN 0 COUNT 1",
     "set": "SET {key} v XX",
@@ -95,6 +100,7 @@ _PROBES = {
     "xadd": "XADD {key} NOMKSTREAM 0-0 f v",
     "xclaim": "XCLAIM {key} {group} c 0 0-1",
     "xgroup|create": "XGROUP CREATE {key} {group} not-an-id",
+    "xgroup|setid": "XGROUP SETID {key} {group} not-an-id",
     "xgroup|delconsumer": "XGROUP DELCONSUMER {key} {group} c",
     "xinfo|consumers": "XINFO CONSUMERS {key} {group}",
     "xinfo|groups": "XINFO GROUPS {key}",

@@ -60,7 +60,7 @@ def stats(result: StatsResult) -> str:
     """The text for a `StatsResult`: the worst first, a line or two per stream."""
     if not result.streams:
         return "No stream exists yet: nothing was published."
-    severity = ["stalled", "unread", "backlog", "dead_letters", "working", "ok"]
+    severity = ["stalled", "unread", "backlog", "paused", "dead_letters", "working", "ok"]
     lines = [
         f"{one.stream}: {one.health}, {one.length} entries, {one.dead_letters} dead letters. {one.advice}"
         for one in sorted(result.streams, key=lambda one: severity.index(one.health))

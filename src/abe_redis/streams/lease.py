@@ -5,6 +5,7 @@ been idle for the lease time. Every change checks in the same atomic step that t
 is that consumer.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,18 +67,23 @@ async def take_new(
     ]
 
 
-# XCLAIM answers nothing for an entry that was trimmed away, and forgets it. An entry that was
-# postponed is taken when it is due, however idle it is: until then it is dated anew.
+# XCLAIM answers nothing for an entry that was removed meanwhile, and forgets it: it is lost. An entry
+# that was postponed is taken when it is due, however idle it is: until then it is dated anew.
 _TAKE_ABANDONED = Script("""
 local group, consumer, lease_ms, count = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local taken = {}
-for i = 1, #KEYS, 2 do
-  local stream, due = KEYS[i], KEYS[i + 1]
+local taken, lost = {}, {}
+for i = 1, #KEYS, 3 do
+  local stream, due, records = KEYS[i], KEYS[i + 1], KEYS[i + 2]
   local function take(row)
     local entry = redis.call('XCLAIM', stream, group, consumer, 0, row[1])[1]
-    if entry then taken[#taken + 1] = {stream, entry[1], entry[2], row[4] + 1} end
+    if entry then
+      taken[#taken + 1] = {stream, entry[1], entry[2], row[4] + 1}
+    else
+      redis.call('HINCRBY', records, 'lost ' .. group, 1)
+      lost[#lost + 1] = stream
+    end
   end
   if #taken >= count then break end
   local postponed = redis.call('ZCARD', due)
@@ -98,29 +104,34 @@ for i = 1, #KEYS, 2 do
     end
   end
 end
-return taken
+return {taken, lost}
 """)
 
 
 async def take_abandoned(
     redis: Redis, group: str, consumer: str, streams: Sequence[str], *, lease_seconds: float, count: int
-) -> list[Leased]:
+) -> tuple[list[Leased], Counter[str]]:
     """Lease entries whose lease is over, that were given back, or whose time has come.
+
+    Returns:
+        The entries; and per stream, how many should have been among them but had been removed.
 
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
-    keys = [key for stream in streams for key in (stream, names.due(stream, group))]
+    keys = [key for stream in streams for key in (stream, names.due(stream, group), names.records(stream))]
     arguments: list[Argument] = [group, consumer, round(lease_seconds * 1000), count]
-    return [
+    taken, lost = await _TAKE_ABANDONED(redis, keys, arguments)
+    leased = [
         Leased(
             stream.decode(),
             entry_id.decode(),
             dict(zip(fields[::2], fields[1::2], strict=True)),
             int(deliveries),
         )
-        for stream, entry_id, fields, deliveries in await _TAKE_ABANDONED(redis, keys, arguments)
+        for stream, entry_id, fields, deliveries in taken
     ]
+    return leased, Counter(stream.decode() for stream in lost)
 
 
 # A group or stream that is gone holds nothing.

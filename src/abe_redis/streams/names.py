@@ -11,7 +11,7 @@ from functools import lru_cache
 from abe_redis.errors import InvalidNameError
 
 INDEX = "abe:streams"
-"""Sorted set of stream names by the server's time, in seconds, when one was last announced."""
+"""Sorted set of stream names by the server's time, in seconds, when there was last news of one."""
 
 MAX_NAME_BYTES = 512
 
@@ -51,9 +51,9 @@ def published_to(key: str) -> str | None:
     return (match[1] or match[2]) if match else None
 
 
-def floors(stream: str) -> str:
-    """The hash that records, per group, up to where it had finished `stream`."""
-    return in_slot_of("abe:floor:", stream)
+def records(stream: str) -> str:
+    """The hash that records, per group, what Redis forgets: see `groups`."""
+    return in_slot_of("abe:groups:", stream)
 
 
 def due(stream: str, group: str) -> str:

@@ -104,7 +104,8 @@ async def publish_health_check(redis: Redis, stream: str, fields: dict[bytes, by
 
 # Valkey and Redis both replicate the effect of a script, so the server's own clock is allowed.
 _ANNOUNCE = Script("""
-local now = redis.call('TIME')[1]
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
 for _, name in ipairs(ARGV) do redis.call('ZADD', KEYS[1], now, name) end
 return redis.status_reply('OK')
 """)

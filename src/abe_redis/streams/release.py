@@ -58,7 +58,8 @@ for i = 4, #ARGV, 3 do
   counts[stream] = counts[stream] or {}
   counts[stream][ARGV[i + 1]] = tonumber(ARGV[i + 2])
 end
-for _, stream in ipairs(KEYS) do
+for k = 1, #KEYS, 2 do
+  local stream, records = KEYS[k], KEYS[k + 1]
   local known = counts[stream] or {}
   local function release(row)
     local count = known[row[1]] or math.max(0, row[4] - 1)
@@ -84,6 +85,7 @@ for _, stream in ipairs(KEYS) do
   end
   if rows and #redis.call('XPENDING', stream, group, '-', '+', 1, consumer) == 0 then
     redis.call('XGROUP', 'DELCONSUMER', stream, group, consumer)
+    redis.call('HSET', records, 'used ' .. group, redis.call('TIME')[1])
   end
 end
 return released
@@ -126,4 +128,5 @@ async def release(
     arguments: list[Argument] = [group, consumer, "all" if everything else "these"]
     for (stream, entry_id), count in known.items():
         arguments += (stream, entry_id, count)
-    return int(await _RELEASE(redis, streams, arguments))
+    keys = [key for stream in streams for key in (stream, names.records(stream))]
+    return int(await _RELEASE(redis, keys, arguments))

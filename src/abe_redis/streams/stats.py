@@ -1,18 +1,20 @@
-"""The health of a stream: numbers, and what they mean."""
+"""A stream in numbers; `health` says what they mean."""
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from abe_redis.results import ConsumerStats, GroupStats, Health, StreamStats
+from abe_redis.results import ConsumerStats, GroupStats, StreamStats
+from abe_redis.settings import Settings
 from abe_redis.streams import names
-from abe_redis.streams.trim import is_over
+from abe_redis.streams.health import judge
 
 
-async def stream_stats(redis: Redis, stream: str, *, lease_seconds: float, maxlen: int) -> StreamStats | None:
+async def stream_stats(redis: Redis, stream: str, settings: Settings) -> StreamStats | None:
     """The state of one stream.
 
     Returns:
@@ -25,19 +27,21 @@ async def stream_stats(redis: Redis, stream: str, *, lease_seconds: float, maxle
     pipeline = redis.pipeline(transaction=False)
     pipeline.xinfo_stream(stream)
     pipeline.xinfo_groups(stream)
+    pipeline.hgetall(names.records(stream))
     pipeline.memory_usage(stream)
     pipeline.xlen(names.dead_letters(stream))
     pipeline.time()
-    info, groups, memory, dead, clock = await pipeline.execute(raise_on_error=False)
+    info, groups, records, memory, dead, clock = await pipeline.execute(raise_on_error=False)
     if isinstance(info, ResponseError):
         if "no such key" in str(info):
             return None
         raise info
-    for answer in (groups, dead):
+    for answer in (groups, records, dead):
         if isinstance(answer, Exception):
             raise answer
     # A user without the right to ask the server's clock is told by ours.
     now = time.time() if isinstance(clock, Exception) else clock[0] + clock[1] / 1e6
+    look = _Look(redis, stream, info, records, now, settings.redis_stream_lease_seconds)
     stats = StreamStats(
         stream=stream,
         length=info["length"],
@@ -45,11 +49,11 @@ async def stream_stats(redis: Redis, stream: str, *, lease_seconds: float, maxle
         last_at=_published_at(info["last-entry"]),
         memory_bytes=memory if isinstance(memory, int) else None,
         dead_letters=dead,
-        groups=[await _group(redis, stream, row, now, lease_seconds) for row in groups],
+        groups=[await look.at(row) for row in groups],
         health="ok",
         advice="",
     )
-    stats.health, stats.advice = _judge(stats, maxlen)
+    stats.health, stats.advice = judge(stats, settings)
     return stats
 
 
@@ -61,73 +65,66 @@ def _milliseconds(entry_id: bytes) -> int:
     return int(entry_id.partition(b"-")[0])
 
 
-async def _group(
-    redis: Redis, stream: str, row: dict[str, Any], now: float, lease_seconds: float
-) -> GroupStats:
-    pipeline = redis.pipeline(transaction=False)
-    pipeline.xinfo_consumers(stream, row["name"])
-    pipeline.xpending(stream, row["name"])
-    consumers, summary = await pipeline.execute()
-    oldest = summary["min"]
-    return GroupStats(
-        name=row["name"].decode(errors="replace"),
-        pending=row["pending"],
-        lag=row["lag"],
-        oldest_pending_seconds=round(max(0.0, now - _milliseconds(oldest) / 1000), 3) if oldest else None,
-        last_delivered_id=row["last-delivered-id"].decode(),
-        consumers=[
-            ConsumerStats(
-                name=one["name"].decode(errors="replace"),
-                pending=one["pending"],
-                idle_seconds=one["idle"] / 1000,
-                alive=one["idle"] / 1000 < lease_seconds,
-            )
-            for one in consumers
-        ],
-    )
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look at a stream's groups."""
 
+    redis: Redis
+    stream: str
+    info: dict[str, Any]
+    records: dict[bytes, bytes]
+    now: float
+    """The server's time, in seconds."""
+    lease_seconds: float
 
-BACKLOG_SECONDS = 60
-"""An event that waits longer than this, with consumers alive, makes a backlog."""
-
-
-def _judge(stats: StreamStats, maxlen: int) -> tuple[Health, str]:
-    """What is wrong, since when, and what to do; the worst thing first."""
-    health: Health = "ok"
-    said: list[str] = []
-    if stats.length and not stats.groups:
-        health = "unread"
-        said.append(
-            f"It has {stats.length} {'event' if stats.length == 1 else 'events'} and no group: start a "
-            "consumer, or lease some by reading with a group."
+    async def at(self, row: dict[str, Any]) -> GroupStats:
+        """One group, from its row of XINFO GROUPS."""
+        pipeline = self.redis.pipeline(transaction=False)
+        pipeline.xinfo_consumers(self.stream, row["name"])
+        pipeline.xpending(self.stream, row["name"])
+        consumers, summary = await pipeline.execute()
+        oldest = summary["min"]
+        unread, lost = self._unread(row)
+        unused = [one["idle"] / 1000 for one in consumers]
+        if used := self._recorded("used", row):
+            unused.append(max(0.0, self.now - used))
+        return GroupStats(
+            name=row["name"].decode(errors="replace"),
+            pending=row["pending"],
+            lag=unread,
+            oldest_pending_seconds=(
+                round(max(0.0, self.now - _milliseconds(oldest) / 1000), 3) if oldest else None
+            ),
+            last_delivered_id=row["last-delivered-id"].decode(),
+            unused_seconds=round(min(unused), 3) if unused else None,
+            paused=b"paused " + row["name"] in self.records,
+            lost=self._recorded("lost", row) + lost,
+            consumers=[
+                ConsumerStats(
+                    name=one["name"].decode(errors="replace"),
+                    pending=one["pending"],
+                    idle_seconds=one["idle"] / 1000,
+                    alive=one["idle"] / 1000 < self.lease_seconds,
+                )
+                for one in consumers
+            ],
         )
-    waiting = [group for group in stats.groups if group.pending or group.lag]
-    stalled = [group for group in waiting if not any(consumer.alive for consumer in group.consumers)]
-    behind = [
-        group
-        for group in waiting
-        if group not in stalled
-        and (group.lag or 0) > 0
-        and (group.oldest_pending_seconds or 0) > BACKLOG_SECONDS
-    ]
-    if stalled:
-        health = "stalled"
-        said += [f"{_waiting(group)} and no consumer is alive: start one." for group in stalled]
-    elif behind:
-        health = "backlog"
-        said += [f"{_waiting(group)}: add consumers or make the handler faster." for group in behind]
-    elif waiting:
-        health = "working"
-        said += [f"{_waiting(group)}." for group in waiting]
-    if stats.dead_letters:
-        health = "dead_letters" if health == "ok" else health
-        said.append(f"{stats.dead_letters} dead letters: read them in {names.dead_letters(stats.stream)!r}.")
-    if is_over(stats.length, maxlen) and waiting:
-        said.append(f"The backlog keeps it above its bound of {maxlen} entries.")
-    return health, " ".join(said) or "Nothing is waiting."
+
+    def _recorded(self, what: str, row: dict[str, Any]) -> int:
+        return int(self.records.get(what.encode() + b" " + row["name"], 0))
+
+    def _unread(self, row: dict[str, Any]) -> tuple[int | None, int]:
+        """What is yet to be given out, and what was removed before it was and is not recorded yet.
+
+        Redis counts both as lag: see `groups`.
+        """
+        first = self.info["first-entry"]
+        if first and _order(first[0]) <= _order(row["last-delivered-id"]):
+            return row["lag"], 0
+        length, read = self.info["length"], row["entries-read"]
+        return length, 0 if read is None else max(0, self.info["entries-added"] - length - read)
 
 
-def _waiting(group: GroupStats) -> str:
-    lag = "an unknown number of" if group.lag is None else str(group.lag)
-    age = f" (the oldest published {group.oldest_pending_seconds:.0f} s ago)" if group.pending else ""
-    return f"Group {group.name!r} has {group.pending} pending{age} and {lag} not delivered yet"
+def _order(entry_id: bytes) -> tuple[int, int]:
+    milliseconds, _, sequence = entry_id.partition(b"-")
+    return int(milliseconds), int(sequence)

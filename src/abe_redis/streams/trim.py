@@ -1,62 +1,132 @@
 """Keeping a stream near its bound without taking what somebody still needs."""
 
+import logging
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
+from abe_redis.streams import names
+from abe_redis.streams.groups import FACTS
 from abe_redis.streams.scripts import Script
+
+_LOG = logging.getLogger(__name__)
 
 STEP = 100
 """How many entries one call removes at most, so that the server is never held up by large ones."""
 
-BLOCKED = -1
-
 # What a group needs is everything after what it was last given, and everything it was given
 # and has not acked. MINID keeps its argument, so an entry that some group needs is never cut.
-_TRIM = Script("""
-local maxlen, step, removed = tonumber(ARGV[1]), tonumber(ARGV[2]), {}
-local function parts(id)
-  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
-  return tonumber(ms), tonumber(seq)
+# Only a group that has long had no consumer is passed over; what that costs it is counted.
+_TRIM = Script(
+    FACTS
+    + """
+local maxlen, step, idle_ms, answers = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), {}
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function holds(stream, records, group)
+  if idle_ms == 0 or redis.call('HGET', records, 'paused ' .. group) then return true end
+  local used = redis.call('HGET', records, 'used ' .. group)
+  used = used and used * 1000
+  for _, row in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
+    used = math.max(used or 0, now - facts(row)['idle'])
+  end
+  if not used then
+    redis.call('HSET', records, 'used ' .. group, time[1])
+    return true
+  end
+  return now - used < idle_ms
 end
-local function before(a, b)
-  local ams, aseq = parts(a)
-  local bms, bseq = parts(b)
-  return ams < bms or (ams == bms and aseq < bseq)
+local function give_up(stream, records, of, entries, cut)
+  local last, lost, unread = of['last-delivered-id'], 0, 0
+  for _, row in ipairs(redis.call('XPENDING', stream, of['name'], '-', '(' .. cut, 2 * #entries)) do
+    lost = lost + redis.call('XACK', stream, of['name'], row[1])
+  end
+  for _, entry in ipairs(entries) do
+    if before(entry[1], cut) and before(last, entry[1]) then unread = unread + 1 end
+  end
+  if unread > 0 and of['entries-read'] then
+    redis.call('XGROUP', 'SETID', stream, of['name'], last, 'ENTRIESREAD',
+      string.format('%.0f', of['entries-read'] + unread))
+  end
+  if lost + unread > 0 then redis.call('HINCRBY', records, 'lost ' .. of['name'], lost + unread) end
+  return lost + unread
 end
-local function trim(stream)
-  if redis.call('TYPE', stream).ok ~= 'stream' then return 0 end
+local function trim(stream, records)
+  if redis.call('TYPE', stream).ok ~= 'stream' then return 0, {} end
   local excess = redis.call('XLEN', stream) - maxlen
-  if excess <= 0 then return 0 end
+  if excess <= 0 then return 0, {} end
   local entries = redis.call('XRANGE', stream, '-', '+', 'COUNT', math.min(excess, step) + 1)
-  local cut = entries[#entries][1]
+  local cut, unused, given_up = entries[#entries][1], {}, {}
   for _, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
-    local of = {}
-    for j = 1, #row, 2 do of[row[j]] = row[j + 1] end
+    local of = facts(row)
     local needed = of['last-delivered-id']
-    if of['pending'] > 0 then needed = redis.call('XPENDING', stream, of['name'])[2] end
-    if before(needed, cut) then cut = needed end
+    if of['pending'] > 0 then
+      local oldest = redis.call('XPENDING', stream, of['name'])[2]
+      if before(oldest, needed) then needed = oldest end
+    end
+    if before(needed, cut) then
+      if holds(stream, records, of['name']) then cut = needed else unused[#unused + 1] = of end
+    end
+  end
+  for _, of in ipairs(unused) do
+    local count = give_up(stream, records, of, entries, cut)
+    if count > 0 then
+      given_up[#given_up + 1] = of['name']
+      given_up[#given_up + 1] = count
+    end
   end
   local count = redis.call('XTRIM', stream, 'MINID', cut)
-  return count > 0 and count or -1
+  return count > 0 and count or -1, given_up
 end
-for i, stream in ipairs(KEYS) do removed[i] = trim(stream) end
-return removed
-""")
+for i = 1, #KEYS, 2 do
+  local removed, given_up = trim(KEYS[i], KEYS[i + 1])
+  answers[#answers + 1] = {removed, given_up}
+end
+return answers
+"""
+)
 
 
-async def trim(redis: Redis, streams: Sequence[str], maxlen: int) -> list[int]:
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """What became of one stream."""
+
+    removed: int
+    """How many entries were removed, up to `STEP`."""
+    blocked: bool
+    """Whether it is above its bound and some group still needs its oldest entry."""
+    given_up: dict[str, int]
+    """Per group that nobody has used for long, how many of them it had not finished."""
+
+
+async def trim(redis: Redis, streams: Sequence[str], maxlen: int, *, idle_days: float) -> list[Trimmed]:
     """Remove entries beyond `maxlen` that every group has finished.
 
-    Returns:
-        Per stream how many were removed, up to `STEP`; `BLOCKED` when it is above its bound and some
-        group still needs its oldest entry. Where there is no stream there is nothing to remove.
+    Args:
+        redis: The client.
+        streams: Where; a stream that does not exist has nothing to remove.
+        maxlen: How many entries stay.
+        idle_days: A group without a consumer for so long is not waited for; 0: every group is.
 
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
-    return [int(count) for count in await _TRIM(redis, streams, [maxlen, STEP])]
+    keys = [key for stream in streams for key in (stream, names.records(stream))]
+    answers = await _TRIM(redis, keys, [maxlen, STEP, round(idle_days * 86_400_000)])
+    return [
+        Trimmed(
+            removed=max(0, removed),
+            blocked=removed < 0,
+            given_up={
+                group.decode(errors="replace"): count
+                for group, count in zip(given_up[::2], given_up[1::2], strict=True)
+            },
+        )
+        for removed, given_up in answers
+    ]
 
 
 def is_over(length: int, maxlen: int) -> bool:
@@ -74,8 +144,9 @@ class Trimmer:
     """How long publishers leave a stream alone when work in it kept us from trimming."""
     _STEPS = 10
 
-    def __init__(self, maxlen: int) -> None:
+    def __init__(self, maxlen: int, *, idle_days: float) -> None:
         self._maxlen = maxlen
+        self._idle_days = idle_days
         self._not_before: dict[str, float] = {}
 
     def is_due(self, stream: str, length: int) -> bool:
@@ -92,12 +163,25 @@ class Trimmer:
             redis.RedisError: The server refused it or could not be reached.
         """
         left = list(streams)
+        given_up: Counter[tuple[str, str]] = Counter()
         for _ in range(self._STEPS):
             if not left:
                 break
-            removed = dict(zip(left, await trim(redis, left, self._maxlen), strict=True))
-            for stream, count in removed.items():
-                if count == BLOCKED:
+            done = dict(
+                zip(left, await trim(redis, left, self._maxlen, idle_days=self._idle_days), strict=True)
+            )
+            for stream, one in done.items():
+                given_up.update({(stream, group): count for group, count in one.given_up.items()})
+                if one.blocked:
                     self._not_before[stream] = time.monotonic() + self._PAUSE_SECONDS
-            left = [stream for stream, count in removed.items() if count == STEP]
+            left = [stream for stream, one in done.items() if one.removed == STEP]
+        for (stream, group), count in given_up.items():
+            _LOG.warning(
+                "Gave up %s events of %r that group %r had not finished: it has had no consumer for %g days "
+                "(REDIS_STREAM_GROUP_IDLE_DAYS).",
+                count,
+                stream,
+                group,
+                self._idle_days,
+            )
         return left
