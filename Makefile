@@ -2,7 +2,7 @@
 # Arguments go into ARGS: make test ARGS="-k publish", make demo ARGS=--keep
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos check format lock build clean
+.PHONY: help setup demo test chaos bench bench-quick check format lock build clean
 
 # What another project's shell session has set is not meant for this one's tools.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -10,7 +10,7 @@ unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
 SYNCED := .venv/.synced
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: $(SYNCED) ## a Python, uv and .venv; the others do this when it is needed
 
@@ -26,6 +26,12 @@ test: $(SYNCED) ## all tests
 
 chaos: $(SYNCED) ## break everything at random and count what is lost, in about two minutes
 	.venv/bin/python -m tests.chaos $(ARGS)
+
+bench: $(SYNCED) ## the same work by abe-redis and by others, in about ten minutes
+	.venv/bin/python -m benchmarks $(ARGS)
+
+bench-quick: $(SYNCED) ## the same in about a minute, for a first impression
+	.venv/bin/python -m benchmarks --quick $(ARGS)
 
 check: $(SYNCED) ## formatting, lint and types
 	.venv/bin/ruff format --check
