@@ -7,13 +7,14 @@ Why none of redis-py's defaults is kept:
 * `socket_timeout` None would hang for ever on a frozen server, and the default of 5 s would cut
   longer blocking reads.
 * `ConnectionPool` raises when it is empty; callers here wait for their turn.
+* A connection per command: so many that publish at a time would wait for each other (`transport`).
 * RESP 3: an idle connection that the server closed fails the next command (redis-py #4252).
 """
 
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, override
 from urllib.parse import unquote
 
 import anyio.to_thread
@@ -21,9 +22,11 @@ from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, Re
 from redis.asyncio.connection import UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import DataError
 
 from abe_redis.errors import NotSupportedError, SettingsError
 from abe_redis.settings import Settings, split_url
+from abe_redis.transport import Address, Transport
 
 if TYPE_CHECKING:
     from abe_redis.embedded import EmbeddedServer
@@ -41,9 +44,11 @@ class Connections:
 
     settings: Settings
     commands: Redis = field(init=False)
-    """For commands that answer at once; at most `REDIS_MAX_CONNECTIONS`, and callers wait."""
+    """For commands that answer at once: all share one connection, and what is sent at a time one write.
+    Only pipelines take connections of their own, at most `REDIS_MAX_CONNECTIONS`."""
     blocking: Redis = field(init=False)
     """For blocking reads, outside that number, so that readers never starve publishers."""
+    _transport: Transport = field(init=False)
     _server: "EmbeddedServer | None" = field(init=False, default=None)
 
     @classmethod
@@ -56,23 +61,34 @@ class Connections:
             SettingsError: A TLS file cannot be read.
         """
         self = cls(settings)
-        connection_class, where = await self._address()
-        common: dict[str, Any] = {
-            **where,
-            "connection_class": connection_class,
+        connection_class, where, tls = await self._address()
+        who: dict[str, Any] = {
             "username": settings.redis_username,
             "password": settings.redis_password.get_secret_value() if settings.redis_password else None,
-            "protocol": 2,
-            "retry": Retry(NoBackoff(), 0),
             "client_name": "abe-redis",
         }
-        self.commands = Redis(
+        common: dict[str, Any] = {
+            **where,
+            **who,
+            "socket_connect_timeout": ANSWER_SECONDS,
+            # A peer that vanished without a word is noticed by the kernel.
+            **({"socket_keepalive": True} if "host" in where else {}),
+            **(_tls_of(settings) if tls else {}),
+            "connection_class": connection_class,
+            "protocol": 2,
+            "retry": Retry(NoBackoff(), 0),
+        }
+        self._transport = Transport(
+            Address(**where, **who, tls=tls), connect_seconds=ANSWER_SECONDS, answer_seconds=ANSWER_SECONDS
+        )
+        self.commands = _Shared(
+            self._transport,
             connection_pool=BlockingConnectionPool(
                 **common,
                 max_connections=settings.redis_max_connections,
                 timeout=None,
                 socket_timeout=ANSWER_SECONDS,
-            )
+            ),
         )
         self.blocking = Redis(
             connection_pool=ConnectionPool(**common, socket_timeout=MAX_BLOCK_SECONDS + ANSWER_SECONDS)
@@ -90,51 +106,58 @@ class Connections:
 
     async def close(self) -> None:
         """Close every connection and give up the share in the embedded server."""
+        await self._transport.close()
         for client in (self.commands, self.blocking):
             await client.aclose()
             await client.connection_pool.aclose()
         if self._server is not None:
             await anyio.to_thread.run_sync(self._server.stop)
 
-    async def _address(self) -> tuple[type[Any], dict[str, Any]]:
-        """The class of connection and what it needs to find the server."""
+    async def _address(self) -> tuple[type[Any], dict[str, Any], ssl.SSLContext | None]:
+        """The class of connection, where the server is, and how to speak TLS with it."""
         parts, hosts = split_url(self.settings.redis_url)
         scheme, path = parts.scheme, unquote(parts.path)
         if scheme == "unix":
-            return UnixDomainSocketConnection, {
-                "path": path,
-                "db": int(parts.query.removeprefix("db=") or 0),
-                "socket_connect_timeout": ANSWER_SECONDS,
-            }
+            database = int(parts.query.removeprefix("db=") or 0)
+            return UnixDomainSocketConnection, {"path": path, "db": database}, None
         if scheme == "embedded":
             from abe_redis.embedded import EmbeddedServer, default_directory  # noqa: PLC0415 - few need it
 
             self._server = EmbeddedServer(Path(path) if path else default_directory())
             socket_path = await anyio.to_thread.run_sync(self._server.start)
-            return UnixDomainSocketConnection, {
-                "path": str(socket_path),
-                "socket_connect_timeout": ANSWER_SECONDS,
-            }
+            return UnixDomainSocketConnection, {"path": str(socket_path)}, None
         if "+" in scheme:
             raise NotSupportedError(
                 f"REDIS_URL starts with {scheme}://, which this version does not support yet. "
                 "Use redis:// or rediss:// with one server."
             )
         (host, port), *_ = hosts
-        where: dict[str, Any] = {
-            "host": host,
-            "port": port or 6379,
-            "db": int(path.removeprefix("/") or 0),
-            "socket_connect_timeout": ANSWER_SECONDS,
-            # A peer that vanished without a word is noticed by the kernel.
-            "socket_keepalive": True,
-        }
+        where = {"host": host, "port": port or 6379, "db": int(path.removeprefix("/") or 0)}
         if self.settings.uses_tls:
-            return SSLConnection, where | _tls(self.settings)
-        return Connection, where
+            return SSLConnection, where, _tls(self.settings)
+        return Connection, where, None
 
 
-def _tls(settings: Settings) -> dict[str, Any]:
+class _Shared(Redis):
+    """redis-py's commands over the shared connection; its pipelines use the pool."""
+
+    def __init__(self, transport: Transport, *, connection_pool: ConnectionPool) -> None:
+        super().__init__(connection_pool=connection_pool)
+        self._transport = transport
+
+    @override
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        try:
+            # redis-py names a subcommand in one word, as in `XINFO GROUPS`.
+            answer = await self._transport.call(*args[0].split(), *args[1:])
+        except TypeError as error:
+            raise DataError(f"{args[0]} was not sent: {error}") from None
+        options.pop("keys", None)  # which redis-py keeps for its cache
+        callback = self.response_callbacks.get(args[0])
+        return answer if callback is None else callback(answer, **options)
+
+
+def _tls(settings: Settings) -> ssl.SSLContext:
     for name in ("redis_ssl_ca_certs", "redis_ssl_certfile", "redis_ssl_keyfile"):
         path: Path | None = getattr(settings, name)
         if path is not None and not path.is_file():
@@ -165,6 +188,11 @@ def _tls(settings: Settings) -> dict[str, Any]:
                 f"The client certificate in REDIS_SSL_CERTFILE cannot be used ({error}); it and "
                 "REDIS_SSL_KEYFILE must be PEM files that belong together, the key without a pass phrase."
             ) from None
+    return context
+
+
+def _tls_of(settings: Settings) -> dict[str, Any]:
+    """The same for redis-py, which makes a context of its own."""
     return {
         "ssl_cert_reqs": "required",
         "ssl_check_hostname": True,
