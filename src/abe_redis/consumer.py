@@ -72,6 +72,8 @@ class Consumer:
         """Whether a read failed whose answer may have leased us something."""
         self._waiting = False
         """Whether a caller waits for an event."""
+        self._leaving = False
+        """Whether nothing more is wanted, though handlers are still at work."""
         self._wanted = asyncio.Event()
         self._arrived = asyncio.Event()
         self._tick_at = self._renew_at = self._abandoned_at = 0.0
@@ -162,6 +164,11 @@ class Consumer:
         except faults.FAILURES as error:
             _LOG.debug("An ack in group %r has to wait: %s", self.group, type(error).__name__)
 
+    def leave_off(self) -> None:
+        """Lease nothing more, and give back soon what is leased ahead; what is in hand stays."""
+        self._leaving = True
+        self._wanted.set()
+
     async def close(self) -> None:
         """Ack what is finished, give back the rest, and end; at once and for all callers."""
         self._close_soon()
@@ -233,6 +240,8 @@ class Consumer:
             self._renew_at = time.monotonic() + self._settings.redis_stream_lease_seconds / 3
         await holdings.ack(redis)
         await holdings.bury(redis)
+        if self._leaving and holdings.buffer:
+            await holdings.give_back_buffered(redis, list(holdings.buffer))
         seconds = max(0.001, min(self._tick_at, self._renew_at) - time.monotonic())
         if not self._wants_more() or not self._discovery.ready:
             self._wanted.clear()
@@ -243,7 +252,8 @@ class Consumer:
 
     def _wants_more(self) -> bool:
         """Whether to lease another batch: someone waits for it, or will in no time."""
-        return not self._holdings.buffer and (self._waiting or self._ahead > 1)
+        wanted = self._waiting or self._ahead > 1
+        return wanted and not self._leaving and not self._holdings.buffer
 
     async def _tick(self, redis: Redis) -> None:
         """Find streams; record progress and trim where something was finished; forget who is gone."""
@@ -282,9 +292,11 @@ class Consumer:
             self._pace()
 
     async def _take_abandoned(self, redis: Redis) -> bool:
-        """Take one entry whose holder is gone: one by one, since it may be what killed it."""
+        """Take what has no holder any more; one by one, if it may be what killed its handler."""
         leased = await self._accepted(self._abandoned(redis))
-        if not leased:
+        if leased:
+            self._pace()
+        else:
             self._abandoned_at = time.monotonic() + 2 * TICK_SECONDS
         return leased
 
@@ -296,6 +308,7 @@ class Consumer:
             self._shuffled(),
             lease_seconds=self._settings.redis_stream_lease_seconds,
             count=1,
+            fresh=self._ahead,
         )
         for stream, count in lost.items():
             say_lost(stream, self.group, count)

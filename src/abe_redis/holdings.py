@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -61,23 +62,27 @@ class Holdings:
         self._consumer = consumer
 
     def accept(self, leased: Iterable[lease.Leased]) -> None:
-        """Take in what was leased; what cannot be handled is set aside for burial."""
+        """Take in what was leased; what cannot be handled here is set aside, to be buried or acked."""
         now = time.monotonic()
         for entry in leased:
             try:
-                payload = dead.open_leased(entry, self._settings.redis_stream_max_deliveries)
+                payload = dead.open_leased(entry, self._group, self._settings.redis_stream_max_deliveries)
             except dead.CondemnedError as reason:
                 self._condemned.append((entry, str(reason)))
-                continue
-            event = Event(
-                payload,
-                stream=entry.stream,
-                group=self._group,
-                id=entry.id,
-                deliveries=entry.deliveries,
-                holder=self._holder,
-            )
-            self.buffer.append(Held(event, leased_at=now))
+            except dead.ForOthersError:
+                self._finished.append(Held(self._event({}, entry), leased_at=now))
+            else:
+                self.buffer.append(Held(self._event(payload, entry), leased_at=now))
+
+    def _event(self, payload: dict[str, Any], entry: lease.Leased) -> Event:
+        return Event(
+            payload,
+            stream=entry.stream,
+            group=self._group,
+            id=entry.id,
+            deliveries=entry.deliveries,
+            holder=self._holder,
+        )
 
     def hand_out(self, held: Held) -> None:
         """Count what was taken from the buffer as being in a handler's hand."""

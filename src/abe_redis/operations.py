@@ -4,14 +4,11 @@ The command line and the MCP server both call these, so a command and a tool of 
 never disagree.
 """
 
-import re
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 
-from redis.asyncio import Redis
-
-from abe_redis import faults, views
+from abe_redis import views
+from abe_redis.access import Access, check_id, check_range
 from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.errors import RequestError
 from abe_redis.keeper import LeaseKeeper
@@ -21,10 +18,7 @@ from abe_redis.reading import Reader
 from abe_redis.results import AckResult, PublishResult, ReadResult, StatsResult
 from abe_redis.streams import lease, names, peek
 from abe_redis.streams.discover import existing
-from abe_redis.streams.groups import ensure_group
 from abe_redis.streams.stats import stream_stats
-
-_ID = re.compile(r"\d{1,19}(-\d{1,19})?", re.ASCII)
 
 
 class Operations:
@@ -40,6 +34,7 @@ class Operations:
     def __init__(self, backend: RedisMessageQueueBackend, *, origin: str | None = None) -> None:
         self._backend = backend
         self._settings = backend.settings
+        self._access = Access(backend)
         self._origin = origin
         self.consumer = (
             f"{origin}-{backend.settings.consumer_name}" if origin else backend.settings.consumer_name
@@ -61,7 +56,7 @@ class Operations:
         self.keeper.touch()
         if event_id is not None and not 0 < len(event_id) <= MAX_EVENT_ID:
             raise RequestError(f"event_id has {len(event_id)} characters; give it 1 to {MAX_EVENT_ID}.")
-        name = names.check_stream(self._allowed(stream))
+        name = names.check_stream(self._access.allowed(stream))
         published = await self._backend.publish_event(name, payload, event_id=event_id, origin=self._origin)
         return PublishResult(
             stream=name,
@@ -101,22 +96,22 @@ class Operations:
             max_chars: 500 to 200,000; how many characters of payload to return at most.
         """
         self.keeper.touch()
-        _check_range("count", count, 1, MAX_COUNT)
-        _check_range("wait_seconds", wait_seconds, 0, MAX_WAIT_SECONDS)
-        _check_range("max_chars", max_chars, MIN_CHARS, MAX_CHARS)
-        name = self._allowed(stream)
+        check_range("count", count, 1, MAX_COUNT)
+        check_range("wait_seconds", wait_seconds, 0, MAX_WAIT_SECONDS)
+        check_range("max_chars", max_chars, MIN_CHARS, MAX_CHARS)
+        name = self._access.allowed(stream)
         if start is not None:
-            _check_id("start", start)
+            check_id("start", start)
         if group is not None:
             names.check_group(group)
         if consumer is not None:
             names.check_consumer(consumer)
         if (pending or create_group) and group is None:
             raise RequestError("pending and create_group need a group; name one with group.")
-        async with self._redis(f"reading {name!r}") as redis:
+        async with self._access.redis(f"reading {name!r}") as redis:
             kind = await peek.kind(redis, name)
             if kind not in {"stream", "none"}:
-                raise RequestError(f"{name!r} is a {kind}, not a stream. {await self._choice(redis)}")
+                raise RequestError(f"{name!r} is a {kind}, not a stream. {await self._access.choice(redis)}")
             reader = Reader(await self._backend.connections(), self._settings, self.keeper)
             if group is None:
                 result = await reader.look(
@@ -130,7 +125,7 @@ class Operations:
             elif kind == "none":
                 result = ReadResult(stream=name, mode="pending" if pending else "lease", events=[])
             elif pending:
-                await self._find_group(redis, name, group, create=None)
+                await self._access.find_group(redis, name, group, create=None)
                 result = await reader.pending(name, group, count=count, start=start, consumer=consumer)
             else:
                 if start is not None or event_type is not None:
@@ -138,7 +133,8 @@ class Operations:
                         "A lease takes the group's oldest events in order: leave out start and event_type, "
                         "or leave out group to look without leasing."
                     )
-                await self._find_group(redis, name, group, create=create_group)
+                await self._access.find_group(redis, name, group, create=create_group)
+                await self._access.check_not_paused(redis, name, group)
                 holder = self.consumer if consumer is None else consumer
                 result = await reader.take(
                     name,
@@ -149,7 +145,7 @@ class Operations:
                     own_name=self._is_own(holder),
                 )
             if kind == "none" and not result.events:
-                result.note = f"The stream {name!r} does not exist (yet). {await self._choice(redis)}"
+                result.note = f"The stream {name!r} does not exist (yet). {await self._access.choice(redis)}"
         views.fit(result.events, max_chars)
         if any(one.truncated for one in result.events):
             result.note += (
@@ -170,14 +166,14 @@ class Operations:
             consumer: Who leased them; by default this one's own name.
         """
         self.keeper.touch()
-        name = self._allowed(stream)
-        _check_range("The number of ids", len(ids), 1, MAX_COUNT)
-        ids = list(dict.fromkeys(_check_id("An id", one) for one in ids))
+        name = self._access.allowed(stream)
+        check_range("The number of ids", len(ids), 1, MAX_COUNT)
+        ids = list(dict.fromkeys(check_id("An id", one) for one in ids))
         names.check_group(group)
         consumer = names.check_consumer(self.consumer if consumer is None else consumer)
-        async with self._redis(f"acknowledging in {name!r}") as redis:
-            await self._check_exists(redis, name)
-            await self._find_group(redis, name, group, create=None)
+        async with self._access.redis(f"acknowledging in {name!r}") as redis:
+            await self._access.check_exists(redis, name)
+            await self._access.find_group(redis, name, group, create=None)
             outcomes = await lease.ack(redis, name, group, consumer, ids)
         self.keeper.forget(name, group, consumer, ids)
         by = {
@@ -194,79 +190,14 @@ class Operations:
     async def stream_stats(self, *, stream: str | None = None) -> StatsResult:
         """The health of one stream, or of every one there is."""
         self.keeper.touch()
-        name = self._allowed(stream) if stream is not None else None
-        async with self._redis("looking at the streams") as redis:
+        name = self._access.allowed(stream) if stream is not None else None
+        async with self._access.redis("looking at the streams") as redis:
             if name is not None:
-                await self._check_exists(redis, name)
-            streams = [name] if name is not None else await existing(redis, self._backend.patterns)
+                await self._access.check_exists(redis, name)
+            streams = [name] if name is not None else await existing(redis, self._access.patterns)
             found = [await stream_stats(redis, one, self._settings) for one in streams]
         return StatsResult(streams=[one for one in found if one is not None])
-
-    # What may be asked for --------------------------------------------------------------------
 
     def _is_own(self, consumer: str) -> bool:
         """Whether nobody else can have this name: one that was configured may be another's too."""
         return consumer == self.consumer and self._settings.redis_stream_consumer is None
-
-    def _allowed(self, stream: str | None) -> str:
-        """The stream, or the host's topic; refused when the settings do not name it."""
-        name = stream if stream is not None else self._settings.slack_events_topic
-        patterns = self._backend.patterns
-        if not patterns.match(names.buried_from(name) if names.is_dead_letters(name) else name):
-            raise RequestError(
-                f"The stream {name!r} is not one this server may touch. Allowed are: {patterns} (set by "
-                "REDIS_STREAM_PATTERNS)."
-            )
-        return name
-
-    async def _check_exists(self, redis: Redis, stream: str) -> None:
-        kind = await peek.kind(redis, stream)
-        if kind != "stream":
-            what = "does not exist" if kind == "none" else f"is a {kind}, not a stream"
-            raise RequestError(f"The stream {stream!r} {what}. {await self._choice(redis)}")
-
-    async def _choice(self, redis: Redis) -> str:
-        found = await existing(redis, self._backend.patterns)
-        if not found:
-            return "No stream exists; publish an event to make one."
-        rest = f" and {len(found) - 20} more" if len(found) > 20 else ""  # noqa: PLR2004
-        return f"Streams that exist: {', '.join(found[:20])}{rest}."
-
-    async def _find_group(self, redis: Redis, stream: str, group: str, *, create: bool | None) -> None:
-        """Check that the group exists, or make it.
-
-        A typo must not make a new group, which would hand out finished work again: a group is made
-        when the stream has none yet, or when asked for (`create`); with None it is never made.
-        """
-        if names.is_dead_letters(stream):
-            raise RequestError(
-                f"{stream!r} holds dead letters, which are looked at but not leased: leave out group."
-            )
-        groups = await peek.groups(redis, stream)
-        if group in groups:
-            return
-        if create is None or (groups and not create):
-            offer = (
-                ""
-                if create is None
-                else " To make a new one that starts at the oldest event, set create_group."
-            )
-            known = f"Its groups: {', '.join(groups)}." if groups else "It has no group yet."
-            raise RequestError(f"The stream {stream!r} has no group {group!r}. {known}{offer}")
-        await ensure_group(redis, [stream], group)
-
-    @asynccontextmanager
-    async def _redis(self, doing: str) -> AsyncIterator[Redis]:
-        with faults.explained(self._settings, doing=doing):
-            yield (await self._backend.connections()).commands
-
-
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise RequestError(f"{name} is {value}; it must be between {low} and {high}.")
-
-
-def _check_id(name: str, value: str) -> str:
-    if not _ID.fullmatch(value):
-        raise RequestError(f"{name} is {value[:50]!r}; an entry id looks like 1732000000000-0.")
-    return value if "-" in value else f"{value}-0"

@@ -100,21 +100,31 @@ class Reader:
         self, stream: str, group: str, consumer: str, *, count: int, wait_seconds: float, own_name: bool
     ) -> ReadResult:
         """Lease events to the consumer: first what others left, then what is new."""
-        async with self.keeper.returning_unseen(stream, group, consumer, own_name=own_name):
-            leased = await self._take(stream, group, consumer, count=count, wait_seconds=wait_seconds)
-        events, buried = [], 0
-        for entry in leased:
-            try:
-                dead.open_leased(entry, self.settings.redis_stream_max_deliveries)
-            except dead.CondemnedError as reason:
-                buried += await dead.bury(self._redis, stream, group, consumer, entry.id, str(reason))
-                continue
-            self.keeper.hold(stream, group, consumer, entry.id, entry.deliveries)
-            events.append(
-                views.view(
-                    entry.id, entry.fields, deliveries=entry.deliveries, consumer=consumer, idle_seconds=0
-                )
-            )
+        events: list[EventView] = []
+        buried, passed_over = 0, True
+        while passed_over and not events:
+            async with self.keeper.returning_unseen(stream, group, consumer, own_name=own_name):
+                leased = await self._take(stream, group, consumer, count=count, wait_seconds=wait_seconds)
+            passed_over = False
+            for entry in leased:
+                try:
+                    dead.open_leased(entry, group, self.settings.redis_stream_max_deliveries)
+                except dead.ForOthersError:
+                    await lease.ack(self._redis, stream, group, consumer, [entry.id])
+                    passed_over = True
+                except dead.CondemnedError as reason:
+                    buried += await dead.bury(self._redis, stream, group, consumer, entry.id, str(reason))
+                else:
+                    self.keeper.hold(stream, group, consumer, entry.id, entry.deliveries)
+                    events.append(
+                        views.view(
+                            entry.id,
+                            entry.fields,
+                            deliveries=entry.deliveries,
+                            consumer=consumer,
+                            idle_seconds=0,
+                        )
+                    )
         note = (
             "These are yours now: ack each one when it is done."
             if events

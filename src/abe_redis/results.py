@@ -125,3 +125,85 @@ class StatsResult(BaseModel):
     """The health of one stream or of all."""
 
     streams: list[StreamStats]
+
+
+class DeadLetter(BaseModel):
+    """An event that a group gave up on."""
+
+    id: str = Field(description="Its id among the dead letters; pass it to redrive or purge.")
+    stream: str = Field(description="The stream it came from.")
+    group: str | None = Field(description="The group that gave up on it.")
+    reason: str = Field(description=f"Why. {UNTRUSTED}")
+    deliveries: int | None = Field(description="How often it was delivered in that group.")
+    consumer: str | None = Field(description="Who held it last.")
+    buried_at: datetime = Field(description="When it was buried (UTC).")
+    first_id: str = Field(description="The entry id it had when it was first published.")
+    event_type: str | None = Field(description=f"Type of the Slack event. {UNTRUSTED}")
+    summary: str = Field(description=f"The event in a line. {UNTRUSTED}")
+
+
+class DeadLettersResult(BaseModel):
+    """Dead letters, of one stream or of all."""
+
+    letters: list[DeadLetter]
+    total: int = Field(description="How many there are in these streams, whatever was asked for.")
+    more: bool = Field(description="Whether there are more that match than are shown.")
+
+
+class RedriveResult(BaseModel):
+    """What became of the dead letters that were chosen for redrive."""
+
+    stream: str
+    redriven: int = Field(description="How many went back to work; with dry_run: how many would.")
+    groups: dict[str, int] = Field(description="The same per group that gave up on them.")
+    left: int = Field(description="How many dead letters the stream has now.")
+    dry_run: bool
+
+
+class PurgeResult(BaseModel):
+    """What became of the dead letters that were chosen for removal."""
+
+    stream: str
+    purged: int = Field(description="How many were removed for good; with dry_run: how many would be.")
+    left: int = Field(description="How many dead letters the stream has now.")
+    dry_run: bool
+
+
+class GroupOfStream(GroupStats):
+    """A consumer group with the stream it belongs to."""
+
+    stream: str
+
+
+class GroupsResult(BaseModel):
+    """The consumer groups of one stream or of all."""
+
+    groups: list[GroupOfStream]
+
+
+class GroupChange(BaseModel):
+    """What was done to a group."""
+
+    stream: str
+    group: str
+    done: Literal["created", "reset", "removed", "replayed", "paused", "resumed", "nothing"]
+    events: int = Field(description="How many events it concerned, as the note says.")
+    note: str
+
+
+class ErasedStream(BaseModel):
+    """What was erased in one stream."""
+
+    stream: str
+    erased: int = Field(description="How many entries were removed; with dry_run: how many would be.")
+    unfinished: int | None = Field(
+        description="How many of them some group had not finished; null with dry_run."
+    )
+
+
+class EraseResult(BaseModel):
+    """What was erased, in every stream and its dead letters."""
+
+    streams: list[ErasedStream]
+    searched: int = Field(description="How many entries were looked at.")
+    dry_run: bool

@@ -6,13 +6,17 @@ Slack MCP Server's own consumers log a handler's exception and go on, so the eve
 
 import inspect
 import logging
+import math
 import random
 import re
-from collections.abc import Awaitable, Callable
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from abe_redis import envelope
@@ -50,6 +54,9 @@ type Decision = Retry | Bury | Drop
 
 type Policy = Callable[[Event, Exception], Decision]
 
+_MOST_DOUBLINGS = 100
+"""More would soon be more than a float holds; any delay is beyond its bound by then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
@@ -66,7 +73,8 @@ class Backoff:
         """The decision for a delivery that failed."""
         if event.deliveries >= self.deliveries:
             return Bury(f"handler failed {event.deliveries} times, last with {describe(error)}")
-        delay = min(self.first * 2.0 ** (event.deliveries - 1), self.most)
+        doublings = min(event.deliveries - 1, _MOST_DOUBLINGS)
+        delay = min(self.first * 2.0**doublings, self.most)
         # Events that failed together do not come back together.
         return Retry(delay * random.uniform(0.5, 1))  # noqa: S311
 
@@ -133,6 +141,13 @@ class EventWorker:
         self._respond_to = respond_to
         self._drain_seconds = drain_seconds
         self._stopping = anyio.Event()
+        self._at_work = 0
+        self.handled = 0
+        """Deliveries whose handler succeeded."""
+        self.failed = 0
+        """Deliveries whose handler failed."""
+        self.given_back = 0
+        """Deliveries whose handler was cancelled because the worker ended."""
 
     async def run(self, handler: Handler | None = None) -> None:
         """Handle events until `shutdown` is called or the back end is closed.
@@ -144,20 +159,44 @@ class EventWorker:
         if chosen is None:
             raise ValueError("An EventWorker needs a handler: give it one, or give one to run().")
         handle = _as_coroutine_function(getattr(chosen, "handle_event", chosen))
-        async with (
-            self._backend.consume(group=self._group) as events,
-            anyio.create_task_group() as tasks,
-        ):
-            tasks.start_soon(self._cancel_when_drained, tasks.cancel_scope)
-            await self._dispatch(events.behind, handle)
-            tasks.cancel_scope.cancel()
+        events = self._backend.consume(group=self._group)
+        _LOG.info(
+            "Consumer %r of group %r handles events of %s at %s, %d at a time.",
+            events.consumer,
+            events.behind.group,
+            self._backend.patterns,
+            self._backend.settings.redis_url,
+            self._concurrency,
+        )
+        try:
+            with one_failure_alone():
+                async with events, anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._drain, events.behind, tasks.cancel_scope)
+                    await self._dispatch(events.behind, handle)
+                    tasks.cancel_scope.cancel()
+        finally:
+            _LOG.info(
+                "Consumer %r has ended: %d handled, %d failed, %d given back.",
+                events.consumer,
+                self.handled,
+                self.failed,
+                self.given_back,
+            )
 
     async def shutdown(self) -> None:
         """Take no more events; `run` ends when what is at work is done, or after `drain_seconds`."""
-        self._stopping.set()
+        if not self._stopping.is_set():
+            _LOG.info(
+                "Taking no more events; at work: %d, for %g s at most.",
+                self._at_work,
+                self._drain_seconds,
+            )
+            self._stopping.set()
 
-    async def _cancel_when_drained(self, scope: anyio.CancelScope) -> None:
+    async def _drain(self, consumer: Consumer, scope: anyio.CancelScope) -> None:
+        """After `shutdown`: others get what is leased ahead; handlers get their time, and are cancelled."""
         await self._stopping.wait()
+        consumer.leave_off()
         await anyio.sleep(self._drain_seconds)
         _LOG.warning("Handlers did not end within %s s; their events are given back.", self._drain_seconds)
         scope.cancel()
@@ -168,7 +207,8 @@ class EventWorker:
         async with anyio.create_task_group() as handlers:
             while not self._stopping.is_set():
                 await slots.acquire()
-                held = await self._take(consumer)
+                # `shutdown` may have come while all were at work: what is leased ahead is not begun any more.
+                held = None if self._stopping.is_set() else await self._take(consumer)
                 if held is None:
                     break
                 handlers.start_soon(self._handle, consumer, held, handle, slots)
@@ -195,6 +235,8 @@ class EventWorker:
         slots: anyio.Semaphore,
     ) -> None:
         event = held.event
+        done = False
+        self._at_work += 1
         try:
             with anyio.CancelScope() as scope:
                 held.on_lost = scope.cancel  # whoever has it now handles it
@@ -203,14 +245,22 @@ class EventWorker:
                         result = await handle(self._view(event))
                     await self._respond(event, result)
                 except Exception as error:  # noqa: BLE001 - what it means is the policy's to say
+                    await anyio.lowlevel.checkpoint_if_cancelled()  # then it is no failure of the handler's
                     await self._fail(consumer, held, error)
+                    self.failed += 1
                 else:
+                    done = True
+                    self.handled += 1
                     await consumer.finish(held)
             if scope.cancelled_caught:
                 _LOG.warning(
                     "The handler of %s of %r was cancelled: its lease was lost.", event.id, event.stream
                 )
+        except anyio.get_cancelled_exc_class():
+            self.given_back += not done
+            raise
         finally:
+            self._at_work -= 1
             slots.release()
 
     async def _respond(self, event: Event, result: Any) -> None:  # noqa: ANN401 - the handler's
@@ -225,12 +275,13 @@ class EventWorker:
         event = held.event
         decision = self._policy(event, error)
         _LOG.warning(
-            "The handler of %s of %r failed at delivery %s with %s: %s",
+            "The handler of %s of %r failed at delivery %s with %s: %s\n%s",
             event.id,
             event.stream,
             event.deliveries,
             describe(error),
             decision,
+            _trace(error),
         )
         try:
             match decision:
@@ -256,12 +307,36 @@ def describe(error: Exception) -> str:
     return f"{type(error).__name__}: {message[:_MOST]}" if message else type(error).__name__
 
 
+_MOST_OF_A_TRACE = 8000
+
+
+def _trace(error: Exception) -> str:
+    """Where it was raised, without what looks like a secret; its end, which says most."""
+    return _SECRETS.sub("***", "".join(traceback.format_exception(error)))[-_MOST_OF_A_TRACE:].rstrip()
+
+
+@contextmanager
+def one_failure_alone() -> Iterator[None]:
+    """Take a failure that came alone out of the groups that task groups put around it."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        raise error from error.__cause__
+
+
 def _as_coroutine_function(handler: Handler) -> Callable[[Any], Awaitable[Any]]:
     if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
         return handler
 
+    # The slots are the bound. Among the 40 that everybody shares, those that were abandoned would
+    # hold up the others' turn, and that wait would count as theirs.
+    threads = anyio.CapacityLimiter(math.inf)
+
     async def in_thread(value: Any) -> Any:  # noqa: ANN401 - the handler's
-        result = await anyio.to_thread.run_sync(handler, value, abandon_on_cancel=True)
+        result = await anyio.to_thread.run_sync(handler, value, abandon_on_cancel=True, limiter=threads)
         return await result if inspect.isawaitable(result) else result
 
     return in_thread

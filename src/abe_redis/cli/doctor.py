@@ -7,7 +7,7 @@ import anyio
 import typer
 
 from abe_redis.cli.app import app
-from abe_redis.cli.queue import AsJson
+from abe_redis.cli.running import AsJson
 
 if TYPE_CHECKING:
     from abe_redis.doctor import Finding

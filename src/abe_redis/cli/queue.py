@@ -5,36 +5,23 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
-import anyio
 import typer
 from pydantic import BaseModel
 
 from abe_redis.cli.app import app
+from abe_redis.cli.running import AsJson, plain, show, with_backend
 from abe_redis.errors import PayloadError
 
 Stream = Annotated[str | None, typer.Argument(help="The stream; by default SLACK_EVENTS_TOPIC.")]
 Group = Annotated[str | None, typer.Option("--group", "-g", help="The consumer group.")]
 Consumer = Annotated[str | None, typer.Option("--consumer", help="The name that holds the events.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 def _run[Result: BaseModel](call: Callable[[Any], Awaitable[Result]]) -> Result:
-    """Make one call on the operations, and close."""
-    from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415
+    """Make one call on the operations."""
     from abe_redis.operations import Operations  # noqa: PLC0415
-    from abe_redis.settings import Settings  # noqa: PLC0415
 
-    settings = Settings()
-
-    async def run() -> Result:
-        async with RedisMessageQueueBackend(settings) as backend:
-            return await call(Operations(backend, origin="cli"))
-
-    return anyio.run(run)
-
-
-def _show(result: BaseModel, text: str, *, as_json: bool) -> None:
-    typer.echo(result.model_dump_json(indent=2) if as_json else text)
+    return with_backend(lambda backend: call(Operations(backend, origin="cli")))
 
 
 @app.command()
@@ -62,7 +49,7 @@ def publish(
         done = "Redis is away; kept in the outbox as"
     elif result.duplicate:
         done = "already there as"
-    _show(result, f"{result.stream}: {done} {result.id}", as_json=as_json)
+    show(result, f"{result.stream}: {done} {result.id}", as_json=as_json)
 
 
 @app.command()
@@ -105,12 +92,12 @@ def read(
     lines = []
     for event in result.events:
         held = f"  (delivery {event.deliveries}, {event.consumer or 'nobody'})" if event.deliveries else ""
-        lines.append(f"{event.id}  {event.timestamp:%Y-%m-%d %H:%M:%S}  {_plain(event.summary)}{held}")
+        lines.append(f"{event.id}  {event.timestamp:%Y-%m-%d %H:%M:%S}  {plain(event.summary)}{held}")
     if result.note:
         lines.append(result.note)
     if result.next_start:
         lines.append(f"More: add --start {result.next_start}")
-    _show(result, "\n".join(lines), as_json=as_json)
+    show(result, "\n".join(lines), as_json=as_json)
 
 
 @app.command()
@@ -130,7 +117,7 @@ def ack(
     text = f"{len(result.acked)} acknowledged"
     for what, which in (("held by another consumer", result.not_held), ("not pending", result.unknown)):
         text += f"; {what}: {', '.join(which)}" if which else ""
-    _show(result, text, as_json=as_json)
+    show(result, text, as_json=as_json)
     if not result.acked:
         raise typer.Exit(1)
 
@@ -145,7 +132,7 @@ def stats(
     """
     result = _run(lambda operations: operations.stream_stats(stream=stream))
     if as_json:
-        _show(result, "", as_json=True)
+        show(result, "", as_json=True)
         return
     if not result.streams:
         typer.echo("No stream exists yet: nothing was published.")
@@ -168,8 +155,3 @@ def stats(
             Text(one.advice),
         )
     Console().print(table)
-
-
-def _plain(text: str) -> str:
-    """Untrusted text without what could steer a terminal."""
-    return "".join(char if char.isprintable() else "�" for char in text)

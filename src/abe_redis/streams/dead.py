@@ -1,25 +1,42 @@
-"""Dead letters: entries that a group gave up on."""
+"""Dead letters, the entries that a group gave up on: burial, redrive, purge."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio import Redis
 
 from abe_redis.envelope import UndecodableError, decode
 from abe_redis.streams import names
+from abe_redis.streams.groups import FACTS, FLOOR, MAKE_GROUP
 from abe_redis.streams.lease import Leased
 from abe_redis.streams.scripts import Script
+
+REASON, GROUP, FIRST_ID = b"abe:reason", b"abe:group", b"abe:id"
+CONSUMER, DELIVERIES = b"abe:consumer", b"abe:deliveries"
+"""Fields of a dead letter, beside those of the entry that was buried."""
+
+ONLY, FIRST = b"abe:only", b"abe:first"
+"""Fields of an entry that was redriven: the group it is for, and the id it had at first."""
 
 
 class CondemnedError(Exception):
     """The entry is to be buried; its first argument says why."""
 
 
-def open_leased(entry: Leased, max_deliveries: int) -> dict[str, Any]:
-    """The payload of a leased entry that can be handed out.
+class ForOthersError(Exception):
+    """The entry was redriven to another group: this one acks it unseen."""
+
+
+def open_leased(entry: Leased, group: str, max_deliveries: int) -> dict[str, Any]:
+    """The payload of a leased entry that can be handed out in this group.
 
     Raises:
+        ForOthersError: It cannot: it is for another group.
         CondemnedError: It cannot: nobody finished it in so many deliveries, or it holds no payload.
     """
+    only = entry.fields.get(ONLY)
+    if only is not None and only != group.encode():
+        raise ForOthersError
     if entry.deliveries > max_deliveries:
         raise CondemnedError(f"delivered {entry.deliveries - 1} times without an ack")
     try:
@@ -28,7 +45,8 @@ def open_leased(entry: Leased, max_deliveries: int) -> dict[str, Any]:
         raise CondemnedError(str(error)) from None
 
 
-# The original fields stay as they are, whatever they hold; what we say about them stands beside.
+# The original fields stay as they are, whatever they hold; what we say about them stands beside. Of
+# one that was redriven before, only the id it had at first is still of interest.
 _BURY = Script("""
 local stream, dead = KEYS[1], KEYS[2]
 local group, consumer, id, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -36,9 +54,17 @@ local row = redis.call('XPENDING', stream, group, id, id, 1, consumer)[1]
 if not row then return 0 end
 local entry = redis.call('XRANGE', stream, id, id)[1]
 if entry then
-  local fields, time = entry[2], redis.call('TIME')
+  local fields, first, time = {}, id, redis.call('TIME')
+  for i = 1, #entry[2], 2 do
+    local name, value = entry[2][i], entry[2][i + 1]
+    if name == 'abe:first' then first = value
+    elseif string.sub(name, 1, 4) ~= 'abe:' then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = value
+    end
+  end
   for _, extra in ipairs({
-    'abe:reason', reason, 'abe:stream', stream, 'abe:group', group, 'abe:id', id,
+    'abe:reason', reason, 'abe:stream', stream, 'abe:group', group, 'abe:id', first,
     'abe:deliveries', row[4], 'abe:consumer', consumer, 'abe:at', time[1],
   }) do fields[#fields + 1] = extra end
   redis.call('XADD', dead, '*', unpack(fields))
@@ -59,3 +85,89 @@ async def bury(redis: Redis, stream: str, group: str, consumer: str, entry_id: s
     """
     keys = [stream, names.dead_letters(stream)]
     return bool(await _BURY(redis, keys, [group, consumer, entry_id, reason]))
+
+
+_REDRIVE = Script(
+    FACTS
+    + MAKE_GROUP
+    + FLOOR
+    + """
+local stream, dead, records, hard_maxlen, moved = KEYS[1], KEYS[2], KEYS[3], tonumber(ARGV[1]), {}
+local function make_ready(group)
+  if redis.call('EXISTS', stream) == 0 then
+    redis.call('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM')
+  elseif not group_of(stream, group) then
+    local info = facts(redis.call('XINFO', 'STREAM', stream))
+    local from = floor_of(records, group, info['entries-added'])
+    if from == '0' then from = info['last-generated-id'] end
+    local made = make_group(stream, records, group, from)
+    if made.err then return made end
+  end
+end
+for i = 2, #ARGV do
+  local entry = redis.call('XRANGE', dead, ARGV[i], ARGV[i])[1]
+  if entry then
+    local fields, group, first = {}, nil, ARGV[i]
+    for j = 1, #entry[2], 2 do
+      local name, value = entry[2][j], entry[2][j + 1]
+      if name == 'abe:group' then group = value
+      elseif name == 'abe:id' then first = value
+      elseif string.sub(name, 1, 4) ~= 'abe:' then
+        fields[#fields + 1] = name
+        fields[#fields + 1] = value
+      end
+    end
+    if redis.call('XLEN', stream) >= hard_maxlen then
+      return redis.error_reply('STREAMFULL it has ' .. hard_maxlen .. ' entries')
+    end
+    if group then
+      local refused = make_ready(group)
+      if refused then return refused end
+      fields[#fields + 1], fields[#fields + 2] = 'abe:only', group
+    end
+    fields[#fields + 1], fields[#fields + 2] = 'abe:first', first
+    moved[#moved + 1] = redis.call('XADD', stream, '*', unpack(fields))
+    redis.call('XDEL', dead, ARGV[i])
+  end
+end
+return moved
+"""
+)
+
+AT_ONCE = 20
+"""How many dead letters one step moves; they may be large."""
+
+
+async def redrive(redis: Redis, stream: str, ids: Sequence[str], *, hard_maxlen: int) -> int:
+    """Move dead letters back into their stream, each for the group alone that gave up on it.
+
+    Each is in one of the two places at any time. A group that was deleted is made again where it had
+    finished, so that it does not get anything else twice.
+
+    Args:
+        redis: The client.
+        stream: The stream they came from.
+        ids: Up to `AT_ONCE` ids of dead letters, in the order in which they are to be delivered.
+        hard_maxlen: A stream of so many entries takes no more.
+
+    Returns:
+        How many were moved; an id that is not there (any more) is passed over.
+
+    Raises:
+        redis.ResponseError: STREAMFULL, when the stream is that long; what came before was moved.
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    keys = [stream, names.dead_letters(stream), names.records(stream)]
+    return len(await _REDRIVE(redis, keys, [hard_maxlen, *ids]))
+
+
+async def purge(redis: Redis, stream: str, ids: Sequence[str]) -> int:
+    """Remove dead letters for good.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    return int(await redis.xdel(names.dead_letters(stream), *ids))

@@ -68,15 +68,19 @@ async def take_new(
 
 
 # XCLAIM answers nothing for an entry that was removed meanwhile, and forgets it: it is lost. An entry
-# that was postponed is taken when it is due, however idle it is: until then it is dated anew.
+# that was postponed is taken when it is due, however idle it is: until then it is dated anew. One that
+# a handler had already may be what killed it, so it is not taken along with more than `count` others.
 _TAKE_ABANDONED = Script("""
-local group, consumer, lease_ms, count = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local group, consumer, lease_ms = ARGV[1], ARGV[2], ARGV[3]
+local count, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local taken, lost = {}, {}
 for i = 1, #KEYS, 3 do
   local stream, due, records = KEYS[i], KEYS[i + 1], KEYS[i + 2]
   local function take(row)
+    if row[4] > 0 and #taken < limit then limit = math.max(count, math.min(limit, #taken)) end
+    if #taken >= limit then return false end
     local entry = redis.call('XCLAIM', stream, group, consumer, 0, row[1])[1]
     if entry then
       taken[#taken + 1] = {stream, entry[1], entry[2], row[4] + 1}
@@ -84,22 +88,22 @@ for i = 1, #KEYS, 3 do
       redis.call('HINCRBY', records, 'lost ' .. group, 1)
       lost[#lost + 1] = stream
     end
+    return true
   end
-  if #taken >= count then break end
+  if #taken >= limit then break end
   local postponed = redis.call('ZCARD', due)
   if postponed > 0 then
-    for _, id in ipairs(redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, count - #taken)) do
-      redis.call('ZREM', due, id)
+    for _, id in ipairs(redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit - #taken)) do
       local rows = redis.pcall('XPENDING', stream, group, id, id, 1)
-      if not rows.err and rows[1] then take(rows[1]) end
+      if rows.err or not rows[1] or take(rows[1]) then redis.call('ZREM', due, id) end
     end
   end
   local rows = redis.pcall('XPENDING', stream, group, 'IDLE', lease_ms, '-', '+',
-    math.min(1000, count - #taken + postponed))
+    math.min(1000, limit - #taken + postponed))
   for _, row in ipairs(rows.err and {} or rows) do
     if postponed > 0 and redis.call('ZSCORE', due, row[1]) then
       redis.call('XCLAIM', stream, group, row[2], 0, row[1], 'IDLE', 0, 'JUSTID')
-    elseif #taken < count then
+    else
       take(row)
     end
   end
@@ -109,9 +113,25 @@ return {taken, lost}
 
 
 async def take_abandoned(
-    redis: Redis, group: str, consumer: str, streams: Sequence[str], *, lease_seconds: float, count: int
+    redis: Redis,
+    group: str,
+    consumer: str,
+    streams: Sequence[str],
+    *,
+    lease_seconds: float,
+    count: int,
+    fresh: int | None = None,
 ) -> tuple[list[Leased], Counter[str]]:
     """Lease entries whose lease is over, that were given back, or whose time has come.
+
+    Args:
+        redis: The client.
+        group: The group.
+        consumer: Who takes them.
+        streams: Where to look.
+        lease_seconds: For how long a lease is not over.
+        count: How many at most when one of them was in a handler's hand before.
+        fresh: How many at most when none was; by default `count`.
 
     Returns:
         The entries; and per stream, how many should have been among them but had been removed.
@@ -120,7 +140,7 @@ async def take_abandoned(
         redis.RedisError: The server refused it or could not be reached.
     """
     keys = [key for stream in streams for key in (stream, names.due(stream, group), names.records(stream))]
-    arguments: list[Argument] = [group, consumer, round(lease_seconds * 1000), count]
+    arguments: list[Argument] = [group, consumer, round(lease_seconds * 1000), count, fresh or count]
     taken, lost = await _TAKE_ABANDONED(redis, keys, arguments)
     leased = [
         Leased(

@@ -1,0 +1,137 @@
+"""What may be asked for: the streams that the settings name, groups that exist, values in range."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from redis.asyncio import Redis
+
+from abe_redis import faults
+from abe_redis.backend import RedisMessageQueueBackend
+from abe_redis.errors import RequestError
+from abe_redis.streams import manage, names, peek
+from abe_redis.streams.discover import existing
+from abe_redis.streams.groups import ensure_group
+
+_ID = re.compile(r"\d{1,19}(-\d{1,19})?", re.ASCII)
+
+
+class Access:
+    """The way to the streams that `REDIS_STREAM_PATTERNS` names, and to no others."""
+
+    def __init__(self, backend: RedisMessageQueueBackend) -> None:
+        self._backend = backend
+        self.settings = backend.settings
+        self.patterns = backend.patterns
+
+    @asynccontextmanager
+    async def redis(self, doing: str) -> AsyncIterator[Redis]:
+        """The client; what it raises becomes a sentence about `doing`."""
+        with faults.explained(self.settings, doing=doing):
+            yield (await self._backend.connections()).commands
+
+    def allowed(self, stream: str | None) -> str:
+        """The stream, or its dead letters, or by default the host's topic.
+
+        Raises:
+            RequestError: The settings do not name it.
+        """
+        name = stream if stream is not None else self.settings.slack_events_topic
+        if not self.patterns.match(names.buried_from(name) if names.is_dead_letters(name) else name):
+            raise RequestError(
+                f"The stream {name!r} is not one this server may touch. Allowed are: {self.patterns} (set by "
+                "REDIS_STREAM_PATTERNS)."
+            )
+        return name
+
+    def consumable(self, stream: str | None) -> str:
+        """As `allowed`, but dead letters are refused.
+
+        Raises:
+            RequestError: The settings do not name it, or it holds dead letters.
+        """
+        name = self.allowed(stream)
+        if names.is_dead_letters(name):
+            raise RequestError(
+                f"{name!r} holds dead letters; name the stream that they come from, "
+                f"{names.buried_from(name)!r}."
+            )
+        return name
+
+    async def choice(self, redis: Redis) -> str:
+        """A sentence on the streams there are."""
+        found = await existing(redis, self.patterns)
+        if not found:
+            return "No stream exists; publish an event to make one."
+        rest = f" and {len(found) - 20} more" if len(found) > 20 else ""  # noqa: PLR2004
+        return f"Streams that exist: {', '.join(found[:20])}{rest}."
+
+    async def check_exists(self, redis: Redis, stream: str) -> None:
+        """Refuse a stream that does not exist.
+
+        Raises:
+            RequestError: There is no such stream.
+        """
+        kind = await peek.kind(redis, stream)
+        if kind != "stream":
+            what = "does not exist" if kind == "none" else f"is a {kind}, not a stream"
+            raise RequestError(f"The stream {stream!r} {what}. {await self.choice(redis)}")
+
+    async def find_group(self, redis: Redis, stream: str, group: str, *, create: bool | None) -> None:
+        """Check that a group exists, or make it.
+
+        A typo must not make a new group, which would hand out finished work again: a group is made
+        when the stream has none yet, or when asked for (`create`); with None it is never made.
+
+        Raises:
+            RequestError: It does not exist, or cannot.
+        """
+        if names.is_dead_letters(stream):
+            raise RequestError(
+                f"{stream!r} holds dead letters, which are looked at but not leased: leave out group."
+            )
+        groups = await peek.groups(redis, stream)
+        if group in groups:
+            return
+        if create is None or (groups and not create):
+            offer = (
+                ""
+                if create is None
+                else " To make a new one that starts at the oldest event, set create_group."
+            )
+            known = f"Its groups: {', '.join(groups)}." if groups else "It has no group yet."
+            raise RequestError(f"The stream {stream!r} has no group {group!r}. {known}{offer}")
+        await ensure_group(redis, [stream], group)
+
+    async def check_not_paused(self, redis: Redis, stream: str, group: str) -> None:
+        """Refuse a lease in a group that is paused.
+
+        Raises:
+            RequestError: It is.
+        """
+        if await manage.is_paused(redis, stream, group):
+            raise RequestError(
+                f"The group {group!r} of {stream!r} is paused: nobody is given its events until it is "
+                "resumed. Leave out group to look."
+            )
+
+
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Refuse a value out of range.
+
+    Raises:
+        RequestError: It is.
+    """
+    if not low <= value <= high:
+        raise RequestError(f"{name} is {value}; it must be between {low} and {high}.")
+
+
+def check_id(name: str, value: str) -> str:
+    """An entry id in its full form.
+
+    Raises:
+        RequestError: It is none.
+    """
+    if not _ID.fullmatch(value):
+        raise RequestError(f"{name} is {value[:50]!r}; an entry id looks like 1732000000000-0.")
+    return value if "-" in value else f"{value}-0"

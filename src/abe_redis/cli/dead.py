@@ -1,0 +1,170 @@
+"""dead list, redrive and purge: the events that a group gave up on."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from abe_redis.cli.app import app
+from abe_redis.cli.running import (
+    AnyStream,
+    AsJson,
+    DryRun,
+    Stream,
+    Yes,
+    confirm,
+    count,
+    plain,
+    progress,
+    show,
+    with_access,
+)
+
+if TYPE_CHECKING:
+    from abe_redis.upkeep import Choice
+
+dead = typer.Typer(
+    name="dead", no_args_is_help=True, help="Dead letters: the events that a group gave up on."
+)
+app.add_typer(dead)
+
+Ids = Annotated[list[str] | None, typer.Argument(help="Ids of dead letters, as `dead list` shows them.")]
+Everything = Annotated[bool, typer.Option("--all", help="All of them.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Those whose reason contains these words.")]
+Group = Annotated[str | None, typer.Option("--group", "-g", help="Those that this group gave up on.")]
+EventType = Annotated[str | None, typer.Option("--event-type", help="Those of this type.")]
+OlderThan = Annotated[
+    str | None, typer.Option("--older-than", help="Those buried so long ago, as in 90s, 15m, 2h or 30d.")
+]
+
+
+def _choice(
+    ids: list[str] | None,
+    *,
+    everything: bool,
+    reason: str | None,
+    group: str | None,
+    event_type: str | None,
+    older_than: str | None,
+) -> "Choice":
+    from abe_redis.access import check_id  # noqa: PLC0415
+    from abe_redis.upkeep import Choice, moments  # noqa: PLC0415
+
+    return Choice(
+        ids=[check_id("An id", one) for one in ids or ()],
+        everything=everything,
+        reason=reason,
+        group=group,
+        event_type=event_type,
+        older_than_seconds=None if older_than is None else moments.seconds(older_than),
+    )
+
+
+@dead.command("list")
+def list_(
+    stream: AnyStream = None,
+    *,
+    number: Annotated[int, typer.Option("--count", "-n", help="How many at most.", min=1, max=100)] = 20,
+    reason: Reason = None,
+    group: Group = None,
+    event_type: EventType = None,
+    older_than: OlderThan = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show dead letters, the oldest first, with the reason each was given up for.
+
+    Example: abe-redis dead list slack_events --reason Timeout
+    """
+    from abe_redis.upkeep import DeadLetters  # noqa: PLC0415
+
+    choice = _choice(
+        None, everything=False, reason=reason, group=group, event_type=event_type, older_than=older_than
+    )
+    result = with_access(lambda access: DeadLetters(access).look(stream, choice, count=number))
+    lines = []
+    for one in result.letters:
+        tries = count(one.deliveries or 0, "delivery", "deliveries")
+        lines += [
+            f"{one.id}  {one.buried_at:%Y-%m-%d %H:%M:%S}  {one.stream}  {plain(one.summary)}",
+            f"    group {plain(one.group or '?')} after {tries}: {plain(one.reason)}",
+        ]
+    if result.more:
+        lines.append("There are more: raise --count, or narrow the choice.")
+    elif not lines:
+        lines.append(
+            "No dead letters." if not result.total else f"None of {result.total} dead letters matches."
+        )
+    show(result, "\n".join(lines), as_json=as_json)
+
+
+@dead.command()
+def redrive(
+    stream: Stream,
+    ids: Ids = None,
+    *,
+    everything: Everything = False,
+    reason: Reason = None,
+    group: Group = None,
+    event_type: EventType = None,
+    older_than: OlderThan = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send dead letters back to work: each to the group that gave up on it, and to no other.
+
+    They keep the order in which they were published, and their deliveries are counted anew.
+
+    Example: abe-redis dead redrive slack_events --reason Timeout --dry-run
+
+    Example: abe-redis dead redrive slack_events 1732000000000-0 1732000000001-0
+    """
+    from abe_redis.upkeep import DeadLetters  # noqa: PLC0415
+
+    choice = _choice(
+        ids, everything=everything, reason=reason, group=group, event_type=event_type, older_than=older_than
+    )
+    with progress("redriving") as on_progress:
+        result = with_access(
+            lambda access: DeadLetters(access, on_progress=on_progress).redrive(
+                stream, choice, dry_run=dry_run
+            )
+        )
+    done = "would go back to work" if dry_run else "went back to work"
+    groups = ", ".join(f"{plain(name or '?')} {number}" for name, number in result.groups.items())
+    text = f"{count(result.redriven, 'dead letter')} of {result.stream} {done}"
+    text += f" (group {groups})" if groups else ""
+    show(result, f"{text}; {result.left} are left.", as_json=as_json)
+
+
+@dead.command()
+def purge(
+    stream: Stream,
+    ids: Ids = None,
+    *,
+    everything: Everything = False,
+    reason: Reason = None,
+    group: Group = None,
+    event_type: EventType = None,
+    older_than: OlderThan = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove dead letters for good.
+
+    Example: abe-redis dead purge slack_events --older-than 30d --yes
+    """
+    from abe_redis.upkeep import DeadLetters  # noqa: PLC0415
+
+    choice = _choice(
+        ids, everything=everything, reason=reason, group=group, event_type=event_type, older_than=older_than
+    )
+    if not dry_run:
+        choice.check()
+        confirm(f"Remove the chosen dead letters of {plain(stream)} for good?", yes=yes)
+    with progress("purging") as on_progress:
+        result = with_access(
+            lambda access: DeadLetters(access, on_progress=on_progress).purge(stream, choice, dry_run=dry_run)
+        )
+    done = "would be removed" if dry_run else "removed"
+    text = f"{count(result.purged, 'dead letter')} of {result.stream} {done}; {result.left} are left."
+    show(result, text, as_json=as_json)

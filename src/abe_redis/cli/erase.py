@@ -1,0 +1,55 @@
+"""erase: what a user or a channel left in the streams."""
+
+from typing import Annotated
+
+import typer
+
+from abe_redis.cli.app import app
+from abe_redis.cli.running import AsJson, DryRun, Yes, confirm, count, plain, progress, show, with_access
+
+
+@app.command()
+def erase(
+    *,
+    user: Annotated[str | None, typer.Option("--user", help="A user id, such as U061F7AUR.")] = None,
+    channel: Annotated[
+        str | None, typer.Option("--channel", help="A channel id; with --user: the user's events in it.")
+    ] = None,
+    mentions: Annotated[bool, typer.Option("--mentions", help="Also texts that mention the id.")] = False,
+    stream: Annotated[
+        str | None, typer.Option("--stream", "-s", help="One stream and its dead letters; by default all.")
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a user's or a channel's events from the streams and their dead letters, finished or not.
+
+    What waits in an outbox on some machine's disk, and what handlers made of events, is not touched.
+
+    Example: abe-redis erase --user U061F7AUR --dry-run
+    """
+    from abe_redis.upkeep import erase as erase_events  # noqa: PLC0415
+
+    if not dry_run and (user or channel):
+        confirm(f"Erase the events of {plain(user or '')} {plain(channel or '')} for good?", yes=yes)
+    with progress("searching") as on_progress:
+        result = with_access(
+            lambda access: erase_events(
+                access,
+                user=user,
+                channel=channel,
+                mentions=mentions,
+                stream=stream,
+                dry_run=dry_run,
+                on_progress=on_progress,
+            )
+        )
+    lines = []
+    for one in result.streams:
+        open_ = f", {one.unfinished} of them unfinished" if one.unfinished else ""
+        lines.append(f"{one.stream}: {count(one.erased, 'event')}{open_}")
+    total = sum(one.erased for one in result.streams)
+    done = "would be erased" if dry_run else "erased"
+    lines.append(f"{count(total, 'event')} {done}, of {result.searched} that were searched.")
+    show(result, "\n".join(lines), as_json=as_json)

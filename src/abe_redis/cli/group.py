@@ -1,0 +1,166 @@
+"""group list, create, reset, remove, replay, pause and resume."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from abe_redis.cli.app import app
+from abe_redis.cli.running import AnyStream, AsJson, Stream, plain, show, with_access
+
+if TYPE_CHECKING:
+    from abe_redis.results import GroupChange, GroupsResult
+
+group = typer.Typer(name="group", no_args_is_help=True, help="Consumer groups: who has to finish what.")
+app.add_typer(group)
+
+Name = Annotated[str, typer.Argument(metavar="GROUP", help="The group.")]
+_POINT = "beginning, now, an entry id, a time such as 2026-01-31T09:00 (UTC), or a time ago such as 2h"
+
+
+@group.command("list")
+def list_(stream: AnyStream = None, *, as_json: AsJson = False) -> None:
+    """Show the groups: what each has to finish, who works on it, what it lost.
+
+    Example: abe-redis group list slack_events
+    """
+    from abe_redis.upkeep import Groups  # noqa: PLC0415
+
+    result = with_access(lambda access: Groups(access).look(stream))
+    if as_json:
+        show(result, "", as_json=True)
+    elif not result.groups:
+        typer.echo("No group exists yet: start a consumer, or make one with `abe-redis group create`.")
+    else:
+        _print(result)
+
+
+def _print(result: "GroupsResult") -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table("stream", "group", "pending", "lag", "consumers", "last used", "lost", "")
+    for one in result.groups:
+        alive = sum(consumer.alive for consumer in one.consumers)
+        table.add_row(
+            Text(plain(one.stream)),
+            Text(plain(one.name)),
+            str(one.pending),
+            "?" if one.lag is None else str(one.lag),
+            f"{alive} of {len(one.consumers)} alive",
+            "?" if one.unused_seconds is None else _ago(one.unused_seconds),
+            str(one.lost),
+            "paused" if one.paused else "",
+        )
+    Console().print(table)
+
+
+def _ago(seconds: float) -> str:
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
+def _tell(change: "GroupChange", *, as_json: bool) -> None:
+    done = "" if change.done == "nothing" else f"{change.done}. "
+    text = f"{plain(change.stream)}, group {plain(change.group)}: {done}{plain(change.note)}"
+    show(change, text, as_json=as_json)
+
+
+@group.command()
+def create(
+    stream: Stream,
+    name: Name,
+    *,
+    start: Annotated[str, typer.Option("--from", help=f"What it is given first: {_POINT}.")] = "beginning",
+    as_json: AsJson = False,
+) -> None:
+    """Make a group on a stream that exists.
+
+    Example: abe-redis group create slack_events audit --from now
+    """
+    from abe_redis.upkeep import Groups  # noqa: PLC0415
+
+    _tell(with_access(lambda access: Groups(access).create(stream, name, start=start)), as_json=as_json)
+
+
+@group.command()
+def reset(
+    stream: Stream,
+    name: Name,
+    *,
+    start: Annotated[str, typer.Option("--from", help=f"Where it goes on: {_POINT}.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Also when events are pending; they are let go of.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Move a group to another point of the stream; what lies behind it is delivered, perhaps again.
+
+    Example: abe-redis group reset slack_events workers --from 2h
+    """
+    from abe_redis.upkeep import Groups  # noqa: PLC0415
+
+    change = with_access(lambda access: Groups(access).reset(stream, name, start=start, force=force))
+    _tell(change, as_json=as_json)
+
+
+@group.command()
+def remove(
+    stream: Stream,
+    name: Name,
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also when it has something to finish, which is given up.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a group that has finished everything.
+
+    Example: abe-redis group remove slack_events audit
+    """
+    from abe_redis.upkeep import Groups  # noqa: PLC0415
+
+    _tell(with_access(lambda access: Groups(access).remove(stream, name, force=force)), as_json=as_json)
+
+
+@group.command()
+def replay(
+    stream: Stream,
+    name: Name,
+    *,
+    first: Annotated[str, typer.Option("--from", help=f"The first event: {_POINT}.")],
+    last: Annotated[str, typer.Option("--to", help="The last event, in the same words.")] = "now",
+    as_json: AsJson = False,
+) -> None:
+    """Deliver a range of events to one group again; what it has not finished is left alone.
+
+    Example: abe-redis group replay slack_events workers --from 2h --to 1h
+    """
+    from abe_redis.upkeep import Groups  # noqa: PLC0415
+
+    change = with_access(lambda access: Groups(access).replay(stream, name, first=first, last=last))
+    _tell(change, as_json=as_json)
+
+
+@group.command()
+def pause(stream: Stream, name: Name, *, as_json: AsJson = False) -> None:
+    """Let nobody be given events of a group until it is resumed.
+
+    Example: abe-redis group pause slack_events workers
+    """
+    from abe_redis.upkeep import Groups  # noqa: PLC0415
+
+    _tell(with_access(lambda access: Groups(access).pause(stream, name)), as_json=as_json)
+
+
+@group.command()
+def resume(stream: Stream, name: Name, *, as_json: AsJson = False) -> None:
+    """Let a paused group go on.
+
+    Example: abe-redis group resume slack_events workers
+    """
+    from abe_redis.upkeep import Groups  # noqa: PLC0415
+
+    _tell(with_access(lambda access: Groups(access).resume(stream, name)), as_json=as_json)

@@ -1,0 +1,373 @@
+"""worker: run a bot's handler in production."""
+
+import importlib
+import inspect
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from difflib import get_close_matches
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import anyio
+import anyio.abc
+import typer
+
+from abe_redis.cli.app import app
+from abe_redis.errors import RequestError, SettingsError
+
+if TYPE_CHECKING:
+    from abe_redis.backend import RedisMessageQueueBackend
+    from abe_redis.worker import EventWorker
+
+_LOG = logging.getLogger(__name__)
+
+_PATIENCE_SECONDS = 2.0
+"""How long a handler that was cancelled may go on before the process ends without it."""
+
+
+@app.command()
+def worker(
+    handler: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE:HANDLER",
+            help="What to call, as in bot:handle for the function handle in bot.py, or bot:app.handle. "
+            "MODULE is looked for in the working directory first.",
+            show_default=False,
+        ),
+    ],
+    *,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group",
+            "-g",
+            help="The consumer group; by default REDIS_STREAM_GROUP. Each event goes to one worker of a "
+            "group, and to every group.",
+        ),
+    ] = None,
+    concurrency: Annotated[
+        int,
+        typer.Option(
+            "--concurrency",
+            "-c",
+            help="How many events are handled at a time. One at a time keeps their order; give more to a "
+            "handler that waits for others, as for Slack or a model.",
+            min=1,
+        ),
+    ] = 1,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds after which a handler is cancelled, which counts as a failure. (A function in a "
+            "thread cannot be stopped: it goes on, and its result is dropped.) By default there is no limit.",
+            min=0.001,
+        ),
+    ] = None,
+    view: Annotated[
+        Literal["event", "envelope"],
+        typer.Option(
+            help="What the handler gets: the Slack event alone, as Slack MCP Server's handlers need it, or "
+            "the whole payload, with Slack's envelope and with id, stream and deliveries as attributes.",
+        ),
+    ] = "event",
+    respond_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STREAM",
+            help="A stream that gets what the handler returns, unless that is None. It must be none that the "
+            "worker reads.",
+        ),
+    ] = None,
+    drain: Annotated[
+        float,
+        typer.Option(
+            help="Seconds that handlers at work have to end after SIGTERM or Ctrl-C; then they are cancelled "
+            "and their events are given back. Keep it some seconds below what your supervisor waits before "
+            "SIGKILL: 30 in Kubernetes, 10 in Docker.",
+            min=0,
+        ),
+    ] = 25,
+    retry_first: Annotated[
+        float,
+        typer.Option(
+            help="Seconds before an event whose handler failed is delivered again; they double each time.",
+            min=0,
+        ),
+    ] = 1,
+    retry_most: Annotated[
+        float,
+        typer.Option(help="Seconds that no such delay exceeds.", min=0),
+    ] = 300,
+) -> None:
+    """Run a bot's handler on the events of a group, until SIGTERM or Ctrl-C.
+
+    The handler is a coroutine function; a function, which runs in a thread; an object with `handle_event`,
+    such as Slack MCP Server's `DecoratorHandler` (which keeps its functions' exceptions to itself, so that
+    they count as handled); or a class of such objects.
+
+    When it returns, the event is acknowledged. When it raises, the event is delivered again after a growing
+    delay, and after REDIS_STREAM_MAX_DELIVERIES deliveries it moves to the dead letters, with the reason.
+    When the process dies, another worker gets the event after REDIS_STREAM_LEASE_SECONDS.
+
+    At SIGTERM or Ctrl-C it takes no more events and lets the handlers at work end (see --drain); at a second
+    one it gives back what is at work, and ends.
+
+    Exit code: 0 when it was told to end, 1 when it failed, 2 when the command line or a setting is wrong.
+
+    Example: abe-redis worker bot:handle --group workers --concurrency 8
+
+    Example: abe-redis worker bot:app.on_event --view envelope --timeout 60 --drain 8
+    """
+    # First what we need ourselves, so that no file of the bot's directory takes its place.
+    from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415
+    from abe_redis.settings import Settings  # noqa: PLC0415
+    from abe_redis.streams import names  # noqa: PLC0415
+    from abe_redis.worker import Backoff, EventWorker, slack_event  # noqa: PLC0415
+
+    _log_what_the_worker_does()
+    settings = Settings()
+    if respond_to is not None and names.Patterns(settings.patterns).match(names.check_stream(respond_to)):
+        raise SettingsError(
+            f"--respond-to names {respond_to!r}, which this worker reads itself: every answer would come "
+            f"back to the handler. Name a stream that is not among {names.Patterns(settings.patterns)}."
+        )
+    uvloop = find_spec("uvloop") is not None
+    found = _find(handler)
+
+    async def work() -> None:
+        # Within the loop: what a bot makes with its object, as an HTTP client, may want one.
+        handle = _ready_to_call(found, handler)
+        async with RedisMessageQueueBackend(settings) as backend:
+            worker = EventWorker(
+                backend,
+                handle,
+                group=group,
+                concurrency=concurrency,
+                policy=Backoff(
+                    first=retry_first, most=retry_most, deliveries=settings.redis_stream_max_deliveries
+                ),
+                handler_timeout=timeout,
+                view=slack_event if view == "event" else None,
+                respond_to=respond_to,
+                drain_seconds=drain,
+            )
+            await _run_until_signal(worker, backend, drain)
+        if worker.given_back:
+            _leave_threads_behind()
+
+    with suppress(KeyboardInterrupt):  # Ctrl-C on Windows cancels, so everything was given back
+        anyio.run(work, backend_options={"use_uvloop": uvloop})
+
+
+def _log_what_the_worker_does() -> None:
+    """Show our own INFO too; before the bot is imported, so that what it configures wins."""
+    ours = logging.getLogger("abe_redis")
+    if ours.getEffectiveLevel() > logging.INFO:
+        ours.setLevel(logging.INFO)
+
+
+# The life of the worker ---------------------------------------------------------------------------------
+
+
+async def _run_until_signal(worker: "EventWorker", backend: "RedisMessageQueueBackend", drain: float) -> None:
+    """Run the worker; shut it down at the first signal, cancel it at the second."""
+    from abe_redis.worker import one_failure_alone  # noqa: PLC0415
+
+    ended = anyio.Event()
+
+    async def end_on_signal(*, task_status: anyio.abc.TaskStatus[None]) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            task_status.started()
+            await anext(signals)
+            await worker.shutdown()
+            with anyio.move_on_after(drain + _PATIENCE_SECONDS):
+                again = await anext(signals)
+                _LOG.warning("%s came again: cancelling the handlers at work.", again.name)
+                tasks.cancel_scope.cancel()
+                with anyio.move_on_after(_PATIENCE_SECONDS, shield=True):
+                    await ended.wait()
+                    return
+            await _leave_handlers_behind(backend)
+
+    with one_failure_alone():
+        async with anyio.create_task_group() as tasks:
+            if sys.platform != "win32":  # there, no signal can be waited for
+                await tasks.start(end_on_signal)
+            try:
+                await worker.run()
+            finally:
+                ended.set()
+                tasks.cancel_scope.cancel()
+
+
+async def _leave_handlers_behind(backend: "RedisMessageQueueBackend") -> None:
+    """Give everything back and end the process: a handler may shield itself, or eat its cancellation."""
+    with anyio.CancelScope(shield=True):
+        await backend.close()
+    _LOG.warning(
+        "Cancelled handlers did not end within %g s; the process ends without them.", _PATIENCE_SECONDS
+    )
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def _leave_threads_behind() -> None:
+    """End the process soon: nothing stops a thread in which a cancelled handler still works.
+
+    Python would wait for it, and the supervisor's SIGKILL would come instead of our exit code.
+    """
+
+    def leave() -> None:
+        _LOG.warning("A cancelled handler still works in a thread; the process ends without it.")
+        sys.stdout.flush()
+        os._exit(0)
+
+    timer = threading.Timer(_PATIENCE_SECONDS, leave)
+    timer.daemon = True
+    timer.start()
+
+
+# From MODULE:HANDLER to something to call ---------------------------------------------------------------
+
+
+def _find(spec: str) -> Any:  # noqa: ANN401 - whatever the bot has there
+    """Import what `MODULE:HANDLER` names.
+
+    Raises:
+        SettingsError: It names nothing.
+        RequestError: The module is there but cannot be imported.
+    """
+    name, _, path = spec.rpartition(":")
+    if name.endswith(".py") or "/" in name or "\\" in name:
+        dotted = ".".join(Path(name.replace("\\", "/")).with_suffix("").parts).strip("/.")
+        raise SettingsError(
+            f"{spec!r} names a file. Write its module as import does, as in {dotted}:{path}, and start the "
+            "worker in the directory from which that can be imported."
+        )
+    if not (all(name.split(".")) and all(path.split("."))):
+        raise SettingsError(
+            f"{spec!r} does not name a handler. Write MODULE:HANDLER, as in bot:handle for the function "
+            "handle in bot.py."
+        )
+    found: Any = _import(name, spec)
+    what = f"The module {name!r} ({getattr(found, '__file__', None) or 'a directory without __init__.py'})"
+    for part in path.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            close = get_close_matches(part, dir(found))
+            hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else "Check the name."
+            raise SettingsError(f"{what} has no {part!r}, which {spec!r} names. {hint}") from None
+        what = f"{part!r} of {name!r}"
+    return found
+
+
+def _import(name: str, spec: str) -> ModuleType:
+    directory = str(Path.cwd())
+    if sys.path[:1] != [directory]:
+        sys.path.insert(0, directory)
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # noqa: BLE001 - whatever the bot's code raises
+        place = _place(error)
+        if place is None and isinstance(error, ModuleNotFoundError):
+            raise SettingsError(
+                f"The module {name!r}, which {spec!r} names, is neither in the working directory "
+                f"{directory!r} nor installed ({error}). Correct the name, or start the worker in the "
+                "directory that holds it."
+            ) from None
+        raise _failed(f"Importing {name!r} failed", error) from None
+
+
+def _ready_to_call(found: Any, spec: str) -> Callable[[Any], Any]:  # noqa: ANN401 - what the bot has there
+    """The handler, made if it is a class; checked now, since it would fail with every event otherwise.
+
+    Raises:
+        SettingsError: It is no handler.
+        RequestError: The class raised when it was called.
+    """
+    handler = _made(found, spec) if inspect.isclass(found) else found
+    call = getattr(handler, "handle_event", handler)
+    if not callable(call):
+        raise SettingsError(
+            f"{spec!r} is no handler but of type {type(call).__name__!r}, which cannot be called. A handler "
+            "is a coroutine function, a function, an object with handle_event, or a class of such objects."
+        )
+    if inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call):
+        raise SettingsError(f"{spec!r} contains yield, so calling it would do nothing. Use return instead.")
+    takes = _signature(call)
+    if takes is not None and not _can_be_called(takes, None):
+        raise SettingsError(f"{spec!r} takes {takes}, but a handler is called with one argument, the event.")
+    return handler  # type: ignore[no-any-return]
+
+
+def _made(found: type, spec: str) -> Any:  # noqa: ANN401 - the bot's object
+    if not hasattr(found, "handle_event") and not any("__call__" in vars(base) for base in found.__mro__):
+        raise SettingsError(
+            f"{spec!r} is a class without handle_event. Give it that method, or name a function instead."
+        )
+    takes = _signature(found)
+    if takes is not None and not _can_be_called(takes):
+        raise SettingsError(
+            f"{spec!r} is a class that is made with {takes}, but it is called without arguments. Make an "
+            "object of it in the module, and name that."
+        )
+    try:
+        return found()
+    except Exception as error:  # noqa: BLE001 - whatever the bot's code raises
+        raise _failed(f"Making an object of the class {spec!r} failed", error) from None
+
+
+def _signature(call: Callable[..., Any]) -> inspect.Signature | None:
+    """What it takes, without types, for people to read; None when it does not tell."""
+    try:
+        signature = inspect.signature(call)
+    except Exception:  # noqa: BLE001 - written in C, or with types that 3.14 looks up now and does not find
+        return None
+    untyped = [one.replace(annotation=one.empty) for one in signature.parameters.values()]
+    return inspect.Signature(untyped)
+
+
+def _can_be_called(signature: inspect.Signature, *arguments: object) -> bool:
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        return False
+    return True
+
+
+def _failed(what: str, error: Exception) -> RequestError:
+    """The sentence for what the bot's own code raised; -v shows the whole way to it."""
+    from abe_redis.worker import describe  # noqa: PLC0415
+
+    _LOG.debug("%s.", what, exc_info=error)
+    place = _place(error)
+    where = f" at {place[0]}:{place[1]}" if place else ""
+    return RequestError(f"{what} with {describe(error)}{where}. `abe-redis -v worker …` shows the traceback.")
+
+
+def _place(error: Exception) -> tuple[str, int | None] | None:
+    """File and line where it was raised, in the bot's own code if it went through that."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return error.filename, error.lineno
+    machinery = (__file__, importlib.__file__)
+    frames = [
+        (frame.filename, frame.lineno)
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename not in machinery and not frame.filename.startswith("<frozen")
+    ]
+    own = [
+        (name, line)
+        for name, line in frames
+        if Path(name).is_relative_to(Path.cwd()) and "site-packages" not in name
+    ]
+    return (own or frames)[-1] if frames else None

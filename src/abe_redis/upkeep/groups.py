@@ -1,0 +1,166 @@
+"""Consumer groups: list, make, move, remove, replay to, pause."""
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from abe_redis.access import Access
+from abe_redis.errors import RequestError
+from abe_redis.results import GroupChange, GroupOfStream, GroupsResult
+from abe_redis.streams import manage, names
+from abe_redis.streams.discover import existing
+from abe_redis.streams.stats import stream_stats
+from abe_redis.upkeep import moments
+
+
+class Groups:
+    """The consumer groups of the streams that the settings name.
+
+    Every method raises:
+        RequestError: What was asked for cannot be done; the sentence says what can.
+        InvalidNameError: A name is not allowed.
+        RedisUnavailableError: Redis could not be reached.
+        RedisRefusedError: Redis refused.
+    """
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    async def look(self, stream: str | None = None) -> GroupsResult:
+        """The groups of one stream, or of every one."""
+        name = None if stream is None else self._access.consumable(stream)
+        async with self._access.redis("looking at the groups") as redis:
+            if name is not None:
+                await self._access.check_exists(redis, name)
+            streams = [name] if name is not None else await existing(redis, self._access.patterns)
+            found = [await stream_stats(redis, one, self._access.settings) for one in streams]
+        return GroupsResult(
+            groups=[
+                GroupOfStream(stream=stats.stream, **dict(group))
+                for stats in found
+                if stats is not None
+                for group in stats.groups
+            ]
+        )
+
+    async def create(self, stream: str, group: str, *, start: str = "beginning") -> GroupChange:
+        """Make a group on a stream that exists.
+
+        Args:
+            stream: The stream.
+            group: Its name.
+            start: What it is given first: `beginning`, `now` (only what comes later), an entry id, a
+                time such as `2026-01-31T09:00`, or a time ago such as `2h`.
+        """
+        name, group = self._access.consumable(stream), names.check_group(group)
+        async with self._access.redis(f"making the group {group!r} of {name!r}") as redis:
+            await self._access.check_exists(redis, name)
+            try:
+                await manage.create(redis, name, group, await moments.position(redis, start))
+            except ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+                raise RequestError(
+                    f"The stream {name!r} has a group {group!r} already; move it with reset."
+                ) from None
+        return GroupChange(stream=name, group=group, done="created", events=0, note=f"It starts at {start}.")
+
+    async def reset(self, stream: str, group: str, *, start: str, force: bool = False) -> GroupChange:
+        """Move a group, to be given what comes behind a position, perhaps again.
+
+        Args:
+            stream: The stream.
+            group: Its name.
+            start: As for `create`.
+            force: Also when events are pending: those behind the position are delivered again, those
+                before it are given up.
+        """
+        name, group = self._access.consumable(stream), names.check_group(group)
+        async with self._access.redis(f"moving the group {group!r} of {name!r}") as redis:
+            await self._find(redis, name, group)
+            position = await moments.position(redis, start)
+            pending, moved = await manage.reset(redis, name, group, position, force=force)
+        if not moved:
+            raise RequestError(
+                f"Group {group!r} of {name!r} has {pending} pending {_events(pending)}; nothing was changed. "
+                "Let its consumers finish, or force it: those behind the position are delivered again, those "
+                "before it are given up."
+            )
+        note = f"It goes on from {start}."
+        if pending:
+            note += f" {pending} pending {_events(pending)} were let go of."
+        return GroupChange(stream=name, group=group, done="reset", events=pending, note=note)
+
+    async def remove(self, stream: str, group: str, *, force: bool = False) -> GroupChange:
+        """Remove a group; not while it has something to finish, unless forced."""
+        name, group = self._access.consumable(stream), names.check_group(group)
+        async with self._access.redis(f"removing the group {group!r} of {name!r}") as redis:
+            await self._find(redis, name, group)
+            left, removed = await manage.remove(redis, name, group, force=force)
+        undelivered = "an unknown number of" if left.undelivered is None else left.undelivered
+        has = f"{left.pending} pending and {undelivered} undelivered events"
+        if not removed:
+            raise RequestError(
+                f"Group {group!r} of {name!r} has {has}; it was not removed. Let its consumers finish, or "
+                "force it, which gives them up."
+            )
+        return GroupChange(
+            stream=name,
+            group=group,
+            done="removed",
+            events=left.pending + (left.undelivered or 0),
+            note=f"It had {has}." if left else "It had finished everything.",
+        )
+
+    async def replay(
+        self, stream: str, group: str, *, first: str = "beginning", last: str = "now"
+    ) -> GroupChange:
+        """Deliver a range of events to one group again; those it has not finished are left alone.
+
+        Args:
+            stream: The stream.
+            group: The group.
+            first: `beginning`, an entry id, a time or a time ago.
+            last: `now`, an entry id, a time or a time ago; included.
+        """
+        name, group = self._access.consumable(stream), names.check_group(group)
+        async with self._access.redis(f"replaying {name!r} to group {group!r}") as redis:
+            await self._find(redis, name, group)
+            count = await manage.replay(
+                redis, name, group, await moments.first(redis, first), await moments.last(redis, last)
+            )
+        note = (
+            f"{count} {_events(count)} will be delivered again." if count else "Nothing is there to replay."
+        )
+        return GroupChange(
+            stream=name, group=group, done="replayed" if count else "nothing", events=count, note=note
+        )
+
+    async def pause(self, stream: str, group: str) -> GroupChange:
+        """Let nobody be given events of a group; what is in a handler's hand is finished."""
+        if await self._pause(stream, group, paused=True):
+            note = "Its consumers stop within about two seconds. What handlers are at is finished."
+            return GroupChange(stream=stream, group=group, done="paused", events=0, note=note)
+        return GroupChange(
+            stream=stream, group=group, done="nothing", events=0, note="It was paused already."
+        )
+
+    async def resume(self, stream: str, group: str) -> GroupChange:
+        """Let a paused group go on."""
+        if await self._pause(stream, group, paused=False):
+            note = "Its consumers go on within about two seconds."
+            return GroupChange(stream=stream, group=group, done="resumed", events=0, note=note)
+        return GroupChange(stream=stream, group=group, done="nothing", events=0, note="It was not paused.")
+
+    async def _pause(self, stream: str, group: str, *, paused: bool) -> bool:
+        name, group = self._access.consumable(stream), names.check_group(group)
+        async with self._access.redis(f"pausing or resuming the group {group!r} of {name!r}") as redis:
+            await self._find(redis, name, group)
+            return await manage.pause(redis, name, group, paused=paused)
+
+    async def _find(self, redis: Redis, stream: str, group: str) -> None:
+        await self._access.check_exists(redis, stream)
+        await self._access.find_group(redis, stream, group, create=None)
+
+
+def _events(count: int) -> str:
+    return "event" if count == 1 else "events"
