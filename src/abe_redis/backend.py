@@ -1,9 +1,11 @@
 """The back end that Slack MCP Server loads: `publish`, `consume` and `close` on Redis Streams."""
 
+import asyncio
 import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
+from itertools import count
 from types import TracebackType
 from typing import Any, Self
 
@@ -30,6 +32,8 @@ PUBLISH_SECONDS = 2.5
 ANNOUNCE_SECONDS = 30
 """A stream is written into the index again after so long, in case the index was deleted."""
 
+_REMEMBERED_NAMES = 10_000
+
 TEND_SECONDS = 0.4
 """How long a publish that is done may still take for what its stream needs now and then."""
 
@@ -52,7 +56,12 @@ class RedisMessageQueueBackend:
         self._consumers_made = 0
         self._name = settings.consumer_name
         self._announced: dict[str, float] = {}
-        self._warned: set[str] = set()
+        self._checked: set[str] = set()
+        """Names of streams that were found good."""
+        self._unread: set[str] = set()
+        """Those of them that no pattern matches, until that was said."""
+        self._attempts = os.urandom(8).hex()
+        self._attempt_numbers = count()
         self._trimmer = Trimmer(settings.redis_stream_maxlen, idle_days=settings.redis_stream_group_idle_days)
         self._outbox = (
             Outbox(settings.redis_outbox, settings, self.connections, self._tend)
@@ -109,15 +118,16 @@ class RedisMessageQueueBackend:
         """
         if self._closed:
             raise ClosedError
-        stream = names.check_stream(key)
+        stream = key if key in self._checked else self._check(key)
         fields = {envelope.DATA: envelope.encode(payload)}
         if origin:
             fields[envelope.ORIGIN] = origin.encode()
         if envelope.is_health_check(payload) and not self.patterns.match(stream):
             # Never kept in the outbox: it asks whether Redis takes events now.
             return await self._persist(stream, lambda redis: publish_health_check(redis, stream, fields))
-        self._warn_if_unread(stream)
-        attempt = os.urandom(16).hex()
+        if stream in self._unread:
+            self._warn_once(stream)
+        attempt = f"{self._attempts}{next(self._attempt_numbers):016x}"
         event_id = event_id or envelope.slack_event_id(payload)
         dedup_seconds = self.settings.redis_stream_dedup_seconds
         identity, remember = (
@@ -229,7 +239,7 @@ class RedisMessageQueueBackend:
         reason: Exception | None = None
         while True:
             try:
-                with anyio.fail_after(deadline - time.monotonic()):
+                async with asyncio.timeout(deadline - time.monotonic()):
                     return await attempt(connections.commands)
             except faults.FAILURES as error:
                 # That our own time was up says less than what went wrong before.
@@ -246,6 +256,8 @@ class RedisMessageQueueBackend:
     async def _tend(self, stream: str, published: Published) -> None:
         """What a stream needs now and then; the event is safe whatever becomes of this."""
         now = time.monotonic()
+        if now < self._announced.get(stream, 0) and not self._trimmer.is_due(stream, published.length):
+            return
         try:
             with anyio.move_on_after(TEND_SECONDS):
                 redis = (await self.connections()).commands
@@ -261,11 +273,19 @@ class RedisMessageQueueBackend:
             sentence = faults.explain(error, self.settings, doing=f"announcing or trimming {stream!r}")
             _LOG.log(level, "The event was published, but: %s", sentence)
 
-    def _warn_if_unread(self, stream: str) -> None:
-        if stream not in self._warned and not self.patterns.match(stream):
-            self._warned.add(stream)
-            _LOG.warning(
-                "Publishing to %r, which no consumer of these settings reads: REDIS_STREAM_PATTERNS is %s.",
-                stream,
-                self.patterns,
-            )
+    def _check(self, key: str) -> str:
+        stream = names.check_stream(key)
+        if len(self._checked) >= _REMEMBERED_NAMES:
+            self._checked.clear()
+        self._checked.add(stream)
+        if not self.patterns.match(stream):
+            self._unread.add(stream)
+        return stream
+
+    def _warn_once(self, stream: str) -> None:
+        self._unread.discard(stream)
+        _LOG.warning(
+            "Publishing to %r, which no consumer of these settings reads: REDIS_STREAM_PATTERNS is %s.",
+            stream,
+            self.patterns,
+        )

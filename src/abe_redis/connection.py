@@ -147,13 +147,15 @@ class _Shared(Redis):
 
     @override
     async def execute_command(self, *args: Any, **options: Any) -> Any:
+        name = args[0]
         try:
             # redis-py names a subcommand in one word, as in `XINFO GROUPS`.
-            answer = await self._transport.call(*args[0].split(), *args[1:])
+            words = (*name.split(), *args[1:]) if " " in name else args
+            answer = await self._transport.call(*words)
         except TypeError as error:
-            raise DataError(f"{args[0]} was not sent: {error}") from None
+            raise DataError(f"{name} was not sent: {error}") from None
         options.pop("keys", None)  # which redis-py keeps for its cache
-        callback = self.response_callbacks.get(args[0])
+        callback = self.response_callbacks.get(name)
         return answer if callback is None else callback(answer, **options)
 
 

@@ -2,7 +2,8 @@
 
 One task per consumer does everything in turn, so that no two of its steps can race: find new
 streams, renew what is held, take what others left, read what is new. The caller of `next` only
-acks, and takes from the buffer that the task fills.
+takes from the buffer that the task fills. What it has finished is acked by the task before it reads, or
+by a second one soon after, since a read may take long.
 """
 
 import asyncio
@@ -36,7 +37,12 @@ CLOSE_SECONDS = 2.0
 
 FAST_SECONDS = 0.1
 """Events are leased ahead as far as the handler gets in this time, so a slow one holds none."""
-MOST_AHEAD = 64
+MOST_AHEAD = 256
+MOST_AHEAD_BYTES = 4 * 1024 * 1024
+"""Bounds of that, for the events that one consumer leases ahead."""
+
+ACK_SECONDS = 0.02
+"""What is finished is acked after so long at the latest, together with what else is finished by then."""
 
 GONE_LEASES = 10
 """A consumer that holds nothing and was silent for so many leases is forgotten."""
@@ -74,12 +80,14 @@ class Consumer:
         """Whether a caller waits for an event."""
         self._leaving = False
         """Whether nothing more is wanted, though handlers are still at work."""
+        self._finished = asyncio.Event()
         self._wanted = asyncio.Event()
         self._arrived = asyncio.Event()
         self._tick_at = self._renew_at = self._abandoned_at = 0.0
         self._sweep_seconds = 3 * settings.redis_stream_lease_seconds
         self._sweep_at = time.monotonic() + self._sweep_seconds
         self._task: asyncio.Task[None] | None = None
+        self._acker: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Task[None] | None = None
         self._closed = False
@@ -88,8 +96,9 @@ class Consumer:
     # What the caller does ---------------------------------------------------------------------
 
     async def next(self) -> Event | None:
-        """Ack the events in hand and wait for the next; None when closed."""
+        """Finish the events in hand and wait for the next; None when closed."""
         self._holdings.finish()
+        self._ack_soon()
         held = await self.take()
         return None if held is None else held.event
 
@@ -98,9 +107,10 @@ class Consumer:
         if self._waiting:
             raise RuntimeError("Two tasks ask the same consume() for an event; give each its own.")
         self._start()
+        if (held := self.take_now()) is not None:
+            return held
         self._waiting = True
         try:
-            await self._ack_now()
             while not self._closed:
                 if self._error is not None:
                     raise self._error
@@ -115,6 +125,10 @@ class Consumer:
             self._waiting = False
         return None
 
+    def take_now(self) -> Held | None:
+        """An event that was leased ahead; None when there is none, or Redis must be asked about it."""
+        return None if self._closed or self._leaving else self._holdings.take_fresh()
+
     async def _take_from_buffer(self) -> Held | None:
         buffer = self._holdings.buffer
         held = buffer[0]
@@ -127,10 +141,10 @@ class Consumer:
         self._holdings.hand_out(held)
         return held
 
-    async def finish(self, held: Held) -> None:
-        """Ack one event in hand; at once if that works, or once Redis is back."""
+    def finish(self, held: Held) -> None:
+        """Let an event in hand count as done; it is acked soon, or once Redis is back."""
         self._holdings.finish(held)
-        await self._ack_now()
+        self._ack_soon()
 
     async def nack(self, event: Event, *, delay: float, reason: str | None) -> None:
         """Give an event in hand back, to be delivered again after a delay in seconds."""
@@ -157,12 +171,9 @@ class Consumer:
             raise LeaseLostError
         return held
 
-    async def _ack_now(self) -> None:
-        """Ack at once if that works; if not, the task does it once Redis is back."""
-        try:
-            await self._holdings.ack((await self._open()).commands)
-        except faults.FAILURES as error:
-            _LOG.debug("An ack in group %r has to wait: %s", self.group, type(error).__name__)
+    def _ack_soon(self) -> None:
+        if self._holdings.has_finished:
+            self._finished.set()
 
     def leave_off(self) -> None:
         """Lease nothing more, and give back soon what is leased ahead; what is in hand stays."""
@@ -187,6 +198,7 @@ class Consumer:
         if self._task is None and not self._closed:
             self._loop = asyncio.get_running_loop()
             self._task = asyncio.create_task(self._run(), name=f"abe-redis {self.name}")
+            self._acker = asyncio.create_task(self._ack(), name=f"abe-redis acks of {self.name}")
 
     async def _run(self) -> None:
         """Take turns until closed; a failure that passes is a pause."""
@@ -223,6 +235,18 @@ class Consumer:
                 _LOG.exception("The consumer of group %r failed.", self.group)
                 self._fail(AbeRedisError(f"The consumer failed unexpectedly: {type(error).__name__}."))
                 return
+
+    async def _ack(self) -> None:
+        """Ack what is finished soon after, unless a turn has done it; if that fails, a turn will."""
+        while True:
+            await self._finished.wait()
+            self._finished.clear()
+            await anyio.sleep(ACK_SECONDS)
+            if self._holdings.has_finished:
+                try:
+                    await self._holdings.ack((await self._open()).commands)
+                except (*faults.FAILURES, AbeRedisError) as error:
+                    _LOG.debug("An ack in group %r has to wait: %s", self.group, type(error).__name__)
 
     def _fail(self, error: AbeRedisError) -> None:
         self._error = error
@@ -332,7 +356,8 @@ class Consumer:
         """Lease twice as much ahead when the last batch went fast, half when it was slow."""
         now = time.monotonic()
         fast = now - self._batch_at < FAST_SECONDS
-        self._ahead = min(self._ahead * 2, MOST_AHEAD) if fast else max(self._ahead // 2, 1)
+        most = min(MOST_AHEAD, max(1, MOST_AHEAD_BYTES // self._holdings.largest_bytes))
+        self._ahead = min(self._ahead * 2 if fast else max(self._ahead // 2, 1), most)
         self._batch_at = now
 
     # The end ----------------------------------------------------------------------------------
@@ -346,6 +371,8 @@ class Consumer:
         try:
             if self._task is not None:
                 await tasks.end(self._task)
+                if self._acker is not None:
+                    await tasks.end(self._acker)
                 with anyio.fail_after(CLOSE_SECONDS):
                     redis = (await self._open()).commands
                     streams = [*self._discovery.ready, *self._discovery.paused]

@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from abe_redis import faults
+from abe_redis import envelope, faults
 from abe_redis.envelope import Event, Holder
 from abe_redis.settings import Settings
 from abe_redis.streams import dead, lease, release
@@ -54,6 +54,8 @@ class Holdings:
         """What handlers work on, by stream and id."""
         self.active: set[str] = set()
         """Streams in which something was finished since this was last emptied."""
+        self.largest_bytes = 1
+        """Size of the largest payload among what was last accepted."""
         self._finished: list[Held] = []
         self._condemned: list[tuple[lease.Leased, str]] = []
         self._settings = settings
@@ -64,7 +66,9 @@ class Holdings:
     def accept(self, leased: Iterable[lease.Leased]) -> None:
         """Take in what was leased; what cannot be handled here is set aside, to be buried or acked."""
         now = time.monotonic()
+        self.largest_bytes = 1
         for entry in leased:
+            self.largest_bytes = max(self.largest_bytes, len(entry.fields.get(envelope.DATA, b"")))
             try:
                 payload = dead.open_leased(entry, self._group, self._settings.redis_stream_max_deliveries)
             except dead.CondemnedError as reason:
@@ -83,6 +87,22 @@ class Holdings:
             deliveries=entry.deliveries,
             holder=self._holder,
         )
+
+    def take_fresh(self) -> Held | None:
+        """The next event of the buffer, if it can be handed out without asking Redis."""
+        if not self.buffer:
+            return None
+        held = self.buffer[0]
+        if held.lost or time.monotonic() >= held.leased_at + self._settings.redis_stream_lease_seconds / 2:
+            return None
+        self.buffer.popleft()
+        self.hand_out(held)
+        return held
+
+    @property
+    def has_finished(self) -> bool:
+        """Whether something is finished and not acked yet."""
+        return bool(self._finished)
 
     def hand_out(self, held: Held) -> None:
         """Count what was taken from the buffer as being in a handler's hand."""

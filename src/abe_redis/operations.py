@@ -10,12 +10,12 @@ from typing import Any
 from abe_redis import views
 from abe_redis.access import Access, check_id, check_range
 from abe_redis.backend import RedisMessageQueueBackend
-from abe_redis.errors import RequestError
+from abe_redis.errors import RedisUnavailableError, RequestError
 from abe_redis.keeper import LeaseKeeper
 from abe_redis.limits import MAX_CHARS, MAX_COUNT, MAX_EVENT_ID, MAX_WAIT_SECONDS, MIN_CHARS
 from abe_redis.outbox import Kept
 from abe_redis.reading import Reader
-from abe_redis.results import AckResult, PublishResult, ReadResult, StatsResult
+from abe_redis.results import AckResult, OutboxStats, PublishResult, ReadResult, StatsResult
 from abe_redis.streams import lease, names, peek
 from abe_redis.streams.discover import existing
 from abe_redis.streams.stats import stream_stats
@@ -188,15 +188,29 @@ class Operations:
         )
 
     async def stream_stats(self, *, stream: str | None = None) -> StatsResult:
-        """The health of one stream, or of every one there is."""
+        """The health of one stream, or of every one there is, and what waits in the outbox."""
         self.keeper.touch()
         name = self._access.allowed(stream) if stream is not None else None
-        async with self._access.redis("looking at the streams") as redis:
-            if name is not None:
-                await self._access.check_exists(redis, name)
-            streams = [name] if name is not None else await existing(redis, self._access.patterns)
-            found = [await stream_stats(redis, one, self._settings) for one in streams]
-        return StatsResult(streams=[one for one in found if one is not None])
+        outbox = await self._outbox()
+        try:
+            async with self._access.redis("looking at the streams") as redis:
+                if name is not None:
+                    await self._access.check_exists(redis, name)
+                streams = [name] if name is not None else await existing(redis, self._access.patterns)
+                found = [await stream_stats(redis, one, self._settings) for one in streams]
+        except RedisUnavailableError as error:
+            if outbox is None:
+                raise
+            raise RedisUnavailableError(
+                f"{error} The outbox keeps {outbox.waiting} events until then."
+            ) from None
+        return StatsResult(streams=[one for one in found if one is not None], outbox=outbox)
+
+    async def _outbox(self) -> OutboxStats | None:
+        if self._settings.redis_outbox is None:
+            return None
+        size = await self._backend.outbox_size()
+        return OutboxStats(waiting=size.waiting, refused=size.refused)
 
     def _is_own(self, consumer: str) -> bool:
         """Whether nobody else can have this name: one that was configured may be another's too."""

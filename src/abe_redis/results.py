@@ -121,10 +121,20 @@ class StreamStats(BaseModel):
     advice: str = Field(description="What is the matter and what to do, in a sentence or two.")
 
 
+class OutboxStats(BaseModel):
+    """What `REDIS_OUTBOX` holds on this machine, of every process that names it."""
+
+    waiting: int = Field(description="Events that are added once Redis takes them.")
+    refused: int = Field(description="Events that Redis refused for good; the file has the reasons.")
+
+
 class StatsResult(BaseModel):
     """The health of one stream or of all."""
 
     streams: list[StreamStats]
+    outbox: OutboxStats | None = Field(
+        default=None, description="What waits on this machine's disk for Redis; null without an outbox."
+    )
 
 
 class DeadLetter(BaseModel):

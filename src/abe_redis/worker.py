@@ -215,7 +215,9 @@ class EventWorker:
 
     async def _take(self, consumer: Consumer) -> Held | None:
         """The next event; None when there is none to come."""
-        held: Held | None = None
+        held = consumer.take_now()
+        if held is not None:
+            return held
         async with anyio.create_task_group() as race:
 
             async def stop() -> None:
@@ -241,8 +243,7 @@ class EventWorker:
             with anyio.CancelScope() as scope:
                 held.on_lost = scope.cancel  # whoever has it now handles it
                 try:
-                    with anyio.fail_after(self._timeout):
-                        result = await handle(self._view(event))
+                    result = await self._limited(handle(self._view(event)))
                     await self._respond(event, result)
                 except Exception as error:  # noqa: BLE001 - what it means is the policy's to say
                     await anyio.lowlevel.checkpoint_if_cancelled()  # then it is no failure of the handler's
@@ -251,7 +252,7 @@ class EventWorker:
                 else:
                     done = True
                     self.handled += 1
-                    await consumer.finish(held)
+                    consumer.finish(held)
             if scope.cancelled_caught:
                 _LOG.warning(
                     "The handler of %s of %r was cancelled: its lease was lost.", event.id, event.stream
@@ -262,6 +263,12 @@ class EventWorker:
         finally:
             self._at_work -= 1
             slots.release()
+
+    async def _limited(self, result: Awaitable[Any]) -> Any:  # noqa: ANN401 - the handler's
+        if self._timeout is None:
+            return await result
+        with anyio.fail_after(self._timeout):
+            return await result
 
     async def _respond(self, event: Event, result: Any) -> None:  # noqa: ANN401 - the handler's
         if self._respond_to is not None and result is not None:
@@ -290,7 +297,7 @@ class EventWorker:
                 case Bury(reason):
                     await event.bury(reason=reason)
                 case Drop():
-                    await consumer.finish(held)
+                    consumer.finish(held)
         except LeaseLostError:
             pass  # another consumer has it
         except AbeRedisError as failure:

@@ -188,6 +188,7 @@ STORY = {
         "note": "Nothing was changed.",
     },
     "stats while it is pending": {
+        "outbox": None,
         "streams": [
             STREAM
             | {
@@ -210,10 +211,11 @@ STORY = {
                 "advice": f"Group '{GROUP}' has 1 pending (the oldest published <number> s ago) and 0 not "
                 "delivered yet.",
             }
-        ]
+        ],
     },
     "ack": {"stream": TOPIC, "group": GROUP, "acked": ["<id>"], "not_held": [], "unknown": []},
     "stats when it is done": {
+        "outbox": None,
         "streams": [
             STREAM
             | {
@@ -235,7 +237,7 @@ STORY = {
                 "health": "ok",
                 "advice": "Nothing is waiting.",
             }
-        ]
+        ],
     },
 }
 
@@ -313,7 +315,7 @@ TOOLS = {
         "Health of the queue",
         {"readOnlyHint": True, "destructiveHint": False, "idempotentHint": True, "openWorldHint": False},
         ["stream"],
-        ["streams"],
+        ["streams", "outbox"],
     ),
 }
 
@@ -389,7 +391,7 @@ def test_read_only_offers_what_changes_nothing(
     ):
         assert "started with --read-only" in client.refusal(tool, **arguments)
     assert client.call("read_stream")["events"] == []
-    assert client.call("stream_stats") == {"streams": []}
+    assert client.call("stream_stats") == {"streams": [], "outbox": None}
     client.close()
     with server.admin() as admin:
         assert admin.dbsize() == 0

@@ -15,10 +15,11 @@ from typing import Any, Protocol
 import pytest
 
 from abe_redis import Operations, RedisMessageQueueBackend, Settings, backend, outbox
-from abe_redis.errors import OutboxError, RedisRefusedError
+from abe_redis.errors import OutboxError, RedisRefusedError, RedisUnavailableError
 from abe_redis.mcp import text
 from abe_redis.outbox import Kept
 from abe_redis.outbox_file import OutboxSize
+from abe_redis.results import OutboxStats
 from tests.integration.conftest import PATIENCE, take, until
 from tests.servers import Server
 
@@ -362,3 +363,21 @@ async def test_an_operation_says_that_the_event_waits(own_server: Server, tmp_pa
         result = await Operations(backend).publish_event({"n": 1})
         assert result.waiting
         assert "kept in the outbox" in text.published(result)
+
+
+async def test_stats_show_what_waits_in_the_outbox(own_server: Server, tmp_path: Path) -> None:
+    settings = Settings(redis_url=own_server.url, redis_outbox=tmp_path / "outbox.db")
+    async with RedisMessageQueueBackend(settings) as backend:
+        operations = Operations(backend)
+        await operations.publish_event({"n": 1})
+        assert (await operations.stream_stats()).outbox == OutboxStats(waiting=0, refused=0)
+        own_server.freeze()
+        assert (await operations.publish_event({"n": 2})).waiting
+        with pytest.raises(RedisUnavailableError, match="The outbox keeps 1 events until then"):
+            await operations.stream_stats()
+        own_server.thaw()
+
+        async def delivered() -> bool:
+            return (await operations.stream_stats()).outbox == OutboxStats(waiting=0, refused=0)
+
+        await until(delivered)

@@ -84,7 +84,7 @@ def list_(
     for one in result.letters:
         tries = count(one.deliveries or 0, "delivery", "deliveries")
         lines += [
-            f"{one.id}  {one.buried_at:%Y-%m-%d %H:%M:%S}  {one.stream}  {plain(one.summary)}",
+            f"{one.id}  {one.buried_at:%Y-%m-%d %H:%M:%S}  {plain(one.stream)}  {plain(one.summary)}",
             f"    group {plain(one.group or '?')} after {tries}: {plain(one.reason)}",
         ]
     if result.more:

@@ -48,7 +48,7 @@ def erase(
     lines = []
     for one in result.streams:
         open_ = f", {one.unfinished} of them unfinished" if one.unfinished else ""
-        lines.append(f"{one.stream}: {count(one.erased, 'event')}{open_}")
+        lines.append(f"{plain(one.stream)}: {count(one.erased, 'event')}{open_}")
     total = sum(one.erased for one in result.streams)
     done = "would be erased" if dry_run else "erased"
     lines.append(f"{count(total, 'event')} {done}, of {result.searched} that were searched.")

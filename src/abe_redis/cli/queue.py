@@ -134,6 +134,9 @@ def stats(
     if as_json:
         show(result, "", as_json=True)
         return
+    if result.outbox is not None:
+        refused = f", {result.outbox.refused} refused" if result.outbox.refused else ""
+        typer.echo(f"Outbox: {result.outbox.waiting} waiting{refused}.")
     if not result.streams:
         typer.echo("No stream exists yet: nothing was published.")
         return

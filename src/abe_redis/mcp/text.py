@@ -59,13 +59,21 @@ def acked(result: AckResult) -> str:
 def stats(result: StatsResult) -> str:
     """The text for a `StatsResult`: the worst first, a line or two per stream."""
     if not result.streams:
-        return "No stream exists yet: nothing was published."
+        return " ".join(["No stream exists yet: nothing was published.", *outbox(result)])
     severity = ["stalled", "unread", "backlog", "paused", "dead_letters", "working", "ok"]
     lines = [
         f"{one.stream}: {one.health}, {one.length} entries, {one.dead_letters} dead letters. {one.advice}"
         for one in sorted(result.streams, key=lambda one: severity.index(one.health))
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *outbox(result)])
+
+
+def outbox(result: StatsResult) -> list[str]:
+    """A sentence on the outbox, if there is one."""
+    if result.outbox is None:
+        return []
+    refused = f" and {result.outbox.refused} that Redis refused" if result.outbox.refused else ""
+    return [f"This machine's outbox holds {result.outbox.waiting} events that wait for Redis{refused}."]
 
 
 def _when(moment: datetime) -> str:

@@ -46,8 +46,11 @@ def open_leased(entry: Leased, group: str, max_deliveries: int) -> dict[str, Any
 
 
 # The original fields stay as they are, whatever they hold; what we say about them stands beside. Of
-# one that was redriven before, only the id it had at first is still of interest.
-_BURY = Script("""
+# one that was redriven before, only the id it had at first is still of interest. Lua cannot pass on
+# more than about 8,000 values.
+_BURY = Script(
+    FACTS
+    + """
 local stream, dead = KEYS[1], KEYS[2]
 local group, consumer, id, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local row = redis.call('XPENDING', stream, group, id, id, 1, consumer)[1]
@@ -63,6 +66,11 @@ if entry then
       fields[#fields + 1] = value
     end
   end
+  if #fields > 7000 then
+    local data = facts(entry[2])['data']
+    reason = string.format('%s (%d other fields were left out)', reason, #fields / 2 - (data and 1 or 0))
+    fields = data and {'data', data} or {}
+  end
   for _, extra in ipairs({
     'abe:reason', reason, 'abe:stream', stream, 'abe:group', group, 'abe:id', first,
     'abe:deliveries', row[4], 'abe:consumer', consumer, 'abe:at', time[1],
@@ -71,7 +79,8 @@ if entry then
 end
 redis.call('XACK', stream, group, id)
 return 1
-""")
+"""
+)
 
 
 async def bury(redis: Redis, stream: str, group: str, consumer: str, entry_id: str, reason: str) -> bool:
@@ -87,6 +96,8 @@ async def bury(redis: Redis, stream: str, group: str, consumer: str, entry_id: s
     return bool(await _BURY(redis, keys, [group, consumer, entry_id, reason]))
 
 
+# A group that was removed with all its records has nothing but these to do; one whose stream was
+# deleted since it was recorded has the new stream to do from its beginning.
 _REDRIVE = Script(
     FACTS
     + MAKE_GROUP
@@ -94,15 +105,21 @@ _REDRIVE = Script(
     + """
 local stream, dead, records, hard_maxlen, moved = KEYS[1], KEYS[2], KEYS[3], tonumber(ARGV[1]), {}
 local function make_ready(group)
+  if group_of(stream, group) then return end
   if redis.call('EXISTS', stream) == 0 then
-    redis.call('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM')
-  elseif not group_of(stream, group) then
-    local info = facts(redis.call('XINFO', 'STREAM', stream))
-    local from = floor_of(records, group, info['entries-added'])
-    if from == '0' then from = info['last-generated-id'] end
-    local made = make_group(stream, records, group, from)
+    local made = redis.pcall('XGROUP', 'CREATE', stream, group, '$', 'MKSTREAM')
     if made.err then return made end
+    redis.call('XGROUP', 'DESTROY', stream, group)
   end
+  local info, added = facts(redis.call('XINFO', 'STREAM', stream)), nil
+  local recorded = redis.call('HGET', records, 'floor ' .. group)
+  local from, unfinished = floor_of(records, group, info['entries-added'])
+  if unfinished > 0 then redis.call('HINCRBY', records, 'lost ' .. group, unfinished) end
+  if from == '0' and recorded then added = info['entries-added'] - info['length']
+  elseif from == '0' then from, added = info['last-generated-id'], info['entries-added'] end
+  local made = make_group(stream, records, group, from, added)
+  if made.err then return made end
+  redis.call('PERSIST', records)
 end
 for i = 2, #ARGV do
   local entry = redis.call('XRANGE', dead, ARGV[i], ARGV[i])[1]
@@ -126,8 +143,9 @@ for i = 2, #ARGV do
       fields[#fields + 1], fields[#fields + 2] = 'abe:only', group
     end
     fields[#fields + 1], fields[#fields + 2] = 'abe:first', first
-    moved[#moved + 1] = redis.call('XADD', stream, '*', unpack(fields))
+    redis.call('XADD', stream, '*', unpack(fields))
     redis.call('XDEL', dead, ARGV[i])
+    moved[#moved + 1] = ARGV[i]
   end
 end
 return moved
@@ -138,7 +156,7 @@ AT_ONCE = 20
 """How many dead letters one step moves; they may be large."""
 
 
-async def redrive(redis: Redis, stream: str, ids: Sequence[str], *, hard_maxlen: int) -> int:
+async def redrive(redis: Redis, stream: str, ids: Sequence[str], *, hard_maxlen: int) -> list[str]:
     """Move dead letters back into their stream, each for the group alone that gave up on it.
 
     Each is in one of the two places at any time. A group that was deleted is made again where it had
@@ -151,14 +169,14 @@ async def redrive(redis: Redis, stream: str, ids: Sequence[str], *, hard_maxlen:
         hard_maxlen: A stream of so many entries takes no more.
 
     Returns:
-        How many were moved; an id that is not there (any more) is passed over.
+        Those that were moved; an id that is not there (any more) is passed over.
 
     Raises:
         redis.ResponseError: STREAMFULL, when the stream is that long; what came before was moved.
         redis.RedisError: The server refused it or could not be reached.
     """
     keys = [stream, names.dead_letters(stream), names.records(stream)]
-    return len(await _REDRIVE(redis, keys, [hard_maxlen, *ids]))
+    return [moved.decode() for moved in await _REDRIVE(redis, keys, [hard_maxlen, *ids])]
 
 
 async def purge(redis: Redis, stream: str, ids: Sequence[str]) -> int:

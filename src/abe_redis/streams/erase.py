@@ -7,7 +7,8 @@ from redis.asyncio import Redis
 from abe_redis.streams.groups import FACTS
 from abe_redis.streams.scripts import Script
 
-# What a group had not been given yet counts as read, or it would look lost, and lag for ever.
+# What a group had not been given yet counts as read, or it would look lost, and lag for ever. A group
+# is moved over what was erased in front of it, since Redis cannot tell the lag across a gap.
 _ERASE = Script(
     FACTS
     + """
@@ -23,6 +24,7 @@ for _, id in ipairs(ARGV) do
     for _, of in ipairs(groups) do
       if before(of['last-delivered-id'], id) then
         of.unread = of.unread + 1
+        of.gap = of.gap or id
         open = 1
       elseif redis.call('XACK', stream, of['name'], id) == 1 then
         open = 1
@@ -31,10 +33,22 @@ for _, id in ipairs(ARGV) do
     unfinished = unfinished + open
   end
 end
+local function behind_gap(position, gap)
+  local following = redis.call('XRANGE', stream, '(' .. position, '+', 'COUNT', 1)[1]
+  if not following then return facts(redis.call('XINFO', 'STREAM', stream))['last-generated-id'] end
+  if before(following[1], gap) then return position end
+  local ms, seq = string.match(following[1], '^(%d+)-(%d+)$')
+  if seq ~= '0' then return ms .. '-' .. string.format('%.0f', seq - 1) end
+  return string.format('%.0f', ms - 1) .. '-18446744073709551615'
+end
 for _, of in ipairs(groups) do
-  if of.unread > 0 and of['entries-read'] then
-    redis.call('XGROUP', 'SETID', stream, of['name'], of['last-delivered-id'], 'ENTRIESREAD',
-      string.format('%.0f', of['entries-read'] + of.unread))
+  if of.unread > 0 then
+    local position = behind_gap(of['last-delivered-id'], of.gap)
+    local arguments = {'XGROUP', 'SETID', stream, of['name'], position}
+    if of['entries-read'] then
+      arguments[6], arguments[7] = 'ENTRIESREAD', string.format('%.0f', of['entries-read'] + of.unread)
+    end
+    redis.call(unpack(arguments))
   end
 end
 return {erased, unfinished}

@@ -137,23 +137,32 @@ async def remove(redis: Redis, stream: str, group: str, *, force: bool) -> tuple
 
 
 # XCLAIM FORCE makes an entry pending that is not, without adding it again; TIME 0 dates it to the
-# epoch, as when it is given back, so that whoever looks next takes it.
+# epoch, as when it is given back, so that whoever looks next takes it. What is delivered while we are at
+# it is not replayed (the first step says up to where that is), nor what was redriven to another group.
 _REPLAY = Script(
     FACTS
     + """
 local stream, group, from, to = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local of = group_of(stream, group)
 if not of then return redis.error_reply('NOGROUP No such consumer group') end
-local replayed, last = 0, false
+local replayed, last, bound = 0, false, ARGV[6] or of['last-delivered-id']
+local function is_for_others(fields)
+  for i = 1, #fields, 2 do
+    if fields[i] == 'abe:only' then return fields[i + 1] ~= group end
+  end
+end
 for _, entry in ipairs(redis.call('XRANGE', stream, from, to, 'COUNT', ARGV[4])) do
+  if before(bound, entry[1]) or before(of['last-delivered-id'], entry[1]) then
+    last = false
+    break
+  end
   last = entry[1]
-  if not before(of['last-delivered-id'], last) and
-      #redis.call('XPENDING', stream, group, last, last, 1) == 0 then
+  if #redis.call('XPENDING', stream, group, last, last, 1) == 0 and not is_for_others(entry[2]) then
     redis.call('XCLAIM', stream, group, ARGV[5], 0, last, 'TIME', 0, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
     replayed = replayed + 1
   end
 end
-return {replayed, last}
+return {replayed, last, bound}
 """
 )
 
@@ -180,11 +189,13 @@ async def replay(redis: Redis, stream: str, group: str, first: str, last: str) -
         redis.RedisError: The server refused it or could not be reached.
     """
     total, start = 0, first
+    bounds: list[Argument] = []
     replayed: int
     while True:
-        arguments: list[Argument] = [group, start, last, _REPLAYED_AT_ONCE, REPLAYER]
-        replayed, reached = await _REPLAY(redis, [stream], arguments)
+        arguments: list[Argument] = [group, start, last, _REPLAYED_AT_ONCE, REPLAYER, *bounds]
+        replayed, reached, bound = await _REPLAY(redis, [stream], arguments)
         total += replayed
+        bounds = [bound]
         if reached is None:
             return total
         start = f"({reached.decode()}"

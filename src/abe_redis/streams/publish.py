@@ -34,7 +34,7 @@ _PUBLISH = Script("""
 local stream, seen = KEYS[1], KEYS[2]
 local attempt, remember_ms, hard_maxlen = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local length = redis.call('XLEN', stream)
-if remember_ms > 0 and redis.call('EXISTS', stream) == 1 then
+if remember_ms > 0 and (length > 0 or redis.call('EXISTS', stream) == 1) then
   local known = redis.call('GET', seen)
   if known then
     local id, first = string.match(known, '^(%S+) (.*)$')

@@ -30,7 +30,8 @@ class Script:
         Raises:
             redis.RedisError: The server refused it or could not be reached.
         """
+        send: Any = redis.execute_command  # which redis-py leaves untyped
         try:
-            return await redis.evalsha(self._digest, len(keys), *keys, *arguments)
+            return await send("EVALSHA", self._digest, len(keys), *keys, *arguments)
         except NoScriptError:
-            return await redis.eval(self._source, len(keys), *keys, *arguments)
+            return await send("EVAL", self._source, len(keys), *keys, *arguments)

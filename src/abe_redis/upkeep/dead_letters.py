@@ -1,8 +1,9 @@
 """Dead letters: look at them, send them back to work, remove them."""
 
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import batched
 
@@ -108,19 +109,19 @@ class DeadLetters:
                 [letter async for letter in self._matching(redis, name, choice)],
                 key=lambda letter: _order(letter.first_id),
             )
-            redriven = len(letters) if dry_run else 0
+            redriven = [letter.id for letter in letters] if dry_run else []
             if letters and not dry_run:
                 await announce(redis, [name])
                 for ids in _in_steps(letters):
-                    moved = await dead.redrive(
+                    redriven += await dead.redrive(
                         redis, name, ids, hard_maxlen=self._access.settings.redis_stream_hard_maxlen
                     )
-                    redriven += moved
                     self._on_progress(len(ids))
+            group_of = {letter.id: letter.group or "" for letter in letters}
             return RedriveResult(
                 stream=name,
-                redriven=redriven,
-                groups=dict(Counter(letter.group or "" for letter in letters)),
+                redriven=len(redriven),
+                groups=dict(Counter(group_of[one] for one in redriven)),
                 left=await redis.xlen(names.dead_letters(name)),
                 dry_run=dry_run,
             )
@@ -144,15 +145,14 @@ class DeadLetters:
 
     async def sources(self, redis: Redis) -> list[str]:
         """Streams that may have dead letters: those that exist, and those of which only these are left."""
-        found = set(await existing(redis, self._access.patterns))
-        buried = await existing(redis, _DeadLettersOf(self._access.patterns))
+        found = set(await existing(redis, self._access.patterns, limit=sys.maxsize))
+        buried = await existing(redis, _DeadLettersOf(self._access.patterns), limit=sys.maxsize)
         return sorted(found | {names.buried_from(name) for name in buried})
 
     async def _matching(self, redis: Redis, stream: str, choice: Choice) -> AsyncIterator[DeadLetter]:
         seconds, microseconds = await redis.time()
         now = datetime.fromtimestamp(seconds + microseconds / 1e6, UTC)
-        for one in choice.ids:
-            check_id("An id", one)
+        choice = replace(choice, ids=[check_id("An id", one) for one in choice.ids])
         after: str | None = None
         while True:
             page = await peek.entries(

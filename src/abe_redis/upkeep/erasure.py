@@ -1,5 +1,6 @@
 """Erasing what a user or a channel left in the streams, as people may ask for by law."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,16 @@ from abe_redis.streams.erase import erase as erase_entries
 from abe_redis.upkeep.dead_letters import DeadLetters
 
 _PAGE = 100
+
+
+class _Wanted:
+    """An id, and how it is found in a text: not as the beginning of a longer one."""
+
+    def __init__(self, wanted: str) -> None:
+        self.id = wanted
+        word = rf"(?<![0-9A-Za-z]){re.escape(wanted)}(?![0-9A-Za-z])"
+        self.in_text = re.compile(word)
+        self.in_bytes = re.compile(word.encode(errors="replace"))
 
 
 async def erase(
@@ -46,7 +57,7 @@ async def erase(
         RedisUnavailableError: Redis could not be reached.
         RedisRefusedError: Redis refused; what was erased before that stays erased.
     """
-    wanted = [one for one in (user, channel) if one]
+    wanted = [_Wanted(one) for one in (user, channel) if one]
     if not wanted:
         raise RequestError("Say whose events to erase: a user id, a channel id or both.")
     result = EraseResult(streams=[], searched=0, dry_run=dry_run)
@@ -69,7 +80,7 @@ async def erase(
 async def _erase_in(
     redis: Redis,
     stream: str,
-    wanted: list[str],
+    wanted: list[_Wanted],
     *,
     mentions: bool,
     dry_run: bool,
@@ -98,13 +109,14 @@ async def _erase_in(
         after = page[-1].id
 
 
-def _concerns(fields: envelope.Fields, wanted: str, *, mentions: bool) -> bool:
+def _concerns(fields: envelope.Fields, wanted: _Wanted, *, mentions: bool) -> bool:
     try:
         payload = envelope.decode(fields)
     except envelope.UndecodableError:
-        return any(wanted.encode() in value for value in fields.values())
+        return any(wanted.in_bytes.search(value) for value in fields.values())
     return any(
-        value == wanted or (mentions and wanted in value) for value in _strings(envelope.event_of(payload))
+        value == wanted.id or (mentions and wanted.in_text.search(value))
+        for value in _strings(envelope.event_of(payload))
     )
 
 

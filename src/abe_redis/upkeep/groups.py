@@ -95,6 +95,7 @@ class Groups:
         name, group = self._access.consumable(stream), names.check_group(group)
         async with self._access.redis(f"removing the group {group!r} of {name!r}") as redis:
             await self._find(redis, name, group)
+            alive = await self._alive(redis, name, group)
             left, removed = await manage.remove(redis, name, group, force=force)
         undelivered = "an unknown number of" if left.undelivered is None else left.undelivered
         has = f"{left.pending} pending and {undelivered} undelivered events"
@@ -108,8 +109,16 @@ class Groups:
             group=group,
             done="removed",
             events=left.pending + (left.undelivered or 0),
-            note=f"It had {has}." if left else "It had finished everything.",
+            note=(f"It had {has}." if left else "It had finished everything.") + alive,
         )
+
+    async def _alive(self, redis: Redis, stream: str, group: str) -> str:
+        """What to know when consumers may still read in a group that is removed."""
+        stats = await stream_stats(redis, stream, self._access.settings)
+        consumers = [one for of in stats.groups if of.name == group for one in of.consumers] if stats else []
+        if not any(one.alive for one in consumers):
+            return ""
+        return " A consumer that still reads makes it again, and is given everything from the beginning."
 
     async def replay(
         self, stream: str, group: str, *, first: str = "beginning", last: str = "now"

@@ -39,11 +39,13 @@ async def position(redis: Redis, word: str) -> str:
 
 async def first(redis: Redis, word: str) -> str:
     """The start of a range, for XRANGE."""
-    return "-" if word == "beginning" else await _id(redis, word)
+    return "-" if word == "beginning" else await _id(redis, "0s" if word == "now" else word)
 
 
 async def last(redis: Redis, word: str) -> str:
     """The end of a range, for XRANGE; the point itself is in it."""
+    if word == "beginning":
+        return manage.BEGINNING
     return "+" if word == "now" else await _id(redis, word)
 
 
