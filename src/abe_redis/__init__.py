@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from abe_redis.errors import AbeRedisError
     from abe_redis.event_stream import EventStream
     from abe_redis.operations import Operations
+    from abe_redis.policy import Backoff, Bury, Drop, Retry
     from abe_redis.settings import Settings
-    from abe_redis.worker import Backoff, Bury, Drop, EventWorker, Retry, slack_event
+    from abe_redis.worker import EventWorker, slack_event
 
 __all__ = [
     "AbeRedisError",
@@ -33,15 +34,15 @@ __all__ = [
 
 _HOMES = {
     "AbeRedisError": "errors",
-    "Backoff": "worker",
-    "Bury": "worker",
-    "Drop": "worker",
+    "Backoff": "policy",
+    "Bury": "policy",
+    "Drop": "policy",
     "Event": "envelope",
     "EventStream": "event_stream",
     "EventWorker": "worker",
     "Operations": "operations",
     "RedisMessageQueueBackend": "backend",
-    "Retry": "worker",
+    "Retry": "policy",
     "Settings": "settings",
     "slack_event": "worker",
 }

@@ -16,16 +16,15 @@ import anyio
 from redis.asyncio import Redis
 
 from abe_redis import faults, tasks
+from abe_redis.caretaker import Caretaker
 from abe_redis.connection import Connections
 from abe_redis.discovery import Discovery, say_lost
 from abe_redis.envelope import Event
 from abe_redis.errors import AbeRedisError, LeaseLostError
 from abe_redis.holdings import Held, Holdings
+from abe_redis.pace import Pace
 from abe_redis.settings import Settings
 from abe_redis.streams import lease, names
-from abe_redis.streams.consumers import forget_gone
-from abe_redis.streams.groups import record_progress
-from abe_redis.streams.trim import Trimmer
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,17 +34,8 @@ TICK_SECONDS = 0.8
 CLOSE_SECONDS = 2.0
 """How long closing may take to ack and give back; what is not given back waits for its lease."""
 
-FAST_SECONDS = 0.1
-"""Events are leased ahead as far as the handler gets in this time, so a slow one holds none."""
-MOST_AHEAD = 256
-MOST_AHEAD_BYTES = 4 * 1024 * 1024
-"""Bounds of that, for the events that one consumer leases ahead."""
-
 ACK_SECONDS = 0.02
 """What is finished is acked after so long at the latest, together with what else is finished by then."""
-
-GONE_LEASES = 10
-"""A consumer that holds nothing and was silent for so many leases is forgotten."""
 
 
 class Consumer:
@@ -67,13 +57,8 @@ class Consumer:
         self._settings = settings
         self._discovery = Discovery(patterns, group)
         self._holdings = Holdings(settings, group, name, self)
-        self._trimmer = Trimmer(settings.redis_stream_maxlen, idle_days=settings.redis_stream_group_idle_days)
-        self._to_trim: set[str] = set()
-        self._unfinished: set[str] = set()
-        """Streams whose group was last seen with something to finish."""
-        self._ahead = 1
-        """How many events to lease at a time."""
-        self._batch_at = 0.0
+        self._caretaker = Caretaker(settings, group)
+        self._pace = Pace()
         self._unseen = False
         """Whether a read failed whose answer may have leased us something."""
         self._waiting = False
@@ -84,8 +69,6 @@ class Consumer:
         self._wanted = asyncio.Event()
         self._arrived = asyncio.Event()
         self._tick_at = self._renew_at = self._abandoned_at = 0.0
-        self._sweep_seconds = 3 * settings.redis_stream_lease_seconds
-        self._sweep_at = time.monotonic() + self._sweep_seconds
         self._task: asyncio.Task[None] | None = None
         self._acker: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -276,28 +259,16 @@ class Consumer:
 
     def _wants_more(self) -> bool:
         """Whether to lease another batch: someone waits for it, or will in no time."""
-        wanted = self._waiting or self._ahead > 1
+        wanted = self._waiting or self._pace.ahead > 1
         return wanted and not self._leaving and not self._holdings.buffer
 
     async def _tick(self, redis: Redis) -> None:
-        """Find streams; record progress and trim where something was finished; forget who is gone."""
+        """Find streams, let go of paused ones, and take care of those we read."""
         await self._discovery.tick(redis)
         if held := self._holdings.buffered_in(self._discovery.paused):
             await self._holdings.give_back_buffered(redis, held)
-        if time.monotonic() >= self._sweep_at:
-            self._sweep_at = time.monotonic() + self._sweep_seconds
-            idle_seconds = GONE_LEASES * self._settings.redis_stream_lease_seconds
-            await forget_gone(redis, self.group, list(self._discovery.ready), idle_seconds=idle_seconds)
         active, self._holdings.active = self._holdings.active, set()
-        if recorded := sorted(active | self._unfinished):
-            self._unfinished.clear()
-            for stream, progress in zip(
-                recorded, await record_progress(redis, recorded, self.group), strict=True
-            ):
-                say_lost(stream, self.group, progress.lost)
-                if progress.unfinished:
-                    self._unfinished.add(stream)
-        self._to_trim = set(await self._trimmer.trim(redis, sorted(self._to_trim | active)))
+        await self._caretaker.tick(redis, self._discovery.ready, active)
         self._tick_at = time.monotonic() + TICK_SECONDS
 
     async def _take_new(self, redis: Redis, seconds: float) -> None:
@@ -308,18 +279,18 @@ class Consumer:
                 self.group,
                 self.name,
                 streams,
-                count=max(1, self._ahead // len(streams)),
+                count=max(1, self._pace.ahead // len(streams)),
                 block_ms=max(1, round(seconds * 1000)),
             )
         )
         if leased:
-            self._pace()
+            self._pace.note_batch(self._holdings.largest_bytes)
 
     async def _take_abandoned(self, redis: Redis) -> bool:
         """Take what has no holder any more; one by one, if it may be what killed its handler."""
         leased = await self._accepted(self._abandoned(redis))
         if leased:
-            self._pace()
+            self._pace.note_batch(self._holdings.largest_bytes)
         else:
             self._abandoned_at = time.monotonic() + 2 * TICK_SECONDS
         return leased
@@ -332,7 +303,7 @@ class Consumer:
             self._shuffled(),
             lease_seconds=self._settings.redis_stream_lease_seconds,
             count=1,
-            fresh=self._ahead,
+            fresh=self._pace.ahead,
         )
         for stream, count in lost.items():
             say_lost(stream, self.group, count)
@@ -351,14 +322,6 @@ class Consumer:
         if self._holdings.buffer:
             self._arrived.set()
         return bool(leased)
-
-    def _pace(self) -> None:
-        """Lease twice as much ahead when the last batch went fast, half when it was slow."""
-        now = time.monotonic()
-        fast = now - self._batch_at < FAST_SECONDS
-        most = min(MOST_AHEAD, max(1, MOST_AHEAD_BYTES // self._holdings.largest_bytes))
-        self._ahead = min(self._ahead * 2 if fast else max(self._ahead // 2, 1), most)
-        self._batch_at = now
 
     # The end ----------------------------------------------------------------------------------
 

@@ -7,12 +7,8 @@ Slack MCP Server's own consumers log a handler's exception and go on, so the eve
 import inspect
 import logging
 import math
-import random
-import re
-import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -25,58 +21,9 @@ from abe_redis.consumer import Consumer
 from abe_redis.envelope import Event
 from abe_redis.errors import AbeRedisError, LeaseLostError
 from abe_redis.holdings import Held
+from abe_redis.policy import Backoff, Bury, Drop, Policy, Retry, describe, trace
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """Deliver the event again."""
-
-    delay: float = 0
-    """Not before so many seconds have passed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bury:
-    """Give up on the event: it moves to the dead letters."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Let the event count as done."""
-
-
-type Decision = Retry | Bury | Drop
-"""What a failure means; a value, apart from the code that carries it out."""
-
-type Policy = Callable[[Event, Exception], Decision]
-
-_MOST_DOUBLINGS = 100
-"""More would soon be more than a float holds; any delay is beyond its bound by then."""
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """Retry after a delay that doubles; bury after the last delivery that the settings allow."""
-
-    first: float = 1.0
-    """Seconds before the second delivery."""
-    most: float = 300.0
-    """Seconds that no delay exceeds."""
-    deliveries: int = 5
-    """After so many, the event is buried."""
-
-    def __call__(self, event: Event, error: Exception) -> Decision:
-        """The decision for a delivery that failed."""
-        if event.deliveries >= self.deliveries:
-            return Bury(f"handler failed {event.deliveries} times, last with {describe(error)}")
-        doublings = min(event.deliveries - 1, _MOST_DOUBLINGS)
-        delay = min(self.first * 2.0**doublings, self.most)
-        # Events that failed together do not come back together.
-        return Retry(delay * random.uniform(0.5, 1))  # noqa: S311
 
 
 type Handler = Callable[[Any], Awaitable[Any] | Any]
@@ -288,7 +235,7 @@ class EventWorker:
             event.deliveries,
             describe(error),
             decision,
-            _trace(error),
+            trace(error),
         )
         try:
             match decision:
@@ -302,24 +249,6 @@ class EventWorker:
             pass  # another consumer has it
         except AbeRedisError as failure:
             _LOG.warning("%s The event is delivered again after its lease.", failure)
-
-
-_SECRETS = re.compile(r"xox[a-z]-[\w-]+|xapp-[\w-]+|https://hooks\.slack\.com/\S+|(?<=://)[^/\s@]+(?=@)")
-_MOST = 300
-
-
-def describe(error: Exception) -> str:
-    """An exception's type and message in a line, without what looks like a secret."""
-    message = _SECRETS.sub("***", " ".join(str(error).split()))
-    return f"{type(error).__name__}: {message[:_MOST]}" if message else type(error).__name__
-
-
-_MOST_OF_A_TRACE = 8000
-
-
-def _trace(error: Exception) -> str:
-    """Where it was raised, without what looks like a secret; its end, which says most."""
-    return _SECRETS.sub("***", "".join(traceback.format_exception(error)))[-_MOST_OF_A_TRACE:].rstrip()
 
 
 @contextmanager

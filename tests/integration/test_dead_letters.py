@@ -16,9 +16,9 @@ from redis.asyncio import Redis
 from abe_redis import Bury, Event, EventWorker, Operations, RedisMessageQueueBackend, Retry, Settings
 from abe_redis.access import Access
 from abe_redis.errors import RedisRefusedError, RequestError
+from abe_redis.policy import describe
 from abe_redis.streams import names
 from abe_redis.upkeep import Choice, DeadLetters
-from abe_redis.worker import describe
 from tests.integration.conftest import take, until
 
 TOPIC = "slack_events"

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from abe_redis import Backoff, Bury, Drop, Event, EventWorker, RedisMessageQueueBackend, Retry, slack_event
 from abe_redis.errors import LeaseLostError
-from abe_redis.worker import describe
+from abe_redis.policy import describe
 from tests.integration.conftest import MakeBackend, pending, take_one, until
 
 DEAD = "dead:{slack_events}"

@@ -1,0 +1,150 @@
+"""From MODULE:HANDLER to something to call; whatever is wrong with it is said before the first event."""
+
+import importlib
+import inspect
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from abe_redis.errors import RequestError, SettingsError
+
+_LOG = logging.getLogger(__name__)
+
+
+def find(spec: str) -> Any:  # noqa: ANN401 - whatever the bot has there
+    """Import what `MODULE:HANDLER` names.
+
+    Raises:
+        SettingsError: It names nothing.
+        RequestError: The module is there but cannot be imported.
+    """
+    name, _, path = spec.rpartition(":")
+    if name.endswith(".py") or "/" in name or "\\" in name:
+        dotted = ".".join(Path(name.replace("\\", "/")).with_suffix("").parts).strip("/.")
+        raise SettingsError(
+            f"{spec!r} names a file. Write its module as import does, as in {dotted}:{path}, and start the "
+            "worker in the directory from which that can be imported."
+        )
+    if not (all(name.split(".")) and all(path.split("."))):
+        raise SettingsError(
+            f"{spec!r} does not name a handler. Write MODULE:HANDLER, as in bot:handle for the function "
+            "handle in bot.py."
+        )
+    found: Any = _import(name, spec)
+    what = f"The module {name!r} ({getattr(found, '__file__', None) or 'a directory without __init__.py'})"
+    for part in path.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            close = get_close_matches(part, dir(found))
+            hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else "Check the name."
+            raise SettingsError(f"{what} has no {part!r}, which {spec!r} names. {hint}") from None
+        what = f"{part!r} of {name!r}"
+    return found
+
+
+def _import(name: str, spec: str) -> ModuleType:
+    directory = str(Path.cwd())
+    if sys.path[:1] != [directory]:
+        sys.path.insert(0, directory)
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # noqa: BLE001 - whatever the bot's code raises
+        place = _place(error)
+        if place is None and isinstance(error, ModuleNotFoundError):
+            raise SettingsError(
+                f"The module {name!r}, which {spec!r} names, is neither in the working directory "
+                f"{directory!r} nor installed ({error}). Correct the name, or start the worker in the "
+                "directory that holds it."
+            ) from None
+        raise _failed(f"Importing {name!r} failed", error) from None
+
+
+def ready_to_call(found: Any, spec: str) -> Callable[[Any], Any]:  # noqa: ANN401 - what the bot has there
+    """The handler, made if it is a class; checked now, since it would fail with every event otherwise.
+
+    Raises:
+        SettingsError: It is no handler.
+        RequestError: The class raised when it was called.
+    """
+    handler = _made(found, spec) if inspect.isclass(found) else found
+    call = getattr(handler, "handle_event", handler)
+    if not callable(call):
+        raise SettingsError(
+            f"{spec!r} is no handler but of type {type(call).__name__!r}, which cannot be called. A handler "
+            "is a coroutine function, a function, an object with handle_event, or a class of such objects."
+        )
+    if inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call):
+        raise SettingsError(f"{spec!r} contains yield, so calling it would do nothing. Use return instead.")
+    takes = _signature(call)
+    if takes is not None and not _can_be_called(takes, None):
+        raise SettingsError(f"{spec!r} takes {takes}, but a handler is called with one argument, the event.")
+    return handler  # type: ignore[no-any-return]
+
+
+def _made(found: type, spec: str) -> Any:  # noqa: ANN401 - the bot's object
+    if not hasattr(found, "handle_event") and not any("__call__" in vars(base) for base in found.__mro__):
+        raise SettingsError(
+            f"{spec!r} is a class without handle_event. Give it that method, or name a function instead."
+        )
+    takes = _signature(found)
+    if takes is not None and not _can_be_called(takes):
+        raise SettingsError(
+            f"{spec!r} is a class that is made with {takes}, but it is called without arguments. Make an "
+            "object of it in the module, and name that."
+        )
+    try:
+        return found()
+    except Exception as error:  # noqa: BLE001 - whatever the bot's code raises
+        raise _failed(f"Making an object of the class {spec!r} failed", error) from None
+
+
+def _signature(call: Callable[..., Any]) -> inspect.Signature | None:
+    """What it takes, without types, for people to read; None when it does not tell."""
+    try:
+        signature = inspect.signature(call)
+    except Exception:  # noqa: BLE001 - written in C, or with types that 3.14 looks up now and does not find
+        return None
+    untyped = [one.replace(annotation=one.empty) for one in signature.parameters.values()]
+    return inspect.Signature(untyped)
+
+
+def _can_be_called(signature: inspect.Signature, *arguments: object) -> bool:
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        return False
+    return True
+
+
+def _failed(what: str, error: Exception) -> RequestError:
+    """The sentence for what the bot's own code raised; -v shows the whole way to it."""
+    from abe_redis.policy import describe  # noqa: PLC0415
+
+    _LOG.debug("%s.", what, exc_info=error)
+    place = _place(error)
+    where = f" at {place[0]}:{place[1]}" if place else ""
+    return RequestError(f"{what} with {describe(error)}{where}. `abe-redis -v worker …` shows the traceback.")
+
+
+def _place(error: Exception) -> tuple[str, int | None] | None:
+    """File and line where it was raised, in the bot's own code if it went through that."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return error.filename, error.lineno
+    machinery = (__file__, importlib.__file__)
+    frames = [
+        (frame.filename, frame.lineno)
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename not in machinery and not frame.filename.startswith("<frozen")
+    ]
+    own = [
+        (name, line)
+        for name, line in frames
+        if Path(name).is_relative_to(Path.cwd()) and "site-packages" not in name
+    ]
+    return (own or frames)[-1] if frames else None
