@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import count
 from types import TracebackType
 from typing import Any, Self
@@ -119,28 +119,65 @@ class RedisMessageQueueBackend:
         if self._closed:
             raise ClosedError
         stream = key if key in self._checked else self._check(key)
+        if envelope.is_health_check(payload) and not self.patterns.match(stream):
+            fields = {envelope.DATA: envelope.encode(payload)}
+            # Never kept in the outbox: it asks whether Redis takes events now.
+            (published,) = await self._persist(
+                stream, lambda redis: publish_health_check(redis, stream, fields)
+            )
+            return published
+        (published,) = await self._publish(stream, [self._row(stream, payload, event_id, origin)])
+        return published
+
+    async def publish_many(self, key: str, payloads: Iterable[dict[str, Any]]) -> list[Published]:
+        """Add many events in order, with few round trips; as `publish` in all else.
+
+        They are checked before the first is added. They go in steps of at most 100: when one fails, those
+        before it were added, and doing all of it again adds no Slack envelope twice.
+
+        Args:
+            key: The stream.
+            payloads: JSON objects of at most 8 MiB each.
+
+        Returns:
+            What became of each, as from `publish_event`.
+
+        Raises:
+            AbeRedisError: As for `publish`.
+        """
+        if self._closed:
+            raise ClosedError
+        stream = key if key in self._checked else self._check(key)
+        done: list[Published] = []
+        for step in list(_steps([self._row(stream, payload, None, None) for payload in payloads])):
+            done += await self._publish(stream, step)
+        return done
+
+    def _row(self, stream: str, payload: dict[str, Any], event_id: str | None, origin: str | None) -> Row:
+        """What is sent of an event, with the ids that make repeating it harmless."""
         fields = {envelope.DATA: envelope.encode(payload)}
         if origin:
             fields[envelope.ORIGIN] = origin.encode()
-        if envelope.is_health_check(payload) and not self.patterns.match(stream):
-            # Never kept in the outbox: it asks whether Redis takes events now.
-            return await self._persist(stream, lambda redis: publish_health_check(redis, stream, fields))
-        if stream in self._unread:
-            self._warn_once(stream)
         attempt = f"{self._attempts}{next(self._attempt_numbers):016x}"
         event_id = event_id or envelope.slack_event_id(payload)
         dedup_seconds = self.settings.redis_stream_dedup_seconds
-        identity, remember = (
-            (f"event:{event_id}", dedup_seconds) if event_id and dedup_seconds else (attempt, OWN_ID_SECONDS)
-        )
-        row = Row(stream, fields, identity, attempt, remember)
-        if self._outbox is not None and (kept := await self._outbox.keep_behind(row)) is not None:
-            return kept
-        published = await self._persist(stream, lambda redis: send(redis, row, self.settings), row)
-        if isinstance(published, Kept):
-            return published
-        await self._tend(stream, published)
-        return published
+        if event_id and dedup_seconds:
+            return Row(stream, fields, f"event:{event_id}", attempt, dedup_seconds)
+        return Row(stream, fields, attempt, attempt, OWN_ID_SECONDS)
+
+    async def _publish(self, stream: str, rows: list[Row]) -> list[Published]:
+        if stream in self._unread:
+            self._warn_once(stream)
+        done: list[Published] = []
+        if self._outbox is not None:
+            while rows and (kept := await self._outbox.keep_behind(rows[0])) is not None:
+                done.append(kept)
+                rows = rows[1:]
+        if rows:
+            done += await self._persist(stream, lambda redis: send(redis, rows, self.settings), rows)
+            if not isinstance(done[-1], Kept):
+                await self._tend(stream, done[-1])
+        return done
 
     def consume(self, *, group: str | None = None) -> EventStream:
         """The events of every stream that matches `REDIS_STREAM_PATTERNS`, as they come.
@@ -228,9 +265,9 @@ class RedisMessageQueueBackend:
         return OutboxSize(waiting=0, refused=0) if self._outbox is None else await self._outbox.size()
 
     async def _persist(
-        self, stream: str, attempt: Callable[[Redis], Awaitable[Published]], row: Row | None = None
-    ) -> Published:
-        """Try until Redis has answered or the budget is spent, and then keep `row` in the outbox.
+        self, stream: str, attempt: Callable[[Redis], Awaitable[list[Published]]], rows: Sequence[Row] = ()
+    ) -> list[Published]:
+        """Try until Redis has answered or the budget is spent, and then keep `rows` in the outbox.
 
         What is sent must be repeatable.
         """
@@ -246,9 +283,9 @@ class RedisMessageQueueBackend:
                 reason = reason if reason and isinstance(error, TimeoutError) else error
                 if not faults.passes(error) or time.monotonic() + pause >= deadline:
                     sentence = faults.explain(reason, self.settings, doing=f"publishing to {stream!r}")
-                    if row is None or self._outbox is None or concerns_the_event(reason):
+                    if not rows or self._outbox is None or concerns_the_event(reason):
                         raise sentence from None
-                    return await self._outbox.keep(row, sentence)
+                    return [await self._outbox.keep(row, sentence) for row in rows]
             await anyio.sleep(pause)
             pause = min(2 * pause, 0.4)
             await connections.revive()
@@ -289,3 +326,21 @@ class RedisMessageQueueBackend:
             stream,
             self.patterns,
         )
+
+
+_STEP = 100
+_STEP_BYTES = 1024 * 1024
+"""How many events one command adds at most, so that the server is never held up by many or large ones."""
+
+
+def _steps(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    step: list[Row] = []
+    size = 0
+    for row in rows:
+        size += len(row.fields[envelope.DATA])
+        if step and (len(step) == _STEP or size > _STEP_BYTES):
+            yield step
+            step, size = [], len(row.fields[envelope.DATA])
+        step.append(row)
+    if step:
+        yield step

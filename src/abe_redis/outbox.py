@@ -18,7 +18,7 @@ What Redis refuses for good stays in the file with its reason and blocks nobody.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from abe_redis.connection import ANSWER_SECONDS, Connections
 from abe_redis.errors import AbeRedisError, ClosedError, OutboxError
 from abe_redis.outbox_file import OutboxFile, OutboxSize, Row
 from abe_redis.settings import Settings
-from abe_redis.streams.publish import Published, publish
+from abe_redis.streams.publish import Draft, Published, publish
 
 _LOG = logging.getLogger(__name__)
 
@@ -166,7 +166,7 @@ class Outbox:
                 try:
                     for row in rows:
                         try:
-                            published = await send(connections.commands, _marked(row), self._settings)
+                            (published,) = await send(connections.commands, [_marked(row)], self._settings)
                         except RedisError as error:
                             if not concerns_the_event(error):
                                 raise
@@ -213,21 +213,14 @@ class Outbox:
         return await anyio.to_thread.run_sync(call, *args, limiter=self._one_at_a_time)
 
 
-async def send(redis: Redis, row: Row, settings: Settings) -> Published:
-    """Publish a row by the script, with the ids that make repeating it harmless.
+async def send(redis: Redis, rows: Sequence[Row], settings: Settings) -> list[Published]:
+    """Publish rows of one stream by the script, with the ids that make repeating it harmless.
 
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
-    return await publish(
-        redis,
-        row.stream,
-        row.fields,
-        event_id=row.identity,
-        attempt=row.attempt,
-        remember_seconds=row.remember_seconds,
-        hard_maxlen=settings.redis_stream_hard_maxlen,
-    )
+    drafts = [Draft(row.fields, row.identity, row.attempt, row.remember_seconds) for row in rows]
+    return await publish(redis, rows[0].stream, drafts, hard_maxlen=settings.redis_stream_hard_maxlen)
 
 
 def _doing(row: Row) -> str:

@@ -1,9 +1,12 @@
 """Publishing: once, without secrets, bounded in time, and back when Redis is back."""
 
+import json
 import logging
 import os
 import signal
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -11,8 +14,8 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import RedisMessageQueueBackend, Settings
-from abe_redis.errors import ClosedError, RedisRefusedError, RedisUnavailableError
-from tests.integration.conftest import MakeBackend
+from abe_redis.errors import ClosedError, PayloadError, RedisRefusedError, RedisUnavailableError
+from tests.integration.conftest import MakeBackend, until
 from tests.servers import Server
 
 
@@ -179,20 +182,68 @@ async def test_an_answer_lost_on_the_way_gives_one_entry(own_server: Server) -> 
 
 async def test_our_own_retry_is_not_a_duplicate(backend: RedisMessageQueueBackend, redis: Redis) -> None:
     """The script's own contract: the same attempt again answers as the first time."""
-    from abe_redis.streams.publish import publish
+    from abe_redis.streams.publish import Draft, publish
 
-    arguments: dict[str, Any] = {
-        "event_id": "event:Ev1",
-        "attempt": "attempt 1",
-        "remember_seconds": 60,
-        "hard_maxlen": 10,
-    }
-    first = await publish(redis, "s", {b"data": b"{}"}, **arguments)
-    retry = await publish(redis, "s", {b"data": b"{}"}, **arguments)
-    other = await publish(redis, "s", {b"data": b"{}"}, **(arguments | {"attempt": "attempt 2"}))
+    draft = Draft({b"data": b"{}"}, event_id="event:Ev1", attempt="attempt 1", remember_seconds=60)
+    (first,) = await publish(redis, "s", [draft], hard_maxlen=10)
+    (retry,) = await publish(redis, "s", [draft], hard_maxlen=10)
+    (other,) = await publish(redis, "s", [replace(draft, attempt="attempt 2")], hard_maxlen=10)
     assert (retry.id, retry.duplicate) == (first.id, False)
     assert (other.id, other.duplicate) == (first.id, True)
     assert await redis.xlen("s") == 1
+
+
+async def test_many_are_added_in_order_and_once(backend: RedisMessageQueueBackend, redis: Redis) -> None:
+    await backend.publish("slack_events", envelope(7))
+    numbers = [*range(250), 3, 7]
+    done = await backend.publish_many("slack_events", (envelope(number) for number in numbers))
+    assert [one.duplicate for one in done] == [number == 7 or at > 249 for at, number in enumerate(numbers)]
+    entries: Any = await redis.xrange("slack_events")
+    added = [json.loads(fields[b"data"])["event_id"] for _, fields in entries]
+    assert added == [envelope(number)["event_id"] for number in (7, *range(7), *range(8, 250))]
+    assert [one.id.encode() for one in done if not one.duplicate] == [entry_id for entry_id, _ in entries[1:]]
+    assert await backend.publish_many("slack_events", []) == []
+
+
+async def test_many_are_checked_before_the_first_is_added(
+    backend: RedisMessageQueueBackend, redis: Redis
+) -> None:
+    with pytest.raises(PayloadError, match="not JSON"):
+        await backend.publish_many("slack_events", [envelope(1), {"bad": object()}])
+    assert not await redis.exists("slack_events")
+
+
+async def test_many_into_a_full_stream_fail_loudly_and_can_be_repeated(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    events = [envelope(number) for number in range(150)]
+    with pytest.raises(RedisRefusedError, match="REDIS_STREAM_HARD_MAXLEN"):
+        await make_backend(redis_stream_hard_maxlen=120).publish_many("slack_events", events)
+    assert await redis.xlen("slack_events") == 120
+    done = await make_backend().publish_many("slack_events", events)
+    assert [one.duplicate for one in done] == [True] * 120 + [False] * 30
+
+
+async def test_many_wait_in_the_outbox_in_order(own_server: Server, tmp_path: Path) -> None:
+    settings = Settings(redis_url=own_server.url, redis_outbox=tmp_path / "outbox.db")
+    async with RedisMessageQueueBackend(settings) as backend:
+        await backend.publish("slack_events", envelope(0))
+        own_server.freeze()
+        kept = await backend.publish_many("slack_events", [envelope(number) for number in range(1, 130)])
+        assert len(kept) == 129
+        kept = await backend.publish_many("slack_events", [envelope(130)])
+        assert kept[0].id.startswith("outbox-")
+        own_server.thaw()
+        with own_server.admin() as admin:
+
+            async def delivered() -> bool:
+                return int(admin.xlen("slack_events")) == 131
+
+            await until(delivered)
+            entries = admin.xrange("slack_events")
+    assert [json.loads(fields["data"])["event_id"] for _, fields in entries] == [
+        envelope(number)["event_id"] for number in range(131)
+    ]
 
 
 async def test_a_restart_is_a_pause(own_server: Server) -> None:

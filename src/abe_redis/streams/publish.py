@@ -1,5 +1,6 @@
 """Adding an event to a stream, once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -31,66 +32,70 @@ class Published:
 # is published anew. The attempt tells our own retry, whose first answer was lost, from a second
 # publish of the same event.
 _PUBLISH = Script("""
-local stream, seen = KEYS[1], KEYS[2]
-local attempt, remember_ms, hard_maxlen = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local stream, hard_maxlen, answers, at = KEYS[1], tonumber(ARGV[1]), {}, 2
 local length = redis.call('XLEN', stream)
-if remember_ms > 0 and (length > 0 or redis.call('EXISTS', stream) == 1) then
-  local known = redis.call('GET', seen)
+local exists = length > 0 or redis.call('EXISTS', stream) == 1
+for i = 2, #KEYS do
+  local attempt, remember_ms, last = ARGV[at], tonumber(ARGV[at + 1]), at + 2 + ARGV[at + 2]
+  local known = exists and remember_ms > 0 and redis.call('GET', KEYS[i])
   if known then
     local id, first = string.match(known, '^(%S+) (.*)$')
-    return {id, first == attempt and 0 or 1, length}
+    answers[i - 1] = {id, first == attempt and 0 or 1, length}
+  elseif length >= hard_maxlen then
+    return redis.error_reply('STREAMFULL it has ' .. hard_maxlen .. ' entries')
+  else
+    local id = redis.call('XADD', stream, '*', unpack(ARGV, at + 3, last))
+    if remember_ms > 0 then redis.call('SET', KEYS[i], id .. ' ' .. attempt, 'PX', remember_ms) end
+    length, exists = length + 1, true
+    answers[i - 1] = {id, 0, length}
   end
+  at = last + 1
 end
-if length >= hard_maxlen then
-  return redis.error_reply('STREAMFULL it has ' .. hard_maxlen .. ' entries')
-end
-local id = redis.call('XADD', stream, '*', unpack(ARGV, 4))
-if remember_ms > 0 then
-  redis.call('SET', seen, id .. ' ' .. attempt, 'PX', remember_ms)
-end
-return {id, 0, length + 1}
+return answers
 """)
 
 
-async def publish(
-    redis: Redis,
-    stream: str,
-    fields: dict[bytes, bytes],
-    *,
-    event_id: str,
-    attempt: str,
-    remember_seconds: float,
-    hard_maxlen: int,
-) -> Published:
-    """Add an entry unless an event of this id was added before.
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An entry to be added, unless an event of its id was added before."""
 
-    Sending this again with the same `attempt` is safe, also when the answer to the first try was
-    lost: there is one entry, and it is not called a duplicate.
+    fields: dict[bytes, bytes]
+    event_id: str
+    """What makes the event the same event."""
+    attempt: str
+    """A random word per call of the caller, the same in its retries."""
+    remember_seconds: float
+    """For how long `event_id` is remembered; 0 adds without looking."""
+
+
+async def publish(redis: Redis, stream: str, drafts: Sequence[Draft], *, hard_maxlen: int) -> list[Published]:
+    """Add entries in order, each unless an event of its id was added before.
+
+    Sending them again with the same attempts is safe, also when the answer to the first try was
+    lost: there is one entry of each, and it is not called a duplicate.
 
     Args:
         redis: The client.
         stream: A checked stream name.
-        fields: The entry.
-        event_id: What makes the event the same event.
-        attempt: A random word per call of the caller, the same in its retries.
-        remember_seconds: For how long `event_id` is remembered; 0 adds without looking.
+        drafts: What to add; few enough that the server is not held up.
         hard_maxlen: A stream of so many entries takes no more.
 
     Raises:
-        redis.ResponseError: STREAMFULL, when the stream is that long.
+        redis.ResponseError: STREAMFULL, when the stream is that long; those before were added.
         redis.RedisError: The server refused it or could not be reached.
     """
-    arguments: list[Argument] = [
-        attempt,
-        round(remember_seconds * 1000),
-        hard_maxlen,
-        *chain.from_iterable(fields.items()),
+    keys, arguments = [stream], list[Argument]([hard_maxlen])
+    for draft in drafts:
+        keys.append(names.seen(stream, draft.event_id))
+        arguments += (draft.attempt, round(draft.remember_seconds * 1000), 2 * len(draft.fields))
+        arguments += chain.from_iterable(draft.fields.items())
+    return [
+        Published(id=entry_id.decode(), duplicate=bool(duplicate), length=length)
+        for entry_id, duplicate, length in await _PUBLISH(redis, keys, arguments)
     ]
-    entry_id, duplicate, length = await _PUBLISH(redis, [stream, names.seen(stream, event_id)], arguments)
-    return Published(id=entry_id.decode(), duplicate=bool(duplicate), length=length)
 
 
-async def publish_health_check(redis: Redis, stream: str, fields: dict[bytes, bytes]) -> Published:
+async def publish_health_check(redis: Redis, stream: str, fields: dict[bytes, bytes]) -> list[Published]:
     """Add a health check, and let about 100 of them stay.
 
     Raises:
@@ -99,7 +104,7 @@ async def publish_health_check(redis: Redis, stream: str, fields: dict[bytes, by
     entry_id: Any = await redis.xadd(
         stream, dict[Any, Any](fields), maxlen=HEALTH_CHECKS_KEPT, approximate=False
     )
-    return Published(id=entry_id.decode(), duplicate=False, length=HEALTH_CHECKS_KEPT)
+    return [Published(id=entry_id.decode(), duplicate=False, length=HEALTH_CHECKS_KEPT)]
 
 
 # Valkey and Redis both replicate the effect of a script, so the server's own clock is allowed.
