@@ -263,10 +263,13 @@ class Consumer:
         return wanted and not self._leaving and not self._holdings.buffer
 
     async def _tick(self, redis: Redis) -> None:
-        """Find streams, let go of paused ones, and take care of those we read."""
+        """Find streams, let go of paused ones and of what others could do now, and take care of the rest."""
         await self._discovery.tick(redis)
         if held := self._holdings.buffered_in(self._discovery.paused):
             await self._holdings.give_back_buffered(redis, held)
+        if self._holdings.buffer and not self._waiting and self._pace.is_slow(self._holdings.handed_out_at):
+            await self._holdings.give_back_buffered(redis, list(self._holdings.buffer))
+            self._abandoned_at = 0.0
         active, self._holdings.active = self._holdings.active, set()
         await self._caretaker.tick(redis, self._discovery.ready, active)
         self._tick_at = time.monotonic() + TICK_SECONDS

@@ -56,6 +56,8 @@ class Holdings:
         """Streams in which something was finished since this was last emptied."""
         self.largest_bytes = 1
         """Size of the largest payload among what was last accepted."""
+        self.handed_out_at = 0.0
+        """Monotonic time when a handler was last given an event."""
         self._finished: list[Held] = []
         self._condemned: list[tuple[lease.Leased, str]] = []
         self._settings = settings
@@ -106,7 +108,7 @@ class Holdings:
 
     def hand_out(self, held: Held) -> None:
         """Count what was taken from the buffer as being in a handler's hand."""
-        held.handed_at = time.monotonic()
+        held.handed_at = self.handed_out_at = time.monotonic()
         self.in_hand[held.key] = held
 
     def finish(self, *done: Held) -> None:

@@ -4,6 +4,8 @@ import time
 
 FAST_SECONDS = 0.1
 """Events are leased ahead as far as the handler gets in this time, so a slow one holds none."""
+SLOW_SECONDS = 1.0
+"""What was leased ahead and not asked for in so long goes back, so that others get it meanwhile."""
 MOST_AHEAD = 256
 MOST_AHEAD_BYTES = 4 * 1024 * 1024
 """Bounds of that, for the events that one consumer leases ahead."""
@@ -23,3 +25,10 @@ class Pace:
         most = min(MOST_AHEAD, max(1, MOST_AHEAD_BYTES // largest_bytes))
         self.ahead = min(self.ahead * 2 if fast else max(self.ahead // 2, 1), most)
         self._batch_at = now
+
+    def is_slow(self, handed_out_at: float) -> bool:
+        """Whether what is leased ahead should go back, since nobody has asked for it; then one at a time."""
+        slow = time.monotonic() - handed_out_at > SLOW_SECONDS
+        if slow:
+            self.ahead = 1
+        return slow

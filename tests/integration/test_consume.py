@@ -476,3 +476,17 @@ async def test_a_consumer_that_is_gone_is_forgotten_once_it_holds_nothing(
 
             await until(alone)
             await events.aclose()
+
+
+async def test_what_a_handler_that_turned_slow_has_ahead_goes_to_others(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    await make_backend().publish_many("slack_events", ({"n": number} for number in range(300)))
+    slow, idle = make_backend(), make_backend()
+    async with slow.consume() as events, idle.consume() as others:
+        first = await take(events, 60)
+        assert await pending(redis, "slack_events") > 2, "it was fast, and leased ahead"
+        rest = await take(others, 240)  # while the first one works on its sixtieth
+        assert numbers(first) == list(range(60))
+        assert sorted(numbers(rest)) == list(range(60, 300))
+        assert {event.deliveries for event in rest} == {1}, "what only lay in a buffer was not delivered"
