@@ -119,14 +119,14 @@ class RedisMessageQueueBackend:
         if self._closed:
             raise ClosedError
         stream = key if key in self._checked else self._check(key)
+        row = self._row(stream, payload, event_id, origin)
         if envelope.is_health_check(payload) and not self.patterns.match(stream):
-            fields = {envelope.DATA: envelope.encode(payload)}
             # Never kept in the outbox: it asks whether Redis takes events now.
             (published,) = await self._persist(
-                stream, lambda redis: publish_health_check(redis, stream, fields)
+                stream, lambda redis: publish_health_check(redis, stream, row.fields)
             )
-            return published
-        (published,) = await self._publish(stream, [self._row(stream, payload, event_id, origin)])
+        else:
+            (published,) = await self._publish(stream, [row])
         return published
 
     async def publish_many(self, key: str, payloads: Iterable[dict[str, Any]]) -> list[Published]:

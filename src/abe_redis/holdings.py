@@ -191,18 +191,18 @@ class Holdings:
         Raises:
             redis.RedisError: The server refused it or could not be reached.
         """
-        for stream, ids in lease.by_stream(held.key for held in self._finished).items():
-            outcomes = await lease.ack(redis, stream, self._group, self._consumer, ids)
-            acked = {(stream, entry_id) for entry_id in ids}
-            self._finished = [held for held in self._finished if held.key not in acked]
-            self.active.add(stream)
-            for entry_id, outcome in zip(ids, outcomes, strict=True):
-                if outcome == "not_held":
-                    _LOG.warning(
-                        "Event %s of %r took longer than its lease and was given to another consumer.",
-                        entry_id,
-                        stream,
-                    )
+        finished = {id(held): held for held in self._finished}
+        entries = [held.key for held in finished.values()]
+        outcomes = await lease.ack(redis, self._group, self._consumer, entries)
+        self._finished = [held for held in self._finished if id(held) not in finished]
+        self.active.update(stream for stream, _ in entries)
+        for (stream, entry_id), outcome in zip(entries, outcomes, strict=True):
+            if outcome == "not_held":
+                _LOG.warning(
+                    "Event %s of %r took longer than its lease and was given to another consumer.",
+                    entry_id,
+                    stream,
+                )
 
     async def bury(self, redis: Redis) -> None:
         """Move what cannot be handled to the dead letters.

@@ -174,7 +174,7 @@ class Operations:
         async with self._access.redis(f"acknowledging in {name!r}") as redis:
             await self._access.check_exists(redis, name)
             await self._access.find_group(redis, name, group, create=None)
-            outcomes = await lease.ack(redis, name, group, consumer, ids)
+            outcomes = await lease.ack(redis, group, consumer, [(name, one) for one in ids])
         self.keeper.forget(name, group, consumer, ids)
         by = {
             kind: [one for one, of in zip(ids, outcomes, strict=True) if of == kind] for kind in set(outcomes)

@@ -110,7 +110,7 @@ class Reader:
                 try:
                     dead.open_leased(entry, group, self.settings.redis_stream_max_deliveries)
                 except dead.ForOthersError:
-                    await lease.ack(self._redis, stream, group, consumer, [entry.id])
+                    await lease.ack(self._redis, group, consumer, [(stream, entry.id)])
                     passed_over = True
                 except dead.CondemnedError as reason:
                     buried += await dead.bury(self._redis, stream, group, consumer, entry.id, str(reason))

@@ -21,7 +21,7 @@ async def test_an_ack_of_what_was_lost_a_moment_ago_is_refused(make_backend: Mak
     taken: set[str] = set()
 
     async def ack(entry_id: str) -> None:
-        (outcome,) = await lease.ack(redis, "s", "g", "holder", [entry_id])
+        (outcome,) = await lease.ack(redis, "g", "holder", [("s", entry_id)])
         (finished if outcome == "done" else refused).add(entry_id)
 
     async def take_over() -> None:

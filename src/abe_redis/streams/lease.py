@@ -8,6 +8,7 @@ is that consumer.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from redis.asyncio import Redis
@@ -50,7 +51,7 @@ async def take_new(
         group: The group.
         consumer: Who takes them.
         streams: Streams that all have the group.
-        count: How many per stream at most; in publish order.
+        count: How many per stream at most; in publish order, and from the streams by turns.
         block_ms: For how many milliseconds to wait when there are none; None: not at all.
 
     Raises:
@@ -60,11 +61,12 @@ async def take_new(
     reply: Any = await redis.xreadgroup(
         group, consumer, dict.fromkeys(streams, ">"), count=count, block=block_ms
     )
-    return [
-        Leased(stream.decode(), entry_id.decode(), fields, 1)
-        for stream, entries in reply
-        for entry_id, fields in entries
-    ]
+    per_stream = (
+        [Leased(name, entry_id.decode(), fields, 1) for entry_id, fields in entries]
+        for name, entries in ((stream.decode(), entries) for stream, entries in reply)
+    )
+    # By turns, so that no stream waits for all that was read of another.
+    return [entry for turn in zip_longest(*per_stream) for entry in turn if entry is not None]
 
 
 # XCLAIM answers nothing for an entry that was removed meanwhile, and forgets it: it is lost. An entry
@@ -154,35 +156,42 @@ async def take_abandoned(
     return leased, Counter(stream.decode() for stream in lost)
 
 
-# A group or stream that is gone holds nothing.
-_IS_HELD = """
-local function state(stream, group, consumer, id)
+# What follows goes through entries of any streams: the number of a key, and an id, of each. A group
+# or stream that is gone holds nothing.
+_EACH_HELD = """
+local group, consumer, answers = ARGV[1], ARGV[2], {}
+for i = 3, #ARGV, 2 do
+  local stream, id = KEYS[tonumber(ARGV[i])], ARGV[i + 1]
   local rows = redis.pcall('XPENDING', stream, group, id, id, 1)
   local row = not rows.err and rows[1]
-  if not row then return 'unknown' end
-  return row[2] == consumer and 'held' or 'not_held'
-end
-"""
-
-_RENEW = Script(
-    _IS_HELD
-    + """
-local stream, group, consumer, lost = KEYS[1], ARGV[1], ARGV[2], {}
-for i = 3, #ARGV do
-  local id = ARGV[i]
-  if state(stream, group, consumer, id) == 'held' then
-    redis.call('XCLAIM', stream, group, consumer, 0, id, 'IDLE', 0, 'JUSTID')
+  if row and row[2] == consumer then
+    %s
+    answers[#answers + 1] = 'done'
   else
-    lost[#lost + 1] = id
+    answers[#answers + 1] = row and 'not_held' or 'unknown'
   end
 end
-return lost
+return answers
 """
-)
+
+_RENEW = Script(_EACH_HELD % "redis.call('XCLAIM', stream, group, consumer, 0, id, 'IDLE', 0, 'JUSTID')")
+_ACK = Script(_EACH_HELD % "redis.call('XACK', stream, group, id)")
+
+
+async def _each_held(
+    script: Script, redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]]
+) -> list[Outcome]:
+    if not entries:
+        return []
+    numbers: dict[str, int] = {}
+    arguments: list[Argument] = [group, consumer]
+    for stream, entry_id in entries:
+        arguments += (numbers.setdefault(stream, len(numbers) + 1), entry_id)
+    return [outcome.decode() for outcome in await script(redis, list(numbers), arguments)]
 
 
 async def renew(
-    redis: Redis, group: str, consumer: str, entries: Iterable[tuple[str, str]]
+    redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]]
 ) -> set[tuple[str, str]]:
     """Begin leases anew.
 
@@ -198,37 +207,23 @@ async def renew(
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
-    lost: set[tuple[str, str]] = set()
-    for stream, ids in by_stream(entries).items():
-        gone = await _RENEW(redis, [stream], [group, consumer, *ids])
-        lost |= {(stream, entry_id.decode()) for entry_id in gone}
-    return lost
+    outcomes = await _each_held(_RENEW, redis, group, consumer, entries)
+    return {entry for entry, outcome in zip(entries, outcomes, strict=True) if outcome != "done"}
 
 
-_ACK = Script(
-    _IS_HELD
-    + """
-local stream, group, consumer, outcomes = KEYS[1], ARGV[1], ARGV[2], {}
-for i = 3, #ARGV do
-  local held = state(stream, group, consumer, ARGV[i])
-  if held == 'held' then
-    redis.call('XACK', stream, group, ARGV[i])
-    held = 'done'
-  end
-  outcomes[#outcomes + 1] = held
-end
-return outcomes
-"""
-)
-
-
-async def ack(redis: Redis, stream: str, group: str, consumer: str, ids: Sequence[str]) -> list[Outcome]:
+async def ack(redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]]) -> list[Outcome]:
     """Finish entries that this consumer holds.
 
+    Args:
+        redis: The client.
+        group: The group.
+        consumer: Who holds the entries.
+        entries: Stream and id of each.
+
     Returns:
-        Per id: `done`, `not_held` or `unknown`.
+        Per entry: `done`, `not_held` or `unknown`.
 
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
-    return [outcome.decode() for outcome in await _ACK(redis, [stream], [group, consumer, *ids])]
+    return await _each_held(_ACK, redis, group, consumer, entries)
