@@ -1,5 +1,6 @@
 """What a group's streams need now and then, done by whichever consumer comes by."""
 
+import logging
 import time
 from collections.abc import Iterable
 
@@ -7,16 +8,19 @@ from redis.asyncio import Redis
 
 from abe_redis.discovery import say_lost
 from abe_redis.settings import Settings
+from abe_redis.streams import dead
 from abe_redis.streams.consumers import forget_gone
 from abe_redis.streams.groups import record_progress
 from abe_redis.streams.trim import Trimmer
+
+_LOG = logging.getLogger(__name__)
 
 GONE_LEASES = 10
 """A consumer that holds nothing and was silent for so many leases is forgotten."""
 
 
 class Caretaker:
-    """Records what a group has finished, trims history, forgets consumers that are gone."""
+    """Records what is finished, trims history, forgets consumers that are gone and old dead letters."""
 
     def __init__(self, settings: Settings, group: str) -> None:
         self._group = group
@@ -24,6 +28,7 @@ class Caretaker:
         self._to_trim: set[str] = set()
         self._unfinished: set[str] = set()
         """Streams whose group was last seen with something to finish."""
+        self._dead_days = settings.redis_stream_dead_days
         self._gone_seconds = GONE_LEASES * settings.redis_stream_lease_seconds
         self._sweep_seconds = 3 * settings.redis_stream_lease_seconds
         self._sweep_at = time.monotonic() + self._sweep_seconds
@@ -36,9 +41,20 @@ class Caretaker:
         """
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + self._sweep_seconds
-            await forget_gone(redis, self._group, list(streams), idle_seconds=self._gone_seconds)
+            await self._sweep(redis, list(streams))
         await self._record(redis, sorted(active | self._unfinished))
         self._to_trim = set(await self._trimmer.trim(redis, sorted(self._to_trim | active)))
+
+    async def _sweep(self, redis: Redis, streams: list[str]) -> None:
+        await forget_gone(redis, self._group, streams, idle_seconds=self._gone_seconds)
+        if self._dead_days and streams:
+            for stream, count in (await dead.expire(redis, streams, days=self._dead_days)).items():
+                _LOG.warning(
+                    "Removed %s dead letters of %r that were older than %g days (REDIS_STREAM_DEAD_DAYS).",
+                    count,
+                    stream,
+                    self._dead_days,
+                )
 
     async def _record(self, redis: Redis, streams: list[str]) -> None:
         if streams:

@@ -112,6 +112,12 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="A group unused for so long no longer holds back trimming; 0: never.",
     )
+    redis_stream_dead_days: float = Field(
+        default=0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Dead letters older than this are removed, by the consumers; 0: never.",
+    )
     redis_outbox: Path | None = Field(
         default=None, description="File that keeps what Redis could not take until it can."
     )

@@ -344,3 +344,20 @@ async def test_a_stream_with_a_hash_tag_of_its_own(
         assert (event.stream, event["n"]) == (stream, 5)
         await event.bury(reason="x")
     assert (await letters.purge(stream, Choice(reason="X"))).purged == 1
+
+
+async def test_dead_letters_have_an_age_limit_when_one_is_set(redis: Redis, either_url: str) -> None:
+    now: Any = await redis.time()
+    for days in (40, 35, 20, 0):
+        await redis.xadd(DEAD, {"data": "{}"}, id=f"{(now[0] - days * 86_400) * 1000}-1")
+    await redis.xadd(TOPIC, {"data": "{}"})
+    settings = Settings(redis_url=either_url, redis_stream_dead_days=30, redis_stream_lease_seconds=0.5)
+    async with RedisMessageQueueBackend(settings) as backend, backend.consume() as events:
+        await take(events, 1)
+
+        async def two_left() -> bool:
+            return await redis.xlen(DEAD) == 2
+
+        await until(two_left)
+    kept: Any = await redis.xrange(DEAD)
+    assert int(kept[0][0].partition(b"-")[0]) == (now[0] - 20 * 86_400) * 1000

@@ -334,7 +334,7 @@ async def test_dead_letters(redis_url: str, server: Server) -> None:
         admin.xgroup_create(TOPIC, "default", "$")
         admin.xadd(f"dead:{{{TOPIC}}}", {"data": "{}"})
     finding = await the_only(server, "streams", "warning")
-    assert "1 dead letters" in finding.advice
+    assert "1 dead letter:" in finding.advice
 
 
 @pytest.mark.parametrize("stream", ["elsewhere", "team:{a}:b", "event:x"])

@@ -144,7 +144,8 @@ def stats(
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table("stream", "health", "entries", "groups", "pending", "lag", "dead", "advice")
+    console = Console(highlight=False)
+    table = Table("stream", "health", "entries", "groups", "pending", "lag", "dead")
     for one in result.streams:
         lags = [group.lag for group in one.groups]
         table.add_row(
@@ -155,6 +156,8 @@ def stats(
             str(sum(group.pending for group in one.groups)),
             "?" if None in lags else str(sum(lag or 0 for lag in lags)),
             str(one.dead_letters),
-            Text(one.advice),
         )
-    Console().print(table)
+    console.print(table)
+    for one in result.streams:
+        if one.health != "ok" or any(group.lost for group in one.groups):
+            console.print(Text(f"{one.stream}: {one.advice}"))

@@ -189,3 +189,33 @@ async def purge(redis: Redis, stream: str, ids: Sequence[str]) -> int:
         redis.RedisError: The server refused it or could not be reached.
     """
     return int(await redis.xdel(names.dead_letters(stream), *ids))
+
+
+# Few at a time, so that the server is not held up; the next sweep goes on.
+_EXPIRE = Script("""
+local removed, now = {}, redis.call('TIME')[1] * 1000
+local cutoff = string.format('(%.0f', math.max(0, now - ARGV[1]))
+for i, dead in ipairs(KEYS) do
+  removed[i] = 0
+  if redis.call('TYPE', dead).ok == 'stream' then
+    for _, entry in ipairs(redis.call('XRANGE', dead, '-', cutoff, 'COUNT', 200)) do
+      removed[i] = removed[i] + redis.call('XDEL', dead, entry[1])
+    end
+  end
+end
+return removed
+""")
+
+
+async def expire(redis: Redis, streams: Sequence[str], *, days: float) -> dict[str, int]:
+    """Remove dead letters that are older than so many days, some at a time.
+
+    Returns:
+        Per stream they came from, how many were removed.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    keys = [names.dead_letters(stream) for stream in streams]
+    removed = await _EXPIRE(redis, keys, [round(days * 86_400_000)])
+    return {stream: count for stream, count in zip(streams, removed, strict=True) if count}

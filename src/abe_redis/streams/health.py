@@ -50,7 +50,12 @@ def judge(stats: StreamStats, settings: Settings) -> tuple[Health, str]:
     ]
     if stats.dead_letters:
         health = "dead_letters" if health == "ok" else health
-        said.append(f"{stats.dead_letters} dead letters: read them in {names.dead_letters(stats.stream)!r}.")
+        letters = (
+            "1 dead letter: read it"
+            if stats.dead_letters == 1
+            else f"{stats.dead_letters} dead letters: read them"
+        )
+        said.append(f"{letters} in {names.dead_letters(stats.stream)!r}, or with `abe-redis dead list`.")
     if is_over(stats.length, settings.redis_stream_maxlen) and (waiting or paused):
         said.append(f"The backlog keeps it above its bound of {settings.redis_stream_maxlen} entries.")
     return health, " ".join(said) or "Nothing is waiting."
