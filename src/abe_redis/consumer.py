@@ -25,6 +25,7 @@ from abe_redis.holdings import Held, Holdings
 from abe_redis.pace import Pace
 from abe_redis.settings import Settings
 from abe_redis.streams import lease, names
+from abe_redis.streams.groups import find_losses
 
 _LOG = logging.getLogger(__name__)
 
@@ -61,6 +62,8 @@ class Consumer:
         self._pace = Pace()
         self._unseen = False
         """Whether a read failed whose answer may have leased us something."""
+        self._behind = False
+        """Whether the last read found something, so that there may be more to read, or to miss."""
         self._waiting = False
         """Whether a caller waits for an event."""
         self._leaving = False
@@ -255,7 +258,7 @@ class Consumer:
             with anyio.move_on_after(seconds):
                 await self._wanted.wait()
         elif time.monotonic() < self._abandoned_at or not await self._take_abandoned(redis):
-            await self._take_new(connections.blocking, seconds)
+            await self._take_new(connections, seconds)
 
     def _wants_more(self) -> bool:
         """Whether to lease another batch: someone waits for it, or will in no time."""
@@ -274,11 +277,14 @@ class Consumer:
         await self._caretaker.tick(redis, self._discovery.ready, active)
         self._tick_at = time.monotonic() + TICK_SECONDS
 
-    async def _take_new(self, redis: Redis, seconds: float) -> None:
+    async def _take_new(self, connections: Connections, seconds: float) -> None:
         streams = self._shuffled()
-        leased = await self._accepted(
+        if self._behind:
+            for stream, lost in (await find_losses(connections.commands, streams, self.group)).items():
+                say_lost(stream, self.group, lost)
+        self._behind = await self._accepted(
             lease.take_new(
-                redis,
+                connections.blocking,
                 self.group,
                 self.name,
                 streams,
@@ -286,7 +292,7 @@ class Consumer:
                 block_ms=max(1, round(seconds * 1000)),
             )
         )
-        if leased:
+        if self._behind:
             self._pace.note_batch(self._holdings.largest_bytes)
 
     async def _take_abandoned(self, redis: Redis) -> bool:

@@ -175,6 +175,25 @@ async def test_what_somebody_trims_unread_is_logged_once_and_shown(
     assert "lost 58 events" in await advice(settings)
 
 
+async def test_what_somebody_trims_under_a_busy_consumer_is_counted(
+    redis: Redis, settings: dict[str, Any]
+) -> None:
+    """The next read makes Valkey forget it, and a busy consumer reads again at once."""
+    await redis.xgroup_create(TOPIC, "default", "0", mkstream=True)
+    await fill(redis, 300)
+    received: set[int] = set()
+    async with backend_of(settings) as backend, backend.consume() as events:
+        async for event in events:
+            received.add(event["n"])
+            if event["n"] in {20, 230}:
+                await anyio.sleep(0.05)
+                await redis.xtrim(TOPIC, maxlen=100 if event["n"] == 20 else 10, approximate=False)
+            if event["n"] == 299:
+                break
+    assert len(received) < 300
+    assert (await group_stats(settings)).lost == 300 - len(received)
+
+
 async def test_lag_is_right_after_a_loss(redis: Redis, settings: dict[str, Any]) -> None:
     """Redis 7.0 counts what was trimmed unread as lag for ever."""
     await redis.xgroup_create(TOPIC, "default", "0", mkstream=True)
