@@ -28,10 +28,9 @@ async def batcher(work: Work) -> AsyncIterator[PublishMany]:
     """One `publish_many` per batch."""
     (stream,) = work.streams
     async with RedisMessageQueueBackend(Settings(redis_url=work.url)) as backend:
-        many = getattr(backend, "publish_many")  # noqa: B009 - a checkout may be older than it
 
         async def publish_many(payloads: list[Payload]) -> None:
-            await many(stream, payloads)
+            await backend.publish_many(stream, payloads)
 
         yield publish_many
 

@@ -9,9 +9,11 @@ from redis.asyncio import Redis
 from abe_redis import faults
 from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.errors import RequestError
+from abe_redis.results import StreamStats
 from abe_redis.streams import manage, names, peek
 from abe_redis.streams.discover import existing
 from abe_redis.streams.groups import ensure_group
+from abe_redis.streams.stats import stream_stats
 
 _ID = re.compile(r"\d{1,19}(-\d{1,19})?", re.ASCII)
 
@@ -76,6 +78,18 @@ class Access:
         if kind != "stream":
             what = "does not exist" if kind == "none" else f"is a {kind}, not a stream"
             raise RequestError(f"The stream {stream!r} {what}. {await self.choice(redis)}")
+
+    async def stats(self, redis: Redis, stream: str | None) -> list[StreamStats]:
+        """The state of one stream, or of every one there is.
+
+        Raises:
+            RequestError: There is no such stream.
+        """
+        if stream is not None:
+            await self.check_exists(redis, stream)
+        streams = [stream] if stream is not None else await existing(redis, self.patterns)
+        found = [await stream_stats(redis, one, self.settings) for one in streams]
+        return [one for one in found if one is not None]
 
     async def find_group(self, redis: Redis, stream: str, group: str, *, create: bool | None) -> None:
         """Check that a group exists, or make it.

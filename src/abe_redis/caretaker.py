@@ -24,7 +24,7 @@ class Caretaker:
 
     def __init__(self, settings: Settings, group: str) -> None:
         self._group = group
-        self._trimmer = Trimmer(settings.redis_stream_maxlen, idle_days=settings.redis_stream_group_idle_days)
+        self._trimmer = Trimmer(settings)
         self._to_trim: set[str] = set()
         self._unfinished: set[str] = set()
         """Streams whose group was last seen with something to finish."""

@@ -241,7 +241,7 @@ class Consumer:
     async def _turn(self, connections: Connections) -> None:
         redis, holdings = connections.commands, self._holdings
         if self._unseen:
-            await holdings.give_back_unseen(redis, [*self._discovery.ready, *self._discovery.paused])
+            await holdings.give_back_unseen(redis, self._discovery.joined)
             self._unseen, self._abandoned_at = False, 0.0
         if time.monotonic() >= self._tick_at:
             await self._tick(redis)
@@ -347,8 +347,7 @@ class Consumer:
                     await tasks.end(self._acker)
                 with anyio.fail_after(CLOSE_SECONDS):
                     redis = (await self._open()).commands
-                    streams = [*self._discovery.ready, *self._discovery.paused]
-                    await self._holdings.give_back(redis, streams, unseen=self._unseen)
+                    await self._holdings.give_back(redis, self._discovery.joined, unseen=self._unseen)
         except (*faults.FAILURES, AbeRedisError) as error:
             _LOG.warning(
                 "What consumer %r held could not be given back (%s); it is delivered again after its lease.",

@@ -37,6 +37,11 @@ class Discovery:
         """When there was last news of a stream, as far as it was asked about since."""
         self._ticks = 0
 
+    @property
+    def joined(self) -> list[str]:
+        """Streams in whose group this consumer may hold something: those it reads, and paused ones."""
+        return [*self.ready, *self.paused]
+
     async def tick(self, redis: Redis) -> None:
         """Look for streams: in the index, by name, and now and then in the keyspace.
 
@@ -61,7 +66,7 @@ class Discovery:
     def recheck(self) -> None:
         """Ask for every stream again: one of them is not what it was."""
         until = time.monotonic() + MISSING_SECONDS
-        for stream in (*self.ready, *self.paused):
+        for stream in self.joined:
             self._missing.setdefault(stream, until)
         self.ready.clear()
         self.paused.clear()

@@ -17,8 +17,6 @@ from abe_redis.outbox import Kept
 from abe_redis.reading import Reader
 from abe_redis.results import AckResult, OutboxStats, PublishResult, ReadResult, StatsResult
 from abe_redis.streams import lease, names, peek
-from abe_redis.streams.discover import existing
-from abe_redis.streams.stats import stream_stats
 
 
 class Operations:
@@ -194,17 +192,14 @@ class Operations:
         outbox = await self._outbox()
         try:
             async with self._access.redis("looking at the streams") as redis:
-                if name is not None:
-                    await self._access.check_exists(redis, name)
-                streams = [name] if name is not None else await existing(redis, self._access.patterns)
-                found = [await stream_stats(redis, one, self._settings) for one in streams]
+                streams = await self._access.stats(redis, name)
         except RedisUnavailableError as error:
             if outbox is None:
                 raise
             raise RedisUnavailableError(
                 f"{error} The outbox keeps {outbox.waiting} events until then."
             ) from None
-        return StatsResult(streams=[one for one in found if one is not None], outbox=outbox)
+        return StatsResult(streams=streams, outbox=outbox)
 
     async def _outbox(self) -> OutboxStats | None:
         if self._settings.redis_outbox is None:

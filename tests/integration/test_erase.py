@@ -1,13 +1,12 @@
 """Erasing what a user or a channel left: all of it, nothing else, and without a trace in the groups."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis import Operations, RedisMessageQueueBackend, Settings
+from abe_redis import Operations, RedisMessageQueueBackend
 from abe_redis.access import Access
 from abe_redis.errors import RequestError
 from abe_redis.results import GroupStats
@@ -20,15 +19,9 @@ USER, CHANNEL = "U061F7AUR", "C0LAN2Q65"
 
 
 @pytest.fixture
-async def redis(either_url: str) -> AsyncIterator[Redis]:
-    async with Redis.from_url(either_url, protocol=2) as client:
-        yield client
-
-
-@pytest.fixture
-async def backend(either_url: str) -> AsyncIterator[RedisMessageQueueBackend]:
-    async with RedisMessageQueueBackend(Settings(redis_url=either_url)) as made:
-        yield made
+def redis_url(either_url: str) -> str:
+    """Every test runs on both servers."""
+    return either_url
 
 
 def envelope(**event: Any) -> dict[str, Any]:

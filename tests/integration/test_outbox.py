@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from abe_redis import Operations, RedisMessageQueueBackend, Settings, backend, outbox
+from abe_redis import Operations, RedisMessageQueueBackend, Settings, outbox, publisher
 from abe_redis.errors import OutboxError, RedisRefusedError, RedisUnavailableError
 from abe_redis.mcp import text
 from abe_redis.outbox import Kept
@@ -26,9 +26,9 @@ from tests.servers import Server
 PUBLISHER = """
 import asyncio, itertools, sys
 from pathlib import Path
-from abe_redis import Operations, RedisMessageQueueBackend, Settings, backend, outbox
+from abe_redis import Operations, RedisMessageQueueBackend, Settings, outbox, publisher
 
-backend.PUBLISH_SECONDS, outbox.LOOK_SECONDS = 0.3, 0.2
+publisher.PUBLISH_SECONDS, outbox.LOOK_SECONDS = 0.3, 0.2
 url, path, name, first = sys.argv[1:]
 
 async def main():
@@ -99,7 +99,7 @@ class MakeQueue(Protocol):
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "PUBLISH_SECONDS", 0.3)
+    monkeypatch.setattr(publisher, "PUBLISH_SECONDS", 0.3)
     monkeypatch.setattr(outbox, "LOOK_SECONDS", 0.2)
 
 

@@ -336,7 +336,7 @@ async def test_a_server_that_goes_away(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("abe_redis.backend.PUBLISH_SECONDS", 0.5)
+    monkeypatch.setattr("abe_redis.publisher.PUBLISH_SECONDS", 0.5)
     with nothing_logged(caplog, SECRET):
         settings = Settings(**written(acl_server, USER, SECRET))
         async with RedisMessageQueueBackend(settings) as backend:

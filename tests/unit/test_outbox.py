@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 
-from abe_redis import RedisMessageQueueBackend, Settings, backend, outbox_file
+from abe_redis import RedisMessageQueueBackend, Settings, outbox_file, publisher
 from abe_redis.errors import ClosedError, OutboxError, OutboxFullError, RedisUnavailableError
 from abe_redis.outbox import Kept
 from abe_redis.outbox_file import OutboxFile, OutboxSize, Row
@@ -31,7 +31,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 async def queue(path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RedisMessageQueueBackend]:
     """A back end whose Redis is away for ever, and whose patience is short."""
-    monkeypatch.setattr(backend, "PUBLISH_SECONDS", 0.1)
+    monkeypatch.setattr(publisher, "PUBLISH_SECONDS", 0.1)
     async with RedisMessageQueueBackend(Settings(redis_url=NO_SERVER, redis_outbox=path)) as queue:
         yield queue
 
@@ -82,7 +82,7 @@ async def test_closing_leaves_the_rows_and_nothing_else(queue: RedisMessageQueue
 
 
 async def test_without_the_variable_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "PUBLISH_SECONDS", 0.1)
+    monkeypatch.setattr(publisher, "PUBLISH_SECONDS", 0.1)
     async with RedisMessageQueueBackend(Settings(redis_url=NO_SERVER)) as queue:
         with pytest.raises(RedisUnavailableError):
             await queue.publish("slack_events", {})
@@ -133,7 +133,7 @@ def others(path: Path) -> None:
 async def test_a_file_that_cannot_be_used_is_said_when_it_is_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepare: Any, says: str
 ) -> None:
-    monkeypatch.setattr(backend, "PUBLISH_SECONDS", 0.1)
+    monkeypatch.setattr(publisher, "PUBLISH_SECONDS", 0.1)
     path = tmp_path / "directory" / "outbox.db"
     path.parent.mkdir()
     prepare(path)

@@ -37,5 +37,4 @@ async def forget_gone(redis: Redis, group: str, streams: Sequence[str], *, idle_
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
-    keys = [key for stream in streams for key in (stream, names.records(stream))]
-    return int(await _FORGET(redis, keys, [group, round(idle_seconds * 1000)]))
+    return int(await _FORGET(redis, names.with_records(streams), [group, round(idle_seconds * 1000)]))

@@ -45,11 +45,27 @@ def open_leased(entry: Leased, group: str, max_deliveries: int) -> dict[str, Any
         raise CondemnedError(str(error)) from None
 
 
+_SPLIT = """
+local function split(flat)
+  local fields, ours = {}, {}
+  for i = 1, #flat, 2 do
+    if string.sub(flat[i], 1, 4) == 'abe:' then
+      ours[flat[i]] = flat[i + 1]
+    else
+      fields[#fields + 1], fields[#fields + 2] = flat[i], flat[i + 1]
+    end
+  end
+  return fields, ours
+end
+"""
+"""Lua: an entry's own fields in their order, and what we have written beside them."""
+
 # The original fields stay as they are, whatever they hold; what we say about them stands beside. Of
 # one that was redriven before, only the id it had at first is still of interest. Lua cannot pass on
 # more than about 8,000 values.
 _BURY = Script(
     FACTS
+    + _SPLIT
     + """
 local stream, dead = KEYS[1], KEYS[2]
 local group, consumer, id, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -57,22 +73,15 @@ local row = redis.call('XPENDING', stream, group, id, id, 1, consumer)[1]
 if not row then return 0 end
 local entry = redis.call('XRANGE', stream, id, id)[1]
 if entry then
-  local fields, first, time = {}, id, redis.call('TIME')
-  for i = 1, #entry[2], 2 do
-    local name, value = entry[2][i], entry[2][i + 1]
-    if name == 'abe:first' then first = value
-    elseif string.sub(name, 1, 4) ~= 'abe:' then
-      fields[#fields + 1] = name
-      fields[#fields + 1] = value
-    end
-  end
+  local fields, ours = split(entry[2])
+  local time = redis.call('TIME')
   if #fields > 7000 then
     local data = facts(entry[2])['data']
     reason = string.format('%s (%d other fields were left out)', reason, #fields / 2 - (data and 1 or 0))
     fields = data and {'data', data} or {}
   end
   for _, extra in ipairs({
-    'abe:reason', reason, 'abe:stream', stream, 'abe:group', group, 'abe:id', first,
+    'abe:reason', reason, 'abe:stream', stream, 'abe:group', group, 'abe:id', ours['abe:first'] or id,
     'abe:deliveries', row[4], 'abe:consumer', consumer, 'abe:at', time[1],
   }) do fields[#fields + 1] = extra end
   redis.call('XADD', dead, '*', unpack(fields))
@@ -102,6 +111,7 @@ _REDRIVE = Script(
     FACTS
     + MAKE_GROUP
     + FLOOR
+    + _SPLIT
     + """
 local stream, dead, records, hard_maxlen, moved = KEYS[1], KEYS[2], KEYS[3], tonumber(ARGV[1]), {}
 local function make_ready(group)
@@ -113,27 +123,17 @@ local function make_ready(group)
   end
   local info, added = facts(redis.call('XINFO', 'STREAM', stream)), nil
   local recorded = redis.call('HGET', records, 'floor ' .. group)
-  local from, unfinished = floor_of(records, group, info['entries-added'])
-  if unfinished > 0 then redis.call('HINCRBY', records, 'lost ' .. group, unfinished) end
+  local from = floor_of(records, group, info['entries-added'])
   if from == '0' and recorded then added = info['entries-added'] - info['length']
   elseif from == '0' then from, added = info['last-generated-id'], info['entries-added'] end
   local made = make_group(stream, records, group, from, added)
   if made.err then return made end
-  redis.call('PERSIST', records)
 end
 for i = 2, #ARGV do
   local entry = redis.call('XRANGE', dead, ARGV[i], ARGV[i])[1]
   if entry then
-    local fields, group, first = {}, nil, ARGV[i]
-    for j = 1, #entry[2], 2 do
-      local name, value = entry[2][j], entry[2][j + 1]
-      if name == 'abe:group' then group = value
-      elseif name == 'abe:id' then first = value
-      elseif string.sub(name, 1, 4) ~= 'abe:' then
-        fields[#fields + 1] = name
-        fields[#fields + 1] = value
-      end
-    end
+    local fields, ours = split(entry[2])
+    local group = ours['abe:group']
     if redis.call('XLEN', stream) >= hard_maxlen then
       return redis.error_reply('STREAMFULL it has ' .. hard_maxlen .. ' entries')
     end
@@ -142,7 +142,7 @@ for i = 2, #ARGV do
       if refused then return refused end
       fields[#fields + 1], fields[#fields + 2] = 'abe:only', group
     end
-    fields[#fields + 1], fields[#fields + 2] = 'abe:first', first
+    fields[#fields + 1], fields[#fields + 2] = 'abe:first', ours['abe:id'] or ARGV[i]
     redis.call('XADD', stream, '*', unpack(fields))
     redis.call('XDEL', dead, ARGV[i])
     moved[#moved + 1] = ARGV[i]

@@ -37,18 +37,13 @@ local function behind_gap(position, gap)
   local following = redis.call('XRANGE', stream, '(' .. position, '+', 'COUNT', 1)[1]
   if not following then return facts(redis.call('XINFO', 'STREAM', stream))['last-generated-id'] end
   if before(following[1], gap) then return position end
-  local ms, seq = string.match(following[1], '^(%d+)-(%d+)$')
-  if seq ~= '0' then return ms .. '-' .. string.format('%.0f', seq - 1) end
-  return string.format('%.0f', ms - 1) .. '-18446744073709551615'
+  return id_before(following[1])
 end
 for _, of in ipairs(groups) do
   if of.unread > 0 then
     local position = behind_gap(of['last-delivered-id'], of.gap)
-    local arguments = {'XGROUP', 'SETID', stream, of['name'], position}
-    if of['entries-read'] then
-      arguments[6], arguments[7] = 'ENTRIESREAD', string.format('%.0f', of['entries-read'] + of.unread)
-    end
-    redis.call(unpack(arguments))
+    local read = of['entries-read'] and of['entries-read'] + of.unread
+    redis.call(at('SETID', stream, of['name'], position, read))
   end
 end
 return {erased, unfinished}

@@ -30,6 +30,15 @@ local function before(a, b)
   ams, bms = tonumber(ams), tonumber(bms)
   return ams < bms or (ams == bms and tonumber(aseq) < tonumber(bseq))
 end
+local function id_before(id)
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  if seq ~= '0' then return ms .. '-' .. string.format('%.0f', seq - 1) end
+  return string.format('%.0f', ms - 1) .. '-18446744073709551615'
+end
+local function at(command, stream, group, position, read)
+  if not read then return 'XGROUP', command, stream, group, position end
+  return 'XGROUP', command, stream, group, position, 'ENTRIESREAD', string.format('%.0f', read)
+end
 local function group_of(stream, name)
   local rows = redis.pcall('XINFO', 'GROUPS', stream)
   for _, row in ipairs(rows.err and {} or rows) do
@@ -38,7 +47,8 @@ local function group_of(stream, name)
   end
 end
 """
-"""Lua: a flat reply as a table, the order of two ids, one group's facts."""
+"""Lua: a flat reply as a table; the order of two ids; the id before one; the words that put a group at
+a position (CREATE or SETID), with how many entries lie before it if that is known; a group's facts."""
 
 # When a stream begins behind what a group was last given, all it has is unread, and what is missing
 # from entries-added was removed unread. Redis itself forgets that with the next read (7.0: never,
@@ -46,15 +56,13 @@ end
 NOTE_LOSS = (
     FACTS
     + """
-local function note_loss(stream, records, of)
-  local info = facts(redis.call('XINFO', 'STREAM', stream))
+local function note_loss(stream, records, of, info)
   local first, read = info['first-entry'], of['entries-read']
   if first and not before(of['last-delivered-id'], first[1]) then return 0 end
   local unread = info['entries-added'] - info['length']
   local lost = read and unread - read or 0
   if lost > 0 or not read then
-    redis.call('XGROUP', 'SETID', stream, of['name'], of['last-delivered-id'], 'ENTRIESREAD',
-      string.format('%.0f', unread))
+    redis.call(at('SETID', stream, of['name'], of['last-delivered-id'], unread))
   end
   if lost <= 0 then return 0 end
   redis.call('HINCRBY', records, 'lost ' .. of['name'], lost)
@@ -66,14 +74,11 @@ end
 """Lua: count what somebody removed before the group had read it, once."""
 
 MAKE_GROUP = """
-local function make_group(stream, records, group, from, added)
-  local arguments = {'XGROUP', 'CREATE', stream, group, from}
-  if added then
-    arguments[6], arguments[7] = 'ENTRIESREAD', string.format('%.0f', added)
-  end
-  local made = redis.pcall(unpack(arguments))
+local function make_group(stream, records, group, from, read)
+  local made = redis.pcall(at('CREATE', stream, group, from, read))
   if made.err then return made end
   redis.call('HSET', records, 'used ' .. group, redis.call('TIME')[1])
+  redis.call('PERSIST', records)
   return made
 end
 """
@@ -86,11 +91,12 @@ local function floor_of(records, group, added)
   local id, had, unfinished = string.match(recorded, '^(%S+) (%d+) (%d+)$')
   if added >= tonumber(had) then return id, 0 end
   redis.call('HDEL', records, 'floor ' .. group)
+  if unfinished ~= '0' then redis.call('HINCRBY', records, 'lost ' .. group, unfinished) end
   return '0', tonumber(unfinished)
 end
 """
 """Lua: where a deleted group starts again. A floor does not count when the stream was deleted since:
-then fewer entries were ever added to it than at that time, and what was unfinished is lost."""
+then fewer entries were ever added to it than at that time, and what was unfinished is counted as lost."""
 
 _FORGOTTEN_SECONDS = 7 * 86_400
 """How long the records of a stream that is gone are kept."""
@@ -103,13 +109,9 @@ _ENSURE = Script(
 local group, answers = ARGV[1], {}
 for i = 1, #KEYS, 2 do
   local stream, records = KEYS[i], KEYS[i + 1]
-  local kind, state, lost = redis.call('TYPE', stream).ok, 'ready', 0
+  local kind, state = redis.call('TYPE', stream).ok, 'ready'
   local info = kind == 'stream' and facts(redis.call('XINFO', 'STREAM', stream))
-  local from, unfinished = floor_of(records, group, info and info['entries-added'] or 0)
-  if unfinished > 0 then
-    redis.call('HINCRBY', records, 'lost ' .. group, unfinished)
-    lost = unfinished
-  end
+  local from, lost = floor_of(records, group, info and info['entries-added'] or 0)
   if kind == 'none' then
     redis.call('PEXPIRE', records, ARGV[2])
     state = 'missing'
@@ -117,12 +119,11 @@ for i = 1, #KEYS, 2 do
   else
     local of = group_of(stream, group)
     if of then
-      lost = lost + note_loss(stream, records, of)
+      lost = lost + note_loss(stream, records, of, info)
     else
       local made = make_group(stream, records, group, from,
         from == '0' and info['entries-added'] - info['length'])
       if made.err then return made end
-      redis.call('PERSIST', records)
     end
     if redis.call('HGET', records, 'paused ' .. group) then state = 'paused' end
   end
@@ -152,7 +153,7 @@ async def ensure_group(redis: Redis, streams: Sequence[str], group: str) -> list
         redis.RedisError: The server refused it or could not be reached.
     """
     arguments: list[Argument] = [group, _FORGOTTEN_SECONDS * 1000]
-    answers = await _ENSURE(redis, _keys(streams), arguments)
+    answers = await _ENSURE(redis, names.with_records(streams), arguments)
     return [Ensured(state=state.decode(), lost=lost) for state, lost in answers]
 
 
@@ -162,7 +163,8 @@ _FIND_LOSSES = Script(
 local answers = {}
 for i = 1, #KEYS, 2 do
   local of = group_of(KEYS[i], ARGV[1])
-  answers[#answers + 1] = of and note_loss(KEYS[i], KEYS[i + 1], of) or 0
+  local info = of and facts(redis.call('XINFO', 'STREAM', KEYS[i]))
+  answers[#answers + 1] = of and note_loss(KEYS[i], KEYS[i + 1], of, info) or 0
 end
 return answers
 """
@@ -178,7 +180,7 @@ async def find_losses(redis: Redis, streams: Sequence[str], group: str) -> dict[
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
-    losses = await _FIND_LOSSES(redis, _keys(streams), [group])
+    losses = await _FIND_LOSSES(redis, names.with_records(streams), [group])
     return {stream: int(lost) for stream, lost in zip(streams, losses, strict=True) if lost}
 
 
@@ -190,15 +192,11 @@ for i = 1, #KEYS, 2 do
   local stream, records = KEYS[i], KEYS[i + 1]
   local of, lost, unfinished = group_of(stream, group), 0, 0
   if of then
-    lost = note_loss(stream, records, of)
+    local info = facts(redis.call('XINFO', 'STREAM', stream))
+    lost = note_loss(stream, records, of, info)
     unfinished = of['pending'] + math.max(0, of['lag'] or 0)
-    local floor = of['last-delivered-id']
-    if of['pending'] > 0 then
-      local ms, seq = string.match(redis.call('XPENDING', stream, group)[2], '^(%d+)-(%d+)$')
-      if seq ~= '0' then floor = ms .. '-' .. string.format('%.0f', seq - 1)
-      else floor = string.format('%.0f', ms - 1) .. '-18446744073709551615' end
-    end
-    local added = facts(redis.call('XINFO', 'STREAM', stream))['entries-added']
+    local floor, added = of['last-delivered-id'], info['entries-added']
+    if of['pending'] > 0 then floor = id_before(redis.call('XPENDING', stream, group)[2]) end
     redis.call('HSET', records, 'floor ' .. group, string.format('%s %.0f %.0f', floor, added, unfinished),
       'used ' .. group, redis.call('TIME')[1])
   end
@@ -225,9 +223,5 @@ async def record_progress(redis: Redis, streams: Sequence[str], group: str) -> l
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
-    answers = await _RECORD(redis, _keys(streams), [group])
+    answers = await _RECORD(redis, names.with_records(streams), [group])
     return [Progress(lost=lost, unfinished=unfinished) for lost, unfinished in answers]
-
-
-def _keys(streams: Sequence[str]) -> list[str]:
-    return [key for stream in streams for key in (stream, names.records(stream))]

@@ -14,16 +14,25 @@ BEGINNING = "0-0"
 NOW = "$"
 """The position behind the last entry."""
 
-_CREATE = Script(
+_READ_AT = (
     FACTS
+    + """
+local function read_at(stream, position)
+  local info = facts(redis.call('XINFO', 'STREAM', stream))
+  local first = info['first-entry']
+  if position == '$' then return info['entries-added'] end
+  if not first or before(position, first[1]) then return info['entries-added'] - info['length'] end
+end
+"""
+)
+"""Lua: how many entries lie before a position, where that is known."""
+
+_CREATE = Script(
+    _READ_AT
     + MAKE_GROUP
     + """
 local stream, records, group, from = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
-local info, before_it = facts(redis.call('XINFO', 'STREAM', stream)), nil
-local first = info['first-entry']
-if from == '$' then before_it = info['entries-added']
-elseif not first or before(from, first[1]) then before_it = info['entries-added'] - info['length'] end
-local made = make_group(stream, records, group, from, before_it)
+local made = make_group(stream, records, group, from, read_at(stream, from))
 if made.err then return made end
 redis.call('HDEL', records, 'floor ' .. group, 'lost ' .. group, 'paused ' .. group)
 return made
@@ -57,25 +66,19 @@ class Unfinished:
 # What was pending is acked: behind the new position it is delivered anew, and before it the caller has
 # said that it may be passed over. Two holders of one entry there must not be.
 _RESET = Script(
-    FACTS
+    _READ_AT
     + """
 local stream, records, group, position, force = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3] == '1'
 local of = group_of(stream, group)
 if not of then return redis.error_reply('NOGROUP No such consumer group') end
 local pending = of['pending']
 if pending > 0 and not force then return {pending, 0} end
-local info, read = facts(redis.call('XINFO', 'STREAM', stream)), nil
-local first = info['first-entry']
-if position == '$' then read = info['entries-added']
-elseif not first or before(position, first[1]) then read = info['entries-added'] - info['length'] end
 local rows = redis.call('XPENDING', stream, group, '-', '+', 100)
 while #rows > 0 do
   for _, row in ipairs(rows) do redis.call('XACK', stream, group, row[1]) end
   rows = redis.call('XPENDING', stream, group, '-', '+', 100)
 end
-local arguments = {'XGROUP', 'SETID', stream, group, position}
-if read then arguments[6], arguments[7] = 'ENTRIESREAD', string.format('%.0f', read) end
-redis.call(unpack(arguments))
+redis.call(at('SETID', stream, group, position, read_at(stream, position)))
 redis.call('HDEL', records, 'floor ' .. group, 'lost ' .. group)
 redis.call('DEL', KEYS[3])
 return {pending, 1}

@@ -57,6 +57,11 @@ def records(stream: str) -> str:
     return in_slot_of("abe:groups:", stream)
 
 
+def with_records(streams: Iterable[str]) -> list[str]:
+    """Each stream and its records, in turn: the keys of a script that needs both."""
+    return [key for stream in streams for key in (stream, records(stream))]
+
+
 def due(stream: str, group: str) -> str:
     """The sorted set of entries that a group takes up again at a later time, by that time in ms."""
     return f"{in_slot_of('abe:due:', stream)}:{group}"

@@ -1,5 +1,6 @@
 """Looking at a stream without changing anything."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -65,6 +66,20 @@ async def entries(redis: Redis, stream: str, *, after: str | None, count: int, o
     else:
         rows = await redis.xrange(stream, min=bound or "-", max="+", count=count)
     return [Entry(entry_id.decode(), fields) for entry_id, fields in rows]
+
+
+async def pages(redis: Redis, stream: str, *, size: int) -> AsyncIterator[list[Entry]]:
+    """All entries of a stream, the oldest first, some at a time; removing them meanwhile does no harm.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    after: str | None = None
+    while page := await entries(redis, stream, after=after, count=size, order="oldest"):
+        yield page
+        if len(page) < size:
+            return
+        after = page[-1].id
 
 
 async def wait(redis: Redis, stream: str, *, after: str, count: int, seconds: float) -> list[Entry]:

@@ -128,5 +128,4 @@ async def release(
     arguments: list[Argument] = [group, consumer, "all" if everything else "these"]
     for (stream, entry_id), count in known.items():
         arguments += (stream, entry_id, count)
-    keys = [key for stream in streams for key in (stream, names.records(stream))]
-    return int(await _RELEASE(redis, keys, arguments))
+    return int(await _RELEASE(redis, names.with_records(streams), arguments))

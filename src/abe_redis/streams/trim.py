@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
+from abe_redis.settings import Settings
 from abe_redis.streams import names
 from abe_redis.streams.groups import FACTS
 from abe_redis.streams.scripts import Script
@@ -48,8 +49,7 @@ local function give_up(stream, records, of, entries, cut)
     if before(entry[1], cut) and before(last, entry[1]) then unread = unread + 1 end
   end
   if unread > 0 and of['entries-read'] then
-    redis.call('XGROUP', 'SETID', stream, of['name'], last, 'ENTRIESREAD',
-      string.format('%.0f', of['entries-read'] + unread))
+    redis.call(at('SETID', stream, of['name'], last, of['entries-read'] + unread))
   end
   if lost + unread > 0 then redis.call('HINCRBY', records, 'lost ' .. of['name'], lost + unread) end
   return lost + unread
@@ -114,8 +114,7 @@ async def trim(redis: Redis, streams: Sequence[str], maxlen: int, *, idle_days: 
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
-    keys = [key for stream in streams for key in (stream, names.records(stream))]
-    answers = await _TRIM(redis, keys, [maxlen, STEP, round(idle_days * 86_400_000)])
+    answers = await _TRIM(redis, names.with_records(streams), [maxlen, STEP, round(idle_days * 86_400_000)])
     return [
         Trimmed(
             removed=max(0, removed),
@@ -144,9 +143,9 @@ class Trimmer:
     """How long publishers leave a stream alone when work in it kept us from trimming."""
     _STEPS = 10
 
-    def __init__(self, maxlen: int, *, idle_days: float) -> None:
-        self._maxlen = maxlen
-        self._idle_days = idle_days
+    def __init__(self, settings: Settings) -> None:
+        self._maxlen = settings.redis_stream_maxlen
+        self._idle_days = settings.redis_stream_group_idle_days
         self._not_before: dict[str, float] = {}
 
     def is_due(self, stream: str, length: int) -> bool:

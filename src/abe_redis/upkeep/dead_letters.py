@@ -44,6 +44,8 @@ class Choice:
         Raises:
             RequestError: Nothing was chosen, or an id is none.
         """
+        for one in self.ids:
+            check_id("An id", one)
         chosen = (self.ids, self.reason, self.group, self.event_type, self.older_than_seconds is not None)
         if self.everything == any(chosen):
             raise RequestError("Say which dead letters: ids, a filter such as reason, or all of them.")
@@ -153,18 +155,11 @@ class DeadLetters:
         seconds, microseconds = await redis.time()
         now = datetime.fromtimestamp(seconds + microseconds / 1e6, UTC)
         choice = replace(choice, ids=[check_id("An id", one) for one in choice.ids])
-        after: str | None = None
-        while True:
-            page = await peek.entries(
-                redis, names.dead_letters(stream), after=after, count=_PAGE, order="oldest"
-            )
+        async for page in peek.pages(redis, names.dead_letters(stream), size=_PAGE):
             for entry in page:
                 letter = _letter(stream, entry)
                 if choice.matches(letter, now):
                     yield letter
-            if len(page) < _PAGE:
-                return
-            after = page[-1].id
 
 
 class _DeadLettersOf(names.Patterns):

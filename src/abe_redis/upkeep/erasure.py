@@ -87,9 +87,7 @@ async def _erase_in(
     on_progress: Callable[[int], None],
 ) -> tuple[int, ErasedStream]:
     searched, erased, unfinished = 0, 0, 0
-    after: str | None = None
-    while True:
-        page = await peek.entries(redis, stream, after=after, count=_PAGE, order="oldest")
+    async for page in peek.pages(redis, stream, size=_PAGE):
         ids = [
             entry.id
             for entry in page
@@ -103,10 +101,8 @@ async def _erase_in(
             unfinished += open_
         searched += len(page)
         on_progress(len(page))
-        if len(page) < _PAGE:
-            counted = None if dry_run else unfinished
-            return searched, ErasedStream(stream=stream, erased=erased, unfinished=counted)
-        after = page[-1].id
+    counted = None if dry_run else unfinished
+    return searched, ErasedStream(stream=stream, erased=erased, unfinished=counted)
 
 
 def _concerns(fields: envelope.Fields, wanted: _Wanted, *, mentions: bool) -> bool:

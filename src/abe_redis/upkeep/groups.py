@@ -7,8 +7,6 @@ from abe_redis.access import Access
 from abe_redis.errors import RequestError
 from abe_redis.results import GroupChange, GroupOfStream, GroupsResult
 from abe_redis.streams import manage, names
-from abe_redis.streams.discover import existing
-from abe_redis.streams.stats import stream_stats
 from abe_redis.upkeep import moments
 
 
@@ -29,16 +27,10 @@ class Groups:
         """The groups of one stream, or of every one."""
         name = None if stream is None else self._access.consumable(stream)
         async with self._access.redis("looking at the groups") as redis:
-            if name is not None:
-                await self._access.check_exists(redis, name)
-            streams = [name] if name is not None else await existing(redis, self._access.patterns)
-            found = [await stream_stats(redis, one, self._access.settings) for one in streams]
+            found = await self._access.stats(redis, name)
         return GroupsResult(
             groups=[
-                GroupOfStream(stream=stats.stream, **dict(group))
-                for stats in found
-                if stats is not None
-                for group in stats.groups
+                GroupOfStream(stream=stats.stream, **dict(group)) for stats in found for group in stats.groups
             ]
         )
 
@@ -114,8 +106,8 @@ class Groups:
 
     async def _alive(self, redis: Redis, stream: str, group: str) -> str:
         """What to know when consumers may still read in a group that is removed."""
-        stats = await stream_stats(redis, stream, self._access.settings)
-        consumers = [one for of in stats.groups if of.name == group for one in of.consumers] if stats else []
+        (stats,) = await self._access.stats(redis, stream)
+        consumers = [one for of in stats.groups if of.name == group for one in of.consumers]
         if not any(one.alive for one in consumers):
             return ""
         return " A consumer that still reads makes it again, and is given everything from the beginning."
