@@ -14,7 +14,13 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import RedisMessageQueueBackend, Settings
-from abe_redis.errors import ClosedError, PayloadError, RedisRefusedError, RedisUnavailableError
+from abe_redis.errors import (
+    ClosedError,
+    InvalidNameError,
+    PayloadError,
+    RedisRefusedError,
+    RedisUnavailableError,
+)
 from tests.integration.conftest import MakeBackend, until
 from tests.servers import Server
 
@@ -307,3 +313,10 @@ def test_signals_are_left_to_the_host() -> None:
     RedisMessageQueueBackend.from_env()
     assert signal.getsignal(signal.SIGTERM) is before
     assert os.getpid()
+
+
+@pytest.mark.parametrize("key", [["slack_events"], None, 7, ""])
+async def test_what_is_no_name_is_refused_by_name(backend: RedisMessageQueueBackend, key: Any) -> None:
+    for publish in (backend.publish(key, {}), backend.publish_many(key, [{}])):
+        with pytest.raises(InvalidNameError, match="The name of a stream"):
+            await publish
