@@ -26,7 +26,7 @@ from redis.exceptions import DataError
 
 from abe_redis.errors import NotSupportedError, SettingsError
 from abe_redis.settings import Settings, split_url
-from abe_redis.transport import Address, Transport
+from abe_redis.transport import Address, Answer, Transport, Words
 
 if TYPE_CHECKING:
     from abe_redis.embedded import EmbeddedServer
@@ -94,6 +94,10 @@ class Connections:
             connection_pool=ConnectionPool(**common, socket_timeout=MAX_BLOCK_SECONDS + ANSWER_SECONDS)
         )
         return self
+
+    def send(self, words: Words) -> Answer:
+        """Send a command that answers at once, for one who waits for many; as `Transport.send`."""
+        return self._transport.send(words)
 
     async def revive(self) -> None:
         """Start the embedded server again if it is one and has died; otherwise do nothing.

@@ -14,7 +14,8 @@ from pydantic_core import from_json
 from abe_redis.errors import LeaseLostError, PayloadError, PayloadTooLargeError
 
 # The standard library's is not the fastest, but others write NaN as null and a set as a list, in silence.
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+# What contains itself is found by its depth, without keeping books of every object.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
 
 type Fields = dict[bytes, bytes]
 """A stream entry's fields."""

@@ -18,13 +18,12 @@ What Redis refuses for good stays in the file with its reason and blocks nobody.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
-from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, AuthorizationError, OutOfMemoryError, RedisError
 
 from abe_redis import faults, tasks
@@ -67,6 +66,7 @@ class Outbox:
     ) -> None:
         self._file = OutboxFile(path)
         self._settings = settings
+        self._hard_maxlen = settings.redis_stream_hard_maxlen
         self._open = connections
         self._on_delivered = on_delivered
         self._one_at_a_time = anyio.CapacityLimiter(1)
@@ -79,8 +79,13 @@ class Outbox:
 
     # What publish does ------------------------------------------------------------------------
 
-    async def keep(self, row: Row, reason: AbeRedisError) -> Kept:
+    async def keep(self, draft: Draft, reason: AbeRedisError, *, published_at: float) -> Kept:
         """Write an event that Redis could not take; when this returns, it is safe on disk.
+
+        Args:
+            draft: The event.
+            reason: Why Redis could not.
+            published_at: When it was tried first, in seconds since the epoch.
 
         Raises:
             OutboxFullError: The outbox or its disk is full.
@@ -90,7 +95,7 @@ class Outbox:
         if self._closed:
             raise ClosedError
         try:
-            number = await self._do(self._file.append, row)
+            number = await self._do(self._file.append, Row(draft, published_at))
         except OutboxError as error:
             raise type(error)(f"{reason} {error} The event was not kept.") from None
         if not self._away:
@@ -98,7 +103,7 @@ class Outbox:
             _LOG.warning("%s Events are kept in the outbox %s until it takes them.", reason, self._file.path)
         return self._kept(number)
 
-    async def keep_behind(self, row: Row) -> Kept | None:
+    async def keep_behind(self, draft: Draft) -> Kept | None:
         """Write an event if others of this process still wait; None if none does.
 
         Raises:
@@ -107,7 +112,7 @@ class Outbox:
         if not self._file.holds_own or self._closed:
             return None
         try:
-            number = await self._do(self._file.append_behind, row)
+            number = await self._do(self._file.append_behind, Row(draft))
         except OutboxError as error:
             raise type(error)(f"{error} The event was not kept.") from None
         return None if number is None else self._kept(number)
@@ -166,7 +171,9 @@ class Outbox:
                 try:
                     for row in rows:
                         try:
-                            (published,) = await send(connections.commands, [_marked(row)], self._settings)
+                            (published,) = await publish(
+                                connections.commands, [_marked(row)], hard_maxlen=self._hard_maxlen
+                            )
                         except RedisError as error:
                             if not concerns_the_event(error):
                                 raise
@@ -174,7 +181,7 @@ class Outbox:
                             refusals[row.number] = reason
                         else:
                             done.append(row.number)
-                            await self._on_delivered(row.stream, published)
+                            await self._on_delivered(row.draft.stream, published)
                 finally:
                     await self._do(self._file.settle, done, refusals)
                     delivered, refused = delivered + len(done), refused + len(refusals)
@@ -213,22 +220,13 @@ class Outbox:
         return await anyio.to_thread.run_sync(call, *args, limiter=self._one_at_a_time)
 
 
-async def send(redis: Redis, rows: Sequence[Row], settings: Settings) -> list[Published]:
-    """Publish rows of one stream by the script, with the ids that make repeating it harmless.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
-    """
-    drafts = [Draft(row.fields, row.identity, row.attempt, row.remember_seconds) for row in rows]
-    return await publish(redis, rows[0].stream, drafts, hard_maxlen=settings.redis_stream_hard_maxlen)
-
-
 def _doing(row: Row) -> str:
-    return f"publishing to {row.stream!r}"
+    return f"publishing to {row.draft.stream!r}"
 
 
-def _marked(row: Row) -> Row:
-    """The row, marked if Redis may have forgotten its first try by the time it gets this one."""
-    if row.waited_seconds <= row.remember_seconds - ANSWER_SECONDS:
-        return row
-    return replace(row, fields=row.fields | {POSSIBLE_DUPLICATE: b"1"})
+def _marked(row: Row) -> Draft:
+    """What is sent of a row: marked if Redis may have forgotten the first try by then."""
+    draft = row.draft
+    if row.waited_seconds <= draft.remember_seconds - ANSWER_SECONDS:
+        return draft
+    return draft._replace(fields=draft.fields | {POSSIBLE_DUPLICATE: b"1"})

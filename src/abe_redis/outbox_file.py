@@ -19,6 +19,7 @@ from pathlib import Path
 
 from abe_redis.errors import OutboxError, OutboxFullError
 from abe_redis.outbox_locks import BUSY_SECONDS, WriterLocks, connect, make_private, patiently
+from abe_redis.streams.publish import Draft
 
 MAX_BYTES = 256 * 1024 * 1024
 """How much the file may hold: more than three hours of the most that Slack sends (30,000 envelopes
@@ -52,16 +53,9 @@ _COLUMNS = "stream, fields, identity, attempt, remember_seconds, published_at, n
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An event as it goes to `streams.publish`, and when it was published first."""
+    """What goes to `streams.publish`, and when it was published first. No secret is in its fields."""
 
-    stream: str
-    fields: dict[bytes, bytes]
-    """The entry; names and values are UTF-8, and no secret is among them."""
-    identity: str
-    """What makes it the same event."""
-    attempt: str
-    """What makes a second try the same publish."""
-    remember_seconds: float
+    draft: Draft
     published_at: float = field(default_factory=time.time)
     """In seconds since the epoch: it is compared after a restart, too."""
     number: int = 0
@@ -138,8 +132,9 @@ class OutboxFile:
             )
             size = 0
             with closing(database.execute(query, [writer, BATCH_ROWS])) as cursor:
-                for stream, fields, *rest in cursor:
-                    rows.append(Row(stream, _decode(fields), *rest))
+                for stream, fields, event_id, attempt, remember_seconds, *rest in cursor:
+                    draft = Draft(stream, _decode(fields), event_id, attempt, remember_seconds)
+                    rows.append(Row(draft, *rest))
                     size += len(fields)
                     if size >= BATCH_BYTES:
                         break
@@ -184,7 +179,8 @@ class OutboxFile:
 
     def _append(self, database: sqlite3.Connection, row: Row) -> int:
         self._locks.take(self._writer)
-        fields = _encode(row.fields)
+        stream, entry, *identity = row.draft
+        fields = _encode(entry)
         pages, free, page_bytes = (
             database.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("page_count", "freelist_count", "page_size")
@@ -195,11 +191,10 @@ class OutboxFile:
                 f"The outbox {self.path} is full: it holds {waiting} events, {refused} of them refused by "
                 f"Redis, and may have {MAX_BYTES:,} bytes. Bring Redis back, or delete the refused ones."
             )
-        values = [row.stream, fields, row.identity, row.attempt, row.remember_seconds, row.published_at]
         cursor = database.execute(
             "INSERT INTO event (writer, stream, fields, identity, attempt, remember_seconds, published_at) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [self._writer, *values],
+            [self._writer, stream, fields, *identity, row.published_at],
         )
         self.holds_own = True
         return int(cursor.lastrowid or 0)

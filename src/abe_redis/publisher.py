@@ -12,13 +12,20 @@ import anyio
 from redis.asyncio import Redis
 
 from abe_redis import envelope, faults
+from abe_redis.coalescer import Coalescer
 from abe_redis.connection import Connections
 from abe_redis.errors import ClosedError
-from abe_redis.outbox import Kept, Outbox, concerns_the_event, send
-from abe_redis.outbox_file import Row
+from abe_redis.outbox import Kept, Outbox, concerns_the_event
 from abe_redis.settings import Settings
 from abe_redis.streams import names
-from abe_redis.streams.publish import OWN_ID_SECONDS, Published, announce, publish_health_check
+from abe_redis.streams.publish import (
+    OWN_ID_SECONDS,
+    Draft,
+    Published,
+    announce,
+    publish,
+    publish_health_check,
+)
 from abe_redis.streams.trim import Trimmer
 
 _LOG = logging.getLogger(__name__)
@@ -55,8 +62,11 @@ class Publisher:
         )
         """What waits on disk; None without `REDIS_OUTBOX`."""
         self._settings = settings
+        self._dedup_seconds = settings.redis_stream_dedup_seconds
+        self._hard_maxlen = settings.redis_stream_hard_maxlen
         self._patterns = patterns
         self._open = connections
+        self._coalescer: Coalescer | None = None
         self._trimmer = Trimmer(settings)
         self._announced: dict[str, float] = {}
         self._checked: set[str] = set()
@@ -75,14 +85,24 @@ class Publisher:
             AbeRedisError: As for `RedisMessageQueueBackend.publish`.
         """
         stream = self._checked_name(key)
-        row = self._row(stream, payload, event_id, origin)
+        draft = self._draft(stream, payload, event_id, origin)
         if envelope.is_health_check(payload) and not self._patterns.match(stream):
             # Never kept in the outbox: it asks whether Redis takes events now.
-            (published,) = await self._persist(
-                stream, lambda redis: publish_health_check(redis, stream, row.fields)
+            (published,) = await self._insist(
+                stream, lambda redis: publish_health_check(redis, stream, draft.fields)
             )
-        else:
-            (published,) = await self._publish(stream, [row])
+            return published
+        if stream in self._unread:
+            self._warn_once(stream)
+        if self.outbox is not None and (kept := await self.outbox.keep_behind(draft)) is not None:
+            return kept
+        began = time.monotonic()
+        try:
+            published = await (self._coalescer or await self._coalesce()).publish(draft)
+        except faults.FAILURES as error:
+            (published,) = await self._insist(stream, self._sending([draft]), [draft], (began, error))
+        if self._is_due(stream, published):
+            await self._tend(stream, published)
         return published
 
     async def publish_many(self, key: str, payloads: Iterable[dict[str, Any]]) -> list[Published]:
@@ -92,69 +112,98 @@ class Publisher:
             AbeRedisError: As for `RedisMessageQueueBackend.publish`.
         """
         stream = self._checked_name(key)
-        rows = [self._row(stream, payload, None, None) for payload in payloads]
+        drafts = [self._draft(stream, payload, None, None) for payload in payloads]
+        if stream in self._unread:
+            self._warn_once(stream)
         done: list[Published] = []
-        for step in _steps(rows):
-            done += await self._publish(stream, step)
+        for step in _steps(drafts):
+            while step and self.outbox is not None:
+                if (kept := await self.outbox.keep_behind(step[0])) is None:
+                    break
+                done.append(kept)
+                del step[0]
+            if step:
+                done += await self._insist(stream, self._sending(step), step)
+                if self._is_due(stream, done[-1]):
+                    await self._tend(stream, done[-1])
         return done
 
-    def _row(self, stream: str, payload: dict[str, Any], event_id: str | None, origin: str | None) -> Row:
+    def _draft(self, stream: str, payload: dict[str, Any], event_id: str | None, origin: str | None) -> Draft:
         """What is sent of an event, with the ids that make repeating it harmless."""
         fields = {envelope.DATA: envelope.encode(payload)}
         if origin:
             fields[envelope.ORIGIN] = origin.encode()
         attempt = f"{self._attempts}{next(self._attempt_numbers):016x}"
         event_id = event_id or envelope.slack_event_id(payload)
-        dedup_seconds = self._settings.redis_stream_dedup_seconds
-        if event_id and dedup_seconds:
-            return Row(stream, fields, f"event:{event_id}", attempt, dedup_seconds)
-        return Row(stream, fields, attempt, attempt, OWN_ID_SECONDS)
+        if event_id and self._dedup_seconds:
+            return Draft(stream, fields, f"event:{event_id}", attempt, self._dedup_seconds)
+        return Draft(stream, fields, attempt, attempt, OWN_ID_SECONDS)
 
-    async def _publish(self, stream: str, rows: list[Row]) -> list[Published]:
-        if stream in self._unread:
-            self._warn_once(stream)
-        done: list[Published] = []
-        if self.outbox is not None:
-            while rows and (kept := await self.outbox.keep_behind(rows[0])) is not None:
-                done.append(kept)
-                rows = rows[1:]
-        if rows:
-            done += await self._persist(stream, lambda redis: send(redis, rows, self._settings), rows)
-            if not isinstance(done[-1], Kept):
-                await self._tend(stream, done[-1])
-        return done
+    async def _coalesce(self) -> Coalescer:
+        connections = await self._open()
+        if self._coalescer is None:
+            self._coalescer = Coalescer(
+                connections.send, hard_maxlen=self._hard_maxlen, answer_seconds=PUBLISH_SECONDS
+            )
+        return self._coalescer
 
-    async def _persist(
-        self, stream: str, attempt: Callable[[Redis], Awaitable[list[Published]]], rows: Sequence[Row] = ()
+    def _sending(self, drafts: Sequence[Draft]) -> Callable[[Redis], Awaitable[list[Published]]]:
+        return lambda redis: publish(redis, drafts, hard_maxlen=self._hard_maxlen)
+
+    async def _insist(
+        self,
+        stream: str,
+        attempt: Callable[[Redis], Awaitable[list[Published]]],
+        drafts: Sequence[Draft] = (),
+        failed: tuple[float, BaseException] | None = None,
     ) -> list[Published]:
-        """Try until Redis has answered or the budget is spent, and then keep `rows` in the outbox.
+        """Try until Redis has answered or the budget is spent, and then keep `drafts` in the outbox.
 
         What is sent must be repeatable.
+
+        Args:
+            stream: Where it goes.
+            attempt: Sends it.
+            drafts: What may be kept.
+            failed: The first try's monotonic time and failure, if there was one.
         """
         connections = await self._open()
-        deadline, pause = time.monotonic() + PUBLISH_SECONDS, 0.05
-        reason: Exception | None = None
+        began, error = failed or (time.monotonic(), None)
+        deadline, pause = began + PUBLISH_SECONDS, 0.05
+        reason: BaseException | None = None
         while True:
-            try:
-                async with asyncio.timeout(deadline - time.monotonic()):
-                    return await attempt(connections.commands)
-            except faults.FAILURES as error:
-                # That our own time was up says less than what went wrong before.
-                reason = reason if reason and isinstance(error, TimeoutError) else error
-                if not faults.passes(error) or time.monotonic() + pause >= deadline:
-                    sentence = faults.explain(reason, self._settings, doing=f"publishing to {stream!r}")
-                    if not rows or self.outbox is None or concerns_the_event(reason):
-                        raise sentence from None
-                    return [await self.outbox.keep(row, sentence) for row in rows]
+            if error is None:
+                try:
+                    async with asyncio.timeout(deadline - time.monotonic()):
+                        return await attempt(connections.commands)
+                except faults.FAILURES as failure:
+                    error = failure
+            # That our own time was up says less than what went wrong before.
+            reason = reason if reason and isinstance(error, TimeoutError) else error
+            if not faults.passes(error) or time.monotonic() + pause >= deadline:
+                sentence = faults.explain(reason, self._settings, doing=f"publishing to {stream!r}")
+                if not drafts or self.outbox is None or concerns_the_event(reason):
+                    raise sentence from None
+                published_at = time.time() - (time.monotonic() - began)
+                return [
+                    await self.outbox.keep(draft, sentence, published_at=published_at) for draft in drafts
+                ]
+            error = None
             await anyio.sleep(pause)
             pause = min(2 * pause, 0.4)
             await connections.revive()
 
+    def _is_due(self, stream: str, published: Published) -> bool:
+        """Whether the stream needs something now."""
+        if isinstance(published, Kept):
+            return False
+        return time.monotonic() >= self._announced.get(stream, 0) or self._trimmer.is_due(
+            stream, published.length
+        )
+
     async def _tend(self, stream: str, published: Published) -> None:
         """What a stream needs now and then; the event is safe whatever becomes of this."""
         now = time.monotonic()
-        if now < self._announced.get(stream, 0) and not self._trimmer.is_due(stream, published.length):
-            return
         try:
             with anyio.move_on_after(TEND_SECONDS):
                 redis = (await self._open()).commands
@@ -190,14 +239,14 @@ class Publisher:
         )
 
 
-def _steps(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    step: list[Row] = []
+def _steps(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
+    step: list[Draft] = []
     size = 0
-    for row in rows:
-        size += len(row.fields[envelope.DATA])
+    for draft in drafts:
+        size += draft.size
         if step and (len(step) == STEP or size > STEP_BYTES):
             yield step
-            step, size = [], len(row.fields[envelope.DATA])
-        step.append(row)
+            step, size = [], draft.size
+        step.append(draft)
     if step:
         yield step

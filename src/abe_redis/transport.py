@@ -102,10 +102,21 @@ class Transport:
             redis.RedisError: It answered with an error; redis-py's class for it.
             RuntimeError: The transport belongs to another event loop.
         """
+        return await self.send(words)
+
+    def send(self, words: Words) -> Answer:
+        """Send a command, once; what `call` waits for is promised.
+
+        Raises:
+            TypeError: It holds what is no word.
+            ValueError: It has no word.
+            redis.ConnectionError: The transport is closed.
+            RuntimeError: The transport belongs to another event loop.
+        """
         connection = self._connection
         if connection is None or connection.lost or connection.loop is not asyncio.get_running_loop():
             connection = self._connect()
-        return await connection.call(words)
+        return connection.call(words)
 
     async def close(self) -> None:
         """Hang up for good; calls that wait, and later ones, fail with redis.ConnectionError.

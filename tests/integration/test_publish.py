@@ -5,11 +5,11 @@ import logging
 import os
 import signal
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from redis.asyncio import Redis
 
@@ -48,6 +48,79 @@ async def test_one_caller_keeps_its_order(backend: RedisMessageQueueBackend, red
         await backend.publish("slack_events", {"n": number})
     entries: Any = await redis.xrange("slack_events")
     assert [fields[b"data"] for _, fields in entries] == [b'{"n":%d}' % number for number in range(50)]
+
+
+async def test_what_is_published_at_a_time_shares_commands(own_server: Server) -> None:
+    with own_server.admin() as admin:
+        async with RedisMessageQueueBackend(Settings(redis_url=own_server.url)) as queue:
+            await queue.publish("slack_events", envelope(0))
+            admin.config_resetstat()
+            async with anyio.create_task_group() as tasks:
+                for number in range(1, 1001):
+                    tasks.start_soon(queue.publish, "slack_events", envelope(number))
+            calls: Any = admin.info("commandstats")
+        assert admin.xlen("slack_events") == 1001
+        assert calls["cmdstat_evalsha"]["calls"] < 100
+        entries: Any = admin.xrange("slack_events")
+    added = [json.loads(fields["data"])["event_id"] for _, fields in entries]
+    assert added == [f"Ev{number}" for number in range(1001)], "in the order of the calls"
+
+
+async def test_of_those_that_share_a_command_each_has_its_own_answer(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    queue = make_backend(redis_stream_maxlen=10, redis_stream_hard_maxlen=20)
+    await redis.xgroup_create("slack_events", "slow", "0", mkstream=True)
+    outcomes: dict[int, str] = {}
+
+    async def publish(at: int, number: int) -> None:
+        try:
+            published = await queue.publish_event("slack_events", envelope(number))
+        except RedisRefusedError:
+            outcomes[at] = "refused"
+        else:
+            outcomes[at] = "duplicate" if published.duplicate else "added"
+
+    await publish(0, 0)
+    async with anyio.create_task_group() as tasks:
+        for at, number in enumerate((*range(15), *range(15), *range(15, 30)), 1):
+            tasks.start_soon(publish, at, number)
+    expected = ["added", "duplicate", *["added"] * 14, *["duplicate"] * 15, *["added"] * 5, *["refused"] * 10]
+    assert [outcomes[at] for at in sorted(outcomes)] == expected
+    assert await redis.xlen("slack_events") == 20
+
+
+async def test_among_those_that_share_a_command_any_may_be_cancelled(
+    backend: RedisMessageQueueBackend, redis: Redis
+) -> None:
+    await backend.publish("slack_events", envelope(0))
+    async with anyio.create_task_group() as tasks:
+        scopes = [anyio.CancelScope() for _ in range(300)]
+
+        async def publish(number: int) -> None:
+            with scopes[number]:
+                await backend.publish("slack_events", envelope(1000 + number))
+
+        for number in range(300):
+            tasks.start_soon(publish, number)
+        await anyio.lowlevel.checkpoint()
+        for scope in scopes[::3]:
+            scope.cancel()
+    entries: Any = await redis.xrange("slack_events")
+    added = {json.loads(fields[b"data"])["event_id"] for _, fields in entries}
+    assert {f"Ev{1000 + number}" for number in range(300) if number % 3} <= added
+
+
+async def test_a_server_that_forgot_its_scripts_is_told_again(
+    backend: RedisMessageQueueBackend, redis: Redis
+) -> None:
+    for number in range(3):
+        await backend.publish("slack_events", envelope(100 * number))
+        await redis.script_flush()
+        async with anyio.create_task_group() as tasks:
+            for one in range(1, 50):
+                tasks.start_soon(backend.publish, "slack_events", envelope(100 * number + one))
+    assert await redis.xlen("slack_events") == 150
 
 
 async def test_slacks_retry_adds_nothing(make_backend: MakeBackend, redis: Redis) -> None:
@@ -190,10 +263,10 @@ async def test_our_own_retry_is_not_a_duplicate(backend: RedisMessageQueueBacken
     """The script's own contract: the same attempt again answers as the first time."""
     from abe_redis.streams.publish import Draft, publish
 
-    draft = Draft({b"data": b"{}"}, event_id="event:Ev1", attempt="attempt 1", remember_seconds=60)
-    (first,) = await publish(redis, "s", [draft], hard_maxlen=10)
-    (retry,) = await publish(redis, "s", [draft], hard_maxlen=10)
-    (other,) = await publish(redis, "s", [replace(draft, attempt="attempt 2")], hard_maxlen=10)
+    draft = Draft("s", {b"data": b"{}"}, event_id="event:Ev1", attempt="attempt 1", remember_seconds=60)
+    (first,) = await publish(redis, [draft], hard_maxlen=10)
+    (retry,) = await publish(redis, [draft], hard_maxlen=10)
+    (other,) = await publish(redis, [draft._replace(attempt="attempt 2")], hard_maxlen=10)
     assert (retry.id, retry.duplicate) == (first.id, False)
     assert (other.id, other.duplicate) == (first.id, True)
     assert await redis.xlen("s") == 1

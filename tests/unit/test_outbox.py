@@ -18,6 +18,7 @@ from abe_redis import RedisMessageQueueBackend, Settings, outbox_file, publisher
 from abe_redis.errors import ClosedError, OutboxError, OutboxFullError, RedisUnavailableError
 from abe_redis.outbox import Kept
 from abe_redis.outbox_file import OutboxFile, OutboxSize, Row
+from abe_redis.streams.publish import Draft
 
 NO_SERVER = "redis://127.0.0.1:1/0"
 SECRET = "the-verification-token"
@@ -37,7 +38,7 @@ async def queue(path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Re
 
 
 def row(data: bytes = b"{}", **more: Any) -> Row:
-    return Row("slack_events", {b"data": data}, "event:Ev1", "attempt", 60, **more)
+    return Row(Draft("slack_events", {b"data": data}, "event:Ev1", "attempt", 60), **more)
 
 
 def rows(path: Path) -> list[tuple[Any, ...]]:
@@ -158,7 +159,7 @@ def test_a_file_that_may_only_be_read() -> None:
         code = (
             "import os, sys; from pathlib import Path; from abe_redis.outbox_file import *\n"
             "os.geteuid() or os.setuid(65534)\n"  # root may write to it all the same
-            "try: OutboxFile(Path(sys.argv[1])).append(Row('s', {}, 'i', 'a', 1))\n"
+            "try: OutboxFile(Path(sys.argv[1])).append(Row(Draft('s', {}, 'i', 'a', 1)))\n"
             "except OutboxError as error: print(error)"
         )
         result = subprocess.run(
@@ -207,7 +208,7 @@ def test_rows_come_back_as_they_were(path: Path) -> None:
     (writer,) = outbox.claim()
     first = outbox.first(writer)
     assert [one.number for one in first] == numbers[:2], "a batch has a size"
-    assert [one.fields for one in first] == [one.fields for one in written[:2]]
+    assert [one.draft.fields for one in first] == [one.draft.fields for one in written[:2]]
     assert first[0].published_at == 1.5
     outbox.settle(numbers[:2], {numbers[2]: "WRONGTYPE"})
     assert outbox.claim() == []
@@ -233,7 +234,7 @@ def test_many_processes_may_open_it_at_once(path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from abe_redis.outbox_file import *; sys.stdin.read()\n"
         "outbox = OutboxFile(Path(sys.argv[1]))\n"
-        "for _ in range(20): outbox.append(Row('s', {}, 'i', 'a', 1))\n"
+        "for _ in range(20): outbox.append(Row(Draft('s', {}, 'i', 'a', 1)))\n"
         "outbox.close()"
     )
     command = [sys.executable, "-c", code, str(path)]

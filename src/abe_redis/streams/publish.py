@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
+from abe_redis.envelope import DATA, Fields
 from abe_redis.streams import names
 from abe_redis.streams.scripts import Argument, Script
+from abe_redis.transport import Words
 
 OWN_ID_SECONDS = 3600
 """How long an id is remembered that only serves our own retries."""
@@ -28,9 +30,28 @@ class Published:
     """How many entries the stream has now."""
 
 
+class Draft(NamedTuple):
+    """An entry to be added, unless an event of its id was added before."""
+
+    stream: str
+    """A checked name."""
+    fields: Fields
+    event_id: str
+    """What makes the event the same event."""
+    attempt: str
+    """A random word per call of the caller, the same in its retries."""
+    remember_seconds: float
+    """For how long `event_id` is remembered; 0 adds without looking."""
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it is."""
+        return len(self.fields[DATA])
+
+
 # A remembered id counts only while its entry's stream exists: after a DEL or FLUSHALL the event
 # is published anew. The attempt tells our own retry, whose first answer was lost, from a second
-# publish of the same event.
+# publish of the same event. What is refused is refused alone: the others may have come from others.
 _PUBLISH = Script("""
 local stream, hard_maxlen, answers, at = KEYS[1], tonumber(ARGV[1]), {}, 2
 local length = redis.call('XLEN', stream)
@@ -42,12 +63,16 @@ for i = 2, #KEYS do
     local id, first = string.match(known, '^(%S+) (.*)$')
     answers[i - 1] = {id, first == attempt and 0 or 1, length}
   elseif length >= hard_maxlen then
-    return redis.error_reply('STREAMFULL it has ' .. hard_maxlen .. ' entries')
+    answers[i - 1] = redis.error_reply('STREAMFULL it has ' .. hard_maxlen .. ' entries')
   else
-    local id = redis.call('XADD', stream, '*', unpack(ARGV, at + 3, last))
-    if remember_ms > 0 then redis.call('SET', KEYS[i], id .. ' ' .. attempt, 'PX', remember_ms) end
-    length, exists = length + 1, true
-    answers[i - 1] = {id, 0, length}
+    local id = redis.pcall('XADD', stream, '*', unpack(ARGV, at + 3, last))
+    if type(id) == 'table' then
+      answers[i - 1] = id
+    else
+      if remember_ms > 0 then redis.call('SET', KEYS[i], id .. ' ' .. attempt, 'PX', remember_ms) end
+      length, exists = length + 1, true
+      answers[i - 1] = {id, 0, length}
+    end
   end
   at = last + 1
 end
@@ -55,44 +80,52 @@ return answers
 """)
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """An entry to be added, unless an event of its id was added before."""
+def command(drafts: Sequence[Draft], *, hard_maxlen: int, in_full: bool = False) -> Words:
+    """What is sent to add entries of one stream in order, each unless an event of its id was added before.
 
-    fields: dict[bytes, bytes]
-    event_id: str
-    """What makes the event the same event."""
-    attempt: str
-    """A random word per call of the caller, the same in its retries."""
-    remember_seconds: float
-    """For how long `event_id` is remembered; 0 adds without looking."""
-
-
-async def publish(redis: Redis, stream: str, drafts: Sequence[Draft], *, hard_maxlen: int) -> list[Published]:
-    """Add entries in order, each unless an event of its id was added before.
-
-    Sending them again with the same attempts is safe, also when the answer to the first try was
+    Sending it again with the same attempts is safe, also when the answer to the first try was
     lost: there is one entry of each, and it is not called a duplicate.
 
     Args:
-        redis: The client.
-        stream: A checked stream name.
         drafts: What to add; few enough that the server is not held up.
         hard_maxlen: A stream of so many entries takes no more.
+        in_full: Whether to send the script itself, and not its digest.
+
+    Returns:
+        A command, whose answer has a row for each.
+    """
+    return _PUBLISH.command(*_said(drafts, hard_maxlen), in_full=in_full)
+
+
+def published(row: Any) -> Published:  # noqa: ANN401 - as Redis gave it
+    """What a row of the answer says, unless it is an error."""
+    entry_id, duplicate, length = row
+    return Published(entry_id.decode(), bool(duplicate), length)
+
+
+async def publish(redis: Redis, drafts: Sequence[Draft], *, hard_maxlen: int) -> list[Published]:
+    """Add entries by `command`.
 
     Raises:
-        redis.ResponseError: STREAMFULL, when the stream is that long; those before were added.
+        redis.ResponseError: One was refused, as with STREAMFULL when the stream is that long; others of
+            them may have been added.
         redis.RedisError: The server refused it or could not be reached.
     """
-    keys, arguments = [stream], list[Argument]([hard_maxlen])
-    for draft in drafts:
-        keys.append(names.seen(stream, draft.event_id))
-        arguments += (draft.attempt, round(draft.remember_seconds * 1000), 2 * len(draft.fields))
-        arguments += chain.from_iterable(draft.fields.items())
-    return [
-        Published(id=entry_id.decode(), duplicate=bool(duplicate), length=length)
-        for entry_id, duplicate, length in await _PUBLISH(redis, keys, arguments)
-    ]
+    rows = await _PUBLISH(redis, *_said(drafts, hard_maxlen))
+    for row in rows:
+        if isinstance(row, Exception):
+            raise row
+    return [published(row) for row in rows]
+
+
+def _said(drafts: Sequence[Draft], hard_maxlen: int) -> tuple[list[str], list[Argument]]:
+    """The script's keys and arguments."""
+    keys, arguments = [drafts[0].stream], list[Argument]([hard_maxlen])
+    for stream, fields, event_id, attempt, remember_seconds in drafts:
+        keys.append(names.seen(stream, event_id))
+        arguments += (attempt, round(remember_seconds * 1000), 2 * len(fields))
+        arguments += chain.from_iterable(fields.items())
+    return keys, arguments
 
 
 async def publish_health_check(redis: Redis, stream: str, fields: dict[bytes, bytes]) -> list[Published]:

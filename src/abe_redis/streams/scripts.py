@@ -11,7 +11,9 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-type Argument = str | bytes | int | float
+from abe_redis.transport import Word, Words
+
+type Argument = Word
 
 
 class Script:
@@ -32,6 +34,12 @@ class Script:
         """
         send: Any = redis.execute_command  # which redis-py leaves untyped
         try:
-            return await send("EVALSHA", self._digest, len(keys), *keys, *arguments)
+            return await send(*self.command(keys, arguments))
         except NoScriptError:
-            return await send("EVAL", self._source, len(keys), *keys, *arguments)
+            return await send(*self.command(keys, arguments, in_full=True))
+
+    def command(self, keys: Sequence[str], arguments: Sequence[Argument], *, in_full: bool = False) -> Words:
+        """What is sent to run it: by its digest, or in full."""
+        if in_full:
+            return "EVAL", self._source, len(keys), *keys, *arguments
+        return "EVALSHA", self._digest, len(keys), *keys, *arguments
