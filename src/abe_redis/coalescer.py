@@ -1,4 +1,4 @@
-"""One command for all that is published to a stream at a time.
+"""One command for all that is published at a time.
 
 A script call costs the server and us more than the event that it adds. What is published in one
 turn of the event loop shares one; a lone event goes out at once and waits for nobody.
@@ -13,8 +13,9 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
+from abe_redis import faults
 from abe_redis.streams.publish import Draft, Published, command, published
 from abe_redis.transport import Answer, Words
 
@@ -36,6 +37,9 @@ class _Batch:
     """Whether the script itself was sent, since the server did not know it."""
     timer: asyncio.TimerHandle | None = None
 
+    def part(self, numbers: Sequence[int]) -> "_Batch":
+        return _Batch([self.drafts[at] for at in numbers], [self.waiting[at] for at in numbers])
+
 
 class Coalescer:
     """Sends what is published, together where that costs nobody time."""
@@ -52,11 +56,10 @@ class Coalescer:
         self._hard_maxlen = hard_maxlen
         self._answer_seconds = answer_seconds
         self._loop = asyncio.get_running_loop()
-        self._gathering: dict[str, _Batch] = {}
-        """The batch that the next event of a stream joins."""
-        self._under_way: dict[str, int] = {}
-        """How many batches of a stream are unanswered."""
-        self._is_due = False
+        self._gathering: _Batch | None = None
+        """What the next event joins."""
+        self._unanswered = 0
+        """How many commands are under way."""
 
     def publish(self, draft: Draft) -> "asyncio.Future[Published]":
         """Add an event, unless one of its id was added before; as `streams.publish`.
@@ -68,65 +71,69 @@ class Coalescer:
             TimeoutError, when nobody knows. To cancel it disturbs nobody else.
         """
         waiter: asyncio.Future[Published] = self._loop.create_future()
-        stream = draft.stream
-        batch = self._gathering.get(stream)
+        batch = self._gathering
         if batch is None:
             batch = _Batch()
-            if stream in self._under_way:
-                self._gathering[stream] = batch
-                if not self._is_due:
-                    self._is_due = True
-                    self._loop.call_soon(self._send_gathered)
-            # Otherwise it is the first: it waits for nobody.
+            if self._unanswered:
+                self._gathering = batch
+                self._loop.call_soon(self._send_gathered, batch)
         batch.drafts.append(draft)
         batch.waiting.append(waiter)
         batch.size += draft.size
-        if stream not in self._under_way or len(batch.drafts) == MOST or batch.size >= MOST_BYTES:
-            self._gathering.pop(stream, None)
-            self._send(stream, batch)
+        if self._gathering is None or len(batch.drafts) == MOST or batch.size >= MOST_BYTES:
+            self._gathering = None
+            self._send(batch)
         return waiter
 
-    def _send_gathered(self) -> None:
-        self._is_due = False
-        gathered, self._gathering = self._gathering, {}
-        for stream, batch in gathered.items():
-            if any(waiter.done() for waiter in batch.waiting):  # cancelled before anything was sent
-                wanted = [at for at, waiter in enumerate(batch.waiting) if not waiter.done()]
-                batch.drafts = [batch.drafts[at] for at in wanted]
-                batch.waiting = [batch.waiting[at] for at in wanted]
-            if batch.drafts:
-                self._send(stream, batch)
+    def _send_gathered(self, batch: _Batch) -> None:
+        if self._gathering is not batch:  # it was full, and has gone
+            return
+        self._gathering = None
+        if any(waiter.done() for waiter in batch.waiting):  # cancelled before anything was sent
+            batch = batch.part([at for at, waiter in enumerate(batch.waiting) if not waiter.done()])
+        if batch.drafts:
+            self._send(batch)
 
-    def _send(self, stream: str, batch: _Batch) -> None:
-        self._under_way[stream] = self._under_way.get(stream, 0) + 1
-        batch.timer = self._loop.call_later(self._answer_seconds, self._give_up, batch)
-        self._send_batch(stream, batch)
-
-    def _send_batch(self, stream: str, batch: _Batch) -> None:
+    def _send(self, batch: _Batch) -> None:
+        self._unanswered += 1
+        if batch.timer is None:
+            batch.timer = self._loop.call_later(self._answer_seconds, self._give_up, batch)
         words = command(batch.drafts, hard_maxlen=self._hard_maxlen, in_full=batch.in_full)
         try:
             answer = self._send_words(words)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is theirs
-            self._end(stream, batch, [error] * len(batch.waiting))
+            self._unanswered -= 1
+            self._end(batch, [error] * len(batch.waiting))
         else:
-            answer.add_done_callback(lambda answer: self._answered(stream, batch, answer))
+            answer.add_done_callback(lambda answer: self._answered(batch, answer))
 
-    def _answered(self, stream: str, batch: _Batch, answer: Answer) -> None:
+    def _answered(self, batch: _Batch, answer: Answer) -> None:
+        self._unanswered -= 1
         error = answer.exception()
         if error is None:
-            self._end(stream, batch, answer.result())
+            self._end(batch, answer.result())
         elif isinstance(error, NoScriptError) and not batch.in_full:
             batch.in_full = True
-            self._send_batch(stream, batch)
+            self._send(batch)
+        elif isinstance(error, ResponseError) and not faults.passes(error):
+            self._send_by_stream(batch, error)
         else:
-            self._end(stream, batch, [error] * len(batch.waiting))
+            self._end(batch, [error] * len(batch.waiting))
 
-    def _end(self, stream: str, batch: _Batch, found: Sequence[Any]) -> None:
-        left = self._under_way[stream] - 1
-        if left:
-            self._under_way[stream] = left
-        else:
-            del self._under_way[stream]
+    def _send_by_stream(self, batch: _Batch, error: ResponseError) -> None:
+        """Send each stream's events by themselves: it may be one of them that we have no right to."""
+        numbers: dict[str, list[int]] = {}
+        for at, draft in enumerate(batch.drafts):
+            numbers.setdefault(draft.stream, []).append(at)
+        if len(numbers) == 1:
+            self._end(batch, [error] * len(batch.waiting))
+            return
+        for of_one in numbers.values():
+            self._send(batch.part(of_one))
+        if batch.timer is not None:
+            batch.timer.cancel()
+
+    def _end(self, batch: _Batch, found: Sequence[Any]) -> None:
         if batch.timer is not None:
             batch.timer.cancel()
         for waiter, one in zip(batch.waiting, found, strict=True):

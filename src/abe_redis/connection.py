@@ -154,7 +154,7 @@ class _Shared(Redis):
         name = args[0]
         try:
             # redis-py names a subcommand in one word, as in `XINFO GROUPS`.
-            words = (*name.split(), *args[1:]) if " " in name else args
+            words = (*name.split(), *args[1:]) if type(name) is str and " " in name else args
             answer = await self._transport.call(*words)
         except TypeError as error:
             raise DataError(f"{name} was not sent: {error}") from None

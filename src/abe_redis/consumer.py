@@ -1,9 +1,9 @@
 """From streams to a flow of events.
 
-One task per consumer does everything in turn, so that no two of its steps can race: find new
-streams, renew what is held, take what others left, read what is new. The caller of `next` only
-takes from the buffer that the task fills. What it has finished is acked by the task before it reads, or
-by a second one soon after, since a read may take long.
+One task per consumer takes: it finds new streams, renews what is held, takes what others left and
+reads what is new, all in turn, so that no two of its steps can race. The caller of `next` only takes
+from the buffer that the task fills. A second task, the settler's, acks what the caller has finished,
+since a read may take long.
 """
 
 import asyncio
@@ -23,9 +23,10 @@ from abe_redis.envelope import Event
 from abe_redis.errors import AbeRedisError, LeaseLostError
 from abe_redis.holdings import Held, Holdings
 from abe_redis.pace import Pace
+from abe_redis.rota import Rota
 from abe_redis.settings import Settings
+from abe_redis.settler import Settler
 from abe_redis.streams import lease, names
-from abe_redis.streams.groups import find_losses
 
 _LOG = logging.getLogger(__name__)
 
@@ -34,9 +35,6 @@ TICK_SECONDS = 0.8
 
 CLOSE_SECONDS = 2.0
 """How long closing may take to ack and give back; what is not given back waits for its lease."""
-
-ACK_SECONDS = 0.02
-"""What is finished is acked after so long at the latest, together with what else is finished by then."""
 
 
 class Consumer:
@@ -58,22 +56,21 @@ class Consumer:
         self._settings = settings
         self._discovery = Discovery(patterns, group)
         self._holdings = Holdings(settings, group, name, self)
+        self._settler = Settler(connections, settings, self._holdings, group)
         self._caretaker = Caretaker(settings, group)
         self._pace = Pace()
+        self._rota = Rota()
         self._unseen = False
         """Whether a read failed whose answer may have leased us something."""
-        self._behind = False
-        """Whether the last read found something, so that there may be more to read, or to miss."""
         self._waiting = False
         """Whether a caller waits for an event."""
         self._leaving = False
         """Whether nothing more is wanted, though handlers are still at work."""
-        self._finished = asyncio.Event()
         self._wanted = asyncio.Event()
         self._arrived = asyncio.Event()
         self._tick_at = self._renew_at = self._abandoned_at = 0.0
         self._task: asyncio.Task[None] | None = None
-        self._acker: asyncio.Task[None] | None = None
+        self._settling: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Task[None] | None = None
         self._closed = False
@@ -81,12 +78,16 @@ class Consumer:
 
     # What the caller does ---------------------------------------------------------------------
 
-    async def next(self) -> Event | None:
-        """Finish the events in hand and wait for the next; None when closed."""
-        self._holdings.finish()
-        self._ack_soon()
-        held = await self.take()
-        return None if held is None else held.event
+    async def next(self) -> Event:
+        """Finish the events in hand and wait for the next; StopAsyncIteration when closed."""
+        holdings = self._holdings
+        if holdings.in_hand:
+            holdings.finish_all()
+            self._settler.finished.set()
+        held = self.take_now() or await self.take()
+        if held is None:
+            raise StopAsyncIteration
+        return held.event
 
     async def take(self) -> Held | None:
         """Wait for an event beside those in hand; None when closed."""
@@ -113,7 +114,12 @@ class Consumer:
 
     def take_now(self) -> Held | None:
         """An event that was leased ahead; None when there is none, or Redis must be asked about it."""
-        return None if self._closed or self._leaving else self._holdings.take_fresh()
+        if self._closed or self._leaving:
+            return None
+        held = self._holdings.take_fresh()
+        if self._pace.has_room(len(self._holdings.buffer)):
+            self._wanted.set()
+        return held
 
     async def _take_from_buffer(self) -> Held | None:
         buffer = self._holdings.buffer
@@ -122,15 +128,12 @@ class Consumer:
         if self._closed or not buffer or buffer[0] is not held:  # closing gives it back
             return None
         buffer.popleft()
-        if not fresh:
-            return None
-        self._holdings.hand_out(held)
-        return held
+        return held if fresh and self._holdings.hand_out(held, time.monotonic()) else None
 
     def finish(self, held: Held) -> None:
         """Let an event in hand count as done; it is acked soon, or once Redis is back."""
         self._holdings.finish(held)
-        self._ack_soon()
+        self._settler.finished.set()
 
     async def nack(self, event: Event, *, delay: float, reason: str | None) -> None:
         """Give an event in hand back, to be delivered again after a delay in seconds."""
@@ -157,10 +160,6 @@ class Consumer:
             raise LeaseLostError
         return held
 
-    def _ack_soon(self) -> None:
-        if self._holdings.has_finished:
-            self._finished.set()
-
     def leave_off(self) -> None:
         """Lease nothing more, and give back soon what is leased ahead; what is in hand stays."""
         self._leaving = True
@@ -183,8 +182,10 @@ class Consumer:
     def _start(self) -> None:
         if self._task is None and not self._closed:
             self._loop = asyncio.get_running_loop()
-            self._task = asyncio.create_task(self._run(), name=f"abe-redis {self.name}")
-            self._acker = asyncio.create_task(self._ack(), name=f"abe-redis acks of {self.name}")
+            self._task = asyncio.create_task(self._until_it_fails(self._run()), name=f"abe-redis {self.name}")
+            self._settling = asyncio.create_task(
+                self._until_it_fails(self._settler.run()), name=f"abe-redis acks of {self.name}"
+            )
 
     async def _run(self) -> None:
         """Take turns until closed; a failure that passes is a pause."""
@@ -198,9 +199,6 @@ class Consumer:
                 if warned:
                     _LOG.warning("Group %r reads again.", self.group)
                 failures, warned = 0, False
-            except AbeRedisError as error:
-                self._fail(error)
-                return
             except faults.FAILURES as error:
                 self._unseen = True
                 failures += 1
@@ -210,32 +208,22 @@ class Consumer:
                 else:
                     sentence = faults.explain(error, self._settings, doing=f"reading group {self.group!r}")
                     if not faults.passes(error):
-                        self._fail(sentence)
-                        return
+                        raise sentence from None
                     if not warned:
                         _LOG.warning("%s Trying again until it works.", sentence)
                         warned = True
                 # Consumers that failed together do not come back together.
                 await anyio.sleep(faults.pause_seconds(failures) * random.uniform(0.5, 1))  # noqa: S311
-            except Exception as error:  # noqa: BLE001 - a caller must not wait for ever on a task that is gone
-                _LOG.exception("The consumer of group %r failed.", self.group)
-                self._fail(AbeRedisError(f"The consumer failed unexpectedly: {type(error).__name__}."))
-                return
 
-    async def _ack(self) -> None:
-        """Ack what is finished soon after, unless a turn has done it; if that fails, a turn will."""
-        while True:
-            await self._finished.wait()
-            self._finished.clear()
-            await anyio.sleep(ACK_SECONDS)
-            if self._holdings.has_finished:
-                try:
-                    await self._holdings.ack((await self._open()).commands)
-                except (*faults.FAILURES, AbeRedisError) as error:
-                    _LOG.debug("An ack in group %r has to wait: %s", self.group, type(error).__name__)
-
-    def _fail(self, error: AbeRedisError) -> None:
-        self._error = error
+    async def _until_it_fails(self, work: Awaitable[None]) -> None:
+        """Do what a task is for; whatever ends it is the caller's to hear of, who would wait for ever."""
+        try:
+            await work
+        except AbeRedisError as error:
+            self._error = error
+        except Exception as error:  # noqa: BLE001
+            _LOG.exception("The consumer of group %r failed.", self.group)
+            self._error = AbeRedisError(f"The consumer failed unexpectedly: {type(error).__name__}.")
         self._arrived.set()
 
     async def _turn(self, connections: Connections) -> None:
@@ -248,8 +236,6 @@ class Consumer:
         if time.monotonic() >= self._renew_at:
             await holdings.renew(redis)
             self._renew_at = time.monotonic() + self._settings.redis_stream_lease_seconds / 3
-        await holdings.ack(redis)
-        await holdings.bury(redis)
         if self._leaving and holdings.buffer:
             await holdings.give_back_buffered(redis, list(holdings.buffer))
         seconds = max(0.001, min(self._tick_at, self._renew_at) - time.monotonic())
@@ -257,13 +243,15 @@ class Consumer:
             self._wanted.clear()
             with anyio.move_on_after(seconds):
                 await self._wanted.wait()
-        elif time.monotonic() < self._abandoned_at or not await self._take_abandoned(redis):
-            await self._take_new(connections, seconds)
+        else:
+            self._settler.reading.set()
+            if time.monotonic() < self._abandoned_at or not await self._take_abandoned(redis):
+                await self._take_new(connections, seconds)
 
     def _wants_more(self) -> bool:
         """Whether to lease another batch: someone waits for it, or will in no time."""
         wanted = self._waiting or self._pace.ahead > 1
-        return wanted and not self._leaving and not self._holdings.buffer
+        return wanted and not self._leaving and self._pace.has_room(len(self._holdings.buffer))
 
     async def _tick(self, redis: Redis) -> None:
         """Find streams, let go of paused ones and of what others could do now, and take care of the rest."""
@@ -278,38 +266,50 @@ class Consumer:
         self._tick_at = time.monotonic() + TICK_SECONDS
 
     async def _take_new(self, connections: Connections, seconds: float) -> None:
-        streams = self._shuffled()
-        if self._behind:
-            for stream, lost in (await find_losses(connections.commands, streams, self.group)).items():
-                say_lost(stream, self.group, lost)
-        self._behind = await self._accepted(
-            lease.take_new(
+        self._rota.follow(self._discovery.ready)
+        most = self._pace.batch
+        if self._rota.is_quiet:
+            streams = list(self._discovery.ready)
+            count = max(1, most // len(streams))
+            reading = lease.take_new(
                 connections.blocking,
                 self.group,
                 self.name,
                 streams,
-                count=max(1, self._pace.ahead // len(streams)),
+                count=count,
                 block_ms=max(1, round(seconds * 1000)),
             )
-        )
-        if self._behind:
-            self._pace.note_batch(self._holdings.largest_bytes)
+            portions = [lease.Portion(stream, count, "") for stream in streams]
+            leased = await self._accepted(reading)
+            self._rota.note(portions, leased, complete=True)
+        else:
+            portions = self._rota.plan(most)
+            leased = await self._accepted(self._more(connections.commands, portions, most))
+            self._rota.note(portions, leased, complete=len(leased) < most)
+
+    async def _more(self, redis: Redis, portions: list[lease.Portion], most: int) -> list[lease.Leased]:
+        leased, lost, failure = await lease.take_more(redis, self.group, self.name, portions, most=most)
+        for stream, count in lost.items():
+            say_lost(stream, self.group, count)
+        if failure is not None:
+            self._discovery.recheck()
+            self._tick_at = 0.0
+        return leased
 
     async def _take_abandoned(self, redis: Redis) -> bool:
         """Take what has no holder any more; one by one, if it may be what killed its handler."""
         leased = await self._accepted(self._abandoned(redis))
-        if leased:
-            self._pace.note_batch(self._holdings.largest_bytes)
-        else:
+        if not leased:
             self._abandoned_at = time.monotonic() + 2 * TICK_SECONDS
-        return leased
+        return bool(leased)
 
     async def _abandoned(self, redis: Redis) -> list[lease.Leased]:
         leased, lost = await lease.take_abandoned(
             redis,
             self.group,
             self.name,
-            self._shuffled(),
+            # In another order each time, so that none is always served last.
+            random.sample(list(self._discovery.ready), len(self._discovery.ready)),
             lease_seconds=self._settings.redis_stream_lease_seconds,
             count=1,
             fresh=self._pace.ahead,
@@ -318,19 +318,19 @@ class Consumer:
             say_lost(stream, self.group, count)
         return leased
 
-    def _shuffled(self) -> list[str]:
-        """The streams we read, in another order each time, so that none is always served last."""
-        return random.sample(list(self._discovery.ready), len(self._discovery.ready))
-
-    async def _accepted(self, taking: Awaitable[list[lease.Leased]]) -> bool:
-        """Take in what a read leases us; whether it was anything."""
+    async def _accepted(self, taking: Awaitable[list[lease.Leased]]) -> list[lease.Leased]:
+        """Take in what a read leases us."""
         self._unseen = True
         leased = await taking
         self._unseen = False
-        self._holdings.accept(leased)
-        if self._holdings.buffer:
-            self._arrived.set()
-        return bool(leased)
+        if leased:
+            self._holdings.accept(leased)
+            self._pace.note_batch(self._holdings.handed_out, self._holdings.largest_bytes)
+            if self._holdings.buffer:
+                self._arrived.set()
+            if self._holdings.has_finished:
+                self._settler.finished.set()
+        return leased
 
     # The end ----------------------------------------------------------------------------------
 
@@ -343,8 +343,8 @@ class Consumer:
         try:
             if self._task is not None:
                 await tasks.end(self._task)
-                if self._acker is not None:
-                    await tasks.end(self._acker)
+                if self._settling is not None:
+                    await tasks.end(self._settling)
                 with anyio.fail_after(CLOSE_SECONDS):
                     redis = (await self._open()).commands
                     await self._holdings.give_back(redis, self._discovery.joined, unseen=self._unseen)

@@ -149,7 +149,7 @@ def decode(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
 
 def _parsed(data: bytes) -> Any:  # noqa: ANN401 - any JSON
     try:
-        return from_json(data)
+        return from_json(data, cache_strings="keys")
     except ValueError:  # the standard library also takes lone surrogates, and says best what is wrong
         return json.loads(data.decode())
 

@@ -1,5 +1,6 @@
 """What a caller of `consume()` holds in the hand."""
 
+from collections.abc import Awaitable
 from types import TracebackType
 from typing import Self
 
@@ -24,17 +25,14 @@ class EventStream:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Event:
+    def __anext__(self) -> Awaitable[Event]:
         """Acknowledge the event before, and wait for the next.
 
         Raises:
             StopAsyncIteration: It was closed.
             AbeRedisError: Redis refused us for a reason that waiting does not cure.
         """
-        event = await self.behind.next()
-        if event is None:
-            raise StopAsyncIteration
-        return event
+        return self.behind.next()
 
     @property
     def consumer(self) -> str:

@@ -5,7 +5,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from redis.asyncio import Redis
 
@@ -19,9 +18,11 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """An event that this consumer holds."""
+    """An entry that this consumer holds."""
 
-    event: Event
+    entry: lease.Leased
+    key: tuple[str, str]
+    """Stream and id."""
     leased_at: float
     """Monotonic time, in seconds, when the lease began or was renewed."""
     handed_at: float | None = None
@@ -30,11 +31,14 @@ class Held:
     """Whether somebody else holds it by now."""
     on_lost: Callable[[], None] | None = None
     """Called when it is lost while the handler has it."""
+    _event: Event | None = None
 
     @property
-    def key(self) -> tuple[str, str]:
-        """Stream and id."""
-        return self.event.stream, self.event.id
+    def event(self) -> Event:
+        """What the handler has in hand."""
+        if self._event is None:
+            raise RuntimeError("It is not in a handler's hand.")
+        return self._event
 
     def lose(self) -> None:
         """Note that it is not ours any more."""
@@ -56,11 +60,14 @@ class Holdings:
         """Streams in which something was finished since this was last emptied."""
         self.largest_bytes = 1
         """Size of the largest payload among what was last accepted."""
+        self.handed_out = 0
+        """How many events handlers have been given."""
         self.handed_out_at = 0.0
         """Monotonic time when a handler was last given an event."""
         self._finished: list[Held] = []
         self._condemned: list[tuple[lease.Leased, str]] = []
         self._settings = settings
+        self._half_lease_seconds = settings.redis_stream_lease_seconds / 2
         self._holder = holder
         self._group = group
         self._consumer = consumer
@@ -68,20 +75,47 @@ class Holdings:
     def accept(self, leased: Iterable[lease.Leased]) -> None:
         """Take in what was leased; what cannot be handled here is set aside, to be buried or acked."""
         now = time.monotonic()
-        self.largest_bytes = 1
+        largest = 1
         for entry in leased:
-            self.largest_bytes = max(self.largest_bytes, len(entry.fields.get(envelope.DATA, b"")))
+            largest = max(largest, len(entry.fields.get(envelope.DATA, b"")))
+            held = Held(entry, (entry.stream, entry.id), now)
             try:
-                payload = dead.open_leased(entry, self._group, self._settings.redis_stream_max_deliveries)
+                dead.check_leased(entry, self._group, self._settings.redis_stream_max_deliveries)
             except dead.CondemnedError as reason:
                 self._condemned.append((entry, str(reason)))
             except dead.ForOthersError:
-                self._finished.append(Held(self._event({}, entry), leased_at=now))
+                self._finished.append(held)
             else:
-                self.buffer.append(Held(self._event(payload, entry), leased_at=now))
+                self.buffer.append(held)
+        self.largest_bytes = largest
 
-    def _event(self, payload: dict[str, Any], entry: lease.Leased) -> Event:
-        return Event(
+    def take_fresh(self) -> Held | None:
+        """The next event of the buffer, if it can be handed out without asking Redis."""
+        now = time.monotonic()
+        while self.buffer:
+            held = self.buffer[0]
+            if held.lost or now >= held.leased_at + self._half_lease_seconds:
+                return None
+            self.buffer.popleft()
+            if self.hand_out(held, now):
+                return held
+        return None
+
+    @property
+    def has_finished(self) -> bool:
+        """Whether something is finished and not acked yet, or waits for its burial."""
+        return bool(self._finished or self._condemned)
+
+    def hand_out(self, held: Held, now: float) -> bool:
+        """Count what was taken from the buffer as being in a handler's hand; False if it holds no event."""
+        entry = held.entry
+        # Not before: what waits decoded keeps Python's garbage collector busy.
+        try:
+            payload = dead.open_leased(entry)
+        except dead.CondemnedError as reason:
+            self._condemned.append((entry, str(reason)))
+            return False
+        held._event = Event(  # noqa: SLF001
             payload,
             stream=entry.stream,
             group=self._group,
@@ -89,33 +123,23 @@ class Holdings:
             deliveries=entry.deliveries,
             holder=self._holder,
         )
-
-    def take_fresh(self) -> Held | None:
-        """The next event of the buffer, if it can be handed out without asking Redis."""
-        if not self.buffer:
-            return None
-        held = self.buffer[0]
-        if held.lost or time.monotonic() >= held.leased_at + self._settings.redis_stream_lease_seconds / 2:
-            return None
-        self.buffer.popleft()
-        self.hand_out(held)
-        return held
-
-    @property
-    def has_finished(self) -> bool:
-        """Whether something is finished and not acked yet."""
-        return bool(self._finished)
-
-    def hand_out(self, held: Held) -> None:
-        """Count what was taken from the buffer as being in a handler's hand."""
-        held.handed_at = self.handed_out_at = time.monotonic()
+        held.handed_at = self.handed_out_at = now
+        self.handed_out += 1
         self.in_hand[held.key] = held
+        return True
 
-    def finish(self, *done: Held) -> None:
-        """Handlers are done with these, or with all they have in hand; `ack` follows."""
-        for held in done or tuple(self.in_hand.values()):
-            if self.in_hand.pop(held.key, None) is not None:
-                self._finished.append(held)
+    def finish(self, held: Held) -> None:
+        """The handler is done with this; `ack` follows."""
+        if self.in_hand.pop(held.key, None) is not None:
+            held._event = None  # noqa: SLF001 - only here and where it is handed out
+            self._finished.append(held)
+
+    def finish_all(self) -> None:
+        """The handler is done with all it has in hand; `ack` follows."""
+        for held in self.in_hand.values():
+            held._event = None  # noqa: SLF001
+            self._finished.append(held)
+        self.in_hand.clear()
 
     async def nack(self, redis: Redis, held: Held, *, delay_seconds: float) -> bool:
         """Give back what a handler has in hand; False when it was not ours any more.
@@ -146,10 +170,7 @@ class Holdings:
 
     async def is_fresh(self, redis: Redis, held: Held) -> bool:
         """Whether a buffered event is still ours: the process may have been frozen meanwhile."""
-        if (
-            not held.lost
-            and time.monotonic() >= held.leased_at + self._settings.redis_stream_lease_seconds / 2
-        ):
+        if not held.lost and time.monotonic() >= held.leased_at + self._half_lease_seconds:
             try:
                 await self._renew(redis, [held])
             except faults.FAILURES:
@@ -167,8 +188,8 @@ class Holdings:
             if held.handed_at is not None and held.handed_at < oldest and not held.lost:
                 _LOG.warning(
                     "Event %s of %r is not renewed any more: its handler has had it for too long.",
-                    held.event.id,
-                    held.event.stream,
+                    held.entry.id,
+                    held.entry.stream,
                 )
                 held.lose()
         await self._renew(redis, self._every())
@@ -191,11 +212,10 @@ class Holdings:
         Raises:
             redis.RedisError: The server refused it or could not be reached.
         """
-        finished = {id(held): held for held in self._finished}
-        entries = [held.key for held in finished.values()]
+        entries = [held.key for held in self._finished]
         outcomes = await lease.ack(redis, self._group, self._consumer, entries)
-        self._finished = [held for held in self._finished if id(held) not in finished]
-        self.active.update(stream for stream, _ in entries)
+        del self._finished[: len(entries)]  # more may have come behind them
+        self.active.update({stream for stream, _ in entries})
         for (stream, entry_id), outcome in zip(entries, outcomes, strict=True):
             if outcome == "not_held":
                 _LOG.warning(
@@ -227,7 +247,7 @@ class Holdings:
 
     def buffered_in(self, streams: Container[str]) -> list[Held]:
         """What was leased ahead from these streams."""
-        return [held for held in self.buffer if held.event.stream in streams]
+        return [held for held in self.buffer if held.entry.stream in streams]
 
     async def give_back_buffered(self, redis: Redis, given: list[Held]) -> None:
         """Give back what was leased ahead, as not delivered.
@@ -237,7 +257,7 @@ class Holdings:
         """
         for held in given:
             self.buffer.remove(held)
-        known = {held.key: held.event.deliveries - 1 for held in given}
+        known = {held.key: held.entry.deliveries - 1 for held in given}
         streams = list(lease.by_stream(known))
         await release.release(redis, self._group, self._consumer, streams, known, everything=False)
 
@@ -254,7 +274,9 @@ class Holdings:
         await release.release(redis, self._group, self._consumer, streams, known, everything=True)
 
     async def give_back(self, redis: Redis, streams: list[str], *, unseen: bool) -> None:
-        """Ack what is finished and give back the rest; only what was in hand counts as delivered.
+        """Ack what is finished, bury what cannot be handled, and give back the rest.
+
+        Only what was in hand counts as delivered.
 
         Args:
             redis: The client.
@@ -265,9 +287,9 @@ class Holdings:
             redis.RedisError: The server refused it or could not be reached.
         """
         await self.ack(redis)
-        known = {held.key: held.event.deliveries - 1 for held in self.buffer}
-        known |= {(entry.stream, entry.id): entry.deliveries - 1 for entry, _ in self._condemned}
-        known |= {key: held.event.deliveries for key, held in self.in_hand.items()}
+        await self.bury(redis)
+        known = {held.key: held.entry.deliveries - 1 for held in self.buffer}
+        known |= {key: held.entry.deliveries for key, held in self.in_hand.items()}
         self.buffer.clear()
         if streams:
             everything = unseen and self._may_take_all

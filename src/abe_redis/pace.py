@@ -12,19 +12,35 @@ MOST_AHEAD_BYTES = 4 * 1024 * 1024
 
 
 class Pace:
-    """How many events to lease at a time: twice as many when the last batch went fast, half when slow."""
+    """How many events to lease ahead: twice as many when the last went fast, half when slow."""
 
     def __init__(self) -> None:
         self.ahead = 1
-        self._batch_at = 0.0
+        self._handed_out = 0
+        self._since = 0.0
 
-    def note_batch(self, largest_bytes: int) -> None:
-        """Note that a batch was leased, with the size of its largest payload."""
+    @property
+    def batch(self) -> int:
+        """How many to lease at a time: half, so that the next are on their way while the last are handled."""
+        return max(1, self.ahead // 2)
+
+    def has_room(self, buffered: int) -> bool:
+        """Whether to lease another batch when so many are buffered."""
+        return buffered <= self.ahead - self.batch
+
+    def note_batch(self, handed_out: int, largest_bytes: int) -> None:
+        """Note that a batch was leased.
+
+        Args:
+            handed_out: How many events handlers have been given so far.
+            largest_bytes: Size of the batch's largest payload.
+        """
         now = time.monotonic()
-        fast = now - self._batch_at < FAST_SECONDS
-        most = min(MOST_AHEAD, max(1, MOST_AHEAD_BYTES // largest_bytes))
-        self.ahead = min(self.ahead * 2 if fast else max(self.ahead // 2, 1), most)
-        self._batch_at = now
+        if handed_out - self._handed_out >= self.batch:
+            fast = now - self._since < FAST_SECONDS
+            self.ahead = self.ahead * 2 if fast else max(self.ahead // 2, 1)
+            self._handed_out, self._since = handed_out, now
+        self.ahead = min(self.ahead, MOST_AHEAD, max(1, MOST_AHEAD_BYTES // largest_bytes))
 
     def is_slow(self, handed_out_at: float) -> bool:
         """Whether what is leased ahead should go back, since nobody has asked for it; then one at a time."""

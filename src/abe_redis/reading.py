@@ -108,7 +108,8 @@ class Reader:
             passed_over = False
             for entry in leased:
                 try:
-                    dead.open_leased(entry, group, self.settings.redis_stream_max_deliveries)
+                    dead.check_leased(entry, group, self.settings.redis_stream_max_deliveries)
+                    dead.open_leased(entry)
                 except dead.ForOthersError:
                     await lease.ack(self._redis, group, consumer, [(stream, entry.id)])
                     passed_over = True

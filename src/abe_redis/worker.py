@@ -149,22 +149,30 @@ class EventWorker:
         scope.cancel()
 
     async def _dispatch(self, consumer: Consumer, handle: Callable[[Any], Awaitable[Any]]) -> None:
-        """Take events one by one and start their handlers, as many as may run at a time."""
-        slots = anyio.Semaphore(self._concurrency)
+        """Handle events one by one, in as many tasks as may run at a time."""
+        asking = anyio.Lock()
         async with anyio.create_task_group() as handlers:
-            while not self._stopping.is_set():
-                await slots.acquire()
-                # `shutdown` may have come while all were at work: what is leased ahead is not begun any more.
-                held = None if self._stopping.is_set() else await self._take(consumer)
+            for _ in range(self._concurrency):
+                handlers.start_soon(self._work, consumer, handle, asking)
+
+    async def _work(
+        self, consumer: Consumer, handle: Callable[[Any], Awaitable[Any]], asking: anyio.Lock
+    ) -> None:
+        while not self._stopping.is_set():
+            held = consumer.take_now()
+            if held is None:
+                async with asking:
+                    held = await self._take(consumer)
                 if held is None:
-                    break
-                handlers.start_soon(self._handle, consumer, held, handle, slots)
+                    return
+            await self._handle(consumer, held, handle)
+            await anyio.lowlevel.checkpoint()  # a handler may never wait for anything
 
     async def _take(self, consumer: Consumer) -> Held | None:
-        """The next event; None when there is none to come."""
-        held = consumer.take_now()
-        if held is not None:
-            return held
+        """Wait for the next event; None when there is none to come."""
+        if self._stopping.is_set():
+            return None
+        held = None
         async with anyio.create_task_group() as race:
 
             async def stop() -> None:
@@ -176,13 +184,7 @@ class EventWorker:
             race.cancel_scope.cancel()
         return held
 
-    async def _handle(
-        self,
-        consumer: Consumer,
-        held: Held,
-        handle: Callable[[Any], Awaitable[Any]],
-        slots: anyio.Semaphore,
-    ) -> None:
+    async def _handle(self, consumer: Consumer, held: Held, handle: Callable[[Any], Awaitable[Any]]) -> None:
         event = held.event
         done = False
         self._at_work += 1
@@ -209,7 +211,6 @@ class EventWorker:
             raise
         finally:
             self._at_work -= 1
-            slots.release()
 
     async def _limited(self, result: Awaitable[Any]) -> Any:  # noqa: ANN401 - the handler's
         if self._timeout is None:

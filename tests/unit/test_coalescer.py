@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as LostError
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 
 from abe_redis.coalescer import MOST, MOST_BYTES, Coalescer
-from abe_redis.streams.publish import Draft
+from abe_redis.streams.publish import Draft, Published
 from abe_redis.transport import Answer, Words
 
 
@@ -103,12 +103,32 @@ async def test_a_command_has_a_bound_in_events_and_in_bytes(server: Server, coal
     assert [len(server.events(at)) for at in range(2, 4)] == [3, 1], "the small one before is among them"
 
 
-async def test_streams_do_not_mix(server: Server, coalescer: Coalescer) -> None:
-    for stream in "ab":
-        for number in range(3):
-            coalescer.publish(draft(number, stream=stream))
+def streams(words: Words) -> list[Any]:
+    """The streams in a command, event by event."""
+    return list(words[3 : 3 + int(words[2]) : 2])
+
+
+async def test_streams_share_a_command_too(server: Server, coalescer: Coalescer) -> None:
+    for number, stream in enumerate("aabba"):
+        coalescer.publish(draft(number, stream=stream))
     await turn()
-    assert [(words[3], words[2]) for words, _ in server.sent] == [("a", 2), ("b", 2), ("a", 3), ("b", 3)]
+    assert [streams(words) for words, _ in server.sent] == [["a"], ["a", "b", "b", "a"]]
+
+
+async def test_a_stream_we_have_no_right_to_does_not_keep_back_the_others(
+    server: Server, coalescer: Coalescer
+) -> None:
+    first, *waiters = [coalescer.publish(draft(number, stream=name)) for number, name in enumerate("aabba")]
+    await turn()
+    server.answer(0, row(0))
+    server.refuse(1, NoPermissionError("No permissions to access a key"))
+    await turn()
+    assert [streams(words) for words, _ in server.sent[2:]] == [["a", "a"], ["b", "b"]]
+    server.answer(2, row(1), row(4))
+    server.refuse(3, NoPermissionError("No permissions to access a key"))
+    outcomes = await asyncio.gather(*waiters, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [Published, *[NoPermissionError] * 2, Published]
+    assert (await first).id == "0-0"
 
 
 async def test_each_has_its_own_error(server: Server, coalescer: Coalescer) -> None:

@@ -27,18 +27,26 @@ class ForOthersError(Exception):
     """The entry was redriven to another group: this one acks it unseen."""
 
 
-def open_leased(entry: Leased, group: str, max_deliveries: int) -> dict[str, Any]:
-    """The payload of a leased entry that can be handed out in this group.
+def check_leased(entry: Leased, group: str, max_deliveries: int) -> None:
+    """Check that a leased entry can be handed out in this group.
 
     Raises:
         ForOthersError: It cannot: it is for another group.
-        CondemnedError: It cannot: nobody finished it in so many deliveries, or it holds no payload.
+        CondemnedError: It cannot: nobody finished it in so many deliveries.
     """
     only = entry.fields.get(ONLY)
     if only is not None and only != group.encode():
         raise ForOthersError
     if entry.deliveries > max_deliveries:
         raise CondemnedError(f"delivered {entry.deliveries - 1} times without an ack")
+
+
+def open_leased(entry: Leased) -> dict[str, Any]:
+    """The payload of a leased entry.
+
+    Raises:
+        CondemnedError: It holds none.
+    """
     try:
         return decode(entry.fields)
     except UndecodableError as error:

@@ -157,33 +157,6 @@ async def ensure_group(redis: Redis, streams: Sequence[str], group: str) -> list
     return [Ensured(state=state.decode(), lost=lost) for state, lost in answers]
 
 
-_FIND_LOSSES = Script(
-    NOTE_LOSS
-    + """
-local answers = {}
-for i = 1, #KEYS, 2 do
-  local of = group_of(KEYS[i], ARGV[1])
-  local info = of and facts(redis.call('XINFO', 'STREAM', KEYS[i]))
-  answers[#answers + 1] = of and note_loss(KEYS[i], KEYS[i + 1], of, info) or 0
-end
-return answers
-"""
-)
-
-
-async def find_losses(redis: Redis, streams: Sequence[str], group: str) -> dict[str, int]:
-    """Count what somebody removed unread, before a read makes Redis forget it.
-
-    Returns:
-        Per stream, how many entries, as far as is news.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
-    """
-    losses = await _FIND_LOSSES(redis, names.with_records(streams), [group])
-    return {stream: int(lost) for stream, lost in zip(streams, losses, strict=True) if lost}
-
-
 _RECORD = Script(
     NOTE_LOSS
     + """

@@ -7,14 +7,15 @@ is that consumer.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from abe_redis.envelope import Fields
 from abe_redis.streams import names
+from abe_redis.streams.groups import NOTE_LOSS
 from abe_redis.streams.scripts import Argument, Script
 
 
@@ -30,8 +31,7 @@ type Outcome = str
 """What became of an id: `done`, `not_held` (someone else holds it) or `unknown` (nobody does)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Leased:
+class Leased(NamedTuple):
     """An entry that a consumer holds."""
 
     stream: str
@@ -58,14 +58,101 @@ async def take_new(
         redis.ResponseError: NOGROUP or WRONGTYPE, when one of the streams is not what it was.
         redis.RedisError: The server refused it or could not be reached.
     """
-    reply: Any = await redis.xreadgroup(
-        group, consumer, dict.fromkeys(streams, ">"), count=count, block=block_ms
+    blocking: list[Argument] = [] if block_ms is None else ["BLOCK", block_ms]
+    send: Any = redis.execute_command
+    # In bytes, redis-py does not know the name, and leaves the answer as Redis gave it.
+    reply: Any = await send(
+        *(b"XREADGROUP", "GROUP", group, consumer, "COUNT", count, *blocking),
+        *("STREAMS", *streams, *[">"] * len(streams)),
     )
-    per_stream = (
-        [Leased(name, entry_id.decode(), fields, 1) for entry_id, fields in entries]
-        for name, entries in ((stream.decode(), entries) for stream, entries in reply)
+    return _by_turns(reply or ())
+
+
+def _fields(flat: Sequence[bytes]) -> Fields:
+    if len(flat) == 2:  # noqa: PLR2004 - one field, as nearly always
+        return {flat[0]: flat[1]}
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+class Portion(NamedTuple):
+    """How much to take of a stream."""
+
+    stream: str
+    most: int
+    """So many entries at most."""
+    last: str
+    """The last id read of it; empty when it was empty then, so that nothing can have been removed unread."""
+
+
+# With a read, Redis forgets that entries were removed unread, so they are counted before it. While
+# the last entry we had, or an older one, is there, none was.
+_TAKE_MORE = Script(
+    NOTE_LOSS
+    + """
+local group, consumer, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local answers, losses, taken = {}, {}, 0
+for i = 1, #KEYS, 2 do
+  if taken >= most then break end
+  local stream, last = KEYS[i], ARGV[4 + i]
+  if last ~= '' and #redis.call('XRANGE', stream, '-', last, 'COUNT', 1) == 0 then
+    local of = group_of(stream, group)
+    local lost = of and note_loss(stream, KEYS[i + 1], of, facts(redis.call('XINFO', 'STREAM', stream))) or 0
+    if lost > 0 then
+      losses[#losses + 1] = stream
+      losses[#losses + 1] = lost
+    end
+  end
+  local count = math.min(ARGV[3 + i], most - taken)
+  local found = redis.pcall('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS', stream, '>')
+  if found and found.err then return {answers, losses, found} end
+  if found then
+    answers[#answers + 1] = found[1]
+    taken = taken + #found[1][2]
+  end
+end
+return {answers, losses}
+"""
+)
+
+
+async def take_more(
+    redis: Redis, group: str, consumer: str, portions: Sequence[Portion], *, most: int
+) -> tuple[list[Leased], dict[str, int], ResponseError | None]:
+    """Lease entries that nobody in the group has been given yet, without waiting for any.
+
+    Args:
+        redis: The client.
+        group: The group.
+        consumer: Who takes them.
+        portions: How much of which streams, all of which have the group; the first come first.
+        most: How many at most.
+
+    Returns:
+        The entries, of each stream in publish order, and from the streams by turns; per stream, how many
+        entries somebody removed unread, as far as is news; and NOGROUP or WRONGTYPE, when a stream was not
+        what it was, so that those after it were not asked.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    arguments: list[Argument] = [group, consumer, most]
+    for _, count, last in portions:
+        arguments += (count, last)
+    found, losses, *failure = await _TAKE_MORE(
+        redis, names.with_records([portion.stream for portion in portions]), arguments
     )
-    # By turns, so that no stream waits for all that was read of another.
+    lost = {stream.decode(): count for stream, count in zip(losses[::2], losses[1::2], strict=True)}
+    return _by_turns(found), lost, failure[0] if failure else None
+
+
+def _by_turns(found: Any) -> list[Leased]:  # noqa: ANN401 - as Redis gave it
+    """Of each stream in its order; by turns, so that no stream waits for all that was read of another."""
+    per_stream = [
+        [Leased(name, entry_id.decode(), _fields(flat), 1) for entry_id, flat in entries]
+        for name, entries in ((stream.decode(), entries) for stream, entries in found)
+    ]
+    if len(per_stream) == 1:
+        return per_stream[0]
     return [entry for turn in zip_longest(*per_stream) for entry in turn if entry is not None]
 
 
@@ -148,7 +235,7 @@ async def take_abandoned(
         Leased(
             stream.decode(),
             entry_id.decode(),
-            dict(zip(fields[::2], fields[1::2], strict=True)),
+            _fields(fields),
             int(deliveries),
         )
         for stream, entry_id, fields, deliveries in taken
@@ -156,8 +243,8 @@ async def take_abandoned(
     return leased, Counter(stream.decode() for stream in lost)
 
 
-# What follows goes through entries of any streams: the number of a key, and an id, of each. A group
-# or stream that is gone holds nothing.
+# What follows goes through entries of any streams: the number of a key, and an id, of each; the answer
+# names those that were not done. A group or stream that is gone holds nothing.
 _EACH_HELD = """
 local group, consumer, answers = ARGV[1], ARGV[2], {}
 for i = 3, #ARGV, 2 do
@@ -166,9 +253,8 @@ for i = 3, #ARGV, 2 do
   local row = not rows.err and rows[1]
   if row and row[2] == consumer then
     %s
-    answers[#answers + 1] = 'done'
   else
-    answers[#answers + 1] = row and 'not_held' or 'unknown'
+    answers[#answers + 1] = {(i - 3) / 2, row and 'not_held' or 'unknown'}
   end
 end
 return answers
@@ -187,7 +273,10 @@ async def _each_held(
     arguments: list[Argument] = [group, consumer]
     for stream, entry_id in entries:
         arguments += (numbers.setdefault(stream, len(numbers) + 1), entry_id)
-    return [outcome.decode() for outcome in await script(redis, list(numbers), arguments)]
+    outcomes = ["done"] * len(entries)
+    for at, outcome in await script(redis, list(numbers), arguments):
+        outcomes[at] = outcome.decode()
+    return outcomes
 
 
 async def renew(

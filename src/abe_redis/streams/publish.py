@@ -53,27 +53,32 @@ class Draft(NamedTuple):
 # is published anew. The attempt tells our own retry, whose first answer was lost, from a second
 # publish of the same event. What is refused is refused alone: the others may have come from others.
 _PUBLISH = Script("""
-local stream, hard_maxlen, answers, at = KEYS[1], tonumber(ARGV[1]), {}, 2
-local length = redis.call('XLEN', stream)
-local exists = length > 0 or redis.call('EXISTS', stream) == 1
-for i = 2, #KEYS do
+local hard_maxlen, answers, lengths, at = tonumber(ARGV[1]), {}, {}, 2
+for i = 1, #KEYS, 2 do
+  local stream, seen, answer = KEYS[i], KEYS[i + 1]
   local attempt, remember_ms, last = ARGV[at], tonumber(ARGV[at + 1]), at + 2 + ARGV[at + 2]
-  local known = exists and remember_ms > 0 and redis.call('GET', KEYS[i])
-  if known then
-    local id, first = string.match(known, '^(%S+) (.*)$')
-    answers[i - 1] = {id, first == attempt and 0 or 1, length}
-  elseif length >= hard_maxlen then
-    answers[i - 1] = redis.error_reply('STREAMFULL it has ' .. hard_maxlen .. ' entries')
+  local length = lengths[stream] or redis.pcall('XLEN', stream)
+  if type(length) == 'table' then
+    answer = length
   else
-    local id = redis.pcall('XADD', stream, '*', unpack(ARGV, at + 3, last))
-    if type(id) == 'table' then
-      answers[i - 1] = id
+    local exists = length > 0 or redis.call('EXISTS', stream) == 1
+    local known = exists and remember_ms > 0 and redis.call('GET', seen)
+    if known then
+      local id, first = string.match(known, '^(%S+) (.*)$')
+      answer = {id, first == attempt and 0 or 1, length}
+    elseif length >= hard_maxlen then
+      answer = redis.error_reply('STREAMFULL it has ' .. hard_maxlen .. ' entries')
     else
-      if remember_ms > 0 then redis.call('SET', KEYS[i], id .. ' ' .. attempt, 'PX', remember_ms) end
-      length, exists = length + 1, true
-      answers[i - 1] = {id, 0, length}
+      answer = redis.pcall('XADD', stream, '*', unpack(ARGV, at + 3, last))
+      if type(answer) == 'string' then
+        if remember_ms > 0 then redis.call('SET', seen, answer .. ' ' .. attempt, 'PX', remember_ms) end
+        length = length + 1
+        answer = {answer, 0, length}
+      end
     end
+    lengths[stream] = length
   end
+  answers[#answers + 1] = answer
   at = last + 1
 end
 return answers
@@ -81,7 +86,7 @@ return answers
 
 
 def command(drafts: Sequence[Draft], *, hard_maxlen: int, in_full: bool = False) -> Words:
-    """What is sent to add entries of one stream in order, each unless an event of its id was added before.
+    """What is sent to add entries in order, each unless an event of its id was added before.
 
     Sending it again with the same attempts is safe, also when the answer to the first try was
     lost: there is one entry of each, and it is not called a duplicate.
@@ -120,9 +125,9 @@ async def publish(redis: Redis, drafts: Sequence[Draft], *, hard_maxlen: int) ->
 
 def _said(drafts: Sequence[Draft], hard_maxlen: int) -> tuple[list[str], list[Argument]]:
     """The script's keys and arguments."""
-    keys, arguments = [drafts[0].stream], list[Argument]([hard_maxlen])
+    keys, arguments = list[str](), list[Argument]([hard_maxlen])
     for stream, fields, event_id, attempt, remember_seconds in drafts:
-        keys.append(names.seen(stream, event_id))
+        keys += (stream, names.seen(stream, event_id))
         arguments += (attempt, round(remember_seconds * 1000), 2 * len(fields))
         arguments += chain.from_iterable(fields.items())
     return keys, arguments

@@ -1,0 +1,71 @@
+"""Whose turn it is: which streams a consumer reads next, and how much of each.
+
+Streams that had more than was read of them last time are busy: they are served in turn, the one that
+has waited longest first. The others are looked at in turn, a few with every read, so that their
+first event does not wait for the busy ones to be done.
+"""
+
+from collections.abc import Iterable
+from itertools import islice
+
+from abe_redis.streams.lease import Leased, Portion
+
+LOOKED_AT = 64
+"""Of how many streams that are not busy a read asks, beside as many as it may take events."""
+
+
+class Rota:
+    """The order in which the streams of a consumer are read."""
+
+    def __init__(self) -> None:
+        self._busy: dict[str, str] = {}
+        """The last id read of each, or nothing; the first has waited longest."""
+        self._quiet: dict[str, None] = {}
+        """Those that were empty when they were read last; the first was looked at longest ago."""
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether every stream was empty when it was read last, so that a read may wait for news."""
+        return not self._busy
+
+    def follow(self, ready: Iterable[str]) -> None:
+        """Take in new streams, and forget those that are not among these."""
+        ready = dict.fromkeys(ready)
+        if ready.keys() == self._busy.keys() | self._quiet.keys():
+            return
+        self._busy = {name: last for name, last in self._busy.items() if name in ready}
+        self._quiet = {name: None for name in self._quiet if name in ready}
+        self._busy |= {name: "" for name in ready if name not in self._busy and name not in self._quiet}
+
+    def plan(self, most: int) -> list[Portion]:
+        """What to ask for so as to get so many entries: first who may have news, then the busy."""
+        portions = [Portion(name, 1, "") for name in islice(self._quiet, LOOKED_AT + most)]
+        each = max(1, most // max(1, len(self._busy)))
+        portions += [Portion(name, each, last) for name, last in islice(self._busy.items(), most)]
+        return portions
+
+    def note(self, asked: Iterable[Portion], leased: Iterable[Leased], *, complete: bool) -> None:
+        """Note what a read gave.
+
+        Args:
+            asked: What was asked for.
+            leased: What was leased, in the order of each stream.
+            complete: Whether every stream was asked; otherwise those after the last that gave something
+                may not have been, since it was enough.
+        """
+        last: dict[str, str] = {}
+        counts: dict[str, int] = {}
+        for entry in leased:
+            last[entry.stream] = entry.id
+            counts[entry.stream] = counts.get(entry.stream, 0) + 1
+        portions = list(asked)
+        if not complete:
+            while portions and portions[-1].stream not in last:
+                portions.pop()
+        for stream, count, _ in portions:
+            self._busy.pop(stream, None)
+            self._quiet.pop(stream, None)
+            if counts.get(stream, 0) >= count:
+                self._busy[stream] = last[stream]
+            else:
+                self._quiet[stream] = None
