@@ -40,7 +40,8 @@ class Rota:
     def plan(self, most: int) -> list[Portion]:
         """What to ask for so as to get so many entries: first who may have news, then the busy."""
         portions = [Portion(name, 1, "") for name in islice(self._quiet, LOOKED_AT + most)]
-        each = max(1, most // max(1, len(self._busy)))
+        # Two of each at least halves the cost of many busy streams, and makes none wait for two rounds.
+        each = min(most, max(2, most // max(1, len(self._busy))))
         portions += [Portion(name, each, last) for name, last in islice(self._busy.items(), most)]
         return portions
 
@@ -58,14 +59,15 @@ class Rota:
         for entry in leased:
             last[entry.stream] = entry.id
             counts[entry.stream] = counts.get(entry.stream, 0) + 1
-        portions = list(asked)
+        portions, cut = list(asked), ""
         if not complete:
             while portions and portions[-1].stream not in last:
                 portions.pop()
-        for stream, count, _ in portions:
+            cut = portions[-1].stream if portions else ""
+        for stream, most, _ in portions:
             self._busy.pop(stream, None)
             self._quiet.pop(stream, None)
-            if counts.get(stream, 0) >= count:
+            if counts.get(stream, 0) >= most or stream == cut:
                 self._busy[stream] = last[stream]
             else:
                 self._quiet[stream] = None

@@ -1,0 +1,76 @@
+"""How far ahead events are leased, by what the handler does."""
+
+import pytest
+
+from abe_redis import pace
+from abe_redis.pace import FAST_SECONDS, MOST_AHEAD, MOST_AHEAD_BYTES, SLOW_SECONDS, Pace
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(pace, "time", clock)
+    return clock
+
+
+def sped_up(clock: Clock) -> tuple[Pace, int]:
+    """A pace as fast as it gets, and how many events it took."""
+    pace, handled = Pace(), 0
+    for _ in range(20):
+        handled += pace.batch
+        clock.now += FAST_SECONDS / 10
+        pace.note_batch(handled, 1000)
+    return pace, handled
+
+
+def test_one_at_a_time_at_first() -> None:
+    pace = Pace()
+    assert (pace.ahead, pace.batch) == (1, 1)
+    assert pace.has_room(0)
+    assert not pace.has_room(1)
+
+
+def test_as_far_as_the_bound_when_the_handler_is_fast(clock: Clock) -> None:
+    pace, _ = sped_up(clock)
+    assert (pace.ahead, pace.batch) == (MOST_AHEAD, MOST_AHEAD // 2)
+    assert pace.has_room(MOST_AHEAD // 2)
+    assert not pace.has_room(MOST_AHEAD // 2 + 1)
+
+
+def test_reads_that_follow_each_other_are_no_sign_of_a_fast_handler(clock: Clock) -> None:
+    pace = Pace()
+    for _ in range(20):
+        clock.now += FAST_SECONDS / 100
+        pace.note_batch(1, 1000)
+    assert pace.ahead <= 2
+
+
+def test_less_when_the_handler_turns_slow(clock: Clock) -> None:
+    pace, handled = sped_up(clock)
+    before = pace.ahead
+    clock.now += FAST_SECONDS
+    pace.note_batch(handled + pace.batch, 1000)
+    assert pace.ahead == before // 2
+
+
+def test_one_at_a_time_when_nobody_asks(clock: Clock) -> None:
+    pace, _ = sped_up(clock)
+    clock.now += SLOW_SECONDS + 1
+    assert pace.is_slow(clock.now - SLOW_SECONDS - 0.5)
+    assert pace.ahead == 1
+
+
+def test_large_events_are_a_bound_of_their_own(clock: Clock) -> None:
+    pace, handled = sped_up(clock)
+    pace.note_batch(handled, MOST_AHEAD_BYTES // 10)
+    assert pace.ahead == MOST_AHEAD_BYTES // (MOST_AHEAD_BYTES // 10)
+    pace.note_batch(handled, 2 * MOST_AHEAD_BYTES)
+    assert pace.ahead == 1
