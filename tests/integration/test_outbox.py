@@ -247,8 +247,8 @@ async def test_a_live_process_delivers_what_a_dead_one_left_and_not_what_a_froze
     dead, frozen, queue = start_publisher("d"), start_publisher("f"), make_queue()
     dead.publish_more(5)
     frozen.publish_more(5)
+    frozen.freeze()  # before it can take over what the other one leaves
     dead.kill()
-    frozen.freeze()
     held = len(frozen.accepted)
     own_server.start()
     await queue.publish("slack_events", {"mine": "at once"})
