@@ -8,16 +8,16 @@ that could be left behind.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from redis.exceptions import NoScriptError, ResponseError
 
 from abe_redis import faults
 from abe_redis.streams.publish import Draft, Published, command, published
-from abe_redis.transport import Answer, Words
+from abe_redis.transport import Promise, Words
 
 MOST = 32
 """How many events share a command: with more, the server waits for us and we for the server."""
@@ -25,41 +25,40 @@ MOST = 32
 MOST_BYTES = 256 * 1024
 """With larger ones, so few that the server is not held up by them."""
 
+_CHECKS = 10
+"""How often in the time an answer may take it is looked whether one is overdue."""
 
-@dataclass(slots=True, eq=False)
-class _Batch:
-    """What one command adds, and who waits for it."""
 
-    drafts: list[Draft] = field(default_factory=list)
-    waiting: list["asyncio.Future[Published]"] = field(default_factory=list)
-    size: int = 0
-    in_full: bool = False
-    """Whether the script itself was sent, since the server did not know it."""
-    timer: asyncio.TimerHandle | None = None
+class Way(Protocol):
+    """Where commands go; `Connections` is one."""
 
-    def part(self, numbers: Sequence[int]) -> "_Batch":
-        return _Batch([self.drafts[at] for at in numbers], [self.waiting[at] for at in numbers])
+    def send(self, words: Words, promise: Promise) -> object:
+        """Send a command, and keep the promise when it is answered."""
+
+    def slot(self, stream: str) -> int:
+        """Streams of one slot may share a command."""
 
 
 class Coalescer:
     """Sends what is published, together where that costs nobody time."""
 
-    def __init__(self, send: Callable[[Words], Answer], *, hard_maxlen: int, answer_seconds: float) -> None:
-        """Give it its way to the server.
+    def __init__(self, way: Way, *, hard_maxlen: int, answer_seconds: float) -> None:
+        """Give it its way to the server, in the running event loop.
 
         Args:
-            send: Sends a command and promises its answer; it belongs to the running event loop.
+            way: Where commands go.
             hard_maxlen: A stream of so many entries takes no more.
             answer_seconds: How long an answer may take, everything included.
         """
-        self._send_words = send
+        self._way = way
         self._hard_maxlen = hard_maxlen
         self._answer_seconds = answer_seconds
         self._loop = asyncio.get_running_loop()
-        self._gathering: _Batch | None = None
-        """What the next event joins."""
-        self._unanswered = 0
-        """How many commands are under way."""
+        self._gathering: dict[int, _Batch] = {}
+        """Per slot, what the next event joins."""
+        self._under_way: dict[_Batch, None] = {}
+        """What is unanswered, the oldest first."""
+        self._watch: asyncio.TimerHandle | None = None
 
     def publish(self, draft: Draft) -> "asyncio.Future[Published]":
         """Add an event, unless one of its id was added before; as `streams.publish`.
@@ -71,81 +70,115 @@ class Coalescer:
             TimeoutError, when nobody knows. To cancel it disturbs nobody else.
         """
         waiter: asyncio.Future[Published] = self._loop.create_future()
-        batch = self._gathering
+        slot = self._way.slot(draft.stream)
+        batch = self._gathering.get(slot)
         if batch is None:
-            batch = _Batch()
-            if self._unanswered:
-                self._gathering = batch
-                self._loop.call_soon(self._send_gathered, batch)
-        batch.drafts.append(draft)
-        batch.waiting.append(waiter)
-        batch.size += draft.size
-        if self._gathering is None or len(batch.drafts) == MOST or batch.size >= MOST_BYTES:
-            self._gathering = None
+            batch = _Batch(self._ended)
+            if self._under_way:
+                self._gathering[slot] = batch
+                self._loop.call_soon(self._send_gathered, slot, batch)
+        batch.add(draft, waiter)
+        if slot not in self._gathering or len(batch.drafts) == MOST or batch.size >= MOST_BYTES:
+            self._gathering.pop(slot, None)
             self._send(batch)
         return waiter
 
-    def _send_gathered(self, batch: _Batch) -> None:
-        if self._gathering is not batch:  # it was full, and has gone
+    def _send_gathered(self, slot: int, batch: "_Batch") -> None:
+        if self._gathering.get(slot) is not batch:  # it was full, and has gone
             return
-        self._gathering = None
+        del self._gathering[slot]
         if any(waiter.done() for waiter in batch.waiting):  # cancelled before anything was sent
             batch = batch.part([at for at, waiter in enumerate(batch.waiting) if not waiter.done()])
         if batch.drafts:
             self._send(batch)
 
-    def _send(self, batch: _Batch) -> None:
-        self._unanswered += 1
-        if batch.timer is None:
-            batch.timer = self._loop.call_later(self._answer_seconds, self._give_up, batch)
-        words = command(batch.drafts, hard_maxlen=self._hard_maxlen, in_full=batch.in_full)
+    def _send(self, batch: "_Batch") -> None:
+        self._under_way[batch] = None
+        batch.sent_at = time.monotonic()
+        if self._watch is None:
+            self._watch = self._loop.call_later(self._answer_seconds / _CHECKS, self._look)
         try:
-            answer = self._send_words(words)
+            self._way.send(command(batch.drafts, hard_maxlen=self._hard_maxlen, in_full=batch.in_full), batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is theirs
-            self._unanswered -= 1
-            self._end(batch, [error] * len(batch.waiting))
-        else:
-            answer.add_done_callback(lambda answer: self._answered(batch, answer))
+            batch.set_exception(error)
 
-    def _answered(self, batch: _Batch, answer: Answer) -> None:
-        self._unanswered -= 1
-        error = answer.exception()
-        if error is None:
-            self._end(batch, answer.result())
-        elif isinstance(error, NoScriptError) and not batch.in_full:
+    def _ended(self, batch: "_Batch", found: Sequence[Any] | Exception) -> None:
+        self._under_way.pop(batch, None)
+        if isinstance(found, NoScriptError) and not batch.in_full:
             batch.in_full = True
             self._send(batch)
-        elif isinstance(error, ResponseError) and not faults.passes(error):
-            self._send_by_stream(batch, error)
+        elif isinstance(found, ResponseError) and not faults.passes(found):
+            self._send_by_stream(batch, found)
         else:
-            self._end(batch, [error] * len(batch.waiting))
+            batch.answer(found)
 
-    def _send_by_stream(self, batch: _Batch, error: ResponseError) -> None:
+    def _send_by_stream(self, batch: "_Batch", error: ResponseError) -> None:
         """Send each stream's events by themselves: it may be one of them that we have no right to."""
         numbers: dict[str, list[int]] = {}
         for at, draft in enumerate(batch.drafts):
             numbers.setdefault(draft.stream, []).append(at)
         if len(numbers) == 1:
-            self._end(batch, [error] * len(batch.waiting))
+            batch.answer(error)
             return
         for of_one in numbers.values():
             self._send(batch.part(of_one))
-        if batch.timer is not None:
-            batch.timer.cancel()
 
-    def _end(self, batch: _Batch, found: Sequence[Any]) -> None:
-        if batch.timer is not None:
-            batch.timer.cancel()
-        for waiter, one in zip(batch.waiting, found, strict=True):
+    def _look(self) -> None:
+        """Give up what has waited for too long."""
+        self._watch = None
+        now = time.monotonic()
+        overdue = [batch for batch in self._under_way if now - batch.sent_at >= self._answer_seconds]
+        for batch in overdue:
+            del self._under_way[batch]
+            batch.answer(TimeoutError(f"no answer within {self._answer_seconds:g} s"))
+        if self._under_way:
+            self._watch = self._loop.call_later(self._answer_seconds / _CHECKS, self._look)
+
+
+class _Batch:
+    """What one command adds, and who waits for it; the promise that is kept when it is answered."""
+
+    __slots__ = ("_ended", "drafts", "in_full", "sent_at", "size", "waiting")
+
+    def __init__(self, ended: "Callable[[_Batch, Sequence[Any] | Exception], None]") -> None:
+        self.drafts: list[Draft] = []
+        self.waiting: list[asyncio.Future[Published]] = []
+        self.size = 0
+        self.sent_at = 0.0
+        self.in_full = False
+        """Whether the script itself was sent, since the server did not know it."""
+        self._ended = ended
+
+    def add(self, draft: Draft, waiter: "asyncio.Future[Published]") -> None:
+        self.drafts.append(draft)
+        self.waiting.append(waiter)
+        self.size += draft.size
+
+    def part(self, numbers: Sequence[int]) -> "_Batch":
+        part = _Batch(self._ended)
+        for at in numbers:
+            part.add(self.drafts[at], self.waiting[at])
+        return part
+
+    def answer(self, found: Sequence[Any] | Exception) -> None:
+        """Give each its own answer, or all the failure."""
+        rows = [found] * len(self.waiting) if isinstance(found, Exception) else found
+        for waiter, row in zip(self.waiting, rows, strict=True):
             if waiter.done():
                 continue
-            if isinstance(one, BaseException):
+            if isinstance(row, Exception):
                 # A copy: each of the tasks that raise it writes its own traceback into it.
-                waiter.set_exception(copy(one))
+                waiter.set_exception(copy(row))
             else:
-                waiter.set_result(published(one))
+                waiter.set_result(published(row))
 
-    def _give_up(self, batch: _Batch) -> None:
-        for waiter in batch.waiting:
-            if not waiter.done():
-                waiter.set_exception(TimeoutError(f"no answer within {self._answer_seconds:g} s"))
+    # As `Promise`.
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, result: Sequence[Any]) -> None:
+        self._ended(self, result)
+
+    def set_exception(self, error: Exception) -> None:
+        self._ended(self, error)

@@ -23,6 +23,7 @@ from abe_redis.envelope import Event
 from abe_redis.errors import AbeRedisError, LeaseLostError
 from abe_redis.holdings import Held, Holdings
 from abe_redis.pace import Pace
+from abe_redis.readers import Readers
 from abe_redis.rota import Rota
 from abe_redis.settings import Settings
 from abe_redis.settler import Settler
@@ -60,6 +61,7 @@ class Consumer:
         self._caretaker = Caretaker(settings, group)
         self._pace = Pace()
         self._rota = Rota()
+        self._readers = Readers(group, name)
         self._unseen = False
         """Whether a read failed whose answer may have leased us something."""
         self._waiting = False
@@ -98,7 +100,7 @@ class Consumer:
             return held
         self._waiting = True
         try:
-            while not self._closed:
+            while not self._closed and not self._leaving:
                 if self._error is not None:
                     raise self._error
                 if self._holdings.buffer:
@@ -164,6 +166,7 @@ class Consumer:
         """Lease nothing more, and give back soon what is leased ahead; what is in hand stays."""
         self._leaving = True
         self._wanted.set()
+        self._arrived.set()
 
     async def close(self) -> None:
         """Ack what is finished, give back the rest, and end; at once and for all callers."""
@@ -229,6 +232,7 @@ class Consumer:
     async def _turn(self, connections: Connections) -> None:
         redis, holdings = connections.commands, self._holdings
         if self._unseen:
+            await self._readers.end()
             await holdings.give_back_unseen(redis, self._discovery.joined)
             self._unseen, self._abandoned_at = False, 0.0
         if time.monotonic() >= self._tick_at:
@@ -271,30 +275,23 @@ class Consumer:
         if self._rota.is_quiet:
             streams = list(self._discovery.ready)
             count = max(1, most // len(streams))
-            reading = lease.take_new(
-                connections.blocking,
-                self.group,
-                self.name,
-                streams,
-                count=count,
-                block_ms=max(1, round(seconds * 1000)),
-            )
-            portions = [lease.Portion(stream, count, "") for stream in streams]
-            leased = await self._accepted(reading)
-            self._rota.note(portions, leased, complete=True)
+            waiting = self._readers.wait(connections.blocking, streams, count=count, seconds=seconds)
+            leased = await self._accepted(waiting)
+            self._rota.note_news(leased)
         else:
-            portions = self._rota.plan(most)
-            leased = await self._accepted(self._more(connections.commands, portions, most))
-            self._rota.note(portions, leased, complete=len(leased) < most)
+            await self._accepted(self._more(connections.commands, most))
 
-    async def _more(self, redis: Redis, portions: list[lease.Portion], most: int) -> list[lease.Leased]:
-        leased, lost, failure = await lease.take_more(redis, self.group, self.name, portions, most=most)
-        for stream, count in lost.items():
+    async def _more(self, redis: Redis, most: int) -> list[lease.Leased]:
+        taken = await lease.take_more(redis, self.group, self.name, self._rota.plan(most), most=most)
+        self._rota.note(taken.looked_at, taken.leased, taken.more)
+        for stream, count in taken.lost.items():
             say_lost(stream, self.group, count)
-        if failure is not None:
+        if taken.failure is not None:
             self._discovery.recheck()
             self._tick_at = 0.0
-        return leased
+        news = self._readers.collect()
+        self._rota.note_news(news)
+        return taken.leased + news
 
     async def _take_abandoned(self, redis: Redis) -> bool:
         """Take what has no holder any more; one by one, if it may be what killed its handler."""
@@ -345,6 +342,8 @@ class Consumer:
                 await tasks.end(self._task)
                 if self._settling is not None:
                     await tasks.end(self._settling)
+                self._unseen |= self._readers.are_under_way
+                await self._readers.end()
                 with anyio.fail_after(CLOSE_SECONDS):
                     redis = (await self._open()).commands
                     await self._holdings.give_back(redis, self._discovery.joined, unseen=self._unseen)

@@ -27,11 +27,12 @@ import anyio.to_thread
 from redis.exceptions import AuthenticationError, AuthorizationError, OutOfMemoryError, RedisError
 
 from abe_redis import faults, tasks
-from abe_redis.connection import ANSWER_SECONDS, Connections
+from abe_redis.connection import Connections
 from abe_redis.errors import AbeRedisError, ClosedError, OutboxError
 from abe_redis.outbox_file import OutboxFile, OutboxSize, Row
 from abe_redis.settings import Settings
 from abe_redis.streams.publish import Draft, Published, publish
+from abe_redis.topology.node import ANSWER_SECONDS
 
 _LOG = logging.getLogger(__name__)
 

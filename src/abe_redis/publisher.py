@@ -143,7 +143,7 @@ class Publisher:
         connections = await self._open()
         if self._coalescer is None:
             self._coalescer = Coalescer(
-                connections.send, hard_maxlen=self._hard_maxlen, answer_seconds=PUBLISH_SECONDS
+                connections, hard_maxlen=self._hard_maxlen, answer_seconds=PUBLISH_SECONDS
             )
         return self._coalescer
 

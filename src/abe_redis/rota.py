@@ -5,7 +5,7 @@ has waited longest first. The others are looked at in turn, a few with every rea
 first event does not wait for the busy ones to be done.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from itertools import islice
 
 from abe_redis.streams.lease import Leased, Portion
@@ -45,29 +45,25 @@ class Rota:
         portions += [Portion(name, each, last) for name, last in islice(self._busy.items(), most)]
         return portions
 
-    def note(self, asked: Iterable[Portion], leased: Iterable[Leased], *, complete: bool) -> None:
+    def note(self, looked_at: Iterable[str], leased: Iterable[Leased], more: Container[str]) -> None:
         """Note what a read gave.
 
         Args:
-            asked: What was asked for.
+            looked_at: Streams that were read.
             leased: What was leased, in the order of each stream.
-            complete: Whether every stream was asked; otherwise those after the last that gave something
-                may not have been, since it was enough.
+            more: Those of the streams that may have more.
         """
-        last: dict[str, str] = {}
-        counts: dict[str, int] = {}
-        for entry in leased:
-            last[entry.stream] = entry.id
-            counts[entry.stream] = counts.get(entry.stream, 0) + 1
-        portions, cut = list(asked), ""
-        if not complete:
-            while portions and portions[-1].stream not in last:
-                portions.pop()
-            cut = portions[-1].stream if portions else ""
-        for stream, most, _ in portions:
+        last = {entry.stream: entry.id for entry in leased}
+        for stream in looked_at:
             self._busy.pop(stream, None)
             self._quiet.pop(stream, None)
-            if counts.get(stream, 0) >= most or stream == cut:
+            if stream in more:
                 self._busy[stream] = last[stream]
             else:
                 self._quiet[stream] = None
+
+    def note_news(self, leased: Iterable[Leased]) -> None:
+        """Note what came of streams that were waited for: there may be more."""
+        for entry in leased:
+            self._quiet.pop(entry.stream, None)
+            self._busy[entry.stream] = entry.id

@@ -57,6 +57,12 @@ class Settings(BaseSettings):
     )
     redis_username: str | None = Field(default=None, description="ACL user name.")
     redis_password: SecretStr | None = Field(default=None, description="Password; never logged or shown.")
+    redis_sentinel_username: str | None = Field(
+        default=None, description="ACL user name at the Sentinels, when they ask for one."
+    )
+    redis_sentinel_password: SecretStr | None = Field(
+        default=None, description="Password at the Sentinels; theirs is not that of the servers."
+    )
     redis_ssl: bool = Field(default=False, description="`true` turns `redis://` into `rediss://`.")
     redis_ssl_ca_certs: Path | None = Field(
         default=None, description="File of the authorities to trust; the system's when unset."
@@ -67,8 +73,8 @@ class Settings(BaseSettings):
         default=10,
         ge=1,
         le=10_000,
-        description="Size of the pool; callers wait for a connection. Blocking reads have "
-        "connections of their own.",
+        description="A bound that is never reached: commands share one connection per server. Blocking "
+        "reads have connections of their own.",
     )
     redis_stream_maxlen: int = Field(
         default=10_000, ge=1, le=1_000_000_000, description="How much finished history a stream keeps."
@@ -205,7 +211,8 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must never appear in a message."""
-        return (self.redis_password.get_secret_value(),) if self.redis_password else ()
+        secrets = (self.redis_password, self.redis_sentinel_password)
+        return tuple(secret.get_secret_value() for secret in secrets if secret)
 
     @override
     def __repr_args__(self) -> Any:
@@ -288,7 +295,7 @@ def _sentences(error: ValidationError) -> str:
         message = problem["msg"].removeprefix("Value error, ")
         if not location:
             sentences.append(f"{message}.")
-        elif location in {"redis_url", "redis_password", "redis_username"}:
+        elif location in {"redis_url", "redis_password", "redis_username", "redis_sentinel_password"}:
             sentences.append(f"{location.upper()} is not valid: {message}.")
         else:
             message = message.removeprefix("Input should be ")

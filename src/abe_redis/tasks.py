@@ -1,11 +1,12 @@
 """Ending the background tasks that outlive the call that started them."""
 
 import asyncio
+from typing import Any
 
 _PATIENCE_SECONDS = 2.0
 
 
-async def end(task: asyncio.Task[None]) -> None:
+async def end(task: asyncio.Task[Any]) -> None:
     """Cancel a task until it is done: a cancellation can be lost in a library's time-out."""
     while not task.done():
         task.cancel()

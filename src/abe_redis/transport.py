@@ -11,11 +11,11 @@ import asyncio
 import socket
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from copy import copy
 from dataclasses import KW_ONLY, dataclass, field
 from time import monotonic
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import hiredis
 from redis import exceptions
@@ -26,6 +26,23 @@ from abe_redis import tasks
 type Word = str | bytes | int | float
 type Words = tuple[Word, ...]
 type Answer = asyncio.Future[Any]
+
+
+class Promise(Protocol):
+    """Who is told the answer at once, before anything else happens; a future tells others later."""
+
+    def done(self) -> bool:
+        """Whether nobody waits for it any more."""
+
+    def set_result(self, result: Any) -> None:  # noqa: ANN401
+        """It was answered."""
+
+    def set_exception(self, error: Exception) -> None:
+        """It was answered with an error, or never will be."""
+
+
+type Find = Callable[[], Awaitable["Address"]]
+"""Says where the server is at present, each time that a connection is opened; or raises redis.RedisError."""
 
 _pack: Callable[[Words], bytes] = cast("Any", hiredis.pack_command)  # whose own type takes one word only
 _INCOMPLETE = object()
@@ -49,6 +66,8 @@ class Address:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     client_name: str | None = None
+    primary: bool = False
+    """Whether it must not be a replica: then one is not connected to, and left when it became one."""
 
     def greeting(self) -> list[Words]:
         """The commands with which a connection begins."""
@@ -73,7 +92,7 @@ class Transport:
     CLIENT REPLY and their like.
     """
 
-    address: Address
+    address: Address | Find
     _: KW_ONLY
     connect_seconds: float = 5.0
     """How long opening may take, the greeting included."""
@@ -102,9 +121,11 @@ class Transport:
             redis.RedisError: It answered with an error; redis-py's class for it.
             RuntimeError: The transport belongs to another event loop.
         """
-        return await self.send(words)
+        answer: Answer = asyncio.get_running_loop().create_future()
+        self.send(words, answer)
+        return await answer
 
-    def send(self, words: Words) -> Answer:
+    def send(self, words: Words, promise: Promise) -> None:
         """Send a command, once; what `call` waits for is promised.
 
         Raises:
@@ -116,7 +137,17 @@ class Transport:
         connection = self._connection
         if connection is None or connection.lost or connection.loop is not asyncio.get_running_loop():
             connection = self._connect()
-        return connection.call(words)
+        connection.call(words, promise)
+
+    @property
+    def silent_seconds(self) -> float:
+        """For how long the oldest call has had no answer; 0 when none waits."""
+        return 0.0 if self._connection is None else self._connection.silent_seconds
+
+    def drop(self, reason: str) -> None:
+        """Hang up; calls that wait fail with redis.ConnectionError, and the next one connects anew."""
+        if self._connection is not None:
+            self._connection.drop(exceptions.ConnectionError(reason))
 
     async def close(self) -> None:
         """Hang up for good; calls that wait, and later ones, fail with redis.ConnectionError.
@@ -151,11 +182,12 @@ class _Connection(asyncio.Protocol):
         self.loop = asyncio.get_running_loop()
         self.lost = False
         self._terms = terms
-        self._greeted = False
+        self._since = monotonic()
+        self._greeted = self._leaves_replicas = False
         # What waits for the greeting, or for its turn.
-        self._queue: deque[tuple[Words, Answer]] = deque()
+        self._queue: deque[tuple[Words, Promise]] = deque()
         # What is sent, with its bytes, and since when. The last of it may still be in the batch.
-        self._unanswered: deque[tuple[Answer, int, float]] = deque()
+        self._unanswered: deque[tuple[Promise, int, float]] = deque()
         self._unanswered_bytes = 0
         # The next write. Commands join it while a flush is due, or the socket takes no more (`choked`).
         self._batch: list[bytes] = []
@@ -166,20 +198,29 @@ class _Connection(asyncio.Protocol):
         self._socket: asyncio.Transport | None = None
         self._socket_closed = asyncio.Event()
         self._watch: asyncio.TimerHandle | None = None
-        self._overdue: Answer | None = None
+        self._overdue: Promise | None = None
         self._opening = self.loop.create_task(self._open())
 
-    def call(self, words: Words) -> Answer:
+    def call(self, words: Words, answer: Promise) -> None:
         """Send a command when it is its turn."""
         if not words:
             raise ValueError("a command has a word at least")  # the server would skip it without an answer
-        answer: Answer = self.loop.create_future()
         # Where there is room, nobody waits: whatever makes room sends what is queued.
         if self._has_room():
             self._send(words, answer)
         else:
             self._queue.append((words, answer))
-        return answer
+
+    @property
+    def silent_seconds(self) -> float:
+        """For how long the oldest call has had no answer, or has waited for the greeting."""
+        if self._unanswered:
+            return monotonic() - self._unanswered[0][2]
+        return monotonic() - self._since if self._queue else 0.0
+
+    def drop(self, error: exceptions.RedisError) -> None:
+        """Hang up now."""
+        self._give_up(error)
 
     async def close(self) -> None:
         """Hang up, and wait until nothing of it is left."""
@@ -189,11 +230,13 @@ class _Connection(asyncio.Protocol):
             await self._socket_closed.wait()
 
     async def _open(self) -> None:
-        to, seconds = self._terms.address, self._terms.connect_seconds
+        seconds = self._terms.connect_seconds
         try:
             # An eager task would fail before the call that it is for waits in the queue.
             await asyncio.sleep(0)
             async with asyncio.timeout(seconds):
+                where = self._terms.address
+                to = where if isinstance(where, Address) else await where()
                 if to.path is None:
                     opened = self.loop.create_connection(lambda: self, to.host, to.port, ssl=to.tls)
                 else:
@@ -204,9 +247,12 @@ class _Connection(asyncio.Protocol):
                 self._socket.set_write_buffer_limits(high=1, low=0)
                 _keep_alive(self._socket.get_extra_info("socket"))
                 for words in to.greeting():
-                    answer: Answer = self.loop.create_future()
-                    self._send(words, answer)
-                    await answer
+                    await self._greet(words)
+                if to.primary:
+                    role, *_ = await self._greet(("ROLE",))
+                    if role != b"master":
+                        raise exceptions.ConnectionError(f"the server is a {role.decode()}, not the primary")
+                    self._leaves_replicas = True
             self._greeted = True
             self._send_queued()
         except TimeoutError:
@@ -218,6 +264,11 @@ class _Connection(asyncio.Protocol):
         finally:
             if not self._greeted:  # cancelled
                 self._give_up(exceptions.ConnectionError(_CLOSED))
+
+    def _greet(self, words: Words) -> Answer:
+        answer: Answer = self.loop.create_future()
+        self._send(words, answer)
+        return answer
 
     def _has_room(self) -> bool:
         return (
@@ -236,7 +287,7 @@ class _Connection(asyncio.Protocol):
             except (TypeError, ValueError) as error:
                 answer.set_exception(error)
 
-    def _send(self, words: Words, answer: Answer) -> None:
+    def _send(self, words: Words, answer: Promise) -> None:
         data = _pack(words)
         self._unanswered.append((answer, len(data), monotonic()))
         self._unanswered_bytes += len(data)
@@ -309,22 +360,26 @@ class _Connection(asyncio.Protocol):
         self._send_queued()
 
     def _deliver(self) -> None:
-        unanswered = self._unanswered
+        unanswered, demoted = self._unanswered, False
         for _ in range(len(unanswered) - len(self._batch)):
             found = self._reader.gets()
             if found is _INCOMPLETE:
-                return
+                break
             answer, size, _ = unanswered.popleft()
             self._unanswered_bytes -= size
             if answer.done():  # its caller was cancelled
                 continue
             if isinstance(found, Exception):
                 answer.set_exception(found)
+                demoted = demoted or isinstance(found, exceptions.ReadOnlyError)
             else:
                 answer.set_result(found)
-        if self._reader.has_data():
-            found = self._reader.gets()
-            raise ValueError(found if isinstance(found, Exception) else "nobody asked for it")
+        else:
+            if self._reader.has_data():
+                found = self._reader.gets()
+                raise ValueError(found if isinstance(found, Exception) else "nobody asked for it")
+        if demoted and self._leaves_replicas:
+            self._give_up(exceptions.ConnectionError("the server is not the primary any more"))
 
     def pause_writing(self) -> None:
         self._choked = self._holding = True

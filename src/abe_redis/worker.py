@@ -162,27 +162,11 @@ class EventWorker:
             held = consumer.take_now()
             if held is None:
                 async with asking:
-                    held = await self._take(consumer)
+                    held = await consumer.take()
                 if held is None:
                     return
             await self._handle(consumer, held, handle)
             await anyio.lowlevel.checkpoint()  # a handler may never wait for anything
-
-    async def _take(self, consumer: Consumer) -> Held | None:
-        """Wait for the next event; None when there is none to come."""
-        if self._stopping.is_set():
-            return None
-        held = None
-        async with anyio.create_task_group() as race:
-
-            async def stop() -> None:
-                await self._stopping.wait()
-                race.cancel_scope.cancel()
-
-            race.start_soon(stop)
-            held = await consumer.take()
-            race.cancel_scope.cancel()
-        return held
 
     async def _handle(self, consumer: Consumer, held: Held, handle: Callable[[Any], Awaitable[Any]]) -> None:
         event = held.event

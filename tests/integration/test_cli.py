@@ -83,7 +83,8 @@ def test_people_get_text() -> None:
         (["stats"], {"REDIS_URL": "redis://:secret@127.0.0.1:1"}, 1, "could not be reached"),
         (["stats"], {"REDIS_URL": "redis://:secret@h/x"}, 2, "REDIS_URL is not valid"),
         (["mcp"], {"REDIS_STREAM_MAXLEN": "-5"}, 2, "REDIS_STREAM_MAXLEN is '-5'"),
-        (["stats"], {"REDIS_URL": "redis+cluster://h:1"}, 1, "does not support yet"),
+        (["stats"], {"REDIS_URL": "redis+cluster://127.0.0.1:1"}, 1, "no node of the cluster could be asked"),
+        (["stats"], {"REDIS_URL": "redis+sentinel://127.0.0.1:1/m"}, 1, "no Sentinel named the primary"),
     ],
 )
 @pytest.mark.usefixtures("at")

@@ -222,7 +222,7 @@ async def test_a_connection_in_the_open(url: str, severity: Severity) -> None:
     [
         ("redis://app:{secret}@127.0.0.1:1/0", "could not be reached"),
         ("redis://:{secret}@127.0.0.1:{port}/0", "refused the user name or password"),
-        ("redis+cluster://:{secret}@h:1", "does not support yet"),
+        ("redis+cluster://:{secret}@h.invalid:1", "no node of the cluster could be asked"),
     ],
 )
 async def test_a_server_out_of_reach(make_server: Servers, url: str, says: str) -> None:
@@ -235,7 +235,7 @@ async def test_a_server_out_of_reach(make_server: Servers, url: str, says: str) 
 
 async def test_a_server_that_stops_answering(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     own_server.freeze()
-    monkeypatch.setattr("abe_redis.connection.ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr("abe_redis.topology.node.ANSWER_SECONDS", 0.3)
     (finding,) = await examine(Settings(redis_url=own_server.url))
     assert "could not be reached" in finding.found
 

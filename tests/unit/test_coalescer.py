@@ -10,22 +10,24 @@ from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 
 from abe_redis.coalescer import MOST, MOST_BYTES, Coalescer
 from abe_redis.streams.publish import Draft, Published
-from abe_redis.transport import Answer, Words
+from abe_redis.transport import Promise, Words
 
 
 @dataclass
 class Server:
     """Keeps what is sent until it is told what to answer."""
 
-    sent: list[tuple[Words, Answer]] = field(default_factory=list)
+    sent: list[tuple[Words, Promise]] = field(default_factory=list)
     error: Exception | None = None
+    is_cluster: bool = False
 
-    def send(self, words: Words) -> Answer:
+    def send(self, words: Words, promise: Promise) -> None:
         if self.error is not None:
             raise self.error
-        answer: Answer = asyncio.get_running_loop().create_future()
-        self.sent.append((words, answer))
-        return answer
+        self.sent.append((words, promise))
+
+    def slot(self, stream: str) -> int:
+        return ord(stream[0]) if self.is_cluster else 0
 
     def events(self, number: int) -> list[bytes]:
         """The payloads in a command."""
@@ -54,7 +56,7 @@ def server() -> Server:
 
 @pytest.fixture
 async def coalescer(server: Server) -> Coalescer:
-    return Coalescer(server.send, hard_maxlen=1000, answer_seconds=60)
+    return Coalescer(server, hard_maxlen=1000, answer_seconds=60)
 
 
 async def turn() -> None:
@@ -113,6 +115,14 @@ async def test_streams_share_a_command_too(server: Server, coalescer: Coalescer)
         coalescer.publish(draft(number, stream=stream))
     await turn()
     assert [streams(words) for words, _ in server.sent] == [["a"], ["a", "b", "b", "a"]]
+
+
+async def test_in_a_cluster_only_streams_of_a_slot_share_one(server: Server, coalescer: Coalescer) -> None:
+    server.is_cluster = True
+    for number, stream in enumerate(["a", "a1", "b", "b1", "a2"]):
+        coalescer.publish(draft(number, stream=stream))
+    await turn()
+    assert [streams(words) for words, _ in server.sent] == [["a"], ["a1", "a2"], ["b", "b1"]]
 
 
 async def test_a_stream_we_have_no_right_to_does_not_keep_back_the_others(
@@ -202,7 +212,7 @@ async def test_when_all_are_cancelled_nothing_is_sent(server: Server, coalescer:
 
 
 async def test_who_waits_too_long_gives_up_and_a_late_answer_harms_nobody(server: Server) -> None:
-    coalescer = Coalescer(server.send, hard_maxlen=1000, answer_seconds=0.05)
+    coalescer = Coalescer(server, hard_maxlen=1000, answer_seconds=0.05)
     waiters = [coalescer.publish(draft(number)) for number in range(3)]
     errors = await asyncio.gather(*waiters, return_exceptions=True)
     assert [type(error) for error in errors] == [TimeoutError] * 3

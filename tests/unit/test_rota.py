@@ -13,21 +13,28 @@ class Backlog:
         self.left = Counter(entries)
         self.read = Counter[str]()
 
-    def take(self, portions: list[Portion], most: int) -> list[Leased]:
+    def take(self, portions: list[Portion], most: int) -> tuple[list[str], list[Leased], set[str]]:
+        looked_at: list[str] = []
         taken: list[Leased] = []
+        more: set[str] = set()
         for stream, count, _ in portions:
-            for _ in range(min(count, self.left[stream], most - len(taken))):
+            if len(taken) == most:
+                break
+            looked_at.append(stream)
+            found = min(count, self.left[stream], most - len(taken))
+            if found and (found == count or len(taken) + found == most):
+                more.add(stream)
+            for _ in range(found):
                 self.left[stream] -= 1
                 self.read[stream] += 1
                 taken.append(Leased(stream, f"{self.read[stream]}-0", {}, 1))
-        return taken
+        return looked_at, taken, more
 
 
 def turn(rota: Rota, backlog: Backlog, most: int) -> list[str]:
     """One read; of which streams there was something."""
-    portions = rota.plan(most)
-    leased = backlog.take(portions, most)
-    rota.note(portions, leased, complete=len(leased) < most)
+    looked_at, leased, more = backlog.take(rota.plan(most), most)
+    rota.note(looked_at, leased, more)
     return [entry.stream for entry in leased]
 
 
@@ -104,3 +111,11 @@ def test_what_was_cut_short_still_counts_as_busy() -> None:
     assert turn(rota, backlog, 5) == ["a", "a", "b", "b", "c"]
     assert turn(rota, backlog, 5) == ["a", "a", "b", "b", "c"]
     assert not rota.is_quiet
+
+
+def test_what_was_waited_for_may_have_more() -> None:
+    rota, backlog = Rota(), Backlog()
+    rota.follow(["a", "b"])
+    turn(rota, backlog, 10)
+    rota.note_news([Leased("b", "5-0", {}, 1)])
+    assert {portion.stream: portion.last for portion in rota.plan(20)} == {"a": "", "b": "5-0"}

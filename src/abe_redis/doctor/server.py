@@ -129,8 +129,7 @@ async def clients(patient: Patient) -> AsyncIterator[Finding]:
     yield _fullness(
         connected / limit,
         f"{connected} of {limit} clients connected (maxclients).",
-        "Raise maxclients, or lower REDIS_MAX_CONNECTIONS where many processes run: a full server refuses "
-        "connections.",
+        "Raise maxclients, or run fewer processes: a full server refuses connections.",
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
-from abe_redis.streams import names
+from abe_redis.streams import names, slots
 from abe_redis.streams.scripts import Script
 
 # XGROUP DELCONSUMER drops what the consumer holds, so only one that holds nothing is removed. One that
@@ -37,4 +37,11 @@ async def forget_gone(redis: Redis, group: str, streams: Sequence[str], *, idle_
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
-    return int(await _FORGET(redis, names.with_records(streams), [group, round(idle_seconds * 1000)]))
+    forgotten = 0
+
+    async def forget(some: Sequence[str]) -> None:
+        nonlocal forgotten
+        forgotten += int(await _FORGET(redis, names.with_records(some), [group, round(idle_seconds * 1000)]))
+
+    await slots.each(redis, streams, forget)
+    return forgotten

@@ -224,6 +224,10 @@ async def expire(redis: Redis, streams: Sequence[str], *, days: float) -> dict[s
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
-    keys = [names.dead_letters(stream) for stream in streams]
-    removed = await _EXPIRE(redis, keys, [round(days * 86_400_000)])
+    removed = await _EXPIRE.each(
+        redis,
+        streams,
+        [round(days * 86_400_000)],
+        keys=lambda some: [names.dead_letters(stream) for stream in some],
+    )
     return {stream: count for stream, count in zip(streams, removed, strict=True) if count}

@@ -1,11 +1,11 @@
 """Finding streams."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from redis.asyncio import Redis
 
-from abe_redis.streams import names
+from abe_redis.streams import names, slots
 from abe_redis.streams.publish import announce
 
 _SCAN_LOCK = "abe:scan"
@@ -54,7 +54,9 @@ class Search:
     """
 
     patterns: names.Patterns
-    _cursor: int | None = None
+    _left: list[Redis] = field(default_factory=list)
+    """Servers whose keys are yet to be looked at, the present one first."""
+    _cursor: int = 0
     _count: int = 1000
 
     async def step(self, redis: Redis) -> None:
@@ -65,15 +67,18 @@ class Search:
         """
         if not self.patterns.globs:
             return
-        if self._cursor is None:
+        if not self._left:
             if not await redis.set(_SCAN_LOCK, b"1", nx=True, ex=_SCAN_SECONDS):
                 return
-            self._cursor = 0
-            self._count = min(max(1000, await redis.dbsize() // _SCAN_STEPS), _SCAN_MOST)
-        self._cursor, keys = await redis.scan(self._cursor, count=self._count, _type="stream")
-        if found := _matching(keys, self.patterns):
-            await announce(redis, found)
-        self._cursor = self._cursor or None
+            self._left = list(slots.servers(redis))
+            keys = sum([await server.dbsize() for server in self._left])
+            self._count = min(max(1000, keys // _SCAN_STEPS), _SCAN_MOST)
+        server = self._left.pop(0)  # if it fails, it is left out until the next search
+        self._cursor, found = await server.scan(self._cursor, count=self._count, _type="stream")
+        if streams := _matching(found, self.patterns):
+            await announce(redis, streams)
+        if self._cursor:
+            self._left.insert(0, server)
 
 
 _LOOKED_AT = 2_000_000
@@ -89,13 +94,13 @@ async def existing(redis: Redis, patterns: names.Patterns, *, limit: int = 1000)
     """
     candidates = {name for name in (*await announced(redis, 0), *patterns.literals) if patterns.match(name)}
     if patterns.globs:
-        cursor, looked = 0, 0
-        while looked < _LOOKED_AT:
-            cursor, keys = await redis.scan(cursor, count=10_000, _type="stream")
-            looked += 10_000
-            candidates |= set(_matching(keys, patterns))
-            if not cursor:
-                break
+        looked = 0
+        for server in slots.servers(redis):
+            cursor: int | None = None
+            while cursor != 0 and looked < _LOOKED_AT:
+                cursor, keys = await server.scan(cursor or 0, count=10_000, _type="stream")
+                looked += 10_000
+                candidates |= set(_matching(keys, patterns))
     chosen = sorted(candidates)[:limit]
     pipeline = redis.pipeline(transaction=False)
     for name in chosen:

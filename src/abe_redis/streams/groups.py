@@ -153,7 +153,7 @@ async def ensure_group(redis: Redis, streams: Sequence[str], group: str) -> list
         redis.RedisError: The server refused it or could not be reached.
     """
     arguments: list[Argument] = [group, _FORGOTTEN_SECONDS * 1000]
-    answers = await _ENSURE(redis, names.with_records(streams), arguments)
+    answers = await _ENSURE.each(redis, streams, arguments, keys=names.with_records)
     return [Ensured(state=state.decode(), lost=lost) for state, lost in answers]
 
 
@@ -196,5 +196,5 @@ async def record_progress(redis: Redis, streams: Sequence[str], group: str) -> l
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
-    answers = await _RECORD(redis, names.with_records(streams), [group])
+    answers = await _RECORD.each(redis, streams, [group], keys=names.with_records)
     return [Progress(lost=lost, unfinished=unfinished) for lost, unfinished in answers]

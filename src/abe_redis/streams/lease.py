@@ -7,6 +7,7 @@ is that consumer.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from abe_redis.envelope import Fields
-from abe_redis.streams import names
+from abe_redis.streams import names, slots
 from abe_redis.streams.groups import NOTE_LOSS
 from abe_redis.streams.scripts import Argument, Script
 
@@ -90,7 +91,7 @@ _TAKE_MORE = Script(
     NOTE_LOSS
     + """
 local group, consumer, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local answers, losses, taken = {}, {}, 0
+local answers, losses, taken, looked = {}, {}, 0, 0
 for i = 1, #KEYS, 2 do
   if taken >= most then break end
   local stream, last = KEYS[i], ARGV[4 + i]
@@ -104,20 +105,37 @@ for i = 1, #KEYS, 2 do
   end
   local count = math.min(ARGV[3 + i], most - taken)
   local found = redis.pcall('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS', stream, '>')
-  if found and found.err then return {answers, losses, found} end
+  if found and found.err then return {answers, losses, looked, found} end
+  looked = looked + 1
   if found then
     answers[#answers + 1] = found[1]
     taken = taken + #found[1][2]
   end
 end
-return {answers, losses}
+return {answers, losses, looked}
 """
 )
 
 
+@dataclass(slots=True)
+class Taken:
+    """What `take_more` found."""
+
+    leased: list[Leased] = field(default_factory=list)
+    """Of each stream in publish order, and from the streams by turns."""
+    lost: dict[str, int] = field(default_factory=dict)
+    """Per stream, how many entries somebody removed unread, as far as is news."""
+    looked_at: list[str] = field(default_factory=list)
+    """Streams that were read; the others were not, since it was enough."""
+    more: set[str] = field(default_factory=set)
+    """Those of them that may have more."""
+    failure: ResponseError | None = None
+    """NOGROUP or WRONGTYPE, when a stream was not what it was."""
+
+
 async def take_more(
     redis: Redis, group: str, consumer: str, portions: Sequence[Portion], *, most: int
-) -> tuple[list[Leased], dict[str, int], ResponseError | None]:
+) -> Taken:
     """Lease entries that nobody in the group has been given yet, without waiting for any.
 
     Args:
@@ -125,24 +143,33 @@ async def take_more(
         group: The group.
         consumer: Who takes them.
         portions: How much of which streams, all of which have the group; the first come first.
-        most: How many at most.
-
-    Returns:
-        The entries, of each stream in publish order, and from the streams by turns; per stream, how many
-        entries somebody removed unread, as far as is news; and NOGROUP or WRONGTYPE, when a stream was not
-        what it was, so that those after it were not asked.
+        most: How many at most; in a cluster, per slot at least one.
 
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
-    arguments: list[Argument] = [group, consumer, most]
-    for _, count, last in portions:
-        arguments += (count, last)
-    found, losses, *failure = await _TAKE_MORE(
-        redis, names.with_records([portion.stream for portion in portions]), arguments
-    )
-    lost = {stream.decode(): count for stream, count in zip(losses[::2], losses[1::2], strict=True)}
-    return _by_turns(found), lost, failure[0] if failure else None
+    wanted = {portion.stream: portion for portion in portions}
+    taken, found = Taken(), list[Any]()
+    share = max(1, most // max(1, len(slots.by_slot(redis, list(wanted)))))
+
+    async def take(streams: Sequence[str]) -> None:
+        arguments: list[Argument] = [group, consumer, share]
+        for stream in streams:
+            arguments += (wanted[stream].most, wanted[stream].last)
+        rows, losses, looked, *failure = await _TAKE_MORE(redis, names.with_records(streams), arguments)
+        found.extend(rows)
+        taken.lost |= {name.decode(): lost for name, lost in zip(losses[::2], losses[1::2], strict=True)}
+        taken.looked_at += streams[:looked]
+        counts = {stream.decode(): len(entries) for stream, entries in rows}
+        taken.more |= {stream for stream, count in counts.items() if count >= wanted[stream].most}
+        if sum(counts.values()) >= share:
+            taken.more.add(streams[looked - 1])  # which was cut short
+        if failure:
+            taken.failure = failure[0]
+
+    await slots.each(redis, list(wanted), take)
+    taken.leased = _by_turns(found)
+    return taken
 
 
 def _by_turns(found: Any) -> list[Leased]:  # noqa: ANN401 - as Redis gave it
@@ -228,19 +255,20 @@ async def take_abandoned(
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
-    keys = [key for stream in streams for key in (stream, names.due(stream, group), names.records(stream))]
+    leased: list[Leased] = []
+    lost: Counter[str] = Counter()
     arguments: list[Argument] = [group, consumer, round(lease_seconds * 1000), count, fresh or count]
-    taken, lost = await _TAKE_ABANDONED(redis, keys, arguments)
-    leased = [
-        Leased(
-            stream.decode(),
-            entry_id.decode(),
-            _fields(fields),
-            int(deliveries),
-        )
-        for stream, entry_id, fields, deliveries in taken
-    ]
-    return leased, Counter(stream.decode() for stream in lost)
+    for some in slots.by_slot(redis, streams):
+        keys = [key for stream in some for key in (stream, names.due(stream, group), names.records(stream))]
+        taken, gone = await _TAKE_ABANDONED(redis, keys, arguments)
+        lost.update(stream.decode() for stream in gone)
+        leased = [
+            Leased(stream.decode(), entry_id.decode(), _fields(fields), int(deliveries))
+            for stream, entry_id, fields, deliveries in taken
+        ]
+        if leased:
+            break
+    return leased, lost
 
 
 # What follows goes through entries of any streams: the number of a key, and an id, of each; the answer
@@ -267,15 +295,22 @@ _ACK = Script(_EACH_HELD % "redis.call('XACK', stream, group, id)")
 async def _each_held(
     script: Script, redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]]
 ) -> list[Outcome]:
-    if not entries:
-        return []
-    numbers: dict[str, int] = {}
-    arguments: list[Argument] = [group, consumer]
-    for stream, entry_id in entries:
-        arguments += (numbers.setdefault(stream, len(numbers) + 1), entry_id)
     outcomes = ["done"] * len(entries)
-    for at, outcome in await script(redis, list(numbers), arguments):
-        outcomes[at] = outcome.decode()
+    places: dict[str, list[int]] = {}
+    for at, (stream, _) in enumerate(entries):
+        places.setdefault(stream, []).append(at)
+
+    async def run(streams: Sequence[str]) -> None:
+        arguments: list[Argument] = [group, consumer]
+        theirs: list[int] = []
+        for number, stream in enumerate(streams, 1):
+            for at in places[stream]:
+                arguments += (number, entries[at][1])
+            theirs += places[stream]
+        for at, outcome in await script(redis, streams, arguments):
+            outcomes[theirs[at]] = outcome.decode()
+
+    await slots.each(redis, list(places), run)
     return outcomes
 
 

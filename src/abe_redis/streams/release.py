@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from redis.asyncio import Redis
 
-from abe_redis.streams import names
+from abe_redis.streams import names, slots
 from abe_redis.streams.scripts import Argument, Script
 
 # The set lives as long as the longest delay may last, so that nothing is left of a deleted stream.
@@ -125,7 +125,16 @@ async def release(
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
-    arguments: list[Argument] = [group, consumer, "all" if everything else "these"]
-    for (stream, entry_id), count in known.items():
-        arguments += (stream, entry_id, count)
-    return int(await _RELEASE(redis, names.with_records(streams), arguments))
+    released = 0
+
+    async def give(some: Sequence[str]) -> None:
+        nonlocal released
+        arguments: list[Argument] = [group, consumer, "all" if everything else "these"]
+        theirs = set(some)
+        for (stream, entry_id), count in known.items():
+            if stream in theirs:
+                arguments += (stream, entry_id, count)
+        released += int(await _RELEASE(redis, names.with_records(some), arguments))
+
+    await slots.each(redis, streams, give)
+    return released

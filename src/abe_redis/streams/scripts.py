@@ -5,12 +5,13 @@ the function whose signature is its contract.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+from abe_redis.streams import slots
 from abe_redis.transport import Word, Words
 
 type Argument = Word
@@ -37,6 +38,36 @@ class Script:
             return await send(*self.command(keys, arguments))
         except NoScriptError:
             return await send(*self.command(keys, arguments, in_full=True))
+
+    async def each(
+        self,
+        redis: Redis,
+        streams: Sequence[str],
+        arguments: Sequence[Argument],
+        *,
+        keys: Callable[[Sequence[str]], Sequence[str]],
+    ) -> list[Any]:
+        """Run it for streams of any slots; its answer is a list with something for each.
+
+        Args:
+            redis: The client.
+            streams: For which.
+            arguments: The same for all.
+            keys: The keys that belong to some of the streams.
+
+        Returns:
+            What it answers for each stream, in order.
+
+        Raises:
+            redis.RedisError: As for a call.
+        """
+        answers: dict[str, Any] = {}
+
+        async def run(some: Sequence[str]) -> None:
+            answers.update(zip(some, await self(redis, keys(some), arguments), strict=True))
+
+        await slots.each(redis, streams, run)
+        return [answers[stream] for stream in streams]
 
     def command(self, keys: Sequence[str], arguments: Sequence[Argument], *, in_full: bool = False) -> Words:
         """What is sent to run it: by its digest, or in full."""

@@ -114,7 +114,9 @@ async def trim(redis: Redis, streams: Sequence[str], maxlen: int, *, idle_days: 
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
-    answers = await _TRIM(redis, names.with_records(streams), [maxlen, STEP, round(idle_days * 86_400_000)])
+    answers = await _TRIM.each(
+        redis, streams, [maxlen, STEP, round(idle_days * 86_400_000)], keys=names.with_records
+    )
     return [
         Trimmed(
             removed=max(0, removed),

@@ -1,0 +1,82 @@
+"""Blocking reads under way: one for the streams of which a command may name several, or one per slot.
+
+Each has a connection of its own and waits at the server until something comes. While one has
+news, the others stay where they are.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from abe_redis import tasks
+from abe_redis.client import Client
+from abe_redis.streams import lease
+from abe_redis.streams.lease import Leased
+
+
+class Readers:
+    """The blocking reads of one consumer; whoever made it ends it."""
+
+    def __init__(self, group: str, consumer: str) -> None:
+        self._group = group
+        self._consumer = consumer
+        self._under_way: dict[str, asyncio.Task[list[Leased]]] = {}
+        """By the first stream of each."""
+
+    @property
+    def are_under_way(self) -> bool:
+        """Whether one may bring something, or has brought what was not collected yet."""
+        return bool(self._under_way)
+
+    async def wait(
+        self, redis: Client, streams: Sequence[str], *, count: int, seconds: float
+    ) -> list[Leased]:
+        """Wait for new entries, as long as any stream has none; what comes later is collected later.
+
+        Args:
+            redis: The client for blocking reads.
+            streams: Streams that all have the group.
+            count: How many per stream at most.
+            seconds: How long.
+
+        Raises:
+            redis.RedisError: A read failed; it may have leased what nobody has seen.
+        """
+        groups = redis.by_slot(streams)
+        if len(groups) == 1 and not self._under_way:
+            return await lease.take_new(
+                redis, self._group, self._consumer, streams, count=count, block_ms=round(seconds * 1000)
+            )
+        for group in groups:
+            if group[0] not in self._under_way:
+                reading = lease.take_new(
+                    redis, self._group, self._consumer, group, count=count, block_ms=round(seconds * 1000)
+                )
+                self._under_way[group[0]] = asyncio.create_task(reading)
+        await asyncio.wait(self._under_way.values(), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        return self.collect()
+
+    def collect(self) -> list[Leased]:
+        """What has come so far.
+
+        Raises:
+            redis.RedisError: As for `wait`.
+        """
+        leased: list[Leased] = []
+        failure: BaseException | None = None
+        for key, task in list(self._under_way.items()):
+            if task.done():
+                del self._under_way[key]
+                if (error := task.exception()) is None:
+                    leased += task.result()
+                else:
+                    failure = error
+        if failure is not None:
+            # What the others brought is lost to us, and given back with what this one may have brought.
+            raise failure
+        return leased
+
+    async def end(self) -> None:
+        """End them all, whatever they may bring."""
+        under_way, self._under_way = self._under_way, {}
+        for task in under_way.values():
+            await tasks.end(task)

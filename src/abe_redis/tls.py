@@ -1,0 +1,51 @@
+"""TLS as the settings say it."""
+
+import ssl
+from pathlib import Path  # noqa: TC003
+
+from abe_redis.errors import SettingsError
+from abe_redis.settings import Settings
+
+
+def context(settings: Settings) -> ssl.SSLContext:
+    """What a connection with TLS needs: whom to trust, and who we are.
+
+    Raises:
+        SettingsError: A file cannot be read, or does not hold what it should.
+    """
+    for name in ("redis_ssl_ca_certs", "redis_ssl_certfile", "redis_ssl_keyfile"):
+        path: Path | None = getattr(settings, name)
+        if path is not None and not path.is_file():
+            raise SettingsError(f"{name.upper()} names {str(path)!r}, which is not a file.")
+    try:
+        ssl.create_default_context(cafile=settings.redis_ssl_ca_certs)
+    except (ssl.SSLError, OSError) as error:
+        raise SettingsError(
+            f"REDIS_SSL_CA_CERTS names {str(settings.redis_ssl_ca_certs)!r}, which does not hold "
+            f"certificates in PEM format ({error})."
+        ) from None
+    context = ssl.create_default_context()
+    if settings.redis_ssl_ca_certs:
+        try:
+            context.load_verify_locations(settings.redis_ssl_ca_certs)
+        except (ssl.SSLError, OSError) as error:
+            raise SettingsError(
+                f"The authorities in REDIS_SSL_CA_CERTS cannot be used ({error}); it must be a PEM file of "
+                "certificates."
+            ) from None
+    if settings.redis_ssl_certfile:
+        try:
+            context.load_cert_chain(
+                settings.redis_ssl_certfile, settings.redis_ssl_keyfile, password=_no_passphrase
+            )
+        except (ssl.SSLError, OSError) as error:
+            raise SettingsError(
+                f"The client certificate in REDIS_SSL_CERTFILE cannot be used ({error}); it and "
+                "REDIS_SSL_KEYFILE must be PEM files that belong together, the key without a pass phrase."
+            ) from None
+    return context
+
+
+def _no_passphrase() -> str:
+    """Answer at once where OpenSSL would ask on the terminal and hang."""
+    return ""

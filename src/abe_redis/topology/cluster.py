@@ -1,0 +1,290 @@
+"""A cluster: each command goes to the node that has its slot, also while slots move.
+
+What a node says of a slot that it does not have (MOVED, ASK) is followed, so a move is a detour and not a
+failure. What a node does not say, since it is gone, is asked of the others.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, override
+
+from redis import exceptions
+
+from abe_redis import tasks
+from abe_redis.topology import Topology
+from abe_redis.topology.node import Node
+from abe_redis.topology.slots import slot_of, slot_of_command
+from abe_redis.transport import Address, Answer, Promise, Words
+
+_LOG = logging.getLogger(__name__)
+
+DETOURS = 16
+"""How often a command is sent elsewhere before its last answer counts."""
+
+TRY_AGAIN_SECONDS = 0.02
+SILENT_SECONDS = 0.5
+"""After so long without an answer, the other nodes are asked whether somebody took over."""
+
+MAP_SECONDS = 2.0
+"""How long a node may take to say who has which slots; then the next is asked."""
+
+type Place = tuple[str, int]
+"""A node's host and port."""
+
+
+class Cluster(Topology):
+    """The nodes of a cluster; as `Topology`."""
+
+    def __init__(self, known: Sequence[Place], server: Callable[[str, int], Address]) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            known: Where some of the nodes are.
+            server: The address of a server at a host and a port.
+        """
+        self._known = list(known)
+        self._server = server
+        self._nodes: dict[Place, Node] = {}
+        self._owners: dict[int, Place] = {}
+        """Who has which slot, as far as is known; empty until it was asked for."""
+        self._primaries: list[Place] = []
+        self._problem = ""
+        """Why nobody said so when it was asked last."""
+        self._asking: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @override
+    def send(self, words: Words, promise: Promise) -> None:
+        self._send(words, promise, DETOURS)
+
+    @override
+    def slot(self, key: str) -> int:
+        return slot_of(key)
+
+    @override
+    async def block(self, words: Words) -> Any:
+        if not self._owners:
+            await self._ask()
+        slot = slot_of_command(words)
+        for left in range(DETOURS, -1, -1):
+            try:
+                return await self._node(self._owner(slot)).block(words)
+            except exceptions.MovedError as error:
+                self._note_move(error)
+                if not left:
+                    raise
+            except (exceptions.AskError, exceptions.TryAgainError):
+                if not left:
+                    raise
+                # Half of it is elsewhere: which half has news is seen when the move is done.
+                await asyncio.sleep(TRY_AGAIN_SECONDS)
+            except (exceptions.ConnectionError, exceptions.ClusterDownError):
+                self._ask_soon()
+                raise
+        raise AssertionError
+
+    @override
+    def by_slot(self, keys: Sequence[str]) -> list[list[str]]:
+        groups: dict[int, list[str]] = {}
+        for key in keys:
+            groups.setdefault(slot_of(key), []).append(key)
+        return list(groups.values())
+
+    @override
+    def servers(self) -> Sequence["_Part"]:
+        return [_Part(self, place) for place in self._primaries]
+
+    @override
+    async def look(self) -> None:
+        silent = [node for place, node in self._nodes.items() if node.silent_seconds >= SILENT_SECONDS]
+        if not silent:
+            return
+        await self._ask()
+        primaries = set(self._primaries)
+        for place, node in self._nodes.items():
+            if node in silent and place not in primaries:
+                node.drop("another node has its slots")
+
+    @override
+    async def close(self) -> None:
+        self._closed = True
+        if self._asking is not None:
+            await tasks.end(self._asking)
+        for node in self._nodes.values():
+            await node.close()
+
+    # One command ------------------------------------------------------------------------------
+
+    def _send(self, words: Words, promise: Promise, left: int) -> None:
+        if not self._closed and not self._owners:
+            self._ask_soon().add_done_callback(lambda _: self._send_known(words, promise, left))
+        else:
+            self._send_known(words, promise, left)
+
+    def _send_known(self, words: Words, promise: Promise, left: int) -> None:
+        if promise.done():  # its caller was cancelled
+            return
+        if self._closed:
+            promise.set_exception(exceptions.ConnectionError("the connection was closed"))
+            return
+        try:
+            self._node(self._owner(slot_of_command(words))).send(words, _Detour(self, words, promise, left))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
+            promise.set_exception(error)
+
+    def _failed(self, words: Words, promise: Promise, left: int, error: Exception) -> None:
+        """Go where a node says, or somewhere else, or tell the caller."""
+        if left and isinstance(error, exceptions.MovedError):
+            self._note_move(error)
+            self._send(words, promise, left - 1)
+        elif left and isinstance(error, exceptions.AskError):
+            node = self._node((error.host, error.port))
+            # Both go in one write, since nothing happens between them.
+            node.send(("ASKING",), _Unheard())
+            node.send(words, _Detour(self, words, promise, left - 1))
+        elif left and isinstance(error, exceptions.TryAgainError):
+            loop = asyncio.get_running_loop()
+            loop.call_later(TRY_AGAIN_SECONDS, self._send_known, words, promise, left - 1)
+        else:
+            if isinstance(error, (exceptions.ConnectionError, exceptions.ClusterDownError)):
+                self._ask_soon()
+            promise.set_exception(error)
+
+    def _owner(self, slot: int | None) -> Place:
+        if slot is None:
+            if not self._primaries:
+                raise exceptions.ConnectionError(self._problem or "no node of the cluster has slots")
+            return self._primaries[0]
+        if (place := self._owners.get(slot)) is None:
+            self._ask_soon()
+            raise exceptions.ConnectionError(self._problem or f"no node of the cluster has slot {slot}")
+        return place
+
+    def _node(self, place: Place) -> Node:
+        if (node := self._nodes.get(place)) is None:
+            node = self._nodes[place] = Node(self._server(*place))
+        return node
+
+    # Who has which slots ----------------------------------------------------------------------
+
+    def _note_move(self, error: exceptions.MovedError) -> None:
+        self._owners[error.slot_id] = (error.host, error.port)
+        self._ask_soon()  # seldom does one slot move alone
+
+    def _ask_soon(self) -> asyncio.Task[None]:
+        """Ask in the background, once at a time."""
+        if self._asking is None or (self._asking.done() and not self._closed):
+            self._asking = asyncio.create_task(self._ask_quietly(), name="abe-redis cluster map")
+        return self._asking
+
+    async def _ask_quietly(self) -> None:
+        try:
+            await self._ask()
+        except exceptions.RedisError as error:
+            _LOG.debug("Nobody said who has which slots: %s", error)
+
+    async def _ask(self) -> None:
+        """Ask nodes until one says who has which slots.
+
+        Raises:
+            redis.ConnectionError: None did.
+        """
+        problems = []
+        places = list(dict.fromkeys([*self._primaries, *self._known, *self._nodes]))
+        places.sort(key=lambda place: place in self._nodes and self._nodes[place].silent_seconds > 0)
+        for place in places:
+            try:
+                async with asyncio.timeout(MAP_SECONDS):
+                    answer: Answer = asyncio.get_running_loop().create_future()
+                    self._node(place).send(("CLUSTER", "SLOTS"), answer)
+                    rows = await answer
+            except exceptions.RedisError as error:
+                problems.append(f"{place[0]}:{place[1]}: {error}")
+            except TimeoutError:
+                problems.append(f"{place[0]}:{place[1]}: no answer in time")
+            else:
+                self._take_in(rows, place)
+                self._problem = ""
+                return
+        self._problem = f"no node of the cluster could be asked ({'; '.join(problems)})"
+        raise exceptions.ConnectionError(self._problem)
+
+    def _take_in(self, rows: Iterable[Any], asked: Place) -> None:
+        owners: dict[int, Place] = {}
+        for first, last, (host, port, *_), *_replicas in rows:
+            # A node that does not know its own name means the one under which we reached it.
+            place = (host.decode() if host else asked[0], int(port))
+            owners.update(dict.fromkeys(range(first, last + 1), place))
+        if owners:
+            self._owners = owners
+            self._primaries = list(dict.fromkeys(owners.values()))
+
+
+@dataclass(slots=True)
+class _Detour:
+    """A promise that is passed on, unless the command has to go elsewhere; as `Promise`."""
+
+    cluster: Cluster
+    words: Words
+    promise: Promise
+    left: int
+
+    def done(self) -> bool:
+        return self.promise.done()
+
+    def set_result(self, result: Any) -> None:  # noqa: ANN401
+        self.promise.set_result(result)
+
+    def set_exception(self, error: Exception) -> None:
+        self.cluster._failed(self.words, self.promise, self.left, error)  # noqa: SLF001 - a part of it
+
+
+class _Unheard:
+    """For an answer that nobody waits for; as `Promise`."""
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, result: Any) -> None:  # noqa: ANN401
+        pass
+
+    def set_exception(self, error: Exception) -> None:
+        pass
+
+
+class _Part(Topology):
+    """One node by itself; as `Topology`."""
+
+    def __init__(self, cluster: Cluster, place: Place) -> None:
+        self._cluster = cluster
+        self._node = cluster._node(place)  # noqa: SLF001 - a part of it
+
+    @override
+    def send(self, words: Words, promise: Promise) -> None:
+        self._node.send(words, promise)
+
+    @override
+    def slot(self, key: str) -> int:
+        return slot_of(key)
+
+    @override
+    async def block(self, words: Words) -> Any:
+        return await self._node.block(words)
+
+    @override
+    def by_slot(self, keys: Sequence[str]) -> list[list[str]]:
+        return self._cluster.by_slot(keys)
+
+    @override
+    def servers(self) -> Sequence["_Part"]:
+        return [self]
+
+    @override
+    async def look(self) -> None:
+        pass  # its cluster looks
+
+    @override
+    async def close(self) -> None:
+        pass  # its cluster closes it

@@ -1,0 +1,86 @@
+"""One server: the connection that all share, and those of blocking reads."""
+
+import asyncio
+from itertools import pairwise
+from typing import Any
+
+from redis import exceptions
+
+from abe_redis.transport import Address, Find, Promise, Transport, Words
+
+ANSWER_SECONDS = 5.0
+"""How long an answer may take before the connection counts as dead."""
+
+MAX_BLOCK_SECONDS = 20.0
+"""The longest blocking read that anything here makes."""
+
+
+class Node:
+    """The connections to one server, or to whichever has its part at present."""
+
+    def __init__(self, address: Address | Find) -> None:
+        self._address = address
+        self._shared = self._transport(ANSWER_SECONDS)
+        self._idle: list[Transport] = []
+        """Connections for blocking reads that are not in use; as many as were ever in use at a time."""
+        self._busy: set[Transport] = set()
+        self._closed = False
+
+    def send(self, words: Words, promise: Promise) -> None:
+        """Send a command over the shared connection; as `Topology.send`."""
+        self._shared.send(words, promise)
+
+    async def block(self, words: Words) -> Any:  # noqa: ANN401
+        """Send a blocking read over a connection of its own; as `Topology.block`."""
+        if self._closed:
+            raise exceptions.ConnectionError("the connection was closed")
+        transport = self._idle.pop() if self._idle else self._transport(MAX_BLOCK_SECONDS + ANSWER_SECONDS)
+        self._busy.add(transport)
+        reusable = False
+        try:
+            async with asyncio.timeout(_blocked_seconds(words) + ANSWER_SECONDS):
+                answer = await transport.call(*words)
+            reusable = True
+        except exceptions.ResponseError:
+            reusable = True
+            raise
+        except TimeoutError:
+            raise exceptions.TimeoutError("no answer to a blocking read in time") from None
+        finally:
+            self._busy.discard(transport)
+            if not reusable:
+                # It may be blocked still, and would take what it reads.
+                transport.drop("a blocking read was given up")
+            self._idle.append(transport)
+        return answer
+
+    @property
+    def silent_seconds(self) -> float:
+        """For how long the oldest call over the shared connection has had no answer."""
+        return self._shared.silent_seconds
+
+    def drop(self, reason: str) -> None:
+        """Hang up; what waits fails with redis.ConnectionError, and the next call connects anew."""
+        for transport in (self._shared, *self._busy, *self._idle):
+            transport.drop(reason)
+
+    async def close(self) -> None:
+        """Hang up for good."""
+        self._closed = True
+        for transport in (self._shared, *self._busy, *self._idle):
+            await transport.close()
+
+    def _transport(self, answer_seconds: float) -> Transport:
+        return Transport(self._address, connect_seconds=ANSWER_SECONDS, answer_seconds=answer_seconds)
+
+
+def _blocked_seconds(words: Words) -> float:
+    """How long the server may keep a read waiting."""
+    # A group or consumer may be called BLOCK.
+    options = words[4:] if words[1] == "GROUP" else words[1:]
+    for word, value in pairwise(options):
+        if word == "BLOCK":
+            return int(value) / 1000
+        if word == "STREAMS":
+            break
+    return 0.0
