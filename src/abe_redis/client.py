@@ -14,16 +14,18 @@ from abe_redis.transport import Answer, Words
 class Client(Redis):
     """redis-py's words for commands and its reading of answers; connections and retries are ours."""
 
-    def __init__(self, topology: Topology, *, blocking: bool = False) -> None:
+    def __init__(self, topology: Topology, *, blocking: bool = False, replicas: int = 0) -> None:
         """Give it its way.
 
         Args:
             topology: Where commands go.
             blocking: Whether they are reads that may wait.
+            replicas: How many replicas must have what a command wrote before it counts as answered.
         """
         super().__init__(protocol=2)
         self._topology = topology
         self._blocking = blocking
+        self._replicas = replicas
 
     def by_slot(self, keys: Sequence[str]) -> list[list[str]]:
         """The keys in groups of which a command may name several."""
@@ -44,7 +46,7 @@ class Client(Redis):
 
     def _send(self, words: Words) -> Answer:
         answer: Answer = asyncio.get_running_loop().create_future()
-        self._topology.send(words, answer)
+        self._topology.send(words, answer, replicas=self._replicas)
         return answer
 
     @override

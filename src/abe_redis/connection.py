@@ -48,6 +48,8 @@ class Connections:
     commands: Client = field(init=False)
     """For commands that answer at once: all share one connection to each server, and what is sent at a
     time one write."""
+    publishing: Client = field(init=False)
+    """For what is published: it counts as done when `REDIS_WAIT_REPLICAS` have it."""
     blocking: Client = field(init=False)
     """For blocking reads, each over a connection of its own, so that readers never starve publishers."""
     _topology: Topology = field(init=False)
@@ -65,14 +67,15 @@ class Connections:
         self = cls(settings)
         self._topology = await self._way()
         self.commands = Client(self._topology)
+        self.publishing = Client(self._topology, replicas=settings.redis_wait_replicas)
         self.blocking = Client(self._topology, blocking=True)
         if "+" in split_url(settings.redis_url)[0].scheme:
             self._looking = asyncio.create_task(self._look(), name="abe-redis looks for a failover")
         return self
 
     def send(self, words: Words, promise: Promise) -> None:
-        """Send a command that answers at once, for one who waits for many; as `Transport.send`."""
-        self._topology.send(words, promise)
+        """Send a command that publishes, for one who waits for many; as `Topology.send`."""
+        self._topology.send(words, promise, replicas=self.settings.redis_wait_replicas)
 
     def slot(self, stream: str) -> int:
         """Streams of one slot may share a command."""

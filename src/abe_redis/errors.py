@@ -30,10 +30,6 @@ class PayloadTooLargeError(PayloadError):
     """The payload is larger than a stream entry may be."""
 
 
-class NotSupportedError(AbeRedisError):
-    """This is not supported here."""
-
-
 class RedisUnavailableError(AbeRedisError, ConnectionError):
     """Redis did not answer in time."""
 

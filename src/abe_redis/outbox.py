@@ -173,7 +173,7 @@ class Outbox:
                     for row in rows:
                         try:
                             (published,) = await publish(
-                                connections.commands, [_marked(row)], hard_maxlen=self._hard_maxlen
+                                connections.publishing, [_marked(row)], hard_maxlen=self._hard_maxlen
                             )
                         except RedisError as error:
                             if not concerns_the_event(error):

@@ -175,7 +175,7 @@ class Publisher:
             if error is None:
                 try:
                     async with asyncio.timeout(deadline - time.monotonic()):
-                        return await attempt(connections.commands)
+                        return await attempt(connections.publishing)
                 except faults.FAILURES as failure:
                     error = failure
             # That our own time was up says less than what went wrong before.

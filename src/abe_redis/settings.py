@@ -76,6 +76,12 @@ class Settings(BaseSettings):
         description="A bound that is never reached: commands share one connection per server. Blocking "
         "reads have connections of their own.",
     )
+    redis_wait_replicas: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="An event counts as published when so many replicas have received it.",
+    )
     redis_stream_maxlen: int = Field(
         default=10_000, ge=1, le=1_000_000_000, description="How much finished history a stream keeps."
     )

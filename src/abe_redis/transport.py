@@ -249,7 +249,8 @@ class _Connection(asyncio.Protocol):
                 for words in to.greeting():
                     await self._greet(words)
                 if to.primary:
-                    role, *_ = await self._greet(("ROLE",))
+                    said = await self._greet(("HELLO",))  # which every user may send, unlike ROLE
+                    role = dict(zip(said[::2], said[1::2], strict=True))[b"role"]
                     if role != b"master":
                         raise exceptions.ConnectionError(f"the server is a {role.decode()}, not the primary")
                     self._leaves_replicas = True

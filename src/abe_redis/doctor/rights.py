@@ -54,7 +54,7 @@ ROLES = (
         "publisher",
         streams="type exists xadd xlen xrange xtrim xack xpending xgroup|setid xinfo|groups xinfo|consumers",
         helpers="get set zadd hget hset hincrby",
-        elsewhere="eval evalsha time",
+        elsewhere="eval evalsha time cluster|slots",
         publishes=True,
     ),
     Role(
@@ -63,7 +63,7 @@ ROLES = (
         "xgroup|create xgroup|setid xgroup|delconsumer "
         "xinfo|stream xinfo|groups xinfo|consumers memory|usage",
         helpers="set hget hgetall hset hincrby hdel zadd zcard zrange zrem zscore pexpire persist",
-        elsewhere="eval evalsha time scan dbsize",
+        elsewhere="eval evalsha time scan dbsize cluster|slots",
         buries=True,
     ),
     Role(
@@ -71,7 +71,7 @@ ROLES = (
         streams="type xlen xrange xrevrange xread xpending "
         "xinfo|stream xinfo|groups xinfo|consumers memory|usage",
         helpers="hgetall zrange",
-        elsewhere="time scan",
+        elsewhere="time scan cluster|slots",
         reads_only=True,
     ),
 )
@@ -79,6 +79,7 @@ ROLES = (
 # Each is allowed or refused like the real one, and changes nothing, whatever the key holds: its id
 # is too small, its group does not exist, or an argument is missing.
 _PROBES = {
+    "cluster|slots": "CLUSTER SLOTS",
     "dbsize": "DBSIZE",
     "eval": "EVAL return 1 {key}",
     "evalsha": f"EVALSHA {'0' * 40} 1 {{key}}",

@@ -65,11 +65,14 @@ for i = 1, #KEYS, 2 do
     local known = exists and remember_ms > 0 and redis.call('GET', seen)
     if known then
       local id, first = string.match(known, '^(%S+) (.*)$')
+      -- WAIT is for what this connection wrote, and what was lost may have been written by another.
+      redis.call('SET', seen, known, 'KEEPTTL')
       answer = {id, first == attempt and 0 or 1, length}
     elseif length >= hard_maxlen then
       answer = redis.error_reply('STREAMFULL it has ' .. hard_maxlen .. ' entries')
     else
       answer = redis.pcall('XADD', stream, '*', unpack(ARGV, at + 3, last))
+      if type(answer) == 'table' and string.sub(answer.err, 1, 8) == 'READONLY' then return answer end
       if type(answer) == 'string' then
         if remember_ms > 0 then redis.call('SET', seen, answer .. ' ' .. attempt, 'PX', remember_ms) end
         length = length + 1

@@ -18,8 +18,15 @@ from abe_redis.transport import Promise, Words
 class Topology(Protocol):
     """The way of commands to servers. Made without I/O; connections are opened by the first command."""
 
-    def send(self, words: Words, promise: Promise) -> None:
-        """Send a command that answers at once, once; as `Transport.send`."""
+    def send(self, words: Words, promise: Promise, *, replicas: int = 0) -> None:
+        """Send a command that answers at once, once; as `Transport.send`.
+
+        Args:
+            words: The command.
+            promise: Who is told the answer.
+            replicas: How many replicas must have what it wrote before it counts as answered; if they do not
+                in time, it failed with redis.ConnectionError, though it was done.
+        """
 
     async def block(self, words: Words) -> Any:  # noqa: ANN401
         """Send a blocking read over a connection of its own, and wait for its answer.

@@ -56,8 +56,8 @@ class Cluster(Topology):
         self._closed = False
 
     @override
-    def send(self, words: Words, promise: Promise) -> None:
-        self._send(words, promise, DETOURS)
+    def send(self, words: Words, promise: Promise, *, replicas: int = 0) -> None:
+        self._send(_Errand(self, words, promise, replicas))
 
     @override
     def slot(self, key: str) -> int:
@@ -117,40 +117,43 @@ class Cluster(Topology):
 
     # One command ------------------------------------------------------------------------------
 
-    def _send(self, words: Words, promise: Promise, left: int) -> None:
+    def _send(self, errand: "_Errand") -> None:
         if not self._closed and not self._owners:
-            self._ask_soon().add_done_callback(lambda _: self._send_known(words, promise, left))
+            self._ask_soon().add_done_callback(lambda _: self._send_known(errand))
         else:
-            self._send_known(words, promise, left)
+            self._send_known(errand)
 
-    def _send_known(self, words: Words, promise: Promise, left: int) -> None:
-        if promise.done():  # its caller was cancelled
+    def _send_known(self, errand: "_Errand") -> None:
+        if errand.done():  # its caller was cancelled
             return
         if self._closed:
-            promise.set_exception(exceptions.ConnectionError("the connection was closed"))
+            errand.promise.set_exception(exceptions.ConnectionError("the connection was closed"))
             return
         try:
-            self._node(self._owner(slot_of_command(words))).send(words, _Detour(self, words, promise, left))
+            node = self._node(self._owner(slot_of_command(errand.words)))
+            node.send(errand.words, errand, replicas=errand.replicas)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
-            promise.set_exception(error)
+            errand.promise.set_exception(error)
 
-    def _failed(self, words: Words, promise: Promise, left: int, error: Exception) -> None:
+    def _failed(self, errand: "_Errand", error: Exception) -> None:
         """Go where a node says, or somewhere else, or tell the caller."""
-        if left and isinstance(error, exceptions.MovedError):
-            self._note_move(error)
-            self._send(words, promise, left - 1)
-        elif left and isinstance(error, exceptions.AskError):
-            node = self._node((error.host, error.port))
-            # Both go in one write, since nothing happens between them.
-            node.send(("ASKING",), _Unheard())
-            node.send(words, _Detour(self, words, promise, left - 1))
-        elif left and isinstance(error, exceptions.TryAgainError):
-            loop = asyncio.get_running_loop()
-            loop.call_later(TRY_AGAIN_SECONDS, self._send_known, words, promise, left - 1)
-        else:
-            if isinstance(error, (exceptions.ConnectionError, exceptions.ClusterDownError)):
-                self._ask_soon()
-            promise.set_exception(error)
+        if not errand.left:
+            errand.promise.set_exception(error)
+            return
+        errand.left -= 1
+        match error:
+            case exceptions.AskError():
+                node = self._node((error.host, error.port))
+                node.send(errand.words, errand, replicas=errand.replicas, asking=True)
+            case exceptions.MovedError():
+                self._note_move(error)
+                self._send(errand)
+            case exceptions.TryAgainError():
+                asyncio.get_running_loop().call_later(TRY_AGAIN_SECONDS, self._send_known, errand)
+            case _:
+                if isinstance(error, (exceptions.ConnectionError, exceptions.ClusterDownError)):
+                    self._ask_soon()
+                errand.promise.set_exception(error)
 
     def _owner(self, slot: int | None) -> Place:
         if slot is None:
@@ -223,13 +226,14 @@ class Cluster(Topology):
 
 
 @dataclass(slots=True)
-class _Detour:
-    """A promise that is passed on, unless the command has to go elsewhere; as `Promise`."""
+class _Errand:
+    """A command on its way; as `Promise`, which is passed on unless it has to go elsewhere."""
 
     cluster: Cluster
     words: Words
     promise: Promise
-    left: int
+    replicas: int
+    left: int = DETOURS
 
     def done(self) -> bool:
         return self.promise.done()
@@ -238,20 +242,7 @@ class _Detour:
         self.promise.set_result(result)
 
     def set_exception(self, error: Exception) -> None:
-        self.cluster._failed(self.words, self.promise, self.left, error)  # noqa: SLF001 - a part of it
-
-
-class _Unheard:
-    """For an answer that nobody waits for; as `Promise`."""
-
-    def done(self) -> bool:
-        return False
-
-    def set_result(self, result: Any) -> None:  # noqa: ANN401
-        pass
-
-    def set_exception(self, error: Exception) -> None:
-        pass
+        self.cluster._failed(self, error)  # noqa: SLF001 - a part of it
 
 
 class _Part(Topology):
@@ -262,8 +253,8 @@ class _Part(Topology):
         self._node = cluster._node(place)  # noqa: SLF001 - a part of it
 
     @override
-    def send(self, words: Words, promise: Promise) -> None:
-        self._node.send(words, promise)
+    def send(self, words: Words, promise: Promise, *, replicas: int = 0) -> None:
+        self._node.send(words, promise, replicas=replicas)
 
     @override
     def slot(self, key: str) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 from redis import exceptions
 
+from abe_redis.topology.written import WAIT_SECONDS, Written
 from abe_redis.transport import Address, Find, Promise, Transport, Words
 
 ANSWER_SECONDS = 5.0
@@ -21,14 +22,33 @@ class Node:
     def __init__(self, address: Address | Find) -> None:
         self._address = address
         self._shared = self._transport(ANSWER_SECONDS)
+        self._replicated: Transport | None = None
         self._idle: list[Transport] = []
         """Connections for blocking reads that are not in use; as many as were ever in use at a time."""
         self._busy: set[Transport] = set()
         self._closed = False
 
-    def send(self, words: Words, promise: Promise) -> None:
-        """Send a command over the shared connection; as `Topology.send`."""
-        self._shared.send(words, promise)
+    def send(self, words: Words, promise: Promise, *, replicas: int = 0, asking: bool = False) -> None:
+        """Send a command over the shared connection; as `Topology.send`.
+
+        With `asking`, the node takes it though the slot is still on its way to it.
+        """
+        if not replicas:
+            self._pass(self._shared, words, promise, asking=asking)
+            return
+        # WAIT holds up its connection, so what waits for replicas has one to itself.
+        if self._replicated is None:
+            self._replicated = self._transport(ANSWER_SECONDS)
+        written = Written(promise, replicas)
+        # Both go in one write; on one connection, WAIT is for what was written before it.
+        self._pass(self._replicated, words, written.command, asking=asking)
+        self._replicated.send(("WAIT", replicas, round(WAIT_SECONDS * 1000)), written.wait)
+
+    @staticmethod
+    def _pass(way: Transport, words: Words, promise: Promise, *, asking: bool) -> None:
+        if asking:  # in one write with the command, since nothing happens between them
+            way.send(("ASKING",), _Unheard())
+        way.send(words, promise)
 
     async def block(self, words: Words) -> Any:  # noqa: ANN401
         """Send a blocking read over a connection of its own; as `Topology.block`."""
@@ -56,22 +76,40 @@ class Node:
 
     @property
     def silent_seconds(self) -> float:
-        """For how long the oldest call over the shared connection has had no answer."""
-        return self._shared.silent_seconds
+        """For how long the oldest call that does not block has had no answer."""
+        replicated = 0.0 if self._replicated is None else self._replicated.silent_seconds
+        return max(self._shared.silent_seconds, replicated)
 
     def drop(self, reason: str) -> None:
         """Hang up; what waits fails with redis.ConnectionError, and the next call connects anew."""
-        for transport in (self._shared, *self._busy, *self._idle):
+        for transport in self._every():
             transport.drop(reason)
 
     async def close(self) -> None:
         """Hang up for good."""
         self._closed = True
-        for transport in (self._shared, *self._busy, *self._idle):
+        for transport in self._every():
             await transport.close()
+
+    def _every(self) -> list[Transport]:
+        replicated = [] if self._replicated is None else [self._replicated]
+        return [self._shared, *replicated, *self._busy, *self._idle]
 
     def _transport(self, answer_seconds: float) -> Transport:
         return Transport(self._address, connect_seconds=ANSWER_SECONDS, answer_seconds=answer_seconds)
+
+
+class _Unheard:
+    """For an answer that nobody waits for; as `Promise`."""
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, result: Any) -> None:  # noqa: ANN401
+        pass
+
+    def set_exception(self, error: Exception) -> None:
+        pass
 
 
 def _blocked_seconds(words: Words) -> float:

@@ -20,8 +20,8 @@ class Single(Topology):
         self._node = Node(where.find if isinstance(where, Sentinels) else where)
 
     @override
-    def send(self, words: Words, promise: Promise) -> None:
-        self._node.send(words, promise)
+    def send(self, words: Words, promise: Promise, *, replicas: int = 0) -> None:
+        self._node.send(words, promise, replicas=replicas)
 
     @override
     async def block(self, words: Words) -> Any:
