@@ -2,11 +2,11 @@
 
 import asyncio
 from itertools import pairwise
-from typing import Any
+from typing import Any, override
 
 from redis import exceptions
 
-from abe_redis.topology.written import WAIT_SECONDS, Written
+from abe_redis.topology.written import WAIT_SECONDS, Writes
 from abe_redis.transport import Address, Find, Promise, Transport, Words
 
 ANSWER_SECONDS = 5.0
@@ -23,6 +23,7 @@ class Node:
         self._address = address
         self._shared = self._transport(ANSWER_SECONDS)
         self._replicated: Transport | None = None
+        self._writes: dict[int, Writes] = {}
         self._idle: list[Transport] = []
         """Connections for blocking reads that are not in use; as many as were ever in use at a time."""
         self._busy: set[Transport] = set()
@@ -39,10 +40,19 @@ class Node:
         # WAIT holds up its connection, so what waits for replicas has one to itself.
         if self._replicated is None:
             self._replicated = self._transport(ANSWER_SECONDS)
-        written = Written(promise, replicas)
-        # Both go in one write; on one connection, WAIT is for what was written before it.
-        self._pass(self._replicated, words, written.command, asking=asking)
-        self._replicated.send(("WAIT", replicas, round(WAIT_SECONDS * 1000)), written.wait)
+        writes = self._writes.get(replicas)
+        if writes is None:
+            writes = self._writes[replicas] = Writes(replicas)
+            asyncio.get_running_loop().call_soon(self._confirm, self._replicated, replicas)
+        self._pass(self._replicated, words, writes.add(promise), asking=asking)
+
+    def _confirm(self, way: Transport, replicas: int) -> None:
+        """Ask once for all that was written in this turn of the loop: WAIT is for all that was before it."""
+        writes = self._writes.pop(replicas)
+        try:
+            way.send(("WAIT", replicas, round(WAIT_SECONDS * 1000)), writes)
+        except exceptions.RedisError as error:  # closed meanwhile
+            writes.set_exception(error)
 
     @staticmethod
     def _pass(way: Transport, words: Words, promise: Promise, *, asking: bool) -> None:
@@ -99,15 +109,18 @@ class Node:
         return Transport(self._address, connect_seconds=ANSWER_SECONDS, answer_seconds=answer_seconds)
 
 
-class _Unheard:
+class _Unheard(Promise):
     """For an answer that nobody waits for; as `Promise`."""
 
+    @override
     def done(self) -> bool:
         return False
 
-    def set_result(self, result: Any) -> None:  # noqa: ANN401
+    @override
+    def set_result(self, result: Any) -> None:
         pass
 
+    @override
     def set_exception(self, error: Exception) -> None:
         pass
 

@@ -1,11 +1,11 @@
-"""A write that counts as answered when replicas have it.
+"""Writes that count as answered when replicas have them.
 
 WAIT says how many replicas have received what its connection wrote before it
 (https://redis.io/docs/latest/commands/wait/). Received is not on disk: a replica that dies with its
 primary loses it, unless both keep an append-only file.
 """
 
-from typing import Any
+from typing import Any, override
 
 from redis import exceptions
 
@@ -15,51 +15,73 @@ WAIT_SECONDS = 1.0
 """How long replicas may take."""
 
 
-class Written:
-    """The answers to a command and to the WAIT behind it become the answer to one who waits for both."""
+class Writes(Promise):
+    """Commands that share a WAIT; as `Promise`, which is kept when that is answered."""
 
-    def __init__(self, promise: Promise, replicas: int) -> None:
-        """Pass on to `promise` what the command answered, when so many replicas have it."""
-        self.command = _Part(self._commanded, promise)
-        self.wait = _Part(self._waited, promise)
-        self._promise = promise
+    def __init__(self, replicas: int) -> None:
+        """So many replicas must have what the commands wrote."""
         self._replicas = replicas
-        self._result: Any = None
-        self._failed = False
+        self._written: list[Written] = []
 
-    def _commanded(self, result: Any, error: Exception | None) -> None:  # noqa: ANN401
-        self._result = result
-        if error is not None:
-            self._failed = True  # and whatever WAIT says does not matter
-            self._promise.set_exception(error)
+    def add(self, promise: Promise) -> Promise:
+        """Keep a promise when its command is done and the replicas have it.
 
-    def _waited(self, result: Any, error: Exception | None) -> None:  # noqa: ANN401
-        if self._failed or self._promise.done():
-            return
-        if error is not None:
-            self._promise.set_exception(error)
-        elif result < self._replicas:
-            self._promise.set_exception(
-                exceptions.ConnectionError(
-                    f"{result} of {self._replicas} replicas had it within {WAIT_SECONDS:g} s"
-                )
-            )
-        else:
-            self._promise.set_result(self._result)
+        Returns:
+            The promise to send the command with.
+        """
+        written = Written(promise)
+        self._written.append(written)
+        return written
 
-
-class _Part:
-    """As `Promise`."""
-
-    def __init__(self, ended: Any, promise: Promise) -> None:  # noqa: ANN401
-        self._ended = ended
-        self._promise = promise
-
+    @override
     def done(self) -> bool:
         return False
 
-    def set_result(self, result: Any) -> None:  # noqa: ANN401
-        self._ended(result, None)
+    @override
+    def set_result(self, result: int) -> None:
+        if result >= self._replicas:
+            for written in self._written:
+                written.pass_on()
+        else:
+            problem = f"{result} of {self._replicas} replicas had it within {WAIT_SECONDS:g} s"
+            self.set_exception(exceptions.ConnectionError(problem))
 
+    @override
     def set_exception(self, error: Exception) -> None:
-        self._ended(None, error)
+        for written in self._written:
+            written.fail(error)
+
+
+class Written(Promise):
+    """A command that was sent and waits for replicas; as `Promise`."""
+
+    __slots__ = ("_ended", "_promise", "_result")
+
+    def __init__(self, promise: Promise) -> None:
+        self._promise = promise
+        self._result: Any = None
+        self._ended = False
+
+    @override
+    def done(self) -> bool:
+        return self._promise.done()
+
+    @override
+    def set_result(self, result: Any) -> None:
+        self._result = result
+
+    @override
+    def set_exception(self, error: Exception) -> None:
+        self.fail(error)
+
+    def pass_on(self) -> None:
+        """The replicas have it."""
+        if not self._ended and not self._promise.done():
+            self._ended = True
+            self._promise.set_result(self._result)
+
+    def fail(self, error: Exception) -> None:
+        """It failed, or the replicas do not have it."""
+        if not self._ended and not self._promise.done():
+            self._ended = True
+            self._promise.set_exception(error)
