@@ -80,3 +80,5 @@ class Readers:
         under_way, self._under_way = self._under_way, {}
         for task in under_way.values():
             await tasks.end(task)
+            if not task.cancelled():
+                task.exception()  # what it failed with is of no interest any more
