@@ -104,12 +104,10 @@ async def test_before_the_first_call_there_is_nothing_to_drop() -> None:
 
 async def test_the_address_is_asked_for_with_every_connection() -> None:
     async with FakeServer(echo).listening() as one, FakeServer(echo).listening() as other:
-        addresses: Iterator[Address] = iter(
-            [Address(host="127.0.0.1", port=server.port) for server in (one, other)]
-        )
+        ports = [one.port, other.port]
 
         async def find() -> Address:
-            return next(addresses)
+            return Address(host="127.0.0.1", port=ports.pop(0))
 
         transport = Transport(find)
         for _ in range(2):
