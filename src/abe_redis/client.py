@@ -27,6 +27,11 @@ class Client(Redis):
         self._blocking = blocking
         self._replicas = replicas
 
+    @property
+    def place(self) -> str:
+        """Host and port of its server, when it is one of several."""
+        return self._topology.place
+
     def by_slot(self, keys: Sequence[str]) -> list[list[str]]:
         """The keys in groups of which a command may name several."""
         return self._topology.by_slot(keys)

@@ -21,7 +21,7 @@ __all__ = ["Finding", "Severity", "examine"]
 
 type Check = Callable[[Patient], AsyncIterator[Finding]]
 
-_CHECKS: tuple[Check, ...] = (
+_OF_A_SERVER: tuple[Check, ...] = (
     server.version,
     server.capabilities,
     server.persistence,
@@ -31,6 +31,8 @@ _CHECKS: tuple[Check, ...] = (
     server.clients,
     server.clock,
     server.tls,
+)
+_OF_THE_QUEUE: tuple[Check, ...] = (
     queue.keys,
     queue.streams,
     queue.unread,
@@ -62,8 +64,15 @@ async def examine(settings: Settings) -> list[Finding]:
         return [_named("reachability", problem(str(said)))]
     else:
         findings = [_named("reachability", ok(f"Redis at {settings.redis_url} answers."))]
+        servers = connections.commands.servers()
+        for one in servers:
+            patient = Patient(settings, one)
+            for check in _OF_A_SERVER:
+                for finding in await _made(check, patient):
+                    where = f"{one.place}: " if len(servers) > 1 else ""
+                    findings.append(finding.model_copy(update={"found": where + finding.found}))
         patient = Patient(settings, connections.commands)
-        for check in _CHECKS:
+        for check in _OF_THE_QUEUE:
             findings += await _made(check, patient)
         return findings
     finally:

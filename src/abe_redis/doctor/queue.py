@@ -2,12 +2,11 @@
 
 import shlex
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 from abe_redis.doctor.patient import Finding, Patient, Severity, ok, problem, warning
 from abe_redis.results import Health, StreamStats
 from abe_redis.settings import Settings
-from abe_redis.streams import names, peek
+from abe_redis.streams import names, peek, slots
 from abe_redis.streams.discover import existing
 from abe_redis.streams.health import about_disuse
 from abe_redis.streams.stats import stream_stats
@@ -108,22 +107,16 @@ def _count(number: int, one: str, many: str) -> str:
 
 
 _LOOKED_AT = 500_000
-_STEP = 10_000
-"""Keys: how many are looked at in all, and in one command."""
+"""Among so many keys."""
 
 
 async def unread(patient: Patient) -> AsyncIterator[Finding]:
     """Whether events are published to a stream that nobody reads, as far as their ids are remembered."""
     published: set[str] = set()
-    cursor: int = 0
-    found: Any
-    for _ in range(_LOOKED_AT // _STEP):
-        cursor, found = await patient.redis.scan(cursor, match="abe:seen:*", count=_STEP)
-        for key in found:
+    async for keys in slots.keys(patient.redis, most=_LOOKED_AT, match="abe:seen:*"):
+        for key in keys:
             if stream := names.published_to(key.decode(errors="replace")):
                 published.add(stream)
-        if not cursor:
-            break
     stray = sorted(name for name in published if not patient.patterns.match(name))
     # Where there is a group, somebody reads it: with other patterns than ours.
     stray = [

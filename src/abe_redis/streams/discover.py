@@ -94,13 +94,8 @@ async def existing(redis: Redis, patterns: names.Patterns, *, limit: int = 1000)
     """
     candidates = {name for name in (*await announced(redis, 0), *patterns.literals) if patterns.match(name)}
     if patterns.globs:
-        looked = 0
-        for server in slots.servers(redis):
-            cursor: int | None = None
-            while cursor != 0 and looked < _LOOKED_AT:
-                cursor, keys = await server.scan(cursor or 0, count=10_000, _type="stream")
-                looked += 10_000
-                candidates |= set(_matching(keys, patterns))
+        async for keys in slots.keys(redis, most=_LOOKED_AT, kind="stream"):
+            candidates |= set(_matching(keys, patterns))
     chosen = sorted(candidates)[:limit]
     pipeline = redis.pipeline(transaction=False)
     for name in chosen:

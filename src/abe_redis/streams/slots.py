@@ -1,11 +1,15 @@
 """Streams of several cluster slots: a command may name keys of one slot only."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
 
 from redis.asyncio import Redis
 
 from abe_redis.client import Client
+
+_STEP = 10_000
+"""How many keys one SCAN looks at."""
 
 
 def by_slot(redis: Redis, streams: Sequence[str]) -> list[list[str]]:
@@ -18,6 +22,29 @@ def by_slot(redis: Redis, streams: Sequence[str]) -> list[list[str]]:
 def servers(redis: Redis) -> Sequence[Redis]:
     """A client of each server that has keys."""
     return redis.servers() if isinstance(redis, Client) else [redis]
+
+
+async def keys(
+    redis: Redis, *, most: int, match: str | None = None, kind: str | None = None
+) -> AsyncIterator[Any]:
+    """Keys of all servers, some at a time, among the first so many.
+
+    Args:
+        redis: The client.
+        most: How many keys are looked at.
+        match: Only those that match this pattern.
+        kind: Only those of this type.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    looked = 0
+    for server in servers(redis):
+        cursor: int | None = None
+        while cursor != 0 and looked < most:
+            cursor, found = await server.scan(cursor or 0, match=match, count=_STEP, _type=kind)
+            looked += _STEP
+            yield found
 
 
 async def each(redis: Redis, streams: Sequence[str], run: Callable[[Sequence[str]], Awaitable[None]]) -> None:

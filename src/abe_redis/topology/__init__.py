@@ -37,6 +37,11 @@ class Topology(Protocol):
             redis.RedisError: It answered with an error.
         """
 
+    @property
+    def place(self) -> str:
+        """Host and port, when it is one of several servers."""
+        return ""
+
     def slot(self, key: str) -> int:
         """A command may name several keys of one slot."""
 

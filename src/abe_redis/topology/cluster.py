@@ -250,7 +250,13 @@ class _Part(Topology):
 
     def __init__(self, cluster: Cluster, place: Place) -> None:
         self._cluster = cluster
+        self._place = place
         self._node = cluster._node(place)  # noqa: SLF001 - a part of it
+
+    @property
+    @override
+    def place(self) -> str:
+        return f"{self._place[0]}:{self._place[1]}"
 
     @override
     def send(self, words: Words, promise: Promise, *, replicas: int = 0) -> None:
