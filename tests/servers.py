@@ -110,6 +110,11 @@ class Server:
         """Whether the process is there (it may be frozen)."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def frozen(self) -> bool:
+        """Whether it is stopped, and answers nothing."""
+        return self._frozen
+
     def admin(self) -> redis.Redis:
         """Return a client that may do everything, over the socket, whatever users and TLS there are."""
         return redis.Redis(

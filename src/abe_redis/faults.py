@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     AuthorizationError,
     BusyLoadingError,
@@ -28,6 +29,7 @@ FAILURES = (RedisError, OSError, EOFError, AttributeError)
 
 _REFUSALS = (AuthenticationError, AuthorizationError)
 _PASSING = (
+    AskError,  # and MOVED: the nodes do not agree yet on who has a slot
     ConnectionError,
     TimeoutError,
     BusyLoadingError,

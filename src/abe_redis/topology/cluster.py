@@ -14,7 +14,7 @@ from redis import exceptions
 
 from abe_redis import tasks
 from abe_redis.topology import Topology
-from abe_redis.topology.node import Node
+from abe_redis.topology.node import Node, Unheard
 from abe_redis.topology.slots import slot_of, slot_of_command
 from abe_redis.transport import Address, Answer, Promise, Words
 
@@ -24,6 +24,9 @@ DETOURS = 16
 """How often a command is sent elsewhere before its last answer counts."""
 
 TRY_AGAIN_SECONDS = 0.02
+TRIES = 250
+"""While a slot moves, a command on several of its keys has to wait until it has moved."""
+
 SILENT_SECONDS = 0.5
 """After so long without an answer, the other nodes are asked whether somebody took over."""
 
@@ -68,22 +71,30 @@ class Cluster(Topology):
         if not self._owners:
             await self._ask()
         slot = slot_of_command(words)
-        for left in range(DETOURS, -1, -1):
+        errand = _Errand(self, words, Unheard())
+        place, asking = self._owner(slot), False
+        while True:
             try:
-                return await self._node(self._owner(slot)).block(words)
-            except exceptions.MovedError as error:
-                self._note_move(error)
-                if not left:
+                return await self._node(place).block(words, asking=asking)
+            except (exceptions.AskError, exceptions.TryAgainError) as error:
+                if not errand.may_go_on(error):
                     raise
-            except (exceptions.AskError, exceptions.TryAgainError):
-                if not left:
-                    raise
-                # Half of it is elsewhere: which half has news is seen when the move is done.
-                await asyncio.sleep(TRY_AGAIN_SECONDS)
+                place, asking = await self._elsewhere(error, place)
             except (exceptions.ConnectionError, exceptions.ClusterDownError):
                 self._ask_soon()
                 raise
-        raise AssertionError
+
+    async def _elsewhere(self, error: Exception, place: Place) -> tuple[Place, bool]:
+        """Where a blocking read goes now, and whether it has to say that it was sent there."""
+        match error:
+            case exceptions.MovedError():
+                self._note_move(error)
+                return (error.host, error.port), False
+            case exceptions.AskError():
+                return (error.host, error.port), True
+            case _:
+                await asyncio.sleep(TRY_AGAIN_SECONDS)
+                return place, False
 
     @override
     def by_slot(self, keys: Sequence[str]) -> list[list[str]]:
@@ -137,23 +148,20 @@ class Cluster(Topology):
 
     def _failed(self, errand: "_Errand", error: Exception) -> None:
         """Go where a node says, or somewhere else, or tell the caller."""
-        if not errand.left:
+        if not errand.may_go_on(error):
+            if isinstance(error, (exceptions.ConnectionError, exceptions.ClusterDownError)):
+                self._ask_soon()
             errand.promise.set_exception(error)
             return
-        errand.left -= 1
         match error:
-            case exceptions.AskError():
-                node = self._node((error.host, error.port))
-                node.send(errand.words, errand, replicas=errand.replicas, asking=True)
             case exceptions.MovedError():
                 self._note_move(error)
                 self._send(errand)
-            case exceptions.TryAgainError():
-                asyncio.get_running_loop().call_later(TRY_AGAIN_SECONDS, self._send_known, errand)
+            case exceptions.AskError():
+                node = self._node((error.host, error.port))
+                node.send(errand.words, errand, replicas=errand.replicas, asking=True)
             case _:
-                if isinstance(error, (exceptions.ConnectionError, exceptions.ClusterDownError)):
-                    self._ask_soon()
-                errand.promise.set_exception(error)
+                asyncio.get_running_loop().call_later(TRY_AGAIN_SECONDS, self._send_known, errand)
 
     def _owner(self, slot: int | None) -> Place:
         if slot is None:
@@ -232,8 +240,19 @@ class _Errand:
     cluster: Cluster
     words: Words
     promise: Promise
-    replicas: int
-    left: int = DETOURS
+    replicas: int = 0
+    detours: int = DETOURS
+    tries: int = TRIES
+
+    def may_go_on(self, error: Exception) -> bool:
+        """Whether the command goes elsewhere, or is tried again, after this failure."""
+        if isinstance(error, exceptions.AskError):  # MOVED is one, too
+            self.detours -= 1
+            return self.detours >= 0
+        if isinstance(error, exceptions.TryAgainError):
+            self.tries -= 1
+            return self.tries >= 0
+        return False
 
     def done(self) -> bool:
         return self.promise.done()

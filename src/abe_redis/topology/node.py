@@ -57,11 +57,11 @@ class Node:
     @staticmethod
     def _pass(way: Transport, words: Words, promise: Promise, *, asking: bool) -> None:
         if asking:  # in one write with the command, since nothing happens between them
-            way.send(("ASKING",), _Unheard())
+            way.send(("ASKING",), Unheard())
         way.send(words, promise)
 
-    async def block(self, words: Words) -> Any:  # noqa: ANN401
-        """Send a blocking read over a connection of its own; as `Topology.block`."""
+    async def block(self, words: Words, *, asking: bool = False) -> Any:  # noqa: ANN401
+        """Send a blocking read over a connection of its own; as `Topology.block`, `asking` as for `send`."""
         if self._closed:
             raise exceptions.ConnectionError("the connection was closed")
         transport = self._idle.pop() if self._idle else self._transport(MAX_BLOCK_SECONDS + ANSWER_SECONDS)
@@ -69,6 +69,8 @@ class Node:
         reusable = False
         try:
             async with asyncio.timeout(_blocked_seconds(words) + ANSWER_SECONDS):
+                if asking:
+                    transport.send(("ASKING",), Unheard())
                 answer = await transport.call(*words)
             reusable = True
         except exceptions.ResponseError:
@@ -109,7 +111,7 @@ class Node:
         return Transport(self._address, connect_seconds=ANSWER_SECONDS, answer_seconds=answer_seconds)
 
 
-class _Unheard(Promise):
+class Unheard(Promise):
     """For an answer that nobody waits for; as `Promise`."""
 
     @override
