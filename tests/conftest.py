@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import Server, Servers, bundled_binary, system_binary
+from tests.topologies import Cluster, Sentinels
 
 _INSTALL_REDIS = "redis-server is not on PATH: apt-get install redis-server"
 
@@ -28,15 +29,56 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+type Topology = Server | Sentinels | Cluster
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--topology",
+        choices=["server", "sentinels", "cluster"],
+        default="server",
+        help="what stands behind redis_url; with another than a server, only the tests that use it run",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--topology") == "server":
+        return
+    chosen = [
+        item
+        for item in items
+        if "redis_url" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("one_server")
+    ]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
+
+
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
+def shared(pytestconfig: pytest.Config) -> Iterator[Topology]:
+    """What a worker process shares among its tests."""
+    kinds = {"server": Server, "sentinels": Sentinels, "cluster": Cluster}
+    with kinds[pytestconfig.getoption("--topology")](_any_binary()) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def server(shared: Topology) -> Topology:
     """The one that a worker process shares among its tests: use `redis_url`, and do not break it."""
+    return shared
+
+
+@pytest.fixture(scope="session")
+def lone_server(shared: Topology) -> Iterator[Server]:
+    """The same, but always one server; for what is about one."""
+    if isinstance(shared, Server):
+        yield shared
+        return
     with Server(_any_binary()) as running:
         yield running
 
 
 @pytest.fixture
-def redis_url(server: Server) -> str:
+def redis_url(server: Topology) -> str:
     """The shared server's URL; it is empty and as good as new."""
     server.reset()
     return server.url
@@ -49,7 +91,7 @@ def system_server() -> Iterator[Server]:
         yield running
 
 
-@pytest.fixture(params=["server", "system_server"])
+@pytest.fixture(params=["lone_server", "system_server"])
 def either_url(request: pytest.FixtureRequest) -> str:
     """The URL of a shared server, empty: of Valkey 9, then of the system's Redis 7."""
     shared: Server = request.getfixturevalue(request.param)

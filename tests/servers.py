@@ -342,4 +342,6 @@ def free_port() -> int:
 
 
 def _config(client: redis.Redis) -> dict[str, str]:
-    return {str(name): str(value) for name, value in client.config_get("*").items()}
+    """Its settings, but for whom it follows: Sentinels and clusters decide about that."""
+    found = {str(name): str(value) for name, value in client.config_get("*").items()}
+    return {name: value for name, value in found.items() if name not in {"replicaof", "slaveof"}}

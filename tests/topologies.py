@@ -189,6 +189,10 @@ class Cluster(_Together):
         node = next(server for server in self.servers if server.running)
         return RedisCluster(host=HOST, port=node.port, decode_responses=True)
 
+    def admin(self) -> RedisCluster:
+        """The same, as `Server.admin` for who need not know that it is a cluster."""
+        return self.client()
+
     def primaries(self) -> list[Server]:
         """The servers that have slots, by the first of them."""
         return list(dict.fromkeys(server for _, server in sorted(self._owners().items())))

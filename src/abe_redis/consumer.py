@@ -64,6 +64,8 @@ class Consumer:
         self._readers = Readers(group, name)
         self._unseen = False
         """Whether a read failed whose answer may have leased us something."""
+        self._left: dict[str, None] = {}
+        """Streams that are looked at anew, in which it may have been so."""
         self._waiting = False
         """Whether a caller waits for an event."""
         self._leaving = False
@@ -206,8 +208,7 @@ class Consumer:
                 self._unseen = True
                 failures += 1
                 if faults.stream_is_gone(error):
-                    self._discovery.recheck()
-                    self._tick_at = 0
+                    self._recheck()
                 else:
                     sentence = faults.explain(error, self._settings, doing=f"reading group {self.group!r}")
                     if not faults.passes(error):
@@ -233,8 +234,9 @@ class Consumer:
         redis, holdings = connections.commands, self._holdings
         if self._unseen:
             await self._readers.end()
-            await holdings.give_back_unseen(redis, self._discovery.joined)
+            await holdings.give_back_unseen(redis, self._joined())
             self._unseen, self._abandoned_at = False, 0.0
+            self._left.clear()
         if time.monotonic() >= self._tick_at:
             await self._tick(redis)
         if time.monotonic() >= self._renew_at:
@@ -251,6 +253,16 @@ class Consumer:
             self._settler.reading.set()
             if time.monotonic() < self._abandoned_at or not await self._take_abandoned(redis):
                 await self._take_new(connections, seconds)
+
+    def _recheck(self) -> None:
+        """Look anew at every stream: one of them is not what it was."""
+        self._left.update(dict.fromkeys(self._discovery.joined))
+        self._discovery.recheck()
+        self._tick_at = 0.0
+
+    def _joined(self) -> list[str]:
+        """Streams in whose group we may hold something."""
+        return list(self._left | dict.fromkeys(self._discovery.joined))
 
     def _wants_more(self) -> bool:
         """Whether to lease another batch: someone waits for it, or will in no time."""
@@ -287,8 +299,7 @@ class Consumer:
         for stream, count in taken.lost.items():
             say_lost(stream, self.group, count)
         if taken.failure is not None:
-            self._discovery.recheck()
-            self._tick_at = 0.0
+            self._recheck()
         news = self._readers.collect()
         self._rota.note_news(news)
         return taken.leased + news
@@ -346,7 +357,7 @@ class Consumer:
                 await self._readers.end()
                 with anyio.fail_after(CLOSE_SECONDS):
                     redis = (await self._open()).commands
-                    await self._holdings.give_back(redis, self._discovery.joined, unseen=self._unseen)
+                    await self._holdings.give_back(redis, self._joined(), unseen=self._unseen)
         except (*faults.FAILURES, AbeRedisError) as error:
             _LOG.warning(
                 "What consumer %r held could not be given back (%s); it is delivered again after its lease.",

@@ -74,7 +74,7 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
     if isinstance(error, _REFUSALS):
         return RedisRefusedError(
             f"Redis at {where} refused the user name or password while {doing}. Check REDIS_USERNAME and "
-            "REDIS_PASSWORD, or the credentials in REDIS_URL."
+            "REDIS_PASSWORD, or the credentials in REDIS_URL." + _about_sentinels(settings)
         )
     if isinstance(error, NoPermissionError):
         return RedisRefusedError(
@@ -103,6 +103,14 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
             "that key."
         )
     return RedisRefusedError(f"Redis at {where} refused {doing}: {_shown(error, settings)}.")
+
+
+def _about_sentinels(settings: Settings) -> str:
+    return (
+        " If it was a Sentinel: REDIS_SENTINEL_USERNAME and REDIS_SENTINEL_PASSWORD."
+        if "+sentinel:" in settings.redis_url
+        else ""
+    )
 
 
 def _about_tls(settings: Settings) -> str:

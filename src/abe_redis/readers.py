@@ -21,6 +21,7 @@ class Readers:
         self._consumer = consumer
         self._under_way: dict[str, asyncio.Task[list[Leased]]] = {}
         """By the first stream of each."""
+        self._failure: BaseException | None = None
 
     @property
     def are_under_way(self) -> bool:
@@ -41,6 +42,8 @@ class Readers:
         Raises:
             redis.RedisError: A read failed; it may have leased what nobody has seen.
         """
+        if self._failure is not None:
+            return self.collect()
         groups = redis.by_slot(streams)
         if len(groups) == 1 and not self._under_way:
             return await lease.take_new(
@@ -59,25 +62,24 @@ class Readers:
         """What has come so far.
 
         Raises:
-            redis.RedisError: As for `wait`.
+            redis.RedisError: As for `wait`; what others brought was collected before.
         """
         leased: list[Leased] = []
-        failure: BaseException | None = None
         for key, task in list(self._under_way.items()):
             if task.done():
                 del self._under_way[key]
                 if (error := task.exception()) is None:
                     leased += task.result()
                 else:
-                    failure = error
-        if failure is not None:
-            # What the others brought is lost to us, and given back with what this one may have brought.
+                    self._failure = error
+        if self._failure is not None and not leased:
+            failure, self._failure = self._failure, None
             raise failure
         return leased
 
     async def end(self) -> None:
         """End them all, whatever they may bring."""
-        under_way, self._under_way = self._under_way, {}
+        under_way, self._under_way, self._failure = self._under_way, {}, None
         for task in under_way.values():
             await tasks.end(task)
             if not task.cancelled():

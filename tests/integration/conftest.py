@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Event, EventStream, RedisMessageQueueBackend, Settings
+from abe_redis.connection import Connections
 
 PATIENCE = 30.0
 
@@ -37,8 +38,13 @@ async def backend(make_backend: MakeBackend) -> RedisMessageQueueBackend:
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    async with Redis.from_url(redis_url, protocol=2) as client:
-        yield client
+    if "+" not in redis_url:
+        async with Redis.from_url(redis_url, protocol=2) as client:
+            yield client
+        return
+    connections = await Connections.open(Settings(redis_url=redis_url))
+    yield connections.commands
+    await connections.close()
 
 
 async def take(events: EventStream, count: int, *, seconds: float = PATIENCE) -> list[Event]:

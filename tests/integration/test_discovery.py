@@ -6,8 +6,9 @@ import anyio
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis import RedisMessageQueueBackend
+from abe_redis import RedisMessageQueueBackend, Settings
 from tests.integration.conftest import MakeBackend, take, take_one, until
+from tests.servers import Server
 
 A_MILLION_KEYS = """
 for i = 1, 1000000 do redis.call('SET', 'unrelated:' .. i, i) end
@@ -15,6 +16,7 @@ return redis.call('DBSIZE')
 """
 
 
+@pytest.mark.one_server
 async def test_a_new_stream_is_found_among_a_million_keys(
     backend: RedisMessageQueueBackend, redis: Redis
 ) -> None:
@@ -76,9 +78,16 @@ async def _first_of(events: Any) -> None:
 
 
 @pytest.mark.parametrize("streams", [0, 1, 200])
-async def test_an_idle_consumer_is_quiet(
-    backend: RedisMessageQueueBackend, redis: Redis, streams: int
-) -> None:
+async def test_an_idle_consumer_is_quiet(lone_server: Server, streams: int) -> None:
+    lone_server.reset()
+    async with (
+        RedisMessageQueueBackend(Settings(redis_url=lone_server.url)) as backend,
+        Redis.from_url(lone_server.url, protocol=2) as redis,
+    ):
+        await _check_that_it_is_quiet(backend, redis, streams)
+
+
+async def _check_that_it_is_quiet(backend: RedisMessageQueueBackend, redis: Redis, streams: int) -> None:
     for number in range(streams):
         await backend.publish(f"slack:{number}", {"n": number})
     async with backend.consume() as events:

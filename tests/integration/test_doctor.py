@@ -36,6 +36,12 @@ def servers(request: pytest.FixtureRequest) -> Servers:
     return made
 
 
+@pytest.fixture
+def server(lone_server: Server) -> Server:
+    """All of this is about one server."""
+    return lone_server
+
+
 async def found(server: Server, check: str, **settings: Any) -> list[Finding]:
     findings = await examine(Settings(**{"redis_url": server.url} | settings))
     return [finding for finding in findings if finding.check == check]

@@ -157,6 +157,7 @@ async def test_an_id_counts_only_while_its_stream_exists(
     assert await redis.xlen("slack_events") == 1
 
 
+@pytest.mark.one_server
 async def test_every_remembered_id_expires(backend: RedisMessageQueueBackend, redis: Redis) -> None:
     await backend.publish("slack_events", envelope())
     await backend.publish("slack_events", {"plain": 1})
@@ -339,6 +340,7 @@ async def test_a_key_of_another_type_is_refused(backend: RedisMessageQueueBacken
     assert await redis.lrange("slack:list", 0, -1) == [b"x"]
 
 
+@pytest.mark.one_server
 async def test_a_full_server_is_said_to_be_full(backend: RedisMessageQueueBackend, redis: Redis) -> None:
     await redis.config_set("maxmemory", 1)
     with pytest.raises(RedisRefusedError, match="no memory left"):

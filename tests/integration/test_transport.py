@@ -34,6 +34,12 @@ async def connected(address: Address, **limits: Any) -> AsyncIterator[Transport]
 
 
 @pytest.fixture
+def server(lone_server: Server) -> Server:
+    """All of this is about one server."""
+    return lone_server
+
+
+@pytest.fixture
 async def transport(server: Server, redis_url: str) -> AsyncIterator[Transport]:
     """To the shared server."""
     async with connected(Address(host=HOST, port=server.port)) as transport:

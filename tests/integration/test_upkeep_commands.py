@@ -22,7 +22,7 @@ from abe_redis.results import (
 )
 from abe_redis.streams import names
 from abe_redis.streams.names import Patterns
-from tests.servers import Servers
+from tests.servers import Server, Servers
 
 TOPIC = "slack_events"
 DEAD = names.dead_letters(TOPIC)
@@ -134,10 +134,10 @@ def test_people_get_text_that_cannot_steer_the_terminal(redis: redis_py.Redis) -
     ],
 )
 def test_what_is_refused(
-    line: str, code: int, says: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    line: str, code: int, says: str, redis_url: str, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_URL", redis_url)
-    redis = redis_py.Redis.from_url(redis_url)
+    redis = server.admin()
     redis.xadd(TOPIC, {"data": '{"user": "U1"}'})
     redis.xgroup_create(TOPIC, "bot", "0")
     bury(redis)

@@ -391,7 +391,7 @@ def test_a_redis_that_is_away_is_waited_for(
 
 
 def test_a_redis_that_refuses_is_not(queue: Server, start: Start) -> None:
-    url = queue.url.replace("redis://", "redis://nobody:s3cret@")
+    url = queue.url.replace("://", "://nobody:s3cret@")
     worker = start("bot:handle", REDIS_URL=url)
     assert worker.wait() == 1
     assert worker.stderr.splitlines()[-1] == (
@@ -404,7 +404,7 @@ def test_a_redis_that_refuses_is_not(queue: Server, start: Start) -> None:
 
 async def test_a_worker_in_a_program_raises_the_refusal_itself(redis_url: str) -> None:
     """Not in the groups of its task groups."""
-    settings = Settings(redis_url=redis_url.replace("redis://", "redis://nobody:s3cret@"))
+    settings = Settings(redis_url=redis_url.replace("://", "://nobody:s3cret@"))
     async with RedisMessageQueueBackend(settings) as backend:
         with pytest.raises(RedisRefusedError, match="refused the user name or password"):
             await EventWorker(backend, print).run()

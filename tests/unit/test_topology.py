@@ -6,8 +6,7 @@ import pytest
 from redis import exceptions
 
 from abe_redis.streams import names
-from abe_redis.topology.node import _blocked_seconds
-from abe_redis.topology.slots import slot_of, slot_of_command
+from abe_redis.topology.slots import blocked_seconds, slot_of, slot_of_command
 from abe_redis.topology.written import Writes
 from abe_redis.transport import Words
 
@@ -19,6 +18,7 @@ from abe_redis.transport import Words
         (("XREADGROUP", "GROUP", "STREAMS", "c", "COUNT", 1, "STREAMS", "s", "t", ">", ">"), "s"),
         ((b"XREADGROUP", "GROUP", "g", "STREAMS", "COUNT", 1, "STREAMS", "s", ">"), "s"),
         (("XREAD", "COUNT", 1, "BLOCK", 5, "STREAMS", b"s", "$"), "s"),
+        (("XREADGROUP", "GROUP", "g", "c", b"COUNT", 1, b"STREAMS", "s", ">"), "s"),
         (("EVALSHA", "0" * 40, 2, "s", "t", "argument"), "s"),
         (("EVAL", "return 1", "1", b"s"), "s"),
         (("XINFO", "STREAM", "s"), "s"),
@@ -59,10 +59,11 @@ def test_what_belongs_to_a_stream_is_in_its_slot(stream: str) -> None:
         (("XREADGROUP", "GROUP", "BLOCK", "9999", "COUNT", 1, "BLOCK", 800, "STREAMS", "s", ">"), 0.8),
         (("XREAD", "COUNT", 1, "BLOCK", 1500, "STREAMS", "BLOCK", "$"), 1.5),
         (("XREAD", "COUNT", 1, "STREAMS", "BLOCK", "7"), 0.0),
+        ((b"XREAD", b"BLOCK", b"250", b"STREAMS", "s", "$"), 0.25),
     ],
 )
 def test_how_long_a_read_may_wait(words: Words, seconds: float) -> None:
-    assert _blocked_seconds(words) == seconds
+    assert blocked_seconds(words) == seconds
 
 
 class Told:

@@ -7,6 +7,7 @@ failure. What a node does not say, since it is gone, is asked of the others.
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, override
 
@@ -53,7 +54,7 @@ class Cluster(Topology):
         self._owners: dict[int, Place] = {}
         """Who has which slot, as far as is known; empty until it was asked for."""
         self._primaries: list[Place] = []
-        self._problem = ""
+        self._problem: exceptions.RedisError | None = None
         """Why nobody said so when it was asked last."""
         self._asking: asyncio.Task[None] | None = None
         self._closed = False
@@ -166,12 +167,16 @@ class Cluster(Topology):
     def _owner(self, slot: int | None) -> Place:
         if slot is None:
             if not self._primaries:
-                raise exceptions.ConnectionError(self._problem or "no node of the cluster has slots")
+                raise self._failure("no node of the cluster has slots")
             return self._primaries[0]
         if (place := self._owners.get(slot)) is None:
             self._ask_soon()
-            raise exceptions.ConnectionError(self._problem or f"no node of the cluster has slot {slot}")
+            raise self._failure(f"no node of the cluster has slot {slot}")
         return place
+
+    def _failure(self, otherwise: str) -> exceptions.RedisError:
+        """Why a command has nowhere to go."""
+        return copy(self._problem) if self._problem else exceptions.ConnectionError(otherwise)
 
     def _node(self, place: Place) -> Node:
         if (node := self._nodes.get(place)) is None:
@@ -211,16 +216,21 @@ class Cluster(Topology):
                     answer: Answer = asyncio.get_running_loop().create_future()
                     self._node(place).send(("CLUSTER", "SLOTS"), answer)
                     rows = await answer
+            except (exceptions.AuthenticationError, exceptions.AuthorizationError) as error:
+                self._problem = error
+                raise
             except exceptions.RedisError as error:
                 problems.append(f"{place[0]}:{place[1]}: {error}")
             except TimeoutError:
                 problems.append(f"{place[0]}:{place[1]}: no answer in time")
             else:
                 self._take_in(rows, place)
-                self._problem = ""
+                self._problem = None
                 return
-        self._problem = f"no node of the cluster could be asked ({'; '.join(problems)})"
-        raise exceptions.ConnectionError(self._problem)
+        self._problem = exceptions.ConnectionError(
+            f"no node of the cluster could be asked ({'; '.join(problems)})"
+        )
+        raise self._problem
 
     def _take_in(self, rows: Iterable[Any], asked: Place) -> None:
         owners: dict[int, Place] = {}

@@ -1,11 +1,11 @@
 """One server: the connection that all share, and those of blocking reads."""
 
 import asyncio
-from itertools import pairwise
 from typing import Any, override
 
 from redis import exceptions
 
+from abe_redis.topology.slots import blocked_seconds
 from abe_redis.topology.written import WAIT_SECONDS, Writes
 from abe_redis.transport import Address, Find, Promise, Transport, Words
 
@@ -68,7 +68,7 @@ class Node:
         self._busy.add(transport)
         reusable = False
         try:
-            async with asyncio.timeout(_blocked_seconds(words) + ANSWER_SECONDS):
+            async with asyncio.timeout(blocked_seconds(words) + ANSWER_SECONDS):
                 if asking:
                     transport.send(("ASKING",), Unheard())
                 answer = await transport.call(*words)
@@ -125,15 +125,3 @@ class Unheard(Promise):
     @override
     def set_exception(self, error: Exception) -> None:
         pass
-
-
-def _blocked_seconds(words: Words) -> float:
-    """How long the server may keep a read waiting."""
-    # A group or consumer may be called BLOCK.
-    options = words[4:] if words[1] == "GROUP" else words[1:]
-    for word, value in pairwise(options):
-        if word == "BLOCK":
-            return int(value) / 1000
-        if word == "STREAMS":
-            break
-    return 0.0

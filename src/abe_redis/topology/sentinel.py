@@ -59,6 +59,8 @@ class Sentinels:
         for way in list(self._ways):
             try:
                 answer = await way.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name)
+            except (exceptions.AuthenticationError, exceptions.AuthorizationError):
+                raise
             except exceptions.RedisError as error:
                 problems.append(f"{_where(way)}: {error}")
             else:

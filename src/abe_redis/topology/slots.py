@@ -4,9 +4,11 @@ The rule is Redis's own (https://redis.io/docs/latest/operate/oss_and_stack/refe
 CRC16 of the key, or of what stands between its first braces, modulo 16,384.
 """
 
+from itertools import pairwise
+
 from redis.crc import key_slot
 
-from abe_redis.transport import Words
+from abe_redis.transport import Word, Words
 
 _WITHOUT_KEY = frozenset(
     (
@@ -24,12 +26,11 @@ def slot_of(key: str | bytes) -> int:
 
 def slot_of_command(words: Words) -> int | None:
     """The slot of a command's first key; None for one without a key, which any server may have."""
-    name = str(words[0], "ascii") if isinstance(words[0], bytes) else str(words[0])
-    name = name.upper()
+    name = _text(words[0]).upper()
     if name in {"EVAL", "EVALSHA"}:
         at = 3 if int(words[2]) else 0
     elif name in {"XREAD", "XREADGROUP"}:
-        at = _behind_streams(words)
+        at = len(words) - len(_streams_of(words)) + 1
     elif name in _WITHOUT_KEY:
         at = 0
     else:
@@ -40,7 +41,23 @@ def slot_of_command(words: Words) -> int | None:
     return slot_of(key if isinstance(key, bytes) else str(key))
 
 
-def _behind_streams(words: Words) -> int:
-    # A group or consumer may be called STREAMS.
-    first = 4 if words[1] == "GROUP" else 1
-    return words.index("STREAMS", first) + 1
+def blocked_seconds(words: Words) -> float:
+    """How long the server may keep a read waiting."""
+    before = words[: len(words) - len(_streams_of(words))]
+    for word, value in pairwise(before[4 if _text(before[1]) == "GROUP" else 1 :]):
+        if _text(word) == "BLOCK":
+            return int(value) / 1000
+    return 0.0
+
+
+def _streams_of(words: Words) -> Words:
+    """What an XREAD or XREADGROUP names behind its options: STREAMS, keys and ids."""
+    # A group or consumer may be called STREAMS, or BLOCK.
+    first = 4 if _text(words[1]) == "GROUP" else 1
+    at = next(at for at in range(first, len(words)) if _text(words[at]) == "STREAMS")
+    return words[at:]
+
+
+def _text(word: Word) -> str:
+    """A word, which redis-py gives in bytes at times."""
+    return word.decode(errors="replace") if isinstance(word, bytes) else str(word)
