@@ -8,6 +8,7 @@ import json
 import os
 import random
 import sys
+import time
 from typing import Any
 
 import anyio
@@ -18,18 +19,18 @@ from abe_redis import Backoff, Event, EventWorker, RedisMessageQueueBackend
 from abe_redis.errors import AbeRedisError
 
 GROUP = "workers"
-STREAMS = ("slack:a", "slack:b", "slack:drained")
-"""Slack resends to the first two; the last one is deleted whenever it is drained."""
+STREAMS = tuple(os.environ.get("CHAOS_STREAMS", "slack:a slack:b slack:drained").split())
+"""Slack resends to the first two; `slack:drained` is deleted whenever it is drained."""
 
 
 class Book:
-    """Numbers, one a line, that outlive the process."""
+    """Numbers, one a line with its monotonic time, that outlive the process."""
 
     def __init__(self, path: str) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def note(self, number: int) -> None:
-        os.write(self._file, f"{number}\n".encode())
+        os.write(self._file, f"{number} {time.monotonic():.3f}\n".encode())
 
 
 async def publisher(book: Book, seed: int, first: int, count: int, per_second: float) -> None:

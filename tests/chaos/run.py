@@ -205,7 +205,7 @@ class Run:
 
     def _books(self, kind: str) -> list[list[int]]:
         paths = [path for path in self._directory.glob(f"{kind}-*") if path.suffix != ".log"]
-        return [[int(line) for line in path.read_text().split()] for path in paths]
+        return [[int(line.split()[0]) for line in path.read_text().splitlines()] for path in paths]
 
     async def _settle(self) -> None:
         """Wait until everything is processed, or nothing was for a long time."""
