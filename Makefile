@@ -2,7 +2,7 @@
 # Arguments go into ARGS: make test ARGS="-k publish", make demo ARGS=--keep
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos bench bench-quick check format lock build clean
+.PHONY: help setup demo test test-topologies chaos failover bench bench-quick check format lock build clean
 
 # What another project's shell session has set is not meant for this one's tools.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -10,7 +10,7 @@ unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
 SYNCED := .venv/.synced
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 setup: $(SYNCED) ## a Python, uv and .venv; the others do this when it is needed
 
@@ -24,8 +24,15 @@ demo: $(SYNCED) ## the whole story in the terminal, without a Redis
 test: $(SYNCED) ## all tests
 	.venv/bin/python -m pytest -n auto --dist worksteal $(ARGS)
 
+test-topologies: $(SYNCED) ## the integration tests behind Sentinels, and in a cluster
+	.venv/bin/python -m pytest tests/integration -n auto --dist worksteal --topology sentinels $(ARGS)
+	.venv/bin/python -m pytest tests/integration -n auto --dist worksteal --topology cluster $(ARGS)
+
 chaos: $(SYNCED) ## break everything at random and count what is lost, in about two minutes
 	.venv/bin/python -m tests.chaos $(ARGS)
+
+failover: $(SYNCED) ## primaries die and freeze and slots move under load, in about three minutes
+	.venv/bin/python -m tests.chaos.failover $(ARGS)
 
 bench: $(SYNCED) ## the same work by abe-redis and by others, in about ten minutes
 	.venv/bin/python -m benchmarks $(ARGS)

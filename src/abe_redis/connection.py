@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _REDIS_PORT, _SENTINEL_PORT = 6379, 26379
 
 _LOOK_SECONDS = 0.5
-"""How often it is looked whether a server that does not answer was replaced."""
+"""How often it is looked whether a server was replaced."""
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ import pytest
 from redis import exceptions
 
 from abe_redis.topology.sentinel import Sentinels
-from abe_redis.topology.single import SILENT_SECONDS, Single
+from abe_redis.topology.single import Single
 from abe_redis.transport import Address, Transport
 from tests.unit.fake_server import (
     Behaviour,
@@ -175,33 +175,37 @@ async def test_when_no_sentinel_knows_it_is_said_of_each() -> None:
         assert f"127.0.0.1:{server.port} knows no 'mymaster'" in str(failure.value)
 
 
-async def test_a_silent_primary_is_left_when_the_sentinels_name_another() -> None:
+@pytest.mark.parametrize("behaviour", [silence, echo])
+async def test_a_primary_is_left_when_the_sentinels_name_another(behaviour: Behaviour) -> None:
+    """Whether it hangs, or goes on as if nothing had happened."""
     async with (
-        FakeServer(silence).listening() as frozen,
+        FakeServer(behaviour).listening() as old,
         FakeServer(echo).listening() as new,
-        FakeServer(naming(frozen.port, new.port)).listening() as sentinel,
+        FakeServer(naming(old.port, new.port)).listening() as sentinel,
     ):
         topology = Single(sentinels(sentinel))
-        answer = asyncio.get_running_loop().create_future()
-        topology.send(("ECHO", "x"), answer)
-        await topology.look()
-        assert not answer.done(), "it has hardly had time"
-        await asyncio.sleep(SILENT_SECONDS)
+        first = asyncio.get_running_loop().create_future()
+        topology.send(("ECHO", "x"), first)
+        await until(lambda: old.commands)
+        waiting = asyncio.get_running_loop().create_future()
+        topology.send(("ECHO", "y" * 10_000_000), waiting)
         await topology.look()
         with pytest.raises(exceptions.ConnectionError, match="another primary"):
-            await answer
+            await waiting
+        await outcome(first)  # whatever became of it
         again = asyncio.get_running_loop().create_future()
         topology.send(("ECHO", "x"), again)
         assert await again == b"x"
+        assert len(new.peers) == 1
         await topology.close()
 
 
-async def test_a_silent_primary_stays_while_the_sentinels_name_it() -> None:
+async def test_a_primary_stays_while_the_sentinels_name_it() -> None:
     async with FakeServer(silence).listening() as slow, FakeServer(naming(slow.port)).listening() as sentinel:
         topology = Single(sentinels(sentinel))
         answer = asyncio.get_running_loop().create_future()
         topology.send(("ECHO", "x"), answer)
-        await asyncio.sleep(SILENT_SECONDS)
+        await until(lambda: slow.commands)
         await topology.look()
         assert not answer.done()
         await topology.close()

@@ -52,7 +52,7 @@ class Topology(Protocol):
         """Each server that has keys by itself, as far as is known; for what concerns a whole server."""
 
     async def look(self) -> None:
-        """Find out whether a server that does not answer was replaced, and if so, hang up on it.
+        """Find out whether a server was replaced, and if so, hang up on it.
 
         Raises:
             redis.RedisError: Nobody could be asked.

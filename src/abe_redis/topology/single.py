@@ -8,9 +8,6 @@ from abe_redis.topology.node import Node
 from abe_redis.topology.sentinel import Sentinels
 from abe_redis.transport import Address, Promise, Words
 
-SILENT_SECONDS = 0.5
-"""After so long without an answer, the Sentinels are asked whether there is another primary."""
-
 
 class Single(Topology):
     """All commands go to one server; as `Topology`."""
@@ -41,9 +38,9 @@ class Single(Topology):
 
     @override
     async def look(self) -> None:
-        if self._sentinels is None or self._node.silent_seconds < SILENT_SECONDS:
-            return
-        if await self._sentinels.has_changed():
+        # Also while it answers: one that was replaced while it hung goes on as if nothing had happened,
+        # until the Sentinels find it some ten seconds later, and loses what it is given meanwhile.
+        if self._sentinels is not None and await self._sentinels.has_changed():
             self._node.drop("there is another primary")
 
     @override
