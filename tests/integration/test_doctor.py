@@ -176,6 +176,16 @@ async def test_a_server_that_is_too_old(servers: Servers, monkeypatch: pytest.Mo
     assert "99.1 or newer" in finding.advice
 
 
+async def test_replicas_that_are_waited_for_in_vain(servers: Servers) -> None:
+    primary = servers()
+    finding = next(
+        one
+        for one in await found(primary, "replication", redis_wait_replicas=1)
+        if "REDIS_WAIT_REPLICAS" in one.found
+    )
+    assert finding.severity == "problem"
+
+
 async def test_a_replica(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     primary = servers(options={"repl-diskless-sync-delay": "0"})
     replica = servers(options={"replicaof": f"127.0.0.1 {primary.port}"})

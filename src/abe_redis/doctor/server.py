@@ -162,6 +162,12 @@ async def replication(patient: Patient) -> AsyncIterator[Finding]:
             f"Replica {one['ip']}:{one['port']} is {one['state']} and last reported {one['lag']} s ago.",
             "Look into its log: a failover to it would lose what it does not have.",
         )
+    online, wanted = len(replicas) - len(behind), patient.settings.redis_wait_replicas
+    if online < wanted:
+        yield problem(
+            f"REDIS_WAIT_REPLICAS is {wanted}, and {online} replicas keep up: nothing counts as published.",
+            "Bring replicas back, or lower REDIS_WAIT_REPLICAS: one fewer than there are is safe.",
+        )
     if not behind:
         yield ok(f"This server is a primary, and none of its replicas ({len(replicas)}) is behind.")
 

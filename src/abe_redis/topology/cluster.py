@@ -124,16 +124,17 @@ class Cluster(Topology):
         self._closed = True
         if self._asking is not None:
             await tasks.end(self._asking)
-        for node in self._nodes.values():
+        for node in list(self._nodes.values()):
             await node.close()
 
     # One command ------------------------------------------------------------------------------
 
     def _send(self, errand: "_Errand") -> None:
-        if not self._closed and not self._owners:
-            self._ask_soon().add_done_callback(lambda _: self._send_known(errand))
-        else:
+        asking = None if self._owners else self._ask_soon()
+        if asking is None:
             self._send_known(errand)
+        else:
+            asking.add_done_callback(lambda _: self._send_known(errand))
 
     def _send_known(self, errand: "_Errand") -> None:
         if errand.done():  # its caller was cancelled
@@ -142,8 +143,13 @@ class Cluster(Topology):
             errand.promise.set_exception(exceptions.ConnectionError("the connection was closed"))
             return
         try:
-            node = self._node(self._owner(slot_of_command(errand.words)))
-            node.send(errand.words, errand, replicas=errand.replicas)
+            self._hand_over(errand, self._owner(slot_of_command(errand.words)))
+        except exceptions.RedisError as error:
+            errand.promise.set_exception(error)
+
+    def _hand_over(self, errand: "_Errand", place: Place, *, asking: bool = False) -> None:
+        try:
+            self._node(place).send(errand.words, errand, replicas=errand.replicas, asking=asking)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
             errand.promise.set_exception(error)
 
@@ -159,8 +165,7 @@ class Cluster(Topology):
                 self._note_move(error)
                 self._send(errand)
             case exceptions.AskError():
-                node = self._node((error.host, error.port))
-                node.send(errand.words, errand, replicas=errand.replicas, asking=True)
+                self._hand_over(errand, (error.host, error.port), asking=True)
             case _:
                 asyncio.get_running_loop().call_later(TRY_AGAIN_SECONDS, self._send_known, errand)
 
@@ -189,9 +194,11 @@ class Cluster(Topology):
         self._owners[error.slot_id] = (error.host, error.port)
         self._ask_soon()  # seldom does one slot move alone
 
-    def _ask_soon(self) -> asyncio.Task[None]:
-        """Ask in the background, once at a time."""
-        if self._asking is None or (self._asking.done() and not self._closed):
+    def _ask_soon(self) -> asyncio.Task[None] | None:
+        """Ask in the background, once at a time; None when it is closed."""
+        if self._closed:
+            return None
+        if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask_quietly(), name="abe-redis cluster map")
         return self._asking
 
