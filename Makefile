@@ -24,9 +24,9 @@ demo: $(SYNCED) ## the whole story in the terminal, without a Redis
 test: $(SYNCED) ## all tests
 	.venv/bin/python -m pytest -n auto --dist worksteal $(ARGS)
 
-test-topologies: $(SYNCED) ## the integration tests behind Sentinels, and in a cluster
-	.venv/bin/python -m pytest tests/integration -n auto --dist worksteal --topology sentinels $(ARGS)
-	.venv/bin/python -m pytest tests/integration -n auto --dist worksteal --topology cluster $(ARGS)
+test-topologies: $(SYNCED) ## integration and host tests behind Sentinels, and in a cluster
+	.venv/bin/python -m pytest tests/integration tests/hosts -n auto --dist worksteal --topology sentinels $(ARGS)
+	.venv/bin/python -m pytest tests/integration tests/hosts -n auto --dist worksteal --topology cluster $(ARGS)
 
 chaos: $(SYNCED) ## break everything at random and count what is lost, in about two minutes
 	.venv/bin/python -m tests.chaos $(ARGS)

@@ -236,7 +236,7 @@ STREAM = "slack:events"  # 0.1.0 reads no other kind of name
 GROUP = "workers"
 
 
-@pytest.fixture(params=["ours", "0.1.0"])
+@pytest.fixture(params=["ours", pytest.param("0.1.0", marks=pytest.mark.one_server)])
 def release(request: pytest.FixtureRequest) -> str:
     """This release, and the one before for comparison."""
     return str(request.param)
