@@ -105,7 +105,8 @@ async def in_thread[T](call: Callable[[], T]) -> T:
 
 
 async def test_a_planned_failover_is_a_pause(sentinels: Sentinels) -> None:
-    settings = Settings(redis_url=sentinels.url, redis_stream_lease_seconds=2)
+    """The old primary takes events for a moment yet, and one replica still follows it: both must have each."""
+    settings = Settings(redis_url=sentinels.url, redis_stream_lease_seconds=2, redis_wait_replicas=2)
     async with Load(settings, ["slack_events", "slack:other"]).running() as load:
         await in_thread(sentinels.failover)
         await load.goes_on()
