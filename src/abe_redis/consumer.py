@@ -237,6 +237,9 @@ class Consumer:
             await holdings.give_back_unseen(redis, self._joined())
             self._unseen, self._abandoned_at = False, 0.0
             self._left.clear()
+        # In every turn: what has come is leased, and must not wait for its renewal until it is wanted.
+        self._accept(news := self._readers.collect())
+        self._rota.note_news(news)
         if time.monotonic() >= self._tick_at:
             await self._tick(redis)
         if time.monotonic() >= self._renew_at:
@@ -300,9 +303,7 @@ class Consumer:
             say_lost(stream, self.group, count)
         if taken.failure is not None:
             self._recheck()
-        news = self._readers.collect()
-        self._rota.note_news(news)
-        return taken.leased + news
+        return taken.leased
 
     async def _take_abandoned(self, redis: Redis) -> bool:
         """Take what has no holder any more; one by one, if it may be what killed its handler."""
@@ -331,6 +332,10 @@ class Consumer:
         self._unseen = True
         leased = await taking
         self._unseen = False
+        self._accept(leased)
+        return leased
+
+    def _accept(self, leased: list[lease.Leased]) -> None:
         if leased:
             self._holdings.accept(leased)
             self._pace.note_batch(self._holdings.handed_out, self._holdings.largest_bytes)
@@ -338,7 +343,6 @@ class Consumer:
                 self._arrived.set()
             if self._holdings.has_finished:
                 self._settler.finished.set()
-        return leased
 
     # The end ----------------------------------------------------------------------------------
 

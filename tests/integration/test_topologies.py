@@ -11,7 +11,7 @@ import anyio
 import pytest
 from redis.exceptions import RedisError
 
-from abe_redis import AbeRedisError, Event, RedisMessageQueueBackend, Settings
+from abe_redis import AbeRedisError, Event, EventStream, RedisMessageQueueBackend, Settings
 from abe_redis.operations import Operations
 from abe_redis.streams import names
 from abe_redis.topology.slots import slot_of
@@ -105,7 +105,7 @@ async def in_thread[T](call: Callable[[], T]) -> T:
 
 
 async def test_a_planned_failover_is_a_pause(sentinels: Sentinels) -> None:
-    """The old primary takes events for a moment yet, and one replica still follows it: both must have each."""
+    """The old primary takes events for a moment yet, and one replica follows it: both must have each."""
     settings = Settings(redis_url=sentinels.url, redis_stream_lease_seconds=2, redis_wait_replicas=2)
     async with Load(settings, ["slack_events", "slack:other"]).running() as load:
         await in_thread(sentinels.failover)
@@ -189,6 +189,45 @@ async def test_an_event_is_found_at_once_in_any_slot(cluster: Cluster) -> None:
         for number in range(24):
             await backend.publish(f"slack:{number}", {"n": number})
             assert (await take_one(events))["n"] == number
+
+
+async def test_what_came_while_the_handler_is_slow_is_not_run_twice(cluster: Cluster) -> None:
+    """The reads of other slots are under way, and bring events that nobody asks for."""
+    settings = Settings(redis_url=cluster.url, redis_stream_lease_seconds=1)
+    streams = [f"slack:{number}" for number in range(24)]
+    handled: list[int] = []
+
+    async def handle(events: EventStream, seconds: float) -> None:
+        async for event in events:
+            handled.append(event["n"])
+            await anyio.sleep(seconds)
+
+    async def both_read() -> bool:
+        with cluster.client() as client:
+            return all(len(client.xinfo_consumers(name, "default")) == 2 for name in streams)
+
+    async def all_handled() -> bool:
+        return set(range(24)) <= set(handled)
+
+    async with (
+        RedisMessageQueueBackend(settings) as backend,
+        backend.consume() as quick,
+        backend.consume() as slow,
+        anyio.create_task_group() as tasks,
+    ):
+        for name in streams:
+            await backend.publish(name, {"n": -1})
+        await take(quick, 24)
+        tasks.start_soon(handle, quick, 0)
+        tasks.start_soon(handle, slow, 3)
+        await until(both_read, seconds=PATIENCE)
+        await anyio.sleep(2)  # by then the slow one waits at every slot
+        for number, name in enumerate(streams):
+            await backend.publish(name, {"n": number})
+        await until(all_handled, seconds=PATIENCE)
+        await anyio.sleep(4)  # the slow one asks once more
+        tasks.cancel_scope.cancel()
+    assert sorted(number for number in handled if number >= 0) == list(range(24))
 
 
 @pytest.mark.parametrize("how", ["kill", "freeze"])
