@@ -8,6 +8,7 @@
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
 
 SYNCED := .venv/.synced
+BEHIND_OTHERS := tests/integration tests/hosts
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -25,8 +26,8 @@ test: $(SYNCED) ## all tests
 	.venv/bin/python -m pytest -n auto --dist worksteal $(ARGS)
 
 test-topologies: $(SYNCED) ## integration and host tests behind Sentinels, and in a cluster
-	.venv/bin/python -m pytest tests/integration tests/hosts -n auto --dist worksteal --topology sentinels $(ARGS)
-	.venv/bin/python -m pytest tests/integration tests/hosts -n auto --dist worksteal --topology cluster $(ARGS)
+	.venv/bin/python -m pytest $(BEHIND_OTHERS) -n auto --dist worksteal --topology sentinels $(ARGS)
+	.venv/bin/python -m pytest $(BEHIND_OTHERS) -n auto --dist worksteal --topology cluster $(ARGS)
 
 chaos: $(SYNCED) ## break everything at random and count what is lost, in about two minutes
 	.venv/bin/python -m tests.chaos $(ARGS)
