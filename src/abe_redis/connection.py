@@ -1,13 +1,12 @@
 """Settings become a way to Redis. Nothing else knows of URLs, topologies, TLS or retries.
 
-Why none of redis-py's defaults is kept:
+Why redis-py's own connections are not used, but only its commands (`client`):
 
-* Retries: a command is sent once. redis-py would repeat an XADD whose answer was lost and write
-  twice; whoever can repeat safely (`publisher`, `consumer`) does so itself.
-* `socket_timeout` None would hang for ever on a frozen server, and the default of 5 s would cut
-  longer blocking reads.
-* A connection per command: so many that publish at a time would wait for each other (`transport`).
-* RESP 3: an idle connection that the server closed fails the next command (redis-py #4252).
+* It spends a connection, a write, a read and a timer on each command (`transport`).
+* A command is sent once. redis-py would repeat an XADD whose answer was lost and write twice; whoever
+  can repeat safely (`publisher`, `consumer`) does so itself.
+* Its time-outs are those of a connection: None would hang for ever on a frozen server, and any other
+  would cut the blocking reads that are longer.
 """
 
 import asyncio
@@ -29,7 +28,7 @@ from abe_redis.topology import Topology
 from abe_redis.topology.cluster import Cluster
 from abe_redis.topology.sentinel import Sentinels
 from abe_redis.topology.single import Single
-from abe_redis.transport import Address, Promise, Words
+from abe_redis.transport import Address
 
 if TYPE_CHECKING:
     from abe_redis.embedded import EmbeddedServer
@@ -72,14 +71,6 @@ class Connections:
         if "+" in split_url(settings.redis_url)[0].scheme:
             self._looking = asyncio.create_task(self._look(), name="abe-redis looks for a failover")
         return self
-
-    def send(self, words: Words, promise: Promise) -> None:
-        """Send a command that publishes, for one who waits for many; as `Topology.send`."""
-        self._topology.send(words, promise, replicas=self.settings.redis_wait_replicas)
-
-    def slot(self, stream: str) -> int:
-        """Streams of one slot may share a command."""
-        return self._topology.slot(stream)
 
     async def revive(self) -> None:
         """Start the embedded server again if it is one and has died; otherwise do nothing.

@@ -225,7 +225,7 @@ class Consumer:
             await work
         except AbeRedisError as error:
             self._error = error
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - a bug of ours, too
             _LOG.exception("The consumer of group %r failed.", self.group)
             self._error = AbeRedisError(f"The consumer failed unexpectedly: {type(error).__name__}.")
         self._arrived.set()

@@ -31,14 +31,15 @@ class Held:
     """Whether somebody else holds it by now."""
     on_lost: Callable[[], None] | None = None
     """Called when it is lost while the handler has it."""
-    _event: Event | None = None
+    opened: Event | None = None
+    """The event, while it is in a handler's hand."""
 
     @property
     def event(self) -> Event:
         """What the handler has in hand."""
-        if self._event is None:
+        if self.opened is None:
             raise RuntimeError("It is not in a handler's hand.")
-        return self._event
+        return self.opened
 
     def lose(self) -> None:
         """Note that it is not ours any more."""
@@ -115,7 +116,7 @@ class Holdings:
         except dead.CondemnedError as reason:
             self._condemned.append((entry, str(reason)))
             return False
-        held._event = Event(  # noqa: SLF001
+        held.opened = Event(
             payload,
             stream=entry.stream,
             group=self._group,
@@ -131,13 +132,13 @@ class Holdings:
     def finish(self, held: Held) -> None:
         """The handler is done with this; `ack` follows."""
         if self.in_hand.pop(held.key, None) is not None:
-            held._event = None  # noqa: SLF001 - only here and where it is handed out
+            held.opened = None
             self._finished.append(held)
 
     def finish_all(self) -> None:
         """The handler is done with all it has in hand; `ack` follows."""
         for held in self.in_hand.values():
-            held._event = None  # noqa: SLF001
+            held.opened = None
             self._finished.append(held)
         self.in_hand.clear()
 

@@ -101,8 +101,7 @@ class Publisher:
             published = await (self._coalescer or await self._coalesce()).publish(draft)
         except faults.FAILURES as error:
             (published,) = await self._insist(stream, self._sending([draft]), [draft], (began, error))
-        if self._is_due(stream, published):
-            await self._tend(stream, published)
+        await self._tend(stream, published)
         return published
 
     async def publish_many(self, key: str, payloads: Iterable[dict[str, Any]]) -> list[Published]:
@@ -124,8 +123,7 @@ class Publisher:
                 del step[0]
             if step:
                 done += await self._insist(stream, self._sending(step), step)
-                if self._is_due(stream, done[-1]):
-                    await self._tend(stream, done[-1])
+                await self._tend(stream, done[-1])
         return done
 
     def _draft(self, stream: str, payload: dict[str, Any], event_id: str | None, origin: str | None) -> Draft:
@@ -143,7 +141,7 @@ class Publisher:
         connections = await self._open()
         if self._coalescer is None:
             self._coalescer = Coalescer(
-                connections, hard_maxlen=self._hard_maxlen, answer_seconds=PUBLISH_SECONDS
+                connections.publishing, hard_maxlen=self._hard_maxlen, answer_seconds=PUBLISH_SECONDS
             )
         return self._coalescer
 
@@ -203,6 +201,8 @@ class Publisher:
 
     async def _tend(self, stream: str, published: Published) -> None:
         """What a stream needs now and then; the event is safe whatever becomes of this."""
+        if not self._is_due(stream, published):
+            return
         now = time.monotonic()
         try:
             with anyio.move_on_after(TEND_SECONDS):

@@ -1,7 +1,6 @@
 """TLS as the settings say it."""
 
 import ssl
-from pathlib import Path  # noqa: TC003
 
 from abe_redis.errors import SettingsError
 from abe_redis.settings import Settings
@@ -14,7 +13,7 @@ def context(settings: Settings) -> ssl.SSLContext:
         SettingsError: A file cannot be read, or does not hold what it should.
     """
     for name in ("redis_ssl_ca_certs", "redis_ssl_certfile", "redis_ssl_keyfile"):
-        path: Path | None = getattr(settings, name)
+        path = getattr(settings, name)
         if path is not None and not path.is_file():
             raise SettingsError(f"{name.upper()} names {str(path)!r}, which is not a file.")
     try:

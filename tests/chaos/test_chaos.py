@@ -3,11 +3,11 @@
 import asyncio
 
 from tests.chaos.run import Run, schedule
-from tests.servers import bundled_binary, system_binary
+from tests.servers import any_binary
 
 
 def test_nothing_is_lost_and_nothing_is_left() -> None:
-    binary = bundled_binary() or system_binary()
+    binary = any_binary()
     assert binary is not None
     account = asyncio.run(Run(binary, seed=3, events=2000, seconds=8).play())
     assert len(account.accepted) == 2000
@@ -17,7 +17,7 @@ def test_nothing_is_lost_and_nothing_is_left() -> None:
 
 
 def test_the_loop_that_acks_first_loses_some() -> None:
-    binary = bundled_binary() or system_binary()
+    binary = any_binary()
     assert binary is not None
     account = asyncio.run(Run(binary, seed=3, events=2000, seconds=8, naive=True).play())
     assert account.lost

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
 import anyio
 import pytest
@@ -16,26 +16,21 @@ from abe_redis.operations import Operations
 from abe_redis.streams import names
 from abe_redis.topology.slots import slot_of
 from tests.integration.conftest import take, take_one, until
-from tests.servers import HOST, Server, bundled_binary, system_binary
 from tests.topologies import Cluster, Sentinels
 
 PATIENCE = 60.0
 
 
 @pytest.fixture
-def sentinels() -> Iterator[Sentinels]:
-    with Sentinels(_binary()) as running:
+def sentinels(binary: Path) -> Iterator[Sentinels]:
+    with Sentinels(binary) as running:
         yield running
 
 
 @pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    with Cluster(_binary()) as running:
+def cluster(binary: Path) -> Iterator[Cluster]:
+    with Cluster(binary) as running:
         yield running
-
-
-def _binary() -> Any:
-    return bundled_binary() or system_binary() or pytest.skip("no server for the test")
 
 
 @dataclass
@@ -96,11 +91,6 @@ class Load:
         return set(self.accepted) <= self.handled.keys()
 
 
-async def in_thread[T](call: Callable[[], T]) -> T:
-    """Servers are waited for without keeping those from working who use them."""
-    return await asyncio.to_thread(call)
-
-
 # Sentinel -------------------------------------------------------------------------------------------
 
 
@@ -108,7 +98,7 @@ async def test_a_planned_failover_is_a_pause(sentinels: Sentinels) -> None:
     """The old primary takes events for a moment yet, and one replica follows it: both must have each."""
     settings = Settings(redis_url=sentinels.url, redis_stream_lease_seconds=2, redis_wait_replicas=2)
     async with Load(settings, ["slack_events", "slack:other"]).running() as load:
-        await in_thread(sentinels.failover)
+        await asyncio.to_thread(sentinels.failover)
         await load.goes_on()
     assert load.handled.keys() >= set(load.accepted)
 
@@ -122,13 +112,13 @@ async def test_a_primary_that_is_gone_is_a_pause(sentinels: Sentinels, how: str)
         await load.goes_on()
         assert sentinels.primary() is not before
         sentinels.revive()
-        await in_thread(sentinels.wait_settled)
+        await asyncio.to_thread(sentinels.wait_settled)
         await load.goes_on()
     assert load.handled.keys() >= set(load.accepted)
 
 
-async def test_passwords_of_servers_and_sentinels_are_two() -> None:
-    with Sentinels(_binary(), password="for-servers", sentinel_password="for-sentinels") as running:
+async def test_passwords_of_servers_and_sentinels_are_two(binary: Path) -> None:
+    with Sentinels(binary, password="for-servers", sentinel_password="for-sentinels") as running:
         settings = Settings(
             redis_url=running.url, redis_password="for-servers", redis_sentinel_password="for-sentinels"
         )
@@ -156,7 +146,7 @@ async def test_without_its_replicas_an_event_does_not_count_as_published(sentine
         with pytest.raises(AbeRedisError):
             await backend.publish_event("slack_events", {"n": 2}, event_id="Ev2")
         sentinels.revive()
-        await in_thread(sentinels.wait_settled)
+        await asyncio.to_thread(sentinels.wait_settled)
         assert (await backend.publish_event("slack_events", {"n": 2}, event_id="Ev2")).id
         with sentinels.admin() as admin:
             assert admin.xlen("slack_events") == 2, "and it is there once"
@@ -240,7 +230,7 @@ async def test_a_node_that_is_gone_is_a_pause(cluster: Cluster, how: str) -> Non
 
         async def replaced() -> bool:
             try:
-                return await in_thread(lambda: cluster.primary_of("slack:0")) is not victim
+                return await asyncio.to_thread(cluster.primary_of, "slack:0") is not victim
             except RedisError:
                 return False
 
@@ -255,7 +245,7 @@ async def test_slots_that_move_are_a_detour(cluster: Cluster) -> None:
     streams = [f"slack:{number}" for number in range(32)]
     async with Load(settings, streams).running() as load:
         source, target, *_ = cluster.primaries()
-        moved = await in_thread(lambda: len(list(cluster.move(source, target, 1000))))
+        moved = await asyncio.to_thread(cluster.move, source, target, 1000)
         assert moved == 1000
         await load.goes_on()
     assert not load.refused
@@ -274,24 +264,9 @@ async def test_what_is_published_to_a_slot_that_is_half_moved_waits_for_the_rest
         await backend.publish(stream, {"n": -1})
         await take_one(events)
         async with anyio.create_task_group() as tasks:
-            for number, _ in enumerate(_moving(source, target, stream)):
+            for number, moved in enumerate(cluster.move_slot(slot_of(stream), source, target)):
+                assert moved == [] or {stream, names.records(stream)} <= set(moved)
                 tasks.start_soon(backend.publish, stream, {"n": number})
                 await anyio.sleep(0.1)  # so that it is refused at least once
         assert {event["n"] for event in await take(events, 2)} == {0, 1}
         assert cluster.primary_of(stream) is target
-
-
-def _moving(source: Server, target: Server, stream: str) -> Iterator[None]:
-    """Move one stream's slot: marked on both nodes, then with its keys on the new one, then done."""
-    slot = slot_of(stream)
-    with source.admin() as old, target.admin() as new:
-        ids = [client.execute_command("CLUSTER", "MYID") for client in (old, new)]
-        new.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
-        old.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
-        yield
-        keys: Any = old.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 1000)
-        assert {stream, names.records(stream)} <= set(keys)
-        old.execute_command("MIGRATE", HOST, target.port, "", 0, 5000, "KEYS", *keys)
-        yield
-        for client in (new, old):
-            client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[1])

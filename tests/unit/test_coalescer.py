@@ -11,6 +11,7 @@ from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 from abe_redis.coalescer import MOST, MOST_BYTES, Coalescer
 from abe_redis.streams.publish import Draft, Published
 from abe_redis.transport import Promise, Words
+from tests.unit.fake_server import turns
 
 
 @dataclass
@@ -26,8 +27,8 @@ class Server:
             raise self.error
         self.sent.append((words, promise))
 
-    def slot(self, stream: str) -> int:
-        return ord(stream[0]) if self.is_cluster else 0
+    def slot(self, key: str) -> int:
+        return ord(key[0]) if self.is_cluster else 0
 
     def events(self, number: int) -> list[bytes]:
         """The payloads in a command."""
@@ -59,12 +60,6 @@ async def coalescer(server: Server) -> Coalescer:
     return Coalescer(server, hard_maxlen=1000, answer_seconds=60)
 
 
-async def turn() -> None:
-    """Let everything run that is ready."""
-    for _ in range(3):
-        await asyncio.sleep(0)
-
-
 async def test_a_lone_event_is_sent_before_publish_returns(server: Server, coalescer: Coalescer) -> None:
     for number in range(3):
         waiter = coalescer.publish(draft(number))
@@ -77,7 +72,7 @@ async def test_what_comes_while_one_is_under_way_shares_the_next_command(
     server: Server, coalescer: Coalescer
 ) -> None:
     waiters = [coalescer.publish(draft(number)) for number in range(5)]
-    await turn()
+    await turns()
     assert [server.events(at) for at in range(2)] == [[b"0"], [b"1", b"2", b"3", b"4"]]
     server.answer(1, *(row(number) for number in range(1, 5)))
     server.answer(0, row(0))
@@ -90,7 +85,7 @@ async def test_it_does_not_wait_for_the_answer_to_the_one_before(
     coalescer.publish(draft(0))
     for number in range(1, 4):
         coalescer.publish(draft(number))
-        await turn()
+        await turns()
         assert server.events(number) == [b"%d" % number]
 
 
@@ -101,7 +96,7 @@ async def test_a_command_has_a_bound_in_events_and_in_bytes(server: Server, coal
     large = b"x" * (MOST_BYTES // 2)
     for number in range(3):
         coalescer.publish(draft(100 + number, data=large))
-    await turn()
+    await turns()
     assert [len(server.events(at)) for at in range(2, 4)] == [3, 1], "the small one before is among them"
 
 
@@ -113,7 +108,7 @@ def streams(words: Words) -> list[Any]:
 async def test_streams_share_a_command_too(server: Server, coalescer: Coalescer) -> None:
     for number, stream in enumerate("aabba"):
         coalescer.publish(draft(number, stream=stream))
-    await turn()
+    await turns()
     assert [streams(words) for words, _ in server.sent] == [["a"], ["a", "b", "b", "a"]]
 
 
@@ -121,7 +116,7 @@ async def test_in_a_cluster_only_streams_of_a_slot_share_one(server: Server, coa
     server.is_cluster = True
     for number, stream in enumerate(["a", "a1", "b", "b1", "a2"]):
         coalescer.publish(draft(number, stream=stream))
-    await turn()
+    await turns()
     assert [streams(words) for words, _ in server.sent] == [["a"], ["a1", "a2"], ["b", "b1"]]
 
 
@@ -129,10 +124,10 @@ async def test_a_stream_we_have_no_right_to_does_not_keep_back_the_others(
     server: Server, coalescer: Coalescer
 ) -> None:
     first, *waiters = [coalescer.publish(draft(number, stream=name)) for number, name in enumerate("aabba")]
-    await turn()
+    await turns()
     server.answer(0, row(0))
     server.refuse(1, NoPermissionError("No permissions to access a key"))
-    await turn()
+    await turns()
     assert [streams(words) for words, _ in server.sent[2:]] == [["a", "a"], ["b", "b"]]
     server.answer(2, row(1), row(4))
     server.refuse(3, NoPermissionError("No permissions to access a key"))
@@ -143,7 +138,7 @@ async def test_a_stream_we_have_no_right_to_does_not_keep_back_the_others(
 
 async def test_each_has_its_own_error(server: Server, coalescer: Coalescer) -> None:
     first, *waiters = [coalescer.publish(draft(number)) for number in range(4)]
-    await turn()
+    await turns()
     server.answer(0, row(0))
     server.answer(1, row(1), ResponseError("STREAMFULL it has 3 entries"), [b"3-0", 1, 3])
     assert (await first).length == 0
@@ -157,7 +152,7 @@ async def test_a_failure_is_everybodys_with_a_traceback_of_its_own(
     server: Server, coalescer: Coalescer
 ) -> None:
     waiters = [coalescer.publish(draft(number)) for number in range(3)]
-    await turn()
+    await turns()
     server.refuse(0, LostError("cut"))
     server.refuse(1, LostError("cut"))
     errors = await asyncio.gather(*waiters, return_exceptions=True)
@@ -168,7 +163,7 @@ async def test_a_failure_is_everybodys_with_a_traceback_of_its_own(
 async def test_a_script_the_server_forgot_is_sent_in_full(server: Server, coalescer: Coalescer) -> None:
     waiter = coalescer.publish(draft())
     server.refuse(0, NoScriptError("NOSCRIPT No matching script."))
-    await turn()
+    await turns()
     (first, _), (second, _) = server.sent
     assert (first[0], second[0]) == ("EVALSHA", "EVAL")
     assert first[2:] == second[2:]
@@ -182,7 +177,7 @@ async def test_a_server_that_forgets_scripts_at_once_is_no_endless_loop(
     waiter = coalescer.publish(draft())
     for number in range(2):
         server.refuse(number, NoScriptError("NOSCRIPT No matching script."))
-        await turn()
+        await turns()
     with pytest.raises(NoScriptError):
         await waiter
     assert len(server.sent) == 2
@@ -191,7 +186,7 @@ async def test_a_server_that_forgets_scripts_at_once_is_no_endless_loop(
 async def test_one_that_is_cancelled_disturbs_nobody(server: Server, coalescer: Coalescer) -> None:
     first, *waiters = [coalescer.publish(draft(number)) for number in range(5)]
     waiters[1].cancel()
-    await turn()
+    await turns()
     assert server.events(1) == [b"1", b"3", b"4"], "cancelled before it was sent, it is not sent"
     waiters[2].cancel()
     first.cancel()
@@ -203,10 +198,10 @@ async def test_one_that_is_cancelled_disturbs_nobody(server: Server, coalescer: 
 async def test_when_all_are_cancelled_nothing_is_sent(server: Server, coalescer: Coalescer) -> None:
     for waiter in [coalescer.publish(draft(number)) for number in range(3)][1:]:
         waiter.cancel()
-    await turn()
+    await turns()
     assert len(server.sent) == 1
     server.answer(0, row(0))
-    await turn()
+    await turns()
     coalescer.publish(draft(9))
     assert server.events(1) == [b"9"]
 
@@ -218,7 +213,7 @@ async def test_who_waits_too_long_gives_up_and_a_late_answer_harms_nobody(server
     assert [type(error) for error in errors] == [TimeoutError] * 3
     server.answer(0, row(0))
     server.answer(1, row(1), row(2))
-    await turn()
+    await turns()
     waiter = coalescer.publish(draft(5))
     server.answer(2, row(5))
     assert (await waiter).id == "5-0"
@@ -228,7 +223,7 @@ async def test_what_cannot_be_sent_is_said_to_all_who_wait(server: Server, coale
     first = coalescer.publish(draft(0))
     gathered = coalescer.publish(draft(1))
     server.error = LostError("the connection was closed")
-    await turn()
+    await turns()
     alone = coalescer.publish(draft(2, stream="other"))
     for waiter in (gathered, alone):
         with pytest.raises(LostError, match="closed"):

@@ -37,11 +37,8 @@ async def forget_gone(redis: Redis, group: str, streams: Sequence[str], *, idle_
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
-    forgotten = 0
 
-    async def forget(some: Sequence[str]) -> None:
-        nonlocal forgotten
-        forgotten += int(await _FORGET(redis, names.with_records(some), [group, round(idle_seconds * 1000)]))
+    async def forget(some: Sequence[str]) -> int:
+        return int(await _FORGET(redis, names.with_records(some), [group, round(idle_seconds * 1000)]))
 
-    await slots.each(redis, streams, forget)
-    return forgotten
+    return sum(await slots.each(slots.by_slot(redis, streams), forget))

@@ -150,7 +150,8 @@ async def take_more(
     """
     wanted = {portion.stream: portion for portion in portions}
     taken, found = Taken(), list[Any]()
-    share = max(1, most // max(1, len(slots.by_slot(redis, list(wanted)))))
+    groups = slots.by_slot(redis, list(wanted))
+    share = max(1, most // max(1, len(groups)))
 
     async def take(streams: Sequence[str]) -> None:
         arguments: list[Argument] = [group, consumer, share]
@@ -167,7 +168,7 @@ async def take_more(
         if failure:
             taken.failure = failure[0]
 
-    await slots.each(redis, list(wanted), take)
+    await slots.each(groups, take)
     taken.leased = _by_turns(found)
     return taken
 
@@ -310,7 +311,7 @@ async def _each_held(
         for at, outcome in await script(redis, streams, arguments):
             outcomes[theirs[at]] = outcome.decode()
 
-    await slots.each(redis, list(places), run)
+    await slots.each(slots.by_slot(redis, list(places)), run)
     return outcomes
 
 

@@ -125,16 +125,13 @@ async def release(
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
-    released = 0
 
-    async def give(some: Sequence[str]) -> None:
-        nonlocal released
+    async def give(some: Sequence[str]) -> int:
         arguments: list[Argument] = [group, consumer, "all" if everything else "these"]
         theirs = set(some)
         for (stream, entry_id), count in known.items():
             if stream in theirs:
                 arguments += (stream, entry_id, count)
-        released += int(await _RELEASE(redis, names.with_records(some), arguments))
+        return int(await _RELEASE(redis, names.with_records(some), arguments))
 
-    await slots.each(redis, streams, give)
-    return released
+    return sum(await slots.each(slots.by_slot(redis, streams), give))

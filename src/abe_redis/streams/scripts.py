@@ -6,6 +6,7 @@ the function whose signature is its contract.
 
 import hashlib
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 from redis.asyncio import Redis
@@ -61,12 +62,12 @@ class Script:
         Raises:
             redis.RedisError: As for a call.
         """
-        answers: dict[str, Any] = {}
 
-        async def run(some: Sequence[str]) -> None:
-            answers.update(zip(some, await self(redis, keys(some), arguments), strict=True))
+        async def run(some: Sequence[str]) -> list[tuple[str, Any]]:
+            return list(zip(some, await self(redis, keys(some), arguments), strict=True))
 
-        await slots.each(redis, streams, run)
+        groups = slots.by_slot(redis, streams)
+        answers = dict(chain.from_iterable(await slots.each(groups, run)))
         return [answers[stream] for stream in streams]
 
     def command(self, keys: Sequence[str], arguments: Sequence[Argument], *, in_full: bool = False) -> Words:

@@ -47,12 +47,18 @@ async def keys(
             yield found
 
 
-async def each(redis: Redis, streams: Sequence[str], run: Callable[[Sequence[str]], Awaitable[None]]) -> None:
-    """Do something for each group of streams, at a time; then the first failure is raised."""
-    groups = by_slot(redis, streams)
+async def each[T](groups: Sequence[Sequence[str]], run: Callable[[Sequence[str]], Awaitable[T]]) -> list[T]:
+    """Do something for each group of streams at a time, all of it; then the first failure is raised.
+
+    Returns:
+        What came of each group.
+    """
     if len(groups) == 1:
-        await run(groups[0])
-        return
-    for outcome in await asyncio.gather(*map(run, groups), return_exceptions=True):
+        return [await run(groups[0])]
+    outcomes = await asyncio.gather(*map(run, groups), return_exceptions=True)
+    done: list[T] = []
+    for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome
+        done.append(outcome)
+    return done

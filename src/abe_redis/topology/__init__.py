@@ -1,7 +1,7 @@
 """Where commands go: to one server, to the primary that Sentinels name, or to a cluster's nodes.
 
 node.py      one server: the connection that all share, and those of blocking reads
-single.py    one server, or the present primary behind Sentinels
+single.py    the same, or the present primary behind Sentinels
 sentinel.py  asks Sentinels for the present primary
 cluster.py   each command to the node that has its slot; follows slots that move
 slots.py     which slot a command belongs to
@@ -42,14 +42,17 @@ class Topology(Protocol):
         """Host and port, when it is one of several servers."""
         return ""
 
-    def slot(self, key: str) -> int:
+    def slot(self, key: str) -> int:  # noqa: ARG002 - for one server they are all the same
         """A command may name several keys of one slot."""
+        return 0
 
     def by_slot(self, keys: Sequence[str]) -> list[list[str]]:
         """The keys in groups of which a command may name several."""
+        return [list(keys)] if keys else []
 
     def servers(self) -> "Sequence[Topology]":
         """Each server that has keys by itself, as far as is known; for what concerns a whole server."""
+        return [self]
 
     async def look(self) -> None:
         """Find out whether a server was replaced, and if so, hang up on it.

@@ -8,14 +8,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, override
 
 from redis import exceptions
 
 from abe_redis import tasks
 from abe_redis.topology import Topology
-from abe_redis.topology.node import Node, Unheard
+from abe_redis.topology.node import Node
 from abe_redis.topology.slots import slot_of, slot_of_command
 from abe_redis.transport import Address, Answer, Promise, Words
 
@@ -72,13 +72,13 @@ class Cluster(Topology):
         if not self._owners:
             await self._ask()
         slot = slot_of_command(words)
-        errand = _Errand(self, words, Unheard())
+        patience = _Patience()
         place, asking = self._owner(slot), False
         while True:
             try:
                 return await self._node(place).block(words, asking=asking)
             except (exceptions.AskError, exceptions.TryAgainError) as error:
-                if not errand.may_go_on(error):
+                if not patience.is_left_for(error):
                     raise
                 place, asking = await self._elsewhere(error, place)
             except (exceptions.ConnectionError, exceptions.ClusterDownError):
@@ -105,8 +105,8 @@ class Cluster(Topology):
         return list(groups.values())
 
     @override
-    def servers(self) -> Sequence["_Part"]:
-        return [_Part(self, place) for place in self._primaries]
+    def servers(self) -> Sequence[Node]:
+        return [self._node(place) for place in self._primaries]
 
     @override
     async def look(self) -> None:
@@ -155,7 +155,7 @@ class Cluster(Topology):
 
     def _failed(self, errand: "_Errand", error: Exception) -> None:
         """Go where a node says, or somewhere else, or tell the caller."""
-        if not errand.may_go_on(error):
+        if not errand.patience.is_left_for(error):
             if isinstance(error, (exceptions.ConnectionError, exceptions.ClusterDownError)):
                 self._ask_soon()
             errand.promise.set_exception(error)
@@ -185,7 +185,7 @@ class Cluster(Topology):
 
     def _node(self, place: Place) -> Node:
         if (node := self._nodes.get(place)) is None:
-            node = self._nodes[place] = Node(self._server(*place))
+            node = self._nodes[place] = Node(self._server(*place), place=f"{place[0]}:{place[1]}")
         return node
 
     # Who has which slots ----------------------------------------------------------------------
@@ -251,18 +251,14 @@ class Cluster(Topology):
 
 
 @dataclass(slots=True)
-class _Errand:
-    """A command on its way; as `Promise`, which is passed on unless it has to go elsewhere."""
+class _Patience:
+    """How often one command still goes elsewhere, or is tried again."""
 
-    cluster: Cluster
-    words: Words
-    promise: Promise
-    replicas: int = 0
     detours: int = DETOURS
     tries: int = TRIES
 
-    def may_go_on(self, error: Exception) -> bool:
-        """Whether the command goes elsewhere, or is tried again, after this failure."""
+    def is_left_for(self, error: Exception) -> bool:
+        """Whether it goes on after this failure."""
         if isinstance(error, exceptions.AskError):  # MOVED is one, too
             self.detours -= 1
             return self.detours >= 0
@@ -270,6 +266,17 @@ class _Errand:
             self.tries -= 1
             return self.tries >= 0
         return False
+
+
+@dataclass(slots=True)
+class _Errand:
+    """A command on its way; as `Promise`, which is passed on unless it has to go elsewhere."""
+
+    cluster: Cluster
+    words: Words
+    promise: Promise
+    replicas: int
+    patience: _Patience = field(default_factory=_Patience)
 
     def done(self) -> bool:
         return self.promise.done()
@@ -279,45 +286,3 @@ class _Errand:
 
     def set_exception(self, error: Exception) -> None:
         self.cluster._failed(self, error)  # noqa: SLF001 - a part of it
-
-
-class _Part(Topology):
-    """One node by itself; as `Topology`."""
-
-    def __init__(self, cluster: Cluster, place: Place) -> None:
-        self._cluster = cluster
-        self._place = place
-        self._node = cluster._node(place)  # noqa: SLF001 - a part of it
-
-    @property
-    @override
-    def place(self) -> str:
-        return f"{self._place[0]}:{self._place[1]}"
-
-    @override
-    def send(self, words: Words, promise: Promise, *, replicas: int = 0) -> None:
-        self._node.send(words, promise, replicas=replicas)
-
-    @override
-    def slot(self, key: str) -> int:
-        return slot_of(key)
-
-    @override
-    async def block(self, words: Words) -> Any:
-        return await self._node.block(words)
-
-    @override
-    def by_slot(self, keys: Sequence[str]) -> list[list[str]]:
-        return self._cluster.by_slot(keys)
-
-    @override
-    def servers(self) -> Sequence["_Part"]:
-        return [self]
-
-    @override
-    async def look(self) -> None:
-        pass  # its cluster looks
-
-    @override
-    async def close(self) -> None:
-        pass  # its cluster closes it

@@ -5,6 +5,7 @@ from typing import Any, override
 
 from redis import exceptions
 
+from abe_redis.topology import Topology
 from abe_redis.topology.slots import blocked_seconds
 from abe_redis.topology.written import WAIT_SECONDS, Writes
 from abe_redis.transport import Address, Find, Promise, Transport, Words
@@ -16,11 +17,18 @@ MAX_BLOCK_SECONDS = 20.0
 """The longest blocking read that anything here makes."""
 
 
-class Node:
+class Node(Topology):
     """The connections to one server, or to whichever has its part at present."""
 
-    def __init__(self, address: Address | Find) -> None:
+    def __init__(self, address: Address | Find, *, place: str = "") -> None:
+        """Nothing is opened yet.
+
+        Args:
+            address: Where it is.
+            place: Its host and port, when it is one of several.
+        """
         self._address = address
+        self._place = place
         self._shared = self._transport(ANSWER_SECONDS)
         self._replicated: Transport | None = None
         self._writes: dict[int, Writes] = {}
@@ -29,8 +37,14 @@ class Node:
         self._busy: set[Transport] = set()
         self._closed = False
 
+    @property
+    @override
+    def place(self) -> str:
+        return self._place
+
+    @override
     def send(self, words: Words, promise: Promise, *, replicas: int = 0, asking: bool = False) -> None:
-        """Send a command over the shared connection; as `Topology.send`.
+        """Send a command over the shared connection.
 
         With `asking`, the node takes it though the slot is still on its way to it.
         """
@@ -60,8 +74,8 @@ class Node:
             way.send(("ASKING",), Unheard())
         way.send(words, promise)
 
-    async def block(self, words: Words, *, asking: bool = False) -> Any:  # noqa: ANN401
-        """Send a blocking read over a connection of its own; as `Topology.block`, `asking` as for `send`."""
+    @override
+    async def block(self, words: Words, *, asking: bool = False) -> Any:
         if self._closed:
             raise exceptions.ConnectionError("the connection was closed")
         transport = self._idle.pop() if self._idle else self._transport(MAX_BLOCK_SECONDS + ANSWER_SECONDS)
@@ -97,8 +111,12 @@ class Node:
         for transport in self._every():
             transport.drop(reason)
 
+    @override
+    async def look(self) -> None:
+        pass  # nobody else has its part
+
+    @override
     async def close(self) -> None:
-        """Hang up for good."""
         self._closed = True
         for transport in self._every():
             await transport.close()
