@@ -2,7 +2,7 @@
 # Arguments go into ARGS: make test ARGS="-k publish", make demo ARGS=--keep
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-topologies chaos failover bench bench-quick check format lock build clean
+.PHONY: help setup demo test test-topologies chaos failover order bench bench-quick check format lock build clean
 
 # What another project's shell session has set is not meant for this one's tools.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -34,6 +34,9 @@ chaos: $(SYNCED) ## break everything at random and count what is lost, in about 
 
 failover: $(SYNCED) ## primaries die and freeze and slots move under load, in about three minutes
 	.venv/bin/python -m tests.chaos.failover $(ARGS)
+
+order: $(SYNCED) ## ordered workers die, join and freeze, and what came out of order is counted
+	.venv/bin/python -m tests.chaos.order $(ARGS)
 
 bench: $(SYNCED) ## the same work by abe-redis and by others, in about ten minutes
 	.venv/bin/python -m benchmarks $(ARGS)

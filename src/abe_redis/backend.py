@@ -8,8 +8,11 @@ import anyio
 
 from abe_redis.connection import Connections
 from abe_redis.consumer import Consumer
+from abe_redis.conversations import Conversation
 from abe_redis.errors import ClosedError
 from abe_redis.event_stream import EventStream
+from abe_redis.member import Member
+from abe_redis.ordered.consumer import OrderedConsumer
 from abe_redis.outbox_file import OutboxSize
 from abe_redis.publisher import Publisher
 from abe_redis.settings import Settings
@@ -24,17 +27,24 @@ class RedisMessageQueueBackend:
     `close()` or by leaving `async with`. It satisfies `abe.types.MessageQueueBackendProtocol`.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, conversation: Conversation | None = None) -> None:
+        """Configure a back end; nothing is opened yet.
+
+        Args:
+            settings: Where Redis is and how to behave there.
+            conversation: Names the conversation of a payload that is published, of which the order counts,
+                or gives None; by default its Slack team and channel.
+        """
         self.settings = settings
-        self.patterns = names.Patterns(settings.patterns)
+        self.patterns = names.Patterns(settings.patterns, partitions=settings.redis_stream_partitions)
         """The streams that `consume()` discovers."""
         self._connections: Connections | None = None
         self._opening = anyio.Lock()
         self._closed = False
-        self._consumers: set[Consumer] = set()
+        self._members = set[Member]()
         self._consumers_made = 0
         self._name = settings.consumer_name
-        self._publisher = Publisher(settings, self.patterns, self.connections)
+        self._publisher = Publisher(settings, self.patterns, self.connections, conversation)
 
     @classmethod
     def from_env(cls) -> Self:
@@ -124,20 +134,36 @@ class RedisMessageQueueBackend:
             ClosedError: This back end is closed.
             InvalidNameError: The group's name is not allowed.
         """
+        return self._join(Consumer, group)
+
+    def consume_ordered(self, *, group: str | None = None) -> EventStream:
+        """As `consume`, but in the order of each conversation, across all consumers of the group.
+
+        The events of a conversation go to one consumer at a time, one after the other as they were
+        published: the next when the one before was acknowledged or buried. All consumers of the group
+        must be ordered.
+
+        Raises:
+            ClosedError: This back end is closed.
+            InvalidNameError: The group's name is not allowed.
+        """
+        return self._join(OrderedConsumer, group)
+
+    def _join(self, kind: type[Consumer | OrderedConsumer], group: str | None) -> EventStream:
         if self._closed:
             raise ClosedError
         self._consumers_made += 1
         suffix = "" if self._consumers_made == 1 else f"-{self._consumers_made}"
-        consumer = Consumer(
+        member: Member = kind(
             self.connections,
             self.settings,
             self.patterns,
             group=names.check_group(group or self.settings.redis_stream_group),
             name=names.check_consumer(self._name + suffix),
         )
-        self._consumers.add(consumer)
-        consumer.on_closed = self._consumers.discard
-        return EventStream(consumer)
+        self._members.add(member)
+        member.on_closed = self._members.discard
+        return EventStream(member)
 
     async def close(self) -> None:
         """End every `consume()`, give back what they hold, and close the connections.
@@ -145,8 +171,8 @@ class RedisMessageQueueBackend:
         What is in the outbox stays there for the next process that names the file.
         """
         self._closed = True
-        for consumer in list(self._consumers):
-            await consumer.close()
+        for member in list(self._members):
+            await member.close()
         if self._publisher.outbox is not None:
             await self._publisher.outbox.close()
         async with self._opening:

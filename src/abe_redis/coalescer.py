@@ -163,14 +163,14 @@ class _Batch:
     def answer(self, found: Sequence[Any] | Exception) -> None:
         """Give each its own answer, or all the failure."""
         rows = [found] * len(self.waiting) if isinstance(found, Exception) else found
-        for waiter, row in zip(self.waiting, rows, strict=True):
+        for draft, waiter, row in zip(self.drafts, self.waiting, rows, strict=True):
             if waiter.done():
                 continue
             if isinstance(row, Exception):
                 # A copy: each of the tasks that raise it writes its own traceback into it.
                 waiter.set_exception(copy(row))
             else:
-                waiter.set_result(published(row))
+                waiter.set_result(published(draft, row))
 
     # As `Promise`.
 

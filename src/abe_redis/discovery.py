@@ -31,7 +31,7 @@ class Discovery:
         self._patterns = patterns
         self._group = group
         self._search = Search(patterns)
-        self._missing: dict[str, float] = dict.fromkeys(patterns.literals, float("inf"))
+        self._missing: dict[str, float] = dict.fromkeys(patterns.names, float("inf"))
         """Names to ask for again, each until a monotonic time."""
         self._news: dict[str, float] = {}
         """When there was last news of a stream, as far as it was asked about since."""

@@ -22,6 +22,8 @@ type Fields = dict[bytes, bytes]
 
 DATA = b"data"
 ORIGIN = b"origin"
+CONVERSATION = b"conversation"
+"""Field that names the conversation, when it matters and where the payload may not say it."""
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 """Slack's largest envelopes are about 100 KB; a stream entry is not a place for files."""
 

@@ -6,8 +6,8 @@ from typing import Self
 
 import anyio
 
-from abe_redis.consumer import Consumer
 from abe_redis.envelope import Event
+from abe_redis.member import Member
 
 
 class EventStream:
@@ -18,8 +18,8 @@ class EventStream:
     events it holds back.
     """
 
-    def __init__(self, consumer: Consumer) -> None:
-        self.behind = consumer
+    def __init__(self, member: Member) -> None:
+        self.behind = member
         """What runs behind it, for a caller that holds several events at a time."""
 
     def __aiter__(self) -> Self:

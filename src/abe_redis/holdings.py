@@ -2,9 +2,10 @@
 
 import logging
 import time
-from collections import deque
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import batched
+from typing import Protocol
 
 from redis.asyncio import Redis
 
@@ -12,6 +13,9 @@ from abe_redis import envelope, faults
 from abe_redis.envelope import Event, Holder
 from abe_redis.settings import Settings
 from abe_redis.streams import dead, lease, release
+
+RENEWED_AT_ONCE = 500
+"""How many leases one command renews, so that the server is not held up."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,11 +53,28 @@ class Held:
                 self.on_lost()
 
 
+class Buffer(Protocol):
+    """What is leased ahead, in the order in which it is handed out; a `deque` is one."""
+
+    def __iter__(self) -> Iterator[Held]: ...
+
+    def __len__(self) -> int: ...
+
+    def append(self, held: Held, /) -> None:
+        """Take in what was leased."""
+
+    def remove(self, held: Held, /) -> None:
+        """Let go of one."""
+
+    def clear(self) -> None:
+        """Let go of all."""
+
+
 class Holdings:
     """The events of one consumer, from their lease to their end."""
 
-    def __init__(self, settings: Settings, group: str, consumer: str, holder: Holder) -> None:
-        self.buffer: deque[Held] = deque()
+    def __init__(self, settings: Settings, group: str, consumer: str, holder: Holder, buffer: Buffer) -> None:
+        self.buffer = buffer
         """Leased ahead, in the order in which they are handed out."""
         self.in_hand: dict[tuple[str, str], Held] = {}
         """What handlers work on, by stream and id."""
@@ -68,13 +89,17 @@ class Holdings:
         self._finished: list[Held] = []
         self._condemned: list[tuple[lease.Leased, str]] = []
         self._settings = settings
-        self._half_lease_seconds = settings.redis_stream_lease_seconds / 2
         self._holder = holder
         self._group = group
         self._consumer = consumer
 
-    def accept(self, leased: Iterable[lease.Leased]) -> None:
-        """Take in what was leased; what cannot be handled here is set aside, to be buried or acked."""
+    def accept(self, leased: Iterable[lease.Leased]) -> list[Held]:
+        """Take in what was leased; what cannot be handled here is set aside, to be buried or acked.
+
+        Returns:
+            What can be handled; it is in the buffer.
+        """
+        accepted: list[Held] = []
         now = time.monotonic()
         largest = 1
         for entry in leased:
@@ -88,19 +113,9 @@ class Holdings:
                 self._finished.append(held)
             else:
                 self.buffer.append(held)
+                accepted.append(held)
         self.largest_bytes = largest
-
-    def take_fresh(self) -> Held | None:
-        """The next event of the buffer, if it can be handed out without asking Redis."""
-        now = time.monotonic()
-        while self.buffer:
-            held = self.buffer[0]
-            if held.lost or now >= held.leased_at + self._half_lease_seconds:
-                return None
-            self.buffer.popleft()
-            if self.hand_out(held, now):
-                return held
-        return None
+        return accepted
 
     @property
     def has_finished(self) -> bool:
@@ -135,13 +150,6 @@ class Holdings:
             held.opened = None
             self._finished.append(held)
 
-    def finish_all(self) -> None:
-        """The handler is done with all it has in hand; `ack` follows."""
-        for held in self.in_hand.values():
-            held.opened = None
-            self._finished.append(held)
-        self.in_hand.clear()
-
     async def nack(self, redis: Redis, held: Held, *, delay_seconds: float) -> bool:
         """Give back what a handler has in hand; False when it was not ours any more.
 
@@ -169,15 +177,6 @@ class Holdings:
         self.active.add(stream)
         return await dead.bury(redis, stream, self._group, self._consumer, entry_id, reason)
 
-    async def is_fresh(self, redis: Redis, held: Held) -> bool:
-        """Whether a buffered event is still ours: the process may have been frozen meanwhile."""
-        if not held.lost and time.monotonic() >= held.leased_at + self._half_lease_seconds:
-            try:
-                await self._renew(redis, [held])
-            except faults.FAILURES:
-                held.lost = True  # its lease may be over; whoever takes it next hands it out
-        return not held.lost
-
     async def renew(self, redis: Redis) -> None:
         """Begin the leases anew, except of what the handler has had for too long.
 
@@ -193,19 +192,24 @@ class Holdings:
                     held.entry.stream,
                 )
                 held.lose()
-        await self._renew(redis, self._every())
+        await self.renew_these(redis, self._every())
 
     def _every(self) -> list[Held]:
         return [*self.buffer, *self.in_hand.values(), *self._finished]
 
-    async def _renew(self, redis: Redis, every: list[Held]) -> None:
-        now = time.monotonic()
-        ours = [held for held in every if not held.lost]
-        lost = await lease.renew(redis, self._group, self._consumer, [held.key for held in ours])
-        for held in ours:
-            held.leased_at = now
-            if held.key in lost:
-                held.lose()
+    async def renew_these(self, redis: Redis, every: Sequence[Held]) -> None:
+        """Begin some leases anew; what is not ours any more is lost.
+
+        Raises:
+            redis.RedisError: The server refused it or could not be reached.
+        """
+        for ours in batched((held for held in every if not held.lost), RENEWED_AT_ONCE):
+            now = time.monotonic()
+            lost = await lease.renew(redis, self._group, self._consumer, [held.key for held in ours])
+            for held in ours:
+                held.leased_at = now
+                if held.key in lost:
+                    held.lose()
 
     async def ack(self, redis: Redis) -> None:
         """Ack what is finished; what fails stays finished and is acked the next time.
@@ -245,6 +249,16 @@ class Holdings:
                     _LOG.warning("Buried entry %s of %r: %s.", entry.id, entry.stream, reason)
                     self.active.add(entry.stream)
             self._condemned.pop(0)
+
+    def known(self, stream: str) -> set[tuple[str, str]]:
+        """Stream and id of what is held of a stream, finished or not."""
+        entries = (*(held.entry for held in self._every()), *(entry for entry, _ in self._condemned))
+        return {(entry.stream, entry.id) for entry in entries if entry.stream == stream}
+
+    def is_settling(self, stream: str) -> bool:
+        """Whether something of a stream is finished and not acked yet, or waits for its burial."""
+        unsettled = (*(held.entry for held in self._finished), *(entry for entry, _ in self._condemned))
+        return any(entry.stream == stream for entry in unsettled)
 
     def buffered_in(self, streams: Container[str]) -> list[Held]:
         """What was leased ahead from these streams."""

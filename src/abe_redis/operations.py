@@ -57,7 +57,7 @@ class Operations:
         name = names.check_stream(self._access.allowed(stream))
         published = await self._backend.publish_event(name, payload, event_id=event_id, origin=self._origin)
         return PublishResult(
-            stream=name,
+            stream=published.stream,
             id=published.id,
             duplicate=published.duplicate,
             waiting=isinstance(published, Kept),

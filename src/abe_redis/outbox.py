@@ -102,7 +102,7 @@ class Outbox:
         if not self._away:
             self._away = True
             _LOG.warning("%s Events are kept in the outbox %s until it takes them.", reason, self._file.path)
-        return self._kept(number)
+        return self._kept(number, draft.stream)
 
     async def keep_behind(self, draft: Draft) -> Kept | None:
         """Write an event if others of this process still wait; None if none does.
@@ -116,12 +116,12 @@ class Outbox:
             number = await self._do(self._file.append_behind, Row(draft))
         except OutboxError as error:
             raise type(error)(f"{error} The event was not kept.") from None
-        return None if number is None else self._kept(number)
+        return None if number is None else self._kept(number, draft.stream)
 
-    def _kept(self, number: int) -> Kept:
+    def _kept(self, number: int, stream: str) -> Kept:
         self.start()
         self._work.set()
-        return Kept(id=f"outbox-{number}", duplicate=False, length=0)
+        return Kept(id=f"outbox-{number}", duplicate=False, length=0, stream=stream)
 
     async def size(self) -> OutboxSize:
         """How much the file holds, of all processes.

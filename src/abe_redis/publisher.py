@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from abe_redis import envelope, faults
 from abe_redis.coalescer import Coalescer
 from abe_redis.connection import Connections
+from abe_redis.conversations import Conversation, Spread
 from abe_redis.errors import ClosedError
 from abe_redis.outbox import Kept, Outbox, concerns_the_event
 from abe_redis.settings import Settings
@@ -54,6 +55,7 @@ class Publisher:
         settings: Settings,
         patterns: names.Patterns,
         connections: Callable[[], Awaitable[Connections]],
+        conversation: Conversation | None = None,
     ) -> None:
         self.outbox = (
             Outbox(settings.redis_outbox, settings, connections, self._tend)
@@ -65,6 +67,7 @@ class Publisher:
         self._dedup_seconds = settings.redis_stream_dedup_seconds
         self._hard_maxlen = settings.redis_stream_hard_maxlen
         self._patterns = patterns
+        self._spread = Spread(settings.redis_stream_partitions, patterns, conversation)
         self._open = connections
         self._coalescer: Coalescer | None = None
         self._trimmer = Trimmer(settings)
@@ -84,24 +87,24 @@ class Publisher:
         Raises:
             AbeRedisError: As for `RedisMessageQueueBackend.publish`.
         """
-        stream = self._checked_name(key)
-        draft = self._draft(stream, payload, event_id, origin)
-        if envelope.is_health_check(payload) and not self._patterns.match(stream):
+        topic = self._checked_name(key)
+        draft = self._draft(topic, payload, event_id, origin)
+        if envelope.is_health_check(payload) and not self._patterns.match(topic):
             # Never kept in the outbox: it asks whether Redis takes events now.
             (published,) = await self._insist(
-                stream, lambda redis: publish_health_check(redis, stream, draft.fields)
+                topic, lambda redis: publish_health_check(redis, topic, draft.fields)
             )
             return published
-        if stream in self._unread:
-            self._warn_once(stream)
+        if topic in self._unread:
+            self._warn_once(topic)
         if self.outbox is not None and (kept := await self.outbox.keep_behind(draft)) is not None:
             return kept
         began = time.monotonic()
         try:
             published = await (self._coalescer or await self._coalesce()).publish(draft)
         except faults.FAILURES as error:
-            (published,) = await self._insist(stream, self._sending([draft]), [draft], (began, error))
-        await self._tend(stream, published)
+            (published,) = await self._insist(topic, self._sending([draft]), [draft], (began, error))
+        await self._tend(draft.stream, published)
         return published
 
     async def publish_many(self, key: str, payloads: Iterable[dict[str, Any]]) -> list[Published]:
@@ -110,10 +113,10 @@ class Publisher:
         Raises:
             AbeRedisError: As for `RedisMessageQueueBackend.publish`.
         """
-        stream = self._checked_name(key)
-        drafts = [self._draft(stream, payload, None, None) for payload in payloads]
-        if stream in self._unread:
-            self._warn_once(stream)
+        topic = self._checked_name(key)
+        drafts = [self._draft(topic, payload, None, None) for payload in payloads]
+        if topic in self._unread:
+            self._warn_once(topic)
         done: list[Published] = []
         for step in _steps(drafts):
             while step and self.outbox is not None:
@@ -122,17 +125,26 @@ class Publisher:
                 done.append(kept)
                 del step[0]
             if step:
-                done += await self._insist(stream, self._sending(step), step)
-                await self._tend(stream, done[-1])
+                added = await self._insist(topic, self._sending(step), step)
+                for stream, last in {published.stream: published for published in added}.items():
+                    await self._tend(stream, last)
+                done += added
         return done
 
-    def _draft(self, stream: str, payload: dict[str, Any], event_id: str | None, origin: str | None) -> Draft:
-        """What is sent of an event, with the ids that make repeating it harmless."""
+    def _draft(self, topic: str, payload: dict[str, Any], event_id: str | None, origin: str | None) -> Draft:
+        """What is sent of an event and where to, with the ids that make repeating it harmless."""
         fields = {envelope.DATA: envelope.encode(payload)}
         if origin:
             fields[envelope.ORIGIN] = origin.encode()
         attempt = f"{self._attempts}{next(self._attempt_numbers):016x}"
         event_id = event_id or envelope.slack_event_id(payload)
+        stream = topic
+        if self._spread.is_needed:
+            conversation = self._spread.name(payload)
+            if conversation is not None:
+                fields[envelope.CONVERSATION] = conversation.encode(errors="surrogatepass")
+            # Without one it goes anywhere, but published again to where it is already.
+            stream = self._spread.stream(topic, conversation or event_id or attempt)
         if event_id and self._dedup_seconds:
             return Draft(stream, fields, f"event:{event_id}", attempt, self._dedup_seconds)
         return Draft(stream, fields, attempt, attempt, OWN_ID_SECONDS)
@@ -150,7 +162,7 @@ class Publisher:
 
     async def _insist(
         self,
-        stream: str,
+        topic: str,
         attempt: Callable[[Redis], Awaitable[list[Published]]],
         drafts: Sequence[Draft] = (),
         failed: tuple[float, BaseException] | None = None,
@@ -160,7 +172,7 @@ class Publisher:
         What is sent must be repeatable.
 
         Args:
-            stream: Where it goes.
+            topic: Where it goes.
             attempt: Sends it.
             drafts: What may be kept.
             failed: The first try's monotonic time and failure, if there was one.
@@ -179,7 +191,7 @@ class Publisher:
             # That our own time was up says less than what went wrong before.
             reason = reason if reason and isinstance(error, TimeoutError) else error
             if not faults.passes(error) or time.monotonic() + pause >= deadline:
-                sentence = faults.explain(reason, self._settings, doing=f"publishing to {stream!r}")
+                sentence = faults.explain(reason, self._settings, doing=f"publishing to {topic!r}")
                 if not drafts or self.outbox is None or concerns_the_event(reason):
                     raise sentence from None
                 published_at = time.time() - (time.monotonic() - began)
@@ -222,19 +234,20 @@ class Publisher:
     def _checked_name(self, key: str) -> str:
         if type(key) is str and key in self._checked:  # whatever else it is may have no hash
             return key
-        stream = names.check_stream(key)
+        topic = names.check_stream(key)
+        names.check_stream(self._spread.longest(topic))
         if len(self._checked) >= _REMEMBERED_NAMES:
             self._checked.clear()
-        self._checked.add(stream)
-        if not self._patterns.match(stream):
-            self._unread.add(stream)
-        return stream
+        self._checked.add(topic)
+        if not self._patterns.match(topic):
+            self._unread.add(topic)
+        return topic
 
-    def _warn_once(self, stream: str) -> None:
-        self._unread.discard(stream)
+    def _warn_once(self, topic: str) -> None:
+        self._unread.discard(topic)
         _LOG.warning(
             "Publishing to %r, which no consumer of these settings reads: REDIS_STREAM_PATTERNS is %s.",
-            stream,
+            topic,
             self._patterns,
         )
 

@@ -5,21 +5,18 @@ news, the others stay where they are.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from abe_redis import tasks
 from abe_redis.client import Client
-from abe_redis.streams import lease
-from abe_redis.streams.lease import Leased
 
 
-class Readers:
+class Readers[T]:
     """The blocking reads of one consumer; whoever made it ends it."""
 
-    def __init__(self, group: str, consumer: str) -> None:
-        self._group = group
-        self._consumer = consumer
-        self._under_way: dict[str, asyncio.Task[list[Leased]]] = {}
+    def __init__(self) -> None:
+        self._under_way: dict[str, asyncio.Task[list[T]]] = {}
         """By the first stream of each."""
         self._failure: BaseException | None = None
 
@@ -29,14 +26,19 @@ class Readers:
         return bool(self._under_way)
 
     async def wait(
-        self, redis: Client, streams: Sequence[str], *, count: int, seconds: float
-    ) -> list[Leased]:
-        """Wait for new entries, as long as any stream has none; what comes later is collected later.
+        self,
+        redis: Client,
+        streams: Sequence[str],
+        read: Callable[[Sequence[str]], Coroutine[Any, Any, list[T]]],
+        *,
+        seconds: float,
+    ) -> list[T]:
+        """Wait for news of any stream; what comes later is collected later.
 
         Args:
             redis: The client for blocking reads.
-            streams: Streams that all have the group.
-            count: How many per stream at most.
+            streams: All of them.
+            read: Waits for news of some of them, about as long.
             seconds: How long.
 
         Raises:
@@ -46,36 +48,31 @@ class Readers:
             return self.collect()
         groups = redis.by_slot(streams)
         if len(groups) == 1 and not self._under_way:
-            return await lease.take_new(
-                redis, self._group, self._consumer, streams, count=count, block_ms=round(seconds * 1000)
-            )
+            return await read(streams)
         for group in groups:
             if group[0] not in self._under_way:
-                reading = lease.take_new(
-                    redis, self._group, self._consumer, group, count=count, block_ms=round(seconds * 1000)
-                )
-                self._under_way[group[0]] = asyncio.create_task(reading)
+                self._under_way[group[0]] = asyncio.create_task(read(group))
         await asyncio.wait(self._under_way.values(), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         return self.collect()
 
-    def collect(self) -> list[Leased]:
+    def collect(self) -> list[T]:
         """What has come so far.
 
         Raises:
             redis.RedisError: As for `wait`; what others brought was collected before.
         """
-        leased: list[Leased] = []
+        news: list[T] = []
         for key, task in list(self._under_way.items()):
             if task.done():
                 del self._under_way[key]
                 if (error := task.exception()) is None:
-                    leased += task.result()
+                    news += task.result()
                 else:
                     self._failure = error
-        if self._failure is not None and not leased:
+        if self._failure is not None and not news:
             failure, self._failure = self._failure, None
             raise failure
-        return leased
+        return news
 
     async def end(self) -> None:
         """End them all, whatever they may bring."""

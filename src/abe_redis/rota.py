@@ -62,6 +62,12 @@ class Rota:
             else:
                 self._quiet[stream] = None
 
+    def note_more(self, streams: Iterable[str]) -> None:
+        """Note that streams have more, of which nothing was read."""
+        for stream in streams:
+            if self._quiet.pop(stream, "") is None:
+                self._busy[stream] = ""
+
     def note_news(self, leased: Iterable[Leased]) -> None:
         """Note what came of streams that were waited for: there may be more."""
         for entry in leased:

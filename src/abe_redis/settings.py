@@ -140,6 +140,12 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="How long a Slack `event_id` is remembered per stream; 0 turns it off.",
     )
+    redis_stream_partitions: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        description="Over how many streams a topic is spread, by conversation; the same for all who publish.",
+    )
     slack_events_topic: str = Field(
         default="slack_events", min_length=1, description="The stream Slack MCP Server publishes to."
     )

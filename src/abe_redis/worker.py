@@ -17,10 +17,10 @@ import anyio.to_thread
 
 from abe_redis import envelope
 from abe_redis.backend import RedisMessageQueueBackend
-from abe_redis.consumer import Consumer
 from abe_redis.envelope import Event
 from abe_redis.errors import AbeRedisError, LeaseLostError
 from abe_redis.holdings import Held
+from abe_redis.member import Member
 from abe_redis.policy import Backoff, Bury, Drop, Policy, Retry, describe, trace
 
 _LOG = logging.getLogger(__name__)
@@ -61,6 +61,7 @@ class EventWorker:
         view: Callable[[Event], Any] | None = None,
         respond_to: str | None = None,
         drain_seconds: float = 25,
+        ordered: bool = False,
     ) -> None:
         """Configure a worker.
 
@@ -75,6 +76,8 @@ class EventWorker:
             view: What the handler gets instead of the payload; `slack_event` for the Slack event alone.
             respond_to: A stream that gets what the handler returns, with the id of its event.
             drain_seconds: How long `shutdown` waits for handlers that are at work.
+            ordered: Whether the events of one conversation are handled one at a time, in the order in which
+                they were published. All workers of the group must then be ordered.
         """
         if concurrency < 1:
             raise ValueError(f"concurrency is {concurrency}; it must be at least 1.")
@@ -87,6 +90,7 @@ class EventWorker:
         self._view = view or (lambda event: event)
         self._respond_to = respond_to
         self._drain_seconds = drain_seconds
+        self._ordered = ordered
         self._stopping = anyio.Event()
         self._at_work = 0
         self.handled = 0
@@ -106,7 +110,8 @@ class EventWorker:
         if chosen is None:
             raise ValueError("An EventWorker needs a handler: give it one, or give one to run().")
         handle = _as_coroutine_function(getattr(chosen, "handle_event", chosen))
-        events = self._backend.consume(group=self._group)
+        consume = self._backend.consume_ordered if self._ordered else self._backend.consume
+        events = consume(group=self._group)
         _LOG.info(
             "Consumer %r of group %r handles events of %s at %s, %d at a time.",
             events.consumer,
@@ -140,35 +145,38 @@ class EventWorker:
             )
             self._stopping.set()
 
-    async def _drain(self, consumer: Consumer, scope: anyio.CancelScope) -> None:
+    async def _drain(self, member: Member, scope: anyio.CancelScope) -> None:
         """After `shutdown`: others get what is leased ahead; handlers get their time, and are cancelled."""
         await self._stopping.wait()
-        consumer.leave_off()
+        member.leave_off()
         await anyio.sleep(self._drain_seconds)
         _LOG.warning("Handlers did not end within %s s; their events are given back.", self._drain_seconds)
         scope.cancel()
 
-    async def _dispatch(self, consumer: Consumer, handle: Callable[[Any], Awaitable[Any]]) -> None:
+    async def _dispatch(self, member: Member, handle: Callable[[Any], Awaitable[Any]]) -> None:
         """Handle events one by one, in as many tasks as may run at a time."""
         asking = anyio.Lock()
         async with anyio.create_task_group() as handlers:
             for _ in range(self._concurrency):
-                handlers.start_soon(self._work, consumer, handle, asking)
+                handlers.start_soon(self._work, member, handle, asking)
 
     async def _work(
-        self, consumer: Consumer, handle: Callable[[Any], Awaitable[Any]], asking: anyio.Lock
+        self, member: Member, handle: Callable[[Any], Awaitable[Any]], asking: anyio.Lock
     ) -> None:
         while not self._stopping.is_set():
-            held = consumer.take_now()
+            held = member.take_now()
             if held is None:
                 async with asking:
-                    held = await consumer.take()
+                    held = await member.take()
                 if held is None:
                     return
-            await self._handle(consumer, held, handle)
+            try:
+                await self._handle(member, held, handle)
+            finally:
+                member.ended(held)
             await anyio.lowlevel.checkpoint()  # a handler may never wait for anything
 
-    async def _handle(self, consumer: Consumer, held: Held, handle: Callable[[Any], Awaitable[Any]]) -> None:
+    async def _handle(self, member: Member, held: Held, handle: Callable[[Any], Awaitable[Any]]) -> None:
         event = held.event
         done = False
         self._at_work += 1
@@ -180,12 +188,12 @@ class EventWorker:
                     await self._respond(event, result)
                 except Exception as error:  # noqa: BLE001 - what it means is the policy's to say
                     await anyio.lowlevel.checkpoint_if_cancelled()  # then it is no failure of the handler's
-                    await self._fail(consumer, held, error)
+                    await self._fail(member, held, error)
                     self.failed += 1
                 else:
                     done = True
                     self.handled += 1
-                    consumer.finish(held)
+                    member.finish(held)
             if scope.cancelled_caught:
                 _LOG.warning(
                     "The handler of %s of %r was cancelled: its lease was lost.", event.id, event.stream
@@ -210,7 +218,7 @@ class EventWorker:
                 self._respond_to, response, event_id=f"{event.group}:{event.stream}:{event.id}"
             )
 
-    async def _fail(self, consumer: Consumer, held: Held, error: Exception) -> None:
+    async def _fail(self, member: Member, held: Held, error: Exception) -> None:
         event = held.event
         decision = self._policy(event, error)
         _LOG.warning(
@@ -229,7 +237,7 @@ class EventWorker:
                 case Bury(reason):
                     await event.bury(reason=reason)
                 case Drop():
-                    consumer.finish(held)
+                    member.finish(held)
         except LeaseLostError:
             pass  # another consumer has it
         except AbeRedisError as failure:

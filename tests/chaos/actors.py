@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import random
+import signal
 import sys
 import time
 from typing import Any
@@ -29,8 +30,9 @@ class Book:
     def __init__(self, path: str) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def note(self, number: int) -> None:
-        os.write(self._file, f"{number} {time.monotonic():.3f}\n".encode())
+    def note(self, number: int, *more: float) -> None:
+        times = " ".join(f"{at:.6f}" for at in (time.monotonic(), *more))
+        os.write(self._file, f"{number} {times}\n".encode())
 
 
 async def publisher(book: Book, seed: int, first: int, count: int, per_second: float) -> None:
@@ -85,6 +87,34 @@ async def worker(book: Book, seed: int) -> None:
         ).run()
 
 
+async def talker(book: Book, seed: int, ordered: int) -> None:
+    """Process the events of conversations, in their order or not; one in twenty fails the first time."""
+    chance = random.Random(seed)
+
+    async def handle(event: Event) -> None:
+        began = time.monotonic()
+        number = event["event"]["n"]
+        await anyio.sleep(chance.random() * 0.01)
+        if number * 7 % 20 == 0 and event.deliveries == 1:
+            raise ValueError("the first time is never right")
+        book.note(number, began)
+
+    async with RedisMessageQueueBackend.from_env() as backend:
+        worker = EventWorker(
+            backend,
+            handle,
+            group=GROUP,
+            concurrency=8,
+            policy=Backoff(first=0.1, deliveries=99),
+            ordered=bool(ordered),
+        )
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run)
+            with anyio.open_signal_receiver(signal.SIGTERM) as signals:
+                await anext(signals)
+                await worker.shutdown()
+
+
 async def naive(book: Book, seed: int) -> None:
     """The loop that everybody writes first: XREADGROUP, XACK, then the work."""
     name = f"naive-{seed}-{os.getpid()}"
@@ -112,5 +142,5 @@ async def naive(book: Book, seed: int) -> None:
 
 if __name__ == "__main__":
     role, path, *numbers = sys.argv[1:]
-    program = {"publisher": publisher, "worker": worker, "naive": naive}[role]
+    program = {"publisher": publisher, "worker": worker, "talker": talker, "naive": naive}[role]
     asyncio.run(program(Book(path), *map(int, numbers)))  # type: ignore[operator]

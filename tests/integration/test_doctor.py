@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
-from abe_redis import Operations, RedisMessageQueueBackend, Settings
+from abe_redis import Event, EventWorker, Operations, RedisMessageQueueBackend, Retry, Settings
 from abe_redis.doctor import Finding, Severity, examine
 from abe_redis.doctor import server as server_checks
 from abe_redis.doctor.patient import Patient
@@ -472,6 +472,27 @@ async def test_a_consumer_consumes(role_server: Server) -> None:
     assert refused(role_server) == []
 
 
+async def test_an_ordered_consumer_works(role_server: Server) -> None:
+    settings = as_role(role_server, CONSUMER)
+    with role_server.admin() as admin:
+        for number in range(20):
+            admin.xadd(f"work:x:p{number % 4}", {"data": json.dumps({"channel": "C1", "number": number})})
+    handled: list[tuple[int, int]] = []
+
+    async def handle(event: Event) -> None:
+        handled.append((event["number"], event.deliveries))
+        if event.deliveries == 1:
+            raise ValueError("not at first")
+        if len(handled) == 40:
+            await worker.shutdown()
+
+    async with RedisMessageQueueBackend(settings) as backend:
+        worker = EventWorker(backend, handle, ordered=True, policy=lambda *_: Retry(0.01))
+        await worker.run()
+    assert sorted(handled) == [(number, delivery) for number in range(20) for delivery in (1, 2)]
+    assert refused(role_server) == []
+
+
 async def test_an_observer_looks(role_server: Server) -> None:
     with role_server.admin() as admin:
         for stream in (TOPIC, "work:a", f"dead:{{{TOPIC}}}"):
@@ -521,7 +542,7 @@ NOBODY_MAY = [
                 "SCAN 0",
             ],
         ),
-        (CONSUMER, [f"XADD {TOPIC} * f v", "XADD work:a * f v", "GET abe:probe"]),
+        (CONSUMER, [f"XADD {TOPIC} * f v", "XADD work:a * f v"]),
         (
             OBSERVER,
             [
@@ -619,3 +640,8 @@ def test_the_command(make_server: Servers) -> None:
         assert "\x1b" not in result.stdout
         assert result.stderr == ""
     assert "Example: abe-redis doctor" in run(server, "--help").stdout
+
+
+def test_the_line_of_a_role_covers_partitions() -> None:
+    patterns = Patterns(("slack_events", "slack:*"), partitions=4)
+    assert "~slack_events ~slack:* ~slack_events:p* ~dead:*" in CONSUMER.setuser(patterns)

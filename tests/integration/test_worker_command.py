@@ -591,3 +591,18 @@ def test_a_backoff_of_many_deliveries_stays_a_number() -> None:
     decision = Backoff(most=60, deliveries=1_000_000)(event, ValueError())
     assert isinstance(decision, Retry)
     assert decision.delay <= 60
+
+
+def test_ordered_workers_take_turns_with_a_conversation(queue: Server, start: Start) -> None:
+    workers = [start("bot:handle", "--ordered", "--concurrency", "4") for _ in range(2)]
+    wait_until_listening(*workers)
+    publish(queue, *({"channel": "C1", "n": number, "seconds": 0.01} for number in range(20)))
+    until(lambda: sum(len(said(child, "finished")) for child in workers) == 20, "all to be handled")
+    told = [json.loads(line) for child in workers for line in child.lines]
+    steps = sorted((one["at"], one["what"], one["n"]) for one in told)
+    assert [step[1:] for step in steps] == [
+        (what, number) for number in range(20) for what in ("started", "finished")
+    ]
+    for child in workers:
+        child.signal(signal.SIGTERM)
+        assert child.wait() == 0

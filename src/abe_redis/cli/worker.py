@@ -53,8 +53,8 @@ def worker(
         typer.Option(
             "--concurrency",
             "-c",
-            help="How many events are handled at a time. One at a time keeps their order; give more to a "
-            "handler that waits for others, as for Slack or a model.",
+            help="How many events are handled at a time; give more to a handler that waits for others, as "
+            "for Slack or a model.",
             min=1,
         ),
     ] = 1,
@@ -73,6 +73,15 @@ def worker(
             "the whole payload, with Slack's envelope and with id, stream and deliveries as attributes.",
         ),
     ] = "event",
+    ordered: Annotated[
+        bool,
+        typer.Option(
+            "--ordered",
+            help="Handle the events of a conversation (a Slack channel) one at a time, in the order in which "
+            "they were published, across all workers; other conversations go on meanwhile. All workers of "
+            "the group need it.",
+        ),
+    ] = False,
     respond_to: Annotated[
         str | None,
         typer.Option(
@@ -119,6 +128,8 @@ def worker(
 
     Example: abe-redis worker bot:handle --group workers --concurrency 8
 
+    Example: abe-redis worker bot:handle --group workers --concurrency 8 --ordered
+
     Example: abe-redis worker bot:app.on_event --view envelope --timeout 60 --drain 8
     """
     # First what we need ourselves, so that no file of the bot's directory takes its place.
@@ -154,6 +165,7 @@ def worker(
                 view=slack_event if view == "event" else None,
                 respond_to=respond_to,
                 drain_seconds=drain,
+                ordered=ordered,
             )
             await _run_until_signal(worker, backend, drain)
         if worker.given_back:

@@ -49,7 +49,7 @@ class Patient:
     _info: dict[str, Any] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.patterns = Patterns(self.settings.patterns)
+        self.patterns = Patterns(self.settings.patterns, partitions=self.settings.redis_stream_partitions)
 
     async def info(self) -> dict[str, Any]:
         """What the server says of itself, asked for once.

@@ -39,7 +39,7 @@ class Role:
     def setuser(self, patterns: Patterns) -> str:
         """The line that makes a user with the rights of this role and no others; it needs a password."""
         sign = "%R~" if self.reads_only else "~"
-        names = [*patterns.literals, *patterns.globs, *([HEALTH_CHECKS] if self.publishes else [])]
+        names = [*patterns.keys, *([HEALTH_CHECKS] if self.publishes else [])]
         # A key pattern cannot hold white space; ? stands for any one character.
         keys = [sign + re.sub(r"\s", "?", name) for name in (*names, "dead:*", "abe:*")]
         if self.publishes:
@@ -62,7 +62,7 @@ ROLES = (
         streams="type xlen xrange xrevrange xread xreadgroup xclaim xack xpending xtrim "
         "xgroup|create xgroup|setid xgroup|delconsumer "
         "xinfo|stream xinfo|groups xinfo|consumers memory|usage",
-        helpers="set hget hgetall hset hincrby hdel zadd zcard zrange zrem zscore pexpire persist",
+        helpers="get set hget hgetall hset hincrby hdel zadd zcard zrange zrem zscore pexpire persist",
         elsewhere="eval evalsha time scan dbsize cluster|slots",
         buries=True,
     ),
@@ -169,7 +169,7 @@ async def _lacking(patient: Patient, role: Role) -> list[str]:
 def _probes(role: Role, patterns: Patterns) -> list[tuple[str, str, list[str]]]:
     """Each command of a role with a key, and the words that try it."""
     unused = f"abe:probe:{os.urandom(8).hex()}"
-    names = [*patterns.literals, *map(_example, patterns.globs)]
+    names = [_example(key) for key in patterns.keys]
     keys = {
         role.streams: names,
         role.helpers: [unused],

@@ -92,7 +92,7 @@ async def existing(redis: Redis, patterns: names.Patterns, *, limit: int = 1000)
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
-    candidates = {name for name in (*await announced(redis, 0), *patterns.literals) if patterns.match(name)}
+    candidates = {name for name in (*await announced(redis, 0), *patterns.names) if patterns.match(name)}
     if patterns.globs:
         async for keys in slots.keys(redis, most=_LOOKED_AT, kind="stream"):
             candidates |= set(_matching(keys, patterns))

@@ -69,7 +69,8 @@ async def take_new(
     return _by_turns(reply or ())
 
 
-def _fields(flat: Sequence[bytes]) -> Fields:
+def fields_of(flat: Sequence[bytes]) -> Fields:
+    """A flat reply as fields."""
     if len(flat) == 2:  # noqa: PLR2004 - one field, as nearly always
         return {flat[0]: flat[1]}
     return dict(zip(flat[::2], flat[1::2], strict=True))
@@ -90,11 +91,21 @@ class Portion(NamedTuple):
 _TAKE_MORE = Script(
     NOTE_LOSS
     + """
-local group, consumer, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local answers, losses, taken, looked = {}, {}, 0, 0
-for i = 1, #KEYS, 2 do
-  if taken >= most then break end
-  local stream, last = KEYS[i], ARGV[4 + i]
+local group, consumer, most, owner = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local answers, losses, taken, looked, behind, disowned = {}, {}, 0, 0, {}, {}
+local function may_read(stream, key, last)
+  if redis.call('GET', key) ~= owner then
+    disowned[#disowned + 1] = stream
+    return false
+  end
+  local of = group_of(stream, group)
+  if not of or of['last-delivered-id'] == last then return true end
+  behind[#behind + 1] = stream
+  return false
+end
+local function read(i, at)
+  local stream, last = KEYS[i], ARGV[at + 1]
+  if owner ~= '' and not may_read(stream, KEYS[i + 2], last) then return end
   if last ~= '' and #redis.call('XRANGE', stream, '-', last, 'COUNT', 1) == 0 then
     local of = group_of(stream, group)
     local lost = of and note_loss(stream, KEYS[i + 1], of, facts(redis.call('XINFO', 'STREAM', stream))) or 0
@@ -103,16 +114,22 @@ for i = 1, #KEYS, 2 do
       losses[#losses + 1] = lost
     end
   end
-  local count = math.min(ARGV[3 + i], most - taken)
+  local count = math.min(ARGV[at], most - taken)
   local found = redis.pcall('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS', stream, '>')
-  if found and found.err then return {answers, losses, looked, found} end
-  looked = looked + 1
+  if found and found.err then return found end
   if found then
     answers[#answers + 1] = found[1]
     taken = taken + #found[1][2]
   end
 end
-return {answers, losses, looked}
+local stride, failure = owner == '' and 2 or 3, nil
+for i = 1, #KEYS, stride do
+  if taken >= most then break end
+  failure = read(i, 5 + (i - 1) / stride * 2)
+  if failure then break end
+  looked = looked + 1
+end
+return {answers, losses, looked, behind, disowned, failure}
 """
 )
 
@@ -129,12 +146,16 @@ class Taken:
     """Streams that were read; the others were not, since it was enough."""
     more: set[str] = field(default_factory=set)
     """Those of them that may have more."""
+    behind: set[str] = field(default_factory=set)
+    """Those from which the group was given something that the owner does not know of."""
+    disowned: set[str] = field(default_factory=set)
+    """Those that belong to another owner."""
     failure: ResponseError | None = None
     """NOGROUP or WRONGTYPE, when a stream was not what it was."""
 
 
 async def take_more(
-    redis: Redis, group: str, consumer: str, portions: Sequence[Portion], *, most: int
+    redis: Redis, group: str, consumer: str, portions: Sequence[Portion], *, most: int, owner: str = ""
 ) -> Taken:
     """Lease entries that nobody in the group has been given yet, without waiting for any.
 
@@ -144,6 +165,8 @@ async def take_more(
         consumer: Who takes them.
         portions: How much of which streams, all of which have the group; the first come first.
         most: How many at most; in a cluster, per slot at least one.
+        owner: Only of streams that belong to this owner, who has had all that the group was given of them:
+            up to the portion's `last`.
 
     Raises:
         redis.RedisError: The server refused it or could not be reached.
@@ -154,10 +177,16 @@ async def take_more(
     share = max(1, most // max(1, len(groups)))
 
     async def take(streams: Sequence[str]) -> None:
-        arguments: list[Argument] = [group, consumer, share]
+        arguments: list[Argument] = [group, consumer, share, owner]
+        keys: list[str] = []
         for stream in streams:
             arguments += (wanted[stream].most, wanted[stream].last)
-        rows, losses, looked, *failure = await _TAKE_MORE(redis, names.with_records(streams), arguments)
+            keys += (stream, names.records(stream))
+            if owner:
+                keys.append(names.owner(stream, group))
+        rows, losses, looked, behind, disowned, *failure = await _TAKE_MORE(redis, keys, arguments)
+        taken.behind |= {stream.decode() for stream in behind}
+        taken.disowned |= {stream.decode() for stream in disowned}
         found.extend(rows)
         taken.lost |= {name.decode(): lost for name, lost in zip(losses[::2], losses[1::2], strict=True)}
         taken.looked_at += streams[:looked]
@@ -176,7 +205,7 @@ async def take_more(
 def _by_turns(found: Any) -> list[Leased]:  # noqa: ANN401 - as Redis gave it
     """Of each stream in its order; by turns, so that no stream waits for all that was read of another."""
     per_stream = [
-        [Leased(name, entry_id.decode(), _fields(flat), 1) for entry_id, flat in entries]
+        [Leased(name, entry_id.decode(), fields_of(flat), 1) for entry_id, flat in entries]
         for name, entries in ((stream.decode(), entries) for stream, entries in found)
     ]
     if len(per_stream) == 1:
@@ -264,7 +293,7 @@ async def take_abandoned(
         taken, gone = await _TAKE_ABANDONED(redis, keys, arguments)
         lost.update(stream.decode() for stream in gone)
         leased = [
-            Leased(stream.decode(), entry_id.decode(), _fields(fields), int(deliveries))
+            Leased(stream.decode(), entry_id.decode(), fields_of(fields), int(deliveries))
             for stream, entry_id, fields, deliveries in taken
         ]
         if leased:

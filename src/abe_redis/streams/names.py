@@ -4,6 +4,7 @@ Every helper key carries the stream's name as a hash tag, so that a script that 
 stays in one cluster slot. A stream whose name has a hash tag of its own shares that one.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable
 from functools import lru_cache
@@ -31,6 +32,20 @@ def hash_tag(name: str) -> str | None:
 def in_slot_of(prefix: str, stream: str) -> str:
     """A key that starts with `prefix` and lives in the stream's cluster slot."""
     return f"{prefix}{stream}" if hash_tag(stream) else f"{prefix}{{{stream}}}"
+
+
+def partition(topic: str, number: int) -> str:
+    """The stream that holds a part of a topic."""
+    return f"{topic}:p{number}"
+
+
+_PARTITION = re.compile(r"(.+):p(?:0|[1-9][0-9]{0,5})", re.DOTALL)
+
+
+def topic_of(stream: str) -> str | None:
+    """The topic of which a stream holds a part, by its name; None when it is no partition."""
+    match = _PARTITION.fullmatch(stream)
+    return match[1] if match else None
 
 
 def dead_letters(stream: str) -> str:
@@ -65,6 +80,17 @@ def with_records(streams: Iterable[str]) -> list[str]:
 def due(stream: str, group: str) -> str:
     """The sorted set of entries that a group takes up again at a later time, by that time in ms."""
     return f"{in_slot_of('abe:due:', stream)}:{group}"
+
+
+def owner(stream: str, group: str) -> str:
+    """The key that says which member of an ordered group handles a stream at present."""
+    return f"{in_slot_of('abe:owner:', stream)}:{group}"
+
+
+def members(group: str, patterns: "Patterns") -> str:
+    """The sorted set of the members that share the streams of these patterns, by when they were last seen."""
+    digest = hashlib.blake2b(str(patterns).encode(), digest_size=6).hexdigest()
+    return f"abe:members:{digest}:{group}"
 
 
 def is_dead_letters(name: str) -> bool:
@@ -134,22 +160,44 @@ def _check(name: str, what: str) -> str:
 
 
 class Patterns:
-    """The streams we consume and an agent may touch: literal names and Redis globs."""
+    """The streams we consume and an agent may touch: literal names and Redis globs, and their partitions."""
 
-    def __init__(self, patterns: Iterable[str]) -> None:
+    def __init__(self, patterns: Iterable[str], *, partitions: int = 1) -> None:
+        """Take them in.
+
+        Args:
+            patterns: Names and globs.
+            partitions: Over how many streams each topic is spread.
+        """
         patterns = tuple(patterns)
+        self.partitions = partitions
         self.globs = tuple(pattern for pattern in patterns if re.search(r"[*?\[\\]", pattern))
         """Those that need a search."""
         self.literals = tuple(pattern for pattern in patterns if pattern not in self.globs)
         """Those that name one stream."""
+        self.names = self.literals
+        """Streams that are known by name: the literals, and their partitions."""
+        if partitions > 1:
+            self.names += tuple(partition(topic, at) for topic in self.literals for at in range(partitions))
         self._expression = re.compile(
             "|".join(_glob_to_regex(glob) for glob in self.globs) or r"(?!)", re.DOTALL
         )
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What covers all of these streams, as a pattern of keys for an ACL user."""
+        whole = (*self.literals, *self.globs)
+        spread = [f"{name}:p*" for name in whole if not name.endswith("*")] if self.partitions > 1 else []
+        return (*whole, *spread)
 
     def match(self, name: str) -> bool:
         """Whether `name` is one of these streams; ours and dead letters never are."""
         if name.startswith("abe:") or is_dead_letters(name):
             return False
+        topic = topic_of(name)
+        return self._matches(name) or (topic is not None and self._matches(topic))
+
+    def _matches(self, name: str) -> bool:
         return name in self.literals or self._expression.fullmatch(name) is not None
 
     def __str__(self) -> str:

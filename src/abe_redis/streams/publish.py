@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 
 from abe_redis.envelope import DATA, Fields
-from abe_redis.streams import names
+from abe_redis.streams import names, slots
 from abe_redis.streams.scripts import Argument, Script
 from abe_redis.transport import Words
 
@@ -28,6 +28,8 @@ class Published:
     """Whether the event was in the stream already, so that nothing was added."""
     length: int
     """How many entries the stream has now."""
+    stream: str
+    """Where it is: the stream that was named, or a partition of it."""
 
 
 class Draft(NamedTuple):
@@ -105,25 +107,35 @@ def command(drafts: Sequence[Draft], *, hard_maxlen: int, in_full: bool = False)
     return _PUBLISH.command(*_said(drafts, hard_maxlen), in_full=in_full)
 
 
-def published(row: Any) -> Published:  # noqa: ANN401 - as Redis gave it
+def published(draft: Draft, row: Any) -> Published:  # noqa: ANN401 - as Redis gave it
     """What a row of the answer says, unless it is an error."""
     entry_id, duplicate, length = row
-    return Published(entry_id.decode(), bool(duplicate), length)
+    return Published(entry_id.decode(), bool(duplicate), length, draft.stream)
 
 
 async def publish(redis: Redis, drafts: Sequence[Draft], *, hard_maxlen: int) -> list[Published]:
-    """Add entries by `command`.
+    """Add entries by `command`, one per cluster slot.
 
     Raises:
         redis.ResponseError: One was refused, as with STREAMFULL when the stream is that long; others of
             them may have been added.
         redis.RedisError: The server refused it or could not be reached.
     """
-    rows = await _PUBLISH(redis, *_said(drafts, hard_maxlen))
-    for row in rows:
+    streams = list(dict.fromkeys(draft.stream for draft in drafts))
+    places = {stream: list[int]() for stream in streams}
+    for at, draft in enumerate(drafts):
+        places[draft.stream].append(at)
+
+    async def add(some: Sequence[str]) -> list[tuple[int, Any]]:
+        theirs = sorted(chain.from_iterable(places[stream] for stream in some))
+        rows = await _PUBLISH(redis, *_said([drafts[at] for at in theirs], hard_maxlen))
+        return list(zip(theirs, rows, strict=True))
+
+    rows = sorted(chain.from_iterable(await slots.each(slots.by_slot(redis, streams), add)))
+    for _, row in rows:
         if isinstance(row, Exception):
             raise row
-    return [published(row) for row in rows]
+    return [published(drafts[at], row) for at, row in rows]
 
 
 def _said(drafts: Sequence[Draft], hard_maxlen: int) -> tuple[list[str], list[Argument]]:
@@ -145,7 +157,7 @@ async def publish_health_check(redis: Redis, stream: str, fields: dict[bytes, by
     entry_id: Any = await redis.xadd(
         stream, dict[Any, Any](fields), maxlen=HEALTH_CHECKS_KEPT, approximate=False
     )
-    return [Published(id=entry_id.decode(), duplicate=False, length=HEALTH_CHECKS_KEPT)]
+    return [Published(id=entry_id.decode(), duplicate=False, length=HEALTH_CHECKS_KEPT, stream=stream)]
 
 
 # Valkey and Redis both replicate the effect of a script, so the server's own clock is allowed.

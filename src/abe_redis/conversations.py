@@ -1,0 +1,96 @@
+"""What belongs together: the conversation of an event, and the partition that conversation goes to.
+
+Of one conversation the order counts, so all of it goes to one stream. With `REDIS_STREAM_PARTITIONS` a
+topic is several streams, and a digest of the conversation says which of them.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from abe_redis.envelope import event_of
+from abe_redis.errors import PayloadError
+from abe_redis.policy import describe
+from abe_redis.streams import names
+
+type Conversation = Callable[[dict[str, Any]], str | None]
+"""Names the conversation of a payload; None when its order does not count."""
+
+_MOST = 200
+"""Characters of a name that count; Slack's ids have about ten."""
+
+
+def conversation_of(payload: Mapping[str, Any]) -> str | None:
+    """The team and the channel of a Slack event, as in `T024/C01`; None when it has neither.
+
+    What is finer, as a thread, would not do: reactions and edits do not say which they belong to. An event
+    without a channel, as `team_join`, belongs to its team. The team is the envelope's, since a message
+    names another one when it comes from a shared channel, and its edit names none.
+    """
+    team = payload.get("team_id")
+    event = event_of(payload)
+    found = event.get("channel") or event.get("channel_id") or event.get("item")
+    if isinstance(found, Mapping):  # `channel_created` has all of a channel; a reaction has an item
+        found = found.get("id") or found.get("channel")
+    team = team if isinstance(team, str) else ""
+    channel = found if isinstance(found, str) else ""
+    return f"{team}/{channel}" if team or channel else None
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """The number of the partition for a conversation; the same everywhere and for ever."""
+    digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest) % partitions
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How topics are spread over streams."""
+
+    partitions: int
+    patterns: names.Patterns
+    conversation: Conversation | None = None
+    """A function in place of `conversation_of`."""
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether an event's conversation matters to where and how it is written."""
+        return self.partitions > 1 or self.conversation is not None
+
+    def name(self, payload: dict[str, Any]) -> str | None:
+        """The conversation of a payload.
+
+        Raises:
+            PayloadError: The function that was given failed, or gave something else than a name.
+        """
+        if self.conversation is None:
+            found = conversation_of(payload)
+        else:
+            try:
+                found = self.conversation(payload)
+            except Exception as error:
+                raise PayloadError(
+                    f"The function that names an event's conversation failed with {describe(error)}. "
+                    "Nothing was published."
+                ) from error
+            if found is not None and not isinstance(found, str):
+                raise PayloadError(
+                    "The function that names an event's conversation must give a str or None, not "
+                    f"{type(found).__name__}. Nothing was published."
+                )
+        return found[:_MOST] if found else None
+
+    def longest(self, topic: str) -> str:
+        """The longest name of a stream of this topic."""
+        return topic if self.partitions == 1 else names.partition(topic, self.partitions - 1)
+
+    def stream(self, topic: str, key: str) -> str:
+        """The stream of a topic for a key; the topic itself when it is not spread.
+
+        A stream that no consumer of these settings finds is never spread: whoever reads it knows it by
+        its name.
+        """
+        if self.partitions == 1 or names.topic_of(topic) or not self.patterns.match(topic):
+            return topic
+        return names.partition(topic, partition_of(key, self.partitions))

@@ -1,0 +1,298 @@
+"""Who handles a stream, when the order counts: ownership with a lease, and what only the owner does.
+
+An owner is one member of a group. Its key expires unless it is renewed, so that the streams of one
+that died go to the others. Whatever the owner does to a stream checks the key in the same atomic
+step: a command that a dead connection left behind, or that comes out of a freeze, changes nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+
+from abe_redis.streams import names
+from abe_redis.streams.groups import FACTS
+from abe_redis.streams.lease import Leased, fields_of
+from abe_redis.streams.scripts import Argument, Script
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A member of a group, as the scripts know it."""
+
+    group: str
+    consumer: str
+    """The name under which it leases."""
+    token: str
+    """What no other owner has, not even one of the same name."""
+    lease_seconds: float
+    """For how long it owns a stream without renewal."""
+
+    @property
+    def lease_ms(self) -> int:
+        """The same in milliseconds."""
+        return round(self.lease_seconds * 1000)
+
+
+# A member is seen for a lease; it may be gone from here and still own something, or the reverse.
+_MEET = Script("""
+local members, token, lease_ms = KEYS[1], ARGV[1], tonumber(ARGV[2])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+for _, gone in ipairs(redis.call('ZRANGE', members, '-inf', now - lease_ms, 'BYSCORE')) do
+  redis.call('ZREM', members, gone)
+end
+if ARGV[3] == 'stay' then
+  redis.call('ZADD', members, now, token)
+  redis.call('PEXPIRE', members, lease_ms)
+else
+  redis.call('ZREM', members, token)
+end
+return redis.call('ZRANGE', members, 0, -1)
+""")
+
+
+async def meet(redis: Redis, owner: Owner, patterns: names.Patterns, *, stay: bool) -> list[str]:
+    """Say that a member is there, or that it goes.
+
+    Returns:
+        The tokens of those that share the streams of these patterns.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    arguments: list[Argument] = [owner.token, owner.lease_ms, "stay" if stay else "go"]
+    return [token.decode() for token in await _MEET(redis, [names.members(owner.group, patterns)], arguments)]
+
+
+_OWNERS = Script("""
+local answers = {}
+for i, key in ipairs(KEYS) do answers[i] = redis.call('GET', key) or '' end
+return answers
+""")
+
+# A key that is not there when it is renewed was somebody else's meanwhile, for all we know.
+_OWN = Script("""
+local token, lease_ms, answers = ARGV[1], ARGV[2], {}
+for i, key in ipairs(KEYS) do
+  local owner = redis.call('GET', key)
+  if owner == token or (not owner and ARGV[3] == 'take') then
+    redis.call('SET', key, token, 'PX', lease_ms)
+    answers[i] = 1
+  else
+    answers[i] = 0
+  end
+end
+return answers
+""")
+
+_DISOWN = Script("""
+local answers = {}
+for i, key in ipairs(KEYS) do
+  answers[i] = redis.call('GET', key) == ARGV[1] and redis.call('PEXPIRE', key, 0) or 0
+end
+return answers
+""")
+
+
+async def _each(script: Script, redis: Redis, owner: Owner, streams: Sequence[str], *words: Argument) -> Any:  # noqa: ANN401
+    return await script.each(
+        redis, streams, words, keys=lambda some: [names.owner(stream, owner.group) for stream in some]
+    )
+
+
+async def owners(redis: Redis, owner: Owner, streams: Sequence[str]) -> dict[str, str]:
+    """The token of who owns each stream; empty when nobody does.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    found = await _each(_OWNERS, redis, owner, streams)
+    return {stream: token.decode() for stream, token in zip(streams, found, strict=True)}
+
+
+async def own(redis: Redis, owner: Owner, streams: Sequence[str]) -> list[str]:
+    """Become the owner of streams that have none.
+
+    Returns:
+        Those it owns now.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    return await _own(redis, owner, streams, "take")
+
+
+async def renew(redis: Redis, owner: Owner, streams: Sequence[str]) -> list[str]:
+    """Stay the owner for another lease.
+
+    Returns:
+        Those it still owned.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    return await _own(redis, owner, streams, "keep")
+
+
+async def _own(redis: Redis, owner: Owner, streams: Sequence[str], how: str) -> list[str]:
+    answers = await _each(_OWN, redis, owner, streams, owner.token, owner.lease_ms, how)
+    return [stream for stream, ours in zip(streams, answers, strict=True) if ours]
+
+
+async def disown(redis: Redis, owner: Owner, streams: Sequence[str]) -> None:
+    """Let others own these streams at once.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    await _each(_DISOWN, redis, owner, streams, owner.token)
+
+
+# What was leased ahead and never handed out counts as delivered once, like what was just read. The
+# count of all others rises when a handler starts (_START), or what kills its handler would bury its
+# neighbours, too.
+_LOAD = Script(
+    FACTS
+    + """
+local stream, owner, records, due = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local group, consumer, token, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local from, idle_ms, everybody, count = ARGV[5], ARGV[6], ARGV[7] == 'all', tonumber(ARGV[8])
+if redis.call('GET', owner) ~= token then return {0} end
+local of = group_of(stream, group)
+if not of then return redis.error_reply('NOGROUP there is no group ' .. group .. ' on ' .. stream) end
+local time, found, lost = redis.call('TIME'), {}, 0
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local rows = redis.call('XPENDING', stream, group, 'IDLE', idle_ms, from, '+', count)
+for _, row in ipairs(rows) do
+  local id, deliveries = row[1], row[4]
+  if everybody or row[2] == consumer or row[3] >= lease_ms then
+    local entry = redis.call('XRANGE', stream, id, id)[1]
+    if entry then
+      redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', math.max(1, deliveries), 'JUSTID')
+      local wait_ms = math.max(0, (redis.call('ZSCORE', due, id) or 0) - now)
+      found[#found + 1] = {id, entry[2], deliveries + 1, wait_ms}
+    else
+      redis.call('XACK', stream, group, id)
+      lost = lost + 1
+    end
+  end
+end
+if lost > 0 then redis.call('HINCRBY', records, 'lost ' .. group, lost) end
+return {1, of['last-delivered-id'], found, lost, #rows == count and '(' .. rows[count][1] or ''}
+"""
+)
+
+_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What `load` found."""
+
+    entries: list[tuple[Leased, float]]
+    """Each with the seconds it is still postponed, in publish order."""
+    last: str
+    """The last id that the group has been given."""
+    lost: int
+    """How many should have been among them but had been removed."""
+
+
+async def load(
+    redis: Redis,
+    owner: Owner,
+    stream: str,
+    *,
+    after: str = "",
+    idle_seconds: float = 0,
+    everybody: bool = False,
+) -> Loaded | None:
+    """Lease what the group was given and has not finished.
+
+    Args:
+        redis: The client.
+        owner: Of the stream.
+        stream: Which.
+        after: Only what comes behind this id.
+        idle_seconds: Only what was not renewed for so long.
+        everybody: Also what another consumer still has a lease on.
+
+    Returns:
+        None when the stream belongs to somebody else.
+
+    Raises:
+        redis.ResponseError: NOGROUP or WRONGTYPE, when the stream is not what it was.
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    keys = [
+        stream,
+        names.owner(stream, owner.group),
+        names.records(stream),
+        names.due(stream, owner.group),
+    ]
+    entries: list[tuple[Leased, float]] = []
+    lost, start = 0, f"({after}" if after else "-"
+    while start:
+        arguments: list[Argument] = [owner.group, owner.consumer, owner.token, owner.lease_ms, start]
+        arguments += (round(idle_seconds * 1000), "all" if everybody else "free", _PAGE)
+        ours, *answer = await _LOAD(redis, keys, arguments)
+        if not ours:
+            return None
+        last, found, gone, start = answer[0].decode(), answer[1], answer[2], answer[3].decode()
+        lost += gone
+        entries += [
+            (Leased(stream, entry_id.decode(), fields_of(flat), deliveries), wait_ms / 1000)
+            for entry_id, flat, deliveries, wait_ms in found
+        ]
+    return Loaded(entries, last, lost)
+
+
+_START = Script("""
+local stream, owner, due = KEYS[1], KEYS[2], KEYS[3]
+local group, consumer, token, id, deliveries = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+if redis.call('GET', owner) ~= token then return 0 end
+local rows = redis.pcall('XPENDING', stream, group, id, id, 1, consumer)
+if rows.err or not rows[1] then return 0 end
+redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'JUSTID')
+redis.call('ZREM', due, id)
+return 1
+""")
+
+
+async def start(redis: Redis, owner: Owner, entry: Leased) -> bool:
+    """Count a delivery that is about to begin.
+
+    Returns:
+        False when the stream or the entry belongs to somebody else by now, or is finished.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    stream = entry.stream
+    keys = [stream, names.owner(stream, owner.group), names.due(stream, owner.group)]
+    arguments: list[Argument] = [owner.group, owner.consumer, owner.token, entry.id, entry.deliveries]
+    return bool(await _START(redis, keys, arguments))
+
+
+async def wait(redis: Redis, after: Mapping[str, str], *, seconds: float) -> list[str]:
+    """Wait until one of some streams has more than its owner was given; nothing is taken.
+
+    Not a group's own blocking read: that may take entries long after the stream went to another.
+
+    Args:
+        redis: The client for blocking reads.
+        after: The streams, of one slot, each with the last id that was given.
+        seconds: How long.
+
+    Returns:
+        Those that have more.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    send: Any = redis.execute_command
+    # In bytes, redis-py does not know the name, and leaves the answer as Redis gave it.
+    words = (b"XREAD", "COUNT", 1, "BLOCK", max(1, round(seconds * 1000)), "STREAMS")
+    reply: Any = await send(*words, *after, *after.values())
+    return [stream.decode() for stream, _ in reply or ()]

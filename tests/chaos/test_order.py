@@ -1,0 +1,21 @@
+"""The order of conversations, from the handlers' own log; and the proof that this can fail."""
+
+import pytest
+
+from tests.chaos.order import Run
+from tests.servers import Server
+
+
+@pytest.mark.parametrize("freeze", [False, True], ids=["killed-and-added", "and-frozen"])
+def test_each_conversation_is_handled_in_order(own_server: Server, freeze: bool) -> None:
+    account = Run(own_server, conversations=200, events=50, freeze=freeze).play()
+    assert len(account.finished) == account.published == 10_000
+    assert account.out_of_order == []
+    if not freeze:  # what a frozen handler was about to do, it does when it wakes
+        assert account.at_the_same_time == 0
+
+
+def test_without_order_it_is_not(own_server: Server) -> None:
+    account = Run(own_server, conversations=20, events=50, freeze=False, ordered=False).play()
+    assert account.out_of_order
+    assert account.at_the_same_time
