@@ -78,7 +78,7 @@ class OrderedConsumer(Member):
         while (held := self._next()) is not None and held.entry.deliveries == 1:
             self._queues.take(held)
             if self._hand_out(held):
-                self._wanted.set()
+                self._nudge()
                 return held
             self._queues.ended(held)
         return None
@@ -88,7 +88,7 @@ class OrderedConsumer(Member):
         while (held := self._next()) is not None:
             self._queues.take(held)
             if (held.entry.deliveries == 1 or await self._counted(held)) and self._hand_out(held):
-                self._wanted.set()
+                self._nudge()
                 return held
             self._queues.ended(held)
         return None
@@ -120,7 +120,7 @@ class OrderedConsumer(Member):
         if held.lost and self._ownership.has(held.entry.stream, time.monotonic()):
             self._deliver_again(held, 0)  # its handler had it for too long; what is behind it still waits
         self._queues.ended(held)
-        self._wanted.set()
+        self._nudge()
         self._arrived.set()
 
     @override
@@ -284,7 +284,12 @@ class OrderedConsumer(Member):
         }
 
     def _wants_more(self) -> bool:
-        return not self._leaving and self._queues.at_once < AHEAD
+        return not self._leaving and self._queues.at_once <= AHEAD // 2
+
+    def _nudge(self) -> None:
+        """Let the task go on, if there is something for it to do."""
+        if self._wants_more() or self._ownership.is_leaving:
+            self._wanted.set()
 
     async def _wait(self, connections: Connections, after: dict[str, str], seconds: float) -> None:
         """Wait until a stream of ours has news, and look at a few in any case."""
@@ -297,7 +302,7 @@ class OrderedConsumer(Member):
         await self._read(connections.commands)
 
     async def _read(self, redis: Redis) -> None:
-        streams, most = self._ownership.streams, max(1, AHEAD - self._queues.at_once)
+        streams, most = self._ownership.streams, AHEAD - self._queues.at_once
         portions = [
             lease.Portion(stream, min(count, MOST_WAITING - self._queues.count(stream)), streams[stream].last)
             for stream, count, _ in self._rota.plan(most)

@@ -90,6 +90,11 @@ class Ownership:
         owned = self.streams.get(stream)
         return owned is not None and now < owned.until
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether a stream is about to be given away."""
+        return any(owned.leaving_since is not None for owned in self.streams.values())
+
     def ends_at(self) -> float | None:
         """The monotonic time when something may be lost unless it is renewed; None while we own nothing."""
         return min((owned.until for owned in self.streams.values()), default=None)
