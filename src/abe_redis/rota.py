@@ -13,6 +13,9 @@ from abe_redis.streams.lease import Leased, Portion
 LOOKED_AT = 64
 """Of how many streams that are not busy a read asks, beside as many as it may take events."""
 
+LEFT_OUT = 4
+"""For how many reads they are not asked after a wait, which saw all of them empty, unless a read is full."""
+
 
 class Rota:
     """The order in which the streams of a consumer are read."""
@@ -22,6 +25,10 @@ class Rota:
         """The last id read of each, or nothing; the first has waited longest."""
         self._quiet: dict[str, None] = {}
         """Those that were empty when they were read last; the first was looked at longest ago."""
+        self._left_out = 0
+        """For how many reads more the quiet ones are known to be empty, as good as."""
+        self._most = 0
+        """How many entries the last read was for."""
 
     @property
     def is_quiet(self) -> bool:
@@ -39,7 +46,9 @@ class Rota:
 
     def plan(self, most: int) -> list[Portion]:
         """What to ask for so as to get so many entries: first who may have news, then the busy."""
-        portions = [Portion(name, 1, "") for name in islice(self._quiet, LOOKED_AT + most)]
+        self._most = most
+        asked = () if self._left_out and self._busy else islice(self._quiet, LOOKED_AT + most)
+        portions = [Portion(name, 1, "") for name in asked]
         # Two of each at least halves the cost of many busy streams, and makes none wait for two rounds.
         each = min(most, max(2, most // max(1, len(self._busy))))
         portions += [Portion(name, each, last) for name, last in islice(self._busy.items(), most)]
@@ -53,6 +62,8 @@ class Rota:
             leased: What was leased, in the order of each stream.
             more: Those of the streams that may have more.
         """
+        leased = list(leased)
+        self._left_out = max(0, self._left_out - 1) if len(leased) < self._most else 0
         last = {entry.stream: entry.id for entry in leased}
         for stream in looked_at:
             self._busy.pop(stream, None)
@@ -63,13 +74,15 @@ class Rota:
                 self._quiet[stream] = None
 
     def note_more(self, streams: Iterable[str]) -> None:
-        """Note that streams have more, of which nothing was read."""
+        """Note that a wait ended with news of these streams, of which nothing was read."""
+        self._left_out = LEFT_OUT
         for stream in streams:
             if self._quiet.pop(stream, "") is None:
                 self._busy[stream] = ""
 
     def note_news(self, leased: Iterable[Leased]) -> None:
-        """Note what came of streams that were waited for: there may be more."""
+        """The same with what came of them: there may be more."""
         for entry in leased:
+            self._left_out = LEFT_OUT
             self._quiet.pop(entry.stream, None)
             self._busy[entry.stream] = entry.id

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from abe_redis.rota import LOOKED_AT, Rota
+from abe_redis.rota import LEFT_OUT, LOOKED_AT, Rota
 from abe_redis.streams.lease import Leased, Portion
 
 
@@ -118,4 +118,18 @@ def test_what_was_waited_for_may_have_more() -> None:
     rota.follow(["a", "b"])
     turn(rota, backlog, 10)
     rota.note_news([Leased("b", "5-0", {}, 1)])
-    assert {portion.stream: portion.last for portion in rota.plan(20)} == {"a": "", "b": "5-0"}
+    assert rota.plan(20) == [Portion("b", 20, "5-0")], "the wait saw the other one empty"
+
+
+def test_what_a_wait_saw_empty_is_asked_again_soon() -> None:
+    rota, backlog = Rota(), Backlog(b=1000)
+    rota.follow(["a", "b"])
+    turn(rota, Backlog(), 10)
+    rota.note_news([Leased("b", "5-0", {}, 1)])
+    for _ in range(LEFT_OUT):
+        assert [portion.stream for portion in rota.plan(10)] == ["b"]
+        rota.note(["b"], [Leased("b", "6-0", {}, 1)], {"b"})
+    assert [portion.stream for portion in rota.plan(10)] == ["a", "b"]
+    rota.note_news([Leased("b", "7-0", {}, 1)])
+    turn(rota, backlog, 10)
+    assert [portion.stream for portion in rota.plan(10)] == ["a", "b"], "the read was full"
