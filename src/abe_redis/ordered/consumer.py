@@ -104,7 +104,7 @@ class OrderedConsumer(Member):
     async def _counted(self, held: Held) -> bool:
         """Count a further delivery, at Redis first: it may kill this process."""
         try:
-            ours = await owners.start((await self._open()).commands, self._ownership.owner, held.entry)
+            state = await owners.start((await self._open()).commands, self._ownership.owner, held.entry)
         except BaseException as error:
             if not held.lost:
                 self._requeue(held.entry, _AGAIN_SECONDS)
@@ -112,12 +112,15 @@ class OrderedConsumer(Member):
             if isinstance(error, faults.FAILURES):
                 return False
             raise
-        return ours and not held.lost and not self._closed
+        if state == "disowned":
+            self._ownership.lose(held.entry.stream)
+        return state == "started" and not held.lost and not self._closed
 
     @override
     def ended(self, held: Held) -> None:
+        unfinished = self._holdings.in_hand.get(held.key) is held
         super().ended(held)
-        if held.lost and self._ownership.has(held.entry.stream, time.monotonic()):
+        if held.lost and unfinished and self._ownership.has(held.entry.stream, time.monotonic()):
             self._deliver_again(held, 0)  # its handler had it for too long; what is behind it still waits
         self._queues.ended(held)
         self._nudge()
@@ -246,6 +249,7 @@ class OrderedConsumer(Member):
         idle_seconds: float = 0,
         everybody: bool = False,
     ) -> None:
+        known = self._known(stream)
         loaded = await owners.load(
             redis,
             self._ownership.owner,
@@ -260,7 +264,7 @@ class OrderedConsumer(Member):
             self._ownership.lose(stream)
             return
         say_lost(stream, self.group, loaded.lost)
-        known = self._holdings.known(stream) | {held.key for held in self._queues.at_work}
+        known |= self._known(stream)  # what was finished meanwhile is known too
         for entry, wait_seconds in loaded.entries:
             if (entry.stream, entry.id) not in known:
                 for held in self._accept([entry]):
@@ -270,6 +274,9 @@ class OrderedConsumer(Member):
                         self._queues.suspect(held)
         if not owned.is_loaded:
             owned.last, owned.is_loaded = loaded.last, True
+
+    def _known(self, stream: str) -> set[tuple[str, str]]:
+        return self._holdings.known(stream) | {held.key for held in self._queues.at_work}
 
     def _readable(self) -> dict[str, str]:
         """The streams to read from, each with the last id that we have of it."""

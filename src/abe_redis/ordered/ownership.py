@@ -151,7 +151,8 @@ class Ownership:
         for stream in self._leaving(streams)[: max(0, missing)]:
             self.streams[stream].leaving_since = None
             missing -= 1
-        free = [stream for stream, owner in found.items() if not owner and stream not in self.streams]
+        # Also what became ours by a command whose answer was lost.
+        free = [name for name, owner in found.items() if owner in {"", token} and name not in self.streams]
         if missing > 0 and free:
             await self._take(redis, [stream for stream in free if stream not in busy], missing)
         for stream in self.streams.keys() - set(streams):  # it is paused, or gone

@@ -7,7 +7,7 @@ step: a command that a dead connection left behind, or that comes out of a freez
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from redis.asyncio import Redis
 
@@ -251,20 +251,20 @@ async def load(
 _START = Script("""
 local stream, owner, due = KEYS[1], KEYS[2], KEYS[3]
 local group, consumer, token, id, deliveries = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-if redis.call('GET', owner) ~= token then return 0 end
+if redis.call('GET', owner) ~= token then return redis.status_reply('disowned') end
 local rows = redis.pcall('XPENDING', stream, group, id, id, 1, consumer)
-if rows.err or not rows[1] then return 0 end
+if rows.err or not rows[1] then return redis.status_reply('gone') end
 redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'JUSTID')
 redis.call('ZREM', due, id)
-return 1
+return redis.status_reply('started')
 """)
 
+type Start = Literal["started", "disowned", "gone"]
+"""Whether a delivery may begin; or the stream belongs to somebody else; or the entry does, or is finished."""
 
-async def start(redis: Redis, owner: Owner, entry: Leased) -> bool:
+
+async def start(redis: Redis, owner: Owner, entry: Leased) -> Start:
     """Count a delivery that is about to begin.
-
-    Returns:
-        False when the stream or the entry belongs to somebody else by now, or is finished.
 
     Raises:
         redis.RedisError: The server refused it or could not be reached.
@@ -272,7 +272,8 @@ async def start(redis: Redis, owner: Owner, entry: Leased) -> bool:
     stream = entry.stream
     keys = [stream, names.owner(stream, owner.group), names.due(stream, owner.group)]
     arguments: list[Argument] = [owner.group, owner.consumer, owner.token, entry.id, entry.deliveries]
-    return bool(await _START(redis, keys, arguments))
+    state: Start = (await _START(redis, keys, arguments)).decode()
+    return state
 
 
 async def wait(redis: Redis, after: Mapping[str, str], *, seconds: float) -> list[str]:
