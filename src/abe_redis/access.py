@@ -1,7 +1,7 @@
 """What may be asked for: the streams that the settings name, groups that exist, values in range."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from redis.asyncio import Redis
@@ -21,10 +21,16 @@ _ID = re.compile(r"\d{1,19}(-\d{1,19})?", re.ASCII)
 class Access:
     """The way to the streams that `REDIS_STREAM_PATTERNS` names, and to no others."""
 
-    def __init__(self, backend: RedisMessageQueueBackend) -> None:
+    def __init__(self, backend: RedisMessageQueueBackend, *, streams: Sequence[str] = ()) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            backend: The way to Redis.
+            streams: Names and patterns to which it is narrowed further.
+        """
         self._backend = backend
         self.settings = backend.settings
-        self.patterns = backend.patterns
+        self.patterns = names.Narrowed(backend.patterns, streams) if streams else backend.patterns
 
     @asynccontextmanager
     async def redis(self, doing: str) -> AsyncIterator[Redis]:
@@ -42,7 +48,7 @@ class Access:
         if not self.patterns.match(names.buried_from(name) if names.is_dead_letters(name) else name):
             raise RequestError(
                 f"The stream {name!r} is not one this server may touch. Allowed are: {self.patterns} (set by "
-                "REDIS_STREAM_PATTERNS)."
+                "REDIS_STREAM_PATTERNS, and narrowed by --streams)."
             )
         return name
 

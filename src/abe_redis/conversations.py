@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from abe_redis.envelope import event_of
+from abe_redis.envelope import channel_of
 from abe_redis.errors import PayloadError
 from abe_redis.policy import describe
 from abe_redis.streams import names
@@ -29,12 +29,8 @@ def conversation_of(payload: Mapping[str, Any]) -> str | None:
     names another one when it comes from a shared channel, and its edit names none.
     """
     team = payload.get("team_id")
-    event = event_of(payload)
-    found = event.get("channel") or event.get("channel_id") or event.get("item")
-    if isinstance(found, Mapping):  # `channel_created` has all of a channel; a reaction has an item
-        found = found.get("id") or found.get("channel")
     team = team if isinstance(team, str) else ""
-    channel = found if isinstance(found, str) else ""
+    channel = channel_of(payload) or ""
     return f"{team}/{channel}" if team or channel else None
 
 

@@ -31,7 +31,7 @@ MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 class Event(dict[str, Any]):
     """A payload as `consume()` yields it: equal to the plain dict, and knowing where it came from."""
 
-    __slots__ = ("_holder", "deliveries", "group", "id", "stream")
+    __slots__ = ("_holder", "deliveries", "group", "id", "origin", "stream")
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class Event(dict[str, Any]):
         group: str,
         id: str,  # noqa: A002 - the field's term
         deliveries: int,
+        origin: str | None = None,
         holder: "Holder | None" = None,
     ) -> None:
         super().__init__(payload)
@@ -52,6 +53,8 @@ class Event(dict[str, Any]):
         """Its entry id in the stream, as in `1732000000000-0`."""
         self.deliveries: int = deliveries
         """How often it has been delivered in this group, this time included."""
+        self.origin: str | None = origin
+        """Who published it, when that was not a webhook: `mcp` for an agent, `cli` for a command."""
         self._holder = holder
 
     async def nack(self, *, delay: float = 0, reason: str | None = None) -> None:
@@ -176,6 +179,23 @@ def event_of(payload: Mapping[str, Any]) -> Mapping[str, Any]:
     """The Slack event inside an envelope, or the payload itself."""
     event = payload.get("event")
     return event if is_slack_envelope(payload) and isinstance(event, dict) else payload
+
+
+def channel_of(payload: Mapping[str, Any]) -> str | None:
+    """The channel in which the Slack event happened; None when it was in none."""
+    event = event_of(payload)
+    found = event.get("channel") or event.get("channel_id") or event.get("item")
+    if isinstance(found, Mapping):  # `channel_created` has all of a channel; a reaction has an item
+        found = found.get("id") or found.get("channel")
+    return found if isinstance(found, str) and found else None
+
+
+def user_of(payload: Mapping[str, Any]) -> str | None:
+    """Whose Slack event it is; None when it names nobody."""
+    found = event_of(payload).get("user")
+    if isinstance(found, Mapping):  # `team_join` has all of a user
+        found = found.get("id")
+    return found if isinstance(found, str) and found else None
 
 
 def event_type(payload: Mapping[str, Any]) -> str | None:

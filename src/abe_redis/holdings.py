@@ -137,6 +137,7 @@ class Holdings:
             group=self._group,
             id=entry.id,
             deliveries=entry.deliveries,
+            origin=entry.fields.get(envelope.ORIGIN, b"").decode(errors="replace") or None,
             holder=self._holder,
         )
         held.handed_at = self.handed_out_at = now

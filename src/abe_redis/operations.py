@@ -4,19 +4,35 @@ The command line and the MCP server both call these, so a command and a tool of 
 never disagree.
 """
 
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from abe_redis import views
+from abe_redis import faults, views
 from abe_redis.access import Access, check_id, check_range
 from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.errors import RedisUnavailableError, RequestError
 from abe_redis.keeper import LeaseKeeper
 from abe_redis.limits import MAX_CHARS, MAX_COUNT, MAX_EVENT_ID, MAX_WAIT_SECONDS, MIN_CHARS
 from abe_redis.outbox import Kept
-from abe_redis.reading import Reader
-from abe_redis.results import AckResult, OutboxStats, PublishResult, ReadResult, StatsResult
-from abe_redis.streams import lease, names, peek
+from abe_redis.reading import Filter, Reader
+from abe_redis.results import (
+    AckResult,
+    GroupBrief,
+    OutboxStats,
+    PublishResult,
+    ReadResult,
+    RedriveResult,
+    ReleaseResult,
+    StatsResult,
+)
+from abe_redis.streams import audit, dead, lease, names, peek
+from abe_redis.streams.release import MAX_DELAY_SECONDS, postpone
+from abe_redis.upkeep.dead_letters import Choice, DeadLetters
+from abe_redis.upkeep.moments import since as since_id
+
+_LOG = logging.getLogger(__name__)
 
 
 class Operations:
@@ -29,10 +45,19 @@ class Operations:
         InvalidNameError: A name is not allowed.
     """
 
-    def __init__(self, backend: RedisMessageQueueBackend, *, origin: str | None = None) -> None:
+    def __init__(
+        self, backend: RedisMessageQueueBackend, *, origin: str | None = None, streams: Sequence[str] = ()
+    ) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            backend: The way to Redis.
+            origin: Who does all this: `mcp` for an agent, whose changes are written down, or `cli`.
+            streams: Names and patterns to which it is narrowed further.
+        """
         self._backend = backend
         self._settings = backend.settings
-        self._access = Access(backend)
+        self._access = Access(backend, streams=streams)
         self._origin = origin
         self.consumer = (
             f"{origin}-{backend.settings.consumer_name}" if origin else backend.settings.consumer_name
@@ -56,6 +81,7 @@ class Operations:
             raise RequestError(f"event_id has {len(event_id)} characters; give it 1 to {MAX_EVENT_ID}.")
         name = names.check_stream(self._access.allowed(stream))
         published = await self._backend.publish_event(name, payload, event_id=event_id, origin=self._origin)
+        await self._note("publish_event", stream=published.stream, ids=[published.id])
         return PublishResult(
             stream=published.stream,
             id=published.id,
@@ -63,7 +89,7 @@ class Operations:
             waiting=isinstance(published, Kept),
         )
 
-    async def read_stream(  # noqa: C901 - three ways to read, one door
+    async def read_stream(  # noqa: C901, PLR0912 - three ways to read, one door
         self,
         *,
         stream: str | None = None,
@@ -75,6 +101,9 @@ class Operations:
         start: str | None = None,
         order: peek.Order = "newest",
         event_type: str | None = None,
+        channel: str | None = None,
+        user: str | None = None,
+        since: str | None = None,
         wait_seconds: float = 0,
         max_chars: int = 20_000,
     ) -> ReadResult:
@@ -90,6 +119,10 @@ class Operations:
             start: Begin behind this id; not for a lease, which goes on where the group is.
             order: Which end to look from; a lease is always oldest first.
             event_type: Show only events of this type; not for a lease.
+            channel: Show only events in this channel; not for a lease.
+            user: Show only events by this user; not for a lease.
+            since: Show only what was published from this time on, as in `2h` (ago) or `2026-01-31T09:00`;
+                not for a lease.
             wait_seconds: Up to 20; how long to wait when there is nothing.
             max_chars: 500 to 200,000; how many characters of payload to return at most.
         """
@@ -111,26 +144,27 @@ class Operations:
             if kind not in {"stream", "none"}:
                 raise RequestError(f"{name!r} is a {kind}, not a stream. {await self._access.choice(redis)}")
             reader = Reader(await self._backend.connections(), self._settings, self.keeper)
+            wanted = Filter(event_type, channel, user, since and await since_id(redis, since))
             if group is None:
                 result = await reader.look(
-                    name,
-                    count=count,
-                    start=start,
-                    order=order,
-                    event_type=event_type,
-                    wait_seconds=wait_seconds,
+                    name, count=count, start=start, order=order, wanted=wanted, wait_seconds=wait_seconds
+                )
+            elif wanted.is_given:
+                raise RequestError(
+                    "event_type, channel, user and since are for looking: a lease takes the group's oldest "
+                    "events in order. Leave them out, or leave out group."
                 )
             elif kind == "none":
                 result = ReadResult(stream=name, mode="pending" if pending else "lease", events=[])
             elif pending:
                 await self._access.find_group(redis, name, group, create=None)
                 result = await reader.pending(name, group, count=count, start=start, consumer=consumer)
+            elif start is not None:
+                raise RequestError(
+                    "A lease takes the group's oldest events in order: leave out start, or leave out group "
+                    "to look without leasing."
+                )
             else:
-                if start is not None or event_type is not None:
-                    raise RequestError(
-                        "A lease takes the group's oldest events in order: leave out start and event_type, "
-                        "or leave out group to look without leasing."
-                    )
                 await self._access.find_group(redis, name, group, create=create_group)
                 await self._access.check_not_paused(redis, name, group)
                 holder = self.consumer if consumer is None else consumer
@@ -142,8 +176,15 @@ class Operations:
                     wait_seconds=wait_seconds,
                     own_name=self._is_own(holder),
                 )
+            if kind == "stream":
+                brief = await peek.brief(redis, name)
+                result.length = brief.length
+                result.groups = [GroupBrief(name=of, pending=had, lag=lag) for of, had, lag in brief.groups]
             if kind == "none" and not result.events:
                 result.note = f"The stream {name!r} does not exist (yet). {await self._access.choice(redis)}"
+        if result.mode == "lease" and result.events:
+            ids = [one.id for one in result.events]
+            await self._note("read_stream", stream=name, group=group, ids=ids)
         views.fit(result.events, max_chars)
         if any(one.truncated for one in result.events):
             result.note += (
@@ -174,6 +215,7 @@ class Operations:
             await self._access.find_group(redis, name, group, create=None)
             outcomes = await lease.ack(redis, group, consumer, [(name, one) for one in ids])
         self.keeper.forget(name, group, consumer, ids)
+        await self._note("ack", stream=name, group=group, ids=ids)
         by = {
             kind: [one for one, of in zip(ids, outcomes, strict=True) if of == kind] for kind in set(outcomes)
         }
@@ -184,6 +226,99 @@ class Operations:
             not_held=by.get("not_held", []),
             unknown=by.get("unknown", []),
         )
+
+    async def release(
+        self,
+        *,
+        stream: str,
+        group: str,
+        ids: Sequence[str],
+        consumer: str | None = None,
+        delay_seconds: float = 0,
+        bury: str | None = None,
+    ) -> ReleaseResult:
+        """Give leased events back as not done, or give up on them.
+
+        What is given back does not count as delivered.
+
+        Args:
+            stream: Where they are.
+            group: The group they were leased in.
+            ids: 1 to 100 entry ids.
+            consumer: Who leased them; by default this one's own name.
+            delay_seconds: Not before so many seconds have passed; at most 7 days.
+            bury: Why they go to the dead letters, instead of back to the others.
+        """
+        self.keeper.touch()
+        name = self._access.consumable(stream)
+        check_range("The number of ids", len(ids), 1, MAX_COUNT)
+        check_range("delay_seconds", delay_seconds, 0, MAX_DELAY_SECONDS)
+        ids = list(dict.fromkeys(check_id("An id", one) for one in ids))
+        names.check_group(group)
+        consumer = names.check_consumer(self.consumer if consumer is None else consumer)
+        by: dict[str, list[str]] = {"done": [], "not_held": [], "unknown": []}
+        async with self._access.redis(f"giving back events of {name!r}") as redis:
+            await self._access.check_exists(redis, name)
+            await self._access.find_group(redis, name, group, create=None)
+            outcomes = await lease.whose(redis, group, consumer, [(name, one) for one in ids])
+            for one, outcome in zip(ids, outcomes, strict=True):
+                done = outcome == "done" and (
+                    await dead.bury(redis, name, group, consumer, one, bury)
+                    if bury is not None
+                    else await postpone(
+                        redis, name, group, consumer, one, delay_seconds=delay_seconds, counted=False
+                    )
+                )
+                by["not_held" if outcome == "done" and not done else outcome].append(one)
+        self.keeper.forget(name, group, consumer, ids)
+        await self._note("release", stream=name, group=group, ids=ids, buried=bury)
+        return ReleaseResult(
+            stream=name,
+            group=group,
+            released=[] if bury is not None else by["done"],
+            buried=by["done"] if bury is not None else [],
+            not_held=by["not_held"],
+            unknown=by["unknown"],
+        )
+
+    async def redrive(
+        self,
+        *,
+        stream: str | None = None,
+        ids: Sequence[str] = (),
+        reason: str | None = None,
+        event_type: str | None = None,
+        dry_run: bool = True,
+    ) -> RedriveResult:
+        """Send dead letters back to work; those that match all that is given, or all of them.
+
+        Args:
+            stream: The stream they came from; by default the host's topic.
+            ids: Ids of dead letters.
+            reason: Words that the reason contains.
+            event_type: The type of the Slack event.
+            dry_run: Only say what would be done.
+        """
+        self.keeper.touch()
+        name = self._access.consumable(stream)
+        everything = not (ids or reason or event_type)
+        choice = Choice(ids=ids, everything=everything, reason=reason, event_type=event_type)
+        result = await DeadLetters(self._access).redrive(name, choice, dry_run=dry_run)
+        if not dry_run:
+            await self._note("redrive", stream=name, ids=list(ids), reason=reason, event_type=event_type)
+        return result
+
+    async def _note(self, tool: str, **facts: object) -> None:
+        """Write down what an agent has changed."""
+        if self._origin != "mcp":
+            return
+        try:
+            redis = (await self._backend.connections()).commands
+            said = {name: fact for name, fact in facts.items() if fact}
+            await audit.record(redis, self.consumer, tool, said)
+        except faults.FAILURES as error:
+            sentence = faults.explain(error, self._settings, doing="writing down what an agent did")
+            _LOG.warning("%s It was done all the same: %s %s", sentence, tool, facts)
 
     async def stream_stats(self, *, stream: str | None = None) -> StatsResult:
         """The health of one stream, or of every one there is, and what waits in the outbox."""
@@ -199,7 +334,8 @@ class Operations:
             raise RedisUnavailableError(
                 f"{error} The outbox keeps {outbox.waiting} events until then."
             ) from None
-        return StatsResult(streams=streams, outbox=outbox)
+        found = Counter(one.health for one in streams)
+        return StatsResult(streams=streams, health=dict(found), outbox=outbox)
 
     async def _outbox(self) -> OutboxStats | None:
         if self._settings.redis_outbox is None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from abe_redis import views
+from abe_redis import envelope, views
 from abe_redis.connection import Connections
 from abe_redis.discovery import say_lost
 from abe_redis.keeper import LeaseKeeper
@@ -12,9 +12,49 @@ from abe_redis.results import EventView, ReadResult
 from abe_redis.settings import Settings
 from abe_redis.streams import dead, lease, names, peek
 
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which events to show; those that match all that is given."""
+
+    event_type: str | None = None
+    channel: str | None = None
+    user: str | None = None
+    since: str | None = None
+    """None that was published before this id."""
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it leaves anything out."""
+        return any((self.event_type, self.channel, self.user, self.since))
+
+    def matches(self, view: EventView) -> bool:
+        """Whether to show an event."""
+        payload = view.payload or {}
+        return (
+            self.event_type in {None, view.event_type}
+            and self.channel in {None, envelope.channel_of(payload)}
+            and self.user in {None, envelope.user_of(payload)}
+            and (self.since is None or _order(view.id) >= _order(self.since))
+        )
+
+
+def _order(entry_id: str) -> tuple[int, int]:
+    milliseconds, _, sequence = entry_id.partition("-")
+    return int(milliseconds), int(sequence or 0)
+
+
 _SCANNED = 2000
 """How many entries a filtered look goes through in one call."""
 _PAGE = 100
+
+
+def before(entry_id: str) -> str:
+    """The last id before another."""
+    milliseconds, sequence = _order(entry_id)
+    if sequence:
+        return f"{milliseconds}-{sequence - 1}"
+    return f"{max(0, milliseconds - 1)}-{2**64 - 1}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +76,25 @@ class Reader:
         count: int,
         start: str | None,
         order: peek.Order,
-        event_type: str | None,
+        wanted: Filter,
         wait_seconds: float,
     ) -> ReadResult:
         """Show entries and change nothing."""
         found: list[EventView] = []
         after, scanned, more = start, 0, True
-        page_size = _PAGE if event_type else count
+        if order == "oldest" and start is None and wanted.since is not None:
+            after = before(wanted.since)
+        page_size = _PAGE if wanted.is_given else count
         while more and len(found) < count and scanned < _SCANNED:
             page = await peek.entries(self._redis, stream, after=after, count=page_size, order=order)
             more = len(page) == page_size
             for entry in page:
                 after, scanned = entry.id, scanned + 1
                 shown = views.view(entry.id, entry.fields)
-                if event_type in {None, shown.event_type}:
+                if order == "newest" and wanted.since and _order(entry.id) < _order(wanted.since):
+                    more = False
+                    break
+                if wanted.matches(shown):
                     found.append(shown)
                     if len(found) == count:
                         more = True
@@ -60,7 +105,7 @@ class Reader:
                 self.connections.blocking, stream, after=behind, count=count, seconds=wait_seconds
             )
             seen = [views.view(entry.id, entry.fields) for entry in entries]
-            found = [one for one in seen if event_type in {None, one.event_type}]
+            found = [one for one in seen if wanted.matches(one)]
         return ReadResult(
             stream=stream,
             mode="peek",

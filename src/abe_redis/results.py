@@ -26,11 +26,12 @@ class EventView(BaseModel):
 
     id: str = Field(description="Entry id; pass it to ack.")
     timestamp: datetime = Field(description="When it was published (UTC).")
-    event_type: str | None = Field(description=f"Type of the Slack event. {UNTRUSTED}")
+    event_type: str | None = Field(default=None, description=f"Type of the Slack event. {UNTRUSTED}")
     summary: str = Field(description=f"The event in a line. {UNTRUSTED}")
     payload: dict[str, Any] | None = Field(
-        description=f"The event's JSON, shortened when truncated is true; null when the entry was trimmed "
-        f"away or holds no JSON object. {UNTRUSTED}"
+        default=None,
+        description=f"The event's JSON, shortened when truncated is true; absent when the entry was trimmed "
+        f"away or holds no JSON object, or nothing of it fits. {UNTRUSTED}",
     )
     deliveries: int | None = Field(
         default=None, description="How often it was delivered in the group; null when only looked at."
@@ -42,10 +43,20 @@ class EventView(BaseModel):
     truncated: bool = Field(default=False, description="Whether the payload was shortened to fit max_chars.")
 
 
+class GroupBrief(BaseModel):
+    """How much a group has to do in a stream."""
+
+    name: str
+    pending: int = Field(description="Entries given to consumers and not acked.")
+    lag: int | None = Field(description="Entries not given to anyone yet; null when Redis cannot tell.")
+
+
 class ReadResult(BaseModel):
     """What was read, and how."""
 
     stream: str
+    length: int = Field(default=0, description="Entries in the stream, finished history included.")
+    groups: list[GroupBrief] = Field(default=[], description="Its groups, and what each has to do.")
     mode: Literal["peek", "lease", "pending"] = Field(
         description="peek: only looked at. lease: now held by the consumer. pending: what others hold."
     )
@@ -57,6 +68,17 @@ class ReadResult(BaseModel):
         default=None, description="For a lease: how long it lasts without renewal."
     )
     note: str = Field(default="", description="What else there is to know, and a sensible next step.")
+
+
+class ReleaseResult(BaseModel):
+    """What became of each id."""
+
+    stream: str
+    group: str
+    released: list[str] = Field(description="Given back: they are delivered again.")
+    buried: list[str] = Field(description="Moved to the dead letters.")
+    not_held: list[str] = Field(description="Held by another consumer; left alone.")
+    unknown: list[str] = Field(description="Not pending in this group: finished before, or never delivered.")
 
 
 class AckResult(BaseModel):
@@ -132,6 +154,8 @@ class StatsResult(BaseModel):
     """The health of one stream or of all."""
 
     streams: list[StreamStats]
+    health: dict[Health, int] = Field(default={}, description="How many streams are in which state.")
+    omitted: int = Field(default=0, description="Streams that were left out of the list; no worse ones.")
     outbox: OutboxStats | None = Field(
         default=None, description="What waits on this machine's disk for Redis; null without an outbox."
     )
@@ -217,3 +241,18 @@ class EraseResult(BaseModel):
     streams: list[ErasedStream]
     searched: int = Field(description="How many entries were looked at.")
     dry_run: bool
+
+
+class Change(BaseModel):
+    """A change that an agent made."""
+
+    at: datetime = Field(description="When (UTC).")
+    who: str = Field(description="The name under which it holds events.")
+    what: str = Field(description="The tool it called.")
+    facts: dict[str, Any] = Field(description="Stream, group, ids and what else says what was done.")
+
+
+class AuditResult(BaseModel):
+    """What agents have changed, the newest first."""
+
+    changes: list[Change]

@@ -39,10 +39,8 @@ def summarise(payload: dict[str, Any]) -> str:
     """The event in a line, as in `app_mention in C024 by U061: 'can you look at…'`."""
     event = envelope.event_of(payload)
     line = str(envelope.event_type(payload) or "event without a type")
-    item = event.get("item")
-    channel = event.get("channel") or (item.get("channel") if isinstance(item, dict) else None)
-    for word, value in (("in", channel), ("by", event.get("user"))):
-        if isinstance(value, str):
+    for word, value in (("in", envelope.channel_of(payload)), ("by", envelope.user_of(payload))):
+        if value:
             line += f" {word} {value}"
     if isinstance(event.get("reaction"), str):
         line += f" :{event['reaction']}:"

@@ -18,6 +18,7 @@ import trustme
 
 from abe_redis import Operations, RedisMessageQueueBackend, Settings
 from abe_redis.errors import AbeRedisError, RedisRefusedError, RedisUnavailableError, SettingsError
+from abe_redis.mcp.modes import Modes
 from abe_redis.mcp.server import make_server
 from tests.servers import HOST, Certificates, Server, Servers
 
@@ -253,7 +254,7 @@ async def tool_answers(backend: RedisMessageQueueBackend) -> list[str]:
     async def operations() -> Operations:
         return shared
 
-    server = make_server(operations, read_only=False)
+    server = make_server(operations, Modes())
     answers = []
     for tool, arguments in (
         ("publish_event", {"payload": payload("Ev1")}),

@@ -161,3 +161,24 @@ def stats(
     for one in result.streams:
         if one.health != "ok" or any(group.lost for group in one.groups):
             console.print(Text(f"{one.stream}: {one.advice}"))
+
+
+@app.command()
+def audit(
+    *,
+    count: Annotated[int, typer.Option("--count", "-n", help="How many at most.", min=1, max=1000)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show what agents have changed through the MCP server, the newest first.
+
+    Example: abe-redis audit -n 50
+    """
+    from abe_redis.access import Access  # noqa: PLC0415
+    from abe_redis.upkeep.audit import changes  # noqa: PLC0415
+
+    result = with_backend(lambda backend: changes(Access(backend), count=count))
+    lines = [
+        f"{one.at:%Y-%m-%d %H:%M:%S}  {one.what}  {plain(one.who)}  {plain(str(one.facts))}"
+        for one in result.changes
+    ]
+    show(result, "\n".join(lines) or "No agent has changed anything.", as_json=as_json)

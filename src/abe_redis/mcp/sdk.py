@@ -110,11 +110,9 @@ class Server(SdkServer):
             raise ToolError(_sentences(error, model)) from None
 
 
-def answer(result: BaseModel, text: str) -> CallToolResult:
+def answer(structure: dict[str, Any], text: str) -> CallToolResult:
     """A tool's answer: the same facts as a structure and as compact text."""
-    return CallToolResult(
-        content=[TextContent(type="text", text=text)], structuredContent=result.model_dump(mode="json")
-    )
+    return CallToolResult(content=[TextContent(type="text", text=text)], structuredContent=structure)
 
 
 def _arguments_of(function: Tool) -> type[BaseModel]:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.abc
 
+from abe_redis.mcp.modes import Modes
+from abe_redis.mcp.offers import offer_tools
 from abe_redis.mcp.sdk import Server
-from abe_redis.mcp.tools import offer_tools
+from abe_redis.mcp.tools import Tools
 from abe_redis.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,22 +35,22 @@ INSTRUCTIONS = (
 )
 
 
-def make_server(operations: "Callable[[], Awaitable[Operations]]", *, read_only: bool) -> Server:
+def make_server(operations: "Callable[[], Awaitable[Operations]]", modes: Modes) -> Server:
     """A server with the tools on it; `operations` gives what they call."""
     server = Server(
         "abe-redis", title="Slack events on Redis", version=version("abe-redis"), instructions=INSTRUCTIONS
     )
-    offer_tools(server, operations, read_only=read_only)
+    offer_tools(server, Tools(operations, modes), modes)
     return server
 
 
-async def serve_stdio(settings: Settings, *, read_only: bool) -> None:
+async def serve_stdio(settings: Settings, modes: Modes) -> None:
     """Serve on stdin and stdout until stdin ends or a signal comes."""
     async with anyio.create_task_group() as tasks:
-        queue = _Queue(settings, tasks)
+        queue = _Queue(settings, tasks, modes.streams)
         tasks.start_soon(_end_on_signal, queue.end)
         try:
-            await make_server(queue.operations, read_only=read_only).run_stdio_async()
+            await make_server(queue.operations, modes).run_stdio_async()
         finally:
             await queue.end()
             tasks.cancel_scope.cancel()
@@ -57,8 +59,9 @@ async def serve_stdio(settings: Settings, *, read_only: bool) -> None:
 class _Queue:
     """The queue's operations, from the first call to the end."""
 
-    def __init__(self, settings: Settings, tasks: anyio.abc.TaskGroup) -> None:
+    def __init__(self, settings: Settings, tasks: anyio.abc.TaskGroup, streams: tuple[str, ...]) -> None:
         self._settings = settings
+        self._streams = streams
         self._tasks = tasks
         self._backend: RedisMessageQueueBackend | None = None
         self._operations: Operations | None = None
@@ -69,7 +72,7 @@ class _Queue:
             from abe_redis.operations import Operations  # noqa: PLC0415
 
             self._backend = RedisMessageQueueBackend(self._settings)
-            self._operations = Operations(self._backend, origin="mcp")
+            self._operations = Operations(self._backend, origin="mcp", streams=self._streams)
             self._tasks.start_soon(self._operations.keeper.run)
         return self._operations
 

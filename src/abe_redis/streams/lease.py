@@ -361,8 +361,17 @@ async def renew(
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
-    outcomes = await _each_held(_RENEW, redis, group, consumer, entries)
+    outcomes = await whose(redis, group, consumer, entries)
     return {entry for entry, outcome in zip(entries, outcomes, strict=True) if outcome != "done"}
+
+
+async def whose(redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]]) -> list[Outcome]:
+    """As `renew`, but with the outcome for each entry; `done` for those that this consumer holds.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    return await _each_held(_RENEW, redis, group, consumer, entries)
 
 
 async def ack(redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]]) -> list[Outcome]:

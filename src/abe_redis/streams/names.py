@@ -204,6 +204,18 @@ class Patterns:
         return ", ".join((*self.literals, *self.globs))
 
 
+class Narrowed(Patterns):
+    """Some of the streams of other patterns."""
+
+    def __init__(self, whole: Patterns, patterns: Iterable[str]) -> None:
+        super().__init__(patterns, partitions=whole.partitions)
+        self._whole = whole
+
+    def match(self, name: str) -> bool:
+        """Whether both have it."""
+        return super().match(name) and self._whole.match(name)
+
+
 @lru_cache(maxsize=256)
 def _glob_to_regex(glob: str) -> str:
     r"""Redis' own glob (`*`, `?`, `[a-z]`, `[^a]`, `\x`) as a regular expression."""

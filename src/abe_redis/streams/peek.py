@@ -127,6 +127,29 @@ async def pending(
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """How much is in a stream, and how much each group has to do."""
+
+    length: int
+    groups: list[tuple[str, int, int | None]]
+    """Name, pending and lag of each."""
+
+
+async def brief(redis: Redis, stream: str) -> Brief:
+    """What is in a stream, in numbers.
+
+    Raises:
+        redis.ResponseError: There is no such stream.
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.xlen(stream)
+    pipeline.xinfo_groups(stream)
+    length, rows = await pipeline.execute()
+    return Brief(length, [(row["name"].decode(errors="replace"), row["pending"], row["lag"]) for row in rows])
+
+
 async def groups(redis: Redis, stream: str) -> list[str]:
     """The names of a stream's groups; none when there is no stream.
 

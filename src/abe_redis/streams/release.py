@@ -19,13 +19,14 @@ local group, consumer, id, delay_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4
 local rows = redis.pcall('XPENDING', stream, group, id, id, 1, consumer)
 local row = not rows.err and rows[1]
 if not row then return 0 end
+local count = math.max(0, row[4] - ARGV[6])
 if delay_ms > 0 then
   local time = redis.call('TIME')
   redis.call('ZADD', due, time[1] * 1000 + math.floor(time[2] / 1000) + delay_ms, id)
   redis.call('PEXPIRE', due, ARGV[5])
-  redis.call('XCLAIM', stream, group, consumer, 0, id, 'IDLE', 0, 'RETRYCOUNT', row[4], 'JUSTID')
+  redis.call('XCLAIM', stream, group, consumer, 0, id, 'IDLE', 0, 'RETRYCOUNT', count, 'JUSTID')
 else
-  redis.call('XCLAIM', stream, group, consumer, 0, id, 'TIME', 0, 'RETRYCOUNT', row[4], 'JUSTID')
+  redis.call('XCLAIM', stream, group, consumer, 0, id, 'TIME', 0, 'RETRYCOUNT', count, 'JUSTID')
 end
 return 1
 """)
@@ -35,9 +36,25 @@ MAX_DELAY_SECONDS = 7 * 86_400
 
 
 async def postpone(
-    redis: Redis, stream: str, group: str, consumer: str, entry_id: str, *, delay_seconds: float
+    redis: Redis,
+    stream: str,
+    group: str,
+    consumer: str,
+    entry_id: str,
+    *,
+    delay_seconds: float,
+    counted: bool = True,
 ) -> bool:
-    """Give an entry back, to be taken up again after a delay; it counts as delivered.
+    """Give an entry back, to be taken up again after a delay.
+
+    Args:
+        redis: The client.
+        stream: Where it is.
+        group: The group.
+        consumer: Who gives it back.
+        entry_id: Which entry.
+        delay_seconds: Not before so many seconds have passed.
+        counted: Whether it counts as delivered.
 
     Returns:
         False when another consumer holds it by now; then nothing was changed.
@@ -47,6 +64,7 @@ async def postpone(
     """
     delay_ms = round(min(max(delay_seconds, 0), MAX_DELAY_SECONDS) * 1000)
     arguments: list[Argument] = [group, consumer, entry_id, delay_ms, 2 * MAX_DELAY_SECONDS * 1000]
+    arguments.append(0 if counted else 1)
     return bool(await _POSTPONE(redis, [stream, names.due(stream, group)], arguments))
 
 

@@ -42,6 +42,11 @@ async def first(redis: Redis, word: str) -> str:
     return "-" if word == "beginning" else await _id(redis, "0s" if word == "now" else word)
 
 
+async def since(redis: Redis, word: str) -> str:
+    """The id from which on entries were published at a point or later."""
+    return "0-0" if word == "beginning" else await _id(redis, "0s" if word == "now" else word)
+
+
 async def last(redis: Redis, word: str) -> str:
     """The end of a range, for XRANGE; the point itself is in it."""
     if word == "beginning":
