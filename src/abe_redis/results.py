@@ -48,7 +48,9 @@ class GroupBrief(BaseModel):
 
     name: str
     pending: int = Field(description="Entries given to consumers and not acked.")
-    lag: int | None = Field(description="Entries not given to anyone yet; null when Redis cannot tell.")
+    lag: int | None = Field(
+        default=None, description="Entries not given to anyone yet; null when Redis cannot tell."
+    )
 
 
 class ReadResult(BaseModel):
@@ -108,13 +110,16 @@ class GroupStats(BaseModel):
 
     name: str
     pending: int = Field(description="Entries given to consumers and not acked.")
-    lag: int | None = Field(description="Entries not given to anyone yet; null when Redis cannot tell.")
+    lag: int | None = Field(
+        default=None, description="Entries not given to anyone yet; null when Redis cannot tell."
+    )
     oldest_pending_seconds: float | None = Field(
-        description="Age of the oldest entry that was given out and is not acked."
+        default=None, description="Age of the oldest entry that was given out and is not acked."
     )
     last_delivered_id: str
     unused_seconds: float | None = Field(
-        description="Since it last had a consumer that asked for anything; null when that is not known."
+        default=None,
+        description="Since it last had a consumer that asked for anything; null when that is not known.",
     )
     paused: bool = Field(description="Whether it was paused: then nothing is taken from it.")
     lost: int = Field(
@@ -129,9 +134,9 @@ class StreamStats(BaseModel):
 
     stream: str
     length: int = Field(description="Entries in the stream, finished history included.")
-    first_at: datetime | None = Field(description="When its oldest entry was published (UTC).")
-    last_at: datetime | None = Field(description="When its newest entry was published (UTC).")
-    memory_bytes: int | None
+    first_at: datetime | None = Field(default=None, description="When its oldest entry was published (UTC).")
+    last_at: datetime | None = Field(default=None, description="When its newest entry was published (UTC).")
+    memory_bytes: int | None = None
     dead_letters: int = Field(description="Entries that a group gave up on.")
     groups: list[GroupStats]
     health: Health = Field(
@@ -166,13 +171,13 @@ class DeadLetter(BaseModel):
 
     id: str = Field(description="Its id among the dead letters; pass it to redrive or purge.")
     stream: str = Field(description="The stream it came from.")
-    group: str | None = Field(description="The group that gave up on it.")
+    group: str | None = Field(default=None, description="The group that gave up on it.")
     reason: str = Field(description=f"Why. {UNTRUSTED}")
-    deliveries: int | None = Field(description="How often it was delivered in that group.")
-    consumer: str | None = Field(description="Who held it last.")
+    deliveries: int | None = Field(default=None, description="How often it was delivered in that group.")
+    consumer: str | None = Field(default=None, description="Who held it last.")
     buried_at: datetime = Field(description="When it was buried (UTC).")
     first_id: str = Field(description="The entry id it had when it was first published.")
-    event_type: str | None = Field(description=f"Type of the Slack event. {UNTRUSTED}")
+    event_type: str | None = Field(default=None, description=f"Type of the Slack event. {UNTRUSTED}")
     summary: str = Field(description=f"The event in a line. {UNTRUSTED}")
 
 
@@ -231,7 +236,7 @@ class ErasedStream(BaseModel):
     stream: str
     erased: int = Field(description="How many entries were removed; with dry_run: how many would be.")
     unfinished: int | None = Field(
-        description="How many of them some group had not finished; null with dry_run."
+        default=None, description="How many of them some group had not finished; null with dry_run."
     )
 
 

@@ -32,7 +32,7 @@ class Role:
     publishes: bool = False
     """Also to the stream of health checks."""
     buries: bool = False
-    """XADD, but to dead letters alone."""
+    """XADD, but to dead letters and to what is written down of agents alone."""
     reads_only: bool = False
     """Its keys need no right to be written."""
 
@@ -46,7 +46,9 @@ class Role:
             keys.remove(f"{sign}dead:*")
         commands = [f"+{name}" for name in f"{self.streams} {self.helpers} {self.elsewhere}".split()]
         rules = ["reset", "on", ">PASSWORD", *keys, "+@connection", "-@dangerous", *commands]
-        return f"ACL SETUSER abe-{self.name} {' '.join(rules)}" + (" (~dead:* +xadd)" if self.buries else "")
+        return f"ACL SETUSER abe-{self.name} {' '.join(rules)}" + (
+            " (~dead:* ~abe:audit +xadd)" if self.buries else ""
+        )
 
 
 ROLES = (
@@ -174,7 +176,7 @@ def _probes(role: Role, patterns: Patterns) -> list[tuple[str, str, list[str]]]:
         role.streams: names,
         role.helpers: [unused],
         role.elsewhere: [unused],
-        "xadd": [HEALTH_CHECKS] if role.publishes else ["dead:{probe}"] if role.buries else [],
+        "xadd": [HEALTH_CHECKS] if role.publishes else ["dead:{probe}", "abe:audit"] if role.buries else [],
     }
     return [
         (name, key, [word.format(key=key, group=unused) for word in _PROBES[name].split()])
