@@ -1,7 +1,8 @@
 """A client of whichever MCP SDK is installed, run in its environment: it does over stdio what it is told to.
 
 The server's command comes as JSON in the first argument; with `--modern` the client speaks the newest
-protocol that both sides know, without it the one with a handshake that all SDKs have. Then each line of
+protocol that both sides know, without it the one with a handshake that all SDKs have. With `--agree yes` or
+`--agree no` its user is there to be asked, and answers so. Then each line of
 JSON on stdin is a request, `{"list": true}` or `{"call": NAME, "arguments": {…}}`, and is answered by a
 line of JSON on stdout.
 """
@@ -29,26 +30,47 @@ def say(facts: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def user(answer: str) -> dict[str, Any]:
+    """Options of a client whose user agrees or does not; none whose client cannot ask."""
+    from mcp.types import ElicitResult
+
+    async def asked(_: Any, parameters: Any) -> Any:
+        questions.append(parameters.message)
+        return ElicitResult(action="accept", content={"agreed": answer == "yes"})
+
+    return {"elicitation_callback": asked}
+
+
+questions: list[str] = []
+"""What the user was asked."""
+
+
 @asynccontextmanager
-async def connected(parameters: StdioServerParameters, *, modern: bool) -> AsyncIterator[Any]:
+async def connected(parameters: StdioServerParameters, *, modern: bool, **options: Any) -> AsyncIterator[Any]:
     if modern:
         client_class: Any = __import__("mcp").Client
-        async with client_class(stdio_client(parameters)) as client:
+        async with client_class(stdio_client(parameters), **options) as client:
             say({"protocolVersion": client.protocol_version, "serverInfo": plain(client.server_info)})
             yield client
     else:
-        async with stdio_client(parameters) as (read, write), ClientSession(read, write) as session:
+        async with (
+            stdio_client(parameters) as (read, write),
+            ClientSession(read, write, **options) as session,
+        ):
             say(plain(await session.initialize()))
             yield session
 
 
 async def main() -> None:
     parameters = StdioServerParameters(**json.loads(sys.argv[1]))
-    async with connected(parameters, modern="--modern" in sys.argv) as session:
+    options = user(sys.argv[sys.argv.index("--agree") + 1]) if "--agree" in sys.argv else {}
+    async with connected(parameters, modern="--modern" in sys.argv, **options) as session:
         while line := await anyio.to_thread.run_sync(sys.stdin.readline):
             request = json.loads(line)
             if "list" in request:
                 say(plain(await session.list_tools()))
+            elif "questions" in request:
+                say({"questions": questions})
             else:
                 say(plain(await session.call_tool(request["call"], request["arguments"])))
 

@@ -61,6 +61,11 @@ class Client:
         assert answer["isError"], answer
         return text_of(answer)
 
+    def questions(self) -> list[str]:
+        """What the user was asked so far."""
+        asked: list[str] = self._ask(questions=True)["questions"]
+        return asked
+
     def close(self) -> None:
         """End both."""
         self._child.close_stdin()
@@ -126,6 +131,7 @@ def connect(start: Start, tmp_path: Path) -> Callable[..., Client]:
         redis_url: str,
         *options: str,
         modern: bool = False,
+        agree: str = "",
     ) -> Client:
         parameters = {
             "command": server.python,
@@ -133,7 +139,8 @@ def connect(start: Start, tmp_path: Path) -> Callable[..., Client]:
             "env": server.variables({"REDIS_URL": redis_url}),
             "cwd": str(tmp_path),
         }
-        return Client(start(client, CLIENT, json.dumps(parameters), *(["--modern"] if modern else [])))
+        more = [*(["--modern"] if modern else []), *(["--agree", agree] if agree else [])]
+        return Client(start(client, CLIENT, json.dumps(parameters), *more))
 
     return run
 
@@ -406,6 +413,40 @@ def test_a_client_of_one_line_and_a_server_of_the_other(
     assert described(client.list_tools()) == TOOLS
     assert play(client) == STORY
     client.close()
+
+
+@pytest.mark.parametrize(
+    ("version", "protocol"),
+    [*((version, HANDSHAKE) for version in VERSIONS), ("2.0", MODERN), ("2.3", MODERN)],
+)
+def test_the_user_is_asked_where_the_client_can(
+    version: str, protocol: str, connect: Callable[..., Client], redis_url: str
+) -> None:
+    sdk = environments.mcp_sdk(version)
+    clients = {
+        agree: connect(sdk, sdk, redis_url, modern=protocol == MODERN, agree=agree)
+        for agree in ("no", "yes", "")
+    }
+    client = clients["yes"]
+    client.call("publish_event", payload=ENVELOPE)
+    (event,) = client.call("read_stream", group=GROUP)["events"]
+    bury = {"stream": TOPIC, "group": GROUP, "ids": [event["id"]], "bury": True, "reason": "spam"}
+    assert client.call("release", **bury)["buried"] == [event["id"]]
+    assert client.call("redrive")["redriven"] == 1
+    again = {"reason": "spam", "dry_run": False}
+    for confirm in (False, True):
+        assert "did not agree" in clients["no"].refusal("redrive", **again, confirm=confirm)
+    assert "confirm=true" in clients[""].refusal("redrive", **again)
+    assert client.call("redrive", **again)["redriven"] == 1
+    assert client.call("redrive", **again)["left"] == 0
+    buried, redriven, _ = client.questions()
+    assert buried.startswith('Give up on these events of "slack_events", 1 of them, and move them to')
+    assert buried.endswith('The reason given: "spam"')
+    assert redriven.startswith('Deliver dead letters of "the default stream" again (reason "spam")?')
+    assert len(clients["no"].questions()) == 2
+    assert clients[""].questions() == []
+    for one in clients.values():
+        one.close()
 
 
 @pytest.mark.parametrize("version", VERSIONS)

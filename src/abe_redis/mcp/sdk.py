@@ -17,27 +17,25 @@ from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from abe_redis.errors import AbeRedisError
+from abe_redis.mcp import consent
+from abe_redis.mcp.sdk_line import SDK_2
 
 if TYPE_CHECKING:  # against the line that the lock file holds
     from mcp.server.fastmcp import FastMCP as SdkServer
     from mcp.server.fastmcp.exceptions import ToolError
-
-    SDK_2: bool
+elif SDK_2:
+    from mcp.server.mcpserver import MCPServer as SdkServer
+    from mcp.server.mcpserver.exceptions import ToolError
 else:
-    try:
-        from mcp.server.mcpserver import MCPServer as SdkServer
-        from mcp.server.mcpserver.exceptions import ToolError
-
-        SDK_2 = True
-    except ImportError:
-        from mcp.server.fastmcp import FastMCP as SdkServer
-        from mcp.server.fastmcp.exceptions import ToolError
-
-        SDK_2 = False
+    from mcp.server.fastmcp import FastMCP as SdkServer
+    from mcp.server.fastmcp.exceptions import ToolError
 
 _LOG = logging.getLogger(__name__)
 
 type Tool = Callable[..., Any]
+
+type Question = Callable[[dict[str, Any]], str | None]
+"""What the user is asked before a call with these arguments is carried out; None: nothing."""
 
 
 class Server(SdkServer):
@@ -46,22 +44,35 @@ class Server(SdkServer):
     def __init__(self, name: str, *, title: str, version: str, instructions: str) -> None:
         self._arguments: dict[str, type[BaseModel]] = {}
         self._withheld: dict[str, str] = {}
+        self._questions: dict[str, Question] = {}
         more: dict[str, Any] = {"title": title, "version": version} if SDK_2 else {}
         super().__init__(name=name, instructions=instructions, log_level="WARNING", **more)
         if not SDK_2:
             self._mcp_server.version = version
 
-    def offer(self, function: Tool, *, title: str, description: str, **annotations: bool) -> None:
+    def offer(
+        self,
+        function: Tool,
+        *,
+        title: str,
+        description: str,
+        question: Question | None = None,
+        **annotations: bool,
+    ) -> None:
         """Offer a tool; its parameters are those of the function.
 
         Args:
             function: A coroutine function, annotated with descriptions and bounds.
             title: For people.
             description: For the model.
+            question: Whether the user is asked first; then the tool has a parameter `confirm`, for clients
+                that cannot ask.
             annotations: `readOnlyHint`, `destructiveHint`, `idempotentHint`, `openWorldHint`.
         """
         name = function.__name__
         self._arguments[name] = _arguments_of(function)
+        if question is not None:
+            self._questions[name] = question
         self.add_tool(
             function,
             name=name,
@@ -86,6 +97,16 @@ class Server(SdkServer):
     async def call_tool(self, name: str, arguments: dict[str, Any], *context: Any) -> Any:
         """Check the arguments, run the tool, and turn every failure into a sentence."""
         self._check(name, arguments)
+        if (question := self._questions.get(name)) and (words := question(arguments)):
+            agreed = await consent.ask(
+                context[0] if context else self.get_context(), words, [name, arguments]
+            )
+            if agreed is False:
+                raise ToolError("The user did not agree, so nothing was done. Ask them what to do instead.")
+            if agreed is True:
+                arguments = arguments | {"confirm": True}
+            elif agreed is not None:
+                return agreed
         try:
             return await super().call_tool(name, arguments, *context)
         except Exception as error:  # noqa: BLE001 - whatever it is, the model gets a sentence

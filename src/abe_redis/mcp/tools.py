@@ -217,7 +217,7 @@ class Tools:
         if bury:
             if reason is None:
                 raise RequestError("To bury events, say why with reason; whoever redrives them will read it.")
-            _confirmed(confirm, f"{len(ids)} events would move to the dead letters.")
+            _check_confirmed(confirm)
         self._modes.check_change()
         result = await (await self._operations()).release(
             stream=stream,
@@ -255,7 +255,7 @@ class Tools:
     ) -> Annotated[CallToolResult, RedriveResult]:
         """Send dead letters back to work."""
         if not dry_run:
-            _confirmed(confirm, "Dead letters would be delivered again, and handlers would run.")
+            _check_confirmed(confirm)
             self._modes.check_change()
         result = await (await self._operations()).redrive(
             stream=stream, ids=ids or (), reason=reason, event_type=event_type, dry_run=dry_run
@@ -281,8 +281,9 @@ def _safe[Result: BaseModel](result: Result) -> Result:
     return type(result).model_validate(shown(result.model_dump()))
 
 
-def _confirmed(confirm: bool, what: str) -> None:  # noqa: FBT001
+def _check_confirmed(confirm: bool) -> None:  # noqa: FBT001
     if not confirm:
         raise RequestError(
-            f"Nothing was done. {what} Ask the user, and when they agree, call again with confirm=true."
+            "Nothing was done: this wants the user's agreement. Ask them, and when they agree, call again "
+            "with confirm=true."
         )

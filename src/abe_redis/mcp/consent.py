@@ -1,0 +1,72 @@
+"""Asking the user, where the client can: on both lines of the SDK, and in both eras of the protocol.
+
+Until 2025-11-25 a server asks in the middle of a call. Since 2026-07-28 the call ends with a question, and
+the client makes it again with the answer.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from abe_redis.mcp.sdk_line import SDK_2
+
+_ERA = "2026-07-28"
+_NAME = "agreement"
+
+
+class Agreement(BaseModel):
+    """What the user is asked for."""
+
+    agreed: bool = Field(description="Whether to go ahead.")
+
+
+async def ask(context: Any, question: str, call: object) -> Any:  # noqa: ANN401 - see below
+    """Ask the user.
+
+    Args:
+        context: The SDK's context of the call.
+        question: What is asked.
+        call: What the answer is for, as JSON; an answer to another call does not count.
+
+    Returns:
+        Whether the user agreed; None when the client cannot ask; or what the call is to return, so that
+        the client asks and calls again.
+    """
+    if not _can_ask(context):
+        return None
+    if SDK_2 and (context.protocol_version or "") >= _ERA:
+        return _answered(context, question, call)
+    result = await context.elicit(message=question, schema=Agreement)
+    return result.action == "accept" and result.data.agreed
+
+
+def _can_ask(context: Any) -> bool:  # noqa: ANN401 - of either line
+    try:
+        if not SDK_2:
+            from mcp.types import ClientCapabilities, ElicitationCapability  # noqa: PLC0415
+
+            wanted = ClientCapabilities(elicitation=ElicitationCapability())
+            return bool(context.request_context.session.check_client_capability(wanted))
+        capabilities = context.client_capabilities
+    except ValueError:  # outside of a request
+        return False
+    found = capabilities.elicitation if capabilities is not None else None
+    return found is not None and (found.form is not None or found.url is None)
+
+
+def _answered(context: Any, question: str, call: object) -> Any:  # noqa: ANN401 - of one line only
+    from mcp_types import (  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415
+        ElicitRequest,
+        ElicitRequestFormParams,
+        InputRequiredResult,
+    )
+
+    digest = hashlib.sha256(json.dumps([question, call], sort_keys=True).encode()).hexdigest()
+    answer = (context.input_responses or {}).get(_NAME)
+    if answer is not None and context.request_state == digest:
+        content = answer.content or {}
+        return answer.action == "accept" and content.get("agreed") is True
+    form = ElicitRequestFormParams(message=question, requested_schema=Agreement.model_json_schema())
+    return InputRequiredResult(input_requests={_NAME: ElicitRequest(params=form)}, request_state=digest)
