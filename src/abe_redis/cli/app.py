@@ -1,4 +1,4 @@
-"""The application that commands are put on, what they share, and `mcp`.
+"""The application that commands are put on, and what they share.
 
 Heavy imports wait until a command needs them: an MCP client waits for the first answer.
 """
@@ -7,7 +7,6 @@ import logging
 import sys
 from typing import Annotated
 
-import anyio
 import typer
 
 app = typer.Typer(
@@ -43,57 +42,3 @@ def options(
         level=logging.DEBUG if verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-
-
-@app.command()
-def mcp(
-    *,
-    read_only: Annotated[
-        bool, typer.Option("--read-only", help="Offer only the tools that change nothing.")
-    ] = False,
-    publish: Annotated[
-        bool, typer.Option("--publish/--no-publish", help="Whether the agent may publish events.")
-    ] = True,
-    streams: Annotated[
-        str,
-        typer.Option(
-            metavar="NAMES",
-            help="Comma separated names and patterns: of the streams that REDIS_STREAM_PATTERNS names, the "
-            "agent sees only these.",
-        ),
-    ] = "",
-    changes_per_minute: Annotated[
-        int, typer.Option(help="How many calls that change something are carried out in a minute.", min=1)
-    ] = 120,
-    max_payload: Annotated[
-        int,
-        typer.Option(metavar="BYTES", help="How large an event the agent may publish.", min=100),
-    ] = 256 * 1024,
-) -> None:
-    """Serve the queue to an LLM agent: MCP over stdin and stdout.
-
-    Register it in Claude Desktop, Claude Code, Cursor or VS Code as the command
-    `abe-redis mcp`, with REDIS_URL in its environment. What the agent changes is written
-    into the stream abe:audit; `abe-redis audit` shows it.
-
-    Example: abe-redis mcp --read-only
-
-    Example: abe-redis mcp --no-publish --streams slack_events
-    """
-    from abe_redis.mcp.modes import Modes  # noqa: PLC0415
-    from abe_redis.mcp.server import serve_stdio  # noqa: PLC0415
-    from abe_redis.settings import Settings  # noqa: PLC0415
-
-    settings = Settings()
-    modes = Modes(
-        read_only=read_only,
-        publish=publish,
-        streams=tuple(name for part in streams.split(",") if (name := part.strip())),
-        changes_per_minute=changes_per_minute,
-        payload_bytes=max_payload,
-    )
-
-    async def serve() -> None:
-        await serve_stdio(settings, modes)
-
-    anyio.run(serve)

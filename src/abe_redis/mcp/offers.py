@@ -102,8 +102,8 @@ def _burying(arguments: dict[str, Any]) -> str | None:
     if not arguments.get("bury") or not arguments.get("reason"):
         return None
     return (
-        f"Give up on these events of {quoted(arguments['stream'])}, {len(arguments['ids'])} of them, and move "
-        f"them to the dead letters? The reason given: {quoted(arguments['reason'])}"
+        f"Give up on these events of {quoted(arguments['stream'])}, {len(arguments['ids'])} of them, and "
+        f"move them to the dead letters? The reason given: {quoted(arguments['reason'])}"
     )
 
 

@@ -1,0 +1,126 @@
+"""mcp: serve agents; mcp install: register that with their programs."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+import typer
+
+from abe_redis.cli.app import app
+from abe_redis.cli.running import DryRun, Yes, confirm
+
+mcp = typer.Typer(name="mcp", invoke_without_command=True)
+app.add_typer(mcp)
+
+
+@mcp.callback()
+def serve(
+    context: typer.Context,
+    *,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Offer only the tools that change nothing.")
+    ] = False,
+    publish: Annotated[
+        bool, typer.Option("--publish/--no-publish", help="Whether the agent may publish events.")
+    ] = True,
+    streams: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Comma separated names and patterns: of the streams that REDIS_STREAM_PATTERNS names, the "
+            "agent sees only these.",
+        ),
+    ] = "",
+    changes_per_minute: Annotated[
+        int, typer.Option(help="How many calls that change something are carried out in a minute.", min=1)
+    ] = 120,
+    max_payload: Annotated[
+        int,
+        typer.Option(metavar="BYTES", help="How large an event the agent may publish.", min=100),
+    ] = 256 * 1024,
+) -> None:
+    """Serve the queue to an LLM agent: MCP over stdin and stdout.
+
+    `abe-redis mcp install` registers it in Claude Desktop, Claude Code, Cursor or VS Code. What the
+    agent changes is written into the stream abe:audit; `abe-redis audit` shows it.
+
+    Example: abe-redis mcp --read-only
+
+    Example: abe-redis mcp --no-publish --streams slack_events
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from abe_redis.mcp.modes import Modes  # noqa: PLC0415
+    from abe_redis.mcp.server import serve_stdio  # noqa: PLC0415
+    from abe_redis.settings import Settings  # noqa: PLC0415
+
+    settings = Settings()
+    modes = Modes(
+        read_only=read_only,
+        publish=publish,
+        streams=tuple(name for part in streams.split(",") if (name := part.strip())),
+        changes_per_minute=changes_per_minute,
+        payload_bytes=max_payload,
+    )
+
+    anyio.run(serve_stdio, settings, modes)
+
+
+class Client(StrEnum):
+    """The programs that we can register with."""
+
+    CLAUDE_DESKTOP = "claude-desktop"
+    CLAUDE_CODE = "claude-code"
+    CURSOR = "cursor"
+    VSCODE = "vscode"
+
+
+@mcp.command()
+def install(
+    client: Annotated[
+        Client,
+        typer.Option(
+            "--client",
+            help="Which program. Claude Desktop and Cursor are set up for you; Claude Code and VS Code for "
+            "the project in the working directory.",
+        ),
+    ],
+    *,
+    name: Annotated[str, typer.Option(help="What the server is called there.")] = "abe-redis",
+    file: Annotated[
+        Path | None, typer.Option(help="The program's file, if it is not where it usually is.")
+    ] = None,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Register `abe-redis mcp --read-only`.")
+    ] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Register `abe-redis mcp` with a program that runs agents.
+
+    It adds an entry to the program's JSON file, with REDIS_URL as it is set here, and leaves everything
+    else in the file as it is. It shows the difference first, asks, and keeps a copy of the old file beside
+    it. Doing it again changes nothing. A password is never written: set it in the program itself.
+
+    Example: abe-redis mcp install --client cursor --dry-run
+    """
+    from abe_redis.mcp.registration import Registration, path_of  # noqa: PLC0415
+    from abe_redis.settings import Settings  # noqa: PLC0415
+
+    settings = Settings()
+    registration = Registration.of(
+        file or path_of(client.value), client.value, name, settings, ["--read-only"] if read_only else []
+    )
+    if not registration.difference:
+        typer.echo(f"{name!r} is registered in {registration.path} already; nothing was changed.")
+        return
+    typer.echo(registration.difference)
+    for warning in registration.warnings:
+        typer.echo(warning, err=True)
+    if dry_run:
+        return
+    confirm(f"Change {registration.path}?", yes=yes)
+    backup = registration.write()
+    kept = f" The old one is {backup}." if backup else ""
+    typer.echo(f"Changed {registration.path}.{kept} Restart {client.value} to see it.")
