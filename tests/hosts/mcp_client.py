@@ -61,6 +61,26 @@ async def connected(parameters: StdioServerParameters, *, modern: bool, **option
             yield session
 
 
+async def other(session: Any, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """What is asked beside tools; the reference of a completion comes as a prompt's name or a template."""
+    try:
+        if method == "complete":
+            from mcp import types
+
+            template = "://" in arguments["of"]
+            kinds = vars(types)
+            ref: Any = (
+                kinds["ResourceTemplateReference"](type="ref/resource", uri=arguments["of"])
+                if template
+                else kinds["PromptReference"](type="ref/prompt", name=arguments["of"])
+            )
+            argument = {"name": arguments["name"], "value": arguments["value"]}
+            return plain(await session.complete(ref, argument))
+        return plain(await getattr(session, method)(**arguments))
+    except Exception as error:  # noqa: BLE001 - that is what is asked for
+        return {"error": str(error)}
+
+
 async def main() -> None:
     parameters = StdioServerParameters(**json.loads(sys.argv[1]))
     options = user(sys.argv[sys.argv.index("--agree") + 1]) if "--agree" in sys.argv else {}
@@ -69,6 +89,8 @@ async def main() -> None:
             request = json.loads(line)
             if "list" in request:
                 say(plain(await session.list_tools()))
+            elif "method" in request:
+                say(await other(session, request["method"], request["arguments"]))
             elif "questions" in request:
                 say({"questions": questions})
             else:

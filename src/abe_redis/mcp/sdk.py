@@ -8,6 +8,7 @@ What both lack: unknown arguments are dropped without a word, and 1.x shows a mo
 exception.
 """
 
+import functools
 import inspect
 import logging
 from collections.abc import Callable
@@ -81,6 +82,15 @@ class Server(SdkServer):
             annotations=ToolAnnotations(title=title, **annotations),
         )
 
+    def offer_resource(self, function: Tool, uri: str, *, title: str, description: str) -> None:
+        """Offer text under a URI, or under each that a template makes; its variables are the parameters."""
+        name = function.__name__
+        self.resource(uri, name=name, title=title, description=description, mime_type="text/plain")(function)
+
+    def offer_prompt(self, function: Tool, *, title: str, description: str) -> None:
+        """Offer words with which a person may begin; their variables are the function's parameters."""
+        self.prompt(name=function.__name__, title=title, description=description)(function)
+
     def withhold(self, name: str, why: str) -> None:
         """Do not offer a tool, and say why when it is asked for."""
         self._withheld[name] = why
@@ -129,6 +139,22 @@ class Server(SdkServer):
             model.model_validate(arguments)
         except ValidationError as error:
             raise ToolError(_sentences(error, model)) from None
+
+
+def told(function: Tool) -> Tool:
+    """The same function, of whose failures only what is meant for others is told."""
+
+    @functools.wraps(function)
+    async def told_of(*args: Any, **more: Any) -> Any:  # noqa: ANN401 - as the function
+        try:
+            return await function(*args, **more)
+        except AbeRedisError as error:
+            raise ValueError(str(error)) from None
+        except Exception as error:  # noqa: BLE001 - as for a tool
+            _LOG.error("%s failed.", function.__name__, exc_info=error)
+            raise ValueError(f"It failed unexpectedly ({type(error).__name__}).") from None
+
+    return told_of
 
 
 def answer(structure: dict[str, Any], text: str) -> CallToolResult:

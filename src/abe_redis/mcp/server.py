@@ -16,6 +16,8 @@ import anyio.abc
 
 from abe_redis.mcp.modes import Modes
 from abe_redis.mcp.offers import offer_tools
+from abe_redis.mcp.prompts import offer_prompts
+from abe_redis.mcp.resources import offer_resources
 from abe_redis.mcp.sdk import Server
 from abe_redis.mcp.tools import Tools
 from abe_redis.settings import Settings
@@ -41,6 +43,8 @@ def make_server(operations: "Callable[[], Awaitable[Operations]]", modes: Modes)
         "abe-redis", title="Slack events on Redis", version=version("abe-redis"), instructions=INSTRUCTIONS
     )
     offer_tools(server, Tools(operations, modes), modes)
+    offer_resources(server, operations)
+    offer_prompts(server, operations)
     return server
 
 

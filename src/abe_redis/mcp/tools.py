@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from mcp.types import CallToolResult
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from abe_redis import limits
 from abe_redis.errors import RequestError
@@ -12,7 +12,7 @@ from abe_redis.mcp.budget import OVERVIEW_CHARS, fit_events, fit_overview, most_
 from abe_redis.mcp.modes import Modes
 from abe_redis.mcp.parameters import Confirm, Consumer, Group, Id, Ids, OneStream, Stream
 from abe_redis.mcp.sdk import answer
-from abe_redis.mcp.untrusted import shown
+from abe_redis.mcp.untrusted import safe
 from abe_redis.results import (
     AckResult,
     PublishResult,
@@ -65,7 +65,7 @@ class Tools:
         """Add an event."""
         self._modes.check_payload(len(compact(payload).encode(errors="surrogatepass")))
         self._modes.check_change()
-        result = _safe(
+        result = safe(
             await (await self._operations()).publish_event(payload, stream=stream, event_id=event_id)
         )
         return answer(plain(result), text.published(result))
@@ -179,7 +179,7 @@ class Tools:
         if leases and not full:
             for event in result.events:
                 event.consumer = event.idle_seconds = None  # all are the agent's, and new
-        result, fence = _safe(result), text.tag()
+        result, fence = safe(result), text.tag()
         fit_events(result, lambda part: text.read(part, fence), max_chars, full=full)
         return answer(plain(result, full=full), text.read(result, fence))
 
@@ -193,7 +193,7 @@ class Tools:
         """Finish events."""
         self._modes.check_change()
         result = await (await self._operations()).ack(stream=stream, group=group, ids=ids, consumer=consumer)
-        result = _safe(result)
+        result = safe(result)
         return answer(plain(result), text.acked(result))
 
     async def release(
@@ -227,7 +227,7 @@ class Tools:
             delay_seconds=delay_seconds,
             bury=reason if bury else None,
         )
-        result = _safe(result)
+        result = safe(result)
         return answer(plain(result), text.released(result))
 
     async def redrive(
@@ -260,7 +260,7 @@ class Tools:
         result = await (await self._operations()).redrive(
             stream=stream, ids=ids or (), reason=reason, event_type=event_type, dry_run=dry_run
         )
-        result = _safe(result)
+        result = safe(result)
         return answer(plain(result), text.redriven(result))
 
     async def stream_stats(
@@ -270,15 +270,10 @@ class Tools:
         ] = None,
     ) -> Annotated[CallToolResult, StatsResult]:
         """The health of one stream, or of all."""
-        result = _safe(await (await self._operations()).stream_stats(stream=stream))
+        result = safe(await (await self._operations()).stream_stats(stream=stream))
         result.streams.sort(key=lambda one: text.SEVERITY.index(one.health))
         fit_overview(result, text.stats, OVERVIEW_CHARS if stream is None else STREAM_CHARS)
         return answer(plain(result), text.stats(result))
-
-
-def _safe[Result: BaseModel](result: Result) -> Result:
-    """The result with the words of others made fit for a model."""
-    return type(result).model_validate(shown(result.model_dump()))
 
 
 def _check_confirmed(confirm: bool) -> None:  # noqa: FBT001

@@ -10,6 +10,8 @@ import re
 import unicodedata
 from typing import Any
 
+from pydantic import BaseModel
+
 _SECRETS = re.compile(
     r"xox[a-z](?:\.[a-z]{3,})?-[\w-]{8,}"  # bot, user, refresh and configuration tokens
     r"|xapp-[\w-]{8,}"
@@ -39,6 +41,11 @@ def shown(value: Any) -> Any:  # noqa: ANN401 - any JSON
             for name, item in value.items()
         }
     return value
+
+
+def safe[Result: BaseModel](result: Result) -> Result:
+    """A result with the words of others made fit for a model."""
+    return type(result).model_validate(shown(result.model_dump()))
 
 
 def clean(text: str) -> str:
