@@ -39,8 +39,26 @@ def serve(
         int,
         typer.Option(metavar="BYTES", help="How large an event the agent may publish.", min=100),
     ] = 256 * 1024,
+    http: Annotated[
+        bool, typer.Option("--http", help="Serve over HTTP, at /mcp, instead of stdin and stdout.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="With --http: the address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="With --http: the port.", min=0, max=65_535)] = 8765,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="With --http: a name under which clients reach it, as behind a proxy."),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ABE_REDIS_MCP_TOKEN",
+            show_envvar=True,
+            help="With --http: what clients must send as a bearer token. Needed for any address but this "
+            "machine's own. Set the variable: what stands in a command line can be seen by others.",
+        ),
+    ] = None,
 ) -> None:
-    """Serve the queue to an LLM agent: MCP over stdin and stdout.
+    """Serve the queue to LLM agents: MCP over stdin and stdout, or over HTTP.
 
     `abe-redis mcp install` registers it in Claude Desktop, Claude Code, Cursor or VS Code. What the
     agent changes is written into the stream abe:audit; `abe-redis audit` shows it.
@@ -48,11 +66,13 @@ def serve(
     Example: abe-redis mcp --read-only
 
     Example: abe-redis mcp --no-publish --streams slack_events
+
+    Example: abe-redis mcp --http --port 8765
     """
     if context.invoked_subcommand is not None:
         return
     from abe_redis.mcp.modes import Modes  # noqa: PLC0415
-    from abe_redis.mcp.server import serve_stdio  # noqa: PLC0415
+    from abe_redis.mcp.server import serve_http, serve_stdio  # noqa: PLC0415
     from abe_redis.settings import Settings  # noqa: PLC0415
 
     settings = Settings()
@@ -64,7 +84,15 @@ def serve(
         payload_bytes=max_payload,
     )
 
-    anyio.run(serve_stdio, settings, modes)
+    if not http:
+        anyio.run(serve_stdio, settings, modes)
+        return
+    from abe_redis.mcp.http import Address  # noqa: PLC0415
+
+    address = Address(host, port, token or None, tuple(allow_host or ()))
+    address.check()
+    typer.echo(f"Serving on http://{host}:{port}/mcp", err=True)
+    anyio.run(serve_http, settings, modes, address)
 
 
 class Client(StrEnum):

@@ -82,6 +82,21 @@ class Server(SdkServer):
             annotations=ToolAnnotations(title=title, **annotations),
         )
 
+    def http_app(self, path: str, host: str, security: Any) -> Any:  # noqa: ANN401 - ASGI
+        """The server as an ASGI application, for streamable HTTP.
+
+        Args:
+            path: Where it is.
+            host: On which it listens.
+            security: Which names callers may come by.
+        """
+        if SDK_2:
+            more: Any = {"streamable_http_path": path, "transport_security": security, "host": host}
+            return self.streamable_http_app(**more)
+        self.settings.streamable_http_path = path
+        self.settings.transport_security = security
+        return self.streamable_http_app()
+
     def offer_resource(self, function: Tool, uri: str, *, title: str, description: str) -> None:
         """Offer text under a URI, or under each that a template makes; its variables are the parameters."""
         name = function.__name__

@@ -1,4 +1,4 @@
-"""The server's wiring and its life: start without Redis, serve stdio, give everything back.
+"""The server's wiring and its life: start without Redis, serve, give everything back.
 
 A client waits for the first answer, so what a call needs (redis-py above all, which takes longer to
 import than the rest of abe-redis together) is loaded by the first call.
@@ -24,6 +24,7 @@ from abe_redis.settings import Settings
 
 if TYPE_CHECKING:
     from abe_redis.backend import RedisMessageQueueBackend
+    from abe_redis.mcp.http import Address
     from abe_redis.operations import Operations
 
 _LOG = logging.getLogger(__name__)
@@ -58,6 +59,43 @@ async def serve_stdio(settings: Settings, modes: Modes) -> None:
         finally:
             await queue.end()
             tasks.cancel_scope.cancel()
+
+
+async def serve_http(settings: Settings, modes: Modes, address: "Address") -> None:
+    """Serve over HTTP until a signal comes.
+
+    Raises:
+        SettingsError: It would listen to everybody without a token.
+        OSError: It cannot listen there.
+    """
+    from abe_redis.mcp.http import Listener  # noqa: PLC0415 - a web server, which stdio does without
+
+    async with anyio.create_task_group() as tasks:
+        queue = _Queue(settings, tasks, modes.streams)
+        listener = Listener(make_server(queue.operations, modes), address)
+
+        async def end() -> None:
+            listener.should_exit = True
+
+        tasks.start_soon(_on_signal, end)
+        try:
+            await listener.serve()
+        except SystemExit:  # how it says that it cannot listen
+            raise OSError(f"It cannot listen on {address.host}:{address.port}; the log says why.") from None
+        finally:
+            with anyio.CancelScope(shield=True):
+                await queue.end()
+            tasks.cancel_scope.cancel()
+
+
+async def _on_signal(end: Callable[[], Awaitable[None]]) -> None:
+    if sys.platform == "win32":
+        return  # no signals to wait for
+    import signal  # noqa: PLC0415 - these names differ on Windows
+
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            await end()
 
 
 class _Queue:

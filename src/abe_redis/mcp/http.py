@@ -1,0 +1,129 @@
+"""The MCP server over HTTP: for many clients at a time, on this machine or, with a token, beyond it."""
+
+import hmac
+import ipaddress
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, override
+
+import uvicorn
+from mcp.server.transport_security import TransportSecuritySettings
+
+from abe_redis.errors import SettingsError
+from abe_redis.mcp.sdk import Server
+
+PATH, HEALTH = "/mcp", "/healthz"
+
+_LOCAL = ("127.0.0.1", "localhost", "[::1]")
+_GRACE_SECONDS = 3
+"""How long calls under way have to end when the server is told to."""
+
+type Scope = MutableMapping[str, Any]
+type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+type App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen, and who may call."""
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    token: str | None = None
+    """What callers must know; needed for any address but this machine's own."""
+    names: tuple[str, ...] = ()
+    """Names beside the host under which callers reach it, as behind a proxy."""
+
+    def check(self) -> None:
+        """Refuse to listen to everybody without a token.
+
+        Raises:
+            SettingsError: Others could call, and there is no token; or it is too short to be one.
+        """
+        if self.token is not None and len(self.token) < _SHORTEST:
+            raise SettingsError(
+                f"The token has {len(self.token)} characters; give one of {_SHORTEST} or more, as from "
+                "`python -c 'import secrets; print(secrets.token_urlsafe())'`."
+            )
+        if self.token is None and not _is_local(self.host):
+            raise SettingsError(
+                f"--host is {self.host!r}, which others can reach: set a token in ABE_REDIS_MCP_TOKEN, or "
+                "listen on 127.0.0.1."
+            )
+
+    def security(self) -> TransportSecuritySettings:
+        """Which names a browser may have come by: against pages that call this machine by another name."""
+        names = [*_LOCAL, *self.names, *([] if self.host in {"0.0.0.0", "::"} else [self.host])]  # noqa: S104
+        return TransportSecuritySettings(
+            enable_dns_rebinding_protection=True,
+            allowed_hosts=[allowed for name in names for allowed in (name, f"{name}:*")],
+            allowed_origins=[
+                f"{scheme}://{name}{port}"
+                for scheme in ("http", "https")
+                for name in names
+                for port in ("", ":*")
+            ],
+        )
+
+
+_SHORTEST = 16
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Listener(uvicorn.Server):
+    """Serves until `should_exit`; whoever runs it has the signals."""
+
+    def __init__(self, server: Server, address: Address) -> None:
+        address.check()
+        app = guarded(server.http_app(PATH, address.host, address.security()), address.token)
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=address.host,
+                port=address.port,
+                log_level="warning",
+                timeout_graceful_shutdown=_GRACE_SECONDS,
+                server_header=False,
+            )
+        )
+
+    @contextmanager
+    @override
+    def capture_signals(self) -> Iterator[None]:
+        # Its own would end the process before leases are given back.
+        yield
+
+
+def guarded(app: App, token: str | None) -> App:
+    """The application behind a token; its health can be asked for without."""
+
+    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+        elif scope["path"] == HEALTH:
+            await _answer(send, 200, b"ok")
+        elif token is not None and not _knows(scope, token):
+            await _answer(send, 401, b"a bearer token is needed", (b"www-authenticate", b"Bearer"))
+        else:
+            await app(scope, receive, send)
+
+    return guard
+
+
+def _knows(scope: Scope, token: str) -> bool:
+    given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+    return hmac.compare_digest(bytes(given), b"Bearer " + token.encode())
+
+
+async def _answer(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+    kind = (b"content-type", b"text/plain")
+    await send({"type": "http.response.start", "status": status, "headers": [kind, *headers]})
+    await send({"type": "http.response.body", "body": body})

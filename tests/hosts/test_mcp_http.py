@@ -1,0 +1,172 @@
+"""`abe-redis mcp --http`: many clients at a time, on every line of the SDK; who may call, and its end."""
+
+import json
+import signal
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
+
+from tests.hosts import environments
+from tests.hosts.conftest import Start
+from tests.hosts.processes import Child, until
+from tests.servers import HOST, free_port
+
+VERSIONS = ("1.26", "1.30", "2.0", "2.3")
+TOKEN = "a-token-that-is-long-enough"
+
+
+class Served:
+    """A server in a process of its own."""
+
+    def __init__(self, child: Child, port: int) -> None:
+        self.child = child
+        self.url = f"http://{HOST}:{port}"
+        until(lambda: self.status("/healthz") == 200, "the server to listen")
+
+    def status(self, path: str, body: dict[str, Any] | None = None, **headers: str) -> int:
+        """What is answered to a request."""
+        request = urllib.request.Request(  # noqa: S310 - our own
+            self.url + path,
+            None if body is None else json.dumps(body).encode(),
+            {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+            | {name.replace("_", "-"): value for name, value in headers.items()},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return 0
+
+    @asynccontextmanager
+    async def client(self, **headers: str) -> AsyncIterator[ClientSession]:
+        """A client that is connected."""
+        async with (
+            httpx.AsyncClient(headers=headers, timeout=30) as http,
+            streamable_http_client(f"{self.url}/mcp", http_client=http) as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            yield session
+
+
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "0"},
+    },
+}
+
+
+@pytest.fixture
+def serve(start: Start, redis_url: str) -> Callable[..., Served]:
+    def run(version: str, *options: str, **variables: str) -> Served:
+        port = free_port()
+        sdk = environments.mcp_sdk(version)
+        child = start(
+            sdk,
+            *("-m", "abe_redis", "mcp", "--http", "--port", str(port), *options),
+            variables={"REDIS_URL": redis_url} | variables,
+        )
+        return Served(child, port)
+
+    return run
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_clients_do_not_wait_for_each_other(version: str, serve: Callable[..., Served]) -> None:
+    served = serve(version)
+    done: list[str] = []
+
+    async def waits(name: str) -> None:
+        async with served.client() as session:
+            await session.call_tool("read_stream", {"wait_seconds": 20})
+            done.append(name)
+
+    async def works(number: int) -> None:
+        async with served.client() as session:
+            for _ in range(20):
+                answer = await session.call_tool("stream_stats", {})
+                assert not answer.isError
+            done.append(f"worker {number}")
+
+    async def play() -> None:
+        async with anyio.create_task_group() as all_of_them:
+            for name in ("first", "second"):
+                all_of_them.start_soon(waits, name)
+            async with anyio.create_task_group() as workers:
+                for number in range(6):
+                    workers.start_soon(works, number)
+            assert len(done) == 6
+            async with served.client() as session:  # what they wait for
+                await session.call_tool("publish_event", {"payload": {"type": "message"}})
+
+    anyio.run(play)
+    assert sorted(done)[:2] == ["first", "second"]
+    served.child.signal(signal.SIGTERM)
+    assert served.child.wait() == 0
+
+
+def test_who_may_call(serve: Callable[..., Served], start: Start, redis_url: str) -> None:
+    served = serve("1.30", ABE_REDIS_MCP_TOKEN=TOKEN)
+    assert served.status("/mcp", INITIALIZE) == 401
+    assert served.status("/mcp", INITIALIZE, Authorization=f"Bearer {TOKEN}x") == 401
+    right = {"Authorization": f"Bearer {TOKEN}"}
+    assert served.status("/mcp", INITIALIZE, **right) == 200
+    assert served.status("/mcp", INITIALIZE, Host="evil.example", **right) == 421
+    assert served.status("/mcp", INITIALIZE, Origin="https://evil.example", **right) == 403
+    assert served.status("/healthz") == 200
+
+    async def play() -> None:
+        async with served.client(**right) as session:
+            assert len((await session.list_tools()).tools) == 6
+
+    anyio.run(play)
+    sdk = environments.mcp_sdk("1.30")
+    for options, token, words in (
+        (["--host", "0.0.0.0"], "", "set a token in ABE_REDIS_MCP_TOKEN"),
+        (["--host", "0.0.0.0"], "short", "give one of 16 or more"),
+    ):
+        refused = start(
+            sdk,
+            *("-m", "abe_redis", "mcp", "--http", *options),
+            variables={"REDIS_URL": redis_url, "ABE_REDIS_MCP_TOKEN": token},
+        )
+        assert refused.wait() == 2
+        assert words in refused.stderr
+
+
+@pytest.mark.parametrize("version", ["1.30", "2.3"])
+def test_its_end_gives_back_what_agents_had(version: str, serve: Callable[..., Served]) -> None:
+    served = serve(version)
+
+    async def lease() -> list[Any]:
+        async with served.client() as session:
+            await session.call_tool("publish_event", {"payload": {"type": "message"}})
+            answer = await session.call_tool("read_stream", {"group": "agents"})
+            return list((answer.structuredContent or {})["events"])
+
+    assert len(anyio.run(lease)) == 1
+    served.child.signal(signal.SIGTERM)
+    assert served.child.wait() == 0
+    again = serve(version)
+
+    async def take() -> Any:
+        async with again.client() as session:
+            return (await session.call_tool("read_stream", {"group": "agents"})).structuredContent
+
+    (event,) = anyio.run(take)["events"]
+    assert event["deliveries"] == 1
