@@ -2,7 +2,7 @@
 # Arguments go into ARGS: make test ARGS="-k publish", make demo ARGS=--keep
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-topologies chaos failover order bench bench-quick sizing check format lock build clean
+.PHONY: help setup demo test test-topologies chaos failover order conformance bench bench-quick sizing check format lock build clean
 
 # What another project's shell session has set is not meant for this one's tools.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -37,6 +37,9 @@ failover: $(SYNCED) ## primaries die and freeze and slots move under load, in ab
 
 order: $(SYNCED) ## ordered workers die, join and freeze, and what came out of order is counted
 	.venv/bin/python -m tests.chaos.order $(ARGS)
+
+conformance: $(SYNCED) ## what the official MCP suite and the inspector say; needs npm
+	.venv/bin/python -m tests.conformance $(ARGS)
 
 bench: $(SYNCED) ## the same work by abe-redis and by others, in about ten minutes
 	.venv/bin/python -m benchmarks $(ARGS)
