@@ -1,8 +1,8 @@
 """`python -m tests.conformance`, or `make conformance`: run both on both lines of the SDK; needs npm.
 
-The suite's scenarios mostly call tools, resources and prompts that a server under test has to have for it.
-What fails for that reason, or since we do not offer the feature, is listed here; anything else that fails, and
-anything here that passes, is a failure.
+The suite's scenarios mostly call tools, resources and prompts that a server has only to be tested. What fails
+for that reason, or since we do not offer the feature, is listed here; anything else that fails, and anything
+here that passes, is a failure.
 """
 
 import os
