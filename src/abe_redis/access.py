@@ -74,6 +74,15 @@ class Access:
         rest = f" and {len(found) - 20} more" if len(found) > 20 else ""  # noqa: PLR2004
         return f"Streams that exist: {', '.join(found[:20])}{rest}."
 
+    async def absence(self, redis: Redis, stream: str) -> str:
+        """A sentence on a stream that is not there: what is there instead."""
+        parts = [name for name in await existing(redis, self.patterns) if names.topic_of(name) == stream]
+        if parts:
+            return (
+                f"{stream!r} is spread over partitions, which are streams of their own: {', '.join(parts)}."
+            )
+        return f"The stream {stream!r} does not exist (yet). {await self.choice(redis)}"
+
     async def check_exists(self, redis: Redis, stream: str) -> None:
         """Refuse a stream that does not exist.
 
@@ -81,9 +90,10 @@ class Access:
             RequestError: There is no such stream.
         """
         kind = await peek.kind(redis, stream)
+        if kind == "none":
+            raise RequestError(await self.absence(redis, stream))
         if kind != "stream":
-            what = "does not exist" if kind == "none" else f"is a {kind}, not a stream"
-            raise RequestError(f"The stream {stream!r} {what}. {await self.choice(redis)}")
+            raise RequestError(f"{stream!r} is a {kind}, not a stream. {await self.choice(redis)}")
 
     async def stats(self, redis: Redis, stream: str | None) -> list[StreamStats]:
         """The state of one stream, or of every one there is.

@@ -181,7 +181,7 @@ class Operations:
                 result.length = brief.length
                 result.groups = [GroupBrief(name=of, pending=had, lag=lag) for of, had, lag in brief.groups]
             if kind == "none" and not result.events:
-                result.note = f"The stream {name!r} does not exist (yet). {await self._access.choice(redis)}"
+                result.note = await self._access.absence(redis, name)
         if result.mode == "lease" and result.events:
             ids = [one.id for one in result.events]
             await self._note("read_stream", stream=name, group=group, ids=ids)

@@ -149,6 +149,28 @@ def test_who_may_call(serve: Callable[..., Served], start: Start, redis_url: str
         assert words in refused.stderr
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_call_that_waits_gives_signs_of_life(version: str, serve: Callable[..., Served]) -> None:
+    served = serve(version)
+    told: list[tuple[float, float | None]] = []
+
+    async def note(progress: float, total: float | None, message: str | None) -> None:
+        assert message == "waiting for an event"
+        told.append((progress, total))
+
+    async def play() -> None:
+        async with served.client() as session:
+            answer = await session.call_tool("read_stream", {"wait_seconds": 3}, progress_callback=note)
+            assert not answer.isError
+            refused = await session.call_tool("read_stream", {"stream": "elsewhere", "wait_seconds": 3})
+            assert refused.isError
+            assert "may touch" in str(refused.content)
+
+    anyio.run(play)
+    assert [most for _, most in told][:2] == [3, 3]
+    assert 0.9 < told[0][0] < told[1][0] <= 3
+
+
 @pytest.mark.parametrize("version", ["1.30", "2.3"])
 def test_its_end_gives_back_what_agents_had(version: str, serve: Callable[..., Served]) -> None:
     served = serve(version)

@@ -39,7 +39,11 @@ def _print(result: "GroupsResult") -> None:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table("stream", "group", "pending", "lag", "consumers", "last used", "lost", "")
+    table = Table()
+    for column in ("stream", "group"):
+        table.add_column(column, overflow="fold")  # cut off, one partition looks like another
+    for column in ("pending", "lag", "alive", "last used", "lost", ""):
+        table.add_column(column)
     for one in result.groups:
         alive = sum(consumer.alive for consumer in one.consumers)
         table.add_row(
@@ -47,7 +51,7 @@ def _print(result: "GroupsResult") -> None:
             Text(plain(one.name)),
             str(one.pending),
             "?" if one.lag is None else str(one.lag),
-            f"{alive} of {len(one.consumers)} alive",
+            f"{alive} of {len(one.consumers)}",
             "?" if one.unused_seconds is None else _ago(one.unused_seconds),
             str(one.lost),
             "paused" if one.paused else "",

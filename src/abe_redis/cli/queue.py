@@ -145,7 +145,10 @@ def stats(
     from rich.text import Text  # noqa: PLC0415
 
     console = Console(highlight=False)
-    table = Table("stream", "health", "entries", "groups", "pending", "lag", "dead")
+    table = Table()
+    table.add_column("stream", overflow="fold")
+    for column in ("health", "entries", "groups", "pending", "lag", "dead"):
+        table.add_column(column)
     for one in result.streams:
         lags = [group.lag for group in one.groups]
         table.add_row(

@@ -18,7 +18,7 @@ from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from abe_redis.errors import AbeRedisError
-from abe_redis.mcp import consent
+from abe_redis.mcp import consent, progress
 from abe_redis.mcp.sdk_line import SDK_2
 
 if TYPE_CHECKING:  # against the line that the lock file holds
@@ -133,7 +133,8 @@ class Server(SdkServer):
             elif agreed is not None:
                 return agreed
         try:
-            return await super().call_tool(name, arguments, *context)
+            async with progress.reported(context[0] if context else self.get_context(), arguments):
+                return await super().call_tool(name, arguments, *context)
         except Exception as error:  # noqa: BLE001 - whatever it is, the model gets a sentence
             cause = error.__cause__ or error
             if isinstance(cause, AbeRedisError):
