@@ -1,1 +1,1 @@
-"""The MCP server: `abe-redis mcp`, over stdio."""
+"""The MCP server: `abe-redis mcp`, over stdio or HTTP."""
