@@ -223,6 +223,24 @@ async def test_the_overview_of_a_hundred_streams(make_backend: MakeBackend, redi
     StatsResult.model_validate(found)
 
 
+async def test_many_groups_with_long_names_fit_too(make_backend: MakeBackend, redis: Redis) -> None:
+    ask = asking(server(make_backend()))
+    await ask("publish_event", payload=said(1, "x" * 10_000))
+    for number in range(200):
+        await redis.xgroup_create(TOPIC, f"{number:03}" + "g" * 500, "0")
+    first = "000" + "g" * 500
+    await redis.xreadgroup(first, "c" * 512, {TOPIC: ">"})
+    for more in ({}, {"group": first, "pending": True}, {"full": True}):
+        answer = await ask("read_stream", max_chars=1000, **more)
+        assert size(answer) <= 1000
+        assert len(answer.structuredContent["events"]) == 1
+    for budget, wanted in ((2000, {}), (20_000, {"stream": TOPIC})):
+        answer = await ask("stream_stats", **wanted)
+        assert size(answer) <= budget
+        (stream,) = answer.structuredContent["streams"]
+        assert stream["health"] == "stalled"
+
+
 async def test_nothing_is_said_that_says_nothing(ask: Ask) -> None:
     await ask("publish_event", payload=said(1))
     (event,) = (await ask("read_stream")).structuredContent["events"]

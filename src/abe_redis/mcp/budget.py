@@ -15,6 +15,8 @@ _LEAST, _LEAST_PER_EVENT = 600, 350
 """Characters that an answer takes, and each event in it without its payload, in text and structure."""
 
 _SHORT, _SHORT_SUMMARY = 40, 60
+_MOST_ADVICE, _MOST_GROUPS = 500, 10
+"""Of a stream, when all of it does not fit."""
 
 
 def most_events(max_chars: int) -> int:
@@ -55,6 +57,11 @@ def fit_events(
         result.events.pop()
         result.next_start = result.events[-1].id
         left = _without_payloads(result, text, max_chars, full=full)
+    if left < 0:  # long names are left
+        for event in result.events:
+            event.consumer = event.consumer and _cut(event.consumer, _SHORT)
+        result.groups = []
+        left = _without_payloads(result, text, max_chars, full=full)
     # What a payload adds beside itself: its name in the structure, and a new line in the text.
     share = max(0, left - 20 * len(result.events)) // 2
     for event, payload in zip(result.events, payloads, strict=False):
@@ -87,8 +94,20 @@ def fit_overview(
         return
     every = result.streams
     for stream in every:
+        stream.advice = _cut(stream.advice, _MOST_ADVICE)
         for group in stream.groups:
             group.consumers = []
+    for most_groups in (_MOST_GROUPS, 1, 0):
+        for stream in every:
+            stream.groups = stream.groups[:most_groups]
+        _keep_most(result, every, text, max_chars)
+        if result.streams:
+            return
+
+
+def _keep_most(
+    result: StatsResult, every: list[StreamStats], text: Callable[[StatsResult], str], max_chars: int
+) -> None:
     low, high = 0, len(every)
     while low < high:
         middle = (low + high + 1) // 2
