@@ -9,15 +9,13 @@ from typing import override
 from redis.asyncio import Redis
 
 from abe_redis import faults
-from abe_redis.caretaker import Caretaker
 from abe_redis.connection import Connections
-from abe_redis.discovery import Discovery, say_lost
+from abe_redis.discovery import say_all_lost
 from abe_redis.envelope import Event
 from abe_redis.holdings import Held
 from abe_redis.member import TICK_SECONDS, Member
 from abe_redis.pace import Pace
 from abe_redis.readers import Readers
-from abe_redis.rota import Rota
 from abe_redis.settings import Settings
 from abe_redis.streams import lease, names
 
@@ -35,18 +33,15 @@ class Consumer(Member):
         name: str,
     ) -> None:
         self._buffer = deque[Held]()
-        super().__init__(connections, settings, group=group, name=name, buffer=self._buffer)
+        super().__init__(connections, settings, patterns, group=group, name=name, buffer=self._buffer)
         self._half_lease_seconds = settings.redis_stream_lease_seconds / 2
-        self._discovery = Discovery(patterns, group)
-        self._caretaker = Caretaker(settings, group)
         self._pace = Pace()
-        self._rota = Rota()
         self._readers = Readers[lease.Leased]()
         self._unseen = False
         """Whether a read failed whose answer may have leased us something."""
         self._left: dict[str, None] = {}
         """Streams that are looked at anew, in which it may have been so."""
-        self._tick_at = self._renew_at = self._abandoned_at = 0.0
+        self._abandoned_at = 0.0
 
     # What a caller does -----------------------------------------------------------------------
 
@@ -115,11 +110,10 @@ class Consumer(Member):
         if time.monotonic() >= self._tick_at:
             await self._tick(redis)
         if time.monotonic() >= self._renew_at:
-            await holdings.renew(redis)
-            self._renew_at = time.monotonic() + self._settings.redis_stream_lease_seconds / 3
+            await self._renew_held(redis)
         if self._leaving and self._buffer:
             await holdings.give_back_buffered(redis, list(self._buffer))
-        seconds = max(0.001, min(self._tick_at, self._renew_at) - time.monotonic())
+        seconds = self._seconds_left()
         if not self._wants_more() or not self._discovery.ready:
             await self._pause(seconds)
         else:
@@ -133,11 +127,10 @@ class Consumer(Member):
         if faults.stream_is_gone(error):
             self._recheck()
 
+    @override
     def _recheck(self) -> None:
-        """Look anew at every stream: one of them is not what it was."""
         self._left.update(dict.fromkeys(self._discovery.joined))
-        self._discovery.recheck()
-        self._tick_at = 0.0
+        super()._recheck()
 
     def _joined(self) -> list[str]:
         """Streams in whose group we may hold something."""
@@ -156,9 +149,7 @@ class Consumer(Member):
         if self._buffer and not self._waiting and self._pace.is_slow(self._holdings.handed_out_at):
             await self._holdings.give_back_buffered(redis, list(self._buffer))
             self._abandoned_at = 0.0
-        active, self._holdings.active = self._holdings.active, set()
-        await self._caretaker.tick(redis, self._discovery.ready, active)
-        self._tick_at = time.monotonic() + TICK_SECONDS
+        await self._take_care(redis, self._discovery.ready)
 
     async def _take_new(self, connections: Connections, seconds: float) -> None:
         self._rota.follow(self._discovery.ready)
@@ -182,11 +173,7 @@ class Consumer(Member):
 
     async def _more(self, redis: Redis, most: int) -> list[lease.Leased]:
         taken = await lease.take_more(redis, self.group, self.name, self._rota.plan(most), most=most)
-        self._rota.note(taken.looked_at, taken.leased, taken.more)
-        for stream, count in taken.lost.items():
-            say_lost(stream, self.group, count)
-        if taken.failure is not None:
-            self._recheck()
+        self._note(taken)
         return taken.leased
 
     async def _take_abandoned(self, redis: Redis) -> bool:
@@ -207,8 +194,7 @@ class Consumer(Member):
             count=1,
             fresh=self._pace.ahead,
         )
-        for stream, count in lost.items():
-            say_lost(stream, self.group, count)
+        say_all_lost(lost, self.group)
         return leased
 
     async def _accepted(self, taking: Awaitable[list[lease.Leased]]) -> list[lease.Leased]:

@@ -44,7 +44,6 @@ def partition_of(key: str, partitions: int) -> int:
 class Spread:
     """How topics are spread over streams."""
 
-    partitions: int
     patterns: names.Patterns
     conversation: Conversation | None = None
     """A function in place of `conversation_of`."""
@@ -52,7 +51,7 @@ class Spread:
     @property
     def is_needed(self) -> bool:
         """Whether an event's conversation matters to where and how it is written."""
-        return self.partitions > 1 or self.conversation is not None
+        return self.patterns.partitions > 1 or self.conversation is not None
 
     def name(self, payload: dict[str, Any]) -> str | None:
         """The conversation of a payload.
@@ -79,7 +78,9 @@ class Spread:
 
     def longest(self, topic: str) -> str:
         """The longest name of a stream of this topic."""
-        return topic if self.partitions == 1 else names.partition(topic, self.partitions - 1)
+        return (
+            topic if self.patterns.partitions == 1 else names.partition(topic, self.patterns.partitions - 1)
+        )
 
     def stream(self, topic: str, key: str) -> str:
         """The stream of a topic for a key; the topic itself when it is not spread.
@@ -87,6 +88,6 @@ class Spread:
         A stream that no consumer of these settings finds is never spread: whoever reads it knows it by
         its name.
         """
-        if self.partitions == 1 or names.topic_of(topic) or not self.patterns.match(topic):
+        if self.patterns.partitions == 1 or names.topic_of(topic) or not self.patterns.match(topic):
             return topic
-        return names.partition(topic, partition_of(key, self.partitions))
+        return names.partition(topic, partition_of(key, self.patterns.partitions))

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 
 from redis.asyncio import Redis
 
@@ -102,3 +103,9 @@ def say_lost(stream: str, group: str, count: int) -> None:
             stream,
             group,
         )
+
+
+def say_all_lost(counts: Mapping[str, int], group: str) -> None:
+    """The same of several streams."""
+    for stream, count in counts.items():
+        say_lost(stream, group, count)

@@ -122,7 +122,7 @@ class Holdings:
         """Whether something is finished and not acked yet, or waits for its burial."""
         return bool(self._finished or self._condemned)
 
-    def hand_out(self, held: Held, now: float) -> bool:
+    def hand_out(self, held: Held) -> bool:
         """Count what was taken from the buffer as being in a handler's hand; False if it holds no event."""
         entry = held.entry
         # Not before: what waits decoded keeps Python's garbage collector busy.
@@ -140,7 +140,7 @@ class Holdings:
             origin=entry.fields.get(envelope.ORIGIN, b"").decode(errors="replace") or None,
             holder=self._holder,
         )
-        held.handed_at = self.handed_out_at = now
+        held.handed_at = self.handed_out_at = time.monotonic()
         self.handed_out += 1
         self.in_hand[held.key] = held
         return True
@@ -253,8 +253,11 @@ class Holdings:
 
     def known(self, stream: str) -> set[tuple[str, str]]:
         """Stream and id of what is held of a stream, finished or not."""
-        entries = (*(held.entry for held in self._every()), *(entry for entry, _ in self._condemned))
-        return {(entry.stream, entry.id) for entry in entries if entry.stream == stream}
+        return {key for key in self._keys() if key[0] == stream}
+
+    def _keys(self) -> Iterator[tuple[str, str]]:
+        yield from (held.key for held in self._every())
+        yield from ((entry.stream, entry.id) for entry, _ in self._condemned)
 
     def is_settling(self, stream: str) -> bool:
         """Whether something of a stream is finished and not acked yet, or waits for its burial."""
@@ -265,8 +268,15 @@ class Holdings:
         """What was leased ahead from these streams."""
         return [held for held in self.buffer if held.entry.stream in streams]
 
-    async def give_back_buffered(self, redis: Redis, given: list[Held]) -> None:
+    async def give_back_buffered(
+        self, redis: Redis, given: list[Held], *, leaving: Iterable[str] = ()
+    ) -> None:
         """Give back what was leased ahead, as not delivered.
+
+        Args:
+            redis: The client.
+            given: What.
+            leaving: Streams of which nothing is held then, so that this consumer leaves their groups.
 
         Raises:
             redis.RedisError: The server refused it or could not be reached.
@@ -274,7 +284,7 @@ class Holdings:
         for held in given:
             self.buffer.remove(held)
         known = {held.key: held.entry.deliveries - 1 for held in given}
-        streams = list(lease.by_stream(known))
+        streams = list(dict.fromkeys((*lease.by_stream(known), *leaving)))
         await release.release(redis, self._group, self._consumer, streams, known, everything=False)
 
     async def give_back_unseen(self, redis: Redis, streams: list[str]) -> None:
@@ -285,8 +295,7 @@ class Holdings:
         """
         if not self._may_take_all or not streams:
             return
-        known = {held.key: release.KEEP for held in self._every()}
-        known |= {(entry.stream, entry.id): release.KEEP for entry, _ in self._condemned}
+        known = dict.fromkeys(self._keys(), release.KEEP)
         await release.release(redis, self._group, self._consumer, streams, known, everything=True)
 
     async def give_back(self, redis: Redis, streams: list[str], *, unseen: bool) -> None:

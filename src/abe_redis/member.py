@@ -10,19 +10,23 @@ import logging
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import anyio
 from redis.asyncio import Redis
 
 from abe_redis import faults, tasks
+from abe_redis.caretaker import Caretaker
 from abe_redis.connection import Connections
+from abe_redis.discovery import Discovery, say_all_lost
 from abe_redis.envelope import Event
 from abe_redis.errors import AbeRedisError, LeaseLostError
 from abe_redis.holdings import Buffer, Held, Holdings
+from abe_redis.rota import Rota
 from abe_redis.settings import Settings
 from abe_redis.settler import Settler
-from abe_redis.streams.lease import Leased
+from abe_redis.streams import names
+from abe_redis.streams.lease import Leased, Taken
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,6 +44,7 @@ class Member(ABC):
         self,
         connections: Callable[[], Awaitable[Connections]],
         settings: Settings,
+        patterns: names.Patterns,
         *,
         group: str,
         name: str,
@@ -52,6 +57,10 @@ class Member(ABC):
         self._settings = settings
         self._holdings = Holdings(settings, group, name, self, buffer)
         self._settler = Settler(connections, settings, self._holdings, group)
+        self._discovery = Discovery(patterns, group)
+        self._caretaker = Caretaker(settings, group)
+        self._rota = Rota()
+        self._tick_at = self._renew_at = 0.0
         self._waiting = False
         """Whether a caller waits for an event."""
         self._leaving = False
@@ -69,10 +78,8 @@ class Member(ABC):
 
     async def next(self) -> Event:
         """Finish the events in hand and wait for the next; StopAsyncIteration when closed."""
-        holdings = self._holdings
-        for held in list(holdings.in_hand.values()):
-            holdings.finish(held)
-            self._settler.finished.set()
+        for held in list(self._holdings.in_hand.values()):
+            self.finish(held)
         taken = self.take_now() or await self.take()
         if taken is None:
             raise StopAsyncIteration
@@ -105,7 +112,7 @@ class Member(ABC):
 
     def _hand_out(self, held: Held) -> bool:
         """Give what was taken from the buffer into a hand; False if it holds no event, and is buried."""
-        given = self._holdings.hand_out(held, time.monotonic())
+        given = self._holdings.hand_out(held)
         if not given:
             self._settler.finished.set()
         return given
@@ -224,8 +231,45 @@ class Member(ABC):
             self._error = AbeRedisError(f"The consumer failed unexpectedly: {type(error).__name__}.")
         self._arrived.set()
 
+    def _recheck(self) -> None:
+        """Look anew at every stream: one of them is not what it was."""
+        self._discovery.recheck()
+        self._tick_at = 0.0
+
+    async def _take_care(self, redis: Redis, streams: Iterable[str]) -> None:
+        """See to these streams, which ends a tick.
+
+        Raises:
+            redis.RedisError: The server refused it or could not be reached.
+        """
+        active, self._holdings.active = self._holdings.active, set()
+        await self._caretaker.tick(redis, streams, active)
+        self._tick_at = time.monotonic() + TICK_SECONDS
+
+    async def _renew_held(self, redis: Redis) -> None:
+        """Begin the leases of what we hold anew, and again in a third of a lease.
+
+        Raises:
+            redis.RedisError: The server refused it or could not be reached.
+        """
+        await self._holdings.renew(redis)
+        self._renew_at = time.monotonic() + self._settings.redis_stream_lease_seconds / 3
+
+    def _seconds_left(self) -> float:
+        """Until a tick or a renewal is due."""
+        return max(0.001, min(self._tick_at, self._renew_at) - time.monotonic())
+
+    def _note(self, taken: Taken) -> None:
+        """Note what a read says beside the entries that it leased us."""
+        self._rota.note(taken.looked_at, taken.leased, taken.more)
+        say_all_lost(taken.lost, self.group)
+        if taken.failure is not None:
+            self._recheck()
+
     def _accept(self, leased: list[Leased]) -> list[Held]:
         """Take in what was leased; as `Holdings.accept`."""
+        if not leased:
+            return []
         accepted = self._holdings.accept(leased)
         if self._holdings.buffer:
             self._arrived.set()

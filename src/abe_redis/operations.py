@@ -19,7 +19,6 @@ from abe_redis.outbox import Kept
 from abe_redis.reading import Filter, Reader
 from abe_redis.results import (
     AckResult,
-    GroupBrief,
     OutboxStats,
     PublishResult,
     ReadResult,
@@ -177,9 +176,7 @@ class Operations:
                     own_name=self._is_own(holder),
                 )
             if kind == "stream":
-                brief = await peek.brief(redis, name)
-                result.length = brief.length
-                result.groups = [GroupBrief(name=of, pending=had, lag=lag) for of, had, lag in brief.groups]
+                result.length, result.groups = await peek.brief(redis, name)
             if kind == "none" and not result.events:
                 result.note = await self._access.absence(redis, name)
         if result.mode == "lease" and result.events:
@@ -206,10 +203,7 @@ class Operations:
         """
         self.keeper.touch()
         name = self._access.allowed(stream)
-        check_range("The number of ids", len(ids), 1, MAX_COUNT)
-        ids = list(dict.fromkeys(check_id("An id", one) for one in ids))
-        names.check_group(group)
-        consumer = names.check_consumer(self.consumer if consumer is None else consumer)
+        ids, consumer = self._checked(group, ids, consumer)
         async with self._access.redis(f"acknowledging in {name!r}") as redis:
             await self._access.check_exists(redis, name)
             await self._access.find_group(redis, name, group, create=None)
@@ -251,11 +245,8 @@ class Operations:
         """
         self.keeper.touch()
         name = self._access.consumable(stream)
-        check_range("The number of ids", len(ids), 1, MAX_COUNT)
         check_range("delay_seconds", delay_seconds, 0, MAX_DELAY_SECONDS)
-        ids = list(dict.fromkeys(check_id("An id", one) for one in ids))
-        names.check_group(group)
-        consumer = names.check_consumer(self.consumer if consumer is None else consumer)
+        ids, consumer = self._checked(group, ids, consumer)
         by: dict[str, list[str]] = {"done": [], "not_held": [], "unknown": []}
         async with self._access.redis(f"giving back events of {name!r}") as redis:
             await self._access.check_exists(redis, name)
@@ -280,6 +271,13 @@ class Operations:
             not_held=by["not_held"],
             unknown=by["unknown"],
         )
+
+    def _checked(self, group: str, ids: Sequence[str], consumer: str | None) -> tuple[list[str], str]:
+        """The ids in full, each once, and who holds them."""
+        check_range("The number of ids", len(ids), 1, MAX_COUNT)
+        full = list(dict.fromkeys(check_id("An id", one) for one in ids))
+        names.check_group(group)
+        return full, names.check_consumer(self.consumer if consumer is None else consumer)
 
     async def redrive(
         self,

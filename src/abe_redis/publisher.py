@@ -67,7 +67,7 @@ class Publisher:
         self._dedup_seconds = settings.redis_stream_dedup_seconds
         self._hard_maxlen = settings.redis_stream_hard_maxlen
         self._patterns = patterns
-        self._spread = Spread(settings.redis_stream_partitions, patterns, conversation)
+        self._spread = Spread(patterns, conversation)
         self._open = connections
         self._coalescer: Coalescer | None = None
         self._trimmer = Trimmer(settings)

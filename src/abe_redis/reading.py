@@ -10,7 +10,7 @@ from abe_redis.discovery import say_lost
 from abe_redis.keeper import LeaseKeeper
 from abe_redis.results import EventView, ReadResult
 from abe_redis.settings import Settings
-from abe_redis.streams import dead, lease, names, peek
+from abe_redis.streams import dead, ids, lease, names, peek
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +35,13 @@ class Filter:
             self.event_type in {None, view.event_type}
             and self.channel in {None, envelope.channel_of(payload)}
             and self.user in {None, envelope.user_of(payload)}
-            and (self.since is None or _order(view.id) >= _order(self.since))
+            and (self.since is None or ids.order(view.id) >= ids.order(self.since))
         )
-
-
-def _order(entry_id: str) -> tuple[int, int]:
-    milliseconds, _, sequence = entry_id.partition("-")
-    return int(milliseconds), int(sequence or 0)
 
 
 _SCANNED = 2000
 """How many entries a filtered look goes through in one call."""
 _PAGE = 100
-
-
-def before(entry_id: str) -> str:
-    """The last id before another."""
-    milliseconds, sequence = _order(entry_id)
-    if sequence:
-        return f"{milliseconds}-{sequence - 1}"
-    return f"{max(0, milliseconds - 1)}-{2**64 - 1}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +70,7 @@ class Reader:
         found: list[EventView] = []
         after, scanned, more = start, 0, True
         if order == "oldest" and start is None and wanted.since is not None:
-            after = before(wanted.since)
+            after = ids.before(wanted.since)
         page_size = _PAGE if wanted.is_given else count
         while more and len(found) < count and scanned < _SCANNED:
             page = await peek.entries(self._redis, stream, after=after, count=page_size, order=order)
@@ -91,7 +78,7 @@ class Reader:
             for entry in page:
                 after, scanned = entry.id, scanned + 1
                 shown = views.view(entry.id, entry.fields)
-                if order == "newest" and wanted.since and _order(entry.id) < _order(wanted.since):
+                if order == "newest" and wanted.since and ids.order(entry.id) < ids.order(wanted.since):
                     more = False
                     break
                 if wanted.matches(shown):

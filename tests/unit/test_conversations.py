@@ -57,7 +57,7 @@ def test_conversations_are_spread_evenly() -> None:
 
 
 def test_only_topics_that_consumers_find_are_spread() -> None:
-    spread = Spread(4, Patterns(["slack:*", "slack_events"], partitions=4))
+    spread = Spread(Patterns(["slack:*", "slack_events"], partitions=4))
     assert topic_of(spread.stream("slack_events", "T1/C1")) == "slack_events"
     assert topic_of(spread.stream("slack:a", "T1/C1")) == "slack:a"
     assert spread.stream("slack_events:p3", "T1/C1") == "slack_events:p3"
@@ -86,7 +86,7 @@ def test_a_function_of_ones_own() -> None:
     def give(payload: dict[str, Any]) -> Any:
         return payload["is"]
 
-    spread = Spread(1, Patterns(["a"]), give)
+    spread = Spread(Patterns(["a"]), give)
     assert spread.is_needed
     assert spread.name({"is": "x" * 1000}) == "x" * 200
     assert spread.name({"is": ""}) is None

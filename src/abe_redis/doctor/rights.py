@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from redis.exceptions import NoPermissionError
 
 from abe_redis.doctor.patient import Finding, Patient, ok, problem, warning
-from abe_redis.streams.names import Patterns
+from abe_redis.streams.names import AUDIT, Patterns
 
 HEALTH_CHECKS = "_health_check"
 """The stream to which Slack MCP Server publishes its health checks."""
@@ -47,7 +47,7 @@ class Role:
         commands = [f"+{name}" for name in f"{self.streams} {self.helpers} {self.elsewhere}".split()]
         rules = ["reset", "on", ">PASSWORD", *keys, "+@connection", "-@dangerous", *commands]
         return f"ACL SETUSER abe-{self.name} {' '.join(rules)}" + (
-            " (~dead:* ~abe:audit +xadd)" if self.buries else ""
+            f" (~dead:* ~{AUDIT} +xadd)" if self.buries else ""
         )
 
 
@@ -176,7 +176,7 @@ def _probes(role: Role, patterns: Patterns) -> list[tuple[str, str, list[str]]]:
         role.streams: names,
         role.helpers: [unused],
         role.elsewhere: [unused],
-        "xadd": [HEALTH_CHECKS] if role.publishes else ["dead:{probe}", "abe:audit"] if role.buries else [],
+        "xadd": [HEALTH_CHECKS] if role.publishes else ["dead:{probe}", AUDIT] if role.buries else [],
     }
     return [
         (name, key, [word.format(key=key, group=unused) for word in _PROBES[name].split()])

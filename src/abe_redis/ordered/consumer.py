@@ -12,20 +12,18 @@ from typing import override
 from redis.asyncio import Redis
 
 from abe_redis import faults
-from abe_redis.caretaker import Caretaker
 from abe_redis.connection import Connections
-from abe_redis.discovery import Discovery, say_lost
+from abe_redis.discovery import say_lost
 from abe_redis.envelope import Event
 from abe_redis.errors import LeaseLostError
 from abe_redis.holdings import Held
-from abe_redis.member import TICK_SECONDS, Member
+from abe_redis.member import Member
 from abe_redis.ordered.alarm import Alarm
 from abe_redis.ordered.ownership import Owned, Ownership
 from abe_redis.ordered.queues import Queues
 from abe_redis.readers import Readers
-from abe_redis.rota import Rota
 from abe_redis.settings import Settings
-from abe_redis.streams import lease, names, owners, release
+from abe_redis.streams import lease, names, owners
 
 AHEAD = 128
 """How many events that could be handled at the same time are leased ahead."""
@@ -51,16 +49,12 @@ class OrderedConsumer(Member):
         name: str,
     ) -> None:
         self._queues = Queues()
-        super().__init__(connections, settings, group=group, name=name, buffer=self._queues)
+        super().__init__(connections, settings, patterns, group=group, name=name, buffer=self._queues)
         self._lease_seconds = settings.redis_stream_lease_seconds
-        self._discovery = Discovery(patterns, group)
-        self._caretaker = Caretaker(settings, group)
         self._ownership = Ownership(
             group, name, patterns, lease_seconds=self._lease_seconds, on_lost=self._lost
         )
-        self._rota = Rota()
         self._readers = Readers[str]()
-        self._tick_at = self._renew_at = 0.0
         self._alarm = Alarm(self._on_alarm)
 
     # What a caller does -----------------------------------------------------------------------
@@ -176,7 +170,7 @@ class OrderedConsumer(Member):
         await self._give_away(redis)
         await self._load(redis)
         self._set_alarm()
-        seconds = max(0.001, min(self._tick_at, self._renew_at) - time.monotonic())
+        seconds = self._seconds_left()
         readable = self._readable()
         self._rota.follow(readable)
         if not readable or not self._wants_more():
@@ -191,13 +185,12 @@ class OrderedConsumer(Member):
     async def _renew(self, redis: Redis) -> None:
         """Keep our streams and what we hold, and take in what others left in our streams."""
         await self._ownership.renew(redis)
-        await self._holdings.renew(redis)
+        await self._renew_held(redis)
         for held in [held for held in self._queues if held.lost]:  # somebody took it by force
             self._queues.remove(held)
         for stream, owned in list(self._ownership.streams.items()):
             if owned.is_loaded:
                 await self._take_over(redis, stream, owned, idle_seconds=self._lease_seconds)
-        self._renew_at = time.monotonic() + self._lease_seconds / 3
         self._arrived.set()
 
     async def _tick(self, redis: Redis) -> None:
@@ -210,9 +203,7 @@ class OrderedConsumer(Member):
             self._ownership.keep_slow()
             ready = list(self._discovery.ready)
             await self._ownership.balance(redis, ready, [name for name in ready if self._is_busy(name)])
-        active, self._holdings.active = self._holdings.active, set()
-        await self._caretaker.tick(redis, self._ownership.streams, active)
-        self._tick_at = time.monotonic() + TICK_SECONDS
+        await self._take_care(redis, self._ownership.streams)
 
     def _is_busy(self, stream: str) -> bool:
         """Whether a handler has something of a stream, or had and it is not settled."""
@@ -226,12 +217,9 @@ class OrderedConsumer(Member):
                 continue
             self._queues.stop(stream)
             if not self._is_busy(stream):
-                await self._release(redis, stream)
+                waiting = self._queues.waiting_in(stream)
+                await self._holdings.give_back_buffered(redis, waiting, leaving=[stream])
                 await self._ownership.give_away(redis, [stream])
-
-    async def _release(self, redis: Redis, stream: str) -> None:
-        known = {held.key: held.entry.deliveries - 1 for held in self._queues.drop(stream)}
-        await release.release(redis, self.group, self.name, [stream], known, everything=False)
 
     async def _load(self, redis: Redis) -> None:
         """Take in what a stream's group was given and we do not have: from the owner before us, or unseen."""
@@ -320,26 +308,17 @@ class OrderedConsumer(Member):
         ours = [entry for entry in taken.leased if entry.stream in streams]  # unless lost while we asked
         for entry in ours:
             streams[entry.stream].last = entry.id
-        self._rota.note(taken.looked_at, taken.leased, taken.more)
+        self._note(taken)
         self._accept(ours)
-        for stream, count in taken.lost.items():
-            say_lost(stream, self.group, count)
         for stream in taken.behind & streams.keys():
             streams[stream].is_loaded = False
         for stream in taken.disowned:
             self._ownership.lose(stream)
-        if taken.failure is not None:
-            self._recheck()
 
     @override
     def _turn_failed(self, error: BaseException) -> None:
         if faults.stream_is_gone(error):
             self._recheck()
-
-    def _recheck(self) -> None:
-        """Look anew at every stream: one of them is not what it was."""
-        self._discovery.recheck()
-        self._tick_at = 0.0
 
     # What happens by the clock ----------------------------------------------------------------
 

@@ -82,7 +82,6 @@ class Ownership:
         self.streams: dict[str, Owned] = {}
         self.owner = owners.Owner(group, consumer, f"{consumer} {os.urandom(6).hex()}", lease_seconds)
         self._patterns = patterns
-        self._lease_seconds = lease_seconds
         self._on_lost = on_lost
 
     def has(self, stream: str, now: float) -> bool:
@@ -193,9 +192,9 @@ class Ownership:
         """Keep what was to leave, but whose handlers did not end within a lease."""
         now = time.monotonic()
         for owned in self.streams.values():
-            if owned.leaving_since is not None and now - owned.leaving_since > self._lease_seconds:
+            if owned.leaving_since is not None and now - owned.leaving_since > self.owner.lease_seconds:
                 owned.leaving_since = None
-                owned.kept_until = now + _KEPT_LEASES * self._lease_seconds
+                owned.kept_until = now + _KEPT_LEASES * self.owner.lease_seconds
 
     async def give_away(self, redis: Redis, streams: Sequence[str]) -> None:
         """Let others own streams in which nothing of ours is left.
@@ -218,4 +217,4 @@ class Ownership:
 
     def _until(self) -> float:
         """Until when that is ours which is asked for now."""
-        return time.monotonic() + (1 - _MARGIN) * self._lease_seconds
+        return time.monotonic() + (1 - _MARGIN) * self.owner.lease_seconds

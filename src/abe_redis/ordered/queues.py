@@ -8,6 +8,7 @@ from itertools import chain
 from abe_redis import envelope
 from abe_redis.conversations import conversation_of
 from abe_redis.holdings import Held
+from abe_redis.streams import ids
 from abe_redis.streams.lease import Leased
 
 type Key = tuple[str, bytes]
@@ -24,12 +25,6 @@ def _conversation(entry: Leased) -> Key:
             found = None
         name = found.encode(errors="surrogatepass") if found else b"\0" + entry.id.encode()
     return entry.stream, name
-
-
-def _place(held: Held) -> tuple[int, int]:
-    """Where in the order of its stream it stands."""
-    milliseconds, _, number = held.entry.id.partition("-")
-    return int(milliseconds), int(number)
 
 
 class Queues:
@@ -85,8 +80,8 @@ class Queues:
         key = self._keys[held] = _conversation(held.entry)
         waiting = self._waiting.setdefault(key, deque())
         at = len(waiting)
-        if at and _place(waiting[-1]) > (place := _place(held)):
-            at = next(at for at, other in enumerate(waiting) if _place(other) > place)
+        if at and ids.order(waiting[-1].entry.id) > (place := ids.order(held.entry.id)):
+            at = next(at for at, other in enumerate(waiting) if ids.order(other.entry.id) > place)
         waiting.insert(at, held)
         self._counts[key[0]] += 1
         self._bytes[key[0]] += _size(held)

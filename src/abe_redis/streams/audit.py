@@ -7,8 +7,8 @@ from typing import Any
 from redis.asyncio import Redis
 
 from abe_redis.results import Change
+from abe_redis.streams import names
 
-STREAM = "abe:audit"
 KEPT = 10_000
 
 
@@ -19,7 +19,7 @@ async def record(redis: Redis, who: str, what: str, facts: dict[str, Any]) -> No
         redis.RedisError: The server refused it or could not be reached.
     """
     fields = {"who": who, "what": what, "facts": json.dumps(facts, ensure_ascii=False)}
-    await redis.xadd(STREAM, dict[Any, Any](fields), maxlen=KEPT, approximate=True)
+    await redis.xadd(names.AUDIT, dict[Any, Any](fields), maxlen=KEPT, approximate=True)
 
 
 async def last(redis: Redis, count: int) -> list[Change]:
@@ -28,7 +28,7 @@ async def last(redis: Redis, count: int) -> list[Change]:
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
-    rows: Any = await redis.xrevrange(STREAM, count=count)
+    rows: Any = await redis.xrevrange(names.AUDIT, count=count)
     return [
         Change(
             at=datetime.fromtimestamp(int(entry_id.partition(b"-")[0]) / 1000, UTC),

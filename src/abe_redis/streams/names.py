@@ -14,6 +14,9 @@ from abe_redis.errors import InvalidNameError
 INDEX = "abe:streams"
 """Sorted set of stream names by the server's time, in seconds, when there was last news of one."""
 
+AUDIT = "abe:audit"
+"""Stream of what agents have changed."""
+
 MAX_NAME_BYTES = 512
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from redis.asyncio import Redis
 
 from abe_redis.envelope import Fields
+from abe_redis.results import GroupBrief
 
 type Order = Literal["newest", "oldest"]
 
@@ -127,17 +128,8 @@ async def pending(
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Brief:
-    """How much is in a stream, and how much each group has to do."""
-
-    length: int
-    groups: list[tuple[str, int, int | None]]
-    """Name, pending and lag of each."""
-
-
-async def brief(redis: Redis, stream: str) -> Brief:
-    """What is in a stream, in numbers.
+async def brief(redis: Redis, stream: str) -> tuple[int, list[GroupBrief]]:
+    """How many entries a stream has, and how much each of its groups has to do.
 
     Raises:
         redis.ResponseError: There is no such stream.
@@ -147,7 +139,10 @@ async def brief(redis: Redis, stream: str) -> Brief:
     pipeline.xlen(stream)
     pipeline.xinfo_groups(stream)
     length, rows = await pipeline.execute()
-    return Brief(length, [(row["name"].decode(errors="replace"), row["pending"], row["lag"]) for row in rows])
+    return length, [
+        GroupBrief(name=row["name"].decode(errors="replace"), pending=row["pending"], lag=row["lag"])
+        for row in rows
+    ]
 
 
 async def groups(redis: Redis, stream: str) -> list[str]:

@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 
 from abe_redis.results import ConsumerStats, GroupStats, StreamStats
 from abe_redis.settings import Settings
-from abe_redis.streams import names
+from abe_redis.streams import ids, names
 from abe_redis.streams.health import judge
 
 
@@ -119,12 +119,7 @@ class _Look:
         Redis counts both as lag: see `groups`.
         """
         first = self.info["first-entry"]
-        if first and _order(first[0]) <= _order(row["last-delivered-id"]):
+        if first and ids.order(first[0]) <= ids.order(row["last-delivered-id"]):
             return row["lag"], 0
         length, read = self.info["length"], row["entries-read"]
         return length, 0 if read is None else max(0, self.info["entries-added"] - length - read)
-
-
-def _order(entry_id: bytes) -> tuple[int, int]:
-    milliseconds, _, sequence = entry_id.partition(b"-")
-    return int(milliseconds), int(sequence)

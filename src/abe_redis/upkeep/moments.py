@@ -7,10 +7,9 @@ from redis.asyncio import Redis
 
 from abe_redis.access import check_id
 from abe_redis.errors import RequestError
-from abe_redis.streams import manage
+from abe_redis.streams import ids, manage
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_LAST_SEQUENCE = 2**64 - 1
 
 
 def seconds(duration: str) -> float:
@@ -31,10 +30,7 @@ async def position(redis: Redis, word: str) -> str:
         return manage.BEGINNING
     if word == "now":
         return manage.NOW
-    milliseconds, _, sequence = (await _id(redis, word)).partition("-")
-    if int(sequence or 0):
-        return f"{milliseconds}-{int(sequence) - 1}"
-    return f"{int(milliseconds) - 1}-{_LAST_SEQUENCE}" if int(milliseconds) else manage.BEGINNING
+    return ids.before(await _id(redis, word))
 
 
 async def first(redis: Redis, word: str) -> str:
