@@ -3,9 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from abe_plugin.backends.message_queue.service.redis import (  # type: ignore[import-not-found]
-    RedisMessageQueueBackend,
-)
+from abe_plugin.backends.message_queue.service.redis import RedisMessageQueueBackend
 
 from benchmarks.payload import Payload
 from benchmarks.side import CONNECTIONS, Handle, Publish, Side, Work, running, serve

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from arq import create_pool, func  # type: ignore[import-not-found]
-from arq.connections import RedisSettings  # type: ignore[import-not-found]
-from arq.worker import Worker  # type: ignore[import-not-found]
+from arq import create_pool, func
+from arq.connections import RedisSettings
+from arq.worker import Worker
 
 from benchmarks.payload import Payload
 from benchmarks.side import CONCURRENCY, Handle, Publish, Side, Work, running, serve

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-from docket import Docket, Worker  # type: ignore[import-not-found]
+from docket import Docket, Worker
 
 from benchmarks.payload import Payload
 from benchmarks.side import CONCURRENCY, CONNECTIONS, Handle, Publish, PublishMany, Side, Work, running, serve

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from faststream.redis import RedisBroker, StreamSub  # type: ignore[import-not-found]
+from faststream.redis import RedisBroker, StreamSub
 from redis.asyncio import Redis
 
 from benchmarks.payload import Payload

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from taskiq.api import run_receiver_task  # type: ignore[import-not-found]
-from taskiq_redis import RedisStreamBroker  # type: ignore[import-not-found]
+from taskiq.api import run_receiver_task
+from taskiq_redis import RedisStreamBroker
 
 from benchmarks.payload import Payload
 from benchmarks.side import CONCURRENCY, CONNECTIONS, Handle, Publish, Side, Work, serve
