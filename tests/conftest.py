@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import needed
 from tests.servers import Server, Servers, any_binary, system_binary
 from tests.topologies import Cluster, Sentinels
 
@@ -127,12 +128,7 @@ def debian_redis() -> Iterator[Servers]:
 
 
 def _system_binary() -> Path:
-    binary = system_binary()
-    if binary is None:
-        if os.environ.get("CI"):
-            pytest.fail(_INSTALL_REDIS)
-        pytest.skip(_INSTALL_REDIS)
-    return binary
+    return needed(system_binary(), _INSTALL_REDIS)
 
 
 def _any_binary() -> Path:

@@ -95,8 +95,8 @@ class Access:
         if kind != "stream":
             raise RequestError(f"{stream!r} is a {kind}, not a stream. {await self.choice(redis)}")
 
-    async def stats(self, redis: Redis, stream: str | None) -> list[StreamStats]:
-        """The state of one stream, or of every one there is.
+    async def stats(self, redis: Redis, stream: str | None, *, ages: bool = False) -> list[StreamStats]:
+        """The state of one stream, or of every one there is; with `ages`, of each group's pending entries.
 
         Raises:
             RequestError: There is no such stream.
@@ -104,7 +104,7 @@ class Access:
         if stream is not None:
             await self.check_exists(redis, stream)
         streams = [stream] if stream is not None else await existing(redis, self.patterns)
-        found = [await stream_stats(redis, one, self.settings) for one in streams]
+        found = [await stream_stats(redis, one, self.settings, ages=ages) for one in streams]
         return [one for one in found if one is not None]
 
     async def find_group(self, redis: Redis, stream: str, group: str, *, create: bool | None) -> None:

@@ -318,14 +318,19 @@ class Operations:
             sentence = faults.explain(error, self._settings, doing="writing down what an agent did")
             _LOG.warning("%s It was done all the same: %s %s", sentence, tool, facts)
 
-    async def stream_stats(self, *, stream: str | None = None) -> StatsResult:
-        """The health of one stream, or of every one there is, and what waits in the outbox."""
+    async def stream_stats(self, *, stream: str | None = None, ages: bool = False) -> StatsResult:
+        """The health of one stream, or of every one there is, and what waits in the outbox.
+
+        Args:
+            stream: Only this one.
+            ages: Whether to look at each pending entry's age, too; of one stream, they always are.
+        """
         self.keeper.touch()
         name = self._access.allowed(stream) if stream is not None else None
         outbox = await self._outbox()
         try:
             async with self._access.redis("looking at the streams") as redis:
-                streams = await self._access.stats(redis, name)
+                streams = await self._access.stats(redis, name, ages=ages or name is not None)
         except RedisUnavailableError as error:
             if outbox is None:
                 raise

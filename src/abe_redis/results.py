@@ -105,6 +105,9 @@ class ConsumerStats(BaseModel):
     alive: bool = Field(description="Whether that is less than the lease time.")
 
 
+type Age = Literal["under_10s", "under_1m", "under_10m", "under_1h", "older"]
+
+
 class GroupStats(BaseModel):
     """One consumer group of a stream."""
 
@@ -115,6 +118,14 @@ class GroupStats(BaseModel):
     )
     oldest_pending_seconds: float | None = Field(
         default=None, description="Age of the oldest entry that was given out and is not acked."
+    )
+    oldest_undelivered_seconds: float | None = Field(
+        default=None, description="Age of the oldest entry that was not given to anyone yet."
+    )
+    pending_by_age: dict[Age, int] = Field(
+        default={},
+        description="Pending entries by the time since they were published; of the 1,000 oldest, and only "
+        "when one stream is asked for.",
     )
     last_delivered_id: str
     unused_seconds: float | None = Field(
@@ -134,6 +145,10 @@ class StreamStats(BaseModel):
 
     stream: str
     length: int = Field(description="Entries in the stream, finished history included.")
+    added: int | None = Field(
+        default=None,
+        description="Entries that were ever added; what it grows by between two looks is the throughput.",
+    )
     first_at: datetime | None = Field(default=None, description="When its oldest entry was published (UTC).")
     last_at: datetime | None = Field(default=None, description="When its newest entry was published (UTC).")
     memory_bytes: int | None = None

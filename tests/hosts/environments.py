@@ -128,13 +128,12 @@ def _declared() -> object:
 def _build(directory: Path, wanted: tuple[str, ...]) -> None:
     with suppress(FileNotFoundError):
         shutil.rmtree(directory)  # what an interrupted build left
-    uv = _find_uv()
-    _run(*uv, "venv", "--quiet", "--python", sys.executable, str(directory))
-    _run(*uv, "pip", "install", "--quiet", "--python", str(directory / "bin" / "python"), *wanted)
+    run_uv("venv", "--quiet", "--python", sys.executable, str(directory))
+    run_uv("pip", "install", "--quiet", "--python", str(directory / "bin" / "python"), *wanted)
 
 
-def _run(*command: str) -> None:
-    """Run uv, untouched by the environment that the tests run in; its caches and indexes stay the user's."""
+def uv_variables() -> dict[str, str]:
+    """Uv's environment, untouched by that of the tests; its caches and indexes stay the user's."""
     variables = {
         name: value
         for name, value in os.environ.items()
@@ -144,10 +143,17 @@ def _run(*command: str) -> None:
         # A network that signs its own certificates is known to the system only.
         variables.setdefault("UV_SYSTEM_CERTS", "true")
         variables.setdefault("UV_NATIVE_TLS", "true")
+    return variables
+
+
+def run_uv(*arguments: str) -> None:
+    """Run uv to its end; the test fails if uv does."""
+    command = (*find_uv(), *arguments)
+    _CACHE.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
         command,
         cwd=_CACHE,
-        env=variables,
+        env=uv_variables(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -156,10 +162,10 @@ def _run(*command: str) -> None:
         check=False,
     )
     if done.returncode:
-        pytest.fail(f"An environment for the hosts could not be built: {' '.join(command)}\n{done.stdout}")
+        pytest.fail(f"{' '.join(command)} failed:\n{done.stdout}")
 
 
-def _find_uv() -> tuple[str, ...]:
+def find_uv() -> tuple[str, ...]:
     """The same uv that `make setup` finds or fetches."""
     if importlib.util.find_spec("uv"):
         return sys.executable, "-m", "uv"

@@ -1,9 +1,6 @@
 """`abe-redis mcp --http`: many clients at a time, on every line of the SDK; who may call, and its end."""
 
-import json
 import signal
-import urllib.error
-import urllib.request
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +14,7 @@ from mcp.client.streamable_http import streamable_http_client
 from tests.hosts import environments
 from tests.hosts.conftest import Start
 from tests.hosts.processes import Child, until
+from tests.hosts.web import status
 from tests.servers import HOST, free_port
 
 VERSIONS = ("1.26", "1.30", "2.0", "2.3")
@@ -33,19 +31,9 @@ class Served:
 
     def status(self, path: str, body: dict[str, Any] | None = None, **headers: str) -> int:
         """What is answered to a request."""
-        request = urllib.request.Request(  # noqa: S310 - our own
-            self.url + path,
-            None if body is None else json.dumps(body).encode(),
-            {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
-            | {name.replace("_", "-"): value for name, value in headers.items()},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            return error.code
-        except OSError:
-            return 0
+        kinds = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        return status(self.url + path, body=body, headers=kinds | given)
 
     @asynccontextmanager
     async def client(self, **headers: str) -> AsyncIterator[ClientSession]:

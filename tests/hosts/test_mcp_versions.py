@@ -163,6 +163,7 @@ PENDING = LEASED | {"consumer": "<server>", "idle_seconds": "<number>"}
 STREAM = {
     "stream": TOPIC,
     "length": 1,
+    "added": 1,
     "first_at": "<time>",
     "last_at": "<time>",
     "memory_bytes": "<number>",
@@ -465,12 +466,19 @@ def test_resources_prompts_and_completions(
     published = client.call("publish_event", payload=ENVELOPE, stream="slack:a b")
     client.call("read_stream", stream="slack:a b", group=GROUP)
 
-    def read(uri: str) -> str:
+    def read(uri: str, kind: str = "text/plain") -> str:
         (content,) = client.do("read_resource", uri=uri)["contents"]
-        assert content["mimeType"] == "text/plain"
+        assert content["mimeType"] == kind
         return str(content["text"])
 
-    assert [one["uri"] for one in client.do("list_resources")["resources"]] == ["abe-redis://overview"]
+    assert {one["uri"] for one in client.do("list_resources")["resources"]} == {
+        "ui://abe-redis/dashboard",
+        "abe-redis://overview",
+    }
+    # The page that the extension MCP Apps shows beside the answers of stream_stats.
+    pages = {tool["name"]: tool["_meta"]["ui"] for tool in client.list_tools() if tool.get("_meta")}
+    assert pages == {"stream_stats": {"resourceUri": "ui://abe-redis/dashboard"}}
+    assert read("ui://abe-redis/dashboard", "text/html;profile=mcp-app").startswith("<!doctype html>")
     templates = client.do("list_resource_templates")["resourceTemplates"]
     assert [one["uriTemplate"] for one in templates] == [
         "abe-redis://streams/{stream}",

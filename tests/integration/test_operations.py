@@ -1,6 +1,7 @@
 """The operations that the tools and the commands share: what they do, and what they refuse."""
 
 import json
+import time
 from typing import Any
 
 import anyio
@@ -302,6 +303,43 @@ async def test_stats_tell_the_state(make_backend: MakeBackend, operations: Opera
 
     await redis.xadd("dead:{slack_events}", {"data": "{}"})
     assert (await only()).health == "dead_letters"
+
+
+async def test_stats_tell_since_when(operations: Operations, redis: Redis) -> None:
+    """By the ids, which are the times of publishing: of what is pending, and of what nobody has."""
+    now = time.time()
+    for ago in (7200, 7100, 1800, 300, 30, 0):
+        await redis.xadd("slack_events", {"data": "{}"}, id=f"{int((now - ago) * 1000)}-0")
+    await operations.read_stream(group="agents", count=4)
+
+    (found,) = (await operations.stream_stats(stream="slack_events")).streams
+    (group,) = found.groups
+    assert found.added == 6
+    assert group.pending_by_age == {"older": 2, "under_1h": 1, "under_10m": 1}
+    assert group.oldest_pending_seconds == pytest.approx(7200, abs=60)
+    assert group.oldest_undelivered_seconds == pytest.approx(30, abs=25)
+    assert found.health == "backlog"
+    assert "4 pending (the oldest published 2 h ago) and 2 not delivered yet (the oldest" in found.advice
+
+    (brief,) = (await operations.stream_stats()).streams
+    assert brief.groups[0].pending_by_age == {}  # of one stream only
+
+
+async def test_what_waits_long_is_a_backlog_though_all_that_is_held_is_new(
+    operations: Operations, redis: Redis
+) -> None:
+    old = int((time.time() - 600) * 1000)
+    await redis.xadd("slack_events", {"data": "{}"}, id=f"{old}-0")
+    await redis.xadd("slack_events", {"data": "{}"})
+    first = await operations.read_stream(group="agents", count=1)
+    await operations.ack(stream="slack_events", group="agents", ids=[first.events[0].id])
+    assert (await operations.stream_stats()).streams[0].health == "working"
+    await redis.xadd("slack:other", {"data": "{}"}, id=f"{old}-0")
+    await redis.xgroup_create("slack:other", "agents", id="0")
+    await redis.xgroup_createconsumer("slack:other", "agents", "alive")
+    found = (await operations.stream_stats(stream="slack:other")).streams[0]
+    assert (found.health, found.groups[0].pending) == ("backlog", 0)
+    assert "(the oldest published 10 min ago): add consumers" in found.advice
 
 
 BAD_PAYLOADS: list[Any] = [

@@ -1,6 +1,7 @@
 """What the distribution promises to those who install it and to the hosts that look for it."""
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from importlib.metadata import Distribution, EntryPoint, distribution
@@ -93,6 +94,26 @@ def test_the_registration_runs_our_console_script(project: Mapping[str, Any]) ->
     assert server["command"] in project["scripts"]
     assert server["args"] == ["mcp"]
     assert all(isinstance(value, str) for value in server["env"].values())
+
+
+def test_the_registry_is_told_what_there_is(project: Mapping[str, Any]) -> None:
+    """By the rules of https://github.com/modelcontextprotocol/registry."""
+    from abe_redis import Settings
+
+    server = json.loads((ROOT / "server.json").read_text(encoding="utf-8"))
+    (package,) = server["packages"]
+    assert server["version"] == package["version"] == project["version"]
+    assert (package["registryType"], package["identifier"]) == ("pypi", project["name"])
+    assert package["transport"] == {"type": "stdio"}
+    assert [one["value"] for one in package["packageArguments"]] == ["mcp"]
+    assert len(server["description"]) <= 100
+    assert re.fullmatch(r"[a-zA-Z0-9.-]+/[a-zA-Z0-9._-]+", server["name"])
+    # The registry looks for it in the description on PyPI, to see that both have one owner.
+    assert f"mcp-name: {server['name']} " in (ROOT / "README.md").read_text(encoding="utf-8")
+    for variable in package["environmentVariables"]:
+        name = variable["name"]
+        assert name == "ABE_REDIS_MCP_READ_ONLY" or name.lower() in Settings.model_fields
+        assert variable.get("isSecret", False) == (name in {"REDIS_URL", "REDIS_PASSWORD"})
 
 
 def test_the_registration_sets_only_known_variables() -> None:

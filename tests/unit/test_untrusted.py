@@ -2,7 +2,7 @@
 
 import pytest
 
-from abe_redis.mcp.untrusted import clean, mask, quoted, shown
+from abe_redis.untrusted import clean, mask, quoted, shown
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ def _print(result: "GroupsResult") -> None:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    from abe_redis.streams.health import duration  # noqa: PLC0415
+
     table = Table()
     for column in ("stream", "group"):
         table.add_column(column, overflow="fold")  # cut off, one partition looks like another
@@ -52,18 +54,11 @@ def _print(result: "GroupsResult") -> None:
             str(one.pending),
             "?" if one.lag is None else str(one.lag),
             f"{alive} of {len(one.consumers)}",
-            "?" if one.unused_seconds is None else _ago(one.unused_seconds),
+            "?" if one.unused_seconds is None else f"{duration(one.unused_seconds)} ago",
             str(one.lost),
             "paused" if one.paused else "",
         )
     Console().print(table)
-
-
-def _ago(seconds: float) -> str:
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit} ago"
-    return f"{seconds:.0f} s ago"
 
 
 def _tell(change: "GroupChange", *, as_json: bool) -> None:

@@ -19,7 +19,13 @@ def serve(
     context: typer.Context,
     *,
     read_only: Annotated[
-        bool, typer.Option("--read-only", help="Offer only the tools that change nothing.")
+        bool,
+        typer.Option(
+            "--read-only",
+            envvar="ABE_REDIS_MCP_READ_ONLY",
+            show_envvar=True,
+            help="Offer only the tools that change nothing.",
+        ),
     ] = False,
     publish: Annotated[
         bool, typer.Option("--publish/--no-publish", help="Whether the agent may publish events.")
@@ -88,11 +94,12 @@ def serve(
         anyio.run(serve_stdio, settings, modes)
         return
     from abe_redis.mcp.http import Address  # noqa: PLC0415
+    from abe_redis.web import listen  # noqa: PLC0415
 
     address = Address(host, port, token or None, tuple(allow_host or ()))
-    address.check()
-    typer.echo(f"Serving on http://{host}:{port}/mcp", err=True)
-    anyio.run(serve_http, settings, modes, address)
+    with listen(host, port) as listening:
+        typer.echo(f"Serving on http://{host}:{listening.getsockname()[1]}/mcp", err=True)
+        anyio.run(serve_http, settings, modes, address, listening)
 
 
 class Client(StrEnum):

@@ -95,6 +95,7 @@ def fit_overview(
     every = result.streams
     for stream in every:
         stream.advice = _cut(stream.advice, _MOST_ADVICE)
+        stream.added = None
         for group in stream.groups:
             group.consumers = []
     for most_groups in (_MOST_GROUPS, 1, 0):

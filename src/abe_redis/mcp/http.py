@@ -2,32 +2,26 @@
 
 import hmac
 import ipaddress
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, override
 
-import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
 
 from abe_redis.errors import SettingsError
 from abe_redis.mcp.sdk import Server
+from abe_redis.web import App, Receive, Scope, Send
 
 PATH, HEALTH = "/mcp", "/healthz"
 
 _LOCAL = ("127.0.0.1", "localhost", "[::1]")
-_GRACE_SECONDS = 3
-"""How long calls under way have to end when the server is told to."""
-
-type Scope = MutableMapping[str, Any]
-type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-type App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to listen, and who may call."""
+    """Where to listen, and who may call.
+
+    Raises:
+        SettingsError: Others could call, and there is no token; or it is too short to be one.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8765
@@ -36,12 +30,7 @@ class Address:
     names: tuple[str, ...] = ()
     """Names beside the host under which callers reach it, as behind a proxy."""
 
-    def check(self) -> None:
-        """Refuse to listen to everybody without a token.
-
-        Raises:
-            SettingsError: Others could call, and there is no token; or it is too short to be one.
-        """
+    def __post_init__(self) -> None:
         if self.token is not None and len(self.token) < _SHORTEST:
             raise SettingsError(
                 f"The token has {len(self.token)} characters; give one of {_SHORTEST} or more, as from "
@@ -78,32 +67,9 @@ def _is_local(host: str) -> bool:
         return host == "localhost"
 
 
-class Listener(uvicorn.Server):
-    """Serves until `should_exit`; whoever runs it has the signals."""
-
-    def __init__(self, server: Server, address: Address) -> None:
-        address.check()
-        app = guarded(server.http_app(PATH, address.host, address.security()), address.token)
-        super().__init__(
-            uvicorn.Config(
-                app,
-                host=address.host,
-                port=address.port,
-                log_level="warning",
-                timeout_graceful_shutdown=_GRACE_SECONDS,
-                server_header=False,
-            )
-        )
-
-    @contextmanager
-    @override
-    def capture_signals(self) -> Iterator[None]:
-        # Its own would end the process before leases are given back.
-        yield
-
-
-def guarded(app: App, token: str | None) -> App:
-    """The application behind a token; its health can be asked for without."""
+def http_app(server: Server, address: Address) -> App:
+    """The server behind its token; its health can be asked for without."""
+    app, token = server.http_app(PATH, address.host, address.security()), address.token
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -6,7 +6,7 @@ from mcp.types import Completion
 
 from abe_redis.errors import AbeRedisError
 from abe_redis.mcp.sdk import Server
-from abe_redis.mcp.untrusted import safe
+from abe_redis.untrusted import safe
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -4,18 +4,22 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from abe_redis import limits
+from abe_redis.dashboard.page import page
 from abe_redis.errors import RequestError
 from abe_redis.mcp import text
 from abe_redis.mcp.budget import fit_events, fit_overview
 from abe_redis.mcp.sdk import Server, told
 from abe_redis.mcp.sdk_line import SDK_2
-from abe_redis.mcp.untrusted import safe
 from abe_redis.results import ReadResult
+from abe_redis.untrusted import safe
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from abe_redis.operations import Operations
+
+DASHBOARD = "ui://abe-redis/dashboard"
+"""The page that clients may show beside an answer of stream_stats."""
 
 OVERVIEW, STREAM, ENTRY = (
     "abe-redis://overview",
@@ -52,6 +56,12 @@ def offer_resources(server: Server, operations: "Callable[[], Awaitable[Operatio
             )
         return _shown(found)
 
+    async def dashboard() -> str:
+        return page()
+
+    server.offer_page(
+        dashboard, DASHBOARD, title="Dashboard", description="The health of the queue, for people."
+    )
     server.offer_resource(
         told(overview),
         OVERVIEW,

@@ -24,7 +24,10 @@ from abe_redis.mcp.sdk_line import SDK_2
 if TYPE_CHECKING:  # against the line that the lock file holds
     from mcp.server.fastmcp import FastMCP as SdkServer
     from mcp.server.fastmcp.exceptions import ToolError
+
+    Apps: Any  # of 2.x alone
 elif SDK_2:
+    from mcp.server.apps import Apps
     from mcp.server.mcpserver import MCPServer as SdkServer
     from mcp.server.mcpserver.exceptions import ToolError
 else:
@@ -46,7 +49,7 @@ class Server(SdkServer):
         self._arguments: dict[str, type[BaseModel]] = {}
         self._withheld: dict[str, str] = {}
         self._questions: dict[str, Question] = {}
-        more: dict[str, Any] = {"title": title, "version": version} if SDK_2 else {}
+        more: dict[str, Any] = {"title": title, "version": version, "extensions": [Apps()]} if SDK_2 else {}
         super().__init__(name=name, instructions=instructions, log_level="WARNING", **more)
         if not SDK_2:
             self._mcp_server.version = version
@@ -58,6 +61,7 @@ class Server(SdkServer):
         title: str,
         description: str,
         question: Question | None = None,
+        page: str | None = None,
         **annotations: bool,
     ) -> None:
         """Offer a tool; its parameters are those of the function.
@@ -68,6 +72,7 @@ class Server(SdkServer):
             description: For the model.
             question: Whether the user is asked first; then the tool has a parameter `confirm`, for clients
                 that cannot ask.
+            page: The URI of a page that clients may show beside the answers.
             annotations: `readOnlyHint`, `destructiveHint`, `idempotentHint`, `openWorldHint`.
         """
         name = function.__name__
@@ -80,6 +85,7 @@ class Server(SdkServer):
             title=title,
             description=description,
             annotations=ToolAnnotations(title=title, **annotations),
+            meta=None if page is None else {"ui": {"resourceUri": page}},
         )
 
     def http_app(self, path: str, host: str, security: Any) -> Any:  # noqa: ANN401 - ASGI
@@ -101,6 +107,17 @@ class Server(SdkServer):
         """Offer text under a URI, or under each that a template makes; its variables are the parameters."""
         name = function.__name__
         self.resource(uri, name=name, title=title, description=description, mime_type="text/plain")(function)
+
+    def offer_page(self, function: Tool, uri: str, *, title: str, description: str) -> None:
+        """Offer a page that tools name; see the extension MCP Apps (`io.modelcontextprotocol/ui`)."""
+        self.resource(
+            uri,
+            name=function.__name__,
+            title=title,
+            description=description,
+            mime_type="text/html;profile=mcp-app",
+            meta={"ui": {"prefersBorder": True}},
+        )(function)
 
     def offer_prompt(self, function: Tool, *, title: str, description: str) -> None:
         """Offer words with which a person may begin; their variables are the function's parameters."""

@@ -6,8 +6,6 @@ import than the rest of abe-redis together) is loaded by the first call.
 
 import logging
 import os
-import sys
-from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -21,8 +19,12 @@ from abe_redis.mcp.resources import offer_resources
 from abe_redis.mcp.sdk import Server
 from abe_redis.mcp.tools import Tools
 from abe_redis.settings import Settings
+from abe_redis.signals import on_signal
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Awaitable, Callable
+
     from abe_redis.backend import RedisMessageQueueBackend
     from abe_redis.mcp.http import Address
     from abe_redis.operations import Operations
@@ -53,7 +55,14 @@ async def serve_stdio(settings: Settings, modes: Modes) -> None:
     """Serve on stdin and stdout until stdin ends or a signal comes."""
     async with anyio.create_task_group() as tasks:
         queue = _Queue(settings, tasks, modes.streams)
-        tasks.start_soon(_end_on_signal, queue.end)
+
+        async def end(number: int) -> None:
+            await queue.end()
+            # The SDK's thread sits in a read of stdin that nothing interrupts, so there is no way to
+            # wait for it: the process ends here.
+            os._exit(128 + number)
+
+        tasks.start_soon(on_signal, end)
         try:
             await make_server(queue.operations, modes).run_stdio_async()
         finally:
@@ -61,41 +70,21 @@ async def serve_stdio(settings: Settings, modes: Modes) -> None:
             tasks.cancel_scope.cancel()
 
 
-async def serve_http(settings: Settings, modes: Modes, address: "Address") -> None:
-    """Serve over HTTP until a signal comes.
-
-    Raises:
-        SettingsError: It would listen to everybody without a token.
-        OSError: It cannot listen there.
-    """
-    from abe_redis.mcp.http import Listener  # noqa: PLC0415 - a web server, which stdio does without
+async def serve_http(
+    settings: Settings, modes: Modes, address: "Address", listening: "socket.socket"
+) -> None:
+    """Serve over HTTP until a signal comes."""
+    from abe_redis.mcp.http import http_app  # noqa: PLC0415 - a web server, which stdio does without
+    from abe_redis.web import serve  # noqa: PLC0415
 
     async with anyio.create_task_group() as tasks:
         queue = _Queue(settings, tasks, modes.streams)
-        listener = Listener(make_server(queue.operations, modes), address)
-
-        async def end() -> None:
-            listener.should_exit = True
-
-        tasks.start_soon(_on_signal, end)
         try:
-            await listener.serve()
-        except SystemExit:  # how it says that it cannot listen
-            raise OSError(f"It cannot listen on {address.host}:{address.port}; the log says why.") from None
+            await serve(http_app(make_server(queue.operations, modes), address), listening)
         finally:
             with anyio.CancelScope(shield=True):
                 await queue.end()
             tasks.cancel_scope.cancel()
-
-
-async def _on_signal(end: Callable[[], Awaitable[None]]) -> None:
-    if sys.platform == "win32":
-        return  # no signals to wait for
-    import signal  # noqa: PLC0415 - these names differ on Windows
-
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            await end()
 
 
 class _Queue:
@@ -128,19 +117,3 @@ class _Queue:
             except Exception as error:  # noqa: BLE001 - whatever it is, the end comes
                 _LOG.warning("Leases could not be given back (%s); they run out.", type(error).__name__)
             await self._backend.close()
-
-
-async def _end_on_signal(end: Callable[[], Awaitable[None]]) -> None:
-    """On SIGTERM or SIGINT, give leases back and leave.
-
-    The SDK's thread sits in a read of stdin that nothing interrupts, so there is no way to wait for
-    it: the process ends here.
-    """
-    if sys.platform == "win32":
-        return  # no signals to wait for; the client closes stdin
-    import signal  # noqa: PLC0415 - these names differ on Windows
-
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for number in signals:
-            await end()
-            os._exit(128 + number)

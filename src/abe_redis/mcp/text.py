@@ -4,7 +4,6 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime
 
-from abe_redis.mcp.untrusted import quoted
 from abe_redis.results import (
     AckResult,
     EventView,
@@ -16,6 +15,7 @@ from abe_redis.results import (
     StatsResult,
 )
 from abe_redis.streams.names import dead_letters
+from abe_redis.untrusted import quoted
 from abe_redis.views import compact
 
 _MOST_GROUPS = 5

@@ -12,7 +12,6 @@ from abe_redis.mcp.budget import OVERVIEW_CHARS, fit_events, fit_overview, most_
 from abe_redis.mcp.modes import Modes
 from abe_redis.mcp.parameters import Confirm, Consumer, Group, Id, Ids, OneStream, Stream
 from abe_redis.mcp.sdk import answer
-from abe_redis.mcp.untrusted import safe
 from abe_redis.results import (
     AckResult,
     PublishResult,
@@ -21,6 +20,7 @@ from abe_redis.results import (
     ReleaseResult,
     StatsResult,
 )
+from abe_redis.untrusted import safe
 from abe_redis.views import compact
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ def judge(stats: StreamStats, settings: Settings) -> tuple[Health, str]:
         for group in waiting
         if group not in stalled
         and (group.lag or 0) > 0
-        and (group.oldest_pending_seconds or 0) > BACKLOG_SECONDS
+        and max(group.oldest_pending_seconds or 0, group.oldest_undelivered_seconds or 0) > BACKLOG_SECONDS
     ]
     if stalled:
         health = "stalled"
@@ -63,8 +63,22 @@ def judge(stats: StreamStats, settings: Settings) -> tuple[Health, str]:
 
 def _waiting(group: GroupStats) -> str:
     lag = "an unknown number of" if group.lag is None else str(group.lag)
-    age = f" (the oldest published {group.oldest_pending_seconds:.0f} s ago)" if group.pending else ""
-    return f"Group {group.name!r} has {group.pending} pending{age} and {lag} not delivered yet"
+    return (
+        f"Group {group.name!r} has {group.pending} pending{_since(group.oldest_pending_seconds)} and {lag} "
+        f"not delivered yet{_since(group.oldest_undelivered_seconds)}"
+    )
+
+
+def _since(seconds: float | None) -> str:
+    return "" if seconds is None else f" (the oldest published {duration(seconds)} ago)"
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it: in seconds, minutes, hours or days."""
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 _DAY = 86_400

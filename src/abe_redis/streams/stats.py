@@ -8,14 +8,31 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from abe_redis.results import ConsumerStats, GroupStats, StreamStats
+from abe_redis.results import Age, ConsumerStats, GroupStats, StreamStats
 from abe_redis.settings import Settings
 from abe_redis.streams import ids, names
 from abe_redis.streams.health import judge
 
+_AGES: tuple[tuple[Age, float], ...] = (
+    ("under_10s", 10),
+    ("under_1m", 60),
+    ("under_10m", 600),
+    ("under_1h", 3600),
+    ("older", float("inf")),
+)
+_MOST_AGES = 1000
 
-async def stream_stats(redis: Redis, stream: str, settings: Settings) -> StreamStats | None:
+
+async def stream_stats(
+    redis: Redis, stream: str, settings: Settings, *, ages: bool = False
+) -> StreamStats | None:
     """The state of one stream.
+
+    Args:
+        redis: A client.
+        stream: Its name.
+        settings: The lease and the bounds by which its health is judged.
+        ages: Whether to look at each pending entry's age, too.
 
     Returns:
         None when there is no such stream.
@@ -41,10 +58,11 @@ async def stream_stats(redis: Redis, stream: str, settings: Settings) -> StreamS
             raise answer
     # A user without the right to ask the server's clock is told by ours.
     now = time.time() if isinstance(clock, Exception) else clock[0] + clock[1] / 1e6
-    look = _Look(redis, stream, info, records, now, settings.redis_stream_lease_seconds)
+    look = _Look(redis, stream, info, records, now, settings.redis_stream_lease_seconds, ages)
     stats = StreamStats(
         stream=stream,
         length=info["length"],
+        added=info["entries-added"],
         first_at=_published_at(info["first-entry"]),
         last_at=_published_at(info["last-entry"]),
         memory_bytes=memory if isinstance(memory, int) else None,
@@ -76,14 +94,17 @@ class _Look:
     now: float
     """The server's time, in seconds."""
     lease_seconds: float
+    ages: bool
 
     async def at(self, row: dict[str, Any]) -> GroupStats:
         """One group, from its row of XINFO GROUPS."""
         pipeline = self.redis.pipeline(transaction=False)
         pipeline.xinfo_consumers(self.stream, row["name"])
         pipeline.xpending(self.stream, row["name"])
-        consumers, summary = await pipeline.execute()
-        oldest = summary["min"]
+        pipeline.xrange(self.stream, min=b"(" + row["last-delivered-id"], count=1)
+        if self.ages:
+            pipeline.xpending_range(self.stream, row["name"], min="-", max="+", count=_MOST_AGES)
+        consumers, summary, undelivered, *held = await pipeline.execute()
         unread, lost = self._unread(row)
         unused = [one["idle"] / 1000 for one in consumers]
         if used := self._recorded("used", row):
@@ -92,9 +113,9 @@ class _Look:
             name=row["name"].decode(errors="replace"),
             pending=row["pending"],
             lag=unread,
-            oldest_pending_seconds=(
-                round(max(0.0, self.now - _milliseconds(oldest) / 1000), 3) if oldest else None
-            ),
+            oldest_pending_seconds=self._age(summary["min"]) if summary["min"] else None,
+            oldest_undelivered_seconds=self._age(undelivered[0][0]) if undelivered else None,
+            pending_by_age=self._by_age(held[0]) if held and held[0] else {},
             last_delivered_id=row["last-delivered-id"].decode(),
             unused_seconds=round(min(unused), 3) if unused else None,
             paused=b"paused " + row["name"] in self.records,
@@ -109,6 +130,18 @@ class _Look:
                 for one in consumers
             ],
         )
+
+    def _age(self, entry_id: bytes) -> float:
+        return round(max(0.0, self.now - _milliseconds(entry_id) / 1000), 3)
+
+    def _by_age(self, held: list[dict[str, Any]]) -> dict[Age, int]:
+        found = [self._age(one["message_id"]) for one in held]
+        bounds = [0.0, *(bound for _, bound in _AGES)]
+        counted = {
+            name: sum(low <= age < bound for age in found)
+            for low, (name, bound) in zip(bounds, _AGES, strict=False)
+        }
+        return {name: count for name, count in counted.items() if count}
 
     def _recorded(self, what: str, row: dict[str, Any]) -> int:
         return int(self.records.get(what.encode() + b" " + row["name"], 0))

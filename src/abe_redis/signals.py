@@ -1,0 +1,17 @@
+"""What a process does when it is told to end."""
+
+import sys
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+
+async def on_signal(act: Callable[[int], Awaitable[object]]) -> None:
+    """Call `act` with the number of each SIGTERM or SIGINT, until cancelled; on Windows, do nothing."""
+    if sys.platform == "win32":
+        return  # no signals to wait for
+    import signal  # noqa: PLC0415 - these names differ on Windows
+
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            await act(number)

@@ -1,0 +1,72 @@
+"""A web server that ends at a signal: for the MCP server over HTTP, and for the dashboard."""
+
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any, override
+
+import anyio
+import uvicorn
+
+from abe_redis.errors import AbeRedisError
+from abe_redis.signals import on_signal
+
+type Scope = MutableMapping[str, Any]
+type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+type App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_GRACE_SECONDS = 3
+"""How long calls under way have to end when the server is told to."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Args:
+        host: A name or an address.
+        port: The port; 0 for any that is free.
+
+    Raises:
+        AbeRedisError: It cannot listen there.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address, family=family)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise AbeRedisError(
+            f"Cannot listen on {host}:{port} ({reason}): choose another port with --port."
+        ) from None
+
+
+async def serve(app: App, listening: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        app: An ASGI application.
+        listening: Where; whoever made it closes it.
+    """
+    config = uvicorn.Config(
+        app, log_level="warning", timeout_graceful_shutdown=_GRACE_SECONDS, server_header=False
+    )
+    server = _Server(config)
+
+    async def end(_: int) -> None:
+        server.should_exit = True
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(on_signal, end)
+        await server.serve([listening])
+        tasks.cancel_scope.cancel()
+
+
+class _Server(uvicorn.Server):
+    """Serves until `should_exit`; whoever runs it has the signals."""
+
+    @contextmanager
+    @override
+    def capture_signals(self) -> Iterator[None]:
+        # Its own would end the process before leases are given back.
+        yield
