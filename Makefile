@@ -2,7 +2,7 @@
 # Arguments go into ARGS: make test ARGS="-k publish", make demo ARGS=--keep
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-topologies chaos failover order conformance bench bench-quick sizing check format lock build clean
+.PHONY: help setup demo test test-topologies chaos failover order conformance bench bench-quick sizing check format lock build bundle clean
 
 # What another project's shell session has set is not meant for this one's tools.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -65,6 +65,9 @@ lock: ## uv.lock anew, after a change of dependencies in pyproject.toml
 build: ## the sdist, and from it the wheel, in dist
 	@rm -rf dist
 	@sh scripts/bootstrap build --out-dir dist
+
+bundle: $(SYNCED) build ## the wheel as an MCPB bundle, which Claude Desktop installs by itself
+	@.venv/bin/python scripts/bundle.py dist/*.whl
 
 clean: ## away with all that was made here
 	rm -rf .venv .tools .cache dist build .mypy_cache .pytest_cache .ruff_cache
