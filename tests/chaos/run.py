@@ -105,7 +105,8 @@ class Run:
             publishers = [self._start_publisher(number) for number in range(2)]
             for publisher in publishers:
                 stack.callback(publisher.kill)
-            await self._break_things(began)
+            await self._wait_for_work()
+            await self._break_things()
             for publisher in publishers:
                 await asyncio.to_thread(publisher.wait, 120)
             await self._settle()
@@ -160,7 +161,15 @@ class Run:
             worker.wait()
         self._workers.clear()
 
-    async def _break_things(self, began: float) -> None:
+    async def _wait_for_work(self) -> None:
+        """Wait until workers work: what is done to one that has not begun breaks nothing."""
+        async with asyncio.timeout(120):
+            while not self._account.processed:
+                await asyncio.sleep(0.05)
+                self._read_books()
+
+    async def _break_things(self) -> None:
+        began = time.monotonic()
         for at, kind, number in schedule(self._seed, self._seconds):
             await asyncio.sleep(max(0, began + at - time.monotonic()))
             self._account.faults[kind] += 1
