@@ -25,6 +25,7 @@ from abe_redis.results import (
     RedriveResult,
     ReleaseResult,
     StatsResult,
+    StreamStats,
 )
 from abe_redis.streams import audit, dead, lease, names, peek
 from abe_redis.streams.release import MAX_DELAY_SECONDS, postpone
@@ -326,11 +327,9 @@ class Operations:
             ages: Whether to look at each pending entry's age, too; of one stream, they always are.
         """
         self.keeper.touch()
-        name = self._access.allowed(stream) if stream is not None else None
         outbox = await self._outbox()
         try:
-            async with self._access.redis("looking at the streams") as redis:
-                streams = await self._access.stats(redis, name, ages=ages or name is not None)
+            streams = await self.glance(stream=stream, ages=ages or stream is not None)
         except RedisUnavailableError as error:
             if outbox is None:
                 raise
@@ -339,6 +338,17 @@ class Operations:
             ) from None
         found = Counter(one.health for one in streams)
         return StatsResult(streams=streams, health=dict(found), outbox=outbox)
+
+    async def glance(self, *, stream: str | None = None, ages: bool = False) -> list[StreamStats]:
+        """How one stream or every one is doing, which does not count as a sign of life of an agent.
+
+        Args:
+            stream: Only this one.
+            ages: Whether to look at each pending entry's age, too.
+        """
+        name = self._access.allowed(stream) if stream is not None else None
+        async with self._access.redis("looking at the streams") as redis:
+            return await self._access.stats(redis, name, ages=ages)
 
     async def _outbox(self) -> OutboxStats | None:
         if self._settings.redis_outbox is None:

@@ -3,8 +3,8 @@
 The server's command comes as JSON in the first argument; with `--modern` the client speaks the newest
 protocol that both sides know, without it the one with a handshake that all SDKs have. With `--agree yes` or
 `--agree no` its user is there to be asked, and answers so. Then each line of
-JSON on stdin is a request, `{"list": true}` or `{"call": NAME, "arguments": {…}}`, and is answered by a
-line of JSON on stdout.
+JSON on stdin is a request, `{"list": true}`, `{"call": NAME, "arguments": {…}}` or `{"follow": [URI, …]}`,
+and is answered by a line of JSON on stdout.
 """
 
 import json
@@ -43,6 +43,29 @@ def user(answer: str) -> dict[str, Any]:
 
 questions: list[str] = []
 """What the user was asked."""
+
+updates: list[str] = []
+"""URIs of the resources that were said to have changed."""
+
+
+async def hear(message: Any) -> None:
+    """Note what the server tells without being asked."""
+    message = getattr(message, "root", message)  # 1.x wraps it
+    if getattr(message, "method", "") == "notifications/resources/updated":
+        updates.append(str(message.params.uri))
+
+
+async def follow(session: Any, uris: list[str], *, task_status: Any) -> None:
+    """Hear of changes, as the protocol of the session has it."""
+    if hasattr(session, "listen"):
+        async with session.listen(resource_subscriptions=uris) as events:
+            task_status.started()
+            async for event in events:
+                updates.append(event.uri)  # noqa: PERF401 - each as it comes
+    else:
+        for uri in uris:
+            await session.subscribe_resource(uri)
+        task_status.started()
 
 
 @asynccontextmanager
@@ -84,17 +107,29 @@ async def other(session: Any, method: str, arguments: dict[str, Any]) -> dict[st
 async def main() -> None:
     parameters = StdioServerParameters(**json.loads(sys.argv[1]))
     options = user(sys.argv[sys.argv.index("--agree") + 1]) if "--agree" in sys.argv else {}
-    async with connected(parameters, modern="--modern" in sys.argv, **options) as session:
+    modern = "--modern" in sys.argv
+    if not modern:
+        options["message_handler"] = hear
+    async with (
+        connected(parameters, modern=modern, **options) as session,
+        anyio.create_task_group() as tasks,
+    ):
         while line := await anyio.to_thread.run_sync(sys.stdin.readline):
             request = json.loads(line)
             if "list" in request:
                 say(plain(await session.list_tools()))
             elif "method" in request:
                 say(await other(session, request["method"], request["arguments"]))
+            elif "follow" in request:
+                await tasks.start(follow, session, request["follow"])
+                say({})
+            elif "updates" in request:
+                say({"updates": updates})
             elif "questions" in request:
                 say({"questions": questions})
             else:
                 say(plain(await session.call_tool(request["call"], request["arguments"])))
+        tasks.cancel_scope.cancel()
 
 
 anyio.run(main)

@@ -9,7 +9,10 @@ import anyio
 import httpx
 import pytest
 from mcp import ClientSession
+from mcp.client.session import MessageHandlerFnT
 from mcp.client.streamable_http import streamable_http_client
+from mcp.types import ResourceUpdatedNotification, ServerNotification
+from pydantic import AnyUrl
 
 from tests.hosts import environments
 from tests.hosts.conftest import Start
@@ -36,12 +39,14 @@ class Served:
         return status(self.url + path, body=body, headers=kinds | given)
 
     @asynccontextmanager
-    async def client(self, **headers: str) -> AsyncIterator[ClientSession]:
-        """A client that is connected."""
+    async def client(
+        self, *, hear: MessageHandlerFnT | None = None, **headers: str
+    ) -> AsyncIterator[ClientSession]:
+        """A client that is connected, and what is told of messages that it did not ask for."""
         async with (
             httpx.AsyncClient(headers=headers, timeout=30) as http,
             streamable_http_client(f"{self.url}/mcp", http_client=http) as (read, write, _),
-            ClientSession(read, write) as session,
+            ClientSession(read, write, message_handler=hear) as session,
         ):
             await session.initialize()
             yield session
@@ -108,6 +113,53 @@ def test_clients_do_not_wait_for_each_other(version: str, serve: Callable[..., S
     assert served.child.wait() == 0
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_each_client_hears_of_what_it_listens_to(version: str, serve: Callable[..., Served]) -> None:
+    served = serve(version)
+    heard: dict[str, list[str]] = {"stays": [], "leaves": [], "unsubscribes": []}
+
+    def hear(name: str) -> Any:
+        async def note(message: Any) -> None:
+            if isinstance(message, ServerNotification) and isinstance(
+                message.root, ResourceUpdatedNotification
+            ):
+                heard[name].append(str(message.root.params.uri))
+
+        return note
+
+    async def publish(session: ClientSession, stream: str) -> None:
+        answer = await session.call_tool(
+            "publish_event", {"payload": {"type": "message"}, "stream": f"slack:{stream}"}
+        )
+        assert not answer.isError
+
+    async def play() -> None:
+        uri = "abe-redis://streams/slack%3A"
+        async with (
+            served.client(hear=hear("stays")) as stays,
+            served.client(hear=hear("unsubscribes")) as unsubscribes,
+        ):
+            async with served.client(hear=hear("leaves")) as leaves:
+                for session in (stays, unsubscribes, leaves):
+                    await session.subscribe_resource(AnyUrl(f"{uri}a"))
+                await publish(stays, "a")
+                while not all(heard.values()):
+                    await anyio.sleep(0.05)
+            await unsubscribes.unsubscribe_resource(AnyUrl(f"{uri}a"))
+            await unsubscribes.subscribe_resource(AnyUrl(f"{uri}b"))
+            await publish(stays, "a")
+            await publish(stays, "b")
+            while len(heard["stays"]) < 2 or len(heard["unsubscribes"]) < 2:
+                await anyio.sleep(0.05)
+        assert heard == {
+            "stays": [f"{uri}a"] * 2,
+            "leaves": [f"{uri}a"],
+            "unsubscribes": [f"{uri}a", f"{uri}b"],
+        }
+
+    anyio.run(play)
+
+
 def test_who_may_call(serve: Callable[..., Served], start: Start, redis_url: str) -> None:
     served = serve("1.30", ABE_REDIS_MCP_TOKEN=TOKEN)
     assert served.status("/mcp", INITIALIZE) == 401
@@ -119,7 +171,7 @@ def test_who_may_call(serve: Callable[..., Served], start: Start, redis_url: str
     assert served.status("/healthz") == 200
 
     async def play() -> None:
-        async with served.client(**right) as session:
+        async with served.client(**right) as session:  # type: ignore[arg-type]
             assert len((await session.list_tools()).tools) == 6
 
     anyio.run(play)

@@ -14,6 +14,7 @@ from tests.hosts.conftest import Start
 from tests.hosts.environments import Environment
 from tests.hosts.processes import Child
 from tests.servers import HOST, Server, free_port
+from tests.topologies import wait_until
 
 VERSIONS = ("1.26", "1.30", "2.0", "2.3")
 HANDSHAKE, MODERN = "2025-11-25", "2026-07-28"
@@ -69,6 +70,15 @@ class Client:
         """What the user was asked so far."""
         asked: list[str] = self._ask(questions=True)["questions"]
         return asked
+
+    def follow(self, *uris: str) -> None:
+        """Hear of changes of these resources from now on."""
+        self._ask(follow=uris)
+
+    def updates(self) -> list[str]:
+        """The resources that were said to have changed so far."""
+        told: list[str] = self._ask(updates=True)["updates"]
+        return told
 
     def close(self) -> None:
         """End both."""
@@ -504,6 +514,31 @@ def test_resources_prompts_and_completions(
     assert complete("triage", "stream", "x") == []
     assert complete("triage", "group", "") == [GROUP]
     assert complete("abe-redis://streams/{stream}", "stream", "") == ["slack:a b"]
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("version", "protocol"),
+    [*((version, HANDSHAKE) for version in VERSIONS), ("2.0", MODERN), ("2.3", MODERN)],
+)
+def test_who_listens_hears_of_changes(
+    version: str, protocol: str, connect: Callable[..., Client], redis_url: str
+) -> None:
+    sdk = environments.mcp_sdk(version)
+    client = connect(sdk, sdk, redis_url, modern=protocol == MODERN)
+    if protocol == HANDSHAKE:
+        assert client.greeting["capabilities"]["resources"]["subscribe"] is True
+    overview, followed, other = "abe-redis://overview", "abe-redis://streams/slack%3Aa", "slack:b"
+    client.follow(followed, "abe-redis://streams/elsewhere")
+
+    client.call("publish_event", payload=ENVELOPE, stream=other)
+    client.call("publish_event", payload=ENVELOPE, stream="slack:a")
+    # It did not exist when it was asked for.
+    assert wait_until(client.updates, "news of the stream") == [followed]
+
+    client.follow(overview)
+    client.call("read_stream", stream="slack:a", group=GROUP)
+    wait_until(lambda: set(client.updates()[1:]) == {followed, overview}, "news of both")
     client.close()
 
 

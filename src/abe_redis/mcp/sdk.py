@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from abe_redis.errors import AbeRedisError
 from abe_redis.mcp import consent, progress
 from abe_redis.mcp.sdk_line import SDK_2
+from abe_redis.mcp.subscriptions import State, Subscriptions
 
 if TYPE_CHECKING:  # against the line that the lock file holds
     from mcp.server.fastmcp import FastMCP as SdkServer
@@ -118,6 +119,11 @@ class Server(SdkServer):
             mime_type="text/html;profile=mcp-app",
             meta={"ui": {"prefersBorder": True}},
         )(function)
+
+    def offer_updates(self, state: State) -> None:
+        """Offer to tell when a resource changes; somebody is to run `subscriptions`."""
+        self.subscriptions = Subscriptions(state)
+        self.subscriptions.serve(self)
 
     def offer_prompt(self, function: Tool, *, title: str, description: str) -> None:
         """Offer words with which a person may begin; their variables are the function's parameters."""

@@ -64,7 +64,9 @@ async def serve_stdio(settings: Settings, modes: Modes) -> None:
 
         tasks.start_soon(on_signal, end)
         try:
-            await make_server(queue.operations, modes).run_stdio_async()
+            server = make_server(queue.operations, modes)
+            tasks.start_soon(server.subscriptions.run)
+            await server.run_stdio_async()
         finally:
             await queue.end()
             tasks.cancel_scope.cancel()
@@ -80,7 +82,9 @@ async def serve_http(
     async with anyio.create_task_group() as tasks:
         queue = _Queue(settings, tasks, modes.streams)
         try:
-            await serve(http_app(make_server(queue.operations, modes), address), listening)
+            server = make_server(queue.operations, modes)
+            tasks.start_soon(server.subscriptions.run)
+            await serve(http_app(server, address), listening)
         finally:
             with anyio.CancelScope(shield=True):
                 await queue.end()

@@ -1,0 +1,171 @@
+"""Telling clients that a resource they listen to has changed: on both lines of the SDK, in both eras.
+
+Until 2025-11-25 a client subscribes to each resource (`resources/subscribe`). Since 2026-07-28 it opens a
+stream for all it wants to hear of (`subscriptions/listen`). Redis tells nobody that a stream has changed
+without a reader of its own, so what is listened to is looked at now and then, and nothing else is.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import anyio
+
+from abe_redis import faults
+from abe_redis.errors import AbeRedisError
+from abe_redis.mcp.sdk_line import SDK_2
+
+_LOG = logging.getLogger(__name__)
+
+_EVERY_SECONDS = 2.0
+_MOST_OF_THE_TIME = 0.1
+"""Looking takes no more than this part of the time, however much is listened to."""
+_PATIENCE_SECONDS = 2.0
+"""How long a client that does not read may keep the others from hearing."""
+
+type State = Callable[[str], Awaitable[object]]
+"""By a resource's URI, what of it would be news; None: nothing ever is."""
+
+
+class Subscriptions:
+    """Who listens to what, and how each was when last told of."""
+
+    def __init__(self, state: State, *, every_seconds: float = _EVERY_SECONDS) -> None:
+        self._state = state
+        self._every_seconds = every_seconds
+        self._subscribed: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
+        """By the connection, which a client may leave without a word."""
+        self._listened: Counter[str] = Counter()
+        self._told: dict[str, object] = {}
+        self._someone = anyio.Event()
+        self._bus: Any = None
+
+    def serve(self, server: Any) -> None:  # noqa: ANN401 - the SDK's own server, of either line
+        """Answer what clients ask for."""
+        if SDK_2:
+            self._serve_2(server)
+        else:
+            self._serve_1(server)
+
+    async def run(self) -> None:
+        """Look, and tell who listens, until cancelled."""
+        pause = self._every_seconds
+        while True:
+            await self._someone.wait()
+            await anyio.sleep(pause)
+            began = time.monotonic()
+            wanted = self._wanted()
+            self._told = {uri: seen for uri, seen in self._told.items() if uri in wanted}
+            if not wanted:
+                self._someone = anyio.Event()
+            for uri in wanted:
+                await self._look(uri)
+            pause = max(self._every_seconds, (time.monotonic() - began) / _MOST_OF_THE_TIME)
+
+    def _wanted(self) -> set[str]:
+        return {uri for uris in list(self._subscribed.values()) for uri in uris} | set(+self._listened)
+
+    async def _begin(self, uris: Iterable[str]) -> None:
+        """Note how resources are: what changes from now on is news."""
+        for uri in uris:
+            if uri not in self._told:
+                self._told[uri] = await self._now(uri)
+        self._someone.set()
+
+    async def _look(self, uri: str) -> None:
+        now = await self._now(uri)
+        if now is not None and now != self._told.get(uri):
+            self._told[uri] = now
+            await self._tell(uri)
+
+    async def _now(self, uri: str) -> object:
+        try:
+            return await self._state(uri)
+        except (*faults.FAILURES, AbeRedisError) as error:
+            _LOG.debug("%s could not be looked at: %s", uri, type(error).__name__)
+            return None  # and what is seen next is news
+
+    async def _tell(self, uri: str) -> None:
+        for connection, uris in list(self._subscribed.items()):
+            if uri in uris:
+                try:
+                    with anyio.move_on_after(_PATIENCE_SECONDS):
+                        await connection.send_resource_updated(uri)
+                except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                    self._subscribed.pop(connection, None)
+        if self._bus is not None:
+            from mcp.server.subscriptions import (  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415
+                ResourceUpdated,
+            )
+
+            await self._bus.publish(ResourceUpdated(uri=uri))
+
+    async def _subscribe(self, connection: Any, uri: str) -> None:  # noqa: ANN401 - as below
+        self._subscribed.setdefault(connection, set()).add(uri)
+        await self._begin([uri])
+
+    def _unsubscribe(self, connection: Any, uri: str) -> None:  # noqa: ANN401 - as below
+        self._subscribed.get(connection, set()).discard(uri)
+
+    @asynccontextmanager
+    async def _listening(self, uris: list[str]) -> AsyncIterator[None]:
+        self._listened.update(uris)
+        try:
+            await self._begin(uris)
+            yield
+        finally:
+            self._listened.subtract(uris)
+
+    def _serve_1(self, server: Any) -> None:  # noqa: ANN401 - the SDK's
+        lowlevel = server._mcp_server  # noqa: SLF001 - there is no other way to it
+        announced = lowlevel.get_capabilities
+
+        async def subscribe(uri: Any) -> None:  # noqa: ANN401 - pydantic's
+            await self._subscribe(lowlevel.request_context.session, str(uri))
+
+        async def unsubscribe(uri: Any) -> None:  # noqa: ANN401 - pydantic's
+            self._unsubscribe(lowlevel.request_context.session, str(uri))
+
+        def get_capabilities(*arguments: Any, **more: Any) -> Any:  # noqa: ANN401 - the SDK's
+            capabilities = announced(*arguments, **more)
+            capabilities.resources.subscribe = True  # which 1.x never says
+            return capabilities
+
+        lowlevel.subscribe_resource()(subscribe)
+        lowlevel.unsubscribe_resource()(unsubscribe)
+        lowlevel.get_capabilities = get_capabilities
+
+    def _serve_2(self, server: Any) -> None:  # noqa: ANN401 - the SDK's
+        from mcp import types  # noqa: PLC0415
+        from mcp.server.subscriptions import (  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415
+            InMemorySubscriptionBus,
+            ListenHandler,
+        )
+
+        known = vars(types)  # by names that 1.x does not have
+        self._bus = InMemorySubscriptionBus()
+        streams = ListenHandler(self._bus)
+
+        async def subscribe(context: Any, wanted: Any) -> Any:  # noqa: ANN401 - the SDK's
+            # A session lives for one request; what it belongs to lives as long as the client is there.
+            await self._subscribe(context.session._connection, str(wanted.uri))  # noqa: SLF001
+            return types.EmptyResult()
+
+        async def unsubscribe(context: Any, wanted: Any) -> Any:  # noqa: ANN401 - the SDK's
+            self._unsubscribe(context.session._connection, str(wanted.uri))  # noqa: SLF001
+            return types.EmptyResult()
+
+        async def listen(context: Any, wanted: Any) -> Any:  # noqa: ANN401 - the SDK's
+            async with self._listening(list(wanted.notifications.resource_subscriptions or [])):
+                return await streams(context, wanted)
+
+        for method, parameters, handler in (
+            ("resources/subscribe", "SubscribeRequestParams", subscribe),
+            ("resources/unsubscribe", "UnsubscribeRequestParams", unsubscribe),
+            ("subscriptions/listen", "SubscriptionsListenRequestParams", listen),
+        ):
+            server._lowlevel_server.add_request_handler(method, known[parameters], handler)  # noqa: SLF001
