@@ -55,16 +55,22 @@ class LeaseKeeper:
             self._held.get((group, consumer), {}).pop((stream, entry_id), None)
 
     async def run(self) -> None:
-        """Renew until cancelled."""
+        """Renew until nobody has called for long, and all is given back."""
         while True:
             await anyio.sleep(min(self._lease_seconds, self._quiet_seconds) / 3)
             try:
-                if time.monotonic() - self._last_call > self._quiet_seconds:
-                    await self.give_back()
-                else:
+                if not self._is_quiet():
                     await self._renew()
+                    continue
+                await self.give_back()
             except (*faults.FAILURES, AbeRedisError) as error:
                 _LOG.warning("Leases could not be renewed (%s); trying again.", type(error).__name__)
+            else:
+                if self._is_quiet():  # still: a call may have come meanwhile
+                    return
+
+    def _is_quiet(self) -> bool:
+        return time.monotonic() - self._last_call > self._quiet_seconds
 
     async def _renew(self) -> None:
         for (group, consumer), entries in list(self._held.items()):

@@ -46,7 +46,12 @@ class Operations:
     """
 
     def __init__(
-        self, backend: RedisMessageQueueBackend, *, origin: str | None = None, streams: Sequence[str] = ()
+        self,
+        backend: RedisMessageQueueBackend,
+        *,
+        origin: str | None = None,
+        streams: Sequence[str] = (),
+        caller: str | None = None,
     ) -> None:
         """Nothing is asked yet.
 
@@ -54,14 +59,13 @@ class Operations:
             backend: The way to Redis.
             origin: Who does all this: `mcp` for an agent, whose changes are written down, or `cli`.
             streams: Names and patterns to which it is narrowed further.
+            caller: Which of several; leases and what is written down are under its name.
         """
         self._backend = backend
         self._settings = backend.settings
         self._access = Access(backend, streams=streams)
         self._origin = origin
-        self.consumer = (
-            f"{origin}-{backend.settings.consumer_name}" if origin else backend.settings.consumer_name
-        )
+        self.consumer = "-".join(filter(None, (origin, backend.settings.consumer_name, caller)))
         """The name under which events are leased when the caller gives none."""
         self.keeper = LeaseKeeper(backend.connections, self._settings.redis_stream_lease_seconds)
         """Renews what was leased here, once its `run` is started."""

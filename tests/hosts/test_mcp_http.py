@@ -40,7 +40,7 @@ class Served:
 
     @asynccontextmanager
     async def client(
-        self, *, hear: MessageHandlerFnT | None = None, **headers: str
+        self, *, hear: MessageHandlerFnT | None = None, headers: dict[str, str] | None = None
     ) -> AsyncIterator[ClientSession]:
         """A client that is connected, and what is told of messages that it did not ask for."""
         async with (
@@ -160,6 +160,36 @@ def test_each_client_hears_of_what_it_listens_to(version: str, serve: Callable[.
     anyio.run(play)
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_each_client_has_leases_of_its_own(version: str, serve: Callable[..., Served]) -> None:
+    served = serve(version)
+
+    async def call(session: ClientSession, tool: str, **arguments: object) -> dict[str, Any]:
+        answer = await session.call_tool(tool, arguments)
+        assert not answer.isError, answer
+        found: dict[str, Any] = answer.structuredContent or {}
+        return found
+
+    async def play() -> None:
+        async with served.client() as first, served.client() as second:
+            for _ in range(2):
+                await call(first, "publish_event", payload={"type": "message"}, stream="slack:a")
+            taken = {}
+            for name, session in {"first": first, "second": second}.items():
+                lease = await call(session, "read_stream", stream="slack:a", group="agents", count=1)
+                taken[name] = lease["events"][0]["id"]
+            others = {"stream": "slack:a", "group": "agents", "ids": [taken["first"]]}
+            assert (await call(second, "ack", **others))["not_held"] == [taken["first"]]
+            assert (await call(second, "release", **others))["not_held"] == [taken["first"]]
+            assert (await call(first, "ack", **others))["acked"] == [taken["first"]]
+            held = await call(first, "read_stream", stream="slack:a", group="agents", pending=True)
+            assert [one["id"] for one in held["events"]] == [taken["second"]]
+
+    anyio.run(play)
+    served.child.signal(signal.SIGTERM)
+    assert served.child.wait() == 0
+
+
 def test_who_may_call(serve: Callable[..., Served], start: Start, redis_url: str) -> None:
     served = serve("1.30", ABE_REDIS_MCP_TOKEN=TOKEN)
     assert served.status("/mcp", INITIALIZE) == 401
@@ -171,7 +201,7 @@ def test_who_may_call(serve: Callable[..., Served], start: Start, redis_url: str
     assert served.status("/healthz") == 200
 
     async def play() -> None:
-        async with served.client(**right) as session:  # type: ignore[arg-type]
+        async with served.client(headers=right) as session:
             assert len((await session.list_tools()).tools) == 6
 
     anyio.run(play)

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from abe_redis.errors import AbeRedisError
 from abe_redis.mcp import consent, progress
+from abe_redis.mcp.callers import CALLER, caller
 from abe_redis.mcp.sdk_line import SDK_2
 from abe_redis.mcp.subscriptions import State, Subscriptions
 
@@ -155,8 +156,10 @@ class Server(SdkServer):
                 arguments = arguments | {"confirm": True}
             elif agreed is not None:
                 return agreed
+        here = context[0] if context else self.get_context()
+        CALLER.set(caller(here))  # in the task of this call, which ends with it
         try:
-            async with progress.reported(context[0] if context else self.get_context(), arguments):
+            async with progress.reported(here, arguments):
                 return await super().call_tool(name, arguments, *context)
         except Exception as error:  # noqa: BLE001 - whatever it is, the model gets a sentence
             cause = error.__cause__ or error

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.abc
 
+from abe_redis.mcp.callers import CALLER
 from abe_redis.mcp.modes import Modes
 from abe_redis.mcp.offers import offer_tools
 from abe_redis.mcp.prompts import offer_prompts
@@ -92,32 +93,41 @@ async def serve_http(
 
 
 class _Queue:
-    """The queue's operations, from the first call to the end."""
+    """The queue's operations, of each client its own, from the first call to the end."""
 
     def __init__(self, settings: Settings, tasks: anyio.abc.TaskGroup, streams: tuple[str, ...]) -> None:
         self._settings = settings
         self._streams = streams
         self._tasks = tasks
         self._backend: RedisMessageQueueBackend | None = None
-        self._operations: Operations | None = None
+        self._operations: dict[str | None, Operations] = {}
 
     async def operations(self) -> "Operations":
-        if self._operations is None:
+        """What the client whose call is being answered does."""
+        caller = CALLER.get()
+        if caller not in self._operations:
             from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415 - see above
             from abe_redis.operations import Operations  # noqa: PLC0415
 
-            self._backend = RedisMessageQueueBackend(self._settings)
-            self._operations = Operations(self._backend, origin="mcp", streams=self._streams)
-            self._tasks.start_soon(self._operations.keeper.run)
-        return self._operations
+            self._backend = self._backend or RedisMessageQueueBackend(self._settings)
+            self._operations[caller] = Operations(
+                self._backend, origin="mcp", streams=self._streams, caller=caller
+            )
+            self._tasks.start_soon(self._keep, caller)
+        return self._operations[caller]
+
+    async def _keep(self, caller: str | None) -> None:
+        await self._operations[caller].keeper.run()
+        del self._operations[caller]
 
     async def end(self) -> None:
         """Give leases back and close."""
-        if self._backend is None or self._operations is None:
+        if self._backend is None:
             return
         with anyio.move_on_after(_END_SECONDS, shield=True):
             try:
-                await self._operations.keeper.give_back()
+                for operations in list(self._operations.values()):
+                    await operations.keeper.give_back()
             except Exception as error:  # noqa: BLE001 - whatever it is, the end comes
                 _LOG.warning("Leases could not be given back (%s); they run out.", type(error).__name__)
             await self._backend.close()

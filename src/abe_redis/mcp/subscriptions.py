@@ -15,7 +15,6 @@ from weakref import WeakKeyDictionary
 
 import anyio
 
-from abe_redis import faults
 from abe_redis.errors import AbeRedisError
 from abe_redis.mcp.sdk_line import SDK_2
 
@@ -83,6 +82,8 @@ class Subscriptions:
             await self._tell(uri)
 
     async def _now(self, uri: str) -> object:
+        from abe_redis import faults  # noqa: PLC0415 - redis-py, which a start does without
+
         try:
             return await self._state(uri)
         except (*faults.FAILURES, AbeRedisError) as error:
