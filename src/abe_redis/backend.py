@@ -97,7 +97,9 @@ class RedisMessageQueueBackend:
             raise ClosedError
         return await self._publisher.publish(key, payload, event_id=event_id, origin=origin)
 
-    async def publish_many(self, key: str, payloads: Iterable[dict[str, Any]]) -> list[Published]:
+    async def publish_many(
+        self, key: str, payloads: Iterable[dict[str, Any]], *, origin: str | None = None
+    ) -> list[Published]:
         """Add many events in order, with few round trips; as `publish` in all else.
 
         They are checked before the first is added. They go in steps of at most 100: when one fails, those
@@ -106,6 +108,7 @@ class RedisMessageQueueBackend:
         Args:
             key: The stream.
             payloads: JSON objects of at most 8 MiB each.
+            origin: Who publishes, written beside each payload.
 
         Returns:
             What became of each, as from `publish_event`.
@@ -115,7 +118,7 @@ class RedisMessageQueueBackend:
         """
         if self._closed:
             raise ClosedError
-        return await self._publisher.publish_many(key, payloads)
+        return await self._publisher.publish_many(key, payloads, origin=origin)
 
     def consume(self, *, group: str | None = None) -> EventStream:
         """The events of every stream that matches `REDIS_STREAM_PATTERNS`, as they come.

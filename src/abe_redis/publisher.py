@@ -107,14 +107,16 @@ class Publisher:
         await self._tend(draft.stream, published)
         return published
 
-    async def publish_many(self, key: str, payloads: Iterable[dict[str, Any]]) -> list[Published]:
+    async def publish_many(
+        self, key: str, payloads: Iterable[dict[str, Any]], *, origin: str | None
+    ) -> list[Published]:
         """Add events in order, some at a time, and say what became of each.
 
         Raises:
             AbeRedisError: As for `RedisMessageQueueBackend.publish`.
         """
         topic = self._checked_name(key)
-        drafts = [self._draft(topic, payload, None, None) for payload in payloads]
+        drafts = [self._draft(topic, payload, None, origin) for payload in payloads]
         if topic in self._unread:
             self._warn_once(topic)
         done: list[Published] = []

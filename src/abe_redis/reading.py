@@ -91,6 +91,8 @@ class Reader:
             entries = await peek.wait(
                 self.connections.blocking, stream, after=behind, count=count, seconds=wait_seconds
             )
+            if entries and order == "oldest":
+                after, more = entries[-1].id, True
             seen = [views.view(entry.id, entry.fields) for entry in entries]
             found = [one for one in seen if wanted.matches(one)]
         return ReadResult(

@@ -21,6 +21,14 @@ class PublishResult(BaseModel):
     )
 
 
+class PublishLinesResult(BaseModel):
+    """What became of many events."""
+
+    lines: int = Field(default=0, description="How many were published.")
+    duplicates: int = Field(default=0, description="How many of them were there already.")
+    waiting: int = Field(default=0, description="How many wait in the outbox, since Redis is away.")
+
+
 class EventView(BaseModel):
     """An event as an agent or a person sees it."""
 
@@ -94,6 +102,9 @@ class AckResult(BaseModel):
 
 
 type Health = Literal["ok", "working", "backlog", "stalled", "paused", "unread", "dead_letters"]
+
+SEVERITY: tuple[Health, ...] = ("stalled", "unread", "backlog", "paused", "dead_letters", "working", "ok")
+"""The health of streams, the worst first."""
 
 
 class ConsumerStats(BaseModel):

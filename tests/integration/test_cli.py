@@ -2,11 +2,15 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.hosts.processes import Child
 
 
 def run(*arguments: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -57,6 +61,53 @@ def test_a_session() -> None:
 
 
 @pytest.mark.usefixtures("at")
+def test_many_events_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    lines = [
+        json.dumps({"type": "event_callback", "event_id": f"Ev{n}", "event": {"n": n}}) for n in range(1200)
+    ]
+    path.write_text("\n".join([*lines[:700], "", "[]", *lines[700:]]), encoding="utf-8")
+    broken = run("publish", "--lines", str(path))
+    assert broken.returncode == 1
+    assert broken.stdout == ""
+    assert broken.stderr == (
+        "abe-redis: Line 702 is no JSON object (it is a list). Published before it: 700. To go on there: "
+        "--from-line 702.\n"
+    )
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert answer("publish", "--lines", "-", "--from-line", "601", stdin=path.read_text()) == {
+        "lines": 600,
+        "duplicates": 100,
+        "waiting": 0,
+    }
+    assert answer("stats", "slack_events")["streams"][0]["length"] == 1200
+    looked = answer("read", "--order", "oldest", "-n", "2")
+    assert [event["payload"]["event"]["n"] for event in looked["events"]] == [0, 1]
+    gone = run("publish", "--lines", str(path), REDIS_URL="redis://127.0.0.1:1")
+    assert gone.returncode == 1
+    assert "Published before it: 0. To go on there: --from-line 1." in gone.stderr
+    assert "could not be reached" in gone.stderr
+
+
+@pytest.mark.usefixtures("at")
+def test_reading_on_and_on(tmp_path: Path) -> None:
+    answer("publish", '{"type": "message", "text": "before"}')
+    command = [sys.executable, "-m", "abe_redis", "read", "--follow", "--json"]
+    child = Child(command, cwd=tmp_path, variables=os.environ, stderr=tmp_path / "stderr")
+    with child:
+        follow(child)
+
+
+def follow(child: Child) -> None:
+    assert json.loads(child.line(0))["payload"]["text"] == "before"
+    answer("publish", '{"type": "message", "text": "after"}')
+    assert json.loads(child.line(1))["payload"]["text"] == "after"
+    child.signal(signal.SIGINT)
+    assert child.wait() == 0
+    assert child.stderr == ""
+
+
+@pytest.mark.usefixtures("at")
 def test_people_get_text() -> None:
     assert run("stats").stdout == "No stream exists yet: nothing was published.\n"
     assert run("publish", '{"type": "message", "text": "a\\u001b[31mb"}').stdout.startswith(
@@ -80,6 +131,9 @@ def test_people_get_text() -> None:
         (["read", "-n", "0"], {}, 2, "'--count'"),
         (["read", "--start", "x"], {}, 1, "looks like 1732000000000-0"),
         (["nonsense"], {}, 2, "No such command"),
+        (["publish"], {}, 2, "Give an event, or --lines"),
+        (["read", "--follow", "--group", "g"], {}, 2, "--follow only looks"),
+        (["top"], {}, 1, "use `abe-redis stats` instead"),
         (["stats"], {"REDIS_URL": "redis://:secret@127.0.0.1:1"}, 1, "could not be reached"),
         (["stats"], {"REDIS_URL": "redis://:secret@h/x"}, 2, "REDIS_URL is not valid"),
         (["mcp"], {"REDIS_STREAM_MAXLEN": "-5"}, 2, "REDIS_STREAM_MAXLEN is '-5'"),
@@ -98,13 +152,39 @@ def test_a_mistake_is_a_sentence(
     assert "secret" not in result.stderr + result.stdout
 
 
+def test_every_command_that_answers_has_json_for_scripts() -> None:
+    """But for those that serve, are watched, or edit a file of this machine."""
+    others = {"mcp", "mcp install", "dashboard", "demo", "top", "worker"}
+    script = """
+import json, typer.main, abe_redis.cli as cli
+from unittest.mock import patch
+from abe_redis.cli.app import app
+with patch("typer.Typer.__call__"):
+    cli.main()
+def walk(command, name):
+    if isinstance(command, typer.main.TyperGroup):
+        if command.invoke_without_command:
+            yield name, [option for one in command.params for option in one.opts]
+        for each, inner in command.commands.items():
+            yield from walk(inner, f"{name} {each}".strip())
+    else:
+        yield name, [option for one in command.params for option in one.opts]
+print(json.dumps(dict(walk(typer.main.get_command(app), ""))))
+"""
+    found = json.loads(
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    )
+    assert {name for name, options in found.items() if name and "--json" not in options} == others
+    assert len(found) > 15
+
+
 def test_help_teaches_by_example() -> None:
     assert run("--version").stdout.startswith("abe-redis ")
     overview = run("--help").stdout
     for command in ("publish", "read", "ack", "stats", "mcp", "demo"):
         assert command in overview
         assert run(command, "--help").returncode == 0
-    for command in ("publish", "read", "ack", "stats"):
+    for command in ("publish", "read", "ack", "stats", "top"):
         assert f"Example: abe-redis {command}" in run(command, "--help").stdout
 
 

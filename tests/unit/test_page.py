@@ -4,8 +4,7 @@ import re
 from typing import get_args
 
 from abe_redis.dashboard.page import page
-from abe_redis.mcp.text import SEVERITY
-from abe_redis.results import Age
+from abe_redis.results import SEVERITY, Age
 
 
 def test_the_script_knows_every_health_and_every_age() -> None:

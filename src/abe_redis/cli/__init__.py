@@ -11,7 +11,18 @@ from abe_redis.errors import AbeRedisError, SettingsError
 def main() -> None:
     """Run the command line; a failure we know is a sentence on stderr, not a traceback."""
     # They put their commands on the app.
-    from abe_redis.cli import dashboard, dead, demo, doctor, erase, group, mcp, queue, worker  # noqa: F401, PLC0415
+    from abe_redis.cli import (  # noqa: F401, PLC0415
+        dashboard,
+        dead,
+        demo,
+        doctor,
+        erase,
+        group,
+        mcp,
+        queue,
+        top,
+        worker,
+    )
     from abe_redis.cli.app import app  # noqa: PLC0415
 
     try:

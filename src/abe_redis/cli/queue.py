@@ -3,14 +3,18 @@
 import json
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from pydantic import BaseModel
 
 from abe_redis.cli.app import app
-from abe_redis.cli.running import AsJson, plain, show, with_backend
+from abe_redis.cli.running import AsJson, count, plain, progress, show, with_backend
 from abe_redis.errors import PayloadError
+
+if TYPE_CHECKING:
+    from abe_redis.results import EventView
 
 Stream = Annotated[str | None, typer.Argument(help="The stream; by default SLACK_EVENTS_TOPIC.")]
 Group = Annotated[str | None, typer.Option("--group", "-g", help="The consumer group.")]
@@ -26,19 +30,37 @@ def _run[Result: BaseModel](call: Callable[[Any], Awaitable[Result]]) -> Result:
 
 @app.command()
 def publish(
-    payload: Annotated[str, typer.Argument(help="The event as a JSON object, or - to read it from stdin.")],
+    payload: Annotated[
+        str | None, typer.Argument(help="The event as a JSON object, or - to read it from stdin.")
+    ] = None,
     *,
     stream: Annotated[
         str | None, typer.Option("--stream", "-s", help="The stream; by default SLACK_EVENTS_TOPIC.")
     ] = None,
     event_id: Annotated[str | None, typer.Option(help="The same id is added to a stream only once.")] = None,
+    lines: Annotated[
+        typer.FileText | None,
+        typer.Option(
+            help="Publish each line of this file, a JSON object each; - is stdin.", encoding="utf-8"
+        ),
+    ] = None,
+    from_line: Annotated[
+        int, typer.Option(help="With --lines: begin with the line of this number.", min=1)
+    ] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Add an event to a stream.
+    """Add an event to a stream, or many from a file.
 
     Example: abe-redis publish '{"type": "app_mention", "text": "hello"}'
+
+    Example: abe-redis publish --lines events.jsonl --stream slack_events
     """
-    text = sys.stdin.read() if payload == "-" else payload
+    if (payload is None) == (lines is None):
+        raise typer.BadParameter("Give an event, or --lines with a file of events.")
+    if lines is not None:
+        _publish_lines(lines, stream, from_line, as_json=as_json)
+        return
+    text = sys.stdin.read() if payload == "-" else payload or ""
     try:
         value = json.loads(text)
     except ValueError as error:
@@ -52,11 +74,26 @@ def publish(
     show(result, f"{result.stream}: {done} {result.id}", as_json=as_json)
 
 
+def _publish_lines(lines: typer.FileText, stream: str | None, first: int, *, as_json: bool) -> None:
+    from abe_redis.cli.lines import publish_lines  # noqa: PLC0415
+
+    with progress("publishing") as on_progress:
+        result = _run(
+            lambda operations: publish_lines(
+                operations, lines, stream=stream, first=first, on_progress=on_progress
+            )
+        )
+    text = f"{count(result.lines, 'event')} published"
+    text += f"; {result.duplicates} of them were there already" if result.duplicates else ""
+    text += f"; Redis is away, so {result.waiting} wait in the outbox" if result.waiting else ""
+    show(result, f"{text}.", as_json=as_json)
+
+
 @app.command()
 def read(
     stream: Stream = None,
     *,
-    count: Annotated[int, typer.Option("--count", "-n", help="How many at most.", min=1, max=100)] = 10,
+    number: Annotated[int, typer.Option("--count", "-n", help="How many at most.", min=1, max=100)] = 10,
     group: Group = None,
     create_group: Annotated[
         bool, typer.Option("--create-group", help="Make the group although the stream has others.")
@@ -69,16 +106,26 @@ def read(
     order: Annotated[Literal["newest", "oldest"], typer.Option(help="From which end to look.")] = "newest",
     event_type: Annotated[str | None, typer.Option(help="Only events of this type.")] = None,
     wait: Annotated[float, typer.Option(help="Seconds to wait when there is nothing.", min=0, max=20)] = 0,
+    on_and_on: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with each event that comes, until Ctrl-C.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Look at events; with --group, lease them to --consumer and finish them with ack.
 
     Example: abe-redis read slack_events --order oldest -n 5
+
+    Example: abe-redis read slack_events --follow --event-type app_mention
     """
+    if on_and_on:
+        if group or pending or create_group or consumer or order == "oldest" or wait:
+            raise typer.BadParameter("--follow only looks: give it --count, --start and filters alone.")
+        _follow(stream, number, start, event_type, as_json=as_json)
+        return
     result = _run(
         lambda operations: operations.read_stream(
             stream=stream,
-            count=count,
+            count=number,
             group=group,
             create_group=create_group,
             consumer=consumer,
@@ -89,15 +136,39 @@ def read(
             wait_seconds=wait,
         )
     )
-    lines = []
-    for event in result.events:
-        held = f"  (delivery {event.deliveries}, {event.consumer or 'nobody'})" if event.deliveries else ""
-        lines.append(f"{event.id}  {event.timestamp:%Y-%m-%d %H:%M:%S}  {plain(event.summary)}{held}")
+    lines = [_line(event) for event in result.events]
     if result.note:
         lines.append(result.note)
     if result.next_start:
         lines.append(f"More: add --start {result.next_start}")
     show(result, "\n".join(lines), as_json=as_json)
+
+
+def _line(event: "EventView") -> str:
+    held = f"  (delivery {event.deliveries}, {event.consumer or 'nobody'})" if event.deliveries else ""
+    return f"{event.id}  {event.timestamp:%Y-%m-%d %H:%M:%S}  {plain(event.summary)}{held}"
+
+
+def _follow(
+    stream: str | None, number: int, start: str | None, event_type: str | None, *, as_json: bool
+) -> None:
+    from abe_redis.cli.follow import follow  # noqa: PLC0415
+    from abe_redis.operations import Operations  # noqa: PLC0415
+
+    def say(event: "EventView") -> None:
+        print(event.model_dump_json() if as_json else _line(event), flush=True)  # noqa: T201
+
+    with suppress(KeyboardInterrupt):
+        with_backend(
+            lambda backend: follow(
+                Operations(backend, origin="cli"),
+                say,
+                stream=stream,
+                count=number,
+                start=start,
+                event_type=event_type,
+            )
+        )
 
 
 @app.command()

@@ -10,7 +10,7 @@ from abe_redis.mcp import text
 from abe_redis.mcp.budget import fit_events, fit_overview
 from abe_redis.mcp.sdk import Server, told
 from abe_redis.mcp.sdk_line import SDK_2
-from abe_redis.results import ReadResult, StreamStats
+from abe_redis.results import SEVERITY, ReadResult, StreamStats
 from abe_redis.untrusted import safe
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def offer_resources(server: Server, operations: "Callable[[], Awaitable[Operatio
 
     async def overview() -> str:
         result = safe(await (await operations()).stream_stats())
-        result.streams.sort(key=lambda one: text.SEVERITY.index(one.health))
+        result.streams.sort(key=lambda one: SEVERITY.index(one.health))
         fit_overview(result, text.stats)
         return text.stats(result)
 

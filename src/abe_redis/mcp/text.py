@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from abe_redis.results import (
+    SEVERITY,
     AckResult,
     EventView,
-    Health,
     PublishResult,
     ReadResult,
     RedriveResult,
@@ -19,9 +19,6 @@ from abe_redis.untrusted import quoted
 from abe_redis.views import compact
 
 _MOST_GROUPS = 5
-
-SEVERITY: tuple[Health, ...] = ("stalled", "unread", "backlog", "paused", "dead_letters", "working", "ok")
-"""The health of streams, the worst first."""
 
 
 def published(result: PublishResult) -> str:

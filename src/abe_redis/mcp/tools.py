@@ -13,6 +13,7 @@ from abe_redis.mcp.modes import Modes
 from abe_redis.mcp.parameters import Confirm, Consumer, Group, Id, Ids, OneStream, Stream
 from abe_redis.mcp.sdk import answer
 from abe_redis.results import (
+    SEVERITY,
     AckResult,
     PublishResult,
     ReadResult,
@@ -271,7 +272,7 @@ class Tools:
     ) -> Annotated[CallToolResult, StatsResult]:
         """The health of one stream, or of all."""
         result = safe(await (await self._operations()).stream_stats(stream=stream))
-        result.streams.sort(key=lambda one: text.SEVERITY.index(one.health))
+        result.streams.sort(key=lambda one: SEVERITY.index(one.health))
         fit_overview(result, text.stats, OVERVIEW_CHARS if stream is None else STREAM_CHARS)
         return answer(plain(result), text.stats(result))
 

@@ -1,0 +1,65 @@
+"""Reading on and on, as `tail -F` does."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from abe_redis.errors import RedisUnavailableError
+from abe_redis.limits import MAX_COUNT, MAX_WAIT_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from abe_redis.operations import Operations
+    from abe_redis.results import EventView
+
+_PAUSE_SECONDS = 1.0
+
+
+async def follow(
+    operations: "Operations",
+    show: "Callable[[EventView], None]",
+    *,
+    stream: str | None,
+    count: int,
+    start: str | None,
+    **wanted: Any,  # noqa: ANN401 - as there
+) -> None:
+    """Show the newest events, then each that comes, until cancelled; Redis may go away meanwhile.
+
+    Args:
+        operations: The queue.
+        show: Is given each event, in the order of the stream.
+        stream: By default the host's topic.
+        count: How many of the newest to begin with; with `start`, all behind it are shown.
+        start: Begin behind this id.
+        wanted: Filters, as for `Operations.read_stream`.
+    """
+    if start is None:
+        newest = await operations.read_stream(stream=stream, count=count, **wanted)
+        for event in reversed(newest.events):
+            show(event)
+        latest = await operations.read_stream(stream=stream, count=1)
+        start = latest.events[0].id if latest.events else "0-0"
+    told = False
+    while True:
+        try:
+            result = await operations.read_stream(
+                stream=stream,
+                count=MAX_COUNT,
+                start=start,
+                order="oldest",
+                wait_seconds=MAX_WAIT_SECONDS,
+                **wanted,
+            )
+        except RedisUnavailableError as error:
+            if not told:
+                print(f"abe-redis: {error} Waiting for it.", file=sys.stderr, flush=True)  # noqa: T201
+            told = True
+            await anyio.sleep(_PAUSE_SECONDS)
+            continue
+        told = False
+        for event in result.events:
+            show(event)
+        start = result.next_start or (result.events[-1].id if result.events else start)

@@ -1,0 +1,203 @@
+"""Commands that people watch, in a real terminal."""
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from abe_redis import Event, EventWorker, RedisMessageQueueBackend, Settings
+from abe_redis.results import SEVERITY
+from tests.needs import needed
+from tests.servers import Server
+from tests.terminal.tmux import Terminal
+
+type Open = Callable[..., Terminal]
+
+LONG = "slack:ops-" + "x" * 60
+
+
+@pytest.fixture
+def open_terminal(own_server: Server) -> Iterator[Open]:
+    """Opens terminals with the command line in them."""
+    tmux = needed(shutil.which("tmux"), "There is no tmux on this system.")
+    opened: list[Terminal] = []
+    directories: list[str] = []
+
+    def run(*command: str, size: tuple[int, int] = (80, 24), **variables: str) -> Terminal:
+        directories.append(tempfile.mkdtemp(prefix="abe-"))  # a socket's path must be short
+        settings = {"REDIS_URL": own_server.url, "PATH": os.environ["PATH"], "TERM": "xterm-256color"}
+        terminal = Terminal(
+            tmux,
+            Path(directories[-1]),
+            [sys.executable, "-m", "abe_redis", *command],
+            settings | variables,
+            size=size,
+        )
+        opened.append(terminal)
+        return terminal
+
+    yield run
+    for terminal in opened:
+        terminal.close()
+    for directory in directories:
+        shutil.rmtree(directory)
+
+
+@pytest.fixture
+def busy(own_server: Server) -> None:
+    """Three streams: one given back, one with a dead letter, one that nobody has begun with."""
+    anyio.run(_fill, own_server.url)
+
+
+async def _fill(redis_url: str) -> None:
+    async with RedisMessageQueueBackend(Settings(redis_url=redis_url)) as backend:
+        await backend.publish_many(LONG, [{"type": "message"}] * 3)
+        async for _ in (events := backend.consume(group="workers")):
+            break
+        await events.aclose()
+
+        async def fail(event: Event) -> None:
+            await event.bury(reason="it cannot be done")
+            await worker.shutdown()
+
+        await backend.publish("slack:buried", {"type": "message"})
+        worker = EventWorker(backend, fail, group="workers")
+        await worker.run()
+        await backend.publish_many("slack_events", [{"type": "app_mention"}] * 12)
+
+
+def head(screen: str) -> str:
+    return next(line for line in screen.splitlines() if "STREAM" in line)
+
+
+def rows(screen: str) -> list[str]:
+    """The streams as they are shown, the marked one with its mark."""
+    lines = screen.splitlines()
+    at = lines.index(head(screen))
+    return [line for line in lines[at + 1 :] if line.strip()][:-1]
+
+
+@pytest.mark.usefixtures("busy")
+def test_top(open_terminal: Open, own_server: Server) -> None:
+    top = open_terminal("top", "--every", "0.2", size=(80, 24))
+    screen = top.wait("slack_events", "slack:buried", "3 streams")
+    assert head(screen).split() == ["STREAM", "HEALTH", "IN/S", "DONE/S", "PENDING", "LAG", "OLDEST", "DEAD"]
+    assert all(len(line) <= 80 for line in screen.splitlines())
+    assert "q quit" in screen
+    assert "redis://" in screen
+    # The worst first, and a name that is too long is cut, not the numbers.
+    order = [next(health for health in SEVERITY if health.replace("_", " ") in row) for row in rows(screen)]
+    assert order == sorted(order, key=SEVERITY.index)
+    (cut,) = [row for row in rows(screen) if "slack:ops-" in row]
+    assert "…" in cut
+
+    top.resize(160, 24)
+    wide = top.wait("CONSUMERS", LONG)
+    assert head(wide).split()[:5] == ["STREAM", "HEALTH", "ENTRIES", "GROUPS", "CONSUMERS"]
+
+    top.press("s")
+    top.wait("by stream")
+    assert [row[2:].split()[0] for row in rows(top.screen())] == ["slack:buried", LONG, "slack_events"]
+    top.press("r")
+    reverse = top.wait("by stream, reversed")
+    assert [row[2:].split()[0] for row in rows(reverse)] == ["slack_events", LONG, "slack:buried"]
+    top.press("r")
+    top.wait("by stream", without="reversed")
+
+    top.press("Up", "Up", "Up", "Down", "Down")
+    top.wait("> slack_events")
+    top.press("Up")
+    top.wait("> slack:ops")
+    top.press("Enter")
+    inside = top.wait("group workers", "CONSUMER", "esc back", "lag")
+    assert LONG in inside
+    top.press("Escape")
+    top.wait("STREAM")
+
+    top.press("Space")
+    top.wait("paused")
+    top.press("Space")
+    top.wait("every 0.2 s")
+
+    own_server.stop()
+    top.wait("could not be reached", "slack_events")
+    own_server.start()
+    top.wait("No stream exists yet")
+    top.press("q")
+    assert top.exit_code() == 0
+    assert "STREAM" not in top.screen(), "the screen is as it was before"
+
+
+@pytest.mark.usefixtures("busy")
+def test_top_without_colours(open_terminal: Open) -> None:
+    top = open_terminal("top", "--every", "0.2", NO_COLOR="1")
+    top.wait("slack_events")
+    coloured = top.screen(colours=True)
+    assert not any(f"\x1b[{code}m" in coloured for code in (31, 32, 33, 35, 36))
+    top.press("C-c")
+    assert top.exit_code() in {0, 1, 130}
+    top = open_terminal("top", "--every", "0.2")
+    top.wait("slack_events")
+    assert "\x1b[3" in top.screen(colours=True)
+    top.press("q")
+    assert top.exit_code() == 0
+
+
+@pytest.mark.usefixtures("busy")
+def test_stats_and_doctor(open_terminal: Open) -> None:
+    stats = open_terminal("stats", size=(80, 40))
+    assert stats.exit_code() == 0
+    screen = stats.screen()
+    assert all(words in screen for words in ("slack_events", "slack:buried", "health", "dead letter"))
+    assert all(len(line) <= 80 for line in screen.splitlines())
+    doctor = open_terminal("doctor", size=(100, 60))
+    doctor.exit_code()
+    assert "slack_events" in doctor.screen()
+
+
+def test_worker(open_terminal: Open, tmp_path: Path) -> None:
+    (tmp_path / "bot.py").write_text(
+        "async def handle(event):\n    print('handled', event['text'], flush=True)\n", encoding="utf-8"
+    )
+    worker = open_terminal(
+        "worker", "bot:handle", "--group", "bots", size=(120, 20), PYTHONPATH=str(tmp_path)
+    )
+    worker.wait("bots")
+    publish = open_terminal("publish", '{"type": "app_mention", "text": "hello"}')
+    assert publish.exit_code() == 0
+    worker.wait("handled hello")
+    worker.press("C-c")
+    assert worker.exit_code() == 0
+
+
+def test_demo(open_terminal: Open) -> None:
+    demo = open_terminal("demo", size=(100, 60))
+    assert demo.exit_code() == 0
+    screen = demo.screen()
+    assert re.search(r"lost\s+│\s+0 │", screen)
+    assert all(len(line) <= 100 for line in screen.splitlines())
+
+
+def test_reading_on_and_on(open_terminal: Open) -> None:
+    follow = open_terminal("read", "--follow", "--event-type", "app_mention", size=(120, 20))
+    for kind in ("message", "app_mention"):
+        assert open_terminal("publish", f'{{"type": "{kind}", "text": "news"}}').exit_code() == 0
+    screen = follow.wait("app_mention: 'news'")
+    assert "message" not in screen
+    follow.press("C-c")
+    assert follow.exit_code() == 0
+
+
+def test_many_events_show_how_far_they_are(open_terminal: Open, tmp_path: Path) -> None:
+    lines = tmp_path / "events.jsonl"
+    lines.write_text('{"type": "message"}\n' * 20_000, encoding="utf-8")
+    publish = open_terminal("publish", "--lines", str(lines))
+    publish.wait("publishing")
+    assert publish.exit_code() == 0
+    assert "20000 events published." in publish.screen()
