@@ -7,7 +7,7 @@ from typing import Self
 import anyio
 
 from abe_redis.envelope import Event
-from abe_redis.member import Member
+from abe_redis.protocols import Membership
 
 
 class EventStream:
@@ -18,7 +18,7 @@ class EventStream:
     events it holds back.
     """
 
-    def __init__(self, member: Member) -> None:
+    def __init__(self, member: Membership) -> None:
         self.behind = member
         """What runs behind it, for a caller that holds several events at a time."""
 

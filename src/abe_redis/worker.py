@@ -16,12 +16,10 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from abe_redis import envelope
-from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.envelope import Event
 from abe_redis.errors import AbeRedisError, LeaseLostError
-from abe_redis.holdings import Held
-from abe_redis.member import Member
 from abe_redis.policy import Backoff, Bury, Drop, Policy, Retry, describe, trace
+from abe_redis.protocols import InHand, Membership, Queue
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,7 +49,7 @@ class EventWorker:
 
     def __init__(
         self,
-        backend: RedisMessageQueueBackend,
+        backend: Queue,
         handler: Handler | None = None,
         *,
         group: str | None = None,
@@ -145,7 +143,7 @@ class EventWorker:
             )
             self._stopping.set()
 
-    async def _drain(self, member: Member, scope: anyio.CancelScope) -> None:
+    async def _drain(self, member: Membership, scope: anyio.CancelScope) -> None:
         """After `shutdown`: others get what is leased ahead; handlers get their time, and are cancelled."""
         await self._stopping.wait()
         member.leave_off()
@@ -153,7 +151,7 @@ class EventWorker:
         _LOG.warning("Handlers did not end within %s s; their events are given back.", self._drain_seconds)
         scope.cancel()
 
-    async def _dispatch(self, member: Member, handle: Callable[[Any], Awaitable[Any]]) -> None:
+    async def _dispatch(self, member: Membership, handle: Callable[[Any], Awaitable[Any]]) -> None:
         """Handle events one by one, in as many tasks as may run at a time."""
         asking = anyio.Lock()
         async with anyio.create_task_group() as handlers:
@@ -161,7 +159,7 @@ class EventWorker:
                 handlers.start_soon(self._work, member, handle, asking)
 
     async def _work(
-        self, member: Member, handle: Callable[[Any], Awaitable[Any]], asking: anyio.Lock
+        self, member: Membership, handle: Callable[[Any], Awaitable[Any]], asking: anyio.Lock
     ) -> None:
         while not self._stopping.is_set():
             held = member.take_now()
@@ -176,7 +174,9 @@ class EventWorker:
                 member.ended(held)
             await anyio.lowlevel.checkpoint()  # a handler may never wait for anything
 
-    async def _handle(self, member: Member, held: Held, handle: Callable[[Any], Awaitable[Any]]) -> None:
+    async def _handle(
+        self, member: Membership, held: InHand, handle: Callable[[Any], Awaitable[Any]]
+    ) -> None:
         event = held.event
         done = False
         self._at_work += 1
@@ -218,7 +218,7 @@ class EventWorker:
                 self._respond_to, response, event_id=f"{event.group}:{event.stream}:{event.id}"
             )
 
-    async def _fail(self, member: Member, held: Held, error: Exception) -> None:
+    async def _fail(self, member: Membership, held: InHand, error: Exception) -> None:
         event = held.event
         decision = self._policy(event, error)
         _LOG.warning(

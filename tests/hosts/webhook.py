@@ -1,16 +1,13 @@
 """The real Slack MCP Server's webhook in a process of its own, and Slack, which posts to it."""
 
-import hashlib
-import hmac
 import http.client
-import json
-import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from abe_redis.testing import signed
 from tests.hosts.environments import Environment
 from tests.hosts.processes import ProcessError, until
 from tests.servers import HOST, free_port
@@ -18,6 +15,9 @@ from tests.servers import HOST, free_port
 SIGNING_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 VERIFICATION_TOKEN = "verification-token-of-the-app-Jhj5dZrVaK7ZwHHjRyZWjbDl"
 _CONNECTIONS = 8
+
+type Request = tuple[str, str, bytes, dict[str, str]]
+"""Method, path, body and headers."""
 
 
 def envelope(event_id: str) -> dict[str, Any]:
@@ -76,11 +76,15 @@ class Webhook:
 
     def post(self, envelopes: Iterable[dict[str, Any]], headers: Mapping[str, str] | None = None) -> set[int]:
         """Post signed envelopes over several connections, as Slack does; the statuses that came."""
-        return self._requests([("POST", "/slack/events", *_signed(one, headers or {})) for one in envelopes])
+        posts = []
+        for one in envelopes:
+            body, signature = signed(one, SIGNING_SECRET)
+            posts.append(("POST", "/slack/events", body, signature | dict(headers or {})))
+        return self._requests(posts)
 
     def health(self, times: int = 1) -> set[int]:
         """Poll its health; the statuses that came."""
-        return self._requests([("GET", "/health", "", {})] * times)
+        return self._requests([("GET", "/health", b"", {})] * times)
 
     def __enter__(self) -> Self:
         return self
@@ -90,17 +94,17 @@ class Webhook:
     ) -> None:
         self.process.close()
 
-    def _requests(self, requests: list[tuple[str, str, str, dict[str, str]]]) -> set[int]:
+    def _requests(self, requests: list[Request]) -> set[int]:
         shares = [requests[start::_CONNECTIONS] for start in range(min(_CONNECTIONS, len(requests)))]
         with ThreadPoolExecutor(_CONNECTIONS) as pool:
             return set[int]().union(*pool.map(self._on_one_connection, shares))
 
-    def _on_one_connection(self, requests: list[tuple[str, str, str, dict[str, str]]]) -> set[int]:
+    def _on_one_connection(self, requests: list[Request]) -> set[int]:
         statuses = set()
         connection = http.client.HTTPConnection(HOST, self.port, timeout=30)
         try:
             for method, path, body, headers in requests:
-                connection.request(method, path, body.encode(), headers)
+                connection.request(method, path, body, headers)
                 response = connection.getresponse()
                 response.read()
                 statuses.add(response.status)
@@ -112,17 +116,6 @@ class Webhook:
         if (code := self.process.process.poll()) is not None:
             raise ProcessError(f"the webhook ended with exit code {code}:\n{self.log[-4000:]}")
         try:
-            return self._requests([("GET", "/openapi.json", "", {})]) == {200}
+            return self._requests([("GET", "/openapi.json", b"", {})]) == {200}
         except ConnectionError:
             return False
-
-
-def _signed(payload: dict[str, Any], headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    body, timestamp = json.dumps(payload), str(int(time.time()))
-    digest = hmac.new(SIGNING_SECRET.encode(), f"v0:{timestamp}:{body}".encode(), hashlib.sha256)
-    return body, {
-        "Content-Type": "application/json",
-        "X-Slack-Request-Timestamp": timestamp,
-        "X-Slack-Signature": f"v0={digest.hexdigest()}",
-        **headers,
-    }

@@ -21,11 +21,11 @@ def snippets(language: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("number", "prints"), [(0, r"slack_events \d+-\d+ hello\n"), (1, r"app_mention hello\n")]
+    ("number", "prints"), [(0, r"slack_events \d+-\d+ hello\n"), (1, r"app_mention hello\n"), (2, "")]
 )
 def test_a_python_snippet_runs(redis_url: str, number: int, prints: str) -> None:
     code = snippets("python")[number]
-    assert len(snippets("python")) == 2
+    assert len(snippets("python")) == 3
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         env=os.environ | {"REDIS_URL": redis_url},

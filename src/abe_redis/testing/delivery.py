@@ -1,0 +1,157 @@
+"""Who has which event of a group, in memory: the rules of the real delivery without its server."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+
+from abe_redis import envelope
+from abe_redis.envelope import DATA, Event
+from abe_redis.streams.names import Patterns
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a stream holds."""
+
+    stream: str
+    id: str
+    data: bytes
+    conversation: str | None
+    origin: str | None
+
+    def payload(self) -> dict[str, Any]:
+        """The event, a new one each time."""
+        return envelope.decode({DATA: self.data})
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """An entry that a group has yet to finish."""
+
+    entry: Entry
+    deliveries: int = 0
+    due: float = 0.0
+    """Monotonic time before which nobody gets it."""
+    holder: object | None = None
+    """The member that has it in hand."""
+    opened: Event | None = None
+    on_lost: Callable[[], None] | None = None
+
+    @property
+    def event(self) -> Event:
+        """What the handler has in hand."""
+        if self.opened is None:
+            raise RuntimeError("It is not in a handler's hand.")
+        return self.opened
+
+    def give_back(self, *, due: float = 0.0) -> None:
+        """Let others have it."""
+        self.holder = self.opened = self.on_lost = None
+        self.due = due
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """An entry that a group gave up on."""
+
+    entry: Entry
+    group: str
+    reason: str
+    deliveries: int
+
+
+@dataclass(slots=True)
+class _Group:
+    streams: dict[str, list[Delivery]] = field(default_factory=dict)
+    """What is to be finished of each, the oldest first; first the stream whose turn it is."""
+
+
+class Groups:
+    """The groups of one queue."""
+
+    def __init__(self, entries: Callable[[], Iterator[Entry]]) -> None:
+        self.buried: list[Letter] = []
+        self._entries = entries
+        self._groups: dict[str, _Group] = {}
+        self._changed = anyio.Event()
+
+    async def change(self, *, seconds: float | None = None) -> None:
+        """Wait until something is not as it was, or so long."""
+        with anyio.move_on_after(seconds):
+            await self._changed.wait()
+
+    def changed(self) -> None:
+        """Wake all who wait."""
+        event, self._changed = self._changed, anyio.Event()
+        event.set()
+
+    def add(self, entry: Entry) -> None:
+        """Let each group have an entry that is new."""
+        for group in self._groups.values():
+            group.streams.setdefault(entry.stream, []).append(Delivery(entry))
+        self.changed()
+
+    def join(self, name: str) -> None:
+        """Make a group that is not there yet; it begins with the oldest event."""
+        if name not in self._groups:
+            group = self._groups[name] = _Group()
+            for entry in self._entries():
+                group.streams.setdefault(entry.stream, []).append(Delivery(entry))
+
+    def unfinished(self, name: str, patterns: Patterns) -> int:
+        """How many entries a group has yet to finish; of one that is not there yet, all."""
+        if name not in self._groups:
+            return sum(patterns.match(entry.stream) for entry in self._entries())
+        streams = self._groups[name].streams
+        return sum(len(left) for stream, left in streams.items() if patterns.match(stream))
+
+    def next(
+        self, name: str, patterns: Patterns, *, ordered: bool, most_deliveries: int
+    ) -> tuple[Delivery | None, float | None]:
+        """What is to be handed out next.
+
+        Returns:
+            A delivery, or None; and then the seconds until one may be due.
+        """
+        group, now = self._groups[name], time.monotonic()
+        soonest: float | None = None
+        for stream in list(group.streams):
+            if not patterns.match(stream):
+                continue
+            busy: set[str | None] = set()
+            for delivery in list(group.streams[stream]):
+                conversation = delivery.entry.conversation if ordered else None
+                if delivery.holder is None and conversation not in busy - {None}:
+                    if delivery.due <= now:
+                        if delivery.deliveries < most_deliveries:
+                            group.streams[stream] = group.streams.pop(stream)  # now others have their turn
+                            return delivery, None
+                        self.bury(name, delivery, f"delivered {delivery.deliveries} times without an ack")
+                        continue
+                    soonest = min(soonest or delivery.due, delivery.due)
+                busy.add(conversation)
+        return None, None if soonest is None else soonest - now
+
+    def finish(self, name: str, delivery: Delivery) -> None:
+        """Let it count as done."""
+        self._groups[name].streams[delivery.entry.stream].remove(delivery)
+        delivery.give_back()
+        self.changed()
+
+    def bury(self, name: str, delivery: Delivery, reason: str) -> None:
+        """Give up on it."""
+        self.buried.append(Letter(delivery.entry, name, reason, delivery.deliveries))
+        self.finish(name, delivery)
+
+    def lose_leases(self) -> None:
+        """Take everything out of all hands."""
+        for group in self._groups.values():
+            for delivery in [one for left in group.streams.values() for one in left if one.holder]:
+                on_lost = delivery.on_lost
+                delivery.give_back()
+                if on_lost is not None:
+                    on_lost()
+        self.changed()

@@ -1,0 +1,218 @@
+"""A queue in memory that keeps the promises of the real one: for tests without a server.
+
+The same tests hold for both. What it has not is what only a server can do: it does not outlive the process,
+is not trimmed, and has no Redis to look into; `published`, `buried` and `unfinished` say what there is.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import anyio.lowlevel
+
+from abe_redis import envelope
+from abe_redis.conversations import Conversation, Spread, conversation_of
+from abe_redis.errors import ClosedError, RedisUnavailableError
+from abe_redis.event_stream import EventStream
+from abe_redis.settings import Settings
+from abe_redis.streams import names
+from abe_redis.streams.publish import Published
+from abe_redis.testing.delivery import Entry, Groups
+from abe_redis.testing.member import MemoryMember
+
+
+@dataclass(frozen=True, slots=True)
+class Buried:
+    """A dead letter: an event that a group gave up on."""
+
+    payload: dict[str, Any]
+    group: str
+    reason: str
+    deliveries: int
+
+
+class InMemoryBackend:
+    """`RedisMessageQueueBackend` without Redis; an `EventWorker` works with it."""
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        conversation: Conversation | None = None,
+        shared_with: "InMemoryBackend | None" = None,
+    ) -> None:
+        """An empty queue, or another way to that of another back end.
+
+        Args:
+            settings: By default those of the environment; where Redis is does not matter.
+            conversation: As for `RedisMessageQueueBackend`.
+            shared_with: A back end whose queue this one uses, as another process would.
+        """
+        self.settings: Settings = settings or (shared_with.settings if shared_with else Settings())
+        self.patterns = names.Patterns(
+            self.settings.patterns, partitions=self.settings.redis_stream_partitions
+        )
+        self.away = False
+        """Set it, and Redis cannot be reached: publishing raises; consumers wait until it is back."""
+        self._spread = Spread(self.patterns, conversation)
+        self._queue: _Queue = _Queue() if shared_with is None else shared_with._queue  # noqa: SLF001 - its own kind
+        self._members = set[MemoryMember]()
+        self._made = 0
+        self._closed = False
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """A back end configured by the environment."""
+        return cls(Settings())
+
+    # As the real one -------------------------------------------------------------------------------------
+
+    async def publish(self, key: str, payload: dict[str, Any]) -> None:
+        """As `RedisMessageQueueBackend.publish`."""
+        await self.publish_event(key, payload)
+
+    async def publish_event(
+        self, key: str, payload: dict[str, Any], *, event_id: str | None = None, origin: str | None = None
+    ) -> Published:
+        """As `RedisMessageQueueBackend.publish_event`."""
+        if self._closed:
+            raise ClosedError
+        topic = names.check_stream(key)
+        data = envelope.encode(payload)
+        await anyio.lowlevel.checkpoint()
+        if self.away:
+            raise RedisUnavailableError(f"Redis is away, as the test has it, for publishing to {topic!r}.")
+        conversation = self._spread.name(payload) if self._spread.is_needed else conversation_of(payload)
+        event_id = event_id or envelope.slack_event_id(payload)
+        remembered = event_id if self.settings.redis_stream_dedup_seconds else None
+        stream = topic
+        if self._spread.is_needed:
+            stream = self._spread.stream(topic, conversation or event_id or str(time.monotonic_ns()))
+        if envelope.is_health_check(payload) and not self.patterns.match(topic):
+            remembered = None
+        return self._queue.add(
+            stream, data, conversation, origin, remembered, self.settings.redis_stream_dedup_seconds
+        )
+
+    async def publish_many(
+        self,
+        key: str,
+        payloads: Iterable[dict[str, Any]],
+        *,
+        origin: str | None = None,
+    ) -> list[Published]:
+        """As `RedisMessageQueueBackend.publish_many`."""
+        chosen = list(payloads)
+        for payload in chosen:
+            envelope.encode(payload)
+        return [await self.publish_event(key, payload, origin=origin) for payload in chosen]
+
+    def consume(self, *, group: str | None = None) -> EventStream:
+        """As `RedisMessageQueueBackend.consume`."""
+        return self._join(group, ordered=False)
+
+    def consume_ordered(self, *, group: str | None = None) -> EventStream:
+        """As `RedisMessageQueueBackend.consume_ordered`."""
+        return self._join(group, ordered=True)
+
+    def _join(self, group: str | None, *, ordered: bool) -> EventStream:
+        if self._closed:
+            raise ClosedError
+        self._made += 1
+        suffix = "" if self._made == 1 else f"-{self._made}"
+        member = MemoryMember(
+            self._queue.groups,
+            lambda: not self.away,
+            self.patterns,
+            group=names.check_group(group or self.settings.redis_stream_group),
+            name=names.check_consumer(self.settings.consumer_name + suffix),
+            most_deliveries=self.settings.redis_stream_max_deliveries,
+            ordered=ordered,
+        )
+        self._members.add(member)
+        return EventStream(member)
+
+    async def close(self) -> None:
+        """End every `consume()` and give back what they hold; a queue that others share stays."""
+        self._closed = True
+        for member in self._members:
+            await member.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # For tests alone -------------------------------------------------------------------------------------
+
+    def published(self, stream: str | None = None) -> list[dict[str, Any]]:
+        """What a stream holds, or all of them, in the order in which it was published."""
+        return [entry.payload() for entry in self._queue.entries if stream in {None, entry.stream}]
+
+    def unfinished(self, group: str | None = None) -> int:
+        """How many events a group has yet to finish, of the streams that are read."""
+        name = group or self.settings.redis_stream_group
+        return self._queue.groups.unfinished(name, self.patterns)
+
+    def buried(self, stream: str | None = None) -> list[Buried]:
+        """The dead letters of a stream, or of all."""
+        return [
+            Buried(one.entry.payload(), one.group, one.reason, one.deliveries)
+            for one in self._queue.groups.buried
+            if stream in {None, one.entry.stream}
+        ]
+
+    async def finished(self, group: str | None = None) -> None:
+        """Wait until a group has finished, or given up on, every event that was published."""
+        while self.unfinished(group):
+            await self._queue.groups.change()
+
+    def lose_leases(self) -> None:
+        """Let everything that is held go to others, as when a process was frozen for too long."""
+        self._queue.groups.lose_leases()
+
+
+class _Queue:
+    """What back ends share."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.groups = Groups(self._all)
+        self._seen: dict[tuple[str, str], tuple[float, str]] = {}
+        self._last: dict[str, tuple[int, int]] = {}
+
+    def add(
+        self,
+        stream: str,
+        data: bytes,
+        conversation: str | None,
+        origin: str | None,
+        event_id: str | None,
+        remember_seconds: float,
+    ) -> Published:
+        """Add an entry, unless an event of its id was added to this stream."""
+        now = time.monotonic()
+        length = sum(entry.stream == stream for entry in self.entries)
+        if event_id is not None:
+            until, first = self._seen.get((stream, event_id), (0.0, ""))
+            if until > now:
+                return Published(first, duplicate=True, length=length, stream=stream)
+        entry = Entry(stream, self._next_id(stream), data, conversation, origin)
+        self.entries.append(entry)
+        if event_id is not None:
+            self._seen[stream, event_id] = now + remember_seconds, entry.id
+        self.groups.add(entry)
+        return Published(entry.id, duplicate=False, length=length + 1, stream=stream)
+
+    def _next_id(self, stream: str) -> str:
+        now, (last, number) = int(time.time() * 1000), self._last.get(stream, (0, 0))
+        self._last[stream] = (now, 0) if now > last else (last, number + 1)
+        return "{}-{}".format(*self._last[stream])
+
+    def _all(self) -> Iterator[Entry]:
+        return iter(self.entries)

@@ -1,0 +1,1 @@
+"""What every back end promises, whatever stands behind it: the same tests on Redis and in memory."""

@@ -1,0 +1,74 @@
+"""The back ends that the contract is about."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any, Protocol
+
+import pytest
+
+from abe_redis import Operations, RedisMessageQueueBackend, Settings
+from abe_redis.access import Access
+from abe_redis.testing import InMemoryBackend
+from abe_redis.upkeep import Choice, DeadLetters
+
+type Backend = RedisMessageQueueBackend | InMemoryBackend
+
+
+class Make(Protocol):
+    def __call__(self, **settings: Any) -> Backend: ...
+
+
+@pytest.fixture(params=["redis", "memory"])
+async def make(request: pytest.FixtureRequest) -> AsyncIterator[Make]:
+    """Makes back ends of one queue, as if each were in a process of its own; they are closed at the end."""
+    url = request.getfixturevalue("redis_url") if request.param == "redis" else "redis://nowhere"
+    made: list[Backend] = []
+    async with AsyncExitStack() as stack:
+
+        def another(**settings: Any) -> Backend:
+            configured = Settings(**{"redis_url": url} | settings)
+            backend: Backend
+            if request.param == "redis":
+                backend = RedisMessageQueueBackend(configured)
+            else:
+                first = made[0] if made else None
+                assert first is None or isinstance(first, InMemoryBackend)
+                backend = InMemoryBackend(configured, shared_with=first)
+            made.append(backend)
+            stack.push_async_callback(backend.close)
+            return backend
+
+        yield another
+
+
+@pytest.fixture
+async def backend(make: Make) -> Backend:
+    return make()
+
+
+@pytest.fixture
+def reasons() -> Callable[[Backend], Awaitable[list[str]]]:
+    """Why the dead letters of a queue were given up on."""
+
+    async def look(backend: Backend) -> list[str]:
+        if isinstance(backend, InMemoryBackend):
+            return [one.reason for one in backend.buried()]
+        letters = DeadLetters(Access(backend))
+        return [one.reason for one in (await letters.look(None, Choice(everything=True), count=100)).letters]
+
+    return look
+
+
+@pytest.fixture
+def stored() -> Callable[[Backend, str], Awaitable[list[Any]]]:
+    """What a stream holds, the oldest first."""
+
+    async def look(backend: Backend, stream: str) -> list[Any]:
+        if isinstance(backend, InMemoryBackend):
+            return backend.published(stream)
+        settings = Settings(redis_url=backend.settings.redis_url, redis_stream_patterns=stream)
+        async with RedisMessageQueueBackend(settings) as reader:
+            result = await Operations(reader).read_stream(stream=stream, count=100, order="oldest")
+        return [one.payload for one in result.events]
+
+    return look
