@@ -7,6 +7,7 @@ verification `token`, which is a secret shared with the app.
 
 import json
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from pydantic_core import from_json
@@ -22,16 +23,32 @@ type Fields = dict[bytes, bytes]
 
 DATA = b"data"
 ORIGIN = b"origin"
+TRACEPARENT, TRACESTATE = b"traceparent", b"tracestate"
+"""Fields by which the handler's span is joined to the publisher's; see https://www.w3.org/TR/trace-context/."""
 CONVERSATION = b"conversation"
 """Field that names the conversation, when it matters and where the payload may not say it."""
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 """Slack's largest envelopes are about 100 KB; a stream entry is not a place for files."""
 
 
+_NO_TRACE: Mapping[str, str] = MappingProxyType({})
+
+
+def trace_of(fields: Mapping[bytes, bytes]) -> Mapping[str, str]:
+    """The publisher's span, as headers; empty when it was not traced."""
+    if TRACEPARENT not in fields:
+        return _NO_TRACE
+    return {
+        name.decode(): fields[name].decode(errors="replace")
+        for name in (TRACEPARENT, TRACESTATE)
+        if name in fields
+    }
+
+
 class Event(dict[str, Any]):
     """A payload as `consume()` yields it: equal to the plain dict, and knowing where it came from."""
 
-    __slots__ = ("_holder", "deliveries", "group", "id", "origin", "stream")
+    __slots__ = ("_holder", "deliveries", "group", "id", "origin", "stream", "trace")
 
     def __init__(
         self,
@@ -42,6 +59,7 @@ class Event(dict[str, Any]):
         id: str,  # noqa: A002 - the field's term
         deliveries: int,
         origin: str | None = None,
+        trace: Mapping[str, str] = _NO_TRACE,
         holder: "Holder | None" = None,
     ) -> None:
         super().__init__(payload)
@@ -55,6 +73,8 @@ class Event(dict[str, Any]):
         """How often it has been delivered in this group, this time included."""
         self.origin: str | None = origin
         """Who published it, when that was not a webhook: `mcp` for an agent, `cli` for a command."""
+        self.trace: Mapping[str, str] = trace
+        """The publisher's span, as the headers of W3C Trace Context; empty when it was not traced."""
         self._holder = holder
 
     async def nack(self, *, delay: float = 0, reason: str | None = None) -> None:

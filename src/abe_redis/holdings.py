@@ -138,6 +138,7 @@ class Holdings:
             id=entry.id,
             deliveries=entry.deliveries,
             origin=entry.fields.get(envelope.ORIGIN, b"").decode(errors="replace") or None,
+            trace=envelope.trace_of(entry.fields),
             holder=self._holder,
         )
         held.handed_at = self.handed_out_at = time.monotonic()

@@ -15,7 +15,6 @@ from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.errors import RedisUnavailableError, RequestError
 from abe_redis.keeper import LeaseKeeper
 from abe_redis.limits import MAX_CHARS, MAX_COUNT, MAX_EVENT_ID, MAX_WAIT_SECONDS, MIN_CHARS
-from abe_redis.outbox import Kept
 from abe_redis.reading import Filter, Reader
 from abe_redis.results import (
     AckResult,
@@ -90,7 +89,7 @@ class Operations:
             stream=published.stream,
             id=published.id,
             duplicate=published.duplicate,
-            waiting=isinstance(published, Kept),
+            waiting=published.is_kept,
         )
 
     async def publish_many(
@@ -107,9 +106,7 @@ class Operations:
         done = await self._backend.publish_many(name, payloads, origin=self._origin)
         await self._note("publish_many", stream=name, ids=[one.id for one in done])
         return [
-            PublishResult(
-                stream=one.stream, id=one.id, duplicate=one.duplicate, waiting=isinstance(one, Kept)
-            )
+            PublishResult(stream=one.stream, id=one.id, duplicate=one.duplicate, waiting=one.is_kept)
             for one in done
         ]
 
@@ -351,7 +348,7 @@ class Operations:
             ages: Whether to look at each pending entry's age, too; of one stream, they always are.
         """
         self.keeper.touch()
-        outbox = await self._outbox()
+        outbox = await self.outbox()
         try:
             streams = await self.glance(stream=stream, ages=ages or stream is not None)
         except RedisUnavailableError as error:
@@ -374,7 +371,8 @@ class Operations:
         async with self._access.redis("looking at the streams") as redis:
             return await self._access.stats(redis, name, ages=ages)
 
-    async def _outbox(self) -> OutboxStats | None:
+    async def outbox(self) -> OutboxStats | None:
+        """What waits on this machine's disk; None without an outbox."""
         if self._settings.redis_outbox is None:
             return None
         size = await self._backend.outbox_size()

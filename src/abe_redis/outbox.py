@@ -21,6 +21,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import override
 
 import anyio
 import anyio.to_thread
@@ -46,6 +47,11 @@ LOOK_SECONDS = 5.0
 @dataclass(frozen=True, slots=True)
 class Kept(Published):
     """An event that waits in the outbox; its `id` is `outbox-` and the number of its row."""
+
+    @property
+    @override
+    def is_kept(self) -> bool:
+        return True
 
 
 def concerns_the_event(error: BaseException) -> bool:

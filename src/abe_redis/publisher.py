@@ -5,13 +5,14 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
 import anyio
 from redis.asyncio import Redis
 
-from abe_redis import envelope, faults
+from abe_redis import envelope, faults, observing
 from abe_redis.coalescer import Coalescer
 from abe_redis.connection import Connections
 from abe_redis.conversations import Conversation, Spread
@@ -89,6 +90,13 @@ class Publisher:
         """
         topic = self._checked_name(key)
         draft = self._draft(topic, payload, event_id, origin)
+        if (end := observing.publishing(draft.stream, [draft.fields])) is None:
+            return await self._publish(topic, payload, draft)
+        with _telling(end) as done:
+            done.append(await self._publish(topic, payload, draft))
+        return done[0]
+
+    async def _publish(self, topic: str, payload: dict[str, Any], draft: Draft) -> Published:
         if envelope.is_health_check(payload) and not self._patterns.match(topic):
             # Never kept in the outbox: it asks whether Redis takes events now.
             (published,) = await self._insist(
@@ -119,18 +127,18 @@ class Publisher:
         drafts = [self._draft(topic, payload, None, origin) for payload in payloads]
         if topic in self._unread:
             self._warn_once(topic)
-        done: list[Published] = []
-        for step in _steps(drafts):
-            while step and self.outbox is not None:
-                if (kept := await self.outbox.keep_behind(step[0])) is None:
-                    break
-                done.append(kept)
-                del step[0]
-            if step:
-                added = await self._insist(topic, self._sending(step), step)
-                for stream, last in {published.stream: published for published in added}.items():
-                    await self._tend(stream, last)
-                done += added
+        with _telling(observing.publishing(topic, [draft.fields for draft in drafts])) as done:
+            for step in _steps(drafts):
+                while step and self.outbox is not None:
+                    if (kept := await self.outbox.keep_behind(step[0])) is None:
+                        break
+                    done.append(kept)
+                    del step[0]
+                if step:
+                    added = await self._insist(topic, self._sending(step), step)
+                    for stream, last in {published.stream: published for published in added}.items():
+                        await self._tend(stream, last)
+                    done.extend(added)
         return done
 
     def _draft(self, topic: str, payload: dict[str, Any], event_id: str | None, origin: str | None) -> Draft:
@@ -252,6 +260,21 @@ class Publisher:
             topic,
             self._patterns,
         )
+
+
+@contextmanager
+def _telling(end: observing.EndOfPublishing | None) -> Iterator[list[Published]]:
+    """Tell what became of events, as far as it was noted in the list, and how it ended."""
+    done: list[Published] = []
+    error: BaseException | None = None
+    try:
+        yield done
+    except BaseException as failure:
+        error = failure
+        raise
+    finally:
+        if end is not None:
+            end(done, error)
 
 
 def _steps(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:

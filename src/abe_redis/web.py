@@ -2,8 +2,8 @@
 
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, override
 
 import anyio
@@ -48,10 +48,7 @@ async def serve(app: App, listening: socket.socket) -> None:
         app: An ASGI application.
         listening: Where; whoever made it closes it.
     """
-    config = uvicorn.Config(
-        app, log_level="warning", timeout_graceful_shutdown=_GRACE_SECONDS, server_header=False
-    )
-    server = _Server(config)
+    server = _server(app)
 
     async def end(_: int) -> None:
         server.should_exit = True
@@ -60,6 +57,25 @@ async def serve(app: App, listening: socket.socket) -> None:
         tasks.start_soon(on_signal, end)
         await server.serve([listening])
         tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def serving(app: App, listening: socket.socket) -> AsyncIterator[None]:
+    """Serve while the block lasts, beside what the process is there for."""
+    server = _server(app)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(server.serve, [listening])
+        try:
+            yield
+        finally:
+            server.should_exit = True
+
+
+def _server(app: App) -> "_Server":
+    config = uvicorn.Config(
+        app, log_level="warning", timeout_graceful_shutdown=_GRACE_SECONDS, server_header=False
+    )
+    return _Server(config)
 
 
 class _Server(uvicorn.Server):

@@ -15,9 +15,10 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from abe_redis import envelope
+from abe_redis import envelope, observing
 from abe_redis.envelope import Event
 from abe_redis.errors import AbeRedisError, LeaseLostError
+from abe_redis.observing import Outcome
 from abe_redis.policy import Backoff, Bury, Drop, Policy, Retry, describe, trace
 from abe_redis.protocols import InHand, Membership, Queue
 
@@ -110,6 +111,7 @@ class EventWorker:
         handle = _as_coroutine_function(getattr(chosen, "handle_event", chosen))
         consume = self._backend.consume_ordered if self._ordered else self._backend.consume
         events = consume(group=self._group)
+        observing.trace_if_wanted()
         _LOG.info(
             "Consumer %r of group %r handles events of %s at %s, %d at a time.",
             events.consumer,
@@ -178,8 +180,10 @@ class EventWorker:
         self, member: Membership, held: InHand, handle: Callable[[Any], Awaitable[Any]]
     ) -> None:
         event = held.event
-        done = False
+        outcome: Outcome = "given_back"
+        failure: Exception | None = None
         self._at_work += 1
+        end = observing.handling(event)
         try:
             with anyio.CancelScope() as scope:
                 held.on_lost = scope.cancel  # whoever has it now handles it
@@ -188,21 +192,25 @@ class EventWorker:
                     await self._respond(event, result)
                 except Exception as error:  # noqa: BLE001 - what it means is the policy's to say
                     await anyio.lowlevel.checkpoint_if_cancelled()  # then it is no failure of the handler's
-                    await self._fail(member, held, error)
+                    failure = error
+                    outcome = await self._fail(member, held, error)
                     self.failed += 1
                 else:
-                    done = True
+                    outcome = "done"
                     self.handled += 1
                     member.finish(held)
             if scope.cancelled_caught:
+                outcome = "lost"
                 _LOG.warning(
                     "The handler of %s of %r was cancelled: its lease was lost.", event.id, event.stream
                 )
         except anyio.get_cancelled_exc_class():
-            self.given_back += not done
+            self.given_back += outcome == "given_back"
             raise
         finally:
             self._at_work -= 1
+            if end is not None:
+                end(outcome, failure)
 
     async def _limited(self, result: Awaitable[Any]) -> Any:  # noqa: ANN401 - the handler's
         if self._timeout is None:
@@ -218,7 +226,12 @@ class EventWorker:
                 self._respond_to, response, event_id=f"{event.group}:{event.stream}:{event.id}"
             )
 
-    async def _fail(self, member: Membership, held: InHand, error: Exception) -> None:
+    async def _fail(self, member: Membership, held: InHand, error: Exception) -> Outcome:
+        """Carry out what a failure means.
+
+        Returns:
+            What became of the event; when that could not be done, it is delivered again all the same.
+        """
         event = held.event
         decision = self._policy(event, error)
         _LOG.warning(
@@ -236,12 +249,15 @@ class EventWorker:
                     await event.nack(delay=delay, reason=describe(error))
                 case Bury(reason):
                     await event.bury(reason=reason)
+                    return "buried"
                 case Drop():
                     member.finish(held)
+                    return "dropped"
         except LeaseLostError:
-            pass  # another consumer has it
+            return "lost"  # another consumer has it
         except AbeRedisError as failure:
             _LOG.warning("%s The event is delivered again after its lease.", failure)
+        return "retried"
 
 
 @contextmanager

@@ -4,10 +4,11 @@ Heavy imports wait until a command needs them: an MCP client waits for the first
 """
 
 import logging
-import sys
 from typing import Annotated
 
 import typer
+
+from abe_redis.logs import LogFormat, set_up
 
 app = typer.Typer(
     name="abe-redis",
@@ -34,11 +35,11 @@ def options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")] = False,
+    log_format: Annotated[
+        LogFormat,
+        typer.Option(envvar="ABE_REDIS_LOG_FORMAT", help="How to log: for people, or a JSON object a line."),
+    ] = "text",
 ) -> None:
     """Set up what all commands share."""
     del version
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.DEBUG if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    set_up(log_format, logging.DEBUG if verbose else logging.WARNING)

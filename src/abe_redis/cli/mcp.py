@@ -1,14 +1,20 @@
 """mcp: serve agents; mcp install: register that with their programs."""
 
+from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import typer
 
 from abe_redis.cli.app import app
-from abe_redis.cli.running import DryRun, Yes, confirm
+from abe_redis.cli.running import DryRun, MetricsHost, MetricsPort, Yes, confirm, exposed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from abe_redis.operations import Operations
 
 mcp = typer.Typer(name="mcp", invoke_without_command=True)
 app.add_typer(mcp)
@@ -63,6 +69,8 @@ def serve(
             "machine's own. Set the variable: what stands in a command line can be seen by others.",
         ),
     ] = None,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = "127.0.0.1",
 ) -> None:
     """Serve the queue to LLM agents: MCP over stdin and stdout, or over HTTP.
 
@@ -90,8 +98,11 @@ def serve(
         payload_bytes=max_payload,
     )
 
+    def beside(operations: "Callable[[], Awaitable[Operations]]") -> AbstractAsyncContextManager[None]:
+        return exposed(metrics_host, metrics_port, operations)
+
     if not http:
-        anyio.run(serve_stdio, settings, modes)
+        anyio.run(serve_stdio, settings, modes, beside)
         return
     from abe_redis.mcp.http import Address  # noqa: PLC0415
     from abe_redis.web import listen  # noqa: PLC0415
@@ -99,7 +110,7 @@ def serve(
     address = Address(host, port, token or None, tuple(allow_host or ()))
     with listen(host, port) as listening:
         typer.echo(f"Serving on http://{host}:{listening.getsockname()[1]}/mcp", err=True)
-        anyio.run(serve_http, settings, modes, address, listening)
+        anyio.run(serve_http, settings, modes, address, listening, beside)
 
 
 class Client(StrEnum):

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import anyio
@@ -12,11 +12,27 @@ from pydantic import BaseModel
 if TYPE_CHECKING:
     from abe_redis.access import Access
     from abe_redis.backend import RedisMessageQueueBackend
+    from abe_redis.operations import Operations
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")]
 Stream = Annotated[str, typer.Argument(help="The stream.")]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics-port",
+        help="Show metrics for Prometheus at this port, at /metrics, and at /healthz that the process lives.",
+        min=0,
+        max=65_535,
+    ),
+]
+MetricsHost = Annotated[
+    str,
+    typer.Option(
+        "--metrics-host", help="The address for --metrics-port; 0.0.0.0 for a Prometheus on another machine."
+    ),
+]
 AnyStream = Annotated[str | None, typer.Argument(help="The stream; by default every one.")]
 
 
@@ -39,6 +55,29 @@ def with_access[Result](call: "Callable[[Access], Awaitable[Result]]") -> Result
     from abe_redis.access import Access  # noqa: PLC0415
 
     return with_backend(lambda backend: call(Access(backend)))
+
+
+def exposed(
+    host: str, port: int | None, operations: "Callable[[], Awaitable[Operations]]"
+) -> AbstractAsyncContextManager[None]:
+    """Show metrics while a block lasts, if a port was given."""
+    if port is None:
+        return nullcontext()
+    from abe_redis.telemetry.exposition import exposed as show_metrics  # noqa: PLC0415
+
+    return show_metrics(host, port, operations)
+
+
+def looking(backend: "RedisMessageQueueBackend") -> "Callable[[], Awaitable[Operations]]":
+    """What looks at the queue through a back end that is open."""
+    from abe_redis.operations import Operations  # noqa: PLC0415
+
+    operations = Operations(backend, origin="cli")
+
+    async def get() -> Operations:
+        return operations
+
+    return get
 
 
 def show(result: BaseModel, text: str, *, as_json: bool) -> None:

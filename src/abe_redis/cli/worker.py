@@ -15,6 +15,7 @@ import typer
 
 from abe_redis.cli.app import app
 from abe_redis.cli.handlers import find, ready_to_call
+from abe_redis.cli.running import MetricsHost, MetricsPort, exposed, looking
 from abe_redis.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ def worker(
         float,
         typer.Option(help="Seconds that no such delay exceeds.", min=0),
     ] = 300,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = "127.0.0.1",
 ) -> None:
     """Run a bot's handler on the events of a group, until SIGTERM or Ctrl-C.
 
@@ -167,7 +170,8 @@ def worker(
                 drain_seconds=drain,
                 ordered=ordered,
             )
-            await _run_until_signal(worker, backend, drain)
+            async with exposed(metrics_host, metrics_port, looking(backend)):
+                await _run_until_signal(worker, backend, drain)
         if worker.given_back:
             _leave_threads_behind()
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, override
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from abe_redis import observing
 from abe_redis.errors import AbeRedisError
 from abe_redis.mcp import consent, progress
 from abe_redis.mcp.callers import CALLER, caller
@@ -42,6 +43,10 @@ type Tool = Callable[..., Any]
 
 type Question = Callable[[dict[str, Any]], str | None]
 """What the user is asked before a call with these arguments is carried out; None: nothing."""
+
+
+class _UnexpectedError(ToolError):
+    """Nobody knows why; the log does."""
 
 
 class Server(SdkServer):
@@ -145,6 +150,20 @@ class Server(SdkServer):
     @override
     async def call_tool(self, name: str, arguments: dict[str, Any], *context: Any) -> Any:
         """Check the arguments, run the tool, and turn every failure into a sentence."""
+        end = observing.calling(name if name in self._arguments else "unknown")
+        outcome: observing.CallOutcome = "failed"
+        try:
+            answered = await self._call(name, arguments, *context)
+            outcome = "done"
+        except ToolError as error:
+            outcome = "failed" if isinstance(error, _UnexpectedError) else "refused"
+            raise
+        finally:
+            if end is not None:
+                end(outcome)
+        return answered
+
+    async def _call(self, name: str, arguments: dict[str, Any], *context: Any) -> Any:  # noqa: ANN401 - the SDK's
         self._check(name, arguments)
         if (question := self._questions.get(name)) and (words := question(arguments)):
             agreed = await consent.ask(
@@ -166,7 +185,7 @@ class Server(SdkServer):
             if isinstance(cause, AbeRedisError):
                 raise ToolError(str(cause)) from None
             _LOG.error("The tool %s failed.", name, exc_info=cause)
-            raise ToolError(
+            raise _UnexpectedError(
                 f"{name} failed unexpectedly ({type(cause).__name__}). Nothing is known to be wrong with the "
                 "call: try again, and if it fails again, look into the server's log."
             ) from None

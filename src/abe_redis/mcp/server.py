@@ -25,6 +25,7 @@ from abe_redis.signals import on_signal
 if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from abe_redis.backend import RedisMessageQueueBackend
     from abe_redis.mcp.http import Address
@@ -52,7 +53,11 @@ def make_server(operations: "Callable[[], Awaitable[Operations]]", modes: Modes)
     return server
 
 
-async def serve_stdio(settings: Settings, modes: Modes) -> None:
+type Beside = Callable[[Callable[[], Awaitable[Operations]]], AbstractAsyncContextManager[None]]
+"""What goes on while the server serves, given what looks at the queue."""
+
+
+async def serve_stdio(settings: Settings, modes: Modes, beside: Beside) -> None:
     """Serve on stdin and stdout until stdin ends or a signal comes."""
     async with anyio.create_task_group() as tasks:
         queue = _Queue(settings, tasks, modes.streams)
@@ -67,14 +72,15 @@ async def serve_stdio(settings: Settings, modes: Modes) -> None:
         try:
             server = make_server(queue.operations, modes)
             tasks.start_soon(server.subscriptions.run)
-            await server.run_stdio_async()
+            async with beside(queue.operations):
+                await server.run_stdio_async()
         finally:
             await queue.end()
             tasks.cancel_scope.cancel()
 
 
 async def serve_http(
-    settings: Settings, modes: Modes, address: "Address", listening: "socket.socket"
+    settings: Settings, modes: Modes, address: "Address", listening: "socket.socket", beside: "Beside"
 ) -> None:
     """Serve over HTTP until a signal comes."""
     from abe_redis.mcp.http import http_app  # noqa: PLC0415 - a web server, which stdio does without
@@ -85,7 +91,8 @@ async def serve_http(
         try:
             server = make_server(queue.operations, modes)
             tasks.start_soon(server.subscriptions.run)
-            await serve(http_app(server, address), listening)
+            async with beside(queue.operations):
+                await serve(http_app(server, address), listening)
         finally:
             with anyio.CancelScope(shield=True):
                 await queue.end()

@@ -31,6 +31,11 @@ class Published:
     stream: str
     """Where it is: the stream that was named, or a partition of it."""
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether it waits in the outbox, and is in no stream yet."""
+        return False
+
 
 class Draft(NamedTuple):
     """An entry to be added, unless an event of its id was added before."""
