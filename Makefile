@@ -2,7 +2,7 @@
 # Arguments go into ARGS: make test ARGS="-k publish", make demo ARGS=--keep
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-topologies chaos failover order conformance bench bench-quick sizing check format lock build bundle clean
+.PHONY: help setup demo test test-topologies chaos failover order conformance bench bench-quick sizing check format lock docs build bundle clean
 
 # What another project's shell session has set is not meant for this one's tools.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -62,6 +62,9 @@ format: $(SYNCED) ## what ruff can put right by itself
 lock: ## uv.lock anew, after a change of dependencies in pyproject.toml
 	@sh scripts/bootstrap lock $(ARGS)
 
+docs: $(SYNCED) ## the documentation, as a site in docs/_build; a warning is an error
+	@.venv/bin/python -m sphinx -q -W --keep-going -b html docs docs/_build $(ARGS)
+
 build: ## the sdist, and from it the wheel, in dist
 	@rm -rf dist
 	@sh scripts/bootstrap build --out-dir dist
@@ -70,5 +73,5 @@ bundle: $(SYNCED) build ## the wheel as an MCPB bundle, which Claude Desktop ins
 	@.venv/bin/python scripts/bundle.py dist/*.whl
 
 clean: ## away with all that was made here
-	rm -rf .venv .tools .cache dist build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .tools .cache dist build docs/_build docs/reference .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,6 +7,8 @@ import anyio
 
 from abe_redis.errors import RedisUnavailableError
 from abe_redis.limits import MAX_COUNT, MAX_WAIT_SECONDS
+from abe_redis.signals import on_signal
+from abe_redis.worker import one_failure_alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,6 +17,22 @@ if TYPE_CHECKING:
     from abe_redis.results import EventView
 
 _PAUSE_SECONDS = 1.0
+
+
+async def follow_until_signal(
+    operations: "Operations",
+    show: "Callable[[EventView], None]",
+    **how: Any,  # noqa: ANN401 - as `follow`
+) -> None:
+    """As `follow`, until SIGTERM or Ctrl-C."""
+
+    async def end(_: int) -> None:
+        tasks.cancel_scope.cancel()
+
+    with one_failure_alone():
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(on_signal, end)
+            await follow(operations, show, **how)
 
 
 async def follow(

@@ -152,7 +152,7 @@ def _line(event: "EventView") -> str:
 def _follow(
     stream: str | None, number: int, start: str | None, event_type: str | None, *, as_json: bool
 ) -> None:
-    from abe_redis.cli.follow import follow  # noqa: PLC0415
+    from abe_redis.cli.follow import follow_until_signal  # noqa: PLC0415
     from abe_redis.operations import Operations  # noqa: PLC0415
 
     def say(event: "EventView") -> None:
@@ -160,7 +160,7 @@ def _follow(
 
     with suppress(KeyboardInterrupt):
         with_backend(
-            lambda backend: follow(
+            lambda backend: follow_until_signal(
                 Operations(backend, origin="cli"),
                 say,
                 stream=stream,

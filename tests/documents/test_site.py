@@ -1,0 +1,106 @@
+"""The site as it is built: no warning, no dead link, nothing missing."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import override
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from abe_redis import Settings
+from abe_redis import __all__ as public_names
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site; a warning is an error."""
+    out: Path = tmp_path_factory.mktemp("site")
+    result = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "docs", str(out)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return out
+
+
+class Page(HTMLParser):
+    """The links of a page, and the places in it that can be linked to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.places: set[str] = set()
+        self.outside: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    @override
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value for name, value in attrs if value}
+        self.places |= {found[name] for name in ("id", "name") if name in found}
+        link = found.get("href" if tag in {"a", "link"} else "src")
+        if link is not None:
+            (self.links if not urlsplit(link).netloc else self.outside).append(link)
+            if tag in {"script", "img", "iframe"} or (tag == "link" and found.get("rel") == "stylesheet"):
+                assert not urlsplit(link).netloc, f"the page asks somebody else for {link}"
+
+
+def pages(site: Path) -> Iterator[tuple[Path, Page]]:
+    for path in sorted(site.rglob("*.html")):
+        yield path, Page(path)
+
+
+def test_no_link_is_dead(site: Path) -> None:
+    all_pages = dict(pages(site))
+    assert len(all_pages) > 20
+    dead = []
+    for path, page in all_pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            target = target / "index.html" if target.is_dir() else target
+            if not target.exists() or (
+                parts.fragment
+                and target.suffix == ".html"
+                and unquote(parts.fragment) not in all_pages[target].places
+            ):
+                dead.append(f"{path.relative_to(site)}: {link}")
+    assert dead == []
+
+
+def test_nothing_is_missing_in_the_reference(site: Path) -> None:
+    def text(name: str) -> str:
+        return (site / "reference" / f"{name}.html").read_text(encoding="utf-8")
+
+    settings, commands, tools, python = map(text, ("settings", "commands", "tools", "python"))
+    for name in Settings.model_fields:
+        assert name.upper() in settings
+    shown = re.sub(r"<[^>]+>", "", commands)
+    for command in ("publish", "ack", "stats", "dead redrive", "group reset", "worker", "top", "mcp install"):
+        assert f"abe-redis {command}" in shown
+    for tool in ("stream_stats", "read_stream", "ack", "release", "redrive", "publish_event"):
+        assert f'id="{tool.replace("_", "-")}"' in tools
+    for name in public_names:
+        assert f'<span class="pre">{name}</span>' in python, name
+
+
+def test_diagrams_are_drawn(site: Path) -> None:
+    page = (site / "delivery.html").read_text(encoding="utf-8")
+    source = (ROOT / "docs/delivery.md").read_text(encoding="utf-8")
+    assert page.count('<div class="sequence"><svg') == source.count("```mermaid") > 4
+    assert "Worker A" in page
+
+
+@pytest.mark.parametrize("name", ["Quick start", "Requirements", "Installation"])
+def test_the_first_page_has_what_people_look_for(site: Path, name: str) -> None:
+    assert f">{name}<" in (site / "index.html").read_text(encoding="utf-8")

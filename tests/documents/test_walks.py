@@ -1,0 +1,109 @@
+"""What the documents tell people to do, done."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.hosts.environments import run_uv
+
+ROOT = Path(__file__).parents[2]
+TUTORIAL = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """The snippets of a document, with their languages."""
+    return re.findall(r"^```(\w+)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the tutorial's shell is that of Linux and macOS")
+def test_the_tutorial_from_a_bare_machine_to_a_working_bot(tmp_path: Path) -> None:
+    """Every command as it stands, in one shell; only abe-redis comes from this tree."""
+    run_uv("build", "--wheel", "--out-dir", str(tmp_path), str(ROOT))
+    (wheel,) = tmp_path.glob("*.whl")
+    (tmp_path / "constraints.txt").write_text(f"abe-redis=={wheel.name.split('-')[1]}\n", encoding="utf-8")
+    bare = tmp_path / "bin"
+    bare.mkdir()
+    (bare / "python3").symlink_to(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
+    script = ["set -e"]
+    for number, (language, body) in enumerate(blocks(TUTORIAL)):
+        if language == "sh":
+            # `timeout` says 124 when it had to end a worker, which is what it is there for.
+            bounded = re.sub(r"^(timeout .*)$", r"\1 || test $? = 124", body, flags=re.MULTILINE)
+            script += [f"echo '<block {number}>'", bounded]
+        elif language == "python":
+            script.append(f"cat > bot.py <<'EOF'\n{body}EOF")
+    bot = tmp_path / "home"
+    bot.mkdir()
+    environment = {
+        "PATH": f"{bare}:/usr/bin:/bin",
+        "HOME": str(bot),
+        "COLUMNS": "120",
+    } | {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))}
+    environment |= {"PIP_CONSTRAINT": str(tmp_path / "constraints.txt"), "PIP_FIND_LINKS": str(tmp_path)}
+    text = "\n".join(script).replace("embedded:///tmp/abe-redis-tutorial", f"embedded://{tmp_path}/data")
+    result = subprocess.run(
+        ["sh", "-c", text], cwd=bot, env=environment, capture_output=True, text=True, check=False, timeout=170
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    said = dict(re.findall(r"<block (\d+)>\n(.*?)(?=<block|\Z)", result.stdout, re.DOTALL))
+    in_order = [said[number] for number in sorted(said, key=int)]
+    install, first, publish, run_it, fail, mend, agent = in_order
+    assert "Successfully installed" in install
+    assert "No stream exists yet: nothing was published." in first
+    assert "already there as" in publish
+    assert run_it.count("answering 'hello bot' in C1") == 1
+    assert "answering 'hello again' in C1" in fail
+    assert "please fail" not in fail.replace("app_mention in C1 by U1: 'please fail'", "")
+    assert "after 5 deliveries" in fail
+    assert "I do not know how to do that" in fail
+    assert "went back to work" in mend
+    assert "answering 'please fail' in C1" in mend
+    assert re.search(r"slack_events\s+│\s+ok", mend)
+    assert '"abe-redis"' in agent
+    for number, body in enumerate(body for language, body in blocks(TUTORIAL) if language == "console"):
+        assert "slack-webhook-server" in body, number  # which the tests of the host run
+
+
+@pytest.mark.parametrize("page", ["agents", "production", "testing", "metrics"])
+def test_the_snippets_of_a_page_run(page: str, redis_url: str, tmp_path: Path) -> None:
+    found = blocks((ROOT / f"docs/{page}.md").read_text(encoding="utf-8"))
+    environment = os.environ | {"REDIS_URL": redis_url, "HOME": str(tmp_path)}
+    for language, body in found:
+        if language == "python":
+            command = [sys.executable, "-W", "error", "-c", body]
+            assert subprocess.run(command, env=environment, check=False, timeout=60).returncode == 0, body
+        if language == "sh":
+            for line in body.splitlines():
+                command = [sys.executable, "-m", "abe_redis", *shlex.split(line)[1:]]
+                done = subprocess.run(command, env=environment, check=False, timeout=60, capture_output=True)
+                # The doctor finds something in every test server: that nothing is written to disk.
+                assert done.returncode == 0 or "doctor" in line, (line, done.stderr)
+
+
+@pytest.mark.parametrize("page", ["tutorial", "agents", "production", "metrics"])
+def test_every_command_that_is_shown_exists_with_its_options(page: str) -> None:
+    """Also those that are not run, since they serve, or name somebody's host."""
+    text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
+    shown = re.findall(
+        r"abe-redis (?:--log-format json )?((?:mcp|worker|read|publish|stats|dead|top)\b[^`\n]*)", text
+    )
+    for line in shown:
+        words = shlex.split(line.replace("…", " ").replace("'", "'" if line.count("'") % 2 == 0 else ""))
+        command = [word for word in words[:2] if re.fullmatch(r"[a-z]+", word)]
+        if command[0] not in {"dead", "group", "mcp"}:
+            command = command[:1]
+        helped = subprocess.run(
+            [sys.executable, "-m", "abe_redis", *command, "--help"],
+            env=os.environ | {"COLUMNS": "300"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert helped.returncode == 0, line
+        for option in re.findall(r"(?<!\S)(--[a-z-]+)", line):
+            assert option in helped.stdout, (line, option)
