@@ -64,6 +64,7 @@ lock: ## uv.lock anew, after a change of dependencies in pyproject.toml
 
 docs: $(SYNCED) ## the documentation, as a site in docs/_build; a warning is an error
 	@.venv/bin/python -m sphinx -q -W --keep-going -b html docs docs/_build $(ARGS)
+	@echo "The site is at docs/_build/index.html."
 
 build: ## the sdist, and from it the wheel, in dist
 	@rm -rf dist

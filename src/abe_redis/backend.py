@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import anyio
 
-from abe_redis import observing
+from abe_redis import tracing
 from abe_redis.connection import Connections
 from abe_redis.consumer import Consumer
 from abe_redis.conversations import Conversation
@@ -42,7 +42,7 @@ class RedisMessageQueueBackend:
         self._connections: Connections | None = None
         self._opening = anyio.Lock()
         self._closed = False
-        observing.trace_if_wanted()
+        tracing.trace_if_wanted()
         self._members = set[Member]()
         self._consumers_made = 0
         self._name = settings.consumer_name

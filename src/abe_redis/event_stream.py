@@ -7,7 +7,7 @@ from typing import Self
 import anyio
 
 from abe_redis.envelope import Event
-from abe_redis.protocols import Membership
+from abe_redis.membership import Membership
 
 
 class EventStream:

@@ -3,7 +3,6 @@
 Nothing is imported and next to nothing is done while nobody watches.
 """
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
@@ -42,14 +41,17 @@ class Observer:
 
 
 _observers: list[Observer] = []
-_tracers: list[Observer] = []
-"""The one that traces, once it does."""
+
+
+def watch(observer: Observer) -> None:
+    """Let somebody watch this process to its end."""
+    _observers.append(observer)
 
 
 @contextmanager
 def observed(observer: Observer) -> Iterator[None]:
-    """Let somebody watch this process."""
-    _observers.append(observer)
+    """Let somebody watch this process while a block lasts."""
+    watch(observer)
     try:
         yield
     finally:
@@ -93,15 +95,3 @@ def calling(tool: str) -> EndOfCall | None:
             end(outcome)
 
     return end_all
-
-
-def trace_if_wanted() -> None:
-    """Let OpenTelemetry watch, if the program has set it up; asked whenever a queue or a worker begins."""
-    telemetry = sys.modules.get("opentelemetry.trace")  # which redis-py loads wherever it is installed
-    if telemetry is None or _tracers:
-        return
-    if not isinstance(telemetry.get_tracer_provider(), telemetry.ProxyTracerProvider):
-        from abe_redis.telemetry.tracing import Tracing  # noqa: PLC0415 - only for those who trace
-
-        _tracers.append(Tracing())
-        _observers.extend(_tracers)

@@ -15,12 +15,13 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from abe_redis import envelope, observing
+from abe_redis import envelope, observing, tracing
 from abe_redis.envelope import Event
 from abe_redis.errors import AbeRedisError, LeaseLostError
+from abe_redis.membership import InHand, Membership
 from abe_redis.observing import Outcome
 from abe_redis.policy import Backoff, Bury, Drop, Policy, Retry, describe, trace
-from abe_redis.protocols import InHand, Membership, Queue
+from abe_redis.protocols import Queue
 
 _LOG = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ class EventWorker:
         handle = _as_coroutine_function(getattr(chosen, "handle_event", chosen))
         consume = self._backend.consume_ordered if self._ordered else self._backend.consume
         events = consume(group=self._group)
-        observing.trace_if_wanted()
+        tracing.trace_if_wanted()
         _LOG.info(
             "Consumer %r of group %r handles events of %s at %s, %d at a time.",
             events.consumer,

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from abe_redis.metrics.collectors import Metrics, QueueMetrics
 from abe_redis.observing import Observer, calling, handling, observed, publishing
-from abe_redis.telemetry.metrics import Metrics, QueueMetrics
 from tests.hosts.processes import Child, until
 from tests.integration.test_cli import run
 from tests.servers import HOST, Server, free_port
@@ -126,7 +126,7 @@ def test_spans_go_from_the_webhook_to_the_handler(redis_url: str) -> None:
 def test_where_nobody_traces_nothing_is_loaded_or_written(redis_url: str) -> None:
     found = traced(WITHOUT, redis_url)
     assert found["traces"] == [{}, {}, {}, {}]
-    ours = ("abe_redis.telemetry", "prometheus_client")
+    ours = ("abe_redis.metrics", "abe_redis.tracing.spans", "prometheus_client")
     assert not [name for name in found["loaded"] if name.startswith(ours)]
 
 

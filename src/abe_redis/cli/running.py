@@ -63,7 +63,7 @@ def exposed(
     """Show metrics while a block lasts, if a port was given."""
     if port is None:
         return nullcontext()
-    from abe_redis.telemetry.exposition import exposed as show_metrics  # noqa: PLC0415
+    from abe_redis.metrics.exposition import exposed as show_metrics  # noqa: PLC0415
 
     return show_metrics(host, port, operations)
 

@@ -17,8 +17,8 @@ from abe_redis.observing import observed
 from abe_redis.web import listen, serving
 
 if TYPE_CHECKING:
+    from abe_redis.metrics.collectors import Metrics, QueueMetrics
     from abe_redis.operations import Operations
-    from abe_redis.telemetry.metrics import Metrics, QueueMetrics
 
 _LOG = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ async def exposed(
     """
     if find_spec("prometheus_client") is None:
         raise SettingsError("--metrics-port needs prometheus-client: install abe-redis[metrics].")
-    from abe_redis.telemetry.metrics import Metrics, QueueMetrics  # noqa: PLC0415 - an extra
+    from abe_redis.metrics.collectors import Metrics, QueueMetrics  # noqa: PLC0415 - an extra
 
     metrics, queue = Metrics(), QueueMetrics()
     metrics.registry.register(queue)

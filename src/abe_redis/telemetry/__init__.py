@@ -1,1 +1,0 @@
-"""What others see of a running queue: tracing (OpenTelemetry), metrics and their exposition (Prometheus)."""
