@@ -133,8 +133,9 @@ def tools() -> str:
 def _type(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return ", ".join(f"`{one}`" for one in schema["enum"])
-    kinds = [_type(one) for one in schema["anyOf"]] if "anyOf" in schema else [str(schema.get("type", "any"))]
-    return " or ".join(kind for kind in kinds if kind != "null")
+    if "anyOf" in schema:
+        return " or ".join(_type(one) for one in schema["anyOf"] if one.get("type") != "null")
+    return str(schema.get("type", "any"))
 
 
 def python() -> str:
