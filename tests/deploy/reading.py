@@ -1,4 +1,4 @@
-"""What the files in deploy/ start: programs with their command lines, their variables and who asks after them."""
+"""What the files in deploy/ start: programs, their command lines and variables, and who asks after them."""
 
 import re
 import shlex
