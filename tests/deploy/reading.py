@@ -16,6 +16,7 @@ COMPOSE = DEPLOY / "compose.yaml"
 DOCKERFILE = DEPLOY / "Dockerfile"
 KUBERNETES = DEPLOY / "kubernetes"
 SYSTEMD = DEPLOY / "systemd"
+REDIS_CONF = DEPLOY / "redis.conf"
 
 type Yaml = dict[str, Any]
 

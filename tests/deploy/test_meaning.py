@@ -15,6 +15,7 @@ from tests.deploy.command_lines import parsed, variables
 from tests.deploy.reading import (
     DEPLOY,
     KUBERNETES,
+    REDIS_CONF,
     ROOT,
     SYSTEMD,
     Program,
@@ -197,12 +198,25 @@ def test_no_service_can_do_more_than_it_must() -> None:
     for name, service in compose_file()["services"].items():
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
+        assert not {"configs", "secrets"} & set(service), "compose could not write them into that root"
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ())), name
     redis = compose_file()["services"]["redis"]
     assert "ports" not in redis
     assert redis["networks"] == ["queue"]
     assert compose_file()["networks"]["queue"]["internal"] is True
+
+
+def test_redis_is_the_same_everywhere() -> None:
+    (conf,) = (one["data"]["redis.conf"] for _, one in manifests() if "redis.conf" in one.get("data", {}))
+    assert conf == REDIS_CONF.read_text("utf-8")
+    passwords = [
+        program.command[-2:] for program in programs() if Path(program.command[0]).name == "redis-server"
+    ]
+    assert passwords == [
+        ("--requirepass", "${REDIS_PASSWORD:?is missing in .env}"),
+        ("--requirepass", "$(REDISCLI_AUTH)"),
+    ]
 
 
 @pytest.mark.parametrize(("name", "pod"), pods(), ids=[name for name, _ in pods()])
@@ -246,6 +260,17 @@ def test_the_outbox_is_on_a_volume_that_stays() -> None:
             (container,) = of_webhook["spec"]["template"]["spec"]["containers"]
             mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
             assert mounts[claim["metadata"]["name"]] == str(Path(outbox).parent)
+
+
+def test_the_page_names_files_that_are_there_and_all_that_units_read() -> None:
+    page = (ROOT / "docs/production.md").read_text("utf-8")
+    named = {path for path in re.findall(r"\bdeploy/[\w./-]*\w", page) if path != "deploy/.env"}
+    assert len(named) > 4
+    assert all((ROOT / path).exists() for path in named)
+    files = {file for path in units() for file in unit(path)["EnvironmentFile"]}
+    assert files == {
+        f"/etc/abe-redis/{name}" for name in re.findall(r"^\| `(\w+\.env)` \|", page, re.MULTILINE)
+    }
 
 
 # --- What refers to what ---------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import sysconfig
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import batched
 from pathlib import Path
 from threading import Thread
 from typing import override
@@ -21,7 +22,7 @@ import pytest
 import redis
 
 from abe_redis.testing import app_mention, signed
-from tests.deploy.reading import DEPLOY, ROOT, compose, compose_file, instructions, manifests
+from tests.deploy.reading import DEPLOY, REDIS_CONF, ROOT, compose, compose_file, instructions
 from tests.hosts.environments import find_uv, uv_variables
 from tests.hosts.processes import Child, until
 from tests.servers import HOST, Server, Servers, free_port
@@ -42,15 +43,20 @@ def filled_in(text: str) -> str:
     return re.sub(r"\$\{(\w+):(?:\?[^}]*|-([^}]*))\}", lambda found: SECRETS.get(found[1], found[2]), text)
 
 
-def redis_options(configuration: str) -> dict[str, str]:
-    lines = [line.split(maxsplit=1) for line in filled_in(configuration).splitlines()]
-    return {name: value for name, value in lines if name != "dir"}  # the test server has its own
+def redis_options() -> dict[str, str]:
+    """What Redis is started with: its file, and the options of the command line."""
+    (program,) = (one for one in compose() if one.where == "compose redis")
+    server, file, *options = program.command
+    assert (server, Path(file).name) == ("redis-server", REDIS_CONF.name)
+    found = dict(line.split(maxsplit=1) for line in REDIS_CONF.read_text("utf-8").splitlines())
+    found |= {name.removeprefix("--"): filled_in(value) for name, value in batched(options, 2)}
+    return {name: value for name, value in found.items() if name != "dir"}  # the test server has its own
 
 
 @pytest.fixture
 def queue(make_server: Servers) -> Server:
     """Redis as compose has it."""
-    return make_server(options=redis_options(compose_file()["configs"]["redis"]["content"]))
+    return make_server(options=redis_options())
 
 
 class Service:
@@ -194,15 +200,9 @@ def test_the_mcp_server_wants_its_token(queue: Server, tmp_path: Path) -> None:
         assert server.end() == 0
 
 
-@pytest.mark.parametrize("where", ["compose", "kubernetes"])
-def test_the_doctor_is_content_with_this_redis(where: str, debian_redis: Servers) -> None:
+def test_the_doctor_is_content_with_this_redis(debian_redis: Servers) -> None:
     """Of what a configuration decides: nothing is lost in a crash, and nothing evicted."""
-    if where == "compose":
-        options = redis_options(compose_file()["configs"]["redis"]["content"])
-    else:
-        (conf,) = (one["data"]["redis.conf"] for _, one in manifests() if "redis.conf" in one.get("data", {}))
-        options = redis_options(conf) | {"requirepass": SECRETS["REDIS_PASSWORD"]}
-    server = debian_redis(options=options)
+    server = debian_redis(options=redis_options())
     with redis.Redis.from_url(server.url) as stranger, pytest.raises(redis.AuthenticationError):
         stranger.ping()
     done = subprocess.run(
