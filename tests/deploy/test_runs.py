@@ -35,6 +35,9 @@ SECRETS = {
 }
 SCRIPTS = sysconfig.get_path("scripts")
 
+NEEDS_SLACK_MCP = pytest.mark.skipif(
+    sys.version_info >= (3, 14), reason="no Slack MCP Server for this Python"
+)
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="containers are of Linux")
 
 
@@ -156,6 +159,7 @@ def closed(service: Service) -> Iterator[Service]:
         yield service
 
 
+@NEEDS_SLACK_MCP
 def test_a_worker_answers_says_that_it_lives_and_ends_in_peace(queue: Server, tmp_path: Path) -> None:
     with (
         slack() as (url, posted),
@@ -175,7 +179,7 @@ def test_a_worker_answers_says_that_it_lives_and_ends_in_peace(queue: Server, tm
         json.loads(line)
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 14), reason="no Slack MCP Server for this Python")
+@NEEDS_SLACK_MCP
 def test_the_webhook_lives_without_redis_and_keeps_what_comes(queue: Server, tmp_path: Path) -> None:
     body, headers = signed(app_mention("hello"), SECRETS["SLACK_SIGNING_SECRET"])
     queue.stop()
@@ -216,6 +220,7 @@ def test_the_doctor_is_content_with_this_redis(debian_redis: Servers) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@NEEDS_SLACK_MCP
 def test_the_images_steps_install_what_the_services_start(tmp_path: Path) -> None:
     """As far as that goes without an engine: what is copied, the commands, and what comes out of them."""
     (tree,) = (stage for stage in instructions() if ("FROM", "uv AS tree") in stage)
