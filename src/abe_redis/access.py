@@ -46,9 +46,10 @@ class Access:
         """
         name = stream if stream is not None else self.settings.slack_events_topic
         if not self.patterns.match(names.buried_from(name) if names.is_dead_letters(name) else name):
+            default = "" if stream is not None else ", which is the default: name another with stream"
             raise RequestError(
-                f"The stream {name!r} is not one this server may touch. Allowed are: {self.patterns} (set by "
-                "REDIS_STREAM_PATTERNS, and narrowed by --streams)."
+                f"The stream {name!r} is not one this server may touch{default}. Allowed are: "
+                f"{self.patterns} (set by REDIS_STREAM_PATTERNS, and narrowed by --streams)."
             )
         return name
 
@@ -71,16 +72,13 @@ class Access:
         found = await existing(redis, self.patterns)
         if not found:
             return "No stream exists; publish an event to make one."
-        rest = f" and {len(found) - 20} more" if len(found) > 20 else ""  # noqa: PLR2004
-        return f"Streams that exist: {', '.join(found[:20])}{rest}."
+        return f"Streams that exist: {_listed(found)}."
 
     async def absence(self, redis: Redis, stream: str) -> str:
         """A sentence on a stream that is not there: what is there instead."""
         parts = [name for name in await existing(redis, self.patterns) if names.topic_of(name) == stream]
         if parts:
-            return (
-                f"{stream!r} is spread over partitions, which are streams of their own: {', '.join(parts)}."
-            )
+            return f"{stream!r} is spread over partitions, which are streams of their own: {_listed(parts)}."
         return f"The stream {stream!r} does not exist (yet). {await self.choice(redis)}"
 
     async def check_exists(self, redis: Redis, stream: str) -> None:
@@ -107,11 +105,14 @@ class Access:
         found = [await stream_stats(redis, one, self.settings, ages=ages) for one in streams]
         return [one for one in found if one is not None]
 
-    async def find_group(self, redis: Redis, stream: str, group: str, *, create: bool | None) -> None:
+    async def find_group(self, redis: Redis, stream: str, group: str, *, create: bool | None) -> bool:
         """Check that a group exists, or make it.
 
         A typo must not make a new group, which would hand out finished work again: a group is made
         when the stream has none yet, or when asked for (`create`); with None it is never made.
+
+        Returns:
+            Whether it was made.
 
         Raises:
             RequestError: It does not exist, or cannot.
@@ -122,16 +123,17 @@ class Access:
             )
         groups = await peek.groups(redis, stream)
         if group in groups:
-            return
+            return False
         if create is None or (groups and not create):
             offer = (
                 ""
                 if create is None
                 else " To make a new one that starts at the oldest event, set create_group."
             )
-            known = f"Its groups: {', '.join(groups)}." if groups else "It has no group yet."
+            known = f"Its groups: {_listed(groups)}." if groups else "It has no group yet."
             raise RequestError(f"The stream {stream!r} has no group {group!r}. {known}{offer}")
         await ensure_group(redis, [stream], group)
+        return True
 
     async def check_not_paused(self, redis: Redis, stream: str, group: str) -> None:
         """Refuse a lease in a group that is paused.
@@ -144,6 +146,15 @@ class Access:
                 f"The group {group!r} of {stream!r} is paused: nobody is given its events until it is "
                 "resumed. Leave out group to look."
             )
+
+
+_MOST_LISTED = 20
+
+
+def _listed(found: Sequence[str]) -> str:
+    """Names in a sentence, each so that its end is seen."""
+    rest = f" and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
+    return ", ".join(map(repr, found[:_MOST_LISTED])) + rest
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:

@@ -1,9 +1,11 @@
 """Keeping what an agent leased: renewed while it is about, given back when it has gone quiet."""
 
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 import anyio
 
@@ -36,6 +38,7 @@ class LeaseKeeper:
         self._held: dict[tuple[str, str], dict[tuple[str, str], int]] = {}
         """Per group and consumer: stream and id of what is held, with its number of deliveries."""
         self._last_call = time.monotonic()
+        self._gone = anyio.Event()
 
     def touch(self) -> None:
         """Note that the agent made a call."""
@@ -44,6 +47,19 @@ class LeaseKeeper:
     def held(self, consumer: str) -> list[tuple[str, str]]:
         """Stream and id of what is kept for a consumer, in all its groups."""
         return [key for (_, name), entries in self._held.items() if name == consumer for key in entries]
+
+    def count(self, stream: str, group: str, consumer: str) -> int:
+        """How many entries of a stream are kept for a consumer."""
+        return sum(one == stream for one, _ in self._held.get((group, consumer), ()))
+
+    def leave(self) -> None:
+        """Note that the agent has gone: `run` gives all back at once."""
+        self._last_call = -math.inf
+        self._gone.set()
+
+    def holds(self, stream: str, group: str, consumer: str, entry_id: str) -> bool:
+        """Whether an entry's lease was taken here and is kept."""
+        return (stream, entry_id) in self._held.get((group, consumer), {})
 
     def hold(self, stream: str, group: str, consumer: str, entry_id: str, deliveries: int) -> None:
         """Keep an entry's lease from now on."""
@@ -57,7 +73,9 @@ class LeaseKeeper:
     async def run(self) -> None:
         """Renew until nobody has called for long, and all is given back."""
         while True:
-            await anyio.sleep(min(self._lease_seconds, self._quiet_seconds) / 3)
+            with anyio.move_on_after(min(self._lease_seconds, self._quiet_seconds) / 3):
+                await self._gone.wait()
+            self._gone = anyio.Event()
             try:
                 if not self._is_quiet():
                     await self._renew()
@@ -98,20 +116,58 @@ class LeaseKeeper:
     @asynccontextmanager
     async def returning_unseen(
         self, stream: str, group: str, consumer: str, *, own_name: bool
-    ) -> AsyncIterator[None]:
-        """Give back what a read leased whose answer never came, because it failed or was cancelled.
+    ) -> AsyncIterator["Taken"]:
+        """Give back what a read took if its answer never comes, because the block fails or is cancelled.
 
-        Only under a name that is ours alone (`own_name`); under another's, its lease runs out.
+        Under a name that is ours alone (`own_name`) that is also what Redis gave it and we never saw.
+
+        Yields:
+            What the read takes, to be kept from now on.
         """
+        taken = Taken(self, stream, group, consumer)
         try:
-            yield
+            yield taken
         except BaseException:
-            if own_name:
-                known = dict.fromkeys(self._held.get((group, consumer), {}), release.KEEP)
-                with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
-                    try:
-                        redis = (await self._open()).commands
-                        await release.release(redis, group, consumer, [stream], known, everything=True)
-                    except (*faults.FAILURES, AbeRedisError) as error:
-                        _LOG.warning("A lease that nobody saw has to run out: %s.", type(error).__name__)
+            with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
+                await self._give_back_unseen(taken, own_name=own_name)
             raise
+
+    async def take_back(self, stream: str, group: str, consumer: str, ids: Sequence[str]) -> None:
+        """Give back some of what is kept, as not delivered: the agent was not shown it."""
+        held = self._held.get((group, consumer), {})
+        taken = Taken(self, stream, group, consumer, [one for one in ids if (stream, one) in held])
+        with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
+            await self._give_back_unseen(taken, own_name=False)
+
+    async def _give_back_unseen(self, taken: "Taken", *, own_name: bool) -> None:
+        held = self._held.get((taken.group, taken.consumer), {})
+        back = {key: held[key] - 1 for one in taken.ids if (key := (taken.stream, one)) in held}
+        self.forget(taken.stream, taken.group, taken.consumer, taken.ids)
+        if not (back or own_name):
+            return
+        known = back | dict.fromkeys(held, release.KEEP)
+        try:
+            redis = (await self._open()).commands
+            await release.release(
+                redis, taken.group, taken.consumer, [taken.stream], known, everything=own_name
+            )
+        except (*faults.FAILURES, AbeRedisError) as error:
+            _LOG.warning("A lease that nobody saw has to run out: %s.", type(error).__name__)
+
+
+@dataclass(slots=True)
+class Taken:
+    """What a read takes, until it is answered."""
+
+    keeper: LeaseKeeper
+    stream: str
+    group: str
+    consumer: str
+    ids: list[str] = field(default_factory=list)
+    buried: list[str] = field(default_factory=list)
+    """What could not be handled by anybody."""
+
+    def hold(self, entry_id: str, deliveries: int) -> None:
+        """Keep an entry's lease from now on."""
+        self.ids.append(entry_id)
+        self.keeper.hold(self.stream, self.group, self.consumer, entry_id, deliveries)

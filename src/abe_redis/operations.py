@@ -7,7 +7,10 @@ never disagree.
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Any
+
+from redis.asyncio import Redis
 
 from abe_redis import faults, views
 from abe_redis.access import Access, check_id, check_range
@@ -28,10 +31,14 @@ from abe_redis.results import (
 )
 from abe_redis.streams import audit, dead, lease, names, peek
 from abe_redis.streams.release import MAX_DELAY_SECONDS, postpone
+from abe_redis.untrusted import shown
 from abe_redis.upkeep.dead_letters import Choice, DeadLetters
 from abe_redis.upkeep.moments import since as since_id
 
 _LOG = logging.getLogger(__name__)
+
+_CHANGES = ("ids", "buried", "redriven", "created_group")
+"""The facts of a call that say that something has changed."""
 
 
 class Operations:
@@ -160,12 +167,14 @@ class Operations:
             names.check_consumer(consumer)
         if (pending or create_group) and group is None:
             raise RequestError("pending and create_group need a group; name one with group.")
-        async with self._access.redis(f"reading {name!r}") as redis:
+        async with self._access.redis(f"reading {name!r}") as redis, AsyncExitStack() as until_answered:
             kind = await peek.kind(redis, name)
             if kind not in {"stream", "none"}:
                 raise RequestError(f"{name!r} is a {kind}, not a stream. {await self._access.choice(redis)}")
             reader = Reader(await self._backend.connections(), self._settings, self.keeper)
-            wanted = Filter(event_type, channel, user, since and await since_id(redis, since))
+            wanted = Filter(
+                event_type, channel, user, None if since is None else await since_id(redis, since)
+            )
             if group is None:
                 result = await reader.look(
                     name, count=count, start=start, order=order, wanted=wanted, wait_seconds=wait_seconds
@@ -179,38 +188,56 @@ class Operations:
                 result = ReadResult(stream=name, mode="pending" if pending else "lease", events=[])
             elif pending:
                 await self._access.find_group(redis, name, group, create=None)
-                result = await reader.pending(name, group, count=count, start=start, consumer=consumer)
+                result = await reader.pending(
+                    name, group, count=count, start=start, consumer=consumer, own=self.consumer
+                )
             elif start is not None:
                 raise RequestError(
                     "A lease takes the group's oldest events in order: leave out start, or leave out group "
                     "to look without leasing."
                 )
             else:
-                await self._access.find_group(redis, name, group, create=create_group)
+                if await self._access.find_group(redis, name, group, create=create_group):
+                    await self._note("read_stream", stream=name, created_group=group)
                 await self._access.check_not_paused(redis, name, group)
                 holder = self.consumer if consumer is None else consumer
-                result = await reader.take(
-                    name,
-                    group,
-                    holder,
-                    count=count,
-                    wait_seconds=wait_seconds,
-                    own_name=self._is_own(holder),
+                taken = await until_answered.enter_async_context(
+                    self.keeper.returning_unseen(name, group, holder, own_name=self._is_own(holder))
+                )
+                result = await reader.take(taken, count=count, wait_seconds=wait_seconds)
+                await self._note(
+                    "read_stream",
+                    stream=name,
+                    group=group,
+                    consumer=consumer,
+                    ids=taken.ids,
+                    buried=taken.buried,
                 )
             if kind == "stream":
                 result.length, result.groups = await peek.brief(redis, name)
             if kind == "none" and not result.events:
                 result.note = await self._access.absence(redis, name)
-        if result.mode == "lease" and result.events:
-            ids = [one.id for one in result.events]
-            await self._note("read_stream", stream=name, group=group, ids=ids)
-        views.fit(result.events, max_chars)
+            views.fit(result.events, max_chars)
         if any(one.truncated for one in result.events):
             result.note += (
                 " Some payloads were shortened: call again with a smaller count or a larger max_chars."
             )
         result.note = result.note.strip()
         return result
+
+    async def take_back(
+        self, result: ReadResult, *, group: str, ids: Sequence[str], consumer: str | None
+    ) -> None:
+        """Give back some of what a read leased, as not delivered: it could not be shown.
+
+        Args:
+            result: What `read_stream` returned.
+            group: The group it was leased in.
+            ids: Which of the events.
+            consumer: As for `read_stream`.
+        """
+        holder = self.consumer if consumer is None else consumer
+        await self.keeper.take_back(result.stream, group, holder, ids)
 
     async def ack(
         self, *, stream: str, group: str, ids: Sequence[str], consumer: str | None = None
@@ -225,20 +252,22 @@ class Operations:
         """
         self.keeper.touch()
         name = self._access.allowed(stream)
-        ids, consumer = self._checked(group, ids, consumer)
+        ids, holder = self._checked(group, ids, consumer)
         async with self._access.redis(f"acknowledging in {name!r}") as redis:
             await self._access.check_exists(redis, name)
             await self._access.find_group(redis, name, group, create=None)
-            outcomes = await lease.ack(redis, group, consumer, [(name, one) for one in ids])
-        self.keeper.forget(name, group, consumer, ids)
-        await self._note("ack", stream=name, group=group, ids=ids)
-        by = {
-            kind: [one for one, of in zip(ids, outcomes, strict=True) if of == kind] for kind in set(outcomes)
-        }
+            by = await self._whose(redis, name, group, holder, ids)
+            mine = by.pop("done", [])
+            outcomes = await lease.ack(redis, group, holder, [(name, one) for one in mine]) if mine else []
+            for one, outcome in zip(mine, outcomes, strict=True):
+                by.setdefault(outcome, []).append(one)
+        self.keeper.forget(name, group, holder, ids)
+        done = by.get("done", [])
+        await self._note("ack", stream=name, group=group, consumer=consumer, ids=done)
         return AckResult(
             stream=name,
             group=group,
-            acked=by.get("done", []),
+            acked=done,
             not_held=by.get("not_held", []),
             unknown=by.get("unknown", []),
         )
@@ -268,31 +297,60 @@ class Operations:
         self.keeper.touch()
         name = self._access.consumable(stream)
         check_range("delay_seconds", delay_seconds, 0, MAX_DELAY_SECONDS)
-        ids, consumer = self._checked(group, ids, consumer)
-        by: dict[str, list[str]] = {"done": [], "not_held": [], "unknown": []}
+        ids, holder = self._checked(group, ids, consumer)
         async with self._access.redis(f"giving back events of {name!r}") as redis:
             await self._access.check_exists(redis, name)
             await self._access.find_group(redis, name, group, create=None)
-            outcomes = await lease.whose(redis, group, consumer, [(name, one) for one in ids])
-            for one, outcome in zip(ids, outcomes, strict=True):
-                done = outcome == "done" and (
-                    await dead.bury(redis, name, group, consumer, one, bury)
+            by = await self._whose(redis, name, group, holder, ids)
+            done: list[str] = []
+            for one in by.get("done", []):
+                is_done = (
+                    await dead.bury(redis, name, group, holder, one, bury)
                     if bury is not None
                     else await postpone(
-                        redis, name, group, consumer, one, delay_seconds=delay_seconds, counted=False
+                        redis, name, group, holder, one, delay_seconds=delay_seconds, counted=False
                     )
                 )
-                by["not_held" if outcome == "done" and not done else outcome].append(one)
-        self.keeper.forget(name, group, consumer, ids)
-        await self._note("release", stream=name, group=group, ids=ids, buried=bury)
+                (done if is_done else by.setdefault("not_held", [])).append(one)
+        self.keeper.forget(name, group, holder, ids)
+        released, buried = ([], done) if bury is not None else (done, [])
+        await self._note(
+            "release",
+            stream=name,
+            group=group,
+            consumer=consumer,
+            ids=released,
+            delay_seconds=delay_seconds,
+            buried=buried,
+            reason=bury,
+        )
         return ReleaseResult(
             stream=name,
             group=group,
-            released=[] if bury is not None else by["done"],
-            buried=by["done"] if bury is not None else [],
-            not_held=by["not_held"],
-            unknown=by["unknown"],
+            released=released,
+            buried=buried,
+            not_held=by.get("not_held", []),
+            unknown=by.get("unknown", []),
         )
+
+    async def _whose(
+        self, redis: Redis, stream: str, group: str, consumer: str, ids: Sequence[str]
+    ) -> dict[lease.Outcome, list[str]]:
+        """The ids by whose they are; `done` are those that the caller may finish.
+
+        An agent may finish what is under its own name, and what it leased here under another: a name that
+        it gives is no proof, since everybody can see who holds what.
+        """
+        by: dict[lease.Outcome, list[str]] = {}
+        outcomes = await lease.whose(redis, group, consumer, [(stream, one) for one in ids])
+        for one, outcome in zip(ids, outcomes, strict=True):
+            is_callers = (
+                self._origin != "mcp"
+                or consumer == self.consumer
+                or self.keeper.holds(stream, group, consumer, one)
+            )
+            by.setdefault(outcome if is_callers or outcome == "unknown" else "not_held", []).append(one)
+        return by
 
     def _checked(self, group: str, ids: Sequence[str], consumer: str | None) -> tuple[list[str], str]:
         """The ids in full, each once, and who holds them."""
@@ -325,16 +383,23 @@ class Operations:
         choice = Choice(ids=ids, everything=everything, reason=reason, event_type=event_type)
         result = await DeadLetters(self._access).redrive(name, choice, dry_run=dry_run)
         if not dry_run:
-            await self._note("redrive", stream=name, ids=list(ids), reason=reason, event_type=event_type)
+            await self._note(
+                "redrive",
+                stream=name,
+                ids=list(ids),
+                reason=reason,
+                event_type=event_type,
+                redriven=result.redriven,
+            )
         return result
 
     async def _note(self, tool: str, **facts: object) -> None:
-        """Write down what an agent has changed."""
-        if self._origin != "mcp":
+        """Write down what an agent has changed, if it has changed anything."""
+        if self._origin != "mcp" or not any(facts.get(one) for one in _CHANGES):
             return
         try:
             redis = (await self._backend.connections()).commands
-            said = {name: fact for name, fact in facts.items() if fact}
+            said = {name: shown(fact) for name, fact in facts.items() if fact}
             await audit.record(redis, self.consumer, tool, said)
         except faults.FAILURES as error:
             sentence = faults.explain(error, self._settings, doing="writing down what an agent did")

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
+import anyio
 from redis.asyncio import Redis
 
 from abe_redis import envelope, views
 from abe_redis.connection import Connections
 from abe_redis.discovery import say_lost
-from abe_redis.keeper import LeaseKeeper
+from abe_redis.keeper import LeaseKeeper, Taken
 from abe_redis.results import EventView, ReadResult
 from abe_redis.settings import Settings
 from abe_redis.streams import dead, ids, lease, names, peek
@@ -88,37 +89,53 @@ class Reader:
                         break
         if not (found or more) and wait_seconds and (order == "oldest" or start is None):
             behind = after if order == "oldest" and after else "$"
-            entries = await peek.wait(
-                self.connections.blocking, stream, after=behind, count=count, seconds=wait_seconds
-            )
-            if entries and order == "oldest":
-                after, more = entries[-1].id, True
-            seen = [views.view(entry.id, entry.fields) for entry in entries]
-            found = [one for one in seen if wanted.matches(one)]
+            found, last = await self._wait(stream, behind, count, wanted, wait_seconds)
+            if order == "oldest" and last != behind:
+                after, more = last, True
         return ReadResult(
             stream=stream,
             mode="peek",
             events=found,
             next_start=after if more else None,
             note=(
-                "Nothing was changed. To work on events, read with a group."
+                "Nothing was changed."
                 if found
-                else "No matching events here."
+                else "No event here matches."
+                if wanted.is_given
+                else "There is no event here."
             ),
         )
 
+    async def _wait(
+        self, stream: str, behind: str, count: int, wanted: Filter, seconds: float
+    ) -> tuple[list[EventView], str]:
+        """What comes behind an id and is wanted, as soon as there is some; and the last id seen."""
+        deadline, found = anyio.current_time() + seconds, list[EventView]()
+        while not found and (left := deadline - anyio.current_time()) > 0:
+            entries = await peek.wait(
+                self.connections.blocking, stream, after=behind, count=count, seconds=left
+            )
+            behind = entries[-1].id if entries else behind
+            seen = [views.view(entry.id, entry.fields) for entry in entries]
+            found = [one for one in seen if wanted.matches(one)]
+        return found, behind
+
     async def pending(
-        self, stream: str, group: str, *, count: int, start: str | None, consumer: str | None
+        self, stream: str, group: str, *, count: int, start: str | None, consumer: str | None, own: str
     ) -> ReadResult:
-        """Show what is leased, by whom, how long and how often, and change nothing."""
+        """Show what is leased, by whom, how long and how often, and change nothing; `own` is who asks."""
         rows = await peek.pending(self._redis, stream, group, after=start, count=count, consumer=consumer)
         events = [
             views.view(
                 row.id,
                 row.fields,
                 deliveries=row.deliveries,
-                consumer=None if row.idle_seconds is None else row.consumer,
-                idle_seconds=row.idle_seconds,
+                consumer=None if row.idle_seconds is None or row.due_at else row.consumer,
+                idle_seconds=None if row.due_at else row.idle_seconds,
+                due_at=row.due_at,
+                yours=not row.due_at
+                and row.idle_seconds is not None
+                and (row.consumer == own or self.keeper.holds(stream, group, row.consumer, row.id)),
             )
             for row in rows
         ]
@@ -130,15 +147,13 @@ class Reader:
             note="Nothing was changed." if rows else f"Nothing is leased in group {group!r}.",
         )
 
-    async def take(
-        self, stream: str, group: str, consumer: str, *, count: int, wait_seconds: float, own_name: bool
-    ) -> ReadResult:
+    async def take(self, taken: Taken, *, count: int, wait_seconds: float) -> ReadResult:
         """Lease events to the consumer: first what others left, then what is new."""
+        stream, group, consumer = taken.stream, taken.group, taken.consumer
         events: list[EventView] = []
-        buried, passed_over = 0, True
+        passed_over = True
         while passed_over and not events:
-            async with self.keeper.returning_unseen(stream, group, consumer, own_name=own_name):
-                leased = await self._take(stream, group, consumer, count=count, wait_seconds=wait_seconds)
+            leased = await self._take(stream, group, consumer, count=count, wait_seconds=wait_seconds)
             passed_over = False
             for entry in leased:
                 try:
@@ -148,9 +163,10 @@ class Reader:
                     await lease.ack(self._redis, group, consumer, [(stream, entry.id)])
                     passed_over = True
                 except dead.CondemnedError as reason:
-                    buried += await dead.bury(self._redis, stream, group, consumer, entry.id, str(reason))
+                    if await dead.bury(self._redis, stream, group, consumer, entry.id, str(reason)):
+                        taken.buried.append(entry.id)
                 else:
-                    self.keeper.hold(stream, group, consumer, entry.id, entry.deliveries)
+                    taken.hold(entry.id, entry.deliveries)
                     events.append(
                         views.view(
                             entry.id,
@@ -164,9 +180,11 @@ class Reader:
             "These are yours now: ack each one when it is done."
             if events
             else "Nothing is waiting in this group."
+            if not (held := self.keeper.count(stream, group, consumer))
+            else f"Nothing else is waiting in this group; you hold {held} of its events (pending=true)."
         )
-        if buried:
-            note += f" {buried} that could not be handled went to {names.dead_letters(stream)!r}."
+        if taken.buried:
+            note += f" {len(taken.buried)} that could not be handled went to {names.dead_letters(stream)!r}."
         return ReadResult(
             stream=stream,
             mode="lease",

@@ -48,6 +48,10 @@ class EventView(BaseModel):
     idle_seconds: float | None = Field(
         default=None, description="Since the lease began or was renewed; null when nobody holds it."
     )
+    yours: bool = Field(default=False, description="Whether you hold it.")
+    due_at: datetime | None = Field(
+        default=None, description="It was postponed: nobody is given it before this time (UTC)."
+    )
     truncated: bool = Field(default=False, description="Whether the payload was shortened to fit max_chars.")
 
 

@@ -67,12 +67,9 @@ def mask(text: str) -> str:
     return _SECRETS.sub("***", text)
 
 
-_MOST_OF_A_NAME = 100
-
-
-def quoted(name: str) -> str:
+def quoted(name: str, *, most: int = 100) -> str:
     """A name among our own words: in quotes, in one line, and no longer than a name need be."""
     said = shown(name)
-    if len(said) > _MOST_OF_A_NAME:
-        said = f"{said[:_MOST_OF_A_NAME]}…"
+    if len(said) > most:
+        said = f"{said[:most]}…"
     return json.dumps(said, ensure_ascii=False)

@@ -2,8 +2,8 @@
 
 The server's command comes as JSON in the first argument; with `--modern` the client speaks the newest
 protocol that both sides know, without it the one with a handshake that all SDKs have. With `--agree yes` or
-`--agree no` its user is there to be asked, and answers so. Then each line of
-JSON on stdin is a request, `{"list": true}`, `{"call": NAME, "arguments": {…}}` or `{"follow": [URI, …]}`,
+`--agree no` its user is there to be asked, and answers so; with `--agree nothing` it accepts without a word.
+Then each line of JSON on stdin is a request, `{"list": true}`, `{"call": NAME, "arguments": {…}}` or `{"follow": [URI, …]}`,
 and is answered by a line of JSON on stdout.
 """
 
@@ -36,7 +36,8 @@ def user(answer: str) -> dict[str, Any]:
 
     async def asked(_: Any, parameters: Any) -> Any:
         questions.append(parameters.message)
-        return ElicitResult(action="accept", content={"agreed": answer == "yes"})
+        content = None if answer == "nothing" else {"agreed": answer == "yes"}
+        return ElicitResult(action="accept", content=content)
 
     return {"elicitation_callback": asked}
 

@@ -16,7 +16,7 @@ from pydantic import AnyUrl
 
 from tests.hosts import environments
 from tests.hosts.conftest import Start
-from tests.hosts.processes import Child, until
+from tests.hosts.processes import PATIENCE, Child, until
 from tests.hosts.web import status
 from tests.servers import HOST, free_port
 
@@ -184,6 +184,12 @@ def test_each_client_has_leases_of_its_own(version: str, serve: Callable[..., Se
             assert (await call(first, "ack", **others))["acked"] == [taken["first"]]
             held = await call(first, "read_stream", stream="slack:a", group="agents", pending=True)
             assert [one["id"] for one in held["events"]] == [taken["second"]]
+            named = others | {"ids": [taken["second"]], "consumer": held["events"][0]["consumer"]}
+            assert (await call(first, "ack", **named))["not_held"] == [taken["second"]]
+        async with served.client() as third:  # gets what the second, which has ended its session, had
+            with anyio.fail_after(PATIENCE):
+                while not (await call(third, "read_stream", stream="slack:a", group="agents"))["events"]:
+                    await anyio.sleep(0.1)
 
     anyio.run(play)
     served.child.signal(signal.SIGTERM)

@@ -169,7 +169,7 @@ EVENT = {
     "payload": {name: value for name, value in ENVELOPE.items() if name != "token"},
 }
 LEASED = EVENT | {"deliveries": 1}
-PENDING = LEASED | {"consumer": "<server>", "idle_seconds": "<number>"}
+PENDING = LEASED | {"consumer": "<server>", "idle_seconds": "<number>", "yours": True}
 STREAM = {
     "stream": TOPIC,
     "length": 1,
@@ -440,7 +440,7 @@ def test_the_user_is_asked_where_the_client_can(
     sdk = environments.mcp_sdk(version)
     clients = {
         agree: connect(sdk, sdk, redis_url, modern=protocol == MODERN, agree=agree)
-        for agree in ("no", "yes", "")
+        for agree in ("no", "yes", "nothing", "")
     }
     client = clients["yes"]
     client.call("publish_event", payload=ENVELOPE)
@@ -451,6 +451,9 @@ def test_the_user_is_asked_where_the_client_can(
     again = {"reason": "spam", "dry_run": False}
     for confirm in (False, True):
         assert "did not agree" in clients["no"].refusal("redrive", **again, confirm=confirm)
+    words = {"reason": "spam", "dry_run": "false", "confirm": True}
+    assert "did not agree" in clients["no"].refusal("redrive", **words), "it is asked, however it is written"
+    assert "nothing was done" in clients["nothing"].refusal("redrive", **again)
     assert "confirm=true" in clients[""].refusal("redrive", **again)
     assert client.call("redrive", **again)["redriven"] == 1
     assert client.call("redrive", **again)["left"] == 0
@@ -458,7 +461,7 @@ def test_the_user_is_asked_where_the_client_can(
     assert buried.startswith('Give up on these events of "slack_events", 1 of them, and move them to')
     assert buried.endswith('The reason given: "spam"')
     assert redriven.startswith('Deliver dead letters of "the default stream" again (reason "spam")?')
-    assert len(clients["no"].questions()) == 2
+    assert len(clients["no"].questions()) == 3
     assert clients[""].questions() == []
     for one in clients.values():
         one.close()

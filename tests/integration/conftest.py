@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from abe_redis import Event, EventStream, RedisMessageQueueBackend, Settings
 from abe_redis.connection import Connections
+from tests.integration.agents import Ask, asking, server
 
 PATIENCE = 30.0
 
@@ -69,3 +70,9 @@ async def until(condition: Callable[[], Awaitable[Any]], *, seconds: float = PAT
 async def pending(redis: Redis, stream: str, group: str = "default") -> int:
     summary: Any = await redis.xpending(stream, group)
     return int(summary["pending"])
+
+
+@pytest.fixture
+def ask(make_backend: MakeBackend) -> Ask:
+    """Asks the MCP server for a tool, as an agent does."""
+    return asking(server(make_backend()))

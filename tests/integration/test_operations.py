@@ -117,15 +117,32 @@ async def test_an_ack_of_what_another_holds_is_refused(make_backend: MakeBackend
     result = await other.ack(stream="slack_events", group="agents", ids=ids)
     assert (result.acked, result.not_held) == ([], ids)
     assert await pending(redis, "slack_events", "agents") == 1
-    assert (
-        await other.ack(stream="slack_events", group="agents", ids=ids, consumer=mine.consumer)
-    ).acked == ids
+    named: Any = {"stream": "slack_events", "group": "agents", "ids": ids, "consumer": mine.consumer}
+    assert (await other.ack(**named)).not_held == ids, "a name that everybody can see is no proof"
+    assert (await other.release(**named, bury="spite")).not_held == ids
+    assert await pending(redis, "slack_events", "agents") == 1
+    person = Operations(make_backend(), origin="cli")
+    assert (await person.ack(**named)).acked == ids
+
+
+async def test_what_was_leased_under_a_chosen_name_is_finished_under_it(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    agent = Operations(make_backend(), origin="mcp")
+    ids = await fill(agent, 3)
+    await agent.read_stream(group="agents", count=2, consumer="me")
+    named: Any = {"stream": "slack_events", "group": "agents", "consumer": "me"}
+    assert (await agent.ack(ids=ids[:1], **named)).acked == ids[:1]
+    assert (await agent.ack(ids=ids[:1], **named)).unknown == ids[:1]
+    assert (await agent.release(ids=ids[1:2], **named)).released == ids[1:2]
+    await redis.xreadgroup("agents", "me", {"slack_events": ">"})  # a worker of this name
+    assert (await agent.ack(ids=ids[2:], **named)).not_held == ids[2:]
 
 
 async def test_a_typo_does_not_make_a_group(operations: Operations, redis: Redis) -> None:
     await fill(operations, 1)
     await operations.read_stream(group="agents")
-    with pytest.raises(RequestError, match=r"no group 'agnets'. Its groups: agents"):
+    with pytest.raises(RequestError, match=r"no group 'agnets'. Its groups: 'agents'"):
         await operations.read_stream(group="agnets")
     with pytest.raises(RequestError, match=r"no group 'agnets'"):
         await operations.ack(stream="slack_events", group="agnets", ids=["1-1"])
@@ -174,12 +191,12 @@ async def test_a_stream_that_does_not_exist(operations: Operations) -> None:
     await fill(operations, 1, stream="slack:there")
     for group in (None, "agents"):
         looked = await operations.read_stream(stream="slack:nowhere", group=group)
-        assert "Streams that exist: slack:there" in looked.note
+        assert "Streams that exist: 'slack:there'" in looked.note
     for call in (
         operations.stream_stats(stream="slack:nowhere"),
         operations.ack(stream="slack:nowhere", group="g", ids=["1-1"]),
     ):
-        with pytest.raises(RequestError, match=r"does not exist \(yet\). Streams that exist: slack:there"):
+        with pytest.raises(RequestError, match=r"does not exist \(yet\). Streams that exist: 'slack:there'"):
             await call
 
 

@@ -12,8 +12,8 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import RedisMessageQueueBackend
+from tests.integration.agents import asking, server, size
 from tests.integration.conftest import MakeBackend
-from tests.integration.test_agent import asking, server, size
 
 MOST_CALLS, MOST_CHARS = 5, 45_000
 DEAD = "dead:{slack_events}"

@@ -72,7 +72,7 @@ ROLES = (
         "observer",
         streams="type xlen xrange xrevrange xread xpending "
         "xinfo|stream xinfo|groups xinfo|consumers memory|usage",
-        helpers="hgetall zrange",
+        helpers="hgetall zrange zscore",
         elsewhere="time scan cluster|slots",
         reads_only=True,
     ),

@@ -15,12 +15,12 @@ _LEAST, _LEAST_PER_EVENT = 600, 350
 """Characters that an answer takes, and each event in it without its payload, in text and structure."""
 
 _SHORT, _SHORT_SUMMARY = 40, 60
-_MOST_ADVICE, _MOST_GROUPS = 500, 10
-"""Of a stream, when all of it does not fit."""
+_MOST_GROUPS = 10
+"""What is left of names and summaries, and of a stream's groups, when all of it does not fit."""
 
 
 def most_events(max_chars: int) -> int:
-    """How many events an answer can show at least something of; what is leased must be shown."""
+    """How many events an answer can show something of, if their names and summaries are as usual."""
     return max(1, (max_chars - _LEAST) // _LEAST_PER_EVENT)
 
 
@@ -37,33 +37,39 @@ def plain(result: BaseModel, *, full: bool = False) -> dict[str, Any]:
 def fit_events(
     result: ReadResult, text: Callable[[ReadResult], str], max_chars: int, *, full: bool = False
 ) -> None:
-    """Shorten payloads, then summaries, then leave out the last events, until an answer fits.
+    """Shorten payloads, then summaries, then names, then leave out the last events, until an answer fits.
 
     Args:
-        result: What was read; it is changed.
+        result: What was read; it is changed. A lease is not given what was left out of it.
         text: Makes the answer's text.
         max_chars: For text and structure together.
         full: Whether the structure has everything.
     """
     result.note = _cut(result.note, max(150, max_chars // 4))
     payloads = [event.payload for event in result.events]
-    left = _without_payloads(result, text, max_chars, full=full)
-    if left < 0:
-        for event in result.events:
-            event.summary = _cut(event.summary, _SHORT_SUMMARY)
-            event.event_type = event.event_type and _cut(event.event_type, _SHORT)
-        left = _without_payloads(result, text, max_chars, full=full)
-    while left < 0 and len(result.events) > 1 and result.mode != "lease":
+    for event in result.events:
+        event.payload, event.truncated = None, True
+
+    def left() -> int:
+        return max_chars - size(result, text(result), full=full)
+
+    for shorten in (_shorten_summaries, _shorten_names):
+        if left() < 0:
+            shorten(result)
+    note = result.note
+    while left() < 0 and len(result.events) > 1:
         result.events.pop()
-        result.next_start = result.events[-1].id
-        left = _without_payloads(result, text, max_chars, full=full)
-    if left < 0:  # long names are left
-        for event in result.events:
-            event.consumer = event.consumer and _cut(event.consumer, _SHORT)
-        result.groups = []
-        left = _without_payloads(result, text, max_chars, full=full)
+        if result.mode == "lease":
+            result.note = (
+                f"{note} {len(payloads) - len(result.events)} more did not fit and stay in the group."
+            )
+        else:
+            result.next_start = result.events[-1].id
+    if left() < 0:
+        result.note, result.stream = "", _cut(result.stream, _SHORT)
+        result.length, result.groups = 0, []
     # What a payload adds beside itself: its name in the structure, and a new line in the text.
-    share = max(0, left - 20 * len(result.events)) // 2
+    share = max(0, left() - 20 * len(result.events)) // 2
     for event, payload in zip(result.events, payloads, strict=False):
         event.payload, event.truncated = payload, False
     fit(result.events, share)
@@ -71,19 +77,24 @@ def fit_events(
         event.payload = event.payload or None  # nothing of it fits
 
 
-def _without_payloads(
-    result: ReadResult, text: Callable[[ReadResult], str], max_chars: int, *, full: bool
-) -> int:
-    """How many characters are left for payloads, which are taken out."""
+def _shorten_summaries(result: ReadResult) -> None:
     for event in result.events:
-        event.payload, event.truncated = None, True
-    return max_chars - size(result, text(result), full=full)
+        event.summary = _cut(event.summary, _SHORT_SUMMARY)
+        event.event_type = event.event_type and _cut(event.event_type, _SHORT)
+
+
+def _shorten_names(result: ReadResult) -> None:
+    for event in result.events:
+        event.consumer = event.consumer and _cut(event.consumer, _SHORT)
+    result.groups = result.groups[:_MOST_GROUPS]
+    for group in result.groups:
+        group.name = _cut(group.name, _SHORT)
 
 
 def fit_overview(
     result: StatsResult, text: Callable[[StatsResult], str], max_chars: int = OVERVIEW_CHARS
 ) -> None:
-    """Leave out consumers, and then the streams that are best, until an answer fits.
+    """Leave out consumers, shorten advice and names, and leave out the streams that are best, until it fits.
 
     Args:
         result: The worst stream first; it is changed.
@@ -94,16 +105,22 @@ def fit_overview(
         return
     every = result.streams
     for stream in every:
-        stream.advice = _cut(stream.advice, _MOST_ADVICE)
         stream.added = None
         for group in stream.groups:
             group.consumers = []
-    for most_groups in (_MOST_GROUPS, 1, 0):
+    for most_groups, advice, name in _EVER_SMALLER:
         for stream in every:
             stream.groups = stream.groups[:most_groups]
+            stream.advice, stream.stream = _cut(stream.advice, advice), _cut(stream.stream, name)
         _keep_most(result, every, text, max_chars)
-        if result.streams:
+        if len(result.streams) >= min(_FEW, len(every)):
             return
+
+
+_EVER_SMALLER = ((_MOST_GROUPS, 500, 512), (1, 500, 512), (0, 300, 512), (0, 200, 100), (0, 80, _SHORT))
+"""Of each stream: the most groups, and characters of its advice and of its name."""
+_FEW = 4
+"""So many of the worst streams matter more than all that there is to say of one."""
 
 
 def _keep_most(

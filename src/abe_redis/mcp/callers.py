@@ -34,4 +34,9 @@ def caller(context: Any) -> str | None:  # noqa: ANN401 - of either line
         name = (introduced.client_info if SDK_2 else introduced.clientInfo).name
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower())[:_LONGEST].strip("-") or "client"
     session = request.headers.get("mcp-session-id")
-    return slug if session is None else f"{slug}-{hashlib.sha256(session.encode()).hexdigest()[:8]}"
+    return slug if session is None else f"{slug}-{short(session)}"
+
+
+def short(session: str) -> str:
+    """A session's id as it stands at the end of its client's name, which others may see."""
+    return hashlib.sha256(session.encode()).hexdigest()[:8]

@@ -6,11 +6,15 @@ the client makes it again with the answer.
 
 import hashlib
 import json
+import logging
 from typing import Any
 
 from pydantic import BaseModel, Field
 
+from abe_redis.errors import RequestError
 from abe_redis.mcp.sdk_line import SDK_2
+
+_LOG = logging.getLogger(__name__)
 
 _ERA = "2026-07-28"
 _NAME = "agreement"
@@ -31,15 +35,33 @@ async def ask(context: Any, question: str, call: object) -> Any:  # noqa: ANN401
         call: What the answer is for, as JSON; an answer to another call does not count.
 
     Returns:
-        Whether the user agreed; None when the client cannot ask; or what the call is to return, so that
+        True when the user agreed; None when the client cannot ask; or what the call is to return, so that
         the client asks and calls again.
+
+    Raises:
+        RequestError: The user did not agree, or the client gave no answer that means anything.
     """
     if not _can_ask(context):
         return None
     if SDK_2 and (context.protocol_version or "") >= _ERA:
-        return _answered(context, question, call)
-    result = await context.elicit(message=question, schema=Agreement)
-    return result.action == "accept" and result.data.agreed
+        agreed = _answered(context, question, call)
+    else:
+        agreed = await _answered_meanwhile(context, question)
+    if agreed is False:
+        raise RequestError("The user did not agree, so nothing was done. Ask them what to do instead.")
+    return agreed
+
+
+async def _answered_meanwhile(context: Any, question: str) -> bool:  # noqa: ANN401 - of either line
+    try:
+        result = await context.elicit(message=question, schema=Agreement)
+    except Exception as error:  # noqa: BLE001 - an error of the client's, no content, or none that fits
+        _LOG.warning("The client did not answer what the user was asked: %s", error)
+        raise RequestError(
+            "The user was to be asked, but the client gave no answer that can be understood, so nothing was "
+            "done. Tell the user, who can do it with the command line."
+        ) from None
+    return bool(result.action == "accept" and result.data.agreed)
 
 
 def _can_ask(context: Any) -> bool:  # noqa: ANN401 - of either line

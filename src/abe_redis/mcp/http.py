@@ -2,7 +2,10 @@
 
 import hmac
 import ipaddress
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
 
 from mcp.server.transport_security import TransportSecuritySettings
 
@@ -67,8 +70,14 @@ def _is_local(host: str) -> bool:
         return host == "localhost"
 
 
-def http_app(server: Server, address: Address) -> App:
-    """The server behind its token; its health can be asked for without."""
+def http_app(server: Server, address: Address, left: Callable[[str], Awaitable[None]]) -> App:
+    """The server behind its token; its health can be asked for without.
+
+    Args:
+        server: What answers.
+        address: Who may call.
+        left: Told of a session that its client has ended.
+    """
     app, token = server.http_app(PATH, address.host, address.security()), address.token
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,15 +87,33 @@ def http_app(server: Server, address: Address) -> App:
             await _answer(send, 200, b"ok")
         elif token is not None and not _knows(scope, token):
             await _answer(send, 401, b"a bearer token is needed", (b"www-authenticate", b"Bearer"))
+        elif scope["method"] == "DELETE":
+            await end(scope, receive, send)
         else:
             await app(scope, receive, send)
+
+    async def end(scope: Scope, receive: Receive, send: Send) -> None:
+        status = 0
+
+        async def see(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        await app(scope, receive, see)
+        if status == HTTPStatus.OK:
+            await left(_header(scope, b"mcp-session-id").decode(errors="replace"))
 
     return guard
 
 
 def _knows(scope: Scope, token: str) -> bool:
-    given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-    return hmac.compare_digest(bytes(given), b"Bearer " + token.encode())
+    scheme, _, secret = _header(scope, b"authorization").partition(b" ")
+    return scheme.lower() == b"bearer" and hmac.compare_digest(secret, token.encode())
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    return next((bytes(value) for one, value in scope["headers"] if one == name), b"")
 
 
 async def _answer(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:

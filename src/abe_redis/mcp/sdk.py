@@ -5,7 +5,7 @@ constructor, and the attribute that holds a tool's input schema. MCP types are b
 camelCase names, which both lines understand.
 
 What both lack: unknown arguments are dropped without a word, and 1.x shows a model the text of any
-exception.
+exception. So every failure becomes a sentence here, and every sentence is made fit for a model.
 """
 
 import functools
@@ -18,11 +18,12 @@ from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from abe_redis import observing
-from abe_redis.errors import AbeRedisError
+from abe_redis.errors import AbeRedisError, RequestError
 from abe_redis.mcp import consent, progress
 from abe_redis.mcp.callers import CALLER, caller
 from abe_redis.mcp.sdk_line import SDK_2
 from abe_redis.mcp.subscriptions import State, Subscriptions
+from abe_redis.untrusted import shown
 
 if TYPE_CHECKING:  # against the line that the lock file holds
     from mcp.server.fastmcp import FastMCP as SdkServer
@@ -163,43 +164,45 @@ class Server(SdkServer):
                 end(outcome)
         return answered
 
-    async def _call(self, name: str, arguments: dict[str, Any], *context: Any) -> Any:  # noqa: ANN401 - the SDK's
-        self._check(name, arguments)
-        if (question := self._questions.get(name)) and (words := question(arguments)):
-            agreed = await consent.ask(
-                context[0] if context else self.get_context(), words, [name, arguments]
-            )
-            if agreed is False:
-                raise ToolError("The user did not agree, so nothing was done. Ask them what to do instead.")
-            if agreed is True:
-                arguments = arguments | {"confirm": True}
-            elif agreed is not None:
-                return agreed
+    async def _call(self, name: str, given: dict[str, Any], *context: Any) -> Any:  # noqa: ANN401 - the SDK's
         here = context[0] if context else self.get_context()
         CALLER.set(caller(here))  # in the task of this call, which ends with it
         try:
+            arguments = self._checked(name, given)
+            if (question := self._questions.get(name)) and (words := question(arguments)):
+                agreed = await consent.ask(here, words, [name, arguments])
+                if not isinstance(agreed, bool | None):
+                    return agreed
+                if agreed is not None:
+                    arguments |= {"confirm": True}
             async with progress.reported(here, arguments):
                 return await super().call_tool(name, arguments, *context)
         except Exception as error:  # noqa: BLE001 - whatever it is, the model gets a sentence
             cause = error.__cause__ or error
             if isinstance(cause, AbeRedisError):
-                raise ToolError(str(cause)) from None
+                raise ToolError(sentence(cause)) from None
             _LOG.error("The tool %s failed.", name, exc_info=cause)
             raise _UnexpectedError(
                 f"{name} failed unexpectedly ({type(cause).__name__}). Nothing is known to be wrong with the "
                 "call: try again, and if it fails again, look into the server's log."
             ) from None
 
-    def _check(self, name: str, arguments: dict[str, Any]) -> None:
+    def _checked(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The arguments as the tool gets them: of their types, so that whoever asks about them sees the same.
+
+        Raises:
+            RequestError: There is no such tool, or it does not take them.
+        """
         if name in self._withheld:
-            raise ToolError(f"{name} is not available: {self._withheld[name]}")
+            raise RequestError(f"{name} is not available: {self._withheld[name]}")
         if name not in self._arguments:
-            raise ToolError(f"There is no tool {name!r}. Available are: {', '.join(self._arguments)}.")
+            raise RequestError(f"There is no tool {name!r}. Available are: {', '.join(self._arguments)}.")
         model = self._arguments[name]
         try:
-            model.model_validate(arguments)
+            valid = model.model_validate(arguments)
         except ValidationError as error:
-            raise ToolError(_sentences(error, model)) from None
+            raise RequestError(_sentences(error, model)) from None
+        return {argument: getattr(valid, argument) for argument in valid.model_fields_set}
 
 
 def told(function: Tool) -> Tool:
@@ -210,12 +213,23 @@ def told(function: Tool) -> Tool:
         try:
             return await function(*args, **more)
         except AbeRedisError as error:
-            raise ValueError(str(error)) from None
+            raise ValueError(sentence(error)) from None
         except Exception as error:  # noqa: BLE001 - as for a tool
             _LOG.error("%s failed.", function.__name__, exc_info=error)
             raise ValueError(f"It failed unexpectedly ({type(error).__name__}).") from None
 
     return told_of
+
+
+_BEGIN_OF_A_SENTENCE, _END_OF_A_SENTENCE = 600, 400
+
+
+def sentence(error: AbeRedisError) -> str:
+    """What a model is told of a failure: in a line, bounded, and with the words of others made fit for it."""
+    said = " ".join(shown(str(error)).split())
+    if len(said) <= _BEGIN_OF_A_SENTENCE + _END_OF_A_SENTENCE:
+        return said
+    return f"{said[:_BEGIN_OF_A_SENTENCE]}…{said[-_END_OF_A_SENTENCE:]}"  # the end says what to do
 
 
 def answer(structure: dict[str, Any], text: str) -> CallToolResult:

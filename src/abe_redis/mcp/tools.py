@@ -124,9 +124,10 @@ class Tools:
         since: Annotated[
             str | None,
             Field(
-                description="Show only events from this time on: a time ago such as 90s, 15m, 2h, 1d, or a "
-                "time such as 2026-01-31T09:00 (UTC); not for a lease.",
-                max_length=40,
+                description="Show only events from this time on: a time ago such as 90s, 15m, 2h, 1d, a time "
+                "such as 2026-01-31T09:00 (UTC), or an entry id; not for a lease.",
+                min_length=1,
+                max_length=41,
             ),
         ] = None,
         wait_seconds: Annotated[
@@ -159,9 +160,9 @@ class Tools:
         leases = group is not None and not pending
         if leases:
             self._modes.check_change()
-            # What is leased must be shown, so no more is leased than fits.
-            count = min(count, most_events(max_chars))
-        result = await (await self._operations()).read_stream(
+            count = min(count, most_events(max_chars))  # what does not fit would be given back
+        operations = await self._operations()
+        result = await operations.read_stream(
             stream=stream,
             count=count,
             group=group,
@@ -177,12 +178,21 @@ class Tools:
             wait_seconds=wait_seconds,
             max_chars=limits.MAX_CHARS,
         )
-        if leases and not full:
-            for event in result.events:
-                event.consumer = event.idle_seconds = None  # all are the agent's, and new
-        result, fence = safe(result), text.tag()
-        fit_events(result, lambda part: text.read(part, fence), max_chars, full=full)
-        return answer(plain(result, full=full), text.read(result, fence))
+        if result.mode == "peek" and result.events and not self._modes.read_only:
+            result.note += " To work on events, read with a group."
+        unseen = {one.id for one in result.events} if leases else set()
+        try:
+            made = safe(result)
+            if leases and not full:
+                for event in made.events:
+                    event.consumer = event.idle_seconds = None  # all are the agent's, and new
+            fence = text.tag()
+            fit_events(made, lambda part: text.read(part, fence), max_chars, full=full)
+            unseen -= {one.id for one in made.events}
+            return answer(plain(made, full=full), text.read(made, fence))
+        finally:
+            if group is not None and unseen:
+                await operations.take_back(result, group=group, ids=[*unseen], consumer=consumer)
 
     async def ack(
         self,
@@ -229,7 +239,7 @@ class Tools:
             bury=reason if bury else None,
         )
         result = safe(result)
-        return answer(plain(result), text.released(result))
+        return answer(plain(result), text.released(result, bury=bury, delay_seconds=delay_seconds))
 
     async def redrive(
         self,

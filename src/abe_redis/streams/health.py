@@ -16,8 +16,8 @@ def judge(stats: StreamStats, settings: Settings) -> tuple[Health, str]:
     if stats.length and not stats.groups:
         health = "unread"
         said.append(
-            f"It has {stats.length} {'event' if stats.length == 1 else 'events'} and no group: start a "
-            "consumer, or lease some by reading with a group."
+            f"It has {stats.length} {'event' if stats.length == 1 else 'events'} and no group, so nobody "
+            "reads it: start a consumer."
         )
     paused = [group for group in stats.groups if group.paused]
     waiting = [group for group in stats.groups if (group.pending or group.lag) and group not in paused]

@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from redis.asyncio import Redis
 
 from abe_redis.envelope import Fields
 from abe_redis.results import GroupBrief
+from abe_redis.streams import names
 
 type Order = Literal["newest", "oldest"]
 
@@ -31,6 +33,8 @@ class PendingEntry:
     idle_seconds: float | None
     """Since its lease began or was renewed; None when it was given back and waits to be taken."""
     deliveries: int
+    due_at: datetime | None
+    """When it is taken up again, if it was postponed."""
 
 
 _GIVEN_BACK_MS = 10 * 365 * 86_400_000
@@ -63,6 +67,8 @@ async def entries(redis: Redis, stream: str, *, after: str | None, count: int, o
     bound = f"({after}" if after else None
     rows: Any
     if order == "newest":
+        if after == "0-0":  # there is nothing before the first
+            return []
         rows = await redis.xrevrange(stream, max=bound or "+", min="-", count=count)
     else:
         rows = await redis.xrange(stream, min=bound or "-", max="+", count=count)
@@ -113,6 +119,7 @@ async def pending(
     pipeline = redis.pipeline(transaction=False)
     for row in rows:
         pipeline.xrange(stream, row["message_id"], row["message_id"])
+        pipeline.zscore(names.due(stream, group), row["message_id"])
     found = await pipeline.execute() if rows else []
     return [
         PendingEntry(
@@ -123,8 +130,9 @@ async def pending(
                 None if row["time_since_delivered"] > _GIVEN_BACK_MS else row["time_since_delivered"] / 1000
             ),
             deliveries=row["times_delivered"],
+            due_at=None if due is None else datetime.fromtimestamp(float(due) / 1000, UTC),
         )
-        for row, entry in zip(rows, found, strict=True)
+        for row, entry, due in zip(rows, found[::2], found[1::2], strict=True)
     ]
 
 

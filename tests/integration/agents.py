@@ -1,0 +1,60 @@
+"""An agent at the MCP server, without a wire between them."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from mcp.server.fastmcp.exceptions import ToolError
+
+from abe_redis import RedisMessageQueueBackend
+from abe_redis.mcp.modes import Modes
+from abe_redis.mcp.sdk import Server as McpServer
+from abe_redis.mcp.server import make_server
+from abe_redis.operations import Operations
+from abe_redis.views import compact
+
+TOPIC, GROUP = "slack_events", "agents"
+
+type Ask = Callable[..., Awaitable[Any]]
+
+
+def server(backend: RedisMessageQueueBackend, modes: Modes | None = None) -> McpServer:
+    modes = modes or Modes()
+    operations = Operations(backend, origin="mcp", streams=modes.streams)
+
+    async def give() -> Operations:
+        return operations
+
+    return make_server(give, modes)
+
+
+def asking(agent: McpServer) -> Ask:
+    async def ask(tool: str, /, **arguments: Any) -> Any:
+        return await agent.call_tool(tool, arguments)
+
+    return ask
+
+
+async def refusal(ask: Ask, tool: str, /, **arguments: Any) -> str:
+    with pytest.raises(ToolError) as error:
+        await ask(tool, **arguments)
+    return str(error.value)
+
+
+def text_of(answer: Any) -> str:
+    (content,) = answer.content
+    return str(content.text)
+
+
+def size(answer: Any) -> int:
+    return len(text_of(answer)) + len(compact(answer.structuredContent))
+
+
+def said(number: int, text: str = "hello", **more: Any) -> dict[str, Any]:
+    event = {"type": "message", "channel": f"C{number % 3}", "user": f"U{number % 2}", "text": text}
+    return {"type": "event_callback", "event_id": f"Ev{number}", "event": event | more}
+
+
+async def lease(ask: Ask, count: int) -> list[str]:
+    events = (await ask("read_stream", group=GROUP, count=count)).structuredContent["events"]
+    return [event["id"] for event in events]
