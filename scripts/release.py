@@ -19,8 +19,9 @@ class NotReadyError(Exception):
     """What is tagged is not what stands here; the message says what to do."""
 
 
-def version(root: Path = ROOT) -> str:
+def version(root: Path | None = None) -> str:
     """The version, which stands in pyproject.toml and is repeated in server.json."""
+    root = root or ROOT
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
     server = json.loads((root / "server.json").read_text("utf-8"))
     found: str = project["version"]
