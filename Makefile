@@ -2,7 +2,7 @@
 # Arguments go into ARGS: make test ARGS="-k publish", make demo ARGS=--keep
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-topologies chaos failover order conformance bench bench-quick sizing check format lock docs build bundle check-build audit sbom clean
+.PHONY: help setup demo test test-topologies chaos failover order conformance bench bench-quick bench-clients sizing check format lock docs build bundle check-build audit sbom clean
 
 # What another project's shell session has set is not meant for this one's tools.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -50,6 +50,9 @@ bench: $(SYNCED) ## the same work by abe-redis and by others, in about ten minut
 
 bench-quick: $(SYNCED) ## the same in about a minute, for a first impression
 	.venv/bin/python -m benchmarks --quick $(ARGS)
+
+bench-clients: $(SYNCED) ## how long clients of one MCP server wait for each other, in about two minutes
+	.venv/bin/python -m benchmarks.clients $(ARGS)
 
 sizing: $(SYNCED) ## what many workspaces cost, into docs/scaling.md, in about seven minutes
 	.venv/bin/python -m benchmarks.sizing --page docs/scaling.md $(ARGS)

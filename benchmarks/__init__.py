@@ -9,5 +9,6 @@ ledger.py        what the server says: is all published, is all done?
 workloads/       publish, consume, latency, scaling, and the server's own limit
 course.py        what is one turn of it; plan.py how much, and how often
 run.py           the rounds, interleaved
+clients.py       how long clients of one MCP server wait for each other
 results.py       what was measured; report.py tables of it, chart.py bars
 """

@@ -10,15 +10,13 @@ import re
 import shutil
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.hosts import environments
 from tests.hosts.environments import ROOT, Environment
-from tests.servers import HOST, Server, any_binary, free_port
+from tests.hosts.web import mcp_server
+from tests.servers import Server, any_binary
 
 ERAS = {"1.30": ("legacy",), "2.3": ("legacy", "modern")}
 """By the SDK's version, what the inspector calls the protocols that it speaks."""
@@ -127,7 +125,7 @@ def inspect(sdk: Environment, server: Server, era: str) -> Iterator[str]:
 
 def conform(sdk: Environment, server: Server) -> Iterator[str]:
     """How the suite's findings differ from what is expected."""
-    with _served(sdk, server) as url:
+    with mcp_server(sdk, server.url) as url:
         result = _node("@modelcontextprotocol/conformance/dist/index.js", "server", "--url", url)
     found = dict(re.findall(r"^[✓✗] ([\w-]+): \d+ passed, (\d+) failed", result.stdout, re.MULTILINE))
     sys.stdout.write("".join(re.findall(r"^Total: .*\n", result.stdout, re.MULTILINE)))
@@ -138,26 +136,6 @@ def conform(sdk: Environment, server: Server) -> Iterator[str]:
             yield f"{scenario} fails"
         if failed == "0" and scenario in EXPECTED:
             yield f"{scenario} passes, though it is listed: {EXPECTED[scenario]}"
-
-
-@contextmanager
-def _served(sdk: Environment, server: Server) -> Iterator[str]:
-    port = free_port()
-    process = subprocess.Popen(
-        [sdk.python, "-m", "abe_redis", "mcp", "--http", "--port", str(port)],
-        env=sdk.variables({"REDIS_URL": server.url}),
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            with suppress(OSError), urllib.request.urlopen(f"http://{HOST}:{port}/healthz"):
-                break
-            time.sleep(0.1)
-        yield f"http://{HOST}:{port}/mcp"
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def _node(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:

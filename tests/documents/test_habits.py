@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.needs import needed
+from tests.servers import system_binary
+
 ROOT = Path(__file__).parents[2]
 GITHUB = ROOT / ".github"
 pytestmark = pytest.mark.skipif(not GITHUB.is_dir(), reason="an sdist has no workflows")
@@ -157,13 +160,33 @@ def test_ci_is_about_all_that_is_promised() -> None:
     assert {*ci["passed"]["needs"]} == {*ci} - {"passed"}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="images are of Linux")
+def test_a_server_runs_with_the_libraries_that_it_was_taken_with(tmp_path: Path) -> None:
+    """As out of an image, but out of this system."""
+    program = needed(system_binary(), "redis-server is not on PATH: apt-get install redis-server")
+    done = subprocess.run(
+        [ROOT / ".ci" / "server", "none", program, tmp_path],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"v=\d+\.\d+", done.stdout)
+    assert {"server", "program", "libc.so.6"} <= {path.name for path in tmp_path.iterdir()}
+
+
 # What GitHub shows to people
 
 
 def test_dependabot_is_what_github_takes() -> None:
     tool("check-jsonschema", "--builtin-schema", "vendor.dependabot", GITHUB / "dependabot.yml")
     updates = read(GITHUB / "dependabot.yml")["updates"]
-    assert {one["package-ecosystem"] for one in updates} == {"uv", "github-actions", "docker", "npm"}
+    kinds = {one["package-ecosystem"] for one in updates}
+    assert kinds == {"uv", "github-actions", "docker", "docker-compose", "npm"}
+    for one in updates:
+        for directory in one.get("directories") or [one["directory"]]:
+            assert (ROOT / directory.strip("/")).is_dir(), directory
     assert all(one["cooldown"]["default-days"] >= 7 for one in updates)
 
 

@@ -1,9 +1,16 @@
-"""Requests to web servers that the tests have started."""
+"""Web servers that the tests have started, and requests to them."""
 
 import json
+import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from tests.hosts.environments import Environment
+from tests.hosts.processes import until
+from tests.servers import HOST, free_port
 
 
 def status(
@@ -20,3 +27,21 @@ def status(
         return error.code
     except OSError:
         return 0
+
+
+@contextmanager
+def mcp_server(sdk: Environment, redis_url: str) -> Iterator[str]:
+    """`abe-redis mcp --http` on this SDK, as it comes; gives the URL for clients."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sdk.python, "-m", "abe_redis", "mcp", "--http", "--port", str(port)],
+        env=sdk.variables({"REDIS_URL": redis_url}),
+        stderr=subprocess.DEVNULL,
+    )
+    address = f"http://{HOST}:{port}"
+    try:
+        until(lambda: status(f"{address}/healthz", headers={}) == 200, "the server to listen")
+        yield f"{address}/mcp"
+    finally:
+        process.terminate()
+        process.wait()

