@@ -2,13 +2,17 @@
 # Arguments go into ARGS: make test ARGS="-k publish", make demo ARGS=--keep
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-topologies chaos failover order conformance bench bench-quick bench-clients sizing check format lock docs build bundle clean
+.PHONY: help setup demo test test-topologies chaos failover order conformance bench bench-quick bench-clients sizing check format lock docs build bundle check-build audit sbom clean
 
 # What another project's shell session has set is not meant for this one's tools.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
 
 SYNCED := .venv/.synced
 BEHIND_OTHERS := tests/integration tests/hosts
+# Tools that only releases need, as locked, in an environment that is made for the call.
+RELEASE_TOOL := sh scripts/bootstrap run --quiet --isolated --locked --only-group release
+# What users can get by any extra.
+LOCKED := sh scripts/bootstrap export --quiet --locked --no-dev --all-extras
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -75,6 +79,19 @@ build: ## the sdist, and from it the wheel, in dist
 
 bundle: $(SYNCED) build ## the wheel as an MCPB bundle, which Claude Desktop installs by itself
 	@.venv/bin/python scripts/bundle.py dist/*.whl
+
+check-build: ## whether PyPI would take what `make build` has made
+	@$(RELEASE_TOOL) twine check --strict dist/*.whl dist/*.tar.gz
+
+audit: $(SYNCED) ## known weaknesses of the locked dependencies, and of the workflows
+	@mkdir -p .cache
+	@$(LOCKED) --format requirements-txt --no-emit-project -o .cache/locked.txt >/dev/null
+	$(RELEASE_TOOL) pip-audit --requirement .cache/locked.txt --disable-pip --strict --progress-spinner off
+	.venv/bin/zizmor --offline --pedantic .
+
+sbom: ## the locked dependencies, as CycloneDX, in dist
+	@mkdir -p dist
+	@$(LOCKED) --format cyclonedx1.5 -o dist/abe-redis.cdx.json >/dev/null
 
 clean: ## away with all that was made here
 	rm -rf .venv .tools .cache dist build docs/_build docs/reference .mypy_cache .pytest_cache .ruff_cache

@@ -318,15 +318,28 @@ def bundled_binary() -> Path | None:
         return None
 
 
+def named_binary() -> Path | None:
+    """Find the server that ABE_REDIS_TEST_SERVER names: with it, all tests are about that one."""
+    name = os.environ.get("ABE_REDIS_TEST_SERVER")
+    if not name:
+        return None
+    if not os.access(name, os.X_OK):
+        # Never another one in its place: who names a server wants to know about that server.
+        raise ServerError(f"ABE_REDIS_TEST_SERVER is {name}, which is no program")
+    return Path(name).absolute()
+
+
 def system_binary() -> Path | None:
     """Find the system's own redis-server (Debian's is built with TLS)."""
+    if named := named_binary():
+        return named
     found = shutil.which("redis-server")
     return Path(found) if found else None
 
 
 def any_binary() -> Path | None:
     """Find a server that needs nothing of TLS: the bundled one, or the system's."""
-    return bundled_binary() or system_binary()
+    return named_binary() or bundled_binary() or system_binary()
 
 
 def free_port() -> int:

@@ -141,7 +141,7 @@ def _type(schema: dict[str, Any]) -> str:
 def python() -> str:
     """The public names."""
     parts = [
-        "# Python API\n\nThe public names; each is imported from `abe_redis`, or from the module that is named. What "
+        "# API reference\n\nThe public names; each is imported from `abe_redis`, or from the module that is named. What "
         "they raise is in `abe_redis.errors`, and is an `AbeRedisError`.\n"
     ]
     for name in abe_redis.__all__:

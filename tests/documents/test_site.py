@@ -101,6 +101,12 @@ def test_diagrams_are_drawn(site: Path) -> None:
     assert "Worker A" in page
 
 
+@pytest.mark.parametrize("name", ["API reference", "Contributing"])
+def test_every_page_leads_to_what_people_look_for(site: Path, name: str) -> None:
+    for page in ("index.html", "delivery.html", "reference/tools.html"):
+        assert re.search(rf'<a class="[^"]*internal"[^>]*>{name}</a>', (site / page).read_text("utf-8")), page
+
+
 @pytest.mark.parametrize("name", ["Quick start", "Requirements", "Installation"])
 def test_the_first_page_has_what_people_look_for(site: Path, name: str) -> None:
     assert f">{name}<" in (site / "index.html").read_text(encoding="utf-8")

@@ -24,6 +24,9 @@ from tests.hosts.processes import PATIENCE, Child
 
 ROOT = Path(__file__).resolve().parents[2]
 
+SDKS = tuple(os.environ.get("ABE_REDIS_TEST_MCP", "1.26 1.30 2.0 2.3").split())
+"""Releases of the MCP SDK: the oldest and the newest that are known of both lines, or what is named."""
+
 _CACHE = ROOT / ".cache" / "envs"
 _BUILD_SECONDS = 600
 _CA_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
@@ -94,7 +97,7 @@ def abe_redis_of_old() -> Environment:
 
 
 def mcp_sdk(version: str) -> Environment:
-    """The project on one release of the MCP SDK, as in `1.26`."""
+    """The project on one release of the MCP SDK, as in `1.26`, or the newest of a line, as in `1`."""
     return environment(f"mcp-{version}", requirements=(f"mcp=={version}.*",))
 
 

@@ -20,7 +20,7 @@ from tests.hosts.processes import PATIENCE, Child, until
 from tests.hosts.web import status
 from tests.servers import HOST, free_port
 
-VERSIONS = ("1.26", "1.30", "2.0", "2.3")
+VERSIONS = environments.SDKS
 TOKEN = "a-token-that-is-long-enough"
 
 

@@ -16,8 +16,12 @@ from tests.hosts.processes import Child
 from tests.servers import HOST, Server, free_port
 from tests.topologies import wait_until
 
-VERSIONS = ("1.26", "1.30", "2.0", "2.3")
+VERSIONS = environments.SDKS
 HANDSHAKE, MODERN = "2025-11-25", "2026-07-28"
+OF_BOTH_ERAS = [
+    *((version, HANDSHAKE) for version in VERSIONS),
+    *((version, MODERN) for version in VERSIONS if version.startswith("2")),
+]
 SERVE = ("-m", "abe_redis", "mcp")
 CLIENT = str(Path(__file__).with_name("mcp_client.py"))
 TOPIC, GROUP = "slack_events", "agents"
@@ -396,7 +400,7 @@ def described(tools: list[dict[str, Any]]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("version", "protocol"),
-    [*((version, HANDSHAKE) for version in VERSIONS), ("2.0", MODERN), ("2.3", MODERN)],
+    OF_BOTH_ERAS,
 )
 def test_the_session_is_the_same(
     version: str, protocol: str, connect: Callable[..., Client], redis_url: str
@@ -432,7 +436,7 @@ def test_a_client_of_one_line_and_a_server_of_the_other(
 
 @pytest.mark.parametrize(
     ("version", "protocol"),
-    [*((version, HANDSHAKE) for version in VERSIONS), ("2.0", MODERN), ("2.3", MODERN)],
+    OF_BOTH_ERAS,
 )
 def test_the_user_is_asked_where_the_client_can(
     version: str, protocol: str, connect: Callable[..., Client], redis_url: str
@@ -469,7 +473,7 @@ def test_the_user_is_asked_where_the_client_can(
 
 @pytest.mark.parametrize(
     ("version", "protocol"),
-    [*((version, HANDSHAKE) for version in VERSIONS), ("2.3", MODERN)],
+    [one for one in OF_BOTH_ERAS if one != ("2.0", MODERN)],
 )
 def test_resources_prompts_and_completions(
     version: str, protocol: str, connect: Callable[..., Client], redis_url: str
@@ -522,7 +526,7 @@ def test_resources_prompts_and_completions(
 
 @pytest.mark.parametrize(
     ("version", "protocol"),
-    [*((version, HANDSHAKE) for version in VERSIONS), ("2.0", MODERN), ("2.3", MODERN)],
+    OF_BOTH_ERAS,
 )
 def test_who_listens_hears_of_changes(
     version: str, protocol: str, connect: Callable[..., Client], redis_url: str
@@ -617,7 +621,7 @@ def test_without_redis_it_starts_and_says_so(version: str, start: Start) -> None
         "REDIS_URL": f"redis://app:{encoded}@{HOST}:{port}/0",
         # What does not belong on stdout shows up there at once under 1.x, and with a buffer in the end under
         # 2.x; the other way round both happen to lose it.
-        "PYTHONUNBUFFERED": "1" if version.startswith("1.") else "",
+        "PYTHONUNBUFFERED": "1" if version.startswith("1") else "",
     }
     child = start(environments.mcp_sdk(version), "-m", "abe_redis", "--verbose", "mcp", variables=variables)
     raw = Raw(child)
