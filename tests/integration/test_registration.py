@@ -73,7 +73,7 @@ def test_what_others_wrote_stays(tmp_path: Path) -> None:
     assert str(backup) in done.stdout
 
 
-@pytest.mark.parametrize("content", ['{"mcpServers": // mine\n{}}', "[]", '{"mcpServers": []}', "\xff"])
+@pytest.mark.parametrize("content", ['{"mcpServers": // mine {}}', "[]", '{"mcpServers": []}', "\xff"])
 def test_a_file_that_is_not_understood_is_left_alone(tmp_path: Path, content: str) -> None:
     path = tmp_path / "here" / "file.json"
     path.write_bytes(content.encode("latin-1"))

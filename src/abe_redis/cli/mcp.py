@@ -146,8 +146,9 @@ def install(
     """Register `abe-redis mcp` with a program that runs agents.
 
     It adds an entry to the program's JSON file, with REDIS_URL as it is set here, and leaves everything
-    else in the file as it is. It shows the difference first, asks, and keeps a copy of the old file beside
-    it. Doing it again changes nothing. A password is never written: set it in the program itself.
+    else in the file as it is: comments, line ends, and what you added to the entry. It shows the difference
+    first, with *** for values that may be secrets, asks, and keeps a copy of the old file beside it. Doing
+    it again changes nothing. A password is never written: set it in the program itself.
 
     Example: abe-redis mcp install --client cursor --dry-run
     """
