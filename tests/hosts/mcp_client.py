@@ -2,9 +2,9 @@
 
 The server's command comes as JSON in the first argument; with `--modern` the client speaks the newest
 protocol that both sides know, without it the one with a handshake that all SDKs have. With `--agree yes` or
-`--agree no` its user is there to be asked, and answers so; with `--agree nothing` it accepts without a word.
-Then each line of JSON on stdin is a request, `{"list": true}`, `{"call": NAME, "arguments": {…}}` or `{"follow": [URI, …]}`,
-and is answered by a line of JSON on stdout.
+`--agree no` its user is there to be asked, and answers so; with `--agree nothing` it accepts without a
+word. Then each line of JSON on stdin is a request, `{"list": true}`, `{"call": NAME, "arguments": {…}}` or
+`{"follow": [URI, …]}`, and is answered by a line of JSON on stdout.
 """
 
 import json
