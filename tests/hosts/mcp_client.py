@@ -36,7 +36,7 @@ def user(answer: str) -> dict[str, Any]:
 
     async def asked(_: Any, parameters: Any) -> Any:
         questions.append(parameters.message)
-        content = None if answer == "nothing" else {"agreed": answer == "yes"}
+        content: Any = None if answer == "nothing" else {"agreed": answer == "yes"}
         return ElicitResult(action="accept", content=content)
 
     return {"elicitation_callback": asked}
