@@ -76,6 +76,21 @@ def test_what_is_ours_is_never_consumed() -> None:
     assert not everything.match("abe:streams")
 
 
+@pytest.mark.parametrize(
+    ("patterns", "search"),
+    [
+        (["slack:*", "slack_events"], "slack*"),
+        (["slack:*", "slack:ops-*"], "slack:*"),
+        (["team[12]:*"], "team*"),
+        (["a\\*b"], "a*"),
+        (["slack:*", "other:*"], None),
+        (["*"], None),
+    ],
+)
+def test_a_search_leaves_out_no_stream(patterns: list[str], search: str | None) -> None:
+    assert Patterns(patterns).search == search
+
+
 def test_literals_and_globs() -> None:
     patterns = Patterns(["slack:*", "slack_events"])
     assert patterns.literals == ("slack_events",)

@@ -74,7 +74,9 @@ class Search:
             keys = sum([await server.dbsize() for server in self._left])
             self._count = min(max(1000, keys // _SCAN_STEPS), _SCAN_MOST)
         server = self._left.pop(0)  # if it fails, it is left out until the next search
-        self._cursor, found = await server.scan(self._cursor, count=self._count, _type="stream")
+        self._cursor, found = await server.scan(
+            self._cursor, match=self.patterns.search, count=self._count, _type="stream"
+        )
         if streams := _matching(found, self.patterns):
             await announce(redis, streams)
         if self._cursor:
@@ -94,7 +96,7 @@ async def existing(redis: Redis, patterns: names.Patterns, *, limit: int = 1000)
     """
     candidates = {name for name in (*await announced(redis, 0), *patterns.names) if patterns.match(name)}
     if patterns.globs:
-        async for keys in slots.keys(redis, most=_LOOKED_AT, kind="stream"):
+        async for keys in slots.keys(redis, most=_LOOKED_AT, match=patterns.search, kind="stream"):
             candidates |= set(_matching(keys, patterns))
     chosen = sorted(candidates)[:limit]
     pipeline = redis.pipeline(transaction=False)
