@@ -10,7 +10,7 @@ import typer
 from pydantic import BaseModel
 
 from abe_redis.cli.app import app
-from abe_redis.cli.running import AsJson, count, plain, progress, show, with_backend
+from abe_redis.cli.running import AsJson, count, json_of, plain, progress, show, with_backend
 from abe_redis.errors import PayloadError
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ def publish(
         value = json.loads(text)
     except ValueError as error:
         raise PayloadError(f"The payload is not JSON ({error}); nothing was published.") from None
+    except RecursionError:
+        raise PayloadError("The payload is nested too deeply; nothing was published.") from None
     result = _run(lambda operations: operations.publish_event(value, stream=stream, event_id=event_id))
     done = "added as"
     if result.waiting:
@@ -156,7 +158,7 @@ def _follow(
     from abe_redis.operations import Operations  # noqa: PLC0415
 
     def say(event: "EventView") -> None:
-        print(event.model_dump_json() if as_json else _line(event), flush=True)  # noqa: T201
+        print(json_of(event) if as_json else _line(event), flush=True)  # noqa: T201
 
     with suppress(KeyboardInterrupt):
         with_backend(
