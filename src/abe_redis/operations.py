@@ -204,8 +204,7 @@ class Operations:
         if result.mode == "lease" and result.events:
             ids = [one.id for one in result.events]
             await self._note("read_stream", stream=name, group=group, ids=ids)
-        views.fit(result.events, max_chars)
-        if any(one.truncated for one in result.events):
+        if views.fit(result.events, max_chars):
             result.note += (
                 " Some payloads were shortened: call again with a smaller count or a larger max_chars."
             )
