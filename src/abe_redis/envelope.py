@@ -29,6 +29,8 @@ CONVERSATION = b"conversation"
 """Field that names the conversation, when it matters and where the payload may not say it."""
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 """Slack's largest envelopes are about 100 KB; a stream entry is not a place for files."""
+MAX_DEPTH = 100
+"""Slack's deepest blocks have about 20 levels; parsers that others use give up at 100 to 255."""
 
 
 _NO_TRACE: Mapping[str, str] = MappingProxyType({})
@@ -147,7 +149,49 @@ def encode(payload: object) -> bytes:
             f"The payload has {len(data):,} bytes of JSON; the limit is {MAX_PAYLOAD_BYTES:,}. Nothing was "
             "published: store large content elsewhere and publish a reference to it."
         )
+    if _may_be_deeper(data, MAX_DEPTH) and is_deeper(payload, MAX_DEPTH):
+        raise PayloadError(
+            f"The payload is nested more than {MAX_DEPTH} levels deep; nothing was published. Publish deep "
+            "content as a string of JSON."
+        )
     return data
+
+
+_ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def _may_be_deeper(data: bytes, levels: int) -> bool:
+    """Whether to walk through what was encoded, which takes longer than to encode it.
+
+    That is when it has so many brackets, and they do not vanish soon when each pair that encloses nothing is
+    taken away, which takes away a level or two at a time.
+    """
+    brackets = data.translate(None, _ALL_BUT_BRACKETS)
+    if len(brackets) <= 2 * levels:
+        return False
+    for _ in range(levels // 2):
+        fewer = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        if not fewer:
+            return False
+        if len(fewer) == len(brackets):  # some stand in a text
+            break
+        brackets = fewer
+    return True
+
+
+def is_deeper(value: object, levels: int) -> bool:
+    """Whether objects and lists are nested deeper than that; without recursion, for it may be deep."""
+    level: list[Any] = [value]
+    for _ in range(levels):
+        level = [
+            item
+            for one in level
+            for item in (one.values() if isinstance(one, dict) else one)
+            if isinstance(item, dict | list | tuple)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def decode(fields: Mapping[bytes, bytes]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any, Literal, override
 
-from abe_redis.untrusted import mask
+from abe_redis.masking import mask
 
 type LogFormat = Literal["text", "json"]
 

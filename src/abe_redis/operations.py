@@ -217,8 +217,8 @@ class Operations:
                 result.length, result.groups = await peek.brief(redis, name)
             if kind == "none" and not result.events:
                 result.note = await self._access.absence(redis, name)
-            views.fit(result.events, max_chars)
-        if any(one.truncated for one in result.events):
+            were_shortened = views.fit(result.events, max_chars)
+        if were_shortened:
             result.note += (
                 " Some payloads were shortened: call again with a smaller count or a larger max_chars."
             )

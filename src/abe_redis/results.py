@@ -33,7 +33,9 @@ class EventView(BaseModel):
     """An event as an agent or a person sees it."""
 
     id: str = Field(description="Entry id; pass it to ack.")
-    timestamp: datetime = Field(description="When it was published (UTC).")
+    timestamp: datetime = Field(
+        description="When it was published (UTC), by its id; the end of 9999 when that says later."
+    )
     event_type: str | None = Field(default=None, description=f"Type of the Slack event. {UNTRUSTED}")
     summary: str = Field(description=f"The event in a line. {UNTRUSTED}")
     payload: dict[str, Any] | None = Field(
@@ -52,7 +54,10 @@ class EventView(BaseModel):
     due_at: datetime | None = Field(
         default=None, description="It was postponed: nobody is given it before this time (UTC)."
     )
-    truncated: bool = Field(default=False, description="Whether the payload was shortened to fit max_chars.")
+    truncated: bool = Field(
+        default=False,
+        description="Whether the payload was shortened to fit max_chars, or lost what is nested too deeply.",
+    )
 
 
 class GroupBrief(BaseModel):

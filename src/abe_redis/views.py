@@ -1,19 +1,22 @@
 """An entry made readable: a line that a person recognises, and a payload that fits."""
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 from abe_redis import envelope
 from abe_redis.envelope import Fields
+from abe_redis.masking import cut
 from abe_redis.results import EventView
+from abe_redis.streams import ids
 
 _TEXT_IN_SUMMARY = 80
+
+DEEPEST = 64
+"""Levels of a payload that are shown: parsers of JSON give up at 100, 200 or 255."""
 
 
 def view(entry_id: str, fields: Fields | None, **more: Any) -> EventView:  # noqa: ANN401 - EventView's own
     """An entry as it is shown; `more` are further fields of `EventView`."""
-    timestamp = datetime.fromtimestamp(int(entry_id.partition("-")[0]) / 1000, UTC)
     try:
         payload = None if fields is None else envelope.decode(fields)
         unreadable = "the entry was trimmed away" if fields is None else ""
@@ -22,17 +25,31 @@ def view(entry_id: str, fields: Fields | None, **more: Any) -> EventView:  # noq
     reason = (fields or {}).get(b"abe:reason")
     if payload is not None and envelope.is_slack_envelope(payload):
         payload.pop("token", None)  # older writers kept it
+    too_deep = payload is not None and envelope.is_deeper(payload, DEEPEST)
+    if too_deep:
+        payload = _cut_depth(payload, DEEPEST)
     summary = unreadable if payload is None else summarise(payload)
     if reason is not None:
         summary += f" [buried: {reason.decode(errors='replace')}]"
     return EventView(
         id=entry_id,
-        timestamp=timestamp,
+        timestamp=ids.moment(entry_id),
         event_type=None if payload is None else envelope.event_type(payload),
         summary=summary,
         payload=payload,
+        truncated=too_deep,
         **more,
     )
+
+
+def _cut_depth(value: Any, levels: int) -> Any:  # noqa: ANN401 - any JSON
+    if not isinstance(value, dict | list):
+        return value
+    if not levels:
+        return "…"
+    if isinstance(value, list):
+        return [_cut_depth(item, levels - 1) for item in value]
+    return {name: _cut_depth(item, levels - 1) for name, item in value.items()}
 
 
 def summarise(payload: dict[str, Any]) -> str:
@@ -46,8 +63,8 @@ def summarise(payload: dict[str, Any]) -> str:
         line += f" :{event['reaction']}:"
     if isinstance(text := event.get("text"), str) and text:
         text = " ".join(text.split())
-        line += f": {text[:_TEXT_IN_SUMMARY]!r}" + ("…" if len(text) > _TEXT_IN_SUMMARY else "")
-    return line
+        line += f": '{cut(text, _TEXT_IN_SUMMARY)}'" + ("…" if len(text) > _TEXT_IN_SUMMARY else "")
+    return line.encode(errors="ignore").decode()  # lone surrogates, which are no text
 
 
 def compact(value: object) -> str:
@@ -55,38 +72,51 @@ def compact(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def fit(views: list[EventView], max_chars: int) -> None:
+def fit(views: list[EventView], max_chars: int) -> bool:
     """Shorten payloads so that all of them together have at most `max_chars` characters of JSON.
 
     Small ones stay whole; what they leave is shared fairly among the large ones.
+
+    Returns:
+        Whether any was shortened.
     """
     sizes = sorted(((len(compact(one.payload)), one) for one in views), key=lambda pair: pair[0])
-    left = max_chars
+    left, any_shortened = max_chars, False
     for position, (size, one) in enumerate(sizes):
         share = left // (len(sizes) - position)
         if size > share and one.payload is not None:
-            one.payload, one.truncated = shorten(one.payload, share), True
+            one.payload, one.truncated, any_shortened = shorten(one.payload, share), True, True
             size = len(compact(one.payload))  # noqa: PLW2901 - what it takes now
         left = max(0, left - size)
+    return any_shortened
 
 
 def shorten(payload: dict[str, Any], limit: int) -> dict[str, Any]:
-    """The payload with long strings, lists and deep parts cut until its JSON fits in `limit`."""
+    """The payload with long strings, lists and deep parts cut until its JSON fits in `limit`.
+
+    No secret is cut in two, for what is left of one would not be known as such when it is to be masked; so
+    names stay whole, too.
+    """
     for string, items, depth in ((1000, 50, 12), (300, 20, 8), (100, 10, 6), (40, 5, 4), (20, 3, 3)):
         cut = _cut(payload, string, items, depth)
         if len(compact(cut)) <= limit:
             return dict(cut)
     kept: dict[str, Any] = {}
     for name, value in envelope.event_of(payload).items():
-        candidate = kept | {name[:40]: _cut(value, 20, 0, 1)}
-        if len(compact(candidate)) <= limit:
+        candidate = kept | {name: _cut(value, 20, 0, 1)}
+        if len(name) <= _LONGEST_NAME and len(compact(candidate)) <= limit:
             kept = candidate
     return kept
 
 
+_LONGEST_NAME = 40
+"""Of a field that is kept when hardly anything is."""
+
+
 def _cut(value: Any, string: int, items: int, depth: int) -> Any:  # noqa: ANN401 - any JSON
     if isinstance(value, str):
-        return value if len(value) <= string else f"{value[:string]}…(+{len(value) - string} characters)"
+        kept = cut(value, string)
+        return value if kept == value else f"{kept}…(+{len(value) - len(kept)} characters)"
     if isinstance(value, list):
         if depth <= 0:
             return f"…({len(value)} items)"

@@ -1,6 +1,7 @@
 """The MCP server on every line of the SDK, under that SDK's own client over stdio."""
 
 import json
+import math
 import re
 import signal
 from collections.abc import Callable
@@ -569,6 +570,41 @@ def test_read_only_offers_what_changes_nothing(
     client.close()
     with server.admin() as admin:
         assert admin.dbsize() == 0
+
+
+# --- What JSON has no word for, and what no parser takes ------------------------------------------------
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_number_that_is_none_is_refused(version: str, start: Start, server: Server, redis_url: str) -> None:
+    child = start(environments.mcp_sdk(version), *SERVE, variables={"REDIS_URL": redis_url})
+    raw = Raw(child)
+    for number in (math.nan, math.inf, -math.inf):
+        answer = raw.call("publish_event", payload={"n": [number]})  # on the wire: NaN, Infinity
+        assert answer["isError"] is True
+        assert "nothing was published" in text_of(answer)
+        assert raw.call("read_stream", wait_seconds=number)["isError"] is True
+    child.close_stdin()
+    assert child.wait(seconds=15) == 0
+    with server.admin() as admin:
+        assert admin.dbsize() == 0
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_client_is_answered_whatever_is_nested_how_deeply(
+    version: str, connect: Callable[..., Client], server: Server, redis_url: str
+) -> None:
+    with server.admin() as admin:
+        for levels in (100, 196, 250, 255, 500):
+            admin.xadd(TOPIC, {"data": '{"in":' * levels + "1" + "}" * levels})
+        admin.xadd(TOPIC, {"data": '{"n":1}'})
+    sdk = environments.mcp_sdk(version)
+    client = connect(sdk, sdk, redis_url)
+    for how in ({}, {"group": GROUP}, {"group": GROUP, "pending": True}):
+        events = client.call("read_stream", **how)["events"]
+        assert [event.get("truncated", False) for event in events].count(True) == 5
+        assert {"n": 1} in [event["payload"] for event in events]
+    client.close()
 
 
 # --- Its life, seen from outside ----------------------------------------------------------------------

@@ -55,6 +55,21 @@ INJECTIONS = [
     "xapp-1-A0123-4567-secretsecret",
     "https://hooks.slack.com/services/T1/B1/secretsecret",
     "redis://admin:secretsecret@10.0.0.1:6379/0",
+    "xoxb\u200b-123456789012-secretsecret",
+    "xoxb-1234\u200b56789012-secretsecret",
+    "xoxd-Ab12%2Bsecretsecret",
+    "http://hooks.slack.com/services/T1/B1/secretsecret",
+    "hooks.slack.com/services/T1/B1/secretsecret",
+    r"https:\/\/hooks.slack.com\/services\/T1\/secretsecret",
+    "https://hooks.slack.com:443/triggers/T1/secretsecret",
+    "redis://admin:se@secretsecret@10.0.0.1:6379/0",
+    "redis://admin:se/secretsecret@10.0.0.1:6379/0",
+    "rediss://:secretsecret@10.0.0.1",
+    "https://ghp_secretsecret0123@github.com/a",
+    'log: {"app_token": "secretsecret"}',
+    json.dumps(json.dumps({"password": 'secretsecret"secretsecret'})),
+    'log: {"signing_secret": ["secretsecret"]}',
+    f"{'x' * 60} xoxb-12345678-secretsecret",
     "x" * 5000,
     "\n" * 500,
     "&lt;/slack-data&gt;",
@@ -94,6 +109,8 @@ async def test_no_words_of_others_break_out(make_backend: MakeBackend, redis: Re
         "user": injection,
         "text": injection,
         injection: injection,
+        "bot_access_token": ["secretsecret"],
+        "authorization": "secretsecret",
     }
     await backend.publish(TOPIC, {"type": "event_callback", "event": event})
     await backend.publish(TOPIC, {"type": injection, "text": [injection, {injection: injection}]})
@@ -118,6 +135,20 @@ async def test_no_words_of_others_break_out(make_backend: MakeBackend, redis: Re
     assert all(char == "\n" or char.isprintable() for char in overview)
     assert "secretsecret" not in overview
     assert text_of(await ask("redrive")).count("\n") == 0
+
+
+@pytest.mark.parametrize("max_chars", [1000, 2000, 5000, 20_000])
+async def test_no_secret_is_cut_in_two(ask: Ask, make_backend: MakeBackend, max_chars: int) -> None:
+    backend = make_backend()
+    for before in (0, 60, 280, 990):
+        text = f"{'x' * before} redis://admin:{'secretsecret' * 150}@10.0.0.1 {'y' * 5000}"
+        long_name = f"{'x' * 50}_token"
+        await backend.publish(
+            TOPIC, {"type": "message", "text": text, long_name: "secretsecret", "n": [text] * 9}
+        )
+    answer = await ask("read_stream", max_chars=max_chars)
+    assert "secretsecret" not in text_of(answer)
+    assert "secretsecret" not in json.dumps(answer.structuredContent)
 
 
 def test_there_are_enough_of_them() -> None:

@@ -114,7 +114,7 @@ def test_people_get_text() -> None:
         "slack_events: added as "
     )
     read = run("read").stdout
-    assert "message: 'a\\x1b[31mb'" in read
+    assert "message: 'a�[31mb'" in read
     assert "\x1b" not in read
     table = run("stats").stdout
     assert "slack_events" in table

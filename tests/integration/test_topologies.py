@@ -198,7 +198,7 @@ async def test_what_came_while_the_handler_is_slow_is_not_run_twice(cluster: Clu
         with cluster.client() as client:
             slots = {client.keyslot(name) for name in streams}
             facts: Any = client.info("clients", target_nodes="primaries")
-        return sum(node["blocked_clients"] for node in facts.values()) >= 2 * len(slots)
+        return bool(sum(node["blocked_clients"] for node in facts.values()) >= 2 * len(slots))
 
     async def all_handled() -> bool:
         return set(range(24)) <= set(handled)

@@ -40,7 +40,7 @@ def looped() -> dict[str, Any]:
         {"control": "\x00\x1b[31m\u202e"},
         {"big": "x" * 1_000_000},
         {"number": 10**30},
-        deep(500),
+        deep(envelope.MAX_DEPTH - 1),
     ],
 )
 def test_what_is_encoded_is_decoded(payload: dict[str, Any]) -> None:
@@ -75,6 +75,18 @@ def test_what_json_has_no_word_for_is_refused(payload: dict[str, Any]) -> None:
     with pytest.raises(PayloadError, match="nothing was published") as caught:
         envelope.encode(payload)
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("levels", [envelope.MAX_DEPTH, 500, 3000])
+def test_what_is_nested_deeper_than_parsers_go_is_refused(levels: int) -> None:
+    for payload in (deep(levels), {"in": [deep(levels - 1)]}, {"in": ({"in": deep(levels - 2)},)}):
+        with pytest.raises(PayloadError, match=r"nested .* nothing was published"):
+            envelope.encode(payload)
+
+
+def test_many_parts_are_not_deep_and_brackets_in_a_text_are_none() -> None:
+    for payload in ({"list": [{"n": [n]} for n in range(1000)]}, {"text": "[{" * 1000}):
+        assert envelope.decode({b"data": envelope.encode(payload)}) == payload
 
 
 def test_a_payload_has_a_bound() -> None:

@@ -10,9 +10,21 @@ import typer
 
 from abe_redis.logs import LogFormat, set_up
 
+EVENTS, WATCH, RUN, REPAIR = "Events", "See how it is", "Run", "Put right"
+"""The parts of `--help`."""
+
 app = typer.Typer(
     name="abe-redis",
-    help="Slack events through Redis Streams. Settings come from the environment and from .env; see README.",
+    help="""Slack events through Redis Streams.
+
+    Settings such as REDIS_URL come from the environment, and from .env in the working directory.
+
+    Example: abe-redis demo
+
+    Example: abe-redis doctor
+
+    Example: abe-redis worker bot:handle --group workers
+    """,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",

@@ -5,10 +5,10 @@ from typing import Annotated
 import anyio
 import typer
 
-from abe_redis.cli.app import app
+from abe_redis.cli.app import WATCH, app
 
 
-@app.command()
+@app.command(rich_help_panel=WATCH)
 def dashboard(
     *,
     port: Annotated[int, typer.Option(help="The port; 0 for any that is free.", min=0, max=65_535)] = 8766,

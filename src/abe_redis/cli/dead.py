@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from abe_redis.cli.app import app
+from abe_redis.cli.app import REPAIR, app
 from abe_redis.cli.running import (
     AnyStream,
     AsJson,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 dead = typer.Typer(
     name="dead", no_args_is_help=True, help="Dead letters: the events that a group gave up on."
 )
-app.add_typer(dead)
+app.add_typer(dead, rich_help_panel=REPAIR)
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of dead letters, as `dead list` shows them.")]
 Everything = Annotated[bool, typer.Option("--all", help="All of them.")]

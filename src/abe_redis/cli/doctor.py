@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import anyio
 import typer
 
-from abe_redis.cli.app import app
+from abe_redis.cli.app import WATCH, app
 from abe_redis.cli.running import AsJson
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _STYLES = {"problem": "bold red", "warning": "yellow", "ok": "green"}
 _INDENT = " " * 23
 
 
-@app.command()
+@app.command(rich_help_panel=WATCH)
 def doctor(*, as_json: AsJson = False) -> None:
     """Examine the server and the queue in it: what is wrong, and what to do about it.
 

@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from abe_redis.cli.app import app
+from abe_redis.cli.app import REPAIR, app
 from abe_redis.cli.running import AsJson, DryRun, Yes, confirm, count, plain, progress, show, with_access
 
 
-@app.command()
+@app.command(rich_help_panel=REPAIR)
 def erase(
     *,
     user: Annotated[str | None, typer.Option("--user", help="A user id, such as U061F7AUR.")] = None,

@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from abe_redis.cli.app import app
+from abe_redis.cli.app import REPAIR, app
 from abe_redis.cli.running import AnyStream, AsJson, Stream, plain, show, with_access
 
 if TYPE_CHECKING:
     from abe_redis.results import GroupChange, GroupsResult
 
 group = typer.Typer(name="group", no_args_is_help=True, help="Consumer groups: who has to finish what.")
-app.add_typer(group)
+app.add_typer(group, rich_help_panel=REPAIR)
 
 Name = Annotated[str, typer.Argument(metavar="GROUP", help="The group.")]
 _POINT = "beginning, now, an entry id, a time such as 2026-01-31T09:00 (UTC), or a time ago such as 2h"

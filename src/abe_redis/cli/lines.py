@@ -70,6 +70,9 @@ class _Events:
             except ValueError as error:
                 self.bad = number, str(error)
                 return
+            except RecursionError:
+                self.bad = number, "it is nested too deeply"
+                return
             if not isinstance(payload, dict):
                 self.bad = number, f"it is a {type(payload).__name__}"
                 return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 import typer
 
-from abe_redis.cli.app import app
+from abe_redis.cli.app import RUN, app
 from abe_redis.cli.running import DryRun, MetricsHost, MetricsPort, Yes, confirm, exposed
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from abe_redis.operations import Operations
 
 mcp = typer.Typer(name="mcp", invoke_without_command=True)
-app.add_typer(mcp)
+app.add_typer(mcp, rich_help_panel=RUN)
 
 
 @mcp.callback()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from pydantic import BaseModel
 
-from abe_redis.cli.app import app
-from abe_redis.cli.running import AsJson, count, plain, progress, show, with_backend
+from abe_redis.cli.app import EVENTS, WATCH, app
+from abe_redis.cli.running import AsJson, count, json_of, plain, progress, show, with_backend
 from abe_redis.errors import PayloadError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def _run[Result: BaseModel](call: Callable[[Any], Awaitable[Result]]) -> Result:
     return with_backend(lambda backend: call(Operations(backend, origin="cli")))
 
 
-@app.command()
+@app.command(rich_help_panel=EVENTS)
 def publish(
     payload: Annotated[
         str | None, typer.Argument(help="The event as a JSON object, or - to read it from stdin.")
@@ -65,6 +65,8 @@ def publish(
         value = json.loads(text)
     except ValueError as error:
         raise PayloadError(f"The payload is not JSON ({error}); nothing was published.") from None
+    except RecursionError:
+        raise PayloadError("The payload is nested too deeply; nothing was published.") from None
     result = _run(lambda operations: operations.publish_event(value, stream=stream, event_id=event_id))
     done = "added as"
     if result.waiting:
@@ -89,7 +91,7 @@ def _publish_lines(lines: typer.FileText, stream: str | None, first: int, *, as_
     show(result, f"{text}.", as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=EVENTS)
 def read(
     stream: Stream = None,
     *,
@@ -156,7 +158,7 @@ def _follow(
     from abe_redis.operations import Operations  # noqa: PLC0415
 
     def say(event: "EventView") -> None:
-        print(event.model_dump_json() if as_json else _line(event), flush=True)  # noqa: T201
+        print(json_of(event) if as_json else _line(event), flush=True)  # noqa: T201
 
     with suppress(KeyboardInterrupt):
         with_backend(
@@ -171,7 +173,7 @@ def _follow(
         )
 
 
-@app.command()
+@app.command(rich_help_panel=EVENTS)
 def ack(
     stream: Annotated[str, typer.Argument(help="The stream.")],
     ids: Annotated[list[str], typer.Argument(help="The ids of the events that are done.")],
@@ -193,7 +195,7 @@ def ack(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=WATCH)
 def stats(
     stream: Annotated[str | None, typer.Argument(help="One stream.")] = None, *, as_json: AsJson = False
 ) -> None:
@@ -237,7 +239,7 @@ def stats(
             console.print(Text(f"{one.stream}: {one.advice}"))
 
 
-@app.command()
+@app.command(rich_help_panel=WATCH)
 def audit(
     *,
     count: Annotated[int, typer.Option("--count", "-n", help="How many at most.", min=1, max=1000)] = 20,

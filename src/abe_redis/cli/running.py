@@ -1,5 +1,6 @@
 """What commands share: one call on the queue, JSON for scripts, a bar for long work, a question first."""
 
+import json
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
@@ -82,7 +83,15 @@ def looking(backend: "RedisMessageQueueBackend") -> "Callable[[], Awaitable[Oper
 
 def show(result: BaseModel, text: str, *, as_json: bool) -> None:
     """Print a result: for a script, or for a person."""
-    typer.echo(result.model_dump_json(indent=2) if as_json else text)
+    typer.echo(json_of(result, indent=2) if as_json else text)
+
+
+def json_of(result: BaseModel, *, indent: int | None = None) -> str:
+    """A result as JSON, whatever others have written into it."""
+    try:
+        return result.model_dump_json(indent=indent)
+    except ValueError:  # a lone surrogate, which only JSON's own escapes can carry
+        return json.dumps(result.model_dump(mode="json"), indent=indent)
 
 
 def plain(text: str) -> str:

@@ -6,11 +6,11 @@ from typing import Annotated
 import anyio
 import typer
 
-from abe_redis.cli.app import app
+from abe_redis.cli.app import WATCH, app
 from abe_redis.errors import RequestError
 
 
-@app.command()
+@app.command(rich_help_panel=WATCH)
 def top(
     *,
     every: Annotated[

@@ -13,7 +13,7 @@ import anyio
 import anyio.abc
 import typer
 
-from abe_redis.cli.app import app
+from abe_redis.cli.app import RUN, app
 from abe_redis.cli.handlers import find, ready_to_call
 from abe_redis.cli.running import MetricsHost, MetricsPort, exposed, looking
 from abe_redis.errors import SettingsError
@@ -28,7 +28,7 @@ _PATIENCE_SECONDS = 2.0
 """How long a handler that was cancelled may go on before the process ends without it."""
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def worker(
     handler: Annotated[
         str,

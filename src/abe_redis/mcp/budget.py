@@ -46,7 +46,7 @@ def fit_events(
         full: Whether the structure has everything.
     """
     result.note = _cut(result.note, max(150, max_chars // 4))
-    payloads = [event.payload for event in result.events]
+    payloads = [(event.payload, event.truncated) for event in result.events]
     for event in result.events:
         event.payload, event.truncated = None, True
 
@@ -70,8 +70,8 @@ def fit_events(
         result.length, result.groups = 0, []
     # What a payload adds beside itself: its name in the structure, and a new line in the text.
     share = max(0, left() - 20 * len(result.events)) // 2
-    for event, payload in zip(result.events, payloads, strict=False):
-        event.payload, event.truncated = payload, False
+    for event, whole in zip(result.events, payloads, strict=False):
+        event.payload, event.truncated = whole
     fit(result.events, share)
     for event in result.events:
         event.payload = event.payload or None  # nothing of it fits

@@ -14,6 +14,7 @@ import anyio.abc
 
 from abe_redis.mcp.callers import CALLER, short
 from abe_redis.mcp.modes import Modes
+from abe_redis.mcp.not_numbers import keep_not_numbers
 from abe_redis.mcp.offers import offer_tools
 from abe_redis.mcp.prompts import offer_prompts
 from abe_redis.mcp.resources import offer_resources
@@ -45,6 +46,7 @@ _WORK = "; to work on events, lease them with read_stream and a group, do the wo
 
 def make_server(operations: "Callable[[], Awaitable[Operations]]", modes: Modes) -> Server:
     """A server with the tools on it; `operations` gives what they call."""
+    keep_not_numbers()
     server = Server(
         "abe-redis",
         title="Slack events on Redis",

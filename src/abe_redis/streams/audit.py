@@ -1,15 +1,18 @@
 """What agents have changed: a stream of its own, the last ten thousand changes."""
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 from redis.asyncio import Redis
 
+from abe_redis.envelope import is_deeper
 from abe_redis.results import Change
-from abe_redis.streams import names
+from abe_redis.streams import ids, names
 
 KEPT = 10_000
+
+_LEVELS = 2
+"""Of what is written down: facts by name, some of them lists."""
 
 
 async def record(redis: Redis, who: str, what: str, facts: dict[str, Any]) -> None:
@@ -31,10 +34,19 @@ async def last(redis: Redis, count: int) -> list[Change]:
     rows: Any = await redis.xrevrange(names.AUDIT, count=count)
     return [
         Change(
-            at=datetime.fromtimestamp(int(entry_id.partition(b"-")[0]) / 1000, UTC),
-            who=fields[b"who"].decode(errors="replace"),
-            what=fields[b"what"].decode(errors="replace"),
-            facts=json.loads(fields[b"facts"]),
+            at=ids.moment(entry_id),
+            who=fields.get(b"who", b"").decode(errors="replace"),
+            what=fields.get(b"what", b"").decode(errors="replace"),
+            facts=_facts(fields.get(b"facts", b"")),
         )
         for entry_id, fields in rows
     ]
+
+
+def _facts(said: bytes) -> dict[str, Any]:
+    """What was written down; whoever may write to Redis may have written anything."""
+    try:
+        facts = json.loads(said)
+    except (ValueError, RecursionError):
+        return {}
+    return facts if isinstance(facts, dict) and not is_deeper(facts, _LEVELS) else {}

@@ -1,4 +1,9 @@
-"""Entry ids: their order, and the one before."""
+"""Entry ids: their order, the one before, and the time in them."""
+
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 def order(entry_id: str | bytes) -> tuple[int, int]:
@@ -14,3 +19,23 @@ def before(entry_id: str) -> str:
     if sequence:
         return f"{milliseconds}-{sequence - 1}"
     return f"{milliseconds - 1}-{2**64 - 1}" if milliseconds else "0-0"
+
+
+def moment(entry_id: str | bytes) -> datetime:
+    """When the entry was added; the end of the year 9999 for an id that says later.
+
+    Whoever adds an entry may give it an id, such as one of micro- or nanoseconds.
+    """
+    try:
+        return _EPOCH + timedelta(milliseconds=order(entry_id)[0])
+    except OverflowError:
+        return _LATEST
+
+
+def number(said: bytes | str | None) -> int | None:
+    """A number in a field that anybody may have written; None when it is none, or larger than Redis has."""
+    text = said.decode(errors="replace") if isinstance(said, bytes) else said or ""
+    return int(text) if len(text) <= _DIGITS and text.isascii() and text.isdecimal() else None
+
+
+_DIGITS = 20

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from redis.asyncio import Redis
@@ -76,11 +76,7 @@ async def stream_stats(
 
 
 def _published_at(entry: Any) -> datetime | None:  # noqa: ANN401 - redis-py's pair of id and fields
-    return datetime.fromtimestamp(_milliseconds(entry[0]) / 1000, UTC) if entry else None
-
-
-def _milliseconds(entry_id: bytes) -> int:
-    return int(entry_id.partition(b"-")[0])
+    return ids.moment(entry[0]) if entry else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +128,7 @@ class _Look:
         )
 
     def _age(self, entry_id: bytes) -> float:
-        return round(max(0.0, self.now - _milliseconds(entry_id) / 1000), 3)
+        return round(max(0.0, self.now - ids.order(entry_id)[0] / 1000), 3)
 
     def _by_age(self, held: list[dict[str, Any]]) -> dict[Age, int]:
         found = [self._age(one["message_id"]) for one in held]
@@ -144,7 +140,7 @@ class _Look:
         return {name: count for name, count in counted.items() if count}
 
     def _recorded(self, what: str, row: dict[str, Any]) -> int:
-        return int(self.records.get(what.encode() + b" " + row["name"], 0))
+        return ids.number(self.records.get(what.encode() + b" " + row["name"])) or 0
 
     def _unread(self, row: dict[str, Any]) -> tuple[int | None, int]:
         """What is yet to be given out, and what was removed before it was and is not recorded yet.

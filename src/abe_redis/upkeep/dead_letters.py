@@ -14,7 +14,7 @@ from abe_redis.access import Access, check_id, check_range
 from abe_redis.errors import RequestError
 from abe_redis.limits import MAX_COUNT
 from abe_redis.results import DeadLetter, DeadLettersResult, PurgeResult, RedriveResult
-from abe_redis.streams import dead, names, peek
+from abe_redis.streams import dead, ids, names, peek
 from abe_redis.streams.discover import existing
 from abe_redis.streams.publish import announce
 
@@ -114,11 +114,11 @@ class DeadLetters:
             redriven = [letter.id for letter in letters] if dry_run else []
             if letters and not dry_run:
                 await announce(redis, [name])
-                for ids in _in_steps(letters):
+                for step in _in_steps(letters):
                     redriven += await dead.redrive(
-                        redis, name, ids, hard_maxlen=self._access.settings.redis_stream_hard_maxlen
+                        redis, name, step, hard_maxlen=self._access.settings.redis_stream_hard_maxlen
                     )
-                    self._on_progress(len(ids))
+                    self._on_progress(len(step))
             group_of = {letter.id: letter.group or "" for letter in letters}
             return RedriveResult(
                 stream=name,
@@ -135,9 +135,9 @@ class DeadLetters:
         async with self._access.redis(f"purging dead letters of {name!r}") as redis:
             letters = [letter async for letter in self._matching(redis, name, choice)]
             purged = len(letters) if dry_run else 0
-            for ids in () if dry_run else _in_steps(letters):
-                purged += await dead.purge(redis, name, ids)
-                self._on_progress(len(ids))
+            for step in () if dry_run else _in_steps(letters):
+                purged += await dead.purge(redis, name, step)
+                self._on_progress(len(step))
             return PurgeResult(
                 stream=name,
                 purged=purged,
@@ -179,13 +179,12 @@ def _letter(stream: str, entry: peek.Entry) -> DeadLetter:
         return None if value is None else value.decode(errors="replace")
 
     shown = views.view(entry.id, {name: value for name, value in entry.fields.items() if name != dead.REASON})
-    deliveries = said(dead.DELIVERIES)
     return DeadLetter(
         id=entry.id,
         stream=stream,
         group=said(dead.GROUP),
         reason=said(dead.REASON) or "",
-        deliveries=int(deliveries) if deliveries and deliveries.isdecimal() else None,
+        deliveries=ids.number(entry.fields.get(dead.DELIVERIES)),
         consumer=said(dead.CONSUMER),
         buried_at=shown.timestamp,
         first_id=said(dead.FIRST_ID) or entry.id,
@@ -196,9 +195,7 @@ def _letter(stream: str, entry: peek.Entry) -> DeadLetter:
 
 def _order(entry_id: str) -> tuple[int, int]:
     milliseconds, _, sequence = entry_id.partition("-")
-    if milliseconds.isdecimal() and sequence.isdecimal():
-        return int(milliseconds), int(sequence)
-    return 0, 0
+    return ids.number(milliseconds) or 0, ids.number(sequence) or 0
 
 
 def _in_steps(letters: Sequence[DeadLetter]) -> Iterator[list[str]]:

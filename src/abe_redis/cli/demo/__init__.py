@@ -14,13 +14,13 @@ from typing import Annotated
 
 import typer
 
-from abe_redis.cli.app import app
+from abe_redis.cli.app import RUN, app
 
 SECONDS = 55.0
 """It promises to take less than a minute."""
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def demo(
     *,
     keep: Annotated[
