@@ -127,7 +127,7 @@ async def test_an_agent_is_told_where_events_went(make_backend: MakeBackend) -> 
     published = await operations.publish_event(said("C1", 1))
     assert topic_of(published.stream) == "slack_events"
     looked = await operations.read_stream()
-    assert f"is spread over partitions, which are streams of their own: {published.stream}." in looked.note
+    assert f"is spread over partitions, which are streams of their own: {published.stream!r}." in looked.note
     (event,) = (await operations.read_stream(stream=published.stream)).events
     assert event.id == published.id
     assert [one.stream for one in (await operations.stream_stats()).streams] == [published.stream]

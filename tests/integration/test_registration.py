@@ -9,7 +9,7 @@ import pytest
 
 from abe_redis import Settings
 from abe_redis.errors import RequestError
-from abe_redis.mcp.registration import Registration, path_of
+from abe_redis.registration.programs import Registration, path_of
 from tests.integration.test_cli import run
 
 PLACES = {

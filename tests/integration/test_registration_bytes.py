@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from abe_redis.mcp.jsonc import Document
+from abe_redis.registration.jsonc import Document
 from tests.integration.test_cli import run
 
 # What is added stands between « and »; ENTRY is what the server is registered with.
@@ -114,10 +114,10 @@ def refused(tmp_path: Path, text: str) -> str:
 def test_what_cannot_be_proven_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from abe_redis import Settings
     from abe_redis.errors import RequestError
-    from abe_redis.mcp import registration
+    from abe_redis.registration import programs
 
-    monkeypatch.setattr(registration, "put", lambda *_: Document('{"mcpServers": {}}'))
+    monkeypatch.setattr(programs, "put", lambda *_: Document('{"mcpServers": {}}'))
     path = tmp_path / "mcp.json"
     path.write_text('{"theme": "dark"}', "utf-8")
     with pytest.raises(RequestError, match=r"cannot be added safely, so it is left alone\. Add this"):
-        registration.Registration.of(path, "cursor", "a", Settings(), [])
+        programs.Registration.of(path, "cursor", "a", Settings(), [])

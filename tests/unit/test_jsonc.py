@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from abe_redis.mcp.difference import masked
-from abe_redis.mcp.jsonc import Document, JsoncError
-from abe_redis.mcp.jsonc_edit import put
+from abe_redis.registration.difference import masked
+from abe_redis.registration.edit import put
+from abe_redis.registration.jsonc import Document, JsoncError
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def install(
 
     Example: abe-redis mcp install --client cursor --dry-run
     """
-    from abe_redis.mcp.registration import Registration, path_of  # noqa: PLC0415
+    from abe_redis.registration.programs import Registration, path_of  # noqa: PLC0415
     from abe_redis.settings import Settings  # noqa: PLC0415
 
     settings = Settings()

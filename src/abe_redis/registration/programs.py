@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from abe_redis.errors import RequestError
-from abe_redis.mcp.difference import difference, masked
-from abe_redis.mcp.jsonc import Document, JsoncError
-from abe_redis.mcp.jsonc_edit import put
-from abe_redis.mcp.replacing import content, replace
+from abe_redis.registration.difference import difference, masked
+from abe_redis.registration.edit import put
+from abe_redis.registration.jsonc import Document, JsoncError
+from abe_redis.registration.replacing import content, replace
 from abe_redis.settings import Settings
 
 type _Place = tuple[str, ...]

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 
-from abe_redis.mcp.jsonc import BREAK, Document, Member
+from abe_redis.registration.jsonc import BREAK, Document, Member
 
 
 def put(document: Document, path: Sequence[str], value: object) -> Document:

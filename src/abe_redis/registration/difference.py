@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Sequence
 
-from abe_redis.mcp.jsonc import BLOCK_COMMENT, BREAK, LINE_COMMENT, STRING, Document
+from abe_redis.registration.jsonc import BLOCK_COMMENT, BREAK, LINE_COMMENT, STRING, Document
 from abe_redis.untrusted import clean
 
 _TOKENS = re.compile(
