@@ -98,9 +98,9 @@ def shorten(payload: dict[str, Any], limit: int) -> dict[str, Any]:
     names stay whole, too.
     """
     for string, items, depth in ((1000, 50, 12), (300, 20, 8), (100, 10, 6), (40, 5, 4), (20, 3, 3)):
-        cut = _cut(payload, string, items, depth)
-        if len(compact(cut)) <= limit:
-            return dict(cut)
+        shorter = _cut(payload, string, items, depth)
+        if len(compact(shorter)) <= limit:
+            return dict(shorter)
     kept: dict[str, Any] = {}
     for name, value in envelope.event_of(payload).items():
         candidate = kept | {name: _cut(value, 20, 0, 1)}
