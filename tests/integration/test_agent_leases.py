@@ -126,6 +126,11 @@ async def test_arguments_are_what_they_are_taken_for(ask: Ask, redis: Redis) -> 
     assert (await ask("redrive", dry_run="true")).structuredContent["dry_run"]
     assert (await ask("read_stream", wait_seconds="0.01")).structuredContent["events"]
     assert await redis.xlen("dead:{slack_events}") == 1
+    # What some clients write as JSON in a string is a list where one belongs, and words where words do.
+    await ask("publish_event", payload='{"type": "message"}', event_id='["an id"]')
+    assert "group '{" in await refusal(ask, "ack", stream=TOPIC, group='{"a": 1}', ids='["1-1"]')
+    assert "'ids'" in await refusal(ask, "ack", stream=TOPIC, group=GROUP, ids="[1-1")
+    assert "'payload'" in await refusal(ask, "publish_event", payload="[" * 3000)
 
 
 async def test_odd_places_to_begin(ask: Ask) -> None:
@@ -163,5 +168,9 @@ async def test_who_only_looks_is_not_told_to_lease(make_backend: MakeBackend) ->
         found = await agent.get_prompt(prompt, {})
         told.append(str(found.messages))
     assert not [words for words in told if "lease" in words or "with a group" in words or "redrive" in words]
+    with pytest.raises(
+        ValueError, match=r"^'strem' is not an argument of .*; it has: stream, "
+    ):
+        await agent.get_prompt("triage", {"strem": "a"})
     words = str((await agent.get_prompt("dead_letters", {"stream": "team{1}"})).messages)
     assert "'dead:team{1}'" in words

@@ -10,6 +10,7 @@ exception. So every failure becomes a sentence here, and every sentence is made 
 
 import functools
 import inspect
+import json
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, override
@@ -57,6 +58,7 @@ class Server(SdkServer):
         self._arguments: dict[str, type[BaseModel]] = {}
         self._withheld: dict[str, str] = {}
         self._questions: dict[str, Question] = {}
+        self._prompts: dict[str, list[str]] = {}
         more: dict[str, Any] = {"title": title, "version": version, "extensions": [Apps()]} if SDK_2 else {}
         super().__init__(name=name, instructions=instructions, log_level="WARNING", **more)
         if not SDK_2:
@@ -95,6 +97,9 @@ class Server(SdkServer):
             annotations=ToolAnnotations(title=title, **annotations),
             meta=None if page is None else {"ui": {"resourceUri": page}},
         )
+        # The SDK takes words that happen to be JSON for lists and objects, whatever is wanted; we ask what is.
+        tool: Any = self._tool_manager.get_tool(name)
+        object.__setattr__(tool.fn_metadata, "pre_parse_json", lambda arguments: arguments)
 
     def http_app(self, path: str, host: str, security: Any) -> Any:  # noqa: ANN401 - ASGI
         """The server as an ASGI application, for streamable HTTP.
@@ -134,6 +139,7 @@ class Server(SdkServer):
 
     def offer_prompt(self, function: Tool, *, title: str, description: str) -> None:
         """Offer words with which a person may begin; their variables are the function's parameters."""
+        self._prompts[function.__name__] = list(inspect.signature(function).parameters)
         self.prompt(name=function.__name__, title=title, description=description)(function)
 
     def withhold(self, name: str, why: str) -> None:
@@ -147,6 +153,14 @@ class Server(SdkServer):
             schema = tool.input_schema if SDK_2 else tool.inputSchema
             schema["additionalProperties"] = False
         return tools
+
+    @override
+    async def get_prompt(self, name: str, arguments: dict[str, Any] | None = None, *context: Any) -> Any:
+        for given in arguments or {}:
+            if given not in self._prompts.get(name, [given]):
+                has = ", ".join(self._prompts[name])
+                raise ValueError(f"{given[:40]!r} is not an argument of the prompt {name}; it has: {has}.")
+        return await super().get_prompt(name, arguments, *context)
 
     @override
     async def call_tool(self, name: str, arguments: dict[str, Any], *context: Any) -> Any:
@@ -199,7 +213,7 @@ class Server(SdkServer):
             raise RequestError(f"There is no tool {name!r}. Available are: {', '.join(self._arguments)}.")
         model = self._arguments[name]
         try:
-            valid = model.model_validate(arguments)
+            valid = _validated(model, arguments)
         except ValidationError as error:
             raise RequestError(_sentences(error, model)) from None
         return {argument: getattr(valid, argument) for argument in valid.model_fields_set}
@@ -246,6 +260,29 @@ def _arguments_of(function: Tool) -> type[BaseModel]:
         for parameter in inspect.signature(function).parameters.values()
     }
     return create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+_STRUCTURES = {"list_type", "dict_type"}
+
+
+def _validated(model: type[BaseModel], arguments: dict[str, Any]) -> BaseModel:
+    """The arguments as a model; some clients write a list or an object as JSON in a string."""
+    try:
+        return model.model_validate(arguments)
+    except ValidationError as error:
+        written = {
+            name: arguments[name]
+            for problem in error.errors(include_url=False)
+            for name in problem["loc"][:1]
+            if problem["type"] in _STRUCTURES and isinstance(arguments.get(name), str)
+        }
+        try:
+            read = {name: json.loads(value) for name, value in written.items()}
+        except (ValueError, RecursionError):
+            raise error from None
+        if not read:
+            raise
+        return model.model_validate(arguments | read)
 
 
 _MOST_PROBLEMS = 5
