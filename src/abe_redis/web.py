@@ -72,14 +72,61 @@ async def serving(app: App, listening: socket.socket) -> AsyncIterator[None]:
 
 
 def _server(app: App) -> "_Server":
+    ending = anyio.Event()
     config = uvicorn.Config(
-        app, log_level="warning", timeout_graceful_shutdown=_GRACE_SECONDS, server_header=False
+        _hanging_up(app, ending),
+        log_level="warning",
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        server_header=False,
     )
-    return _Server(config)
+    return _Server(config, ending)
+
+
+def _hanging_up(app: App, ending: anyio.Event) -> App:
+    """An application whose streams of news end with the server, instead of using up its time of grace."""
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("method") != "GET":  # a call may end
+            await app(scope, receive, send)
+            return
+        is_under_way = False
+
+        async def hear() -> MutableMapping[str, Any]:
+            message: MutableMapping[str, Any] = {"type": "http.disconnect"}
+            async with anyio.create_task_group() as tasks:
+
+                async def end() -> None:
+                    await ending.wait()
+                    tasks.cancel_scope.cancel()
+
+                tasks.start_soon(end)
+                message = await receive()
+                tasks.cancel_scope.cancel()
+            return message
+
+        async def say(message: MutableMapping[str, Any]) -> None:
+            nonlocal is_under_way
+            is_under_way = bool(message.get("more_body")) or message["type"] == "http.response.start"
+            await send(message)
+
+        await app(scope, hear, say)
+        if is_under_way and ending.is_set():
+            await send({"type": "http.response.body"})
+
+    return run
 
 
 class _Server(uvicorn.Server):
     """Serves until `should_exit`; whoever runs it has the signals."""
+
+    def __init__(self, config: uvicorn.Config, ending: anyio.Event) -> None:
+        super().__init__(config)
+        self._ending = ending
+
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending.set()
+        await super().shutdown(sockets)
 
     @contextmanager
     @override

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import httpx
 import pytest
 from mcp import ClientSession
@@ -255,11 +256,14 @@ def test_its_end_gives_back_what_agents_had(version: str, serve: Callable[..., S
         async with served.client() as session:
             await session.call_tool("publish_event", {"payload": {"type": "message"}})
             answer = await session.call_tool("read_stream", {"group": "agents"})
+            # The client still is there, and listens for news.
+            served.child.signal(signal.SIGTERM)
+            assert await anyio.to_thread.run_sync(served.child.wait) == 0
             return list((answer.structuredContent or {})["events"])
 
     assert len(anyio.run(lease)) == 1
-    served.child.signal(signal.SIGTERM)
-    assert served.child.wait() == 0
+    assert "Serving on" in served.child.stderr
+    assert "ERROR" not in served.child.stderr
     again = serve(version)
 
     async def take() -> Any:

@@ -168,9 +168,7 @@ async def test_who_only_looks_is_not_told_to_lease(make_backend: MakeBackend) ->
         found = await agent.get_prompt(prompt, {})
         told.append(str(found.messages))
     assert not [words for words in told if "lease" in words or "with a group" in words or "redrive" in words]
-    with pytest.raises(
-        ValueError, match=r"^'strem' is not an argument of .*; it has: stream, "
-    ):
+    with pytest.raises(ValueError, match=r"^'strem' is not an argument of .*; it has: stream, "):
         await agent.get_prompt("triage", {"strem": "a"})
     words = str((await agent.get_prompt("dead_letters", {"stream": "team{1}"})).messages)
     assert "'dead:team{1}'" in words

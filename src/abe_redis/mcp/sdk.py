@@ -97,7 +97,7 @@ class Server(SdkServer):
             annotations=ToolAnnotations(title=title, **annotations),
             meta=None if page is None else {"ui": {"resourceUri": page}},
         )
-        # The SDK takes words that happen to be JSON for lists and objects, whatever is wanted; we ask what is.
+        # The SDK takes words that happen to be JSON for lists and objects, whatever is wanted.
         tool: Any = self._tool_manager.get_tool(name)
         object.__setattr__(tool.fn_metadata, "pre_parse_json", lambda arguments: arguments)
 
