@@ -273,7 +273,7 @@ def _validated(model: type[BaseModel], arguments: dict[str, Any]) -> BaseModel:
         written = {
             name: arguments[name]
             for problem in error.errors(include_url=False)
-            for name in problem["loc"][:1]
+            for name in map(str, problem["loc"][:1])
             if problem["type"] in _STRUCTURES and isinstance(arguments.get(name), str)
         }
         try:
