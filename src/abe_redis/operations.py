@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-from redis.asyncio import Redis
-
 from abe_redis import faults, views
 from abe_redis.access import Access, check_id, check_range
 from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.errors import RedisUnavailableError, RequestError
+from abe_redis.finishing import Finisher
 from abe_redis.keeper import LeaseKeeper
 from abe_redis.limits import MAX_CHARS, MAX_COUNT, MAX_EVENT_ID, MAX_WAIT_SECONDS, MIN_CHARS
 from abe_redis.reading import Filter, Reader
@@ -29,16 +28,13 @@ from abe_redis.results import (
     StatsResult,
     StreamStats,
 )
-from abe_redis.streams import audit, dead, lease, names, peek
-from abe_redis.streams.release import MAX_DELAY_SECONDS, postpone
-from abe_redis.untrusted import shown
+from abe_redis.streams import names, peek
+from abe_redis.streams.release import MAX_DELAY_SECONDS
+from abe_redis.upkeep.audit import note_change
 from abe_redis.upkeep.dead_letters import Choice, DeadLetters
 from abe_redis.upkeep.moments import since as since_id
 
 _LOG = logging.getLogger(__name__)
-
-_CHANGES = ("ids", "buried", "redriven", "created_group")
-"""The facts of a call that say that something has changed."""
 
 
 class Operations:
@@ -75,6 +71,7 @@ class Operations:
         """The name under which events are leased when the caller gives none."""
         self.keeper = LeaseKeeper(backend.connections, self._settings.redis_stream_lease_seconds)
         """Renews what was leased here, once its `run` is started."""
+        self._finisher = Finisher(self._access, self.keeper, self.consumer, by_name=origin != "mcp")
 
     async def publish_event(
         self, payload: dict[str, Any], *, stream: str | None = None, event_id: str | None = None
@@ -252,25 +249,9 @@ class Operations:
         """
         self.keeper.touch()
         name = self._access.allowed(stream)
-        ids, holder = self._checked(group, ids, consumer)
-        async with self._access.redis(f"acknowledging in {name!r}") as redis:
-            await self._access.check_exists(redis, name)
-            await self._access.find_group(redis, name, group, create=None)
-            by = await self._whose(redis, name, group, holder, ids)
-            mine = by.pop("done", [])
-            outcomes = await lease.ack(redis, group, holder, [(name, one) for one in mine]) if mine else []
-            for one, outcome in zip(mine, outcomes, strict=True):
-                by.setdefault(outcome, []).append(one)
-        self.keeper.forget(name, group, holder, ids)
-        done = by.get("done", [])
-        await self._note("ack", stream=name, group=group, consumer=consumer, ids=done)
-        return AckResult(
-            stream=name,
-            group=group,
-            acked=done,
-            not_held=by.get("not_held", []),
-            unknown=by.get("unknown", []),
-        )
+        result = await self._finisher.ack(name, group, ids, consumer)
+        await self._note("ack", stream=name, group=group, consumer=consumer, ids=result.acked)
+        return result
 
     async def release(
         self,
@@ -297,67 +278,20 @@ class Operations:
         self.keeper.touch()
         name = self._access.consumable(stream)
         check_range("delay_seconds", delay_seconds, 0, MAX_DELAY_SECONDS)
-        ids, holder = self._checked(group, ids, consumer)
-        async with self._access.redis(f"giving back events of {name!r}") as redis:
-            await self._access.check_exists(redis, name)
-            await self._access.find_group(redis, name, group, create=None)
-            by = await self._whose(redis, name, group, holder, ids)
-            done: list[str] = []
-            for one in by.get("done", []):
-                is_done = (
-                    await dead.bury(redis, name, group, holder, one, bury)
-                    if bury is not None
-                    else await postpone(
-                        redis, name, group, holder, one, delay_seconds=delay_seconds, counted=False
-                    )
-                )
-                (done if is_done else by.setdefault("not_held", [])).append(one)
-        self.keeper.forget(name, group, holder, ids)
-        released, buried = ([], done) if bury is not None else (done, [])
+        result = await self._finisher.release(
+            name, group, ids, consumer, delay_seconds=delay_seconds, bury=bury
+        )
         await self._note(
             "release",
             stream=name,
             group=group,
             consumer=consumer,
-            ids=released,
+            ids=result.released,
             delay_seconds=delay_seconds,
-            buried=buried,
+            buried=result.buried,
             reason=bury,
         )
-        return ReleaseResult(
-            stream=name,
-            group=group,
-            released=released,
-            buried=buried,
-            not_held=by.get("not_held", []),
-            unknown=by.get("unknown", []),
-        )
-
-    async def _whose(
-        self, redis: Redis, stream: str, group: str, consumer: str, ids: Sequence[str]
-    ) -> dict[lease.Outcome, list[str]]:
-        """The ids by whose they are; `done` are those that the caller may finish.
-
-        An agent may finish what is under its own name, and what it leased here under another: a name that
-        it gives is no proof, since everybody can see who holds what.
-        """
-        by: dict[lease.Outcome, list[str]] = {}
-        outcomes = await lease.whose(redis, group, consumer, [(stream, one) for one in ids])
-        for one, outcome in zip(ids, outcomes, strict=True):
-            is_callers = (
-                self._origin != "mcp"
-                or consumer == self.consumer
-                or self.keeper.holds(stream, group, consumer, one)
-            )
-            by.setdefault(outcome if is_callers or outcome == "unknown" else "not_held", []).append(one)
-        return by
-
-    def _checked(self, group: str, ids: Sequence[str], consumer: str | None) -> tuple[list[str], str]:
-        """The ids in full, each once, and who holds them."""
-        check_range("The number of ids", len(ids), 1, MAX_COUNT)
-        full = list(dict.fromkeys(check_id("An id", one) for one in ids))
-        names.check_group(group)
-        return full, names.check_consumer(self.consumer if consumer is None else consumer)
+        return result
 
     async def redrive(
         self,
@@ -395,12 +329,10 @@ class Operations:
 
     async def _note(self, tool: str, **facts: object) -> None:
         """Write down what an agent has changed, if it has changed anything."""
-        if self._origin != "mcp" or not any(facts.get(one) for one in _CHANGES):
+        if self._origin != "mcp":
             return
         try:
-            redis = (await self._backend.connections()).commands
-            said = {name: shown(fact) for name, fact in facts.items() if fact}
-            await audit.record(redis, self.consumer, tool, said)
+            await note_change((await self._backend.connections()).commands, self.consumer, tool, facts)
         except faults.FAILURES as error:
             sentence = faults.explain(error, self._settings, doing="writing down what an agent did")
             _LOG.warning("%s It was done all the same: %s %s", sentence, tool, facts)

@@ -1,10 +1,28 @@
 """What agents have changed, for those who gave them the keys."""
 
+from collections.abc import Mapping
+
+from redis.asyncio import Redis
+
 from abe_redis.access import Access, check_range
 from abe_redis.results import AuditResult
 from abe_redis.streams import audit
+from abe_redis.untrusted import shown
 
 MOST = 1000
+
+_CHANGES = ("ids", "buried", "redriven", "created_group")
+"""The facts of a call that say that something has changed."""
+
+
+async def note_change(redis: Redis, who: str, tool: str, facts: Mapping[str, object]) -> None:
+    """Write down what a call has changed, if it has changed anything; without secrets.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    if any(facts.get(one) for one in _CHANGES):
+        await audit.record(redis, who, tool, {name: shown(fact) for name, fact in facts.items() if fact})
 
 
 async def changes(access: Access, *, count: int) -> AuditResult:
