@@ -67,8 +67,7 @@ class Member(ABC):
         """Whether nothing more is wanted, though handlers are still at work."""
         self._wanted = asyncio.Event()
         self._arrived = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._settling: asyncio.Task[None] | None = None
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Task[None] | None = None
         self._closed = False
@@ -163,9 +162,7 @@ class Member(ABC):
 
     async def close(self) -> None:
         """Ack what is finished, give back the rest, and end; at once and for all callers."""
-        self._close_soon()
-        if self._closing is not None:
-            await asyncio.shield(self._closing)
+        await asyncio.shield(self._close_soon())
 
     def abandon(self) -> None:
         """Close soon, when nobody is left to ask for events; callable from any thread."""
@@ -176,11 +173,12 @@ class Member(ABC):
     # What the tasks do ------------------------------------------------------------------------
 
     def _start(self) -> None:
-        if self._task is None and not self._closed:
+        if not self._tasks and not self._closed:
             self._loop = asyncio.get_running_loop()
-            self._task = asyncio.create_task(self._until_it_fails(self._run()), name=f"abe-redis {self.name}")
-            self._settling = asyncio.create_task(
-                self._until_it_fails(self._settler.run()), name=f"abe-redis acks of {self.name}"
+            work = {self.name: self._run(), f"acks of {self.name}": self._settler.run()}
+            self._tasks = tuple(
+                asyncio.create_task(self._until_it_fails(one), name=f"abe-redis {name}")
+                for name, one in work.items()
             )
 
     async def _run(self) -> None:
@@ -285,17 +283,17 @@ class Member(ABC):
 
     # The end ----------------------------------------------------------------------------------
 
-    def _close_soon(self) -> None:
+    def _close_soon(self) -> asyncio.Task[None]:
         if self._closing is None:
             self._closing = asyncio.create_task(self._close(), name=f"abe-redis close {self.name}")
+        return self._closing
 
     async def _close(self) -> None:
         self._closed = True
         try:
-            if self._task is not None:
-                await tasks.end(self._task)
-                if self._settling is not None:
-                    await tasks.end(self._settling)
+            if self._tasks:
+                for task in self._tasks:
+                    await tasks.end(task)
                 await self._end_reads()
                 with anyio.fail_after(CLOSE_SECONDS):
                     await self._let_go((await self._open()).commands)

@@ -48,6 +48,12 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
     await connections.close()
 
 
+@pytest.fixture
+async def commands(make_backend: MakeBackend) -> Redis:
+    """The client as the library uses it, on any topology."""
+    return (await make_backend().connections()).commands
+
+
 async def take(events: EventStream, count: int, *, seconds: float = PATIENCE) -> list[Event]:
     """The next events; all but the last are acked by asking for the one behind."""
     with anyio.fail_after(seconds):

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from abe_redis import RedisMessageQueueBackend
 from abe_redis.streams.trim import trim
-from tests.integration.conftest import MakeBackend, take, until
+from tests.integration.conftest import MakeBackend, take, take_one, until
 
 
 async def publish(backend: RedisMessageQueueBackend, count: int) -> None:
@@ -70,3 +70,26 @@ async def cut(redis: Redis) -> tuple[int, bool]:
     (trimmed,) = await trim(redis, ["s"], 5, idle_days=7)
     assert not trimmed.given_up
     return trimmed.removed, trimmed.blocked
+
+
+async def test_a_group_that_nobody_uses_and_one_that_was_given_nothing(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    """The one is not waited for, the other is, and who works on meanwhile is not disturbed."""
+    backend = make_backend(redis_stream_maxlen=50, redis_stream_group_idle_days=1)
+    await publish(backend, 100)
+    for group, record in (("abandoned", "used"), ("paused", "paused")):
+        await redis.xgroup_create("slack_events", group, "0")
+        await redis.hset("abe:groups:{slack_events}", f"{record} {group}", "1")
+    await publish(backend, 200)
+    async with backend.consume() as events:
+        await take(events, 300)
+
+        async def is_recorded() -> bool:  # by a tick, which then trims
+            floor = await redis.hget("abe:groups:{slack_events}", "floor default")
+            return floor is not None and floor.split()[2] in {b"0", b"1"}
+
+        await until(is_recorded)
+        await backend.publish("slack_events", {"n": "one more"})
+        assert await take_one(events) == {"n": "one more"}
+    assert await redis.xlen("slack_events") == 301

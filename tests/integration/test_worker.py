@@ -11,10 +11,21 @@ import anyio
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis import Backoff, Bury, Drop, Event, EventWorker, RedisMessageQueueBackend, Retry, slack_event
+from abe_redis import (
+    Backoff,
+    Bury,
+    Drop,
+    Event,
+    EventWorker,
+    RedisMessageQueueBackend,
+    Retry,
+    Settings,
+    slack_event,
+)
 from abe_redis.errors import LeaseLostError
 from abe_redis.policy import describe
 from tests.integration.conftest import MakeBackend, pending, take_one, until
+from tests.servers import Server
 
 DEAD = "dead:{slack_events}"
 
@@ -262,6 +273,50 @@ async def test_a_handler_that_lost_its_lease_is_cancelled(make_backend: MakeBack
             await cancelled.wait()
     rows: Any = await redis.xpending_range("slack_events", "default", "-", "+", 10)
     assert [row["consumer"] for row in rows] == [b"thief"], "its ack would have been refused"
+
+
+async def test_a_failure_of_a_handler_that_lost_its_lease_is_the_others_affair(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    first = make_backend()
+    failed = anyio.Event()
+
+    async def handle(event: Event) -> None:
+        await redis.xclaim("slack_events", "default", "other", 0, [event.id], justid=True)
+        failed.set()
+        raise LookupError("no such channel")
+
+    await publish(first, 1)
+    worker = EventWorker(first, handle)
+    async with at_work(worker):
+        await failed.wait()
+
+        async def counted() -> bool:
+            return worker.failed == 1
+
+        await until(counted)
+        rows: Any = await redis.xpending_range("slack_events", "default", "-", "+", 9)
+        assert [(row["consumer"], row["times_delivered"]) for row in rows] == [(b"other", 1)]
+        assert rows[0]["time_since_delivered"] < 60_000
+    assert await letters(redis) == []
+
+
+async def test_a_failure_that_redis_does_not_hear_of_is_told(
+    own_server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handle(event: Event) -> None:
+        own_server.kill()
+        raise LookupError("no such channel")
+
+    async with RedisMessageQueueBackend(Settings(redis_url=own_server.url)) as backend:
+        await publish(backend, 1)
+        async with at_work(EventWorker(backend, handle)):
+
+            async def told() -> bool:
+                return "The event is delivered again after its lease." in caplog.text
+
+            await until(told)
+            own_server.start()
 
 
 async def test_nothing_is_renewed_for_ever(make_backend: MakeBackend, redis: Redis) -> None:

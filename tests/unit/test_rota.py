@@ -133,3 +133,14 @@ def test_what_a_wait_saw_empty_is_asked_again_soon() -> None:
     rota.note_news([Leased("b", "7-0", {}, 1)])
     turn(rota, backlog, 10)
     assert [portion.stream for portion in rota.plan(10)] == ["a", "b"], "the read was full"
+
+
+def test_news_of_a_stream_that_is_not_read_any_more_is_none() -> None:
+    rota = Rota()
+    rota.follow(["there"])
+    turn(rota, Backlog(), 10)
+    assert rota.is_quiet
+    rota.note_more(["gone"])
+    assert rota.is_quiet
+    rota.note_more(["there"])
+    assert not rota.is_quiet

@@ -41,6 +41,7 @@ local function holds(stream, records, group)
   return now - used < idle_ms
 end
 local function give_up(stream, records, of, entries, cut)
+  if cut == '0-0' then return 0 end -- nothing comes before it, and Redis refuses to be asked
   local last, lost, unread = of['last-delivered-id'], 0, 0
   for _, row in ipairs(redis.call('XPENDING', stream, of['name'], '-', '(' .. cut, 2 * #entries)) do
     lost = lost + redis.call('XACK', stream, of['name'], row[1])

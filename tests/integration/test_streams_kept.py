@@ -1,0 +1,384 @@
+"""Groups that are made and recorded, and streams that are cut: what the functions for it promise."""
+
+import time
+from typing import Any
+
+import anyio
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from abe_redis import RedisMessageQueueBackend, Settings
+from abe_redis.streams import lease, names
+from abe_redis.streams.groups import Ensured, Progress, ensure_group, record_progress
+from abe_redis.streams.trim import STEP, Trimmed, Trimmer, is_over, trim
+from tests.integration.conftest import until
+from tests.integration.on_streams import A, B, C, entries, fill, hold, now_ms, recorded, rows
+from tests.servers import Server
+
+DAY = 86_400
+
+
+async def add(redis: Redis, stream: str, *ids: str) -> None:
+    for entry_id in ids:
+        await redis.xadd(stream, {"data": "x"}, id=entry_id)
+
+
+async def group(redis: Redis, stream: str) -> dict[str, Any]:
+    found: Any = await redis.xinfo_groups(stream)
+    (one,) = found
+    return dict(one)
+
+
+# Making sure of a group ------------------------------------------------------------------------
+
+
+async def test_a_group_is_made_at_the_beginning_of_what_there_is(commands: Redis) -> None:
+    for stream in (A, B):
+        for number in range(5):
+            await commands.xadd(stream, {"data": str(number)})
+    await commands.xtrim(A, maxlen=3, approximate=False)
+    await commands.set(C, "no stream")
+    await commands.hset(names.records(A), "left", "over")
+    await commands.expire(names.records(A), 100)
+    before = int(await now_ms(commands)) // 1000
+    found = await ensure_group(commands, [A, "{t}none", C, B], "g")
+    assert found == [Ensured(state, 0) for state in ("ready", "missing", "other", "ready")]
+    made = await group(commands, A)
+    assert (made["last-delivered-id"], made["entries-read"], made["lag"]) == (b"0-0", 2, 3)
+    assert (await group(commands, B))["lag"] == 5
+    assert before <= int(await recorded(commands, A, "used")) <= before + 60
+    assert await commands.ttl(names.records(A)) == -1
+    assert not await commands.exists("{t}none")
+    assert await ensure_group(commands, [A, B], "g") == [Ensured("ready", 0)] * 2
+
+
+@pytest.mark.parametrize("name", ["name", "pending", "lag", "entries-read", "0"])
+async def test_a_group_may_be_called_like_what_is_said_of_it(commands: Redis, name: str) -> None:
+    await fill(commands, A, 3)
+    for _ in range(2):
+        assert await ensure_group(commands, [A], name) == [Ensured("ready", 0)]
+    await lease.take_new(commands, name, "me", [A], count=1, block_ms=None)
+    assert await record_progress(commands, [A], name) == [Progress(0, 3)]
+
+
+async def test_the_records_of_a_stream_that_is_gone_are_kept_for_a_week(commands: Redis) -> None:
+    await commands.hset(names.records(A), "used g", "1")
+    assert await ensure_group(commands, [A], "g") == [Ensured("missing", 0)]
+    assert 7 * DAY - 60 < await commands.ttl(names.records(A)) <= 7 * DAY
+
+
+async def test_a_group_that_was_deleted_goes_on_where_it_was(commands: Redis) -> None:
+    await add(commands, A, "1-0", "2-5", "3-0", "4-0")
+    await ensure_group(commands, [A], "g")
+    held = await lease.take_new(commands, "g", "me", [A], count=3, block_ms=None)
+    await lease.ack(commands, "g", "me", [(A, held[0].id)])
+    assert await record_progress(commands, [A], "g") == [Progress(lost=0, unfinished=3)]
+    assert await recorded(commands, A, "floor") == b"2-4 4 3"
+    await commands.xgroup_destroy(A, "g")
+    assert await ensure_group(commands, [A], "g") == [Ensured("ready", 0)]
+    again = await lease.take_new(commands, "g", "me", [A], count=9, block_ms=None)
+    assert [entry.id for entry in again] == ["2-5", "3-0", "4-0"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "taken", "acked", "floor"),
+    [
+        (["5-0", "6-0"], 0, 0, b"0-0 2 2"),
+        (["5-0", "6-0"], 2, 2, b"6-0 2 0"),
+        (["5-0", "6-0"], 2, 1, b"5-18446744073709551615 2 1"),
+        (["5-7", "5-10"], 2, 1, b"5-9 2 1"),
+        (["5-7", "5-10"], 1, 1, b"5-7 2 1"),
+        (["5-7", "5-10"], 1, 0, b"5-6 2 2"),
+    ],
+)
+async def test_progress_is_up_to_the_oldest_that_is_not_finished(
+    commands: Redis, ids: list[str], taken: int, acked: int, floor: bytes
+) -> None:
+    await add(commands, A, *ids)
+    await ensure_group(commands, [A], "g")
+    if taken:
+        await lease.take_new(commands, "g", "me", [A], count=taken, block_ms=None)
+    if acked:
+        await commands.xack(A, "g", *ids[:acked])
+    await commands.hdel(names.records(A), "used g")
+    unfinished = int(floor.split()[2])
+    assert await record_progress(commands, ["{t}none", A], "g") == [Progress(0, 0), Progress(0, unfinished)]
+    assert await recorded(commands, A, "floor") == floor
+    assert abs(int(await recorded(commands, A, "used")) - await now_ms(commands) / 1000) < 60
+    assert await record_progress(commands, [A], "another") == [Progress(0, 0)]
+    assert not await commands.hexists(names.records(A), "floor another")
+
+
+async def test_what_a_deleted_stream_had_unfinished_is_lost_once(commands: Redis) -> None:
+    for stream, count in ((A, 5), (B, 2), (C, 3)):
+        await fill(commands, stream, 3)
+        await ensure_group(commands, [stream], "g")
+        await record_progress(commands, [stream], "g")
+        await commands.delete(stream)
+        if stream != A:
+            await commands.xadd(stream, {"data": "new"})
+        for _ in range(count - 1 if stream == C else 0):
+            await commands.xadd(stream, {"data": "new"})
+    # As far as Redis can tell, the third is the stream it was: it has had as many entries.
+    assert await ensure_group(commands, [A, B], "g") == [Ensured("missing", 3), Ensured("ready", 3)]
+    assert (await ensure_group(commands, [C], "g"))[0].state == "ready"
+    assert (await recorded(commands, A, "lost"), await recorded(commands, B, "lost")) == (b"3", b"3")
+    assert await recorded(commands, C, "lost") is None
+    assert await recorded(commands, A, "floor") is None
+    assert await ensure_group(commands, [A, B], "g") == [Ensured("missing", 0), Ensured("ready", 0)]
+    assert (await group(commands, B))["lag"] == 1
+
+
+async def test_nothing_is_lost_with_a_stream_that_was_finished(commands: Redis) -> None:
+    await hold(commands, A, 2)
+    await commands.xack(A, "g", *[entry_id for entry_id, _ in await entries(commands, A)])
+    await record_progress(commands, [A], "g")
+    await commands.delete(A)
+    assert await ensure_group(commands, [A], "g") == [Ensured("missing", 0)]
+    assert await recorded(commands, A, "lost") is None
+
+
+@pytest.mark.parametrize("how", ["ensure", "record"])
+@pytest.mark.parametrize("removed", [0, 1, 4, 6])
+async def test_what_was_removed_unread_is_news_once(commands: Redis, how: str, removed: int) -> None:
+    await fill(commands, A, 8)
+    await lease.take_new(commands, "g", "me", [A], count=2, block_ms=None)
+    await commands.xtrim(A, maxlen=6 - removed, approximate=False)
+
+    async def lost() -> int:
+        if how == "ensure":
+            (found,) = await ensure_group(commands, [A], "g")
+            return found.lost
+        (progress,) = await record_progress(commands, [A], "g")
+        assert progress.unfinished == 2 + 6 - removed
+        return progress.lost
+
+    assert await lost() == removed
+    assert await lost() == 0
+    assert await recorded(commands, A, "lost") == (str(removed).encode() if removed else None)
+    assert (await group(commands, A))["lag"] == 6 - removed
+
+
+async def test_what_stands_before_the_last_that_was_read_hides_nothing(commands: Redis) -> None:
+    ids = await hold(commands, A, 3)
+    await fill(commands, A, 2)
+    await commands.xdel(A, ids[0])
+    assert await ensure_group(commands, [A], "g") == [Ensured("ready", 0)]
+
+
+async def test_what_cannot_be_told_is_not_guessed(commands: Redis) -> None:
+    """Of entries that were removed among others, Redis does not say who had read them."""
+    await hold(commands, A, 1)
+    ids = await fill(commands, A, 5)
+    await commands.xdel(A, *ids[1:4])
+    assert await ensure_group(commands, [A], "g") == [Ensured("ready", 0)]
+    assert (await group(commands, A))["lag"] is None
+    assert await record_progress(commands, [A], "g") == [Progress(lost=0, unfinished=1)]
+
+
+async def test_how_much_lies_before_a_group_is_found_out(commands: Redis) -> None:
+    ids = await fill(commands, A, 5, group="another")
+    await commands.xgroup_destroy(A, "another")
+    await commands.xgroup_create(A, "g", ids[0])
+    await commands.xtrim(A, maxlen=3, approximate=False)
+    assert (await group(commands, A))["entries-read"] is None
+    assert await ensure_group(commands, [A], "g") == [Ensured("ready", 0)]
+    assert ((await group(commands, A))["entries-read"], (await group(commands, A))["lag"]) == (2, 3)
+
+
+async def test_the_only_entry_of_a_deleted_stream_is_lost_too(commands: Redis) -> None:
+    await fill(commands, A, 1)
+    await record_progress(commands, [A], "g")
+    await commands.delete(A)
+    assert await ensure_group(commands, [A], "g") == [Ensured("missing", 1)]
+
+
+async def test_a_group_that_may_not_be_made_is_told(own_server: Server) -> None:
+    async with RedisMessageQueueBackend(Settings(redis_url=own_server.url)) as backend:
+        commands = (await backend.connections()).commands
+        await commands.xadd(A, {"data": "x"})
+        with own_server.admin() as admin:
+            admin.execute_command("ACL", "SETUSER", "default", "-xgroup|create")
+        with pytest.raises(ResponseError, match=r"(?i)permission"):
+            await ensure_group(commands, [A], "g")
+        assert await recorded(commands, A, "used") is None
+
+
+@pytest.mark.parametrize("state", ["paused", "ready"])
+async def test_a_paused_group_is_said_to_be(commands: Redis, state: str) -> None:
+    await fill(commands, A, 1)
+    await commands.hset(names.records(A), "paused other", "1")
+    if state == "paused":
+        await commands.hset(names.records(A), "paused g", "1")
+    assert await ensure_group(commands, [A, B], "g") == [Ensured(state, 0), Ensured("missing", 0)]  # type: ignore[arg-type]
+
+
+# Trimming ---------------------------------------------------------------------------------------
+
+
+def removed(count: int, **given_up: int) -> Trimmed:
+    return Trimmed(removed=count, blocked=False, given_up=given_up)
+
+
+BLOCKED = Trimmed(removed=0, blocked=True, given_up={})
+
+
+async def test_what_is_beyond_the_bound_goes_some_at_a_time(commands: Redis) -> None:
+    for stream, count in ((A, 10), (B, 7), (C, STEP + 50)):
+        for number in range(count):
+            await commands.xadd(stream, {"data": str(number)})
+    await commands.set("{t}d", "no stream")
+    found = await trim(commands, [A, B, "{t}d", "{t}none", C], 7, idle_days=0)
+    assert found == [removed(3), removed(0), removed(0), removed(0), removed(STEP)]
+    assert [fields[b"data"] for _, fields in await entries(commands, A)] == [b"%d" % n for n in range(3, 10)]
+    assert await trim(commands, [C], 7, idle_days=0) == [removed(43)]
+    assert await trim(commands, [C], 7, idle_days=0) == [removed(0)]
+    assert await commands.xlen(C) == 7
+
+
+@pytest.mark.parametrize(
+    ("read", "acked", "left"),
+    [
+        (0, [], 10),  # it has yet to read all of it
+        (4, [0, 1, 2, 3], 7),  # what was read last is kept, too
+        (8, [0, 1, 2, 3, 4, 5, 6, 7], 4),
+        (8, [0, 1, 3, 4, 5, 6, 7], 8),  # the third is not finished
+        (8, [], 10),
+    ],
+)
+async def test_what_a_group_needs_is_kept(commands: Redis, read: int, acked: list[int], left: int) -> None:
+    # Ids of different lengths, and of the same time: they are no strings to be compared.
+    ids = ["8-9", "8-10", "9-1", "9-2", "10-0", "10-1", "99-0", "100-0", "101-9", "101-10"]
+    await add(commands, A, *ids)
+    for name in ("done", "g"):
+        await commands.xgroup_create(A, name, "101-10" if name == "done" else "0")
+    if read:
+        await lease.take_new(commands, "g", "me", [A], count=read, block_ms=None)
+    for at in acked:
+        await commands.xack(A, "g", ids[at])
+    expected = removed(10 - left) if left < 10 else BLOCKED
+    assert await trim(commands, [A], 4, idle_days=0) == [expected]
+    assert [entry_id for entry_id, _ in await entries(commands, A)] == ids[10 - left :]
+
+
+async def unused_since(redis: Redis, seconds: float, *names_of: str) -> None:
+    now = int(await now_ms(redis) / 1000)
+    for name in names_of:
+        await redis.hset(names.records(A), f"used {name}", str(now - int(seconds)))
+
+
+async def test_a_group_that_nobody_uses_is_not_waited_for(commands: Redis) -> None:
+    await fill(commands, A, 10)
+    await commands.xgroup_create(A, "h", "$", entries_read=10)
+    await commands.xgroup_create(A, "k", "0", entries_read=0)
+    await unused_since(commands, 2.1 * DAY, "g", "k")
+    found = await trim(commands, [A], 4, idle_days=2)
+    assert found == [removed(6, g=6, k=6)]
+    assert (await recorded(commands, A, "lost"), await commands.xlen(A)) == (b"6", 4)
+    found_groups: Any = await commands.xinfo_groups(A)
+    lags = {row["name"]: (row["lag"], row["last-delivered-id"]) for row in found_groups}
+    assert lags[b"g"] == lags[b"k"] == (4, b"0-0")
+    assert await ensure_group(commands, [A], "g") == [Ensured("ready", 0)]  # it is no news any more
+
+
+@pytest.mark.parametrize("why", ["recent", "paused", "consumer", "unknown", "never"])
+async def test_a_group_that_may_be_in_use_is_waited_for(commands: Redis, why: str) -> None:
+    await fill(commands, A, 10)
+    if why != "unknown":
+        await unused_since(commands, (1.9 if why == "recent" else 2.1) * DAY, "g")
+    if why == "paused":
+        await commands.hset(names.records(A), "paused g", "1")
+    if why == "consumer":
+        await commands.xgroup_createconsumer(A, "g", "me")
+    for _ in range(2):
+        assert await trim(commands, [A], 4, idle_days=0 if why == "never" else 2) == [BLOCKED]
+    assert await commands.xlen(A) == 10
+    if why == "unknown":  # from now on
+        assert abs(int(await recorded(commands, A, "used")) - await now_ms(commands) / 1000) < 60
+
+
+async def test_what_a_group_gives_up_is_what_it_had_not_finished(commands: Redis) -> None:
+    ids = await hold(commands, A, 3)
+    await commands.xack(A, "g", ids[0])
+    ids += await fill(commands, A, 7)
+    await commands.xgroup_create(A, "h", ids[5])  # which needs what is behind that
+    await commands.xgroup_createconsumer(A, "h", "someone")
+    await anyio.sleep(0.3)
+    await commands.xgroup_createconsumer(A, "h", "another")
+    assert await trim(commands, [A], 4, idle_days=0.25 / DAY) == [removed(5, g=4)]
+    assert await rows(commands, A) == {}
+    found: Any = await commands.xinfo_groups(A)
+    of = {row["name"]: row for row in found}
+    assert (of[b"g"]["last-delivered-id"].decode(), of[b"g"]["entries-read"], of[b"g"]["lag"]) == (
+        ids[2],
+        5,
+        5,
+    )
+    assert await recorded(commands, A, "lost") == b"4"
+    assert await commands.hget(names.records(A), "lost h") is None
+
+
+async def test_what_is_behind_the_cut_stays_pending(commands: Redis) -> None:
+    ids = await hold(commands, A, 10)
+    await anyio.sleep(0.2)
+    assert await trim(commands, [A], 4, idle_days=0.1 / DAY) == [removed(6, g=6)]
+    assert list(await rows(commands, A)) == ids[6:]
+    assert await recorded(commands, A, "lost") == b"6"
+
+
+async def test_one_that_is_given_up_counts_as_well(commands: Redis) -> None:
+    for number in range(5):
+        await commands.xadd(A, {"data": str(number)})
+    await ensure_group(commands, [A], "g")
+    await unused_since(commands, 3 * DAY, "g")
+    assert await trim(commands, [A], 4, idle_days=2) == [removed(1, g=1)]
+    assert (await group(commands, A))["entries-read"] == 1
+    assert await recorded(commands, A, "lost") == b"1"
+
+
+async def test_nothing_is_given_up_for_nothing(commands: Redis) -> None:
+    """Another group, which is in use, needs all of it: it was given nothing yet."""
+    await fill(commands, A, 10)
+    await commands.xgroup_create(A, "h", "0")
+    await unused_since(commands, 3 * DAY, "g")
+    assert await trim(commands, [A], 4, idle_days=2) == [BLOCKED]
+    assert await recorded(commands, A, "lost") is None
+
+
+async def test_publishers_trim_beyond_a_step_and_leave_alone_what_is_needed(commands: Redis) -> None:
+    trimmer = Trimmer(Settings(redis_stream_maxlen=100))
+    assert not trimmer.is_due(A, 100 + STEP)
+    assert trimmer.is_due(A, 101 + STEP)
+    await fill(commands, A, 101 + STEP)
+    began = time.monotonic()
+    assert await trimmer.trim(commands, [A]) == []
+    assert time.monotonic() - began > 0.5 or not trimmer.is_due(A, 101 + STEP)
+    assert trimmer.is_due(B, 101 + STEP)
+
+    async def is_due_again() -> bool:
+        return trimmer.is_due(A, 101 + STEP)
+
+    await until(is_due_again)
+    assert time.monotonic() - began >= 0.9
+
+
+async def test_a_trimmer_says_where_more_may_go(commands: Redis) -> None:
+    trimmer = Trimmer(Settings(redis_stream_maxlen=100))
+    for stream, count in ((A, 100 + 10 * STEP + 5), (B, 100 + STEP), (C, 100 + STEP + 1)):
+        pipeline = commands.pipeline(transaction=False)
+        for number in range(count):
+            pipeline.xadd(stream, {"data": str(number)})
+        await pipeline.execute()
+    assert await trimmer.trim(commands, [A, B, C]) == [A]
+    assert [await commands.xlen(stream) for stream in (A, B, C)] == [105, 100, 100]
+    assert await trimmer.trim(commands, [A, B, C]) == []
+    assert await commands.xlen(A) == 100
+
+
+def test_a_stream_is_over_its_bound_beyond_what_trimming_now_and_then_leaves() -> None:
+    assert [is_over(length, 1000) for length in (1000, 1000 + 2 * STEP, 1001 + 2 * STEP)] == [
+        False,
+        False,
+        True,
+    ]
