@@ -2,7 +2,7 @@
 # Arguments go into ARGS: make test ARGS="-k publish", make demo ARGS=--keep
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage test-topologies chaos failover order conformance bench bench-quick bench-clients sizing check format lock docs build bundle check-build audit sbom clean
+.PHONY: help setup demo test coverage mutants test-topologies chaos failover order conformance bench bench-quick bench-clients sizing check format lock docs build bundle check-build audit sbom clean
 
 # What another project's shell session has set is not meant for this one's tools.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -35,6 +35,9 @@ coverage: $(SYNCED) ## the engine's tests, and each line and branch of it that n
 	.venv/bin/python -m coverage run -m pytest tests/unit tests/contract tests/integration -n auto --dist worksteal $(ARGS)
 	.venv/bin/python -m coverage combine -q
 	.venv/bin/python -m coverage report
+
+mutants: $(SYNCED) ## small faults in the engine, each of which a test must notice; takes about an hour
+	.venv/bin/python -m tests.mutation $(ARGS)
 
 test-topologies: $(SYNCED) ## integration and host tests behind Sentinels, and in a cluster
 	.venv/bin/python -m pytest $(BEHIND_OTHERS) -n auto --dist worksteal --topology sentinels $(ARGS)

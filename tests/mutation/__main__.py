@@ -1,0 +1,54 @@
+"""`python -m tests.mutation [FILE …]`: try all mutants of these files, or of the engine's."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from tests.mutation import run, survivors
+from tests.mutation.run import Project
+
+ROOT = Path(__file__).parents[2]
+PROJECT = Project(
+    ROOT,
+    package="src/abe_redis",
+    tests=(
+        "tests/unit",
+        "tests/contract",
+        *(
+            f"tests/integration/test_{name}.py"
+            for name in (
+                "streams", "streams_kept", "streams_owners", "member", "consume", "publish", "worker",
+                "groups", "dead_letters", "trim", "ordered", "losses", "partitions", "races", "operations",
+                "erase", "tasks", "discovery",
+            )
+        ),
+    ),
+)  # fmt: skip
+ENGINE = (
+    *(f"src/abe_redis/{name}.py" for name in ("consumer", "worker")),
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "src/abe_redis/streams").glob("*.py")),
+)
+
+
+def main() -> int:
+    """Try them; 1 if one survived that docs/mutants.md does not explain."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
+    parser.add_argument("files", nargs="*", default=ENGINE)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument(
+        "--seconds", type=float, default=60, help="for so long, at most, does a mutant meet tests"
+    )
+    parser.add_argument("--only", default="", help="mutants whose line in the ledger holds this")
+    parser.add_argument("--survivors", action="store_true", help="try again what survived")
+    parser.add_argument("--survey", action="store_true", help="find out again which test runs what")
+    arguments = parser.parse_args()
+    outcome = run.run(PROJECT, arguments)
+    left = survivors.unexplained(ROOT, outcome)
+    for mutant in left:
+        sys.stdout.write(f"{mutant.path}:{mutant.line} {mutant.owner}: {mutant.change}\n")
+    sys.stdout.write(f"{len(left)} survivors that docs/mutants.md does not explain\n")
+    return 1 if left else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

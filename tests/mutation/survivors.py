@@ -1,0 +1,46 @@
+"""The list in docs/mutants.md: what survives, and why that is all right."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.mutation.mutants import Mutant
+from tests.mutation.run import Outcome
+
+PAGE = "docs/mutants.md"
+
+
+class Row(NamedTuple):
+    """An explained survivor."""
+
+    path: str
+    owner: str
+    change: str
+    why: str
+
+
+def rows(root: Path) -> list[Row]:
+    """The list, row by row."""
+    found = []
+    for line in (root / PAGE).read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if len(cells) == 4 and cells[0].startswith("`"):
+            path, owner, change, why = cells
+            found.append(Row(f"src/abe_redis/{path.strip('`')}", owner.strip("`"), change, why))
+    return found
+
+
+def row(mutant: Mutant, why: str) -> str:
+    """A line of the list."""
+    change = mutant.change.replace("|", r"\|")
+    return f"| `{mutant.path.removeprefix('src/abe_redis/')}` | `{mutant.owner}` | {change} | {why} |"
+
+
+def unexplained(root: Path, outcome: Outcome) -> list[Mutant]:
+    """What survived and is not in the list."""
+    explained = {found[:3] for found in rows(root)}
+    return [
+        mutant
+        for mutant, killer in outcome
+        if killer is None and (mutant.path, mutant.owner, mutant.change) not in explained
+    ]
