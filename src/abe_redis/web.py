@@ -33,12 +33,16 @@ def listen(host: str, port: int) -> socket.socket:
     """
     try:
         family, *_, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address, family=family)
+        listening = socket.create_server(address, family=family)
+        # Its connections inherit that. asyncio does it for sockets that say they are TCP, which accepted ones
+        # do not; without it an answer in several parts takes 40 ms more, until the client acknowledges one.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise AbeRedisError(
             f"Cannot listen on {host}:{port} ({reason}): choose another port with --port."
         ) from None
+    return listening
 
 
 async def serve(app: App, listening: socket.socket) -> None:
