@@ -31,6 +31,7 @@ class Access:
         self._backend = backend
         self.settings = backend.settings
         self.patterns = names.Narrowed(backend.patterns, streams) if streams else backend.patterns
+        self._narrowed = ", and narrowed by --streams" if streams else ""
 
     @asynccontextmanager
     async def redis(self, doing: str) -> AsyncIterator[Redis]:
@@ -49,7 +50,7 @@ class Access:
             default = "" if stream is not None else ", which is the default: name another with stream"
             raise RequestError(
                 f"The stream {name!r} is not one this server may touch{default}. Allowed are: "
-                f"{self.patterns} (set by REDIS_STREAM_PATTERNS, and narrowed by --streams)."
+                f"{self.patterns} (set by REDIS_STREAM_PATTERNS{self._narrowed})."
             )
         return name
 

@@ -1,12 +1,12 @@
 """What a failure means: a value, apart from the code that carries it out."""
 
 import random
-import re
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from abe_redis.envelope import Event
+from abe_redis.masking import mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,9 @@ class Retry:
     delay: float = 0
     """Not before so many seconds have passed."""
 
+    def __str__(self) -> str:
+        return f"it is delivered again in {self.delay:.1f} s"
+
 
 @dataclass(frozen=True, slots=True)
 class Bury:
@@ -23,10 +26,16 @@ class Bury:
 
     reason: str
 
+    def __str__(self) -> str:
+        return "it moves to the dead letters"
+
 
 @dataclass(frozen=True, slots=True)
 class Drop:
     """Let the event count as done."""
+
+    def __str__(self) -> str:
+        return "it counts as done"
 
 
 type Decision = Retry | Bury | Drop
@@ -59,13 +68,12 @@ class Backoff:
         return Retry(delay * random.uniform(0.5, 1))  # noqa: S311
 
 
-_SECRETS = re.compile(r"xox[a-z]-[\w-]+|xapp-[\w-]+|https://hooks\.slack\.com/\S+|(?<=://)[^/\s@]+(?=@)")
 _MOST = 300
 
 
 def describe(error: Exception) -> str:
     """An exception's type and message in a line, without what looks like a secret."""
-    message = _SECRETS.sub("***", " ".join(str(error).split()))
+    message = mask(" ".join(str(error).split()))
     return f"{type(error).__name__}: {message[:_MOST]}" if message else type(error).__name__
 
 
@@ -74,4 +82,4 @@ _MOST_OF_A_TRACE = 8000
 
 def trace(error: Exception) -> str:
     """Where it was raised, without what looks like a secret; its end, which says most."""
-    return _SECRETS.sub("***", "".join(traceback.format_exception(error)))[-_MOST_OF_A_TRACE:].rstrip()
+    return mask("".join(traceback.format_exception(error)))[-_MOST_OF_A_TRACE:].rstrip()

@@ -144,7 +144,11 @@ class Reader:
             mode="pending",
             events=events,
             next_start=rows[-1].id if len(rows) == count else None,
-            note="Nothing was changed." if rows else f"Nothing is leased in group {group!r}.",
+            note=(
+                "Nothing was changed."
+                if rows
+                else f"Nothing is leased {'' if consumer is None else f'to {consumer!r} '}in group {group!r}."
+            ),
         )
 
     async def take(self, taken: Taken, *, count: int, wait_seconds: float) -> ReadResult:

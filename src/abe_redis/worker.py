@@ -214,10 +214,12 @@ class EventWorker:
                 end(outcome, failure)
 
     async def _limited(self, result: Awaitable[Any]) -> Any:  # noqa: ANN401 - the handler's
-        if self._timeout is None:
-            return await result
-        with anyio.fail_after(self._timeout):
-            return await result
+        try:
+            with anyio.move_on_after(self._timeout):
+                return await result
+        except SystemExit as error:  # a worker outlives its handlers
+            raise RuntimeError(f"the handler called sys.exit({error.code!r})") from None
+        raise TimeoutError(f"the handler took longer than {self._timeout:g} s")
 
     async def _respond(self, event: Event, result: Any) -> None:  # noqa: ANN401 - the handler's
         if self._respond_to is not None and result is not None:
@@ -236,7 +238,7 @@ class EventWorker:
         event = held.event
         decision = self._policy(event, error)
         _LOG.warning(
-            "The handler of %s of %r failed at delivery %s with %s: %s\n%s",
+            "The handler of %s of %r failed at delivery %s with %s; %s.\n%s",
             event.id,
             event.stream,
             event.deliveries,

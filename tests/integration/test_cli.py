@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
-from tests.hosts.processes import Child
+from tests.hosts.processes import Child, ended, until
 
 
 def run(*arguments: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -35,6 +37,46 @@ def answer(*arguments: str, stdin: str | None = None) -> Any:
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     return json.loads(result.stdout)
+
+
+@pytest.mark.usefixtures("at")
+def test_a_line_that_cannot_be_read_ends_it_with_the_number_to_go_on_from(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + b'{"n": 1}\n' * 700 + b'{"text": "caf\xe9"}\n{"n": 2}\n')
+    done = run("publish", "--lines", str(path))
+    assert done.returncode == 1
+    assert re.search(
+        r"Line \d+ is no JSON object \(it is not UTF-8: .*\)\. Published before it: (\d+)\.", done.stderr
+    )
+    published = int(re.findall(r"Published before it: (\d+)", done.stderr)[0])
+    first = int(re.findall(r"--from-line (\d+)", done.stderr)[0])
+    assert answer("stats")["streams"][0]["length"] == published == first - 1
+
+
+def test_lines_are_published_as_they_come(redis_url: str, tmp_path: Path) -> None:
+    child = Child(
+        [sys.executable, "-m", "abe_redis", "publish", "--lines", "-"],
+        cwd=tmp_path,
+        variables=os.environ | {"REDIS_URL": redis_url},
+        stderr=tmp_path / "stderr",
+    )
+    with ended([child]):
+        with redis.Redis.from_url(redis_url) as client:
+            for number in range(3):
+                child.send(f'{{"n": {number}}}')
+                until(lambda: client.xlen("slack_events") == number + 1, "a line to be published")  # noqa: B023
+        child.process.send_signal(signal.SIGINT)
+        assert child.wait() in {1, 130}
+        assert "Published before it: 3. To go on there: --from-line 4." in child.stderr
+
+
+@pytest.mark.usefixtures("at")
+@pytest.mark.parametrize(
+    "arguments",
+    [("publish", "{}", "--from-line", "2"), ("publish", "--lines", "-", "--event-id", "x")],
+)
+def test_options_that_mean_nothing_are_refused(arguments: tuple[str, ...]) -> None:
+    assert run(*arguments, stdin="").returncode == 2
 
 
 @pytest.mark.usefixtures("at")

@@ -249,6 +249,25 @@ async def test_a_server_out_of_reach(make_server: Servers, url: str, says: str) 
     assert SECRET not in finding.model_dump_json()
 
 
+async def test_the_outbox_is_looked_at_while_redis_is_away(own_server: Server, tmp_path: Path) -> None:
+    settings = Settings(redis_url=own_server.url, redis_outbox=tmp_path / "outbox")
+
+    async def found() -> dict[str, str]:
+        return {one.check: f"{one.severity}: {one.found}" for one in await examine(settings)}
+
+    assert (await found())["outbox"].startswith("ok: Nothing waits in")
+    own_server.stop()
+    backend = RedisMessageQueueBackend(settings)
+    for number in range(2):
+        await backend.publish("slack_events", {"n": number})
+    await backend.close()
+    away = await found()
+    assert set(away) == {"reachability", "outbox"}
+    assert away["outbox"].startswith("warning: 2 events wait in")
+    own_server.start()
+    assert (await found())["outbox"].startswith("warning: 2 events wait in"), "nobody has delivered them"
+
+
 async def test_a_server_that_stops_answering(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     own_server.freeze()
     monkeypatch.setattr("abe_redis.topology.node.ANSWER_SECONDS", 0.3)

@@ -134,7 +134,12 @@ async def test_a_reset_delivers_what_is_behind_again(
     assert await received(backend, "bot", 6) == [2, 3, 4, 5, 6, 7]
     await groups.reset(TOPIC, "bot", start="beginning")
     assert (await stats(backend, "bot")).lag == 8
-    await groups.reset(TOPIC, "bot", start="now")
+    for start in ("now", ids[4]):  # what is before that would never be delivered
+        with pytest.raises(RequestError, match=rf"has {4 if start == ids[4] else 8} undelivered events"):
+            await groups.reset(TOPIC, "bot", start=start)
+    assert (await stats(backend, "bot")).lag == 8
+    change = await groups.reset(TOPIC, "bot", start="now", force=True)
+    assert change.note == "It goes on from now. It let go of 8 undelivered events."
     found = await stats(backend, "bot")
     assert (found.pending, found.lag, found.lost) == (0, 0, 0)
 

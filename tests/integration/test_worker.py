@@ -1,5 +1,6 @@
 """Handlers that fail, hang, block and die: what becomes of their events."""
 
+import sys
 import threading
 import time
 from collections import Counter
@@ -345,7 +346,26 @@ async def test_a_handler_has_its_time(backend: RedisMessageQueueBackend, redis: 
     async with at_work(worker):
         await until(nothing_pending(redis))
     (letter,) = await letters(redis)
-    assert letter[b"abe:reason"] == b"TimeoutError"
+    assert letter[b"abe:reason"] == b"TimeoutError: the handler took longer than 0.05 s"
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_a_handler_that_wants_to_end_the_process_fails(
+    backend: RedisMessageQueueBackend, redis: Redis, in_thread: bool
+) -> None:
+    def leave(_: Event) -> None:
+        sys.exit("it had enough")
+
+    async def leave_too(event: Event) -> None:
+        leave(event)
+
+    await publish(backend, 1, 2)
+    handler: Any = leave if in_thread else leave_too
+    worker = EventWorker(backend, handler, policy=lambda _event, error: Bury(describe(error)))
+    async with at_work(worker):
+        await until(nothing_pending(redis))
+    reasons = [letter[b"abe:reason"] for letter in await letters(redis)]
+    assert reasons == [b"RuntimeError: the handler called sys.exit('it had enough')"] * 2
 
 
 async def test_shutdown_waits_for_what_is_at_work(backend: RedisMessageQueueBackend, redis: Redis) -> None:

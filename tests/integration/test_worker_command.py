@@ -290,7 +290,10 @@ def test_a_handler_has_its_time(queue: Server, start: Start) -> None:
     end(worker)
     with queue.admin() as client:
         ((_, letter),) = client.xrange(DEAD)
-    assert letter["abe:reason"] == "handler failed 1 times, last with TimeoutError"
+    assert (
+        letter["abe:reason"]
+        == "handler failed 1 times, last with TimeoutError: the handler took longer than 0.1 s"
+    )
 
 
 # --- What is called -------------------------------------------------------------------------------------

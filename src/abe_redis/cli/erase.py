@@ -32,7 +32,8 @@ def erase(
     from abe_redis.upkeep import erase as erase_events  # noqa: PLC0415
 
     if not dry_run and (user or channel):
-        confirm(f"Erase the events of {plain(user or '')} {plain(channel or '')} for good?", yes=yes)
+        whose = " and ".join(plain(one) for one in (user, channel) if one)
+        confirm(f"Erase the events of {whose} for good?", yes=yes)
     with progress("searching") as on_progress:
         result = with_access(
             lambda access: erase_events(

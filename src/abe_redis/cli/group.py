@@ -44,7 +44,7 @@ def _print(result: "GroupsResult") -> None:
     table = Table()
     for column in ("stream", "group"):
         table.add_column(column, overflow="fold")  # cut off, one partition looks like another
-    for column in ("pending", "lag", "alive", "last used", "lost", ""):
+    for column in ("pending", "lag", "alive", "last used", "lost", "state"):
         table.add_column(column)
     for one in result.groups:
         alive = sum(consumer.alive for consumer in one.consumers)

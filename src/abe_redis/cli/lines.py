@@ -1,10 +1,12 @@
 """Publishing many events: a line of JSON each, from a file or from stdin."""
 
+import asyncio
 import json
 import sys
-from collections.abc import Callable, Iterator
-from itertools import batched
-from typing import IO, TYPE_CHECKING, Any
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from abe_redis.errors import AbeRedisError, PayloadError
 from abe_redis.results import PublishLinesResult
@@ -14,20 +16,23 @@ if TYPE_CHECKING:
 
 _STEP = 500
 
+type _Event = tuple[int, dict[str, Any]]
+"""The number of a line, and what it holds."""
+
 
 async def publish_lines(
     operations: "Operations",
-    lines: IO[str],
+    lines: BinaryIO,
     *,
     stream: str | None,
     first: int,
     on_progress: Callable[[int], None],
 ) -> PublishLinesResult:
-    """Publish each line that is not empty, in order; what a file of any length needs of memory is small.
+    """Publish each line that is not empty, in order, as they come, and keep few of them in memory.
 
     Args:
         operations: The queue.
-        lines: JSON objects, one a line.
+        lines: JSON objects in UTF-8, one a line.
         stream: By default the host's topic.
         first: The number of the line to begin with, counted from 1.
         on_progress: Is told how many more were published.
@@ -36,47 +41,93 @@ async def publish_lines(
         PayloadError: A line is no JSON object; the sentence says which, and how to go on.
         AbeRedisError: As for `publish_event`; how to go on is said on stderr.
     """
-    result = PublishLinesResult()
+    result, at = PublishLinesResult(), first
     events = _Events(lines, first)
-    for step in batched(events, _STEP):
-        try:
+    try:
+        async for step in _as_they_come(events):
+            at = step[0][0]
             published = await operations.publish_many([payload for _, payload in step], stream=stream)
-        except AbeRedisError:
-            print(f"abe-redis: {_go_on(step[0][0], result.lines)}", file=sys.stderr)  # noqa: T201
-            raise
-        result.lines += len(step)
-        result.duplicates += sum(one.duplicate for one in published)
-        result.waiting += sum(one.waiting for one in published)
-        on_progress(len(step))
+            at = step[-1][0] + 1
+            result.lines += len(step)
+            result.duplicates += sum(one.duplicate for one in published)
+            result.waiting += sum(one.waiting for one in published)
+            on_progress(len(step))
+    except (AbeRedisError, asyncio.CancelledError):
+        print(f"abe-redis: {_go_on(at, result.lines)}", file=sys.stderr)  # noqa: T201
+        raise
     if events.bad is not None:
         number, why = events.bad
         raise PayloadError(f"Line {number} is no JSON object ({why}). {_go_on(number, result.lines)}")
     return result
 
 
+def own(lines: BinaryIO) -> BinaryIO:
+    """The same; for stdin a reader of our own, since Python wants to close its own when the process ends.
+
+    It cannot, and aborts, while a thread waits in it.
+    """
+    if lines.fileno() != sys.stdin.fileno():
+        return lines
+    return open(sys.stdin.fileno(), "rb", closefd=False)
+
+
 class _Events:
     """Numbered payloads up to the first line that is none, which is then `bad`."""
 
-    def __init__(self, lines: IO[str], first: int) -> None:
+    def __init__(self, lines: BinaryIO, first: int) -> None:
         self._lines, self._first = lines, first
         self.bad: tuple[int, str] | None = None
 
-    def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        for number, line in enumerate(self._lines, 1):
-            if number < self._first or not line.strip():
-                continue
-            try:
-                payload = json.loads(line)
-            except ValueError as error:
-                self.bad = number, str(error)
-                return
-            except RecursionError:
-                self.bad = number, "it is nested too deeply"
-                return
-            if not isinstance(payload, dict):
-                self.bad = number, f"it is a {type(payload).__name__}"
-                return
-            yield number, payload
+    def __iter__(self) -> Iterator[_Event]:
+        number = 0
+        try:
+            for number, line in enumerate(self._lines, 1):
+                if number < self._first or not line.strip():
+                    continue
+                payload = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+                if not isinstance(payload, dict):
+                    self.bad = number, f"it is a {type(payload).__name__}"
+                    return
+                yield number, payload
+        except UnicodeDecodeError as error:
+            self.bad = number, f"it is not UTF-8: {error.reason}"
+        except ValueError as error:
+            self.bad = number, str(error)
+        except RecursionError:
+            self.bad = number, "it is nested too deeply"
+
+
+async def _as_they_come(events: _Events) -> AsyncIterator[list[_Event]]:
+    """Events in order, as many at a time as are there: a pipe that pauses holds up none, nor Ctrl-C.
+
+    They are read in a thread that nobody waits for, since nothing interrupts a read of stdin.
+    """
+    loop, news, room = asyncio.get_running_loop(), asyncio.Event(), threading.Semaphore(2 * _STEP)
+    read: deque[_Event | None] = deque()
+
+    def take(event: _Event | None) -> None:
+        read.append(event)
+        news.set()
+
+    def run() -> None:
+        for event in events:
+            room.acquire()
+            loop.call_soon_threadsafe(take, event)
+        loop.call_soon_threadsafe(take, None)
+
+    threading.Thread(target=run, daemon=True).start()
+    while True:
+        while not read:
+            news.clear()
+            await news.wait()
+        step: list[_Event] = []
+        while read and len(step) < _STEP and (event := read.popleft()) is not None:
+            step.append(event)
+            room.release()
+        if step:
+            yield step
+        if not step or event is None:
+            return
 
 
 def _go_on(number: int, published: int) -> str:

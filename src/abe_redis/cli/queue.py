@@ -39,10 +39,8 @@ def publish(
     ] = None,
     event_id: Annotated[str | None, typer.Option(help="The same id is added to a stream only once.")] = None,
     lines: Annotated[
-        typer.FileText | None,
-        typer.Option(
-            help="Publish each line of this file, a JSON object each; - is stdin.", encoding="utf-8"
-        ),
+        typer.FileBinaryRead | None,
+        typer.Option(help="Publish each line of this file, a JSON object each; - is stdin."),
     ] = None,
     from_line: Annotated[
         int, typer.Option(help="With --lines: begin with the line of this number.", min=1)
@@ -56,8 +54,12 @@ def publish(
     Example: abe-redis publish --lines events.jsonl --stream slack_events
     """
     if (payload is None) == (lines is None):
-        raise typer.BadParameter("Give an event, or --lines with a file of events.")
+        raise typer.BadParameter("Give an event, or --lines with a file of events, and not both.")
+    if lines is None and from_line != 1:
+        raise typer.BadParameter("--from-line is for --lines.")
     if lines is not None:
+        if event_id is not None:
+            raise typer.BadParameter("--event-id is for one event; in a file, each has its own.")
         _publish_lines(lines, stream, from_line, as_json=as_json)
         return
     text = sys.stdin.read() if payload == "-" else payload or ""
@@ -76,13 +78,13 @@ def publish(
     show(result, f"{result.stream}: {done} {result.id}", as_json=as_json)
 
 
-def _publish_lines(lines: typer.FileText, stream: str | None, first: int, *, as_json: bool) -> None:
-    from abe_redis.cli.lines import publish_lines  # noqa: PLC0415
+def _publish_lines(lines: typer.FileBinaryRead, stream: str | None, first: int, *, as_json: bool) -> None:
+    from abe_redis.cli.lines import own, publish_lines  # noqa: PLC0415
 
     with progress("publishing") as on_progress:
         result = _run(
             lambda operations: publish_lines(
-                operations, lines, stream=stream, first=first, on_progress=on_progress
+                operations, own(lines), stream=stream, first=first, on_progress=on_progress
             )
         )
     text = f"{count(result.lines, 'event')} published"

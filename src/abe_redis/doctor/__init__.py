@@ -1,6 +1,7 @@
 """What is wrong with a Redis as a queue, and what to do about each thing.
 
-* `server` looks at the server itself, `queue` at the streams in it, `rights` at what this user may do;
+* `server` looks at the server itself, `queue` at the streams in it, `rights` at what this user may do,
+  `machine` at what waits for it here;
 * `patient` is what a check is given, and what it finds.
 
 Nothing here writes to Redis. A check that this user may not make says so, and the others go on.
@@ -12,7 +13,7 @@ from redis.exceptions import NoPermissionError
 
 from abe_redis import faults
 from abe_redis.connection import Connections
-from abe_redis.doctor import queue, rights, server
+from abe_redis.doctor import machine, queue, rights, server
 from abe_redis.doctor.patient import Finding, Patient, Severity, ok, problem, warning
 from abe_redis.errors import AbeRedisError, SettingsError
 from abe_redis.settings import Settings
@@ -42,14 +43,19 @@ _OF_THE_QUEUE: tuple[Check, ...] = (
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Look at the server that `settings` name, and at the queue in it.
+    """Look at the server that `settings` name, at the queue in it, and at what waits for it on this machine.
 
     Returns:
-        What was found. If the server cannot be reached, that is the only finding.
+        What was found. If the server cannot be reached, that is the only finding about it.
 
     Raises:
         SettingsError: A TLS file that the settings name cannot be used.
     """
+    here = [_named("outbox", finding) async for finding in machine.outbox(settings)]
+    return [*await _examine_server(settings), *here]
+
+
+async def _examine_server(settings: Settings) -> list[Finding]:
     try:
         connections = await Connections.open(settings)
     except SettingsError:
@@ -60,7 +66,7 @@ async def examine(settings: Settings) -> list[Finding]:
         # Every user may send HELLO.
         await connections.commands.execute_command("HELLO")  # type: ignore[no-untyped-call, unused-ignore]
     except faults.FAILURES as error:
-        said = faults.explain(error, settings, doing="an examination")
+        said = faults.explain(error, settings, doing="examining the server")
         return [_named("reachability", problem(str(said)))]
     else:
         findings = [_named("reachability", ok(f"Redis at {settings.redis_url} answers."))]

@@ -65,14 +65,18 @@ class Unfinished:
 
 # What was pending is acked: behind the new position it is delivered anew, and before it the caller has
 # said that it may be passed over. Two holders of one entry there must not be.
+MOST_PASSED = 100
+"""So many undelivered entries that a reset would pass over are counted."""
+
 _RESET = Script(
     _READ_AT
     + """
 local stream, records, group, position, force = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3] == '1'
 local of = group_of(stream, group)
 if not of then return redis.error_reply('NOGROUP No such consumer group') end
-local pending = of['pending']
-if pending > 0 and not force then return {pending, 0} end
+local pending, upto = of['pending'], position == '$' and '+' or position
+local passed = #redis.call('XRANGE', stream, '(' .. of['last-delivered-id'], upto, 'COUNT', ARGV[4])
+if pending + passed > 0 and not force then return {pending, passed, 0} end
 local rows = redis.call('XPENDING', stream, group, '-', '+', 100)
 while #rows > 0 do
   for _, row in ipairs(rows) do redis.call('XACK', stream, group, row[1]) end
@@ -81,25 +85,28 @@ end
 redis.call(at('SETID', stream, group, position, read_at(stream, position)))
 redis.call('HDEL', records, 'floor ' .. group, 'lost ' .. group)
 redis.call('DEL', KEYS[3])
-return {pending, 1}
+return {pending, passed, 1}
 """
 )
 
 
-async def reset(redis: Redis, stream: str, group: str, position: str, *, force: bool) -> tuple[int, bool]:
+async def reset(
+    redis: Redis, stream: str, group: str, position: str, *, force: bool
+) -> tuple[int, int, bool]:
     """Move a group, to be given what comes behind a position (again).
 
     Returns:
-        How many entries were pending, and whether it was moved: not while there are any, unless
-        forced. They are pending no longer then.
+        How many entries were pending; how many, `MOST_PASSED` at most, were not delivered yet and are
+        before the position; and whether it was moved: not while there are any of either, unless forced.
+        They are given up then.
 
     Raises:
         redis.ResponseError: NOGROUP, when it does not exist.
         redis.RedisError: The server refused it or could not be reached.
     """
     keys = [stream, names.records(stream), names.due(stream, group)]
-    pending, moved = await _RESET(redis, keys, [group, position, int(force)])
-    return int(pending), bool(moved)
+    pending, passed, moved = await _RESET(redis, keys, [group, position, int(force), MOST_PASSED])
+    return int(pending), int(passed), bool(moved)
 
 
 _REMOVE = Script(

@@ -63,24 +63,26 @@ class Groups:
             stream: The stream.
             group: Its name.
             start: As for `create`.
-            force: Also when events are pending: those behind the position are delivered again, those
-                before it are given up.
+            force: Also when events are pending, or not delivered yet and before the position: those behind
+                it are delivered again, those before it are given up.
         """
         name, group = self._access.consumable(stream), names.check_group(group)
         async with self._access.redis(f"moving the group {group!r} of {name!r}") as redis:
             await self._find(redis, name, group)
             position = await moments.position(redis, start)
-            pending, moved = await manage.reset(redis, name, group, position, force=force)
+            pending, passed, moved = await manage.reset(redis, name, group, position, force=force)
+        unfinished = [f"{pending} pending"] if pending else []
+        if passed:
+            unfinished.append(f"{passed}{' or more' if passed >= manage.MOST_PASSED else ''} undelivered")
+        has = f"{' and '.join(unfinished)} {_events(pending + passed)}"
         if not moved:
             raise RequestError(
-                f"Group {group!r} of {name!r} has {pending} pending {_events(pending)}; nothing was changed. "
-                "Let its consumers finish, or force it: those behind the position are delivered again, those "
-                "before it are given up."
+                f"Group {group!r} of {name!r} has {has} to finish; nothing was changed. Let its consumers "
+                "finish, or force it: those behind the position are delivered again, those before it are "
+                "given up."
             )
-        note = f"It goes on from {start}."
-        if pending:
-            note += f" {pending} pending {_events(pending)} were let go of."
-        return GroupChange(stream=name, group=group, done="reset", events=pending, note=note)
+        note = f"It goes on from {start}." + (f" It let go of {has}." if unfinished else "")
+        return GroupChange(stream=name, group=group, done="reset", events=pending + passed, note=note)
 
     async def remove(self, stream: str, group: str, *, force: bool = False) -> GroupChange:
         """Remove a group; not while it has something to finish, unless forced."""
