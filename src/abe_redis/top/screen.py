@@ -3,6 +3,7 @@
 Drawn anew for each size of the terminal; no colour carries a meaning alone.
 """
 
+import textwrap
 from collections.abc import Callable
 from itertools import islice
 
@@ -28,8 +29,10 @@ _UNKNOWN = "–"  # noqa: RUF001 - a dash, as on the dashboard
 _THOUSAND = 1000
 _KEYS = "↑↓ choose   ⏎ open   s sort   r reverse   space pause   q quit"
 _KEYS_INSIDE = "esc back   space pause   q quit"
-_AROUND = 6
-"""Lines that are not rows: the headings, the totals, the keys and what parts them."""
+_AROUND = 4
+"""Lines that are neither rows nor the head: the headings, the keys and what parts them."""
+_MOST_TROUBLE = 4
+"""Lines for what is wrong; with fewer, 80 columns would not hold the reason."""
 
 
 def draw(view: View, width: int, height: int) -> RenderableType:
@@ -41,10 +44,12 @@ def draw(view: View, width: int, height: int) -> RenderableType:
         height: Its lines.
     """
     chosen = view.current()
-    body = _inside(view, chosen) if view.inside and chosen else _table(view, width, height - _AROUND)
+    head = _head(view, width)
+    rows = height - len(head) - _AROUND
+    body = _inside(view, chosen) if view.inside and chosen else _table(view, width, rows)
     order = f"by {SORTS[view.sort][0]}{', reversed' if view.reverse else ''}"
     keys = _KEYS_INSIDE if view.inside else f"{_KEYS}   {order}"
-    return Group(*_head(view, width), Text(""), body, Text(""), _line(keys, width, "dim"))
+    return Group(*head, Text(""), body, Text(""), _line(keys, width, "dim"))
 
 
 def _head(view: View, width: int) -> list[Text]:
@@ -52,7 +57,9 @@ def _head(view: View, width: int) -> list[Text]:
     when = f"{view.at:%H:%M:%S}" if view.at else "looking …"
     lines = [_line(f"abe-redis top   {view.where}   {when}   {state}", width, "bold")]
     if view.trouble:
-        return [*lines, _line(view.trouble, width, "bold red")]
+        since = f" What follows is of {view.at:%H:%M:%S}." if view.at else ""
+        told = textwrap.wrap(view.trouble + since, width, max_lines=_MOST_TROUBLE, placeholder=" …")
+        return [*lines, *(_line(one, width, "bold red") for one in told)]
     lags = [lag(one) for one in view.streams]
     groups = [(one, group) for one in view.streams for group in one.groups]
     facts = (
