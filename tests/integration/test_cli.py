@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from tests.hosts.processes import Child, ended, until
+from tests.servers import Server
 
 
 def run(*arguments: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -53,7 +53,7 @@ def test_a_line_that_cannot_be_read_ends_it_with_the_number_to_go_on_from(tmp_pa
     assert answer("stats")["streams"][0]["length"] == published == first - 1
 
 
-def test_lines_are_published_as_they_come(redis_url: str, tmp_path: Path) -> None:
+def test_lines_are_published_as_they_come(server: Server, redis_url: str, tmp_path: Path) -> None:
     child = Child(
         [sys.executable, "-m", "abe_redis", "publish", "--lines", "-"],
         cwd=tmp_path,
@@ -61,7 +61,7 @@ def test_lines_are_published_as_they_come(redis_url: str, tmp_path: Path) -> Non
         stderr=tmp_path / "stderr",
     )
     with ended([child]):
-        with redis.Redis.from_url(redis_url) as client:
+        with server.admin() as client:
             for number in range(3):
                 child.send(f'{{"n": {number}}}')
                 until(lambda: client.xlen("slack_events") == number + 1, "a line to be published")  # noqa: B023
