@@ -17,9 +17,10 @@ PROJECT = Project(
         *(
             f"tests/integration/test_{name}.py"
             for name in (
-                "streams", "streams_kept", "streams_owners", "member", "consume", "publish", "worker",
-                "groups", "dead_letters", "trim", "ordered", "losses", "partitions", "races", "operations",
-                "erase", "tasks", "discovery",
+                "streams", "streams_kept", "streams_owners", "streams_seen", "odd_entries", "upkeep_commands",
+                "member", "consume", "publish", "worker", "worker_outcomes", "groups", "dead_letters",
+                "trim", "ordered", "losses", "partitions", "races", "operations", "erase", "tasks",
+                "discovery", "streams_managed",
             )
         ),
     ),
