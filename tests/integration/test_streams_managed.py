@@ -22,6 +22,12 @@ from tests.integration.on_streams import A, B, C, consumers, fill, hold, now_ms,
 ALL = ("floor", "used", "lost", "paused")
 
 
+@pytest.fixture
+def redis_url(either_url: str) -> str:
+    """Every test runs on both servers."""
+    return either_url
+
+
 async def record(redis: Redis) -> None:
     """All that may be recorded about the group, and something about another."""
     for group in ("g", "other"):
@@ -79,6 +85,10 @@ async def test_a_group_that_is_made_by_hand_begins_anew(commands: Redis) -> None
     assert [await recorded(commands, A, what) for what in ("floor", "lost", "paused")] == [None] * 3
     assert abs(int(await recorded(commands, A, "used")) - await now_ms(commands) / 1000) < 60
     assert await commands.hmget(names.records(A), [f"{what} other" for what in ALL]) == [b"1"] * 4
+    await record(commands)
+    with pytest.raises(ResponseError, match="BUSYGROUP"):
+        await manage.create(commands, A, "g", "0-0")
+    assert [await recorded(commands, A, what) for what in ALL] == [b"1"] * 4, "what is there stays"
 
 
 # Moving a group --------------------------------------------------------------------------------
@@ -109,6 +119,7 @@ async def test_a_group_with_nothing_or_one_pending(commands: Redis) -> None:
     assert await taken(commands) == [ids[2]]
     assert await manage.reset(commands, A, "g", "0-0", force=False) == (1, False)
     assert await manage.reset(commands, A, "g", ids[0], force=True) == (1, True)
+    assert await rows(commands, A) == {}
     assert await taken(commands) == ids[1:]
 
 
@@ -303,9 +314,9 @@ async def test_who_holds_nothing_and_was_silent_for_long_is_forgotten(commands: 
         for name in ("gone", "name", "pending"):
             await commands.xgroup_createconsumer(stream, "g", name)
     everybody = {"busy", "gone", "name", "pending"}
-    assert await forget_gone(commands, "g", [A, C, B], idle_seconds=1000) == 0
-    assert await consumers(commands, A) == everybody
     await anyio.sleep(0.4)
+    assert await forget_gone(commands, "g", [A, C, B], idle_seconds=100) == 0
+    assert await consumers(commands, A) == everybody
     assert await forget_gone(commands, "g", [A, C], idle_seconds=0.3) == 3
     assert await consumers(commands, A) == {"busy"}
     assert await consumers(commands, B) == everybody
@@ -352,6 +363,19 @@ async def test_a_group_is_moved_over_what_was_erased_in_front_of_it(commands: Re
     assert await erase(commands, A, [ids[4], ids[6], ids[7]]) == (3, 3)
     found = await group(commands)
     assert (found["entries-read"], found["lag"], found["last-delivered-id"].decode()) == (8, 0, ids[7])
+
+
+async def test_a_group_stays_where_it_is_when_the_gap_is_further_on(commands: Redis) -> None:
+    for number in range(1, 6):
+        await commands.xadd(A, {"data": "x"}, id=f"{number * 10}-0")
+    await commands.xgroup_create(A, "g", "0")
+    await taken(commands, 1)
+    assert await erase(commands, A, ["40-0"]) == (1, 1)
+    found = await group(commands)
+    assert (found["last-delivered-id"], found["entries-read"]) == (b"10-0", 2)
+    assert await erase(commands, A, ["20-0"]) == (1, 1)
+    found = await group(commands)
+    assert (found["last-delivered-id"], found["entries-read"]) == (b"29-18446744073709551615", 3)
 
 
 # Looking ---------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ async def test_something_is_done_for_each_group_and_told_in_order() -> None:
 
     with anyio.fail_after(10):
         assert await slots.each([["a", "b"], ["c"], ["d"]], run) == ["ab", "c", "d"]
+    assert await slots.each([["c"], ["a", "b"]], run) == ["c", "ab"]
     assert await slots.each([["a", "b"]], run) == ["ab"]
     assert await slots.each([], run) == []
 
