@@ -170,7 +170,8 @@ async def test_the_streams_that_exist_are_shown_in_order_up_to_a_thousand(
     for name in ("b", "slack:2", "slack:1", "elsewhere"):
         await redis.xadd(name, {"data": "{}"})
     await redis.set("slack:string", "x")
-    await redis.zadd(names.INDEX, {"elsewhere": 5, "slack:gone": 5, "b": 5, b"slack:\xff": 5})
+    news: dict[Any, float] = {"elsewhere": 5, "slack:gone": 5, "b": 5, b"slack:\xff": 5}
+    await redis.zadd(names.INDEX, news)
     assert await existing(redis, Patterns(["slack:*", "b", "c"])) == ["b", "slack:1", "slack:2"]
     assert await existing(redis, Patterns(["b", "c"])) == ["b"]
     assert await existing(redis, Patterns(["c"])) == []

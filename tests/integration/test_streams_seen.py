@@ -45,10 +45,11 @@ async def test_who_may_not_ask_for_groups_is_told(own_server: Server) -> None:
         stats = await stream_stats(commands, A, Settings())
         assert stats is not None
         assert (stats.length, stats.memory_bytes) == (2, None)
-        with own_server.admin() as admin:
-            admin.execute_command("ACL", "SETUSER", "default", "-xinfo|groups")
-        with pytest.raises(NoPermissionError):
-            await stream_stats(commands, A, Settings())
+        for what in ("stream", "groups"):
+            with own_server.admin() as admin:
+                admin.execute_command("ACL", "SETUSER", "default", "+xinfo", f"-xinfo|{what}")
+            with pytest.raises(NoPermissionError):
+                await stream_stats(commands, A, Settings())
 
 
 async def test_what_agents_changed_is_told_newest_first(commands: Redis) -> None:

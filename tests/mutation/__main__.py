@@ -20,7 +20,7 @@ PROJECT = Project(
                 "streams", "streams_kept", "streams_owners", "streams_seen", "odd_entries", "upkeep_commands",
                 "member", "consume", "publish", "worker", "worker_outcomes", "groups", "dead_letters",
                 "trim", "ordered", "losses", "partitions", "races", "operations", "erase", "tasks",
-                "discovery", "streams_managed",
+                "discovery", "streams_managed", "holdings",
             )
         ),
     ),
