@@ -158,6 +158,7 @@ async def test_who_is_not_there_is_neither_moved_nor_removed_nor_paused_nor_repl
         (4, 4, None, Unfinished(0, 1)),
         (3, 1, None, Unfinished(2, 2)),
         (0, 0, 3, Unfinished(0, 3)),
+        (1, 1, 3, Unfinished(0, 3)),
         (0, 0, 0, Unfinished(0, 0)),
     ],
 )
