@@ -26,7 +26,10 @@ PROJECT = Project(
     ),
 )  # fmt: skip
 ENGINE = (
-    *(f"src/abe_redis/{name}.py" for name in ("consumer", "worker")),
+    *(
+        f"src/abe_redis/{name}.py"
+        for name in ("consumer", "worker", "member", "holdings", "settler", "rota", "pace", "policy")
+    ),
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "src/abe_redis/streams").glob("*.py")),
 )
 

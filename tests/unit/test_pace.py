@@ -76,11 +76,6 @@ def test_large_events_are_a_bound_of_their_own(clock: Clock) -> None:
     assert pace.ahead == 1
 
 
-def test_the_bounds_are_those_that_were_measured() -> None:
-    """Others would do, too; but nobody should change them by accident."""
-    assert (FAST_SECONDS, SLOW_SECONDS, MOST_AHEAD, MOST_AHEAD_BYTES) == (0.1, 1.0, 256, 4_194_304)
-
-
 def test_twice_as_far_when_fast_and_half_when_slow(clock: Clock) -> None:
     pace, handled, seen = Pace(), 0, []
     for seconds in (9, 0.05, 0.05, 0.05, 0.11, 0.05, 0.09, 9, 9, 9, 9, 9):
