@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis import Event, Settings
+from abe_redis import Event, Settings, envelope
 from abe_redis.holdings import Held, Holdings
 from abe_redis.streams import lease, names, peek
 from tests.integration.on_streams import A, B, fill, let_lapse, rows
@@ -62,6 +62,8 @@ async def test_at_first_nothing_is_held() -> None:
     assert (holdings.largest_bytes, holdings.handed_out, holdings.handed_out_at) == (1, 0, 0)
     assert not holdings.has_finished
     assert (holdings.accept([]), holdings.largest_bytes) == ([], 1)
+    assert len(holdings.accept([lease.Leased(A, "1-0", {b"no": b"data"}, 1)])) == 1
+    assert holdings.largest_bytes == 1, "something is divided by it"
 
 
 async def test_what_is_leased_is_sorted_by_what_can_be_done_with_it(commands: Redis) -> None:
@@ -95,23 +97,25 @@ async def test_what_is_leased_is_sorted_by_what_can_be_done_with_it(commands: Re
 
 
 async def test_what_is_given_to_a_handler_is_an_event(commands: Redis) -> None:
-    await add(commands, {"data": '{"n":1}', "abe:origin": "o"}, {"data": "no JSON"})
+    await add(commands, {"data": '{"n":1}', envelope.ORIGIN: "o"}, {"data": "no JSON"}, {"data": "{}"})
     holdings = empty()
-    first, second = holdings.accept(await taken(commands))
+    first, second, third = holdings.accept(await taken(commands))
     with pytest.raises(RuntimeError, match="not in a handler's hand"):
         in_a_hand(first)
     before = time.monotonic()
     assert in_hand(holdings, first).event == {"n": 1}
-    assert first.event.deliveries == 1
+    assert (first.event.deliveries, first.event.origin) == (1, "o")
     assert before <= (first.handed_at or 0) == holdings.handed_out_at
     holdings.buffer.remove(second)
     assert not holdings.hand_out(second)
     assert (holdings.handed_out, list(holdings.in_hand)) == (1, [first.key])
-    assert holdings.known(A) == {first.key, second.key}
+    assert holdings.known(A) == {first.key, second.key, third.key}
+    assert in_hand(holdings, third).event.origin is None
+    holdings.finish(third)
     await holdings.bury(commands)
     assert [data for data, _ in await letters(commands)] == [b"no JSON"]
-    holdings.finish(first)
-    holdings.finish(first)
+    for _ in range(2):
+        holdings.finish(first)
     with pytest.raises(RuntimeError):
         in_a_hand(first)
     assert holdings.in_hand == {}
