@@ -170,3 +170,14 @@ def test_how_much_is_asked_for() -> None:
     assert len(rota.plan(10)) == LOOKED_AT + 10
     rota.note_more(["s7"])
     assert rota.plan(10) == [Portion("s7", 10, "")]
+
+
+def test_a_stream_is_asked_for_once_and_its_last_id_kept() -> None:
+    rota = Rota()
+    rota.follow(["a", "b"])
+    rota.note(["a", "b"], [], ())
+    rota.note_news([Leased("b", "5-0", {}, 1)])
+    rota.follow(["a", "b", "c"])
+    rota.plan(1)
+    rota.note([], [Leased("b", "5-0", {}, 1)], ())
+    assert rota.plan(10) == [Portion("a", 1, ""), Portion("b", 5, "5-0"), Portion("c", 5, "")]
