@@ -8,6 +8,9 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import RedisMessageQueueBackend, Settings
+from abe_redis.streams import names
+from abe_redis.streams.discover import Search, announced, existing
+from abe_redis.streams.names import Patterns
 from tests.integration.conftest import MakeBackend, take, take_one, until
 from tests.servers import Server
 
@@ -118,3 +121,61 @@ async def _sent(redis: Redis) -> int:
     stats: Any = await redis.info("commandstats")
     kinds = ("evalsha", "eval", "xreadgroup", "zrange", "scan", "set", "dbsize", "ping")
     return sum(stats.get(f"cmdstat_{kind}", {"calls": 0})["calls"] for kind in kinds)
+
+
+FOREIGN = "for i = 1, tonumber(ARGV[1]) do redis.call('XADD', 'slack:' .. i, '*', 'data', '{}') end"
+
+
+@pytest.mark.one_server
+async def test_a_search_goes_through_all_keys_in_thirty_steps_and_is_made_by_one(
+    backend: RedisMessageQueueBackend,
+) -> None:
+    redis = (await backend.connections()).commands
+    await redis.eval(FOREIGN, 0, 45_000)
+    search, other = (Search(Patterns(["slack:*"])) for _ in range(2))
+    await search.step(redis)
+    assert 1500 <= len(await announced(redis, 0)) < 1700
+    assert 0 < await redis.ttl("abe:scan") <= 50
+    await redis.delete(names.INDEX)
+    await other.step(redis)
+    assert await announced(redis, 0) == {}, "another is at it"
+    found: set[str] = set()
+    for _ in range(40):
+        await search.step(redis)
+        found |= (await announced(redis, 0)).keys()
+    assert len(found) >= 45_000 - 1700
+    await redis.delete("abe:scan", names.INDEX)
+    for _ in range(40):
+        await other.step(redis)
+    assert len(await announced(redis, 0)) == 45_000
+    await redis.delete("abe:scan", names.INDEX)
+    await Search(Patterns(["slack:1"])).step(redis)
+    assert not await redis.exists("abe:scan", names.INDEX), "there is nothing to search for"
+
+
+@pytest.mark.one_server
+async def test_a_small_server_is_searched_a_thousand_keys_at_a_time(
+    backend: RedisMessageQueueBackend,
+) -> None:
+    redis = (await backend.connections()).commands
+    await redis.eval(FOREIGN, 0, 5000)
+    await Search(Patterns(["slack:*"])).step(redis)
+    assert 1000 <= len(await announced(redis, 0)) < 1200
+
+
+async def test_the_streams_that_exist_are_shown_in_order_up_to_a_thousand(
+    backend: RedisMessageQueueBackend,
+) -> None:
+    redis = (await backend.connections()).commands
+    for name in ("b", "slack:2", "slack:1", "elsewhere"):
+        await redis.xadd(name, {"data": "{}"})
+    await redis.set("slack:string", "x")
+    news: dict[Any, float] = {"elsewhere": 5, "slack:gone": 5, "b": 5, b"slack:\xff": 5}
+    await redis.zadd(names.INDEX, news)
+    assert await existing(redis, Patterns(["slack:*", "b", "c"])) == ["b", "slack:1", "slack:2"]
+    assert await existing(redis, Patterns(["b", "c"])) == ["b"]
+    assert await existing(redis, Patterns(["c"])) == []
+    assert await existing(redis, Patterns(["slack:*", "b"]), limit=2) == ["b", "slack:1"]
+    for number in range(1100):
+        await redis.xadd(f"slack:{number}", {"data": "{}"})
+    assert await existing(redis, Patterns(["slack:*"])) == sorted(f"slack:{n}" for n in range(1100))[:1000]

@@ -28,6 +28,7 @@ from abe_redis import EventWorker, RedisMessageQueueBackend, Backoff
 
 async def main():
     async with RedisMessageQueueBackend.from_env() as backend:
+        set_up()
         seen = []
         async def handle(event):
             with maybe_span("the handler's own"):
@@ -58,11 +59,18 @@ provider = TracerProvider()
 provider.add_span_processor(SimpleSpanProcessor(exporter))
 trace.set_tracer_provider(provider)
 maybe_span = trace.get_tracer("test").start_as_current_span
+def set_up():
+    pass
 def spans():
     return [json.loads(span.to_json()) for span in exporter.get_finished_spans()]
 """
+WITH_SDK_LATER = WITH_SDK.replace("trace.set_tracer_provider(provider)", "").replace(
+    "    pass", "    trace.set_tracer_provider(provider)"
+)
 WITHOUT = """
 from contextlib import nullcontext as maybe_span
+def set_up():
+    pass
 def spans():
     return []
 """
@@ -121,6 +129,11 @@ def test_spans_go_from_the_webhook_to_the_handler(redis_url: str) -> None:
     (exception,) = failed["events"]
     assert exception["attributes"]["exception.message"] == "ValueError: token *** is wrong"
     assert "xoxb" not in json.dumps(spans)
+
+
+def test_a_program_may_set_tracing_up_before_its_worker_begins(redis_url: str) -> None:
+    spans = traced(WITH_SDK_LATER, redis_url)["spans"]
+    assert [span["name"] for span in spans].count("process slack_events") == 4
 
 
 def test_where_nobody_traces_nothing_is_loaded_or_written(redis_url: str) -> None:

@@ -17,15 +17,19 @@ PROJECT = Project(
         *(
             f"tests/integration/test_{name}.py"
             for name in (
-                "streams", "streams_kept", "streams_owners", "member", "consume", "publish", "worker",
-                "groups", "dead_letters", "trim", "ordered", "losses", "partitions", "races", "operations",
-                "erase", "tasks", "discovery",
+                "streams", "streams_kept", "streams_owners", "streams_seen", "odd_entries", "upkeep_commands",
+                "member", "consume", "publish", "worker", "worker_outcomes", "groups", "dead_letters",
+                "trim", "ordered", "losses", "partitions", "races", "operations", "erase", "tasks",
+                "discovery", "streams_managed", "holdings",
             )
         ),
     ),
 )  # fmt: skip
 ENGINE = (
-    *(f"src/abe_redis/{name}.py" for name in ("consumer", "worker")),
+    *(
+        f"src/abe_redis/{name}.py"
+        for name in ("consumer", "worker", "member", "holdings", "settler", "rota", "pace", "policy")
+    ),
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "src/abe_redis/streams").glob("*.py")),
 )
 

@@ -78,27 +78,30 @@ class Selection:
         self._budget = budget
         self._found = found
         self._killers: dict[str, Counter[str]] = {}
-        self._rarity: dict[str, dict[str, int]] = {}
-        """Per file and test: by how many tests that one of its lines is run that the fewest run."""
-        for name, lines in found["lines"].items():
-            rarity = self._rarity.setdefault(name, {})
-            for tests in lines.values():
-                for test in tests:
-                    rarity[test] = min(len(tests), rarity.get(test, len(tests)))
+        self._lines = {
+            name: Counter(test for tests in lines.values() for test in tests)
+            for name, lines in found["lines"].items()
+        }
+        """How many lines of a file each test runs."""
+        self._all_lines = sum(self._lines.values(), Counter[str]())
         self._scripts = Counter(test for tests in found["scripts"].values() for test in set(tests))
 
     def tests(self, mutant: Mutant) -> dict[str, float]:
         """With their seconds, as many as may be: first what killed its neighbours, then what is about it.
 
-        A test is about a script when it runs few others; about a file, when few others run what it runs.
+        A test is about a script when it runs few others; about a file, when it runs little of others.
         """
         seconds: dict[str, float] = self._found["seconds"]
         killers = self._killers.get(f"{mutant.path} {mutant.owner}", Counter())
         candidates = [test for test in self._concerned(mutant) if test in seconds]
         chosen: dict[str, float] = {}
         left = self._budget
-        rarity = self._scripts if mutant.lua else self._rarity.get(self._name(mutant), {})
-        for test in sorted(candidates, key=lambda test: (-killers[test], rarity.get(test, 0), seconds[test])):
+        lines = self._lines.get(self._name(mutant), Counter())
+
+        def others(test: str) -> float:
+            return self._scripts[test] if mutant.lua else self._all_lines[test] / max(1, lines[test])
+
+        for test in sorted(candidates, key=lambda test: (-killers[test], others(test), seconds[test])):
             if seconds[test] <= left:
                 left -= seconds[test]
                 chosen[test] = seconds[test]

@@ -20,13 +20,14 @@ class Row(NamedTuple):
 
 
 def rows(root: Path) -> list[Row]:
-    """The list, row by row."""
+    """The list, change by change; a row may have several, of one reason."""
     found = []
     for line in (root / PAGE).read_text(encoding="utf-8").splitlines():
         cells = [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
         if len(cells) == 4 and cells[0].startswith("`"):
             path, owner, change, why = cells
-            found.append(Row(f"src/abe_redis/{path.strip('`')}", owner.strip("`"), change, why))
+            where = f"src/abe_redis/{path.strip('`')}", owner.strip("`")
+            found += [Row(*where, one, why) for one in change.split("<br>")]
     return found
 
 

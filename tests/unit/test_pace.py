@@ -74,3 +74,31 @@ def test_large_events_are_a_bound_of_their_own(clock: Clock) -> None:
     assert pace.ahead == MOST_AHEAD_BYTES // (MOST_AHEAD_BYTES // 10)
     pace.note_batch(handled, 2 * MOST_AHEAD_BYTES)
     assert pace.ahead == 1
+
+
+def test_twice_as_far_when_fast_and_half_when_slow(clock: Clock) -> None:
+    pace, handled, seen = Pace(), 0, []
+    for seconds in (9, 0.05, 0.05, 0.05, 0.11, 0.05, 0.09, 9, 9, 9, 9, 9):
+        pace.note_batch(handled, 1)
+        clock.now += seconds
+        handled += pace.batch
+        pace.note_batch(handled, 1)
+        seen.append((pace.ahead, pace.batch))
+    ahead = [1, 2, 4, 8, 4, 8, 16, 8, 4, 2, 1, 1]
+    assert seen == [(count, max(1, count // 2)) for count in ahead]
+
+
+def test_a_batch_that_is_not_handled_yet_says_nothing(clock: Clock) -> None:
+    pace, handled = sped_up(clock)
+    clock.now += 10
+    pace.note_batch(handled + pace.batch - 1, 1)
+    assert pace.ahead == MOST_AHEAD
+    pace.note_batch(handled + pace.batch, 1)
+    assert pace.ahead == MOST_AHEAD // 2
+
+
+def test_whoever_asks_in_time_is_not_slow(clock: Clock) -> None:
+    pace, _ = sped_up(clock)
+    assert not pace.is_slow(clock.now)
+    assert not pace.is_slow(clock.now - SLOW_SECONDS)
+    assert pace.ahead == MOST_AHEAD

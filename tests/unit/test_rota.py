@@ -144,3 +144,40 @@ def test_news_of_a_stream_that_is_not_read_any_more_is_none() -> None:
     assert rota.is_quiet
     rota.note_more(["there"])
     assert not rota.is_quiet
+
+
+def test_whatever_is_gone_is_not_asked_for_busy_or_quiet() -> None:
+    rota = Rota()
+    rota.follow(["a", "b", "c", "d"])
+    rota.note(["a", "b"], [], ())
+    rota.follow(["b", "d"])
+    assert {portion.stream for portion in rota.plan(10)} == {"b", "d"}
+    rota.follow(["b", "d", "e"])
+    assert rota.plan(10) == [Portion("b", 1, ""), Portion("d", 5, ""), Portion("e", 5, "")]
+    rota.follow([])
+    assert rota.is_quiet
+    assert rota.plan(10) == []
+
+
+def test_how_much_is_asked_for() -> None:
+    rota = Rota()
+    names = [f"s{number}" for number in range(200)]
+    rota.follow(names)
+    assert rota.plan(1) == [Portion("s0", 1, "")]
+    assert rota.plan(3) == [Portion(f"s{number}", 2, "") for number in range(3)]
+    assert len(rota.plan(500)) == 200
+    rota.note(names, [], ())
+    assert len(rota.plan(10)) == LOOKED_AT + 10
+    rota.note_more(["s7"])
+    assert rota.plan(10) == [Portion("s7", 10, "")]
+
+
+def test_a_stream_is_asked_for_once_and_its_last_id_kept() -> None:
+    rota = Rota()
+    rota.follow(["a", "b"])
+    rota.note(["a", "b"], [], ())
+    rota.note_news([Leased("b", "5-0", {}, 1)])
+    rota.follow(["a", "b", "c"])
+    rota.plan(1)
+    rota.note([], [Leased("b", "5-0", {}, 1)], ())
+    assert rota.plan(10) == [Portion("a", 1, ""), Portion("b", 5, "5-0"), Portion("c", 5, "")]
