@@ -97,11 +97,11 @@ async def test_a_group_that_is_made_by_hand_begins_anew(commands: Redis) -> None
 async def test_a_group_is_moved_when_nothing_is_pending_or_by_force(commands: Redis) -> None:
     ids = await hold(commands, A, 2)
     await record(commands)
-    assert await manage.reset(commands, A, "g", "0-0", force=False) == (2, False)
+    assert await manage.reset(commands, A, "g", "0-0", force=False) == (Unfinished(2, 0), False)
     assert set(await rows(commands, A)) == set(ids)
     assert await commands.exists(names.due(A, "g"))
     assert await recorded(commands, A, "floor") == b"1"
-    assert await manage.reset(commands, A, "g", "0-0", force=True) == (2, True)
+    assert await manage.reset(commands, A, "g", "0-0", force=True) == (Unfinished(2, 0), True)
     assert await rows(commands, A) == {}
     assert [await recorded(commands, A, what) for what in ALL] == [None, b"1", None, b"1"]
     assert not await commands.exists(names.due(A, "g"))
@@ -113,21 +113,34 @@ async def test_a_group_is_moved_when_nothing_is_pending_or_by_force(commands: Re
 
 async def test_a_group_with_nothing_or_one_pending(commands: Redis) -> None:
     ids = await fill(commands, A, 3)
-    assert await manage.reset(commands, A, "g", "$", force=False) == (0, True)
+    assert await manage.reset(commands, A, "g", "$", force=False) == (Unfinished(0, 3), False)
+    assert await manage.reset(commands, A, "g", "$", force=True) == (Unfinished(0, 3), True)
     assert (await group(commands))["lag"] == 0
-    assert await manage.reset(commands, A, "g", ids[1], force=False) == (0, True)
+    assert await manage.reset(commands, A, "g", ids[1], force=False) == (Unfinished(0, 0), True)
     assert await taken(commands) == [ids[2]]
-    assert await manage.reset(commands, A, "g", "0-0", force=False) == (1, False)
-    assert await manage.reset(commands, A, "g", ids[0], force=True) == (1, True)
+    assert await manage.reset(commands, A, "g", "0-0", force=False) == (Unfinished(1, 0), False)
+    assert await manage.reset(commands, A, "g", ids[0], force=True) == (Unfinished(1, 0), True)
     assert await rows(commands, A) == {}
     assert await taken(commands) == ids[1:]
 
 
+async def test_what_would_be_passed_over_is_not_finished(commands: Redis) -> None:
+    ids = await fill(commands, A, manage.MOST_PASSED + 5)
+    assert await manage.reset(commands, A, "g", ids[1], force=False) == (Unfinished(0, 2), False)
+    assert await manage.reset(commands, A, "g", "$", force=False) == (
+        Unfinished(0, manage.MOST_PASSED),
+        False,
+    )
+    assert (await group(commands))["last-delivered-id"] == b"0-0"
+    assert await manage.reset(commands, A, "g", ids[1], force=True) == (Unfinished(0, 2), True)
+    assert await taken(commands) == ids[2:]
+
+
 async def test_however_much_is_pending_none_of_it_is_left(commands: Redis) -> None:
     ids = await hold(commands, A, 250)
-    assert await manage.reset(commands, A, "g", "$", force=True) == (250, True)
+    assert await manage.reset(commands, A, "g", "$", force=True) == (Unfinished(250, 0), True)
     assert await rows(commands, A) == {}
-    assert await manage.reset(commands, A, "g", "0-0", force=False) == (0, True)
+    assert await manage.reset(commands, A, "g", "0-0", force=False) == (Unfinished(0, 0), True)
     assert await taken(commands) == ids
 
 

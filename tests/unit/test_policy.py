@@ -47,8 +47,8 @@ def test_an_error_is_told_in_a_line_of_so_much() -> None:
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ("token xoxb-12-ab is wrong", "token *** is wrong"),
-        ("xapp-1-A", "***"),
+        ("token xoxb-123456789012-ab is wrong", "token *** is wrong"),
+        ("xapp-1-A0123456", "***"),
         ("https://hooks.slack.com/services/T/B/x failed", "*** failed"),
         ("redis://user:secret@host/0", "redis://***@host/0"),
         ("a@b", "a@b"),

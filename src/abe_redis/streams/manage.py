@@ -92,13 +92,12 @@ return {pending, passed, 1}
 
 async def reset(
     redis: Redis, stream: str, group: str, position: str, *, force: bool
-) -> tuple[int, int, bool]:
+) -> tuple[Unfinished, bool]:
     """Move a group, to be given what comes behind a position (again).
 
     Returns:
-        How many entries were pending; how many, `MOST_PASSED` at most, were not delivered yet and are
-        before the position; and whether it was moved: not while there are any of either, unless forced.
-        They are given up then.
+        What it had not finished (of what was not delivered yet what is before the position, and
+        `MOST_PASSED` at most), and whether it was moved: not while there is any, unless forced.
 
     Raises:
         redis.ResponseError: NOGROUP, when it does not exist.
@@ -106,7 +105,7 @@ async def reset(
     """
     keys = [stream, names.records(stream), names.due(stream, group)]
     pending, passed, moved = await _RESET(redis, keys, [group, position, int(force), MOST_PASSED])
-    return int(pending), int(passed), bool(moved)
+    return Unfinished(pending=pending, undelivered=passed), bool(moved)
 
 
 _REMOVE = Script(

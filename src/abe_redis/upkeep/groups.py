@@ -70,7 +70,8 @@ class Groups:
         async with self._access.redis(f"moving the group {group!r} of {name!r}") as redis:
             await self._find(redis, name, group)
             position = await moments.position(redis, start)
-            pending, passed, moved = await manage.reset(redis, name, group, position, force=force)
+            left, moved = await manage.reset(redis, name, group, position, force=force)
+        pending, passed = left.pending, left.undelivered or 0
         unfinished = [f"{pending} pending"] if pending else []
         if passed:
             unfinished.append(f"{passed}{' or more' if passed >= manage.MOST_PASSED else ''} undelivered")
