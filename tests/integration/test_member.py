@@ -380,3 +380,17 @@ async def test_a_cancellation_that_is_lost_does_not_keep_it_from_ending(
     with anyio.fail_after(30):
         await member.close()
         assert await asking is None
+
+
+async def test_what_cannot_be_read_is_buried_though_nothing_else_comes(
+    backend: RedisMessageQueueBackend, redis: Redis
+) -> None:
+    await redis.xadd(STREAM, {"data": "no JSON"})
+    async with backend.consume() as events, anyio.create_task_group() as tasks:
+        tasks.start_soon(take_one, events)
+
+        async def buried() -> bool:
+            return bool(await redis.xlen(f"dead:{{{STREAM}}}"))
+
+        await until(buried)
+        tasks.cancel_scope.cancel()
