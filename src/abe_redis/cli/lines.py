@@ -6,6 +6,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from abe_redis.errors import AbeRedisError, PayloadError
@@ -110,10 +111,11 @@ async def _as_they_come(events: _Events) -> AsyncIterator[list[_Event]]:
         news.set()
 
     def run() -> None:
-        for event in events:
-            room.acquire()
-            loop.call_soon_threadsafe(take, event)
-        loop.call_soon_threadsafe(take, None)
+        with suppress(RuntimeError):  # the loop is closed: publishing has failed, and nobody wants more
+            for event in events:
+                room.acquire()
+                loop.call_soon_threadsafe(take, event)
+            loop.call_soon_threadsafe(take, None)
 
     threading.Thread(target=run, daemon=True).start()
     while True:
