@@ -222,19 +222,16 @@ class Operations:
         result.note = result.note.strip()
         return result
 
-    async def take_back(
-        self, result: ReadResult, *, group: str, ids: Sequence[str], consumer: str | None
-    ) -> None:
+    async def take_back(self, *, stream: str, group: str, ids: Sequence[str], consumer: str | None) -> None:
         """Give back some of what a read leased, as not delivered: it could not be shown.
 
         Args:
-            result: What `read_stream` returned.
-            group: The group it was leased in.
+            stream: Where they are, by the name in the read's result.
+            group: The group they were leased in.
             ids: Which of the events.
             consumer: As for `read_stream`.
         """
-        holder = self.consumer if consumer is None else consumer
-        await self.keeper.take_back(result.stream, group, holder, ids)
+        await self.keeper.take_back(stream, group, self.consumer if consumer is None else consumer, ids)
 
     async def ack(
         self, *, stream: str, group: str, ids: Sequence[str], consumer: str | None = None

@@ -1,9 +1,7 @@
 """One entry that is not as ours are: the others are read all the same, by every way to read."""
 
 import json
-import os
 import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -20,6 +18,7 @@ from abe_redis.upkeep import Choice, DeadLetters
 from abe_redis.upkeep.audit import changes
 from abe_redis.views import DEEPEST
 from tests.integration.conftest import MakeBackend
+from tests.integration.test_cli import run
 
 TOPIC, GROUP, DEAD = "slack_events", "agents", "dead:{slack_events}"
 DEEP = [100, 196, 255, 500]
@@ -36,15 +35,7 @@ def operations(backend: RedisMessageQueueBackend) -> Operations:
 
 
 def command(redis_url: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "abe_redis", *arguments],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env=os.environ | {"REDIS_URL": redis_url},
-    )
+    return run(*arguments, stdin=stdin, REDIS_URL=redis_url)
 
 
 def depth(value: Any) -> int:

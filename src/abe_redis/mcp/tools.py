@@ -192,7 +192,9 @@ class Tools:
             return answer(plain(made, full=full), text.read(made, fence))
         finally:
             if group is not None and unseen:
-                await operations.take_back(result, group=group, ids=[*unseen], consumer=consumer)
+                await operations.take_back(
+                    stream=result.stream, group=group, ids=[*unseen], consumer=consumer
+                )
 
     async def ack(
         self,
