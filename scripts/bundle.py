@@ -18,9 +18,9 @@ from pathlib import Path
 import anyio
 
 from abe_redis.errors import ClosedError
-from abe_redis.mcp.modes import Modes
+from abe_redis.mcp.permissions import Permissions
 from abe_redis.mcp.server import make_server
-from abe_redis.operations import Operations
+from abe_redis.operations.operations import Operations
 
 SERVER = json.loads((Path(__file__).parents[1] / "server.json").read_text("utf-8"))
 TITLES = {
@@ -127,7 +127,7 @@ async def tools() -> list[dict[str, str]]:
     async def never() -> Operations:
         raise ClosedError
 
-    server = make_server(never, Modes())
+    server = make_server(never, Permissions())
     return [{"name": tool.name, "description": tool.title} for tool in await server.list_tools()]
 
 

@@ -13,7 +13,7 @@ from sphinx.application import Sphinx
 import abe_redis
 from abe_redis import Settings, cli
 from abe_redis.cli.app import app as command_line
-from abe_redis.mcp.modes import Modes
+from abe_redis.mcp.permissions import Permissions
 from abe_redis.mcp.server import make_server
 
 NOTE = "<!-- written from the code by docs/_ext/reference.py -->\n"
@@ -96,7 +96,7 @@ def tools() -> str:
     async def nothing() -> Any:
         raise NotImplementedError
 
-    server = make_server(nothing, Modes())
+    server = make_server(nothing, Permissions())
     parts = [
         "# MCP tools\n\nWhat `abe-redis mcp` offers an agent; the words are those that the model reads.\n"
     ]

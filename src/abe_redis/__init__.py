@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from abe_redis.backend import RedisMessageQueueBackend
-    from abe_redis.envelope import Event
+    from abe_redis.consuming.event_stream import EventStream
     from abe_redis.errors import AbeRedisError
-    from abe_redis.event_stream import EventStream
-    from abe_redis.operations import Operations
-    from abe_redis.policy import Backoff, Bury, Drop, Retry
+    from abe_redis.events.event import Event
+    from abe_redis.operations.operations import Operations
     from abe_redis.settings import Settings
-    from abe_redis.worker import EventWorker, slack_event
+    from abe_redis.worker.event_worker import EventWorker, slack_event
+    from abe_redis.worker.retry import Backoff, Bury, Drop, Retry
 
 __all__ = [
     "AbeRedisError",
@@ -34,17 +34,17 @@ __all__ = [
 
 _HOMES = {
     "AbeRedisError": "errors",
-    "Backoff": "policy",
-    "Bury": "policy",
-    "Drop": "policy",
-    "Event": "envelope",
-    "EventStream": "event_stream",
-    "EventWorker": "worker",
-    "Operations": "operations",
+    "Backoff": "worker.retry",
+    "Bury": "worker.retry",
+    "Drop": "worker.retry",
+    "Event": "events.event",
+    "EventStream": "consuming.event_stream",
+    "EventWorker": "worker.event_worker",
+    "Operations": "operations.operations",
     "RedisMessageQueueBackend": "backend",
-    "Retry": "policy",
+    "Retry": "worker.retry",
     "Settings": "settings",
-    "slack_event": "worker",
+    "slack_event": "worker.event_worker",
 }
 
 

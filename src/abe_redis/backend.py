@@ -6,16 +6,16 @@ from typing import Any, Self
 
 import anyio
 
-from abe_redis import tracing
-from abe_redis.connection import Connections
-from abe_redis.consumer import Consumer
-from abe_redis.conversations import Conversation
+from abe_redis.client.connections import Connections
+from abe_redis.consuming.base import GroupConsumer
+from abe_redis.consuming.consumer import Consumer
+from abe_redis.consuming.event_stream import EventStream
+from abe_redis.consuming.ordered.consumer import OrderedConsumer
 from abe_redis.errors import ClosedError
-from abe_redis.event_stream import EventStream
-from abe_redis.member import Member
-from abe_redis.ordered.consumer import OrderedConsumer
-from abe_redis.outbox_file import OutboxSize
-from abe_redis.publisher import Publisher
+from abe_redis.observability import tracing
+from abe_redis.publishing.outbox_file import OutboxSize
+from abe_redis.publishing.partitioner import Conversation
+from abe_redis.publishing.publisher import Publisher
 from abe_redis.settings import Settings
 from abe_redis.streams import names
 from abe_redis.streams.publish import Published
@@ -43,7 +43,7 @@ class RedisMessageQueueBackend:
         self._opening = anyio.Lock()
         self._closed = False
         tracing.trace_if_wanted()
-        self._members = set[Member]()
+        self._members = set[GroupConsumer]()
         self._consumers_made = 0
         self._name = settings.consumer_name
         self._publisher = Publisher(settings, self.patterns, self.connections, conversation)
@@ -159,7 +159,7 @@ class RedisMessageQueueBackend:
             raise ClosedError
         self._consumers_made += 1
         suffix = "" if self._consumers_made == 1 else f"-{self._consumers_made}"
-        member: Member = kind(
+        member: GroupConsumer = kind(
             self.connections,
             self.settings,
             self.patterns,

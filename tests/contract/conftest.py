@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import pytest
 
 from abe_redis import Operations, RedisMessageQueueBackend, Settings
-from abe_redis.access import Access
+from abe_redis.operations.dead_letters import Choice, DeadLetters
+from abe_redis.operations.scope import Scope
 from abe_redis.testing import InMemoryBackend
-from abe_redis.upkeep import Choice, DeadLetters
 
 type Backend = RedisMessageQueueBackend | InMemoryBackend
 
@@ -53,7 +53,7 @@ def reasons() -> Callable[[Backend], Awaitable[list[str]]]:
     async def look(backend: Backend) -> list[str]:
         if isinstance(backend, InMemoryBackend):
             return [one.reason for one in backend.buried()]
-        letters = DeadLetters(Access(backend))
+        letters = DeadLetters(Scope(backend))
         return [one.reason for one in (await letters.look(None, Choice(everything=True), count=100)).letters]
 
     return look

@@ -87,22 +87,22 @@ def test_consumers_share_the_work_and_end_in_order(run: Run, server: Server, red
     def ids(child: Child, what: str) -> list[str]:
         return re.findall(rf"slack_events (\S+) {what}", "\n".join(list(child.lines)))
 
-    leaving, staying = consumers
+    draining, staying = consumers
     until(lambda: all(ids(child, "delivery") for child in consumers), "both to work")
-    began = len(ids(leaving, "delivery"))
-    until(lambda: len(ids(leaving, "delivery")) > began, "the one to begin another event")
-    leaving.signal(signal.SIGTERM)
-    assert leaving.wait() == 0, leaving.stderr
-    assert leaving.lines[-1].endswith("ended in order")
-    assert ids(leaving, "done") == ids(leaving, "delivery")  # it finished the one in hand
+    began = len(ids(draining, "delivery"))
+    until(lambda: len(ids(draining, "delivery")) > began, "the one to begin another event")
+    draining.signal(signal.SIGTERM)
+    assert draining.wait() == 0, draining.stderr
+    assert draining.lines[-1].endswith("ended in order")
+    assert ids(draining, "done") == ids(draining, "delivery")  # it finished the one in hand
 
-    until(lambda: len(ids(leaving, "done") + ids(staying, "done")) >= events, "everything to be done")
+    until(lambda: len(ids(draining, "done") + ids(staying, "done")) >= events, "everything to be done")
     staying.signal(signal.SIGINT)
     assert staying.wait() == 0, staying.stderr
-    done = Counter(ids(leaving, "done") + ids(staying, "done"))
+    done = Counter(ids(draining, "done") + ids(staying, "done"))
     assert len(done) == events
     assert set(done.values()) == {1}
-    assert "delivery 2" not in "\n".join(leaving.lines + staying.lines)
+    assert "delivery 2" not in "\n".join(draining.lines + staying.lines)
     assert pending(server, "slack_events", "workers") == 0
 
 

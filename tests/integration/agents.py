@@ -7,19 +7,19 @@ import pytest
 from mcp.server.fastmcp.exceptions import ToolError
 
 from abe_redis import RedisMessageQueueBackend
-from abe_redis.mcp.modes import Modes
-from abe_redis.mcp.sdk import Server as McpServer
+from abe_redis.mcp.compat.sdk import Server as McpServer
+from abe_redis.mcp.permissions import Permissions
 from abe_redis.mcp.server import make_server
-from abe_redis.operations import Operations
-from abe_redis.views import compact
+from abe_redis.operations.event_views import compact
+from abe_redis.operations.operations import Operations
 
 TOPIC, GROUP = "slack_events", "agents"
 
 type Ask = Callable[..., Awaitable[Any]]
 
 
-def server(backend: RedisMessageQueueBackend, modes: Modes | None = None) -> McpServer:
-    modes = modes or Modes()
+def server(backend: RedisMessageQueueBackend, modes: Permissions | None = None) -> McpServer:
+    modes = modes or Permissions()
     operations = Operations(backend, origin="mcp", streams=modes.streams)
 
     async def give() -> Operations:

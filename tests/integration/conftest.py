@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Event, EventStream, RedisMessageQueueBackend, Settings
-from abe_redis.connection import Connections
+from abe_redis.client.connections import Connections
 from tests.integration.agents import Ask, asking, server
 
 PATIENCE = 30.0

@@ -15,12 +15,10 @@ PROJECT = Project(
         "tests/unit",
         "tests/contract",
         *(
-            f"tests/integration/test_{name}.py"
+            f"tests/integration/{name}"
             for name in (
-                "streams", "streams_kept", "streams_owners", "streams_seen", "odd_entries", "upkeep_commands",
-                "member", "consume", "publish", "worker", "worker_outcomes", "groups", "dead_letters",
-                "trim", "ordered", "losses", "partitions", "races", "operations", "erase", "tasks",
-                "discovery", "streams_managed", "holdings",
+                "streams", "consuming", "publishing/test_publish.py", "publishing/test_partitioner.py",
+                "worker", "operations", "runtime", "cli/test_repair_commands.py",
             )
         ),
     ),
@@ -28,7 +26,16 @@ PROJECT = Project(
 ENGINE = (
     *(
         f"src/abe_redis/{name}.py"
-        for name in ("consumer", "worker", "member", "holdings", "settler", "rota", "pace", "policy")
+        for name in (
+            "consuming/consumer",
+            "worker/event_worker",
+            "consuming/base",
+            "consuming/in_flight",
+            "consuming/ack_batcher",
+            "consuming/scheduler",
+            "consuming/prefetch",
+            "worker/retry",
+        )
     ),
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "src/abe_redis/streams").glob("*.py")),
 )

@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from abe_redis import Event, EventWorker, RedisMessageQueueBackend, Settings
-from abe_redis.results import SEVERITY
+from abe_redis.schemas import SEVERITY
 from tests.needs import needed
 from tests.servers import Server
 from tests.terminal.tmux import Terminal

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 from redis import exceptions
 
-from abe_redis.transport import Address, Transport
+from abe_redis.client.transport import Address, Transport
 
 PATIENCE = 30.0
 

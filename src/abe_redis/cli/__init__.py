@@ -20,10 +20,10 @@ def main() -> None:
         group,
         mcp,
         queue,
-        top,
         worker,
     )
     from abe_redis.cli.app import app  # noqa: PLC0415
+    from abe_redis.cli.top import command  # noqa: F401, PLC0415
 
     try:
         app()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from abe_redis.logs import LogFormat, set_up
+from abe_redis.observability.logs import LogFormat, set_up
 
 EVENTS, WATCH, RUN, REPAIR = "Events", "See how it is", "Run", "Put right"
 """The parts of `--help`."""

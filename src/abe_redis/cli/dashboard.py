@@ -23,9 +23,9 @@ def dashboard(
     """
     from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415
     from abe_redis.dashboard.app import HOST, dashboard  # noqa: PLC0415
-    from abe_redis.operations import Operations  # noqa: PLC0415
+    from abe_redis.operations.operations import Operations  # noqa: PLC0415
+    from abe_redis.runtime.web import listen, serve  # noqa: PLC0415
     from abe_redis.settings import Settings  # noqa: PLC0415
-    from abe_redis.web import listen, serve  # noqa: PLC0415
 
     settings = Settings()
 

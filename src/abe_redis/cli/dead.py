@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from abe_redis.cli.app import REPAIR, app
-from abe_redis.cli.running import (
+from abe_redis.cli.common import (
     AnyStream,
     AsJson,
     DryRun,
@@ -16,11 +16,11 @@ from abe_redis.cli.running import (
     plain,
     progress,
     show,
-    with_access,
+    with_scope,
 )
 
 if TYPE_CHECKING:
-    from abe_redis.upkeep import Choice
+    from abe_redis.operations.dead_letters import Choice
 
 dead = typer.Typer(
     name="dead", no_args_is_help=True, help="Dead letters: the events that a group gave up on."
@@ -46,7 +46,8 @@ def _choice(
     event_type: str | None,
     older_than: str | None,
 ) -> "Choice":
-    from abe_redis.upkeep import Choice, moments  # noqa: PLC0415
+    from abe_redis.operations import positions  # noqa: PLC0415
+    from abe_redis.operations.dead_letters import Choice  # noqa: PLC0415
 
     return Choice(
         ids=ids or (),
@@ -54,7 +55,7 @@ def _choice(
         reason=reason,
         group=group,
         event_type=event_type,
-        older_than_seconds=None if older_than is None else moments.seconds(older_than),
+        older_than_seconds=None if older_than is None else positions.seconds(older_than),
     )
 
 
@@ -73,12 +74,12 @@ def list_(
 
     Example: abe-redis dead list slack_events --reason Timeout
     """
-    from abe_redis.upkeep import DeadLetters  # noqa: PLC0415
+    from abe_redis.operations.dead_letters import DeadLetters  # noqa: PLC0415
 
     choice = _choice(
         None, everything=False, reason=reason, group=group, event_type=event_type, older_than=older_than
     )
-    result = with_access(lambda access: DeadLetters(access).look(stream, choice, count=number))
+    result = with_scope(lambda scope: DeadLetters(scope).look(stream, choice, count=number))
     lines = []
     for one in result.letters:
         tries = count(one.deliveries or 0, "delivery", "deliveries")
@@ -116,16 +117,14 @@ def redrive(
 
     Example: abe-redis dead redrive slack_events 1732000000000-0 1732000000001-0
     """
-    from abe_redis.upkeep import DeadLetters  # noqa: PLC0415
+    from abe_redis.operations.dead_letters import DeadLetters  # noqa: PLC0415
 
     choice = _choice(
         ids, everything=everything, reason=reason, group=group, event_type=event_type, older_than=older_than
     )
     with progress("redriving") as on_progress:
-        result = with_access(
-            lambda access: DeadLetters(access, on_progress=on_progress).redrive(
-                stream, choice, dry_run=dry_run
-            )
+        result = with_scope(
+            lambda scope: DeadLetters(scope, on_progress=on_progress).redrive(stream, choice, dry_run=dry_run)
         )
     done = "would go back to work" if dry_run else "went back to work"
     groups = ", ".join(f"{plain(name or '?')} {number}" for name, number in result.groups.items())
@@ -152,7 +151,7 @@ def purge(
 
     Example: abe-redis dead purge slack_events --older-than 30d --yes
     """
-    from abe_redis.upkeep import DeadLetters  # noqa: PLC0415
+    from abe_redis.operations.dead_letters import DeadLetters  # noqa: PLC0415
 
     choice = _choice(
         ids, everything=everything, reason=reason, group=group, event_type=event_type, older_than=older_than
@@ -161,8 +160,8 @@ def purge(
         choice.check()
         confirm(f"Remove the chosen dead letters of {plain(stream)} for good?", yes=yes)
     with progress("purging") as on_progress:
-        result = with_access(
-            lambda access: DeadLetters(access, on_progress=on_progress).purge(stream, choice, dry_run=dry_run)
+        result = with_scope(
+            lambda scope: DeadLetters(scope, on_progress=on_progress).purge(stream, choice, dry_run=dry_run)
         )
     done = "would be removed" if dry_run else "removed"
     text = f"{count(result.purged, 'dead letter')} of {result.stream} {done}; {result.left} are left."

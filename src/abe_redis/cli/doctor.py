@@ -7,7 +7,7 @@ import anyio
 import typer
 
 from abe_redis.cli.app import WATCH, app
-from abe_redis.cli.running import AsJson
+from abe_redis.cli.common import AsJson
 
 if TYPE_CHECKING:
     from abe_redis.doctor import Finding

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from abe_redis.cli.app import REPAIR, app
-from abe_redis.cli.running import AsJson, DryRun, Yes, confirm, count, plain, progress, show, with_access
+from abe_redis.cli.common import AsJson, DryRun, Yes, confirm, count, plain, progress, show, with_scope
 
 
 @app.command(rich_help_panel=REPAIR)
@@ -29,15 +29,15 @@ def erase(
 
     Example: abe-redis erase --user U061F7AUR --dry-run
     """
-    from abe_redis.upkeep import erase as erase_events  # noqa: PLC0415
+    from abe_redis.operations.erasure import erase as erase_events  # noqa: PLC0415
 
     if not dry_run and (user or channel):
         whose = " and ".join(plain(one) for one in (user, channel) if one)
         confirm(f"Erase the events of {whose} for good?", yes=yes)
     with progress("searching") as on_progress:
-        result = with_access(
-            lambda access: erase_events(
-                access,
+        result = with_scope(
+            lambda scope: erase_events(
+                scope,
                 user=user,
                 channel=channel,
                 mentions=mentions,

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from abe_redis.errors import RedisUnavailableError
-from abe_redis.limits import MAX_COUNT, MAX_WAIT_SECONDS
-from abe_redis.signals import on_signal
-from abe_redis.worker import one_failure_alone
+from abe_redis.runtime.signals import on_signal
+from abe_redis.schemas import MAX_COUNT, MAX_WAIT_SECONDS
+from abe_redis.worker.event_worker import one_failure_alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from abe_redis.operations import Operations
-    from abe_redis.results import EventView
+    from abe_redis.operations.operations import Operations
+    from abe_redis.schemas import EventView
 
 _PAUSE_SECONDS = 1.0
 

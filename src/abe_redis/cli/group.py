@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from abe_redis.cli.app import REPAIR, app
-from abe_redis.cli.running import AnyStream, AsJson, Stream, plain, show, with_access
+from abe_redis.cli.common import AnyStream, AsJson, Stream, plain, show, with_scope
 
 if TYPE_CHECKING:
-    from abe_redis.results import GroupChange, GroupsResult
+    from abe_redis.schemas import GroupChange, GroupsResult
 
 group = typer.Typer(name="group", no_args_is_help=True, help="Consumer groups: who has to finish what.")
 app.add_typer(group, rich_help_panel=REPAIR)
@@ -23,9 +23,9 @@ def list_(stream: AnyStream = None, *, as_json: AsJson = False) -> None:
 
     Example: abe-redis group list slack_events
     """
-    from abe_redis.upkeep import Groups  # noqa: PLC0415
+    from abe_redis.operations.groups import Groups  # noqa: PLC0415
 
-    result = with_access(lambda access: Groups(access).look(stream))
+    result = with_scope(lambda scope: Groups(scope).look(stream))
     if as_json:
         show(result, "", as_json=True)
     elif not result.groups:
@@ -39,7 +39,7 @@ def _print(result: "GroupsResult") -> None:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    from abe_redis.streams.health import duration  # noqa: PLC0415
+    from abe_redis.inspection.health import duration  # noqa: PLC0415
 
     table = Table()
     for column in ("stream", "group"):
@@ -79,9 +79,9 @@ def create(
 
     Example: abe-redis group create slack_events audit --from now
     """
-    from abe_redis.upkeep import Groups  # noqa: PLC0415
+    from abe_redis.operations.groups import Groups  # noqa: PLC0415
 
-    _tell(with_access(lambda access: Groups(access).create(stream, name, start=start)), as_json=as_json)
+    _tell(with_scope(lambda scope: Groups(scope).create(stream, name, start=start)), as_json=as_json)
 
 
 @group.command()
@@ -99,9 +99,9 @@ def reset(
 
     Example: abe-redis group reset slack_events workers --from 2h
     """
-    from abe_redis.upkeep import Groups  # noqa: PLC0415
+    from abe_redis.operations.groups import Groups  # noqa: PLC0415
 
-    change = with_access(lambda access: Groups(access).reset(stream, name, start=start, force=force))
+    change = with_scope(lambda scope: Groups(scope).reset(stream, name, start=start, force=force))
     _tell(change, as_json=as_json)
 
 
@@ -119,9 +119,9 @@ def remove(
 
     Example: abe-redis group remove slack_events audit
     """
-    from abe_redis.upkeep import Groups  # noqa: PLC0415
+    from abe_redis.operations.groups import Groups  # noqa: PLC0415
 
-    _tell(with_access(lambda access: Groups(access).remove(stream, name, force=force)), as_json=as_json)
+    _tell(with_scope(lambda scope: Groups(scope).remove(stream, name, force=force)), as_json=as_json)
 
 
 @group.command()
@@ -137,9 +137,9 @@ def replay(
 
     Example: abe-redis group replay slack_events workers --from 2h --to 1h
     """
-    from abe_redis.upkeep import Groups  # noqa: PLC0415
+    from abe_redis.operations.groups import Groups  # noqa: PLC0415
 
-    change = with_access(lambda access: Groups(access).replay(stream, name, first=first, last=last))
+    change = with_scope(lambda scope: Groups(scope).replay(stream, name, first=first, last=last))
     _tell(change, as_json=as_json)
 
 
@@ -149,9 +149,9 @@ def pause(stream: Stream, name: Name, *, as_json: AsJson = False) -> None:
 
     Example: abe-redis group pause slack_events workers
     """
-    from abe_redis.upkeep import Groups  # noqa: PLC0415
+    from abe_redis.operations.groups import Groups  # noqa: PLC0415
 
-    _tell(with_access(lambda access: Groups(access).pause(stream, name)), as_json=as_json)
+    _tell(with_scope(lambda scope: Groups(scope).pause(stream, name)), as_json=as_json)
 
 
 @group.command()
@@ -160,6 +160,6 @@ def resume(stream: Stream, name: Name, *, as_json: AsJson = False) -> None:
 
     Example: abe-redis group resume slack_events workers
     """
-    from abe_redis.upkeep import Groups  # noqa: PLC0415
+    from abe_redis.operations.groups import Groups  # noqa: PLC0415
 
-    _tell(with_access(lambda access: Groups(access).resume(stream, name)), as_json=as_json)
+    _tell(with_scope(lambda scope: Groups(scope).resume(stream, name)), as_json=as_json)

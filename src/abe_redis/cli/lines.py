@@ -10,10 +10,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from abe_redis.errors import AbeRedisError, PayloadError
-from abe_redis.results import PublishLinesResult
+from abe_redis.schemas import PublishLinesResult
 
 if TYPE_CHECKING:
-    from abe_redis.operations import Operations
+    from abe_redis.operations.operations import Operations
 
 _STEP = 500
 

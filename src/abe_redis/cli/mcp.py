@@ -9,12 +9,12 @@ import anyio
 import typer
 
 from abe_redis.cli.app import RUN, app
-from abe_redis.cli.running import DryRun, MetricsHost, MetricsPort, Yes, confirm, exposed
+from abe_redis.cli.common import DryRun, MetricsHost, MetricsPort, Yes, confirm, exposed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from abe_redis.operations import Operations
+    from abe_redis.operations.operations import Operations
 
 mcp = typer.Typer(name="mcp", invoke_without_command=True)
 app.add_typer(mcp, rich_help_panel=RUN)
@@ -85,12 +85,12 @@ def serve(
     """
     if context.invoked_subcommand is not None:
         return
-    from abe_redis.mcp.modes import Modes  # noqa: PLC0415
+    from abe_redis.mcp.permissions import Permissions  # noqa: PLC0415
     from abe_redis.mcp.server import serve_http, serve_stdio  # noqa: PLC0415
     from abe_redis.settings import Settings  # noqa: PLC0415
 
     settings = Settings()
-    modes = Modes(
+    permissions = Permissions(
         read_only=read_only,
         publish=publish,
         streams=tuple(name for part in streams.split(",") if (name := part.strip())),
@@ -102,15 +102,15 @@ def serve(
         return exposed(metrics_host, metrics_port, operations)
 
     if not http:
-        anyio.run(serve_stdio, settings, modes, beside)
+        anyio.run(serve_stdio, settings, permissions, beside)
         return
     from abe_redis.mcp.http import Address  # noqa: PLC0415
-    from abe_redis.web import listen  # noqa: PLC0415
+    from abe_redis.runtime.web import listen  # noqa: PLC0415
 
     address = Address(host, port, token or None, tuple(allow_host or ()))
     with listen(host, port) as listening:
         typer.echo(f"Serving on http://{host}:{listening.getsockname()[1]}/mcp", err=True)
-        anyio.run(serve_http, settings, modes, address, listening, beside)
+        anyio.run(serve_http, settings, permissions, address, listening, beside)
 
 
 class Client(StrEnum):
@@ -152,7 +152,7 @@ def install(
 
     Example: abe-redis mcp install --client cursor --dry-run
     """
-    from abe_redis.registration.programs import Registration, path_of  # noqa: PLC0415
+    from abe_redis.mcp.install.programs import Registration, path_of  # noqa: PLC0415
     from abe_redis.settings import Settings  # noqa: PLC0415
 
     settings = Settings()

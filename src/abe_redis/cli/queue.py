@@ -10,11 +10,11 @@ import typer
 from pydantic import BaseModel
 
 from abe_redis.cli.app import EVENTS, WATCH, app
-from abe_redis.cli.running import AsJson, count, json_of, plain, progress, show, with_backend
+from abe_redis.cli.common import AsJson, count, json_of, plain, progress, show, with_backend
 from abe_redis.errors import PayloadError
 
 if TYPE_CHECKING:
-    from abe_redis.results import EventView
+    from abe_redis.schemas import EventView
 
 Stream = Annotated[str | None, typer.Argument(help="The stream; by default SLACK_EVENTS_TOPIC.")]
 Group = Annotated[str | None, typer.Option("--group", "-g", help="The consumer group.")]
@@ -23,7 +23,7 @@ Consumer = Annotated[str | None, typer.Option("--consumer", help="The name that 
 
 def _run[Result: BaseModel](call: Callable[[Any], Awaitable[Result]]) -> Result:
     """Make one call on the operations."""
-    from abe_redis.operations import Operations  # noqa: PLC0415
+    from abe_redis.operations.operations import Operations  # noqa: PLC0415
 
     return with_backend(lambda backend: call(Operations(backend, origin="cli")))
 
@@ -157,7 +157,7 @@ def _follow(
     stream: str | None, number: int, start: str | None, event_type: str | None, *, as_json: bool
 ) -> None:
     from abe_redis.cli.follow import follow_until_signal  # noqa: PLC0415
-    from abe_redis.operations import Operations  # noqa: PLC0415
+    from abe_redis.operations.operations import Operations  # noqa: PLC0415
 
     def say(event: "EventView") -> None:
         print(json_of(event) if as_json else _line(event), flush=True)  # noqa: T201
@@ -251,10 +251,10 @@ def audit(
 
     Example: abe-redis audit -n 50
     """
-    from abe_redis.access import Access  # noqa: PLC0415
-    from abe_redis.upkeep.audit import changes  # noqa: PLC0415
+    from abe_redis.operations.audit import changes  # noqa: PLC0415
+    from abe_redis.operations.scope import Scope  # noqa: PLC0415
 
-    result = with_backend(lambda backend: changes(Access(backend), count=count))
+    result = with_backend(lambda backend: changes(Scope(backend), count=count))
     lines = [
         f"{one.at:%Y-%m-%d %H:%M:%S}  {one.what}  {plain(one.who)}  {plain(str(one.facts))}"
         for one in result.changes

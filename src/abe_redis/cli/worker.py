@@ -14,13 +14,13 @@ import anyio.abc
 import typer
 
 from abe_redis.cli.app import RUN, app
+from abe_redis.cli.common import MetricsHost, MetricsPort, exposed, looking
 from abe_redis.cli.handlers import find, ready_to_call
-from abe_redis.cli.running import MetricsHost, MetricsPort, exposed, looking
 from abe_redis.errors import SettingsError
 
 if TYPE_CHECKING:
     from abe_redis.backend import RedisMessageQueueBackend
-    from abe_redis.worker import EventWorker
+    from abe_redis.worker.event_worker import EventWorker
 
 _LOG = logging.getLogger(__name__)
 
@@ -137,10 +137,10 @@ def worker(
     """
     # First what we need ourselves, so that no file of the bot's directory takes its place.
     from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415
-    from abe_redis.policy import Backoff  # noqa: PLC0415
     from abe_redis.settings import Settings  # noqa: PLC0415
     from abe_redis.streams import names  # noqa: PLC0415
-    from abe_redis.worker import EventWorker, slack_event  # noqa: PLC0415
+    from abe_redis.worker.event_worker import EventWorker, slack_event  # noqa: PLC0415
+    from abe_redis.worker.retry import Backoff  # noqa: PLC0415
 
     _log_what_the_worker_does()
     settings = Settings()
@@ -191,7 +191,7 @@ def _log_what_the_worker_does() -> None:
 
 async def _run_until_signal(worker: "EventWorker", backend: "RedisMessageQueueBackend", drain: float) -> None:
     """Run the worker; shut it down at the first signal, cancel it at the second."""
-    from abe_redis.worker import one_failure_alone  # noqa: PLC0415
+    from abe_redis.worker.event_worker import one_failure_alone  # noqa: PLC0415
 
     ended = anyio.Event()
 

@@ -11,8 +11,8 @@ from starlette.routing import Route
 
 from abe_redis.dashboard.page import page, policy
 from abe_redis.errors import AbeRedisError
-from abe_redis.results import StatsResult
-from abe_redis.untrusted import safe
+from abe_redis.sanitize.untrusted import safe
+from abe_redis.schemas import StatsResult
 
 HOST = "127.0.0.1"
 

@@ -2,7 +2,7 @@
 
 * `server` looks at the server itself, `queue` at the streams in it, `rights` at what this user may do,
   `machine` at what waits for it here;
-* `patient` is what a check is given, and what it finds.
+* `context` is what a check is given, and what it finds.
 
 Nothing here writes to Redis. A check that this user may not make says so, and the others go on.
 """
@@ -11,16 +11,16 @@ from collections.abc import AsyncIterator, Callable
 
 from redis.exceptions import NoPermissionError
 
-from abe_redis import faults
-from abe_redis.connection import Connections
+from abe_redis.client import failures
+from abe_redis.client.connections import Connections
 from abe_redis.doctor import machine, queue, rights, server
-from abe_redis.doctor.patient import Finding, Patient, Severity, ok, problem, warning
+from abe_redis.doctor.context import Context, Finding, Severity, ok, problem, warning
 from abe_redis.errors import AbeRedisError, SettingsError
 from abe_redis.settings import Settings
 
 __all__ = ["Finding", "Severity", "examine"]
 
-type Check = Callable[[Patient], AsyncIterator[Finding]]
+type Check = Callable[[Context], AsyncIterator[Finding]]
 
 _OF_A_SERVER: tuple[Check, ...] = (
     server.version,
@@ -65,31 +65,31 @@ async def _examine_server(settings: Settings) -> list[Finding]:
     try:
         # Every user may send HELLO.
         await connections.commands.execute_command("HELLO")  # type: ignore[no-untyped-call, unused-ignore]
-    except faults.FAILURES as error:
-        said = faults.explain(error, settings, doing="examining the server")
+    except failures.FAILURES as error:
+        said = failures.explain(error, settings, doing="examining the server")
         return [_named("reachability", problem(str(said)))]
     else:
         findings = [_named("reachability", ok(f"Redis at {settings.redis_url} answers."))]
         servers = connections.commands.servers()
         for one in servers:
-            patient = Patient(settings, one)
+            context = Context(settings, one)
             for check in _OF_A_SERVER:
-                for finding in await _made(check, patient):
+                for finding in await _made(check, context):
                     where = f"{one.place}: " if len(servers) > 1 else ""
                     findings.append(finding.model_copy(update={"found": where + finding.found}))
-        patient = Patient(settings, connections.commands)
+        context = Context(settings, connections.commands)
         for check in _OF_THE_QUEUE:
-            findings += await _made(check, patient)
+            findings += await _made(check, context)
         return findings
     finally:
         await connections.close()
 
 
-async def _made(check: Check, patient: Patient) -> list[Finding]:
+async def _made(check: Check, context: Context) -> list[Finding]:
     """What one check finds; its failure is a finding too."""
     findings: list[Finding] = []
     try:
-        async for finding in check(patient):
+        async for finding in check(context):
             findings.append(finding)  # noqa: PERF401 - what came before a failure counts
     except NoPermissionError:
         findings.append(
@@ -99,9 +99,9 @@ async def _made(check: Check, patient: Patient) -> list[Finding]:
         )
     except KeyError as missing:  # some managed servers hide much
         findings.append(warning(f"Not examined in full: the server does not tell its {missing.args[0]}."))
-    except faults.FAILURES as error:
-        said = str(faults.explain(error, patient.settings, doing=f"examining its {check.__name__}"))
-        findings.append(problem(said) if faults.passes(error) else warning(f"Not examined in full: {said}"))
+    except failures.FAILURES as error:
+        said = str(failures.explain(error, context.settings, doing=f"examining its {check.__name__}"))
+        findings.append(problem(said) if failures.passes(error) else warning(f"Not examined in full: {said}"))
     return [_named(check.__name__, finding) for finding in findings]
 
 

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import anyio.to_thread
 
-from abe_redis.doctor.patient import Finding, ok, problem, warning
+from abe_redis.doctor.context import Finding, ok, problem, warning
 from abe_redis.errors import OutboxError
-from abe_redis.outbox_file import OutboxFile, OutboxSize
+from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize
 from abe_redis.settings import Settings
 
 

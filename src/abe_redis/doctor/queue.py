@@ -3,13 +3,13 @@
 import shlex
 from collections.abc import AsyncIterator, Iterator
 
-from abe_redis.doctor.patient import Finding, Patient, Severity, ok, problem, warning
-from abe_redis.results import Health, StreamStats
+from abe_redis.doctor.context import Context, Finding, Severity, ok, problem, warning
+from abe_redis.inspection.health import about_disuse
+from abe_redis.inspection.stats import stream_stats
+from abe_redis.schemas import Health, StreamStats
 from abe_redis.settings import Settings
 from abe_redis.streams import names, peek, slots
-from abe_redis.streams.discover import existing
-from abe_redis.streams.health import about_disuse
-from abe_redis.streams.stats import stream_stats
+from abe_redis.streams.search import existing
 from abe_redis.streams.trim import is_over
 
 _SEVERITY: dict[Health, Severity] = {
@@ -23,11 +23,11 @@ _SEVERITY: dict[Health, Severity] = {
 }
 
 
-async def keys(patient: Patient) -> AsyncIterator[Finding]:
+async def keys(context: Context) -> AsyncIterator[Finding]:
     """Whether each key that a pattern names is a stream, or can become one."""
     others = 0
-    for name in patient.patterns.literals:
-        kind = await peek.kind(patient.redis, name)
+    for name in context.patterns.literals:
+        kind = await peek.kind(context.redis, name)
         if kind not in {"stream", "none"}:
             others += 1
             yield problem(
@@ -38,14 +38,14 @@ async def keys(patient: Patient) -> AsyncIterator[Finding]:
         yield ok("No key of another type has the name of a stream.")
 
 
-async def streams(patient: Patient) -> AsyncIterator[Finding]:
+async def streams(context: Context) -> AsyncIterator[Finding]:
     """What waits in each stream, who holds it, and what is stuck."""
-    settings = patient.settings
-    found = await existing(patient.redis, patient.patterns)
+    settings = context.settings
+    found = await existing(context.redis, context.patterns)
     if not found:
-        yield ok(f"No stream exists yet that matches {patient.patterns}.")
+        yield ok(f"No stream exists yet that matches {context.patterns}.")
     for name in found:
-        stats = await stream_stats(patient.redis, name, settings)
+        stats = await stream_stats(context.redis, name, settings)
         if stats is not None:
             for finding in _judge(stats, settings):
                 yield finding
@@ -110,24 +110,24 @@ _LOOKED_AT = 500_000
 """Among so many keys."""
 
 
-async def unread(patient: Patient) -> AsyncIterator[Finding]:
+async def unread(context: Context) -> AsyncIterator[Finding]:
     """Whether events are published to a stream that nobody reads, as far as their ids are remembered."""
     published: set[str] = set()
-    async for keys in slots.keys(patient.redis, most=_LOOKED_AT, match="abe:seen:*"):
+    async for keys in slots.keys(context.redis, most=_LOOKED_AT, match="abe:seen:*"):
         for key in keys:
             if stream := names.published_to(key.decode(errors="replace")):
                 published.add(stream)
-    stray = sorted(name for name in published if not patient.patterns.match(name))
+    stray = sorted(name for name in published if not context.patterns.match(name))
     # Where there is a group, somebody reads it: with other patterns than ours.
     stray = [
         name
         for name in stray
-        if await peek.kind(patient.redis, name) == "stream" and not await peek.groups(patient.redis, name)
+        if await peek.kind(context.redis, name) == "stream" and not await peek.groups(context.redis, name)
     ]
     for name in stray:
         yield warning(
             f"Events are published to {name!r}, which no pattern matches and no group reads.",
-            f"Add it to REDIS_STREAM_PATTERNS (now {patient.patterns}), or publish elsewhere.",
+            f"Add it to REDIS_STREAM_PATTERNS (now {context.patterns}), or publish elsewhere.",
         )
     if not stray:
         yield ok("Nobody publishes to a stream that no pattern matches.")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from redis.exceptions import NoPermissionError
 
-from abe_redis.doctor.patient import Finding, Patient, ok, problem, warning
+from abe_redis.doctor.context import Context, Finding, ok, problem, warning
 from abe_redis.streams.names import AUDIT, Patterns
 
 HEALTH_CHECKS = "_health_check"
@@ -123,13 +123,13 @@ _PROBES = {
 }
 
 
-async def rights(patient: Patient) -> AsyncIterator[Finding]:
+async def rights(context: Context) -> AsyncIterator[Finding]:
     """Whether this user may do what a publisher, a consumer and a read-only observer do."""
-    lacks = {role: await _lacking(patient, role) for role in ROLES}
+    lacks = {role: await _lacking(context, role) for role in ROLES}
     # A user need not play every part, but one of them.
     report = warning if not all(lacks.values()) else problem
     for role, lacking in lacks.items():
-        line = role.setuser(patient.patterns)
+        line = role.setuser(context.patterns)
         article = "an" if role.name[0] in "aeiou" else "a"
         if not lacking:
             yield ok(
@@ -143,21 +143,21 @@ async def rights(patient: Patient) -> AsyncIterator[Finding]:
             )
 
 
-async def _lacking(patient: Patient, role: Role) -> list[str]:
+async def _lacking(context: Context, role: Role) -> list[str]:
     """The commands this user may not send; with the keys, where it may send them for others.
 
     They are asked for with ACL DRYRUN, by those who may; others send the probes themselves, and
     what is refused then stands in the server's ACL LOG.
     """
-    probes = _probes(role, patient.patterns)
+    probes = _probes(role, context.patterns)
     dry_run: list[str] = []
     try:
-        user = str(await patient.redis.acl_whoami())
-        await patient.redis.acl_dryrun(user, "PING")
+        user = str(await context.redis.acl_whoami())
+        await context.redis.acl_dryrun(user, "PING")
         dry_run = ["ACL", "DRYRUN", user]
     except NoPermissionError:
         pass
-    pipeline = patient.redis.pipeline(transaction=False)
+    pipeline = context.redis.pipeline(transaction=False)
     for _, _, words in probes:
         pipeline.execute_command(*dry_run, *words)
     allowed: dict[str, list[str]] = {}

@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator
 
 from redis.exceptions import NoPermissionError, ResponseError
 
-from abe_redis.doctor.patient import Finding, Patient, ok, problem, warning
+from abe_redis.doctor.context import Context, Finding, ok, problem, warning
 from abe_redis.settings import Settings, split_url
 
 _OLDEST = {"Redis": (7, 0), "Valkey": (7, 2)}
 """The oldest version of each kind of server that has all we send."""
 
 
-async def version(patient: Patient) -> AsyncIterator[Finding]:
+async def version(context: Context) -> AsyncIterator[Finding]:
     """Whether the server is one that abe-redis is made for."""
-    info = await patient.info()
+    info = await context.info()
     # Valkey calls itself Redis 7.2.4 in `redis_version`.
     kind = "Valkey" if "valkey_version" in info else "Redis"
     number = str(info[f"{kind.lower()}_version"])
@@ -40,9 +40,9 @@ _NEWER = {
 }
 
 
-async def capabilities(patient: Patient) -> AsyncIterator[Finding]:
+async def capabilities(context: Context) -> AsyncIterator[Finding]:
     """Which newer commands the server has; none of them is needed."""
-    pipeline = patient.redis.pipeline(transaction=False)
+    pipeline = context.redis.pipeline(transaction=False)
     for probe in _NEWER.values():
         pipeline.execute_command(*probe.format(key=f"abe:probe:{os.urandom(8).hex()}").split())
     known, unknown = [], []
@@ -55,9 +55,9 @@ async def capabilities(patient: Patient) -> AsyncIterator[Finding]:
     yield ok(said + (f" This user may not try {', '.join(unknown)}." if unknown else ""))
 
 
-async def persistence(patient: Patient) -> AsyncIterator[Finding]:
+async def persistence(context: Context) -> AsyncIterator[Finding]:
     """Whether what Redis acknowledged outlives a restart, a crash and a power failure."""
-    info = await patient.info()
+    info = await context.info()
     for what, status in (
         ("snapshot (RDB)", "rdb_last_bgsave_status"),
         ("write to the append-only file", "aof_last_write_status"),
@@ -68,7 +68,7 @@ async def persistence(patient: Patient) -> AsyncIterator[Finding]:
                 f"The last {what} failed.",
                 "Look into the server's log and at its disk; until it works, Redis may refuse to write.",
             )
-    config = await patient.redis.config_get("appendfsync", "save")
+    config = await context.redis.config_get("appendfsync", "save")
     if info["aof_enabled"] and config["appendfsync"] == "always":
         yield ok("Every write is on disk before it is acknowledged (appendonly yes, appendfsync always).")
     elif info["aof_enabled"]:
@@ -91,9 +91,9 @@ async def persistence(patient: Patient) -> AsyncIterator[Finding]:
         )
 
 
-async def eviction(patient: Patient) -> AsyncIterator[Finding]:
+async def eviction(context: Context) -> AsyncIterator[Finding]:
     """Whether a full server refuses to write, or removes events in silence."""
-    policy = (await patient.info())["maxmemory_policy"]
+    policy = (await context.info())["maxmemory_policy"]
     if policy == "noeviction":
         yield ok("A full server refuses to write instead of removing events (maxmemory-policy noeviction).")
     else:
@@ -108,9 +108,9 @@ _FULL, _NEARLY_FULL = 0.95, 0.8
 """Parts of a limit."""
 
 
-async def memory(patient: Patient) -> AsyncIterator[Finding]:
+async def memory(context: Context) -> AsyncIterator[Finding]:
     """How much of its memory the server uses."""
-    info = await patient.info()
+    info = await context.info()
     used, limit = int(info["used_memory"]), int(info["maxmemory"])
     if not limit:
         yield ok(f"{_mebibytes(used)} used; no maxmemory is set.")
@@ -122,9 +122,9 @@ async def memory(patient: Patient) -> AsyncIterator[Finding]:
         )
 
 
-async def clients(patient: Patient) -> AsyncIterator[Finding]:
+async def clients(context: Context) -> AsyncIterator[Finding]:
     """How near the server is to refusing connections."""
-    info = await patient.info()
+    info = await context.info()
     connected, limit = int(info["connected_clients"]), int(info["maxclients"])
     yield _fullness(
         connected / limit,
@@ -146,9 +146,9 @@ def _mebibytes(size: int) -> str:
 _LAG_SECONDS = 10
 
 
-async def replication(patient: Patient) -> AsyncIterator[Finding]:
+async def replication(context: Context) -> AsyncIterator[Finding]:
     """Whether this is a server to write to, and whether its replicas keep up."""
-    info = await patient.info()
+    info = await context.info()
     if info["role"] == "slave":
         yield problem(
             "This server is a replica, which takes no writes.",
@@ -162,7 +162,7 @@ async def replication(patient: Patient) -> AsyncIterator[Finding]:
             f"Replica {one['ip']}:{one['port']} is {one['state']} and last reported {one['lag']} s ago.",
             "Look into its log: a failover to it would lose what it does not have.",
         )
-    online, wanted = len(replicas) - len(behind), patient.settings.redis_wait_replicas
+    online, wanted = len(replicas) - len(behind), context.settings.redis_wait_replicas
     if online < wanted:
         yield problem(
             f"REDIS_WAIT_REPLICAS is {wanted}, and {online} replicas keep up: nothing counts as published.",
@@ -175,10 +175,10 @@ async def replication(patient: Patient) -> AsyncIterator[Finding]:
 _SKEW_SECONDS = 2.0
 
 
-async def clock(patient: Patient) -> AsyncIterator[Finding]:
+async def clock(context: Context) -> AsyncIterator[Finding]:
     """Whether this machine and the server agree on the time."""
     before = time.time()
-    seconds, microseconds = await patient.redis.time()
+    seconds, microseconds = await context.redis.time()
     after = time.time()
     # The server read its clock at some time in between.
     skew = seconds + microseconds / 1e6 - (before + after) / 2
@@ -191,11 +191,11 @@ async def clock(patient: Patient) -> AsyncIterator[Finding]:
         )
 
 
-async def tls(patient: Patient) -> AsyncIterator[Finding]:
+async def tls(context: Context) -> AsyncIterator[Finding]:
     """Whether a password and people's words cross a network in the open."""
-    if patient.settings.uses_tls:
+    if context.settings.uses_tls:
         yield ok("The connection is encrypted (TLS).")
-    elif _is_local(patient.settings):
+    elif _is_local(context.settings):
         yield ok("The connection does not leave this machine, so it needs no TLS.")
     else:
         yield warning(

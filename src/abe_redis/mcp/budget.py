@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from abe_redis.results import ReadResult, StatsResult, StreamStats
-from abe_redis.views import compact, fit
+from abe_redis.operations.event_views import compact, fit
+from abe_redis.schemas import ReadResult, StatsResult, StreamStats
 
 OVERVIEW_CHARS = 2000
 """For the health of all streams."""

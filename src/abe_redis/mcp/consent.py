@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from abe_redis.errors import RequestError
-from abe_redis.mcp.sdk_line import SDK_2
+from abe_redis.mcp.compat.sdk_line import SDK_2
 
 _LOG = logging.getLogger(__name__)
 

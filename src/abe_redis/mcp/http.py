@@ -10,8 +10,8 @@ from typing import Any
 from mcp.server.transport_security import TransportSecuritySettings
 
 from abe_redis.errors import SettingsError
-from abe_redis.mcp.sdk import Server
-from abe_redis.web import App, Receive, Scope, Send
+from abe_redis.mcp.compat.sdk import Server
+from abe_redis.runtime.web import App, Receive, Scope, Send
 
 PATH, HEALTH = "/mcp", "/healthz"
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from abe_redis import limits
+from abe_redis import schemas
 
 Stream = Annotated[
     str | None,
@@ -22,7 +22,7 @@ Consumer = Annotated[
     ),
 ]
 Id = Annotated[str, Field(description="Entry id, as in 1732000000000-0.", min_length=1, max_length=41)]
-Ids = Annotated[list[Id], Field(description="Ids of the events.", min_length=1, max_length=limits.MAX_COUNT)]
+Ids = Annotated[list[Id], Field(description="Ids of the events.", min_length=1, max_length=schemas.MAX_COUNT)]
 Confirm = Annotated[
     bool,
     Field(description="Say true once the user has agreed; otherwise nothing is done."),

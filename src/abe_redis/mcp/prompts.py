@@ -5,23 +5,25 @@ from typing import TYPE_CHECKING, Any
 from mcp.types import Completion
 
 from abe_redis.errors import AbeRedisError
-from abe_redis.mcp.modes import Modes
-from abe_redis.mcp.sdk import Server
+from abe_redis.mcp.compat.sdk import Server
+from abe_redis.mcp.permissions import Permissions
+from abe_redis.sanitize.untrusted import safe
 from abe_redis.streams import names
-from abe_redis.untrusted import safe
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from abe_redis.operations import Operations
+    from abe_redis.operations.operations import Operations
 
 _MOST_VALUES = 100
 """What the protocol allows in one completion."""
 
 
-def offer_prompts(server: Server, operations: "Callable[[], Awaitable[Operations]]", modes: Modes) -> None:
+def offer_prompts(
+    server: Server, operations: "Callable[[], Awaitable[Operations]]", permissions: Permissions
+) -> None:
     """Offer the prompts, and complete the names of streams, groups and consumers."""
-    prompts = Prompts(modes)
+    prompts = Prompts(permissions)
     server.offer_prompt(
         prompts.triage,
         title="Triage what is waiting",
@@ -60,8 +62,8 @@ def offer_prompts(server: Server, operations: "Callable[[], Awaitable[Operations
 class Prompts:
     """The words; where nothing may be changed, none of them asks for it."""
 
-    def __init__(self, modes: Modes) -> None:
-        self._read_only = modes.read_only
+    def __init__(self, permissions: Permissions) -> None:
+        self._read_only = permissions.read_only
 
     def triage(self, stream: str = "", group: str = "") -> str:
         """See what waits, and propose what to do with each."""

@@ -3,20 +3,20 @@
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from abe_redis import limits
+from abe_redis import schemas
 from abe_redis.dashboard.page import page
 from abe_redis.errors import RequestError
 from abe_redis.mcp import text
 from abe_redis.mcp.budget import fit_events, fit_overview
-from abe_redis.mcp.sdk import Server, told
-from abe_redis.mcp.sdk_line import SDK_2
-from abe_redis.results import SEVERITY, ReadResult, StreamStats
-from abe_redis.untrusted import safe
+from abe_redis.mcp.compat.sdk import Server, told
+from abe_redis.mcp.compat.sdk_line import SDK_2
+from abe_redis.sanitize.untrusted import safe
+from abe_redis.schemas import SEVERITY, ReadResult, StreamStats
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from abe_redis.operations import Operations
+    from abe_redis.operations.operations import Operations
 
 DASHBOARD = "ui://abe-redis/dashboard"
 """The page that clients may show beside an answer of stream_stats."""
@@ -43,13 +43,13 @@ def offer_resources(server: Server, operations: "Callable[[], Awaitable[Operatio
 
     async def stream(stream: str) -> str:
         found = await (await operations()).read_stream(
-            stream=_plain(stream), count=_NEWEST, max_chars=limits.MAX_CHARS
+            stream=_plain(stream), count=_NEWEST, max_chars=schemas.MAX_CHARS
         )
         return _shown(found)
 
     async def entry(stream: str, entry: str) -> str:
         found = await (await operations()).read_stream(
-            stream=_plain(stream), count=1, since=entry, order="oldest", max_chars=limits.MAX_CHARS
+            stream=_plain(stream), count=1, since=entry, order="oldest", max_chars=schemas.MAX_CHARS
         )
         if [one.id for one in found.events] != [entry]:
             raise RequestError(

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.abc
 
-from abe_redis.mcp.callers import CALLER, short
-from abe_redis.mcp.modes import Modes
-from abe_redis.mcp.not_numbers import keep_not_numbers
-from abe_redis.mcp.offers import offer_tools
+from abe_redis.mcp.catalog import offer_tools
+from abe_redis.mcp.client_identity import CALLER, short
+from abe_redis.mcp.compat.not_numbers import keep_not_numbers
+from abe_redis.mcp.compat.sdk import Server
+from abe_redis.mcp.permissions import Permissions
 from abe_redis.mcp.prompts import offer_prompts
 from abe_redis.mcp.resources import offer_resources
-from abe_redis.mcp.sdk import Server
 from abe_redis.mcp.tools import Tools
+from abe_redis.runtime.signals import on_signal
 from abe_redis.settings import Settings
-from abe_redis.signals import on_signal
 
 if TYPE_CHECKING:
     import socket
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from abe_redis.backend import RedisMessageQueueBackend
     from abe_redis.mcp.http import Address
-    from abe_redis.operations import Operations
+    from abe_redis.operations.operations import Operations
 
 _LOG = logging.getLogger(__name__)
 
@@ -44,18 +44,18 @@ _INSTRUCTIONS = (
 _WORK = "; to work on events, lease them with read_stream and a group, do the work, then ack"
 
 
-def make_server(operations: "Callable[[], Awaitable[Operations]]", modes: Modes) -> Server:
+def make_server(operations: "Callable[[], Awaitable[Operations]]", permissions: Permissions) -> Server:
     """A server with the tools on it; `operations` gives what they call."""
     keep_not_numbers()
     server = Server(
         "abe-redis",
         title="Slack events on Redis",
         version=version("abe-redis"),
-        instructions=_INSTRUCTIONS.format(work="" if modes.read_only else _WORK),
+        instructions=_INSTRUCTIONS.format(work="" if permissions.read_only else _WORK),
     )
-    offer_tools(server, Tools(operations, modes), modes)
+    offer_tools(server, Tools(operations, permissions), permissions)
     offer_resources(server, operations)
-    offer_prompts(server, operations, modes)
+    offer_prompts(server, operations, permissions)
     return server
 
 
@@ -63,10 +63,10 @@ type Beside = Callable[[Callable[[], Awaitable[Operations]]], AbstractAsyncConte
 """What goes on while the server serves, given what looks at the queue."""
 
 
-async def serve_stdio(settings: Settings, modes: Modes, beside: Beside) -> None:
+async def serve_stdio(settings: Settings, permissions: Permissions, beside: Beside) -> None:
     """Serve on stdin and stdout until stdin ends or a signal comes."""
     async with anyio.create_task_group() as tasks:
-        queue = _Queue(settings, tasks, modes.streams)
+        queue = _Queue(settings, tasks, permissions.streams)
 
         async def end(number: int) -> None:
             await queue.end()
@@ -76,7 +76,7 @@ async def serve_stdio(settings: Settings, modes: Modes, beside: Beside) -> None:
 
         tasks.start_soon(on_signal, end)
         try:
-            server = make_server(queue.operations, modes)
+            server = make_server(queue.operations, permissions)
             tasks.start_soon(server.subscriptions.run)
             async with beside(queue.operations):
                 await server.run_stdio_async()
@@ -86,16 +86,20 @@ async def serve_stdio(settings: Settings, modes: Modes, beside: Beside) -> None:
 
 
 async def serve_http(
-    settings: Settings, modes: Modes, address: "Address", listening: "socket.socket", beside: "Beside"
+    settings: Settings,
+    permissions: Permissions,
+    address: "Address",
+    listening: "socket.socket",
+    beside: "Beside",
 ) -> None:
     """Serve over HTTP until a signal comes."""
     from abe_redis.mcp.http import http_app  # noqa: PLC0415 - a web server, which stdio does without
-    from abe_redis.web import serve  # noqa: PLC0415
+    from abe_redis.runtime.web import serve  # noqa: PLC0415
 
     async with anyio.create_task_group() as tasks:
-        queue = _Queue(settings, tasks, modes.streams)
+        queue = _Queue(settings, tasks, permissions.streams)
         try:
-            server = make_server(queue.operations, modes)
+            server = make_server(queue.operations, permissions)
             tasks.start_soon(server.subscriptions.run)
             async with beside(queue.operations):
                 await serve(http_app(server, address, queue.left), listening)
@@ -120,7 +124,7 @@ class _Queue:
         caller = CALLER.get()
         if caller not in self._operations:
             from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415 - see above
-            from abe_redis.operations import Operations  # noqa: PLC0415
+            from abe_redis.operations.operations import Operations  # noqa: PLC0415
 
             self._backend = self._backend or RedisMessageQueueBackend(self._settings)
             self._operations[caller] = Operations(
@@ -130,14 +134,14 @@ class _Queue:
         return self._operations[caller]
 
     async def _keep(self, caller: str | None) -> None:
-        await self._operations[caller].keeper.run()
+        await self._operations[caller].agent_leases.run()
         del self._operations[caller]
 
     async def left(self, session: str) -> None:
         """Give back at once what the client of a session held, which has ended it."""
         for caller, operations in list(self._operations.items()):
             if caller is not None and caller.endswith(f"-{short(session)}"):
-                operations.keeper.leave()
+                operations.agent_leases.leave()
 
     async def end(self) -> None:
         """Give leases back and close."""
@@ -146,7 +150,7 @@ class _Queue:
         with anyio.move_on_after(_END_SECONDS, shield=True):
             try:
                 for operations in list(self._operations.values()):
-                    await operations.keeper.give_back()
+                    await operations.agent_leases.give_back()
             except Exception as error:  # noqa: BLE001 - whatever it is, the end comes
                 _LOG.warning("Leases could not be given back (%s); they run out.", type(error).__name__)
             await self._backend.close()

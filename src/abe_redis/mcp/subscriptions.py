@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import anyio
 
 from abe_redis.errors import AbeRedisError
-from abe_redis.mcp.sdk_line import SDK_2
+from abe_redis.mcp.compat.sdk_line import SDK_2
 
 _LOG = logging.getLogger(__name__)
 
@@ -82,11 +82,11 @@ class Subscriptions:
             await self._tell(uri)
 
     async def _now(self, uri: str) -> object:
-        from abe_redis import faults  # noqa: PLC0415 - redis-py, which a start does without
+        from abe_redis.client import failures  # noqa: PLC0415 - redis-py, which a start does without
 
         try:
             return await self._state(uri)
-        except (*faults.FAILURES, AbeRedisError) as error:
+        except (*failures.FAILURES, AbeRedisError) as error:
             _LOG.debug("%s could not be looked at: %s", uri, type(error).__name__)
             return None  # and what is seen next is news
 

@@ -4,7 +4,9 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime
 
-from abe_redis.results import (
+from abe_redis.operations.event_views import compact
+from abe_redis.sanitize.untrusted import quoted
+from abe_redis.schemas import (
     SEVERITY,
     AckResult,
     EventView,
@@ -15,8 +17,6 @@ from abe_redis.results import (
     StatsResult,
 )
 from abe_redis.streams.names import dead_letters
-from abe_redis.untrusted import quoted
-from abe_redis.views import compact
 
 _MOST_GROUPS = 5
 _LONGEST_NAME = 512

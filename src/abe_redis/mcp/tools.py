@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from mcp.types import CallToolResult
 from pydantic import Field
 
-from abe_redis import limits
+from abe_redis import schemas
 from abe_redis.errors import RequestError
 from abe_redis.mcp import text
 from abe_redis.mcp.budget import OVERVIEW_CHARS, fit_events, fit_overview, most_events, plain
-from abe_redis.mcp.modes import Modes
+from abe_redis.mcp.compat.sdk import answer
 from abe_redis.mcp.parameters import Confirm, Consumer, Group, Id, Ids, OneStream, Stream
-from abe_redis.mcp.sdk import answer
-from abe_redis.results import (
+from abe_redis.mcp.permissions import Permissions
+from abe_redis.operations.event_views import compact
+from abe_redis.sanitize.untrusted import safe
+from abe_redis.schemas import (
     SEVERITY,
     AckResult,
     PublishResult,
@@ -21,13 +23,11 @@ from abe_redis.results import (
     ReleaseResult,
     StatsResult,
 )
-from abe_redis.untrusted import safe
-from abe_redis.views import compact
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from abe_redis.operations import Operations
+    from abe_redis.operations.operations import Operations
 
 STREAM_CHARS = 20_000
 """For the health of one stream."""
@@ -36,15 +36,15 @@ STREAM_CHARS = 20_000
 class Tools:
     """The tools of one server; each answers with a structure and with text."""
 
-    def __init__(self, operations: "Callable[[], Awaitable[Operations]]", modes: Modes) -> None:
+    def __init__(self, operations: "Callable[[], Awaitable[Operations]]", permissions: Permissions) -> None:
         """Nothing is asked yet.
 
         Args:
             operations: Gives what the tools call; asked at each call, so that it can be made at the first.
-            modes: What an agent may do.
+            permissions: What an agent may do.
         """
         self._operations = operations
-        self._modes = modes
+        self._permissions = permissions
 
     async def publish_event(
         self,
@@ -59,13 +59,13 @@ class Tools:
                 description="Makes a repeated call harmless: the same id is added to a stream only once. By "
                 "default the payload's own event_id, if it is a Slack envelope.",
                 min_length=1,
-                max_length=limits.MAX_EVENT_ID,
+                max_length=schemas.MAX_EVENT_ID,
             ),
         ] = None,
     ) -> Annotated[CallToolResult, PublishResult]:
         """Add an event."""
-        self._modes.check_payload(len(compact(payload).encode(errors="surrogatepass")))
-        self._modes.check_change()
+        self._permissions.check_payload(len(compact(payload).encode(errors="surrogatepass")))
+        self._permissions.check_change()
         result = safe(
             await (await self._operations()).publish_event(payload, stream=stream, event_id=event_id)
         )
@@ -74,7 +74,7 @@ class Tools:
     async def read_stream(
         self,
         stream: Stream = None,
-        count: Annotated[int, Field(description="How many events at most.", ge=1, le=limits.MAX_COUNT)] = 10,
+        count: Annotated[int, Field(description="How many events at most.", ge=1, le=schemas.MAX_COUNT)] = 10,
         group: Annotated[
             str | None,
             Field(
@@ -135,7 +135,7 @@ class Tools:
             Field(
                 description="How long to wait for an event when there is none.",
                 ge=0,
-                le=limits.MAX_WAIT_SECONDS,
+                le=schemas.MAX_WAIT_SECONDS,
             ),
         ] = 0,
         max_chars: Annotated[
@@ -144,7 +144,7 @@ class Tools:
                 description="How many characters the whole answer has at most, text and structure together: "
                 "payloads are shortened, and events that do not fit come with the next call.",
                 ge=1000,
-                le=limits.MAX_CHARS,
+                le=schemas.MAX_CHARS,
             ),
         ] = 20_000,
         full: Annotated[
@@ -152,14 +152,14 @@ class Tools:
         ] = False,
     ) -> Annotated[CallToolResult, ReadResult]:
         """Look at events, lease them, or see what is leased."""
-        if self._modes.read_only and group is not None and not pending:
+        if self._permissions.read_only and group is not None and not pending:
             raise RequestError(
                 "This server was started with --read-only, and a lease would change the group. Leave out "
                 "group to look, or set pending to see what is leased."
             )
         leases = group is not None and not pending
         if leases:
-            self._modes.check_change()
+            self._permissions.check_change()
             count = min(count, most_events(max_chars))  # what does not fit would be given back
         operations = await self._operations()
         result = await operations.read_stream(
@@ -176,9 +176,9 @@ class Tools:
             user=user,
             since=since,
             wait_seconds=wait_seconds,
-            max_chars=limits.MAX_CHARS,
+            max_chars=schemas.MAX_CHARS,
         )
-        if result.mode == "peek" and result.events and not self._modes.read_only:
+        if result.mode == "peek" and result.events and not self._permissions.read_only:
             result.note += " To work on events, read with a group."
         unseen = {one.id for one in result.events} if leases else set()
         try:
@@ -204,7 +204,7 @@ class Tools:
         consumer: Consumer = None,
     ) -> Annotated[CallToolResult, AckResult]:
         """Finish events."""
-        self._modes.check_change()
+        self._permissions.check_change()
         result = await (await self._operations()).ack(stream=stream, group=group, ids=ids, consumer=consumer)
         result = safe(result)
         return answer(plain(result), text.acked(result))
@@ -231,7 +231,7 @@ class Tools:
             if reason is None:
                 raise RequestError("To bury events, say why with reason; whoever redrives them will read it.")
             _check_confirmed(confirm)
-        self._modes.check_change()
+        self._permissions.check_change()
         result = await (await self._operations()).release(
             stream=stream,
             group=group,
@@ -254,7 +254,7 @@ class Tools:
             Field(
                 description="Ids of dead letters, as read_stream shows them for dead:{NAME}.",
                 min_length=1,
-                max_length=limits.MAX_COUNT,
+                max_length=schemas.MAX_COUNT,
             ),
         ] = None,
         reason: Annotated[
@@ -269,7 +269,7 @@ class Tools:
         """Send dead letters back to work."""
         if not dry_run:
             _check_confirmed(confirm)
-            self._modes.check_change()
+            self._permissions.check_change()
         result = await (await self._operations()).redrive(
             stream=stream, ids=ids or (), reason=reason, event_type=event_type, dry_run=dry_run
         )

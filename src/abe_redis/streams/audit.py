@@ -5,8 +5,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from abe_redis.envelope import is_deeper
-from abe_redis.results import Change
+from abe_redis.events.codec import is_deeper
+from abe_redis.schemas import Change
 from abe_redis.streams import ids, names
 
 KEPT = 10_000

@@ -5,7 +5,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from abe_redis.envelope import UndecodableError, decode
+from abe_redis.events.codec import UndecodableError, decode
 from abe_redis.streams import names
 from abe_redis.streams.groups import FACTS, FLOOR, MAKE_GROUP
 from abe_redis.streams.lease import Leased

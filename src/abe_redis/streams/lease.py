@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from abe_redis.envelope import Fields
+from abe_redis.events.codec import Fields
 from abe_redis.streams import names, slots
 from abe_redis.streams.groups import NOTE_LOSS
 from abe_redis.streams.scripts import Argument, Script

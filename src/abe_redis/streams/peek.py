@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from redis.asyncio import Redis
 
-from abe_redis.envelope import Fields
-from abe_redis.results import GroupBrief
+from abe_redis.events.codec import Fields
+from abe_redis.schemas import GroupBrief
 from abe_redis.streams import names
 
 type Order = Literal["newest", "oldest"]

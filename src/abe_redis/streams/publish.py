@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
-from abe_redis.envelope import DATA, Fields
+from abe_redis.client.transport import Words
+from abe_redis.events.codec import DATA, Fields
 from abe_redis.streams import names, slots
 from abe_redis.streams.scripts import Argument, Script
-from abe_redis.transport import Words
 
 OWN_ID_SECONDS = 3600
 """How long an id is remembered that only serves our own retries."""

@@ -12,8 +12,8 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+from abe_redis.client.transport import Word, Words
 from abe_redis.streams import slots
-from abe_redis.transport import Word, Words
 
 type Argument = Word
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from abe_redis.client import Client
+from abe_redis.client.commands import Client
 
 _STEP = 10_000
 """How many keys one SCAN looks at."""

@@ -7,13 +7,14 @@ from typing import Any
 
 import anyio
 
-from abe_redis import envelope
-from abe_redis.envelope import DATA, Event
+from abe_redis.events import codec
+from abe_redis.events.codec import DATA
+from abe_redis.events.event import Event
 from abe_redis.streams.names import Patterns
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StoredEntry:
     """What a stream holds."""
 
     stream: str
@@ -24,14 +25,14 @@ class Entry:
 
     def payload(self) -> dict[str, Any]:
         """The event, a new one each time."""
-        return envelope.decode({DATA: self.data})
+        return codec.decode({DATA: self.data})
 
 
 @dataclass(slots=True, eq=False)
 class Delivery:
     """An entry that a group has yet to finish."""
 
-    entry: Entry
+    entry: StoredEntry
     deliveries: int = 0
     due: float = 0.0
     """Monotonic time before which nobody gets it."""
@@ -57,7 +58,7 @@ class Delivery:
 class Letter:
     """An entry that a group gave up on."""
 
-    entry: Entry
+    entry: StoredEntry
     group: str
     reason: str
     deliveries: int
@@ -69,10 +70,10 @@ class _Group:
     """What is to be finished of each, the oldest first; first the stream whose turn it is."""
 
 
-class Groups:
+class MemoryGroups:
     """The groups of one queue."""
 
-    def __init__(self, entries: Callable[[], Iterator[Entry]]) -> None:
+    def __init__(self, entries: Callable[[], Iterator[StoredEntry]]) -> None:
         self.buried: list[Letter] = []
         self._entries = entries
         self._groups: dict[str, _Group] = {}
@@ -88,7 +89,7 @@ class Groups:
         event, self._changed = self._changed, anyio.Event()
         event.set()
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: StoredEntry) -> None:
         """Let each group have an entry that is new."""
         for group in self._groups.values():
             group.streams.setdefault(entry.stream, []).append(Delivery(entry))

@@ -12,15 +12,16 @@ from typing import Any, Self
 
 import anyio.lowlevel
 
-from abe_redis import envelope
-from abe_redis.conversations import Conversation, Spread, conversation_of
+from abe_redis.consuming.event_stream import EventStream
 from abe_redis.errors import ClosedError, RedisUnavailableError
-from abe_redis.event_stream import EventStream
+from abe_redis.events import codec, slack
+from abe_redis.events.slack import conversation_of
+from abe_redis.publishing.partitioner import Conversation, Partitioner
 from abe_redis.settings import Settings
 from abe_redis.streams import names
 from abe_redis.streams.publish import Published
-from abe_redis.testing.delivery import Entry, Groups
-from abe_redis.testing.member import MemoryMember
+from abe_redis.testing.consumer import MemoryConsumer
+from abe_redis.testing.delivery import MemoryGroups, StoredEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,9 @@ class InMemoryBackend:
         )
         self.away = False
         """Set it, and Redis cannot be reached: publishing raises; consumers wait until it is back."""
-        self._spread = Spread(self.patterns, conversation)
+        self._partitioner = Partitioner(self.patterns, conversation)
         self._queue: _Queue = _Queue() if shared_with is None else shared_with._queue  # noqa: SLF001 - its own kind
-        self._members = set[MemoryMember]()
+        self._members = set[MemoryConsumer]()
         self._made = 0
         self._closed = False
 
@@ -80,17 +81,19 @@ class InMemoryBackend:
         if self._closed:
             raise ClosedError
         topic = names.check_stream(key)
-        data = envelope.encode(payload)
+        data = codec.encode(payload)
         await anyio.lowlevel.checkpoint()
         if self.away:
             raise RedisUnavailableError(f"Redis is away, as the test has it, for publishing to {topic!r}.")
-        conversation = self._spread.name(payload) if self._spread.is_needed else conversation_of(payload)
-        event_id = event_id or envelope.slack_event_id(payload)
+        conversation = (
+            self._partitioner.name(payload) if self._partitioner.is_needed else conversation_of(payload)
+        )
+        event_id = event_id or slack.slack_event_id(payload)
         remembered = event_id if self.settings.redis_stream_dedup_seconds else None
         stream = topic
-        if self._spread.is_needed:
-            stream = self._spread.stream(topic, conversation or event_id or str(time.monotonic_ns()))
-        if envelope.is_health_check(payload) and not self.patterns.match(topic):
+        if self._partitioner.is_needed:
+            stream = self._partitioner.stream(topic, conversation or event_id or str(time.monotonic_ns()))
+        if slack.is_health_check(payload) and not self.patterns.match(topic):
             remembered = None
         return self._queue.add(
             stream, data, conversation, origin, remembered, self.settings.redis_stream_dedup_seconds
@@ -106,7 +109,7 @@ class InMemoryBackend:
         """As `RedisMessageQueueBackend.publish_many`."""
         chosen = list(payloads)
         for payload in chosen:
-            envelope.encode(payload)
+            codec.encode(payload)
         return [await self.publish_event(key, payload, origin=origin) for payload in chosen]
 
     def consume(self, *, group: str | None = None) -> EventStream:
@@ -122,7 +125,7 @@ class InMemoryBackend:
             raise ClosedError
         self._made += 1
         suffix = "" if self._made == 1 else f"-{self._made}"
-        member = MemoryMember(
+        member = MemoryConsumer(
             self._queue.groups,
             lambda: not self.away,
             self.patterns,
@@ -181,8 +184,8 @@ class _Queue:
     """What back ends share."""
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self.groups = Groups(self._all)
+        self.entries: list[StoredEntry] = []
+        self.groups = MemoryGroups(self._all)
         self._seen: dict[tuple[str, str], tuple[float, str]] = {}
         self._last: dict[str, tuple[int, int]] = {}
 
@@ -202,7 +205,7 @@ class _Queue:
             until, first = self._seen.get((stream, event_id), (0.0, ""))
             if until > now:
                 return Published(first, duplicate=True, length=length, stream=stream)
-        entry = Entry(stream, self._next_id(stream), data, conversation, origin)
+        entry = StoredEntry(stream, self._next_id(stream), data, conversation, origin)
         self.entries.append(entry)
         if event_id is not None:
             self._seen[stream, event_id] = now + remember_seconds, entry.id
@@ -214,5 +217,5 @@ class _Queue:
         self._last[stream] = (now, 0) if now > last else (last, number + 1)
         return "{}-{}".format(*self._last[stream])
 
-    def _all(self) -> Iterator[Entry]:
+    def _all(self) -> Iterator[StoredEntry]:
         return iter(self.entries)

@@ -20,7 +20,7 @@ def abe_redis_backend() -> "InMemoryBackend":
 @pytest.fixture(scope="session")
 def abe_redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a real server that is started for these tests; needs abe-redis[embedded]."""
-    from abe_redis.embedded import EmbeddedServer  # noqa: PLC0415
+    from abe_redis.embedded.server import EmbeddedServer  # noqa: PLC0415
 
     directory = tmp_path_factory.mktemp("abe-redis")
     server = EmbeddedServer(directory)
@@ -37,7 +37,7 @@ def abe_redis_url(abe_redis_server: str, monkeypatch: pytest.MonkeyPatch) -> str
 
     from redis import Redis  # noqa: PLC0415
 
-    from abe_redis.embedded import EmbeddedServer  # noqa: PLC0415
+    from abe_redis.embedded.server import EmbeddedServer  # noqa: PLC0415
 
     server = EmbeddedServer(Path(urlsplit(abe_redis_server).path))
     with Redis(unix_socket_path=str(server.start())) as redis:

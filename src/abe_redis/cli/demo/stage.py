@@ -16,7 +16,7 @@ import anyio.to_thread
 from anyio.abc import Process
 
 from abe_redis.cli.demo.terminal import DemoError
-from abe_redis.embedded import EmbeddedServer
+from abe_redis.embedded.server import EmbeddedServer
 
 LEASE_SECONDS = 3.0
 """After so long, a dead worker's event goes to another: the demo has not the default's 30 seconds."""
@@ -134,7 +134,7 @@ async def set_up() -> AsyncIterator[Stage]:
         stage.server.stop()
         if not stage.kept:
             with anyio.move_on_after(_END_SECONDS, shield=True):
-                # Its guardian removes the socket last.
+                # Its supervisor removes the socket last.
                 while socket is not None and socket.exists():  # noqa: ASYNC110 - a file
                     await anyio.sleep(_POLL_SECONDS)
             shutil.rmtree(stage.directory, ignore_errors=True)

@@ -16,7 +16,7 @@ _LONGEST_LINE = 65_536
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Handled:
     """An event in a worker's hands."""
 
     deliveries: int
@@ -31,7 +31,7 @@ class Worker:
     name: str
     child: Child
     ready: bool = False
-    took: dict[str, Taken] = field(default_factory=dict)
+    took: dict[str, Handled] = field(default_factory=dict)
     """By event id."""
     finished: Counter[str] = field(default_factory=Counter)
 
@@ -49,7 +49,7 @@ class Worker:
                 case {"what": "ready"}:
                     self.ready = True
                 case {"what": "took", "event_id": str(event_id), "deliveries": int(deliveries)}:
-                    self.took[event_id] = Taken(deliveries, time.monotonic())
+                    self.took[event_id] = Handled(deliveries, time.monotonic())
                 case {"what": "finished", "event_id": str(event_id)}:
                     self.finished[event_id] += 1
 

@@ -1,0 +1,135 @@
+"""What commands share: one call on the queue, JSON for scripts, a bar for long work, a question first."""
+
+import json
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Annotated
+
+import anyio
+import typer
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from abe_redis.backend import RedisMessageQueueBackend
+    from abe_redis.operations.operations import Operations
+    from abe_redis.operations.scope import Scope
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")]
+Stream = Annotated[str, typer.Argument(help="The stream.")]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics-port",
+        help="Show metrics for Prometheus at this port, at /metrics, and at /healthz that the process lives.",
+        min=0,
+        max=65_535,
+    ),
+]
+MetricsHost = Annotated[
+    str,
+    typer.Option(
+        "--metrics-host", help="The address for --metrics-port; 0.0.0.0 for a Prometheus on another machine."
+    ),
+]
+AnyStream = Annotated[str | None, typer.Argument(help="The stream; by default every one.")]
+
+
+def with_backend[Result](call: "Callable[[RedisMessageQueueBackend], Awaitable[Result]]") -> Result:
+    """Make one call with a back end made of the settings, and close it."""
+    from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415
+    from abe_redis.settings import Settings  # noqa: PLC0415
+
+    settings = Settings()
+
+    async def run() -> Result:
+        async with RedisMessageQueueBackend(settings) as backend:
+            return await call(backend)
+
+    return anyio.run(run)
+
+
+def with_scope[Result](call: "Callable[[Scope], Awaitable[Result]]") -> Result:
+    """Make one call on the streams that the settings name."""
+    from abe_redis.operations.scope import Scope  # noqa: PLC0415
+
+    return with_backend(lambda backend: call(Scope(backend)))
+
+
+def exposed(
+    host: str, port: int | None, operations: "Callable[[], Awaitable[Operations]]"
+) -> AbstractAsyncContextManager[None]:
+    """Show metrics while a block lasts, if a port was given."""
+    if port is None:
+        return nullcontext()
+    from abe_redis.observability.metrics.exposition import exposed as show_metrics  # noqa: PLC0415
+
+    return show_metrics(host, port, operations)
+
+
+def looking(backend: "RedisMessageQueueBackend") -> "Callable[[], Awaitable[Operations]]":
+    """What looks at the queue through a back end that is open."""
+    from abe_redis.operations.operations import Operations  # noqa: PLC0415
+
+    operations = Operations(backend, origin="cli")
+
+    async def get() -> Operations:
+        return operations
+
+    return get
+
+
+def show(result: BaseModel, text: str, *, as_json: bool) -> None:
+    """Print a result: for a script, or for a person."""
+    typer.echo(json_of(result, indent=2) if as_json else text)
+
+
+def json_of(result: BaseModel, *, indent: int | None = None) -> str:
+    """A result as JSON, whatever others have written into it."""
+    try:
+        return result.model_dump_json(indent=indent)
+    except ValueError:  # a lone surrogate, which only JSON's own escapes can carry
+        return json.dumps(result.model_dump(mode="json"), indent=indent)
+
+
+def plain(text: str) -> str:
+    """Untrusted text without what could steer a terminal."""
+    return "".join(char if char.isprintable() else "�" for char in text)
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """A number with its noun."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask a person who is there before something that cannot be undone; others must say --yes.
+
+    Raises:
+        typer.Exit: The answer was no (1), or nobody is there to ask (2).
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        typer.echo(f"abe-redis: {question} Nobody is there to ask: add --yes.", err=True)
+        raise typer.Exit(2)
+    if not typer.confirm(question, err=True):
+        typer.echo("Nothing was changed.")
+        raise typer.Exit(1)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int], None]]:
+    """A count that grows on stderr while a terminal shows it."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    columns = (SpinnerColumn(), TextColumn(what), TextColumn("{task.completed:,}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda more: bar.advance(task, more)

@@ -1,0 +1,45 @@
+"""top: the queue, live in a terminal."""
+
+import sys
+from typing import Annotated
+
+import anyio
+import typer
+
+from abe_redis.cli.app import WATCH, app
+from abe_redis.errors import RequestError
+
+
+@app.command(rich_help_panel=WATCH)
+def top(
+    *,
+    every: Annotated[
+        float, typer.Option("--every", "-d", help="Seconds between two looks.", min=0.2, max=3600)
+    ] = 2,
+) -> None:
+    """Watch the queue live: what comes and goes, what waits for how long, who works.
+
+    Up and down choose a stream, Enter opens it and Esc closes it, s sorts by the next column, r turns the
+    order around, the space bar holds still, q quits. With NO_COLOR set it has no colours.
+
+    Example: abe-redis top --every 1
+    """
+    if sys.platform == "win32" or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise RequestError("top needs a terminal that tells single keys: use `abe-redis stats` instead.")
+    from rich.console import Console  # noqa: PLC0415
+
+    from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415
+    from abe_redis.cli.top.live import run  # noqa: PLC0415
+    from abe_redis.cli.top.view import View  # noqa: PLC0415
+    from abe_redis.operations.operations import Operations  # noqa: PLC0415
+    from abe_redis.settings import Settings  # noqa: PLC0415
+
+    settings = Settings()
+
+    async def watch() -> None:
+        async with RedisMessageQueueBackend(settings) as backend:
+            operations = Operations(backend, origin="cli")
+            view = View(settings.redis_url, every)
+            await run(view, operations.glance, Console(highlight=False))
+
+    anyio.run(watch)

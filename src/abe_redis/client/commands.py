@@ -1,0 +1,115 @@
+"""redis-py's commands, sent the way the servers are set up."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Self, override
+
+from redis.asyncio import Redis
+from redis.exceptions import DataError
+
+from abe_redis.client.topology import Topology
+from abe_redis.client.transport import Answer, Promise, Words
+
+
+class Client(Redis):
+    """redis-py's words for commands and its reading of answers; connections and retries are ours."""
+
+    def __init__(self, topology: Topology, *, blocking: bool = False, replicas: int = 0) -> None:
+        """Give it its way.
+
+        Args:
+            topology: Where commands go.
+            blocking: Whether they are reads that may wait.
+            replicas: How many replicas must have what a command wrote before it counts as answered.
+        """
+        super().__init__(protocol=2)
+        self._topology = topology
+        self._blocking = blocking
+        self._replicas = replicas
+
+    @property
+    def place(self) -> str:
+        """Host and port of its server, when it is one of several."""
+        return self._topology.place
+
+    def by_slot(self, keys: Sequence[str]) -> list[list[str]]:
+        """The keys in groups of which a command may name several."""
+        return self._topology.by_slot(keys)
+
+    def servers(self) -> "list[Client]":
+        """A client of each server that has keys."""
+        return [Client(server) for server in self._topology.servers()]
+
+    def slot(self, key: str) -> int:
+        """A command may name several keys of one slot."""
+        return self._topology.slot(key)
+
+    def send(self, words: Words, promise: Promise) -> None:
+        """Send a command as it is, for one who waits for many; as `Transport.send`."""
+        self._topology.send(words, promise, replicas=self._replicas)
+
+    @override
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        words = _words(args)
+        try:
+            answer = await (self._topology.block(words) if self._blocking else self._promised(words))
+        except TypeError as error:
+            raise DataError(f"{args[0]} was not sent: {error}") from None
+        return self._read(args[0], answer, options)
+
+    def _promised(self, words: Words) -> Answer:
+        answer: Answer = asyncio.get_running_loop().create_future()
+        self.send(words, answer)
+        return answer
+
+    @override
+    def pipeline(self, transaction: Any = False, shard_hint: Any = None) -> "Together":  # type: ignore[override]
+        return Together(self._topology)
+
+    def _read(self, name: Any, answer: Any, options: dict[str, Any]) -> Any:  # noqa: ANN401
+        options.pop("keys", None)  # which redis-py keeps for its cache
+        callback = self.response_callbacks.get(name)
+        return answer if callback is None else callback(answer, **options)
+
+
+class Together(Client):
+    """Commands that are collected, and sent at a time; no transaction."""
+
+    def __init__(self, topology: Topology) -> None:
+        super().__init__(topology)
+        self._collected: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    @override
+    def execute_command(self, *args: Any, **options: Any) -> Self:  # type: ignore[override]
+        self._collected.append((args, options))
+        return self
+
+    async def execute(self, *, raise_on_error: bool = True) -> list[Any]:
+        """Send them, and wait for the answers in order.
+
+        Raises:
+            redis.RedisError: The first failure, unless failures shall stand among the answers.
+        """
+        sent = [(args, options, self._promised(_words(args))) for args, options in self._collected]
+        self._collected.clear()
+        answers: list[Any] = []
+        try:
+            for args, options, promised in sent:
+                try:
+                    answers.append(self._read(args[0], await promised, options))
+                except Exception as error:  # noqa: BLE001 - what it means is the caller's to say
+                    answers.append(error)
+        finally:
+            for *_, promised in sent:
+                promised.cancel()  # when this was cancelled itself; otherwise all are done
+        if raise_on_error:
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+        return answers
+
+
+def _words(args: tuple[Any, ...]) -> Words:
+    """redis-py names a subcommand in one word, as in `XINFO GROUPS`."""
+    name = args[0]
+    return (*name.split(), *args[1:]) if type(name) is str and " " in name else args

@@ -1,0 +1,288 @@
+"""A cluster: each command goes to the node that has its slot, also while slots move.
+
+What a node says of a slot that it does not have (MOVED, ASK) is followed, so a move is a detour and not a
+failure. What a node does not say, since it is gone, is asked of the others.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from copy import copy
+from dataclasses import dataclass, field
+from typing import Any, override
+
+from redis import exceptions
+
+from abe_redis.client.topology import Topology
+from abe_redis.client.topology.node import Node
+from abe_redis.client.topology.slots import slot_of, slot_of_command
+from abe_redis.client.transport import Address, Answer, Promise, Words
+from abe_redis.runtime import tasks
+
+_LOG = logging.getLogger(__name__)
+
+DETOURS = 16
+"""How often a command is sent elsewhere before its last answer counts."""
+
+TRY_AGAIN_SECONDS = 0.02
+TRIES = 250
+"""While a slot moves, a command on several of its keys has to wait until it has moved."""
+
+SILENT_SECONDS = 0.5
+"""After so long without an answer, the other nodes are asked whether somebody took over."""
+
+MAP_SECONDS = 2.0
+"""How long a node may take to say who has which slots; then the next is asked."""
+
+type Place = tuple[str, int]
+"""A node's host and port."""
+
+
+class Cluster(Topology):
+    """The nodes of a cluster; as `Topology`."""
+
+    def __init__(self, known: Sequence[Place], server: Callable[[str, int], Address]) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            known: Where some of the nodes are.
+            server: The address of a server at a host and a port.
+        """
+        self._known = list(known)
+        self._server = server
+        self._nodes: dict[Place, Node] = {}
+        self._owners: dict[int, Place] = {}
+        """Who has which slot, as far as is known; empty until it was asked for."""
+        self._primaries: list[Place] = []
+        self._problem: exceptions.RedisError | None = None
+        """Why nobody said so when it was asked last."""
+        self._asking: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @override
+    def send(self, words: Words, promise: Promise, *, replicas: int = 0) -> None:
+        self._send(_Errand(self, words, promise, replicas))
+
+    @override
+    def slot(self, key: str) -> int:
+        return slot_of(key)
+
+    @override
+    async def block(self, words: Words) -> Any:
+        if not self._owners:
+            await self._ask()
+        slot = slot_of_command(words)
+        patience = _Patience()
+        place, asking = self._owner(slot), False
+        while True:
+            try:
+                return await self._node(place).block(words, asking=asking)
+            except (exceptions.AskError, exceptions.TryAgainError) as error:
+                if not patience.is_left_for(error):
+                    raise
+                place, asking = await self._elsewhere(error, place)
+            except (exceptions.ConnectionError, exceptions.ClusterDownError):
+                self._ask_soon()
+                raise
+
+    async def _elsewhere(self, error: Exception, place: Place) -> tuple[Place, bool]:
+        """Where a blocking read goes now, and whether it has to say that it was sent there."""
+        match error:
+            case exceptions.MovedError():
+                self._note_move(error)
+                return (error.host, error.port), False
+            case exceptions.AskError():
+                return (error.host, error.port), True
+            case _:
+                await asyncio.sleep(TRY_AGAIN_SECONDS)
+                return place, False
+
+    @override
+    def by_slot(self, keys: Sequence[str]) -> list[list[str]]:
+        groups: dict[int, list[str]] = {}
+        for key in keys:
+            groups.setdefault(slot_of(key), []).append(key)
+        return list(groups.values())
+
+    @override
+    def servers(self) -> Sequence[Node]:
+        return [self._node(place) for place in self._primaries]
+
+    @override
+    async def look(self) -> None:
+        silent = [node for place, node in self._nodes.items() if node.silent_seconds >= SILENT_SECONDS]
+        if not silent:
+            return
+        await self._ask()
+        primaries = set(self._primaries)
+        for place, node in self._nodes.items():
+            if node in silent and place not in primaries:
+                node.drop("another node has its slots")
+
+    @override
+    async def close(self) -> None:
+        self._closed = True
+        if self._asking is not None:
+            await tasks.end(self._asking)
+        for node in list(self._nodes.values()):
+            await node.close()
+
+    # One command ------------------------------------------------------------------------------
+
+    def _send(self, errand: "_Errand") -> None:
+        asking = None if self._owners else self._ask_soon()
+        if asking is None:
+            self._send_known(errand)
+        else:
+            asking.add_done_callback(lambda _: self._send_known(errand))
+
+    def _send_known(self, errand: "_Errand") -> None:
+        if errand.done():  # its caller was cancelled
+            return
+        if self._closed:
+            errand.promise.set_exception(exceptions.ConnectionError("the connection was closed"))
+            return
+        try:
+            self._hand_over(errand, self._owner(slot_of_command(errand.words)))
+        except exceptions.RedisError as error:
+            errand.promise.set_exception(error)
+
+    def _hand_over(self, errand: "_Errand", place: Place, *, asking: bool = False) -> None:
+        try:
+            self._node(place).send(errand.words, errand, replicas=errand.replicas, asking=asking)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
+            errand.promise.set_exception(error)
+
+    def _failed(self, errand: "_Errand", error: Exception) -> None:
+        """Go where a node says, or somewhere else, or tell the caller."""
+        if not errand.patience.is_left_for(error):
+            if isinstance(error, (exceptions.ConnectionError, exceptions.ClusterDownError)):
+                self._ask_soon()
+            errand.promise.set_exception(error)
+            return
+        match error:
+            case exceptions.MovedError():
+                self._note_move(error)
+                self._send(errand)
+            case exceptions.AskError():
+                self._hand_over(errand, (error.host, error.port), asking=True)
+            case _:
+                asyncio.get_running_loop().call_later(TRY_AGAIN_SECONDS, self._send_known, errand)
+
+    def _owner(self, slot: int | None) -> Place:
+        if slot is None:
+            if not self._primaries:
+                raise self._failure("no node of the cluster has slots")
+            return self._primaries[0]
+        if (place := self._owners.get(slot)) is None:
+            self._ask_soon()
+            raise self._failure(f"no node of the cluster has slot {slot}")
+        return place
+
+    def _failure(self, otherwise: str) -> exceptions.RedisError:
+        """Why a command has nowhere to go."""
+        return copy(self._problem) if self._problem else exceptions.ConnectionError(otherwise)
+
+    def _node(self, place: Place) -> Node:
+        if (node := self._nodes.get(place)) is None:
+            node = self._nodes[place] = Node(self._server(*place), place=f"{place[0]}:{place[1]}")
+        return node
+
+    # Who has which slots ----------------------------------------------------------------------
+
+    def _note_move(self, error: exceptions.MovedError) -> None:
+        self._owners[error.slot_id] = (error.host, error.port)
+        self._ask_soon()  # seldom does one slot move alone
+
+    def _ask_soon(self) -> asyncio.Task[None] | None:
+        """Ask in the background, once at a time; None when it is closed."""
+        if self._closed:
+            return None
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask_quietly(), name="abe-redis cluster map")
+        return self._asking
+
+    async def _ask_quietly(self) -> None:
+        try:
+            await self._ask()
+        except exceptions.RedisError as error:
+            _LOG.debug("Nobody said who has which slots: %s", error)
+
+    async def _ask(self) -> None:
+        """Ask nodes until one says who has which slots.
+
+        Raises:
+            redis.ConnectionError: None did.
+        """
+        problems = []
+        places = list(dict.fromkeys([*self._primaries, *self._known, *self._nodes]))
+        places.sort(key=lambda place: place in self._nodes and self._nodes[place].silent_seconds > 0)
+        for place in places:
+            try:
+                async with asyncio.timeout(MAP_SECONDS):
+                    answer: Answer = asyncio.get_running_loop().create_future()
+                    self._node(place).send(("CLUSTER", "SLOTS"), answer)
+                    rows = await answer
+            except (exceptions.AuthenticationError, exceptions.AuthorizationError) as error:
+                self._problem = error
+                raise
+            except exceptions.RedisError as error:
+                problems.append(f"{place[0]}:{place[1]}: {error}")
+            except TimeoutError:
+                problems.append(f"{place[0]}:{place[1]}: no answer in time")
+            else:
+                self._take_in(rows, place)
+                self._problem = None
+                return
+        self._problem = exceptions.ConnectionError(
+            f"no node of the cluster could be asked ({'; '.join(problems)})"
+        )
+        raise self._problem
+
+    def _take_in(self, rows: Iterable[Any], asked: Place) -> None:
+        owners: dict[int, Place] = {}
+        for first, last, (host, port, *_), *_replicas in rows:
+            # A node that does not know its own name means the one under which we reached it.
+            place = (host.decode() if host else asked[0], int(port))
+            owners.update(dict.fromkeys(range(first, last + 1), place))
+        if owners:
+            self._owners = owners
+            self._primaries = list(dict.fromkeys(owners.values()))
+
+
+@dataclass(slots=True)
+class _Patience:
+    """How often one command still goes elsewhere, or is tried again."""
+
+    detours: int = DETOURS
+    tries: int = TRIES
+
+    def is_left_for(self, error: Exception) -> bool:
+        """Whether it goes on after this failure."""
+        if isinstance(error, exceptions.AskError):  # MOVED is one, too
+            self.detours -= 1
+            return self.detours >= 0
+        if isinstance(error, exceptions.TryAgainError):
+            self.tries -= 1
+            return self.tries >= 0
+        return False
+
+
+@dataclass(slots=True)
+class _Errand:
+    """A command on its way; as `Promise`, which is passed on unless it has to go elsewhere."""
+
+    cluster: Cluster
+    words: Words
+    promise: Promise
+    replicas: int
+    patience: _Patience = field(default_factory=_Patience)
+
+    def done(self) -> bool:
+        return self.promise.done()
+
+    def set_result(self, result: Any) -> None:  # noqa: ANN401
+        self.promise.set_result(result)
+
+    def set_exception(self, error: Exception) -> None:
+        self.cluster._failed(self, error)  # noqa: SLF001 - a part of it

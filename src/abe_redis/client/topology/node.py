@@ -1,0 +1,145 @@
+"""One server: the connection that all share, and those of blocking reads."""
+
+import asyncio
+from typing import Any, override
+
+from redis import exceptions
+
+from abe_redis.client.topology import Topology
+from abe_redis.client.topology.replication_wait import WAIT_SECONDS, Writes
+from abe_redis.client.topology.slots import blocked_seconds
+from abe_redis.client.transport import Address, Find, Promise, Transport, Words
+
+ANSWER_SECONDS = 5.0
+"""How long an answer may take before the connection counts as dead."""
+
+MAX_BLOCK_SECONDS = 20.0
+"""The longest blocking read that anything here makes."""
+
+
+class Node(Topology):
+    """The connections to one server, or to whichever has its part at present."""
+
+    def __init__(self, address: Address | Find, *, place: str = "") -> None:
+        """Nothing is opened yet.
+
+        Args:
+            address: Where it is.
+            place: Its host and port, when it is one of several.
+        """
+        self._address = address
+        self._place = place
+        self._shared = self._transport(ANSWER_SECONDS)
+        self._replicated: Transport | None = None
+        self._writes: dict[int, Writes] = {}
+        self._idle: list[Transport] = []
+        """Connections for blocking reads that are not in use; as many as were ever in use at a time."""
+        self._busy: set[Transport] = set()
+        self._closed = False
+
+    @property
+    @override
+    def place(self) -> str:
+        return self._place
+
+    @override
+    def send(self, words: Words, promise: Promise, *, replicas: int = 0, asking: bool = False) -> None:
+        """Send a command over the shared connection.
+
+        With `asking`, the node takes it though the slot is still on its way to it.
+        """
+        if not replicas:
+            self._pass(self._shared, words, promise, asking=asking)
+            return
+        # WAIT holds up its connection, so what waits for replicas has one to itself.
+        if self._replicated is None:
+            self._replicated = self._transport(ANSWER_SECONDS)
+        writes = self._writes.get(replicas)
+        if writes is None:
+            writes = self._writes[replicas] = Writes(replicas)
+            asyncio.get_running_loop().call_soon(self._confirm, self._replicated, replicas)
+        self._pass(self._replicated, words, writes.add(promise), asking=asking)
+
+    def _confirm(self, way: Transport, replicas: int) -> None:
+        """Ask once for all that was written in this turn of the loop: WAIT is for all that was before it."""
+        writes = self._writes.pop(replicas)
+        try:
+            way.send(("WAIT", replicas, round(WAIT_SECONDS * 1000)), writes)
+        except exceptions.RedisError as error:  # closed meanwhile
+            writes.set_exception(error)
+
+    @staticmethod
+    def _pass(way: Transport, words: Words, promise: Promise, *, asking: bool) -> None:
+        if asking:  # in one write with the command, since nothing happens between them
+            way.send(("ASKING",), Unheard())
+        way.send(words, promise)
+
+    @override
+    async def block(self, words: Words, *, asking: bool = False) -> Any:
+        if self._closed:
+            raise exceptions.ConnectionError("the connection was closed")
+        transport = self._idle.pop() if self._idle else self._transport(MAX_BLOCK_SECONDS + ANSWER_SECONDS)
+        self._busy.add(transport)
+        reusable = False
+        try:
+            async with asyncio.timeout(blocked_seconds(words) + ANSWER_SECONDS):
+                if asking:
+                    transport.send(("ASKING",), Unheard())
+                answer = await transport.call(*words)
+            reusable = True
+        except exceptions.ResponseError:
+            reusable = True
+            raise
+        except TimeoutError:
+            raise exceptions.TimeoutError("no answer to a blocking read in time") from None
+        finally:
+            self._busy.discard(transport)
+            if not reusable:
+                # It may be blocked still, and would take what it reads.
+                transport.drop("a blocking read was given up")
+            self._idle.append(transport)
+        return answer
+
+    @property
+    def silent_seconds(self) -> float:
+        """For how long the oldest call that does not block has had no answer."""
+        replicated = 0.0 if self._replicated is None else self._replicated.silent_seconds
+        return max(self._shared.silent_seconds, replicated)
+
+    def drop(self, reason: str) -> None:
+        """Hang up; what waits fails with redis.ConnectionError, and the next call connects anew."""
+        for transport in self._every():
+            transport.drop(reason)
+
+    @override
+    async def look(self) -> None:
+        pass  # nobody else has its part
+
+    @override
+    async def close(self) -> None:
+        self._closed = True
+        for transport in self._every():
+            await transport.close()
+
+    def _every(self) -> list[Transport]:
+        replicated = [] if self._replicated is None else [self._replicated]
+        return [self._shared, *replicated, *self._busy, *self._idle]
+
+    def _transport(self, answer_seconds: float) -> Transport:
+        return Transport(self._address, connect_seconds=ANSWER_SECONDS, answer_seconds=answer_seconds)
+
+
+class Unheard(Promise):
+    """For an answer that nobody waits for; as `Promise`."""
+
+    @override
+    def done(self) -> bool:
+        return False
+
+    @override
+    def set_result(self, result: Any) -> None:
+        pass
+
+    @override
+    def set_exception(self, error: Exception) -> None:
+        pass

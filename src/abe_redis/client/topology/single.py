@@ -1,0 +1,28 @@
+"""One server, or the present primary behind Sentinels."""
+
+from typing import override
+
+from abe_redis.client.topology.node import Node
+from abe_redis.client.topology.sentinel import Sentinels
+from abe_redis.client.transport import Address
+
+
+class Single(Node):
+    """All commands go to one server; as `Topology`."""
+
+    def __init__(self, where: Address | Sentinels) -> None:
+        self._sentinels = where if isinstance(where, Sentinels) else None
+        super().__init__(where.find if isinstance(where, Sentinels) else where)
+
+    @override
+    async def look(self) -> None:
+        # Also while it answers: one that was replaced while it hung goes on as if nothing had happened,
+        # until the Sentinels find it some ten seconds later, and loses what it is given meanwhile.
+        if self._sentinels is not None and await self._sentinels.has_changed():
+            self.drop("there is another primary")
+
+    @override
+    async def close(self) -> None:
+        await super().close()
+        if self._sentinels is not None:
+            await self._sentinels.close()

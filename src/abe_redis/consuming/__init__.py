@@ -1,0 +1,1 @@
+"""From Redis to the caller of `consume()`: the only place that leases, delivers and settles events."""

@@ -1,0 +1,65 @@
+"""Acks and burials of one consumer: together with its next read, or soon."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from abe_redis.client import failures
+from abe_redis.client.connections import Connections
+from abe_redis.consuming.in_flight import InFlight
+from abe_redis.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+
+ACK_SECONDS = 0.02
+"""What is finished is acked after so long at the latest, together with what else is finished by then."""
+
+
+class AckBatcher:
+    """Lets go of what is finished; it alone acks and buries while the consumer lives."""
+
+    def __init__(
+        self,
+        connections: Callable[[], Awaitable[Connections]],
+        settings: Settings,
+        in_flight: InFlight,
+        group: str,
+    ) -> None:
+        self.finished = asyncio.Event()
+        """Set when there is something to settle."""
+        self.reading = asyncio.Event()
+        """Set when a command goes out anyway."""
+        self._open = connections
+        self._settings = settings
+        self._in_flight = in_flight
+        self._group = group
+
+    async def run(self) -> None:
+        """Settle until cancelled; a failure that passes is a pause.
+
+        Raises:
+            AbeRedisError: Redis refused it for a reason that waiting does not cure.
+        """
+        failed = 0
+        while True:
+            await self.finished.wait()
+            self.reading.clear()
+            with anyio.move_on_after(ACK_SECONDS):
+                await self.reading.wait()
+            self.finished.clear()
+            try:
+                redis = (await self._open()).commands
+                await self._in_flight.ack(redis)
+                await self._in_flight.bury(redis)
+                failed = 0
+            except failures.FAILURES as error:
+                if not failures.passes(error):
+                    raise failures.explain(
+                        error, self._settings, doing=f"acking in group {self._group!r}"
+                    ) from None
+                failed += 1
+                _LOG.debug("An ack in group %r has to wait: %s", self._group, type(error).__name__)
+                await anyio.sleep(failures.pause_seconds(failed))
+                self.finished.set()

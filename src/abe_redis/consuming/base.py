@@ -1,0 +1,321 @@
+"""One member of a group: what callers ask of it, and its life between the first of them and the last.
+
+One task takes: it finds new streams, renews what is held and reads what is new, all in turn, so that
+no two of its steps can race. The caller of `next` only takes from the buffer that the task fills. A
+second task, the settler's, acks what the caller has finished, since a read may take long.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable
+
+import anyio
+from redis.asyncio import Redis
+
+from abe_redis.client import failures
+from abe_redis.client.connections import Connections
+from abe_redis.consuming.ack_batcher import AckBatcher
+from abe_redis.consuming.discovery import Discovery, say_all_lost
+from abe_redis.consuming.in_flight import Buffer, Held, InFlight
+from abe_redis.consuming.maintenance import Maintenance
+from abe_redis.consuming.scheduler import Scheduler
+from abe_redis.errors import AbeRedisError, LeaseLostError
+from abe_redis.events.event import Event
+from abe_redis.runtime import tasks
+from abe_redis.settings import Settings
+from abe_redis.streams import names
+from abe_redis.streams.lease import Leased, Taken
+
+_LOG = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.8
+"""A stream that we publish to is found within a second: a tick, and the read that follows it."""
+
+CLOSE_SECONDS = 2.0
+"""How long closing may take to ack and give back; what is not given back waits for its lease."""
+
+
+class GroupConsumer(ABC):
+    """What runs behind an `EventStream` or an `EventWorker`."""
+
+    def __init__(
+        self,
+        connections: Callable[[], Awaitable[Connections]],
+        settings: Settings,
+        patterns: names.Patterns,
+        *,
+        group: str,
+        name: str,
+        buffer: Buffer,
+    ) -> None:
+        self.group = group
+        self.name = name
+        self.on_closed: Callable[[GroupConsumer], None] = lambda _: None
+        self._open = connections
+        self._settings = settings
+        self._in_flight = InFlight(settings, group, name, self, buffer)
+        self._ack_batcher = AckBatcher(connections, settings, self._in_flight, group)
+        self._discovery = Discovery(patterns, group)
+        self._maintenance = Maintenance(settings, group)
+        self._scheduler = Scheduler()
+        self._tick_at = self._renew_at = 0.0
+        self._waiting = False
+        """Whether a caller waits for an event."""
+        self._draining = False
+        """Whether nothing more is wanted, though handlers are still at work."""
+        self._wanted = asyncio.Event()
+        self._arrived = asyncio.Event()
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._closed = False
+        self._error: AbeRedisError | None = None
+
+    # What a caller does -----------------------------------------------------------------------
+
+    async def next(self) -> Event:
+        """Finish the events in hand and wait for the next; StopAsyncIteration when closed."""
+        for held in list(self._in_flight.delivered_events.values()):
+            self.finish(held)
+        taken = self.get_nowait() or await self.take()
+        if taken is None:
+            raise StopAsyncIteration
+        return taken.event
+
+    async def take(self) -> Held | None:
+        """Wait for an event beside those in hand; None when closed."""
+        if self._waiting:
+            raise RuntimeError("Two tasks ask the same consume() for an event; give each its own.")
+        self._start()
+        if (held := self.get_nowait()) is not None:
+            return held
+        self._waiting = True
+        try:
+            while not self._closed and not self._draining:
+                if self._error is not None:
+                    raise self._error
+                self._arrived.clear()
+                if (held := await self._take_from_buffer()) is not None:
+                    return held
+                self._wanted.set()
+                await self._arrived.wait()
+        finally:
+            self._waiting = False
+        return None
+
+    @abstractmethod
+    def get_nowait(self) -> Held | None:
+        """An event that was leased ahead; None when there is none, or Redis must be asked about it."""
+
+    def _deliver(self, held: Held) -> bool:
+        """Give what was taken from the buffer into a hand; False if it holds no event, and is buried."""
+        given = self._in_flight.deliver(held)
+        if not given:
+            self._ack_batcher.finished.set()
+        return given
+
+    @abstractmethod
+    async def _take_from_buffer(self) -> Held | None:
+        """The same, but Redis is asked; None when the buffer has none that may be handed out."""
+
+    def finish(self, held: Held) -> None:
+        """Let an event in hand count as done; it is acked soon, or once Redis is back."""
+        self._in_flight.finish(held)
+        self._ack_batcher.finished.set()
+
+    def ended(self, held: Held) -> None:
+        """Note that the handler of an event is not at work any more, whatever became of it."""
+        if held.lost and self._in_flight.delivered_events.get(held.key) is held:
+            del self._in_flight.delivered_events[held.key]
+
+    async def nack(self, event: Event, *, delay: float, reason: str | None) -> None:
+        """Give an event in hand back, to be delivered again after a delay in seconds."""
+        held = self._in_hand(event)
+        with failures.explained(self._settings, doing=f"giving back {event.id} of {event.stream!r}"):
+            ours = await self._in_flight.nack((await self._open()).commands, held, delay_seconds=delay)
+        _LOG.info("Gave back event %s of %r: %s", event.id, event.stream, reason or "no reason given")
+        if not ours:
+            raise LeaseLostError
+
+    async def bury(self, event: Event, *, reason: str) -> None:
+        """Move an event in hand to the dead letters."""
+        held = self._in_hand(event)
+        with failures.explained(self._settings, doing=f"burying {event.id} of {event.stream!r}"):
+            ours = await self._in_flight.bury_in_hand((await self._open()).commands, held, reason)
+        _LOG.warning("Buried event %s of %r: %s", event.id, event.stream, reason)
+        if not ours:
+            raise LeaseLostError
+
+    def _in_hand(self, event: Event) -> Held:
+        held = self._in_flight.delivered_events.get((event.stream, event.id))
+        if held is None or held.lost:
+            raise LeaseLostError
+        return held
+
+    def stop_fetching(self) -> None:
+        """Lease nothing more, and give back soon what is leased ahead; what is in hand stays."""
+        self._draining = True
+        self._wanted.set()
+        self._arrived.set()
+
+    async def close(self) -> None:
+        """Ack what is finished, give back the rest, and end; at once and for all callers."""
+        await asyncio.shield(self._close_soon())
+
+    def abandon(self) -> None:
+        """Close soon, when nobody is left to ask for events; callable from any thread."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed() and self._closing is None:
+            loop.call_soon_threadsafe(self._close_soon)
+
+    # What the tasks do ------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        if not self._tasks and not self._closed:
+            self._loop = asyncio.get_running_loop()
+            work = {self.name: self._run(), f"acks of {self.name}": self._ack_batcher.run()}
+            self._tasks = tuple(
+                asyncio.create_task(self._until_it_fails(one), name=f"abe-redis {name}")
+                for name, one in work.items()
+            )
+
+    async def _run(self) -> None:
+        """Take turns until closed; a failure that passes is a pause."""
+        failed, warned = 0, False
+        while not self._closed:
+            try:
+                connections = await self._open()
+                if failed:
+                    await connections.revive()
+                await self._turn(connections)
+                if warned:
+                    _LOG.warning("Group %r reads again.", self.group)
+                failed, warned = 0, False
+            except failures.FAILURES as error:
+                failed += 1
+                self._turn_failed(error)
+                if not failures.stream_is_gone(error):
+                    sentence = failures.explain(error, self._settings, doing=f"reading group {self.group!r}")
+                    if not failures.passes(error):
+                        raise sentence from None
+                    if not warned:
+                        _LOG.warning("%s Trying again until it works.", sentence)
+                        warned = True
+                # Consumers that failed together do not come back together.
+                await anyio.sleep(failures.pause_seconds(failed) * random.uniform(0.5, 1))  # noqa: S311
+
+    @abstractmethod
+    async def _turn(self, connections: Connections) -> None:
+        """Do what is due, and take or wait; for a tick at most.
+
+        Raises:
+            redis.RedisError: The server refused something or could not be reached.
+        """
+
+    @abstractmethod
+    def _turn_failed(self, error: BaseException) -> None:
+        """Note what a failed turn leaves in doubt."""
+
+    async def _until_it_fails(self, work: Awaitable[None]) -> None:
+        """Do what a task is for; whatever ends it is the caller's to hear of, who would wait for ever."""
+        try:
+            await work
+        except AbeRedisError as error:
+            self._error = error
+        except Exception as error:  # noqa: BLE001 - a bug of ours, too
+            _LOG.exception("The consumer of group %r failed.", self.group)
+            self._error = AbeRedisError(f"The consumer failed unexpectedly: {type(error).__name__}.")
+        self._arrived.set()
+
+    def _recheck(self) -> None:
+        """Look anew at every stream: one of them is not what it was."""
+        self._discovery.recheck()
+        self._tick_at = 0.0
+
+    async def _maintain(self, redis: Redis, streams: Iterable[str]) -> None:
+        """See to these streams, which ends a tick.
+
+        Raises:
+            redis.RedisError: The server refused it or could not be reached.
+        """
+        active, self._in_flight.active = self._in_flight.active, set()
+        await self._maintenance.tick(redis, streams, active)
+        self._tick_at = time.monotonic() + TICK_SECONDS
+
+    async def _renew_held(self, redis: Redis) -> None:
+        """Begin the leases of what we hold anew, and again in a third of a lease.
+
+        Raises:
+            redis.RedisError: The server refused it or could not be reached.
+        """
+        await self._in_flight.renew(redis)
+        self._renew_at = time.monotonic() + self._settings.redis_stream_lease_seconds / 3
+
+    def _seconds_left(self) -> float:
+        """Until a tick or a renewal is due."""
+        return max(0.001, min(self._tick_at, self._renew_at) - time.monotonic())
+
+    def _note(self, taken: Taken) -> None:
+        """Note what a read says beside the entries that it leased us."""
+        self._scheduler.note(taken.looked_at, taken.leased, taken.more)
+        say_all_lost(taken.lost, self.group)
+        if taken.failure is not None:
+            self._recheck()
+
+    def _accept(self, leased: list[Leased]) -> list[Held]:
+        """Take in what was leased; as `Holdings.accept`."""
+        if not leased:
+            return []
+        accepted = self._in_flight.accept(leased)
+        if self._in_flight.buffer:
+            self._arrived.set()
+        if self._in_flight.has_finished:
+            self._ack_batcher.finished.set()
+        return accepted
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait until more is wanted, or so long."""
+        self._wanted.clear()
+        with anyio.move_on_after(seconds):
+            await self._wanted.wait()
+
+    # The end ----------------------------------------------------------------------------------
+
+    def _close_soon(self) -> asyncio.Task[None]:
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(), name=f"abe-redis close {self.name}")
+        return self._closing
+
+    async def _close(self) -> None:
+        self._closed = True
+        try:
+            if self._tasks:
+                for task in self._tasks:
+                    await tasks.end(task)
+                await self._end_reads()
+                with anyio.fail_after(CLOSE_SECONDS):
+                    await self._let_go((await self._open()).commands)
+        except (*failures.FAILURES, AbeRedisError) as error:
+            _LOG.warning(
+                "What consumer %r held could not be given back (%s); it is delivered again after its lease.",
+                self.name,
+                type(error).__name__,
+            )
+        finally:
+            self._arrived.set()
+            self.on_closed(self)
+
+    @abstractmethod
+    async def _end_reads(self) -> None:
+        """End what reads in the background."""
+
+    @abstractmethod
+    async def _let_go(self, redis: Redis) -> None:
+        """Ack what is finished, and give back the rest.
+
+        Raises:
+            redis.RedisError: The server refused it or could not be reached.
+        """

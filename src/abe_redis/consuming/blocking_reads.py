@@ -1,0 +1,83 @@
+"""Blocking reads under way: one for the streams of which a command may name several, or one per slot.
+
+Each has a connection of its own and waits at the server until something comes. While one has
+news, the others stay where they are.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from abe_redis.client.commands import Client
+from abe_redis.runtime import tasks
+
+
+class BlockingReads[T]:
+    """The blocking reads of one consumer; whoever made it ends it."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[str, asyncio.Task[list[T]]] = {}
+        """By the first stream of each."""
+        self._failure: BaseException | None = None
+
+    @property
+    def are_under_way(self) -> bool:
+        """Whether one may bring something, or has brought what was not collected yet."""
+        return bool(self._under_way)
+
+    async def wait(
+        self,
+        redis: Client,
+        streams: Sequence[str],
+        read: Callable[[Sequence[str]], Coroutine[Any, Any, list[T]]],
+        *,
+        seconds: float,
+    ) -> list[T]:
+        """Wait for news of any stream; what comes later is collected later.
+
+        Args:
+            redis: The client for blocking reads.
+            streams: All of them.
+            read: Waits for news of some of them, about as long.
+            seconds: How long.
+
+        Raises:
+            redis.RedisError: A read failed; it may have leased what nobody has seen.
+        """
+        if self._failure is not None:
+            return self.collect()
+        groups = redis.by_slot(streams)
+        if len(groups) == 1 and not self._under_way:
+            return await read(streams)
+        for group in groups:
+            if group[0] not in self._under_way:
+                self._under_way[group[0]] = asyncio.create_task(read(group))
+        await asyncio.wait(self._under_way.values(), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        return self.collect()
+
+    def collect(self) -> list[T]:
+        """What has come so far.
+
+        Raises:
+            redis.RedisError: As for `wait`; what others brought was collected before.
+        """
+        news: list[T] = []
+        for key, task in list(self._under_way.items()):
+            if task.done():
+                del self._under_way[key]
+                if (error := task.exception()) is None:
+                    news += task.result()
+                else:
+                    self._failure = error
+        if self._failure is not None and not news:
+            failure, self._failure = self._failure, None
+            raise failure
+        return news
+
+    async def end(self) -> None:
+        """End them all, whatever they may bring."""
+        under_way, self._under_way, self._failure = self._under_way, {}, None
+        for task in under_way.values():
+            await tasks.end(task)
+            if not task.cancelled():
+                task.exception()  # what it failed with is of no interest any more

@@ -1,0 +1,111 @@
+"""Which streams a consumer reads: new ones are found, those that went away are let go."""
+
+import logging
+import time
+from collections.abc import Mapping
+
+from redis.asyncio import Redis
+
+from abe_redis.streams import names
+from abe_redis.streams.groups import ensure_group
+from abe_redis.streams.search import Search, announced
+
+_LOG = logging.getLogger(__name__)
+
+MISSING_SECONDS = 60
+"""How long we ask for a stream that went away, before only its publisher or a search finds it."""
+
+_WHOLE_INDEX_EVERY = 64
+
+
+class Discovery:
+    """The streams that match some patterns and have a group, kept up to date tick by tick.
+
+    An idle tick costs two commands, whatever the number of streams, and a third while there are none.
+    """
+
+    def __init__(self, patterns: names.Patterns, group: str) -> None:
+        self.ready: dict[str, None] = {}
+        """Streams that have the group, in the order in which they were found."""
+        self.paused: dict[str, None] = {}
+        """Streams whose group is paused: nothing is taken from them."""
+        self._patterns = patterns
+        self._group = group
+        self._search = Search(patterns)
+        self._missing: dict[str, float] = dict.fromkeys(patterns.names, float("inf"))
+        """Names to ask for again, each until a monotonic time."""
+        self._news: dict[str, float] = {}
+        """When there was last news of a stream, as far as it was asked about since."""
+        self._ticks = 0
+
+    @property
+    def joined(self) -> list[str]:
+        """Streams in whose group this consumer may hold something: those it reads, and paused ones."""
+        return [*self.ready, *self.paused]
+
+    async def tick(self, redis: Redis) -> None:
+        """Look for streams: in the index, by name, and now and then in the keyspace.
+
+        Raises:
+            redis.RedisError: The server refused it or could not be reached.
+        """
+        self._ticks += 1
+        # Now and then the whole index, since a failover may set the server's clock back.
+        whole = self._ticks % _WHOLE_INDEX_EVERY == 0
+        since = 0.0 if whole else max(self._news.values(), default=0.0)
+        found = await announced(redis, since)
+        news = {name: at for name, at in found.items() if self._news.get(name) != at}
+        self._news = found if whole else self._news | found
+        asked = [name for name in news if self._patterns.match(name)]
+        if self._ticks % 2 or not self.ready:
+            asked += self._missing
+        if not self._ticks % 2:
+            await self._search.step(redis)
+        if asked:
+            await self._ask(redis, list(dict.fromkeys(asked)))
+
+    def recheck(self) -> None:
+        """Ask for every stream again: one of them is not what it was."""
+        until = time.monotonic() + MISSING_SECONDS
+        for stream in self.joined:
+            self._missing.setdefault(stream, until)
+        self.ready.clear()
+        self.paused.clear()
+
+    async def _ask(self, redis: Redis, asked: list[str]) -> None:
+        """Sort names into those we read and those to ask for again."""
+        now = time.monotonic()
+        for name, found in zip(asked, await ensure_group(redis, asked, self._group), strict=True):
+            say_lost(name, self._group, found.lost)
+            self._sort(name, found.state == "ready", self.ready)
+            self._sort(name, found.state == "paused", self.paused)
+            if found.state in {"ready", "paused"}:
+                self._missing.pop(name, None)
+            elif self._missing.setdefault(name, now + MISSING_SECONDS) < now:
+                del self._missing[name]
+
+    def _sort(self, name: str, belongs: bool, among: dict[str, None]) -> None:  # noqa: FBT001
+        if not belongs:
+            among.pop(name, None)
+        elif name not in among:
+            among[name] = None
+            what = "reads" if among is self.ready else "is paused on"
+            _LOG.debug("Group %r %s %r.", self._group, what, name)
+
+
+def say_lost(stream: str, group: str, count: int) -> None:
+    """Tell the log of entries that somebody removed too early, if there are any."""
+    if count:
+        _LOG.error(
+            "%s events of %r were removed before group %r had finished them, by somebody's XTRIM, XDEL or "
+            "DEL, or by eviction.",
+            count,
+            stream,
+            group,
+        )
+
+
+def say_all_lost(counts: Mapping[str, int], group: str) -> None:
+    """The same of several streams."""
+    for stream, count in counts.items():
+        say_lost(stream, group, count)

@@ -1,0 +1,355 @@
+"""A member that keeps the order of each conversation, with all other such members of its group.
+
+It takes from the streams that it owns, and from no others; so the order of a stream is the order in
+which it gets them. When it becomes the owner of a stream, it first takes over what the owner before it
+was given and did not finish.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import override
+
+from redis.asyncio import Redis
+
+from abe_redis.client import failures
+from abe_redis.client.connections import Connections
+from abe_redis.consuming.base import GroupConsumer
+from abe_redis.consuming.blocking_reads import BlockingReads
+from abe_redis.consuming.discovery import say_lost
+from abe_redis.consuming.in_flight import Held
+from abe_redis.consuming.ordered.conversation_queues import ConversationQueues
+from abe_redis.consuming.ordered.ownership import Owned, Ownership
+from abe_redis.consuming.ordered.timer import Timer
+from abe_redis.errors import LeaseLostError
+from abe_redis.events.event import Event
+from abe_redis.settings import Settings
+from abe_redis.streams import lease, names, owners
+
+AHEAD = 128
+"""How many events that could be handled at the same time are leased ahead."""
+MOST_WAITING = 1000
+MOST_WAITING_BYTES = 4 * 1024 * 1024
+"""A stream of which so much waits is not read on. What waits behind a conversation that is held up counts,
+so this is how far the others get past it."""
+
+_AGAIN_SECONDS = 1.0
+"""How soon something is tried again that Redis did not do."""
+
+
+class OrderedConsumer(GroupConsumer):
+    """Handles each conversation in order; as `GroupConsumer`."""
+
+    def __init__(
+        self,
+        connections: Callable[[], Awaitable[Connections]],
+        settings: Settings,
+        patterns: names.Patterns,
+        *,
+        group: str,
+        name: str,
+    ) -> None:
+        self._queues = ConversationQueues()
+        super().__init__(connections, settings, patterns, group=group, name=name, buffer=self._queues)
+        self._lease_seconds = settings.redis_stream_lease_seconds
+        self._ownership = Ownership(
+            group, name, patterns, lease_seconds=self._lease_seconds, on_lost=self._lost
+        )
+        self._blocking_reads = BlockingReads[str]()
+        self._timer = Timer(self._on_alarm)
+
+    # What a caller does -----------------------------------------------------------------------
+
+    @override
+    async def next(self) -> Event:
+        for held in self._queues.at_work:
+            if held.key in self._in_flight.delivered_events:
+                self.finish(held)
+            self.ended(held)
+        return await super().next()
+
+    @override
+    def get_nowait(self) -> Held | None:
+        while (held := self._next()) is not None and held.entry.deliveries == 1:
+            self._queues.take(held)
+            if self._deliver(held):
+                self._nudge()
+                return held
+            self._queues.ended(held)
+        return None
+
+    @override
+    async def _take_from_buffer(self) -> Held | None:
+        while (held := self._next()) is not None:
+            self._queues.take(held)
+            if (held.entry.deliveries == 1 or await self._counted(held)) and self._deliver(held):
+                self._nudge()
+                return held
+            self._queues.ended(held)
+        return None
+
+    def _next(self) -> Held | None:
+        """The next event that may be handed out, if its stream is ours for certain."""
+        if self._closed or self._draining:
+            return None
+        now = time.monotonic()
+        held = self._queues.next(now)
+        return held if held is not None and self._ownership.has(held.entry.stream, now) else None
+
+    async def _counted(self, held: Held) -> bool:
+        """Count a further delivery, at Redis first: it may kill this process."""
+        try:
+            state = await owners.start((await self._open()).commands, self._ownership.owner, held.entry)
+        except BaseException as error:
+            if not held.lost:
+                self._requeue(held.entry, _AGAIN_SECONDS)
+            self._queues.ended(held)
+            if isinstance(error, failures.FAILURES):
+                return False
+            raise
+        if state == "disowned":
+            self._ownership.lose(held.entry.stream)
+        return state == "started" and not held.lost and not self._closed
+
+    @override
+    def ended(self, held: Held) -> None:
+        unfinished = self._in_flight.delivered_events.get(held.key) is held
+        super().ended(held)
+        if held.lost and unfinished and self._ownership.has(held.entry.stream, time.monotonic()):
+            self._deliver_again(held, 0)  # its handler had it for too long; what is behind it still waits
+        self._queues.ended(held)
+        self._nudge()
+        self._arrived.set()
+
+    @override
+    async def nack(self, event: Event, *, delay: float, reason: str | None) -> None:
+        held = self._in_hand(event)
+        try:
+            await super().nack(event, delay=delay, reason=reason)
+        except LeaseLostError:
+            raise
+        except BaseException:
+            self._deliver_again(held, delay)
+            raise
+        self._deliver_again(held, delay)
+
+    @override
+    async def bury(self, event: Event, *, reason: str) -> None:
+        held = self._in_hand(event)
+        try:
+            await super().bury(event, reason=reason)
+        except LeaseLostError:
+            raise
+        except BaseException:
+            self._deliver_again(held, _AGAIN_SECONDS)
+            raise
+
+    def _deliver_again(self, held: Held, delay: float) -> None:
+        if held.entry.stream in self._ownership.streams:
+            self._requeue(held.entry._replace(deliveries=held.entry.deliveries + 1), delay)
+
+    def _requeue(self, entry: lease.Leased, delay: float) -> None:
+        for held in self._accept([entry]):
+            self._queues.postpone(held, time.monotonic() + delay)
+        self._set_alarm()
+
+    @override
+    def stop_fetching(self) -> None:
+        self._ownership.leave_all()
+        super().stop_fetching()
+
+    # What the task does -----------------------------------------------------------------------
+
+    @override
+    async def _turn(self, connections: Connections) -> None:
+        redis = connections.commands
+        self._blocking_reads.collect()
+        if time.monotonic() >= self._renew_at:
+            await self._renew(redis)
+        if time.monotonic() >= self._tick_at:
+            await self._tick(redis)
+        await self._give_away(redis)
+        await self._load(redis)
+        self._set_alarm()
+        seconds = self._seconds_left()
+        readable = self._readable()
+        self._scheduler.follow(readable)
+        if not readable or not self._wants_more():
+            await self._pause(seconds)
+            return
+        self._ack_batcher.reading.set()
+        if self._scheduler.is_quiet:
+            await self._wait(connections, readable, seconds)
+        else:
+            await self._read(redis)
+
+    async def _renew(self, redis: Redis) -> None:
+        """Keep our streams and what we hold, and take in what others left in our streams."""
+        await self._ownership.renew(redis)
+        await self._renew_held(redis)
+        for held in [held for held in self._queues if held.lost]:  # somebody took it by force
+            self._queues.remove(held)
+        for stream, owned in list(self._ownership.streams.items()):
+            if owned.is_loaded:
+                await self._take_over(redis, stream, owned, idle_seconds=self._lease_seconds)
+        self._arrived.set()
+
+    async def _tick(self, redis: Redis) -> None:
+        """Find streams, share them, and take care of our own."""
+        await self._discovery.tick(redis)
+        if self._draining:
+            await self._ownership.quit(redis)
+            self._ownership.leave_all()
+        else:
+            self._ownership.keep_slow()
+            ready = list(self._discovery.ready)
+            await self._ownership.balance(redis, ready, [name for name in ready if self._is_busy(name)])
+        await self._maintain(redis, self._ownership.streams)
+
+    def _is_busy(self, stream: str) -> bool:
+        """Whether a handler has something of a stream, or had and it is not settled."""
+        return self._queues.is_at_work(stream) or self._in_flight.is_settling(stream)
+
+    async def _give_away(self, redis: Redis) -> None:
+        """Let go of the streams that are to leave, once nothing of them is in a hand."""
+        for stream, owned in list(self._ownership.streams.items()):
+            if owned.leaving_since is None:
+                self._queues.resume(stream)
+                continue
+            self._queues.stop(stream)
+            if not self._is_busy(stream):
+                waiting = self._queues.waiting_in(stream)
+                await self._in_flight.give_back_buffered(redis, waiting, draining=[stream])
+                await self._ownership.give_away(redis, [stream])
+
+    async def _load(self, redis: Redis) -> None:
+        """Take in what a stream's group was given and we do not have: from the owner before us, or unseen."""
+        for stream, owned in list(self._ownership.streams.items()):
+            if not owned.is_loaded and owned.leaving_since is None:
+                await self._take_over(redis, stream, owned, after=owned.last, everybody=not owned.last)
+
+    async def _take_over(
+        self,
+        redis: Redis,
+        stream: str,
+        owned: Owned,
+        *,
+        after: str = "",
+        idle_seconds: float = 0,
+        everybody: bool = False,
+    ) -> None:
+        known = self._known(stream)
+        loaded = await owners.load(
+            redis,
+            self._ownership.owner,
+            stream,
+            after=after,
+            idle_seconds=idle_seconds,
+            everybody=everybody,
+        )
+        if self._ownership.streams.get(stream) is not owned:  # lost while we asked
+            return
+        if loaded is None:
+            self._ownership.lose(stream)
+            return
+        say_lost(stream, self.group, loaded.lost)
+        known |= self._known(stream)  # what was finished meanwhile is known too
+        for entry, wait_seconds in loaded.entries:
+            if (entry.stream, entry.id) not in known:
+                for held in self._accept([entry]):
+                    if wait_seconds:
+                        self._queues.postpone(held, time.monotonic() + wait_seconds)
+                    if entry.deliveries > 2:  # noqa: PLR2004 - it was taken over before, and that owner died, too
+                        self._queues.suspect(held)
+        if not owned.is_loaded:
+            owned.last, owned.is_loaded = loaded.last, True
+
+    def _known(self, stream: str) -> set[tuple[str, str]]:
+        return self._in_flight.known(stream) | {held.key for held in self._queues.at_work}
+
+    def _readable(self) -> dict[str, str]:
+        """The streams to read from, each with the last id that we have of it."""
+        queues = self._queues
+        return {
+            stream: owned.last
+            for stream, owned in self._ownership.streams.items()
+            if owned.is_loaded
+            and owned.leaving_since is None
+            and queues.count(stream) < MOST_WAITING
+            and queues.bytes(stream) < MOST_WAITING_BYTES
+        }
+
+    def _wants_more(self) -> bool:
+        return not self._draining and self._queues.at_once <= AHEAD // 2
+
+    def _nudge(self) -> None:
+        """Let the task go on, if there is something for it to do."""
+        if self._wants_more() or self._ownership.is_leaving:
+            self._wanted.set()
+
+    async def _wait(self, connections: Connections, after: dict[str, str], seconds: float) -> None:
+        """Wait until a stream of ours has news, and look at a few in any case."""
+        redis = connections.blocking
+
+        async def wait(some: Sequence[str]) -> list[str]:
+            return await owners.wait(redis, {name: after[name] for name in some}, seconds=seconds)
+
+        self._scheduler.note_more(await self._blocking_reads.wait(redis, list(after), wait, seconds=seconds))
+        await self._read(connections.commands)
+
+    async def _read(self, redis: Redis) -> None:
+        streams, most = self._ownership.streams, AHEAD - self._queues.at_once
+        portions = [
+            lease.Portion(stream, min(count, MOST_WAITING - self._queues.count(stream)), streams[stream].last)
+            for stream, count, _ in self._scheduler.plan(most)
+            if stream in streams
+        ]
+        owner = self._ownership.owner.token
+        taken = await lease.take_more(redis, self.group, self.name, portions, most=most, owner=owner)
+        ours = [entry for entry in taken.leased if entry.stream in streams]  # unless lost while we asked
+        for entry in ours:
+            streams[entry.stream].last = entry.id
+        self._note(taken)
+        self._accept(ours)
+        for stream in taken.behind & streams.keys():
+            streams[stream].is_loaded = False
+        for stream in taken.disowned:
+            self._ownership.lose(stream)
+
+    @override
+    def _turn_failed(self, error: BaseException) -> None:
+        if failures.stream_is_gone(error):
+            self._recheck()
+
+    # What happens by the clock ----------------------------------------------------------------
+
+    def _set_alarm(self) -> None:
+        """Wake up when something may be handed out again, or would not be ours any more."""
+        times = (self._queues.next_at(), self._ownership.ends_at())
+        self._timer.set(min((at for at in times if at is not None), default=None))
+
+    def _on_alarm(self) -> None:
+        now = time.monotonic()
+        self._ownership.expire(now)
+        self._queues.next(now)  # whose time has come waits no more
+        self._arrived.set()
+        self._set_alarm()
+
+    def _lost(self, stream: str) -> None:
+        """Stop what handlers do with a stream that may be somebody else's now."""
+        for held in (*self._queues.drop(stream), *self._queues.at_work):
+            if held.entry.stream == stream:
+                held.lose()
+
+    # The end ----------------------------------------------------------------------------------
+
+    @override
+    async def _end_reads(self) -> None:
+        self._timer.set(None)
+        await self._blocking_reads.end()
+
+    @override
+    async def _let_go(self, redis: Redis) -> None:
+        streams = list(self._ownership.streams)
+        await self._ownership.quit(redis)
+        await self._in_flight.give_back(redis, streams, unseen=False)
+        await self._ownership.give_away(redis, streams)

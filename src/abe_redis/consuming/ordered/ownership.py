@@ -1,0 +1,220 @@
+"""Which streams are a member's own: each has one owner, and the members of a group share them equally.
+
+There is no coordinator. Every member says each tick that it is there, looks who owns what, and takes what
+nobody owns, up to its share; what it has beyond its share it gives away. An owner that cannot renew in
+time gives up by its own clock, before anybody else may take over.
+"""
+
+import logging
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from abe_redis.streams import names, owners
+
+_LOG = logging.getLogger(__name__)
+
+_MARGIN = 0.1
+"""Part of a lease by which an owner gives up before its key expires: clocks differ, and loops are busy."""
+
+_KEPT_LEASES = 10
+"""A stream whose handlers did not end within a lease is not given away for so many leases."""
+
+
+@dataclass(slots=True)
+class Owned:
+    """A stream of ours."""
+
+    until: float
+    """Monotonic time after which it is not ours any more, unless it was renewed."""
+    last: str = ""
+    """The last id that the group was given of it, as far as we know."""
+    is_loaded: bool = False
+    """Whether we have all that the group was given up to there and has not finished."""
+    leaving_since: float | None = None
+    """Monotonic time since when it is about to be given away."""
+    kept_until: float = 0.0
+    """Monotonic time until which it is not given away."""
+
+
+def share(member: str, owned: Mapping[str, int], streams: int) -> int:
+    """How many streams a member may own.
+
+    All may own the same number. What is left over goes to those who own most already, so that nothing
+    moves without need.
+
+    Args:
+        member: Who asks.
+        owned: How many streams each member owns.
+        streams: How many there are.
+    """
+    ranks = sorted(owned, key=lambda name: (-owned[name], name))
+    each, left = divmod(streams, len(ranks))
+    return each + (ranks.index(member) < left)
+
+
+class Ownership:
+    """The streams of one member."""
+
+    def __init__(
+        self,
+        group: str,
+        consumer: str,
+        patterns: names.Patterns,
+        *,
+        lease_seconds: float,
+        on_lost: Callable[[str], None],
+    ) -> None:
+        """Own nothing yet.
+
+        Args:
+            group: The group.
+            consumer: The name under which the member leases.
+            patterns: Of the streams that are shared.
+            lease_seconds: How long a stream is owned without renewal.
+            on_lost: Called with each stream that is not ours any more though we did not give it away.
+        """
+        self.streams: dict[str, Owned] = {}
+        self.owner = owners.Owner(group, consumer, f"{consumer} {os.urandom(6).hex()}", lease_seconds)
+        self._patterns = patterns
+        self._on_lost = on_lost
+
+    def has(self, stream: str, now: float) -> bool:
+        """Whether a stream is ours for certain at a monotonic time."""
+        owned = self.streams.get(stream)
+        return owned is not None and now < owned.until
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether a stream is about to be given away."""
+        return any(owned.leaving_since is not None for owned in self.streams.values())
+
+    def ends_at(self) -> float | None:
+        """The monotonic time when something may be lost unless it is renewed; None while we own nothing."""
+        return min((owned.until for owned in self.streams.values()), default=None)
+
+    def expire(self, now: float) -> None:
+        """Lose what was not renewed in time."""
+        for stream, owned in list(self.streams.items()):
+            if now >= owned.until:
+                self.lose(stream)
+
+    def lose(self, stream: str) -> None:
+        """Note that a stream is not ours any more."""
+        if self.streams.pop(stream, None) is not None:
+            _LOG.warning("Consumer %r does not own %r any more.", self.owner.consumer, stream)
+            self._on_lost(stream)
+
+    async def renew(self, redis: Redis) -> None:
+        """Own what we own for another lease; what somebody else owns by now, or nobody, is lost.
+
+        Raises:
+            redis.RedisError: The server refused it or could not be reached.
+        """
+        if not self.streams:
+            return
+        asked, until = list(self.streams), self._until()
+        ours = set(await owners.renew(redis, self.owner, asked))
+        for stream in asked:
+            if stream not in ours:
+                self.lose(stream)
+            elif (owned := self.streams.get(stream)) is not None:
+                owned.until = until
+
+    async def balance(self, redis: Redis, streams: Sequence[str], busy: Container[str]) -> None:
+        """Take what nobody owns, up to our share, and mark as leaving what we have beyond it.
+
+        Args:
+            redis: The client.
+            streams: All that are there to be shared.
+            busy: Those in which a handler of ours is at work, or something is not settled.
+
+        Raises:
+            redis.RedisError: The server refused it or could not be reached.
+        """
+        token = self.owner.token
+        members = await owners.meet(redis, self.owner, self._patterns, stay=True)
+        found = await owners.owners(redis, self.owner, streams)
+        counts = Counter(dict.fromkeys((*members, token), 0))
+        counts.update(owner for owner in found.values() if owner in counts)
+        staying = [stream for stream, owned in self.streams.items() if owned.leaving_since is None]
+        counts[token] = len(staying)
+        missing = share(token, counts, len(streams)) - len(staying)
+        if missing < 0:
+            self._part_with(-missing, staying, busy)
+        for stream in self._draining(streams)[: max(0, missing)]:
+            self.streams[stream].leaving_since = None
+            missing -= 1
+        # Also what became ours by a command whose answer was lost.
+        free = [name for name, owner in found.items() if owner in {"", token} and name not in self.streams]
+        if missing > 0 and free:
+            await self._take(redis, [stream for stream in free if stream not in busy], missing)
+        for stream in self.streams.keys() - set(streams):  # it is paused, or gone
+            self._leave(stream)
+
+    def _part_with(self, count: int, staying: list[str], busy: Container[str]) -> None:
+        now = time.monotonic()
+        candidates = [stream for stream in staying if self.streams[stream].kept_until <= now]
+        for stream in sorted(candidates, key=lambda stream: stream in busy)[:count]:
+            self._leave(stream)
+
+    def _draining(self, among: Container[str]) -> list[str]:
+        return [
+            stream
+            for stream, owned in self.streams.items()
+            if owned.leaving_since is not None and stream in among
+        ]
+
+    async def _take(self, redis: Redis, free: list[str], count: int) -> None:
+        until = self._until()
+        # In any order: others choose at the same time.
+        chosen = random.sample(free, min(count, len(free)))
+        for stream in await owners.own(redis, self.owner, chosen) if chosen else ():
+            self.streams[stream] = Owned(until)
+            _LOG.info("Consumer %r owns %r.", self.owner.consumer, stream)
+
+    def leave_all(self) -> None:
+        """Mark all as leaving."""
+        for stream in self.streams:
+            self._leave(stream)
+
+    def _leave(self, stream: str) -> None:
+        owned = self.streams[stream]
+        if owned.leaving_since is None:
+            owned.leaving_since = time.monotonic()
+
+    def keep_slow(self) -> None:
+        """Keep what was to leave, but whose handlers did not end within a lease."""
+        now = time.monotonic()
+        for owned in self.streams.values():
+            if owned.leaving_since is not None and now - owned.leaving_since > self.owner.lease_seconds:
+                owned.leaving_since = None
+                owned.kept_until = now + _KEPT_LEASES * self.owner.lease_seconds
+
+    async def give_away(self, redis: Redis, streams: Sequence[str]) -> None:
+        """Let others own streams in which nothing of ours is left.
+
+        Raises:
+            redis.RedisError: The server refused it or could not be reached.
+        """
+        for stream in streams:
+            if self.streams.pop(stream, None) is not None:
+                _LOG.info("Consumer %r gives %r away.", self.owner.consumer, stream)
+        await owners.disown(redis, self.owner, streams)
+
+    async def quit(self, redis: Redis) -> None:
+        """Share no more, so that the others take over soon.
+
+        Raises:
+            redis.RedisError: The server refused it or could not be reached.
+        """
+        await owners.meet(redis, self.owner, self._patterns, stay=False)
+
+    def _until(self) -> float:
+        """Until when that is ours which is asked for now."""
+        return time.monotonic() + (1 - _MARGIN) * self.owner.lease_seconds

@@ -1,0 +1,88 @@
+"""Whose turn it is: which streams a consumer reads next, and how much of each.
+
+Streams that had more than was read of them last time are busy: they are served in turn, the one that
+has waited longest first. The others are looked at in turn, a few with every read, so that their
+first event does not wait for the busy ones to be done.
+"""
+
+from collections.abc import Container, Iterable
+from itertools import islice
+
+from abe_redis.streams.lease import Leased, Portion
+
+LOOKED_AT = 64
+"""Of how many streams that are not busy a read asks, beside as many as it may take events."""
+
+LEFT_OUT = 4
+"""For how many reads they are not asked after a wait, which saw all of them empty, unless a read is full."""
+
+
+class Scheduler:
+    """The order in which the streams of a consumer are read."""
+
+    def __init__(self) -> None:
+        self._busy: dict[str, str] = {}
+        """The last id read of each, or nothing; the first has waited longest."""
+        self._quiet: dict[str, None] = {}
+        """Those that were empty when they were read last; the first was looked at longest ago."""
+        self._left_out = 0
+        """For how many reads more the quiet ones are known to be empty, as good as."""
+        self._most = 0
+        """How many entries the last read was for."""
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether every stream was empty when it was read last, so that a read may wait for news."""
+        return not self._busy
+
+    def follow(self, ready: Iterable[str]) -> None:
+        """Take in new streams, and forget those that are not among these."""
+        ready = dict.fromkeys(ready)
+        if ready.keys() == self._busy.keys() | self._quiet.keys():
+            return
+        self._busy = {name: last for name, last in self._busy.items() if name in ready}
+        self._quiet = {name: None for name in self._quiet if name in ready}
+        self._busy |= {name: "" for name in ready if name not in self._busy and name not in self._quiet}
+
+    def plan(self, most: int) -> list[Portion]:
+        """What to ask for so as to get so many entries: first who may have news, then the busy."""
+        self._most = most
+        asked = () if self._left_out and self._busy else islice(self._quiet, LOOKED_AT + most)
+        portions = [Portion(name, 1, "") for name in asked]
+        # Two of each at least halves the cost of many busy streams, and makes none wait for two rounds.
+        each = min(most, max(2, most // max(1, len(self._busy))))
+        portions += [Portion(name, each, last) for name, last in islice(self._busy.items(), most)]
+        return portions
+
+    def note(self, looked_at: Iterable[str], leased: Iterable[Leased], more: Container[str]) -> None:
+        """Note what a read gave.
+
+        Args:
+            looked_at: Streams that were read.
+            leased: What was leased, in the order of each stream.
+            more: Those of the streams that may have more.
+        """
+        leased = list(leased)
+        self._left_out = max(0, self._left_out - 1) if len(leased) < self._most else 0
+        last = {entry.stream: entry.id for entry in leased}
+        for stream in looked_at:
+            self._busy.pop(stream, None)
+            self._quiet.pop(stream, None)
+            if stream in more:
+                self._busy[stream] = last[stream]
+            else:
+                self._quiet[stream] = None
+
+    def note_more(self, streams: Iterable[str]) -> None:
+        """Note that a wait ended with news of these streams, of which nothing was read."""
+        self._left_out = LEFT_OUT
+        for stream in streams:
+            if self._quiet.pop(stream, "") is None:
+                self._busy[stream] = ""
+
+    def note_news(self, leased: Iterable[Leased]) -> None:
+        """The same with what came of them: there may be more."""
+        for entry in leased:
+            self._left_out = LEFT_OUT
+            self._quiet.pop(entry.stream, None)
+            self._busy[entry.stream] = entry.id

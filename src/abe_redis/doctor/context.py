@@ -1,0 +1,63 @@
+"""What a check is given, and what it finds."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+from redis.asyncio import Redis
+
+from abe_redis.settings import Settings
+from abe_redis.streams.names import Patterns
+
+type Severity = Literal["ok", "warning", "problem"]
+
+
+class Finding(BaseModel):
+    """One thing that was looked at."""
+
+    check: str = Field(default="", description="What was looked at, in a word, such as persistence.")
+    severity: Severity = Field(
+        description="ok: as it should be. warning: may do harm one day. problem: does harm, or will soon."
+    )
+    found: str = Field(description="What was found.")
+    advice: str = Field(default="", description="What to do; empty when there is nothing to do.")
+    command: str = Field(default="", description="The command that does it: of abe-redis, or for redis-cli.")
+
+
+def ok(found: str, advice: str = "", command: str = "") -> Finding:
+    """Something that is as it should be."""
+    return Finding(severity="ok", found=found, advice=advice, command=command)
+
+
+def warning(found: str, advice: str = "", command: str = "") -> Finding:
+    """Something that may do harm one day, or that could not be looked at."""
+    return Finding(severity="warning", found=found, advice=advice, command=command)
+
+
+def problem(found: str, advice: str = "", command: str = "") -> Finding:
+    """Something that does harm, or will soon."""
+    return Finding(severity="problem", found=found, advice=advice, command=command)
+
+
+@dataclass(slots=True)
+class Context:
+    """A server under examination."""
+
+    settings: Settings
+    redis: Redis
+    patterns: Patterns = field(init=False)
+    _info: dict[str, Any] | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.patterns = Patterns(self.settings.patterns, partitions=self.settings.redis_stream_partitions)
+
+    async def info(self) -> dict[str, Any]:
+        """What the server says of itself, asked for once.
+
+        Raises:
+            redis.NoPermissionError: This user may not ask.
+            redis.RedisError: The server refused it or could not be reached.
+        """
+        if self._info is None:
+            self._info = await self.redis.info()
+        return self._info

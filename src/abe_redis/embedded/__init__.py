@@ -1,0 +1,1 @@
+"""The bundled server: the only place that starts and stops one."""

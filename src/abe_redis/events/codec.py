@@ -1,0 +1,139 @@
+"""The wire format: what stands in an entry of a stream.
+
+An entry holds the payload as JSON in its field `data`, as abe-redis 0.1.0 wrote it; more fields may stand
+beside it. Slack's deprecated verification `token` is the only part of a payload that is left out: it is a
+secret that Slack and the app share.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import from_json
+
+from abe_redis.errors import PayloadError, PayloadTooLargeError
+from abe_redis.events.slack import is_slack_envelope
+
+# The standard library's is not the fastest, but others write NaN as null and a set as a list, in silence.
+# What contains itself is found by its depth, without keeping books of every object.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
+
+type Fields = dict[bytes, bytes]
+"""A stream entry's fields."""
+
+DATA = b"data"
+ORIGIN = b"origin"
+TRACEPARENT, TRACESTATE = b"traceparent", b"tracestate"
+"""Fields by which the handler's span is joined to the publisher's; see https://www.w3.org/TR/trace-context/."""
+CONVERSATION = b"conversation"
+"""Field that names the conversation, when it matters and where the payload may not say it."""
+MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
+"""Slack's largest envelopes are about 100 KB; a stream entry is not a place for files."""
+MAX_DEPTH = 100
+"""Slack's deepest blocks have about 20 levels; parsers that others use give up at 100 to 255."""
+
+
+class UndecodableError(Exception):
+    """The entry does not hold a JSON object; its first argument says why."""
+
+
+def encode(payload: object) -> bytes:
+    """The payload as JSON in UTF-8, without Slack's verification token.
+
+    Raises:
+        PayloadError: It is not a dict, or holds something JSON has no word for.
+        PayloadTooLargeError: It is larger than `MAX_PAYLOAD_BYTES`.
+    """
+    if not isinstance(payload, dict):
+        raise PayloadError(f"A payload must be a dict, not {type(payload).__name__}; nothing was published.")
+    if is_slack_envelope(payload) and "token" in payload:
+        payload = {name: value for name, value in payload.items() if name != "token"}
+    try:
+        text = _ENCODER.encode(payload)
+    except RecursionError:
+        raise PayloadError(
+            "The payload is nested too deeply or contains itself; nothing was published."
+        ) from None
+    except (TypeError, ValueError) as error:
+        raise PayloadError(f"The payload is not JSON ({error}); nothing was published.") from None
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:  # a lone surrogate, which only JSON's own escapes can carry
+        data = json.dumps(payload, allow_nan=False, separators=(",", ":")).encode()
+    if len(data) > MAX_PAYLOAD_BYTES:
+        raise PayloadTooLargeError(
+            f"The payload has {len(data):,} bytes of JSON; the limit is {MAX_PAYLOAD_BYTES:,}. Nothing was "
+            "published: store large content elsewhere and publish a reference to it."
+        )
+    if _may_be_deeper(data, MAX_DEPTH) and is_deeper(payload, MAX_DEPTH):
+        raise PayloadError(
+            f"The payload is nested more than {MAX_DEPTH} levels deep; nothing was published. Publish deep "
+            "content as a string of JSON."
+        )
+    return data
+
+
+_ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def _may_be_deeper(data: bytes, levels: int) -> bool:
+    """Whether to walk through what was encoded, which takes longer than to encode it.
+
+    That is when it has so many brackets, and they do not vanish soon when each pair that encloses nothing is
+    taken away, which takes away a level or two at a time.
+    """
+    brackets = data.translate(None, _ALL_BUT_BRACKETS)
+    if len(brackets) <= 2 * levels:
+        return False
+    for _ in range(levels // 2):
+        fewer = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        if not fewer:
+            return False
+        if len(fewer) == len(brackets):  # some stand in a text
+            break
+        brackets = fewer
+    return True
+
+
+def is_deeper(value: object, levels: int) -> bool:
+    """Whether objects and lists are nested deeper than that; without recursion, for it may be deep."""
+    level: list[Any] = [value]
+    for _ in range(levels):
+        level = [
+            item
+            for one in level
+            for item in (one.values() if isinstance(one, dict) else one)
+            if isinstance(item, dict | list | tuple)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def decode(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """The payload of a stream entry.
+
+    Raises:
+        UndecodableError: There is no field `data`, or it is not a JSON object in UTF-8.
+    """
+    data = fields.get(DATA)
+    if data is None:
+        raise UndecodableError("the entry has no field 'data'")
+    try:
+        payload = _parsed(data)
+    except UnicodeDecodeError:
+        raise UndecodableError("the field 'data' is not UTF-8") from None
+    except RecursionError:
+        raise UndecodableError("the JSON in the field 'data' is nested too deeply") from None
+    except ValueError as error:
+        raise UndecodableError(f"the field 'data' is not JSON: {error}") from None
+    if not isinstance(payload, dict):
+        raise UndecodableError(f"the field 'data' holds a JSON {type(payload).__name__}, not an object")
+    return payload
+
+
+def _parsed(data: bytes) -> Any:  # noqa: ANN401 - any JSON
+    try:
+        return from_json(data, cache_strings="keys")
+    except ValueError:  # the standard library also takes lone surrogates, and says best what is wrong
+        return json.loads(data.decode())

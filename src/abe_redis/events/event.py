@@ -1,0 +1,91 @@
+"""An event as its handler sees it: the payload, where it came from, and how to let go of it."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from abe_redis.errors import LeaseLostError
+from abe_redis.events.codec import TRACEPARENT, TRACESTATE
+
+_NO_TRACE: Mapping[str, str] = MappingProxyType({})
+
+
+def trace_of(fields: Mapping[bytes, bytes]) -> Mapping[str, str]:
+    """The publisher's span, as headers; empty when it was not traced."""
+    if TRACEPARENT not in fields:
+        return _NO_TRACE
+    return {
+        name.decode(): fields[name].decode(errors="replace")
+        for name in (TRACEPARENT, TRACESTATE)
+        if name in fields
+    }
+
+
+class Event(dict[str, Any]):
+    """A payload as `consume()` yields it: equal to the plain dict, and knowing where it came from."""
+
+    __slots__ = ("_holder", "deliveries", "group", "id", "origin", "stream", "trace")
+
+    def __init__(
+        self,
+        payload: Mapping[str, Any],
+        *,
+        stream: str,
+        group: str,
+        id: str,  # noqa: A002 - the field's term
+        deliveries: int,
+        origin: str | None = None,
+        trace: Mapping[str, str] = _NO_TRACE,
+        holder: "Holder | None" = None,
+    ) -> None:
+        super().__init__(payload)
+        self.stream: str = stream
+        """The stream it was read from."""
+        self.group: str = group
+        """The consumer group it was delivered to."""
+        self.id: str = id
+        """Its entry id in the stream, as in `1732000000000-0`."""
+        self.deliveries: int = deliveries
+        """How often it has been delivered in this group, this time included."""
+        self.origin: str | None = origin
+        """Who published it, when that was not a webhook: `mcp` for an agent, `cli` for a command."""
+        self.trace: Mapping[str, str] = trace
+        """The publisher's span, as the headers of W3C Trace Context; empty when it was not traced."""
+        self._holder = holder
+
+    async def nack(self, *, delay: float = 0, reason: str | None = None) -> None:
+        """Give it back as not done: it is delivered again, to whoever asks first.
+
+        Args:
+            delay: Not before so many seconds have passed; at most 7 days.
+            reason: For the log.
+
+        Raises:
+            LeaseLostError: It is not held any more.
+            AbeRedisError: Redis could not be reached, or refused.
+        """
+        await self._held_by().nack(self, delay=delay, reason=reason)
+
+    async def bury(self, *, reason: str) -> None:
+        """Give up on it: it moves to the dead letters with the reason.
+
+        Raises:
+            LeaseLostError: It is not held any more.
+            AbeRedisError: Redis could not be reached, or refused.
+        """
+        await self._held_by().bury(self, reason=reason)
+
+    def _held_by(self) -> "Holder":
+        if self._holder is None:
+            raise LeaseLostError
+        return self._holder
+
+
+class Holder(Protocol):
+    """Who holds an event, and can let go of it."""
+
+    async def nack(self, event: Event, *, delay: float, reason: str | None) -> None:
+        """Give it back, to be delivered again."""
+
+    async def bury(self, event: Event, *, reason: str) -> None:
+        """Move it to the dead letters."""

@@ -1,0 +1,1 @@
+"""What state the streams are in: the only place that judges their health."""

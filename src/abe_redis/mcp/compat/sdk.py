@@ -1,0 +1,305 @@
+"""One code base for both lines of the MCP SDK, 1.26 to 2.3, and what both leave to us.
+
+What differs: the server class and its module (`FastMCP` became `MCPServer`), the parameters of its
+constructor, and the attribute that holds a tool's input schema. MCP types are built with their
+camelCase names, which both lines understand.
+
+What both lack: unknown arguments are dropped without a word, and 1.x shows a model the text of any
+exception. So every failure becomes a sentence here, and every sentence is made fit for a model.
+"""
+
+import functools
+import inspect
+import json
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, override
+
+from mcp.types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from abe_redis.errors import AbeRedisError, RequestError
+from abe_redis.mcp import consent, progress
+from abe_redis.mcp.client_identity import CALLER, caller
+from abe_redis.mcp.compat.sdk_line import SDK_2
+from abe_redis.mcp.subscriptions import State, Subscriptions
+from abe_redis.observability import hooks
+from abe_redis.sanitize.untrusted import shown
+
+if TYPE_CHECKING:  # against the line that the lock file holds
+    from mcp.server.fastmcp import FastMCP as SdkServer
+    from mcp.server.fastmcp.exceptions import ToolError
+
+    Apps: Any  # of 2.x alone
+elif SDK_2:
+    from mcp.server.apps import Apps
+    from mcp.server.mcpserver import MCPServer as SdkServer
+    from mcp.server.mcpserver.exceptions import ToolError
+else:
+    from mcp.server.fastmcp import FastMCP as SdkServer
+    from mcp.server.fastmcp.exceptions import ToolError
+
+_LOG = logging.getLogger(__name__)
+
+type Tool = Callable[..., Any]
+
+type Question = Callable[[dict[str, Any]], str | None]
+"""What the user is asked before a call with these arguments is carried out; None: nothing."""
+
+
+class _UnexpectedError(ToolError):
+    """Nobody knows why; the log does."""
+
+
+class Server(SdkServer):
+    """An MCP server that refuses what it does not know and keeps its failures to itself."""
+
+    def __init__(self, name: str, *, title: str, version: str, instructions: str) -> None:
+        self._arguments: dict[str, type[BaseModel]] = {}
+        self._withheld: dict[str, str] = {}
+        self._questions: dict[str, Question] = {}
+        self._prompts: dict[str, list[str]] = {}
+        more: dict[str, Any] = {"title": title, "version": version, "extensions": [Apps()]} if SDK_2 else {}
+        super().__init__(name=name, instructions=instructions, log_level="WARNING", **more)
+        if not SDK_2:
+            self._mcp_server.version = version
+
+    def offer(
+        self,
+        function: Tool,
+        *,
+        title: str,
+        description: str,
+        question: Question | None = None,
+        page: str | None = None,
+        **annotations: bool,
+    ) -> None:
+        """Offer a tool; its parameters are those of the function.
+
+        Args:
+            function: A coroutine function, annotated with descriptions and bounds.
+            title: For people.
+            description: For the model.
+            question: Whether the user is asked first; then the tool has a parameter `confirm`, for clients
+                that cannot ask.
+            page: The URI of a page that clients may show beside the answers.
+            annotations: `readOnlyHint`, `destructiveHint`, `idempotentHint`, `openWorldHint`.
+        """
+        name = function.__name__
+        self._arguments[name] = _arguments_of(function)
+        if question is not None:
+            self._questions[name] = question
+        self.add_tool(
+            function,
+            name=name,
+            title=title,
+            description=description,
+            annotations=ToolAnnotations(title=title, **annotations),
+            meta=None if page is None else {"ui": {"resourceUri": page}},
+        )
+        # The SDK takes words that happen to be JSON for lists and objects, whatever is wanted.
+        tool: Any = self._tool_manager.get_tool(name)
+        object.__setattr__(tool.fn_metadata, "pre_parse_json", lambda arguments: arguments)
+
+    def http_app(self, path: str, host: str, security: Any) -> Any:  # noqa: ANN401 - ASGI
+        """The server as an ASGI application, for streamable HTTP.
+
+        Args:
+            path: Where it is.
+            host: On which it listens.
+            security: Which names callers may come by.
+        """
+        if SDK_2:
+            more: Any = {"streamable_http_path": path, "transport_security": security, "host": host}
+            return self.streamable_http_app(**more)
+        self.settings.streamable_http_path = path
+        self.settings.transport_security = security
+        return self.streamable_http_app()
+
+    def offer_resource(self, function: Tool, uri: str, *, title: str, description: str) -> None:
+        """Offer text under a URI, or under each that a template makes; its variables are the parameters."""
+        name = function.__name__
+        self.resource(uri, name=name, title=title, description=description, mime_type="text/plain")(function)
+
+    def offer_page(self, function: Tool, uri: str, *, title: str, description: str) -> None:
+        """Offer a page that tools name; see the extension MCP Apps (`io.modelcontextprotocol/ui`)."""
+        self.resource(
+            uri,
+            name=function.__name__,
+            title=title,
+            description=description,
+            mime_type="text/html;profile=mcp-app",
+            meta={"ui": {"prefersBorder": True}},
+        )(function)
+
+    def offer_updates(self, state: State) -> None:
+        """Offer to tell when a resource changes; somebody is to run `subscriptions`."""
+        self.subscriptions = Subscriptions(state)
+        self.subscriptions.serve(self)
+
+    def offer_prompt(self, function: Tool, *, title: str, description: str) -> None:
+        """Offer words with which a person may begin; their variables are the function's parameters."""
+        self._prompts[function.__name__] = list(inspect.signature(function).parameters)
+        self.prompt(name=function.__name__, title=title, description=description)(function)
+
+    def withhold(self, name: str, why: str) -> None:
+        """Do not offer a tool, and say why when it is asked for."""
+        self._withheld[name] = why
+
+    @override
+    async def list_tools(self) -> list[Any]:
+        tools: list[Any] = await super().list_tools()
+        for tool in tools:
+            schema = tool.input_schema if SDK_2 else tool.inputSchema
+            schema["additionalProperties"] = False
+        return tools
+
+    @override
+    async def get_prompt(self, name: str, arguments: dict[str, Any] | None = None, *context: Any) -> Any:
+        for given in arguments or {}:
+            if given not in self._prompts.get(name, [given]):
+                has = ", ".join(self._prompts[name])
+                raise ValueError(f"{given[:40]!r} is not an argument of the prompt {name}; it has: {has}.")
+        return await super().get_prompt(name, arguments, *context)
+
+    @override
+    async def call_tool(self, name: str, arguments: dict[str, Any], *context: Any) -> Any:
+        """Check the arguments, run the tool, and turn every failure into a sentence."""
+        end = hooks.calling(name if name in self._arguments else "unknown")
+        outcome: hooks.CallOutcome = "failed"
+        try:
+            answered = await self._call(name, arguments, *context)
+            outcome = "done"
+        except ToolError as error:
+            outcome = "failed" if isinstance(error, _UnexpectedError) else "refused"
+            raise
+        finally:
+            if end is not None:
+                end(outcome)
+        return answered
+
+    async def _call(self, name: str, given: dict[str, Any], *context: Any) -> Any:  # noqa: ANN401 - the SDK's
+        here = context[0] if context else self.get_context()
+        CALLER.set(caller(here))  # in the task of this call, which ends with it
+        try:
+            arguments = self._checked(name, given)
+            if (question := self._questions.get(name)) and (words := question(arguments)):
+                agreed = await consent.ask(here, words, [name, arguments])
+                if not isinstance(agreed, bool | None):
+                    return agreed
+                if agreed is not None:
+                    arguments |= {"confirm": True}
+            async with progress.reported(here, arguments):
+                return await super().call_tool(name, arguments, *context)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the model gets a sentence
+            cause = error.__cause__ or error
+            if isinstance(cause, AbeRedisError):
+                raise ToolError(sentence(cause)) from None
+            _LOG.error("The tool %s failed.", name, exc_info=cause)
+            raise _UnexpectedError(
+                f"{name} failed unexpectedly ({type(cause).__name__}). Nothing is known to be wrong with the "
+                "call: try again, and if it fails again, look into the server's log."
+            ) from None
+
+    def _checked(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The arguments as the tool gets them: of their types, so that whoever asks about them sees the same.
+
+        Raises:
+            RequestError: There is no such tool, or it does not take them.
+        """
+        if name in self._withheld:
+            raise RequestError(f"{name} is not available: {self._withheld[name]}")
+        if name not in self._arguments:
+            raise RequestError(f"There is no tool {name!r}. Available are: {', '.join(self._arguments)}.")
+        model = self._arguments[name]
+        try:
+            valid = _validated(model, arguments)
+        except ValidationError as error:
+            raise RequestError(_sentences(error, model)) from None
+        return {argument: getattr(valid, argument) for argument in valid.model_fields_set}
+
+
+def told(function: Tool) -> Tool:
+    """The same function, of whose failures only what is meant for others is told."""
+
+    @functools.wraps(function)
+    async def told_of(*args: Any, **more: Any) -> Any:  # noqa: ANN401 - as the function
+        try:
+            return await function(*args, **more)
+        except AbeRedisError as error:
+            raise ValueError(sentence(error)) from None
+        except Exception as error:  # noqa: BLE001 - as for a tool
+            _LOG.error("%s failed.", function.__name__, exc_info=error)
+            raise ValueError(f"It failed unexpectedly ({type(error).__name__}).") from None
+
+    return told_of
+
+
+_BEGIN_OF_A_SENTENCE, _END_OF_A_SENTENCE = 600, 400
+
+
+def sentence(error: AbeRedisError) -> str:
+    """What a model is told of a failure: in a line, bounded, and with the words of others made fit for it."""
+    said = " ".join(shown(str(error)).split())
+    if len(said) <= _BEGIN_OF_A_SENTENCE + _END_OF_A_SENTENCE:
+        return said
+    return f"{said[:_BEGIN_OF_A_SENTENCE]}…{said[-_END_OF_A_SENTENCE:]}"  # the end says what to do
+
+
+def answer(structure: dict[str, Any], text: str) -> CallToolResult:
+    """A tool's answer: the same facts as a structure and as compact text."""
+    return CallToolResult(content=[TextContent(type="text", text=text)], structuredContent=structure)
+
+
+def _arguments_of(function: Tool) -> type[BaseModel]:
+    fields: dict[str, Any] = {
+        parameter.name: (
+            parameter.annotation,
+            ... if parameter.default is parameter.empty else parameter.default,
+        )
+        for parameter in inspect.signature(function).parameters.values()
+    }
+    return create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+_STRUCTURES = {"list_type", "dict_type"}
+
+
+def _validated(model: type[BaseModel], arguments: dict[str, Any]) -> BaseModel:
+    """The arguments as a model; some clients write a list or an object as JSON in a string."""
+    try:
+        return model.model_validate(arguments)
+    except ValidationError as error:
+        written = {
+            name: arguments[name]
+            for problem in error.errors(include_url=False)
+            for name in map(str, problem["loc"][:1])
+            if problem["type"] in _STRUCTURES and isinstance(arguments.get(name), str)
+        }
+        try:
+            read = {name: json.loads(value) for name, value in written.items()}
+        except (ValueError, RecursionError):
+            raise error from None
+        if not read:
+            raise
+        return model.model_validate(arguments | read)
+
+
+_MOST_PROBLEMS = 5
+
+
+def _sentences(error: ValidationError, model: type[BaseModel]) -> str:
+    """What is wrong with the arguments, and which there are."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    said = []
+    for problem in problems[:_MOST_PROBLEMS]:
+        where = ".".join(str(part)[:40] for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            said.append(
+                f"{where!r} is not a parameter of this tool (it has: {', '.join(model.model_fields)})."
+            )
+        elif problem["type"] == "missing":
+            said.append(f"{where!r} is required.")
+        else:
+            said.append(f"{where!r}: {problem['msg'].removeprefix('Input ')}.")
+    return "The call was not carried out. " + " ".join(said)

@@ -1,0 +1,159 @@
+"""An entry in the file in which a program keeps its MCP servers."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from abe_redis.errors import RequestError
+from abe_redis.mcp.install.difference import difference, masked
+from abe_redis.mcp.install.edit import put
+from abe_redis.mcp.install.jsonc import Document, JsoncError
+from abe_redis.mcp.install.replacing import content, replace
+from abe_redis.settings import Settings
+
+type _Place = tuple[str, ...]
+
+_SERVERS = {"vscode": "servers"}
+"""Under which name a program keeps its servers, where it is not `mcpServers`."""
+
+
+def path_of(client: str) -> Path:
+    """Where a program keeps its servers: for the user, or for the project in the working directory."""
+    home = Path.home()
+    if client == "cursor":
+        return home / ".cursor" / "mcp.json"
+    if client == "claude-code":
+        return Path.cwd() / ".mcp.json"
+    if client == "vscode":
+        return Path.cwd() / ".vscode" / "mcp.json"
+    if sys.platform == "darwin":
+        base = home / "Library" / "Application Support"
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("APPDATA") or home / "AppData" / "Roaming")
+    else:
+        base = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
+    return base / "Claude" / "claude_desktop_config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A file as it is, and as it is to be."""
+
+    path: Path
+    before: bytes | None
+    """None when there is no file yet."""
+    after: bytes
+    difference: str
+    """What would change, line by line, with the secrets of others masked; empty when nothing would."""
+    warnings: list[str]
+
+    @classmethod
+    def of(cls, path: Path, client: str, name: str, settings: Settings, options: Sequence[str]) -> Self:
+        """What is to be done.
+
+        Args:
+            path: The program's file.
+            client: Which program.
+            name: What the server is called there.
+            settings: Where Redis is.
+            options: Of `abe-redis mcp`.
+
+        Raises:
+            RequestError: The file is none that we understand; it is left alone.
+        """
+        entry = _entry(settings, options)
+        place = (_SERVERS.get(client, "mcpServers"), name)
+        try:
+            path = path.expanduser().resolve()
+            before = content(path)
+            text = (before or b"").decode()
+            mark = "\ufeff" if text.startswith("\ufeff") else ""
+            old = Document(text.removeprefix(mark))
+            values = _values(old, place, entry, settings.model_fields_set)
+            new = old
+            for where, value in values.items():
+                new = put(new, where, value)
+            if new.value != _with(old.value, values):
+                raise JsoncError("is written in a way in which our entry cannot be added safely")
+        except JsoncError as error:
+            raise _left_alone(path, str(error), name, entry) from None
+        except (OSError, RuntimeError, UnicodeDecodeError) as error:
+            raise _left_alone(path, f"cannot be read ({error})", name, entry) from None
+        if new is old:
+            return cls(path, before, before or b"", "", [])
+        command = (*place, "command")
+        written = [where for where, value in values.items() if _at(old.value, where) != value]
+        was = masked(old, [command]) if text.strip() else ""
+        shown = difference(str(path), was, masked(new, [command, *written]))
+        warnings = [
+            f"{variable} is set here and not written: set it in the program's own settings."
+            for variable, secret in (
+                ("REDIS_PASSWORD", settings.redis_password),
+                ("REDIS_SENTINEL_PASSWORD", settings.redis_sentinel_password),
+            )
+            if secret and _at(new.value, (*place, "env", variable)) is None
+        ]
+        return cls(path, before, f"{mark}{new.text}".encode(), shown, warnings)
+
+    def write(self) -> Path | None:
+        """Change the file in one step.
+
+        Returns:
+            The copy of the old one, if there was one.
+
+        Raises:
+            RequestError: It was changed since it was read, or cannot be written; it is as it was.
+        """
+        return replace(self.path, self.before, self.after)
+
+
+def _entry(settings: Settings, options: Sequence[str]) -> dict[str, Any]:
+    command = shutil.which("abe-redis")
+    start = [command] if command else [sys.executable, "-m", "abe_redis"]
+    environment = {"REDIS_URL": settings.redis_url}
+    if settings.redis_username:
+        environment["REDIS_USERNAME"] = settings.redis_username
+    return {"command": start[0], "args": [*start[1:], "mcp", *options], "env": environment}
+
+
+def _values(
+    document: Document, place: _Place, entry: dict[str, Any], given: AbstractSet[str]
+) -> dict[_Place, Any]:
+    """What is to stand where: all of the entry, or what we know better than whoever changed it since."""
+    found = document.find(place)
+    if len(found) < len(place):
+        return {place: entry}
+    if isinstance(found[-1].value, dict) and "url" in found[-1].value:
+        raise JsoncError(f"has a server {place[-1]!r} with a URL, which is not one that it starts")
+    environment = {
+        (*place, "env", variable): value
+        for variable, value in entry["env"].items()
+        if variable.lower() in given
+    }
+    return {(*place, key): entry[key] for key in ("command", "args")} | environment
+
+
+def _with(value: dict[str, Any], values: dict[_Place, Any]) -> dict[str, Any]:
+    """The object with the values in it, made without a look at the text: to prove what the text says."""
+    for (key, *rest), new in values.items():
+        inner = _with(value.get(key, {}), {tuple(rest): new}) if rest else new
+        value = value | {key: inner}
+    return value
+
+
+def _at(value: Any, place: _Place) -> Any:  # noqa: ANN401 - any JSON
+    for key in place:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _left_alone(path: Path, why: str, name: str, entry: dict[str, Any]) -> RequestError:
+    return RequestError(
+        f"{path} {why}, so it is left alone. Add this to it by hand: {json.dumps({name: entry})}"
+    )

@@ -1,0 +1,98 @@
+"""The places where others may watch: publishing, handling, a tool's call.
+
+Nothing is imported and next to nothing is done while nobody watches.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from abe_redis.events.codec import Fields
+    from abe_redis.events.event import Event
+    from abe_redis.streams.publish import Published
+
+type Outcome = Literal["done", "retried", "buried", "dropped", "lost", "given_back"]
+"""What became of a delivery; `given_back`: the worker ended, `lost`: others have it."""
+
+type CallOutcome = Literal["done", "refused", "failed"]
+
+type EndOfPublishing = Callable[["Sequence[Published]", BaseException | None], None]
+type EndOfHandling = Callable[[Outcome, Exception | None], None]
+type EndOfCall = Callable[[CallOutcome], None]
+
+
+class Observer:
+    """Hears of each beginning, and says who is to hear of its end; this one hears and says nothing."""
+
+    def publishing(self, stream: str, entries: "Sequence[Fields]") -> EndOfPublishing | None:
+        """Events are about to be published; fields may be added to each."""
+        del stream, entries
+        return None
+
+    def handling(self, event: "Event") -> EndOfHandling | None:
+        """A handler is about to be called, in this task."""
+        del event
+        return None
+
+    def calling(self, tool: str) -> EndOfCall | None:
+        """An agent's call is about to be carried out."""
+        del tool
+        return None
+
+
+_observers: list[Observer] = []
+
+
+def watch(observer: Observer) -> None:
+    """Let somebody watch this process to its end."""
+    _observers.append(observer)
+
+
+@contextmanager
+def observed(observer: Observer) -> Iterator[None]:
+    """Let somebody watch this process while a block lasts."""
+    watch(observer)
+    try:
+        yield
+    finally:
+        _observers.remove(observer)
+
+
+def publishing(stream: str, entries: "Sequence[Fields]") -> EndOfPublishing | None:
+    """As `Observer.publishing`, for all who watch."""
+    if not _observers:
+        return None
+    ends = [end for one in _observers if (end := one.publishing(stream, entries)) is not None]
+
+    def end_all(published: "Sequence[Published]", error: BaseException | None) -> None:
+        for end in reversed(ends):
+            end(published, error)
+
+    return end_all
+
+
+def handling(event: "Event") -> EndOfHandling | None:
+    """As `Observer.handling`, for all who watch."""
+    if not _observers:
+        return None
+    ends = [end for one in _observers if (end := one.handling(event)) is not None]
+
+    def end_all(outcome: Outcome, error: Exception | None) -> None:
+        for end in reversed(ends):
+            end(outcome, error)
+
+    return end_all
+
+
+def calling(tool: str) -> EndOfCall | None:
+    """As `Observer.calling`, for all who watch."""
+    if not _observers:
+        return None
+    ends = [end for one in _observers if (end := one.calling(tool)) is not None]
+
+    def end_all(outcome: CallOutcome) -> None:
+        for end in reversed(ends):
+            end(outcome)
+
+    return end_all

@@ -1,0 +1,214 @@
+"""What is counted, for Prometheus: this process's work, and the queue as it is at the time of the scrape.
+
+`docs/metrics.md` lists every one; a test compares.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import override
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from abe_redis.events.codec import Fields
+from abe_redis.events.event import Event
+from abe_redis.observability.hooks import (
+    CallOutcome,
+    EndOfCall,
+    EndOfHandling,
+    EndOfPublishing,
+    Observer,
+    Outcome,
+)
+from abe_redis.schemas import GroupStats, OutboxStats, StreamStats
+from abe_redis.streams.publish import Published
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_WAITS = (*_SECONDS, 900, 3600, 21_600, 86_400)
+
+
+class Metrics(Observer):
+    """Counts what this process does."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        """All that is exposed; a program may add its own."""
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+        self._published = self._counter(
+            "published",
+            "Events that were published; outcome: added, duplicate or kept (in the outbox).",
+            "outcome",
+        )
+        self._publish_failures = self._counter(
+            "publish_failures", "Events that could not be published.", "error"
+        )
+        self._publish_seconds = self._histogram("publish", "Time until an event was accepted.", _SECONDS)
+        self._handled = self._counter(
+            "handled",
+            "Deliveries to a handler; outcome: done, retried, buried, dropped, lost or given_back.",
+            *("group", "outcome"),
+        )
+        self._handler_seconds = self._histogram("handler", "Time that a handler took.", _SECONDS, "group")
+        self._wait_seconds = self._histogram(
+            "wait", "Time from an event's publication until its handler was called.", _WAITS, "group"
+        )
+        self._at_work = Gauge(
+            "abe_redis_handlers_at_work",
+            "Handlers that are at work now.",
+            ["stream", "group"],
+            registry=self.registry,
+        )
+        self._calls = Counter(
+            "abe_redis_tool_calls",
+            "Calls of an agent; outcome: done, refused or failed.",
+            ["tool", "outcome"],
+            registry=self.registry,
+        )
+        self._call_seconds = Histogram(
+            "abe_redis_tool_seconds",
+            "Time that an agent's call took.",
+            ["tool"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+
+    def _counter(self, name: str, words: str, *labels: str) -> Counter:
+        return Counter(f"abe_redis_{name}", words, ["stream", *labels], registry=self.registry)
+
+    def _histogram(self, name: str, words: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(
+            f"abe_redis_{name}_seconds",
+            words,
+            ["stream", *labels],
+            buckets=buckets,
+            registry=self.registry,
+        )
+
+    @override
+    def publishing(self, stream: str, entries: Sequence[Fields]) -> EndOfPublishing | None:
+        began = time.monotonic()
+
+        def end(published: Sequence[Published], error: BaseException | None) -> None:
+            self._publish_seconds.labels(stream).observe(time.monotonic() - began)
+            for one in published:
+                outcome = "duplicate" if one.duplicate else "kept" if one.is_kept else "added"
+                self._published.labels(stream, outcome).inc()
+            if error is not None:
+                failed = len(entries) - len(published)
+                self._publish_failures.labels(stream, type(error).__name__).inc(failed)
+
+        return end
+
+    @override
+    def handling(self, event: Event) -> EndOfHandling | None:
+        stream, group = event.stream, event.group
+        began, at_work = time.monotonic(), self._at_work.labels(stream, group)
+        at_work.inc()
+        published_at = int(event.id.partition("-")[0]) / 1000
+        self._wait_seconds.labels(stream, group).observe(max(0.0, time.time() - published_at))
+
+        def end(outcome: Outcome, error: Exception | None) -> None:
+            del error
+            at_work.dec()
+            self._handler_seconds.labels(stream, group).observe(time.monotonic() - began)
+            self._handled.labels(stream, group, outcome).inc()
+
+        return end
+
+    @override
+    def calling(self, tool: str) -> EndOfCall | None:
+        began = time.monotonic()
+
+        def end(outcome: CallOutcome) -> None:
+            self._calls.labels(tool, outcome).inc()
+            self._call_seconds.labels(tool).observe(time.monotonic() - began)
+
+        return end
+
+
+class QueueMetrics(Collector):
+    """The queue at the last look."""
+
+    def __init__(self) -> None:
+        self.streams: Sequence[StreamStats] = ()
+        self.outbox: OutboxStats | None = None
+        self.reachable = False
+
+    @override
+    def collect(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily(
+            "abe_redis_up", "Whether Redis could be asked for the queue (1) or not (0).", self.reachable
+        )
+        if self.outbox is not None:
+            for name, value in (("waiting", self.outbox.waiting), ("refused", self.outbox.refused)):
+                yield GaugeMetricFamily(
+                    f"abe_redis_outbox_{name}", f"Events in this machine's outbox that are {name}.", value
+                )
+        for kind, name, words, of_stream in _OF_STREAMS:
+            family = kind(f"abe_redis_stream_{name}", words, labels=["stream"])
+            for one in self.streams:
+                if (of_it := of_stream(one)) is not None:
+                    family.add_metric([one.stream], of_it)
+            yield family
+        for kind, name, words, of_group in _OF_GROUPS:
+            family = kind(f"abe_redis_group_{name}", words, labels=["stream", "group"])
+            for one in self.streams:
+                for group in one.groups:
+                    if (of_it := of_group(group)) is not None:
+                        family.add_metric([one.stream, group.name], of_it)
+            yield family
+
+
+type _Kind = type[GaugeMetricFamily | CounterMetricFamily]
+
+_OF_STREAMS: tuple[tuple[_Kind, str, str, Callable[[StreamStats], float | None]], ...] = (
+    (
+        GaugeMetricFamily,
+        "entries",
+        "Entries, finished history included.",
+        lambda one: one.length,
+    ),
+    (CounterMetricFamily, "added", "Entries that were ever added.", lambda one: one.added),
+    (GaugeMetricFamily, "bytes", "Memory that the stream takes in Redis.", lambda one: one.memory_bytes),
+    (GaugeMetricFamily, "dead_letters", "Events that a group gave up on.", lambda one: one.dead_letters),
+)
+
+_OF_GROUPS: tuple[tuple[_Kind, str, str, Callable[[GroupStats], float | None]], ...] = (
+    (GaugeMetricFamily, "pending", "Entries given to consumers and not acked.", lambda one: one.pending),
+    (GaugeMetricFamily, "lag", "Entries not given to anyone yet.", lambda one: one.lag),
+    (
+        GaugeMetricFamily,
+        "oldest_pending_seconds",
+        "Age of the oldest entry that was given out and is not acked; 0 when there is none.",
+        lambda one: one.oldest_pending_seconds or 0,
+    ),
+    (
+        GaugeMetricFamily,
+        "oldest_undelivered_seconds",
+        "Age of the oldest entry that was not given to anyone yet; 0 when there is none.",
+        lambda one: one.oldest_undelivered_seconds or 0,
+    ),
+    (
+        CounterMetricFamily,
+        "lost",
+        "Entries that were removed before the group had finished them.",
+        lambda one: one.lost,
+    ),
+    (
+        GaugeMetricFamily,
+        "consumers",
+        "Consumers that asked for something within a lease.",
+        lambda one: sum(consumer.alive for consumer in one.consumers),
+    ),
+    (GaugeMetricFamily, "paused", "Whether the group is paused.", lambda one: one.paused),
+)

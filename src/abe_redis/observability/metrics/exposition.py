@@ -1,0 +1,77 @@
+"""`--metrics-port`: `/metrics` for Prometheus, and `/healthz` for whoever keeps the process running."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import anyio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from abe_redis.errors import AbeRedisError, SettingsError
+from abe_redis.observability.hooks import observed
+from abe_redis.runtime.web import listen, serving
+
+if TYPE_CHECKING:
+    from abe_redis.observability.metrics.collectors import Metrics, QueueMetrics
+    from abe_redis.operations.operations import Operations
+
+_LOG = logging.getLogger(__name__)
+
+_PATIENCE_SECONDS = 5.0
+"""For Redis: a scrape has 10 seconds by default."""
+
+
+@asynccontextmanager
+async def exposed(
+    host: str, port: int, operations: "Callable[[], Awaitable[Operations]]"
+) -> AsyncIterator[None]:
+    """Count what this process does, and show it with the queue's state while the block lasts.
+
+    Args:
+        host: The address to listen on.
+        port: The port; 0 for any that is free, which is logged.
+        operations: Gives what looks at the queue.
+
+    Raises:
+        SettingsError: prometheus-client is not installed.
+        AbeRedisError: It cannot listen there.
+    """
+    if find_spec("prometheus_client") is None:
+        raise SettingsError("--metrics-port needs prometheus-client: install abe-redis[metrics].")
+    from abe_redis.observability.metrics.collectors import Metrics, QueueMetrics  # noqa: PLC0415 - an extra
+
+    metrics, queue = Metrics(), QueueMetrics()
+    metrics.registry.register(queue)
+    with listen(host, port) as listening, observed(metrics):
+        _LOG.info("Metrics are at http://%s:%s/metrics.", host, listening.getsockname()[1])
+        async with serving(_app(metrics, queue, operations), listening):
+            yield
+
+
+def _app(
+    metrics: "Metrics", queue: "QueueMetrics", operations: "Callable[[], Awaitable[Operations]]"
+) -> Starlette:
+    from prometheus_client.exposition import choose_encoder  # noqa: PLC0415 - an extra
+
+    async def scrape(request: Request) -> Response:
+        queue.reachable, queue.streams = False, ()
+        try:
+            with anyio.fail_after(_PATIENCE_SECONDS):
+                looking = await operations()
+                queue.outbox = await looking.outbox()
+                queue.streams = await looking.glance()
+                queue.reachable = True
+        except (AbeRedisError, TimeoutError) as error:
+            _LOG.debug("The queue could not be looked at for a scrape: %s", error)
+        encode, kind = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(metrics.registry), media_type=kind)
+
+    async def health(_: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    return Starlette(routes=[Route("/metrics", scrape), Route("/healthz", health)])

@@ -1,0 +1,173 @@
+"""Keeping what an agent leased: renewed while it is about, given back when it has gone quiet."""
+
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import anyio
+
+from abe_redis.client import failures
+from abe_redis.client.connections import Connections
+from abe_redis.errors import AbeRedisError
+from abe_redis.streams import lease, release
+
+_LOG = logging.getLogger(__name__)
+
+QUIET_SECONDS = 600.0
+"""A slow thinker keeps its lease this long after its last call."""
+
+_GIVE_BACK_SECONDS = 2.0
+
+
+class AgentLeases:
+    """The leases taken through one server, whoever took them."""
+
+    def __init__(
+        self,
+        connections: Callable[[], Awaitable[Connections]],
+        lease_seconds: float,
+        *,
+        quiet_seconds: float = QUIET_SECONDS,
+    ) -> None:
+        self._open = connections
+        self._lease_seconds = lease_seconds
+        self._quiet_seconds = quiet_seconds
+        self._held: dict[tuple[str, str], dict[tuple[str, str], int]] = {}
+        """Per group and consumer: stream and id of what is held, with its number of deliveries."""
+        self._last_call = time.monotonic()
+        self._gone = anyio.Event()
+
+    def touch(self) -> None:
+        """Note that the agent made a call."""
+        self._last_call = time.monotonic()
+
+    def held(self, consumer: str) -> list[tuple[str, str]]:
+        """Stream and id of what is kept for a consumer, in all its groups."""
+        return [key for (_, name), entries in self._held.items() if name == consumer for key in entries]
+
+    def count(self, stream: str, group: str, consumer: str) -> int:
+        """How many entries of a stream are kept for a consumer."""
+        return sum(one == stream for one, _ in self._held.get((group, consumer), ()))
+
+    def leave(self) -> None:
+        """Note that the agent has gone: `run` gives all back at once."""
+        self._last_call = -math.inf
+        self._gone.set()
+
+    def holds(self, stream: str, group: str, consumer: str, entry_id: str) -> bool:
+        """Whether an entry's lease was taken here and is kept."""
+        return (stream, entry_id) in self._held.get((group, consumer), {})
+
+    def hold(self, stream: str, group: str, consumer: str, entry_id: str, deliveries: int) -> None:
+        """Keep an entry's lease from now on."""
+        self._held.setdefault((group, consumer), {})[stream, entry_id] = deliveries
+
+    def forget(self, stream: str, group: str, consumer: str, ids: Sequence[str]) -> None:
+        """Keep these leases no longer."""
+        for entry_id in ids:
+            self._held.get((group, consumer), {}).pop((stream, entry_id), None)
+
+    async def run(self) -> None:
+        """Renew until nobody has called for long, and all is given back."""
+        while True:
+            with anyio.move_on_after(min(self._lease_seconds, self._quiet_seconds) / 3):
+                await self._gone.wait()
+            self._gone = anyio.Event()
+            try:
+                if not self._is_quiet():
+                    await self._renew()
+                    continue
+                await self.give_back()
+            except (*failures.FAILURES, AbeRedisError) as error:
+                _LOG.warning("Leases could not be renewed (%s); trying again.", type(error).__name__)
+            else:
+                if self._is_quiet():  # still: a call may have come meanwhile
+                    return
+
+    def _is_quiet(self) -> bool:
+        return time.monotonic() - self._last_call > self._quiet_seconds
+
+    async def _renew(self) -> None:
+        for (group, consumer), entries in list(self._held.items()):
+            if entries:
+                redis = (await self._open()).commands
+                for stream, entry_id in await lease.renew(redis, group, consumer, list(entries)):
+                    self.forget(stream, group, consumer, [entry_id])
+
+    async def give_back(self) -> None:
+        """Give back everything, as not delivered.
+
+        Raises:
+            redis.RedisError: The server refused it or could not be reached.
+            AbeRedisError: The connections cannot be opened.
+        """
+        for (group, consumer), entries in list(self._held.items()):
+            if entries:
+                known = {key: deliveries - 1 for key, deliveries in entries.items()}
+                redis = (await self._open()).commands
+                await release.release(
+                    redis, group, consumer, list(lease.by_stream(entries)), known, everything=False
+                )
+            self._held.pop((group, consumer), None)
+
+    @asynccontextmanager
+    async def returning_unseen(
+        self, stream: str, group: str, consumer: str, *, own_name: bool
+    ) -> AsyncIterator["AgentRead"]:
+        """Give back what a read took if its answer never comes, because the block fails or is cancelled.
+
+        Under a name that is ours alone (`own_name`) that is also what Redis gave it and we never saw.
+
+        Yields:
+            What the read takes, to be kept from now on.
+        """
+        taken = AgentRead(self, stream, group, consumer)
+        try:
+            yield taken
+        except BaseException:
+            with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
+                await self._give_back_unseen(taken, own_name=own_name)
+            raise
+
+    async def take_back(self, stream: str, group: str, consumer: str, ids: Sequence[str]) -> None:
+        """Give back some of what is kept, as not delivered: the agent was not shown it."""
+        held = self._held.get((group, consumer), {})
+        taken = AgentRead(self, stream, group, consumer, [one for one in ids if (stream, one) in held])
+        with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
+            await self._give_back_unseen(taken, own_name=False)
+
+    async def _give_back_unseen(self, taken: "AgentRead", *, own_name: bool) -> None:
+        held = self._held.get((taken.group, taken.consumer), {})
+        back = {key: held[key] - 1 for one in taken.ids if (key := (taken.stream, one)) in held}
+        self.forget(taken.stream, taken.group, taken.consumer, taken.ids)
+        if not (back or own_name):
+            return
+        known = back | dict.fromkeys(held, release.KEEP)
+        try:
+            redis = (await self._open()).commands
+            await release.release(
+                redis, taken.group, taken.consumer, [taken.stream], known, everything=own_name
+            )
+        except (*failures.FAILURES, AbeRedisError) as error:
+            _LOG.warning("A lease that nobody saw has to run out: %s.", type(error).__name__)
+
+
+@dataclass(slots=True)
+class AgentRead:
+    """What a read takes, until it is answered."""
+
+    agent_leases: AgentLeases
+    stream: str
+    group: str
+    consumer: str
+    ids: list[str] = field(default_factory=list)
+    buried: list[str] = field(default_factory=list)
+    """What could not be handled by anybody."""
+
+    def hold(self, entry_id: str, deliveries: int) -> None:
+        """Keep an entry's lease from now on."""
+        self.ids.append(entry_id)
+        self.agent_leases.hold(self.stream, self.group, self.consumer, entry_id, deliveries)

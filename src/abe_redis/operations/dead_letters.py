@@ -1,0 +1,204 @@
+"""Dead letters: look at them, send them back to work, remove them."""
+
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import batched
+
+from redis.asyncio import Redis
+
+from abe_redis.errors import RequestError
+from abe_redis.operations import event_views
+from abe_redis.operations.scope import Scope, check_id, check_range
+from abe_redis.schemas import MAX_COUNT, DeadLetter, DeadLettersResult, PurgeResult, RedriveResult
+from abe_redis.streams import dead, ids, names, peek
+from abe_redis.streams.publish import announce
+from abe_redis.streams.search import existing
+
+_PAGE = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which dead letters; those that match all that is given."""
+
+    ids: Sequence[str] = ()
+    """Ids of dead letters."""
+    everything: bool = False
+    """All of them: says so on purpose, when nothing else is given."""
+    reason: str | None = None
+    """Words that the reason contains, in any case."""
+    group: str | None = None
+    """The group that gave up on them."""
+    event_type: str | None = None
+    """The type of the Slack event."""
+    older_than_seconds: float | None = None
+    """Buried at least so long ago."""
+
+    def check(self) -> None:
+        """Refuse a choice of nothing in particular.
+
+        Raises:
+            RequestError: Nothing was chosen, or an id is none.
+        """
+        for one in self.ids:
+            check_id("An id", one)
+        chosen = (self.ids, self.reason, self.group, self.event_type, self.older_than_seconds is not None)
+        if self.everything == any(chosen):
+            raise RequestError("Say which dead letters: ids, a filter such as reason, or all of them.")
+
+    def matches(self, letter: DeadLetter, now: datetime) -> bool:
+        """Whether it is one of them."""
+        return (
+            (not self.ids or letter.id in self.ids)
+            and (self.reason is None or self.reason.casefold() in letter.reason.casefold())
+            and self.group in {None, letter.group}
+            and self.event_type in {None, letter.event_type}
+            and (
+                self.older_than_seconds is None
+                or (now - letter.buried_at).total_seconds() >= self.older_than_seconds
+            )
+        )
+
+
+class DeadLetters:
+    """The dead letters of the streams that the settings name.
+
+    Every method raises:
+        RequestError: What was asked for cannot be done; the sentence says what can.
+        RedisUnavailableError: Redis could not be reached.
+        RedisRefusedError: Redis refused; what was done before that stays done.
+    """
+
+    def __init__(self, scope: Scope, *, on_progress: Callable[[int], None] = lambda _: None) -> None:
+        self._scope = scope
+        self._on_progress = on_progress
+        """Told how many more were dealt with."""
+
+    async def look(self, stream: str | None, choice: Choice, *, count: int = MAX_COUNT) -> DeadLettersResult:
+        """Look at dead letters, the oldest first.
+
+        Args:
+            stream: The stream they came from; None: every one.
+            choice: Which ones.
+            count: How many at most; 1 to 100.
+        """
+        check_range("count", count, 1, MAX_COUNT)
+        name = None if stream is None else self._scope.consumable(stream)
+        result = DeadLettersResult(letters=[], total=0, more=False)
+        async with self._scope.redis("looking at dead letters") as redis:
+            for one in [name] if name is not None else await self.sources(redis):
+                result.total += await redis.xlen(names.dead_letters(one))
+                async for letter in self._matching(redis, one, choice):
+                    result.more = len(result.letters) == count
+                    if result.more:
+                        break
+                    result.letters.append(letter)
+        return result
+
+    async def redrive(self, stream: str, choice: Choice, *, dry_run: bool = False) -> RedriveResult:
+        """Send dead letters back to work: each to the group that gave up on it, and to no other.
+
+        They keep the order in which they were first published, and begin with no deliveries counted.
+        """
+        choice.check()
+        name = self._scope.consumable(stream)
+        async with self._scope.redis(f"redriving dead letters of {name!r}") as redis:
+            letters = sorted(
+                [letter async for letter in self._matching(redis, name, choice)],
+                key=lambda letter: _order(letter.first_id),
+            )
+            redriven = [letter.id for letter in letters] if dry_run else []
+            if letters and not dry_run:
+                await announce(redis, [name])
+                for step in _in_steps(letters):
+                    redriven += await dead.redrive(
+                        redis, name, step, hard_maxlen=self._scope.settings.redis_stream_hard_maxlen
+                    )
+                    self._on_progress(len(step))
+            group_of = {letter.id: letter.group or "" for letter in letters}
+            return RedriveResult(
+                stream=name,
+                redriven=len(redriven),
+                groups=dict(Counter(group_of[one] for one in redriven)),
+                left=await redis.xlen(names.dead_letters(name)),
+                dry_run=dry_run,
+            )
+
+    async def purge(self, stream: str, choice: Choice, *, dry_run: bool = False) -> PurgeResult:
+        """Remove dead letters for good."""
+        choice.check()
+        name = self._scope.consumable(stream)
+        async with self._scope.redis(f"purging dead letters of {name!r}") as redis:
+            letters = [letter async for letter in self._matching(redis, name, choice)]
+            purged = len(letters) if dry_run else 0
+            for step in () if dry_run else _in_steps(letters):
+                purged += await dead.purge(redis, name, step)
+                self._on_progress(len(step))
+            return PurgeResult(
+                stream=name,
+                purged=purged,
+                left=await redis.xlen(names.dead_letters(name)),
+                dry_run=dry_run,
+            )
+
+    async def sources(self, redis: Redis) -> list[str]:
+        """Streams that may have dead letters: those that exist, and those of which only these are left."""
+        found = set(await existing(redis, self._scope.patterns, limit=sys.maxsize))
+        buried = await existing(redis, _DeadLettersOf(self._scope.patterns), limit=sys.maxsize)
+        return sorted(found | {names.buried_from(name) for name in buried})
+
+    async def _matching(self, redis: Redis, stream: str, choice: Choice) -> AsyncIterator[DeadLetter]:
+        seconds, microseconds = await redis.time()
+        now = datetime.fromtimestamp(seconds + microseconds / 1e6, UTC)
+        choice = replace(choice, ids=[check_id("An id", one) for one in choice.ids])
+        async for page in peek.pages(redis, names.dead_letters(stream), size=_PAGE):
+            for entry in page:
+                letter = _letter(stream, entry)
+                if choice.matches(letter, now):
+                    yield letter
+
+
+class _DeadLettersOf(names.Patterns):
+    """The dead letters of the streams that some patterns name."""
+
+    def __init__(self, patterns: names.Patterns) -> None:
+        super().__init__((*map(names.dead_letters, patterns.literals), "dead:*"))
+        self._sources = patterns
+
+    def match(self, name: str) -> bool:
+        return names.is_dead_letters(name) and self._sources.match(names.buried_from(name))
+
+
+def _letter(stream: str, entry: peek.Entry) -> DeadLetter:
+    def said(name: bytes) -> str | None:
+        value = entry.fields.get(name)
+        return None if value is None else value.decode(errors="replace")
+
+    shown = event_views.view(
+        entry.id, {name: value for name, value in entry.fields.items() if name != dead.REASON}
+    )
+    return DeadLetter(
+        id=entry.id,
+        stream=stream,
+        group=said(dead.GROUP),
+        reason=said(dead.REASON) or "",
+        deliveries=ids.number(entry.fields.get(dead.DELIVERIES)),
+        consumer=said(dead.CONSUMER),
+        buried_at=shown.timestamp,
+        first_id=said(dead.FIRST_ID) or entry.id,
+        event_type=shown.event_type,
+        summary=shown.summary,
+    )
+
+
+def _order(entry_id: str) -> tuple[int, int]:
+    milliseconds, _, sequence = entry_id.partition("-")
+    return ids.number(milliseconds) or 0, ids.number(sequence) or 0
+
+
+def _in_steps(letters: Sequence[DeadLetter]) -> Iterator[list[str]]:
+    for step in batched(letters, dead.AT_ONCE):
+        yield [letter.id for letter in step]

@@ -1,0 +1,129 @@
+"""Erasing what a user or a channel left in the streams, as people may ask for by law."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from redis.asyncio import Redis
+
+from abe_redis.errors import RequestError
+from abe_redis.events import codec, slack
+from abe_redis.operations.dead_letters import DeadLetters
+from abe_redis.operations.scope import Scope
+from abe_redis.schemas import ErasedStream, EraseResult
+from abe_redis.streams import names, peek
+from abe_redis.streams.erase import erase as erase_entries
+
+_PAGE = 100
+
+
+class _Wanted:
+    """An id, and how it is found in a text: not as the beginning of a longer one."""
+
+    def __init__(self, wanted: str) -> None:
+        self.id = wanted
+        word = rf"(?<![0-9A-Za-z]){re.escape(wanted)}(?![0-9A-Za-z])"
+        self.in_text = re.compile(word)
+        self.in_bytes = re.compile(word.encode(errors="replace"))
+
+
+async def erase(
+    scope: Scope,
+    *,
+    user: str | None = None,
+    channel: str | None = None,
+    mentions: bool = False,
+    stream: str | None = None,
+    dry_run: bool = False,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> EraseResult:
+    """Remove the events of a user or a channel, finished or not, from the streams and their dead letters.
+
+    An event is a user's when the Slack event inside names the id as a value anywhere, such as who wrote,
+    who was reacted to, or who joined; what an envelope says about the app's own installation does not
+    count. An entry that holds no JSON is taken when the id stands in it.
+
+    Args:
+        scope: The way to the streams.
+        user: A user id, such as `U061F7AUR`.
+        channel: A channel id, such as `C0LAN2Q65`; with `user` too: what the user left in the channel.
+        mentions: Also what only mentions the id in a text.
+        stream: One stream and its dead letters; by default every one.
+        dry_run: Only count.
+        on_progress: Told how many more entries were looked at.
+
+    Raises:
+        RequestError: Neither user nor channel was given, or the stream is not one to touch.
+        RedisUnavailableError: Redis could not be reached.
+        RedisRefusedError: Redis refused; what was erased before that stays erased.
+    """
+    wanted = [_Wanted(one) for one in (user, channel) if one]
+    if not wanted:
+        raise RequestError("Say whose events to erase: a user id, a channel id or both.")
+    result = EraseResult(streams=[], searched=0, dry_run=dry_run)
+    async with scope.redis("erasing") as redis:
+        if stream is not None:
+            sources = [scope.consumable(stream)]
+        else:
+            sources = await DeadLetters(scope).sources(redis)
+        for source in sources:
+            for name in (source, names.dead_letters(source)):
+                searched, erased = await _erase_in(
+                    redis, name, wanted, mentions=mentions, dry_run=dry_run, on_progress=on_progress
+                )
+                result.searched += searched
+                if erased.erased:
+                    result.streams.append(erased)
+    return result
+
+
+async def _erase_in(
+    redis: Redis,
+    stream: str,
+    wanted: list[_Wanted],
+    *,
+    mentions: bool,
+    dry_run: bool,
+    on_progress: Callable[[int], None],
+) -> tuple[int, ErasedStream]:
+    searched, erased, unfinished = 0, 0, 0
+    async for page in peek.pages(redis, stream, size=_PAGE):
+        ids = [
+            entry.id
+            for entry in page
+            if all(_concerns(entry.fields, one, mentions=mentions) for one in wanted)
+        ]
+        if dry_run:
+            erased += len(ids)
+        elif ids:
+            gone, open_ = await erase_entries(redis, stream, ids)
+            erased += gone
+            unfinished += open_
+        searched += len(page)
+        on_progress(len(page))
+    counted = None if dry_run else unfinished
+    return searched, ErasedStream(stream=stream, erased=erased, unfinished=counted)
+
+
+def _concerns(fields: codec.Fields, wanted: _Wanted, *, mentions: bool) -> bool:
+    try:
+        payload = codec.decode(fields)
+    except codec.UndecodableError:
+        return any(wanted.in_bytes.search(value) for value in fields.values())
+    return any(
+        value == wanted.id or (mentions and wanted.in_text.search(value))
+        for value in _strings(slack.event_of(payload))
+    )
+
+
+def _strings(value: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON
+    """Every string in a JSON value, wherever it stands; without recursion, for it may be deep."""
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, dict):
+            left += one.values()
+        elif isinstance(one, list):
+            left += one

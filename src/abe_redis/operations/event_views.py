@@ -1,0 +1,131 @@
+"""An entry made readable: a line that a person recognises, and a payload that fits."""
+
+import json
+from typing import Any
+
+from abe_redis.events import codec, slack
+from abe_redis.events.codec import Fields
+from abe_redis.sanitize.secrets import cut
+from abe_redis.schemas import EventView
+from abe_redis.streams import ids
+
+_TEXT_IN_SUMMARY = 80
+
+DEEPEST = 64
+"""Levels of a payload that are shown: parsers of JSON give up at 100, 200 or 255."""
+
+
+def view(entry_id: str, fields: Fields | None, **more: Any) -> EventView:  # noqa: ANN401 - EventView's own
+    """An entry as it is shown; `more` are further fields of `EventView`."""
+    try:
+        payload = None if fields is None else codec.decode(fields)
+        unreadable = "the entry was trimmed away" if fields is None else ""
+    except codec.UndecodableError as error:
+        payload, unreadable = None, f"unreadable: {error}"
+    reason = (fields or {}).get(b"abe:reason")
+    if payload is not None and slack.is_slack_envelope(payload):
+        payload.pop("token", None)  # older writers kept it
+    too_deep = payload is not None and codec.is_deeper(payload, DEEPEST)
+    if too_deep:
+        payload = _cut_depth(payload, DEEPEST)
+    summary = unreadable if payload is None else summarise(payload)
+    if reason is not None:
+        summary += f" [buried: {reason.decode(errors='replace')}]"
+    return EventView(
+        id=entry_id,
+        timestamp=ids.moment(entry_id),
+        event_type=None if payload is None else slack.event_type(payload),
+        summary=summary,
+        payload=payload,
+        truncated=too_deep,
+        **more,
+    )
+
+
+def _cut_depth(value: Any, levels: int) -> Any:  # noqa: ANN401 - any JSON
+    if not isinstance(value, dict | list):
+        return value
+    if not levels:
+        return "…"
+    if isinstance(value, list):
+        return [_cut_depth(item, levels - 1) for item in value]
+    return {name: _cut_depth(item, levels - 1) for name, item in value.items()}
+
+
+def summarise(payload: dict[str, Any]) -> str:
+    """The event in a line, as in `app_mention in C024 by U061: 'can you look at…'`."""
+    event = slack.event_of(payload)
+    line = str(slack.event_type(payload) or "event without a type")
+    for word, value in (("in", slack.channel_of(payload)), ("by", slack.user_of(payload))):
+        if value:
+            line += f" {word} {value}"
+    if isinstance(event.get("reaction"), str):
+        line += f" :{event['reaction']}:"
+    if isinstance(text := event.get("text"), str) and text:
+        text = " ".join(text.split())
+        line += f": '{cut(text, _TEXT_IN_SUMMARY)}'" + ("…" if len(text) > _TEXT_IN_SUMMARY else "")
+    return line.encode(errors="ignore").decode()  # lone surrogates, which are no text
+
+
+def compact(value: object) -> str:
+    """JSON without needless space."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def fit(views: list[EventView], max_chars: int) -> bool:
+    """Shorten payloads so that all of them together have at most `max_chars` characters of JSON.
+
+    Small ones stay whole; what they leave is shared fairly among the large ones.
+
+    Returns:
+        Whether any was shortened.
+    """
+    sizes = sorted(((len(compact(one.payload)), one) for one in views), key=lambda pair: pair[0])
+    left, any_shortened = max_chars, False
+    for position, (size, one) in enumerate(sizes):
+        share = left // (len(sizes) - position)
+        if size > share and one.payload is not None:
+            one.payload, one.truncated, any_shortened = shorten(one.payload, share), True, True
+            size = len(compact(one.payload))  # noqa: PLW2901 - what it takes now
+        left = max(0, left - size)
+    return any_shortened
+
+
+def shorten(payload: dict[str, Any], limit: int) -> dict[str, Any]:
+    """The payload with long strings, lists and deep parts cut until its JSON fits in `limit`.
+
+    No secret is cut in two, for what is left of one would not be known as such when it is to be masked; so
+    names stay whole, too.
+    """
+    for string, items, depth in ((1000, 50, 12), (300, 20, 8), (100, 10, 6), (40, 5, 4), (20, 3, 3)):
+        shorter = _cut(payload, string, items, depth)
+        if len(compact(shorter)) <= limit:
+            return dict(shorter)
+    kept: dict[str, Any] = {}
+    for name, value in slack.event_of(payload).items():
+        candidate = kept | {name: _cut(value, 20, 0, 1)}
+        if len(name) <= _LONGEST_NAME and len(compact(candidate)) <= limit:
+            kept = candidate
+    return kept
+
+
+_LONGEST_NAME = 40
+"""Of a field that is kept when hardly anything is."""
+
+
+def _cut(value: Any, string: int, items: int, depth: int) -> Any:  # noqa: ANN401 - any JSON
+    if isinstance(value, str):
+        kept = cut(value, string)
+        return value if kept == value else f"{kept}…(+{len(value) - len(kept)} characters)"
+    if isinstance(value, list):
+        if depth <= 0:
+            return f"…({len(value)} items)"
+        rest = [f"…(+{len(value) - items} items)"] if len(value) > items else []
+        return [_cut(item, string, items, depth - 1) for item in value[:items]] + rest
+    if isinstance(value, dict):
+        if depth <= 0:
+            return f"…({len(value)} fields)"
+        rest_of = {"…": f"(+{len(value) - 2 * items} fields)"} if len(value) > 2 * items else {}
+        shown = list(value.items())[: 2 * items] if rest_of else value.items()
+        return {name: _cut(item, string, items, depth - 1) for name, item in shown} | rest_of
+    return value

@@ -1,0 +1,170 @@
+"""Consumer groups: list, make, move, remove, replay to, pause."""
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from abe_redis.errors import RequestError
+from abe_redis.operations import positions
+from abe_redis.operations.scope import Scope
+from abe_redis.schemas import GroupChange, GroupOfStream, GroupsResult
+from abe_redis.streams import manage, names
+
+
+class Groups:
+    """The consumer groups of the streams that the settings name.
+
+    Every method raises:
+        RequestError: What was asked for cannot be done; the sentence says what can.
+        InvalidNameError: A name is not allowed.
+        RedisUnavailableError: Redis could not be reached.
+        RedisRefusedError: Redis refused.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    async def look(self, stream: str | None = None) -> GroupsResult:
+        """The groups of one stream, or of every one."""
+        name = None if stream is None else self._scope.consumable(stream)
+        async with self._scope.redis("looking at the groups") as redis:
+            found = await self._scope.stats(redis, name)
+        return GroupsResult(
+            groups=[
+                GroupOfStream(stream=stats.stream, **dict(group)) for stats in found for group in stats.groups
+            ]
+        )
+
+    async def create(self, stream: str, group: str, *, start: str = "beginning") -> GroupChange:
+        """Make a group on a stream that exists.
+
+        Args:
+            stream: The stream.
+            group: Its name.
+            start: What it is given first: `beginning`, `now` (only what comes later), an entry id, a
+                time such as `2026-01-31T09:00`, or a time ago such as `2h`.
+        """
+        name, group = self._scope.consumable(stream), names.check_group(group)
+        async with self._scope.redis(f"making the group {group!r} of {name!r}") as redis:
+            await self._scope.check_exists(redis, name)
+            try:
+                await manage.create(redis, name, group, await positions.position(redis, start))
+            except ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+                raise RequestError(
+                    f"The stream {name!r} has a group {group!r} already; move it with reset."
+                ) from None
+        return GroupChange(stream=name, group=group, done="created", events=0, note=f"It starts at {start}.")
+
+    async def reset(self, stream: str, group: str, *, start: str, force: bool = False) -> GroupChange:
+        """Move a group, to be given what comes behind a position, perhaps again.
+
+        Args:
+            stream: The stream.
+            group: Its name.
+            start: As for `create`.
+            force: Also when events are pending, or not delivered yet and before the position: those behind
+                it are delivered again, those before it are given up.
+        """
+        name, group = self._scope.consumable(stream), names.check_group(group)
+        async with self._scope.redis(f"moving the group {group!r} of {name!r}") as redis:
+            await self._find(redis, name, group)
+            position = await positions.position(redis, start)
+            left, moved = await manage.reset(redis, name, group, position, force=force)
+        pending, passed = left.pending, left.undelivered or 0
+        unfinished = [f"{pending} pending"] if pending else []
+        if passed:
+            unfinished.append(f"{passed}{' or more' if passed >= manage.MOST_PASSED else ''} undelivered")
+        has = f"{' and '.join(unfinished)} {_events(pending + passed)}"
+        if not moved:
+            raise RequestError(
+                f"Group {group!r} of {name!r} has {has} to finish; nothing was changed. Let its consumers "
+                "finish, or force it: those behind the position are delivered again, those before it are "
+                "given up."
+            )
+        note = f"It goes on from {start}." + (f" It let go of {has}." if unfinished else "")
+        return GroupChange(stream=name, group=group, done="reset", events=pending + passed, note=note)
+
+    async def remove(self, stream: str, group: str, *, force: bool = False) -> GroupChange:
+        """Remove a group; not while it has something to finish, unless forced."""
+        name, group = self._scope.consumable(stream), names.check_group(group)
+        async with self._scope.redis(f"removing the group {group!r} of {name!r}") as redis:
+            await self._find(redis, name, group)
+            alive = await self._alive(redis, name, group)
+            left, removed = await manage.remove(redis, name, group, force=force)
+        undelivered = "an unknown number of" if left.undelivered is None else left.undelivered
+        has = f"{left.pending} pending and {undelivered} undelivered events"
+        if not removed:
+            raise RequestError(
+                f"Group {group!r} of {name!r} has {has}; it was not removed. Let its consumers finish, or "
+                "force it, which gives them up."
+            )
+        return GroupChange(
+            stream=name,
+            group=group,
+            done="removed",
+            events=left.pending + (left.undelivered or 0),
+            note=(f"It had {has}." if left else "It had finished everything.") + alive,
+        )
+
+    async def _alive(self, redis: Redis, stream: str, group: str) -> str:
+        """What to know when consumers may still read in a group that is removed."""
+        (stats,) = await self._scope.stats(redis, stream)
+        consumers = [one for of in stats.groups if of.name == group for one in of.consumers]
+        if not any(one.alive for one in consumers):
+            return ""
+        return " A consumer that still reads makes it again, and is given everything from the beginning."
+
+    async def replay(
+        self, stream: str, group: str, *, first: str = "beginning", last: str = "now"
+    ) -> GroupChange:
+        """Deliver a range of events to one group again; those it has not finished are left alone.
+
+        Args:
+            stream: The stream.
+            group: The group.
+            first: `beginning`, an entry id, a time or a time ago.
+            last: `now`, an entry id, a time or a time ago; included.
+        """
+        name, group = self._scope.consumable(stream), names.check_group(group)
+        async with self._scope.redis(f"replaying {name!r} to group {group!r}") as redis:
+            await self._find(redis, name, group)
+            count = await manage.replay(
+                redis, name, group, await positions.first(redis, first), await positions.last(redis, last)
+            )
+        note = (
+            f"{count} {_events(count)} will be delivered again." if count else "Nothing is there to replay."
+        )
+        return GroupChange(
+            stream=name, group=group, done="replayed" if count else "nothing", events=count, note=note
+        )
+
+    async def pause(self, stream: str, group: str) -> GroupChange:
+        """Let nobody be given events of a group; what is in a handler's hand is finished."""
+        if await self._pause(stream, group, paused=True):
+            note = "Its consumers stop within about two seconds. What handlers are at is finished."
+            return GroupChange(stream=stream, group=group, done="paused", events=0, note=note)
+        return GroupChange(
+            stream=stream, group=group, done="nothing", events=0, note="It was paused already."
+        )
+
+    async def resume(self, stream: str, group: str) -> GroupChange:
+        """Let a paused group go on."""
+        if await self._pause(stream, group, paused=False):
+            note = "Its consumers go on within about two seconds."
+            return GroupChange(stream=stream, group=group, done="resumed", events=0, note=note)
+        return GroupChange(stream=stream, group=group, done="nothing", events=0, note="It was not paused.")
+
+    async def _pause(self, stream: str, group: str, *, paused: bool) -> bool:
+        name, group = self._scope.consumable(stream), names.check_group(group)
+        async with self._scope.redis(f"pausing or resuming the group {group!r} of {name!r}") as redis:
+            await self._find(redis, name, group)
+            return await manage.pause(redis, name, group, paused=paused)
+
+    async def _find(self, redis: Redis, stream: str, group: str) -> None:
+        await self._scope.check_exists(redis, stream)
+        await self._scope.find_group(redis, stream, group, create=None)
+
+
+def _events(count: int) -> str:
+    return "event" if count == 1 else "events"

@@ -1,0 +1,179 @@
+"""What may be asked for: the streams that the settings name, groups that exist, values in range."""
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from redis.asyncio import Redis
+
+from abe_redis.backend import RedisMessageQueueBackend
+from abe_redis.client import failures
+from abe_redis.errors import RequestError
+from abe_redis.inspection.stats import stream_stats
+from abe_redis.schemas import StreamStats
+from abe_redis.streams import manage, names, peek
+from abe_redis.streams.groups import ensure_group
+from abe_redis.streams.search import existing
+
+_ID = re.compile(r"\d{1,19}(-\d{1,19})?", re.ASCII)
+
+
+class Scope:
+    """The way to the streams that `REDIS_STREAM_PATTERNS` names, and to no others."""
+
+    def __init__(self, backend: RedisMessageQueueBackend, *, streams: Sequence[str] = ()) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            backend: The way to Redis.
+            streams: Names and patterns to which it is narrowed further.
+        """
+        self._backend = backend
+        self.settings = backend.settings
+        self.patterns = names.Narrowed(backend.patterns, streams) if streams else backend.patterns
+        self._narrowed = ", and narrowed by --streams" if streams else ""
+
+    @asynccontextmanager
+    async def redis(self, doing: str) -> AsyncIterator[Redis]:
+        """The client; what it raises becomes a sentence about `doing`."""
+        with failures.explained(self.settings, doing=doing):
+            yield (await self._backend.connections()).commands
+
+    def allowed(self, stream: str | None) -> str:
+        """The stream, or its dead letters, or by default the host's topic.
+
+        Raises:
+            RequestError: The settings do not name it.
+        """
+        name = stream if stream is not None else self.settings.slack_events_topic
+        if not self.patterns.match(names.buried_from(name) if names.is_dead_letters(name) else name):
+            default = "" if stream is not None else ", which is the default: name another with stream"
+            raise RequestError(
+                f"The stream {name!r} is not one this server may touch{default}. Allowed are: "
+                f"{self.patterns} (set by REDIS_STREAM_PATTERNS{self._narrowed})."
+            )
+        return name
+
+    def consumable(self, stream: str | None) -> str:
+        """As `allowed`, but dead letters are refused.
+
+        Raises:
+            RequestError: The settings do not name it, or it holds dead letters.
+        """
+        name = self.allowed(stream)
+        if names.is_dead_letters(name):
+            raise RequestError(
+                f"{name!r} holds dead letters; name the stream that they come from, "
+                f"{names.buried_from(name)!r}."
+            )
+        return name
+
+    async def choice(self, redis: Redis) -> str:
+        """A sentence on the streams there are."""
+        found = await existing(redis, self.patterns)
+        if not found:
+            return "No stream exists; publish an event to make one."
+        return f"Streams that exist: {_listed(found)}."
+
+    async def absence(self, redis: Redis, stream: str) -> str:
+        """A sentence on a stream that is not there: what is there instead."""
+        parts = [name for name in await existing(redis, self.patterns) if names.topic_of(name) == stream]
+        if parts:
+            return f"{stream!r} is spread over partitions, which are streams of their own: {_listed(parts)}."
+        return f"The stream {stream!r} does not exist (yet). {await self.choice(redis)}"
+
+    async def check_exists(self, redis: Redis, stream: str) -> None:
+        """Refuse a stream that does not exist.
+
+        Raises:
+            RequestError: There is no such stream.
+        """
+        kind = await peek.kind(redis, stream)
+        if kind == "none":
+            raise RequestError(await self.absence(redis, stream))
+        if kind != "stream":
+            raise RequestError(f"{stream!r} is a {kind}, not a stream. {await self.choice(redis)}")
+
+    async def stats(self, redis: Redis, stream: str | None, *, ages: bool = False) -> list[StreamStats]:
+        """The state of one stream, or of every one there is; with `ages`, of each group's pending entries.
+
+        Raises:
+            RequestError: There is no such stream.
+        """
+        if stream is not None:
+            await self.check_exists(redis, stream)
+        streams = [stream] if stream is not None else await existing(redis, self.patterns)
+        found = [await stream_stats(redis, one, self.settings, ages=ages) for one in streams]
+        return [one for one in found if one is not None]
+
+    async def find_group(self, redis: Redis, stream: str, group: str, *, create: bool | None) -> bool:
+        """Check that a group exists, or make it.
+
+        A typo must not make a new group, which would hand out finished work again: a group is made
+        when the stream has none yet, or when asked for (`create`); with None it is never made.
+
+        Returns:
+            Whether it was made.
+
+        Raises:
+            RequestError: It does not exist, or cannot.
+        """
+        if names.is_dead_letters(stream):
+            raise RequestError(
+                f"{stream!r} holds dead letters, which are looked at but not leased: leave out group."
+            )
+        groups = await peek.groups(redis, stream)
+        if group in groups:
+            return False
+        if create is None or (groups and not create):
+            offer = (
+                ""
+                if create is None
+                else " To make a new one that starts at the oldest event, set create_group."
+            )
+            known = f"Its groups: {_listed(groups)}." if groups else "It has no group yet."
+            raise RequestError(f"The stream {stream!r} has no group {group!r}. {known}{offer}")
+        await ensure_group(redis, [stream], group)
+        return True
+
+    async def check_not_paused(self, redis: Redis, stream: str, group: str) -> None:
+        """Refuse a lease in a group that is paused.
+
+        Raises:
+            RequestError: It is.
+        """
+        if await manage.is_paused(redis, stream, group):
+            raise RequestError(
+                f"The group {group!r} of {stream!r} is paused: nobody is given its events until it is "
+                "resumed. Leave out group to look."
+            )
+
+
+_MOST_LISTED = 20
+
+
+def _listed(found: Sequence[str]) -> str:
+    """Names in a sentence, each so that its end is seen."""
+    rest = f" and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
+    return ", ".join(map(repr, found[:_MOST_LISTED])) + rest
+
+
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Refuse a value out of range.
+
+    Raises:
+        RequestError: It is.
+    """
+    if not low <= value <= high:
+        raise RequestError(f"{name} is {value}; it must be between {low} and {high}.")
+
+
+def check_id(name: str, value: str) -> str:
+    """An entry id in its full form.
+
+    Raises:
+        RequestError: It is none.
+    """
+    if not _ID.fullmatch(value):
+        raise RequestError(f"{name} is {value[:50]!r}; an entry id looks like 1732000000000-0.")
+    return value if "-" in value else f"{value}-0"

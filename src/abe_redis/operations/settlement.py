@@ -1,0 +1,97 @@
+"""What becomes of leased events by hand: finished, given back, given up on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from abe_redis.operations.agent_leases import AgentLeases
+from abe_redis.operations.scope import Scope, check_id, check_range
+from abe_redis.schemas import MAX_COUNT, AckResult, ReleaseResult
+from abe_redis.streams import dead, lease, names
+from abe_redis.streams.release import postpone
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """Lets go of what one caller holds, and of nothing else."""
+
+    scope: Scope
+    agent_leases: AgentLeases
+    own: str
+    """The name under which the caller holds events when it gives none."""
+    by_name: bool
+    """Whether a name is enough, as for a person. An agent may finish what is under its own name, and what it
+    leased here under another: a name that it gives is no proof, since everybody can see who holds what."""
+
+    async def ack(self, stream: str, group: str, ids: Sequence[str], consumer: str | None) -> AckResult:
+        """Finish events; see `Operations.ack`."""
+        ids, holder = self._checked(group, ids, consumer)
+        async with self.scope.redis(f"acknowledging in {stream!r}") as redis:
+            by = await self._whose(redis, stream, group, holder, ids)
+            mine = by.pop("done", [])
+            outcomes = await lease.ack(redis, group, holder, [(stream, one) for one in mine]) if mine else []
+            for one, outcome in zip(mine, outcomes, strict=True):
+                by.setdefault(outcome, []).append(one)
+        self.agent_leases.forget(stream, group, holder, ids)
+        return AckResult(
+            stream=stream,
+            group=group,
+            acked=by.get("done", []),
+            not_held=by.get("not_held", []),
+            unknown=by.get("unknown", []),
+        )
+
+    async def release(
+        self,
+        stream: str,
+        group: str,
+        ids: Sequence[str],
+        consumer: str | None,
+        *,
+        delay_seconds: float,
+        bury: str | None,
+    ) -> ReleaseResult:
+        """Give events back, or up; see `Operations.release`."""
+        ids, holder = self._checked(group, ids, consumer)
+        done: list[str] = []
+        async with self.scope.redis(f"giving back events of {stream!r}") as redis:
+            by = await self._whose(redis, stream, group, holder, ids)
+            for one in by.get("done", []):
+                is_done = (
+                    await dead.bury(redis, stream, group, holder, one, bury)
+                    if bury is not None
+                    else await postpone(
+                        redis, stream, group, holder, one, delay_seconds=delay_seconds, counted=False
+                    )
+                )
+                (done if is_done else by.setdefault("not_held", [])).append(one)
+        self.agent_leases.forget(stream, group, holder, ids)
+        return ReleaseResult(
+            stream=stream,
+            group=group,
+            released=done if bury is None else [],
+            buried=done if bury is not None else [],
+            not_held=by.get("not_held", []),
+            unknown=by.get("unknown", []),
+        )
+
+    def _checked(self, group: str, ids: Sequence[str], consumer: str | None) -> tuple[list[str], str]:
+        """The ids in full, each once, and who holds them."""
+        check_range("The number of ids", len(ids), 1, MAX_COUNT)
+        full = list(dict.fromkeys(check_id("An id", one) for one in ids))
+        names.check_group(group)
+        return full, names.check_consumer(self.own if consumer is None else consumer)
+
+    async def _whose(
+        self, redis: Redis, stream: str, group: str, holder: str, ids: Sequence[str]
+    ) -> dict[lease.Outcome, list[str]]:
+        """The ids by whose they are; `done` are those that the caller may finish."""
+        await self.scope.check_exists(redis, stream)
+        await self.scope.find_group(redis, stream, group, create=None)
+        by: dict[lease.Outcome, list[str]] = {}
+        outcomes = await lease.whose(redis, group, holder, [(stream, one) for one in ids])
+        for one, outcome in zip(ids, outcomes, strict=True):
+            may = self.by_name or holder == self.own or self.agent_leases.holds(stream, group, holder, one)
+            by.setdefault(outcome if may or outcome == "unknown" else "not_held", []).append(one)
+        return by

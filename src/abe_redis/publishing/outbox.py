@@ -1,0 +1,242 @@
+"""What Redis could not take, on disk until it can.
+
+An event that Redis could not take within publish's budget becomes a row of an SQLite file, synced
+to disk before `keep` returns, and is sent from there with the identity and the attempt it had at
+first: if Redis had it after all, nothing is added.
+
+Processes may share a file. Each writes and delivers rows under a name of its own, in order, and
+holds a lock on `FILE-NAME.lock` while it lives. The kernel drops the lock however the process
+ends, and whoever takes it then delivers what was left. Nobody waits for another one's events; for
+the file itself, only as long as a write takes.
+The lock is SQLite's own, an exclusive transaction on an empty file: it works wherever SQLite does,
+on Windows too, and needs neither heartbeats nor clocks that agree, as a lease in a row would.
+
+What Redis refuses for good stays in the file with its reason and blocks nobody. To try again:
+`UPDATE event SET refused = NULL`.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import override
+
+import anyio
+import anyio.to_thread
+from redis.exceptions import AuthenticationError, AuthorizationError, OutOfMemoryError, RedisError
+
+from abe_redis.client import failures
+from abe_redis.client.connections import Connections
+from abe_redis.client.topology.node import ANSWER_SECONDS
+from abe_redis.errors import AbeRedisError, ClosedError, OutboxError
+from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize, Row
+from abe_redis.runtime import tasks
+from abe_redis.settings import Settings
+from abe_redis.streams.publish import Draft, Published, publish
+
+_LOG = logging.getLogger(__name__)
+
+POSSIBLE_DUPLICATE = b"possible-duplicate"
+"""Field beside the payload, `1`: Redis may have had this event already, and cannot tell any more."""
+
+LOOK_SECONDS = 5.0
+"""How often an idle process looks for rows that a dead one left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept(Published):
+    """An event that waits in the outbox; its `id` is `outbox-` and the number of its row."""
+
+    @property
+    @override
+    def is_kept(self) -> bool:
+        return True
+
+
+def concerns_the_event(error: BaseException) -> bool:
+    """Whether Redis refused this very event, and not everybody for the state that it is in."""
+    if failures.passes(error) or isinstance(
+        error, (AuthenticationError, AuthorizationError, OutOfMemoryError)
+    ):
+        return False
+    return not str(error).startswith(("MISCONF", "NOREPLICAS", "BUSY", "NOAUTH", "STREAMFULL"))
+
+
+class Outbox:
+    """Keeps events while Redis is away, and delivers them when it is back."""
+
+    def __init__(
+        self,
+        path: Path,
+        settings: Settings,
+        connections: Callable[[], Awaitable[Connections]],
+        on_delivered: Callable[[str, Published], Awaitable[None]],
+    ) -> None:
+        self._file = OutboxFile(path)
+        self._settings = settings
+        self._hard_maxlen = settings.redis_stream_hard_maxlen
+        self._open = connections
+        self._on_delivered = on_delivered
+        self._one_at_a_time = anyio.CapacityLimiter(1)
+        self._work = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+        self._away = False
+        """Whether it was said that Redis is away, and not yet that it is back."""
+        self._complaint = ""
+
+    # What publish does ------------------------------------------------------------------------
+
+    async def keep(self, draft: Draft, reason: AbeRedisError, *, published_at: float) -> Kept:
+        """Write an event that Redis could not take; when this returns, it is safe on disk.
+
+        Args:
+            draft: The event.
+            reason: Why Redis could not.
+            published_at: When it was tried first, in seconds since the epoch.
+
+        Raises:
+            OutboxFullError: The outbox or its disk is full.
+            OutboxError: The file cannot be used.
+            ClosedError: It is closed.
+        """
+        if self._closed:
+            raise ClosedError
+        try:
+            number = await self._do(self._file.append, Row(draft, published_at))
+        except OutboxError as error:
+            raise type(error)(f"{reason} {error} The event was not kept.") from None
+        if not self._away:
+            self._away = True
+            _LOG.warning("%s Events are kept in the outbox %s until it takes them.", reason, self._file.path)
+        return self._kept(number, draft.stream)
+
+    async def keep_behind(self, draft: Draft) -> Kept | None:
+        """Write an event if others of this process still wait; None if none does.
+
+        Raises:
+            OutboxError: As for `keep`.
+        """
+        if not self._file.holds_own or self._closed:
+            return None
+        try:
+            number = await self._do(self._file.append_behind, Row(draft))
+        except OutboxError as error:
+            raise type(error)(f"{error} The event was not kept.") from None
+        return None if number is None else self._kept(number, draft.stream)
+
+    def _kept(self, number: int, stream: str) -> Kept:
+        self.start()
+        self._work.set()
+        return Kept(id=f"outbox-{number}", duplicate=False, length=0, stream=stream)
+
+    async def size(self) -> OutboxSize:
+        """How much the file holds, of all processes.
+
+        Raises:
+            OutboxError: The file cannot be used.
+        """
+        return await self._do(self._file.size)
+
+    # What its task does -----------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Deliver from now on; calling it again does nothing."""
+        if self._task is None and not self._closed:
+            self._task = asyncio.create_task(self._run(), name="abe-redis outbox")
+
+    async def _run(self) -> None:
+        """Deliver what this process kept and what dead ones left; a failure is a pause."""
+        failed = 0
+        while True:
+            self._work.clear()
+            try:
+                for writer in await self._do(self._file.claim):
+                    connections = await self._open()
+                    if failed:
+                        await connections.revive()
+                    await self._deliver(writer, connections)
+                failed, self._away, self._complaint = 0, False, ""
+            except (*failures.FAILURES, AbeRedisError) as error:
+                failed += 1
+                self._complain(error)
+                await anyio.sleep(failures.pause_seconds(failed))
+            except Exception:  # noqa: BLE001 - what is kept must not wait for the next process
+                failed += 1
+                _LOG.exception("Delivering from the outbox %s failed; trying again.", self._file.path)
+                await anyio.sleep(LOOK_SECONDS)
+            else:
+                with anyio.move_on_after(LOOK_SECONDS):
+                    await self._work.wait()
+
+    async def _deliver(self, writer: str, connections: Connections) -> None:
+        """Send one process's rows in order, and forget those that Redis has."""
+        delivered, refused, reason = 0, 0, ""
+        try:
+            while rows := await self._do(self._file.first, writer):
+                done: list[int] = []
+                refusals: dict[int, str] = {}
+                try:
+                    for row in rows:
+                        try:
+                            (published,) = await publish(
+                                connections.publishing, [_marked(row)], hard_maxlen=self._hard_maxlen
+                            )
+                        except RedisError as error:
+                            if not concerns_the_event(error):
+                                raise
+                            reason = str(failures.explain(error, self._settings, doing=_doing(row)))
+                            refusals[row.number] = reason
+                        else:
+                            done.append(row.number)
+                            await self._on_delivered(row.draft.stream, published)
+                finally:
+                    await self._do(self._file.settle, done, refusals)
+                    delivered, refused = delivered + len(done), refused + len(refusals)
+            await self._do(self._file.release, writer)
+        finally:
+            if delivered:
+                _LOG.warning("Redis took %d events from the outbox %s.", delivered, self._file.path)
+            if refused:
+                _LOG.error(
+                    "Redis refused %d events from the outbox %s for good; they stay in that file, each with "
+                    "its reason. The last: %s",
+                    *(refused, self._file.path, reason),
+                )
+
+    def _complain(self, error: BaseException) -> None:
+        """Say once what stops the delivery, unless `keep` said so."""
+        sentence = str(failures.explain(error, self._settings, doing="delivering from the outbox"))
+        if sentence == self._complaint or (self._away and failures.passes(error)):
+            return
+        self._complaint = sentence
+        _LOG.error("%s What is in the outbox %s waits.", sentence, self._file.path)
+
+    # The end ----------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Stop delivering; what is not delivered stays on disk, for whoever comes next."""
+        self._closed = True
+        task, self._task = self._task, None
+        if task is not None:
+            await tasks.end(task)
+        with contextlib.suppress(OutboxError):
+            await self._do(self._file.close)
+
+    async def _do[*A, T](self, call: Callable[[*A], T], *args: *A) -> T:
+        """Run what blocks in a thread, to its end: a cancelled caller leaves a row or none."""
+        return await anyio.to_thread.run_sync(call, *args, limiter=self._one_at_a_time)
+
+
+def _doing(row: Row) -> str:
+    return f"publishing to {row.draft.stream!r}"
+
+
+def _marked(row: Row) -> Draft:
+    """What is sent of a row: marked if Redis may have forgotten the first try by then."""
+    draft = row.draft
+    if row.waited_seconds <= draft.remember_seconds - ANSWER_SECONDS:
+        return draft
+    return draft._replace(fields=draft.fields | {POSSIBLE_DUPLICATE: b"1"})

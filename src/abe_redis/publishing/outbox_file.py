@@ -1,0 +1,297 @@
+"""The outbox's file: rows of events in SQLite.
+
+Everything here blocks and may be called from any thread; `outbox` says what it is for.
+
+SQLite's write-ahead log with `synchronous=FULL` is synced at every commit, so a row survives the
+process and the machine. Unlike a rollback journal it needs one sync per commit, not three.
+"""
+
+import errno
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from abe_redis.errors import OutboxError, OutboxFullError
+from abe_redis.publishing.outbox_locks import BUSY_SECONDS, WriterLocks, connect, make_private, patiently
+from abe_redis.streams.publish import Draft
+
+MAX_BYTES = 256 * 1024 * 1024
+"""How much the file may hold: more than three hours of the most that Slack sends (30,000 envelopes
+an hour, of 1 to 5 KB)."""
+
+BATCH_BYTES = 1024 * 1024
+BATCH_ROWS = 64
+"""How much is read from the file at a time."""
+
+# A file just made is closed once; on POSIX that would drop the locks of another that opened it.
+_OPENING = threading.Lock()
+
+_APPLICATION_ID = 0x41424551  # "ABEQ": no other program's database is written to
+_SCHEMA = (
+    f"PRAGMA application_id = {_APPLICATION_ID}",
+    """CREATE TABLE event (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    writer TEXT NOT NULL,
+    stream TEXT NOT NULL,
+    fields TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    attempt TEXT NOT NULL,
+    remember_seconds REAL NOT NULL,
+    published_at REAL NOT NULL,
+    refused TEXT
+)""",
+    "CREATE INDEX waiting ON event (writer, number) WHERE refused IS NULL",
+)
+_COLUMNS = "stream, fields, identity, attempt, remember_seconds, published_at, number"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What goes to `streams.publish`, and when it was published first. No secret is in its fields."""
+
+    draft: Draft
+    published_at: float = field(default_factory=time.time)
+    """In seconds since the epoch: it is compared after a restart, too."""
+    number: int = 0
+    """Its place in the file."""
+
+    @property
+    def waited_seconds(self) -> float:
+        """How long ago it was published first."""
+        return time.time() - self.published_at
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxSize:
+    """How many events an outbox holds."""
+
+    waiting: int
+    """Not delivered yet."""
+    refused: int
+    """Refused by Redis for good, and kept with the reason."""
+
+
+class OutboxFile:
+    """Rows on disk. The file is made by the first row, readable by its owner only.
+
+    Every method raises:
+        OutboxFullError: The file has its greatest size, or its disk is full.
+        OutboxError: The file cannot be used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.holds_own = False
+        """Whether a row of this process may still wait."""
+        self._writer = os.urandom(8).hex()
+        self._locks = WriterLocks(self.path)
+        self._opened: sqlite3.Connection | None = None
+        # A thread goes on when its caller is cancelled, so two may meet here.
+        self._guard = threading.Lock()
+
+    def append(self, row: Row) -> int:
+        """Write a row; when this returns, it is on the disk.
+
+        Returns:
+            Its number.
+        """
+        with self._transaction() as database:
+            return self._append(database, row)
+
+    def append_behind(self, row: Row) -> int | None:
+        """Write a row if one of this process waits.
+
+        Returns:
+            Its number, or None when there was none to wait behind.
+        """
+        with self._transaction() as database:
+            self.holds_own = _is_awaited(database, self._writer)
+            return self._append(database, row) if self.holds_own else None
+
+    def claim(self) -> list[str]:
+        """The writers of waiting rows that are ours to deliver: this process, and dead ones."""
+        if not self._exists():
+            return []
+        with self._transaction() as database:
+            writers = database.execute("SELECT DISTINCT writer FROM event WHERE refused IS NULL")
+            return [writer for (writer,) in writers.fetchall() if self._locks.take(writer)]
+
+    def first(self, writer: str) -> list[Row]:
+        """The first rows that wait, in order, as many as are good to handle at once."""
+        rows: list[Row] = []
+        with self._transaction() as database:
+            query = (
+                f"SELECT {_COLUMNS} FROM event WHERE writer = ? AND refused IS NULL "  # noqa: S608 - ours
+                "ORDER BY number LIMIT ?"
+            )
+            size = 0
+            with closing(database.execute(query, [writer, BATCH_ROWS])) as cursor:
+                for stream, fields, event_id, attempt, remember_seconds, *rest in cursor:
+                    draft = Draft(stream, _decode(fields), event_id, attempt, remember_seconds)
+                    rows.append(Row(draft, *rest))
+                    size += len(fields)
+                    if size >= BATCH_BYTES:
+                        break
+        return rows
+
+    def settle(self, done: Sequence[int], refused: Mapping[int, str]) -> None:
+        """Forget the rows that are done; put those refused aside, each with its reason."""
+        with self._transaction() as database:
+            database.executemany("DELETE FROM event WHERE number = ?", [[number] for number in done])
+            database.executemany(
+                "UPDATE event SET refused = ? WHERE number = ?",
+                [[reason, number] for number, reason in refused.items()],
+            )
+
+    def release(self, writer: str) -> None:
+        """Let go of a writer if it has no rows any more, and give the space back to the disk."""
+        with self._transaction() as database:
+            if not _is_awaited(database, writer):
+                database.execute("PRAGMA incremental_vacuum").fetchall()
+                self._locks.drop(writer, remove=True)
+
+    def size(self) -> OutboxSize:
+        """How much it holds, of all processes."""
+        if not self._exists():
+            return OutboxSize(0, 0)
+        with self._transaction() as database:
+            query = "SELECT count(*), count(refused) FROM event"
+            every, refused = database.execute(query).fetchone()
+        return OutboxSize(every - refused, refused)
+
+    def close(self) -> None:
+        """Let go of the file and of every lock."""
+        try:
+            for writer in self._locks:
+                with self._transaction() as database:
+                    self._locks.drop(writer, remove=not _is_awaited(database, writer))
+        finally:
+            with self._guard:
+                self._forget()
+
+    # The database -----------------------------------------------------------------------------
+
+    def _append(self, database: sqlite3.Connection, row: Row) -> int:
+        self._locks.take(self._writer)
+        stream, entry, *identity = row.draft
+        fields = _encode(entry)
+        pages, free, page_bytes = (
+            database.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        if (pages - free) * page_bytes + len(fields) > MAX_BYTES:
+            waiting, refused = database.execute("SELECT count(*), count(refused) FROM event").fetchone()
+            raise OutboxFullError(
+                f"The outbox {self.path} is full: it holds {waiting} events, {refused} of them refused by "
+                f"Redis, and may have {MAX_BYTES:,} bytes. Bring Redis back, or delete the refused ones."
+            )
+        cursor = database.execute(
+            "INSERT INTO event (writer, stream, fields, identity, attempt, remember_seconds, published_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [self._writer, stream, fields, *identity, row.published_at],
+        )
+        self.holds_own = True
+        return int(cursor.lastrowid or 0)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._guard, self._explained():
+            if not self._exists():  # somebody removed it: what is written there now would be lost
+                self._forget()
+            if self._opened is None:
+                with _OPENING:
+                    self._opened = self._open()
+            try:
+                self._opened.execute("BEGIN IMMEDIATE")
+                yield self._opened
+                self._opened.execute("COMMIT")
+            except BaseException:
+                self._forget()  # which rolls back, and the next call looks at the file anew
+                raise
+
+    def _exists(self) -> bool:
+        with self._explained():
+            return self.path.exists()
+
+    def _forget(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def _open(self) -> sqlite3.Connection:
+        make_private(self.path)
+        database = connect(self.path, seconds=BUSY_SECONDS)
+        try:
+            if not _is_new(database):
+                (application,) = database.execute("PRAGMA application_id").fetchone()
+                if application != _APPLICATION_ID:
+                    raise OutboxError(
+                        f"The outbox {self.path} is another program's database. Name another file in "
+                        "REDIS_OUTBOX."
+                    )
+            database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            # Turning the log on does not wait for others that do the same.
+            patiently(lambda: database.execute("PRAGMA journal_mode = WAL"))
+            database.execute("PRAGMA synchronous = FULL")
+            database.execute("PRAGMA fullfsync = ON")  # macOS: else the disk's own cache keeps it
+            database.execute("BEGIN IMMEDIATE")
+            if _is_new(database):
+                for statement in _SCHEMA:
+                    database.execute(statement)
+            database.execute("COMMIT")
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    # What can go wrong ------------------------------------------------------------------------
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise self._explain(error) from None
+
+    def _explain(self, error: sqlite3.Error | OSError) -> OutboxError:
+        where = f"The outbox {self.path}"
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of the number is detail
+        if code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) == errno.ENOSPC:
+            return OutboxFullError(f"{where} cannot grow: its disk is full. Make room on it.")
+        if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
+            return OutboxError(
+                f"{where} is damaged or not an SQLite database. Move it away to start a new one; the sqlite3 "
+                "program's .recover may save what it holds."
+            )
+        if code == sqlite3.SQLITE_BUSY:
+            return OutboxError(f"{where} was locked by another program for {BUSY_SECONDS:g} seconds.")
+        if code == sqlite3.SQLITE_CANTOPEN and self.path.is_dir():
+            return OutboxError(f"{where} is a directory. Name a file in REDIS_OUTBOX.")
+        return OutboxError(
+            f"{where} cannot be used ({error}). REDIS_OUTBOX must name a file that this user may read and "
+            "write, in a directory where it may create files."
+        )
+
+
+def _is_new(database: sqlite3.Connection) -> bool:
+    return not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+
+
+def _is_awaited(database: sqlite3.Connection, writer: str) -> bool:
+    """Whether a row of this writer waits to be delivered."""
+    query = "SELECT 1 FROM event WHERE writer = ? AND refused IS NULL LIMIT 1"
+    return database.execute(query, [writer]).fetchone() is not None
+
+
+def _encode(fields: Mapping[bytes, bytes]) -> str:
+    return json.dumps({name.decode(): value.decode() for name, value in fields.items()}, ensure_ascii=False)
+
+
+def _decode(text: str) -> dict[bytes, bytes]:
+    return {name.encode(): value.encode() for name, value in json.loads(text).items()}

@@ -1,0 +1,80 @@
+"""What belongs together: the conversation of an event, and the partition that conversation goes to.
+
+Of one conversation the order counts, so all of it goes to one stream. With `REDIS_STREAM_PARTITIONS` a
+topic is several streams, and a digest of the conversation says which of them.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from abe_redis.errors import PayloadError
+from abe_redis.events.slack import conversation_of
+from abe_redis.streams import names
+from abe_redis.worker.retry import describe
+
+type Conversation = Callable[[dict[str, Any]], str | None]
+"""Names the conversation of a payload; None when its order does not count."""
+
+_MOST = 200
+"""Characters of a name that count; Slack's ids have about ten."""
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """The number of the partition for a conversation; the same everywhere and for ever."""
+    digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest) % partitions
+
+
+@dataclass(frozen=True, slots=True)
+class Partitioner:
+    """How topics are spread over streams."""
+
+    patterns: names.Patterns
+    conversation: Conversation | None = None
+    """A function in place of `conversation_of`."""
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether an event's conversation matters to where and how it is written."""
+        return self.patterns.partitions > 1 or self.conversation is not None
+
+    def name(self, payload: dict[str, Any]) -> str | None:
+        """The conversation of a payload.
+
+        Raises:
+            PayloadError: The function that was given failed, or gave something else than a name.
+        """
+        if self.conversation is None:
+            found = conversation_of(payload)
+        else:
+            try:
+                found = self.conversation(payload)
+            except Exception as error:
+                raise PayloadError(
+                    f"The function that names an event's conversation failed with {describe(error)}. "
+                    "Nothing was published."
+                ) from error
+            if found is not None and not isinstance(found, str):
+                raise PayloadError(
+                    "The function that names an event's conversation must give a str or None, not "
+                    f"{type(found).__name__}. Nothing was published."
+                )
+        return found[:_MOST] if found else None
+
+    def longest(self, topic: str) -> str:
+        """The longest name of a stream of this topic."""
+        return (
+            topic if self.patterns.partitions == 1 else names.partition(topic, self.patterns.partitions - 1)
+        )
+
+    def stream(self, topic: str, key: str) -> str:
+        """The stream of a topic for a key; the topic itself when it is not spread.
+
+        A stream that no consumer of these settings finds is never spread: whoever reads it knows it by
+        its name.
+        """
+        if self.patterns.partitions == 1 or names.topic_of(topic) or not self.patterns.match(topic):
+            return topic
+        return names.partition(topic, partition_of(key, self.patterns.partitions))

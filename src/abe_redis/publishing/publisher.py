@@ -1,0 +1,292 @@
+"""The way of an event into Redis: what is sent, how long it is tried, and what its stream needs then."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+
+import anyio
+from redis.asyncio import Redis
+
+from abe_redis.client import failures
+from abe_redis.client.connections import Connections
+from abe_redis.errors import ClosedError
+from abe_redis.events import codec, slack
+from abe_redis.observability import hooks
+from abe_redis.publishing.batcher import Batcher
+from abe_redis.publishing.outbox import Kept, Outbox, concerns_the_event
+from abe_redis.publishing.partitioner import Conversation, Partitioner
+from abe_redis.settings import Settings
+from abe_redis.streams import names
+from abe_redis.streams.publish import (
+    OWN_ID_SECONDS,
+    Draft,
+    Published,
+    announce,
+    publish,
+    publish_health_check,
+)
+from abe_redis.streams.trim import Trimmer
+
+_LOG = logging.getLogger(__name__)
+
+PUBLISH_SECONDS = 2.5
+"""How long `publish` tries: Slack waits three seconds for the host's answer."""
+
+ANNOUNCE_SECONDS = 30
+"""A stream is written into the index again after so long, in case the index was deleted."""
+
+TEND_SECONDS = 0.4
+"""How long a publish that is done may still take for what its stream needs now and then."""
+
+STEP = 100
+STEP_BYTES = 1024 * 1024
+"""How many events one command adds at most, so that the server is never held up by many or large ones."""
+
+_REMEMBERED_NAMES = 10_000
+
+
+class Publisher:
+    """Adds events to streams, or keeps them in the outbox while Redis is away."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        patterns: names.Patterns,
+        connections: Callable[[], Awaitable[Connections]],
+        conversation: Conversation | None = None,
+    ) -> None:
+        self.outbox = (
+            Outbox(settings.redis_outbox, settings, connections, self._tend)
+            if settings.redis_outbox
+            else None
+        )
+        """What waits on disk; None without `REDIS_OUTBOX`."""
+        self._settings = settings
+        self._dedup_seconds = settings.redis_stream_dedup_seconds
+        self._hard_maxlen = settings.redis_stream_hard_maxlen
+        self._patterns = patterns
+        self._partitioner = Partitioner(patterns, conversation)
+        self._open = connections
+        self._batcher: Batcher | None = None
+        self._trimmer = Trimmer(settings)
+        self._announced: dict[str, float] = {}
+        self._checked: set[str] = set()
+        """Names of streams that were found good."""
+        self._unread: set[str] = set()
+        """Those of them that no pattern matches, until that was said."""
+        self._attempts = os.urandom(8).hex()
+        self._attempt_numbers = count()
+
+    async def publish(
+        self, key: str, payload: dict[str, Any], *, event_id: str | None, origin: str | None
+    ) -> Published:
+        """Add an event, and say what became of it.
+
+        Raises:
+            AbeRedisError: As for `RedisMessageQueueBackend.publish`.
+        """
+        topic = self._checked_name(key)
+        draft = self._draft(topic, payload, event_id, origin)
+        if (end := hooks.publishing(draft.stream, [draft.fields])) is None:
+            return await self._publish(topic, payload, draft)
+        with _telling(end) as done:
+            done.append(await self._publish(topic, payload, draft))
+        return done[0]
+
+    async def _publish(self, topic: str, payload: dict[str, Any], draft: Draft) -> Published:
+        if slack.is_health_check(payload) and not self._patterns.match(topic):
+            # Never kept in the outbox: it asks whether Redis takes events now.
+            (published,) = await self._insist(
+                topic, lambda redis: publish_health_check(redis, topic, draft.fields)
+            )
+            return published
+        if topic in self._unread:
+            self._warn_once(topic)
+        if self.outbox is not None and (kept := await self.outbox.keep_behind(draft)) is not None:
+            return kept
+        began = time.monotonic()
+        try:
+            published = await (self._batcher or await self._coalesce()).publish(draft)
+        except failures.FAILURES as error:
+            (published,) = await self._insist(topic, self._sending([draft]), [draft], (began, error))
+        await self._tend(draft.stream, published)
+        return published
+
+    async def publish_many(
+        self, key: str, payloads: Iterable[dict[str, Any]], *, origin: str | None
+    ) -> list[Published]:
+        """Add events in order, some at a time, and say what became of each.
+
+        Raises:
+            AbeRedisError: As for `RedisMessageQueueBackend.publish`.
+        """
+        topic = self._checked_name(key)
+        drafts = [self._draft(topic, payload, None, origin) for payload in payloads]
+        if topic in self._unread:
+            self._warn_once(topic)
+        with _telling(hooks.publishing(topic, [draft.fields for draft in drafts])) as done:
+            for step in _steps(drafts):
+                while step and self.outbox is not None:
+                    if (kept := await self.outbox.keep_behind(step[0])) is None:
+                        break
+                    done.append(kept)
+                    del step[0]
+                if step:
+                    added = await self._insist(topic, self._sending(step), step)
+                    for stream, last in {published.stream: published for published in added}.items():
+                        await self._tend(stream, last)
+                    done.extend(added)
+        return done
+
+    def _draft(self, topic: str, payload: dict[str, Any], event_id: str | None, origin: str | None) -> Draft:
+        """What is sent of an event and where to, with the ids that make repeating it harmless."""
+        fields = {codec.DATA: codec.encode(payload)}
+        if origin:
+            fields[codec.ORIGIN] = origin.encode()
+        attempt = f"{self._attempts}{next(self._attempt_numbers):016x}"
+        event_id = event_id or slack.slack_event_id(payload)
+        stream = topic
+        if self._partitioner.is_needed:
+            conversation = self._partitioner.name(payload)
+            if conversation is not None:
+                fields[codec.CONVERSATION] = conversation.encode(errors="surrogatepass")
+            # Without one it goes anywhere, but published again to where it is already.
+            stream = self._partitioner.stream(topic, conversation or event_id or attempt)
+        if event_id and self._dedup_seconds:
+            return Draft(stream, fields, f"event:{event_id}", attempt, self._dedup_seconds)
+        return Draft(stream, fields, attempt, attempt, OWN_ID_SECONDS)
+
+    async def _coalesce(self) -> Batcher:
+        connections = await self._open()
+        if self._batcher is None:
+            self._batcher = Batcher(
+                connections.publishing, hard_maxlen=self._hard_maxlen, answer_seconds=PUBLISH_SECONDS
+            )
+        return self._batcher
+
+    def _sending(self, drafts: Sequence[Draft]) -> Callable[[Redis], Awaitable[list[Published]]]:
+        return lambda redis: publish(redis, drafts, hard_maxlen=self._hard_maxlen)
+
+    async def _insist(
+        self,
+        topic: str,
+        attempt: Callable[[Redis], Awaitable[list[Published]]],
+        drafts: Sequence[Draft] = (),
+        failed: tuple[float, BaseException] | None = None,
+    ) -> list[Published]:
+        """Try until Redis has answered or the budget is spent, and then keep `drafts` in the outbox.
+
+        What is sent must be repeatable.
+
+        Args:
+            topic: Where it goes.
+            attempt: Sends it.
+            drafts: What may be kept.
+            failed: The first try's monotonic time and failure, if there was one.
+        """
+        connections = await self._open()
+        began, error = failed or (time.monotonic(), None)
+        deadline, pause = began + PUBLISH_SECONDS, 0.05
+        reason: BaseException | None = None
+        while True:
+            if error is None:
+                try:
+                    async with asyncio.timeout(deadline - time.monotonic()):
+                        return await attempt(connections.publishing)
+                except failures.FAILURES as failure:
+                    error = failure
+            # That our own time was up says less than what went wrong before.
+            reason = reason if reason and isinstance(error, TimeoutError) else error
+            if not failures.passes(error) or time.monotonic() + pause >= deadline:
+                sentence = failures.explain(reason, self._settings, doing=f"publishing to {topic!r}")
+                if not drafts or self.outbox is None or concerns_the_event(reason):
+                    raise sentence from None
+                published_at = time.time() - (time.monotonic() - began)
+                return [
+                    await self.outbox.keep(draft, sentence, published_at=published_at) for draft in drafts
+                ]
+            error = None
+            await anyio.sleep(pause)
+            pause = min(2 * pause, 0.4)
+            await connections.revive()
+
+    def _is_due(self, stream: str, published: Published) -> bool:
+        """Whether the stream needs something now."""
+        if isinstance(published, Kept):
+            return False
+        return time.monotonic() >= self._announced.get(stream, 0) or self._trimmer.is_due(
+            stream, published.length
+        )
+
+    async def _tend(self, stream: str, published: Published) -> None:
+        """What a stream needs now and then; the event is safe whatever becomes of this."""
+        if not self._is_due(stream, published):
+            return
+        now = time.monotonic()
+        try:
+            with anyio.move_on_after(TEND_SECONDS):
+                redis = (await self._open()).commands
+                if now >= self._announced.get(stream, 0) and self._patterns.match(stream):
+                    await announce(redis, [stream])
+                    self._announced[stream] = now + ANNOUNCE_SECONDS
+                if self._trimmer.is_due(stream, published.length):
+                    await self._trimmer.trim(redis, [stream])
+        except ClosedError:
+            pass
+        except failures.FAILURES as error:
+            level = logging.DEBUG if failures.passes(error) else logging.WARNING
+            sentence = failures.explain(error, self._settings, doing=f"announcing or trimming {stream!r}")
+            _LOG.log(level, "The event was published, but: %s", sentence)
+
+    def _checked_name(self, key: str) -> str:
+        if type(key) is str and key in self._checked:  # whatever else it is may have no hash
+            return key
+        topic = names.check_stream(key)
+        names.check_stream(self._partitioner.longest(topic))
+        if len(self._checked) >= _REMEMBERED_NAMES:
+            self._checked.clear()
+        self._checked.add(topic)
+        if not self._patterns.match(topic):
+            self._unread.add(topic)
+        return topic
+
+    def _warn_once(self, topic: str) -> None:
+        self._unread.discard(topic)
+        _LOG.warning(
+            "Publishing to %r, which no consumer of these settings reads: REDIS_STREAM_PATTERNS is %s.",
+            topic,
+            self._patterns,
+        )
+
+
+@contextmanager
+def _telling(end: hooks.EndOfPublishing | None) -> Iterator[list[Published]]:
+    """Tell what became of events, as far as it was noted in the list, and how it ended."""
+    done: list[Published] = []
+    error: BaseException | None = None
+    try:
+        yield done
+    except BaseException as failure:
+        error = failure
+        raise
+    finally:
+        if end is not None:
+            end(done, error)
+
+
+def _steps(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
+    step: list[Draft] = []
+    size = 0
+    for draft in drafts:
+        size += draft.size
+        if step and (len(step) == STEP or size > STEP_BYTES):
+            yield step
+            step, size = [], draft.size
+        step.append(draft)
+    if step:
+        yield step

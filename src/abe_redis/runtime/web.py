@@ -1,0 +1,139 @@
+"""A web server that ends at a signal: for the MCP server over HTTP, and for the dashboard."""
+
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, override
+
+import anyio
+import uvicorn
+
+from abe_redis.errors import AbeRedisError
+from abe_redis.runtime.signals import on_signal
+
+type Scope = MutableMapping[str, Any]
+type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+type App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_GRACE_SECONDS = 3
+"""How long calls under way have to end when the server is told to."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Args:
+        host: A name or an address.
+        port: The port; 0 for any that is free.
+
+    Raises:
+        AbeRedisError: It cannot listen there.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+        listening = socket.create_server(address, family=family)
+        # Its connections inherit that. asyncio does it for sockets that say they are TCP, which accepted ones
+        # do not; without it an answer in several parts takes 40 ms more, until the client acknowledges one.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise AbeRedisError(
+            f"Cannot listen on {host}:{port} ({reason}): choose another port with --port."
+        ) from None
+    return listening
+
+
+async def serve(app: App, listening: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        app: An ASGI application.
+        listening: Where; whoever made it closes it.
+    """
+    server = _server(app)
+
+    async def end(_: int) -> None:
+        server.should_exit = True
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(on_signal, end)
+        await server.serve([listening])
+        tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def serving(app: App, listening: socket.socket) -> AsyncIterator[None]:
+    """Serve while the block lasts, beside what the process is there for."""
+    server = _server(app)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(server.serve, [listening])
+        try:
+            yield
+        finally:
+            server.should_exit = True
+
+
+def _server(app: App) -> "_Server":
+    ending = anyio.Event()
+    config = uvicorn.Config(
+        _hanging_up(app, ending),
+        log_level="warning",
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        server_header=False,
+    )
+    return _Server(config, ending)
+
+
+def _hanging_up(app: App, ending: anyio.Event) -> App:
+    """An application whose streams of news end with the server, instead of using up its time of grace."""
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("method") != "GET":  # a call may end
+            await app(scope, receive, send)
+            return
+        is_under_way = False
+
+        async def hear() -> MutableMapping[str, Any]:
+            message: MutableMapping[str, Any] = {"type": "http.disconnect"}
+            async with anyio.create_task_group() as tasks:
+
+                async def end() -> None:
+                    await ending.wait()
+                    tasks.cancel_scope.cancel()
+
+                tasks.start_soon(end)
+                message = await receive()
+                tasks.cancel_scope.cancel()
+            return message
+
+        async def say(message: MutableMapping[str, Any]) -> None:
+            nonlocal is_under_way
+            is_under_way = bool(message.get("more_body")) or message["type"] == "http.response.start"
+            await send(message)
+
+        await app(scope, hear, say)
+        if is_under_way and ending.is_set():
+            await send({"type": "http.response.body"})
+
+    return run
+
+
+class _Server(uvicorn.Server):
+    """Serves until `should_exit`; whoever runs it has the signals."""
+
+    def __init__(self, config: uvicorn.Config, ending: anyio.Event) -> None:
+        super().__init__(config)
+        self._ending = ending
+
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending.set()
+        await super().shutdown(sockets)
+
+    @contextmanager
+    @override
+    def capture_signals(self) -> Iterator[None]:
+        # Its own would end the process before leases are given back.
+        yield

@@ -1,0 +1,149 @@
+"""One member of a group in memory: what runs behind an `EventStream` there."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from abe_redis.errors import LeaseLostError
+from abe_redis.events.event import Event
+from abe_redis.streams.names import Patterns
+from abe_redis.testing.delivery import Delivery, MemoryGroups
+
+
+class MemoryConsumer:
+    """Satisfies `Membership`."""
+
+    def __init__(
+        self,
+        groups: MemoryGroups,
+        is_reachable: Callable[[], bool],
+        patterns: Patterns,
+        *,
+        group: str,
+        name: str,
+        most_deliveries: int,
+        ordered: bool,
+    ) -> None:
+        self.group = group
+        self.name = name
+        self._groups = groups
+        self._is_reachable = is_reachable
+        self._patterns = patterns
+        self._most_deliveries = most_deliveries
+        self._ordered = ordered
+        self._in_hand: dict[tuple[str, str], Delivery] = {}
+        self._waiting = False
+        self._draining = False
+        self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def next(self) -> Event:
+        """Finish the events in hand and wait for the next; StopAsyncIteration when closed."""
+        for delivery in list(self._in_hand.values()):
+            self.finish(delivery)
+        taken = await self.take()
+        if taken is None:
+            raise StopAsyncIteration
+        return taken.event
+
+    async def take(self) -> Delivery | None:
+        """Wait for an event beside those in hand; None when closed."""
+        if self._waiting:
+            raise RuntimeError("Two tasks ask the same consume() for an event; give each its own.")
+        self._loop = asyncio.get_running_loop()
+        self._waiting = True
+        try:
+            while not (self._closed or self._draining):
+                taken, seconds = self._take()
+                if taken is not None:
+                    return taken
+                await self._groups.change(seconds=_POLL_SECONDS if seconds is None else seconds)
+        finally:
+            self._waiting = False
+        return None
+
+    def get_nowait(self) -> Delivery | None:
+        """An event that is there already."""
+        return None if self._closed or self._draining or self._loop is None else self._take()[0]
+
+    def _take(self) -> tuple[Delivery | None, float | None]:
+        if not self._is_reachable():
+            return None, _POLL_SECONDS
+        self._groups.join(self.group)
+        delivery, seconds = self._groups.next(
+            self.group, self._patterns, ordered=self._ordered, most_deliveries=self._most_deliveries
+        )
+        if delivery is None:
+            return None, seconds
+        entry = delivery.entry
+        delivery.deliveries += 1
+        delivery.holder = self
+        delivery.opened = Event(
+            entry.payload(),
+            stream=entry.stream,
+            group=self.group,
+            id=entry.id,
+            deliveries=delivery.deliveries,
+            origin=entry.origin,
+            holder=self,
+        )
+        self._in_hand[entry.stream, entry.id] = delivery
+        return delivery, None
+
+    def finish(self, delivery: Delivery) -> None:
+        """Let an event in hand count as done."""
+        if self._let_go(delivery):
+            self._groups.finish(self.group, delivery)
+
+    def ended(self, delivery: Delivery) -> None:
+        """Note that the handler of an event is not at work any more."""
+
+    async def nack(self, event: Event, *, delay: float, reason: str | None) -> None:
+        """Give an event in hand back, to be delivered again after a delay in seconds."""
+        del reason  # for a log
+        delivery = self._held(event)
+        self._let_go(delivery)
+        delivery.give_back(due=time.monotonic() + delay if delay else 0.0)
+        self._groups.changed()
+
+    async def bury(self, event: Event, *, reason: str) -> None:
+        """Move an event in hand to the dead letters."""
+        delivery = self._held(event)
+        self._let_go(delivery)
+        self._groups.bury(self.group, delivery, reason)
+
+    def stop_fetching(self) -> None:
+        """Take nothing more; what is in hand stays."""
+        self._draining = True
+        self._groups.changed()
+
+    async def close(self) -> None:
+        """Give back what is in hand, and end."""
+        self._close()
+
+    def abandon(self) -> None:
+        """Close soon; callable from any thread."""
+        if self._loop is not None and not self._loop.is_closed() and not self._closed:
+            self._loop.call_soon_threadsafe(self._close)
+
+    def _close(self) -> None:
+        self._closed = True
+        for delivery in list(self._in_hand.values()):
+            if self._let_go(delivery):
+                delivery.give_back()
+        self._groups.changed()
+
+    def _held(self, event: Event) -> Delivery:
+        delivery = self._in_hand.get((event.stream, event.id))
+        if delivery is None or delivery.opened is not event:
+            raise LeaseLostError
+        return delivery
+
+    def _let_go(self, delivery: Delivery) -> bool:
+        """Take it out of our hands; False if it was not there any more."""
+        self._in_hand.pop((delivery.entry.stream, delivery.entry.id), None)
+        return delivery.holder is self
+
+
+_POLL_SECONDS = 0.05
+"""How soon a consumer finds that Redis is back; nothing else is polled for."""

@@ -1,0 +1,291 @@
+"""A consumer for those to whom failure matters: handlers with concurrency, retries and burial.
+
+Slack MCP Server's own consumers log a handler's exception and go on, so the event counts as done. An
+`EventWorker` decides what a failure means, carries that out, and acks only what succeeded.
+"""
+
+import inspect
+import logging
+import math
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+
+from abe_redis.consuming.protocols import InFlightEvent, Membership
+from abe_redis.errors import AbeRedisError, LeaseLostError
+from abe_redis.events.event import Event
+from abe_redis.events.slack import event_of
+from abe_redis.observability import hooks, tracing
+from abe_redis.observability.hooks import Outcome
+from abe_redis.worker.protocols import Queue
+from abe_redis.worker.retry import Backoff, Bury, Drop, Policy, Retry, describe, trace
+
+_LOG = logging.getLogger(__name__)
+
+
+type Handler = Callable[[Any], Awaitable[Any] | Any]
+"""Takes the event (or what `view` makes of it); a plain function runs in a thread."""
+
+
+def slack_event(event: Event) -> dict[str, Any]:
+    """The Slack event inside an envelope, with the envelope's `event_id` and `team_id`.
+
+    This is what `DecoratorHandler` of Slack MCP Server dispatches on: with the envelope itself,
+    which is what its webhook publishes, `@handler.app_mention` never fires.
+    """
+    inner = dict(event_of(event))
+    for name in ("event_id", "team_id"):
+        if name in event:
+            inner.setdefault(name, event[name])
+    return inner
+
+
+class EventWorker:
+    """Takes events of a group and hands them to a handler, several at a time.
+
+    It satisfies `EventConsumer` of abstract-backend: `run(handler)` and `shutdown()`.
+    """
+
+    def __init__(
+        self,
+        backend: Queue,
+        handler: Handler | None = None,
+        *,
+        group: str | None = None,
+        concurrency: int = 1,
+        policy: Policy | None = None,
+        handler_timeout: float | None = None,
+        view: Callable[[Event], Any] | None = None,
+        respond_to: str | None = None,
+        drain_seconds: float = 25,
+        ordered: bool = False,
+    ) -> None:
+        """Configure a worker.
+
+        Args:
+            backend: Where events come from.
+            handler: A function, a coroutine function, or an object with `handle_event`; it can be
+                given to `run` instead.
+            group: The consumer group; by default `REDIS_STREAM_GROUP`.
+            concurrency: How many events are handled at a time.
+            policy: What a failure means; by default `Backoff` up to `REDIS_STREAM_MAX_DELIVERIES`.
+            handler_timeout: Seconds after which a coroutine handler is cancelled, which is a failure.
+            view: What the handler gets instead of the payload; `slack_event` for the Slack event alone.
+            respond_to: A stream that gets what the handler returns, with the id of its event.
+            drain_seconds: How long `shutdown` waits for handlers that are at work.
+            ordered: Whether the events of one conversation are handled one at a time, in the order in which
+                they were published. All workers of the group must then be ordered.
+        """
+        if concurrency < 1:
+            raise ValueError(f"concurrency is {concurrency}; it must be at least 1.")
+        self._backend = backend
+        self._handler = handler
+        self._group = group
+        self._concurrency = concurrency
+        self._policy = policy or Backoff(deliveries=backend.settings.redis_stream_max_deliveries)
+        self._timeout = handler_timeout
+        self._view = view or (lambda event: event)
+        self._respond_to = respond_to
+        self._drain_seconds = drain_seconds
+        self._ordered = ordered
+        self._stopping = anyio.Event()
+        self._at_work = 0
+        self.handled = 0
+        """Deliveries whose handler succeeded."""
+        self.failed = 0
+        """Deliveries whose handler failed."""
+        self.given_back = 0
+        """Deliveries whose handler was cancelled because the worker ended."""
+
+    async def run(self, handler: Handler | None = None) -> None:
+        """Handle events until `shutdown` is called or the back end is closed.
+
+        Raises:
+            AbeRedisError: Redis refused us for a reason that waiting does not cure.
+        """
+        chosen = handler or self._handler
+        if chosen is None:
+            raise ValueError("An EventWorker needs a handler: give it one, or give one to run().")
+        handle = _as_coroutine_function(getattr(chosen, "handle_event", chosen))
+        consume = self._backend.consume_ordered if self._ordered else self._backend.consume
+        events = consume(group=self._group)
+        tracing.trace_if_wanted()
+        _LOG.info(
+            "Consumer %r of group %r handles events of %s at %s, %d at a time.",
+            events.consumer,
+            events.behind.group,
+            self._backend.patterns,
+            self._backend.settings.redis_url,
+            self._concurrency,
+        )
+        try:
+            with one_failure_alone():
+                async with events, anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._drain, events.behind, tasks.cancel_scope)
+                    await self._dispatch(events.behind, handle)
+                    tasks.cancel_scope.cancel()
+        finally:
+            _LOG.info(
+                "Consumer %r has ended: %d handled, %d failed, %d given back.",
+                events.consumer,
+                self.handled,
+                self.failed,
+                self.given_back,
+            )
+
+    async def shutdown(self) -> None:
+        """Take no more events; `run` ends when what is at work is done, or after `drain_seconds`."""
+        if not self._stopping.is_set():
+            _LOG.info(
+                "Taking no more events; at work: %d, for %g s at most.",
+                self._at_work,
+                self._drain_seconds,
+            )
+            self._stopping.set()
+
+    async def _drain(self, member: Membership, scope: anyio.CancelScope) -> None:
+        """After `shutdown`: others get what is leased ahead; handlers get their time, and are cancelled."""
+        await self._stopping.wait()
+        member.stop_fetching()
+        await anyio.sleep(self._drain_seconds)
+        _LOG.warning("Handlers did not end within %s s; their events are given back.", self._drain_seconds)
+        scope.cancel()
+
+    async def _dispatch(self, member: Membership, handle: Callable[[Any], Awaitable[Any]]) -> None:
+        """Handle events one by one, in as many tasks as may run at a time."""
+        asking = anyio.Lock()
+        async with anyio.create_task_group() as handlers:
+            for _ in range(self._concurrency):
+                handlers.start_soon(self._work, member, handle, asking)
+
+    async def _work(
+        self, member: Membership, handle: Callable[[Any], Awaitable[Any]], asking: anyio.Lock
+    ) -> None:
+        while not self._stopping.is_set():
+            held = member.get_nowait()
+            if held is None:
+                async with asking:
+                    held = await member.take()
+                if held is None:
+                    return
+            try:
+                await self._handle(member, held, handle)
+            finally:
+                member.ended(held)
+            await anyio.lowlevel.checkpoint()  # a handler may never wait for anything
+
+    async def _handle(
+        self, member: Membership, held: InFlightEvent, handle: Callable[[Any], Awaitable[Any]]
+    ) -> None:
+        event = held.event
+        outcome: Outcome = "given_back"
+        failure: Exception | None = None
+        self._at_work += 1
+        end = hooks.handling(event)
+        try:
+            with anyio.CancelScope() as scope:
+                held.on_lost = scope.cancel  # whoever has it now handles it
+                try:
+                    result = await self._limited(handle(self._view(event)))
+                    await self._respond(event, result)
+                except Exception as error:  # noqa: BLE001 - what it means is the policy's to say
+                    await anyio.lowlevel.checkpoint_if_cancelled()  # then it is no failure of the handler's
+                    failure = error
+                    outcome = await self._fail(member, held, error)
+                    self.failed += 1
+                else:
+                    outcome = "done"
+                    self.handled += 1
+                    member.finish(held)
+            if scope.cancelled_caught:
+                outcome = "lost"
+                _LOG.warning(
+                    "The handler of %s of %r was cancelled: its lease was lost.", event.id, event.stream
+                )
+        except anyio.get_cancelled_exc_class():
+            self.given_back += outcome == "given_back"
+            raise
+        finally:
+            self._at_work -= 1
+            if end is not None:
+                end(outcome, failure)
+
+    async def _limited(self, result: Awaitable[Any]) -> Any:  # noqa: ANN401 - the handler's
+        try:
+            with anyio.move_on_after(self._timeout):
+                return await result
+        except SystemExit as error:  # a worker outlives its handlers
+            raise RuntimeError(f"the handler called sys.exit({error.code!r})") from None
+        raise TimeoutError(f"the handler took longer than {self._timeout:g} s")
+
+    async def _respond(self, event: Event, result: Any) -> None:  # noqa: ANN401 - the handler's
+        if self._respond_to is not None and result is not None:
+            response = {"type": "response", "stream": event.stream, "in_reply_to": event.id, "result": result}
+            # Handled again, it answers once.
+            await self._backend.publish_event(
+                self._respond_to, response, event_id=f"{event.group}:{event.stream}:{event.id}"
+            )
+
+    async def _fail(self, member: Membership, held: InFlightEvent, error: Exception) -> Outcome:
+        """Carry out what a failure means.
+
+        Returns:
+            What became of the event; when that could not be done, it is delivered again all the same.
+        """
+        event = held.event
+        decision = self._policy(event, error)
+        _LOG.warning(
+            "The handler of %s of %r failed at delivery %s with %s; %s.\n%s",
+            event.id,
+            event.stream,
+            event.deliveries,
+            describe(error),
+            decision,
+            trace(error),
+        )
+        try:
+            match decision:
+                case Retry(delay):
+                    await event.nack(delay=delay, reason=describe(error))
+                case Bury(reason):
+                    await event.bury(reason=reason)
+                    return "buried"
+                case Drop():
+                    member.finish(held)
+                    return "dropped"
+        except LeaseLostError:
+            return "lost"  # another consumer has it
+        except AbeRedisError as failure:
+            _LOG.warning("%s The event is delivered again after its lease.", failure)
+        return "retried"
+
+
+@contextmanager
+def one_failure_alone() -> Iterator[None]:
+    """Take a failure that came alone out of the groups that task groups put around it."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        raise error from error.__cause__
+
+
+def _as_coroutine_function(handler: Handler) -> Callable[[Any], Awaitable[Any]]:
+    if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
+        return handler
+
+    # The slots are the bound. Among the 40 that everybody shares, those that were abandoned would
+    # hold up the others' turn, and that wait would count as theirs.
+    threads = anyio.CapacityLimiter(math.inf)
+
+    async def in_thread(value: Any) -> Any:  # noqa: ANN401 - the handler's
+        result = await anyio.to_thread.run_sync(handler, value, abandon_on_cancel=True, limiter=threads)
+        return await result if inspect.isawaitable(result) else result
+
+    return in_thread

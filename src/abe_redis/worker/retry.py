@@ -1,0 +1,85 @@
+"""What a failure means: a value, apart from the code that carries it out."""
+
+import random
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from abe_redis.events.event import Event
+from abe_redis.sanitize.secrets import mask
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Deliver the event again."""
+
+    delay: float = 0
+    """Not before so many seconds have passed."""
+
+    def __str__(self) -> str:
+        return f"it is delivered again in {self.delay:.1f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """Give up on the event: it moves to the dead letters."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return "it moves to the dead letters"
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Let the event count as done."""
+
+    def __str__(self) -> str:
+        return "it counts as done"
+
+
+type Decision = Retry | Bury | Drop
+"""What a failure means; a value, apart from the code that carries it out."""
+
+type Policy = Callable[[Event, Exception], Decision]
+
+_MOST_DOUBLINGS = 100
+"""More would soon be more than a float holds; any delay is beyond its bound by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Retry after a delay that doubles; bury after the last delivery that the settings allow."""
+
+    first: float = 1.0
+    """Seconds before the second delivery."""
+    most: float = 300.0
+    """Seconds that no delay exceeds."""
+    deliveries: int = 5
+    """After so many, the event is buried."""
+
+    def __call__(self, event: Event, error: Exception) -> Decision:
+        """The decision for a delivery that failed."""
+        if event.deliveries >= self.deliveries:
+            return Bury(f"handler failed {event.deliveries} times, last with {describe(error)}")
+        doublings = min(event.deliveries - 1, _MOST_DOUBLINGS)
+        delay = min(self.first * 2.0**doublings, self.most)
+        # Events that failed together do not come back together.
+        return Retry(delay * random.uniform(0.5, 1))  # noqa: S311
+
+
+_MOST = 300
+
+
+def describe(error: Exception) -> str:
+    """An exception's type and message in a line, without what looks like a secret."""
+    message = mask(" ".join(str(error).split()))
+    return f"{type(error).__name__}: {message[:_MOST]}" if message else type(error).__name__
+
+
+_MOST_OF_A_TRACE = 8000
+
+
+def trace(error: Exception) -> str:
+    """Where it was raised, without what looks like a secret; its end, which says most."""
+    return mask("".join(traceback.format_exception(error)))[-_MOST_OF_A_TRACE:].rstrip()

@@ -1,0 +1,205 @@
+"""dead, group and erase on the command line: for people, for scripts, and for those who mistype."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import redis as redis_py
+from pydantic import BaseModel
+
+from abe_redis.doctor.rights import ROLES
+from abe_redis.schemas import (
+    DeadLettersResult,
+    EraseResult,
+    GroupChange,
+    GroupsResult,
+    PurgeResult,
+    RedriveResult,
+)
+from abe_redis.streams import names
+from abe_redis.streams.names import Patterns
+from tests.servers import Server, Servers
+
+TOPIC = "slack_events"
+DEAD = names.dead_letters(TOPIC)
+NASTY = "\x1b[2J\x9b1m\u202e\r\n\x07"
+COMMANDS = (
+    *("dead list", "dead redrive", "dead purge", "erase"),
+    *(f"group {name}" for name in ("list", "create", "reset", "remove", "replay", "pause", "resume")),
+)
+
+
+@pytest.fixture
+def redis(either_url: str, monkeypatch: pytest.MonkeyPatch) -> redis_py.Redis:
+    monkeypatch.setenv("REDIS_URL", either_url)
+    return redis_py.Redis.from_url(either_url)
+
+
+def run(line: str, *more: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "abe_redis", *line.split(), *more],
+        input=stdin if stdin is not None else "y\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ | {"COLUMNS": "120"},
+    )
+
+
+def answer[Model: BaseModel](model: type[Model], line: str) -> Model:
+    result = run(line, "--json")
+    assert (result.returncode, result.stderr) == (0, "")
+    return model.model_validate_json(result.stdout, strict=False)
+
+
+def bury(redis: redis_py.Redis, *, reason: str = "Boom", group: str = "bot", **payload: object) -> str:
+    fields: dict[Any, Any] = {
+        "data": json.dumps({"type": "message"} | payload),
+        "abe:reason": reason, "abe:group": group, "abe:id": "5-0", "abe:deliveries": "5",
+    }  # fmt: skip
+    entry_id: Any = redis.xadd(DEAD, fields)
+    return entry_id if isinstance(entry_id, str) else str(entry_id, "ascii")
+
+
+def test_scripts_get_the_result_models(redis: redis_py.Redis) -> None:
+    first, _, _ = bury(redis, user="U061F7AUR"), bury(redis, reason="Timeout"), bury(redis, reason="Timeout")
+    listed = answer(DeadLettersResult, "dead list --count 2 --older-than 0s")
+    assert ([one.id for one in listed.letters][:1], listed.total, listed.more) == ([first], 3, True)
+    dry = answer(RedriveResult, f"dead redrive {TOPIC} --all --dry-run")
+    assert (dry.redriven, dry.left, dry.dry_run) == (3, 3, True)
+    assert answer(RedriveResult, f"dead redrive {TOPIC} {first}").groups == {"bot": 1}
+    assert answer(PurgeResult, f"dead purge {TOPIC} --reason timeout --yes").purged == 2
+    assert answer(GroupChange, f"group create {TOPIC} audit --from now").done == "created"
+    (one, other) = answer(GroupsResult, f"group list {TOPIC}").groups
+    assert {(of.name, of.lag) for of in (one, other)} == {("audit", 0), ("bot", 1)}
+    for line, done in (
+        ("group reset slack_events audit --from beginning", "reset"),
+        ("group replay slack_events audit --from 2h --to now", "nothing"),
+        ("group pause slack_events audit", "paused"),
+        ("group resume slack_events audit", "resumed"),
+        ("group remove slack_events audit --force", "removed"),
+    ):
+        assert answer(GroupChange, line).done == done
+    assert answer(EraseResult, "erase --user U061F7AUR --dry-run").streams[0].erased == 1
+    assert answer(EraseResult, "erase --user U061F7AUR --yes").streams[0].unfinished == 1
+    assert redis.xlen(TOPIC) == 0
+
+
+def test_people_get_text_that_cannot_steer_the_terminal(redis: redis_py.Redis) -> None:
+    bury(redis, reason=f"Bad {NASTY}", group=f"g{NASTY}", text=NASTY, type=f"t{NASTY}", user="U1")
+    stream = f"slack:{NASTY}"
+    redis.xadd(stream, {"data": '{"user": "U1"}'})
+    redis.xadd(names.dead_letters(stream), {"data": f"{NASTY}U1"})
+    redis.xgroup_create(stream, f"g{NASTY}")
+    texts = [
+        run(line)
+        for line in ("dead list", f"dead redrive {TOPIC} --all", "group list", "erase --user U1 --yes")
+    ]
+    texts.append(run("dead list", stream))
+    texts.append(run("group remove", stream, f"g{NASTY}"))
+    for result in texts:
+        assert "Traceback" not in result.stderr
+        for char in "\x1b\x9b\u202e\r\x07":
+            assert char not in result.stdout + result.stderr, result.args
+    assert [result.returncode for result in texts] == [0, 0, 0, 0, 0, 1]
+    assert "Bad �[2J" in texts[0].stdout
+    assert "1 dead letter of slack_events went back to work (group g�" in texts[1].stdout
+    assert re.search(r"3 events erased, of 3 that were searched", texts[3].stdout)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "says"),
+    [
+        (f"dead redrive {TOPIC}", 1, "Say which dead letters"),
+        (f"dead purge {TOPIC}", 1, "Say which dead letters"),
+        (f"dead purge {TOPIC} --all", 2, "add --yes"),
+        (f"dead purge {TOPIC} x --yes", 1, "looks like 1732000000000-0"),
+        (f"dead purge {TOPIC} --older-than soon --yes", 1, "is no duration"),
+        ("dead list --count 101", 2, "--count"),
+        ("dead redrive elsewhere --all", 1, "REDIS_STREAM_PATTERNS"),
+        ("dead redrive", 2, "Missing argument"),
+        ("erase --user U1", 2, "add --yes"),
+        ("erase --yes", 1, "Say whose events"),
+        ("group create slack:none g", 1, "does not exist"),
+        (f"group create {TOPIC} bot", 1, "already"),
+        (f"group create {TOPIC} g --from never", 1, "no point in a stream"),
+        (f"group remove {TOPIC} bot", 1, "1 undelivered"),
+        (f"group reset {TOPIC} bot", 2, "--from"),
+        (f"group pause {TOPIC} none", 1, "no group 'none'"),
+    ],
+)
+def test_what_is_refused(
+    line: str, code: int, says: str, redis_url: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    redis = server.admin()
+    redis.xadd(TOPIC, {"data": '{"user": "U1"}'})
+    redis.xgroup_create(TOPIC, "bot", "0")
+    bury(redis)
+    result = run(line)
+    assert (result.returncode, result.stdout) == (code, "")
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+    assert (redis.xlen(TOPIC), redis.xlen(DEAD)) == (1, 1), "nothing was changed"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_teaches_by_example(command: str) -> None:
+    result = run(command, "--help")
+    assert result.returncode == 0
+    assert f"Example: abe-redis {command} " in " ".join(result.stdout.split())
+
+
+_CONSUMER = next(role for role in ROLES if role.name == "consumer")
+_RULES = _CONSUMER.setuser(Patterns(["slack_events", "slack:*"])).partition(" reset ")[2]
+OPERATOR = f"{_RULES} +exists +xadd +xdel +xgroup|destroy +hsetnx +del"
+"""What a consumer may do, and what else it takes."""
+
+
+def test_what_an_operator_may_do_is_enough(make_servers_url: tuple[str, redis_py.Redis]) -> None:
+    url, admin = make_servers_url
+    bury(admin, user="U1")
+    admin.hset(names.records(TOPIC), "floor bot", "5-0 9 3")
+    for line in (
+        "dead list",
+        f"dead redrive {TOPIC} --all",
+        f"dead purge {TOPIC} --all --yes",
+        "group list",
+        f"group create {TOPIC} a",
+        f"group pause {TOPIC} a",
+        f"group resume {TOPIC} a",
+        f"group replay {TOPIC} bot --from beginning",
+        f"group reset {TOPIC} bot --from now --force",
+        f"group replay {TOPIC} bot --from beginning",
+        f"group remove {TOPIC} a --force",
+        "erase --user U1 --yes",
+    ):
+        result = run(line)
+        assert (result.returncode, result.stderr) == (0, ""), f"{line} with {url}"
+    assert admin.acl_log() == []
+
+
+@pytest.fixture
+def make_servers_url(make_server: Servers, monkeypatch: pytest.MonkeyPatch) -> tuple[str, redis_py.Redis]:
+    server = make_server(users={"operator": OPERATOR.replace("PASSWORD", "secret")})
+    monkeypatch.setenv("REDIS_URL", server.url)
+    monkeypatch.setenv("REDIS_USERNAME", "operator")
+    monkeypatch.setenv("REDIS_PASSWORD", "secret")
+    return server.url, server.admin()
+
+
+def test_a_consumer_needs_no_more_to_learn_of_a_pause(
+    make_server: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = make_server(users={"abe": _RULES.replace("PASSWORD", "secret")})
+    monkeypatch.setenv("REDIS_URL", server.url.replace("//", "//abe:secret@"))
+    admin = server.admin()
+    admin.xgroup_create(TOPIC, "bot", "0", mkstream=True)
+    assert run("read --group bot").returncode == 0
+    admin.hset(names.records(TOPIC), "paused bot", "1")
+    assert "is paused" in run("read --group bot").stderr

@@ -1,0 +1,181 @@
+"""Finding streams: soon, without KEYS, and without keeping an idle server busy."""
+
+import re
+from typing import Any
+
+import anyio
+import pytest
+from redis.asyncio import Redis
+
+from abe_redis import RedisMessageQueueBackend, Settings
+from abe_redis.streams import names
+from abe_redis.streams.names import Patterns
+from abe_redis.streams.search import Search, announced, existing
+from tests.integration.conftest import MakeBackend, take, take_one, until
+from tests.servers import Server
+
+MANY_KEYS = """
+for i = 1, tonumber(ARGV[2]) do redis.call('SET', 'unrelated:' .. ARGV[1] .. ':' .. i, i) end
+"""
+
+
+@pytest.mark.one_server
+async def test_a_new_stream_is_found_among_a_million_keys(
+    backend: RedisMessageQueueBackend, redis: Redis
+) -> None:
+    for part in range(20):  # a command for all of them may outlast the client's patience
+        await redis.eval(MANY_KEYS, 0, part, 50_000)
+    await redis.xadd("slack:foreign", {"data": '{"n": 0}'})
+    async with backend.consume() as events:
+        with anyio.move_on_after(1.5):
+            await anext(events)
+        await redis.config_resetstat()
+        await redis.slowlog_reset()
+        await redis.config_set("slowlog-log-slower-than", 0)
+        await redis.config_set("slowlog-max-len", 10_000)
+        for number in range(5):
+            await backend.publish(f"slack:new{number}", {"n": number})
+            event = await take_one(events, seconds=5)
+            while event.stream == "slack:foreign":
+                event = await take_one(events, seconds=5)
+            assert event.stream == f"slack:new{number}"
+        stats: Any = await redis.info("commandstats")
+    assert "cmdstat_keys" not in stats
+    assert stats.get("cmdstat_scan", {"calls": 0})["calls"] <= 10
+    slow: Any = await redis.slowlog_get(10_000)
+    scans = [row["command"].decode() for row in slow if row["command"].startswith(b"SCAN ")]
+    for scan in scans:  # a small part at a time, and few keys of which the type must be looked at
+        found = re.search(r"MATCH slack\* COUNT (\d+)", scan)
+        assert found is not None, scan
+        assert int(found[1]) <= 50_000
+
+
+async def test_foreign_streams_are_found_by_a_search(backend: RedisMessageQueueBackend, redis: Redis) -> None:
+    await redis.set("slack:string", "x")
+    await redis.xadd(b"slack:\xff", {"data": "{}"})
+    await redis.xadd("other:stream", {"data": "{}"})
+    for number in range(3):
+        await redis.xadd(f"slack:foreign{number}", {"data": f'{{"n": {number}}}'})
+    async with backend.consume() as events:
+        taken = await take(events, 3)
+    assert sorted(event["n"] for event in taken) == [0, 1, 2]
+
+
+async def test_a_foreign_literal_name_is_found(make_backend: MakeBackend, redis: Redis) -> None:
+    backend = make_backend(redis_stream_patterns="mine")
+    async with backend.consume() as events:
+        with anyio.move_on_after(0.3):
+            await anext(events)
+        await redis.xadd("mine", {"data": '{"n": 1}'})
+        assert (await take_one(events)).stream == "mine"
+
+
+async def test_one_searches_for_all(make_backend: MakeBackend, redis: Redis) -> None:
+    streams = [make_backend().consume() for _ in range(4)]
+    async with anyio.create_task_group() as tasks:
+        for events in streams:
+            tasks.start_soon(_first_of, events)
+        await until(lambda: redis.exists("abe:scan"))
+        await redis.config_resetstat()
+        await redis.slowlog_reset()
+        await redis.config_set("slowlog-log-slower-than", 0)
+        await redis.config_set("slowlog-max-len", 10_000)
+        await anyio.sleep(4)
+        stats: Any = await redis.info("commandstats")
+        assert stats.get("cmdstat_scan", {"calls": 0})["calls"] <= 1
+        for events in streams:
+            await events.aclose()
+
+
+async def _first_of(events: Any) -> None:
+    async for _ in events:
+        pass
+
+
+@pytest.mark.parametrize("streams", [0, 1, 200])
+async def test_an_idle_consumer_is_quiet(lone_server: Server, streams: int) -> None:
+    lone_server.reset()
+    async with (
+        RedisMessageQueueBackend(Settings(redis_url=lone_server.url)) as backend,
+        Redis.from_url(lone_server.url, protocol=2) as redis,
+    ):
+        await _check_that_it_is_quiet(backend, redis, streams)
+
+
+async def _check_that_it_is_quiet(backend: RedisMessageQueueBackend, redis: Redis, streams: int) -> None:
+    for number in range(streams):
+        await backend.publish(f"slack:{number}", {"n": number})
+    async with backend.consume() as events:
+        await take(events, streams)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_first_of, events)
+            await anyio.sleep(2)
+            sent = await _sent(redis)
+            await anyio.sleep(5)
+            assert await _sent(redis) - sent <= 5 * 5 + 1
+            await events.aclose()
+
+
+async def _sent(redis: Redis) -> int:
+    """How many commands were sent, by the kinds that a consumer sends and its scripts do not call."""
+    stats: Any = await redis.info("commandstats")
+    kinds = ("evalsha", "eval", "xreadgroup", "zrange", "scan", "set", "dbsize", "ping")
+    return sum(stats.get(f"cmdstat_{kind}", {"calls": 0})["calls"] for kind in kinds)
+
+
+FOREIGN = "for i = 1, tonumber(ARGV[1]) do redis.call('XADD', 'slack:' .. i, '*', 'data', '{}') end"
+
+
+@pytest.mark.one_server
+async def test_a_search_goes_through_all_keys_in_thirty_steps_and_is_made_by_one(
+    backend: RedisMessageQueueBackend,
+) -> None:
+    redis = (await backend.connections()).commands
+    await redis.eval(FOREIGN, 0, 45_000)
+    search, other = (Search(Patterns(["slack:*"])) for _ in range(2))
+    await search.step(redis)
+    assert 1500 <= len(await announced(redis, 0)) < 1700
+    assert 0 < await redis.ttl("abe:scan") <= 50
+    await redis.delete(names.INDEX)
+    await other.step(redis)
+    assert await announced(redis, 0) == {}, "another is at it"
+    found: set[str] = set()
+    for _ in range(40):
+        await search.step(redis)
+        found |= (await announced(redis, 0)).keys()
+    assert len(found) >= 45_000 - 1700
+    await redis.delete("abe:scan", names.INDEX)
+    for _ in range(40):
+        await other.step(redis)
+    assert len(await announced(redis, 0)) == 45_000
+    await redis.delete("abe:scan", names.INDEX)
+    await Search(Patterns(["slack:1"])).step(redis)
+    assert not await redis.exists("abe:scan", names.INDEX), "there is nothing to search for"
+
+
+@pytest.mark.one_server
+async def test_a_small_server_is_searched_a_thousand_keys_at_a_time(
+    backend: RedisMessageQueueBackend,
+) -> None:
+    redis = (await backend.connections()).commands
+    await redis.eval(FOREIGN, 0, 5000)
+    await Search(Patterns(["slack:*"])).step(redis)
+    assert 1000 <= len(await announced(redis, 0)) < 1200
+
+
+async def test_the_streams_that_exist_are_shown_in_order_up_to_a_thousand(
+    backend: RedisMessageQueueBackend,
+) -> None:
+    redis = (await backend.connections()).commands
+    for name in ("b", "slack:2", "slack:1", "elsewhere"):
+        await redis.xadd(name, {"data": "{}"})
+    await redis.set("slack:string", "x")
+    news: dict[Any, float] = {"elsewhere": 5, "slack:gone": 5, "b": 5, b"slack:\xff": 5}
+    await redis.zadd(names.INDEX, news)
+    assert await existing(redis, Patterns(["slack:*", "b", "c"])) == ["b", "slack:1", "slack:2"]
+    assert await existing(redis, Patterns(["b", "c"])) == ["b"]
+    assert await existing(redis, Patterns(["c"])) == []
+    assert await existing(redis, Patterns(["slack:*", "b"]), limit=2) == ["b", "slack:1"]
+    for number in range(1100):
+        await redis.xadd(f"slack:{number}", {"data": "{}"})
+    assert await existing(redis, Patterns(["slack:*"])) == sorted(f"slack:{n}" for n in range(1100))[:1000]

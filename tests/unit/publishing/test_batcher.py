@@ -1,0 +1,228 @@
+"""The coalescer against a server that answers when it is told to."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as LostError
+from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
+
+from abe_redis.client.transport import Promise, Words
+from abe_redis.publishing.batcher import MOST, MOST_BYTES, Batcher
+from abe_redis.streams.publish import Draft, Published
+from tests.unit.fake_server import turns
+
+
+@dataclass
+class Server:
+    """Keeps what is sent until it is told what to answer."""
+
+    sent: list[tuple[Words, Promise]] = field(default_factory=list)
+    error: Exception | None = None
+    is_cluster: bool = False
+
+    def send(self, words: Words, promise: Promise) -> None:
+        if self.error is not None:
+            raise self.error
+        self.sent.append((words, promise))
+
+    def slot(self, key: str) -> int:
+        return ord(key[0]) if self.is_cluster else 0
+
+    def events(self, number: int) -> list[bytes]:
+        """The payloads in a command."""
+        words = self.sent[number][0]
+        return [words[at + 1] for at, word in enumerate(words) if word == b"data"]  # type: ignore[misc]
+
+    def answer(self, number: int, *rows: Any) -> None:
+        self.sent[number][1].set_result(list(rows))
+
+    def refuse(self, number: int, error: Exception) -> None:
+        self.sent[number][1].set_exception(error)
+
+
+def draft(number: int = 1, *, stream: str = "s", data: bytes | None = None) -> Draft:
+    return Draft(stream, {b"data": data or b"%d" % number}, f"event:{number}", f"attempt {number}", 60)
+
+
+def row(number: int) -> list[Any]:
+    return [b"%d-0" % number, 0, number]
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+async def batcher(server: Server) -> Batcher:
+    return Batcher(server, hard_maxlen=1000, answer_seconds=60)
+
+
+async def test_a_lone_event_is_sent_before_publish_returns(server: Server, batcher: Batcher) -> None:
+    for number in range(3):
+        waiter = batcher.publish(draft(number))
+        assert server.events(number) == [b"%d" % number]
+        server.answer(number, row(number))
+        assert (await waiter).id == f"{number}-0"
+
+
+async def test_what_comes_while_one_is_under_way_shares_the_next_command(
+    server: Server, batcher: Batcher
+) -> None:
+    waiters = [batcher.publish(draft(number)) for number in range(5)]
+    await turns()
+    assert [server.events(at) for at in range(2)] == [[b"0"], [b"1", b"2", b"3", b"4"]]
+    server.answer(1, *(row(number) for number in range(1, 5)))
+    server.answer(0, row(0))
+    assert [(await waiter).id for waiter in waiters] == [f"{number}-0" for number in range(5)]
+
+
+async def test_it_does_not_wait_for_the_answer_to_the_one_before(server: Server, batcher: Batcher) -> None:
+    batcher.publish(draft(0))
+    for number in range(1, 4):
+        batcher.publish(draft(number))
+        await turns()
+        assert server.events(number) == [b"%d" % number]
+
+
+async def test_a_command_has_a_bound_in_events_and_in_bytes(server: Server, batcher: Batcher) -> None:
+    for number in range(1 + MOST + 1):
+        batcher.publish(draft(number))
+    assert [len(server.events(at)) for at in range(2)] == [1, MOST], "a full one is not held back"
+    large = b"x" * (MOST_BYTES // 2)
+    for number in range(3):
+        batcher.publish(draft(100 + number, data=large))
+    await turns()
+    assert [len(server.events(at)) for at in range(2, 4)] == [3, 1], "the small one before is among them"
+
+
+def streams(words: Words) -> list[Any]:
+    """The streams in a command, event by event."""
+    return list(words[3 : 3 + int(words[2]) : 2])
+
+
+async def test_streams_share_a_command_too(server: Server, batcher: Batcher) -> None:
+    for number, stream in enumerate("aabba"):
+        batcher.publish(draft(number, stream=stream))
+    await turns()
+    assert [streams(words) for words, _ in server.sent] == [["a"], ["a", "b", "b", "a"]]
+
+
+async def test_in_a_cluster_only_streams_of_a_slot_share_one(server: Server, batcher: Batcher) -> None:
+    server.is_cluster = True
+    for number, stream in enumerate(["a", "a1", "b", "b1", "a2"]):
+        batcher.publish(draft(number, stream=stream))
+    await turns()
+    assert [streams(words) for words, _ in server.sent] == [["a"], ["a1", "a2"], ["b", "b1"]]
+
+
+async def test_a_stream_we_have_no_right_to_does_not_keep_back_the_others(
+    server: Server, batcher: Batcher
+) -> None:
+    first, *waiters = [batcher.publish(draft(number, stream=name)) for number, name in enumerate("aabba")]
+    await turns()
+    server.answer(0, row(0))
+    server.refuse(1, NoPermissionError("No permissions to access a key"))
+    await turns()
+    assert [streams(words) for words, _ in server.sent[2:]] == [["a", "a"], ["b", "b"]]
+    server.answer(2, row(1), row(4))
+    server.refuse(3, NoPermissionError("No permissions to access a key"))
+    outcomes = await asyncio.gather(*waiters, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [Published, *[NoPermissionError] * 2, Published]
+    assert (await first).id == "0-0"
+
+
+async def test_each_has_its_own_error(server: Server, batcher: Batcher) -> None:
+    first, *waiters = [batcher.publish(draft(number)) for number in range(4)]
+    await turns()
+    server.answer(0, row(0))
+    server.answer(1, row(1), ResponseError("STREAMFULL it has 3 entries"), [b"3-0", 1, 3])
+    assert (await first).length == 0
+    assert (await waiters[0]).id == "1-0"
+    with pytest.raises(ResponseError, match="STREAMFULL"):
+        await waiters[1]
+    assert (await waiters[2]).duplicate
+
+
+async def test_a_failure_is_everybodys_with_a_traceback_of_its_own(server: Server, batcher: Batcher) -> None:
+    waiters = [batcher.publish(draft(number)) for number in range(3)]
+    await turns()
+    server.refuse(0, LostError("cut"))
+    server.refuse(1, LostError("cut"))
+    errors = await asyncio.gather(*waiters, return_exceptions=True)
+    assert [str(error) for error in errors] == ["cut"] * 3
+    assert len({id(error) for error in errors}) == 3
+
+
+async def test_a_script_the_server_forgot_is_sent_in_full(server: Server, batcher: Batcher) -> None:
+    waiter = batcher.publish(draft())
+    server.refuse(0, NoScriptError("NOSCRIPT No matching script."))
+    await turns()
+    (first, _), (second, _) = server.sent
+    assert (first[0], second[0]) == ("EVALSHA", "EVAL")
+    assert first[2:] == second[2:]
+    server.answer(1, row(1))
+    assert (await waiter).id == "1-0"
+
+
+async def test_a_server_that_forgets_scripts_at_once_is_no_endless_loop(
+    server: Server, batcher: Batcher
+) -> None:
+    waiter = batcher.publish(draft())
+    for number in range(2):
+        server.refuse(number, NoScriptError("NOSCRIPT No matching script."))
+        await turns()
+    with pytest.raises(NoScriptError):
+        await waiter
+    assert len(server.sent) == 2
+
+
+async def test_one_that_is_cancelled_disturbs_nobody(server: Server, batcher: Batcher) -> None:
+    first, *waiters = [batcher.publish(draft(number)) for number in range(5)]
+    waiters[1].cancel()
+    await turns()
+    assert server.events(1) == [b"1", b"3", b"4"], "cancelled before it was sent, it is not sent"
+    waiters[2].cancel()
+    first.cancel()
+    server.answer(0, row(0))
+    server.answer(1, row(1), row(3), row(4))
+    assert [(await waiter).id for waiter in (waiters[0], waiters[3])] == ["1-0", "4-0"]
+
+
+async def test_when_all_are_cancelled_nothing_is_sent(server: Server, batcher: Batcher) -> None:
+    for waiter in [batcher.publish(draft(number)) for number in range(3)][1:]:
+        waiter.cancel()
+    await turns()
+    assert len(server.sent) == 1
+    server.answer(0, row(0))
+    await turns()
+    batcher.publish(draft(9))
+    assert server.events(1) == [b"9"]
+
+
+async def test_who_waits_too_long_gives_up_and_a_late_answer_harms_nobody(server: Server) -> None:
+    batcher = Batcher(server, hard_maxlen=1000, answer_seconds=0.05)
+    waiters = [batcher.publish(draft(number)) for number in range(3)]
+    errors = await asyncio.gather(*waiters, return_exceptions=True)
+    assert [type(error) for error in errors] == [TimeoutError] * 3
+    server.answer(0, row(0))
+    server.answer(1, row(1), row(2))
+    await turns()
+    waiter = batcher.publish(draft(5))
+    server.answer(2, row(5))
+    assert (await waiter).id == "5-0"
+
+
+async def test_what_cannot_be_sent_is_said_to_all_who_wait(server: Server, batcher: Batcher) -> None:
+    first = batcher.publish(draft(0))
+    gathered = batcher.publish(draft(1))
+    server.error = LostError("the connection was closed")
+    await turns()
+    alone = batcher.publish(draft(2, stream="other"))
+    for waiter in (gathered, alone):
+        with pytest.raises(LostError, match="closed"):
+            await waiter
+    server.answer(0, row(0))
+    assert (await first).id == "0-0"

@@ -1,0 +1,274 @@
+"""The outbox without a server: what is written, what is refused and how, and what a cancellation leaves."""
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from abe_redis import RedisMessageQueueBackend, Settings
+from abe_redis.errors import ClosedError, OutboxError, OutboxFullError, RedisUnavailableError
+from abe_redis.publishing import outbox_file, publisher
+from abe_redis.publishing.outbox import Kept
+from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize, Row
+from abe_redis.streams.publish import Draft
+
+NO_SERVER = "redis://127.0.0.1:1/0"
+SECRET = "the-verification-token"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "outbox.db"
+
+
+@pytest.fixture
+async def queue(path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RedisMessageQueueBackend]:
+    """A back end whose Redis is away for ever, and whose patience is short."""
+    monkeypatch.setattr(publisher, "PUBLISH_SECONDS", 0.1)
+    async with RedisMessageQueueBackend(Settings(redis_url=NO_SERVER, redis_outbox=path)) as queue:
+        yield queue
+
+
+def row(data: bytes = b"{}", **more: Any) -> Row:
+    return Row(Draft("slack_events", {b"data": data}, "event:Ev1", "attempt", 60), **more)
+
+
+def rows(path: Path) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as database:
+        return database.execute("SELECT fields, identity FROM event ORDER BY number").fetchall()
+
+
+async def test_what_redis_cannot_take_is_on_disk(queue: RedisMessageQueueBackend, path: Path) -> None:
+    payload = {
+        "type": "event_callback",
+        "event_id": "Ev1",
+        "token": SECRET,
+        "event": {"text": "grüß 🎉 \ud800"},
+    }
+    kept = await queue.publish_event("slack_events", payload, origin="mcp")
+    assert kept == Kept(id="outbox-1", duplicate=False, length=0, stream="slack_events")
+    assert (await queue.publish_event("slack_events", {"n": 2})).id == "outbox-2"
+    assert await queue.outbox_size() == OutboxSize(waiting=2, refused=0)
+    (first, identity), _ = rows(path)
+    assert identity == "event:Ev1"
+    assert '"origin": "mcp"' in first
+
+
+async def test_no_secret_is_on_disk_and_nobody_else_reads_it(
+    queue: RedisMessageQueueBackend, path: Path
+) -> None:
+    await queue.publish("slack_events", {"type": "event_callback", "event_id": "Ev1", "token": SECRET})
+    files = list(path.parent.glob("outbox.db*"))
+    assert len(files) >= 2
+    for file in files:
+        assert SECRET.encode() not in file.read_bytes()
+        if os.name == "posix":
+            assert file.stat().st_mode & 0o777 == 0o600
+
+
+async def test_closing_leaves_the_rows_and_nothing_else(queue: RedisMessageQueueBackend, path: Path) -> None:
+    await queue.publish("slack_events", {"n": 1})
+    await queue.close()
+    assert len(rows(path)) == 1
+    with pytest.raises(ClosedError):
+        await queue.publish("slack_events", {"n": 2})
+
+
+async def test_without_the_variable_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher, "PUBLISH_SECONDS", 0.1)
+    async with RedisMessageQueueBackend(Settings(redis_url=NO_SERVER)) as queue:
+        with pytest.raises(RedisUnavailableError):
+            await queue.publish("slack_events", {})
+        assert await queue.outbox_size() == OutboxSize(waiting=0, refused=0)
+
+
+async def test_a_health_check_is_never_kept(queue: RedisMessageQueueBackend, path: Path) -> None:
+    with pytest.raises(RedisUnavailableError):
+        await queue.publish("_health_check", {"type": "health_check"})
+    assert not path.exists()
+
+
+async def test_a_full_outbox_refuses(
+    queue: RedisMessageQueueBackend, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_file, "MAX_BYTES", 200_000)
+    accepted = 0
+    with pytest.raises(OutboxFullError) as caught:
+        while True:
+            await queue.publish("slack_events", {"text": "x" * 10_000})
+            accepted += 1
+    assert 10 < accepted < 20
+    assert str(caught.value) == (
+        f"The outbox {path} is full: it holds {accepted} events, 0 of them refused by Redis, and may have "
+        "200,000 bytes. Bring Redis back, or delete the refused ones. The event was not kept."
+    )
+    assert len(rows(path)) == accepted
+
+
+def damaged(path: Path) -> None:
+    path.write_bytes(b"not a database, but long enough to be looked at" * 100)
+
+
+def others(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE theirs (x)")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "says"),
+    [
+        (damaged, "is damaged or not an SQLite database"),
+        (others, "is another program's database"),
+        (Path.mkdir, "is a directory"),
+        (lambda path: path.parent.rmdir(), "cannot be used"),
+    ],
+)
+async def test_a_file_that_cannot_be_used_is_said_when_it_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepare: Any, says: str
+) -> None:
+    monkeypatch.setattr(publisher, "PUBLISH_SECONDS", 0.1)
+    path = tmp_path / "directory" / "outbox.db"
+    path.parent.mkdir()
+    prepare(path)
+    async with RedisMessageQueueBackend(Settings(redis_url=NO_SERVER, redis_outbox=path)) as queue:
+        for _ in range(2):
+            with pytest.raises(OutboxError) as caught:
+                await queue.publish("slack_events", {"n": 1})
+            message = str(caught.value)
+            assert message.startswith(f"Redis at {NO_SERVER} could not be reached")
+            assert f"The outbox {path} {says}" in message
+            assert message.endswith("The event was not kept.")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="file modes are POSIX")
+def test_a_file_that_may_only_be_read() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        path = Path(directory) / "outbox.db"
+        with closing(OutboxFile(path)) as outbox:
+            outbox.append(row())
+        path.chmod(0o444)
+        path.parent.chmod(0o755)
+        code = (
+            "import os, sys; from pathlib import Path; from abe_redis.publishing.outbox_file import *\n"
+            "os.geteuid() or os.setuid(65534)\n"  # root may write to it all the same
+            "try: OutboxFile(Path(sys.argv[1])).append(Row(Draft('s', {}, 'i', 'a', 1)))\n"
+            "except OutboxError as error: print(error)"
+        )
+        result = subprocess.run(
+            [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False
+        )
+    assert f"The outbox {path} cannot be used" in result.stdout, result.stderr
+    assert "REDIS_OUTBOX must name a file that this user may read and write" in result.stdout
+
+
+def test_a_directory_that_may_not_be_entered() -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "exists", refuse)
+        for call in (OutboxFile(Path("outbox.db")).claim, OutboxFile(Path("outbox.db")).size):
+            with pytest.raises(OutboxError, match=r"cannot be used .*Permission denied"):
+                call()
+
+
+def test_a_full_disk_is_said_to_be_full(path: Path) -> None:
+    outbox = OutboxFile(path)
+    outbox.append(row())
+    assert outbox._opened is not None
+    outbox._opened.execute("PRAGMA max_page_count = 1")  # SQLite reports both alike
+    with pytest.raises(OutboxFullError, match="its disk is full"):
+        outbox.append(row(b"x" * 100_000))
+    assert outbox.append(row(b"x" * 100_000)) == 2
+    outbox.close()
+
+
+def test_a_removed_file_is_made_anew(path: Path) -> None:
+    outbox = OutboxFile(path)
+    outbox.append(row())
+    for file in path.parent.glob("outbox.db*"):
+        file.unlink()
+    outbox.append(row())
+    assert len(rows(path)) == 1
+    outbox.close()
+
+
+def test_rows_come_back_as_they_were(path: Path) -> None:
+    outbox = OutboxFile(path)
+    written = [row(b'{"text":"gr\xc3\xbc\xc3\x9f\\u0000"}', published_at=1.5), row(b"x" * 2_000_000), row()]
+    numbers = [outbox.append(one) for one in written]
+    (writer,) = outbox.claim()
+    first = outbox.first(writer)
+    assert [one.number for one in first] == numbers[:2], "a batch has a size"
+    assert [one.draft.fields for one in first] == [one.draft.fields for one in written[:2]]
+    assert first[0].published_at == 1.5
+    outbox.settle(numbers[:2], {numbers[2]: "WRONGTYPE"})
+    assert outbox.claim() == []
+    assert outbox.size() == OutboxSize(waiting=0, refused=1)
+    outbox.release(writer)
+    outbox.close()
+    assert path.stat().st_size < 100_000, "the disk has its space back"
+    assert not list(path.parent.glob("*.lock*"))
+
+
+def test_a_living_ones_rows_are_its_own(path: Path) -> None:
+    mine, other = OutboxFile(path), OutboxFile(path)
+    mine.append(row())
+    other.append(row())
+    (my_writer,), (other_writer,) = mine.claim(), other.claim()
+    assert my_writer != other_writer
+    mine.close()
+    assert sorted(other.claim()) == sorted([my_writer, other_writer])
+    other.close()
+
+
+def test_many_processes_may_open_it_at_once(path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from abe_redis.publishing.outbox_file import *\n"
+        "sys.stdin.read()\n"
+        "outbox = OutboxFile(Path(sys.argv[1]))\n"
+        "for _ in range(20): outbox.append(Row(Draft('s', {}, 'i', 'a', 1)))\n"
+        "outbox.close()"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(6)]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.close()
+    assert [process.wait(60) for process in processes] == [0] * 6
+    assert len(rows(path)) == 120
+
+
+@pytest.mark.parametrize("native", [True, False])
+async def test_a_cancelled_publish_leaves_a_row_or_none(
+    queue: RedisMessageQueueBackend, path: Path, native: bool
+) -> None:
+    await queue.publish("slack_events", {"n": "first"})
+    accepted, asked = set(), 60
+    for number in range(asked):
+        delay = 0.0002 * (number % 10)
+        if native:
+            task = asyncio.create_task(queue.publish("slack_events", {"n": number}))
+            await asyncio.sleep(delay)
+            if not task.cancel():
+                accepted.add(number)
+            await asyncio.wait([task])
+        else:
+            with anyio.move_on_after(delay):
+                await queue.publish("slack_events", {"n": number})
+                accepted.add(number)
+    await queue.publish("slack_events", {"n": "last"})
+    found = [fields for fields, _ in rows(path)]
+    assert len(set(found)) == len(found) <= asked + 2
+    for number in accepted:
+        assert any(f'{{\\"n\\":{number}}}' in fields for fields in found)
+    assert "last" in found[-1]

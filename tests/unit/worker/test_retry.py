@@ -1,0 +1,74 @@
+"""What a failure means by default, and how it is told: briefly, and without secrets."""
+
+import pytest
+
+from abe_redis import Backoff, Bury, Event, Retry
+from abe_redis.worker.retry import describe, trace
+
+
+def failed(deliveries: int) -> Event:
+    return Event({}, stream="s", group="g", id="1-0", deliveries=deliveries)
+
+
+def delays(backoff: Backoff, deliveries: int) -> list[float]:
+    decisions = [backoff(failed(deliveries), ValueError()) for _ in range(300)]
+    return [decision.delay for decision in decisions if isinstance(decision, Retry)]
+
+
+@pytest.mark.parametrize(("deliveries", "most"), [(1, 1), (2, 2), (4, 8)])
+def test_by_default_a_delay_doubles_and_is_spread(deliveries: int, most: float) -> None:
+    found = delays(Backoff(), deliveries)
+    assert len(found) == 300
+    assert most / 2 <= min(found) < 0.6 * most
+    assert 0.9 * most < max(found) <= most
+
+
+def test_by_default_the_fifth_delivery_is_the_last() -> None:
+    for deliveries in (5, 6):
+        decision = Backoff()(failed(deliveries), ValueError("x"))
+        assert decision == Bury(f"handler failed {deliveries} times, last with ValueError: x")
+    assert delays(Backoff(deliveries=4), 4) == []
+    assert Retry().delay == 0
+
+
+@pytest.mark.parametrize("deliveries", [12, 100, 200, 5000])
+def test_no_delay_is_longer_than_its_bound(deliveries: int) -> None:
+    found = delays(Backoff(deliveries=10_000), deliveries)
+    assert min(found) >= 150
+    assert 270 < max(found) <= 300
+
+
+def test_an_error_is_told_in_a_line_of_so_much() -> None:
+    assert describe(ValueError()) == "ValueError"
+    assert describe(ValueError(" two\n  lines ")) == "ValueError: two lines"
+    assert describe(ValueError("x" * 1000)) == f"ValueError: {'x' * 300}"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("token xoxb-123456789012-ab is wrong", "token *** is wrong"),
+        ("xapp-1-A0123456", "***"),
+        ("https://hooks.slack.com/services/T/B/x failed", "*** failed"),
+        ("redis://user:secret@host/0", "redis://***@host/0"),
+        ("a@b", "a@b"),
+    ],
+)
+def test_what_looks_like_a_secret_is_not_told(said: str, told: str) -> None:
+    assert describe(ValueError(said)) == f"ValueError: {told}"
+    assert trace(ValueError(said)) == f"ValueError: {told}"
+
+
+def test_the_end_of_a_long_trace_says_most() -> None:
+    found = trace(ValueError("x" * 10_000 + "end"))
+    assert found == "x" * 7996 + "end", "the line break behind it is none of its words"
+
+
+def test_where_it_was_raised_is_told() -> None:
+    try:
+        raise LookupError("here")
+    except LookupError as error:
+        found = trace(error)
+    assert found.startswith("Traceback")
+    assert "test_where_it_was_raised_is_told" in found
+    assert found.endswith("LookupError: here")
