@@ -37,7 +37,11 @@ ENGINE = (
             "worker/retry",
         )
     ),
-    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "src/abe_redis/streams").glob("*.py")),
+    *sorted(
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "src/abe_redis/streams").rglob("*")
+        if path.suffix in {".py", ".lua"}
+    ),
 )
 
 

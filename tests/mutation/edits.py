@@ -9,7 +9,7 @@ class Edit(NamedTuple):
     """One change of a file."""
 
     owner: str
-    """The function, or the constant that holds the script."""
+    """The function or constant; of a script, the whole."""
     start: int
     end: int
     new: str

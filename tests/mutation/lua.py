@@ -5,6 +5,9 @@ from collections.abc import Iterator
 
 from tests.mutation.edits import Edit, edit, numbers
 
+OWNER = "–"
+"""A script is short, and all of it is one owner."""
+
 _OTHERS = {
     "<": ("<=", ">="),
     "<=": ("<", ">"),
@@ -35,12 +38,17 @@ _WORD = re.compile(
 _BLOCK = re.compile(r"^(?:local\s+)?function\b|^(?:for|while|if|elseif|else|end|until|repeat)\b")
 
 
-def edits(owner: str, source: str, start: int, end: int) -> Iterator[Edit]:
-    """Changes of the script between two places of a file."""
-    for match in _WORD.finditer(source, start, end):
+def edits(source: str) -> Iterator[Edit]:
+    """Changes of a script, or of a piece that scripts include."""
+    for match in _WORD.finditer(source):
         for new in _others(match[0]):
-            yield edit(owner, source, match.start(), match.end(), new)
-    yield from _without(owner, source, start, end)
+            yield edit(OWNER, source, match.start(), match.end(), new)
+    yield from _without(source)
+
+
+def own_part(source: str) -> str:
+    """The part of a script that stands in it as it is when it is sent: what follows the last include."""
+    return re.split(r"-- include: \w+\n", source)[-1]
 
 
 def _others(word: str) -> tuple[str, ...]:
@@ -51,20 +59,20 @@ def _others(word: str) -> tuple[str, ...]:
     return _OTHERS.get(word, ())
 
 
-def _without(owner: str, source: str, start: int, end: int) -> Iterator[Edit]:
+def _without(source: str) -> Iterator[Edit]:
     """Each statement taken out that stands on lines of its own, or is a whole `if … end`."""
-    at, end = start, source.rfind("\n", start, end)  # behind the last line
+    at, end = 0, len(source.rstrip("\n"))  # behind the last line
     while at < end:
-        stop = source.find("\n", at, end + 1)
+        stop = source.find("\n", at)
         statement = source[at:stop]
         while stop < end and _is_open(statement):
-            stop = source.find("\n", stop + 1, end + 1)
+            stop = source.find("\n", stop + 1)
             statement = source[at:stop]
         bare = statement.strip()
         whole = bare.startswith("if ") and bare.endswith(" end")
         if bare and not bare.startswith(("--", "local ")) and (whole or not _BLOCK.match(bare)):
             indent = len(statement) - len(statement.lstrip())
-            yield edit(owner, source, at + indent, stop, "")
+            yield edit(OWNER, source, at + indent, stop, "")
         at = stop + 1
 
 

@@ -15,14 +15,14 @@ class Mutant:
 
     path: str
     owner: str
-    """The function, or the constant that holds the script."""
+    """The function or constant; of a script, the whole."""
     change: str
     line: int
     source: str
     of: str
     """A digest of the owner before the change: for another one, the verdict does not hold."""
     lua: str
-    """The constant's value; empty when it is Python."""
+    """The part of the script that is its own; empty when it is Python."""
 
     @property
     def key(self) -> str:
@@ -33,12 +33,11 @@ class Mutant:
 def of_file(root: Path, path: str) -> Iterator[Mutant]:
     """All mutants of a file, from its beginning to its end."""
     source = (root / path).read_text(encoding="utf-8")
-    owners = python.owners(source)
-    edits = [(edit, "") for edit in python.edits(source)]
-    for script in python.scripts(source):
-        edits += [(edit, script.value) for edit in lua.edits(script.name, source, script.start, script.end)]
+    is_lua = path.endswith(".lua")
+    edits = lua.edits(source) if is_lua else python.edits(source)
+    owners = {lua.OWNER: source} if is_lua else python.owners(source)
     times = Counter[tuple[str, str]]()
-    for edit, script_text in sorted(edits, key=lambda one: one[0].start):
+    for edit in sorted(edits, key=lambda one: one.start):
         times[edit.owner, edit.change] += 1
         again = times[edit.owner, edit.change]
         yield Mutant(
@@ -48,5 +47,5 @@ def of_file(root: Path, path: str) -> Iterator[Mutant]:
             line=source.count("\n", 0, edit.start) + 1,
             source=source[: edit.start] + edit.new + source[edit.end :],
             of=hashlib.sha256(owners[edit.owner].encode()).hexdigest()[:16],
-            lua=script_text,
+            lua=lua.own_part(source) if is_lua else "",
         )

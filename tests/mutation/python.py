@@ -1,8 +1,8 @@
-"""Faults in Python, and where a file has Lua."""
+"""Faults in Python."""
 
 import ast
 from itertools import accumulate
-from typing import Any, NamedTuple, override
+from typing import Any, override
 
 from tests.mutation.edits import Edit, edit, numbers
 
@@ -30,15 +30,6 @@ _CALCULATED: dict[type[ast.operator], type[ast.operator]] = {
 _QUIET = {"debug", "info"}
 
 
-class Lua(NamedTuple):
-    """A script, or a part of some."""
-
-    name: str
-    start: int
-    end: int
-    value: str
-
-
 class _Places:
     """Where the nodes of a source are."""
 
@@ -53,27 +44,6 @@ class _Places:
 
     def _at(self, line: int, column: int) -> int:
         return self._starts[line - 1] + len(self._lines[line - 1][:column].decode())
-
-
-def scripts(source: str) -> list[Lua]:
-    """The constants of a module that hold Lua."""
-    places = _Places(source)
-    found = []
-    for statement in ast.parse(source).body:
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            for node in ast.walk(statement.value):
-                if isinstance(node, ast.Constant) and isinstance(node.value, str) and _is_lua(node.value):
-                    start, end = places.of(node)
-                    quotes = 3 if source.startswith('"""', start) else 1
-                    if source[start + quotes : end - quotes] != node.value:
-                        raise ValueError(f"Lua with an escape in it, in line {node.lineno}")
-                    name = statement.targets[0].id
-                    found.append(Lua(name, start + quotes, end - quotes, node.value))
-    return found
-
-
-def _is_lua(text: str) -> bool:
-    return "redis.call(" in text or "local function" in text
 
 
 def owners(source: str) -> dict[str, str]:

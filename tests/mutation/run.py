@@ -109,9 +109,8 @@ class Selection:
 
     def _concerned(self, mutant: Mutant) -> set[str]:
         if mutant.lua:
-            part = mutant.lua.split("%s")[0]
             scripts: dict[str, list[str]] = self._found["scripts"]
-            return {test for source, tests in scripts.items() if part in source for test in tests}
+            return {test for source, tests in scripts.items() if mutant.lua in source for test in tests}
         lines: dict[str, list[str]] = self._found["lines"].get(self._name(mutant), {})
         return set(lines.get(str(mutant.line), ())) or {test for tests in lines.values() for test in tests}
 
@@ -237,7 +236,9 @@ def _survey(project: Project, *, anew: bool) -> dict[str, Any]:
     """What the tests run; only those are run whose file has changed, unless the package has."""
     path = project.cache / "survey.json"
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    package = _digest((project.root / project.package).rglob("*.py"))
+    package = _digest(
+        path for path in (project.root / project.package).rglob("*") if path.suffix in {".py", ".lua"}
+    )
     if anew or found.get("package") != package:
         found = {"package": package, "files": {}, "seconds": {}, "lines": {}, "scripts": {}}
     files = {str(file.relative_to(project.root)): _digest([file]) for file in project.test_files()}

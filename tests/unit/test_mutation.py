@@ -65,22 +65,21 @@ def test_an_obvious_mutant_is_killed_and_a_survivor_noticed(tmp_path: Path) -> N
     assert len(json.loads((project.cache / "ledger.json").read_text())) == len(outcome)
 
 
-SCRIPT = '''
-_SCRIPT = Script("""
+SCRIPT = """
+-- include: facts
 if redis.call('XLEN', KEYS[1]) >= 3 and ARGV[1] ~= '(not' then -- not >= 3
   redis.call('XADD', KEYS[1], '*',
     'at', 1)
 end
 return 1
-""")
-'''
+"""
 
 
-def test_lua_is_seen_in_its_constant(tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(SCRIPT)
-    mutants = list(of_file(tmp_path, "script.py"))
+def test_lua_is_changed_in_its_file(tmp_path: Path) -> None:
+    (tmp_path / "script.lua").write_text(SCRIPT)
+    mutants = list(of_file(tmp_path, "script.lua"))
     changes = [mutant.change for mutant in mutants]
-    assert {mutant.owner for mutant in mutants} == {"_SCRIPT"}
+    assert {mutant.lua for mutant in mutants} == {SCRIPT.split("facts\n")[1]}
     assert (
         "`>=` → `>` in `if redis.call('XLEN', KEYS[1]) >= 3 and ARGV[1] ~= '(not' then -- not >= 3`"
         in changes

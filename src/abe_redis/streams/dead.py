@@ -7,7 +7,6 @@ from redis.asyncio import Redis
 
 from abe_redis.events.codec import UndecodableError, decode
 from abe_redis.streams import names
-from abe_redis.streams.groups import FACTS, FLOOR, MAKE_GROUP
 from abe_redis.streams.lease import Leased
 from abe_redis.streams.scripts import Script
 
@@ -53,51 +52,7 @@ def open_leased(entry: Leased) -> dict[str, Any]:
         raise CondemnedError(str(error)) from None
 
 
-_SPLIT = """
-local function split(flat)
-  local fields, ours = {}, {}
-  for i = 1, #flat, 2 do
-    if string.sub(flat[i], 1, 4) == 'abe:' then
-      ours[flat[i]] = flat[i + 1]
-    else
-      fields[#fields + 1], fields[#fields + 2] = flat[i], flat[i + 1]
-    end
-  end
-  return fields, ours
-end
-"""
-"""Lua: an entry's own fields in their order, and what we have written beside them."""
-
-# The original fields stay as they are, whatever they hold; what we say about them stands beside. Of
-# one that was redriven before, only the id it had at first is still of interest. Lua cannot pass on
-# more than about 8,000 values.
-_BURY = Script(
-    FACTS
-    + _SPLIT
-    + """
-local stream, dead = KEYS[1], KEYS[2]
-local group, consumer, id, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local row = redis.call('XPENDING', stream, group, id, id, 1, consumer)[1]
-if not row then return 0 end
-local entry = redis.call('XRANGE', stream, id, id)[1]
-if entry then
-  local fields, ours = split(entry[2])
-  local time = redis.call('TIME')
-  if #fields > 7000 then
-    local data = facts(entry[2])['data']
-    reason = string.format('%s (%d other fields were left out)', reason, #fields / 2 - (data and 1 or 0))
-    fields = data and {'data', data} or {}
-  end
-  for _, extra in ipairs({
-    'abe:reason', reason, 'abe:stream', stream, 'abe:group', group, 'abe:id', ours['abe:first'] or id,
-    'abe:deliveries', row[4], 'abe:consumer', consumer, 'abe:at', time[1],
-  }) do fields[#fields + 1] = extra end
-  redis.call('XADD', dead, '*', unpack(fields))
-end
-redis.call('XACK', stream, group, id)
-return 1
-"""
-)
+_BURY = Script.load("bury")
 
 
 async def bury(redis: Redis, stream: str, group: str, consumer: str, entry_id: str, reason: str) -> bool:
@@ -113,52 +68,7 @@ async def bury(redis: Redis, stream: str, group: str, consumer: str, entry_id: s
     return bool(await _BURY(redis, keys, [group, consumer, entry_id, reason]))
 
 
-# A group that was removed with all its records has nothing but these to do; one whose stream was
-# deleted since it was recorded has the new stream to do from its beginning.
-_REDRIVE = Script(
-    FACTS
-    + MAKE_GROUP
-    + FLOOR
-    + _SPLIT
-    + """
-local stream, dead, records, hard_maxlen, moved = KEYS[1], KEYS[2], KEYS[3], tonumber(ARGV[1]), {}
-local function make_ready(group)
-  if group_of(stream, group) then return end
-  if redis.call('EXISTS', stream) == 0 then
-    local made = redis.pcall('XGROUP', 'CREATE', stream, group, '$', 'MKSTREAM')
-    if made.err then return made end
-    redis.call('XGROUP', 'DESTROY', stream, group)
-  end
-  local info, added = facts(redis.call('XINFO', 'STREAM', stream)), nil
-  local recorded = redis.call('HGET', records, 'floor ' .. group)
-  local from = floor_of(records, group, info['entries-added'])
-  if from == '0' and recorded then added = info['entries-added'] - info['length']
-  elseif from == '0' then from, added = info['last-generated-id'], info['entries-added'] end
-  local made = make_group(stream, records, group, from, added)
-  if made.err then return made end
-end
-for i = 2, #ARGV do
-  local entry = redis.call('XRANGE', dead, ARGV[i], ARGV[i])[1]
-  if entry then
-    local fields, ours = split(entry[2])
-    local group = ours['abe:group']
-    if redis.call('XLEN', stream) >= hard_maxlen then
-      return redis.error_reply('STREAMFULL it has ' .. hard_maxlen .. ' entries')
-    end
-    if group then
-      local refused = make_ready(group)
-      if refused then return refused end
-      fields[#fields + 1], fields[#fields + 2] = 'abe:only', group
-    end
-    fields[#fields + 1], fields[#fields + 2] = 'abe:first', ours['abe:id'] or ARGV[i]
-    redis.call('XADD', stream, '*', unpack(fields))
-    redis.call('XDEL', dead, ARGV[i])
-    moved[#moved + 1] = ARGV[i]
-  end
-end
-return moved
-"""
-)
+_REDRIVE = Script.load("redrive")
 
 AT_ONCE = 20
 """How many dead letters one step moves; they may be large."""
@@ -199,20 +109,7 @@ async def purge(redis: Redis, stream: str, ids: Sequence[str]) -> int:
     return int(await redis.xdel(names.dead_letters(stream), *ids))
 
 
-# Few at a time, so that the server is not held up; the next sweep goes on.
-_EXPIRE = Script("""
-local removed, now = {}, redis.call('TIME')[1] * 1000
-local cutoff = string.format('(%.0f', math.max(0, now - ARGV[1]))
-for i, dead in ipairs(KEYS) do
-  removed[i] = 0
-  if redis.call('TYPE', dead).ok == 'stream' then
-    for _, entry in ipairs(redis.call('XRANGE', dead, '-', cutoff, 'COUNT', 200)) do
-      removed[i] = removed[i] + redis.call('XDEL', dead, entry[1])
-    end
-  end
-end
-return removed
-""")
+_EXPIRE = Script.load("expire")
 
 
 async def expire(redis: Redis, streams: Sequence[str], *, days: float) -> dict[str, int]:

@@ -6,7 +6,7 @@ is that consumer.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, NamedTuple
@@ -16,7 +16,6 @@ from redis.exceptions import ResponseError
 
 from abe_redis.events.codec import Fields
 from abe_redis.streams import names, slots
-from abe_redis.streams.groups import NOTE_LOSS
 from abe_redis.streams.scripts import Argument, Script
 
 
@@ -86,57 +85,12 @@ class Portion(NamedTuple):
     """The last id read of it; empty when it was empty then, so that nothing can have been removed unread."""
 
 
-# With a read, Redis forgets that entries were removed unread, so they are counted before it. While
-# the last entry we had, or an older one, is there, none was.
-_TAKE_MORE = Script(
-    NOTE_LOSS
-    + """
-local group, consumer, most, owner = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local answers, losses, taken, looked, behind, disowned = {}, {}, 0, 0, {}, {}
-local function may_read(stream, key, last)
-  if redis.call('GET', key) ~= owner then
-    disowned[#disowned + 1] = stream
-    return false
-  end
-  local of = group_of(stream, group)
-  if not of or of['last-delivered-id'] == last then return true end
-  behind[#behind + 1] = stream
-  return false
-end
-local function read(i, at)
-  local stream, last = KEYS[i], ARGV[at + 1]
-  if owner ~= '' and not may_read(stream, KEYS[i + 2], last) then return end
-  if last ~= '' and #redis.call('XRANGE', stream, '-', last, 'COUNT', 1) == 0 then
-    local of = group_of(stream, group)
-    local lost = of and note_loss(stream, KEYS[i + 1], of, facts(redis.call('XINFO', 'STREAM', stream))) or 0
-    if lost > 0 then
-      losses[#losses + 1] = stream
-      losses[#losses + 1] = lost
-    end
-  end
-  local count = math.min(ARGV[at], most - taken)
-  local found = redis.pcall('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS', stream, '>')
-  if found and found.err then return found end
-  if found then
-    answers[#answers + 1] = found[1]
-    taken = taken + #found[1][2]
-  end
-end
-local stride, failure = owner == '' and 2 or 3, nil
-for i = 1, #KEYS, stride do
-  if taken >= most then break end
-  failure = read(i, 5 + (i - 1) / stride * 2)
-  if failure then break end
-  looked = looked + 1
-end
-return {answers, losses, looked, behind, disowned, failure}
-"""
-)
+_TAKE_MORE = Script.load("take_more")
 
 
 @dataclass(slots=True)
 class Taken:
-    """What `take_more` found."""
+    """What a read that does not wait found."""
 
     leased: list[Leased] = field(default_factory=list)
     """Of each stream in publish order, and from the streams by turns."""
@@ -146,16 +100,12 @@ class Taken:
     """Streams that were read; the others were not, since it was enough."""
     more: set[str] = field(default_factory=set)
     """Those of them that may have more."""
-    behind: set[str] = field(default_factory=set)
-    """Those from which the group was given something that the owner does not know of."""
-    disowned: set[str] = field(default_factory=set)
-    """Those that belong to another owner."""
     failure: ResponseError | None = None
     """NOGROUP or WRONGTYPE, when a stream was not what it was."""
 
 
 async def take_more(
-    redis: Redis, group: str, consumer: str, portions: Sequence[Portion], *, most: int, owner: str = ""
+    redis: Redis, group: str, consumer: str, portions: Sequence[Portion], *, most: int
 ) -> Taken:
     """Lease entries that nobody in the group has been given yet, without waiting for any.
 
@@ -165,28 +115,49 @@ async def take_more(
         consumer: Who takes them.
         portions: How much of which streams, all of which have the group; the first come first.
         most: How many at most; in a cluster, per slot at least one.
-        owner: Only of streams that belong to this owner, who has had all that the group was given of them:
-            up to the portion's `last`.
 
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
+
+    async def run(some: Sequence[Portion], share: int) -> Any:  # noqa: ANN401
+        keys = names.with_records(portion.stream for portion in some)
+        arguments: list[Argument] = [group, consumer, share]
+        for portion in some:
+            arguments += (portion.most, portion.last)
+        return await _TAKE_MORE(redis, keys, arguments)
+
+    taken, _ = await take(redis, portions, most=most, run=run)
+    return taken
+
+
+async def take(
+    redis: Redis,
+    portions: Sequence[Portion],
+    *,
+    most: int,
+    run: Callable[[Sequence[Portion], int], Awaitable[Any]],
+) -> tuple[Taken, list[dict[bytes, Any]]]:
+    """Run a script that takes portions of streams, once per cluster slot.
+
+    Args:
+        redis: The client.
+        portions: How much of which streams.
+        most: How many at most; in a cluster, per slot at least one.
+        run: Runs it for some of the portions, to take so many at most.
+
+    Returns:
+        What it took, and each of its answers by name.
+    """
     wanted = {portion.stream: portion for portion in portions}
-    taken, found = Taken(), list[Any]()
     groups = slots.by_slot(redis, list(wanted))
     share = max(1, most // max(1, len(groups)))
+    taken, found = Taken(), list[Any]()
 
-    async def take(streams: Sequence[str]) -> None:
-        arguments: list[Argument] = [group, consumer, share, owner]
-        keys: list[str] = []
-        for stream in streams:
-            arguments += (wanted[stream].most, wanted[stream].last)
-            keys += (stream, names.records(stream))
-            if owner:
-                keys.append(names.owner(stream, group))
-        rows, losses, looked, behind, disowned, *failure = await _TAKE_MORE(redis, keys, arguments)
-        taken.behind |= {stream.decode() for stream in behind}
-        taken.disowned |= {stream.decode() for stream in disowned}
+    async def run_for(streams: Sequence[str]) -> dict[bytes, Any]:
+        reply = await run([wanted[stream] for stream in streams], share)
+        answer = dict(zip(reply[::2], reply[1::2], strict=True))
+        rows, losses, looked = answer[b"found"], answer[b"losses"], answer[b"looked"]
         found.extend(rows)
         taken.lost |= {name.decode(): lost for name, lost in zip(losses[::2], losses[1::2], strict=True)}
         taken.looked_at += streams[:looked]
@@ -194,12 +165,12 @@ async def take_more(
         taken.more |= {stream for stream, count in counts.items() if count >= wanted[stream].most}
         if sum(counts.values()) >= share:
             taken.more.add(streams[looked - 1])  # which was cut short
-        if failure:
-            taken.failure = failure[0]
+        taken.failure = answer[b"failure"] or taken.failure
+        return answer
 
-    await slots.each(groups, take)
+    answers = await slots.each(groups, run_for)
     taken.leased = _by_turns(found)
-    return taken
+    return taken, answers
 
 
 def _by_turns(found: Any) -> list[Leased]:  # noqa: ANN401 - as Redis gave it
@@ -213,49 +184,7 @@ def _by_turns(found: Any) -> list[Leased]:  # noqa: ANN401 - as Redis gave it
     return [entry for turn in zip_longest(*per_stream) for entry in turn if entry is not None]
 
 
-# XCLAIM answers nothing for an entry that was removed meanwhile, and forgets it: it is lost. An entry
-# that was postponed is taken when it is due, however idle it is: until then it is dated anew. One that
-# a handler had already may be what killed it, so it is not taken along with more than `count` others.
-_TAKE_ABANDONED = Script("""
-local group, consumer, lease_ms = ARGV[1], ARGV[2], ARGV[3]
-local count, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local taken, lost = {}, {}
-for i = 1, #KEYS, 3 do
-  local stream, due, records = KEYS[i], KEYS[i + 1], KEYS[i + 2]
-  local function take(row)
-    if row[4] > 0 and #taken < limit then limit = math.max(count, math.min(limit, #taken)) end
-    if #taken >= limit then return false end
-    local entry = redis.call('XCLAIM', stream, group, consumer, 0, row[1])[1]
-    if entry then
-      taken[#taken + 1] = {stream, entry[1], entry[2], row[4] + 1}
-    else
-      redis.call('HINCRBY', records, 'lost ' .. group, 1)
-      lost[#lost + 1] = stream
-    end
-    return true
-  end
-  if #taken >= limit then break end
-  local postponed = redis.call('ZCARD', due)
-  if postponed > 0 then
-    for _, id in ipairs(redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit - #taken)) do
-      local rows = redis.pcall('XPENDING', stream, group, id, id, 1)
-      if rows.err or not rows[1] or take(rows[1]) then redis.call('ZREM', due, id) end
-    end
-  end
-  local rows = redis.pcall('XPENDING', stream, group, 'IDLE', lease_ms, '-', '+',
-    math.min(1000, limit - #taken + postponed))
-  for _, row in ipairs(rows.err and {} or rows) do
-    if postponed > 0 and redis.call('ZSCORE', due, row[1]) then
-      redis.call('XCLAIM', stream, group, row[2], 0, row[1], 'IDLE', 0, 'JUSTID')
-    else
-      take(row)
-    end
-  end
-end
-return {taken, lost}
-""")
+_TAKE_ABANDONED = Script.load("reclaim")
 
 
 async def take_abandoned(
@@ -301,25 +230,8 @@ async def take_abandoned(
     return leased, lost
 
 
-# What follows goes through entries of any streams: the number of a key, and an id, of each; the answer
-# names those that were not done. A group or stream that is gone holds nothing.
-_EACH_HELD = """
-local group, consumer, answers = ARGV[1], ARGV[2], {}
-for i = 3, #ARGV, 2 do
-  local stream, id = KEYS[tonumber(ARGV[i])], ARGV[i + 1]
-  local rows = redis.pcall('XPENDING', stream, group, id, id, 1)
-  local row = not rows.err and rows[1]
-  if row and row[2] == consumer then
-    %s
-  else
-    answers[#answers + 1] = {(i - 3) / 2, row and 'not_held' or 'unknown'}
-  end
-end
-return answers
-"""
-
-_RENEW = Script(_EACH_HELD % "redis.call('XCLAIM', stream, group, consumer, 0, id, 'IDLE', 0, 'JUSTID')")
-_ACK = Script(_EACH_HELD % "redis.call('XACK', stream, group, id)")
+_RENEW = Script.load("renew")
+_ACK = Script.load("ack")
 
 
 async def _each_held(

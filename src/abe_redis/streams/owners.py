@@ -12,8 +12,7 @@ from typing import Any, Literal
 from redis.asyncio import Redis
 
 from abe_redis.streams import names
-from abe_redis.streams.groups import FACTS
-from abe_redis.streams.lease import Leased, fields_of
+from abe_redis.streams.lease import Leased, Portion, Taken, fields_of, take
 from abe_redis.streams.scripts import Argument, Script
 
 
@@ -35,22 +34,7 @@ class Owner:
         return round(self.lease_seconds * 1000)
 
 
-# A member is seen for a lease; it may be gone from here and still own something, or the reverse.
-_MEET = Script("""
-local members, token, lease_ms = KEYS[1], ARGV[1], tonumber(ARGV[2])
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-for _, gone in ipairs(redis.call('ZRANGE', members, '-inf', now - lease_ms, 'BYSCORE')) do
-  redis.call('ZREM', members, gone)
-end
-if ARGV[3] == 'stay' then
-  redis.call('ZADD', members, now, token)
-  redis.call('PEXPIRE', members, lease_ms)
-else
-  redis.call('ZREM', members, token)
-end
-return redis.call('ZRANGE', members, 0, -1)
-""")
+_MEET = Script.load("meet")
 
 
 async def meet(redis: Redis, owner: Owner, patterns: names.Patterns, *, stay: bool) -> list[str]:
@@ -66,34 +50,9 @@ async def meet(redis: Redis, owner: Owner, patterns: names.Patterns, *, stay: bo
     return [token.decode() for token in await _MEET(redis, [names.members(owner.group, patterns)], arguments)]
 
 
-_OWNERS = Script("""
-local answers = {}
-for i, key in ipairs(KEYS) do answers[i] = redis.call('GET', key) or '' end
-return answers
-""")
-
-# A key that is not there when it is renewed was somebody else's meanwhile, for all we know.
-_OWN = Script("""
-local token, lease_ms, answers = ARGV[1], ARGV[2], {}
-for i, key in ipairs(KEYS) do
-  local owner = redis.call('GET', key)
-  if owner == token or (not owner and ARGV[3] == 'take') then
-    redis.call('SET', key, token, 'PX', lease_ms)
-    answers[i] = 1
-  else
-    answers[i] = 0
-  end
-end
-return answers
-""")
-
-_DISOWN = Script("""
-local answers = {}
-for i, key in ipairs(KEYS) do
-  answers[i] = redis.call('GET', key) == ARGV[1] and redis.call('PEXPIRE', key, 0) or 0
-end
-return answers
-""")
+_OWNERS = Script.load("owners")
+_OWN = Script.load("own")
+_DISOWN = Script.load("disown")
 
 
 async def _each(script: Script, redis: Redis, owner: Owner, streams: Sequence[str], *words: Argument) -> Any:  # noqa: ANN401
@@ -150,39 +109,51 @@ async def disown(redis: Redis, owner: Owner, streams: Sequence[str]) -> None:
     await _each(_DISOWN, redis, owner, streams, owner.token)
 
 
-# What was leased ahead and never handed out counts as delivered once, like what was just read. The
-# count of all others rises when a handler starts (_START), or what kills its handler would bury its
-# neighbours, too.
-_LOAD = Script(
-    FACTS
-    + """
-local stream, owner, records, due = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local group, consumer, token, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local from, idle_ms, everybody, count = ARGV[5], ARGV[6], ARGV[7] == 'all', tonumber(ARGV[8])
-if redis.call('GET', owner) ~= token then return {0} end
-local of = group_of(stream, group)
-if not of then return redis.error_reply('NOGROUP there is no group ' .. group .. ' on ' .. stream) end
-local time, found, lost = redis.call('TIME'), {}, 0
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local rows = redis.call('XPENDING', stream, group, 'IDLE', idle_ms, from, '+', count)
-for _, row in ipairs(rows) do
-  local id, deliveries = row[1], row[4]
-  if everybody or row[2] == consumer or row[3] >= lease_ms then
-    local entry = redis.call('XRANGE', stream, id, id)[1]
-    if entry then
-      redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', math.max(1, deliveries), 'JUSTID')
-      local wait_ms = math.max(0, (redis.call('ZSCORE', due, id) or 0) - now)
-      found[#found + 1] = {id, entry[2], deliveries + 1, wait_ms}
-    else
-      redis.call('XACK', stream, group, id)
-      lost = lost + 1
-    end
-  end
-end
-if lost > 0 then redis.call('HINCRBY', records, 'lost ' .. group, lost) end
-return {1, of['last-delivered-id'], found, lost, #rows == count and '(' .. rows[count][1] or ''}
-"""
-)
+_TAKE_OWNED = Script.load("take_owned")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedTaken:
+    """What `take_owned` found."""
+
+    taken: Taken
+    behind: set[str]
+    """Streams from which the group was given something that the owner does not know of."""
+    disowned: set[str]
+    """Streams that belong to another owner."""
+
+
+async def take_owned(redis: Redis, owner: Owner, portions: Sequence[Portion], *, most: int) -> OwnedTaken:
+    """Lease entries that nobody in the group has been given yet, without waiting for any.
+
+    Args:
+        redis: The client.
+        owner: Only of streams that belong to it, and of which it has had all that the group was given:
+            up to the portion's `last`.
+        portions: How much of which streams; the first come first.
+        most: How many at most; in a cluster, per slot at least one.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+
+    async def run(some: Sequence[Portion], share: int) -> Any:  # noqa: ANN401
+        keys: list[str] = []
+        arguments: list[Argument] = [owner.group, owner.consumer, share, owner.token]
+        for stream, count, last in some:
+            keys += (stream, names.records(stream), names.owner(stream, owner.group))
+            arguments += (count, last)
+        return await _TAKE_OWNED(redis, keys, arguments)
+
+    taken, answers = await take(redis, portions, most=most, run=run)
+    return OwnedTaken(
+        taken,
+        behind={stream.decode() for answer in answers for stream in answer[b"behind"]},
+        disowned={stream.decode() for answer in answers for stream in answer[b"disowned"]},
+    )
+
+
+_LOAD = Script.load("load")
 
 _PAGE = 100
 
@@ -248,16 +219,7 @@ async def load(
     return Loaded(entries, last, lost)
 
 
-_START = Script("""
-local stream, owner, due = KEYS[1], KEYS[2], KEYS[3]
-local group, consumer, token, id, deliveries = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-if redis.call('GET', owner) ~= token then return redis.status_reply('disowned') end
-local rows = redis.pcall('XPENDING', stream, group, id, id, 1, consumer)
-if rows.err or not rows[1] then return redis.status_reply('gone') end
-redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'JUSTID')
-redis.call('ZREM', due, id)
-return redis.status_reply('started')
-""")
+_START = Script.load("start")
 
 type Start = Literal["started", "disowned", "gone"]
 """Whether a delivery may begin; or the stream belongs to somebody else; or the entry does, or is finished."""

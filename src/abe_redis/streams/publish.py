@@ -56,43 +56,7 @@ class Draft(NamedTuple):
         return len(self.fields[DATA])
 
 
-# A remembered id counts only while its entry's stream exists: after a DEL or FLUSHALL the event
-# is published anew. The attempt tells our own retry, whose first answer was lost, from a second
-# publish of the same event. What is refused is refused alone: the others may have come from others.
-_PUBLISH = Script("""
-local hard_maxlen, answers, lengths, at = tonumber(ARGV[1]), {}, {}, 2
-for i = 1, #KEYS, 2 do
-  local stream, seen, answer = KEYS[i], KEYS[i + 1]
-  local attempt, remember_ms, last = ARGV[at], tonumber(ARGV[at + 1]), at + 2 + ARGV[at + 2]
-  local length = lengths[stream] or redis.pcall('XLEN', stream)
-  if type(length) == 'table' then
-    answer = length
-  else
-    local exists = length > 0 or redis.call('EXISTS', stream) == 1
-    local known = exists and remember_ms > 0 and redis.call('GET', seen)
-    if known then
-      local id, first = string.match(known, '^(%S+) (.*)$')
-      -- WAIT is for what this connection wrote, and what was lost may have been written by another.
-      redis.call('SET', seen, known, 'KEEPTTL')
-      answer = {id, first == attempt and 0 or 1, length}
-    elseif length >= hard_maxlen then
-      answer = redis.error_reply('STREAMFULL it has ' .. hard_maxlen .. ' entries')
-    else
-      answer = redis.pcall('XADD', stream, '*', unpack(ARGV, at + 3, last))
-      if type(answer) == 'table' and string.sub(answer.err, 1, 8) == 'READONLY' then return answer end
-      if type(answer) == 'string' then
-        if remember_ms > 0 then redis.call('SET', seen, answer .. ' ' .. attempt, 'PX', remember_ms) end
-        length = length + 1
-        answer = {answer, 0, length}
-      end
-    end
-    lengths[stream] = length
-  end
-  answers[#answers + 1] = answer
-  at = last + 1
-end
-return answers
-""")
+_PUBLISH = Script.load("publish")
 
 
 def command(drafts: Sequence[Draft], *, hard_maxlen: int, in_full: bool = False) -> Words:
@@ -165,13 +129,7 @@ async def publish_health_check(redis: Redis, stream: str, fields: dict[bytes, by
     return [Published(id=entry_id.decode(), duplicate=False, length=HEALTH_CHECKS_KEPT, stream=stream)]
 
 
-# Valkey and Redis both replicate the effect of a script, so the server's own clock is allowed.
-_ANNOUNCE = Script("""
-local time = redis.call('TIME')
-local now = time[1] + time[2] / 1000000
-for _, name in ipairs(ARGV) do redis.call('ZADD', KEYS[1], now, name) end
-return redis.status_reply('OK')
-""")
+_ANNOUNCE = Script.load("announce")
 
 
 async def announce(redis: Redis, streams: list[str]) -> None:

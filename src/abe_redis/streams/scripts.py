@@ -1,13 +1,16 @@
-"""How a Lua script is sent: by its digest, and in full when the server does not know it.
+"""Lua scripts: read from `lua/`, and sent by their digest, or in full when the server does not know it.
 
-A script is the only way to decide and act in one step, on every server alike. Each stands beside
-the function whose signature is its contract.
+A script is the only way to decide and act in one step, on every server alike. Its first comment says what it
+decides, and what its KEYS, its ARGV and its answer are. A line `-- include: name` stands for the shared piece
+`lua/shared/name.lua`, which is there once, however many lines name it.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
@@ -17,6 +20,33 @@ from abe_redis.streams import slots
 
 type Argument = Word
 
+LUA = Path(__file__).with_name("lua")
+_INCLUDE = re.compile(r"-- include: (\w+)\n")
+
+
+class Line(NamedTuple):
+    """A line of a script, and where it comes from."""
+
+    text: str
+    path: Path
+    number: int
+
+
+def lines(path: Path, included: set[str] | None = None) -> Iterator[Line]:
+    """A script's lines, with those of the shared pieces in the place of the lines that include them.
+
+    Args:
+        path: The script.
+        included: The pieces that are there already; each is there once.
+    """
+    included = set() if included is None else included
+    for number, text in enumerate(path.read_text("utf-8").splitlines(keepends=True), 1):
+        if (match := _INCLUDE.fullmatch(text)) is None:
+            yield Line(text, path, number)
+        elif match[1] not in included:
+            included.add(match[1])
+            yield from lines(LUA / "shared" / f"{match[1]}.lua", included)
+
 
 class Script:
     """A Lua script. All its keys must lie in one cluster slot."""
@@ -24,6 +54,11 @@ class Script:
     def __init__(self, source: str) -> None:
         self._source = source
         self._digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+    @classmethod
+    def load(cls, name: str) -> Self:
+        """The script `lua/name.lua`."""
+        return cls("".join(line.text for line in lines(LUA / f"{name}.lua")))
 
     async def __call__(self, redis: Redis, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:  # noqa: ANN401
         """Run it.

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ReadOnlyError, ResponseError
 
 from abe_redis import RedisMessageQueueBackend, Settings
-from abe_redis.streams import dead, lease, names, release
+from abe_redis.streams import dead, lease, names, owners, release
 from abe_redis.streams.lease import Portion
 from abe_redis.streams.publish import Draft, announce, command, publish, publish_health_check
 from tests.integration.on_streams import (
@@ -37,7 +37,7 @@ async def test_streams_are_read_by_turns_up_to_their_portions(commands: Redis) -
     assert briefly(taken.leased) == [(A, a[0], 1), (B, b[0], 1), (A, a[1], 1), (B, b[1], 1)]
     assert taken.leased[0].fields == {b"data": f"{A} 0".encode()}
     assert (taken.looked_at, taken.more, taken.lost) == ([A, B], {A}, {})
-    assert (taken.behind, taken.disowned, taken.failure) == (set(), set(), None)
+    assert taken.failure is None
     assert {row[:2] for row in (await rows(commands, A)).values()} == {("me", 1)}
     assert list(await rows(commands, B)) == b
 
@@ -76,16 +76,17 @@ async def test_an_owner_reads_only_what_is_its_own_and_known(commands: Redis) ->
             await commands.set(names.owner(stream, "g"), owner)
     for stream in streams[1:3]:  # somebody was given the first of these
         await lease.take_new(commands, "g", "x", [stream], count=1, block_ms=None)
+    me = owners.Owner(group="g", consumer="me", token="me", lease_seconds=30)
     portions = [Portion(stream, 5, "0-0") for stream in streams]
-    taken = await lease.take_more(commands, "g", "me", portions, most=50, owner="me")
-    assert briefly(taken.leased) == [(streams[0], entry_id, 1) for entry_id in ids[streams[0]]]
-    assert taken.behind == set(streams[1:3])
-    assert taken.disowned == set(streams[3:])
-    assert taken.looked_at == streams
+    found = await owners.take_owned(commands, me, portions, most=50)
+    assert briefly(found.taken.leased) == [(streams[0], entry_id, 1) for entry_id in ids[streams[0]]]
+    assert found.behind == set(streams[1:3])
+    assert found.disowned == set(streams[3:])
+    assert found.taken.looked_at == streams
     for stream in streams[1:3]:
         portions = [Portion(stream, 5, ids[stream][0])]
-        taken = await lease.take_more(commands, "g", "me", portions, most=50, owner="me")
-        assert briefly(taken.leased) == [(stream, ids[stream][1], 1)]
+        found = await owners.take_owned(commands, me, portions, most=50)
+        assert briefly(found.taken.leased) == [(stream, ids[stream][1], 1)]
 
 
 async def test_what_was_removed_unread_is_counted_once(commands: Redis) -> None:

@@ -303,16 +303,15 @@ class OrderedConsumer(GroupConsumer):
             for stream, count, _ in self._scheduler.plan(most)
             if stream in streams
         ]
-        owner = self._ownership.owner.token
-        taken = await lease.take_more(redis, self.group, self.name, portions, most=most, owner=owner)
-        ours = [entry for entry in taken.leased if entry.stream in streams]  # unless lost while we asked
+        found = await owners.take_owned(redis, self._ownership.owner, portions, most=most)
+        ours = [entry for entry in found.taken.leased if entry.stream in streams]  # unless lost meanwhile
         for entry in ours:
             streams[entry.stream].last = entry.id
-        self._note(taken)
+        self._note(found.taken)
         self._accept(ours)
-        for stream in taken.behind & streams.keys():
+        for stream in found.behind & streams.keys():
             streams[stream].is_loaded = False
-        for stream in taken.disowned:
+        for stream in found.disowned:
             self._ownership.lose(stream)
 
     @override

@@ -1,0 +1,12 @@
+-- Writes streams into the index in which consumers find new ones, with the server's time in seconds. A
+-- server replicates what a script did, not the script, so its own clock is allowed.
+--
+-- KEYS  the index
+-- ARGV  names of streams
+-- Answers OK.
+
+local index = KEYS[1]
+local seconds, microseconds = unpack(redis.call('TIME'))
+local now = seconds + microseconds / 1000000
+for _, name in ipairs(ARGV) do redis.call('ZADD', index, now, name) end
+return redis.status_reply('OK')

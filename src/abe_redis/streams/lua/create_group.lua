@@ -1,0 +1,14 @@
+-- Makes a group on a stream that exists, to be given what comes behind a position.
+--
+-- KEYS  the stream, its records
+-- ARGV  group, the position
+-- Answers what Redis did, or its error.
+
+-- include: read_at
+-- include: make_group
+local stream, records = KEYS[1], KEYS[2]
+local group, position = ARGV[1], ARGV[2]
+local made = make_group(stream, records, group, position, read_at(stream, position))
+if made.err then return made end
+redis.call('HDEL', records, 'floor ' .. group, 'lost ' .. group, 'paused ' .. group)
+return made

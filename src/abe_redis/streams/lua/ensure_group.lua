@@ -1,0 +1,38 @@
+-- Makes a group on each stream that exists and lacks it; a stream is never made.
+--
+-- A new group starts at the very beginning, one that was deleted where it had finished: see `floor`.
+--
+-- KEYS  per stream: the stream, its records
+-- ARGV  group, for how many ms the records of a stream that does not exist are kept
+-- Answers per stream: `ready`, `paused`, `missing` or `other` (another kind of key), and how many entries
+-- were removed before the group had finished them, as far as is news.
+
+-- include: note_loss
+-- include: make_group
+-- include: floor
+local group, forgotten_ms = ARGV[1], ARGV[2]
+local answers = {}
+
+for i = 1, #KEYS, 2 do
+  local stream, records = KEYS[i], KEYS[i + 1]
+  local kind, state = redis.call('TYPE', stream).ok, 'ready'
+  local info = kind == 'stream' and facts(redis.call('XINFO', 'STREAM', stream))
+  local from, lost = floor_of(records, group, info and info['entries-added'] or 0)
+  if kind == 'none' then
+    redis.call('PEXPIRE', records, forgotten_ms)
+    state = 'missing'
+  elseif not info then state = 'other'
+  else
+    local of = group_of(stream, group)
+    if of then
+      lost = lost + note_loss(stream, records, of, info)
+    else
+      local read = from == '0' and info['entries-added'] - info['length']
+      local made = make_group(stream, records, group, from, read)
+      if made.err then return made end
+    end
+    if redis.call('HGET', records, 'paused ' .. group) then state = 'paused' end
+  end
+  answers[#answers + 1] = {state, lost}
+end
+return answers

@@ -1,0 +1,53 @@
+-- Takes entries out of a stream for good, and what groups hold of them.
+--
+-- What a group had not been given yet counts as read, or it would look lost, and lag for ever. A group is
+-- moved over what was erased in front of it, since Redis cannot tell the lag across a gap.
+--
+-- KEYS  the stream
+-- ARGV  ids of entries
+-- Answers how many there were, and how many of them some group had not finished.
+
+-- include: facts
+-- include: ids
+-- include: position
+local stream = KEYS[1]
+local groups, erased, unfinished = {}, 0, 0
+
+for i, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+  groups[i] = facts(row)
+  groups[i].unread = 0
+end
+
+for _, id in ipairs(ARGV) do
+  if redis.call('XDEL', stream, id) == 1 then
+    erased = erased + 1
+    local open = 0
+    for _, of in ipairs(groups) do
+      if before(of['last-delivered-id'], id) then
+        of.unread = of.unread + 1
+        of.gap = of.gap or id
+        open = 1
+      elseif redis.call('XACK', stream, of['name'], id) == 1 then
+        open = 1
+      end
+    end
+    unfinished = unfinished + open
+  end
+end
+
+-- The position behind what was erased, when nothing else lies between.
+local function behind_gap(position, gap)
+  local following = redis.call('XRANGE', stream, '(' .. position, '+', 'COUNT', 1)[1]
+  if not following then return facts(redis.call('XINFO', 'STREAM', stream))['last-generated-id'] end
+  if before(following[1], gap) then return position end
+  return id_before(following[1])
+end
+
+for _, of in ipairs(groups) do
+  if of.unread > 0 then
+    local position = behind_gap(of['last-delivered-id'], of.gap)
+    local read = of['entries-read'] and of['entries-read'] + of.unread
+    redis.call(to_position('SETID', stream, of['name'], position, read))
+  end
+end
+return {erased, unfinished}

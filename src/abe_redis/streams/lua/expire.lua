@@ -1,0 +1,21 @@
+-- Removes dead letters that are too old: few at a time, so that the server is not held up; the next sweep
+-- goes on.
+--
+-- KEYS  streams of dead letters
+-- ARGV  the age in ms
+-- Answers per stream how many it removed.
+
+local age_ms = ARGV[1]
+local now = redis.call('TIME')[1] * 1000
+local cutoff = string.format('(%.0f', math.max(0, now - age_ms))
+local removed = {}
+
+for i, dead in ipairs(KEYS) do
+  removed[i] = 0
+  if redis.call('TYPE', dead).ok == 'stream' then
+    for _, entry in ipairs(redis.call('XRANGE', dead, '-', cutoff, 'COUNT', 200)) do
+      removed[i] = removed[i] + redis.call('XDEL', dead, entry[1])
+    end
+  end
+end
+return removed

@@ -1,0 +1,43 @@
+-- Leases a page of what a group was given and has not finished, for the owner of the stream.
+--
+-- What was leased ahead and never handed out counts as delivered once, like what was just read. The count
+-- of all others rises when a handler starts (see `start`), or what kills its handler would bury its
+-- neighbours, too.
+--
+-- KEYS  the stream, the key that names its owner, its records, the sorted set of what is postponed
+-- ARGV  group, consumer, the owner's token, the lease in ms, from which id on, only what has been idle for so
+--       many ms, `all` (also what another consumer has a lease on) or `free`, how many a page has
+-- Answers {0} when somebody else owns the stream. Else 1; the last id the group was given; per entry its
+-- id, fields, number of deliveries and for how many ms it is still postponed; how many entries were
+-- removed meanwhile; from which id on the next page is ('': there is none). Or an error when there is no
+-- such group.
+
+-- include: clock
+-- include: facts
+local stream, owner, records, due = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local group, consumer, token, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local from, idle_ms, everybody, count = ARGV[5], ARGV[6], ARGV[7] == 'all', tonumber(ARGV[8])
+if redis.call('GET', owner) ~= token then return {0} end
+local of = group_of(stream, group)
+if not of then return redis.error_reply('NOGROUP there is no group ' .. group .. ' on ' .. stream) end
+local now, found, lost = now_ms(), {}, 0
+
+local rows = redis.call('XPENDING', stream, group, 'IDLE', idle_ms, from, '+', count)
+for _, row in ipairs(rows) do
+  local id, holder, idle, deliveries = row[1], row[2], row[3], row[4]
+  if everybody or holder == consumer or idle >= lease_ms then
+    local entry = redis.call('XRANGE', stream, id, id)[1]
+    if entry then
+      local fields = entry[2]
+      redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', math.max(1, deliveries), 'JUSTID')
+      local wait_ms = math.max(0, (redis.call('ZSCORE', due, id) or 0) - now)
+      found[#found + 1] = {id, fields, deliveries + 1, wait_ms}
+    else
+      redis.call('XACK', stream, group, id)
+      lost = lost + 1
+    end
+  end
+end
+if lost > 0 then redis.call('HINCRBY', records, 'lost ' .. group, lost) end
+local next_page = #rows == count and '(' .. rows[count][1] or ''
+return {1, of['last-delivered-id'], found, lost, next_page}

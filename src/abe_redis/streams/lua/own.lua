@@ -1,0 +1,20 @@
+-- Makes somebody the owner of streams that have none, or the owner for another lease.
+--
+-- A key that is not there when it is renewed was somebody else's meanwhile, for all we know.
+--
+-- KEYS  per stream, the key that names its owner
+-- ARGV  the owner's token, the lease in ms, `take` (also what has no owner) or `keep`
+-- Answers per stream 1 if it is the owner now, else 0.
+
+local token, lease_ms, takes = ARGV[1], ARGV[2], ARGV[3] == 'take'
+local answers = {}
+for i, key in ipairs(KEYS) do
+  local owner = redis.call('GET', key)
+  if owner == token or (not owner and takes) then
+    redis.call('SET', key, token, 'PX', lease_ms)
+    answers[i] = 1
+  else
+    answers[i] = 0
+  end
+end
+return answers

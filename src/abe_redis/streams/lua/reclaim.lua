@@ -1,0 +1,65 @@
+-- Leases entries whose lease is over, that were given back, or whose postponement is over.
+--
+-- XCLAIM answers nothing for an entry that was removed meanwhile, and forgets it: it is lost. An entry
+-- that was postponed is taken when it is due, however idle it is: until then it is dated anew. One that a
+-- handler had already may be what killed it, so it is not taken along with more than a few others.
+--
+-- KEYS  per stream: the stream, the sorted set of what is postponed, its records
+-- ARGV  group, consumer, the lease in ms, how many to take at most when a handler had one of them already,
+--       how many when no handler had any
+-- Answers the entries, each with its stream, id, fields and number of deliveries; and the stream of each
+-- entry that is lost.
+
+-- include: clock
+local group, consumer, lease_ms = ARGV[1], ARGV[2], ARGV[3]
+local most_with_redelivered, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
+local now = now_ms()
+local taken, lost = {}, {}
+
+-- Takes a pending entry, unless it is enough: then it answers false.
+local function take(stream, records, pending)
+  local id, deliveries = pending[1], pending[4]
+  if deliveries > 0 and #taken < limit then
+    limit = math.max(most_with_redelivered, math.min(limit, #taken))
+  end
+  if #taken >= limit then return false end
+  local entry = redis.call('XCLAIM', stream, group, consumer, 0, id)[1]
+  if entry then
+    local fields = entry[2]
+    taken[#taken + 1] = {stream, id, fields, deliveries + 1}
+  else
+    redis.call('HINCRBY', records, 'lost ' .. group, 1)
+    lost[#lost + 1] = stream
+  end
+  return true
+end
+
+local function take_due(stream, due, records)
+  local ids = redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit - #taken)
+  for _, id in ipairs(ids) do
+    local rows = redis.pcall('XPENDING', stream, group, id, id, 1)
+    if rows.err or not rows[1] or take(stream, records, rows[1]) then redis.call('ZREM', due, id) end
+  end
+end
+
+local function take_idle(stream, due, records, postponed)
+  local count = math.min(1000, limit - #taken + postponed)
+  local rows = redis.pcall('XPENDING', stream, group, 'IDLE', lease_ms, '-', '+', count)
+  for _, row in ipairs(rows.err and {} or rows) do
+    local id, holder = row[1], row[2]
+    if postponed > 0 and redis.call('ZSCORE', due, id) then
+      redis.call('XCLAIM', stream, group, holder, 0, id, 'IDLE', 0, 'JUSTID')
+    else
+      take(stream, records, row)
+    end
+  end
+end
+
+for i = 1, #KEYS, 3 do
+  if #taken >= limit then break end
+  local stream, due, records = KEYS[i], KEYS[i + 1], KEYS[i + 2]
+  local postponed = redis.call('ZCARD', due)
+  if postponed > 0 then take_due(stream, due, records) end
+  take_idle(stream, due, records, postponed)
+end
+return {taken, lost}

@@ -1,0 +1,56 @@
+-- Moves dead letters back into their stream, each for the group alone that gave up on it.
+--
+-- A group that does not exist any more is made again where it had finished. One that was removed with all
+-- its records has nothing but these to do; one whose stream was deleted since it was recorded has the new
+-- stream to do from its beginning.
+--
+-- KEYS  the stream, its dead letters, its records
+-- ARGV  how many entries the stream may have; ids of dead letters
+-- Answers the ids of those that it moved; or an error, and then what came before it was moved.
+
+-- include: facts
+-- include: make_group
+-- include: floor
+-- include: split
+local stream, dead, records = KEYS[1], KEYS[2], KEYS[3]
+local hard_maxlen = tonumber(ARGV[1])
+local moved = {}
+
+-- Answers an error, if the group cannot be made.
+local function make_ready(group)
+  if group_of(stream, group) then return end
+  if redis.call('EXISTS', stream) == 0 then
+    local made = redis.pcall('XGROUP', 'CREATE', stream, group, '$', 'MKSTREAM')
+    if made.err then return made end
+    redis.call('XGROUP', 'DESTROY', stream, group)
+  end
+  local info, read = facts(redis.call('XINFO', 'STREAM', stream)), nil
+  local recorded = redis.call('HGET', records, 'floor ' .. group)
+  local from = floor_of(records, group, info['entries-added'])
+  if from == '0' and recorded then read = info['entries-added'] - info['length']
+  elseif from == '0' then from, read = info['last-generated-id'], info['entries-added'] end
+  local made = make_group(stream, records, group, from, read)
+  if made.err then return made end
+end
+
+for i = 2, #ARGV do
+  local id = ARGV[i]
+  local entry = redis.call('XRANGE', dead, id, id)[1]
+  if entry then
+    local fields, ours = split(entry[2])
+    local group = ours['abe:group']
+    if redis.call('XLEN', stream) >= hard_maxlen then
+      return redis.error_reply('STREAMFULL it has ' .. hard_maxlen .. ' entries')
+    end
+    if group then
+      local refused = make_ready(group)
+      if refused then return refused end
+      fields[#fields + 1], fields[#fields + 2] = 'abe:only', group
+    end
+    fields[#fields + 1], fields[#fields + 2] = 'abe:first', ours['abe:id'] or id
+    redis.call('XADD', stream, '*', unpack(fields))
+    redis.call('XDEL', dead, id)
+    moved[#moved + 1] = id
+  end
+end
+return moved

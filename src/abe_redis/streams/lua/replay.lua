@@ -1,0 +1,40 @@
+-- Delivers entries to one group again, in order, a step of them; those it has not finished are left alone.
+--
+-- XCLAIM FORCE makes an entry pending that is not, without adding it again; TIME 0 dates it to the epoch,
+-- as when it is given back, so that whoever looks next takes it. What is delivered while we are at it is
+-- not replayed (the first step says up to where that is), nor what was redriven to another group.
+--
+-- KEYS  the stream
+-- ARGV  group, the first and the last position, how many entries a step looks at, the consumer under whose
+--       name they wait, and the bound that the first step answered (the first step has none)
+-- Answers how many will be delivered again, the last id it looked at (false: there is no more), and the
+-- bound; or an error when there is no such group.
+
+-- include: facts
+-- include: ids
+local stream = KEYS[1]
+local group, from, to, step, replayer = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local of = group_of(stream, group)
+if not of then return redis.error_reply('NOGROUP No such consumer group') end
+local replayed, last, bound = 0, false, ARGV[6] or of['last-delivered-id']
+
+local function is_for_others(fields)
+  for i = 1, #fields, 2 do
+    local name, value = fields[i], fields[i + 1]
+    if name == 'abe:only' then return value ~= group end
+  end
+end
+
+for _, entry in ipairs(redis.call('XRANGE', stream, from, to, 'COUNT', step)) do
+  local id, fields = entry[1], entry[2]
+  if before(bound, id) or before(of['last-delivered-id'], id) then
+    last = false
+    break
+  end
+  last = id
+  if #redis.call('XPENDING', stream, group, id, id, 1) == 0 and not is_for_others(fields) then
+    redis.call('XCLAIM', stream, group, replayer, 0, id, 'TIME', 0, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
+    replayed = replayed + 1
+  end
+end
+return {replayed, last, bound}

@@ -1,0 +1,29 @@
+-- Moves a group to a position, to be given what comes behind it (again).
+--
+-- What was pending is acked: behind the new position it is delivered anew, and before it the caller has
+-- said that it may be passed over. Two holders of one entry there must not be.
+--
+-- KEYS  the stream, its records, the sorted set of what is postponed
+-- ARGV  group, the position, 1 to move it though it has not finished everything (else 0),
+--       how many undelivered entries are counted at most
+-- Answers how many entries were pending, how many undelivered ones lie before the position, and 1 if it
+-- was moved (else 0); or an error when there is no such group.
+
+-- include: read_at
+-- include: position
+local stream, records, due = KEYS[1], KEYS[2], KEYS[3]
+local group, position, force, most_counted = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4]
+local of = group_of(stream, group)
+if not of then return redis.error_reply('NOGROUP No such consumer group') end
+local pending, upto = of['pending'], position == '$' and '+' or position
+local passed = #redis.call('XRANGE', stream, '(' .. of['last-delivered-id'], upto, 'COUNT', most_counted)
+if pending + passed > 0 and not force then return {pending, passed, 0} end
+local rows = redis.call('XPENDING', stream, group, '-', '+', 100)
+while #rows > 0 do
+  for _, row in ipairs(rows) do redis.call('XACK', stream, group, row[1]) end
+  rows = redis.call('XPENDING', stream, group, '-', '+', 100)
+end
+redis.call(to_position('SETID', stream, group, position, read_at(stream, position)))
+redis.call('HDEL', records, 'floor ' .. group, 'lost ' .. group)
+redis.call('DEL', due)
+return {pending, passed, 1}

@@ -1,0 +1,14 @@
+-- Where a deleted group starts again, and how many entries it lost.
+--
+-- A floor does not count when the stream was deleted since it was recorded: then fewer entries were ever
+-- added to the stream than at that time, and what was unfinished is counted as lost.
+
+local function floor_of(records, group, entries_added)
+  local recorded = redis.call('HGET', records, 'floor ' .. group)
+  if not recorded then return '0', 0 end
+  local id, added_then, unfinished = string.match(recorded, '^(%S+) (%d+) (%d+)$')
+  if entries_added >= tonumber(added_then) then return id, 0 end
+  redis.call('HDEL', records, 'floor ' .. group)
+  if unfinished ~= '0' then redis.call('HINCRBY', records, 'lost ' .. group, unfinished) end
+  return '0', tonumber(unfinished)
+end

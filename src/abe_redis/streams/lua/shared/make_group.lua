@@ -1,0 +1,11 @@
+-- Makes a group at a position, with how many entries lie before it if that is known; answers what Redis
+-- did.
+
+-- include: position
+local function make_group(stream, records, group, position, entries_read)
+  local made = redis.pcall(to_position('CREATE', stream, group, position, entries_read))
+  if made.err then return made end
+  redis.call('HSET', records, 'used ' .. group, redis.call('TIME')[1])
+  redis.call('PERSIST', records)
+  return made
+end

@@ -1,0 +1,24 @@
+-- Leases entries that nobody in the group was given yet, of the first streams first, without waiting.
+--
+-- KEYS  per stream: the stream, its records
+-- ARGV  group, consumer, how many entries to take at most;
+--       per stream: how many of it at most, the last id that the consumer had of it (or '')
+-- Answers the names and values of: found, per stream its entries; losses, streams and how many entries of
+-- each were removed unread; looked, how many streams were read; failure, the error that ended the reading,
+-- if any.
+
+-- include: read_new
+local group, consumer, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local portion = 4
+local looked, failure = 0, nil
+
+for i = 1, #KEYS, 2 do
+  if taken >= most then break end
+  local stream, records = KEYS[i], KEYS[i + 1]
+  local most_of_stream, last = ARGV[portion], ARGV[portion + 1]
+  portion = portion + 2
+  failure = read_new(stream, records, group, consumer, math.min(most_of_stream, most - taken), last)
+  if failure then break end
+  looked = looked + 1
+end
+return {'found', found, 'losses', losses, 'looked', looked, 'failure', failure or false}
