@@ -13,6 +13,10 @@ class Proxy:
 
     def __init__(self, port: int) -> None:
         self.port = 0
+        self.accepted = 0
+        """How many connections were made so far."""
+        self.replaced = (b"", b"")
+        """What is written in answers, and what stands there instead."""
         self._target = port
         self._writers: set[asyncio.StreamWriter] = set()
         self._cut_next = 0
@@ -34,6 +38,10 @@ class Proxy:
             pump.cancel()
         await asyncio.gather(*self._pumps, return_exceptions=True)
 
+    def lead_to(self, port: int) -> None:
+        """Let connections that are made from now on lead to another server; the others stay."""
+        self._target = port
+
     def reset(self) -> None:
         """Send RST on every connection."""
         for writer in list(self._writers):
@@ -44,6 +52,7 @@ class Proxy:
         self._cut_next = count
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
         try:
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
@@ -67,7 +76,7 @@ class Proxy:
                     writer.write(data[: len(data) // 2])
                     await asyncio.sleep(0)
                     break
-                writer.write(data)
+                writer.write(data.replace(*self.replaced) if answers and self.replaced[0] else data)
                 await writer.drain()
         self._writers.discard(writer)
         self._abort(writer)

@@ -4,22 +4,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from redis.exceptions import (
-    AskError,
     AuthenticationError,
     AuthorizationError,
-    BusyLoadingError,
-    ClusterDownError,
     ConnectionError,  # noqa: A004 - redis' own
-    MasterDownError,
     NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
     RedisError,
     ResponseError,
     TimeoutError,  # noqa: A004 - redis' own
-    TryAgainError,
 )
 
+from abe_redis.client.states import STREAM_FULL, code_of, state_of
 from abe_redis.errors import AbeRedisError, RedisRefusedError, RedisUnavailableError
 from abe_redis.settings import Settings
 
@@ -28,23 +22,15 @@ FAILURES = (RedisError, OSError, EOFError, AttributeError)
 """Whatever a command can raise because of the server or the way to it."""
 
 _REFUSALS = (AuthenticationError, AuthorizationError)
-_PASSING = (
-    AskError,  # and MOVED: the nodes do not agree yet on who has a slot
-    ConnectionError,
-    TimeoutError,
-    BusyLoadingError,
-    ReadOnlyError,
-    TryAgainError,
-    ClusterDownError,
-    MasterDownError,
-)
 
 
 def passes(error: BaseException) -> bool:
-    """Whether trying again later can help: a restart, a failover, a cut connection."""
+    """Whether trying again later can help: a restart, a failover, a cut connection, a state of the server."""
     if isinstance(error, _REFUSALS):
         return False
-    return isinstance(error, _PASSING) or not isinstance(error, RedisError)
+    if isinstance(error, (ConnectionError, TimeoutError)) or not isinstance(error, RedisError):
+        return True
+    return state_of(error) is not None
 
 
 def stream_is_gone(error: BaseException) -> bool:
@@ -81,21 +67,20 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
             f"Redis at {where} does not permit {doing} ({_shown(error, settings)}). Give this user the right "
             "with ACL SETUSER, or use another user."
         )
-    if isinstance(error, OutOfMemoryError):
+    if code_of(error) == STREAM_FULL:
         return RedisRefusedError(
-            f"Redis at {where} has no memory left for {doing}. Raise its maxmemory or remove keys; its "
-            "maxmemory-policy should be noeviction for a queue."
+            f"The stream has {settings.redis_stream_hard_maxlen} entries, so Redis at {where} took no more "
+            f"when {doing}: its consumers are behind, or nobody reads it. Start or add consumers, see "
+            "`abe-redis stats`, or raise REDIS_STREAM_HARD_MAXLEN."
         )
+    if (state := state_of(error)) is not None:
+        kind = RedisRefusedError if state.is_full else RedisUnavailableError
+        said = _shown(error, settings)
+        return kind(f"Redis at {where} {state.what}, which holds up {doing} ({said}). {state.advice}")
     if passes(error):
         return RedisUnavailableError(
             f"Redis at {where} could not be reached for {doing} ({_shown(error, settings)}). Check that it "
             f"runs and that REDIS_URL is right.{_about_tls(settings)}"
-        )
-    if str(error).startswith("STREAMFULL"):
-        return RedisRefusedError(
-            f"The stream has {settings.redis_stream_hard_maxlen} entries, so Redis at {where} took no more "
-            f"when {doing}: its consumers are behind. Add consumers, see `abe-redis stats`, or raise "
-            "REDIS_STREAM_HARD_MAXLEN."
         )
     if str(error).startswith("WRONGTYPE"):
         return RedisRefusedError(

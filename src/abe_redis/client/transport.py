@@ -67,7 +67,7 @@ class Address:
     password: str | None = field(default=None, repr=False)
     client_name: str | None = None
     primary: bool = False
-    """Whether it must not be a replica: then one is not connected to, and left when it became one."""
+    """Require a primary: refuse to connect to a replica."""
 
     def greeting(self) -> list[Words]:
         """The commands with which a connection begins."""
@@ -102,6 +102,8 @@ class Transport:
     """So many calls may be unanswered; the others wait for their turn."""
     max_bytes: int = 16 * 1024 * 1024
     """While so many bytes are unanswered, calls wait for their turn."""
+    on_read_only: Callable[[], None] | None = None
+    """Called when the server answered that it is a replica, after whoever asked was told."""
     _connection: "_Connection | None" = field(init=False, default=None, repr=False)
     _closed: bool = field(init=False, default=False, repr=False)
 
@@ -183,7 +185,7 @@ class _Connection(asyncio.Protocol):
         self.lost = False
         self._terms = terms
         self._since = monotonic()
-        self._greeted = self._leaves_replicas = False
+        self._greeted = False
         # What waits for the greeting, or for its turn.
         self._queue: deque[tuple[Words, Promise]] = deque()
         # What is sent, with its bytes, and since when. The last of it may still be in the batch.
@@ -253,7 +255,6 @@ class _Connection(asyncio.Protocol):
                     role = dict(zip(said[::2], said[1::2], strict=True))[b"role"]
                     if role != b"master":
                         raise exceptions.ConnectionError(f"the server is a {role.decode()}, not the primary")
-                    self._leaves_replicas = True
             self._greeted = True
             self._send_queued()
         except TimeoutError:
@@ -379,8 +380,10 @@ class _Connection(asyncio.Protocol):
             if self._reader.has_data():
                 found = self._reader.gets()
                 raise ValueError(found if isinstance(found, Exception) else "nobody asked for it")
-        if demoted and self._leaves_replicas:
-            self._give_up(exceptions.ConnectionError("the server is not the primary any more"))
+        if demoted:
+            self._give_up(exceptions.ConnectionError("the server is a replica and takes no writes"))
+            if self._terms.on_read_only is not None:
+                self._terms.on_read_only()
 
     def pause_writing(self) -> None:
         self._choked = self._holding = True

@@ -25,7 +25,7 @@ from typing import override
 
 import anyio
 import anyio.to_thread
-from redis.exceptions import AuthenticationError, AuthorizationError, OutOfMemoryError, RedisError
+from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
 
 from abe_redis.client import failures
 from abe_redis.client.connections import Connections
@@ -57,11 +57,7 @@ class Kept(Published):
 
 def concerns_the_event(error: BaseException) -> bool:
     """Whether Redis refused this very event, and not everybody for the state that it is in."""
-    if failures.passes(error) or isinstance(
-        error, (AuthenticationError, AuthorizationError, OutOfMemoryError)
-    ):
-        return False
-    return not str(error).startswith(("MISCONF", "NOREPLICAS", "BUSY", "NOAUTH", "STREAMFULL"))
+    return not failures.passes(error) and not isinstance(error, (AuthenticationError, AuthorizationError))
 
 
 class Outbox:

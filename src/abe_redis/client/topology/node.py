@@ -1,10 +1,12 @@
 """One server: the connection that all share, and those of blocking reads."""
 
 import asyncio
+import time
 from typing import Any, override
 
 from redis import exceptions
 
+from abe_redis.client.failures import pause_seconds
 from abe_redis.client.topology import Topology
 from abe_redis.client.topology.replication_wait import WAIT_SECONDS, Writes
 from abe_redis.client.topology.slots import blocked_seconds
@@ -12,6 +14,9 @@ from abe_redis.client.transport import Address, Find, Promise, Transport, Words
 
 ANSWER_SECONDS = 5.0
 """How long an answer may take before the connection counts as dead."""
+
+CALM_SECONDS = 5.0
+"""A replica that is met so long after the last one is the first of others."""
 
 MAX_BLOCK_SECONDS = 20.0
 """The longest blocking read that anything here makes."""
@@ -36,6 +41,10 @@ class Node(Topology):
         """Connections for blocking reads that are not in use; as many as were ever in use at a time."""
         self._busy: set[Transport] = set()
         self._closed = False
+        self._replicas_met = 0
+        """How often in a row the server turned out to be a replica."""
+        self._open_at = 0.0
+        """Monotonic time before which no connection is opened."""
 
     @property
     @override
@@ -126,7 +135,28 @@ class Node(Topology):
         return [self._shared, *replicated, *self._busy, *self._idle]
 
     def _transport(self, answer_seconds: float) -> Transport:
-        return Transport(self._address, connect_seconds=ANSWER_SECONDS, answer_seconds=answer_seconds)
+        return Transport(
+            self._find,
+            connect_seconds=ANSWER_SECONDS,
+            answer_seconds=answer_seconds,
+            on_read_only=self._leave_replica,
+        )
+
+    async def _find(self) -> Address:
+        """Where the server is, when its turn to be asked has come."""
+        await asyncio.sleep(max(0.0, self._open_at - time.monotonic()))
+        return self._address if isinstance(self._address, Address) else await self._address()
+
+    def _leave_replica(self) -> None:
+        """Hang up on a replica: the address may lead to the primary by now, or soon.
+
+        The pauses grow, so that many callers do not make many connections while it does not.
+        """
+        now = time.monotonic()
+        in_a_row = now - self._open_at < CALM_SECONDS
+        self._replicas_met = self._replicas_met + 1 if in_a_row else 1
+        self._open_at = now + pause_seconds(self._replicas_met)
+        self.drop("the server is a replica and takes no writes")
 
 
 class Unheard(Promise):
