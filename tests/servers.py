@@ -216,7 +216,7 @@ class Server:
             self._process = subprocess.Popen(
                 [self.binary, configuration],
                 cwd=self.directory,
-                env={"PATH": os.defpath, "LC_ALL": "C"},
+                env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -228,6 +228,9 @@ class Server:
                 tail = self.log.read_text(encoding="utf-8", errors="replace")[-2000:]
                 raise ServerError(f"{self.binary} did not come up:\n{tail}")
             time.sleep(0.005)
+
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": os.defpath, "LC_ALL": "C"}
 
     def _configuration(self) -> list[str]:
         yes_no = "yes" if self._persistent else "no"

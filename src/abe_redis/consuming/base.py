@@ -8,7 +8,6 @@ second task, the settler's, acks what the caller has finished, since a read may 
 import asyncio
 import logging
 import random
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable
 
@@ -24,7 +23,7 @@ from abe_redis.consuming.maintenance import Maintenance
 from abe_redis.consuming.scheduler import Scheduler
 from abe_redis.errors import AbeRedisError, LeaseLostError
 from abe_redis.events.event import Event
-from abe_redis.runtime import tasks
+from abe_redis.runtime import clock, tasks
 from abe_redis.settings import Settings
 from abe_redis.streams import names
 from abe_redis.streams.lease import Leased, Taken
@@ -243,7 +242,7 @@ class GroupConsumer(ABC):
         """
         active, self._in_flight.active = self._in_flight.active, set()
         await self._maintenance.tick(redis, streams, active)
-        self._tick_at = time.monotonic() + TICK_SECONDS
+        self._tick_at = clock.now() + TICK_SECONDS
 
     async def _renew_held(self, redis: Redis) -> None:
         """Begin the leases of what we hold anew, and again in a third of a lease.
@@ -252,11 +251,11 @@ class GroupConsumer(ABC):
             redis.RedisError: The server refused it or could not be reached.
         """
         await self._in_flight.renew(redis)
-        self._renew_at = time.monotonic() + self._settings.redis_stream_lease_seconds / 3
+        self._renew_at = clock.now() + self._settings.redis_stream_lease_seconds / 3
 
     def _seconds_left(self) -> float:
         """Until a tick or a renewal is due."""
-        return max(0.001, min(self._tick_at, self._renew_at) - time.monotonic())
+        return max(0.001, min(self._tick_at, self._renew_at) - clock.now())
 
     def _note(self, taken: Taken) -> None:
         """Note what a read says beside the entries that it leased us."""

@@ -1,7 +1,6 @@
 """A member that takes events of any stream, each under a lease of its own, as far ahead as is good."""
 
 import random
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import override
@@ -16,6 +15,7 @@ from abe_redis.consuming.discovery import say_all_lost
 from abe_redis.consuming.in_flight import Held
 from abe_redis.consuming.prefetch import Prefetch
 from abe_redis.events.event import Event
+from abe_redis.runtime import clock
 from abe_redis.settings import Settings
 from abe_redis.streams import lease, names
 
@@ -55,10 +55,9 @@ class Consumer(GroupConsumer):
         return held
 
     def _take_fresh(self) -> Held | None:
-        now = time.monotonic()
         while self._buffer:
             held = self._buffer[0]
-            if held.lost or now >= held.leased_at + self._half_lease_seconds:
+            if held.lost or self._is_stale(held):
                 return None
             self._buffer.popleft()
             if self._deliver(held):
@@ -82,16 +81,21 @@ class Consumer(GroupConsumer):
 
     async def _is_fresh(self, held: Held) -> bool:
         """Whether a buffered event is still ours: the process may have been frozen meanwhile."""
-        if not held.lost and time.monotonic() >= held.leased_at + self._half_lease_seconds:
+        while not held.lost and self._is_stale(held):  # again, if it stood still while it asked
             try:
                 await self._in_flight.renew_these((await self._open()).commands, [held])
             except failures.FAILURES:
                 held.lost = True  # its lease may be over; whoever takes it next hands it out
         return not held.lost
 
+    def _is_stale(self, held: Held) -> bool:
+        """Whether a lease may be over by now, for all that this process knows."""
+        is_old = clock.now() >= held.leased_at + self._half_lease_seconds
+        return is_old or held.leased_at < clock.doubted_at()
+
     @override
     async def nack(self, event: Event, *, delay: float, reason: str | None) -> None:
-        self._abandoned_at = min(self._abandoned_at, time.monotonic() + delay)
+        self._abandoned_at = min(self._abandoned_at, clock.now() + delay)
         await super().nack(event, delay=delay, reason=reason)
 
     # What the task does -----------------------------------------------------------------------
@@ -107,9 +111,9 @@ class Consumer(GroupConsumer):
         # In every turn: what has come is leased, and must not wait for its renewal until it is wanted.
         self._accept(news := self._blocking_reads.collect())
         self._scheduler.note_news(news)
-        if time.monotonic() >= self._tick_at:
+        if clock.now() >= self._tick_at:
             await self._tick(redis)
-        if time.monotonic() >= self._renew_at:
+        if clock.now() >= self._renew_at:
             await self._renew_held(redis)
         if self._draining and self._buffer:
             await in_flight.give_back_buffered(redis, list(self._buffer))
@@ -118,7 +122,7 @@ class Consumer(GroupConsumer):
             await self._pause(seconds)
         else:
             self._ack_batcher.reading.set()
-            if time.monotonic() < self._abandoned_at or not await self._take_abandoned(redis):
+            if clock.now() < self._abandoned_at or not await self._take_abandoned(redis):
                 await self._take_new(connections, seconds)
 
     @override
@@ -180,7 +184,7 @@ class Consumer(GroupConsumer):
         """Take what has no holder any more; one by one, if it may be what killed its handler."""
         leased = await self._accepted(self._abandoned(redis))
         if not leased:
-            self._abandoned_at = time.monotonic() + 2 * TICK_SECONDS
+            self._abandoned_at = clock.now() + 2 * TICK_SECONDS
         return bool(leased)
 
     async def _abandoned(self, redis: Redis) -> list[lease.Leased]:

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from abe_redis.client import failures
 from abe_redis.events import codec
 from abe_redis.events.event import Event, Holder, trace_of
+from abe_redis.runtime import clock
 from abe_redis.settings import Settings
 from abe_redis.streams import dead, lease, release
 
@@ -29,7 +30,7 @@ class Held:
     key: tuple[str, str]
     """Stream and id."""
     leased_at: float
-    """Monotonic time, in seconds, when the lease began or was renewed."""
+    """When, by `clock.now`, the lease was asked for or renewed; it began then or later."""
     handed_at: float | None = None
     """Monotonic time when it was given to the handler."""
     lost: bool = False
@@ -101,11 +102,10 @@ class InFlight:
             What can be handled; it is in the buffer.
         """
         accepted: list[Held] = []
-        now = time.monotonic()
         largest = 1
         for entry in leased:
             largest = max(largest, len(entry.fields.get(codec.DATA, b"")))
-            held = Held(entry, (entry.stream, entry.id), now)
+            held = Held(entry, (entry.stream, entry.id), entry.asked_at)
             try:
                 dead.check_leased(entry, self._group, self._settings.redis_stream_max_deliveries)
             except dead.CondemnedError as reason:
@@ -207,7 +207,7 @@ class InFlight:
             redis.RedisError: The server refused it or could not be reached.
         """
         for ours in batched((held for held in every if not held.lost), RENEWED_AT_ONCE):
-            now = time.monotonic()
+            now = clock.now()
             lost = await lease.renew(redis, self._group, self._consumer, [held.key for held in ours])
             for held in ours:
                 held.leased_at = now

@@ -1,12 +1,12 @@
 """What a group's streams need now and then, done by whichever consumer comes by."""
 
 import logging
-import time
 from collections.abc import Iterable
 
 from redis.asyncio import Redis
 
 from abe_redis.consuming.discovery import say_lost
+from abe_redis.runtime import clock
 from abe_redis.settings import Settings
 from abe_redis.streams import dead
 from abe_redis.streams.consumers import forget_gone
@@ -31,7 +31,7 @@ class Maintenance:
         self._dead_days = settings.redis_stream_dead_days
         self._gone_seconds = GONE_LEASES * settings.redis_stream_lease_seconds
         self._sweep_seconds = 3 * settings.redis_stream_lease_seconds
-        self._sweep_at = time.monotonic() + self._sweep_seconds
+        self._sweep_at = clock.now() + self._sweep_seconds
 
     async def tick(self, redis: Redis, streams: Iterable[str], active: set[str]) -> None:
         """See to the streams that are read, and to those of them in which something was finished (`active`).
@@ -39,8 +39,8 @@ class Maintenance:
         Raises:
             redis.RedisError: The server refused it or could not be reached.
         """
-        if time.monotonic() >= self._sweep_at:
-            self._sweep_at = time.monotonic() + self._sweep_seconds
+        if clock.now() >= self._sweep_at:
+            self._sweep_at = clock.now() + self._sweep_seconds
             await self._sweep(redis, list(streams))
         await self._record(redis, sorted(active | self._unfinished))
         self._to_trim = set(await self._trimmer.trim(redis, sorted(self._to_trim | active)))

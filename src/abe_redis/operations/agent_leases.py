@@ -2,7 +2,6 @@
 
 import logging
 import math
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import anyio
 from abe_redis.client import failures
 from abe_redis.client.connections import Connections
 from abe_redis.errors import AbeRedisError
+from abe_redis.runtime import clock
 from abe_redis.streams import lease, release
 
 _LOG = logging.getLogger(__name__)
@@ -37,12 +37,12 @@ class AgentLeases:
         self._quiet_seconds = quiet_seconds
         self._held: dict[tuple[str, str], dict[tuple[str, str], int]] = {}
         """Per group and consumer: stream and id of what is held, with its number of deliveries."""
-        self._last_call = time.monotonic()
+        self._last_call = clock.now()
         self._gone = anyio.Event()
 
     def touch(self) -> None:
         """Note that the agent made a call."""
-        self._last_call = time.monotonic()
+        self._last_call = clock.now()
 
     def held(self, consumer: str) -> list[tuple[str, str]]:
         """Stream and id of what is kept for a consumer, in all its groups."""
@@ -88,7 +88,7 @@ class AgentLeases:
                     return
 
     def _is_quiet(self) -> bool:
-        return time.monotonic() - self._last_call > self._quiet_seconds
+        return clock.now() - self._last_call > self._quiet_seconds
 
     async def _renew(self) -> None:
         for (group, consumer), entries in list(self._held.items()):

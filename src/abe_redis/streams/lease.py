@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from abe_redis.events.codec import Fields
+from abe_redis.runtime import clock
 from abe_redis.streams import names, slots
 from abe_redis.streams.scripts import Argument, Script
 
@@ -39,6 +40,8 @@ class Leased(NamedTuple):
     fields: Fields
     deliveries: int
     """How often it has been delivered in this group, this time included."""
+    asked_at: float = 0.0
+    """When, by `clock.now`, it was asked for: its lease began then or later."""
 
 
 async def take_new(
@@ -60,12 +63,13 @@ async def take_new(
     """
     blocking: list[Argument] = [] if block_ms is None else ["BLOCK", block_ms]
     send: Any = redis.execute_command
+    asked_at = clock.now()
     # In bytes, redis-py does not know the name, and leaves the answer as Redis gave it.
     reply: Any = await send(
         *(b"XREADGROUP", "GROUP", group, consumer, "COUNT", count, *blocking),
         *("STREAMS", *streams, *[">"] * len(streams)),
     )
-    return _by_turns(reply or ())
+    return _by_turns(reply or (), asked_at)
 
 
 def fields_of(flat: Sequence[bytes]) -> Fields:
@@ -152,7 +156,7 @@ async def take(
     wanted = {portion.stream: portion for portion in portions}
     groups = slots.by_slot(redis, list(wanted))
     share = max(1, most // max(1, len(groups)))
-    taken, found = Taken(), list[Any]()
+    taken, found, asked_at = Taken(), list[Any](), clock.now()
 
     async def run_for(streams: Sequence[str]) -> dict[bytes, Any]:
         reply = await run([wanted[stream] for stream in streams], share)
@@ -169,14 +173,14 @@ async def take(
         return answer
 
     answers = await slots.each(groups, run_for)
-    taken.leased = _by_turns(found)
+    taken.leased = _by_turns(found, asked_at)
     return taken, answers
 
 
-def _by_turns(found: Any) -> list[Leased]:  # noqa: ANN401 - as Redis gave it
+def _by_turns(found: Any, asked_at: float) -> list[Leased]:  # noqa: ANN401 - as Redis gave it
     """Of each stream in its order; by turns, so that no stream waits for all that was read of another."""
     per_stream = [
-        [Leased(name, entry_id.decode(), fields_of(flat), 1) for entry_id, flat in entries]
+        [Leased(name, entry_id.decode(), fields_of(flat), 1, asked_at) for entry_id, flat in entries]
         for name, entries in ((stream.decode(), entries) for stream, entries in found)
     ]
     if len(per_stream) == 1:
@@ -219,10 +223,11 @@ async def take_abandoned(
     arguments: list[Argument] = [group, consumer, round(lease_seconds * 1000), count, fresh or count]
     for some in slots.by_slot(redis, streams):
         keys = [key for stream in some for key in (stream, names.due(stream, group), names.records(stream))]
+        asked_at = clock.now()
         taken, gone = await _TAKE_ABANDONED(redis, keys, arguments)
         lost.update(stream.decode() for stream in gone)
         leased = [
-            Leased(stream.decode(), entry_id.decode(), fields_of(fields), int(deliveries))
+            Leased(stream.decode(), entry_id.decode(), fields_of(fields), int(deliveries), asked_at)
             for stream, entry_id, fields, deliveries in taken
         ]
         if leased:

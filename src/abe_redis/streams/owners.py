@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from redis.asyncio import Redis
 
+from abe_redis.runtime import clock
 from abe_redis.streams import names
 from abe_redis.streams.lease import Leased, Portion, Taken, fields_of, take
 from abe_redis.streams.scripts import Argument, Script
@@ -207,13 +208,14 @@ async def load(
     while start:
         arguments: list[Argument] = [owner.group, owner.consumer, owner.token, owner.lease_ms, start]
         arguments += (round(idle_seconds * 1000), "all" if everybody else "free", _PAGE)
+        asked_at = clock.now()
         ours, *answer = await _LOAD(redis, keys, arguments)
         if not ours:
             return None
         last, found, gone, start = answer[0].decode(), answer[1], answer[2], answer[3].decode()
         lost += gone
         entries += [
-            (Leased(stream, entry_id.decode(), fields_of(flat), deliveries), wait_ms / 1000)
+            (Leased(stream, entry_id.decode(), fields_of(flat), deliveries, asked_at), wait_ms / 1000)
             for entry_id, flat, deliveries, wait_ms in found
         ]
     return Loaded(entries, last, lost)

@@ -5,7 +5,6 @@ which it gets them. When it becomes the owner of a stream, it first takes over w
 was given and did not finish.
 """
 
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import override
 
@@ -22,6 +21,7 @@ from abe_redis.consuming.ordered.ownership import Owned, Ownership
 from abe_redis.consuming.ordered.timer import Timer
 from abe_redis.errors import LeaseLostError
 from abe_redis.events.event import Event
+from abe_redis.runtime import clock
 from abe_redis.settings import Settings
 from abe_redis.streams import lease, names, owners
 
@@ -91,9 +91,13 @@ class OrderedConsumer(GroupConsumer):
         """The next event that may be handed out, if its stream is ours for certain."""
         if self._closed or self._draining:
             return None
-        now = time.monotonic()
+        now = clock.now()
         held = self._queues.next(now)
-        return held if held is not None and self._ownership.has(held.entry.stream, now) else None
+        if held is None or self._ownership.has(held.entry.stream, now):
+            return held
+        self._renew_at = 0.0  # Redis knows whether it still is ours
+        self._wanted.set()
+        return None
 
     async def _counted(self, held: Held) -> bool:
         """Count a further delivery, at Redis first: it may kill this process."""
@@ -106,15 +110,21 @@ class OrderedConsumer(GroupConsumer):
             if isinstance(error, failures.FAILURES):
                 return False
             raise
+        stream = held.entry.stream
         if state == "disowned":
-            self._ownership.lose(held.entry.stream)
-        return state == "started" and not held.lost and not self._closed
+            self._ownership.lose(stream)
+        if state != "started" or held.lost or self._closed:
+            return False
+        if self._ownership.has(stream, clock.now()):
+            return True
+        self._requeue(held.entry, 0)  # it stood still while it asked
+        return False
 
     @override
     def ended(self, held: Held) -> None:
         unfinished = self._in_flight.delivered_events.get(held.key) is held
         super().ended(held)
-        if held.lost and unfinished and self._ownership.has(held.entry.stream, time.monotonic()):
+        if held.lost and unfinished and self._ownership.has(held.entry.stream, clock.now()):
             self._deliver_again(held, 0)  # its handler had it for too long; what is behind it still waits
         self._queues.ended(held)
         self._nudge()
@@ -149,7 +159,7 @@ class OrderedConsumer(GroupConsumer):
 
     def _requeue(self, entry: lease.Leased, delay: float) -> None:
         for held in self._accept([entry]):
-            self._queues.postpone(held, time.monotonic() + delay)
+            self._queues.postpone(held, clock.now() + delay)
         self._set_alarm()
 
     @override
@@ -163,9 +173,9 @@ class OrderedConsumer(GroupConsumer):
     async def _turn(self, connections: Connections) -> None:
         redis = connections.commands
         self._blocking_reads.collect()
-        if time.monotonic() >= self._renew_at:
+        if clock.now() >= self._renew_at:
             await self._renew(redis)
-        if time.monotonic() >= self._tick_at:
+        if clock.now() >= self._tick_at:
             await self._tick(redis)
         await self._give_away(redis)
         await self._load(redis)
@@ -257,7 +267,7 @@ class OrderedConsumer(GroupConsumer):
             if (entry.stream, entry.id) not in known:
                 for held in self._accept([entry]):
                     if wait_seconds:
-                        self._queues.postpone(held, time.monotonic() + wait_seconds)
+                        self._queues.postpone(held, clock.now() + wait_seconds)
                     if entry.deliveries > 2:  # noqa: PLR2004 - it was taken over before, and that owner died, too
                         self._queues.suspect(held)
         if not owned.is_loaded:
@@ -327,7 +337,7 @@ class OrderedConsumer(GroupConsumer):
         self._timer.set(min((at for at in times if at is not None), default=None))
 
     def _on_alarm(self) -> None:
-        now = time.monotonic()
+        now = clock.now()
         self._ownership.expire(now)
         self._queues.next(now)  # whose time has come waits no more
         self._arrived.set()

@@ -88,7 +88,7 @@ class ConversationQueues:
         self._settle(key)
 
     def postpone(self, held: Held, until: float) -> None:
-        """Hand out an entry that waits, and what waits behind it, not before a monotonic time."""
+        """Hand out an entry that waits, and what waits behind it, not before a time by `clock.now`."""
         self._not_before[held] = until
         self._settle(self._keys[held])
 
@@ -97,7 +97,7 @@ class ConversationQueues:
         self._suspects.add(held)
 
     def next(self, now: float) -> Held | None:
-        """The entry whose turn it is at a monotonic time; it stays here until it is taken."""
+        """The entry whose turn it is at a time by `clock.now`; it stays here until it is taken."""
         while self._later and self._later[0][0] <= now:
             self._settle(heapq.heappop(self._later)[1], now)
         if not self._suspects:
@@ -110,7 +110,7 @@ class ConversationQueues:
         return None
 
     def next_at(self) -> float | None:
-        """The monotonic time when the next postponed entry may be handed out."""
+        """The time, by `clock.now`, when the next postponed entry may be handed out."""
         return self._later[0][0] if self._later else None
 
     def take(self, held: Held) -> None:

@@ -8,13 +8,13 @@ time gives up by its own clock, before anybody else may take over.
 import logging
 import os
 import random
-import time
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
+from abe_redis.runtime import clock
 from abe_redis.streams import names, owners
 
 _LOG = logging.getLogger(__name__)
@@ -31,15 +31,17 @@ class Owned:
     """A stream of ours."""
 
     until: float
-    """Monotonic time after which it is not ours any more, unless it was renewed."""
+    """The time, by `clock.now`, after which it is not ours any more, unless it was renewed."""
+    asked_at: float
+    """When Redis was last asked, by which it was ours then."""
     last: str = ""
     """The last id that the group was given of it, as far as we know."""
     is_loaded: bool = False
     """Whether we have all that the group was given up to there and has not finished."""
     leaving_since: float | None = None
-    """Monotonic time since when it is about to be given away."""
+    """The time since when it is about to be given away."""
     kept_until: float = 0.0
-    """Monotonic time until which it is not given away."""
+    """The time until which it is not given away."""
 
 
 def share(member: str, owned: Mapping[str, int], streams: int) -> int:
@@ -85,9 +87,9 @@ class Ownership:
         self._on_lost = on_lost
 
     def has(self, stream: str, now: float) -> bool:
-        """Whether a stream is ours for certain at a monotonic time."""
+        """Whether a stream is ours for certain at a time by `clock.now`."""
         owned = self.streams.get(stream)
-        return owned is not None and now < owned.until
+        return owned is not None and now < owned.until and owned.asked_at >= clock.doubted_at()
 
     @property
     def is_leaving(self) -> bool:
@@ -95,7 +97,7 @@ class Ownership:
         return any(owned.leaving_since is not None for owned in self.streams.values())
 
     def ends_at(self) -> float | None:
-        """The monotonic time when something may be lost unless it is renewed; None while we own nothing."""
+        """The time when something may be lost unless it is renewed; None while we own nothing."""
         return min((owned.until for owned in self.streams.values()), default=None)
 
     def expire(self, now: float) -> None:
@@ -118,13 +120,13 @@ class Ownership:
         """
         if not self.streams:
             return
-        asked, until = list(self.streams), self._until()
+        asked, asked_at = list(self.streams), clock.now()
         ours = set(await owners.renew(redis, self.owner, asked))
         for stream in asked:
             if stream not in ours:
                 self.lose(stream)
             elif (owned := self.streams.get(stream)) is not None:
-                owned.until = until
+                owned.until, owned.asked_at = self._until(asked_at), asked_at
 
     async def balance(self, redis: Redis, streams: Sequence[str], busy: Container[str]) -> None:
         """Take what nobody owns, up to our share, and mark as leaving what we have beyond it.
@@ -158,7 +160,7 @@ class Ownership:
             self._leave(stream)
 
     def _part_with(self, count: int, staying: list[str], busy: Container[str]) -> None:
-        now = time.monotonic()
+        now = clock.now()
         candidates = [stream for stream in staying if self.streams[stream].kept_until <= now]
         for stream in sorted(candidates, key=lambda stream: stream in busy)[:count]:
             self._leave(stream)
@@ -171,11 +173,11 @@ class Ownership:
         ]
 
     async def _take(self, redis: Redis, free: list[str], count: int) -> None:
-        until = self._until()
+        asked_at = clock.now()
         # In any order: others choose at the same time.
         chosen = random.sample(free, min(count, len(free)))
         for stream in await owners.own(redis, self.owner, chosen) if chosen else ():
-            self.streams[stream] = Owned(until)
+            self.streams[stream] = Owned(self._until(asked_at), asked_at)
             _LOG.info("Consumer %r owns %r.", self.owner.consumer, stream)
 
     def leave_all(self) -> None:
@@ -186,11 +188,11 @@ class Ownership:
     def _leave(self, stream: str) -> None:
         owned = self.streams[stream]
         if owned.leaving_since is None:
-            owned.leaving_since = time.monotonic()
+            owned.leaving_since = clock.now()
 
     def keep_slow(self) -> None:
         """Keep what was to leave, but whose handlers did not end within a lease."""
-        now = time.monotonic()
+        now = clock.now()
         for owned in self.streams.values():
             if owned.leaving_since is not None and now - owned.leaving_since > self.owner.lease_seconds:
                 owned.leaving_since = None
@@ -215,6 +217,6 @@ class Ownership:
         """
         await owners.meet(redis, self.owner, self._patterns, stay=False)
 
-    def _until(self) -> float:
-        """Until when that is ours which is asked for now."""
-        return time.monotonic() + (1 - _MARGIN) * self.owner.lease_seconds
+    def _until(self, asked_at: float) -> float:
+        """Expiry of an ownership that was requested at a time, minus the safety margin."""
+        return asked_at + (1 - _MARGIN) * self.owner.lease_seconds

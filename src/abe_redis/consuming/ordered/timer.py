@@ -1,12 +1,13 @@
 """One timer that is set anew as often as one likes."""
 
 import asyncio
-import time
 from collections.abc import Callable
+
+from abe_redis.runtime import clock
 
 
 class Timer:
-    """Calls something at a monotonic time."""
+    """Calls something at a time by `clock.now`."""
 
     def __init__(self, ring: Callable[[], None]) -> None:
         self._ring = ring
@@ -18,5 +19,5 @@ class Timer:
             self._timer.cancel()
             self._timer = None
         if at is not None:
-            seconds = max(0.0, at - time.monotonic())
+            seconds = max(0.0, at - clock.now())
             self._timer = asyncio.get_running_loop().call_later(seconds, self._ring)

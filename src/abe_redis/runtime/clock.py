@@ -1,0 +1,61 @@
+"""The clock that leases are measured by: it goes on while the machine is suspended.
+
+The monotonic clock of most systems stands still meanwhile, so a lease that ran out would still look fresh
+to the process that wakes. The wall clock alone is no better: it is set, forward and back.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+
+_JUMP_SECONDS = 1.0
+"""Advance of the wall clock over the other one that may have been a pause; what NTP slews is far less."""
+
+
+class LeaseClock:
+    """A clock that goes on, and the wall clock beside it as a second witness of pauses."""
+
+    def __init__(self, now: Callable[[], float], wall: Callable[[], float]) -> None:
+        self.now = now
+        self._wall = wall
+        self._lead = wall() - now()
+        self._doubted_at = -math.inf
+
+    def doubted_at(self) -> float:
+        """When, by `now`, the wall clock last jumped ahead; minus infinity when it never did.
+
+        This is what a pause looks like that the other clock does not show: of a virtual machine that was
+        stopped with all its clocks and then had its wall clock set, or on a system whose clocks all stand
+        still. Whoever knows from before that a lease is its own asks Redis.
+        """
+        now = self.now()
+        lead = self._wall() - now
+        if lead - self._lead > _JUMP_SECONDS:
+            self._doubted_at = now
+        self._lead = lead
+        return self._doubted_at
+
+
+def best_source(platform: str) -> Callable[[], float]:
+    """The system's clock that goes on during suspension; the monotonic clock where there is none."""
+    # macOS has it under the name that means a clock which stands still on Linux.
+    name = "CLOCK_MONOTONIC" if platform == "darwin" else "CLOCK_BOOTTIME"
+    number: int | None = getattr(time, name, None)
+    if number is None:
+        return time.monotonic
+    try:
+        time.clock_gettime(number)
+    except OSError:  # a kernel or a sandbox without it
+        return time.monotonic
+    return partial(time.clock_gettime, number)
+
+
+_CLOCK = LeaseClock(best_source(sys.platform), time.time)
+
+now = _CLOCK.now
+"""Seconds since some time in the past, those of a suspension among them."""
+
+doubted_at = _CLOCK.doubted_at
+"""When, by `now`, a pause may last have been that it does not show."""

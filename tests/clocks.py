@@ -1,0 +1,96 @@
+"""Clocks in a test's hands: a server's wall clock that is stepped, and processes that stand still."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Self, override
+
+from tests.servers import Server
+
+_LIBRARIES = (
+    "/usr/lib/*/faketime",
+    "/usr/lib/faketime",
+    "/usr/local/lib/faketime",
+    "/opt/homebrew/lib/faketime",
+)
+
+
+def faketime() -> Path | None:
+    """Find libfaketime, which Debian has as `faketime`."""
+    found = [path for where in _LIBRARIES for path in Path("/").glob(f"{where[1:]}/libfaketime.so.1")]
+    return found[0] if found else None
+
+
+class SteppedServer(Server):
+    """A server whose wall clock is stepped while it runs; its monotonic clock goes on as it was."""
+
+    def __init__(self, binary: Path, library: Path, **options: Any) -> None:
+        super().__init__(binary, **options)
+        self._library = library
+        self._offset = self.directory / "clock"
+        self._ahead = 0.0
+        self.step(0)
+
+    def step(self, seconds: float) -> None:
+        """Step the clock, forward or back."""
+        self._ahead += seconds
+        new = self._offset.with_suffix(".new")
+        new.write_text(f"{self._ahead:+}\n", encoding="utf-8")
+        new.rename(self._offset)
+
+    @override
+    def _environment(self) -> dict[str, str]:
+        return super()._environment() | {
+            "LD_PRELOAD": str(self._library),
+            "FAKETIME_TIMESTAMP_FILE": str(self._offset),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+
+class OtherProcess:
+    """An event loop of its own, in a thread, that is frozen and thawed as a process is by signals.
+
+    Its sockets stay open meanwhile, and what comes in waits in them.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thaw = threading.Event()
+
+    def start[T](self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Let it do something."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    async def do[T](self, work: Coroutine[Any, Any, T]) -> T:
+        """Let it do something, and wait for that."""
+        return await asyncio.wrap_future(self.start(work))
+
+    async def freeze(self) -> None:
+        """Stop it between two of its steps."""
+        frozen = threading.Event()
+        self._thaw.clear()
+
+        def stand_still() -> None:
+            frozen.set()
+            self._thaw.wait()
+
+        self._loop.call_soon_threadsafe(stand_still)
+        await asyncio.to_thread(frozen.wait)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._thaw.set()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.thaw()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
