@@ -67,9 +67,11 @@ bench-clients: $(SYNCED) ## how long clients of one MCP server wait for each oth
 sizing: $(SYNCED) ## what many workspaces cost, into docs/scaling.md, in about seven minutes
 	.venv/bin/python -m benchmarks.sizing --page docs/scaling.md $(ARGS)
 
-check: $(SYNCED) ## formatting, lint and types, of the Lua scripts too
+check: $(SYNCED) ## formatting, lint and types, of the Lua scripts too; who imports whom
 	.venv/bin/ruff format --check
 	.venv/bin/ruff check
+	@mkdir -p .cache/imports
+	.venv/bin/lint-imports --cache-dir .cache/imports --no-logo
 	.venv/bin/mypy
 	.venv/bin/python scripts/check_lua.py
 

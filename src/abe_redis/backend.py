@@ -12,13 +12,13 @@ from abe_redis.consuming.consumer import Consumer
 from abe_redis.consuming.event_stream import EventStream
 from abe_redis.consuming.ordered.consumer import OrderedConsumer
 from abe_redis.errors import ClosedError
+from abe_redis.events.published import Published
 from abe_redis.observability import tracing
 from abe_redis.publishing.outbox_file import OutboxSize
 from abe_redis.publishing.partitioner import Conversation
 from abe_redis.publishing.publisher import Publisher
 from abe_redis.settings import Settings
 from abe_redis.streams import names
-from abe_redis.streams.publish import Published
 
 
 class RedisMessageQueueBackend:

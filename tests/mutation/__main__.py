@@ -35,6 +35,9 @@ ENGINE = (
             "consuming/scheduler",
             "consuming/prefetch",
             "worker/retry",
+            "inspection/stats",
+            "inspection/health",
+            "operations/audit",
         )
     ),
     *sorted(

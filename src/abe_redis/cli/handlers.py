@@ -124,7 +124,7 @@ def _can_be_called(signature: inspect.Signature, *arguments: object) -> bool:
 
 def _failed(what: str, error: Exception) -> RequestError:
     """The sentence for what the bot's own code raised; -v shows the whole way to it."""
-    from abe_redis.worker.retry import describe  # noqa: PLC0415
+    from abe_redis.sanitize.exceptions import describe  # noqa: PLC0415
 
     _LOG.debug("%s.", what, exc_info=error)
     place = _place(error)

@@ -1,17 +1,17 @@
 """A stream in numbers; `health` says what they mean."""
 
-import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from abe_redis.inspection.health import judge
 from abe_redis.schemas import Age, ConsumerStats, GroupStats, StreamStats
 from abe_redis.settings import Settings
-from abe_redis.streams import ids, names
+from abe_redis.streams import ids
+from abe_redis.streams import info as streams_info
+from abe_redis.streams.info import StreamInfo
 
 _AGES: tuple[tuple[Age, float], ...] = (
     ("under_10s", 10),
@@ -20,7 +20,6 @@ _AGES: tuple[tuple[Age, float], ...] = (
     ("under_1h", 3600),
     ("older", float("inf")),
 )
-_MOST_AGES = 1000
 
 
 async def stream_stats(
@@ -41,33 +40,20 @@ async def stream_stats(
         redis.ResponseError: WRONGTYPE, when the key is not a stream.
         redis.RedisError: The server refused it or could not be reached.
     """
-    pipeline = redis.pipeline(transaction=False)
-    pipeline.xinfo_stream(stream)
-    pipeline.xinfo_groups(stream)
-    pipeline.hgetall(names.records(stream))
-    pipeline.memory_usage(stream)
-    pipeline.xlen(names.dead_letters(stream))
-    pipeline.time()
-    info, groups, records, memory, dead, clock = await pipeline.execute(raise_on_error=False)
-    if isinstance(info, ResponseError):
-        if "no such key" in str(info):
-            return None
-        raise info
-    for answer in (groups, records, dead):
-        if isinstance(answer, Exception):
-            raise answer
-    # A user without the right to ask the server's clock is told by ours.
-    now = time.time() if isinstance(clock, Exception) else clock[0] + clock[1] / 1e6
-    look = _Look(redis, stream, info, records, now, settings.redis_stream_lease_seconds, ages)
+    info = await streams_info.of_stream(redis, stream)
+    if info is None:
+        return None
+    facts = info.facts
+    look = _Look(redis, stream, info, settings.redis_stream_lease_seconds, ages)
     stats = StreamStats(
         stream=stream,
-        length=info["length"],
-        added=info["entries-added"],
-        first_at=_published_at(info["first-entry"]),
-        last_at=_published_at(info["last-entry"]),
-        memory_bytes=memory if isinstance(memory, int) else None,
-        dead_letters=dead,
-        groups=[await look.at(row) for row in groups],
+        length=facts["length"],
+        added=facts["entries-added"],
+        first_at=_published_at(facts["first-entry"]),
+        last_at=_published_at(facts["last-entry"]),
+        memory_bytes=info.memory_bytes,
+        dead_letters=info.dead_letters,
+        groups=[await look.at(row) for row in info.groups],
         health="ok",
         advice="",
     )
@@ -85,36 +71,29 @@ class _Look:
 
     redis: Redis
     stream: str
-    info: dict[str, Any]
-    records: dict[bytes, bytes]
-    now: float
-    """The server's time, in seconds."""
+    info: StreamInfo
     lease_seconds: float
     ages: bool
 
     async def at(self, row: dict[str, Any]) -> GroupStats:
         """One group, from its row of XINFO GROUPS."""
-        pipeline = self.redis.pipeline(transaction=False)
-        pipeline.xinfo_consumers(self.stream, row["name"])
-        pipeline.xpending(self.stream, row["name"])
-        pipeline.xrange(self.stream, min=b"(" + row["last-delivered-id"], count=1)
-        if self.ages:
-            pipeline.xpending_range(self.stream, row["name"], min="-", max="+", count=_MOST_AGES)
-        consumers, summary, undelivered, *held = await pipeline.execute()
+        group = await streams_info.of_group(self.redis, self.stream, row, with_pending=self.ages)
         unread, lost = self._unread(row)
-        unused = [one["idle"] / 1000 for one in consumers]
+        unused = [one["idle"] / 1000 for one in group.consumers]
         if used := self._recorded("used", row):
-            unused.append(max(0.0, self.now - used))
+            unused.append(max(0.0, self.info.now - used))
         return GroupStats(
             name=row["name"].decode(errors="replace"),
             pending=row["pending"],
             lag=unread,
-            oldest_pending_seconds=self._age(summary["min"]) if summary["min"] else None,
-            oldest_undelivered_seconds=self._age(undelivered[0][0]) if undelivered else None,
-            pending_by_age=self._by_age(held[0]) if held and held[0] else {},
+            oldest_pending_seconds=self._age(group.oldest_pending) if group.oldest_pending else None,
+            oldest_undelivered_seconds=(
+                self._age(group.oldest_undelivered) if group.oldest_undelivered else None
+            ),
+            pending_by_age=self._by_age(group.pending),
             last_delivered_id=row["last-delivered-id"].decode(),
             unused_seconds=round(min(unused), 3) if unused else None,
-            paused=b"paused " + row["name"] in self.records,
+            paused=b"paused " + row["name"] in self.info.records,
             lost=self._recorded("lost", row) + lost,
             consumers=[
                 ConsumerStats(
@@ -123,15 +102,15 @@ class _Look:
                     idle_seconds=one["idle"] / 1000,
                     alive=one["idle"] / 1000 < self.lease_seconds,
                 )
-                for one in consumers
+                for one in group.consumers
             ],
         )
 
     def _age(self, entry_id: bytes) -> float:
-        return round(max(0.0, self.now - ids.order(entry_id)[0] / 1000), 3)
+        return round(max(0.0, self.info.now - ids.order(entry_id)[0] / 1000), 3)
 
-    def _by_age(self, held: list[dict[str, Any]]) -> dict[Age, int]:
-        found = [self._age(one["message_id"]) for one in held]
+    def _by_age(self, entry_ids: list[bytes]) -> dict[Age, int]:
+        found = [self._age(entry_id) for entry_id in entry_ids]
         bounds = [0.0, *(bound for _, bound in _AGES)]
         counted = {
             name: sum(low <= age < bound for age in found)
@@ -140,15 +119,15 @@ class _Look:
         return {name: count for name, count in counted.items() if count}
 
     def _recorded(self, what: str, row: dict[str, Any]) -> int:
-        return ids.number(self.records.get(what.encode() + b" " + row["name"])) or 0
+        return ids.number(self.info.records.get(what.encode() + b" " + row["name"])) or 0
 
     def _unread(self, row: dict[str, Any]) -> tuple[int | None, int]:
         """What is yet to be given out, and what was removed before it was and is not recorded yet.
 
         Redis counts both as lag: see `groups`.
         """
-        first = self.info["first-entry"]
+        first = self.info.facts["first-entry"]
         if first and ids.order(first[0]) <= ids.order(row["last-delivered-id"]):
             return row["lag"], 0
-        length, read = self.info["length"], row["entries-read"]
-        return length, 0 if read is None else max(0, self.info["entries-added"] - length - read)
+        length, read = self.info.facts["length"], row["entries-read"]
+        return length, 0 if read is None else max(0, self.info.facts["entries-added"] - length - read)

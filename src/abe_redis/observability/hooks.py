@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from abe_redis.events.codec import Fields
     from abe_redis.events.event import Event
-    from abe_redis.streams.publish import Published
+    from abe_redis.events.published import Published
 
 type Outcome = Literal["done", "retried", "buried", "dropped", "lost", "given_back"]
 """What became of a delivery; `given_back`: the worker ended, `lost`: others have it."""

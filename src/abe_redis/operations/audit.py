@@ -1,18 +1,26 @@
-"""What agents have changed, for those who gave them the keys."""
+"""What agents have changed, for those who gave them the keys: a stream of the last ten thousand changes."""
 
+import json
 from collections.abc import Mapping
+from typing import Any
 
 from redis.asyncio import Redis
 
+from abe_redis.events.codec import is_deeper
 from abe_redis.operations.scope import Scope, check_range
 from abe_redis.sanitize.untrusted import shown
-from abe_redis.schemas import AuditResult
-from abe_redis.streams import audit
+from abe_redis.schemas import AuditResult, Change
+from abe_redis.streams import ids, names, peek
+from abe_redis.streams.publish import append
 
+KEPT = 10_000
 MOST = 1000
 
 _CHANGES = ("ids", "buried", "redriven", "created_group")
 """The facts of a call that say that something has changed."""
+
+_LEVELS = 2
+"""Of what is written down: facts by name, some of them lists."""
 
 
 async def note_change(redis: Redis, who: str, tool: str, facts: Mapping[str, object]) -> None:
@@ -22,7 +30,17 @@ async def note_change(redis: Redis, who: str, tool: str, facts: Mapping[str, obj
         redis.RedisError: The server refused it or could not be reached.
     """
     if any(facts.get(one) for one in _CHANGES):
-        await audit.record(redis, who, tool, {name: shown(fact) for name, fact in facts.items() if fact})
+        await record(redis, who, tool, {name: shown(fact) for name, fact in facts.items() if fact})
+
+
+async def record(redis: Redis, who: str, what: str, facts: dict[str, Any]) -> None:
+    """Write a change down.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    fields = {"who": who, "what": what, "facts": json.dumps(facts, ensure_ascii=False)}
+    await append(redis, names.AUDIT, fields, kept=KEPT)
 
 
 async def changes(scope: Scope, *, count: int) -> AuditResult:
@@ -35,5 +53,30 @@ async def changes(scope: Scope, *, count: int) -> AuditResult:
     """
     check_range("count", count, 1, MOST)
     async with scope.redis("reading what agents have changed") as redis:
-        found = await audit.last(redis, count)
-    return AuditResult(changes=found)
+        return AuditResult(changes=await last(redis, count))
+
+
+async def last(redis: Redis, count: int) -> list[Change]:
+    """As `changes`.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    return [
+        Change(
+            at=ids.moment(entry.id),
+            who=entry.fields.get(b"who", b"").decode(errors="replace"),
+            what=entry.fields.get(b"what", b"").decode(errors="replace"),
+            facts=_facts(entry.fields.get(b"facts", b"")),
+        )
+        for entry in await peek.entries(redis, names.AUDIT, after=None, count=count, order="newest")
+    ]
+
+
+def _facts(said: bytes) -> dict[str, Any]:
+    """What was written down; whoever may write to Redis may have written anything."""
+    try:
+        facts = json.loads(said)
+    except (ValueError, RecursionError):
+        return {}
+    return facts if isinstance(facts, dict) and not is_deeper(facts, _LEVELS) else {}

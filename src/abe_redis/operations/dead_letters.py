@@ -90,7 +90,7 @@ class DeadLetters:
         result = DeadLettersResult(letters=[], total=0, more=False)
         async with self._scope.redis("looking at dead letters") as redis:
             for one in [name] if name is not None else await self.sources(redis):
-                result.total += await redis.xlen(names.dead_letters(one))
+                result.total += await dead.count(redis, one)
                 async for letter in self._matching(redis, one, choice):
                     result.more = len(result.letters) == count
                     if result.more:
@@ -123,7 +123,7 @@ class DeadLetters:
                 stream=name,
                 redriven=len(redriven),
                 groups=dict(Counter(group_of[one] for one in redriven)),
-                left=await redis.xlen(names.dead_letters(name)),
+                left=await dead.count(redis, name),
                 dry_run=dry_run,
             )
 
@@ -140,7 +140,7 @@ class DeadLetters:
             return PurgeResult(
                 stream=name,
                 purged=purged,
-                left=await redis.xlen(names.dead_letters(name)),
+                left=await dead.count(redis, name),
                 dry_run=dry_run,
             )
 

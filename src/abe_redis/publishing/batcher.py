@@ -11,13 +11,16 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from redis.exceptions import NoScriptError, ResponseError
 
 from abe_redis.client import failures
 from abe_redis.client.transport import Promise, Words
-from abe_redis.streams.publish import Draft, Published, command, published
+from abe_redis.streams.publish import Draft, command, published
+
+if TYPE_CHECKING:
+    from abe_redis.events.published import Published
 
 MOST = 32
 """How many events share a command: with more, the server waits for us and we for the server."""

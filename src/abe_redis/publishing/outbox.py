@@ -31,10 +31,11 @@ from abe_redis.client import failures
 from abe_redis.client.connections import Connections
 from abe_redis.client.topology.node import ANSWER_SECONDS
 from abe_redis.errors import AbeRedisError, ClosedError, OutboxError
+from abe_redis.events.published import Published
 from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize, Row
 from abe_redis.runtime import tasks
 from abe_redis.settings import Settings
-from abe_redis.streams.publish import Draft, Published, publish
+from abe_redis.streams.publish import Draft, publish
 
 _LOG = logging.getLogger(__name__)
 

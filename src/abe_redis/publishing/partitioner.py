@@ -11,8 +11,8 @@ from typing import Any
 
 from abe_redis.errors import PayloadError
 from abe_redis.events.slack import conversation_of
+from abe_redis.sanitize.exceptions import describe
 from abe_redis.streams import names
-from abe_redis.worker.retry import describe
 
 type Conversation = Callable[[dict[str, Any]], str | None]
 """Names the conversation of a payload; None when its order does not count."""

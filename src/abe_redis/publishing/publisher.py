@@ -16,6 +16,7 @@ from abe_redis.client import failures
 from abe_redis.client.connections import Connections
 from abe_redis.errors import ClosedError
 from abe_redis.events import codec, slack
+from abe_redis.events.published import Published
 from abe_redis.observability import hooks
 from abe_redis.publishing.batcher import Batcher
 from abe_redis.publishing.outbox import Kept, Outbox, concerns_the_event
@@ -25,7 +26,6 @@ from abe_redis.streams import names
 from abe_redis.streams.publish import (
     OWN_ID_SECONDS,
     Draft,
-    Published,
     announce,
     publish,
     publish_health_check,

@@ -97,6 +97,15 @@ async def redrive(redis: Redis, stream: str, ids: Sequence[str], *, hard_maxlen:
     return [moved.decode() for moved in await _REDRIVE(redis, keys, [hard_maxlen, *ids])]
 
 
+async def count(redis: Redis, stream: str) -> int:
+    """How many dead letters a stream has.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    return await redis.xlen(names.dead_letters(stream))
+
+
 async def purge(redis: Redis, stream: str, ids: Sequence[str]) -> int:
     """Remove dead letters for good.
 

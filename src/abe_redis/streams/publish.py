@@ -1,7 +1,6 @@
 """Adding an event to a stream, once."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -9,6 +8,7 @@ from redis.asyncio import Redis
 
 from abe_redis.client.transport import Words
 from abe_redis.events.codec import DATA, Fields
+from abe_redis.events.published import Published
 from abe_redis.streams import names, slots
 from abe_redis.streams.scripts import Argument, Script
 
@@ -16,25 +16,6 @@ OWN_ID_SECONDS = 3600
 """How long an id is remembered that only serves our own retries."""
 
 HEALTH_CHECKS_KEPT = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What became of a published event."""
-
-    id: str
-    """The entry's id; of the first entry when this is a duplicate."""
-    duplicate: bool
-    """Whether the event was in the stream already, so that nothing was added."""
-    length: int
-    """How many entries the stream has now."""
-    stream: str
-    """Where it is: the stream that was named, or a partition of it."""
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether it waits in the outbox, and is in no stream yet."""
-        return False
 
 
 class Draft(NamedTuple):
@@ -127,6 +108,15 @@ async def publish_health_check(redis: Redis, stream: str, fields: dict[bytes, by
         stream, dict[Any, Any](fields), maxlen=HEALTH_CHECKS_KEPT, approximate=False
     )
     return [Published(id=entry_id.decode(), duplicate=False, length=HEALTH_CHECKS_KEPT, stream=stream)]
+
+
+async def append(redis: Redis, stream: str, fields: Mapping[str, str], *, kept: int) -> None:
+    """Add an entry to a stream of our own that nobody consumes, of which about the last so many are kept.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    await redis.xadd(stream, dict[Any, Any](fields), maxlen=kept, approximate=True)
 
 
 _ANNOUNCE = Script.load("announce")

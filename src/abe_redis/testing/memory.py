@@ -15,11 +15,11 @@ import anyio.lowlevel
 from abe_redis.consuming.event_stream import EventStream
 from abe_redis.errors import ClosedError, RedisUnavailableError
 from abe_redis.events import codec, slack
+from abe_redis.events.published import Published
 from abe_redis.events.slack import conversation_of
 from abe_redis.publishing.partitioner import Conversation, Partitioner
 from abe_redis.settings import Settings
 from abe_redis.streams import names
-from abe_redis.streams.publish import Published
 from abe_redis.testing.consumer import MemoryConsumer
 from abe_redis.testing.delivery import MemoryGroups, StoredEntry
 

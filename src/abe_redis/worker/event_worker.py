@@ -21,8 +21,9 @@ from abe_redis.events.event import Event
 from abe_redis.events.slack import event_of
 from abe_redis.observability import hooks, tracing
 from abe_redis.observability.hooks import Outcome
+from abe_redis.sanitize.exceptions import describe, trace
 from abe_redis.worker.protocols import Queue
-from abe_redis.worker.retry import Backoff, Bury, Drop, Policy, Retry, describe, trace
+from abe_redis.worker.retry import Backoff, Bury, Drop, Policy, Retry
 
 _LOG = logging.getLogger(__name__)
 

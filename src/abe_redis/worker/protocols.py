@@ -3,9 +3,9 @@
 from typing import Any, Protocol
 
 from abe_redis.consuming.event_stream import EventStream
+from abe_redis.events.published import Published
 from abe_redis.settings import Settings
 from abe_redis.streams.names import Patterns
-from abe_redis.streams.publish import Published
 
 
 class Queue(Protocol):

@@ -1,12 +1,11 @@
 """What a failure means: a value, apart from the code that carries it out."""
 
 import random
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from abe_redis.events.event import Event
-from abe_redis.sanitize.secrets import mask
+from abe_redis.sanitize.exceptions import describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +65,3 @@ class Backoff:
         delay = min(self.first * 2.0**doublings, self.most)
         # Events that failed together do not come back together.
         return Retry(delay * random.uniform(0.5, 1))  # noqa: S311
-
-
-_MOST = 300
-
-
-def describe(error: Exception) -> str:
-    """An exception's type and message in a line, without what looks like a secret."""
-    message = mask(" ".join(str(error).split()))
-    return f"{type(error).__name__}: {message[:_MOST]}" if message else type(error).__name__
-
-
-_MOST_OF_A_TRACE = 8000
-
-
-def trace(error: Exception) -> str:
-    """Where it was raised, without what looks like a secret; its end, which says most."""
-    return mask("".join(traceback.format_exception(error)))[-_MOST_OF_A_TRACE:].rstrip()

@@ -17,8 +17,8 @@ from abe_redis import Bury, Event, EventWorker, Operations, RedisMessageQueueBac
 from abe_redis.errors import RedisRefusedError, RequestError
 from abe_redis.operations.dead_letters import Choice, DeadLetters
 from abe_redis.operations.scope import Scope
+from abe_redis.sanitize.exceptions import describe
 from abe_redis.streams import names
-from abe_redis.worker.retry import describe
 from tests.integration.conftest import take, until
 
 TOPIC = "slack_events"

@@ -6,8 +6,8 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.inspection.stats import stream_stats
-from abe_redis.streams import audit, names, peek
-from tests.integration.on_streams import A, B, fill, now_ms
+from abe_redis.streams import names, peek
+from tests.integration.on_streams import A, B, fill
 from tests.servers import Server
 
 
@@ -50,35 +50,3 @@ async def test_who_may_not_ask_for_groups_is_told(own_server: Server) -> None:
                 admin.execute_command("ACL", "SETUSER", "default", "+xinfo", f"-xinfo|{what}")
             with pytest.raises(NoPermissionError):
                 await stream_stats(commands, A, Settings())
-
-
-async def test_what_agents_changed_is_told_newest_first(commands: Redis) -> None:
-    for number in range(3):
-        await audit.record(commands, "agent", "acked", {"id": f"{number}-0", "text": "ü"})
-    changes = await audit.last(commands, 2)
-    assert [(one.who, one.what, one.facts) for one in changes] == [
-        ("agent", "acked", {"id": f"{number}-0", "text": "ü"}) for number in (2, 1)
-    ]
-    assert abs(changes[0].at.timestamp() * 1000 - await now_ms(commands)) < 60_000
-
-
-async def test_what_anybody_wrote_there_is_told_as_far_as_it_can_be(commands: Redis) -> None:
-    said = {
-        b'{"ids": ["1-0"], "count": 2}': {"ids": ["1-0"], "count": 2},
-        b'{"ids": [["1-0"]]}': {},
-        b'["1-0"]': {},
-        b"not JSON": {},
-        b"\xff": {},
-    }
-    for facts in said:
-        await commands.xadd(names.AUDIT, {"who": b"\xff", "facts": facts})
-    found = await audit.last(commands, 9)
-    assert [one.facts for one in found] == list(said.values())[::-1]
-    assert {(one.who, one.what) for one in found} == {("\ufffd", "")}
-
-
-async def test_only_the_last_ten_thousand_changes_are_kept(commands: Redis) -> None:
-    many = "for i = 1, 10500 do redis.call('XADD', KEYS[1], '*', 'who', i) end"
-    await commands.eval(many, 1, names.AUDIT)
-    await audit.record(commands, "agent", "acked", {})
-    assert 10_000 <= await commands.xlen(names.AUDIT) < 10_200, "a node of a stream has a hundred entries"

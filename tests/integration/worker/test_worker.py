@@ -24,7 +24,7 @@ from abe_redis import (
     slack_event,
 )
 from abe_redis.errors import LeaseLostError
-from abe_redis.worker.retry import describe
+from abe_redis.sanitize.exceptions import describe
 from tests.integration.conftest import MakeBackend, pending, take_one, until
 from tests.servers import Server
 

@@ -9,8 +9,9 @@ from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 
 from abe_redis.client.transport import Promise, Words
+from abe_redis.events.published import Published
 from abe_redis.publishing.batcher import MOST, MOST_BYTES, Batcher
-from abe_redis.streams.publish import Draft, Published
+from abe_redis.streams.publish import Draft
 from tests.unit.fake_server import turns
 
 

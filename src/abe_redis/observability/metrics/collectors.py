@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from abe_redis.events.codec import Fields
 from abe_redis.events.event import Event
+from abe_redis.events.published import Published
 from abe_redis.observability.hooks import (
     CallOutcome,
     EndOfCall,
@@ -30,7 +31,6 @@ from abe_redis.observability.hooks import (
     Outcome,
 )
 from abe_redis.schemas import GroupStats, OutboxStats, StreamStats
-from abe_redis.streams.publish import Published
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _WAITS = (*_SECONDS, 900, 3600, 21_600, 86_400)

@@ -1,10 +1,10 @@
 """`--metrics-port`: `/metrics` for Prometheus, and `/healthz` for whoever keeps the process running."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 from starlette.applications import Starlette
@@ -15,21 +15,30 @@ from starlette.routing import Route
 from abe_redis.errors import AbeRedisError, SettingsError
 from abe_redis.observability.hooks import observed
 from abe_redis.runtime.web import listen, serving
+from abe_redis.schemas import OutboxStats, StreamStats
 
 if TYPE_CHECKING:
     from abe_redis.observability.metrics.collectors import Metrics, QueueMetrics
-    from abe_redis.operations.operations import Operations
 
 _LOG = logging.getLogger(__name__)
+
+
+class Queue(Protocol):
+    """What shows a queue's state: `Operations` does."""
+
+    async def outbox(self) -> OutboxStats | None:
+        """What waits on this machine's disk; None without an outbox."""
+
+    async def glance(self) -> Sequence[StreamStats]:
+        """How every stream is doing."""
+
 
 _PATIENCE_SECONDS = 5.0
 """For Redis: a scrape has 10 seconds by default."""
 
 
 @asynccontextmanager
-async def exposed(
-    host: str, port: int, operations: "Callable[[], Awaitable[Operations]]"
-) -> AsyncIterator[None]:
+async def exposed(host: str, port: int, operations: Callable[[], Awaitable[Queue]]) -> AsyncIterator[None]:
     """Count what this process does, and show it with the queue's state while the block lasts.
 
     Args:
@@ -53,9 +62,7 @@ async def exposed(
             yield
 
 
-def _app(
-    metrics: "Metrics", queue: "QueueMetrics", operations: "Callable[[], Awaitable[Operations]]"
-) -> Starlette:
+def _app(metrics: "Metrics", queue: "QueueMetrics", operations: Callable[[], Awaitable[Queue]]) -> Starlette:
     from prometheus_client.exposition import choose_encoder  # noqa: PLC0415 - an extra
 
     async def scrape(request: Request) -> Response:

@@ -15,10 +15,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from abe_redis.events.codec import Fields
 from abe_redis.events.event import Event
+from abe_redis.events.published import Published
 from abe_redis.observability.hooks import EndOfHandling, EndOfPublishing, Observer, Outcome
-from abe_redis.streams.publish import Published
-from abe_redis.worker.retry import describe
-from abe_redis.worker.retry import trace as stack_of
+from abe_redis.sanitize.exceptions import describe
+from abe_redis.sanitize.exceptions import trace as stack_of
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _DONE: set[Outcome] = {"done", "dropped", "given_back"}

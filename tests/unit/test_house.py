@@ -1,0 +1,103 @@
+"""The house: which package may import which, who may talk to Redis, and how large its rooms are."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src/abe_redis"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def layers() -> list[str]:
+    """The packages from the top to the bottom, as the contract has them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    contract = project["tool"]["importlinter"]["contracts"][0]
+    assert contract["type"] == "layers"
+    return [layer.strip("()") for layer in contract["layers"]]
+
+
+def test_the_architecture_page_draws_the_contract() -> None:
+    tree = (ROOT / "docs/architecture.md").read_text("utf-8").split("```")[1]
+    drawn = re.findall(r"^    (\w+)(?:/|\.py) ", tree, re.MULTILINE)
+    there = [layer for layer in layers() if list(PACKAGE.glob(layer)) or list(PACKAGE.glob(f"{layer}.py"))]
+    assert drawn == there
+
+
+def lint(source: Path) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("lint-imports")
+    return subprocess.run(
+        [program, "--no-cache", "--no-logo", ROOT / "pyproject.toml"],
+        env=os.environ | {"PYTHONPATH": str(source)},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("events/codec.py", "from abe_redis.streams import names"),
+        ("client/tls.py", "import abe_redis.backend"),
+        ("mcp/budget.py", "from abe_redis.cli import common"),
+        ("cli/queue.py", "from abe_redis.mcp import text"),
+        ("worker/retry.py", "import redis"),
+        ("streams/lease.py", "from abe_redis import EventWorker"),
+        ("stray.py", "import json"),
+    ],
+)
+def test_the_check_fails_when_a_module_imports_what_it_may_not(tmp_path: Path, path: str, line: str) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "abe_redis", ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "abe_redis" / path).open("a", encoding="utf-8") as file:
+        file.write(f"\n{line}\n")
+    done = lint(tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+
+
+def calls(path: Path) -> Iterator[tuple[int, str]]:
+    """The methods that a file calls, and what `execute_command` is given first."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            yield node.lineno, node.func.attr
+            if node.func.attr == "execute_command":
+                for word in ast.walk(node.args[0]) if node.args else ():
+                    if isinstance(word, ast.Constant) and isinstance(word.value, str | bytes):
+                        said = word.value if isinstance(word.value, str) else word.value.decode()
+                        yield node.lineno, said.lower()
+
+
+ON_STREAMS = re.compile(
+    r"x(ack|ackdel|add|autoclaim|claim|del|delex|group|info|len|nack|pending|range|read|readgroup|revrange|setid|trim)"
+    r"(_\w+)?"
+)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_streams_package_sends_commands_on_streams(path: Path) -> None:
+    """The doctor tries commands on keys that nobody has; what it asks about real streams is in `streams`."""
+    if path.parts[len(PACKAGE.parts)] in {"streams", "client"}:
+        return
+    assert [(line, name) for line, name in calls(path) if ON_STREAMS.fullmatch(name)] == []
+
+
+def test_a_command_on_a_stream_would_be_seen(tmp_path: Path) -> None:
+    path = tmp_path / "some.py"
+    path.write_text(
+        "redis.xadd('s', {})\npipeline.xinfo_groups('s')\nredis.execute_command(b'XREADGROUP')\nxs()\n"
+    )
+    seen = [name for _, name in calls(path) if ON_STREAMS.fullmatch(name)]
+    assert seen == ["xadd", "xinfo_groups", "xreadgroup"]
+
+
+def test_the_root_is_small() -> None:
+    assert len(list(PACKAGE.glob("*.py"))) <= 8
