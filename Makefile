@@ -2,7 +2,7 @@
 # Arguments go into ARGS: make test ARGS="-k publish", make demo ARGS=--keep
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage mutants test-topologies chaos failover order conformance bench bench-quick bench-clients sizing check format lock docs build bundle check-build audit sbom clean
+.PHONY: help setup demo test coverage mutants test-topologies chaos failover order conformance bench bench-quick bench-clients sizing check format lock docs picture build bundle check-build audit sbom clean
 
 # What another project's shell session has set is not meant for this one's tools.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -85,6 +85,9 @@ lock: ## uv.lock anew, after a change of dependencies in pyproject.toml
 docs: $(SYNCED) ## the documentation, as a site in docs/_build; a warning is an error
 	@.venv/bin/python -m sphinx -q -W --keep-going -b html docs docs/_build $(ARGS)
 	@echo "The site is at docs/_build/index.html."
+
+picture: $(SYNCED) ## docs/_static/demo.svg, the terminal of a demo, for the README
+	@.venv/bin/python scripts/picture.py docs/_static/demo.svg
 
 build: ## the sdist, and from it the wheel, in dist
 	@rm -rf dist

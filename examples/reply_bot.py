@@ -9,7 +9,7 @@ another terminal (with the same REDIS_URL):
 
     abe-redis publish '{"type": "app_mention", "channel": "C1", "user": "U1", "ts": "1.5", "text": "hi"}'
 
-Needs pip install "abe-redis[slack]". Ctrl-C ends it. The first run answers every mention in the stream. If
+It needs the extra "slack". Ctrl-C ends it. The first run answers every mention in the stream. If
 the bot fails or dies, the mention is delivered again, up to REDIS_STREAM_MAX_DELIVERIES times: its answer may
 come twice, and a mention that cannot be answered ends among the dead letters.
 """

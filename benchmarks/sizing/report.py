@@ -44,7 +44,7 @@ def markdown(findings: Findings, workspaces: Sequence[int]) -> str:
     )
     parts = [
         where,
-        "### What so many workspaces need",
+        "### What 10, 100 and 1,000 workspaces need",
         _table(
             ["workspaces", *(f"{count:,}" for count in workspaces)],
             _needs([model.needs(count) for count in workspaces]),
@@ -104,11 +104,11 @@ def _needs(all_needs: Sequence[Needs]) -> list[list[str]]:
         ("publishing, cores", "publisher_cores", ".2f"),
         ("into Redis, Mbit/s", "in_megabits", ".1f"),
         ("out of Redis, Mbit/s", "out_megabits", ".1f"),
-        ("remembered ids of a day (as it comes), GB", "day_gigabytes", ",.2f"),
+        ("remembered ids of a day (the default), GB", "day_gigabytes", ",.2f"),
         ("remembered ids of an hour, GB", "hour_gigabytes", ",.2f"),
         ("history, GB", "history_gigabytes", ",.2f"),
         ("an hour in which nothing is handled, GB", "standstill_gigabytes", ",.2f"),
-        ("streams are full after so long of that, minutes", "full_minutes", ",.0f"),
+        ("minutes until the streams are full", "full_minutes", ",.0f"),
     ]
     return [[name, *(format(getattr(needs, field), how) for needs in all_needs)] for name, field, how in rows]
 

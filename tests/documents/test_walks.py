@@ -3,8 +3,10 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from tests.hosts.environments import run_uv
 
 ROOT = Path(__file__).parents[2]
+REPOSITORY = "https://github.com/Chisanan232/abe-redis"
 TUTORIAL = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")
 
 
@@ -20,12 +23,30 @@ def blocks(text: str) -> list[tuple[str, str]]:
     return re.findall(r"^```(\w+)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
+def git(directory: Path, *arguments: str) -> None:
+    person = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    subprocess.run(["git", *person, *arguments], cwd=directory, check=True, capture_output=True)
+
+
+@pytest.fixture
+def git_finds_this_tree(tmp_path: Path) -> dict[str, str]:
+    """Variables with which git takes this tree, with uncommitted changes, for the repository on GitHub."""
+    run_uv("build", "--sdist", "--out-dir", str(tmp_path), str(ROOT))
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    shutil.unpack_archive(sdist, tmp_path, filter="data")
+    tree = tmp_path / sdist.name.removesuffix(".tar.gz")
+    for arguments in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "This tree")):
+        git(tree, *arguments)
+    config = tmp_path / "gitconfig"
+    config.write_text(f'[url "file://{tree}"]\n\tinsteadOf = {REPOSITORY}\n', encoding="utf-8")
+    return {"GIT_CONFIG_GLOBAL": str(config)}
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="the tutorial's shell is that of Linux and macOS")
-def test_the_tutorial_from_a_bare_machine_to_a_working_bot(tmp_path: Path) -> None:
-    """Every command as it stands, in one shell; only abe-redis comes from this tree."""
-    run_uv("build", "--wheel", "--out-dir", str(tmp_path), str(ROOT))
-    (wheel,) = tmp_path.glob("*.whl")
-    (tmp_path / "constraints.txt").write_text(f"abe-redis=={wheel.name.split('-')[1]}\n", encoding="utf-8")
+def test_the_tutorial_from_a_bare_machine_to_a_working_bot(
+    tmp_path: Path, git_finds_this_tree: dict[str, str]
+) -> None:
+    """Every command as it stands, in one shell."""
     bare = tmp_path / "bin"
     bare.mkdir()
     (bare / "python3").symlink_to(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
@@ -44,7 +65,7 @@ def test_the_tutorial_from_a_bare_machine_to_a_working_bot(tmp_path: Path) -> No
         "HOME": str(bot),
         "COLUMNS": "120",
     } | {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))}
-    environment |= {"PIP_CONSTRAINT": str(tmp_path / "constraints.txt"), "PIP_FIND_LINKS": str(tmp_path)}
+    environment |= git_finds_this_tree
     text = "\n".join(script).replace("embedded:///tmp/abe-redis-tutorial", f"embedded://{tmp_path}/data")
     result = subprocess.run(
         ["sh", "-c", text], cwd=bot, env=environment, capture_output=True, text=True, check=False, timeout=170
@@ -69,6 +90,22 @@ def test_the_tutorial_from_a_bare_machine_to_a_working_bot(tmp_path: Path) -> No
         assert "slack-webhook-server" in body, number  # which the tests of the host run
 
 
+def test_every_install_line_works_before_and_after_the_release() -> None:
+    """Until 1.0.0 is released, PyPI has 0.1.0 only, without the extras and the command."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    lines = [
+        (path.name, line)
+        for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.py"))
+        for line in re.findall(
+            r"pip install (?:--\S+ )*(\S*abe-redis[^`\n#]*)", path.read_text(encoding="utf-8")
+        )
+    ]
+    assert len(lines) > 6
+    for name, line in lines:
+        released = "dev" not in version
+        assert (REPOSITORY not in line) if released else (f"@ git+{REPOSITORY}" in line), (name, line)
+
+
 @pytest.mark.parametrize("page", ["agents", "production", "testing", "metrics"])
 def test_the_snippets_of_a_page_run(page: str, redis_url: str, tmp_path: Path) -> None:
     found = blocks((ROOT / f"docs/{page}.md").read_text(encoding="utf-8"))
@@ -85,7 +122,7 @@ def test_the_snippets_of_a_page_run(page: str, redis_url: str, tmp_path: Path) -
                 assert done.returncode == 0 or "doctor" in line, (line, done.stderr)
 
 
-@pytest.mark.parametrize("page", ["tutorial", "agents", "production", "metrics"])
+@pytest.mark.parametrize("page", ["tutorial", "agents", "production", "metrics", "slack-mcp", "command-line"])
 def test_every_command_that_is_shown_exists_with_its_options(page: str) -> None:
     """Also those that are not run, since they serve, or name somebody's host."""
     text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")

@@ -49,7 +49,7 @@ ENGINE = (
 
 
 def main() -> int:
-    """Try them; 1 if one survived that docs/mutants.md does not explain."""
+    """Try them; 1 if one survived that tests/mutation/survivors.md does not explain."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("files", nargs="*", default=ENGINE)
     parser.add_argument("--workers", type=int, default=2)
@@ -64,7 +64,7 @@ def main() -> int:
     left = survivors.unexplained(ROOT, outcome)
     for mutant in left:
         sys.stdout.write(f"{mutant.path}:{mutant.line} {mutant.owner}: {mutant.change}\n")
-    sys.stdout.write(f"{len(left)} survivors that docs/mutants.md does not explain\n")
+    sys.stdout.write(f"{len(left)} survivors that tests/mutation/survivors.md does not explain\n")
     return 1 if left else 0
 
 

@@ -1,4 +1,4 @@
-"""The list in docs/mutants.md: what survives, and why that is all right."""
+"""The list in tests/mutation/survivors.md: what survives, and why that is all right."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from tests.mutation.mutants import Mutant
 from tests.mutation.run import Outcome
 
-PAGE = "docs/mutants.md"
+PAGE = "tests/mutation/survivors.md"
 
 
 class Row(NamedTuple):

@@ -23,7 +23,7 @@ from abe_redis.streams.names import Patterns
 from tests.integration.conftest import take, take_one, until
 from tests.servers import Server, Servers
 
-README = Path(__file__).parents[3] / "README.md"
+SECURITY = Path(__file__).parents[3] / "docs/security.md"
 TOPIC = "slack_events"
 SECRET = "s3cret-w0rd"
 EVENT = {"type": "message", "text": "hello"}
@@ -614,8 +614,8 @@ async def test_a_key_that_is_out_of_reach(role_server: Server) -> None:
     assert "%R~elsewhere" in finding.command
 
 
-def test_the_lines_are_in_the_readme() -> None:
-    text = README.read_text(encoding="utf-8")
+def test_the_security_page_has_the_acl_line_of_every_role() -> None:
+    text = SECURITY.read_text(encoding="utf-8")
     for role in ROLES:
         assert role.setuser(Patterns(Settings().patterns)) + "\n" in text
 
