@@ -4,8 +4,11 @@ Exit codes: 0 done, 1 it failed (the reason is on stderr), 2 the command line or
 """
 
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 from abe_redis.errors import AbeRedisError, SettingsError
+from abe_redis.runtime.groups import distinct
 
 
 def main() -> None:
@@ -28,5 +31,15 @@ def main() -> None:
     try:
         app()
     except AbeRedisError as error:
+        _end([error])
+    except BaseExceptionGroup as several:  # of several tasks, most of which have failed for the same reason
+        errors = [error for error in distinct(several) if isinstance(error, AbeRedisError)]
+        if len(errors) < len(distinct(several)):
+            raise
+        _end(errors)
+
+
+def _end(errors: Sequence[AbeRedisError]) -> NoReturn:
+    for error in errors:
         print(f"abe-redis: {error}", file=sys.stderr)  # noqa: T201
-        raise SystemExit(2 if isinstance(error, SettingsError) else 1) from None
+    raise SystemExit(2 if all(isinstance(error, SettingsError) for error in errors) else 1)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from abe_redis.errors import RedisUnavailableError
+from abe_redis.runtime.groups import equal_failures_as_one
 from abe_redis.runtime.signals import on_signal
 from abe_redis.schemas import MAX_COUNT, MAX_WAIT_SECONDS
-from abe_redis.worker.event_worker import one_failure_alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ async def follow_until_signal(
     async def end(_: int) -> None:
         tasks.cancel_scope.cancel()
 
-    with one_failure_alone():
+    with equal_failures_as_one():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(on_signal, end)
             await follow(operations, show, **how)

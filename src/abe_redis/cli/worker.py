@@ -191,7 +191,7 @@ def _log_what_the_worker_does() -> None:
 
 async def _run_until_signal(worker: "EventWorker", backend: "RedisMessageQueueBackend", drain: float) -> None:
     """Run the worker; shut it down at the first signal, cancel it at the second."""
-    from abe_redis.worker.event_worker import one_failure_alone  # noqa: PLC0415
+    from abe_redis.runtime.groups import equal_failures_as_one  # noqa: PLC0415
 
     ended = anyio.Event()
 
@@ -209,7 +209,7 @@ async def _run_until_signal(worker: "EventWorker", backend: "RedisMessageQueueBa
                     return
             await _leave_handlers_behind(backend)
 
-    with one_failure_alone():
+    with equal_failures_as_one():
         async with anyio.create_task_group() as tasks:
             if sys.platform != "win32":  # there, no signal can be waited for
                 await tasks.start(end_on_signal)

@@ -4,16 +4,14 @@ Slack MCP Server's own consumers log a handler's exception and go on, so the eve
 `EventWorker` decides what a failure means, carries that out, and acks only what succeeded.
 """
 
+import asyncio
 import inspect
 import logging
-import math
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
 import anyio.lowlevel
-import anyio.to_thread
 
 from abe_redis.consuming.protocols import InFlightEvent, Membership
 from abe_redis.errors import AbeRedisError, LeaseLostError
@@ -21,9 +19,11 @@ from abe_redis.events.event import Event
 from abe_redis.events.slack import event_of
 from abe_redis.observability import hooks, tracing
 from abe_redis.observability.hooks import Outcome
-from abe_redis.sanitize.exceptions import describe, trace
+from abe_redis.runtime.groups import equal_failures_as_one
+from abe_redis.sanitize.exceptions import describe, place, trace
+from abe_redis.worker.call import call, in_thread, is_cancelled
 from abe_redis.worker.protocols import Queue
-from abe_redis.worker.retry import Backoff, Bury, Drop, Policy, Retry
+from abe_redis.worker.retry import Backoff, Bury, Decision, Drop, Policy, Retry
 
 _LOG = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class EventWorker:
             self._concurrency,
         )
         try:
-            with one_failure_alone():
+            with equal_failures_as_one():
                 async with events, anyio.create_task_group() as tasks:
                     tasks.start_soon(self._drain, events.behind, tasks.cancel_scope)
                     await self._dispatch(events.behind, handle)
@@ -187,11 +187,12 @@ class EventWorker:
         failure: Exception | None = None
         self._at_work += 1
         end = hooks.handling(event)
+        scope = anyio.CancelScope()
         try:
-            with anyio.CancelScope() as scope:
+            with scope:
                 held.on_lost = scope.cancel  # whoever has it now handles it
                 try:
-                    result = await self._limited(handle(self._view(event)))
+                    result = await call(lambda: handle(self._view(event)), seconds=self._timeout)
                     await self._respond(event, result)
                 except Exception as error:  # noqa: BLE001 - what it means is the policy's to say
                     await anyio.lowlevel.checkpoint_if_cancelled()  # then it is no failure of the handler's
@@ -202,26 +203,20 @@ class EventWorker:
                     outcome = "done"
                     self.handled += 1
                     member.finish(held)
-            if scope.cancelled_caught:
+        except asyncio.CancelledError:
+            if not scope.cancel_called or is_cancelled():
+                self.given_back += outcome == "given_back"
+                raise
+            # The scope left it to us, since the handler has not taken back a cancellation of its own.
+        finally:
+            if scope.cancel_called and outcome == "given_back" and not is_cancelled():
                 outcome = "lost"
                 _LOG.warning(
                     "The handler of %s of %r was cancelled: its lease was lost.", event.id, event.stream
                 )
-        except anyio.get_cancelled_exc_class():
-            self.given_back += outcome == "given_back"
-            raise
-        finally:
             self._at_work -= 1
             if end is not None:
                 end(outcome, failure)
-
-    async def _limited(self, result: Awaitable[Any]) -> Any:  # noqa: ANN401 - the handler's
-        try:
-            with anyio.move_on_after(self._timeout):
-                return await result
-        except SystemExit as error:  # a worker outlives its handlers
-            raise RuntimeError(f"the handler called sys.exit({error.code!r})") from None
-        raise TimeoutError(f"the handler took longer than {self._timeout:g} s")
 
     async def _respond(self, event: Event, result: Any) -> None:  # noqa: ANN401 - the handler's
         if self._respond_to is not None and result is not None:
@@ -231,6 +226,16 @@ class EventWorker:
                 self._respond_to, response, event_id=f"{event.group}:{event.stream}:{event.id}"
             )
 
+    def _decide(self, event: Event, error: Exception) -> Decision:
+        """What the policy says that a failure means; its own failures end the worker, with their cause."""
+        try:
+            decision: object = self._policy(event, error)
+        except asyncio.CancelledError as leak:
+            raise RuntimeError(f"The policy let a {describe(leak)} out.") from leak
+        if not isinstance(decision, Retry | Bury | Drop):
+            raise TypeError(f"The policy returned {decision!r}; it must return Retry, Bury or Drop.")
+        return decision
+
     async def _fail(self, member: Membership, held: InFlightEvent, error: Exception) -> Outcome:
         """Carry out what a failure means.
 
@@ -238,16 +243,20 @@ class EventWorker:
             What became of the event; when that could not be done, it is delivered again all the same.
         """
         event = held.event
-        decision = self._policy(event, error)
+        decision = self._decide(event, error)
+        at = place(error)
+        stack = trace(error)
         _LOG.warning(
-            "The handler of %s of %r failed at delivery %s with %s; %s.\n%s",
+            "The handler of %s of %r failed at delivery %s with %s%s; %s.",
             event.id,
             event.stream,
             event.deliveries,
             describe(error),
+            f" at {at}" if at else "",
             decision,
-            trace(error),
+            extra={"exception": {"type": type(error).__qualname__, "trace": stack}},
         )
+        _LOG.debug("Where the handler of %s of %r failed:\n%s", event.id, event.stream, stack)
         try:
             match decision:
                 case Retry(delay):
@@ -265,28 +274,7 @@ class EventWorker:
         return "retried"
 
 
-@contextmanager
-def one_failure_alone() -> Iterator[None]:
-    """Take a failure that came alone out of the groups that task groups put around it."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
-        raise error from error.__cause__
-
-
 def _as_coroutine_function(handler: Handler) -> Callable[[Any], Awaitable[Any]]:
     if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
         return handler
-
-    # The slots are the bound. Among the 40 that everybody shares, those that were abandoned would
-    # hold up the others' turn, and that wait would count as theirs.
-    threads = anyio.CapacityLimiter(math.inf)
-
-    async def in_thread(value: Any) -> Any:  # noqa: ANN401 - the handler's
-        result = await anyio.to_thread.run_sync(handler, value, abandon_on_cancel=True, limiter=threads)
-        return await result if inspect.isawaitable(result) else result
-
-    return in_thread
+    return in_thread(handler)

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from abe_redis import Bury, Drop, Event, EventWorker, RedisMessageQueueBackend, Retry
 from abe_redis.observability.hooks import EndOfHandling, Observer, observed
-from abe_redis.worker.event_worker import one_failure_alone
+from abe_redis.runtime.groups import equal_failures_as_one
 from tests.integration.conftest import MakeBackend, take_one, until
 
 LOGGER = "abe_redis.worker.event_worker"
@@ -260,6 +260,6 @@ async def test_a_bug_of_the_policys_is_told_alone(backend: RedisMessageQueueBack
 
 def test_failures_that_came_together_stay_together() -> None:
     both = ExceptionGroup("both", [LookupError(), ArithmeticError()])
-    with pytest.raises(ExceptionGroup, match="both") as found, one_failure_alone():
+    with pytest.raises(ExceptionGroup, match="both") as found, equal_failures_as_one():
         raise ExceptionGroup("outer", [both])
     assert found.value is both

@@ -1,0 +1,135 @@
+"""One call of a handler: it ends with a result, with a failure of its own, or because we were cancelled.
+
+What an exception is called does not say whose it is. A `CancelledError` may have leaked from a task that the
+handler awaited, and a `TimeoutError` may be the handler's own. So the scope and the task are asked, and
+everything else that comes out of a handler is its failure, whatever it is: a worker outlives its handlers.
+"""
+
+import asyncio
+import inspect
+import math
+import opcode
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+
+from abe_redis.sanitize.exceptions import describe
+
+
+async def call(handle: Callable[[], Awaitable[Any]], *, seconds: float | None) -> Any:  # noqa: ANN401
+    """Call a handler and wait for its result.
+
+    Args:
+        handle: The handler, with its event.
+        seconds: How long it may take; then it is cancelled, which is a failure. None: for ever.
+
+    Returns:
+        What it returns.
+
+    Raises:
+        Exception: It failed.
+        CancelledError: Who runs us was cancelled, so it is nobody's failure.
+        KeyboardInterrupt: Somebody pressed Ctrl-C.
+    """
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - we run
+    cancelled_before = task.cancelling()
+    limit = anyio.CancelScope(deadline=math.inf if seconds is None else anyio.current_time() + seconds)
+    failure: BaseException | None = None
+    result: Any = None
+    try:
+        with limit:
+            result = await handle()
+    except BaseException as error:
+        # Somebody presses Ctrl-C, or closes this coroutine, which then may not await anything.
+        if isinstance(error, KeyboardInterrupt | GeneratorExit) and not _was_raised_by_code(error):
+            raise
+        failure = error
+    if task.cancelling() > cancelled_before:
+        await _take_back_cancellations(task, cancelled_before)
+    if failure is None and not limit.cancelled_caught:
+        return result
+    await anyio.lowlevel.checkpoint_if_cancelled()  # then it is no failure of the handler's
+    if failure is None or (limit.cancel_called and isinstance(failure, asyncio.CancelledError)):
+        raise TimeoutError(f"the handler took longer than {seconds:g} s")
+    if isinstance(failure, Exception):
+        raise failure
+    raise _as_exception(failure) from failure
+
+
+async def _take_back_cancellations(task: asyncio.Task[Any], count: int) -> None:
+    """Undo what the handler, or a library of its, did to the task that it shares with us.
+
+    A cancellation that was requested and has not struck yet would strike whoever awaits next.
+
+    Raises:
+        CancelledError: It was not the task alone: the worker itself ends.
+    """
+    if is_cancelled():
+        return
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)  # whoever cancels all tasks has then cancelled the worker's own
+    if not is_cancelled():
+        while task.cancelling() > count:
+            task.uncancel()
+
+
+def is_cancelled() -> bool:
+    """Whether a scope around us was cancelled, so that a `CancelledError` is meant for us."""
+    return anyio.current_effective_deadline() == -math.inf
+
+
+def in_thread(handler: Callable[[Any], Any]) -> Callable[[Any], Awaitable[Any]]:
+    """A plain function as a coroutine function: it runs in a thread, where a cancellation leaves it."""
+    # Who calls is the bound. Among the 40 threads that everybody shares, those that were abandoned would
+    # hold up the others' turn, and that wait would count as theirs.
+    threads = anyio.CapacityLimiter(math.inf)
+
+    async def call_in_thread(value: Any) -> Any:  # noqa: ANN401 - the handler's
+        outcome = await anyio.to_thread.run_sync(
+            _outcome, handler, value, abandon_on_cancel=True, limiter=threads
+        )
+        if isinstance(outcome, _Raised):
+            raise outcome.error
+        return await outcome if inspect.isawaitable(outcome) else outcome
+
+    return call_in_thread
+
+
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    """What a function raised: no future passes on every exception, as StopIteration and GeneratorExit."""
+
+    error: BaseException
+
+
+def _outcome(handler: Callable[[Any], Any], value: Any) -> Any:  # noqa: ANN401 - the handler's
+    try:
+        return handler(value)
+    except BaseException as error:  # noqa: BLE001 - it is raised where it is awaited
+        return _Raised(error)
+
+
+def _was_raised_by_code(error: BaseException) -> bool:
+    """Whether a `raise` stands where it came from; what strikes from outside does so anywhere."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None or trace.tb_frame.f_code.co_filename == asyncio.runners.__file__:
+        return False  # the loop's own handler of SIGINT raises, too
+    return opcode.opname[trace.tb_frame.f_code.co_code[trace.tb_lasti]] == "RAISE_VARARGS"
+
+
+def _as_exception(error: BaseException) -> Exception:
+    if isinstance(error, SystemExit):
+        return RuntimeError(f"the handler called {describe(error)}")
+    if isinstance(error, asyncio.CancelledError):
+        return RuntimeError(
+            f"the handler let a {describe(error)} out: a task or future that it awaited was cancelled"
+        )
+    return RuntimeError(f"the handler raised {describe(error)}")

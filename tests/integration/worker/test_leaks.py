@@ -1,0 +1,399 @@
+"""What leaks out of a handler is that handler's failure: it never ends the worker, nor another handler."""
+
+import asyncio
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+from redis.asyncio import Redis
+
+from abe_redis import Backoff, Bury, Event, EventWorker, RedisMessageQueueBackend, Settings
+from abe_redis.errors import RedisRefusedError
+from tests.integration.conftest import MakeBackend, pending, until
+from tests.servers import Server
+
+STREAM = "slack_events"
+DEAD = "dead:{slack_events}"
+TWICE = Backoff(first=0, deliveries=2)
+
+
+async def publish(backend: RedisMessageQueueBackend, *numbers: int) -> None:
+    for number in numbers:
+        await backend.publish(STREAM, {"n": number})
+
+
+@asynccontextmanager
+async def at_work(worker: EventWorker) -> AsyncIterator[None]:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+        yield
+        await worker.shutdown()
+
+
+async def reasons(redis: Redis) -> list[str]:
+    rows: Any = await redis.xrange(DEAD)
+    return [fields[b"abe:reason"].decode() for _, fields in rows]
+
+
+# --- Coroutine handlers ---------------------------------------------------------------------------------
+
+
+async def awaits_a_cancelled_task(_: Any) -> None:
+    task = asyncio.create_task(asyncio.sleep(60))
+    task.cancel()
+    await task
+
+
+async def awaits_a_task_that_is_cancelled_later(_: Any) -> None:
+    task = asyncio.create_task(asyncio.sleep(60))
+    asyncio.get_running_loop().call_later(0.01, task.cancel)
+    await task
+
+
+async def awaits_a_cancelled_future(_: Any) -> None:
+    future = asyncio.get_running_loop().create_future()
+    future.cancel("somebody gave up")
+    await future
+
+
+async def gathers_a_cancelled_task(_: Any) -> None:
+    task = asyncio.create_task(asyncio.sleep(60))
+    asyncio.get_running_loop().call_soon(task.cancel)
+    await asyncio.gather(asyncio.sleep(0), task)
+
+
+async def raises_cancelled(_: Any) -> None:
+    raise asyncio.CancelledError
+
+
+async def cancels_itself(_: Any) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+
+
+async def raises_generator_exit(_: Any) -> None:
+    raise GeneratorExit
+
+
+async def raises_keyboard_interrupt(_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+async def exits(_: Any) -> None:
+    sys.exit(3)
+
+
+async def raises_a_group_of_base_exceptions(_: Any) -> None:
+    raise BaseExceptionGroup("all of it", [asyncio.CancelledError(), GeneratorExit(), ValueError("bad")])
+
+
+async def raises_a_group_with_an_exit(_: Any) -> None:
+    raise BaseExceptionGroup("of a task group", [SystemExit(3)])
+
+
+async def times_out_by_itself(_: Any) -> None:
+    async with asyncio.timeout(0.01):
+        await asyncio.sleep(60)
+
+
+async def raises_a_foreign_timeout(_: Any) -> None:
+    raise TimeoutError("the service was slow")
+
+
+async def times_out_as_old_libraries_do(_: Any) -> None:
+    """They cancel the task and never take that back."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().call_later(0.01, task.cancel)
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        raise TimeoutError("the library's own") from None
+
+
+# --- Plain functions, which run in threads --------------------------------------------------------------
+
+
+def thread_raises_cancelled(_: Any) -> None:
+    raise asyncio.CancelledError
+
+
+def thread_runs_a_loop_that_is_cancelled(_: Any) -> None:
+    asyncio.run(awaits_a_cancelled_task(None))
+
+
+def thread_raises_keyboard_interrupt(_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def thread_raises_generator_exit(_: Any) -> None:
+    raise GeneratorExit
+
+
+def thread_exits(_: Any) -> None:
+    sys.exit("no more")
+
+
+def thread_raises_stop_iteration(_: Any) -> None:
+    next(iter(()))
+
+
+@pytest.mark.parametrize(
+    ("leaky", "says"),
+    [
+        (awaits_a_cancelled_task, "CancelledError"),
+        (awaits_a_task_that_is_cancelled_later, "CancelledError"),
+        (awaits_a_cancelled_future, "CancelledError: somebody gave up"),
+        (gathers_a_cancelled_task, "CancelledError"),
+        (raises_cancelled, "CancelledError"),
+        (cancels_itself, "CancelledError"),
+        (raises_generator_exit, "GeneratorExit"),
+        (raises_keyboard_interrupt, "KeyboardInterrupt"),
+        (exits, "sys.exit(3)"),
+        (raises_a_group_of_base_exceptions, "ValueError: bad"),
+        (raises_a_group_with_an_exit, "sys.exit(3)"),
+        (times_out_by_itself, "TimeoutError"),
+        (raises_a_foreign_timeout, "TimeoutError: the service was slow"),
+        (times_out_as_old_libraries_do, "TimeoutError: the library's own"),
+    ],
+)
+async def test_whatever_leaks_out_of_a_handler_is_its_own_failure(
+    make_backend: MakeBackend, redis: Redis, leaky: Callable[[Any], Any], says: str
+) -> None:
+    """The event is retried and buried with the cause; what others have in hand goes on."""
+    backend = make_backend()
+    running, go_on, ended = anyio.Event(), anyio.Event(), list[int]()
+
+    async def handle(event: Event) -> None:
+        if event["n"] == 1:
+            running.set()
+            await go_on.wait()
+        elif event["n"] == 2:
+            await running.wait()
+            await leaky(event)
+        ended.append(event["n"])
+
+    worker = EventWorker(backend, handle, concurrency=3, policy=TWICE)
+    await publish(backend, 1, 2, 3)
+    async with at_work(worker):
+        await until(lambda: redis.xlen(DEAD))
+        go_on.set()
+        await publish(backend, 4)
+        await until(lambda: _is(lambda: set(ended) == {1, 3, 4}))
+    (reason,) = await reasons(redis)
+    assert "failed 2 times" in reason
+    assert says in reason
+    assert await pending(redis, STREAM) == 0
+    assert Counter(ended) == {1: 1, 3: 1, 4: 1}, "a handler was disturbed"
+    assert (worker.handled, worker.failed, worker.given_back) == (3, 2, 0)
+
+
+async def _is(condition: Callable[[], bool]) -> bool:
+    return condition()
+
+
+@pytest.mark.parametrize(
+    ("leaky", "says"),
+    [
+        (thread_raises_cancelled, "CancelledError"),
+        (thread_runs_a_loop_that_is_cancelled, "CancelledError"),
+        (thread_raises_generator_exit, "GeneratorExit"),
+        (thread_raises_keyboard_interrupt, "KeyboardInterrupt"),
+        (thread_exits, "sys.exit('no more')"),
+        (thread_raises_stop_iteration, "StopIteration"),
+    ],
+)
+async def test_whatever_leaks_out_of_a_plain_function_is_its_own_failure(
+    make_backend: MakeBackend, redis: Redis, leaky: Callable[[Any], Any], says: str
+) -> None:
+    backend = make_backend()
+    ended = list[int]()
+
+    def handle(event: Event) -> None:
+        if event["n"] == 1:
+            leaky(event)
+        ended.append(event["n"])
+
+    worker = EventWorker(backend, handle, policy=TWICE)
+    await publish(backend, 1, 2)
+    async with at_work(worker):
+        await until(lambda: redis.xlen(DEAD))
+        await until(lambda: _is(lambda: ended == [2]))
+    assert says in (await reasons(redis))[0]
+
+
+async def test_a_handler_that_cancels_itself_and_returns_has_succeeded(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    """Its cancellation would strike whoever awaits next in the same task."""
+    backend = make_backend()
+    ended = list[int]()
+
+    async def handle(event: Event) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        ended.append(event["n"])
+
+    worker = EventWorker(backend, handle)
+    await publish(backend, 1, 2, 3)
+    async with at_work(worker):
+        await until(lambda: _is(lambda: len(ended) == 3))
+    assert ended == [1, 2, 3]
+    assert (worker.handled, worker.failed) == (3, 0)
+    assert await pending(redis, STREAM) == 0
+
+
+async def test_a_leak_beside_a_lost_lease_does_not_end_the_worker(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    """The lease is lost while a cancellation of the handler's own has not been taken back."""
+    backend = make_backend(redis_stream_lease_seconds=1)
+    started, ended = anyio.Event(), list[int]()
+
+    async def handle(event: Event) -> None:
+        if event["n"] == 1:
+            started.set()
+            with contextlib.suppress(TimeoutError):
+                await times_out_as_old_libraries_do(event)
+            await asyncio.sleep(60)
+        ended.append(event["n"])
+
+    worker = EventWorker(backend, handle)
+    await publish(backend, 1)
+    async with at_work(worker):
+        await started.wait()
+        (row,) = await redis.xpending_range(STREAM, "default", "-", "+", 1)
+        await redis.xclaim(STREAM, "default", "thief", 0, [row["message_id"]])
+        await publish(backend, 2)
+        await until(lambda: _is(lambda: ended == [2]))
+    assert worker.failed == 0
+
+
+# --- Who really was cancelled ---------------------------------------------------------------------------
+
+
+async def test_a_time_limit_around_the_worker_is_its_callers(make_backend: MakeBackend, redis: Redis) -> None:
+    backend = make_backend()
+    started = asyncio.Event()
+
+    async def handle(_: Event) -> None:
+        started.set()
+        await asyncio.sleep(60)
+
+    worker = EventWorker(backend, handle, policy=lambda *_: Bury("a failure"))
+    await publish(backend, 1)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(None) as limit:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(worker.run())
+                await started.wait()
+                limit.reschedule(asyncio.get_running_loop().time())
+    assert (worker.handled, worker.failed, worker.given_back) == (0, 0, 1)
+    assert not await redis.exists(DEAD)
+
+
+async def test_when_all_tasks_are_cancelled_no_handler_has_failed(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    """As `asyncio.run` does at its end, in any order."""
+    backend = make_backend()
+    started = 0
+
+    async def handle(_: Event) -> None:
+        nonlocal started
+        started += 1
+        await asyncio.sleep(60)
+
+    worker = EventWorker(backend, handle, concurrency=8, policy=lambda *_: Bury("a failure"))
+    await publish(backend, *range(8))
+    before = asyncio.all_tasks()
+    run = asyncio.create_task(worker.run())
+    await until(lambda: _is(lambda: started == 8))
+    of_the_worker = [
+        task for task in asyncio.all_tasks() - before if task.get_name().endswith("EventWorker._work")
+    ]
+    assert len(of_the_worker) == 8
+    for task in (*of_the_worker, run):
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert (worker.handled, worker.failed, worker.given_back) == (0, 0, 8)
+    assert not await redis.exists(DEAD)
+
+
+async def test_the_time_limit_of_the_worker_is_told_from_the_handlers_own(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    backend = make_backend()
+
+    async def handle(event: Event) -> None:
+        if event["n"] == 1:
+            await asyncio.sleep(60)
+        if event["n"] == 2:
+            raise TimeoutError("my own")
+        task = asyncio.create_task(asyncio.sleep(60))  # our limit is felt as that task's cancellation
+        await asyncio.gather(task)
+
+    worker = EventWorker(
+        backend, handle, handler_timeout=0.2, concurrency=3, policy=Backoff(first=0, deliveries=1)
+    )
+    await publish(backend, 1, 2, 3)
+    async with at_work(worker):
+        await until(lambda: _length(redis, 3))
+    found = sorted(reason.partition("last with ")[2] for reason in await reasons(redis))
+    assert found == [
+        "TimeoutError: my own",
+        "TimeoutError: the handler took longer than 0.2 s",
+        "TimeoutError: the handler took longer than 0.2 s",
+    ]
+
+
+async def _length(redis: Redis, length: int) -> bool:
+    return int(await redis.xlen(DEAD)) == length
+
+
+# --- What stands around the handler ---------------------------------------------------------------------
+
+
+def leaks(_: Event, __: Exception) -> Any:
+    raise asyncio.CancelledError
+
+
+def decides_nothing(_: Event, __: Exception) -> Any:
+    return None
+
+
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [(leaks, "The policy let a CancelledError out"), (decides_nothing, "The policy returned None")],
+)
+async def test_a_policy_that_decides_nothing_ends_the_worker_with_the_cause(
+    make_backend: MakeBackend, policy: Any, says: str
+) -> None:
+    """Not in silence, and with no event that nobody settles."""
+    backend = make_backend()
+
+    async def handle(_: Event) -> None:
+        raise ValueError("bad")
+
+    await publish(backend, 1)
+    with pytest.raises((RuntimeError, TypeError), match=says):
+        await EventWorker(backend, handle, policy=policy).run()
+
+
+async def test_equal_failures_of_many_slots_are_one(own_server: Server) -> None:
+    """A sentence, at any concurrency."""
+    with own_server.admin() as redis:
+        redis.execute_command("ACL", "SETUSER", "default", "-xreadgroup", "-eval", "-evalsha")
+    async with RedisMessageQueueBackend(Settings(redis_url=own_server.url)) as backend:
+        for concurrency in (1, 8):
+            with pytest.raises(RedisRefusedError):
+                await EventWorker(backend, thread_exits, concurrency=concurrency).run()
