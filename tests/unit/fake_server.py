@@ -11,7 +11,8 @@ from typing import Any
 import anyio
 from redis import exceptions
 
-from abe_redis.client.transport import Address, Transport
+from abe_redis.client.address import Address
+from abe_redis.client.transport import Transport
 
 PATIENCE = 30.0
 
@@ -145,7 +146,7 @@ async def opened(
                 yield transport, server
         finally:
             await transport.close()
-            assert [task for task in asyncio.all_tasks() if "_Connection" in repr(task.get_coro())] == []
+            assert [task for task in asyncio.all_tasks() if "Wire" in repr(task.get_coro())] == []
 
 
 async def outcome(call: Awaitable[Any]) -> Any:

@@ -7,8 +7,8 @@ from typing import Any, Self, override
 from redis.asyncio import Redis
 from redis.exceptions import DataError
 
+from abe_redis.client.calls import Answer, Promise, Words
 from abe_redis.client.topology import Topology
-from abe_redis.client.transport import Answer, Promise, Words
 
 
 class Client(Redis):

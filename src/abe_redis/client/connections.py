@@ -22,12 +22,12 @@ from pydantic import SecretStr
 from redis.exceptions import RedisError
 
 from abe_redis.client import tls
+from abe_redis.client.address import Address
 from abe_redis.client.commands import Client
 from abe_redis.client.topology import Topology
 from abe_redis.client.topology.cluster import Cluster
 from abe_redis.client.topology.sentinel import Sentinels
 from abe_redis.client.topology.single import Single
-from abe_redis.client.transport import Address
 from abe_redis.runtime import tasks
 from abe_redis.settings import Settings, split_url
 

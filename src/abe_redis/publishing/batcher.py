@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from redis.exceptions import NoScriptError, ResponseError
 
 from abe_redis.client import failures
-from abe_redis.client.transport import Promise, Words
+from abe_redis.client.calls import Promise, Words
 from abe_redis.streams.publish import Draft, command, published
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
-from abe_redis.client.transport import Words
+from abe_redis.client.calls import Words
 from abe_redis.events.codec import DATA, Fields
 from abe_redis.events.published import Published
 from abe_redis.streams import names, slots

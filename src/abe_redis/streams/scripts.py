@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from abe_redis.client.transport import Word, Words
+from abe_redis.client.calls import Word, Words
 from abe_redis.streams import slots
 
 type Argument = Word

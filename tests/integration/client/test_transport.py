@@ -17,7 +17,8 @@ from redis import exceptions
 
 from abe_redis import Settings
 from abe_redis.client import failures
-from abe_redis.client.transport import Address, Transport
+from abe_redis.client.address import Address
+from abe_redis.client.transport import Transport
 from tests.chaos.proxy import Proxy
 from tests.servers import HOST, Certificates, Server, Servers
 
@@ -209,7 +210,7 @@ async def push(transport: Transport, count: int) -> list[Any]:
 
 async def sent(transport: Transport) -> None:
     """Wait until calls are on their way."""
-    while transport._connection is None or not transport._connection._unanswered:
+    while transport._wire is None or not transport._wire._unanswered:
         await asyncio.sleep(0)
 
 

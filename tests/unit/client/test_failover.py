@@ -5,9 +5,10 @@ import asyncio
 import pytest
 from redis import exceptions
 
+from abe_redis.client.address import Address
 from abe_redis.client.topology.sentinel import Sentinels
 from abe_redis.client.topology.single import Single
-from abe_redis.client.transport import Address, Transport
+from abe_redis.client.transport import Transport
 from tests.unit.fake_server import (
     Behaviour,
     FakeServer,

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from redis import exceptions
 
+from abe_redis.client.calls import Words
 from abe_redis.client.topology.replication_wait import Writes
 from abe_redis.client.topology.slots import blocked_seconds, slot_of, slot_of_command
-from abe_redis.client.transport import Words
 from abe_redis.streams import names
 
 

@@ -18,7 +18,10 @@ from redis.backoff import NoBackoff
 
 from abe_redis import Settings
 from abe_redis.client import failures
-from abe_redis.client.transport import Address, Transport, _Connection
+from abe_redis.client.address import Address
+from abe_redis.client.transport import Transport
+from abe_redis.client.wire import Wire
+from abe_redis.client.writer import State
 from tests.unit.fake_server import (
     PATIENCE,
     FakeServer,
@@ -35,22 +38,22 @@ from tests.unit.fake_server import (
 )
 
 
-def current(transport: Transport) -> _Connection:
-    assert transport._connection is not None
-    return transport._connection
+def current(transport: Transport) -> Wire:
+    assert transport._wire is not None
+    return transport._wire
 
 
 def count_writes(transport: Transport) -> list[bytes]:
     """What an open transport hands to the socket from now on."""
-    connection = current(transport)
+    writer = current(transport)._writer
     written: list[bytes] = []
-    write = connection._write
+    write = writer._write
 
     def counted(data: bytes) -> None:
         written.append(data)
         write(data)
 
-    connection._write = counted
+    writer._write = counted
     return written
 
 
@@ -690,7 +693,7 @@ async def test_close_while_the_socket_takes_no_more() -> None:
     async with opened(behave, max_bytes=2**30) as (transport, _):
         calls = [asyncio.ensure_future(outcome(transport.call("SET", b"x" * 2**22))) for _ in range(10)]
         await turns(1)
-        await until(lambda: current(transport)._choked)
+        await until(lambda: current(transport)._writer.state is State.FULL)
         await transport.close()
         assert {type(error) for error in await asyncio.gather(*calls)} == {exceptions.ConnectionError}
 

@@ -8,7 +8,7 @@ import pytest
 from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 
-from abe_redis.client.transport import Promise, Words
+from abe_redis.client.calls import Promise, Words
 from abe_redis.events.published import Published
 from abe_redis.publishing.batcher import MOST, MOST_BYTES, Batcher
 from abe_redis.streams.publish import Draft

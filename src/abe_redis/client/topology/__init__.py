@@ -12,7 +12,7 @@ Nothing outside knows which of these it is, except that keys of several slots ne
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from abe_redis.client.transport import Promise, Words
+from abe_redis.client.calls import Promise, Words
 
 
 class Topology(Protocol):

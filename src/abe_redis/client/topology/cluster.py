@@ -13,10 +13,11 @@ from typing import Any, override
 
 from redis import exceptions
 
+from abe_redis.client.address import Address
+from abe_redis.client.calls import Answer, Promise, Words
 from abe_redis.client.topology import Topology
 from abe_redis.client.topology.node import Node
 from abe_redis.client.topology.slots import slot_of, slot_of_command
-from abe_redis.client.transport import Address, Answer, Promise, Words
 from abe_redis.runtime import tasks
 
 _LOG = logging.getLogger(__name__)

@@ -6,11 +6,13 @@ from typing import Any, override
 
 from redis import exceptions
 
+from abe_redis.client.address import Address, Find
+from abe_redis.client.calls import Promise, Words
 from abe_redis.client.failures import pause_seconds
 from abe_redis.client.topology import Topology
 from abe_redis.client.topology.replication_wait import WAIT_SECONDS, Writes
 from abe_redis.client.topology.slots import blocked_seconds
-from abe_redis.client.transport import Address, Find, Promise, Transport, Words
+from abe_redis.client.transport import Transport
 
 ANSWER_SECONDS = 5.0
 """How long an answer may take before the connection counts as dead."""

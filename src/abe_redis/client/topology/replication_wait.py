@@ -9,7 +9,7 @@ from typing import Any, override
 
 from redis import exceptions
 
-from abe_redis.client.transport import Promise
+from abe_redis.client.calls import Promise
 
 WAIT_SECONDS = 1.0
 """How long replicas may take."""

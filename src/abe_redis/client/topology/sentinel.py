@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 from redis import exceptions
 
-from abe_redis.client.transport import Address, Transport
+from abe_redis.client.address import Address
+from abe_redis.client.transport import Transport
 
 SENTINEL_SECONDS = 1.0
 """How long a Sentinel may take; then the next is asked."""

@@ -2,9 +2,9 @@
 
 from typing import override
 
+from abe_redis.client.address import Address
 from abe_redis.client.topology.node import Node
 from abe_redis.client.topology.sentinel import Sentinels
-from abe_redis.client.transport import Address
 
 
 class Single(Node):

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from redis.crc import key_slot
 
-from abe_redis.client.transport import Word, Words
+from abe_redis.client.calls import Word, Words
 
 _WITHOUT_KEY = frozenset(
     (

@@ -1,0 +1,263 @@
+"""One connection to a server, from its opening to its end."""
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable
+from copy import copy
+from dataclasses import KW_ONLY, dataclass
+from time import monotonic
+from typing import Any, cast
+
+import hiredis
+from redis import exceptions
+from redis.asyncio.connection import DefaultParser
+
+from abe_redis.client.address import Address, Find
+from abe_redis.client.calls import Answer, Promise, Words
+from abe_redis.client.writer import Writer
+from abe_redis.runtime import tasks
+
+_pack: Callable[[Words], bytes] = cast("Any", hiredis.pack_command)  # whose own type takes one word only
+_INCOMPLETE = object()
+CLOSED = "the connection was closed"
+
+# redis-py's own numbers. While a call waits its time-out is faster; an idle connection has only these.
+_KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+
+_SECOND_LOOK_SECONDS = 0.05
+
+
+@dataclass(slots=True, eq=False)
+class Terms:
+    """Where a connection goes, and what it allows."""
+
+    address: Address | Find
+    _: KW_ONLY
+    connect_seconds: float = 5.0
+    """How long opening may take, the greeting included."""
+    answer_seconds: float = 5.0
+    """How long an answer may take before the connection counts as dead."""
+    max_calls: int = 4096
+    """So many calls may be unanswered; the others wait for their turn."""
+    max_bytes: int = 16 * 1024 * 1024
+    """While so many bytes are unanswered, calls wait for their turn."""
+    on_read_only: Callable[[], None] | None = None
+    """Called when the server answered that it is a replica, after whoever asked was told."""
+
+
+class Wire(asyncio.Protocol):
+    """A connection from its opening to its end. What is called on it is answered by it, or fails with it.
+
+    So an answer can only be that of a call on the same connection, and there the order decides.
+    """
+
+    def __init__(self, terms: Terms) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.lost = False
+        self._terms = terms
+        self._since = monotonic()
+        self._greeted = False
+        # What waits for the greeting, or for its turn.
+        self._queue: deque[tuple[Words, Promise]] = deque()
+        # What is sent, with its bytes, and since when. The last of it may still wait in the writer.
+        self._unanswered: deque[tuple[Promise, int, float]] = deque()
+        self._unanswered_bytes = 0
+        self._writer = Writer(self.loop)
+        # Errors become redis-py's by its own table: `faults` need not know who spoke to the server.
+        self._reader = hiredis.Reader(replyError=DefaultParser.parse_error, notEnoughData=_INCOMPLETE)
+        self._socket: asyncio.Transport | None = None
+        self._socket_closed = asyncio.Event()
+        self._watch: asyncio.TimerHandle | None = None
+        self._overdue: Promise | None = None
+        self._opening = self.loop.create_task(self._open())
+
+    def call(self, words: Words, answer: Promise) -> None:
+        """Send a command when it is its turn."""
+        if not words:
+            raise ValueError("a command has a word at least")  # the server would skip it without an answer
+        # Where there is room, nobody waits: whatever makes room sends what is queued.
+        if self._has_room():
+            self._send(words, answer)
+        else:
+            self._queue.append((words, answer))
+
+    @property
+    def silent_seconds(self) -> float:
+        """For how long the oldest call has had no answer, or has waited for the greeting."""
+        if self._unanswered:
+            return monotonic() - self._unanswered[0][2]
+        return monotonic() - self._since if self._queue else 0.0
+
+    def drop(self, error: exceptions.RedisError) -> None:
+        """Hang up now."""
+        self._give_up(error)
+
+    async def close(self) -> None:
+        """Hang up, and wait until nothing of it is left."""
+        self._give_up(exceptions.ConnectionError(CLOSED))
+        await tasks.end(self._opening)
+        if self._socket is not None:
+            await self._socket_closed.wait()
+
+    async def _open(self) -> None:
+        seconds = self._terms.connect_seconds
+        try:
+            # An eager task would fail before the call that it is for waits in the queue.
+            await asyncio.sleep(0)
+            async with asyncio.timeout(seconds):
+                where = self._terms.address
+                to = where if isinstance(where, Address) else await where()
+                if to.path is None:
+                    opened = self.loop.create_connection(lambda: self, to.host, to.port, ssl=to.tls)
+                else:
+                    opened = self.loop.create_unix_connection(lambda: self, to.path, ssl=to.tls)
+                self._socket, _ = await opened
+                self._writer.open(self._socket.write)
+                # What the socket does not take at once grows in the writer, into one write, and not there.
+                self._socket.set_write_buffer_limits(high=1, low=0)
+                _keep_alive(self._socket.get_extra_info("socket"))
+                for words in to.greeting():
+                    await self._greet(words)
+                if to.primary:
+                    said = await self._greet(("HELLO",))  # which every user may send, unlike ROLE
+                    role = dict(zip(said[::2], said[1::2], strict=True))[b"role"]
+                    if role != b"master":
+                        raise exceptions.ConnectionError(f"the server is a {role.decode()}, not the primary")
+            self._greeted = True
+            self._send_queued()
+        except TimeoutError:
+            self._give_up(exceptions.TimeoutError(f"no connection within {seconds:g} s"))
+        except exceptions.RedisError as error:
+            self._give_up(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the callers must hear of it
+            self._give_up(exceptions.ConnectionError(f"no connection: {error}"))
+        finally:
+            if not self._greeted:  # cancelled
+                self._give_up(exceptions.ConnectionError(CLOSED))
+
+    def _greet(self, words: Words) -> Answer:
+        answer: Answer = self.loop.create_future()
+        self._send(words, answer)
+        return answer
+
+    def _has_room(self) -> bool:
+        return (
+            self._greeted
+            and len(self._unanswered) < self._terms.max_calls
+            and self._unanswered_bytes < self._terms.max_bytes
+        )
+
+    def _send_queued(self) -> None:
+        while self._queue and self._has_room():
+            words, answer = self._queue.popleft()
+            if answer.done():  # its caller was cancelled
+                continue
+            try:
+                self._send(words, answer)
+            except (TypeError, ValueError) as error:
+                answer.set_exception(error)
+
+    def _send(self, words: Words, answer: Promise) -> None:
+        data = _pack(words)
+        self._unanswered.append((answer, len(data), monotonic()))
+        self._unanswered_bytes += len(data)
+        self._writer.send(data)
+        if self._watch is None:
+            self._watch = self.loop.call_later(self._terms.answer_seconds, self._look)
+
+    def _look(self) -> None:
+        """Give up when the oldest call waits for too long."""
+        self._watch = None
+        if not self._unanswered:
+            return
+        oldest, _, since = self._unanswered[0]
+        left = since + self._terms.answer_seconds - monotonic()
+        if left <= 0 and oldest is self._overdue:
+            self._give_up(exceptions.TimeoutError(f"no answer within {self._terms.answer_seconds:g} s"))
+            return
+        # It may be our own loop that stood still: it gets a chance to read before that counts.
+        self._overdue = oldest if left <= 0 else None
+        self._watch = self.loop.call_later(max(left, _SECOND_LOOK_SECONDS), self._look)
+
+    def _give_up(self, error: exceptions.RedisError) -> None:
+        """Hang up, and fail whatever has no answer. Only the first error counts."""
+        if self._socket is not None:
+            self._socket.abort()
+        if self.lost:
+            return
+        self.lost = True
+        self._opening.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
+        answers = [answer for answer, *_ in self._unanswered] + [answer for _, answer in self._queue]
+        self._unanswered.clear()
+        self._queue.clear()
+        self._writer.clear()
+        for answer in answers:
+            if not answer.done():
+                # A copy: each of the many tasks that raise it writes its own traceback into it.
+                answer.set_exception(copy(error))
+
+    # What the event loop calls.
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what the server says."""
+        try:
+            self._reader.feed(data)
+            self._deliver()
+        except Exception as error:  # noqa: BLE001 - of hiredis, or of redis-py on an odd error
+            self._give_up(exceptions.ConnectionError(f"the server sent what is no answer: {error}"))
+            return
+        # The callers who run now may well send their next: it all goes in one write.
+        self._writer.collect()
+        self._send_queued()
+
+    def _deliver(self) -> None:
+        unanswered, demoted = self._unanswered, False
+        for _ in range(len(unanswered) - self._writer.waiting):
+            found = self._reader.gets()
+            if found is _INCOMPLETE:
+                break
+            answer, size, _ = unanswered.popleft()
+            self._unanswered_bytes -= size
+            if answer.done():  # its caller was cancelled
+                continue
+            if isinstance(found, Exception):
+                answer.set_exception(found)
+                demoted = demoted or isinstance(found, exceptions.ReadOnlyError)
+            else:
+                answer.set_result(found)
+        else:
+            if self._reader.has_data():
+                found = self._reader.gets()
+                raise ValueError(found if isinstance(found, Exception) else "nobody asked for it")
+        if demoted:
+            self._give_up(exceptions.ConnectionError("the server is a replica and takes no writes"))
+            if self._terms.on_read_only is not None:
+                self._terms.on_read_only()
+
+    def pause_writing(self) -> None:
+        """Stop: the socket is full."""
+        self._writer.pause()
+
+    def resume_writing(self) -> None:
+        """Go on: the socket has room."""
+        self._writer.resume()
+
+    def eof_received(self) -> None:
+        """Note that the server says nothing more."""
+        self._give_up(exceptions.ConnectionError("the server closed the connection"))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Note that nothing is left of the connection."""
+        self._give_up(exceptions.ConnectionError(f"the connection was lost: {error or 'closed'}"))
+        self._socket_closed.set()
+
+
+def _keep_alive(connected: socket.socket) -> None:
+    if connected.family != socket.AF_UNIX:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            if hasattr(socket, name):
+                connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

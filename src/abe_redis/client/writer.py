@@ -1,0 +1,87 @@
+"""What goes out on a connection: one write for all that is sent at a time."""
+
+import asyncio
+from collections.abc import Callable
+from enum import Enum, auto
+
+
+class State(Enum):
+    """What becomes of what is sent next; see `Writer`."""
+
+    IDLE = auto()
+    COLLECTING = auto()
+    FULL = auto()
+
+
+class Writer:
+    """Writes at once when nothing else goes out, and collects what is sent meanwhile into the next write.
+
+    ::
+
+                       send: write at once
+              IDLE ─────────────────────────> COLLECTING
+              ▲  ▲                             │      │
+              │  └── the loop has gone round: ─┘      │ the socket is full
+              │      write what waits                 │ (from IDLE, too)
+              │                                       ▼
+              └── the socket has room: ───────────── FULL
+                  write what waits
+
+    * IDLE: nothing waits. What is sent is written at once.
+    * COLLECTING: what is sent waits until those have run who are about to send, too.
+    * FULL: what is sent waits until the socket takes more, however often the loop goes round.
+    """
+
+    __slots__ = ("_loop", "_waiting", "_write", "state")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.state = State.IDLE
+        self._waiting: list[bytes] = []
+        self._write: Callable[[bytes], None]
+
+    def open(self, write: Callable[[bytes], None]) -> None:
+        """Begin: there is a socket."""
+        self._write = write
+
+    @property
+    def waiting(self) -> int:
+        """How many commands are not written yet."""
+        return len(self._waiting)
+
+    def send(self, data: bytes) -> None:
+        """Write a command, now or in the next write."""
+        if self.state is State.IDLE:
+            self.collect()
+            self._write(data)
+        else:
+            self._waiting.append(data)
+
+    def collect(self) -> None:
+        """Let those send first who are about to run: it all goes in one write."""
+        if self.state is State.IDLE:
+            self.state = State.COLLECTING
+            self._loop.call_soon(self._go_round)
+
+    def pause(self) -> None:
+        """The socket is full."""
+        self.state = State.FULL
+
+    def resume(self) -> None:
+        """The socket has room."""
+        self._flush()
+
+    def clear(self) -> None:
+        """Write nothing of what waits: the connection is lost."""
+        self._waiting.clear()
+
+    def _go_round(self) -> None:
+        if self.state is State.COLLECTING:
+            self._flush()
+
+    def _flush(self) -> None:
+        self.state = State.IDLE
+        if self._waiting:
+            data = b"".join(self._waiting)
+            self._waiting.clear()
+            self._write(data)
