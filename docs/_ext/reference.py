@@ -33,12 +33,13 @@ def settings() -> str:
             for sign, attribute in (("≥", "ge"), (">", "gt"), ("≤", "le"))
             if (bound := getattr(one, attribute, None)) is not None
         ]
-        shown = "–" if shown is None else f"`{shown}`"
-        words = (field.description or "").replace("|", "\\|")
-        rows.append(f"| `{name.upper()}` | {shown} | {', '.join(bounds)} | {words} |")
+        words = [(field.description or "").replace("|", "\\|")]
+        words += [] if shown is None else [f"Default: `{shown}`."]
+        words += [f"Bounds: {', '.join(bounds)}."] if bounds else []
+        rows.append(f"| `{name.upper()}` | {' '.join(words)} |")
     return (
         "# Settings\n\nEnvironment variables, or lines of `.env` in the working directory. A password is never "
-        "shown or logged.\n\n| Variable | Default | Bounds | |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
+        "shown or logged.\n\n| Variable | Meaning |\n|---|---|\n" + "\n".join(rows) + "\n"
     )
 
 

@@ -9,6 +9,7 @@ Note over W,R: what happens meanwhile
 import re
 from dataclasses import dataclass, field
 from html import escape
+from textwrap import wrap
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
@@ -18,9 +19,14 @@ _PARTICIPANT = re.compile(r"participant (\w+)(?: as (.+))?$")
 _MESSAGE = re.compile(r"(\w+)(-->>|->>|--x|-x)(\w+): ?(.+)$")
 _NOTE = re.compile(r"Note over (\w+)(?:,(\w+))?: ?(.+)$")
 
-_LANE, _STEP, _TOP, _MARGIN = 170, 46, 56, 90
-_CHAR = 7.4
+_WIDTH = 366
+"""Fits a telephone of 400 pixels; `site.css` enlarges it on wider screens."""
+_MARGIN = 42
+_TOP, _STEP, _LINE = 56, 24, 16
+_CHAR = 7
 """About how wide a character is."""
+_COLUMNS = 30
+"""Characters of a line, before the words of a message are wrapped."""
 
 
 @dataclass
@@ -33,56 +39,70 @@ class Drawing:
 
     def x(self, lane: str) -> float:
         """Where a lane is."""
-        return _MARGIN + [*self.lanes].index(lane) * _LANE
+        gaps = max(1, len(self.lanes) - 1)
+        return _MARGIN + [*self.lanes].index(lane) * (_WIDTH - 2 * _MARGIN) / gaps
 
     def message(self, source: str, kind: str, target: str, words: str) -> None:
         """An arrow from lane to lane, or one that ends in a cross."""
-        self.y += _STEP
         start, end = self.x(source), self.x(target)
         if source == target:
-            self.parts.append(f'<text x="{start + 12}" y="{self.y}">↻ {escape(words)}</text>')
+            self.y += _STEP
+            self.text(start, f"\N{ANTICLOCKWISE OPEN CIRCLE ARROW} {words}")
+            self.y += _STEP - _LINE
             return
+        self.y += _STEP - _LINE / 2
+        self.text((start + end) / 2, words)
+        self.y += _LINE / 2
         way = 1 if end > start else -1
         lost = kind.endswith("x")
         stop = (start + end) / 2 + way * 30 if lost else end - way * 8
-        look = "arrow lost" if lost or kind.startswith("--") else "arrow"
-        self.parts.append(f'<path class="{look}" d="M{start} {self.y}H{stop}"/>')
+        style = "arrow lost" if lost or kind.startswith("--") else "arrow"
+        self.parts.append(f'<path class="{style}" d="M{start:g} {self.y:g}H{stop:g}"/>')
         if lost:
-            at = f"M{stop - 6} {self.y - 6}l12 12M{stop - 6} {self.y + 6}l12 -12"
+            at = f"M{stop - 6:g} {self.y - 6:g}l12 12M{stop - 6:g} {self.y + 6:g}l12 -12"
             self.parts.append(f'<path class="cross" d="{at}"/>')
         else:
-            head = f"M{end} {self.y}l{-way * 10} -5v10z"
+            head = f"M{end:g} {self.y:g}l{-way * 10} -5v10z"
             self.parts.append(f'<path class="head" d="{head}"/>')
-        middle = (start + end) / 2
-        self.parts.append(f'<text x="{middle}" y="{self.y - 8}" text-anchor="middle">{escape(words)}</text>')
 
     def note(self, first: str, last: str, words: str) -> None:
         """Words in a box over one lane or several."""
-        self.y += _STEP
+        self.y += _STEP + _LINE / 2
         left, right = sorted((self.x(first), self.x(last)))
-        width = max(right - left + 60, len(words) * _CHAR + 20)
-        x = max(2, (left + right - width) / 2)
-        box = f'x="{x}" y="{self.y - 20}" width="{width}" height="30"'
+        width = max(right - left + 40, len(words) * _CHAR + 16)
+        middle = self.within((left + right) / 2, width)
+        box = f'x="{middle - width / 2:g}" y="{self.y - 18:g}" width="{width:g}" height="26"'
         self.parts.append(f'<rect class="note" rx="4" {box}/>')
-        self.parts.append(
-            f'<text x="{x + width / 2}" y="{self.y}" text-anchor="middle">{escape(words)}</text>'
-        )
+        self.text(middle, words)
+        self.y += _LINE / 2
+
+    def text(self, middle: float, words: str) -> None:
+        """Words around a place, in as many lines as they need, within the drawing."""
+        for number, line in enumerate(wrap(words, _COLUMNS)):
+            self.y += _LINE if number else 0
+            x = self.within(middle, len(line) * _CHAR)
+            self.parts.append(f'<text x="{x:g}" y="{self.y:g}" text-anchor="middle">{escape(line)}</text>')
+
+    @staticmethod
+    def within(middle: float, width: float) -> float:
+        """The middle nearest to this one at which something does not leave the drawing."""
+        return max(width / 2 + 2, min(middle, _WIDTH - width / 2 - 2))
 
     def svg(self, title: str) -> str:
         """All of it."""
-        width, height = _MARGIN * 2 + (len(self.lanes) - 1) * _LANE, self.y + 30
+        height = self.y + 24
         lanes = []
         for name, words in self.lanes.items():
             x = self.x(name)
-            box = len(words) * _CHAR + 24
+            box = len(words) * _CHAR + 20
             lanes += [
-                f'<path class="lane" d="M{x} 40V{height}"/>',
-                f'<rect class="actor" rx="4" x="{x - box / 2}" y="10" width="{box}" height="30"/>',
-                f'<text x="{x}" y="30" text-anchor="middle">{escape(words)}</text>',
+                f'<path class="lane" d="M{x:g} 36V{height:g}"/>',
+                f'<rect class="actor" rx="4" x="{x - box / 2:g}" y="8" width="{box}" height="28"/>',
+                f'<text x="{x:g}" y="27" text-anchor="middle">{escape(words)}</text>',
             ]
         shapes = "".join(lanes + self.parts)
         return (
-            f'<div class="sequence"><svg viewBox="0 0 {width} {height}" width="{width}" role="img">'
+            f'<div class="sequence"><svg viewBox="0 0 {_WIDTH} {height:g}" width="{_WIDTH}" role="img">'
             f"<title>{escape(title)}</title>{shapes}</svg></div>"
         )
 

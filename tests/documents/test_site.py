@@ -13,6 +13,7 @@ import pytest
 
 from abe_redis import Settings
 from abe_redis import __all__ as public_names
+from tests.hosts.browser import Visit, chromium
 
 ROOT = Path(__file__).parents[2]
 
@@ -99,6 +100,21 @@ def test_diagrams_are_drawn(site: Path) -> None:
     source = (ROOT / "docs/delivery.md").read_text(encoding="utf-8")
     assert page.count('<div class="sequence"><svg') == source.count("```mermaid") > 4
     assert "Worker A" in page
+
+
+@pytest.mark.parametrize("width", [400, 1200])
+def test_settings_and_diagrams_fit_a_telephone_and_a_laptop(site: Path, width: int) -> None:
+    """No page is wider than its window; no table of settings and no diagram has to be scrolled sideways."""
+    outside = """() => [...document.querySelectorAll("article table, article svg, article img")]
+        .filter((one) => one.scrollWidth > one.parentElement.clientWidth
+            || one.getBoundingClientRect().right > window.innerWidth)
+        .map((one) => one.outerHTML.slice(0, 200))"""
+    with chromium() as browser:
+        visit = Visit(browser, width=width)
+        for name in ("configuration", "reference/settings", "reference/commands", "delivery", "index"):
+            visit.page.goto((site / f"{name}.html").as_uri())
+            assert visit.overflow() <= 0, name
+            assert visit.page.evaluate(outside) == [], name
 
 
 @pytest.mark.parametrize("name", ["API reference", "Contributing"])
