@@ -2,7 +2,7 @@
 # Arguments go into ARGS: make test ARGS="-k publish", make demo ARGS=--keep
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage mutants test-topologies chaos failover order conformance bench bench-quick bench-clients sizing check format lock docs picture build bundle check-build audit sbom clean
+.PHONY: help setup demo test coverage mutants test-topologies chaos failover order conformance bench bench-quick bench-clients sizing check format slack-events lock docs picture build bundle check-build audit sbom clean
 
 # What another project's shell session has set is not meant for this one's tools.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -78,6 +78,9 @@ check: $(SYNCED) ## formatting, lint and types, of the Lua scripts too; who impo
 format: $(SYNCED) ## what ruff can put right by itself
 	.venv/bin/ruff check --fix-only
 	.venv/bin/ruff format
+
+slack-events: $(SYNCED) ## the tables of docs/slack-events.md, from the code
+	@.venv/bin/python docs/_ext/slack_events.py
 
 lock: ## uv.lock anew, after a change of dependencies in pyproject.toml
 	@sh scripts/bootstrap lock $(ARGS)

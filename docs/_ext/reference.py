@@ -34,7 +34,7 @@ def settings() -> str:
             if (bound := getattr(one, attribute, None)) is not None
         ]
         words = [(field.description or "").replace("|", "\\|")]
-        words += [] if shown is None else [f"Default: `{shown}`."]
+        words += [] if not shown else [f"Default: `{shown}`."]
         words += [f"Bounds: {', '.join(bounds)}."] if bounds else []
         rows.append(f"| `{name.upper()}` | {' '.join(words)} |")
     return (

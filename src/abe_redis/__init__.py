@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from abe_redis.consuming.event_stream import EventStream
     from abe_redis.errors import AbeRedisError
     from abe_redis.events.event import Event
+    from abe_redis.events.view import slack_event
     from abe_redis.operations.operations import Operations
     from abe_redis.settings import Settings
-    from abe_redis.worker.event_worker import EventWorker, slack_event
+    from abe_redis.worker.event_worker import EventWorker
     from abe_redis.worker.retry import Backoff, Bury, Drop, Retry
 
 __all__ = [
@@ -44,7 +45,7 @@ _HOMES = {
     "RedisMessageQueueBackend": "backend",
     "Retry": "worker.retry",
     "Settings": "settings",
-    "slack_event": "worker.event_worker",
+    "slack_event": "events.view",
 }
 
 

@@ -8,7 +8,7 @@ import os
 import re
 import socket
 from pathlib import Path
-from typing import Annotated, Any, Self, override
+from typing import Annotated, Any, Literal, Self, override
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     redis_stream_patterns: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("slack:*", "slack_events"),
         description="Streams that `consume()` discovers and that the MCP server may touch, comma "
-        "separated; `SLACK_EVENTS_TOPIC` is always one of them.",
+        "separated. `SLACK_EVENTS_TOPIC` is one of them when it is set or one of them begins with `slack`.",
     )
     redis_stream_group: str = Field(
         default="default", min_length=1, description="The group of a `consume()` that names none."
@@ -140,6 +140,22 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="How long a Slack `event_id` is remembered per stream; 0 turns it off.",
     )
+    redis_stream_event_id: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Fields of the payload that are its id for hosts other than Slack's, comma separated, as "
+        "in `delivery_id` or `headers.x-request-id`; the first that holds something counts. Slack's "
+        "envelopes have their own.",
+    )
+    redis_stream_merge_mentions: bool = Field(
+        default=False,
+        description="`true` keeps one event of each mention of the app in a channel, which Slack sends as "
+        "`app_mention` and as `message`; for apps that get both.",
+    )
+    redis_stream_conversation: Literal["channel", "thread", "user"] = Field(
+        default="channel",
+        description="What is kept in order, and on one partition: a channel, a thread, or all that a user "
+        "does. It must be the same for all who publish.",
+    )
     redis_stream_partitions: int = Field(
         default=1,
         ge=1,
@@ -161,9 +177,9 @@ class Settings(BaseSettings):
                 "UTF-8 text file with lines of the form NAME=value."
             ) from None
 
-    @field_validator("redis_stream_patterns", mode="before")
+    @field_validator("redis_stream_patterns", "redis_stream_event_id", mode="before")
     @classmethod
-    def _split_patterns(cls, value: object) -> object:
+    def _split_at_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
     @field_validator("redis_stream_patterns")
@@ -171,6 +187,16 @@ class Settings(BaseSettings):
     def _some_pattern(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or not all(value):
             raise ValueError("one or more names or patterns separated by commas, none of them empty")
+        return value
+
+    @field_validator("redis_stream_event_id")
+    @classmethod
+    def _names_of_fields(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(part for name in value for part in name.split(".")) or any(" " in name for name in value):
+            raise ValueError(
+                "names of fields separated by commas, none of them empty, as in "
+                "delivery_id,headers.x-request-id"
+            )
         return value
 
     @field_validator("redis_url")
@@ -207,8 +233,15 @@ class Settings(BaseSettings):
 
     @property
     def patterns(self) -> tuple[str, ...]:
-        """The stream patterns, the host's topic among them."""
-        return tuple(dict.fromkeys((*self.redis_stream_patterns, self.slack_events_topic)))
+        """The stream patterns, and Slack's topic, unless they are another host's.
+
+        They are that when the topic is not set and none of them begins with `slack`.
+        """
+        is_for_slack = "slack_events_topic" in self.model_fields_set or any(
+            pattern.startswith("slack") for pattern in self.redis_stream_patterns
+        )
+        topic = (self.slack_events_topic,) if is_for_slack else ()
+        return tuple(dict.fromkeys((*self.redis_stream_patterns, *topic)))
 
     @property
     def consumer_name(self) -> str:

@@ -80,7 +80,7 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
     for name, field in Settings.model_fields.items():
         default = field.default
         if isinstance(default, tuple):
-            shown = ",".join(default)
+            shown = ",".join(default) or "–"
         elif isinstance(default, bool):
             shown = str(default).lower()
         elif default is None:

@@ -40,10 +40,24 @@ def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings().redis_url == "redis://localhost:6379/0"
 
 
-def test_the_hosts_topic_is_always_a_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hosts_topic_is_a_pattern_when_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLACK_EVENTS_TOPIC", "team_events")
     monkeypatch.setenv("REDIS_STREAM_PATTERNS", "a:*, b")
     assert Settings().patterns == ("a:*", "b", "team_events")
+
+
+def test_the_hosts_topic_is_a_pattern_beside_others_of_slacks() -> None:
+    assert Settings(redis_stream_patterns="slack:ops").patterns == ("slack:ops", "slack_events")
+
+
+def test_another_host_has_its_own_streams_and_none_of_slacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_STREAM_PATTERNS", "clickup.*,clickup.webhooks")
+    assert Settings().patterns == ("clickup.*", "clickup.webhooks")
+
+
+def test_names_of_fields_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_STREAM_EVENT_ID", "delivery_id, headers.x-request-id")
+    assert Settings().redis_stream_event_id == ("delivery_id", "headers.x-request-id")
 
 
 @pytest.mark.parametrize(
@@ -106,6 +120,10 @@ def test_a_password_in_the_url_wins(monkeypatch: pytest.MonkeyPatch) -> None:
         ("REDIS_STREAM_MAXLEN", "0", "greater than or equal to 1"),
         ("REDIS_STREAM_MAXLEN", "1e99", "integer"),
         ("REDIS_STREAM_PATTERNS", "a,,b", "none of them empty"),
+        ("REDIS_STREAM_EVENT_ID", "a,,b", "none of them empty"),
+        ("REDIS_STREAM_EVENT_ID", "a..b", "none of them empty"),
+        ("REDIS_STREAM_CONVERSATION", "team", "'channel', 'thread' or 'user'"),
+        ("REDIS_STREAM_MERGE_MENTIONS", "perhaps", "boolean"),
         ("REDIS_STREAM_LEASE_SECONDS", "nan", "finite"),
         ("REDIS_STREAM_LEASE_SECONDS", "0", "greater than or equal to 0.5"),
         ("REDIS_STREAM_MAX_DELIVERIES", "0", "greater than or equal to 1"),

@@ -71,7 +71,8 @@ def worker(
         Literal["event", "envelope"],
         typer.Option(
             help="What the handler gets: the Slack event alone, as Slack MCP Server's handlers need it, or "
-            "the whole payload, with Slack's envelope and with id, stream and deliveries as attributes.",
+            "the whole payload with Slack's envelope. Both have id, stream, group, deliveries and origin as "
+            "attributes.",
         ),
     ] = "event",
     ordered: Annotated[
@@ -83,6 +84,15 @@ def worker(
             "the group need it.",
         ),
     ] = False,
+    refuse_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN",
+            help="Bury events of this origin instead of handling them: `mcp` is what an agent "
+            "published, `cli` what a command did. Give it once for each.",
+            show_default=False,
+        ),
+    ] = None,
     respond_to: Annotated[
         str | None,
         typer.Option(
@@ -133,13 +143,16 @@ def worker(
 
     Example: abe-redis worker bot:handle --group workers --concurrency 8 --ordered
 
+    Example: abe-redis worker bot:handle --group workers --refuse-origin mcp
+
     Example: abe-redis worker bot:app.on_event --view envelope --timeout 60 --drain 8
     """
     # First what we need ourselves, so that no file of the bot's directory takes its place.
     from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415
+    from abe_redis.events.view import slack_event  # noqa: PLC0415
     from abe_redis.settings import Settings  # noqa: PLC0415
     from abe_redis.streams import names  # noqa: PLC0415
-    from abe_redis.worker.event_worker import EventWorker, slack_event  # noqa: PLC0415
+    from abe_redis.worker.event_worker import EventWorker  # noqa: PLC0415
     from abe_redis.worker.retry import Backoff  # noqa: PLC0415
 
     _log_what_the_worker_does()
@@ -169,6 +182,7 @@ def worker(
                 respond_to=respond_to,
                 drain_seconds=drain,
                 ordered=ordered,
+                refuse_origins=refuse_origin or (),
             )
             async with exposed(metrics_host, metrics_port, looking(backend)):
                 await _run_until_signal(worker, backend, drain)

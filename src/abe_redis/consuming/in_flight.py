@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from abe_redis.client import failures
 from abe_redis.events import codec
-from abe_redis.events.event import Event, Holder, trace_of
+from abe_redis.events.event import Event, Holder, merged_types_of, trace_of
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
 from abe_redis.streams import dead, lease, release
@@ -140,6 +140,7 @@ class InFlight:
             deliveries=entry.deliveries,
             origin=entry.fields.get(codec.ORIGIN, b"").decode(errors="replace") or None,
             trace=trace_of(entry.fields),
+            merged_types=merged_types_of(entry.fields),
             holder=self._holder,
         )
         held.handed_at = self.delivered_at = time.monotonic()

@@ -1,8 +1,8 @@
 """The wire format: what stands in an entry of a stream.
 
 An entry holds the payload as JSON in its field `data`, as abe-redis 0.1.0 wrote it; more fields may stand
-beside it. Slack's deprecated verification `token` is the only part of a payload that is left out: it is a
-secret that Slack and the app share.
+beside it. The only part of a payload that is left out is the verification `token` at the top of whatever
+looks like Slack's: it is a secret that Slack and the app share.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from abe_redis.errors import PayloadError, PayloadTooLargeError
-from abe_redis.events.slack import is_slack_envelope
+from abe_redis.events.kinds import is_of_slack
 
 # The standard library's is not the fastest, but others write NaN as null and a set as a list, in silence.
 # What contains itself is found by its depth, without keeping books of every object.
@@ -27,6 +27,8 @@ TRACEPARENT, TRACESTATE = b"traceparent", b"tracestate"
 """Fields by which the handler's span is joined to the publisher's; see https://www.w3.org/TR/trace-context/."""
 CONVERSATION = b"conversation"
 """Field that names the conversation, when it matters and where the payload may not say it."""
+MENTION = b"mention"
+"""Field of an event that stands for both events of a mention: which of them it is, and their common key."""
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 """Slack's largest envelopes are about 100 KB; a stream entry is not a place for files."""
 MAX_DEPTH = 100
@@ -46,8 +48,7 @@ def encode(payload: object) -> bytes:
     """
     if not isinstance(payload, dict):
         raise PayloadError(f"A payload must be a dict, not {type(payload).__name__}; nothing was published.")
-    if is_slack_envelope(payload) and "token" in payload:
-        payload = {name: value for name, value in payload.items() if name != "token"}
+    payload = without_token(payload)
     try:
         text = _ENCODER.encode(payload)
     except RecursionError:
@@ -71,6 +72,13 @@ def encode(payload: object) -> bytes:
             "content as a string of JSON."
         )
     return data
+
+
+def without_token(payload: dict[str, Any]) -> dict[str, Any]:
+    """The payload without Slack's verification token; what others call `token` stays."""
+    if isinstance(payload.get("token"), str) and is_of_slack(payload):
+        return {name: value for name, value in payload.items() if name != "token"}
+    return payload
 
 
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))

@@ -1,11 +1,13 @@
 """An event as its handler sees it: the payload, where it came from, and how to let go of it."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from abe_redis.errors import LeaseLostError
-from abe_redis.events.codec import TRACEPARENT, TRACESTATE
+from abe_redis.events import mentions
+from abe_redis.events.codec import MENTION, TRACEPARENT, TRACESTATE
 
 _NO_TRACE: Mapping[str, str] = MappingProxyType({})
 
@@ -21,10 +23,15 @@ def trace_of(fields: Mapping[bytes, bytes]) -> Mapping[str, str]:
     }
 
 
+def merged_types_of(fields: Mapping[bytes, bytes]) -> tuple[str, ...]:
+    """What the event stands for, when it was merged with its twin."""
+    return mentions.TYPES if MENTION in fields else ()
+
+
 class Event(dict[str, Any]):
     """A payload as `consume()` yields it: equal to the plain dict, and knowing where it came from."""
 
-    __slots__ = ("_holder", "deliveries", "group", "id", "origin", "stream", "trace")
+    __slots__ = ("_holder", "deliveries", "group", "id", "merged_types", "origin", "stream", "trace")
 
     def __init__(
         self,
@@ -36,6 +43,7 @@ class Event(dict[str, Any]):
         deliveries: int,
         origin: str | None = None,
         trace: Mapping[str, str] = _NO_TRACE,
+        merged_types: tuple[str, ...] = (),
         holder: "Holder | None" = None,
     ) -> None:
         super().__init__(payload)
@@ -51,6 +59,8 @@ class Event(dict[str, Any]):
         """Who published it, when that was not a webhook: `mcp` for an agent, `cli` for a command."""
         self.trace: Mapping[str, str] = trace
         """The publisher's span, as the headers of W3C Trace Context; empty when it was not traced."""
+        self.merged_types: tuple[str, ...] = merged_types
+        """`app_mention` and `message`, when one event stands for both (`REDIS_STREAM_MERGE_MENTIONS`)."""
         self._holder = holder
 
     async def nack(self, *, delay: float = 0, reason: str | None = None) -> None:
@@ -77,8 +87,34 @@ class Event(dict[str, Any]):
 
     def _held_by(self) -> "Holder":
         if self._holder is None:
-            raise LeaseLostError
+            raise LeaseLostError(
+                f"Event {self.id} of {self.stream!r} belongs to no lease here: it is a copy, or was made by "
+                "hand. Call nack() and bury() on the event that the consumer handed out."
+            )
         return self._holder
+
+    # Copies are for the payload and for where it came from: the lease stays with the original.
+
+    def __copy__(self) -> "Event":
+        return self.with_payload(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Event":
+        return self.with_payload(deepcopy(dict(self), memo))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (dict(self), self._facts())
+
+    def with_payload(self, payload: Mapping[str, Any], *, holder: "Holder | None" = None) -> "Event":
+        """Another payload that came from the same place, held by whom is given."""
+        return Event(payload, **self._facts(), holder=holder)
+
+    def _facts(self) -> dict[str, Any]:
+        facts = {name: getattr(self, name) for name in self.__slots__ if name != "_holder"}
+        return facts | {"trace": dict(self.trace)}
+
+
+def _unpickled(payload: dict[str, Any], facts: dict[str, Any]) -> Event:
+    return Event(payload, **facts)
 
 
 class Holder(Protocol):

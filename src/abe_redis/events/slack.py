@@ -1,62 +1,64 @@
-"""What Slack sends: which payload is an envelope; what happened, where, by whom, in which conversation."""
+"""What Slack sends: what happened, where, by whom, and in which conversation."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
+
+from abe_redis.events import kinds
+from abe_redis.events.kinds import first, values
+
+type Grain = Literal["channel", "thread", "user"]
+"""What a conversation is: the value of `REDIS_STREAM_CONVERSATION`."""
 
 
-def is_slack_envelope(payload: Mapping[str, Any]) -> bool:
-    """Whether this is what Slack's Events API posts: the outer object around an event."""
-    return payload.get("type") == "event_callback"
+def channels_of(payload: Mapping[str, Any]) -> list[str]:
+    """The channels in which it happened, the likeliest first; empty when it happened in none."""
+    kind = kinds.kind_of(payload)
+    return list(dict.fromkeys(values(kinds.event_of(payload), (*kind.channel, *kinds.CHANNEL))))
 
 
-def slack_event_id(payload: Mapping[str, Any]) -> str | None:
-    """The id that Slack repeats when it sends an envelope again, if this is an envelope."""
-    event_id = payload.get("event_id")
-    return event_id if is_slack_envelope(payload) and isinstance(event_id, str) and event_id else None
+def users_of(payload: Mapping[str, Any]) -> list[str]:
+    """Whose doing it is, the likeliest first; empty when it names nobody."""
+    kind = kinds.kind_of(payload)
+    return list(dict.fromkeys(values(kinds.event_of(payload), (*kind.user, *kinds.USER))))
+
+
+def channel_of(payload: Mapping[str, Any]) -> str | None:
+    """The channel in which it happened; None when it happened in none."""
+    return first(kinds.event_of(payload), kinds.kind_of(payload).channel, kinds.CHANNEL)
+
+
+def user_of(payload: Mapping[str, Any]) -> str | None:
+    """Whose doing it is; None when it names nobody."""
+    return first(kinds.event_of(payload), kinds.kind_of(payload).user, kinds.USER)
+
+
+def conversation_of(payload: Mapping[str, Any], grain: Grain = "channel") -> str | None:
+    """What an event belongs to, so that its order counts; None when it names nothing of the kind.
+
+    That is the channel's id alone, as in `C024`: within one shared channel the team varies from envelope to
+    envelope, and Slack's channel ids are unique. By thread it is the channel and the root's `ts`, as in
+    `C024/1732000000.000100`. What has no channel belongs to its user, and what has no user to its team.
+    """
+    kind, event = kinds.kind_of(payload), kinds.event_of(payload)
+    channel = first(event, kind.channel, kinds.CHANNEL)
+    if channel and grain == "thread":
+        root = first(event, kind.thread, kinds.THREAD if kind is kinds.OTHER else ())
+        return f"{channel}/{root}" if root else channel
+    if channel and grain == "channel":
+        return channel
+    user = first(event, kind.user, kinds.USER)
+    return user or channel or first(payload, kinds.TEAM) or first(event, kinds.TEAM)
+
+
+def event_type(payload: Mapping[str, Any]) -> str | None:
+    """The type of the Slack event, as in `app_mention`, or `slash_command`; None when it has none."""
+    name = kinds.event_of(payload).get("type")
+    if isinstance(name, str):
+        return name
+    kind = kinds.kind_of(payload)
+    return kind.name if kind.family == "command" else None
 
 
 def is_health_check(payload: Mapping[str, Any]) -> bool:
     """Whether this is what Slack MCP Server publishes for every GET of its /health."""
     return payload.get("type") == "health_check"
-
-
-def event_of(payload: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The Slack event inside an envelope, or the payload itself."""
-    event = payload.get("event")
-    return event if is_slack_envelope(payload) and isinstance(event, dict) else payload
-
-
-def channel_of(payload: Mapping[str, Any]) -> str | None:
-    """The channel in which the Slack event happened; None when it was in none."""
-    event = event_of(payload)
-    found = event.get("channel") or event.get("channel_id") or event.get("item")
-    if isinstance(found, Mapping):  # `channel_created` has all of a channel; a reaction has an item
-        found = found.get("id") or found.get("channel")
-    return found if isinstance(found, str) and found else None
-
-
-def user_of(payload: Mapping[str, Any]) -> str | None:
-    """Whose Slack event it is; None when it names nobody."""
-    found = event_of(payload).get("user")
-    if isinstance(found, Mapping):  # `team_join` has all of a user
-        found = found.get("id")
-    return found if isinstance(found, str) and found else None
-
-
-def event_type(payload: Mapping[str, Any]) -> str | None:
-    """The type of the Slack event, as in `app_mention`; None when the payload names none."""
-    kind = event_of(payload).get("type")
-    return kind if isinstance(kind, str) else None
-
-
-def conversation_of(payload: Mapping[str, Any]) -> str | None:
-    """The team and the channel of a Slack event, as in `T024/C01`; None when it has neither.
-
-    What is finer, as a thread, would not do: reactions and edits do not say which they belong to. An event
-    without a channel, as `team_join`, belongs to its team. The team is the envelope's, since a message
-    names another one when it comes from a shared channel, and its edit names none.
-    """
-    team = payload.get("team_id")
-    team = team if isinstance(team, str) else ""
-    channel = channel_of(payload) or ""
-    return f"{team}/{channel}" if team or channel else None

@@ -7,7 +7,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from abe_redis.errors import RequestError
-from abe_redis.events import codec, slack
+from abe_redis.events import codec, kinds
 from abe_redis.operations.dead_letters import DeadLetters
 from abe_redis.operations.scope import Scope
 from abe_redis.schemas import ErasedStream, EraseResult
@@ -112,7 +112,7 @@ def _concerns(fields: codec.Fields, wanted: _Wanted, *, mentions: bool) -> bool:
         return any(wanted.in_bytes.search(value) for value in fields.values())
     return any(
         value == wanted.id or (mentions and wanted.in_text.search(value))
-        for value in _strings(slack.event_of(payload))
+        for value in _strings(kinds.event_of(payload))
     )
 
 

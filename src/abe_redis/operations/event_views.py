@@ -1,15 +1,14 @@
-"""An entry made readable: a line that a person recognises, and a payload that fits."""
+"""An entry made readable: its summary, and a payload that fits."""
 
 import json
 from typing import Any
 
-from abe_redis.events import codec, slack
+from abe_redis.events import codec, kinds, slack
 from abe_redis.events.codec import Fields
+from abe_redis.operations.summary import summarise
 from abe_redis.sanitize.secrets import cut
 from abe_redis.schemas import EventView
 from abe_redis.streams import ids
-
-_TEXT_IN_SUMMARY = 80
 
 DEEPEST = 64
 """Levels of a payload that are shown: parsers of JSON give up at 100, 200 or 255."""
@@ -23,8 +22,8 @@ def view(entry_id: str, fields: Fields | None, **more: Any) -> EventView:  # noq
     except codec.UndecodableError as error:
         payload, unreadable = None, f"unreadable: {error}"
     reason = (fields or {}).get(b"abe:reason")
-    if payload is not None and slack.is_slack_envelope(payload):
-        payload.pop("token", None)  # older writers kept it
+    if payload is not None:
+        payload = codec.without_token(payload)  # older writers kept it
     too_deep = payload is not None and codec.is_deeper(payload, DEEPEST)
     if too_deep:
         payload = _cut_depth(payload, DEEPEST)
@@ -50,21 +49,6 @@ def _cut_depth(value: Any, levels: int) -> Any:  # noqa: ANN401 - any JSON
     if isinstance(value, list):
         return [_cut_depth(item, levels - 1) for item in value]
     return {name: _cut_depth(item, levels - 1) for name, item in value.items()}
-
-
-def summarise(payload: dict[str, Any]) -> str:
-    """The event in a line, as in `app_mention in C024 by U061: 'can you look at…'`."""
-    event = slack.event_of(payload)
-    line = str(slack.event_type(payload) or "event without a type")
-    for word, value in (("in", slack.channel_of(payload)), ("by", slack.user_of(payload))):
-        if value:
-            line += f" {word} {value}"
-    if isinstance(event.get("reaction"), str):
-        line += f" :{event['reaction']}:"
-    if isinstance(text := event.get("text"), str) and text:
-        text = " ".join(text.split())
-        line += f": '{cut(text, _TEXT_IN_SUMMARY)}'" + ("…" if len(text) > _TEXT_IN_SUMMARY else "")
-    return line.encode(errors="ignore").decode()  # lone surrogates, which are no text
 
 
 def compact(value: object) -> str:
@@ -102,7 +86,7 @@ def shorten(payload: dict[str, Any], limit: int) -> dict[str, Any]:
         if len(compact(shorter)) <= limit:
             return dict(shorter)
     kept: dict[str, Any] = {}
-    for name, value in slack.event_of(payload).items():
+    for name, value in kinds.event_of(payload).items():
         candidate = kept | {name: _cut(value, 20, 0, 1)}
         if len(name) <= _LONGEST_NAME and len(compact(candidate)) <= limit:
             kept = candidate

@@ -35,8 +35,8 @@ class Filter:
         payload = view.payload or {}
         return (
             self.event_type in {None, view.event_type}
-            and self.channel in {None, slack.channel_of(payload)}
-            and self.user in {None, slack.user_of(payload)}
+            and (self.channel is None or self.channel in slack.channels_of(payload))
+            and (self.user is None or self.user in slack.users_of(payload))
             and (self.since is None or ids.order(view.id) >= ids.order(self.since))
         )
 

@@ -39,13 +39,20 @@ class Scope:
         with failures.explained(self.settings, doing=doing):
             yield (await self._backend.connections()).commands
 
+    @property
+    def _default(self) -> str:
+        """The host's topic; the first stream that the settings name, when the host is not Slack's."""
+        topic = self.settings.slack_events_topic
+        named = () if self._backend.patterns.match(topic) else self._backend.patterns.literals
+        return next(iter(named), topic)
+
     def allowed(self, stream: str | None) -> str:
         """The stream, or its dead letters, or by default the host's topic.
 
         Raises:
             RequestError: The settings do not name it.
         """
-        name = stream if stream is not None else self.settings.slack_events_topic
+        name = stream if stream is not None else self._default
         if not self.patterns.match(names.buried_from(name) if names.is_dead_letters(name) else name):
             default = "" if stream is not None else ", which is the default: name another with stream"
             raise RequestError(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from abe_redis.errors import PayloadError
-from abe_redis.events.slack import conversation_of
+from abe_redis.events.slack import Grain, conversation_of
 from abe_redis.sanitize.exceptions import describe
 from abe_redis.streams import names
 
@@ -34,11 +34,13 @@ class Partitioner:
     patterns: names.Patterns
     conversation: Conversation | None = None
     """A function in place of `conversation_of`."""
+    grain: Grain = "channel"
+    """What a conversation is without such a function."""
 
     @property
     def is_needed(self) -> bool:
         """Whether an event's conversation matters to where and how it is written."""
-        return self.patterns.partitions > 1 or self.conversation is not None
+        return self.patterns.partitions > 1 or self.conversation is not None or self.grain != "channel"
 
     def name(self, payload: dict[str, Any]) -> str | None:
         """The conversation of a payload.
@@ -47,7 +49,7 @@ class Partitioner:
             PayloadError: The function that was given failed, or gave something else than a name.
         """
         if self.conversation is None:
-            found = conversation_of(payload)
+            found = conversation_of(payload, self.grain)
         else:
             try:
                 found = self.conversation(payload)

@@ -15,7 +15,8 @@ from redis.asyncio import Redis
 from abe_redis.client import failures
 from abe_redis.client.connections import Connections
 from abe_redis.errors import ClosedError
-from abe_redis.events import codec, slack
+from abe_redis.events import codec, kinds, slack
+from abe_redis.events.identity import event_id_of
 from abe_redis.events.published import Published
 from abe_redis.observability import hooks
 from abe_redis.publishing.batcher import Batcher
@@ -68,9 +69,10 @@ class Publisher:
         """What waits on disk; None without `REDIS_OUTBOX`."""
         self._settings = settings
         self._dedup_seconds = settings.redis_stream_dedup_seconds
+        self._id_fields = kinds.paths(" ".join(settings.redis_stream_event_id))
         self._hard_maxlen = settings.redis_stream_hard_maxlen
         self._patterns = patterns
-        self._partitioner = Partitioner(patterns, conversation)
+        self._partitioner = Partitioner(patterns, conversation, settings.redis_stream_conversation)
         self._open = connections
         self._batcher: Batcher | None = None
         self._trimmer = Trimmer(settings)
@@ -149,7 +151,7 @@ class Publisher:
         if origin:
             fields[codec.ORIGIN] = origin.encode()
         attempt = f"{self._attempts}{next(self._attempt_numbers):016x}"
-        event_id = event_id or slack.slack_event_id(payload)
+        event_id = event_id_of(payload, given=event_id, fields=self._id_fields)
         stream = topic
         if self._partitioner.is_needed:
             conversation = self._partitioner.name(payload)

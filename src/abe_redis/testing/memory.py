@@ -14,7 +14,8 @@ import anyio.lowlevel
 
 from abe_redis.consuming.event_stream import EventStream
 from abe_redis.errors import ClosedError, RedisUnavailableError
-from abe_redis.events import codec, slack
+from abe_redis.events import codec, kinds, slack
+from abe_redis.events.identity import event_id_of
 from abe_redis.events.published import Published
 from abe_redis.events.slack import conversation_of
 from abe_redis.publishing.partitioner import Conversation, Partitioner
@@ -57,7 +58,7 @@ class InMemoryBackend:
         )
         self.away = False
         """Set it, and Redis cannot be reached: publishing raises; consumers wait until it is back."""
-        self._partitioner = Partitioner(self.patterns, conversation)
+        self._partitioner = Partitioner(self.patterns, conversation, self.settings.redis_stream_conversation)
         self._queue: _Queue = _Queue() if shared_with is None else shared_with._queue  # noqa: SLF001 - its own kind
         self._members = set[MemoryConsumer]()
         self._made = 0
@@ -88,7 +89,8 @@ class InMemoryBackend:
         conversation = (
             self._partitioner.name(payload) if self._partitioner.is_needed else conversation_of(payload)
         )
-        event_id = event_id or slack.slack_event_id(payload)
+        fields = kinds.paths(" ".join(self.settings.redis_stream_event_id))
+        event_id = event_id_of(payload, given=event_id, fields=fields)
         remembered = event_id if self.settings.redis_stream_dedup_seconds else None
         stream = topic
         if self._partitioner.is_needed:

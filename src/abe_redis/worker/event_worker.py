@@ -7,7 +7,7 @@ Slack MCP Server's own consumers log a handler's exception and go on, so the eve
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 import anyio
@@ -16,7 +16,6 @@ import anyio.lowlevel
 from abe_redis.consuming.protocols import InFlightEvent, Membership
 from abe_redis.errors import AbeRedisError, LeaseLostError
 from abe_redis.events.event import Event
-from abe_redis.events.slack import event_of
 from abe_redis.observability import hooks, tracing
 from abe_redis.observability.hooks import Outcome
 from abe_redis.runtime.groups import equal_failures_as_one
@@ -30,19 +29,6 @@ _LOG = logging.getLogger(__name__)
 
 type Handler = Callable[[Any], Awaitable[Any] | Any]
 """Takes the event (or what `view` makes of it); a plain function runs in a thread."""
-
-
-def slack_event(event: Event) -> dict[str, Any]:
-    """The Slack event inside an envelope, with the envelope's `event_id` and `team_id`.
-
-    This is what `DecoratorHandler` of Slack MCP Server dispatches on: with the envelope itself,
-    which is what its webhook publishes, `@handler.app_mention` never fires.
-    """
-    inner = dict(event_of(event))
-    for name in ("event_id", "team_id"):
-        if name in event:
-            inner.setdefault(name, event[name])
-    return inner
 
 
 class EventWorker:
@@ -64,6 +50,7 @@ class EventWorker:
         respond_to: str | None = None,
         drain_seconds: float = 25,
         ordered: bool = False,
+        refuse_origins: Collection[str] = (),
     ) -> None:
         """Configure a worker.
 
@@ -80,6 +67,8 @@ class EventWorker:
             drain_seconds: How long `shutdown` waits for handlers that are at work.
             ordered: Whether the events of one conversation are handled one at a time, in the order in which
                 they were published. All workers of the group must then be ordered.
+            refuse_origins: Events that came from one of these, as `mcp` for what an agent published, are
+                buried instead of handled, so that they can be looked at.
         """
         if concurrency < 1:
             raise ValueError(f"concurrency is {concurrency}; it must be at least 1.")
@@ -93,6 +82,7 @@ class EventWorker:
         self._respond_to = respond_to
         self._drain_seconds = drain_seconds
         self._ordered = ordered
+        self._refused = frozenset(refuse_origins)
         self._stopping = anyio.Event()
         self._at_work = 0
         self.handled = 0
@@ -191,18 +181,10 @@ class EventWorker:
         try:
             with scope:
                 held.on_lost = scope.cancel  # whoever has it now handles it
-                try:
-                    result = await call(lambda: handle(self._view(event)), seconds=self._timeout)
-                    await self._respond(event, result)
-                except Exception as error:  # noqa: BLE001 - what it means is the policy's to say
-                    await anyio.lowlevel.checkpoint_if_cancelled()  # then it is no failure of the handler's
-                    failure = error
-                    outcome = await self._fail(member, held, error)
-                    self.failed += 1
+                if event.origin in self._refused:
+                    outcome = await self._refuse(member, held)
                 else:
-                    outcome = "done"
-                    self.handled += 1
-                    member.finish(held)
+                    outcome, failure = await self._attempt(member, held, handle)
         except asyncio.CancelledError:
             if not scope.cancel_called or is_cancelled():
                 self.given_back += outcome == "given_back"
@@ -217,6 +199,30 @@ class EventWorker:
             self._at_work -= 1
             if end is not None:
                 end(outcome, failure)
+
+    async def _attempt(
+        self, member: Membership, held: InFlightEvent, handle: Callable[[Any], Awaitable[Any]]
+    ) -> tuple[Outcome, Exception | None]:
+        """Run the handler once; what became of the event, and what the handler raised."""
+        event = held.event
+        try:
+            result = await call(lambda: handle(self._view(event)), seconds=self._timeout)
+            await self._respond(event, result)
+        except Exception as error:  # noqa: BLE001 - what it means is the policy's to say
+            await anyio.lowlevel.checkpoint_if_cancelled()  # then it is no failure of the handler's
+            outcome = await self._fail(member, held, error)
+            self.failed += 1
+            return outcome, error
+        self.handled += 1
+        member.finish(held)
+        return "done", None
+
+    async def _refuse(self, member: Membership, held: InFlightEvent) -> Outcome:
+        """Bury an event of an origin that this worker does not trust."""
+        event = held.event
+        decision = Bury(f"its origin is {event.origin!r}, which this worker refuses")
+        _LOG.warning("Event %s of %r is buried: %s.", event.id, event.stream, decision.reason)
+        return await self._carry_out(member, held, decision, decision.reason)
 
     async def _respond(self, event: Event, result: Any) -> None:  # noqa: ANN401 - the handler's
         if self._respond_to is not None and result is not None:
@@ -237,11 +243,7 @@ class EventWorker:
         return decision
 
     async def _fail(self, member: Membership, held: InFlightEvent, error: Exception) -> Outcome:
-        """Carry out what a failure means.
-
-        Returns:
-            What became of the event; when that could not be done, it is delivered again all the same.
-        """
+        """Ask the policy what a failure means, and carry it out."""
         event = held.event
         decision = self._decide(event, error)
         at = place(error)
@@ -257,10 +259,21 @@ class EventWorker:
             extra={"exception": {"type": type(error).__qualname__, "trace": stack}},
         )
         _LOG.debug("Where the handler of %s of %r failed:\n%s", event.id, event.stream, stack)
+        return await self._carry_out(member, held, decision, describe(error))
+
+    async def _carry_out(
+        self, member: Membership, held: InFlightEvent, decision: Decision, why: str
+    ) -> Outcome:
+        """Let go of an event as was decided.
+
+        Returns:
+            What became of the event; when that could not be done, it is delivered again all the same.
+        """
+        event = held.event
         try:
             match decision:
                 case Retry(delay):
-                    await event.nack(delay=delay, reason=describe(error))
+                    await event.nack(delay=delay, reason=why)
                 case Bury(reason):
                     await event.bury(reason=reason)
                     return "buried"

@@ -437,17 +437,34 @@ async def test_what_a_handler_returns_is_sent_on_once(make_backend: MakeBackend,
     assert await redis.xlen("slack:answers") == 1
 
 
-def test_a_slack_event_knows_its_envelope() -> None:
-    envelope = {
-        "type": "event_callback",
-        "event_id": "Ev1",
-        "team_id": "T1",
-        "event": {"type": "app_mention", "text": "hi"},
-    }
-    event = Event(envelope, stream="s", group="g", id="1-0", deliveries=1)
-    assert slack_event(event) == {"type": "app_mention", "text": "hi", "event_id": "Ev1", "team_id": "T1"}
-    plain = Event({"type": "message"}, stream="s", group="g", id="1-0", deliveries=1)
-    assert slack_event(plain) == {"type": "message"}
+@pytest.mark.parametrize("view", [slack_event, None])
+async def test_what_an_agent_published_can_be_told_and_refused(
+    view: Any, backend: RedisMessageQueueBackend, redis: Redis
+) -> None:
+    said: list[tuple[str | None, str]] = []
+
+    async def handle(event: Event) -> None:
+        said.append((event.origin, event.stream))
+
+    async def all_said(count: int) -> bool:
+        return len(said) == count and not await pending(redis, "slack_events", "trusting")
+
+    mention = {"type": "event_callback", "event": {"type": "app_mention", "user": "U0CEO"}}
+    await backend.publish_event("slack_events", mention, origin="mcp")
+    await backend.publish_event("slack_events", mention)
+    async with at_work(EventWorker(backend, handle, group="trusting", view=view)):
+        await until(lambda: all_said(2))
+    assert said == [("mcp", "slack_events"), (None, "slack_events")]
+
+    said.clear()
+    worker = EventWorker(backend, handle, group="wary", view=view, refuse_origins=["mcp", "cli"])
+    async with at_work(worker):
+        await until(lambda: all_said(1))
+    assert said == [(None, "slack_events")]
+    assert (worker.handled, worker.failed) == (1, 0)
+    buried: Any = await redis.xrange("dead:{slack_events}")
+    ((_, fields),) = buried
+    assert b"its origin is 'mcp', which this worker refuses" in fields.values()
 
 
 async def test_the_hosts_own_handlers_fire(backend: RedisMessageQueueBackend, redis: Redis) -> None:

@@ -1,15 +1,20 @@
 """The wire format: what is written, what is read, what is refused."""
 
+import copy
 import json
 import math
+import pickle
+import threading
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from abe_redis import Event
-from abe_redis.errors import PayloadError, PayloadTooLargeError
+from abe_redis.errors import LeaseLostError, PayloadError, PayloadTooLargeError
 from abe_redis.events import codec, slack
 from abe_redis.events.codec import UndecodableError
+from abe_redis.events.identity import slack_event_id
 
 ENVELOPE = {
     "type": "event_callback",
@@ -95,16 +100,6 @@ def test_a_payload_has_a_bound() -> None:
         codec.encode({"text": "x" * 10_000_000})
 
 
-def test_the_token_of_an_envelope_is_left_out() -> None:
-    data = codec.encode(ENVELOPE)
-    assert b"verification-token" not in data
-    assert json.loads(data) == {name: value for name, value in ENVELOPE.items() if name != "token"}
-    assert ENVELOPE["token"] == "verification-token", "the caller's dict is not touched"
-    assert codec.decode({b"data": codec.encode({"token": "an ordinary field"})}) == {
-        "token": "an ordinary field"
-    }
-
-
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
@@ -128,6 +123,40 @@ def test_more_fields_may_stand_beside_data() -> None:
     assert codec.decode({b"origin": b"mcp", b"data": b'{"a":1}'}) == {"a": 1}
 
 
+SLACKS = [
+    ENVELOPE,
+    {"type": "app_rate_limited", "token": "verification-token", "team_id": "T1"},
+    {"type": "url_verification", "token": "verification-token", "challenge": "x"},
+    {"type": "block_actions", "token": "verification-token", "actions": []},
+    {"type": "view_submission", "token": "verification-token", "view": {}},
+    {"type": "shortcut", "token": "verification-token", "callback_id": "new"},
+    {"command": "/deploy", "token": "verification-token", "team_id": "T1"},
+    {"type": "hologram_touched", "token": "verification-token", "api_app_id": "A1"},
+]
+
+
+@pytest.mark.parametrize("payload", SLACKS, ids=lambda payload: payload.get("type", "command"))
+def test_the_token_of_whatever_is_slacks_is_left_out(payload: dict[str, Any]) -> None:
+    data = codec.encode(payload)
+    assert b"verification-token" not in data
+    assert json.loads(data) == {name: value for name, value in payload.items() if name != "token"}
+    assert payload["token"] == "verification-token", "the caller's dict is not touched"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"token": "an ordinary field"},
+        {"type": "shortcut", "token": "mine"},
+        {"type": "event_callback", "token": {"not": "a string"}},
+        {"type": "event_callback", "event": {"type": "message", "token": "deep inside"}},
+        {"type": "tokens", "token": "mine", "team": "red"},
+    ],
+)
+def test_what_others_call_token_stays(payload: dict[str, Any]) -> None:
+    assert json.loads(codec.encode(payload)) == payload
+
+
 def test_an_event_is_its_payload() -> None:
     event = Event({"a": 1}, stream="s", group="g", id="1-0", deliveries=2)
     assert event == {"a": 1}
@@ -148,5 +177,54 @@ def test_an_event_is_its_payload() -> None:
     ],
 )
 def test_what_we_know_of_an_envelope(payload: dict[str, Any], event_id: str | None, kind: str | None) -> None:
-    assert slack.slack_event_id(payload) == event_id
+    assert slack_event_id(payload) == event_id
     assert slack.event_type(payload) == kind
+
+
+async def copies(event: Event) -> list[Event]:
+    return [copy.copy(event), copy.deepcopy(event), pickle.loads(pickle.dumps(event))]  # noqa: S301 - our own
+
+
+async def test_a_copy_is_a_plain_event_that_belongs_to_no_lease() -> None:
+    event = Event(
+        {"event": {"blocks": [1]}},
+        stream="s",
+        group="g",
+        id="1-0",
+        deliveries=2,
+        origin="mcp",
+        trace=MappingProxyType({"traceparent": "00-1"}),
+        merged_types=("app_mention", "message"),
+        holder=Letting(),
+    )
+    shallow, *deep = await copies(event)
+    assert shallow["event"] is event["event"]
+    assert all(one["event"] is not event["event"] for one in deep)
+    for one in (shallow, *deep):
+        assert type(one) is Event
+        assert one == event
+        assert (one.stream, one.group, one.id, one.deliveries) == ("s", "g", "1-0", 2)
+        assert (one.origin, one.trace, one.merged_types) == (
+            "mcp",
+            {"traceparent": "00-1"},
+            event.merged_types,
+        )
+        for letting_go in (one.nack(), one.bury(reason="no")):
+            with pytest.raises(
+                LeaseLostError, match=r"Event 1-0 of 's' belongs to no lease here: it is a copy"
+            ):
+                await letting_go
+    await event.nack(delay=1, reason="later")
+
+
+class Letting:
+    """Holds an event as a consumer does: with locks, which no copy can have."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+
+    async def nack(self, event: Event, *, delay: float, reason: str | None) -> None:
+        assert (event.id, delay, reason) == ("1-0", 1, "later")
+
+    async def bury(self, event: Event, *, reason: str) -> None:
+        raise AssertionError(event, reason)

@@ -6,44 +6,9 @@ from typing import Any
 import pytest
 
 from abe_redis.errors import PayloadError
-from abe_redis.events.slack import conversation_of
+from abe_redis.events.slack import Grain
 from abe_redis.publishing.partitioner import Partitioner, partition_of
 from abe_redis.streams.names import Patterns, topic_of
-
-
-def envelope(event: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"type": "event_callback", "team_id": "T1", "event": event} | more
-
-
-@pytest.mark.parametrize(
-    "event",
-    [
-        {"type": "message", "channel": "C1", "team": "T9", "ts": "1.2", "text": "hello"},
-        {"type": "message", "subtype": "message_changed", "channel": "C1", "message": {"ts": "1.2"}},
-        {"type": "reaction_added", "item": {"type": "message", "channel": "C1", "ts": "1.2"}},
-        {"type": "channel_rename", "channel": {"id": "C1", "name": "new"}},
-        {"type": "pin_added", "channel_id": "C1", "item": {"channel": "C1"}},
-        {"type": "file_shared", "channel_id": "C1", "file_id": "F1"},
-    ],
-    ids=lambda event: event.get("subtype", event["type"]),
-)
-def test_what_happens_in_a_channel_belongs_together(event: dict[str, Any]) -> None:
-    assert conversation_of(envelope(event)) == "T1/C1"
-
-
-@pytest.mark.parametrize(
-    ("payload", "name"),
-    [
-        (envelope({"type": "team_join", "user": {"id": "U1"}}), "T1/"),
-        ({"type": "message", "channel": "C1"}, "/C1"),
-        (envelope({"type": "message", "channel": 7}), "T1/"),
-        ({"type": "event_callback", "team_id": 1, "event": "no event"}, None),
-        ({"type": "health_check"}, None),
-        ({}, None),
-    ],
-)
-def test_what_is_in_no_channel(payload: dict[str, Any], name: str | None) -> None:
-    assert conversation_of(payload) == name
 
 
 def test_a_conversation_has_the_same_partition_everywhere_and_for_ever() -> None:
@@ -95,3 +60,16 @@ def test_a_function_of_ones_own() -> None:
         partitioner.name({})
     with pytest.raises(PayloadError, match="must give a str or None, not int"):
         partitioner.name({"is": 7})
+
+
+@pytest.mark.parametrize(("grain", "name"), [("channel", "C1"), ("thread", "C1/1.1"), ("user", "U1")])
+def test_the_operator_says_what_a_conversation_is(grain: Grain, name: str) -> None:
+    partitioner = Partitioner(Patterns(["a"]), grain=grain)
+    message = {"type": "message", "channel": "C1", "user": "U1", "ts": "1.2", "thread_ts": "1.1"}
+    assert partitioner.name({"type": "event_callback", "team_id": "T1", "event": message}) == name
+    assert partitioner.is_needed == (grain != "channel"), "workers know a channel by themselves"
+
+
+def test_a_function_wins_over_the_setting() -> None:
+    partitioner = Partitioner(Patterns(["a"]), lambda _: "mine", "thread")
+    assert partitioner.name({"type": "message", "channel": "C1"}) == "mine"

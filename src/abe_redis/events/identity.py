@@ -1,0 +1,69 @@
+"""What makes an event the same event when it is published again."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from abe_redis.events import kinds
+
+_LONGEST = 500
+"""Characters of an id that a host's payload names; what is longer is none."""
+
+
+def event_id_of(
+    payload: Mapping[str, Any], *, given: str | None = None, fields: Sequence[kinds.Path] = ()
+) -> str | None:
+    """What makes an event the same event; None when nothing does.
+
+    Args:
+        payload: The event.
+        given: What the publisher says; Slack's own `event_id` said again is the app's all the same.
+        fields: Where other hosts have it.
+    """
+    own = slack_event_id(payload)
+    if given and not (own and given == payload.get("event_id")):
+        return given
+    return own or host_event_id(payload, fields)
+
+
+def slack_event_id(payload: Mapping[str, Any]) -> str | None:
+    """The id that Slack repeats when it sends an envelope again, if this is an envelope.
+
+    It is an app's: two apps that see the same event may get the same id, so the app's stands before it.
+    """
+    if not kinds.is_slack_envelope(payload):
+        return None
+    event_id, app = payload.get("event_id"), payload.get("api_app_id")
+    if not (isinstance(event_id, str) and event_id):
+        return None
+    return f"{app}:{event_id}" if isinstance(app, str) and app else event_id
+
+
+def host_event_id(payload: Mapping[str, Any], fields: Sequence[kinds.Path]) -> str | None:
+    """The id in the first of these fields that holds one, with the field's name before it.
+
+    Names of fields may be written in capitals or not, as those of HTTP headers are.
+    """
+    for field in fields:
+        found = _at(payload, field)
+        if isinstance(found, int) and not isinstance(found, bool):
+            found = str(found)
+        if isinstance(found, str) and 0 < len(found) <= _LONGEST:
+            return f"{kinds.written(field)}:{found}"
+    return None
+
+
+def _at(value: Any, path: kinds.Path) -> Any:  # noqa: ANN401 - any JSON
+    for part in path:
+        if isinstance(value, list) and isinstance(part, int):
+            value = value[part] if part < len(value) else None
+        elif isinstance(value, Mapping):
+            name = str(part)
+            value = value[name] if name in value else _regardless_of_case(value, name)
+        else:
+            return None
+    return value
+
+
+def _regardless_of_case(value: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - any JSON
+    folded = name.casefold()
+    return next((item for key, item in value.items() if key.casefold() == folded), None)

@@ -1,0 +1,172 @@
+"""What kinds of payload there are, and where each has its facts; `slack_kinds` is the table.
+
+A fact is looked for in the fields of the payload's kind and then in the general ones below, so that a kind
+that Slack adds later, or a host's own, is understood as far as it resembles the others.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Literal
+
+from abe_redis.events import slack_kinds
+
+type Path = tuple[str | int, ...]
+"""The way to a field: names in objects, positions in lists."""
+
+type Family = Literal["event", "message", "interactive", "command", "notice", "other"]
+"""How a kind comes: in an envelope, as a message in one, as a form, or as Slack's word to the app itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A row of the table. Of several fields, the first that holds something counts."""
+
+    name: str
+    """Slack's `type`, or a message's `subtype`; our own word for what has neither."""
+    about: str
+    """What happened."""
+    family: Family
+    channel: tuple[Path, ...] = ()
+    """Where it happened."""
+    user: tuple[Path, ...] = ()
+    """Who did it."""
+    thread: tuple[Path, ...] = ()
+    """The root of its thread, else the message it is about."""
+    words: tuple[Path, ...] = ()
+    """What it says."""
+    line: str = "{name}{in}{by}{words}"
+    """Its summary; `slack_kinds` says what may stand in it."""
+
+
+# The general fields -------------------------------------------------------------------------------------
+
+
+def paths(text: str) -> tuple[Path, ...]:
+    """Fields as the table has them, as in `item.channel channel_id`."""
+    return tuple(
+        tuple(int(part) if part.isdecimal() else part for part in path.split(".")) for path in text.split()
+    )
+
+
+def written(path: Path) -> str:
+    """A field as the table has it."""
+    return ".".join(map(str, path))
+
+
+CHANNEL = paths("channel channel_id item.channel assistant_thread.channel_id container.channel_id")
+USER = paths("user user_id message.user previous_message.user assistant_thread.user_id bot_id")
+THREAD = paths(
+    "thread_ts message.thread_ts message.ts container.thread_ts container.message_ts item.ts message_ts "
+    "assistant_thread.thread_ts ts"
+)
+WORDS = paths("text")
+TEAM = paths("team_id team enterprise_id enterprise user.team_id authorizations.0.team_id")
+"""Of the whole payload, not of the event inside."""
+
+
+def _table(family: Family, rows: str, line: str) -> Iterator[Kind]:
+    for row in rows.strip().splitlines():
+        name, about, *rest = (cell.strip() for cell in row.split("|"))
+        channel, user, thread, words, own_line = (*rest, *[""] * (5 - len(rest)))
+        yield Kind(
+            name, about, family, paths(channel), paths(user), paths(thread), paths(words), own_line or line
+        )
+
+
+_DEED = "{name}{by}{in}{words}"
+KINDS: tuple[Kind, ...] = (
+    *_table("event", slack_kinds.EVENTS, "{name}{in}{by}{words}"),
+    *_table("message", slack_kinds.MESSAGES, _DEED),
+    *_table("interactive", slack_kinds.INTERACTIVE, "{name} {.callback_id}{by}{in}{words}"),
+    *_table("command", slack_kinds.COMMANDS, _DEED),
+    *_table("notice", slack_kinds.NOTICES, "{name}"),
+)
+OTHER = Kind("other", "anything else, such as what you publish yourself", "other")
+
+_BY_TYPE = {kind.name: kind for kind in KINDS if kind.family in {"event", "interactive", "notice"}}
+_BY_SUBTYPE = {kind.name: kind for kind in KINDS if kind.family == "message"}
+_MESSAGE = _BY_SUBTYPE["message"]
+_COMMAND, _OUTGOING = (kind for kind in KINDS if kind.family == "command")
+_ENVELOPE_MARKS = ("team_id", "user_id", "channel_id", "response_url", "trigger_id")
+_ACTION_MARKS = ("team", "user", "callback_id", "trigger_id", "response_url", "action_ts", "api_app_id")
+
+
+def is_slack_envelope(payload: Mapping[str, Any]) -> bool:
+    """Whether this is what Slack's Events API posts: the outer object around an event."""
+    return payload.get("type") == "event_callback"
+
+
+def event_of(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The Slack event inside an envelope, or the payload itself."""
+    event = payload.get("event")
+    return event if is_slack_envelope(payload) and isinstance(event, dict) else payload
+
+
+def kind_of(payload: Mapping[str, Any]) -> Kind:
+    """The payload's row in the table; an event is known with and without its envelope."""
+    event = event_of(payload)
+    name = event.get("type")
+    if name == "message":
+        subtype = event.get("subtype")
+        return _message(subtype) if isinstance(subtype, str) and subtype else _MESSAGE
+    found = _BY_TYPE.get(name) if isinstance(name, str) else None
+    if found is not None and (found.family == "event" or event is payload):
+        return found
+    if isinstance(payload.get("command"), str) and payload["command"].startswith("/"):
+        return _COMMAND if any(mark in payload for mark in _ENVELOPE_MARKS) else OTHER
+    if name is None and all(mark in payload for mark in ("team_id", "channel_id", "user_id", "service_id")):
+        return _OUTGOING
+    return OTHER
+
+
+@lru_cache(maxsize=256)
+def _message(subtype: str) -> Kind:
+    return _BY_SUBTYPE.get(subtype) or replace(_MESSAGE, name=subtype, line=_DEED)
+
+
+def is_of_slack(payload: Mapping[str, Any]) -> bool:
+    """Whether a payload looks like Slack's, so that its top-level `token` is the app's secret.
+
+    That is each kind of the table that comes with one, and whatever names the app it is for (`api_app_id`),
+    or both a team and what only Slack sends.
+    """
+    if is_slack_envelope(payload) or isinstance(payload.get("api_app_id"), str) or "ssl_check" in payload:
+        return True
+    kind = kind_of(payload)
+    if kind.name == "shortcut":  # a word that others use, too
+        return any(mark in payload for mark in _ACTION_MARKS)
+    if kind.family in {"interactive", "command", "notice"}:
+        return True
+    has_team = isinstance(payload.get("team_id"), str) or isinstance(payload.get("team"), Mapping)
+    return has_team and any(
+        mark in payload for mark in ("trigger_id", "response_url", "action_ts", "event_ts")
+    )
+
+
+def values(value: object, paths: Iterable[Path]) -> Iterator[str]:
+    """What stands in these fields, in their order; of an object, its `id`. Empty strings are absent."""
+    for path in paths:
+        found = at(value, path)
+        if isinstance(found, Mapping):
+            found = found.get("id")
+        if isinstance(found, str) and found:
+            yield found
+
+
+def at(value: object, path: Path) -> Any:  # noqa: ANN401 - any JSON
+    """What stands in a field; None when nothing does."""
+    for part in path:
+        if isinstance(part, str):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        else:
+            value = value[part] if isinstance(value, list) and part < len(value) else None
+    return value
+
+
+def first(value: object, *groups: Iterable[Path]) -> str | None:
+    """The first of `values`, of the first group of fields that has any."""
+    for group in groups:
+        for found in values(value, group):
+            return found
+    return None

@@ -1,0 +1,81 @@
+"""Mentions, each of which Slack sends as two events: an `app_mention` and a `message`.
+
+Both have ids of their own and come in no order. With `REDIS_STREAM_MERGE_MENTIONS` the first of them is kept
+and marked as both. What makes them the same is the message's place, `(channel, ts)`, which other events of
+the same message have, too: so only what is certainly one of the two is merged. An `app_mention` of an edited
+message has the `ts` of the original, which may have mentioned nobody, and is never merged; nor is a message
+in which the app is not mentioned.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from abe_redis.events import kinds
+
+TYPES = ("app_mention", "message")
+"""What a merged event is meant as."""
+
+_SUBTYPES = {"", "bot_message", "file_share", "me_message", "thread_broadcast"}
+"""Subtypes of a message that is new."""
+
+_LONGEST_KEY = 200
+
+
+class Mention(NamedTuple):
+    """An event that has, or may have, a twin."""
+
+    type: str
+    """`app_mention` or `message`."""
+    key: str
+    """The same for both: the app, the channel and the message's `ts`."""
+
+
+def mention_in(payload: Mapping[str, Any]) -> Mention | None:
+    """The mention of the app that an envelope is about; None when it is about none, or about an edit."""
+    if not kinds.is_slack_envelope(payload):
+        return None
+    event = kinds.event_of(payload)
+    if event.get("type") not in TYPES or event.get("edited") or event.get("hidden"):
+        return None
+    if event["type"] == "message" and not _mentions_the_app(payload, event):
+        return None
+    channel, ts = event.get("channel"), event.get("ts")
+    if not (isinstance(channel, str) and channel and isinstance(ts, str) and ts):
+        return None
+    key = f"{payload.get('api_app_id') or ''}:{channel}:{ts}"
+    return Mention(event["type"], key) if len(key) <= _LONGEST_KEY else None
+
+
+def _mentions_the_app(payload: Mapping[str, Any], message: Mapping[str, Any]) -> bool:
+    """Whether a new message names one of the users that the app is, where Slack sends two events."""
+    if (message.get("subtype") or "") not in _SUBTYPES or message.get("channel_type") == "im":
+        return False
+    bots = _users_of_the_app(payload)
+    text = message.get("text")
+    if isinstance(text, str) and any(f"<@{bot}>" in text or f"<@{bot}|" in text for bot in bots):
+        return True
+    return any(bot in bots for bot in mentioned_in(message.get("blocks")))
+
+
+def _users_of_the_app(payload: Mapping[str, Any]) -> set[str]:
+    authorizations, of_old = payload.get("authorizations"), payload.get("authed_users")
+    found = [
+        one.get("user_id")
+        for one in (authorizations if isinstance(authorizations, list) else [])
+        if isinstance(one, dict) and one.get("is_bot") is not False
+    ]
+    found += of_old if isinstance(of_old, list) else []
+    return {user for user in found if isinstance(user, str) and user}
+
+
+def mentioned_in(blocks: object) -> Iterator[str]:
+    """The users whom rich text mentions; without recursion, for it may be deep."""
+    left = [blocks]
+    while left:
+        one = left.pop()
+        if isinstance(one, list):
+            left += one
+        elif isinstance(one, dict):
+            if one.get("type") == "user" and isinstance(one.get("user_id"), str):
+                yield one["user_id"]
+            left += [item for item in one.values() if isinstance(item, list | dict)]

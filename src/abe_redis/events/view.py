@@ -1,0 +1,71 @@
+"""The Slack event as handlers get it by default: without its envelope, and with what they need of that."""
+
+from collections.abc import Mapping
+from typing import Any, overload
+
+from abe_redis.events import kinds
+from abe_redis.events.event import Event
+
+_OF_THE_ENVELOPE = (
+    "event_id",
+    "team_id",
+    "api_app_id",
+    "authorizations",
+    "enterprise_id",
+    "context_team_id",
+    "event_context",
+    "is_ext_shared_channel",
+)
+"""A bot finds its token by `authorizations[0]`: of a shared channel, `team_id` may be somebody else's."""
+
+_PADDED = ("user", "text", "ts", "channel", "item", "reaction", "event_ts", "thread_ts")
+"""Fields that Slack MCP Server's model adds as None to events without them."""
+
+
+@overload
+def slack_event(event: Event) -> Event: ...
+
+
+@overload
+def slack_event(event: dict[str, Any]) -> dict[str, Any]: ...
+
+
+def slack_event(event: dict[str, Any]) -> dict[str, Any]:
+    """The Slack event inside an envelope, with the envelope's facts about the installation.
+
+    This is what `DecoratorHandler` of Slack MCP Server dispatches on: with the envelope itself, which is what
+    its webhook publishes, `@handler.app_mention` never fires. What that webhook padded with None is left out,
+    so that `event.get("thread_ts", event["ts"])` means what it says. A merged mention has the type
+    `app_mention`, whichever of its two events is there, and says so in `merged_types`.
+
+    The result knows the stream, the group, the id, the deliveries and the origin as the event does, and
+    `nack` and `bury` are the event's own. A payload without an envelope is as it was.
+    """
+    inner = dict(kinds.event_of(event))
+    if kinds.is_slack_envelope(event):
+        for name in _PADDED:
+            if name in inner and inner[name] is None:
+                del inner[name]
+        for name in _OF_THE_ENVELOPE:
+            if name in event:
+                inner.setdefault(name, event[name])
+    if not isinstance(event, Event):
+        return inner
+    if event.merged_types:
+        inner |= {"type": event.merged_types[0], "merged_types": list(event.merged_types)}
+    return event.with_payload(inner, holder=_Original(event))
+
+
+class _Original:
+    """Lets go of the event that a view shows."""
+
+    def __init__(self, event: Event) -> None:
+        self._event = event
+
+    async def nack(self, event: Mapping[str, Any], *, delay: float, reason: str | None) -> None:
+        del event  # the view
+        await self._event.nack(delay=delay, reason=reason)
+
+    async def bury(self, event: Mapping[str, Any], *, reason: str) -> None:
+        del event
+        await self._event.bury(reason=reason)

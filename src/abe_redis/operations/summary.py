@@ -1,0 +1,53 @@
+"""An event in a line that a person recognises: what happened, where, who did it, and what it says."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from abe_redis.events import kinds, slack
+from abe_redis.sanitize.secrets import cut
+
+_MOST = 80
+"""Characters of each part."""
+_PLACE = re.compile(r"\{([^}]+)\}")
+
+
+def summarise(payload: Mapping[str, Any]) -> str:
+    """The line, as in `app_mention in C024 by U061: 'can you look at…'` or `edit by U061 in C024: 'done'`."""
+    kind, event = kinds.kind_of(payload), kinds.event_of(payload)
+    name = kind.name if kind is not kinds.OTHER else slack.event_type(payload) or "event without a type"
+
+    def said(place: re.Match[str]) -> str:
+        match place[1]:
+            case "name":
+                return _short(name)
+            case "in":
+                return _led_by(" in ", slack.channel_of(payload))
+            case "by":
+                return _led_by(" by ", slack.user_of(payload))
+            case "words":
+                return _quoted(kinds.first(event, kind.words, kinds.WORDS))
+            case path:
+                found = _short(kinds.first(event, kinds.paths(path[1:])) or "")
+                return f" :{found}:" if found and path[0] == ":" else found
+
+    line = _PLACE.sub(said, kind.line)
+    if line.startswith(" "):  # what its line begins with is not there
+        line = name + line
+    line = " ".join(line.split())
+    return line.encode(errors="ignore").decode()  # lone surrogates, which are no text
+
+
+def _led_by(word: str, value: str | None) -> str:
+    return f"{word}{_short(value)}" if value else ""
+
+
+def _short(text: str) -> str:
+    """A name or an id: in one line, and no longer than those are."""
+    text = " ".join(text.split())
+    return text if len(text) <= _MOST else f"{cut(text, _MOST)}…"
+
+
+def _quoted(text: str | None) -> str:
+    text = " ".join((text or "").split())
+    return f": '{cut(text, _MOST)}'{'…' * (len(text) > _MOST)}" if text else ""
