@@ -47,7 +47,6 @@ async def follow(
     """Show the newest events, then each that comes, until cancelled; Redis may go away meanwhile.
 
     Args:
-        operations: The queue.
         show: Is given each event, in the order of the stream.
         stream: By default the host's topic.
         count: How many of the newest to begin with; with `start`, all behind it are shown.

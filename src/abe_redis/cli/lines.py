@@ -32,7 +32,6 @@ async def publish_lines(
     """Publish each line that is not empty, in order, as they come, and keep few of them in memory.
 
     Args:
-        operations: The queue.
         lines: JSON objects in UTF-8, one a line.
         stream: By default the host's topic.
         first: The number of the line to begin with, counted from 1.

@@ -235,21 +235,13 @@ class GroupConsumer(ABC):
         self._tick_at = 0.0
 
     async def _maintain(self, redis: Redis, streams: Iterable[str]) -> None:
-        """See to these streams, which ends a tick.
-
-        Raises:
-            redis.RedisError: The server refused it or could not be reached.
-        """
+        """See to these streams, which ends a tick."""
         active, self._in_flight.active = self._in_flight.active, set()
         await self._maintenance.tick(redis, streams, active)
         self._tick_at = clock.now() + TICK_SECONDS
 
     async def _renew_held(self, redis: Redis) -> None:
-        """Begin the leases of what we hold anew, and again in a third of a lease.
-
-        Raises:
-            redis.RedisError: The server refused it or could not be reached.
-        """
+        """Begin the leases of what we hold anew, and again in a third of a lease."""
         await self._in_flight.renew(redis)
         self._renew_at = clock.now() + self._settings.redis_stream_lease_seconds / 3
 
@@ -313,8 +305,4 @@ class GroupConsumer(ABC):
 
     @abstractmethod
     async def _let_go(self, redis: Redis) -> None:
-        """Ack what is finished, and give back the rest.
-
-        Raises:
-            redis.RedisError: The server refused it or could not be reached.
-        """
+        """Ack what is finished, and give back the rest."""

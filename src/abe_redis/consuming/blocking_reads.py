@@ -36,7 +36,6 @@ class BlockingReads[T]:
         """Wait for news of any stream; what comes later is collected later.
 
         Args:
-            redis: The client for blocking reads.
             streams: All of them.
             read: Waits for news of some of them, about as long.
             seconds: How long.

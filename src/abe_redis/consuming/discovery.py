@@ -44,11 +44,7 @@ class Discovery:
         return [*self.ready, *self.paused]
 
     async def tick(self, redis: Redis) -> None:
-        """Look for streams: in the index, by name, and now and then in the keyspace.
-
-        Raises:
-            redis.RedisError: The server refused it or could not be reached.
-        """
+        """Look for streams: in the index, by name, and now and then in the keyspace."""
         self._ticks += 1
         # Now and then the whole index, since a failover may set the server's clock back.
         whole = self._ticks % _WHOLE_INDEX_EVERY == 0

@@ -158,9 +158,6 @@ class InFlight:
         """Give back what a handler has in hand; False when it was not ours any more.
 
         If that fails, it is not renewed any more, so it is delivered again after its lease.
-
-        Raises:
-            redis.RedisError: The server refused it or could not be reached.
         """
         stream, entry_id = held.key
         self.delivered_events.pop(held.key, None)
@@ -172,9 +169,6 @@ class InFlight:
         """Move what a handler has in hand to the dead letters; False when it was not ours any more.
 
         If that fails, it is not renewed any more, so it is delivered again after its lease.
-
-        Raises:
-            redis.RedisError: The server refused it or could not be reached.
         """
         stream, entry_id = held.key
         self.delivered_events.pop(held.key, None)
@@ -182,11 +176,7 @@ class InFlight:
         return await dead.bury(redis, stream, self._group, self._consumer, entry_id, reason)
 
     async def renew(self, redis: Redis) -> None:
-        """Begin the leases anew, except of what the handler has had for too long.
-
-        Raises:
-            redis.RedisError: The server refused it or could not be reached.
-        """
+        """Begin the leases anew, except of what the handler has had for too long."""
         oldest = time.monotonic() - self._settings.redis_stream_max_handling_seconds
         for held in self.delivered_events.values():
             if held.handed_at is not None and held.handed_at < oldest and not held.lost:
@@ -202,11 +192,7 @@ class InFlight:
         return [*self.buffer, *self.delivered_events.values(), *self._finished]
 
     async def renew_these(self, redis: Redis, every: Sequence[Held]) -> None:
-        """Begin some leases anew; what is not ours any more is lost.
-
-        Raises:
-            redis.RedisError: The server refused it or could not be reached.
-        """
+        """Begin some leases anew; what is not ours any more is lost."""
         for ours in batched((held for held in every if not held.lost), RENEWED_AT_ONCE):
             now = clock.now()
             lost = await lease.renew(redis, self._group, self._consumer, [held.key for held in ours])
@@ -216,11 +202,7 @@ class InFlight:
                     held.lose()
 
     async def ack(self, redis: Redis) -> None:
-        """Ack what is finished; what fails stays finished and is acked the next time.
-
-        Raises:
-            redis.RedisError: The server refused it or could not be reached.
-        """
+        """Ack what is finished; what fails stays finished and is acked the next time."""
         entries = [held.key for held in self._finished]
         outcomes = await lease.ack(redis, self._group, self._consumer, entries)
         del self._finished[: len(entries)]  # more may have come behind them
@@ -279,12 +261,8 @@ class InFlight:
         """Give back what was leased ahead, as not delivered.
 
         Args:
-            redis: The client.
             given: What.
             draining: Streams of which nothing is held then, so that this consumer leaves their groups.
-
-        Raises:
-            redis.RedisError: The server refused it or could not be reached.
         """
         for held in given:
             self.buffer.remove(held)
@@ -293,11 +271,7 @@ class InFlight:
         await release.release(redis, self._group, self._consumer, streams, known, everything=False)
 
     async def give_back_unseen(self, redis: Redis, streams: list[str]) -> None:
-        """Give back what a failed read may have leased us without our seeing it.
-
-        Raises:
-            redis.RedisError: The server refused it or could not be reached.
-        """
+        """Give back what a failed read may have leased us without our seeing it."""
         if not self._may_take_all or not streams:
             return
         known = dict.fromkeys(self._keys(), release.KEEP)
@@ -309,12 +283,8 @@ class InFlight:
         Only what was in hand counts as delivered.
 
         Args:
-            redis: The client.
             streams: Every stream this consumer reads; it leaves their groups.
             unseen: Whether it may hold more than it knows of.
-
-        Raises:
-            redis.RedisError: The server refused it or could not be reached.
         """
         await self.ack(redis)
         await self.bury(redis)

@@ -34,11 +34,7 @@ class Maintenance:
         self._sweep_at = clock.now() + self._sweep_seconds
 
     async def tick(self, redis: Redis, streams: Iterable[str], active: set[str]) -> None:
-        """See to the streams that are read, and to those of them in which something was finished (`active`).
-
-        Raises:
-            redis.RedisError: The server refused it or could not be reached.
-        """
+        """Maintain the streams that are read; events were finished in the `active` ones."""
         if clock.now() >= self._sweep_at:
             self._sweep_at = clock.now() + self._sweep_seconds
             await self._sweep(redis, list(streams))

@@ -56,7 +56,6 @@ class Context:
 
         Raises:
             redis.NoPermissionError: This user may not ask.
-            redis.RedisError: The server refused it or could not be reached.
         """
         if self._info is None:
             self._info = await self.redis.info()

@@ -28,8 +28,6 @@ async def stream_stats(
     """The state of one stream.
 
     Args:
-        redis: A client.
-        stream: Its name.
         settings: The lease and the bounds by which its health is judged.
         ages: Whether to look at each pending entry's age, too.
 
@@ -38,7 +36,6 @@ async def stream_stats(
 
     Raises:
         redis.ResponseError: WRONGTYPE, when the key is not a stream.
-        redis.RedisError: The server refused it or could not be reached.
     """
     info = await streams_info.of_stream(redis, stream)
     if info is None:

@@ -101,7 +101,6 @@ class AgentLeases:
         """Give back everything, as not delivered.
 
         Raises:
-            redis.RedisError: The server refused it or could not be reached.
             AbeRedisError: The connections cannot be opened.
         """
         for (group, consumer), entries in list(self._held.items()):

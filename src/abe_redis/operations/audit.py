@@ -24,21 +24,13 @@ _LEVELS = 2
 
 
 async def note_change(redis: Redis, who: str, tool: str, facts: Mapping[str, object]) -> None:
-    """Write down what a call has changed, if it has changed anything; without secrets.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
-    """
+    """Write down what a call has changed, if it has changed anything; without secrets."""
     if any(facts.get(one) for one in _CHANGES):
         await record(redis, who, tool, {name: shown(fact) for name, fact in facts.items() if fact})
 
 
 async def record(redis: Redis, who: str, what: str, facts: dict[str, Any]) -> None:
-    """Write a change down.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
-    """
+    """Write a change down."""
     fields = {"who": who, "what": what, "facts": json.dumps(facts, ensure_ascii=False)}
     await append(redis, names.AUDIT, fields, kept=KEPT)
 
@@ -57,11 +49,7 @@ async def changes(scope: Scope, *, count: int) -> AuditResult:
 
 
 async def last(redis: Redis, count: int) -> list[Change]:
-    """As `changes`.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
-    """
+    """As `changes`."""
     return [
         Change(
             at=ids.moment(entry.id),

@@ -38,8 +38,6 @@ class Groups:
         """Make a group on a stream that exists.
 
         Args:
-            stream: The stream.
-            group: Its name.
             start: What it is given first: `beginning`, `now` (only what comes later), an entry id, a
                 time such as `2026-01-31T09:00`, or a time ago such as `2h`.
         """
@@ -60,8 +58,6 @@ class Groups:
         """Move a group, to be given what comes behind a position, perhaps again.
 
         Args:
-            stream: The stream.
-            group: Its name.
             start: As for `create`.
             force: Also when events are pending, or not delivered yet and before the position: those behind
                 it are delivered again, those before it are given up.
@@ -121,8 +117,6 @@ class Groups:
         """Deliver a range of events to one group again; those it has not finished are left alone.
 
         Args:
-            stream: The stream.
-            group: The group.
             first: `beginning`, an entry id, a time or a time ago.
             last: `now`, an entry id, a time or a time ago; included.
         """

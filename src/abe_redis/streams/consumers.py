@@ -15,9 +15,6 @@ async def forget_gone(redis: Redis, group: str, streams: Sequence[str], *, idle_
 
     Returns:
         How many were removed.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
     """
 
     async def forget(some: Sequence[str]) -> int:

@@ -60,9 +60,6 @@ async def bury(redis: Redis, stream: str, group: str, consumer: str, entry_id: s
 
     Returns:
         False when another consumer holds it by now; then nothing was changed.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
     """
     keys = [stream, names.dead_letters(stream)]
     return bool(await _BURY(redis, keys, [group, consumer, entry_id, reason]))
@@ -81,7 +78,6 @@ async def redrive(redis: Redis, stream: str, ids: Sequence[str], *, hard_maxlen:
     finished, so that it does not get anything else twice.
 
     Args:
-        redis: The client.
         stream: The stream they came from.
         ids: Up to `AT_ONCE` ids of dead letters, in the order in which they are to be delivered.
         hard_maxlen: A stream of so many entries takes no more.
@@ -91,18 +87,13 @@ async def redrive(redis: Redis, stream: str, ids: Sequence[str], *, hard_maxlen:
 
     Raises:
         redis.ResponseError: STREAMFULL, when the stream is that long; what came before was moved.
-        redis.RedisError: The server refused it or could not be reached.
     """
     keys = [stream, names.dead_letters(stream), names.records(stream)]
     return [moved.decode() for moved in await _REDRIVE(redis, keys, [hard_maxlen, *ids])]
 
 
 async def count(redis: Redis, stream: str) -> int:
-    """How many dead letters a stream has.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
-    """
+    """How many dead letters a stream has."""
     return await redis.xlen(names.dead_letters(stream))
 
 
@@ -111,9 +102,6 @@ async def purge(redis: Redis, stream: str, ids: Sequence[str]) -> int:
 
     Returns:
         How many there were.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
     """
     return int(await redis.xdel(names.dead_letters(stream), *ids))
 
@@ -126,9 +114,6 @@ async def expire(redis: Redis, streams: Sequence[str], *, days: float) -> dict[s
 
     Returns:
         Per stream they came from, how many were removed.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
     """
     removed = await _EXPIRE.each(
         redis,

@@ -14,9 +14,6 @@ async def erase(redis: Redis, stream: str, ids: Sequence[str]) -> tuple[int, int
 
     Returns:
         How many were there, and how many of them some group had not finished.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
     """
     erased, unfinished = await _ERASE(redis, [stream], list(ids))
     return int(erased), int(unfinished)

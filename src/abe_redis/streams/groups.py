@@ -39,9 +39,6 @@ async def ensure_group(redis: Redis, streams: Sequence[str], group: str) -> list
 
     A new group starts at the very beginning, so that an event published before its first
     consumer existed is delivered. One that was deleted starts where it had finished.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
     """
     arguments: list[Argument] = [group, _FORGOTTEN_SECONDS * 1000]
     answers = await _ENSURE.each(redis, streams, arguments, keys=names.with_records)
@@ -62,10 +59,6 @@ class Progress:
 
 
 async def record_progress(redis: Redis, streams: Sequence[str], group: str) -> list[Progress]:
-    """Record up to where a group has finished each stream, for the day either is deleted.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
-    """
+    """Record up to where a group has finished each stream, for the day either is deleted."""
     answers = await _RECORD.each(redis, streams, [group], keys=names.with_records)
     return [Progress(lost=lost, unfinished=unfinished) for lost, unfinished in answers]

@@ -40,7 +40,6 @@ async def of_stream(redis: Redis, stream: str) -> StreamInfo | None:
 
     Raises:
         redis.ResponseError: WRONGTYPE, when the key is not a stream.
-        redis.RedisError: The server refused it or could not be reached.
     """
     pipeline = redis.pipeline(transaction=False)
     pipeline.xinfo_stream(stream)
@@ -85,14 +84,12 @@ async def of_group(redis: Redis, stream: str, row: Row, *, with_pending: bool) -
     """Ask for all that there is about a group.
 
     Args:
-        redis: The client.
         stream: Its stream.
         row: Its row of XINFO GROUPS.
         with_pending: Whether to ask for pending entries, too; for a thousand of them at most.
 
     Raises:
         redis.ResponseError: NOGROUP, when it is gone.
-        redis.RedisError: The server refused it or could not be reached.
     """
     name = row["name"]
     pipeline = redis.pipeline(transaction=False)

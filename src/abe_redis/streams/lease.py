@@ -51,7 +51,6 @@ async def take_new(
 
     Args:
         redis: The client; one for blocking reads when `block_ms` is given.
-        group: The group.
         consumer: Who takes them.
         streams: Streams that all have the group.
         count: How many per stream at most; in publish order, and from the streams by turns.
@@ -59,7 +58,6 @@ async def take_new(
 
     Raises:
         redis.ResponseError: NOGROUP or WRONGTYPE, when one of the streams is not what it was.
-        redis.RedisError: The server refused it or could not be reached.
     """
     blocking: list[Argument] = [] if block_ms is None else ["BLOCK", block_ms]
     send: Any = redis.execute_command
@@ -114,14 +112,9 @@ async def take_more(
     """Lease entries that nobody in the group has been given yet, without waiting for any.
 
     Args:
-        redis: The client.
-        group: The group.
         consumer: Who takes them.
         portions: How much of which streams, all of which have the group; the first come first.
         most: How many at most; in a cluster, per slot at least one.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
     """
 
     async def run(some: Sequence[Portion], share: int) -> Any:  # noqa: ANN401
@@ -145,7 +138,6 @@ async def take(
     """Run a script that takes portions of streams, once per cluster slot.
 
     Args:
-        redis: The client.
         portions: How much of which streams.
         most: How many at most; in a cluster, per slot at least one.
         run: Runs it for some of the portions, to take so many at most.
@@ -204,8 +196,6 @@ async def take_abandoned(
     """Lease entries whose lease is over, that were given back, or whose time has come.
 
     Args:
-        redis: The client.
-        group: The group.
         consumer: Who takes them.
         streams: Where to look.
         lease_seconds: For how long a lease is not over.
@@ -214,9 +204,6 @@ async def take_abandoned(
 
     Returns:
         The entries; and per stream, how many should have been among them but had been removed.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
     """
     leased: list[Leased] = []
     lost: Counter[str] = Counter()
@@ -267,27 +254,18 @@ async def renew(
     """Begin leases anew.
 
     Args:
-        redis: The client.
-        group: The group.
         consumer: Who holds the entries.
         entries: Stream and id of each.
 
     Returns:
         Those that this consumer holds no longer.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
     """
     outcomes = await whose(redis, group, consumer, entries)
     return {entry for entry, outcome in zip(entries, outcomes, strict=True) if outcome != "done"}
 
 
 async def whose(redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]]) -> list[Outcome]:
-    """As `renew`, but with the outcome for each entry; `done` for those that this consumer holds.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
-    """
+    """As `renew`, but with the outcome for each entry; `done` for those that this consumer holds."""
     return await _each_held(_RENEW, redis, group, consumer, entries)
 
 
@@ -295,15 +273,10 @@ async def ack(redis: Redis, group: str, consumer: str, entries: Sequence[tuple[s
     """Finish entries that this consumer holds.
 
     Args:
-        redis: The client.
-        group: The group.
         consumer: Who holds the entries.
         entries: Stream and id of each.
 
     Returns:
         Per entry: `done`, `not_held` or `unknown`.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
     """
     return await _each_held(_ACK, redis, group, consumer, entries)

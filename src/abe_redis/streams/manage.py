@@ -22,7 +22,6 @@ async def create(redis: Redis, stream: str, group: str, position: str) -> None:
 
     Raises:
         redis.ResponseError: BUSYGROUP, when it exists.
-        redis.RedisError: The server refused it or could not be reached.
     """
     await _CREATE(redis, [stream, names.records(stream)], [group, position])
 
@@ -57,7 +56,6 @@ async def reset(
 
     Raises:
         redis.ResponseError: NOGROUP, when it does not exist.
-        redis.RedisError: The server refused it or could not be reached.
     """
     keys = [stream, names.records(stream), names.due(stream, group)]
     pending, passed, moved = await _RESET(redis, keys, [group, position, int(force), MOST_PASSED])
@@ -75,7 +73,6 @@ async def remove(redis: Redis, stream: str, group: str, *, force: bool) -> tuple
 
     Raises:
         redis.ResponseError: NOGROUP, when it does not exist.
-        redis.RedisError: The server refused it or could not be reached.
     """
     keys = [stream, names.records(stream), names.due(stream, group)]
     pending, undelivered, removed = await _REMOVE(redis, keys, [group, int(force)])
@@ -93,9 +90,6 @@ async def replay(redis: Redis, stream: str, group: str, first: str, last: str) -
     """Deliver entries to one group again, in order; those it has not finished are left alone.
 
     Args:
-        redis: The client.
-        stream: The stream.
-        group: The group.
         first: Id of the first, or `-`.
         last: Id of the last, or `+`.
 
@@ -104,7 +98,6 @@ async def replay(redis: Redis, stream: str, group: str, first: str, last: str) -
 
     Raises:
         redis.ResponseError: NOGROUP, when it does not exist.
-        redis.RedisError: The server refused it or could not be reached.
     """
     total, start = 0, first
     bounds: list[Argument] = []
@@ -130,7 +123,6 @@ async def pause(redis: Redis, stream: str, group: str, *, paused: bool) -> bool:
 
     Raises:
         redis.ResponseError: NOGROUP, when it does not exist.
-        redis.RedisError: The server refused it or could not be reached.
     """
     changed = bool(await _PAUSE(redis, [stream, names.records(stream)], [group, int(paused)]))
     await announce(redis, [stream])
@@ -138,9 +130,5 @@ async def pause(redis: Redis, stream: str, group: str, *, paused: bool) -> bool:
 
 
 async def is_paused(redis: Redis, stream: str, group: str) -> bool:
-    """Whether a group is paused on a stream.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
-    """
+    """Whether a group is paused on a stream."""
     return await redis.hget(names.records(stream), f"paused {group}") is not None

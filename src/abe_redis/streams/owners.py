@@ -43,9 +43,6 @@ async def meet(redis: Redis, owner: Owner, patterns: names.Patterns, *, stay: bo
 
     Returns:
         The tokens of those that share the streams of these patterns.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
     """
     arguments: list[Argument] = [owner.token, owner.lease_ms, "stay" if stay else "go"]
     return [token.decode() for token in await _MEET(redis, [names.members(owner.group, patterns)], arguments)]
@@ -63,11 +60,7 @@ async def _each(script: Script, redis: Redis, owner: Owner, streams: Sequence[st
 
 
 async def owners(redis: Redis, owner: Owner, streams: Sequence[str]) -> dict[str, str]:
-    """The token of who owns each stream; empty when nobody does.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
-    """
+    """The token of who owns each stream; empty when nobody does."""
     found = await _each(_OWNERS, redis, owner, streams)
     return {stream: token.decode() for stream, token in zip(streams, found, strict=True)}
 
@@ -77,9 +70,6 @@ async def own(redis: Redis, owner: Owner, streams: Sequence[str]) -> list[str]:
 
     Returns:
         Those it owns now.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
     """
     return await _own(redis, owner, streams, "take")
 
@@ -89,9 +79,6 @@ async def renew(redis: Redis, owner: Owner, streams: Sequence[str]) -> list[str]
 
     Returns:
         Those it still owned.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
     """
     return await _own(redis, owner, streams, "keep")
 
@@ -102,11 +89,7 @@ async def _own(redis: Redis, owner: Owner, streams: Sequence[str], how: str) -> 
 
 
 async def disown(redis: Redis, owner: Owner, streams: Sequence[str]) -> None:
-    """Let others own these streams at once.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
-    """
+    """Let others own these streams at once."""
     await _each(_DISOWN, redis, owner, streams, owner.token)
 
 
@@ -128,14 +111,10 @@ async def take_owned(redis: Redis, owner: Owner, portions: Sequence[Portion], *,
     """Lease entries that nobody in the group has been given yet, without waiting for any.
 
     Args:
-        redis: The client.
         owner: Only of streams that belong to it, and of which it has had all that the group was given:
             up to the portion's `last`.
         portions: How much of which streams; the first come first.
         most: How many at most; in a cluster, per slot at least one.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
     """
 
     async def run(some: Sequence[Portion], share: int) -> Any:  # noqa: ANN401
@@ -183,9 +162,7 @@ async def load(
     """Lease what the group was given and has not finished.
 
     Args:
-        redis: The client.
         owner: Of the stream.
-        stream: Which.
         after: Only what comes behind this id.
         idle_seconds: Only what was not renewed for so long.
         everybody: Also what another consumer still has a lease on.
@@ -195,7 +172,6 @@ async def load(
 
     Raises:
         redis.ResponseError: NOGROUP or WRONGTYPE, when the stream is not what it was.
-        redis.RedisError: The server refused it or could not be reached.
     """
     keys = [
         stream,
@@ -228,11 +204,7 @@ type Start = Literal["started", "disowned", "gone"]
 
 
 async def start(redis: Redis, owner: Owner, entry: Leased) -> Start:
-    """Count a delivery that is about to begin.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
-    """
+    """Count a delivery that is about to begin."""
     stream = entry.stream
     keys = [stream, names.owner(stream, owner.group), names.due(stream, owner.group)]
     arguments: list[Argument] = [owner.group, owner.consumer, owner.token, entry.id, entry.deliveries]
@@ -246,15 +218,11 @@ async def wait(redis: Redis, after: Mapping[str, str], *, seconds: float) -> lis
     Not a group's own blocking read: that may take entries long after the stream went to another.
 
     Args:
-        redis: The client for blocking reads.
         after: The streams, of one slot, each with the last id that was given.
         seconds: How long.
 
     Returns:
         Those that have more.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
     """
     send: Any = redis.execute_command
     # In bytes, redis-py does not know the name, and leaves the answer as Redis gave it.

@@ -42,11 +42,7 @@ _GIVEN_BACK_MS = 10 * 365 * 86_400_000
 
 
 async def kind(redis: Redis, key: str) -> str:
-    """The type of a key: `stream`, `none` when there is no key, or another type.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
-    """
+    """The type of a key: `stream`, `none` when there is no key, or another type."""
     answer: Any = await redis.type(key)
     return str(answer.decode())
 
@@ -55,14 +51,10 @@ async def entries(redis: Redis, stream: str, *, after: str | None, count: int, o
     """Entries of a stream in order.
 
     Args:
-        redis: The client.
         stream: The stream; without one there are no entries.
         after: Begin behind this id (in the chosen order); None: at the end that comes first.
         count: How many at most.
         order: From which end.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
     """
     bound = f"({after}" if after else None
     rows: Any
@@ -76,11 +68,7 @@ async def entries(redis: Redis, stream: str, *, after: str | None, count: int, o
 
 
 async def pages(redis: Redis, stream: str, *, size: int) -> AsyncIterator[list[Entry]]:
-    """All entries of a stream, the oldest first, some at a time; removing them meanwhile does no harm.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
-    """
+    """All entries of a stream, the oldest first, some at a time; removing them meanwhile does no harm."""
     after: str | None = None
     while page := await entries(redis, stream, after=after, count=size, order="oldest"):
         yield page
@@ -93,14 +81,9 @@ async def wait(redis: Redis, stream: str, *, after: str, count: int, seconds: fl
     """Wait for entries behind `after`; an empty list when none came in time.
 
     Args:
-        redis: A client for blocking reads.
-        stream: The stream.
         after: An id, or `$` for the last one there is.
         count: How many at most.
         seconds: How long.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
     """
     reply: Any = await redis.xread({stream: after}, count=count, block=max(1, round(seconds * 1000)))
     return [Entry(entry_id.decode(), fields) for _, rows in reply for entry_id, fields in rows]
@@ -113,7 +96,6 @@ async def pending(
 
     Raises:
         redis.ResponseError: NOGROUP, when the group does not exist.
-        redis.RedisError: The server refused it or could not be reached.
     """
     rows: Any = await redis.xpending_range(stream, group, f"({after}" if after else "-", "+", count, consumer)
     pipeline = redis.pipeline(transaction=False)
@@ -141,7 +123,6 @@ async def brief(redis: Redis, stream: str) -> tuple[int, list[GroupBrief]]:
 
     Raises:
         redis.ResponseError: There is no such stream.
-        redis.RedisError: The server refused it or could not be reached.
     """
     pipeline = redis.pipeline(transaction=False)
     pipeline.xlen(stream)
@@ -154,11 +135,7 @@ async def brief(redis: Redis, stream: str) -> tuple[int, list[GroupBrief]]:
 
 
 async def groups(redis: Redis, stream: str) -> list[str]:
-    """The names of a stream's groups; none when there is no stream.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
-    """
+    """The names of a stream's groups; none when there is no stream."""
     if await kind(redis, stream) != "stream":
         return []
     return [row["name"].decode(errors="replace") for row in await redis.xinfo_groups(stream)]

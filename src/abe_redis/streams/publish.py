@@ -69,7 +69,6 @@ async def publish(redis: Redis, drafts: Sequence[Draft], *, hard_maxlen: int) ->
     Raises:
         redis.ResponseError: One was refused, as with STREAMFULL when the stream is that long; others of
             them may have been added.
-        redis.RedisError: The server refused it or could not be reached.
     """
     streams = list(dict.fromkeys(draft.stream for draft in drafts))
     places = {stream: list[int]() for stream in streams}
@@ -99,11 +98,7 @@ def _said(drafts: Sequence[Draft], hard_maxlen: int) -> tuple[list[str], list[Ar
 
 
 async def publish_health_check(redis: Redis, stream: str, fields: dict[bytes, bytes]) -> list[Published]:
-    """Add a health check, and let about 100 of them stay.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
-    """
+    """Add a health check, and let about 100 of them stay."""
     entry_id: Any = await redis.xadd(
         stream, dict[Any, Any](fields), maxlen=HEALTH_CHECKS_KEPT, approximate=False
     )
@@ -111,11 +106,7 @@ async def publish_health_check(redis: Redis, stream: str, fields: dict[bytes, by
 
 
 async def append(redis: Redis, stream: str, fields: Mapping[str, str], *, kept: int) -> None:
-    """Add an entry to a stream of our own that nobody consumes, of which about the last so many are kept.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
-    """
+    """Add an entry to a stream of our own that nobody consumes, of which about the last so many are kept."""
     await redis.xadd(stream, dict[Any, Any](fields), maxlen=kept, approximate=True)
 
 
@@ -123,9 +114,5 @@ _ANNOUNCE = Script.load("announce")
 
 
 async def announce(redis: Redis, streams: list[str]) -> None:
-    """Write streams into the index in which consumers find new ones.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
-    """
+    """Write streams into the index in which consumers find new ones."""
     await _ANNOUNCE(redis, [names.INDEX], streams)

@@ -31,9 +31,7 @@ async def postpone(
     """Give an entry back, to be taken up again after a delay.
 
     Args:
-        redis: The client.
         stream: Where it is.
-        group: The group.
         consumer: Who gives it back.
         entry_id: Which entry.
         delay_seconds: Not before so many seconds have passed.
@@ -41,9 +39,6 @@ async def postpone(
 
     Returns:
         False when another consumer holds it by now; then nothing was changed.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
     """
     delay_ms = round(min(max(delay_seconds, 0), MAX_DELAY_SECONDS) * 1000)
     arguments: list[Argument] = [group, consumer, entry_id, delay_ms, 2 * MAX_DELAY_SECONDS * 1000]
@@ -72,8 +67,6 @@ async def release(
     gone is passed over.
 
     Args:
-        redis: The client.
-        group: The group.
         consumer: Who gives them back.
         streams: Where to look.
         known: Stream and id of entries, each with the number of deliveries it shall have from
@@ -83,9 +76,6 @@ async def release(
 
     Returns:
         How many were given back.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
     """
 
     async def give(some: Sequence[str]) -> int:

@@ -65,9 +65,6 @@ class Script:
 
         Returns:
             What the script returns, with strings as bytes.
-
-        Raises:
-            redis.RedisError: The server refused it or could not be reached.
         """
         send: Any = redis.execute_command  # which redis-py leaves untyped
         try:
@@ -86,7 +83,6 @@ class Script:
         """Run it for streams of any slots; its answer is a list with something for each.
 
         Args:
-            redis: The client.
             streams: For which.
             arguments: The same for all.
             keys: The keys that belong to some of the streams.

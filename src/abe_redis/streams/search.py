@@ -21,14 +21,10 @@ async def announced(redis: Redis, since: float) -> dict[str, float]:
     """Streams of which there was news: published to, or a group of theirs paused or resumed.
 
     Args:
-        redis: The client.
         since: The server's time in seconds up to which the index is known; 0 for all of it.
 
     Returns:
         The time per name.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
     """
     rows: Any = await redis.zrange(names.INDEX, since, "+inf", byscore=True, withscores=True)  # type: ignore[call-overload, unused-ignore]
     return {name: score for key, score in rows if (name := _text(key)) is not None}
@@ -60,11 +56,7 @@ class Search:
     _count: int = 1000
 
     async def step(self, redis: Redis) -> None:
-        """Take the lock if it is free, or look at the next part of the keyspace.
-
-        Raises:
-            redis.RedisError: The server refused it or could not be reached.
-        """
+        """Take the lock if it is free, or look at the next part of the keyspace."""
         if not self.patterns.globs:
             return
         if not self._left:
@@ -90,9 +82,6 @@ async def existing(redis: Redis, patterns: names.Patterns, *, limit: int = 1000)
     """The streams that exist and match, in order of name, for a person or an agent to choose from.
 
     Foreign ones are searched for among the first two million keys.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
     """
     candidates = {name for name in (*await announced(redis, 0), *patterns.names) if patterns.match(name)}
     if patterns.globs:

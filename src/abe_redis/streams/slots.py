@@ -30,13 +30,9 @@ async def keys(
     """Keys of all servers, some at a time, among the first so many.
 
     Args:
-        redis: The client.
         most: How many keys are looked at.
         match: Only those that match this pattern.
         kind: Only those of this type.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
     """
     looked = 0
     for server in servers(redis):

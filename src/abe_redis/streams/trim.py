@@ -36,13 +36,9 @@ async def trim(redis: Redis, streams: Sequence[str], maxlen: int, *, idle_days: 
     """Remove entries beyond `maxlen` that every group has finished.
 
     Args:
-        redis: The client.
         streams: Where; a stream that does not exist has nothing to remove.
         maxlen: How many entries stay.
         idle_days: A group without a consumer for so long is not waited for; 0: every group is.
-
-    Raises:
-        redis.RedisError: The server refused it or could not be reached.
     """
     answers = await _TRIM.each(
         redis, streams, [maxlen, STEP, round(idle_days * 86_400_000)], keys=names.with_records
@@ -89,9 +85,6 @@ class Trimmer:
 
         Returns:
             The streams in which more may go.
-
-        Raises:
-            redis.RedisError: The server refused it or could not be reached.
         """
         left = list(streams)
         given_up: Counter[tuple[str, str]] = Counter()

@@ -75,7 +75,6 @@ class Ownership:
         """Own nothing yet.
 
         Args:
-            group: The group.
             consumer: The name under which the member leases.
             patterns: Of the streams that are shared.
             lease_seconds: How long a stream is owned without renewal.
@@ -113,11 +112,7 @@ class Ownership:
             self._on_lost(stream)
 
     async def renew(self, redis: Redis) -> None:
-        """Own what we own for another lease; what somebody else owns by now, or nobody, is lost.
-
-        Raises:
-            redis.RedisError: The server refused it or could not be reached.
-        """
+        """Own what we own for another lease; what somebody else owns by now, or nobody, is lost."""
         if not self.streams:
             return
         asked, asked_at = list(self.streams), clock.now()
@@ -132,12 +127,8 @@ class Ownership:
         """Take what nobody owns, up to our share, and mark as leaving what we have beyond it.
 
         Args:
-            redis: The client.
             streams: All that are there to be shared.
             busy: Those in which a handler of ours is at work, or something is not settled.
-
-        Raises:
-            redis.RedisError: The server refused it or could not be reached.
         """
         token = self.owner.token
         members = await owners.meet(redis, self.owner, self._patterns, stay=True)
@@ -199,22 +190,14 @@ class Ownership:
                 owned.kept_until = now + _KEPT_LEASES * self.owner.lease_seconds
 
     async def give_away(self, redis: Redis, streams: Sequence[str]) -> None:
-        """Let others own streams in which nothing of ours is left.
-
-        Raises:
-            redis.RedisError: The server refused it or could not be reached.
-        """
+        """Let others own streams in which nothing of ours is left."""
         for stream in streams:
             if self.streams.pop(stream, None) is not None:
                 _LOG.info("Consumer %r gives %r away.", self.owner.consumer, stream)
         await owners.disown(redis, self.owner, streams)
 
     async def quit(self, redis: Redis) -> None:
-        """Share no more, so that the others take over soon.
-
-        Raises:
-            redis.RedisError: The server refused it or could not be reached.
-        """
+        """Share no more, so that the others take over soon."""
         await owners.meet(redis, self.owner, self._patterns, stay=False)
 
     def _until(self, asked_at: float) -> float:
