@@ -1,0 +1,274 @@
+"""Whether the promise was kept, by what was seen from outside.
+
+Nothing here knows the engine: it reads a history and the promise of docs/delivery.md. Whatever costs a
+process its lease excuses that somebody else has its events; nothing excuses an event that is gone.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from tests.chaos.history import History, Left, Outage, Record, Violation
+
+
+@dataclass
+class Run:
+    """A handler at work."""
+
+    record: Record
+    end: float = float("inf")
+    outcome: str = ""
+
+    @property
+    def process(self) -> str:
+        return self.record.process
+
+    @property
+    def start(self) -> float:
+        return self.record.at
+
+
+_LEASE_PART = 0.6
+"""A lease is renewed in a third of its time at the latest, so an outage of this part of it may end it."""
+_SLACK = 0.25
+"""Seconds in which one who is back has noticed what others did meanwhile."""
+_COUNTED_SECONDS = 0.3
+"""A handler's first start is counted in Redis so soon; of one whose process ends before, nobody may know."""
+_FLOOR_SECONDS = 3.0
+"""A group that was destroyed begins again at what it had finished so long ago at most."""
+
+
+def violations(history: History) -> list[Violation]:
+    """Everything that should not have happened."""
+    checker = _Checker(history)
+    return [violation for group in sorted(history.groups) for violation in checker.check(group)]
+
+
+class _Checker:
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._outages = _joined(history.outages)
+        self._records = sorted(history.records, key=lambda record: record.at)
+        self._gone = {record.process: record.at for record in self._records if record.what == "gone"}
+        self._accepted: dict[str, Record] = {}
+        for record in self._records:
+            if record.what == "accepted":
+                self._accepted.setdefault(record.event, record)
+
+    def check(self, group: str) -> Iterator[Violation]:
+        theirs = [record for record in self._records if record.group == group]
+        runs = self._runs(theirs)
+        yield from self._lost(group, theirs)
+        yield from self._counts(group, theirs)
+        per_event: dict[str, list[Run]] = defaultdict(list)
+        for run in runs:
+            per_event[run.record.event].append(run)
+        destroyed = [record for record in theirs if record.what == "destroyed"]
+        for event, its in per_event.items():
+            yield from self._at_once(its, "twice at once", f"event {event}", destroyed)
+            yield from self._again(event, its, theirs, destroyed)
+        if self._history.groups[group].ordered:
+            yield from self._order(group, runs, theirs, destroyed)
+
+    def _runs(self, records: Iterable[Record]) -> list[Run]:
+        runs: dict[tuple[str, int], Run] = {}
+        for record in records:
+            if record.what == "start":
+                runs[record.process, record.run] = Run(record, self._gone.get(record.process, float("inf")))
+            elif record.what in {"done", "failed", "cancelled"}:
+                run = runs[record.process, record.run]
+                run.end, run.outcome = min(run.end, record.at), record.what
+        return list(runs.values())
+
+    # Nothing is lost --------------------------------------------------------------------------------
+
+    def _lost(self, group: str, records: list[Record]) -> Iterator[Violation]:
+        done = {record.event for record in records if record.what == "done"}
+        dead = {record.event for record in records if record.what == "buried"}
+        left = self._history.left.get(group, Left())
+        settled = done | dead | left.unfinished | self._history.given_up
+        missing = sorted(self._accepted.keys() - settled, key=_order_of)
+        if len(missing) > left.lost:
+            yield Violation(
+                "lost",
+                missing[0],
+                f"group {group}: {len(missing)} accepted events are neither done, dead, pending nor unread, "
+                f"and {left.lost} are counted as lost: {', '.join(missing[:10])}",
+            )
+        stuck = sorted((left.unfinished & self._accepted.keys()) - done - dead, key=_order_of)
+        if stuck:
+            yield Violation(
+                "stuck", stuck[0], f"group {group}: still unfinished at the end: {', '.join(stuck[:10])}"
+            )
+
+    # Counts -----------------------------------------------------------------------------------------
+
+    def _counts(self, group: str, records: list[Record]) -> Iterator[Violation]:
+        limit = self._history.groups[group].max_deliveries
+        starts, seen = Counter[str](), set[str]()
+        streams = {record.event: record.stream for record in records if record.what == "start"}
+        for record in records:
+            event = record.event
+            if record.what == "destroyed":  # with the group Redis forgets its counts
+                for one in [one for one in starts if record.stream in {"", streams[one]}]:
+                    del starts[one]
+            elif record.what == "redriven":
+                starts[event] = 0
+            elif record.what == "start":
+                seen.add(event)
+                starts[event] += 1
+                if self._may_be_uncounted(record):
+                    starts[event] -= 1
+                    continue
+                if record.deliveries < starts[event]:
+                    yield Violation(
+                        "count fell",
+                        event,
+                        f"start {starts[event]} of event {event} in group {group} says delivery "
+                        f"{record.deliveries}",
+                    )
+                if starts[event] > limit:
+                    yield Violation(
+                        "too many starts",
+                        event,
+                        f"event {event} was started {starts[event]} times in group {group}; limit {limit}",
+                    )
+            elif record.what == "buried" and record.deliveries and event not in seen:
+                yield Violation(
+                    "buried unseen",
+                    event,
+                    f"event {event} was buried in group {group} after {record.deliveries} deliveries, and no "
+                    "handler had seen it",
+                )
+
+    def _may_be_uncounted(self, start: Record) -> bool:
+        soon = start.at + _COUNTED_SECONDS
+        return self._gone.get(start.process, float("inf")) <= soon or any(
+            outage.process in {"", start.process} and outage.begin <= soon and outage.end >= start.at
+            for outage in self._outages
+        )
+
+    # One at a time ----------------------------------------------------------------------------------
+
+    def _at_once(self, runs: list[Run], rule: str, what: str, destroyed: list[Record]) -> Iterator[Violation]:
+        runs = sorted(runs, key=lambda run: run.start)
+        for at, later in enumerate(runs):
+            for earlier in runs[:at]:
+                if earlier.end <= later.start or self._is_excused(earlier, later, destroyed):
+                    continue
+                yield Violation(
+                    rule,
+                    later.record.event,
+                    f"{what} in group {later.record.group}: {earlier.process} had {earlier.record.event} "
+                    f"from {earlier.start:.3f} to {earlier.end:.3f}, and {later.process} started "
+                    f"{later.record.event} at {later.start:.3f}",
+                )
+
+    def _is_excused(self, earlier: Run, later: Run, destroyed: list[Record]) -> bool:
+        """Whether the earlier one's hold may have ended before the later one started."""
+        if earlier.process == later.process:
+            return False  # one knows what one has in hand
+        if self._is_away(earlier.process, earlier.start, later.start):
+            return True
+        # The group begins again where it had finished: others are given what was in somebody's hand.
+        return any(
+            earlier.start - _SLACK <= one.at <= later.start and one.stream in {"", later.record.stream}
+            for one in destroyed
+        )
+
+    def _is_away(self, process: str, since: float, now: float) -> bool:
+        """Whether an outage may have cost a process its lease."""
+        lease = self._history.leases[process]
+        return any(
+            outage.process in {"", process}
+            and outage.begin < now
+            and outage.end >= since - lease
+            and min(outage.end, now) - outage.begin >= _LEASE_PART * lease - _SLACK
+            for outage in self._outages
+        )
+
+    # Not again --------------------------------------------------------------------------------------
+
+    def _again(
+        self, event: str, runs: list[Run], records: list[Record], destroyed: list[Record]
+    ) -> Iterator[Violation]:
+        redriven = [record.at for record in records if record.what == "redriven" and record.event == event]
+        done = [run for run in runs if run.outcome == "done"]
+        for one in done:
+            for later in runs:
+                if later.start <= one.end:
+                    continue
+                if any(one.end <= at <= later.start for at in redriven) or self._was_not_acked(one):
+                    continue
+                if any(
+                    one.end - _FLOOR_SECONDS <= record.at <= later.start
+                    and record.stream in {"", later.record.stream}
+                    for record in destroyed
+                ):
+                    continue
+                yield Violation(
+                    "again though done",
+                    event,
+                    f"event {event} was done by {one.process} at {one.end:.3f} in group "
+                    f"{one.record.group}, and {later.process} started it at {later.start:.3f}",
+                )
+                return
+
+    def _was_not_acked(self, run: Run) -> bool:
+        """Whether something came between a handler's end and its ack."""
+        soon = run.end + self._history.leases[run.process] + _SLACK
+        gone = self._gone.get(run.process, float("inf"))
+        if gone <= soon:
+            return True
+        return any(
+            outage.process in {"", run.process} and outage.begin <= soon and outage.end >= run.start
+            for outage in self._outages
+        )
+
+    # In order ---------------------------------------------------------------------------------------
+
+    def _order(
+        self, group: str, runs: list[Run], records: list[Record], destroyed: list[Record]
+    ) -> Iterator[Violation]:
+        ended = {record.event: record.at for record in reversed(records) if record.what in {"done", "buried"}}
+        accepted: dict[str, list[Record]] = defaultdict(list)
+        for record in self._accepted.values():
+            if record.conversation:
+                accepted[record.conversation].append(record)
+        conversations: dict[str, list[Run]] = defaultdict(list)
+        for run in runs:
+            if run.record.conversation:
+                conversations[run.record.conversation].append(run)
+        for name, theirs in conversations.items():
+            yield from self._at_once(theirs, "two of a conversation", f"conversation {name}", destroyed)
+            for run in theirs:
+                for before in accepted[name]:
+                    number = _order_of(before.event)
+                    if number >= _order_of(run.record.event) or before.at > run.start:
+                        continue
+                    if ended.get(before.event, float("inf")) > run.start:
+                        yield Violation(
+                            "out of order",
+                            run.record.event,
+                            f"group {group}: {run.process} started {run.record.event} of conversation "
+                            f"{name} at {run.start:.3f}, before {before.event} had ended",
+                        )
+                        break
+
+
+def _joined(outages: Iterable[Outage]) -> list[Outage]:
+    """Outages of one process that touch are one."""
+    joined: dict[str, list[Outage]] = defaultdict(list)
+    for outage in sorted(outages, key=lambda one: one.begin):
+        theirs = joined[outage.process]
+        if theirs and outage.begin <= theirs[-1].end:
+            last = theirs.pop()
+            theirs.append(last._replace(end=max(last.end, outage.end)))
+        else:
+            theirs.append(outage)
+    return [outage for theirs in joined.values() for outage in theirs]
+
+
+def _order_of(event: str) -> tuple[int, str]:
+    """Events are numbered in the order of their publishing, within a conversation at least."""
+    return (int(event), "") if event.isdigit() else (-1, event)

@@ -1,0 +1,197 @@
+"""The checker finds what breaks a promise, and excuses what no queue can help: histories made by hand."""
+
+from typing import Any
+
+import pytest
+
+from tests.chaos.checker import violations
+from tests.chaos.history import Group, History, Left, Outage, Record
+
+
+class Story:
+    """A history that is told event by event."""
+
+    def __init__(self, *, ordered: bool = False, deliveries: int = 3) -> None:
+        self.history = History({"g": Group(ordered, deliveries)}, {"a": 2.0, "b": 2.0, "host": 2.0})
+        self.history.left["g"] = Left()
+
+    def accepted(self, *events: int, at: float = 0.0, conversation: str = "C") -> "Story":
+        for event in events:
+            self._note(at, "accepted", "host", event, conversation=conversation, group="")
+        return self
+
+    def run(
+        self,
+        process: str,
+        event: int,
+        start: float,
+        end: float | None = None,
+        outcome: Any = "done",
+        *,
+        deliveries: int = 1,
+    ) -> "Story":
+        number = len(self.history.records)
+        self._note(start, "start", process, event, run=number, deliveries=deliveries)
+        if end is not None:
+            self._note(end, outcome, process, event, run=number)
+        return self
+
+    def also(self, at: float, what: Any, process: str = "", event: int | None = None, **more: Any) -> "Story":
+        self._note(at, what, process, event, **more)
+        return self
+
+    def away(self, process: str, begin: float, end: float) -> "Story":
+        self.history.outages.append(Outage(process, begin, end))
+        return self
+
+    def left(self, *events: int, lost: int = 0) -> "Story":
+        self.history.left["g"] = Left({str(event) for event in events}, lost)
+        return self
+
+    def _note(self, at: float, what: Any, process: str, event: int | None, **more: Any) -> None:
+        more = {"group": "g", "conversation": "C", "stream": "s"} | more
+        self.history.note(Record(at, what, process, event="" if event is None else str(event), **more))
+
+    @property
+    def broken(self) -> set[str]:
+        return {violation.rule for violation in violations(self.history)}
+
+
+def test_a_good_history_breaks_nothing() -> None:
+    story = Story(ordered=True).accepted(1, 2)
+    assert story.run("a", 1, 1, 2).run("a", 2, 2, 3).broken == set()
+
+
+def test_an_event_that_nobody_has_is_lost() -> None:
+    assert Story().accepted(1, 2).run("a", 1, 1, 2).broken == {"lost"}
+
+
+def test_what_is_counted_as_lost_was_not_lost_in_silence() -> None:
+    assert Story().accepted(1, 2).run("a", 1, 1, 2).left(lost=1).broken == set()
+
+
+def test_an_event_that_only_started_is_not_done() -> None:
+    assert Story().accepted(1).run("a", 1, 1, 2, "failed").broken == {"lost"}
+
+
+def test_what_is_dead_is_not_lost() -> None:
+    story = Story().accepted(1).run("a", 1, 1, 2, "failed")
+    assert story.also(2, "buried", event=1, deliveries=3).broken == set()
+
+
+def test_what_is_pending_at_the_end_is_stuck() -> None:
+    assert Story().accepted(1).left(1).broken == {"stuck"}
+
+
+def test_two_handlers_of_an_event_at_once_are_found() -> None:
+    story = Story().accepted(1).run("a", 1, 1, 4).run("b", 1, 3, 5, deliveries=2)
+    assert "twice at once" in story.broken
+
+
+def test_a_process_that_stood_still_may_have_lost_its_lease() -> None:
+    story = Story().accepted(1).run("a", 1, 1, 4, "cancelled").run("b", 1, 3.6, 5, deliveries=2)
+    assert story.away("a", 1.5, 3.9).broken == set()
+
+
+def test_a_pause_much_shorter_than_the_lease_excuses_nothing() -> None:
+    story = Story().accepted(1).run("a", 1, 1, 4, "cancelled").run("b", 1, 3.6, 5, deliveries=2)
+    assert "twice at once" in story.away("a", 1.5, 1.9).broken
+
+
+def test_short_pauses_that_touch_are_a_long_one() -> None:
+    story = Story().accepted(1).run("a", 1, 1, 4, "cancelled").run("b", 1, 3.6, 5, deliveries=2)
+    assert story.away("a", 1.5, 2.2).away("a", 2.1, 2.9).away("a", 2.9, 3.6).broken == set()
+
+
+def test_somebody_elses_pause_excuses_nothing() -> None:
+    story = Story().accepted(1).run("a", 1, 1, 4, "cancelled").run("b", 1, 3.6, 5, deliveries=2)
+    assert "twice at once" in story.away("b", 1.5, 3.5).broken
+
+
+def test_one_process_never_has_an_event_twice() -> None:
+    story = Story().accepted(1).run("a", 1, 1, 4).run("a", 1, 3, 5, deliveries=2).also(2, "destroyed")
+    assert "twice at once" in story.away("a", 0, 9).broken
+
+
+def test_a_group_that_was_destroyed_may_give_others_what_was_in_hand() -> None:
+    story = Story().accepted(1).run("a", 1, 1, 4).run("b", 1, 3, 5).also(2, "destroyed")
+    assert story.broken == set()
+
+
+def test_a_handler_ends_with_its_process() -> None:
+    story = Story().accepted(1).run("a", 1, 1).also(2, "gone", "a").run("b", 1, 4, 5, deliveries=2)
+    assert story.broken == set()
+
+
+def test_a_count_that_falls_is_found() -> None:
+    story = Story().accepted(1).run("a", 1, 1, 2, "failed").run("a", 1, 3, 4)
+    assert "count fell" in story.broken
+
+
+def test_a_start_nobody_could_have_counted_is_excused() -> None:
+    story = Story().accepted(1).run("a", 1, 1).also(1.1, "gone", "a").run("b", 1, 4, 5)
+    assert story.broken == set()
+
+
+def test_a_start_that_could_have_been_counted_is_not_excused() -> None:
+    story = Story().accepted(1).run("a", 1, 1).also(2.5, "gone", "a").run("b", 1, 4, 5)
+    assert "count fell" in story.broken
+
+
+def test_more_starts_than_the_limit_are_found() -> None:
+    story = Story(deliveries=2).accepted(1)
+    for at in (1, 2, 3):
+        story.run("a", 1, at, at + 0.5, "done" if at == 3 else "failed", deliveries=at)
+    assert "too many starts" in story.broken
+
+
+def test_a_redrive_begins_anew() -> None:
+    story = (
+        Story(deliveries=1).accepted(1).run("a", 1, 1, 2, "failed").also(2, "buried", event=1, deliveries=1)
+    )
+    assert story.also(3, "redriven", event=1).run("a", 1, 4, 5).broken == set()
+
+
+def test_burying_what_no_handler_saw_is_found() -> None:
+    assert Story().accepted(1).also(2, "buried", event=1, deliveries=3).broken == {"buried unseen"}
+
+
+def test_doing_again_what_is_done_is_found() -> None:
+    story = Story().accepted(1).run("a", 1, 1, 2).run("b", 1, 5, 6, deliveries=2)
+    assert story.broken == {"again though done"}
+
+
+@pytest.mark.parametrize("at", [1.5, 2.5])
+def test_an_ack_may_be_lost_with_its_process_or_its_connection(at: float) -> None:
+    story = Story().accepted(1).run("a", 1, 1, 2).run("b", 1, 5, 6, deliveries=2)
+    assert story.away("a", at, at + 0.5).broken == set()
+
+
+def test_an_outage_long_after_the_ack_excuses_nothing() -> None:
+    story = Story().accepted(1).run("a", 1, 1, 2).run("b", 1, 9, 10, deliveries=2)
+    assert story.away("a", 6, 8).broken == {"again though done"}
+
+
+def test_two_events_of_a_conversation_at_once_are_found() -> None:
+    story = Story(ordered=True).accepted(1, 2).run("a", 1, 1, 4).run("a", 2, 3, 5)
+    assert story.broken == {"two of a conversation", "out of order"}
+
+
+def test_the_order_of_different_conversations_is_nobodys_promise() -> None:
+    story = Story(ordered=True).accepted(1, conversation="X").accepted(2, conversation="Y")
+    story.also(1, "start", "a", 2, run=50, deliveries=1, conversation="Y")
+    story.also(2, "done", "a", 2, run=50, conversation="Y")
+    story.also(3, "start", "a", 1, run=51, deliveries=1, conversation="X")
+    assert story.also(4, "done", "a", 1, run=51, conversation="X").broken == set()
+
+
+def test_an_event_before_the_one_it_follows_is_found() -> None:
+    story = Story(ordered=True).accepted(1, 2).run("a", 2, 1, 2).run("a", 1, 3, 4)
+    assert story.broken == {"out of order"}
+
+
+def test_one_who_wakes_must_not_start_while_another_goes_on() -> None:
+    story = Story(ordered=True).accepted(47, 70)
+    story.run("a", 47, 1, 2, "cancelled").away("a", 1.2, 9).run("b", 47, 4, 5, deliveries=2)
+    story.run("b", 70, 8, 10).run("a", 47, 9.1, 9.2, deliveries=2)
+    assert "two of a conversation" in story.broken

@@ -1,0 +1,152 @@
+"""`python -m tests.simulation`: many schedules, each by its seed; what fails is made short and shown.
+
+`make simulate` plays for ten minutes on every core. `--seed N` plays one schedule and tells its story.
+"""
+
+import argparse
+import gc
+import itertools
+import multiprocessing
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tests.simulation.play import Outcome, play
+from tests.simulation.schedule import generate
+from tests.simulation.shrink import shrink
+
+_BATCH = 50
+
+
+@dataclass
+class Batch:
+    """What came of some seeds."""
+
+    schedules: int = 0
+    turns: int = 0
+    commands: int = 0
+    events: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    steps: Counter[str] = field(default_factory=Counter)
+    failed: dict[int, set[str]] = field(default_factory=dict)
+    """The rules that the schedule of a seed broke."""
+
+    def add(self, other: "Batch") -> None:
+        """Take in what came of others."""
+        self.schedules += other.schedules
+        self.turns += other.turns
+        self.commands += other.commands
+        self.events += other.events
+        self.seconds += other.seconds
+        self.cpu_seconds += other.cpu_seconds
+        self.steps += other.steps
+        self.failed |= other.failed
+
+
+def play_seeds(seeds: tuple[int, int]) -> Batch:
+    """Play the schedules from one seed up to another."""
+    batch, began = Batch(), time.process_time()
+    for seed in range(*seeds):
+        outcome = play(generate(seed))
+        batch.schedules += 1
+        batch.turns += outcome.turns
+        batch.commands += outcome.commands
+        batch.seconds += outcome.seconds
+        batch.steps.update(step.what for step in outcome.schedule.steps)
+        batch.events += sum(len(step.events) for step in outcome.schedule.steps)
+        if outcome.violations:
+            batch.failed[seed] = {violation.rule for violation in outcome.violations}
+    batch.cpu_seconds = time.process_time() - began
+    return batch
+
+
+def _batches(first: int, until: float, most: int) -> Iterator[tuple[int, int]]:
+    for begin in itertools.count(first, _BATCH):
+        if time.monotonic() >= until or begin >= first + most:
+            return
+        yield begin, min(begin + _BATCH, first + most)
+
+
+def story(outcome: Outcome) -> str:
+    """What was done, what happened, and what is wrong with it."""
+    lines = [str(outcome.schedule), "", "What happened:"]
+    for record in outcome.history.records:
+        words = [f"{record.at:9.3f}s  {record.what:<9}", f"{record.process:<7}", record.group]
+        words += [f"event {record.event}"] if record.event else []
+        words += [f"delivery {record.deliveries}"] if record.deliveries else []
+        lines.append("  ".join(words))
+    lines += ["", "What is wrong:"]
+    lines += [f"[{one.rule}] {one.sentence}" for one in outcome.violations] or ["nothing"]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Play them; 1 if a promise was broken."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=600, help="for how long")
+    parser.add_argument("--schedules", type=int, default=10**9, help="how many at most")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--seed", type=int, help="play one schedule, and tell its story")
+    parser.add_argument(
+        "--shown", type=int, default=3, help="how many of the failures are made short and shown"
+    )
+    parser.add_argument("--whole", action="store_true", help="do not make them short")
+    options = parser.parse_args()
+    if options.seed is not None:
+        outcome = play(generate(options.seed))
+        if outcome.violations and not options.whole:
+            outcome = shrink(outcome)
+        sys.stdout.write(story(outcome) + "\n")
+        return int(bool(outcome.violations))
+    total, began = Batch(), time.monotonic()
+    gc.freeze()
+    with multiprocessing.get_context("fork").Pool(options.workers) as pool:
+        batches = _batches(options.first_seed, began + options.seconds, options.schedules)
+        for batch in pool.imap_unordered(play_seeds, _throttled(batches, total, options.workers)):
+            total.add(batch)
+    _report(total, time.monotonic() - began, options.first_seed)
+    for seed in sorted(total.failed)[: options.shown]:
+        found = play(generate(seed))
+        sys.stdout.write(f"\nseed {seed}:\n{story(found if options.whole else shrink(found))}\n")
+    return int(bool(total.failed))
+
+
+def _throttled(batches: Iterator[tuple[int, int]], total: Batch, workers: int) -> Iterator[tuple[int, int]]:
+    """A pool takes all of its work at once; it gets as much as keeps it busy."""
+    handed_out = 0
+    for batch in batches:
+        while handed_out - total.schedules > 3 * workers * _BATCH:
+            time.sleep(0.01)
+        handed_out += batch[1] - batch[0]
+        yield batch
+
+
+def _report(total: Batch, seconds: float, first: int) -> None:
+    out = sys.stdout.write
+    out(
+        f"{total.schedules:,} schedules (seeds {first} to {first + total.schedules - 1}) in {seconds:.0f} s: "
+        f"{total.events:,} events, {total.commands:,} commands, {total.turns:,} turns, "
+        f"{total.seconds / 3600:.1f} simulated hours, "
+        f"{1000 * total.cpu_seconds / max(1, total.schedules):.1f} ms of CPU each\n"
+    )
+    out(f"what was done: {', '.join(f'{what} {count:,}' for what, count in total.steps.most_common())}\n")
+    rules = Counter(rule for broken in total.failed.values() for rule in broken)
+    out(f"{len(total.failed)} schedules broke a promise{': ' if rules else ''}")
+    out(", ".join(f"{rule} {count}" for rule, count in rules.most_common()) + "\n")
+    if total.failed:
+        out(f"seeds: {', '.join(map(str, sorted(total.failed)[:20]))}\n")
+
+
+if __name__ == "__main__":
+    if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets is chance, too
+        os.execve(  # noqa: S606 - this program again
+            sys.executable,
+            [sys.executable, "-m", "tests.simulation", *sys.argv[1:]],
+            os.environ | {"PYTHONHASHSEED": "0"},
+        )
+    raise SystemExit(main())

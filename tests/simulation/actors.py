@@ -1,0 +1,167 @@
+"""The real engine in simulated processes: one that publishes, and workers; what they do is written down."""
+
+import asyncio
+import functools
+import importlib.metadata
+from functools import lru_cache
+from typing import Any
+
+from abe_redis import Backoff, Event, EventWorker, RedisMessageQueueBackend, Settings
+from abe_redis.errors import AbeRedisError
+from tests.chaos.history import History, Record, Violation
+from tests.simulation.process import Process
+from tests.simulation.schedule import Schedule
+from tests.simulation.world import World
+
+# redis-py asks for its own version whenever a client is made, which reads a file.
+importlib.metadata.version = functools.cache(importlib.metadata.version)
+
+
+@lru_cache(maxsize=256)
+def _settings(lease: float, deliveries: int, maxlen: int) -> Settings:
+    return Settings(
+        redis_url="redis://simulated:6379/0",
+        redis_stream_lease_seconds=lease,
+        redis_stream_max_deliveries=deliveries,
+        redis_stream_maxlen=maxlen,
+        redis_stream_patterns="slack:*",
+        _env_file=None,
+    )
+
+
+class Actors:
+    """Who acts in a schedule."""
+
+    def __init__(self, world: World, schedule: Schedule, history: History) -> None:
+        self._world = world
+        self._schedule = schedule
+        self._history = history
+        self._processes: dict[str, Process] = {}
+        self._workers: dict[str, EventWorker] = {}
+        self._durations = dict(schedule.durations)
+        self._failing = dict(schedule.failing)
+        self._failed: dict[tuple[str, int], int] = {}
+        self._stream_of: dict[int, str] = {}
+        self._runs = 0
+        self._to_publish = asyncio.Queue[tuple[str, int]]()
+        self.unpublished = 0
+        """How many events nobody knows of yet whether they are accepted."""
+        self.ended_badly: list[Violation] = []
+        """Workers that ended though nobody ended them."""
+
+    def note(self, what: Any, process: str = "", **more: Any) -> None:
+        """Write something down, unless its process is dead."""
+        who = self._processes.get(process)
+        if who is None or who.alive:
+            clock = who.monotonic() if who else 0.0
+            self._history.note(Record(self._world.now, what, process, clock=clock, **more))
+
+    # Who publishes ------------------------------------------------------------------------------
+
+    def start_host(self) -> None:
+        """Start the process that publishes."""
+        process = self._processes["host"] = self._world.process("host")
+        process.spawn(self._host(), "host")
+
+    async def _host(self) -> None:
+        """Publishes one event after the other, and knows which were accepted."""
+        schedule = self._schedule
+        backend = RedisMessageQueueBackend(_settings(2.0, schedule.max_deliveries, schedule.maxlen))
+        while True:
+            stream, number = await self._to_publish.get()
+            conversation = f"C{number % 2}"
+            payload = {
+                "type": "event_callback",
+                "event_id": f"Ev{number}",
+                "event": {"type": "message", "channel": conversation, "n": number},
+            }
+            try:
+                await backend.publish(stream, payload)
+            except AbeRedisError:
+                pass  # not accepted
+            else:
+                name = f"{stream} {conversation}"
+                self.note("accepted", "host", event=str(number), stream=stream, conversation=name)
+            finally:
+                self.unpublished -= 1
+
+    def publish(self, stream: str, events: tuple[int, ...]) -> None:
+        """Let events be published, one after the other."""
+        for event in events:
+            self._stream_of[event] = stream
+            self.unpublished += 1
+            with self._world.as_process(self._processes["host"]):
+                self._to_publish.put_nowait((stream, event))
+
+    def publish_again(self, events: tuple[int, ...]) -> None:
+        """Let events be published again, as Slack does."""
+        for event in events:
+            if event in self._stream_of:
+                self.publish(self._stream_of[event], (event,))
+
+    # Who works ----------------------------------------------------------------------------------
+
+    def start_worker(self, name: str, group: str, lease: float) -> None:
+        """Start a process with a worker."""
+        schedule = self._schedule
+        process = self._processes[name] = self._world.process(name)
+        with self._world.as_process(process):
+            backend = RedisMessageQueueBackend(_settings(lease, schedule.max_deliveries, schedule.maxlen))
+            worker = self._workers[name] = EventWorker(
+                backend,
+                functools.partial(self._handle, process, group),
+                group=group,
+                concurrency=schedule.concurrency,
+                policy=Backoff(first=0.3, most=1.0, deliveries=schedule.max_deliveries),
+                drain_seconds=0.5,
+                ordered=dict(schedule.groups)[group],
+            )
+        process.spawn(self._work(process, backend, worker), name)
+
+    def process_of(self, name: str) -> Process | None:
+        """The process of a worker, while it lives."""
+        process = self._processes.get(name)
+        return process if process is not None and process.alive else None
+
+    def kill(self, process: Process) -> None:
+        """Kill a process."""
+        self.note("gone", process.name)
+        process.kill()
+
+    def stop(self, process: Process) -> None:
+        """Ask a worker to end, as SIGTERM does."""
+        process.spawn(self._workers[process.name].shutdown(), "shutdown")
+
+    async def _work(self, process: Process, backend: RedisMessageQueueBackend, worker: EventWorker) -> None:
+        try:
+            async with backend:
+                await worker.run()
+        except Exception as error:  # noqa: BLE001 - whatever ends it
+            sentence = f"{process.name} ended by itself: {type(error).__name__}: {error}"
+            self.ended_badly.append(Violation("ended", "", sentence))
+        finally:
+            self.note("gone", process.name)
+
+    async def _handle(self, process: Process, group: str, event: Event) -> None:
+        number = event["event"]["n"]
+        self._runs += 1
+        seen: dict[str, Any] = {
+            "group": group,
+            "event": str(number),
+            "stream": event.stream,
+            "conversation": f"{event.stream} C{number % 2}",
+            "deliveries": event.deliveries,
+            "run": self._runs,
+        }
+        self.note("start", process.name, **seen)
+        try:
+            await asyncio.sleep(self._durations.get(number, 0.01))
+        except asyncio.CancelledError:
+            self.note("cancelled", process.name, **seen)
+            raise
+        failed = self._failed.get((group, number), 0)
+        if failed < self._failing.get(number, 0):
+            self._failed[group, number] = failed + 1
+            self.note("failed", process.name, **seen)
+            raise ValueError("not yet")
+        self.note("done", process.name, **seen)

@@ -1,0 +1,66 @@
+"""What the server has: which events are unfinished, what is counted as lost, and what is due."""
+
+from collections.abc import Iterable, Iterator
+
+from tests.chaos.history import Left, Violation
+from tests.simulation.server.keyspace import Keyspace, SortedSet
+from tests.simulation.server.streams import Stream, shown
+
+
+def number_in(data: bytes) -> str:
+    """The number of the event that an entry holds."""
+    _, _, rest = data.partition(b'"n":')
+    return rest.strip(b"}").decode()
+
+
+def stream_of(db: Keyspace, name: str) -> Stream | None:
+    """A stream, if it is there."""
+    value = db.values.get(name.encode())
+    return value if isinstance(value, Stream) else None
+
+
+def is_done(db: Keyspace, streams: Iterable[str], groups: Iterable[str]) -> bool:
+    """Whether every group has finished every stream."""
+    groups = list(groups)
+    for name in streams:
+        stream = stream_of(db, name)
+        if stream is None:
+            continue
+        last = next(reversed(stream.entries), (0, 0))
+        for group in groups:
+            of = stream.groups.get(group.encode())
+            if of is None or of.pending or of.last < last:
+                return False
+    return True
+
+
+def left(db: Keyspace, streams: Iterable[str], group: str) -> Left:
+    """What is left of a group."""
+    found = Left()
+    for name in streams:
+        records = db.values.get(f"abe:groups:{{{name}}}".encode())
+        if isinstance(records, dict):
+            found.lost += int(records.get(f"lost {group}".encode(), b"0"))
+        stream = stream_of(db, name)
+        if stream is None:
+            continue
+        of = stream.groups.get(group.encode())
+        found.unfinished |= {
+            number_in(fields[fields.index(b"data") + 1])
+            for entry_id, fields in stream.entries.items()
+            if of is None or entry_id > of.last or entry_id in of.pending
+        }
+    return found
+
+
+def due_and_not_pending(db: Keyspace) -> Iterator[Violation]:
+    """What is due is pending."""
+    for key, value in db.values.items():
+        if key.startswith(b"abe:due:") and isinstance(value, SortedSet):
+            name, _, group = key.decode().removeprefix("abe:due:{").partition("}:")
+            stream = stream_of(db, name)
+            of = stream.groups.get(group.encode()) if stream else None
+            pending = {shown(entry_id) for entry_id in of.pending} if of else set[bytes]()
+            for member in value:
+                if member not in pending:
+                    yield Violation("due", "", f"{member.decode()} of {name} is due and not pending")

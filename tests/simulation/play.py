@@ -1,0 +1,188 @@
+"""Playing a schedule: its steps, the peace after them, and what is wrong with what happened."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from abe_redis.streams import trim
+from tests.chaos.checker import violations
+from tests.chaos.history import Group, History, Outage, Violation
+from tests.simulation import look
+from tests.simulation.actors import Actors
+from tests.simulation.process import Process
+from tests.simulation.schedule import STREAMS, Schedule, Step
+from tests.simulation.world import World, failures
+
+RECONNECT_SECONDS = 0.8
+"""How soon one who lost its connection has another, and what was due is done."""
+PATIENCE_SECONDS = 40.0
+"""How long everything may take to be done after the last fault."""
+
+
+@dataclass
+class Outcome:
+    """What came of a schedule."""
+
+    schedule: Schedule
+    violations: list[Violation]
+    seconds: float
+    """How long it was, in its own time."""
+    turns: int
+    """How often a process had its turn."""
+    commands: int
+    history: History
+
+
+@contextmanager
+def small_steps() -> Iterator[None]:
+    """Trim after a few entries, since a schedule has not hundreds; and keep the log quiet."""
+    step, disabled = trim.STEP, logging.root.manager.disable
+    trim.STEP = 3
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        trim.STEP = step
+        logging.disable(disabled)
+
+
+def play(schedule: Schedule) -> Outcome:
+    """Play a schedule to its end."""
+    with small_steps():
+        return _Play(schedule).play()
+
+
+class _Play:
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+        self._world = World(schedule.seed)
+        limit = schedule.max_deliveries
+        self._groups = [name for name, _ in schedule.groups]
+        self._history = History(
+            groups={name: Group(ordered, limit) for name, ordered in schedule.groups},
+            leases=schedule.leases | {f"last-{name}": 2.0 for name in self._groups} | {"host": 1.0},
+        )
+        self._actors = Actors(self._world, schedule, self._history)
+        self._consumers: dict[str, bytes] = {}
+        """By process, the name under which it reads."""
+        self._commands = 0
+
+    def play(self) -> Outcome:
+        world, actors = self._world, self._actors
+        world.server.heard = self._heard
+        with world.inside():
+            actors.start_host()
+            for step in sorted(self._schedule.steps, key=lambda one: one.at):
+                world.run(step.at)
+                self._do(step)
+            self._rest()
+            found = violations(self._history) + actors.ended_badly
+            found += look.due_and_not_pending(world.server.db)
+            found += [
+                Violation("uncaught", "", repr(failure.get("exception", failure)))
+                for failure in failures(world)
+            ]
+        return Outcome(self._schedule, found, world.now, world.turns, self._commands, self._history)
+
+    def _rest(self) -> None:
+        """Heal everything, and give it time to be done."""
+        world, db = self._world, self._world.server.db
+        world.heal()
+        for group in self._groups:
+            self._actors.start_worker(f"last-{group}", group, 2.0)
+
+        def is_done() -> bool:
+            return not self._actors.unpublished and look.is_done(db, STREAMS, self._groups)
+
+        world.run(world.now + PATIENCE_SECONDS, done=is_done)
+        world.run(world.now + 0.5)
+        for group in self._groups:
+            self._history.left[group] = look.left(db, STREAMS, group)
+
+    # What is done -------------------------------------------------------------------------------
+
+    def _do(self, step: Step) -> None:
+        if (process := self._actors.process_of(step.who)) is not None:
+            self._do_to(step, process)
+            return
+        match step.what:
+            case "start worker":
+                self._actors.start_worker(step.who, step.group, step.value)
+            case "publish":
+                self._actors.publish(step.who, step.events)
+            case "publish again":
+                self._actors.publish_again(step.events)
+            case _:
+                self._do_to_server(step)
+
+    def _do_to_server(self, step: Step) -> None:
+        world = self._world
+        match step.what:
+            case "destroy group":
+                self._as_client("XGROUP", "DESTROY", step.who, step.group)
+                self._actors.note("destroyed", group=step.group, stream=step.who)
+            case "restart server":
+                world.restart_server(step.value)
+                self._away("", step.value)
+            case "step clock":
+                world.step_clock(step.value)
+                if step.value > 0:  # every lease is over that much earlier
+                    self._history.outages.append(Outage("", world.now - 60, world.now + 1))
+            case "refuse writes":
+                world.refuse_writes("OOM command not allowed when used memory > 'maxmemory'.", step.value)
+                self._away("", step.value)
+            case "forget scripts":
+                self._as_client("SCRIPT", "FLUSH")
+
+    def _do_to(self, step: Step, process: Process) -> None:
+        world, link = self._world, process.link
+        until_us = world.now_us + round(step.value * 1_000_000)
+        match step.what:
+            case "kill":
+                self._actors.kill(process)
+            case "stop":
+                self._actors.stop(process)
+            case "delete consumer" if process.name in self._consumers:
+                for stream in STREAMS:
+                    name = self._consumers[process.name]
+                    self._as_client("XGROUP", "DELCONSUMER", stream, step.group, name)
+            case "pause" | "suspend":
+                process.pause(step.value, clock_stands=step.what == "suspend")
+                self._history.outages.append(Outage(process.name, world.now, world.now + step.value))
+            case "cut":
+                for connection in process.in_order():
+                    connection.cut(late_us=round(step.value * 1_000_000))
+                self._away(process.name, 0)
+            case "lose answers":
+                link.lose_answers(round(step.value))
+                self._away(process.name, step.value)
+            case "hold commands":
+                link.up_blocked_until_us = max(link.up_blocked_until_us, until_us)
+                self._away(process.name, step.value)
+            case "hold answers":
+                link.down_blocked_until_us = max(link.down_blocked_until_us, until_us)
+                self._away(process.name, step.value)
+
+    def _away(self, process: str, seconds: float) -> None:
+        now = self._world.now
+        self._history.outages.append(Outage(process, now, now + seconds + RECONNECT_SECONDS))
+
+    def _as_client(self, *words: str | bytes) -> None:
+        command = [word if isinstance(word, bytes) else word.encode() for word in words]
+        self._world.server.call(command, lambda _: None)
+
+    # What is seen -------------------------------------------------------------------------------
+
+    def _heard(self, words: list[bytes]) -> None:
+        self._commands += 1
+        if words[0] == b"XREADGROUP" and self._world.connected is not None:
+            self._consumers.setdefault(self._world.connected, words[3])
+        if words[0] == b"XADD" and words[1].startswith(b"dead:"):
+            fields = dict(zip(words[3::2], words[4::2], strict=True))
+            self._actors.note(
+                "buried",
+                group=fields[b"abe:group"].decode(),
+                event=look.number_in(fields[b"data"]),
+                deliveries=int(fields[b"abe:deliveries"]),
+            )

@@ -1,0 +1,115 @@
+"""A simulated process: a loop, clocks of its own, and the way to the server."""
+
+import contextlib
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from tests.simulation.loop import SimulatedLoop
+from tests.simulation.network import Connection, Link
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+_BOOTED_US = 5_000_000_000
+
+
+class Process:
+    """A process. The real engine runs in it and knows no better."""
+
+    def __init__(self, world: "World", name: str) -> None:
+        self.name = name
+        self.world = world
+        self.alive = True
+        self.loop = SimulatedLoop(self)  # type: ignore[abstract]
+        self.link = Link(world, world.chance_of(name))
+        self.connections: set[Connection] = set()
+        self.paused_until_us = 0
+        self._slept_us = 0
+        """For how long the monotonic clock stood still."""
+
+    # Clocks -------------------------------------------------------------------------------------
+
+    @property
+    def monotonic_us(self) -> int:
+        """The monotonic clock, which stands still while the machine is suspended."""
+        return self.world.now_us - self._slept_us + _BOOTED_US
+
+    def monotonic(self) -> float:
+        """The same in seconds."""
+        return self.monotonic_us / 1_000_000
+
+    def boottime(self) -> float:
+        """The clock that goes on while the machine is suspended, in seconds."""
+        return (self.world.now_us + _BOOTED_US) / 1_000_000
+
+    # Its life -----------------------------------------------------------------------------------
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Start a task in it."""
+        self.loop.create_task(work, name=name)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it stands still."""
+        return self.world.now_us < self.paused_until_us
+
+    @property
+    def next_us(self) -> int | None:
+        """When it has something to do, by the world's clock; None when it waits for others."""
+        if self.loop.ready:
+            return max(self.world.now_us, self.paused_until_us)
+        due = self.loop.next_us
+        if due is None:
+            return None
+        return max(due + self._slept_us - _BOOTED_US, self.paused_until_us, self.world.now_us)
+
+    def run_once(self) -> None:
+        """Let it go on until it waits."""
+        self.loop.wake(self.monotonic_us)
+        self.loop.run_once()
+
+    # Faults -------------------------------------------------------------------------------------
+
+    def pause(self, seconds: float, *, clock_stands: bool) -> None:
+        """Let it stand still: by SIGSTOP, or with its machine."""
+        until = self.world.now_us + round(seconds * 1_000_000)
+        if clock_stands:
+            self._slept_us += max(0, until - max(self.paused_until_us, self.world.now_us))
+        self.paused_until_us = max(until, self.paused_until_us)
+
+    def kill(self) -> None:
+        """Let nothing of it run any more; what it has sent arrives."""
+        self.alive = False
+        self.loop.discard()
+        for connection in self.in_order():
+            connection.abort()
+        self.loop.discard()
+
+    def in_order(self) -> list[Connection]:
+        """Its connections in the order in which they were opened."""
+        return sorted(self.connections, key=lambda one: one.number)
+
+    async def connect(self, factory: Any) -> Any:
+        """Open a connection to the server."""
+        opened = self.loop.create_future()
+        at = max(self.world.now_us + self.link.latency_us(), self.link.up_blocked_until_us)
+        self.world.at(at, lambda: None if opened.done() else opened.set_result(None))
+        await opened
+        if self.world.is_down:
+            raise ConnectionRefusedError("connection refused")
+        protocol = factory()
+        connection = Connection(self.world, self, protocol)
+        self.connections.add(connection)
+        protocol.connection_made(connection)
+        return connection, protocol
+
+    def bury(self) -> None:
+        """End what is left of its tasks, which must not run on when Python forgets them."""
+        self.alive = False
+        for task in self.loop.tasks:
+            if not task.done():
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                work = task.get_coro()
+                with contextlib.suppress(BaseException):
+                    work.close()  # type: ignore[union-attr]
+        self.loop.discard()

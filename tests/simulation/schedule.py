@@ -1,0 +1,205 @@
+"""What happens in a schedule: a plain list that a seed makes, that shrinks, and that one can read."""
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+
+class Step(NamedTuple):
+    """One thing that is done to the world."""
+
+    at: float
+    what: str
+    who: str = ""
+    """A process, or a stream."""
+    value: float = 0
+    events: tuple[int, ...] = ()
+    group: str = ""
+
+    def __str__(self) -> str:
+        words = [f"{self.at:6.2f}s  {self.what}"]
+        words += [self.who] if self.who else []
+        words += [f"of {self.group}"] if self.group else []
+        words += [f"{self.value:g}"] if self.value else []
+        words += [f"events {', '.join(map(str, self.events))}"] if self.events else []
+        return " ".join(words)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A schedule."""
+
+    seed: int | str
+    """Decides how long messages take, who runs first, and what the engine itself leaves to chance."""
+    steps: tuple[Step, ...]
+    groups: tuple[tuple[str, bool], ...] = (("g", False),)
+    """Each with whether it is ordered."""
+    max_deliveries: int = 3
+    maxlen: int = 10_000
+    concurrency: int = 2
+    durations: tuple[tuple[int, float], ...] = ()
+    """Seconds for which the handler of an event works, where that is not a hundredth."""
+    failing: tuple[tuple[int, int], ...] = ()
+    """How often the handler of an event fails before it succeeds."""
+
+    def __str__(self) -> str:
+        groups = ", ".join(
+            f"{name} ({'ordered' if ordered else 'unordered'})" for name, ordered in self.groups
+        )
+        lines = [f"seed {self.seed}; groups {groups}; {self.concurrency} at a time"]
+        lines += [f"{self.max_deliveries} deliveries at most; maxlen {self.maxlen}"]
+        lines += [f"handling event {event} takes {seconds:g} s" for event, seconds in self.durations]
+        lines += [f"handling event {event} fails {count} times" for event, count in self.failing]
+        return "\n".join([*lines, *map(str, sorted(self.steps))])
+
+    @property
+    def leases(self) -> dict[str, float]:
+        """The lease of each worker."""
+        return {step.who: step.value for step in self.steps if step.what == "start worker"}
+
+    def with_steps(self, steps: Iterable[Step]) -> "Schedule":
+        """The same with other steps."""
+        return replace(self, steps=tuple(steps))
+
+
+STREAMS = ("slack:a", "slack:b")
+FAULTS = {
+    "kill": 4,
+    "stop": 5,
+    "pause": 3,
+    "suspend": 2,
+    "cut": 5,
+    "lose answers": 5,
+    "hold commands": 3,
+    "hold answers": 2,
+    "restart server": 1,
+    "destroy group": 3,
+    "delete consumer": 2,
+    "forget scripts": 1,
+    "step clock": 1,
+}
+"""What may be done, by how often it is."""
+
+OTHER_FAULTS: dict[str, int] = {}
+"""What may be done besides, when it is asked for."""
+
+
+def generate(seed: int, *, faults: dict[str, int] | None = None) -> Schedule:
+    """The schedule that belongs to a seed."""
+    return _Generator(seed, faults or FAULTS).schedule()
+
+
+class _Generator:
+    def __init__(self, seed: int, faults: dict[str, int]) -> None:
+        self._seed = seed
+        self._chance = random.Random(seed)
+        self._faults = faults
+        self._steps: list[Step] = []
+        self._started = 0
+        self._lease = 2.0
+        self._mixed = False
+        self._untouchable: dict[str, float] = {}
+        """Workers whose name was deleted: they need some time to notice."""
+
+    def schedule(self) -> Schedule:
+        chance = self._chance
+        kind = chance.choices(["one", "ordered", "both", "late"], [5, 4, 2, 2])[0]
+        groups: tuple[tuple[str, bool], ...] = {
+            "one": (("g", False),),
+            "ordered": (("o", True),),
+            "both": (("g", False), ("o", True)),
+            "late": (("g", chance.random() < 0.3),),
+        }[kind]
+        self._lease = chance.choice([1.0, 1.0, 2.0])
+        self._mixed = chance.random() < 0.25
+        workers: list[tuple[str, str]] = []
+        starting_at = 0.0 if kind != "late" else chance.uniform(0.2, 1.5)
+        for name, _ in groups:
+            workers += [(self._worker(name, starting_at), name) for _ in range(chance.choice([1, 2, 2]))]
+        most = chance.choice([2, 3, 4, 6]) if kind != "late" else chance.choice([8, 12])
+        count = self._publish(most, late=kind == "late")
+        end = self._break(workers)
+        events = range(count)
+        return Schedule(
+            self._seed,
+            tuple(sorted(self._steps, key=lambda step: step.at)),
+            groups=groups,
+            max_deliveries=chance.choice([1, 2, 3, 5]),
+            maxlen=chance.choice([3, 10_000]) if kind != "late" else 3,
+            concurrency=chance.choice([1, 2, 3]),
+            durations=tuple(
+                (event, round(chance.choice([0.1, 0.3, 1.0, end / 2]), 2))
+                for event in events
+                if chance.random() < 0.35
+            ),
+            failing=tuple((event, chance.choice([1, 1, 2, 99])) for event in events if chance.random() < 0.3),
+        )
+
+    def _step(self, at: float, what: str, who: str = "", value: float = 0, **more: object) -> None:
+        self._steps.append(Step(round(at, 3), what, who, round(value, 3), **more))  # type: ignore[arg-type]
+
+    def _worker(self, group: str, at: float) -> str:
+        name = f"w{self._started}"
+        self._started += 1
+        lease = self._lease * (self._chance.choice([1, 4]) if self._mixed else 1)
+        self._step(at, "start worker", name, lease, group=group)
+        return name
+
+    def _publish(self, most: int, *, late: bool) -> int:
+        chance, number = self._chance, 0
+        streams = STREAMS[: chance.choice([1, 1, 2])]
+        at = 0.05
+        while number < most:
+            count = min(chance.choice([1, 2, 6 if late else 3]), most - number)
+            events = tuple(range(number, number + count))
+            self._step(at, "publish", chance.choice(streams), events=events)
+            if chance.random() < 0.1:
+                self._step(at + chance.uniform(0, 2), "publish again", events=events[:1])
+            number += count
+            at += chance.uniform(0, 0.3 if late else 1.2)
+        return number
+
+    def _break(self, workers: list[tuple[str, str]]) -> float:
+        chance, at = self._chance, chance_start(self._chance)
+        for _ in range(chance.choice([0, 1, 1, 2, 3, 4, 5])):
+            (what,) = chance.choices(list(self._faults), list(self._faults.values()))
+            at = self._fault(what, workers, at)
+            at += chance.choice([0.02, 0.2, 0.7, 1.5])
+        return at
+
+    def _fault(self, what: str, workers: list[tuple[str, str]], at: float) -> float:
+        chance, lease = self._chance, self._lease
+        who, group = chance.choice(workers)
+        if what in {"kill", "stop", "pause", "suspend", "hold commands", "hold answers"}:
+            at = max(at, self._untouchable.get(who, 0.0))
+        long = round(lease * chance.choice([0.3, 0.7, 1.2, 1.6]), 2)
+        match what:
+            case "kill" | "stop":
+                self._step(at, what, who)
+                workers.remove((who, group))
+                if not workers or chance.random() < 0.8:
+                    workers.append((self._worker(group, at + chance.choice([0.05, 0.5])), group))
+            case "pause" | "suspend" | "hold commands" | "hold answers":
+                self._step(at, what, who, long)
+            case "cut":
+                self._step(at, what, who, chance.choice([0, 0.05, lease * 1.2]))
+            case "lose answers":
+                self._step(at, what, who, chance.choice([1, 1, 2, 3]))
+            case "restart server":
+                self._step(at, what, value=chance.choice([0.1, 0.6]))
+            case "destroy group":
+                self._step(at, what, chance.choice(STREAMS), group=group)
+            case "delete consumer":
+                self._step(at, what, who, group=group)
+                self._untouchable[who] = at + 2 * self._lease * (4 if self._mixed else 1)
+            case "step clock":
+                self._step(at, what, value=chance.choice([-2.0, -0.5, 0.3]))
+            case _:
+                self._step(at, what)
+        return at
+
+
+def chance_start(chance: random.Random) -> float:
+    """When the first fault comes: mostly while the first events are handled."""
+    return chance.choice([0.1, 0.85, 0.9, 1.0, 1.3, 2.0])

@@ -1,0 +1,88 @@
+"""What the simulator itself promises: the same seed is the same story, and what fails becomes short."""
+
+import asyncio
+
+import pytest
+
+from tests.chaos.history import Violation
+from tests.simulation import shrink as shrinking
+from tests.simulation.__main__ import play_seeds, story
+from tests.simulation.play import Outcome, play
+from tests.simulation.schedule import Schedule, Step, generate
+from tests.simulation.world import World
+
+
+def _told(outcome: Outcome) -> list[tuple[object, ...]]:
+    return [tuple(record) for record in outcome.history.records]
+
+
+@pytest.mark.parametrize("seed", [3, 17, 361])
+def test_a_seed_is_always_the_same_story(seed: int) -> None:
+    assert _told(play(generate(seed))) == _told(play(generate(seed)))
+
+
+def test_other_seeds_are_other_stories() -> None:
+    assert len({story(play(generate(seed))) for seed in range(8)}) == 8
+
+
+def test_peace_breaks_nothing_and_takes_no_time() -> None:
+    steps = (
+        Step(0, "start worker", "w0", 2.0, group="g"),
+        Step(0, "start worker", "w1", 2.0, group="g"),
+        Step(0.5, "publish", "slack:a", events=(0, 1, 2)),
+    )
+    outcome = play(Schedule(1, steps, failing=((1, 1),)))
+    assert outcome.violations == []
+    done = [record.event for record in outcome.history.records if record.what == "done"]
+    assert sorted(done) == ["0", "1", "2"]
+    assert 0.5 < outcome.seconds < 10
+
+
+def test_a_suspended_machine_has_a_clock_that_stood_still_and_one_that_went_on() -> None:
+    world = World(1)
+    with world.inside():
+        process = world.process("p")
+        before = process.monotonic(), process.boottime()
+        process.pause(5, clock_stands=True)
+        world.run(7)
+        assert process.monotonic() - before[0] == pytest.approx(2)
+        assert process.boottime() - before[1] == pytest.approx(7)
+
+
+def test_timers_of_a_stopped_process_ring_when_it_goes_on() -> None:
+    world, rang = World(1), list[float]()
+    with world.inside():
+        process = world.process("p")
+
+        async def wait() -> None:
+            await asyncio.sleep(1)
+            rang.append(world.now)
+
+        process.spawn(wait(), "wait")
+        world.run(0.5)
+        process.pause(3, clock_stands=False)
+        world.run(9)
+    assert rang == [pytest.approx(3.5, abs=0.01)]
+
+
+def test_what_does_not_matter_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A schedule that fails whenever a worker is killed needs nothing but that, and a worker."""
+
+    def fails_with_a_kill(schedule: Schedule) -> Outcome:
+        broken = any(step.what == "kill" for step in schedule.steps)
+        found = [Violation("killed", "", "it was killed")] if broken else []
+        return Outcome(schedule, found, 0, 0, 0, peace.history)
+
+    peace = play(Schedule(1, (Step(0, "start worker", "w0", 2.0, group="g"),)))
+    monkeypatch.setattr(shrinking, "play", fails_with_a_kill)
+    seed = next(seed for seed in range(100) if any(step.what == "kill" for step in generate(seed).steps))
+    short = shrinking.shrink(fails_with_a_kill(generate(seed))).schedule
+    assert sorted(step.what for step in short.steps) == ["kill", "start worker"]
+    assert (short.durations, short.failing, short.concurrency) == ((), (), 1)
+
+
+def test_a_batch_counts_what_it_played() -> None:
+    batch = play_seeds((0, 3))
+    assert batch.schedules == 3
+    assert batch.commands > 0
+    assert batch.events == sum(len(step.events) for seed in range(3) for step in generate(seed).steps)

@@ -1,0 +1,185 @@
+"""The world of one schedule: its time, what happens next in it, and the clocks and chances that all see."""
+
+import heapq
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.simulation.process import Process
+from tests.simulation.server.server import Server
+
+EPOCH_US = 1_800_000_000_000_000
+"""The server's clock at the world's beginning."""
+
+
+class World:
+    """Everything that is simulated."""
+
+    def __init__(self, seed: int | str) -> None:
+        self.seed = seed
+        self.now_us = 0
+        self.clock_step_us = 0
+        """By how much the server's clock was stepped."""
+        self.server = Server(self.server_us)
+        self.processes: list[Process] = []
+        self.current: Process | None = None
+        self.connected: str | None = None
+        """Whose command the server executes."""
+        self.down_until_us = 0
+        self.turns = 0
+        self._chance = self.chance_of("turns")
+        self._bytes = self.chance_of("urandom")
+        self._numbers = 0
+        self._events: list[tuple[int, int, Callable[[], None]]] = []
+
+    # Clocks and chances -------------------------------------------------------------------------
+
+    def server_us(self) -> int:
+        """The server's clock."""
+        return EPOCH_US + self.now_us + self.clock_step_us
+
+    @property
+    def now(self) -> float:
+        """Seconds since the world's beginning."""
+        return self.now_us / 1_000_000
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the server takes no connections."""
+        return self.now_us < self.down_until_us
+
+    def chance_of(self, what: str) -> random.Random:
+        """Chances that depend on the seed and on what they are for, and on nothing else."""
+        return random.Random(f"{self.seed}/{what}")
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Let Python's clocks and chances be this world's."""
+        real = time.monotonic, time.clock_gettime, os.urandom
+        state = random.getstate()
+
+        def monotonic() -> float:
+            return self.now if self.current is None else self.current.monotonic()
+
+        def clock_gettime(clock: int) -> float:
+            if self.current is None or clock == time.CLOCK_REALTIME:
+                return self.server_us() / 1_000_000
+            return self.current.monotonic() if clock == time.CLOCK_MONOTONIC else self.current.boottime()
+
+        time.monotonic, time.clock_gettime, os.urandom = monotonic, clock_gettime, self._bytes.randbytes
+        random.seed(f"{self.seed}/random")
+        try:
+            yield
+        finally:
+            for process in self.processes:
+                self.current = process
+                process.bury()
+            time.monotonic, time.clock_gettime, os.urandom = real
+            random.setstate(state)
+
+    @contextmanager
+    def as_process(self, process: Process) -> Iterator[None]:
+        """Do something in a process, by its clocks."""
+        self.current = process
+        try:
+            yield
+        finally:
+            self.current = None
+
+    # What happens next --------------------------------------------------------------------------
+
+    def process(self, name: str) -> Process:
+        """Start a process."""
+        process = Process(self, name)
+        self.processes.append(process)
+        return process
+
+    def at(self, when_us: int, action: Callable[[], None]) -> None:
+        """Let something happen at a time."""
+        self._numbers += 1
+        heapq.heappush(self._events, (max(when_us, self.now_us), self._numbers, action))
+
+    def number(self) -> int:
+        """A number that nothing else has."""
+        self._numbers += 1
+        return self._numbers
+
+    def run(self, until: float, *, done: Callable[[], bool] | None = None) -> None:
+        """Let the world go on until a time, or until it is done, which is asked ten times a second."""
+        until_us, ask_at = round(until * 1_000_000), 0
+        while True:
+            if done is not None and self.now_us >= ask_at:
+                ask_at = self.now_us + 100_000
+                if done():
+                    return
+            ready = [one for one in self.processes if one.loop.ready and not one.is_paused]
+            if ready:
+                self._turn(ready[0] if len(ready) == 1 else self._chance.choice(ready))
+                continue
+            next_us = self._next_us()
+            if next_us > until_us:
+                self.now_us = until_us
+                return
+            self.now_us = next_us
+            self._happen()
+
+    def _next_us(self) -> int:
+        times = [at for one in self.processes if one.alive and (at := one.next_us) is not None]
+        if self._events:
+            times.append(self._events[0][0])
+        if self.server.is_waited_for:
+            wait_until = self.server.next_ms
+            if wait_until != float("inf"):
+                times.append(max(self.now_us, int(wait_until) * 1000 - EPOCH_US - self.clock_step_us))
+        return min(times, default=10**18)
+
+    def _happen(self) -> None:
+        self.current = None
+        events = self._events
+        while events and events[0][0] <= self.now_us:
+            heapq.heappop(events)[2]()
+        self.server.serve()
+        for process in self.processes:
+            if process.alive and not process.is_paused:
+                process.loop.wake(process.monotonic_us)
+
+    def _turn(self, process: Process) -> None:
+        self.turns += 1
+        self.now_us += 10  # what it does takes time, too
+        self.current = process
+        process.run_once()
+        self.current = None
+
+    # Faults of the server -----------------------------------------------------------------------
+
+    def step_clock(self, seconds: float) -> None:
+        """Step the server's clock."""
+        self.clock_step_us += round(seconds * 1_000_000)
+
+    def refuse_writes(self, error: str, seconds: float) -> None:
+        """Let the server refuse whatever changes something, for some time."""
+        self.server.refuses = error
+        self.at(self.now_us + round(seconds * 1_000_000), lambda: setattr(self.server, "refuses", None))
+
+    def restart_server(self, seconds: float) -> None:
+        """Cut every connection, and take none for some time; what is stored stays."""
+        self.down_until_us = self.now_us + round(seconds * 1_000_000)
+        for process in self.processes:
+            for connection in process.in_order():
+                connection.cut()
+
+    def heal(self) -> None:
+        """End every fault that lasts."""
+        self.down_until_us = 0
+        self.server.refuses = None
+        for process in self.processes:
+            process.link.heal()
+            process.paused_until_us = min(process.paused_until_us, self.now_us)
+
+
+def failures(world: World) -> list[dict[str, Any]]:
+    """What nobody caught in any process."""
+    return [failure for process in world.processes for failure in process.loop.failures]
