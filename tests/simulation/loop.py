@@ -6,10 +6,36 @@ from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
+from itertools import count
 from typing import TYPE_CHECKING, Any, override
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
+
+
+_NUMBERS = count()
+
+
+class _Future(asyncio.Future[Any]):
+    """A future whose place in a set does not depend on where it lies in memory."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._number = next(_NUMBERS)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class _Task[T](asyncio.Task[T]):
+    """The same of a task."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._number = next(_NUMBERS)  # a new task is put into a set at once
+        super().__init__(*arguments, **options)
+
+    def __hash__(self) -> int:
+        return self._number
 
 
 class SimulatedLoop(asyncio.AbstractEventLoop):
@@ -99,13 +125,13 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     @override
     def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self)
+        return _Future(loop=self)
 
     @override
     def create_task[T](
         self, coro: Coroutine[Any, Any, T], *, name: str | None = None, context: Context | None = None
     ) -> asyncio.Task[T]:
-        task = asyncio.Task(coro, loop=self, name=name, context=context)
+        task: _Task[T] = _Task(coro, loop=self, name=name, context=context)
         self.tasks.append(task)
         return task
 

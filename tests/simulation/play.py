@@ -147,8 +147,8 @@ class _Play:
                 for stream in STREAMS:
                     name = self._consumers[process.name]
                     self._as_client("XGROUP", "DELCONSUMER", stream, step.group, name)
-            case "pause" | "suspend":
-                process.pause(step.value, clock_stands=step.what == "suspend")
+            case "pause" | "suspend" | "stop machine":
+                process.pause(step.value, step.what)
                 self._history.outages.append(Outage(process.name, world.now, world.now + step.value))
             case "cut":
                 for connection in process.in_order():

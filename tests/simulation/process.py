@@ -2,13 +2,16 @@
 
 import contextlib
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from abe_redis.runtime.clock import LeaseClock
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.network import Connection, Link
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
+
+type How = Literal["pause", "suspend", "stop machine"]
 
 _BOOTED_US = 5_000_000_000
 
@@ -26,13 +29,16 @@ class Process:
         self.paused_until_us = 0
         self._slept_us = 0
         """For how long the monotonic clock stood still."""
+        self._stopped_us = 0
+        """For how long all its clocks did but the wall clock, which was set then."""
+        self.lease_clock = LeaseClock(self.boottime, lambda: world.now)
 
     # Clocks -------------------------------------------------------------------------------------
 
     @property
     def monotonic_us(self) -> int:
         """The monotonic clock, which stands still while the machine is suspended."""
-        return self.world.now_us - self._slept_us + _BOOTED_US
+        return self.world.now_us - self._slept_us - self._stopped_us + _BOOTED_US
 
     def monotonic(self) -> float:
         """The same in seconds."""
@@ -40,7 +46,7 @@ class Process:
 
     def boottime(self) -> float:
         """The clock that goes on while the machine is suspended, in seconds."""
-        return (self.world.now_us + _BOOTED_US) / 1_000_000
+        return (self.world.now_us - self._stopped_us + _BOOTED_US) / 1_000_000
 
     # Its life -----------------------------------------------------------------------------------
 
@@ -61,7 +67,8 @@ class Process:
         due = self.loop.next_us
         if due is None:
             return None
-        return max(due + self._slept_us - _BOOTED_US, self.paused_until_us, self.world.now_us)
+        at = due + self._slept_us + self._stopped_us - _BOOTED_US
+        return max(at, self.paused_until_us, self.world.now_us)
 
     def run_once(self) -> None:
         """Let it go on until it waits."""
@@ -70,11 +77,14 @@ class Process:
 
     # Faults -------------------------------------------------------------------------------------
 
-    def pause(self, seconds: float, *, clock_stands: bool) -> None:
-        """Let it stand still: by SIGSTOP, or with its machine."""
+    def pause(self, seconds: float, how: How) -> None:
+        """Let it stand still: by SIGSTOP, with its machine, or with the host of its machine."""
         until = self.world.now_us + round(seconds * 1_000_000)
-        if clock_stands:
-            self._slept_us += max(0, until - max(self.paused_until_us, self.world.now_us))
+        still = max(0, until - max(self.paused_until_us, self.world.now_us))
+        if how == "suspend":
+            self._slept_us += still
+        elif how == "stop machine":
+            self._stopped_us += still
         self.paused_until_us = max(until, self.paused_until_us)
 
     def kill(self) -> None:

@@ -69,6 +69,7 @@ FAULTS = {
     "stop": 5,
     "pause": 3,
     "suspend": 2,
+    "stop machine": 1,
     "cut": 5,
     "lose answers": 5,
     "hold commands": 3,
@@ -171,7 +172,7 @@ class _Generator:
     def _fault(self, what: str, workers: list[tuple[str, str]], at: float) -> float:
         chance, lease = self._chance, self._lease
         who, group = chance.choice(workers)
-        if what in {"kill", "stop", "pause", "suspend", "hold commands", "hold answers"}:
+        if what in {"kill", "stop", "pause", "suspend", "stop machine", "hold commands", "hold answers"}:
             at = max(at, self._untouchable.get(who, 0.0))
         long = round(lease * chance.choice([0.3, 0.7, 1.2, 1.6]), 2)
         match what:
@@ -180,7 +181,7 @@ class _Generator:
                 workers.remove((who, group))
                 if not workers or chance.random() < 0.8:
                     workers.append((self._worker(group, at + chance.choice([0.05, 0.5])), group))
-            case "pause" | "suspend" | "hold commands" | "hold answers":
+            case "pause" | "suspend" | "stop machine" | "hold commands" | "hold answers":
                 self._step(at, what, who, long)
             case "cut":
                 self._step(at, what, who, chance.choice([0, 0.05, lease * 1.2]))

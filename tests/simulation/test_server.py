@@ -11,7 +11,7 @@ from tests.servers import Server as RealServer
 from tests.simulation.server.replies import Refused
 from tests.simulation.server.server import Server
 
-type Command = tuple[str | bytes | int, ...]
+type Command = tuple[str | bytes | float, ...]
 
 KEYS, GROUPS, CONSUMERS = ("s", "t"), ("g", "h"), ("a", "b")
 

@@ -43,7 +43,7 @@ def test_a_suspended_machine_has_a_clock_that_stood_still_and_one_that_went_on()
     with world.inside():
         process = world.process("p")
         before = process.monotonic(), process.boottime()
-        process.pause(5, clock_stands=True)
+        process.pause(5, "suspend")
         world.run(7)
         assert process.monotonic() - before[0] == pytest.approx(2)
         assert process.boottime() - before[1] == pytest.approx(7)
@@ -60,7 +60,7 @@ def test_timers_of_a_stopped_process_ring_when_it_goes_on() -> None:
 
         process.spawn(wait(), "wait")
         world.run(0.5)
-        process.pause(3, clock_stands=False)
+        process.pause(3, "pause")
         world.run(9)
     assert rang == [pytest.approx(3.5, abs=0.01)]
 

@@ -1,5 +1,6 @@
 """The world of one schedule: its time, what happens next in it, and the clocks and chances that all see."""
 
+import gc
 import heapq
 import os
 import random
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from abe_redis.runtime import clock
 from tests.simulation.process import Process
 from tests.simulation.server.server import Server
 
@@ -58,27 +60,37 @@ class World:
     @contextmanager
     def inside(self) -> Iterator[None]:
         """Let Python's clocks and chances be this world's."""
-        real = time.monotonic, time.clock_gettime, os.urandom
-        state = random.getstate()
+        real = time.monotonic, clock.now, clock.doubted_at, os.urandom
+        state, collects = random.getstate(), gc.isenabled()
+
+        def now() -> float:
+            return self._who().lease_clock.now()
+
+        def doubted_at() -> float:
+            return self._who().lease_clock.doubted_at()
 
         def monotonic() -> float:
-            return self.now if self.current is None else self.current.monotonic()
+            return self._who().monotonic()
 
-        def clock_gettime(clock: int) -> float:
-            if self.current is None or clock == time.CLOCK_REALTIME:
-                return self.server_us() / 1_000_000
-            return self.current.monotonic() if clock == time.CLOCK_MONOTONIC else self.current.boottime()
-
-        time.monotonic, time.clock_gettime, os.urandom = monotonic, clock_gettime, self._bytes.randbytes
+        time.monotonic, clock.now, clock.doubted_at = monotonic, now, doubted_at
+        os.urandom = self._bytes.randbytes
         random.seed(f"{self.seed}/random")
+        gc.disable()  # what Python forgets at some time or other may have something to say before
         try:
             yield
         finally:
             for process in self.processes:
                 self.current = process
                 process.bury()
-            time.monotonic, time.clock_gettime, os.urandom = real
+            time.monotonic, clock.now, clock.doubted_at, os.urandom = real
             random.setstate(state)
+            if collects:
+                gc.enable()
+
+    def _who(self) -> Process:
+        if self.current is None:
+            raise RuntimeError("nobody's clock was asked: something of the engine runs outside of a process")
+        return self.current
 
     @contextmanager
     def as_process(self, process: Process) -> Iterator[None]:
