@@ -8,7 +8,7 @@ in which the app is not mentioned.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from abe_redis.events import kinds
 
@@ -29,6 +29,15 @@ class Mention(NamedTuple):
     key: str
     """The same for both: the app, the channel and the message's `ts`."""
 
+    def written(self) -> bytes:
+        """As it stands in an entry's field `mention`."""
+        return f"{self.type} {self.key}".encode()
+
+    @classmethod
+    def read(cls, field: bytes) -> Self:
+        """What `written` gave."""
+        return cls(*field.decode().split(" ", 1))
+
 
 def mention_in(payload: Mapping[str, Any]) -> Mention | None:
     """The mention of the app that an envelope is about; None when it is about none, or about an edit."""
@@ -43,7 +52,7 @@ def mention_in(payload: Mapping[str, Any]) -> Mention | None:
     if not (isinstance(channel, str) and channel and isinstance(ts, str) and ts):
         return None
     key = f"{payload.get('api_app_id') or ''}:{channel}:{ts}"
-    return Mention(event["type"], key) if len(key) <= _LONGEST_KEY else None
+    return Mention(event["type"], key) if len(key) <= _LONGEST_KEY and key.isascii() else None
 
 
 def _mentions_the_app(payload: Mapping[str, Any], message: Mapping[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from abe_redis.client.connections import Connections
 from abe_redis.errors import ClosedError
 from abe_redis.events import codec, kinds, slack
 from abe_redis.events.identity import event_id_of
+from abe_redis.events.mentions import mention_in
 from abe_redis.events.published import Published
 from abe_redis.observability import hooks
 from abe_redis.publishing.batcher import Batcher
@@ -70,6 +71,7 @@ class Publisher:
         self._settings = settings
         self._dedup_seconds = settings.redis_stream_dedup_seconds
         self._id_fields = kinds.paths(" ".join(settings.redis_stream_event_id))
+        self._merges_mentions = settings.redis_stream_merge_mentions
         self._hard_maxlen = settings.redis_stream_hard_maxlen
         self._patterns = patterns
         self._partitioner = Partitioner(patterns, conversation, settings.redis_stream_conversation)
@@ -150,6 +152,8 @@ class Publisher:
         fields = {codec.DATA: codec.encode(payload)}
         if origin:
             fields[codec.ORIGIN] = origin.encode()
+        if self._merges_mentions and (mention := mention_in(payload)) is not None:
+            fields[codec.MENTION] = mention.written()
         attempt = f"{self._attempts}{next(self._attempt_numbers):016x}"
         event_id = event_id_of(payload, given=event_id, fields=self._id_fields)
         stream = topic

@@ -62,7 +62,14 @@ def seen(stream: str, event_id: str) -> str:
     return f"{in_slot_of('abe:seen:', stream)}:{event_id}"
 
 
-_SEEN = re.compile(r"abe:seen:(?:\{([^}]*)\}|(.*\{[^}]+\}.*)):(?:event:.*|[0-9a-f]{32})", re.DOTALL)
+def mention(stream: str, key: str) -> str:
+    """The key that remembers which event of a mention was published to `stream`."""
+    return seen(stream, f"mention:{key}")
+
+
+_SEEN = re.compile(
+    r"abe:seen:(?:\{([^}]*)\}|(.*\{[^}]+\}.*)):(?:event:.*|mention:.*|[0-9a-f]{32})", re.DOTALL
+)
 
 
 def published_to(key: str) -> str | None:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 
 from abe_redis.client.calls import Words
-from abe_redis.events.codec import DATA, Fields
+from abe_redis.events.codec import DATA, MENTION, Fields
+from abe_redis.events.mentions import Mention
 from abe_redis.events.published import Published
 from abe_redis.streams import names, slots
 from abe_redis.streams.scripts import Argument, Script
@@ -92,7 +93,11 @@ def _said(drafts: Sequence[Draft], hard_maxlen: int) -> tuple[list[str], list[Ar
     keys, arguments = list[str](), list[Argument]([hard_maxlen])
     for stream, fields, event_id, attempt, remember_seconds in drafts:
         keys += (stream, names.seen(stream, event_id))
-        arguments += (attempt, round(remember_seconds * 1000), 2 * len(fields))
+        mentioned = ""
+        if MENTION in fields:
+            mentioned, key = Mention.read(fields[MENTION])
+            keys.append(names.mention(stream, key))
+        arguments += (attempt, round(remember_seconds * 1000), mentioned, 2 * len(fields))
         arguments += chain.from_iterable(fields.items())
     return keys, arguments
 

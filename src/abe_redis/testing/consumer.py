@@ -85,6 +85,7 @@ class MemoryConsumer:
             id=entry.id,
             deliveries=delivery.deliveries,
             origin=entry.origin,
+            merged_types=entry.merged_types,
             holder=self,
         )
         self._in_hand[entry.stream, entry.id] = delivery

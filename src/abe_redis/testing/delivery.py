@@ -22,6 +22,7 @@ class StoredEntry:
     data: bytes
     conversation: str | None
     origin: str | None
+    merged_types: tuple[str, ...] = ()
 
     def payload(self) -> dict[str, Any]:
         """The event, a new one each time."""

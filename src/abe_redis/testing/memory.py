@@ -6,7 +6,7 @@ is not trimmed, and has no Redis to look into; `published`, `buried` and `unfini
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,6 +16,7 @@ from abe_redis.consuming.event_stream import EventStream
 from abe_redis.errors import ClosedError, RedisUnavailableError
 from abe_redis.events import codec, kinds, slack
 from abe_redis.events.identity import event_id_of
+from abe_redis.events.mentions import TYPES, Mention, mention_in
 from abe_redis.events.published import Published
 from abe_redis.events.slack import conversation_of
 from abe_redis.publishing.partitioner import Conversation, Partitioner
@@ -23,6 +24,9 @@ from abe_redis.settings import Settings
 from abe_redis.streams import names
 from abe_redis.testing.consumer import MemoryConsumer
 from abe_redis.testing.delivery import MemoryGroups, StoredEntry
+
+_OWN_ID_SECONDS = 3600
+"""How long a mention is remembered when events are not, as at Redis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +101,14 @@ class InMemoryBackend:
             stream = self._partitioner.stream(topic, conversation or event_id or str(time.monotonic_ns()))
         if slack.is_health_check(payload) and not self.patterns.match(topic):
             remembered = None
+        mention = mention_in(payload) if self.settings.redis_stream_merge_mentions else None
+        if mention is not None and (twin := self._queue.twin(stream, mention)) is not None:
+            return twin
         return self._queue.add(
-            stream, data, conversation, origin, remembered, self.settings.redis_stream_dedup_seconds
+            StoredEntry(stream, "", data, conversation, origin, TYPES if mention else ()),
+            remembered,
+            self.settings.redis_stream_dedup_seconds,
+            mention,
         )
 
     async def publish_many(
@@ -189,30 +199,39 @@ class _Queue:
         self.entries: list[StoredEntry] = []
         self.groups = MemoryGroups(self._all)
         self._seen: dict[tuple[str, str], tuple[float, str]] = {}
+        self._mentions: dict[tuple[str, str], tuple[float, str, str]] = {}
+        """Per mention: until when it is remembered, which of its events was added, and its id."""
         self._last: dict[str, tuple[int, int]] = {}
 
+    def twin(self, stream: str, mention: Mention) -> Published | None:
+        """The other event of a mention, if it was added to this stream."""
+        until, kind, first = self._mentions.get((stream, mention.key), (0.0, "", ""))
+        if until <= time.monotonic() or kind == mention.type:
+            return None
+        return Published(first, duplicate=True, length=self._length(stream), stream=stream)
+
     def add(
-        self,
-        stream: str,
-        data: bytes,
-        conversation: str | None,
-        origin: str | None,
-        event_id: str | None,
-        remember_seconds: float,
+        self, new: StoredEntry, event_id: str | None, remember_seconds: float, mention: Mention | None
     ) -> Published:
-        """Add an entry, unless an event of its id was added to this stream."""
-        now = time.monotonic()
-        length = sum(entry.stream == stream for entry in self.entries)
+        """Add an entry, unless an event of its id was added to its stream."""
+        now, stream = time.monotonic(), new.stream
+        length = self._length(stream)
         if event_id is not None:
             until, first = self._seen.get((stream, event_id), (0.0, ""))
             if until > now:
                 return Published(first, duplicate=True, length=length, stream=stream)
-        entry = StoredEntry(stream, self._next_id(stream), data, conversation, origin)
+        entry = replace(new, id=self._next_id(stream))
         self.entries.append(entry)
+        if mention is not None:
+            until = now + (remember_seconds or _OWN_ID_SECONDS)
+            self._mentions[stream, mention.key] = until, mention.type, entry.id
         if event_id is not None:
             self._seen[stream, event_id] = now + remember_seconds, entry.id
         self.groups.add(entry)
         return Published(entry.id, duplicate=False, length=length + 1, stream=stream)
+
+    def _length(self, stream: str) -> int:
+        return sum(entry.stream == stream for entry in self.entries)
 
     def _next_id(self, stream: str) -> str:
         now, (last, number) = int(time.time() * 1000), self._last.get(stream, (0, 0))
