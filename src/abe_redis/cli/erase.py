@@ -15,7 +15,9 @@ def erase(
     channel: Annotated[
         str | None, typer.Option("--channel", help="A channel id; with --user: the user's events in it.")
     ] = None,
-    mentions: Annotated[bool, typer.Option("--mentions", help="Also texts that mention the id.")] = False,
+    mentions: Annotated[
+        bool, typer.Option("--mentions", help="Also what only mentions the id, in a text or in blocks.")
+    ] = False,
     stream: Annotated[
         str | None, typer.Option("--stream", "-s", help="One stream and its dead letters; by default all.")
     ] = None,

@@ -39,15 +39,16 @@ async def erase(
 ) -> EraseResult:
     """Remove the events of a user or a channel, finished or not, from the streams and their dead letters.
 
-    An event is a user's when the Slack event inside names the id as a value anywhere, such as who wrote,
-    who was reacted to, or who joined; what an envelope says about the app's own installation does not
+    An event is a user's when the Slack event inside names the id, as a value or as a key, anywhere but in
+    what somebody wrote: such as who wrote, who was reacted to, or who joined. What somebody wrote (`text`
+    and `blocks`) only mentions an id. What an envelope says about the app's own installation does not
     count. An entry that holds no JSON is taken when the id stands in it.
 
     Args:
         scope: The way to the streams.
         user: A user id, such as `U061F7AUR`.
         channel: A channel id, such as `C0LAN2Q65`; with `user` too: what the user left in the channel.
-        mentions: Also what only mentions the id in a text.
+        mentions: Also what only mentions the id, in a text or in blocks.
         stream: One stream and its dead letters; by default every one.
         dry_run: Only count.
         on_progress: Told how many more entries were looked at.
@@ -111,19 +112,28 @@ def _concerns(fields: codec.Fields, wanted: _Wanted, *, mentions: bool) -> bool:
     except codec.UndecodableError:
         return any(wanted.in_bytes.search(value) for value in fields.values())
     return any(
-        value == wanted.id or (mentions and wanted.in_text.search(value))
-        for value in _strings(kinds.event_of(payload))
+        (value == wanted.id and not is_written) or (mentions and wanted.in_text.search(value))
+        for value, is_written in _strings(kinds.event_of(payload))
     )
 
 
-def _strings(value: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON
-    """Every string in a JSON value, wherever it stands; without recursion, for it may be deep."""
-    left = [value]
+_WRITTEN = {"text", "blocks", "title_blocks"}
+"""Fields of what somebody wrote; Slack's own client writes mentions as elements of blocks."""
+
+
+def _strings(value: Any) -> Iterator[tuple[str, bool]]:  # noqa: ANN401 - any JSON
+    """Every string in a JSON value and every key, and whether it stands in what somebody wrote.
+
+    Without recursion, for it may be deep.
+    """
+    left = [(value, False)]
     while left:
-        one = left.pop()
+        one, is_written = left.pop()
         if isinstance(one, str):
-            yield one
+            yield one, is_written
         elif isinstance(one, dict):
-            left += one.values()
+            for name, item in one.items():
+                yield name, is_written
+                left.append((item, is_written or name in _WRITTEN))
         elif isinstance(one, list):
-            left += one
+            left += [(item, is_written) for item in one]

@@ -9,6 +9,8 @@ from abe_redis.sanitize.secrets import cut
 
 _MOST = 80
 """Characters of each part."""
+_JOINERS = "\u200c\u200d"
+"""Of what a cut took apart, they would be left over."""
 _PLACE = re.compile(r"\{([^}]+)\}")
 
 
@@ -45,9 +47,9 @@ def _led_by(word: str, value: str | None) -> str:
 def _short(text: str) -> str:
     """A name or an id: in one line, and no longer than those are."""
     text = " ".join(text.split())
-    return text if len(text) <= _MOST else f"{cut(text, _MOST)}…"
+    return text if len(text) <= _MOST else f"{cut(text, _MOST).rstrip(_JOINERS)}…"
 
 
 def _quoted(text: str | None) -> str:
     text = " ".join((text or "").split())
-    return f": '{cut(text, _MOST)}'{'…' * (len(text) > _MOST)}" if text else ""
+    return f": '{cut(text, _MOST).rstrip(_JOINERS)}'{'…' * (len(text) > _MOST)}" if text else ""

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from abe_redis.sanitize.invisible import all_seen, is_seen
+from abe_redis.sanitize.joining import joining_in
 from abe_redis.sanitize.secrets import MASKED, is_secret, mask
 
 
@@ -39,10 +40,16 @@ def safe[Result: BaseModel](result: Result) -> Result:
 
 
 def clean(text: str) -> str:
-    """The text with what is not seen made visible, as in `[U+202E]`; line breaks and tabs stay."""
+    """The text with what is not seen made visible, as in `[U+202E]`.
+
+    Line breaks and tabs stay, and so does what joins an emoji or the letters of a script that joins them.
+    """
     if all_seen(text):
         return text
-    return "".join([char if is_seen(char) else f"[U+{ord(char):04X}]" for char in text])
+    joining = joining_in(text)
+    return "".join(
+        [char if is_seen(char) or at in joining else f"[U+{ord(char):04X}]" for at, char in enumerate(text)]
+    )
 
 
 def quoted(name: str, *, most: int = 100) -> str:

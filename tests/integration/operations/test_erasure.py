@@ -33,6 +33,19 @@ def envelope(**event: Any) -> dict[str, Any]:
     }
 
 
+RICH = {
+    "type": "rich_text",
+    "elements": [
+        {
+            "type": "rich_text_section",
+            "elements": [
+                {"type": "user", "user_id": USER},
+                {"type": "text", "text": "look at"},
+                {"type": "channel", "channel_id": CHANNEL},
+            ],
+        }
+    ],
+}
 WHAT: dict[str, tuple[dict[str, Any], str]] = {
     "wrote": (envelope(user=USER, text="hi"), "user"),
     "wrote there": (envelope(user=USER, channel=CHANNEL), "user channel"),
@@ -41,6 +54,21 @@ WHAT: dict[str, tuple[dict[str, Any], str]] = {
     "bare": ({"type": "message", "user": USER}, "user"),
     "someone else there": (envelope(channel=CHANNEL), "channel"),
     "mentioned": (envelope(text=f"ask <@{USER}>!"), "mention"),
+    "mentioned in blocks": (envelope(text="hi", blocks=[RICH]), "both mentions"),
+    "mentioned in a quoted message's blocks": (envelope(message={"blocks": [RICH]}), "both mentions"),
+    "mentioned by the id alone": (envelope(text=USER), "mention"),
+    "shared there": (
+        envelope(files=[{"shares": {"public": {CHANNEL: [{"ts": "1.1"}]}}}]), "channel"
+    ),
+    "chosen in a view": (
+        {"type": "view_submission", "view": {"state": {"values": {"b": {"a": {"selected_user": USER}}}}}},
+        "user",
+    ),
+    "pressed a button": (
+        {"type": "block_actions", "user": {"id": USER}, "channel": {"id": CHANNEL}},
+        "user channel",
+    ),
+    "used a command": ({"command": "/x", "user_id": USER, "channel_id": CHANNEL}, "user channel"),
     "a longer id": (envelope(text=f"ask <@{USER}9>", user=f"{USER}9"), ""),
     "only the app's own": (envelope(text="hi"), ""),
 }  # fmt: skip
@@ -69,7 +97,8 @@ async def left(redis: Redis) -> list[set[bytes]]:
         ({"user": USER}, {"user", "user channel"}),
         ({"channel": CHANNEL}, {"channel", "user channel"}),
         ({"user": USER, "channel": CHANNEL}, {"user channel"}),
-        ({"user": USER, "mentions": True}, {"user", "user channel", "mention"}),
+        ({"user": USER, "mentions": True}, {"user", "user channel", "mention", "both mentions"}),
+        ({"channel": CHANNEL, "mentions": True}, {"channel", "user channel", "both mentions"}),
     ],
 )
 async def test_what_concerns_them_goes_and_the_rest_stays(
@@ -86,10 +115,10 @@ async def test_what_concerns_them_goes_and_the_rest_stays(
             (stream, len(goes)) for stream in ("dead:{slack:gone}", OTHER, TOPIC, names.dead_letters(TOPIC))
         ]
         assert {one.unfinished for one in result.streams} == {None if dry_run else 0}
-        assert (result.searched, result.dry_run) == (44, dry_run)
+        assert (result.searched, result.dry_run) == (4 * len(ids), dry_run)
         if dry_run:
             assert await left(redis) == before, "a dry run changes nothing"
-    assert sum(progress) == 88
+    assert sum(progress) == 8 * len(ids)
     gone = [{ids[name][place] for name in goes} for place in range(4)]
     assert await left(redis) == [was - of for was, of in zip(before, gone, strict=True)]
 
