@@ -109,7 +109,7 @@ class _Checker:
         streams = {record.event: record.stream for record in records if record.what == "start"}
         for record in records:
             event = record.event
-            if record.what == "destroyed":  # with the group Redis forgets its counts
+            if record.what in {"destroyed", "dropped"}:  # Redis forgets its counts
                 for one in [one for one in starts if record.stream in {"", streams[one]}]:
                     del starts[one]
             elif record.what == "redriven":

@@ -128,6 +128,12 @@ def test_a_count_that_falls_is_found() -> None:
     assert "count fell" in story.broken
 
 
+@pytest.mark.parametrize("what", ["destroyed", "dropped"])
+def test_what_somebody_removed_is_counted_anew(what: str) -> None:
+    story = Story().accepted(1).run("a", 1, 1, 2, "failed").also(2.5, what).run("a", 1, 3, 4)
+    assert story.broken == set()
+
+
 def test_a_start_nobody_could_have_counted_is_excused() -> None:
     story = Story().accepted(1).run("a", 1, 1).also(1.1, "gone", "a").run("b", 1, 4, 5)
     assert story.broken == set()

@@ -44,6 +44,8 @@ class Actors:
         self._stream_of: dict[int, str] = {}
         self._runs = 0
         self._to_publish = asyncio.Queue[tuple[str, int]]()
+        self._accepted, self._finished = set[tuple[str, str]](), set[tuple[str, str]]()
+        """Groups with the events that they have to finish, and that they have finished."""
         self.unpublished = 0
         """How many events nobody knows of yet whether they are accepted."""
         self.ended_badly: list[Violation] = []
@@ -53,8 +55,17 @@ class Actors:
         """Write something down, unless its process is dead."""
         who = self._processes.get(process)
         if who is None or who.alive:
+            if what == "accepted":
+                self._accepted |= {(group, more["event"]) for group in self._history.groups}
+            elif what in {"done", "buried"}:
+                self._finished.add((more["group"], more["event"]))
             clock = who.monotonic() if who else 0.0
             self._history.note(Record(self._world.now, what, process, clock=clock, **more))
+
+    @property
+    def has_finished_all(self) -> bool:
+        """Whether every group has finished every event that was accepted."""
+        return not self.unpublished and self._accepted <= self._finished
 
     # Who publishes ------------------------------------------------------------------------------
 

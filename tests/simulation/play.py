@@ -93,7 +93,7 @@ class _Play:
             self._actors.start_worker(f"last-{group}", group, 2.0)
 
         def is_done() -> bool:
-            return not self._actors.unpublished and look.is_done(db, STREAMS, self._groups)
+            return self._actors.has_finished_all and look.is_done(db, STREAMS, self._groups)
 
         world.run(world.now + PATIENCE_SECONDS, done=is_done)
         world.run(world.now + 0.5)
@@ -147,6 +147,7 @@ class _Play:
                 for stream in STREAMS:
                     name = self._consumers[process.name]
                     self._as_client("XGROUP", "DELCONSUMER", stream, step.group, name)
+                self._actors.note("dropped", group=step.group)
             case "pause" | "suspend" | "stop machine":
                 process.pause(step.value, step.what)
                 self._history.outages.append(Outage(process.name, world.now, world.now + step.value))

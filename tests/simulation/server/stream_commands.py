@@ -294,7 +294,7 @@ def xclaim(db: "Keyspace", words: list[bytes]) -> Reply:
                 continue
             row = group.pending[entry_id] = Row(consumer, now, 1)
             # What is made by force was given to nobody yet.
-        elif now - row.delivered < least:
+        elif least and now - row.delivered < least:  # asked for only then: a clock may have been set back
             continue
         _seen(db, group, consumer)
         row.consumer, row.delivered = consumer, delivered
