@@ -33,6 +33,10 @@ async def none_comes(events: EventStream, *, seconds: float = 0.3) -> bool:
 # Publishing -----------------------------------------------------------------------------------------------
 
 
+def without_token(event: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in event.items() if name != "token"}
+
+
 async def test_slacks_retry_adds_nothing(backend: Backend, stored: Stored) -> None:
     event = app_mention("once")
     first = await backend.publish_event(TOPIC, event)
@@ -40,7 +44,7 @@ async def test_slacks_retry_adds_nothing(backend: Backend, stored: Stored) -> No
     assert (again.id, again.duplicate, again.length) == (first.id, True, 1)
     other = await backend.publish_event("slack:other", event)
     assert not other.duplicate
-    assert await stored(backend, TOPIC) == [event]
+    assert await stored(backend, TOPIC) == [without_token(event)]
 
 
 async def test_an_id_of_ones_own(make: Make) -> None:
@@ -54,7 +58,7 @@ async def test_deduplication_can_be_off(make: Make, stored: Stored) -> None:
     backend = make(redis_stream_dedup_seconds=0)
     event = message("twice")
     await backend.publish_many(TOPIC, [event, event])
-    assert await stored(backend, TOPIC) == [event, event]
+    assert await stored(backend, TOPIC) == [without_token(event)] * 2
 
 
 async def test_the_token_is_left_out(backend: Backend, stored: Stored) -> None:

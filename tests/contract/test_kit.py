@@ -1,14 +1,16 @@
 """What the testing kit has beside the contract: looking inside, failing on purpose, and its pytest plugin."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import anyio
 import pytest
 
-from abe_redis import Event, EventWorker
+from abe_redis import Event, EventWorker, testing
 from abe_redis.errors import RedisUnavailableError
 from abe_redis.testing import (
     Buried,
@@ -17,6 +19,7 @@ from abe_redis.testing import (
     message,
     reaction_added,
     signed,
+    signed_form,
     url_verification,
 )
 
@@ -106,6 +109,44 @@ def test_events_are_as_slack_sends_them() -> None:
     assert headers["X-Slack-Request-Timestamp"] == "1531420618"
     assert signed(mention, "secret", at=1531420618) == (body, headers)
     assert signed(mention, "other", at=1531420618)[1] != headers
+
+
+def test_payloads_carry_what_real_ones_carry() -> None:
+    """What Slack MCP Server's model asks for, and what handlers look for."""
+    mention = app_mention("hello <#C0OTHER> &amp; <https://example.com|all>")
+    assert {
+        *("token", "team_id", "api_app_id", "event", "type", "event_id", "event_time", "authorizations"),
+        *("is_ext_shared_channel", "event_context", "context_team_id"),
+    } <= set(mention)
+    event = mention["event"]
+    assert {"client_msg_id", "team", "blocks", "ts", "event_ts"} <= set(event)
+    (section,) = event["blocks"][0]["elements"]
+    assert section["elements"] == [
+        {"type": "user", "user_id": "U0LAN0Z89"},
+        {"type": "text", "text": " hello "},
+        {"type": "channel", "channel_id": "C0OTHER"},
+        {"type": "text", "text": " & "},
+        {"type": "link", "url": "https://example.com", "text": "all"},
+    ]
+    assert reaction_added("eyes", to="1.1")["event"]["item_user"] == "U0LAN0Z89"
+    assert testing.message_changed("b", before="a", of="1.1")["event"]["previous_message"]["text"] == "a"
+    assert testing.message_deleted("a", of="1.1")["event"]["deleted_ts"] == "1.1"
+    assert testing.function_executed("triage", {"channel_id": "C1"})["event"]["inputs"] == {
+        "channel_id": "C1"
+    }
+    pressed = testing.block_actions("approve", to="1.2", thread="1.1")
+    assert (pressed["container"]["thread_ts"], pressed["message"]["ts"]) == ("1.1", "1.2")
+    submitted = testing.view_submission("form", {"why": "because"})
+    assert submitted["view"]["state"]["values"]["why"]["why"]["value"] == "because"
+
+
+def test_forms_are_as_slack_posts_them() -> None:
+    body, headers = signed_form(testing.slash_command("/deploy", "web & db"), "secret", at=1531420618)
+    assert headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert dict(parse_qsl(body.decode()))["text"] == "web & db"
+    pressed = testing.block_actions("approve")
+    body, _ = signed_form(pressed, "secret")
+    assert json.loads(dict(parse_qsl(body.decode()))["payload"]) == pressed
 
 
 def test_the_plugin_is_there_for_other_projects(tmp_path: Path) -> None:

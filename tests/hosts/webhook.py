@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from abe_redis.testing import signed
+from abe_redis.testing import signed, signed_form
 from tests.hosts.environments import Environment
 from tests.hosts.processes import ProcessError, until
 from tests.servers import HOST, free_port
@@ -74,11 +74,17 @@ class Webhook:
         """What it has logged: the host logs to stdout."""
         return "\n".join(self.process.lines) + self.process.stderr
 
-    def post(self, envelopes: Iterable[dict[str, Any]], headers: Mapping[str, str] | None = None) -> set[int]:
-        """Post signed envelopes over several connections, as Slack does; the statuses that came."""
+    def post(
+        self,
+        payloads: Iterable[dict[str, Any]],
+        headers: Mapping[str, str] | None = None,
+        *,
+        form: bool = False,
+    ) -> set[int]:
+        """Post signed payloads over several connections, as Slack does; the statuses that came."""
         posts = []
-        for one in envelopes:
-            body, signature = signed(one, SIGNING_SECRET)
+        for one in payloads:
+            body, signature = (signed_form if form else signed)(one, SIGNING_SECRET)
             posts.append(("POST", "/slack/events", body, signature | dict(headers or {})))
         return self._requests(posts)
 
