@@ -1,7 +1,7 @@
-"""Every exception abe-redis raises. A class's docstring is the default of its message.
+"""Every exception that abe-redis raises. The docstring of a class is its default message.
 
-A message is a sentence for the person who meets it: what failed, with which value, what to
-do. It never holds a password, a token or a URL with credentials.
+A message is a sentence for the person who reads it: what failed, with which value, and what to do. It never
+holds a password, a token or a URL with credentials.
 """
 
 import inspect
@@ -35,7 +35,7 @@ class RedisUnavailableError(AbeRedisError, ConnectionError):
 
 
 class RedisRefusedError(AbeRedisError):
-    """Redis answered with an error that trying again does not cure."""
+    """Redis answered with an error that a retry does not cure."""
 
 
 class OutboxError(AbeRedisError):
@@ -51,12 +51,12 @@ class EmbeddedServerError(AbeRedisError):
 
 
 class ClosedError(AbeRedisError, RuntimeError):
-    """This back end is closed; make a new one."""
+    """This backend is closed; create a new one."""
 
 
 class LeaseLostError(AbeRedisError):
-    """This event is not held any more: its lease ran out, or it was finished, given back or buried."""
+    """This event is no longer held: its lease expired, or it was acked, released or buried."""
 
 
 class RequestError(AbeRedisError, ValueError):
-    """What was asked for cannot be done as asked."""
+    """The request cannot be carried out as it stands."""

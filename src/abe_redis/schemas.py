@@ -17,24 +17,24 @@ MAX_EVENT_ID = 256
 
 
 class PublishResult(BaseModel):
-    """Where an event is now."""
+    """The result of publishing an event."""
 
     stream: str
     id: str = Field(description="Entry id; of the first entry when this is a duplicate.")
-    duplicate: bool = Field(description="True when this event_id was there already and nothing was added.")
+    duplicate: bool = Field(description="True when this event_id was already there and nothing was added.")
     waiting: bool = Field(
         default=False,
-        description="True when Redis is away: the event is safe in this machine's outbox and is added once "
-        "Redis is back.",
+        description="True when Redis cannot be reached: the event is safe in this machine's outbox, which "
+        "adds it when Redis is back.",
     )
 
 
 class PublishLinesResult(BaseModel):
-    """What became of many events."""
+    """The result of publishing many events."""
 
-    lines: int = Field(default=0, description="How many were published.")
-    duplicates: int = Field(default=0, description="How many of them were there already.")
-    waiting: int = Field(default=0, description="How many wait in the outbox, since Redis is away.")
+    lines: int = Field(default=0, description="Number of published events.")
+    duplicates: int = Field(default=0, description="Number of them that were already there.")
+    waiting: int = Field(default=0, description="Number of them in the outbox, as Redis cannot be reached.")
 
 
 class EventView(BaseModel):
@@ -42,80 +42,80 @@ class EventView(BaseModel):
 
     id: str = Field(description="Entry id; pass it to ack.")
     timestamp: datetime = Field(
-        description="When it was published (UTC), by its id; the end of 9999 when that says later."
+        description="When it was published (UTC), by its id; never later than the year 9999."
     )
     event_type: str | None = Field(default=None, description=f"Type of the Slack event. {UNTRUSTED}")
     summary: str = Field(description=f"The event in a line. {UNTRUSTED}")
     payload: dict[str, Any] | None = Field(
         default=None,
-        description=f"The event's JSON, shortened when truncated is true; absent when the entry was trimmed "
-        f"away or holds no JSON object, or nothing of it fits. {UNTRUSTED}",
+        description=f"The event's JSON, shortened when truncated is true; absent when the entry was trimmed, "
+        f"holds no JSON object, or does not fit at all. {UNTRUSTED}",
     )
     deliveries: int | None = Field(
-        default=None, description="How often it was delivered in the group; null when only looked at."
+        default=None, description="Number of deliveries in the group; null in a peek without a group."
     )
-    consumer: str | None = Field(default=None, description="Who holds it; null when nobody does.")
+    consumer: str | None = Field(default=None, description="The consumer that holds it; null when none does.")
     idle_seconds: float | None = Field(
-        default=None, description="Since the lease began or was renewed; null when nobody holds it."
+        default=None, description="Seconds since the lease began or was renewed; null without a lease."
     )
     yours: bool = Field(default=False, description="Whether you hold it.")
     due_at: datetime | None = Field(
-        default=None, description="It was postponed: nobody is given it before this time (UTC)."
+        default=None, description="It was postponed: no consumer gets it before this time (UTC)."
     )
     truncated: bool = Field(
         default=False,
-        description="Whether the payload was shortened to fit max_chars, or lost what is nested too deeply.",
+        description="True when the payload was shortened to fit max_chars, or cut where it nests too deeply.",
     )
 
 
 class GroupBrief(BaseModel):
-    """How much a group has to do in a stream."""
+    """A group's unfinished events in a stream."""
 
     name: str
-    pending: int = Field(description="Entries given to consumers and not acked.")
+    pending: int = Field(description="Entries that consumers hold and have not acked.")
     lag: int | None = Field(
-        default=None, description="Entries not given to anyone yet; null when Redis cannot tell."
+        default=None, description="Entries not delivered yet; null when Redis does not know."
     )
 
 
 class ReadResult(BaseModel):
-    """What was read, and how."""
+    """Events, and how they were read."""
 
     stream: str
     length: int = Field(default=0, description="Entries in the stream, finished history included.")
-    groups: list[GroupBrief] = Field(default=[], description="Its groups, and what each has to do.")
+    groups: list[GroupBrief] = Field(default=[], description="Its groups, and the unfinished events of each.")
     mode: Literal["peek", "lease", "pending"] = Field(
-        description="peek: only looked at. lease: now held by the consumer. pending: what others hold."
+        description="peek: only shown. lease: now held by the consumer. pending: events that consumers hold."
     )
     events: list[EventView]
     next_start: str | None = Field(
-        default=None, description="Call again with start set to this to see what comes behind."
+        default=None, description="Call again with start set to this for the events that follow."
     )
     lease_seconds: float | None = Field(
-        default=None, description="For a lease: how long it lasts without renewal."
+        default=None, description="For a lease: seconds that it lasts without renewal."
     )
-    note: str = Field(default="", description="What else there is to know, and a sensible next step.")
+    note: str = Field(default="", description="More about the result, and a sensible next step.")
 
 
 class ReleaseResult(BaseModel):
-    """What became of each id."""
+    """The result for each released id."""
 
     stream: str
     group: str
-    released: list[str] = Field(description="Given back: they are delivered again.")
+    released: list[str] = Field(description="Given back; they are delivered again.")
     buried: list[str] = Field(description="Moved to the dead letters.")
-    not_held: list[str] = Field(description="Held by another consumer; left alone.")
-    unknown: list[str] = Field(description="Not pending in this group: finished before, or never delivered.")
+    not_held: list[str] = Field(description="Held by another consumer; unchanged.")
+    unknown: list[str] = Field(description="Not pending in this group: already finished, or never delivered.")
 
 
 class AckResult(BaseModel):
-    """What became of each id."""
+    """The result for each acked id."""
 
     stream: str
     group: str
     acked: list[str] = Field(description="Finished.")
-    not_held: list[str] = Field(description="Held by another consumer; left alone.")
-    unknown: list[str] = Field(description="Not pending in this group: finished before, or never delivered.")
+    not_held: list[str] = Field(description="Held by another consumer; unchanged.")
+    unknown: list[str] = Field(description="Not pending in this group: already finished, or never delivered.")
 
 
 type Health = Literal["ok", "working", "backlog", "stalled", "paused", "unread", "dead_letters"]
@@ -128,9 +128,9 @@ class ConsumerStats(BaseModel):
     """One consumer of a group."""
 
     name: str
-    pending: int = Field(description="Entries it was given and has not acked.")
-    idle_seconds: float = Field(description="Since it last asked Redis for anything in this group.")
-    alive: bool = Field(description="Whether that is less than the lease time.")
+    pending: int = Field(description="Entries that it holds and has not acked.")
+    idle_seconds: float = Field(description="Seconds since its last command in this group.")
+    alive: bool = Field(description="True while idle_seconds is less than the lease time.")
 
 
 type Age = Literal["under_10s", "under_1m", "under_10m", "under_1h", "older"]
@@ -140,42 +140,42 @@ class GroupStats(BaseModel):
     """One consumer group of a stream."""
 
     name: str
-    pending: int = Field(description="Entries given to consumers and not acked.")
+    pending: int = Field(description="Entries that consumers hold and have not acked.")
     lag: int | None = Field(
-        default=None, description="Entries not given to anyone yet; null when Redis cannot tell."
+        default=None, description="Entries not delivered yet; null when Redis does not know."
     )
     oldest_pending_seconds: float | None = Field(
-        default=None, description="Age of the oldest entry that was given out and is not acked."
+        default=None, description="Age of the oldest entry that a consumer holds."
     )
     oldest_undelivered_seconds: float | None = Field(
-        default=None, description="Age of the oldest entry that was not given to anyone yet."
+        default=None, description="Age of the oldest entry that is not delivered yet."
     )
     pending_by_age: dict[Age, int] = Field(
         default={},
-        description="Pending entries by the time since they were published; of the 1,000 oldest, and only "
-        "when one stream is asked for.",
+        description="Number of pending entries by the time since they were published; of the 1,000 oldest, "
+        "and only in an answer about one stream.",
     )
     last_delivered_id: str
     unused_seconds: float | None = Field(
         default=None,
-        description="Since it last had a consumer that asked for anything; null when that is not known.",
+        description="Seconds since any consumer used it; null when unknown.",
     )
-    paused: bool = Field(description="Whether it was paused: then nothing is taken from it.")
+    paused: bool = Field(description="True while the group is paused and delivers nothing.")
     lost: int = Field(
-        description="Entries that were removed before it had finished them: by somebody's XTRIM, XDEL or "
-        "DEL, by eviction, or because nobody had used the group for too long."
+        description="Entries that were removed before the group had finished them: by XTRIM, XDEL or DEL of "
+        "others, by eviction, or by trimming when the group was unused for too long."
     )
     consumers: list[ConsumerStats]
 
 
 class StreamStats(BaseModel):
-    """One stream, with what is wrong with it and what to do."""
+    """One stream with its health, and advice what to do about it."""
 
     stream: str
     length: int = Field(description="Entries in the stream, finished history included.")
     added: int | None = Field(
         default=None,
-        description="Entries that were ever added; what it grows by between two looks is the throughput.",
+        description="Number of entries ever added; its growth between two calls is the throughput.",
     )
     first_at: datetime | None = Field(default=None, description="When its oldest entry was published (UTC).")
     last_at: datetime | None = Field(default=None, description="When its newest entry was published (UTC).")
@@ -188,13 +188,13 @@ class StreamStats(BaseModel):
         "for a paused group. unread: events and no group. dead_letters: nothing else is wrong, but "
         "some events were given up on."
     )
-    advice: str = Field(description="What is the matter and what to do, in a sentence or two.")
+    advice: str = Field(description="What is wrong and what to do, in a sentence or two.")
 
 
 class OutboxStats(BaseModel):
-    """What `REDIS_OUTBOX` holds on this machine, of every process that names it."""
+    """The events in this machine's `REDIS_OUTBOX`, from all processes that share the file."""
 
-    waiting: int = Field(description="Events that are added once Redis takes them.")
+    waiting: int = Field(description="Events that will be added as soon as Redis accepts them.")
     refused: int = Field(description="Events that Redis refused for good; the file has the reasons.")
 
 
@@ -202,10 +202,12 @@ class StatsResult(BaseModel):
     """The health of one stream or of all."""
 
     streams: list[StreamStats]
-    health: dict[Health, int] = Field(default={}, description="How many streams are in which state.")
-    omitted: int = Field(default=0, description="Streams that were left out of the list; no worse ones.")
+    health: dict[Health, int] = Field(default={}, description="Number of streams in each state.")
+    omitted: int = Field(
+        default=0, description="Number of streams left out of the list; none of them is worse."
+    )
     outbox: OutboxStats | None = Field(
-        default=None, description="What waits on this machine's disk for Redis; null without an outbox."
+        default=None, description="Events on this machine's disk that wait for Redis; null without an outbox."
     )
 
 
@@ -216,8 +218,8 @@ class DeadLetter(BaseModel):
     stream: str = Field(description="The stream it came from.")
     group: str | None = Field(default=None, description="The group that gave up on it.")
     reason: str = Field(description=f"Why. {UNTRUSTED}")
-    deliveries: int | None = Field(default=None, description="How often it was delivered in that group.")
-    consumer: str | None = Field(default=None, description="Who held it last.")
+    deliveries: int | None = Field(default=None, description="Number of deliveries in that group.")
+    consumer: str | None = Field(default=None, description="The consumer that held it last.")
     buried_at: datetime = Field(description="When it was buried (UTC).")
     first_id: str = Field(description="The entry id it had when it was first published.")
     event_type: str | None = Field(default=None, description=f"Type of the Slack event. {UNTRUSTED}")
@@ -228,26 +230,26 @@ class DeadLettersResult(BaseModel):
     """Dead letters, of one stream or of all."""
 
     letters: list[DeadLetter]
-    total: int = Field(description="How many there are in these streams, whatever was asked for.")
-    more: bool = Field(description="Whether there are more that match than are shown.")
+    total: int = Field(description="Number of dead letters in these streams, matching or not.")
+    more: bool = Field(description="True when more match than are shown.")
 
 
 class RedriveResult(BaseModel):
-    """What became of the dead letters that were chosen for redrive."""
+    """The result of redriving the chosen dead letters."""
 
     stream: str
-    redriven: int = Field(description="How many went back to work; with dry_run: how many would.")
+    redriven: int = Field(description="Number that went back to work; with dry_run, number that would.")
     groups: dict[str, int] = Field(description="The same per group that gave up on them.")
-    left: int = Field(description="How many dead letters the stream has now.")
+    left: int = Field(description="Number of dead letters that the stream has now.")
     dry_run: bool
 
 
 class PurgeResult(BaseModel):
-    """What became of the dead letters that were chosen for removal."""
+    """The result of removing the chosen dead letters."""
 
     stream: str
-    purged: int = Field(description="How many were removed for good; with dry_run: how many would be.")
-    left: int = Field(description="How many dead letters the stream has now.")
+    purged: int = Field(description="Number removed for good; with dry_run, number that would be.")
+    left: int = Field(description="Number of dead letters that the stream has now.")
     dry_run: bool
 
 
@@ -264,30 +266,30 @@ class GroupsResult(BaseModel):
 
 
 class GroupChange(BaseModel):
-    """What was done to a group."""
+    """A change of a group."""
 
     stream: str
     group: str
     done: Literal["created", "reset", "removed", "replayed", "paused", "resumed", "nothing"]
-    events: int = Field(description="How many events it concerned, as the note says.")
+    events: int = Field(description="Number of events concerned, as the note says.")
     note: str
 
 
 class ErasedStream(BaseModel):
-    """What was erased in one stream."""
+    """The erased events of one stream."""
 
     stream: str
-    erased: int = Field(description="How many entries were removed; with dry_run: how many would be.")
+    erased: int = Field(description="Number of removed entries; with dry_run, number that would be.")
     unfinished: int | None = Field(
-        default=None, description="How many of them some group had not finished; null with dry_run."
+        default=None, description="Number of them that some group had not finished; null with dry_run."
     )
 
 
 class EraseResult(BaseModel):
-    """What was erased, in every stream and its dead letters."""
+    """The erased events of all streams and their dead letters."""
 
     streams: list[ErasedStream]
-    searched: int = Field(description="How many entries were looked at.")
+    searched: int = Field(description="Number of searched entries.")
     dry_run: bool
 
 
@@ -297,10 +299,10 @@ class Change(BaseModel):
     at: datetime = Field(description="When (UTC).")
     who: str = Field(description="The name under which it holds events.")
     what: str = Field(description="The tool it called.")
-    facts: dict[str, Any] = Field(description="Stream, group, ids and what else says what was done.")
+    facts: dict[str, Any] = Field(description="Stream, group, ids and other details of the change.")
 
 
 class AuditResult(BaseModel):
-    """What agents have changed, the newest first."""
+    """The changes that agents made, the newest first."""
 
     changes: list[Change]

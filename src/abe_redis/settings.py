@@ -1,7 +1,7 @@
-"""Every environment variable abe-redis reads, in one model.
+"""Every environment variable that abe-redis reads, in one model.
 
-The environment comes first; what it lacks is read from `.env` in the working directory, which
-is where Slack MCP Server's users keep theirs (it reads that file into its own settings only).
+The environment comes first. Variables that it lacks are read from `.env` in the working directory, where the
+users of Slack MCP Server keep theirs (that server reads the file into its own settings only).
 """
 
 import os
@@ -30,13 +30,13 @@ SCHEMES = (
 
 
 class Settings(BaseSettings):
-    """How to reach Redis and how to behave there.
+    """How to reach Redis, and how to use it.
 
-    Made without arguments, it reads the environment and `.env`; arguments win over both.
+    Without arguments it reads the environment and `.env`; arguments win over both.
 
     Raises:
-        SettingsError: A value is not allowed. The message names the variable, what was given
-            (never a secret) and what is allowed.
+        SettingsError: A value is not allowed. The message names the variable, the value (never a secret)
+            and what is allowed.
     """
 
     model_config = SettingsConfigDict(
@@ -52,20 +52,20 @@ class Settings(BaseSettings):
     redis_url: str = Field(
         default="redis://localhost:6379/0",
         description="Where Redis is: `redis://`, `rediss://`, `unix://`, `embedded://`, "
-        "`redis+sentinel://` or `redis+cluster://`. A user name and password in it win over the "
-        "variables of their own.",
+        "`redis+sentinel://` or `redis+cluster://`. A user name and password in it win over "
+        "`REDIS_USERNAME` and `REDIS_PASSWORD`.",
     )
     redis_username: str | None = Field(default=None, description="ACL user name.")
     redis_password: SecretStr | None = Field(default=None, description="Password; never logged or shown.")
     redis_sentinel_username: str | None = Field(
-        default=None, description="ACL user name at the Sentinels, when they ask for one."
+        default=None, description="ACL user name for the Sentinels, if they require one."
     )
     redis_sentinel_password: SecretStr | None = Field(
-        default=None, description="Password at the Sentinels; theirs is not that of the servers."
+        default=None, description="Password for the Sentinels. They never get that of the servers."
     )
     redis_ssl: bool = Field(default=False, description="`true` turns `redis://` into `rediss://`.")
     redis_ssl_ca_certs: Path | None = Field(
-        default=None, description="File of the authorities to trust; the system's when unset."
+        default=None, description="File with the certificate authorities to trust; by default the system's."
     )
     redis_ssl_certfile: Path | None = Field(default=None, description="Client certificate.")
     redis_ssl_keyfile: Path | None = Field(default=None, description="Key of the client certificate.")
@@ -73,23 +73,24 @@ class Settings(BaseSettings):
         default=10,
         ge=1,
         le=10_000,
-        description="A bound that is never reached: commands share one connection per server. Blocking "
-        "reads have connections of their own.",
+        description="Accepted for compatibility, and never reached: commands share one connection per "
+        "server, and blocking reads have connections of their own.",
     )
     redis_wait_replicas: int = Field(
         default=0,
         ge=0,
         le=100,
-        description="An event counts as published when so many replicas have received it.",
+        description="Number of replicas that must have received an event before it counts as published.",
     )
     redis_stream_maxlen: int = Field(
-        default=10_000, ge=1, le=1_000_000_000, description="How much finished history a stream keeps."
+        default=10_000, ge=1, le=1_000_000_000, description="Number of finished events that a stream keeps."
     )
     redis_stream_hard_maxlen: int = Field(
         default=1_000_000,
         ge=1,
         le=1_000_000_000,
-        description="A stream of so many entries takes no more: publishing fails instead of losing any.",
+        description="Most entries of a stream. A full stream accepts no more: publishing fails instead of "
+        "losing events.",
     )
     redis_stream_patterns: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("slack:*", "slack_events"),
@@ -100,45 +101,48 @@ class Settings(BaseSettings):
         default="default", min_length=1, description="The group of a `consume()` that names none."
     )
     redis_stream_consumer: str | None = Field(
-        default=None, min_length=1, description="This process's name in a group; host-pid-random when unset."
+        default=None,
+        min_length=1,
+        description="Name of this process in its group; by default host-pid-random.",
     )
     redis_stream_lease_seconds: float = Field(
         default=30,
         ge=0.5,
         le=86_400,
         allow_inf_nan=False,
-        description="After so long without renewal, an event goes to another consumer.",
+        description="Time after which an event whose lease is not renewed goes to another consumer.",
     )
     redis_stream_max_deliveries: int = Field(
         default=5,
         ge=1,
         le=1_000_000,
-        description="After so many deliveries without an ack, an event is buried.",
+        description="Deliveries without an ack after which an event is buried.",
     )
     redis_stream_max_handling_seconds: float = Field(
-        default=3600, gt=0, allow_inf_nan=False, description="No lease is renewed longer than this."
+        default=3600, gt=0, allow_inf_nan=False, description="Longest time for which a lease is renewed."
     )
     redis_stream_group_idle_days: float = Field(
         default=7,
         ge=0,
         allow_inf_nan=False,
-        description="A group unused for so long no longer holds back trimming; 0: never.",
+        description="Days after which an unused group no longer holds back trimming; 0: it always does.",
     )
     redis_stream_dead_days: float = Field(
         default=0,
         ge=0,
         allow_inf_nan=False,
-        description="Dead letters older than this are removed, by the consumers; 0: never.",
+        description="Age in days at which consumers remove dead letters; 0: never.",
     )
     redis_outbox: Path | None = Field(
-        default=None, description="File that keeps what Redis could not take until it can."
+        default=None,
+        description="File that keeps events while Redis cannot take them, and forwards them later.",
     )
     redis_stream_dedup_seconds: float = Field(
         default=86_400,
         ge=0,
         le=31_536_000,
         allow_inf_nan=False,
-        description="How long a Slack `event_id` is remembered per stream; 0 turns it off.",
+        description="Time for which a stream remembers a Slack `event_id`; 0 turns deduplication off.",
     )
     redis_stream_event_id: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
@@ -160,10 +164,11 @@ class Settings(BaseSettings):
         default=1,
         ge=1,
         le=1000,
-        description="Over how many streams a topic is spread, by conversation; the same for all who publish.",
+        description="Number of streams over which a topic is spread, by conversation. All publishers need "
+        "the same number.",
     )
     slack_events_topic: str = Field(
-        default="slack_events", min_length=1, description="The stream Slack MCP Server publishes to."
+        default="slack_events", min_length=1, description="The stream to which Slack MCP Server publishes."
     )
 
     def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic checks each
@@ -208,7 +213,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _move_credentials_out_of_the_url(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """Give the secret one home, so that the URL can be shown."""
+        """Keep the secret in one place only, so that the URL can be shown."""
         url = data.get("redis_url")
         if not isinstance(url, str) or "@" not in url or "://" not in url:
             return data
@@ -245,7 +250,7 @@ class Settings(BaseSettings):
 
     @property
     def consumer_name(self) -> str:
-        """The configured consumer name, or a new one made of host, process and a random part."""
+        """The configured consumer name, or a new one of host, process id and a random part."""
         return self.redis_stream_consumer or f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
 
     @property
@@ -255,7 +260,7 @@ class Settings(BaseSettings):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must never appear in a message."""
+        """Secrets that must never appear in a message."""
         secrets = (self.redis_password, self.redis_sentinel_password)
         return tuple(secret.get_secret_value() for secret in secrets if secret)
 
@@ -265,10 +270,10 @@ class Settings(BaseSettings):
 
 
 def split_url(url: str) -> tuple[SplitResult, list[tuple[str, int | None]]]:
-    """A credential-free `REDIS_URL` as its parts and its hosts.
+    """Split a `REDIS_URL` without credentials into its parts and its hosts.
 
     Returns:
-        The parts, and `(host, port)` per comma separated host; a port that is not given is None.
+        The parts, and `(host, port)` for each of the hosts between commas; a missing port is None.
 
     Raises:
         ValueError: A port is not a number between 1 and 65535.
@@ -284,11 +289,11 @@ def split_url(url: str) -> tuple[SplitResult, list[tuple[str, int | None]]]:
 
 
 def check_url(url: str) -> None:
-    """Refuse a `REDIS_URL` that could be misread; the credentials are already out of it.
+    """Refuse an ambiguous `REDIS_URL`. Its credentials are already removed.
 
     Raises:
-        ValueError: With a message that does not repeat the URL, since a mistyped one may hold a
-            password in an unexpected place.
+        ValueError: The message does not repeat the URL, since a mistyped one may hold a password in an
+            unexpected place.
     """
     try:
         parts, hosts = split_url(url)

@@ -54,7 +54,7 @@ def reasons() -> Callable[[Backend], Awaitable[list[str]]]:
         if isinstance(backend, InMemoryBackend):
             return [one.reason for one in backend.buried()]
         letters = DeadLetters(Scope(backend))
-        return [one.reason for one in (await letters.look(None, Choice(everything=True), count=100)).letters]
+        return [one.reason for one in (await letters.find(None, Choice(everything=True), count=100)).letters]
 
     return look
 

@@ -126,7 +126,9 @@ def test_top(open_terminal: Open, own_server: Server) -> None:
     top.wait("every 0.2 s")
 
     own_server.stop()
-    top.wait("could not be reached", "that REDIS_URL is right.", "What follows is of", "slack_events")
+    top.wait(
+        "could not be reached", "that REDIS_URL is right.", "The table shows the state of", "slack_events"
+    )
     own_server.start()
     top.wait("No stream exists yet")
     top.press("q")

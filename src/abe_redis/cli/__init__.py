@@ -12,8 +12,8 @@ from abe_redis.runtime.groups import distinct
 
 
 def main() -> None:
-    """Run the command line; a failure we know is a sentence on stderr, not a traceback."""
-    # They put their commands on the app.
+    """Run the command line. An expected failure is a sentence on stderr, not a traceback."""
+    # Importing a module adds its commands to the app.
     from abe_redis.cli import (  # noqa: F401, PLC0415
         dashboard,
         dead,
@@ -32,7 +32,7 @@ def main() -> None:
         app()
     except AbeRedisError as error:
         _end([error])
-    except BaseExceptionGroup as several:  # of several tasks, most of which have failed for the same reason
+    except BaseExceptionGroup as several:  # several tasks failed, most of them for the same reason
         errors = [error for error in distinct(several) if isinstance(error, AbeRedisError)]
         if len(errors) < len(distinct(several)):
             raise

@@ -1,6 +1,6 @@
-"""The application that commands are put on, and what they share.
+"""The application to which the commands are added, and the options that they share.
 
-Heavy imports wait until a command needs them: an MCP client waits for the first answer.
+A command imports heavy modules only when it runs, because an MCP client waits for its first answer.
 """
 
 import logging
@@ -10,8 +10,8 @@ import typer
 
 from abe_redis.observability.logs import LogFormat, set_up
 
-EVENTS, WATCH, RUN, REPAIR = "Events", "See how it is", "Run", "Put right"
-"""The parts of `--help`."""
+EVENTS, INSPECT, RUN, REPAIR = "Events", "Inspect", "Run", "Repair"
+"""The sections of `--help`."""
 
 app = typer.Typer(
     name="abe-redis",
@@ -46,12 +46,12 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more on stderr.")] = False,
     log_format: Annotated[
         LogFormat,
-        typer.Option(envvar="ABE_REDIS_LOG_FORMAT", help="How to log: for people, or a JSON object a line."),
+        typer.Option(envvar="ABE_REDIS_LOG_FORMAT", help="Log text for people, or one JSON object per line."),
     ] = "text",
 ) -> None:
-    """Set up what all commands share."""
+    """Set up logging for all commands."""
     del version
     set_up(log_format, logging.DEBUG if verbose else logging.WARNING)

@@ -1,4 +1,4 @@
-"""What commands share: one call on the queue, JSON for scripts, a bar for long work, a question first."""
+"""Helpers of the commands: one call on the queue, JSON output, a progress bar, a confirmation."""
 
 import json
 import sys
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from abe_redis.operations.scope import Scope
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")]
 Stream = Annotated[str, typer.Argument(help="The stream.")]
 MetricsPort = Annotated[
     int | None,
     typer.Option(
         "--metrics-port",
-        help="Show metrics for Prometheus at this port, at /metrics, and at /healthz that the process lives.",
+        help="Serve metrics for Prometheus at this port, at /metrics; /healthz answers if the process lives.",
         min=0,
         max=65_535,
     ),
@@ -34,11 +34,11 @@ MetricsHost = Annotated[
         "--metrics-host", help="The address for --metrics-port; 0.0.0.0 for a Prometheus on another machine."
     ),
 ]
-AnyStream = Annotated[str | None, typer.Argument(help="The stream; by default every one.")]
+AnyStream = Annotated[str | None, typer.Argument(help="The stream; by default all streams.")]
 
 
 def with_backend[Result](call: "Callable[[RedisMessageQueueBackend], Awaitable[Result]]") -> Result:
-    """Make one call with a back end made of the settings, and close it."""
+    """Open a backend with the settings, make one call with it, and close it."""
     from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415
     from abe_redis.settings import Settings  # noqa: PLC0415
 
@@ -52,7 +52,7 @@ def with_backend[Result](call: "Callable[[RedisMessageQueueBackend], Awaitable[R
 
 
 def with_scope[Result](call: "Callable[[Scope], Awaitable[Result]]") -> Result:
-    """Make one call on the streams that the settings name."""
+    """Make one call within the streams that the settings allow."""
     from abe_redis.operations.scope import Scope  # noqa: PLC0415
 
     return with_backend(lambda backend: call(Scope(backend)))
@@ -61,7 +61,7 @@ def with_scope[Result](call: "Callable[[Scope], Awaitable[Result]]") -> Result:
 def exposed(
     host: str, port: int | None, operations: "Callable[[], Awaitable[Operations]]"
 ) -> AbstractAsyncContextManager[None]:
-    """Show metrics while a block lasts, if a port was given."""
+    """Serve metrics for the duration of a block, if a port was given."""
     if port is None:
         return nullcontext()
     from abe_redis.observability.metrics.exposition import exposed as show_metrics  # noqa: PLC0415
@@ -69,8 +69,8 @@ def exposed(
     return show_metrics(host, port, operations)
 
 
-def looking(backend: "RedisMessageQueueBackend") -> "Callable[[], Awaitable[Operations]]":
-    """What looks at the queue through a back end that is open."""
+def operations_of(backend: "RedisMessageQueueBackend") -> "Callable[[], Awaitable[Operations]]":
+    """A function that returns the operations on an open backend."""
     from abe_redis.operations.operations import Operations  # noqa: PLC0415
 
     operations = Operations(backend, origin="cli")
@@ -82,12 +82,12 @@ def looking(backend: "RedisMessageQueueBackend") -> "Callable[[], Awaitable[Oper
 
 
 def show(result: BaseModel, text: str, *, as_json: bool) -> None:
-    """Print a result: for a script, or for a person."""
+    """Print a result: as JSON for a script, or as text for a person."""
     typer.echo(json_of(result, indent=2) if as_json else text)
 
 
 def json_of(result: BaseModel, *, indent: int | None = None) -> str:
-    """A result as JSON, whatever others have written into it."""
+    """A result as JSON, even if strings within it are not valid Unicode."""
     try:
         return result.model_dump_json(indent=indent)
     except ValueError:  # a lone surrogate, which only JSON's own escapes can carry
@@ -95,7 +95,7 @@ def json_of(result: BaseModel, *, indent: int | None = None) -> str:
 
 
 def plain(text: str) -> str:
-    """Untrusted text without what could steer a terminal."""
+    """Untrusted text without characters that control a terminal."""
     return "".join(char if char.isprintable() else "�" for char in text)
 
 
@@ -105,15 +105,15 @@ def count(number: int, one: str, many: str | None = None) -> str:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask a person who is there before something that cannot be undone; others must say --yes.
+    """Ask before an irreversible change; without a terminal, require --yes.
 
     Raises:
-        typer.Exit: The answer was no (1), or nobody is there to ask (2).
+        typer.Exit: The answer is no (1), or stdin is no terminal (2).
     """
     if yes:
         return
     if not sys.stdin.isatty():
-        typer.echo(f"abe-redis: {question} Nobody is there to ask: add --yes.", err=True)
+        typer.echo(f"abe-redis: {question} There is no terminal to ask at; add --yes.", err=True)
         raise typer.Exit(2)
     if not typer.confirm(question, err=True):
         typer.echo("Nothing was changed.")
@@ -122,7 +122,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int], None]]:
-    """A count that grows on stderr while a terminal shows it."""
+    """A counter on stderr, if that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

@@ -5,18 +5,18 @@ from typing import Annotated
 import anyio
 import typer
 
-from abe_redis.cli.app import WATCH, app
+from abe_redis.cli.app import INSPECT, app
 
 
-@app.command(rich_help_panel=WATCH)
+@app.command(rich_help_panel=INSPECT)
 def dashboard(
     *,
-    port: Annotated[int, typer.Option(help="The port; 0 for any that is free.", min=0, max=65_535)] = 8766,
+    port: Annotated[int, typer.Option(help="The port; 0 chooses a free one.", min=0, max=65_535)] = 8766,
     open_browser: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Show the queue as a page: what waits, for how long, who works, and how much comes and goes.
+    """Serve a web page with the queue: waiting events, their age, consumers, and rates.
 
-    It listens on this machine only and changes nothing; Ctrl-C ends it. From afar, use
+    It listens on this machine only and changes nothing; Ctrl-C ends it. From another machine, use
     `ssh -L 8766:localhost:8766`.
 
     Example: abe-redis dashboard --open

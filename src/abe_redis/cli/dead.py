@@ -29,11 +29,12 @@ app.add_typer(dead, rich_help_panel=REPAIR)
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of dead letters, as `dead list` shows them.")]
 Everything = Annotated[bool, typer.Option("--all", help="All of them.")]
-Reason = Annotated[str | None, typer.Option("--reason", help="Those whose reason contains these words.")]
-Group = Annotated[str | None, typer.Option("--group", "-g", help="Those that this group gave up on.")]
-EventType = Annotated[str | None, typer.Option("--event-type", help="Those of this type.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Only those whose reason contains this text.")]
+Group = Annotated[str | None, typer.Option("--group", "-g", help="Only those that this group gave up on.")]
+EventType = Annotated[str | None, typer.Option("--event-type", help="Only events of this type.")]
 OlderThan = Annotated[
-    str | None, typer.Option("--older-than", help="Those buried so long ago, as in 90s, 15m, 2h or 30d.")
+    str | None,
+    typer.Option("--older-than", help="Only those buried before that time, such as 90s, 15m, 2h or 30d ago."),
 ]
 
 
@@ -70,7 +71,7 @@ def list_(
     older_than: OlderThan = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show dead letters, the oldest first, with the reason each was given up for.
+    """Show dead letters with their reasons, the oldest first.
 
     Example: abe-redis dead list slack_events --reason Timeout
     """
@@ -79,7 +80,7 @@ def list_(
     choice = _choice(
         None, everything=False, reason=reason, group=group, event_type=event_type, older_than=older_than
     )
-    result = with_scope(lambda scope: DeadLetters(scope).look(stream, choice, count=number))
+    result = with_scope(lambda scope: DeadLetters(scope).find(stream, choice, count=number))
     lines = []
     for one in result.letters:
         tries = count(one.deliveries or 0, "delivery", "deliveries")
@@ -109,9 +110,9 @@ def redrive(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send dead letters back to work: each to the group that gave up on it, and to no other.
+    """Send dead letters back to work, each to the group that gave up on it and to no other.
 
-    They keep the order in which they were published, and their deliveries are counted anew.
+    They keep the order in which they were published, and their delivery counts start again at zero.
 
     Example: abe-redis dead redrive slack_events --reason Timeout --dry-run
 

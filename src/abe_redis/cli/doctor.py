@@ -1,4 +1,4 @@
-"""doctor: what is wrong with the server, and what to do."""
+"""doctor: findings about the server and the queue in it."""
 
 import textwrap
 from typing import TYPE_CHECKING
@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING
 import anyio
 import typer
 
-from abe_redis.cli.app import WATCH, app
+from abe_redis.cli.app import INSPECT, app
 from abe_redis.cli.common import AsJson
 
 if TYPE_CHECKING:
     from abe_redis.doctor import Finding
 
 _STYLES = {"problem": "bold red", "warning": "yellow", "ok": "green"}
-"""Per severity, the worst first."""
+"""The style of each severity, the worst first."""
 
 _INDENT = " " * 23
 
 
-@app.command(rich_help_panel=WATCH)
+@app.command(rich_help_panel=INSPECT)
 def doctor(*, as_json: AsJson = False) -> None:
-    """Examine the server and the queue in it: what is wrong, and what to do about it.
+    """Examine the server and the queue in it, and say what is wrong and what to do.
 
-    It changes nothing. Each finding is a problem (it does harm, or will soon), a warning (it may, one day,
-    or could not be examined) or ok. Commands it shows are for redis-cli.
+    It changes nothing. A finding is a problem (it does harm, or soon will), a warning (it may do harm one
+    day, or could not be examined), or ok. The commands that it shows are for redis-cli.
 
     Exit code: 0 when there is no problem, 1 when there is one, 2 when a setting is wrong.
 
@@ -46,7 +46,7 @@ def doctor(*, as_json: AsJson = False) -> None:
 
 
 def _print(findings: list["Finding"]) -> None:
-    """The worst first. Sentences are wrapped; commands are not, so that they can be copied."""
+    """Print the worst first. Wrap sentences but not commands, so that these can be copied."""
     from rich.console import Console  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""erase: what a user or a channel left in the streams."""
+"""erase: the events of a user or a channel, removed from the streams."""
 
 from typing import Annotated
 
@@ -13,13 +13,16 @@ def erase(
     *,
     user: Annotated[str | None, typer.Option("--user", help="A user id, such as U061F7AUR.")] = None,
     channel: Annotated[
-        str | None, typer.Option("--channel", help="A channel id; with --user: the user's events in it.")
+        str | None,
+        typer.Option("--channel", help="A channel id; with --user, only the user's events in that channel."),
     ] = None,
     mentions: Annotated[
-        bool, typer.Option("--mentions", help="Also what only mentions the id, in a text or in blocks.")
+        bool,
+        typer.Option("--mentions", help="Also erase events that mention the id, in a text or in blocks."),
     ] = False,
     stream: Annotated[
-        str | None, typer.Option("--stream", "-s", help="One stream and its dead letters; by default all.")
+        str | None,
+        typer.Option("--stream", "-s", help="Only this stream and its dead letters; by default all streams."),
     ] = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -27,7 +30,7 @@ def erase(
 ) -> None:
     """Erase a user's or a channel's events from the streams and their dead letters, finished or not.
 
-    What waits in an outbox on some machine's disk, and what handlers made of events, is not touched.
+    It does not touch events in an outbox on a machine's disk, nor what handlers have stored elsewhere.
 
     Example: abe-redis erase --user U061F7AUR --dry-run
     """
@@ -54,5 +57,5 @@ def erase(
         lines.append(f"{plain(one.stream)}: {count(one.erased, 'event')}{open_}")
     total = sum(one.erased for one in result.streams)
     done = "would be erased" if dry_run else "erased"
-    lines.append(f"{count(total, 'event')} {done}, of {result.searched} that were searched.")
+    lines.append(f"{count(total, 'event')} {done}; {result.searched} searched.")
     show(result, "\n".join(lines), as_json=as_json)

@@ -1,4 +1,4 @@
-"""Reading on and on, as `tail -F` does."""
+"""Reading each event as it comes, as `tail -F` does."""
 
 import sys
 from typing import TYPE_CHECKING, Any
@@ -44,13 +44,13 @@ async def follow(
     start: str | None,
     **wanted: Any,  # noqa: ANN401 - as there
 ) -> None:
-    """Show the newest events, then each that comes, until cancelled; Redis may go away meanwhile.
+    """Show the newest events, then each new one, until cancelled. It survives outages of Redis.
 
     Args:
-        show: Is given each event, in the order of the stream.
+        show: Called with each event, in the order of the stream.
         stream: By default the host's topic.
-        count: How many of the newest to begin with; with `start`, all behind it are shown.
-        start: Begin behind this id.
+        count: Number of newest events to begin with. With `start`, it does not count.
+        start: Show all events after this id.
         wanted: Filters, as for `Operations.read_stream`.
     """
     if start is None:
@@ -59,7 +59,7 @@ async def follow(
             show(event)
         latest = await operations.read_stream(stream=stream, count=1)
         start = latest.events[0].id if latest.events else "0-0"
-    told = False
+    reported = False
     while True:
         try:
             result = await operations.read_stream(
@@ -71,12 +71,12 @@ async def follow(
                 **wanted,
             )
         except RedisUnavailableError as error:
-            if not told:
-                print(f"abe-redis: {error} Waiting for it.", file=sys.stderr, flush=True)  # noqa: T201
-            told = True
+            if not reported:
+                print(f"abe-redis: {error} Retrying until it is back.", file=sys.stderr, flush=True)  # noqa: T201
+            reported = True
             await anyio.sleep(_PAUSE_SECONDS)
             continue
-        told = False
+        reported = False
         for event in result.events:
             show(event)
         start = result.next_start or (result.events[-1].id if result.events else start)

@@ -10,7 +10,11 @@ from abe_redis.cli.common import AnyStream, AsJson, Stream, plain, show, with_sc
 if TYPE_CHECKING:
     from abe_redis.schemas import GroupChange, GroupsResult
 
-group = typer.Typer(name="group", no_args_is_help=True, help="Consumer groups: who has to finish what.")
+group = typer.Typer(
+    name="group",
+    no_args_is_help=True,
+    help="Consumer groups: list, create, move, replay, pause and remove them.",
+)
 app.add_typer(group, rich_help_panel=REPAIR)
 
 Name = Annotated[str, typer.Argument(metavar="GROUP", help="The group.")]
@@ -19,17 +23,17 @@ _POINT = "beginning, now, an entry id, a time such as 2026-01-31T09:00 (UTC), or
 
 @group.command("list")
 def list_(stream: AnyStream = None, *, as_json: AsJson = False) -> None:
-    """Show the groups: what each has to finish, who works on it, what it lost.
+    """Show the groups: unfinished events, consumers, and lost events of each.
 
     Example: abe-redis group list slack_events
     """
     from abe_redis.operations.groups import Groups  # noqa: PLC0415
 
-    result = with_scope(lambda scope: Groups(scope).look(stream))
+    result = with_scope(lambda scope: Groups(scope).describe(stream))
     if as_json:
         show(result, "", as_json=True)
     elif not result.groups:
-        typer.echo("No group exists yet: start a consumer, or make one with `abe-redis group create`.")
+        typer.echo("No group exists yet: start a consumer, or create one with `abe-redis group create`.")
     else:
         _print(result)
 
@@ -43,7 +47,7 @@ def _print(result: "GroupsResult") -> None:
 
     table = Table()
     for column in ("stream", "group"):
-        table.add_column(column, overflow="fold")  # cut off, one partition looks like another
+        table.add_column(column, overflow="fold")  # a name that is cut off could be any partition's
     for column in ("pending", "lag", "alive", "last used", "lost", "state"):
         table.add_column(column)
     for one in result.groups:
@@ -72,10 +76,10 @@ def create(
     stream: Stream,
     name: Name,
     *,
-    start: Annotated[str, typer.Option("--from", help=f"What it is given first: {_POINT}.")] = "beginning",
+    start: Annotated[str, typer.Option("--from", help=f"Where it starts: {_POINT}.")] = "beginning",
     as_json: AsJson = False,
 ) -> None:
-    """Make a group on a stream that exists.
+    """Create a group on an existing stream.
 
     Example: abe-redis group create slack_events audit --from now
     """
@@ -89,13 +93,13 @@ def reset(
     stream: Stream,
     name: Name,
     *,
-    start: Annotated[str, typer.Option("--from", help=f"Where it goes on: {_POINT}.")],
+    start: Annotated[str, typer.Option("--from", help=f"Where it continues: {_POINT}.")],
     force: Annotated[
-        bool, typer.Option("--force", help="Also when events are pending; they are let go of.")
+        bool, typer.Option("--force", help="Move it even if events are pending; their leases end.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Move a group to another point of the stream; what lies behind it is delivered, perhaps again.
+    """Move a group to another point of the stream; it gets all later events, some of them again.
 
     Example: abe-redis group reset slack_events workers --from 2h
     """
@@ -111,7 +115,7 @@ def remove(
     name: Name,
     *,
     force: Annotated[
-        bool, typer.Option("--force", help="Also when it has something to finish, which is given up.")
+        bool, typer.Option("--force", help="Remove it even if it has unfinished events, and give them up.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -130,10 +134,10 @@ def replay(
     name: Name,
     *,
     first: Annotated[str, typer.Option("--from", help=f"The first event: {_POINT}.")],
-    last: Annotated[str, typer.Option("--to", help="The last event, in the same words.")] = "now",
+    last: Annotated[str, typer.Option("--to", help="The last event, in the same form.")] = "now",
     as_json: AsJson = False,
 ) -> None:
-    """Deliver a range of events to one group again; what it has not finished is left alone.
+    """Deliver a range of events to one group again, except those that it has not finished yet.
 
     Example: abe-redis group replay slack_events workers --from 2h --to 1h
     """
@@ -145,7 +149,7 @@ def replay(
 
 @group.command()
 def pause(stream: Stream, name: Name, *, as_json: AsJson = False) -> None:
-    """Let nobody be given events of a group until it is resumed.
+    """Deliver no events of a group until it is resumed.
 
     Example: abe-redis group pause slack_events workers
     """
@@ -156,7 +160,7 @@ def pause(stream: Stream, name: Name, *, as_json: AsJson = False) -> None:
 
 @group.command()
 def resume(stream: Stream, name: Name, *, as_json: AsJson = False) -> None:
-    """Let a paused group go on.
+    """Deliver the events of a paused group again.
 
     Example: abe-redis group resume slack_events workers
     """

@@ -1,4 +1,4 @@
-"""From MODULE:HANDLER to something to call; whatever is wrong with it is said before the first event."""
+"""From MODULE:HANDLER to a handler. Every fault of it is reported before the first event."""
 
 import importlib
 import inspect
@@ -16,12 +16,12 @@ from abe_redis.errors import RequestError, SettingsError
 _LOG = logging.getLogger(__name__)
 
 
-def find(spec: str) -> Any:  # noqa: ANN401 - whatever the bot has there
+def find(spec: str) -> Any:  # noqa: ANN401 - any object of the bot
     """Import what `MODULE:HANDLER` names.
 
     Raises:
-        SettingsError: It names nothing.
-        RequestError: The module is there but cannot be imported.
+        SettingsError: There is no such module or no such name in it.
+        RequestError: The module exists but its import fails.
     """
     name, _, path = spec.rpartition(":")
     if name.endswith(".py") or "/" in name or "\\" in name:
@@ -54,7 +54,7 @@ def _import(name: str, spec: str) -> ModuleType:
         sys.path.insert(0, directory)
     try:
         return importlib.import_module(name)
-    except Exception as error:  # noqa: BLE001 - whatever the bot's code raises
+    except Exception as error:  # noqa: BLE001 - the bot's code may raise anything
         place = _place(error)
         if place is None and isinstance(error, ModuleNotFoundError):
             raise SettingsError(
@@ -65,12 +65,12 @@ def _import(name: str, spec: str) -> ModuleType:
         raise _failed(f"Importing {name!r} failed", error) from None
 
 
-def ready_to_call(found: Any, spec: str) -> Callable[[Any], Any]:  # noqa: ANN401 - what the bot has there
-    """The handler, made if it is a class; checked now, since it would fail with every event otherwise.
+def ready_to_call(found: Any, spec: str) -> Callable[[Any], Any]:  # noqa: ANN401 - any object of the bot
+    """Return the handler, instantiated if it is a class. Check it now, or it would fail at every event.
 
     Raises:
-        SettingsError: It is no handler.
-        RequestError: The class raised when it was called.
+        SettingsError: The object is no handler.
+        RequestError: Instantiating the class failed.
     """
     handler = _made(found, spec) if inspect.isclass(found) else found
     call = getattr(handler, "handle_event", handler)
@@ -95,20 +95,20 @@ def _made(found: type, spec: str) -> Any:  # noqa: ANN401 - the bot's object
     takes = _signature(found)
     if takes is not None and not _can_be_called(takes):
         raise SettingsError(
-            f"{spec!r} is a class that is made with {takes}, but it is called without arguments. Make an "
-            "object of it in the module, and name that."
+            f"{spec!r} is a class that takes {takes}, but abe-redis calls it without arguments. Create an "
+            "object of it in the module, and name that object."
         )
     try:
         return found()
-    except Exception as error:  # noqa: BLE001 - whatever the bot's code raises
+    except Exception as error:  # noqa: BLE001 - the bot's code may raise anything
         raise _failed(f"Making an object of the class {spec!r} failed", error) from None
 
 
 def _signature(call: Callable[..., Any]) -> inspect.Signature | None:
-    """What it takes, without types, for people to read; None when it does not tell."""
+    """Its parameters without types, to be shown to people; None when they are unknown."""
     try:
         signature = inspect.signature(call)
-    except Exception:  # noqa: BLE001 - written in C, or with types that 3.14 looks up now and does not find
+    except Exception:  # noqa: BLE001 - written in C, or with types that 3.14 evaluates now and does not find
         return None
     untyped = [one.replace(annotation=one.empty) for one in signature.parameters.values()]
     return inspect.Signature(untyped)
@@ -123,7 +123,7 @@ def _can_be_called(signature: inspect.Signature, *arguments: object) -> bool:
 
 
 def _failed(what: str, error: Exception) -> RequestError:
-    """The sentence for what the bot's own code raised; -v shows the whole way to it."""
+    """The sentence for an exception of the bot's own code; with -v, the log has the traceback."""
     from abe_redis.sanitize.exceptions import describe  # noqa: PLC0415
 
     _LOG.debug("%s.", what, exc_info=error)
@@ -133,7 +133,7 @@ def _failed(what: str, error: Exception) -> RequestError:
 
 
 def _place(error: Exception) -> tuple[str, int | None] | None:
-    """File and line where it was raised, in the bot's own code if it went through that."""
+    """File and line that raised it: the last in the bot's own code, if there is one."""
     if isinstance(error, SyntaxError) and error.filename:
         return error.filename, error.lineno
     machinery = (__file__, importlib.__file__)

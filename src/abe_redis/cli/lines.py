@@ -1,4 +1,4 @@
-"""Publishing many events: a line of JSON each, from a file or from stdin."""
+"""Publishing many events from a file or from stdin, one JSON object per line."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _STEP = 500
 
 type _Event = tuple[int, dict[str, Any]]
-"""The number of a line, and what it holds."""
+"""The number of a line, and the event on it."""
 
 
 async def publish_lines(
@@ -29,17 +29,17 @@ async def publish_lines(
     first: int,
     on_progress: Callable[[int], None],
 ) -> PublishLinesResult:
-    """Publish each line that is not empty, in order, as they come, and keep few of them in memory.
+    """Publish each non-empty line, in order, as soon as it is read, and keep few of them in memory.
 
     Args:
-        lines: JSON objects in UTF-8, one a line.
+        lines: JSON objects in UTF-8, one per line.
         stream: By default the host's topic.
-        first: The number of the line to begin with, counted from 1.
-        on_progress: Is told how many more were published.
+        first: The number of the first line to publish, counted from 1.
+        on_progress: Called with the number of events that were just published.
 
     Raises:
-        PayloadError: A line is no JSON object; the sentence says which, and how to go on.
-        AbeRedisError: As for `publish_event`; how to go on is said on stderr.
+        PayloadError: A line is no JSON object; the sentence says which line, and how to continue.
+        AbeRedisError: As for `publish_event`; stderr says how to continue.
     """
     result, at = PublishLinesResult(), first
     events = _Events(lines, first)
@@ -62,9 +62,9 @@ async def publish_lines(
 
 
 def own(lines: BinaryIO) -> BinaryIO:
-    """The same; for stdin a reader of our own, since Python wants to close its own when the process ends.
+    """The same file, or for stdin a reader of our own.
 
-    It cannot, and aborts, while a thread waits in it.
+    Python closes its own reader of stdin when the process ends, and aborts if a thread still waits in it.
     """
     if lines.fileno() != sys.stdin.fileno():
         return lines
@@ -72,7 +72,7 @@ def own(lines: BinaryIO) -> BinaryIO:
 
 
 class _Events:
-    """Numbered payloads up to the first line that is none, which is then `bad`."""
+    """Numbered payloads up to the first line that holds none; that line is `bad`."""
 
     def __init__(self, lines: BinaryIO, first: int) -> None:
         self._lines, self._first = lines, first
@@ -98,9 +98,9 @@ class _Events:
 
 
 async def _as_they_come(events: _Events) -> AsyncIterator[list[_Event]]:
-    """Events in order, as many at a time as are there: a pipe that pauses holds up none, nor Ctrl-C.
+    """Events in order, in batches of those that are there. A pipe that pauses delays neither them nor Ctrl-C.
 
-    They are read in a thread that nobody waits for, since nothing interrupts a read of stdin.
+    A daemon thread reads them, since nothing can interrupt a read of stdin.
     """
     loop, news, room = asyncio.get_running_loop(), asyncio.Event(), threading.Semaphore(2 * _STEP)
     read: deque[_Event | None] = deque()
@@ -110,7 +110,7 @@ async def _as_they_come(events: _Events) -> AsyncIterator[list[_Event]]:
         news.set()
 
     def run() -> None:
-        with suppress(RuntimeError):  # the loop is closed: publishing has failed, and nobody wants more
+        with suppress(RuntimeError):  # the loop is closed, because publishing failed
             for event in events:
                 room.acquire()
                 loop.call_soon_threadsafe(take, event)
@@ -132,4 +132,4 @@ async def _as_they_come(events: _Events) -> AsyncIterator[list[_Event]]:
 
 
 def _go_on(number: int, published: int) -> str:
-    return f"Published before it: {published}. To go on there: --from-line {number}."
+    return f"Published before it: {published}. Continue there with --from-line {number}."

@@ -1,4 +1,4 @@
-"""mcp: serve agents; mcp install: register that with their programs."""
+"""mcp: serve agents. mcp install: register the server with an MCP client."""
 
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
@@ -34,22 +34,22 @@ def serve(
         ),
     ] = False,
     publish: Annotated[
-        bool, typer.Option("--publish/--no-publish", help="Whether the agent may publish events.")
+        bool, typer.Option("--publish/--no-publish", help="Allow the agent to publish events, or not.")
     ] = True,
     streams: Annotated[
         str,
         typer.Option(
             metavar="NAMES",
-            help="Comma separated names and patterns: of the streams that REDIS_STREAM_PATTERNS names, the "
-            "agent sees only these.",
+            help="Names and patterns, separated by commas. The agent sees only these of the streams that "
+            "REDIS_STREAM_PATTERNS names.",
         ),
     ] = "",
     changes_per_minute: Annotated[
-        int, typer.Option(help="How many calls that change something are carried out in a minute.", min=1)
+        int, typer.Option(help="Most calls per minute that change something.", min=1)
     ] = 120,
     max_payload: Annotated[
         int,
-        typer.Option(metavar="BYTES", help="How large an event the agent may publish.", min=100),
+        typer.Option(metavar="BYTES", help="Largest event that the agent may publish.", min=100),
     ] = 256 * 1024,
     http: Annotated[
         bool, typer.Option("--http", help="Serve over HTTP, at /mcp, instead of stdin and stdout.")
@@ -58,15 +58,17 @@ def serve(
     port: Annotated[int, typer.Option(help="With --http: the port.", min=0, max=65_535)] = 8765,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(help="With --http: a name under which clients reach it, as behind a proxy."),
+        typer.Option(
+            help="With --http: another host name under which clients reach the server, such as a proxy's."
+        ),
     ] = None,
     token: Annotated[
         str | None,
         typer.Option(
             envvar="ABE_REDIS_MCP_TOKEN",
             show_envvar=True,
-            help="With --http: what clients must send as a bearer token. Needed for any address but this "
-            "machine's own. Set the variable: what stands in a command line can be seen by others.",
+            help="With --http: the bearer token that clients must send. It is required unless the address is "
+            "this machine's own. Set the variable: other users can see a command line.",
         ),
     ] = None,
     metrics_port: MetricsPort = None,
@@ -74,8 +76,8 @@ def serve(
 ) -> None:
     """Serve the queue to LLM agents: MCP over stdin and stdout, or over HTTP.
 
-    `abe-redis mcp install` registers it in Claude Desktop, Claude Code, Cursor or VS Code. What the
-    agent changes is written into the stream abe:audit; `abe-redis audit` shows it.
+    `abe-redis mcp install` registers it in Claude Desktop, Claude Code, Cursor or VS Code. The server
+    records every change that the agent makes in the stream abe:audit; `abe-redis audit` shows it.
 
     Example: abe-redis mcp --read-only
 
@@ -104,17 +106,17 @@ def serve(
     if not http:
         anyio.run(serve_stdio, settings, permissions, beside)
         return
-    from abe_redis.mcp.http import Address  # noqa: PLC0415
+    from abe_redis.mcp.http import HttpEndpoint  # noqa: PLC0415
     from abe_redis.runtime.web import listen  # noqa: PLC0415
 
-    address = Address(host, port, token or None, tuple(allow_host or ()))
+    address = HttpEndpoint(host, port, token or None, tuple(allow_host or ()))
     with listen(host, port) as listening:
         typer.echo(f"Serving on http://{host}:{listening.getsockname()[1]}/mcp", err=True)
         anyio.run(serve_http, settings, permissions, address, listening, beside)
 
 
-class Client(StrEnum):
-    """The programs that we can register with."""
+class McpClient(StrEnum):
+    """The MCP clients with which the server can be registered."""
 
     CLAUDE_DESKTOP = "claude-desktop"
     CLAUDE_CODE = "claude-code"
@@ -125,17 +127,17 @@ class Client(StrEnum):
 @mcp.command()
 def install(
     client: Annotated[
-        Client,
+        McpClient,
         typer.Option(
             "--client",
-            help="Which program. Claude Desktop and Cursor are set up for you; Claude Code and VS Code for "
-            "the project in the working directory.",
+            help="The MCP client. Claude Desktop and Cursor get it for your user; Claude Code and VS Code "
+            "for the project in the working directory.",
         ),
     ],
     *,
-    name: Annotated[str, typer.Option(help="What the server is called there.")] = "abe-redis",
+    name: Annotated[str, typer.Option(help="The name of the server in that client.")] = "abe-redis",
     file: Annotated[
-        Path | None, typer.Option(help="The program's file, if it is not where it usually is.")
+        Path | None, typer.Option(help="The client's configuration file, if it is not at the usual place.")
     ] = None,
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Register `abe-redis mcp --read-only`.")
@@ -143,12 +145,12 @@ def install(
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
-    """Register `abe-redis mcp` with a program that runs agents.
+    """Register `abe-redis mcp` with an MCP client.
 
-    It adds an entry to the program's JSON file, with REDIS_URL as it is set here, and leaves everything
-    else in the file as it is: comments, line ends, and what you added to the entry. It shows the difference
-    first, with *** for values that may be secrets, asks, and keeps a copy of the old file beside it. Doing
-    it again changes nothing. A password is never written: set it in the program itself.
+    It adds an entry to the client's JSON file, with the REDIS_URL of this environment, and leaves everything
+    else in the file as it is: comments, line ends, and what you added to the entry. It first shows the
+    difference, with *** for values that may be secrets, then asks, and keeps a copy of the old file. A second
+    run changes nothing. It never writes a password: set that in the client itself.
 
     Example: abe-redis mcp install --client cursor --dry-run
     """
@@ -160,7 +162,7 @@ def install(
         file or path_of(client.value), client.value, name, settings, ["--read-only"] if read_only else []
     )
     if not registration.difference:
-        typer.echo(f"{name!r} is registered in {registration.path} already; nothing was changed.")
+        typer.echo(f"{name!r} is already registered in {registration.path}; nothing was changed.")
         return
     typer.echo(registration.difference)
     for warning in registration.warnings:
@@ -169,5 +171,5 @@ def install(
         return
     confirm(f"Change {registration.path}?", yes=yes)
     backup = registration.write()
-    kept = f" The old one is {backup}." if backup else ""
+    kept = f" The old file is {backup}." if backup else ""
     typer.echo(f"Changed {registration.path}.{kept} Restart {client.value} to see it.")

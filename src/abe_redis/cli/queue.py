@@ -1,4 +1,4 @@
-"""publish, read, ack and stats: the operations an agent has, for people and scripts."""
+"""publish, read, ack, stats and audit: an agent's operations, for people and scripts."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from pydantic import BaseModel
 
-from abe_redis.cli.app import EVENTS, WATCH, app
+from abe_redis.cli.app import EVENTS, INSPECT, app
 from abe_redis.cli.common import AsJson, count, json_of, plain, progress, show, with_backend
 from abe_redis.errors import PayloadError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Stream = Annotated[str | None, typer.Argument(help="The stream; by default SLACK_EVENTS_TOPIC.")]
 Group = Annotated[str | None, typer.Option("--group", "-g", help="The consumer group.")]
-Consumer = Annotated[str | None, typer.Option("--consumer", help="The name that holds the events.")]
+Consumer = Annotated[str | None, typer.Option("--consumer", help="The consumer that holds the events.")]
 
 
 def _run[Result: BaseModel](call: Callable[[Any], Awaitable[Result]]) -> Result:
@@ -37,13 +37,15 @@ def publish(
     stream: Annotated[
         str | None, typer.Option("--stream", "-s", help="The stream; by default SLACK_EVENTS_TOPIC.")
     ] = None,
-    event_id: Annotated[str | None, typer.Option(help="The same id is added to a stream only once.")] = None,
+    event_id: Annotated[
+        str | None, typer.Option(help="An id; a stream adds an event of the same id only once.")
+    ] = None,
     lines: Annotated[
         typer.FileBinaryRead | None,
-        typer.Option(help="Publish each line of this file, a JSON object each; - is stdin."),
+        typer.Option(help="Publish each line of this file, one JSON object per line; - is stdin."),
     ] = None,
     from_line: Annotated[
-        int, typer.Option(help="With --lines: begin with the line of this number.", min=1)
+        int, typer.Option(help="With --lines: the number of the first line to publish.", min=1)
     ] = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -72,7 +74,7 @@ def publish(
     result = _run(lambda operations: operations.publish_event(value, stream=stream, event_id=event_id))
     done = "added as"
     if result.waiting:
-        done = "Redis is away; kept in the outbox as"
+        done = "Redis cannot be reached; kept in the outbox as"
     elif result.duplicate:
         done = "already there as"
     show(result, f"{result.stream}: {done} {result.id}", as_json=as_json)
@@ -88,8 +90,8 @@ def _publish_lines(lines: typer.FileBinaryRead, stream: str | None, first: int, 
             )
         )
     text = f"{count(result.lines, 'event')} published"
-    text += f"; {result.duplicates} of them were there already" if result.duplicates else ""
-    text += f"; Redis is away, so {result.waiting} wait in the outbox" if result.waiting else ""
+    text += f"; {result.duplicates} of them were already there" if result.duplicates else ""
+    text += f"; Redis cannot be reached, so {result.waiting} wait in the outbox" if result.waiting else ""
     show(result, f"{text}.", as_json=as_json)
 
 
@@ -100,22 +102,26 @@ def read(
     number: Annotated[int, typer.Option("--count", "-n", help="How many at most.", min=1, max=100)] = 10,
     group: Group = None,
     create_group: Annotated[
-        bool, typer.Option("--create-group", help="Make the group although the stream has others.")
+        bool, typer.Option("--create-group", help="Create the group, even if the stream has others.")
     ] = False,
     consumer: Consumer = None,
     pending: Annotated[
-        bool, typer.Option("--pending", help="With --group: show what is leased, and change nothing.")
+        bool, typer.Option("--pending", help="With --group: show the leased events, and change nothing.")
     ] = False,
-    start: Annotated[str | None, typer.Option(help="Begin behind this entry id.")] = None,
-    order: Annotated[Literal["newest", "oldest"], typer.Option(help="From which end to look.")] = "newest",
+    start: Annotated[str | None, typer.Option(help="Begin after this entry id.")] = None,
+    order: Annotated[
+        Literal["newest", "oldest"], typer.Option(help="The end of the stream at which to begin.")
+    ] = "newest",
     event_type: Annotated[str | None, typer.Option(help="Only events of this type.")] = None,
-    wait: Annotated[float, typer.Option(help="Seconds to wait when there is nothing.", min=0, max=20)] = 0,
+    wait: Annotated[
+        float, typer.Option(help="Seconds to wait for an event when there is none.", min=0, max=20)
+    ] = 0,
     on_and_on: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with each event that comes, until Ctrl-C.")
+        bool, typer.Option("--follow", "-f", help="Show each new event as it comes, until Ctrl-C.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Look at events; with --group, lease them to --consumer and finish them with ack.
+    """Show events; with --group, lease them to --consumer, to be finished with ack.
 
     Example: abe-redis read slack_events --order oldest -n 5
 
@@ -123,7 +129,9 @@ def read(
     """
     if on_and_on:
         if group or pending or create_group or consumer or order == "oldest" or wait:
-            raise typer.BadParameter("--follow only looks: give it --count, --start and filters alone.")
+            raise typer.BadParameter(
+                "--follow changes nothing: combine it only with --count, --start and filters."
+            )
         _follow(stream, number, start, event_type, as_json=as_json)
         return
     result = _run(
@@ -178,10 +186,10 @@ def _follow(
 @app.command(rich_help_panel=EVENTS)
 def ack(
     stream: Annotated[str, typer.Argument(help="The stream.")],
-    ids: Annotated[list[str], typer.Argument(help="The ids of the events that are done.")],
+    ids: Annotated[list[str], typer.Argument(help="The ids of the finished events.")],
     *,
     group: Annotated[str, typer.Option("--group", "-g", help="The consumer group.")],
-    consumer: Annotated[str, typer.Option("--consumer", help="The name that holds the events.")],
+    consumer: Annotated[str, typer.Option("--consumer", help="The consumer that holds the events.")],
     as_json: AsJson = False,
 ) -> None:
     """Finish events that a consumer holds.
@@ -197,11 +205,11 @@ def ack(
         raise typer.Exit(1)
 
 
-@app.command(rich_help_panel=WATCH)
+@app.command(rich_help_panel=INSPECT)
 def stats(
     stream: Annotated[str | None, typer.Argument(help="One stream.")] = None, *, as_json: AsJson = False
 ) -> None:
-    """Show the health of the streams: what waits, who works, what is wrong.
+    """Show the health of the streams: waiting events, consumers, and what is wrong.
 
     Example: abe-redis stats --json
     """
@@ -241,13 +249,13 @@ def stats(
             console.print(Text(f"{one.stream}: {one.advice}"))
 
 
-@app.command(rich_help_panel=WATCH)
+@app.command(rich_help_panel=INSPECT)
 def audit(
     *,
     count: Annotated[int, typer.Option("--count", "-n", help="How many at most.", min=1, max=1000)] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Show what agents have changed through the MCP server, the newest first.
+    """Show the changes that agents made through the MCP server, the newest first.
 
     Example: abe-redis audit -n 50
     """

@@ -14,7 +14,7 @@ import anyio.abc
 import typer
 
 from abe_redis.cli.app import RUN, app
-from abe_redis.cli.common import MetricsHost, MetricsPort, exposed, looking
+from abe_redis.cli.common import MetricsHost, MetricsPort, exposed, operations_of
 from abe_redis.cli.handlers import find, ready_to_call
 from abe_redis.errors import SettingsError
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS = 2.0
-"""How long a handler that was cancelled may go on before the process ends without it."""
+"""Time that a cancelled handler gets to end before the process exits without it."""
 
 
 @app.command(rich_help_panel=RUN)
@@ -34,8 +34,8 @@ def worker(
         str,
         typer.Argument(
             metavar="MODULE:HANDLER",
-            help="What to call, as in bot:handle for the function handle in bot.py, or bot:app.handle. "
-            "MODULE is looked for in the working directory first.",
+            help="The handler, such as bot:handle for the function handle in bot.py, or bot:app.handle. "
+            "The working directory is the first place where MODULE is searched.",
             show_default=False,
         ),
     ],
@@ -54,8 +54,8 @@ def worker(
         typer.Option(
             "--concurrency",
             "-c",
-            help="How many events are handled at a time; give more to a handler that waits for others, as "
-            "for Slack or a model.",
+            help="Number of events that are handled at the same time. Raise it for a handler that mostly "
+            "waits, for Slack or for a model.",
             min=1,
         ),
     ] = 1,
@@ -63,7 +63,7 @@ def worker(
         float | None,
         typer.Option(
             help="Seconds after which a handler is cancelled, which counts as a failure. (A function in a "
-            "thread cannot be stopped: it goes on, and its result is dropped.) By default there is no limit.",
+            "thread cannot be stopped: it runs on, and its result is dropped.) By default there is no limit.",
             min=0.001,
         ),
     ] = None,
@@ -97,47 +97,48 @@ def worker(
         str | None,
         typer.Option(
             metavar="STREAM",
-            help="A stream that gets what the handler returns, unless that is None. It must be none that the "
-            "worker reads.",
+            help="A stream to which each result of the handler is published, unless it is None. The worker "
+            "must not read that stream itself.",
         ),
     ] = None,
     drain: Annotated[
         float,
         typer.Option(
-            help="Seconds that handlers at work have to end after SIGTERM or Ctrl-C; then they are cancelled "
-            "and their events are given back. Keep it some seconds below what your supervisor waits before "
-            "SIGKILL: 30 in Kubernetes, 10 in Docker.",
+            help="Seconds that running handlers get to end after SIGTERM or Ctrl-C; then they are cancelled "
+            "and their events are given back. Keep it some seconds shorter than the time your supervisor "
+            "waits before SIGKILL: 30 seconds in Kubernetes, 10 in Docker.",
             min=0,
         ),
     ] = 25,
     retry_first: Annotated[
         float,
         typer.Option(
-            help="Seconds before an event whose handler failed is delivered again; they double each time.",
+            help="Seconds before an event is delivered again after its first failure. The delay doubles with "
+            "each further failure.",
             min=0,
         ),
     ] = 1,
     retry_most: Annotated[
         float,
-        typer.Option(help="Seconds that no such delay exceeds.", min=0),
+        typer.Option(help="Longest such delay, in seconds.", min=0),
     ] = 300,
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
 ) -> None:
     """Run a bot's handler on the events of a group, until SIGTERM or Ctrl-C.
 
-    The handler is a coroutine function; a function, which runs in a thread; an object with `handle_event`,
-    such as Slack MCP Server's `DecoratorHandler` (which keeps its functions' exceptions to itself, so that
-    they count as handled); or a class of such objects.
+    The handler is a coroutine function; a function, which runs in a thread; an object with `handle_event`; or
+    a class of such objects. Slack MCP Server's `DecoratorHandler` is one, but it swallows the exceptions of
+    its functions, so their events count as handled.
 
     When it returns, the event is acknowledged. When it raises, the event is delivered again after a growing
     delay, and after REDIS_STREAM_MAX_DELIVERIES deliveries it moves to the dead letters, with the reason.
     When the process dies, another worker gets the event after REDIS_STREAM_LEASE_SECONDS.
 
-    At SIGTERM or Ctrl-C it takes no more events and lets the handlers at work end (see --drain); at a second
-    one it gives back what is at work, and ends.
+    At SIGTERM or Ctrl-C it takes no more events and lets running handlers end (see --drain). At a second
+    signal it cancels them, gives their events back, and ends.
 
-    Exit code: 0 when it was told to end, 1 when it failed, 2 when the command line or a setting is wrong.
+    Exit code: 0 after a signal, 1 when the worker failed, 2 when the command line or a setting is wrong.
 
     Example: abe-redis worker bot:handle --group workers --concurrency 8
 
@@ -147,7 +148,7 @@ def worker(
 
     Example: abe-redis worker bot:app.on_event --view envelope --timeout 60 --drain 8
     """
-    # First what we need ourselves, so that no file of the bot's directory takes its place.
+    # Import our own modules first, so that no file in the bot's directory shadows them.
     from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415
     from abe_redis.events.view import slack_event  # noqa: PLC0415
     from abe_redis.settings import Settings  # noqa: PLC0415
@@ -166,7 +167,7 @@ def worker(
     found = find(handler)
 
     async def work() -> None:
-        # Within the loop: what a bot makes with its object, as an HTTP client, may want one.
+        # Within the event loop, because the bot's object may create something that needs one.
         handle = ready_to_call(found, handler)
         async with RedisMessageQueueBackend(settings) as backend:
             worker = EventWorker(
@@ -184,17 +185,17 @@ def worker(
                 ordered=ordered,
                 refuse_origins=refuse_origin or (),
             )
-            async with exposed(metrics_host, metrics_port, looking(backend)):
+            async with exposed(metrics_host, metrics_port, operations_of(backend)):
                 await _run_until_signal(worker, backend, drain)
         if worker.given_back:
             _leave_threads_behind()
 
-    with suppress(KeyboardInterrupt):  # Ctrl-C on Windows cancels, so everything was given back
+    with suppress(KeyboardInterrupt):  # Ctrl-C on Windows cancels, so all events were given back
         anyio.run(work, backend_options={"use_uvloop": uvloop})
 
 
 def _log_what_the_worker_does() -> None:
-    """Show our own INFO too; before the bot is imported, so that what it configures wins."""
+    """Log our own INFO, too. Do it before the bot is imported, so that the bot's configuration wins."""
     ours = logging.getLogger("abe_redis")
     if ours.getEffectiveLevel() > logging.INFO:
         ours.setLevel(logging.INFO)
@@ -216,7 +217,7 @@ async def _run_until_signal(worker: "EventWorker", backend: "RedisMessageQueueBa
             await worker.shutdown()
             with anyio.move_on_after(drain + _PATIENCE_SECONDS):
                 again = await anext(signals)
-                _LOG.warning("%s came again: cancelling the handlers at work.", again.name)
+                _LOG.warning("Second signal (%s): cancelling the running handlers.", again.name)
                 tasks.cancel_scope.cancel()
                 with anyio.move_on_after(_PATIENCE_SECONDS, shield=True):
                     await ended.wait()
@@ -225,7 +226,7 @@ async def _run_until_signal(worker: "EventWorker", backend: "RedisMessageQueueBa
 
     with equal_failures_as_one():
         async with anyio.create_task_group() as tasks:
-            if sys.platform != "win32":  # there, no signal can be waited for
+            if sys.platform != "win32":  # Windows cannot wait for a signal
                 await tasks.start(end_on_signal)
             try:
                 await worker.run()
@@ -235,24 +236,25 @@ async def _run_until_signal(worker: "EventWorker", backend: "RedisMessageQueueBa
 
 
 async def _leave_handlers_behind(backend: "RedisMessageQueueBackend") -> None:
-    """Give everything back and end the process: a handler may shield itself, or eat its cancellation."""
+    """Give all events back and end the process: a handler may shield itself, or swallow its cancellation."""
     with anyio.CancelScope(shield=True):
         await backend.close()
     _LOG.warning(
-        "Cancelled handlers did not end within %g s; the process ends without them.", _PATIENCE_SECONDS
+        "Cancelled handlers did not end within %g s; the process ends without waiting for them.",
+        _PATIENCE_SECONDS,
     )
     sys.stdout.flush()
     os._exit(0)
 
 
 def _leave_threads_behind() -> None:
-    """End the process soon: nothing stops a thread in which a cancelled handler still works.
+    """End the process soon, although a cancelled handler may still run in a thread, which nothing can stop.
 
-    Python would wait for it, and the supervisor's SIGKILL would come instead of our exit code.
+    Python would wait for the thread, and the supervisor would send SIGKILL before our exit code.
     """
 
     def leave() -> None:
-        _LOG.warning("A cancelled handler still works in a thread; the process ends without it.")
+        _LOG.warning("A cancelled handler still runs in a thread; the process ends without waiting for it.")
         sys.stdout.flush()
         os._exit(0)
 

@@ -36,24 +36,24 @@ if TYPE_CHECKING:
 
 _REDIS_PORT, _SENTINEL_PORT = 6379, 26379
 
-_LOOK_SECONDS = 0.5
-"""How often it is looked whether a server was replaced."""
+_REFRESH_SECONDS = 0.5
+"""Time between two checks whether a server was replaced."""
 
 
 @dataclass(slots=True)
 class Connections:
-    """The way to Redis. Made without I/O; a connection is opened by the first command."""
+    """The connections to Redis. Created without I/O; the first command opens a connection."""
 
     settings: Settings
     commands: Client = field(init=False)
-    """For commands that answer at once: all share one connection to each server, and what is sent at a
-    time one write."""
+    """For commands that answer at once: all share one connection to each server, and commands that are sent
+    at the same time share one write."""
     publishing: Client = field(init=False)
-    """For what is published: it counts as done when `REDIS_WAIT_REPLICAS` have it."""
+    """For publishing: a command counts as done when `REDIS_WAIT_REPLICAS` replicas have it."""
     blocking: Client = field(init=False)
     """For blocking reads, each over a connection of its own, so that readers never starve publishers."""
     _topology: Topology = field(init=False)
-    _looking: asyncio.Task[None] | None = field(init=False, default=None)
+    _refreshing: asyncio.Task[None] | None = field(init=False, default=None)
     _server: "EmbeddedServer | None" = field(init=False, default=None)
 
     @classmethod
@@ -70,7 +70,9 @@ class Connections:
         self.publishing = Client(self._topology, replicas=settings.redis_wait_replicas)
         self.blocking = Client(self._topology, blocking=True)
         if "+" in split_url(settings.redis_url)[0].scheme:
-            self._looking = asyncio.create_task(self._look(), name="abe-redis looks for a failover")
+            self._refreshing = asyncio.create_task(
+                self._keep_refreshing(), name="abe-redis refreshes the topology"
+            )
         return self
 
     async def revive(self) -> None:
@@ -84,17 +86,19 @@ class Connections:
 
     async def close(self) -> None:
         """Close every connection and give up the share in the embedded server."""
-        if self._looking is not None:
-            await tasks.end(self._looking)
+        if self._refreshing is not None:
+            await tasks.end(self._refreshing)
         await self._topology.close()
         if self._server is not None:
             await anyio.to_thread.run_sync(self._server.stop)
 
-    async def _look(self) -> None:
+    async def _keep_refreshing(self) -> None:
         while True:
-            await anyio.sleep(_LOOK_SECONDS)
-            with contextlib.suppress(RedisError):  # then it is looked again, and callers have their own time
-                await self._topology.look()
+            await anyio.sleep(_REFRESH_SECONDS)
+            with contextlib.suppress(
+                RedisError
+            ):  # the next round tries again; callers have timeouts of their own
+                await self._topology.refresh()
 
     async def _way(self) -> Topology:
         settings = self.settings

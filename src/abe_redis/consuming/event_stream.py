@@ -6,7 +6,7 @@ from typing import Self
 
 import anyio
 
-from abe_redis.consuming.protocols import Membership
+from abe_redis.consuming.protocols import ConsumerProtocol
 from abe_redis.events.event import Event
 
 
@@ -18,7 +18,7 @@ class EventStream:
     events it holds back.
     """
 
-    def __init__(self, member: Membership) -> None:
+    def __init__(self, member: ConsumerProtocol) -> None:
         self.behind = member
         """What runs behind it, for a caller that holds several events at a time."""
 

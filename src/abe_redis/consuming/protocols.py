@@ -17,7 +17,7 @@ class InFlightEvent(Protocol):
         """What the handler has."""
 
 
-class Membership(Protocol):
+class ConsumerProtocol(Protocol):
     """A member of a group, as an `EventStream` and an `EventWorker` use it."""
 
     group: str

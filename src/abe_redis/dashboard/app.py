@@ -1,4 +1,4 @@
-"""The page on localhost: served with its numbers, and with nothing that could change anything."""
+"""The page on localhost, and its numbers. No request changes anything."""
 
 from collections.abc import Awaitable, Callable
 
@@ -23,11 +23,11 @@ _HEADERS = {
 }
 
 
-def dashboard(look: Callable[[], Awaitable[StatsResult]]) -> Starlette:
+def dashboard(fetch: Callable[[], Awaitable[StatsResult]]) -> Starlette:
     """The application: the page at `/`, the numbers at `/stats.json`, its own health at `/healthz`.
 
     Args:
-        look: Gives the numbers, at each request.
+        fetch: Returns the numbers, at each request.
     """
 
     async def document(_: Request) -> Response:
@@ -35,7 +35,7 @@ def dashboard(look: Callable[[], Awaitable[StatsResult]]) -> Starlette:
 
     async def numbers(_: Request) -> Response:
         try:
-            result = safe(await look())
+            result = safe(await fetch())
         except AbeRedisError as error:
             return JSONResponse({"error": str(error)}, status_code=503, headers=_HEADERS)
         return Response(result.model_dump_json(), media_type="application/json", headers=_HEADERS)
@@ -45,6 +45,6 @@ def dashboard(look: Callable[[], Awaitable[StatsResult]]) -> Starlette:
 
     return Starlette(
         routes=[Route("/", document), Route("/stats.json", numbers), Route("/healthz", health)],
-        # A page of others that calls this machine by a name of its own must not read the numbers.
+        # A foreign web page that reaches this machine under a name of its own must not read the numbers.
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])],
     )

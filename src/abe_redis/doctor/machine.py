@@ -1,4 +1,4 @@
-"""What waits on this machine, which can be told also while Redis is away."""
+"""Checks of this machine, which need no Redis: the outbox."""
 
 from collections.abc import AsyncIterator
 
@@ -11,12 +11,12 @@ from abe_redis.settings import Settings
 
 
 async def outbox(settings: Settings) -> AsyncIterator[Finding]:
-    """Whether something waits in the file of `REDIS_OUTBOX`, or was refused."""
+    """Whether the file of `REDIS_OUTBOX` holds waiting or refused events."""
     path = settings.redis_outbox
     if path is None:
         return
 
-    def look() -> OutboxSize:
+    def measure() -> OutboxSize:
         file = OutboxFile(path)
         try:
             return file.size()
@@ -24,20 +24,20 @@ async def outbox(settings: Settings) -> AsyncIterator[Finding]:
             file.close()
 
     try:
-        size = await anyio.to_thread.run_sync(look)
+        size = await anyio.to_thread.run_sync(measure)
     except OutboxError as error:
         yield problem(str(error))
         return
     if size.refused:
         yield problem(
-            f"Redis refused {size.refused} {_events(size.refused)} for good; {path} keeps them, with why.",
-            "Mend what that says, and publish them again.",
+            f"Redis refused {size.refused} {_events(size.refused)} for good; {path} has the reasons.",
+            "Fix the reasons, and publish the events again.",
         )
     if size.waiting:
         yield warning(
             f"{size.waiting} {_events(size.waiting)} wait in {path} for Redis.",
-            "A process with this REDIS_OUTBOX delivers them by itself once Redis takes them: keep one "
-            "running, and the file.",
+            "A process with this REDIS_OUTBOX forwards them as soon as Redis accepts them: keep the file, "
+            "and keep one such process running.",
         )
     if not (size.refused or size.waiting):
         yield ok(f"Nothing waits in {path}.")

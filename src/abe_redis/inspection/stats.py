@@ -29,7 +29,7 @@ async def stream_stats(
 
     Args:
         settings: The lease and the bounds by which its health is judged.
-        ages: Whether to look at each pending entry's age, too.
+        ages: Also read the age of each pending entry.
 
     Returns:
         None when there is no such stream.
@@ -41,7 +41,7 @@ async def stream_stats(
     if info is None:
         return None
     facts = info.facts
-    look = _Look(redis, stream, info, settings.redis_stream_lease_seconds, ages)
+    reader = _Reader(redis, stream, info, settings.redis_stream_lease_seconds, ages)
     stats = StreamStats(
         stream=stream,
         length=facts["length"],
@@ -50,7 +50,7 @@ async def stream_stats(
         last_at=_published_at(facts["last-entry"]),
         memory_bytes=info.memory_bytes,
         dead_letters=info.dead_letters,
-        groups=[await look.at(row) for row in info.groups],
+        groups=[await reader.group(row) for row in info.groups],
         health="ok",
         advice="",
     )
@@ -63,8 +63,8 @@ def _published_at(entry: Any) -> datetime | None:  # noqa: ANN401 - redis-py's p
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """One look at a stream's groups."""
+class _Reader:
+    """Reads the state of a stream's groups."""
 
     redis: Redis
     stream: str
@@ -72,7 +72,7 @@ class _Look:
     lease_seconds: float
     ages: bool
 
-    async def at(self, row: dict[str, Any]) -> GroupStats:
+    async def group(self, row: dict[str, Any]) -> GroupStats:
         """One group, from its row of XINFO GROUPS."""
         group = await streams_info.of_group(self.redis, self.stream, row, with_pending=self.ages)
         unread, lost = self._unread(row)

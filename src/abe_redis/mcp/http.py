@@ -19,7 +19,7 @@ _LOCAL = ("127.0.0.1", "localhost", "[::1]")
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class HttpEndpoint:
     """Where to listen, and who may call.
 
     Raises:
@@ -70,7 +70,7 @@ def _is_local(host: str) -> bool:
         return host == "localhost"
 
 
-def http_app(server: Server, address: Address, left: Callable[[str], Awaitable[None]]) -> App:
+def http_app(server: Server, address: HttpEndpoint, left: Callable[[str], Awaitable[None]]) -> App:
     """The server behind its token; its health can be asked for without.
 
     Args:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from abe_redis.backend import RedisMessageQueueBackend
-    from abe_redis.mcp.http import Address
+    from abe_redis.mcp.http import HttpEndpoint
     from abe_redis.operations.operations import Operations
 
 _LOG = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ async def serve_stdio(settings: Settings, permissions: Permissions, beside: Besi
 async def serve_http(
     settings: Settings,
     permissions: Permissions,
-    address: "Address",
+    address: "HttpEndpoint",
     listening: "socket.socket",
     beside: "Beside",
 ) -> None:

@@ -77,7 +77,7 @@ class DeadLetters:
         self._on_progress = on_progress
         """Told how many more were dealt with."""
 
-    async def look(self, stream: str | None, choice: Choice, *, count: int = MAX_COUNT) -> DeadLettersResult:
+    async def find(self, stream: str | None, choice: Choice, *, count: int = MAX_COUNT) -> DeadLettersResult:
         """Look at dead letters, the oldest first.
 
         Args:

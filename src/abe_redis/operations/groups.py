@@ -23,7 +23,7 @@ class Groups:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
 
-    async def look(self, stream: str | None = None) -> GroupsResult:
+    async def describe(self, stream: str | None = None) -> GroupsResult:
         """The groups of one stream, or of every one."""
         name = None if stream is None else self._scope.consumable(stream)
         async with self._scope.redis("looking at the groups") as redis:

@@ -1,4 +1,4 @@
-"""The clock that leases are measured by: it goes on while the machine is suspended.
+"""The clock that measures leases. It runs while the machine is suspended.
 
 The monotonic clock of most systems stands still meanwhile, so a lease that ran out would still look fresh
 to the process that wakes. The wall clock alone is no better: it is set, forward and back.
@@ -15,7 +15,7 @@ _JUMP_SECONDS = 1.0
 
 
 class LeaseClock:
-    """A clock that goes on, and the wall clock beside it as a second witness of pauses."""
+    """A clock that runs during suspension, and the wall clock as a second witness of pauses."""
 
     def __init__(self, now: Callable[[], float], wall: Callable[[], float]) -> None:
         self.now = now
@@ -39,15 +39,15 @@ class LeaseClock:
 
 
 def best_source(platform: str) -> Callable[[], float]:
-    """The system's clock that goes on during suspension; the monotonic clock where there is none."""
-    # macOS has it under the name that means a clock which stands still on Linux.
+    """The system's clock that runs during suspension, or the monotonic clock if there is none."""
+    # On macOS, its name is the one of a clock on Linux that stands still.
     name = "CLOCK_MONOTONIC" if platform == "darwin" else "CLOCK_BOOTTIME"
     number: int | None = getattr(time, name, None)
     if number is None:
         return time.monotonic
     try:
         time.clock_gettime(number)
-    except OSError:  # a kernel or a sandbox without it
+    except OSError:  # the kernel or the sandbox does not have it
         return time.monotonic
     return partial(time.clock_gettime, number)
 
@@ -55,7 +55,7 @@ def best_source(platform: str) -> Callable[[], float]:
 _CLOCK = LeaseClock(best_source(sys.platform), time.time)
 
 now = _CLOCK.now
-"""Seconds since some time in the past, those of a suspension among them."""
+"""Seconds since some time in the past, including those of suspensions."""
 
 doubted_at = _CLOCK.doubted_at
 """When, by `now`, a pause may last have been that it does not show."""

@@ -1,11 +1,11 @@
-"""Failures that come in groups, since several tasks failed: equal ones are one failure."""
+"""Exception groups of several failed tasks. Equal failures count as one."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 def distinct(error: BaseException) -> list[BaseException]:
-    """The failures in a group, and in groups within it; of equal ones the first."""
+    """The failures in a group and in its subgroups, and the first of each equal ones."""
     found: dict[tuple[type[BaseException], str], BaseException] = {}
     for one in leaves(error):
         found.setdefault((type(one), str(one)), one)
@@ -13,7 +13,7 @@ def distinct(error: BaseException) -> list[BaseException]:
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
-    """What is in a group and in groups within it; one that is no group, alone."""
+    """The failures in a group and in its subgroups; an exception that is no group, alone."""
     if isinstance(error, BaseExceptionGroup):
         for one in error.exceptions:
             yield from leaves(one)
@@ -23,7 +23,7 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 
 @contextmanager
 def equal_failures_as_one() -> Iterator[None]:
-    """Take failures out of the groups that task groups put around them, and of equal ones raise one.
+    """Unwrap failures from the exception groups of task groups, and raise equal ones as one.
 
     Those that differ stay in a group.
     """

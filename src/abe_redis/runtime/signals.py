@@ -1,4 +1,4 @@
-"""What a process does when it is told to end."""
+"""Ending a process at a signal."""
 
 import sys
 from collections.abc import Awaitable, Callable

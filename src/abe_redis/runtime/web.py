@@ -18,11 +18,11 @@ type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 type App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _GRACE_SECONDS = 3
-"""How long calls under way have to end when the server is told to."""
+"""Time that running calls get to end when the server shuts down."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens.
+    """Open a listening socket.
 
     Args:
         host: A name or an address.
@@ -65,7 +65,7 @@ async def serve(app: App, listening: socket.socket) -> None:
 
 @asynccontextmanager
 async def serving(app: App, listening: socket.socket) -> AsyncIterator[None]:
-    """Serve while the block lasts, beside what the process is there for."""
+    """Serve in the background for the duration of a block."""
     server = _server(app)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server.serve, [listening])
@@ -87,10 +87,10 @@ def _server(app: App) -> "_Server":
 
 
 def _hanging_up(app: App, ending: anyio.Event) -> App:
-    """An application whose streams of news end with the server, instead of using up its time of grace."""
+    """Let an application's event streams end with the server, instead of using up its grace period."""
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope.get("method") != "GET":  # a call may end
+        if scope.get("method") != "GET":  # running calls may end
             await app(scope, receive, send)
             return
         is_under_way = False
@@ -121,7 +121,7 @@ def _hanging_up(app: App, ending: anyio.Event) -> App:
 
 
 class _Server(uvicorn.Server):
-    """Serves until `should_exit`; whoever runs it has the signals."""
+    """Serves until `should_exit`, and leaves signals to its caller."""
 
     def __init__(self, config: uvicorn.Config, ending: anyio.Event) -> None:
         super().__init__(config)
@@ -135,5 +135,5 @@ class _Server(uvicorn.Server):
     @contextmanager
     @override
     def capture_signals(self) -> Iterator[None]:
-        # Its own would end the process before leases are given back.
+        # Its own handlers would end the process before leases are given back.
         yield

@@ -11,7 +11,7 @@ from abe_redis.testing.delivery import Delivery, MemoryGroups
 
 
 class MemoryConsumer:
-    """Satisfies `Membership`."""
+    """Satisfies `ConsumerProtocol`."""
 
     def __init__(
         self,

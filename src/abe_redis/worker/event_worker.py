@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-from abe_redis.consuming.protocols import InFlightEvent, Membership
+from abe_redis.consuming.protocols import ConsumerProtocol, InFlightEvent
 from abe_redis.errors import AbeRedisError, LeaseLostError
 from abe_redis.events.event import Event
 from abe_redis.observability import hooks, tracing
@@ -138,7 +138,7 @@ class EventWorker:
             )
             self._stopping.set()
 
-    async def _drain(self, member: Membership, scope: anyio.CancelScope) -> None:
+    async def _drain(self, member: ConsumerProtocol, scope: anyio.CancelScope) -> None:
         """After `shutdown`: others get what is leased ahead; handlers get their time, and are cancelled."""
         await self._stopping.wait()
         member.stop_fetching()
@@ -146,7 +146,7 @@ class EventWorker:
         _LOG.warning("Handlers did not end within %s s; their events are given back.", self._drain_seconds)
         scope.cancel()
 
-    async def _dispatch(self, member: Membership, handle: Callable[[Any], Awaitable[Any]]) -> None:
+    async def _dispatch(self, member: ConsumerProtocol, handle: Callable[[Any], Awaitable[Any]]) -> None:
         """Handle events one by one, in as many tasks as may run at a time."""
         asking = anyio.Lock()
         async with anyio.create_task_group() as handlers:
@@ -154,7 +154,7 @@ class EventWorker:
                 handlers.start_soon(self._work, member, handle, asking)
 
     async def _work(
-        self, member: Membership, handle: Callable[[Any], Awaitable[Any]], asking: anyio.Lock
+        self, member: ConsumerProtocol, handle: Callable[[Any], Awaitable[Any]], asking: anyio.Lock
     ) -> None:
         while not self._stopping.is_set():
             held = member.get_nowait()
@@ -170,7 +170,7 @@ class EventWorker:
             await anyio.lowlevel.checkpoint()  # a handler may never wait for anything
 
     async def _handle(
-        self, member: Membership, held: InFlightEvent, handle: Callable[[Any], Awaitable[Any]]
+        self, member: ConsumerProtocol, held: InFlightEvent, handle: Callable[[Any], Awaitable[Any]]
     ) -> None:
         event = held.event
         outcome: Outcome = "given_back"
@@ -201,7 +201,7 @@ class EventWorker:
                 end(outcome, failure)
 
     async def _attempt(
-        self, member: Membership, held: InFlightEvent, handle: Callable[[Any], Awaitable[Any]]
+        self, member: ConsumerProtocol, held: InFlightEvent, handle: Callable[[Any], Awaitable[Any]]
     ) -> tuple[Outcome, Exception | None]:
         """Run the handler once; what became of the event, and what the handler raised."""
         event = held.event
@@ -217,7 +217,7 @@ class EventWorker:
         member.finish(held)
         return "done", None
 
-    async def _refuse(self, member: Membership, held: InFlightEvent) -> Outcome:
+    async def _refuse(self, member: ConsumerProtocol, held: InFlightEvent) -> Outcome:
         """Bury an event of an origin that this worker does not trust."""
         event = held.event
         decision = Bury(f"its origin is {event.origin!r}, which this worker refuses")
@@ -242,7 +242,7 @@ class EventWorker:
             raise TypeError(f"The policy returned {decision!r}; it must return Retry, Bury or Drop.")
         return decision
 
-    async def _fail(self, member: Membership, held: InFlightEvent, error: Exception) -> Outcome:
+    async def _fail(self, member: ConsumerProtocol, held: InFlightEvent, error: Exception) -> Outcome:
         """Ask the policy what a failure means, and carry it out."""
         event = held.event
         decision = self._decide(event, error)
@@ -262,7 +262,7 @@ class EventWorker:
         return await self._carry_out(member, held, decision, describe(error))
 
     async def _carry_out(
-        self, member: Membership, held: InFlightEvent, decision: Decision, why: str
+        self, member: ConsumerProtocol, held: InFlightEvent, decision: Decision, why: str
     ) -> Outcome:
         """Let go of an event as was decided.
 

@@ -67,7 +67,7 @@ def test_lines_are_published_as_they_come(server: Server, redis_url: str, tmp_pa
                 until(lambda: client.xlen("slack_events") == number + 1, "a line to be published")  # noqa: B023
         child.process.send_signal(signal.SIGINT)
         assert child.wait() in {1, 130}
-        assert "Published before it: 3. To go on there: --from-line 4." in child.stderr
+        assert "Published before it: 3. Continue there with --from-line 4." in child.stderr
 
 
 @pytest.mark.usefixtures("at")
@@ -113,7 +113,7 @@ def test_many_events_from_a_file(tmp_path: Path) -> None:
     assert broken.returncode == 1
     assert broken.stdout == ""
     assert broken.stderr == (
-        "abe-redis: Line 702 is no JSON object (it is a list). Published before it: 700. To go on there: "
+        "abe-redis: Line 702 is no JSON object (it is a list). Published before it: 700. Continue there with "
         "--from-line 702.\n"
     )
     path.write_text("\n".join(lines), encoding="utf-8")
@@ -127,7 +127,7 @@ def test_many_events_from_a_file(tmp_path: Path) -> None:
     assert [event["payload"]["event"]["n"] for event in looked["events"]] == [0, 1]
     gone = run("publish", "--lines", str(path), REDIS_URL="redis://127.0.0.1:1")
     assert gone.returncode == 1
-    assert "Published before it: 0. To go on there: --from-line 1." in gone.stderr
+    assert "Published before it: 0. Continue there with --from-line 1." in gone.stderr
     assert "could not be reached" in gone.stderr
 
 
@@ -174,7 +174,7 @@ def test_people_get_text() -> None:
         (["read", "--start", "x"], {}, 1, "looks like 1732000000000-0"),
         (["nonsense"], {}, 2, "No such command"),
         (["publish"], {}, 2, "Give an event, or --lines"),
-        (["read", "--follow", "--group", "g"], {}, 2, "--follow only looks"),
+        (["read", "--follow", "--group", "g"], {}, 2, "--follow changes nothing"),
         (["top"], {}, 1, "use `abe-redis stats` instead"),
         (["stats"], {"REDIS_URL": "redis://:secret@127.0.0.1:1"}, 1, "could not be reached"),
         (["stats"], {"REDIS_URL": "redis://:secret@h/x"}, 2, "REDIS_URL is not valid"),

@@ -176,7 +176,7 @@ def test_a_second_signal_does_not_wait(
     first.signal(two)
     assert first.wait() == 0, first.stderr
     assert len(said(first, "cancelled")) == 1
-    assert f"{two.name} came again" in first.stderr
+    assert f"Second signal ({two.name})" in first.stderr
     second = start("bot:handle", "--view", "envelope")
     (again,) = wait_until_said(second, "finished")
     assert again["deliveries"] == 2
@@ -192,7 +192,7 @@ def test_a_handler_that_cannot_be_cancelled_is_left_behind(queue: Server, start:
         worker.signal(signal.SIGTERM)
         wait_for_log(worker, "Taking no more events")
     assert worker.wait(seconds=30) == 0
-    assert "the process ends without them" in worker.stderr
+    assert "the process ends without waiting for them" in worker.stderr
     assert is_given_back(queue)
 
 
@@ -213,7 +213,7 @@ def test_a_thread_that_goes_on_does_not_hold_up_the_end(queue: Server, start: St
     worker.signal(signal.SIGTERM)
     assert worker.wait(seconds=30) == 0
     assert "1 given back" in worker.stderr
-    assert "the process ends without it" in worker.stderr
+    assert "the process ends without waiting for it" in worker.stderr
     assert is_given_back(queue)
 
 

@@ -132,8 +132,8 @@ async def test_an_id_whose_time_no_calendar_has(
     assert one.last_at.year == 9999
     assert len((await operations.stream_stats()).streams) == 1
     letters = DeadLetters(Scope(backend))
-    assert [letter.id for letter in (await letters.look(TOPIC, Choice(everything=True))).letters] == [odd]
-    assert (await letters.look(TOPIC, Choice(older_than_seconds=0))).letters == []
+    assert [letter.id for letter in (await letters.find(TOPIC, Choice(everything=True))).letters] == [odd]
+    assert (await letters.find(TOPIC, Choice(older_than_seconds=0))).letters == []
     assert [change.who for change in (await changes(Scope(backend), count=10)).changes] == ["me"]
     for arguments in (
         ("read", "--json"),
@@ -156,7 +156,7 @@ async def test_a_dead_letter_with_numbers_that_are_none(
         await redis.xadd(DEAD, mine | {"abe:deliveries": number, "abe:id": f"{number}-{number}"})
     await redis.xadd(DEAD, mine | {"abe:deliveries": "3", "abe:id": "5-0"})
     letters = DeadLetters(Scope(backend))
-    found = (await letters.look(TOPIC, Choice(everything=True))).letters
+    found = (await letters.find(TOPIC, Choice(everything=True))).letters
     assert [letter.deliveries for letter in found] == [None] * 6 + [3]
     assert (await operations.redrive(dry_run=True)).redriven == 7
     assert (await operations.redrive(dry_run=False)).redriven == 7

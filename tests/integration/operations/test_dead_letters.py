@@ -101,7 +101,7 @@ async def test_poison_is_set_aside_and_goes_back_to_work(
     bot: dict[str, Any] = {"group": "bot", "policy": at_once, "concurrency": 8}
     await work(EventWorker(backend, handle, **bot), finished(redis, "bot"))
     assert processed == Counter(n for n in range(1000) if n % 100 not in {7, 50})
-    shown = await letters.look(TOPIC, ALL, count=100)
+    shown = await letters.find(TOPIC, ALL, count=100)
     assert (shown.total, shown.more) == (20, False)
     poison = [one for one in shown.letters if "not UTF-8" in one.reason]
     failing = [one for one in shown.letters if "LookupError: no such channel" in one.reason]
@@ -118,7 +118,7 @@ async def test_poison_is_set_aside_and_goes_back_to_work(
     await work(EventWorker(backend, handle, **bot), finished(redis, "bot"))
     assert processed == Counter(range(7, 1000, 100)), "each that was fixed, once"
     assert deliveries == {1: 10}, "counted anew"
-    again = await letters.look(TOPIC, ALL)
+    again = await letters.find(TOPIC, ALL)
     assert sorted(one.first_id for one in again.letters) == sorted(one.first_id for one in poison)
     rows: Any = await redis.xrange(DEAD)
     assert all(fields[b"data"] == BINARY and fields[BINARY] == BINARY for _, fields in rows)
@@ -155,13 +155,13 @@ async def test_dedup_does_not_swallow_a_redriven_envelope(
     async with backend.consume(group="bot") as events:
         (event,) = await take(events, 1)
         await event.bury(reason="by hand")
-        (letter,) = (await letters.look(TOPIC, Choice(event_type="app_mention"))).letters
+        (letter,) = (await letters.find(TOPIC, Choice(event_type="app_mention"))).letters
         assert letter.first_id == event.id
         assert (await letters.redrive(TOPIC, Choice(ids=[letter.id]))).redriven == 1
         (back,) = await take(events, 1)
         assert (back, back.deliveries) == (envelope, 1)
         await back.bury(reason="again")
-    (letter,) = (await letters.look(TOPIC, ALL)).letters
+    (letter,) = (await letters.find(TOPIC, ALL)).letters
     assert (letter.first_id, letter.reason) == (event.id, "again"), "the id at first is kept across burials"
 
 
@@ -181,14 +181,14 @@ async def test_what_is_chosen(redis: Redis, letters: DeadLetters) -> None:
         ALL: [first, second, third],
     }
     for choice, expected in choices.items():
-        assert [one.id for one in (await letters.look(TOPIC, choice)).letters] == expected
+        assert [one.id for one in (await letters.find(TOPIC, choice)).letters] == expected
         dry = await letters.redrive(TOPIC, choice, dry_run=True)
         assert (dry.redriven, dry.left, sum(dry.groups.values())) == (len(expected), 3, len(expected))
         gone = await letters.purge(TOPIC, choice, dry_run=True)
         assert (gone.purged, gone.left) == (len(expected), 3)
     assert await redis.exists(TOPIC, "abe:streams") == 0, "a dry run changes nothing"
     await redis.xadd(DEAD, {"data": "{}", "abe:group": "bot"}, id="99999999999999-0")
-    assert (await letters.look(TOPIC, Choice(ids=["99999999999999"]))).letters, "an id without its -0"
+    assert (await letters.find(TOPIC, Choice(ids=["99999999999999"]))).letters, "an id without its -0"
     for nothing in (Choice(), Choice(ids=["x"]), Choice(everything=True, group="bot")):
         for method in (letters.redrive, letters.purge):
             with pytest.raises(RequestError):
@@ -199,7 +199,7 @@ async def test_what_is_chosen(redis: Redis, letters: DeadLetters) -> None:
     assert (await letters.purge(TOPIC, Choice(group="audit"))).model_dump() == {
         "stream": TOPIC, "purged": 1, "left": 3, "dry_run": False,
     }  # fmt: skip
-    assert [one.more for one in [await letters.look(TOPIC, ALL, count=n) for n in (2, 3)]] == [True, False]
+    assert [one.more for one in [await letters.find(TOPIC, ALL, count=n) for n in (2, 3)]] == [True, False]
 
 
 async def test_two_redrives_at_once_move_nothing_twice(redis: Redis, letters: DeadLetters) -> None:
@@ -311,7 +311,7 @@ async def test_a_stream_that_was_deleted_comes_back(
     await redis.hset(records, "floor bot", "1700000000000-5 10 4")
     await redis.pexpire(records, 60_000)
     await bury(redis, 1)
-    assert [one.stream for one in (await letters.look(None, ALL)).letters] == [TOPIC], "only these are left"
+    assert [one.stream for one in (await letters.find(None, ALL)).letters] == [TOPIC], "only these are left"
     assert (await letters.redrive(TOPIC, ALL)).redriven == 1
     assert await redis.ttl(records) == -1
     await redis.delete(TOPIC)
@@ -331,7 +331,7 @@ async def test_a_stream_with_a_hash_tag_of_its_own(
     stream = "slack:{team1}:events"
     await bury(redis, 5, stream=stream)
     await bury(redis, 6, stream="elsewhere")
-    assert [one.stream for one in (await letters.look(None, ALL)).letters] == [stream]
+    assert [one.stream for one in (await letters.find(None, ALL)).letters] == [stream]
     assert (await letters.redrive(stream, ALL)).redriven == 1
     async with backend.consume(group="bot") as events:
         (event,) = await take(events, 1)

@@ -116,7 +116,9 @@ async def test_what_is_refused(redis: Redis, groups: Groups) -> None:
     for call in (groups.remove, groups.pause, groups.resume, groups.replay):
         with pytest.raises(RequestError, match="no group 'none'"):
             await call(TOPIC, "none")
-    assert [one.name for one in (await groups.look(TOPIC)).groups] == ["bot"], "nothing was made on the way"
+    assert [one.name for one in (await groups.describe(TOPIC)).groups] == ["bot"], (
+        "nothing was made on the way"
+    )
 
 
 async def test_a_reset_delivers_what_is_behind_again(

@@ -190,7 +190,7 @@ async def test_a_primary_is_left_when_the_sentinels_name_another(behaviour: Beha
         await until(lambda: old.commands)
         waiting = asyncio.get_running_loop().create_future()
         topology.send(("ECHO", "y" * 10_000_000), waiting)
-        await topology.look()
+        await topology.refresh()
         with pytest.raises(exceptions.ConnectionError, match="another primary"):
             await waiting
         await outcome(first)  # whatever became of it
@@ -207,7 +207,7 @@ async def test_a_primary_stays_while_the_sentinels_name_it() -> None:
         answer = asyncio.get_running_loop().create_future()
         topology.send(("ECHO", "x"), answer)
         await until(lambda: slow.commands)
-        await topology.look()
+        await topology.refresh()
         assert not answer.done()
         await topology.close()
         assert isinstance(await outcome(answer), exceptions.ConnectionError)

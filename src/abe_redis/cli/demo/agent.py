@@ -14,45 +14,45 @@ from abe_redis.cli.demo.terminal import DemoError
 
 
 class Agent:
-    """Calls tools, and takes nothing but structured answers."""
+    """Calls tools, and accepts only structured answers."""
 
     def __init__(self, session: ClientSession, log: Path) -> None:
         self._session = session
         self._log = log
 
     async def begin(self) -> None:
-        """Shake hands with the server.
+        """Initialize the session with the server.
 
         Raises:
             DemoError: It does not answer.
         """
         try:
             await self._session.initialize()
-        except Exception as error:  # noqa: BLE001 - each release of the SDK has its own
+        except Exception as error:  # noqa: BLE001 - each release of the SDK raises exceptions of its own
             raise DemoError(f"The MCP server did not start: {error}. {self._last_words()}") from None
 
     async def tools(self) -> set[str]:
-        """The names of the tools it is offered."""
+        """The names of the offered tools."""
         return {tool.name for tool in (await self._session.list_tools()).tools}
 
     async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - the tool checks them
-        """Call a tool; what it answers.
+        """Call a tool and return its answer.
 
         Raises:
             DemoError: It answered with an error.
         """
         try:
             answer = await self._session.call_tool(tool, arguments)
-        except Exception as error:  # noqa: BLE001 - each release of the SDK has its own
+        except Exception as error:  # noqa: BLE001 - each release of the SDK raises exceptions of its own
             raise DemoError(f"The MCP server failed at {tool}: {error}. {self._last_words()}") from None
-        # Only the names on the wire are the same in every release of the SDK.
+        # The names on the wire are the only ones that are the same in every release of the SDK.
         result = answer.model_dump(by_alias=True)
         if result.get("isError") or not isinstance(result.get("structuredContent"), dict):
             raise DemoError(f"The tool {tool} answered: {result['content']}")
         return dict(result["structuredContent"])
 
     async def stats(self, stream: str) -> dict[str, Any]:
-        """What `stream_stats` says of one stream."""
+        """The answer of `stream_stats` about one stream."""
         return dict((await self.call("stream_stats", stream=stream))["streams"][0])
 
     def _last_words(self) -> str:

@@ -1,4 +1,4 @@
-"""The story itself, act by act. Nothing is printed as a fact that was not checked."""
+"""The demo, act by act. It prints no claim that it has not checked."""
 
 import json
 import math
@@ -25,7 +25,7 @@ MORE_EVENTS = 20
 
 
 def play(*, keep: bool, seconds: float) -> int:
-    """Play it; the exit code."""
+    """Run the demo and return the exit code."""
     return anyio.run(_play_until_a_signal, Play(seconds, keep=keep))
 
 
@@ -35,7 +35,7 @@ async def _play_until_a_signal(show: "Play") -> int:
     performance = anyio.CancelScope()
 
     async def watch_signals(*, task_status: anyio.abc.TaskStatus[None]) -> None:
-        # It goes on watching while everything is ended: impatience must not leave a process behind.
+        # It watches while the processes end, too: a second Ctrl-C must not leave one behind.
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
             task_status.started()
             async for number in signals:
@@ -68,11 +68,11 @@ def _leaves(group: ExceptionGroup[Exception]) -> list[Exception]:
 
 
 class Play:
-    """The acts, and what they have in common."""
+    """The acts, and the state that they share."""
 
     def __init__(self, seconds: float, *, keep: bool) -> None:
         self.complete = False
-        """Whether the story was told to its end."""
+        """True once all acts have run."""
         self._seconds = seconds
         self._keep = keep
         self._story = Story()
@@ -82,10 +82,10 @@ class Play:
         self._recovery_seconds = math.nan
 
     async def perform(self) -> None:
-        """Play all acts; with `keep`, stay afterwards until cancelled.
+        """Run all acts; with `keep`, stay afterwards until cancelled.
 
         Raises:
-            DemoError: Something is not as it should be, or takes too long.
+            DemoError: A claim does not hold, or something takes too long.
             EmbeddedServerError: The server could not be started.
         """
         began = time.monotonic()
@@ -173,7 +173,7 @@ class Play:
         )
         await alive.child.end()
         left = alive.child.process.returncode
-        story.check(f"{alive.name} was told to stop (SIGTERM), and left in order", left == 0, left)
+        story.check(f"{alive.name} stopped in order at SIGTERM", left == 0, left)
 
     async def _let_an_agent_work(self) -> dict[str, Any]:
         story, mention = self._story, self._mention("what did we decide on Monday?")
@@ -227,7 +227,7 @@ class Play:
 
     def _sum_up(self, stats: dict[str, Any], seconds: float) -> None:
         story, (group,) = self._story, stats["groups"]
-        story.act("The account")
+        story.act("The result")
         lost = [event_id for event_id in self._posted if not self._finished[event_id]]
         twice = [event_id for event_id, times in self._finished.items() if times > 1]
         story.check("every event was processed, none was lost", not lost, lost)
@@ -272,7 +272,7 @@ class Play:
         )
 
     def _mention(self, text: str) -> dict[str, Any]:
-        """An event that somebody will have to process."""
+        """Count an event that has to be processed."""
         envelope = slack.mention(text)
         self._posted.append(envelope["event_id"])
         return envelope

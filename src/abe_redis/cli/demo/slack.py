@@ -25,7 +25,7 @@ _FAILURES = (OSError, http.client.HTTPException)
 _PORTS_TO_TRY = 3
 _CONNECTIONS = 4
 _ANSWER_SECONDS = 3.0
-"""What Slack grants before it counts an event as not delivered."""
+"""Time after which Slack counts an event as not delivered."""
 
 
 def mention(text: str) -> dict[str, Any]:
@@ -58,12 +58,12 @@ class Slack:
         self._secret = signing_secret
 
     async def post(self, envelope: dict[str, Any], *, retry: bool = False, forged: bool = False) -> int:
-        """Post an event; the status of the answer.
+        """Post an event and return the status of the answer.
 
         Args:
             envelope: The event.
-            retry: Whether it is sent again, as Slack does when an answer was late.
-            forged: Whether somebody sends it who does not know the signing secret.
+            retry: Post it as a retry, as Slack does after a late answer.
+            forged: Sign it with a wrong secret.
 
         Raises:
             DemoError: There was no answer.
@@ -93,7 +93,7 @@ class Slack:
         *,
         retry: bool = False,
     ) -> None:
-        """Post events over a few connections, and tell `posted` how many it were so far.
+        """Post events over a few connections, and call `posted` with the number so far.
 
         Raises:
             DemoError: The webhook did not accept one.
@@ -114,7 +114,7 @@ class Slack:
                 tasks.start_soon(post_some)
 
     async def listens(self) -> bool:
-        """Whether the webhook answers yet."""
+        """Whether the webhook answers."""
         try:
             return await self._request("GET", "/openapi.json") == http.HTTPStatus.OK
         except _FAILURES:
@@ -136,7 +136,7 @@ class Slack:
 
 @asynccontextmanager
 async def webhook(stage: Stage) -> AsyncIterator[Slack]:
-    """Run `slack-webhook-server` with our back end until the end of the block.
+    """Run `slack-webhook-server` with our backend until the end of the block.
 
     Raises:
         DemoError: It did not start.
@@ -158,7 +158,7 @@ async def webhook(stage: Stage) -> AsyncIterator[Slack]:
             if child.process.returncode is None:
                 yield slack
                 return
-            # Somebody may have taken the port between our looking and its binding.
+            # Another process may have taken the port after we chose it.
             if attempt == _PORTS_TO_TRY or "address already in use" not in child.log.read_text("utf-8"):
                 child.check()
 

@@ -1,4 +1,4 @@
-"""What the demo is played on: a directory, the embedded server in it, and processes that end with it."""
+"""What the demo needs: a directory, the embedded server in it, and processes that end with it."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ from abe_redis.cli.demo.terminal import DemoError
 from abe_redis.embedded.server import EmbeddedServer
 
 LEASE_SECONDS = 3.0
-"""After so long, a dead worker's event goes to another: the demo has not the default's 30 seconds."""
+"""The lease in the demo. The default of 30 seconds would make it too long."""
 
 _POLL_SECONDS = 0.02
 _END_SECONDS = 5.0
@@ -27,7 +27,7 @@ _END_SECONDS = 5.0
 
 @dataclass(eq=False)
 class Child:
-    """A process of the demo; what it writes to stderr is in a file."""
+    """A process of the demo; its stderr goes to a file."""
 
     name: str
     process: Process
@@ -37,14 +37,14 @@ class Child:
         """Check that it runs.
 
         Raises:
-            DemoError: It does not; the message has the end of its stderr.
+            DemoError: It has ended; the message has the end of its stderr.
         """
         if self.process.returncode is not None:
             code = self.process.returncode
             raise DemoError(f"{self.name} ended with exit code {code}. Its last words: {tail(self.log)}")
 
     async def end(self) -> None:
-        """Ask it to end, insist after a while, and wait until it is gone."""
+        """Ask it to end, kill it if it does not, and wait until it is gone."""
         with anyio.CancelScope(shield=True):
             if self.process.returncode is None:
                 self.process.terminate()
@@ -63,10 +63,10 @@ class Stage:
         self.server = EmbeddedServer(directory / "redis")
         self.redis_url = f"embedded://{quote(str(self.server.directory))}"
         self.kept = False
-        """Whether the directory outlives the demo."""
+        """Keep the directory after the demo."""
         self.waiting_for = "the embedded server"
-        """What the demo waits for, in case it never comes."""
-        # Nothing that the caller has set for a queue of their own reaches the demo's processes.
+        """What the demo waits for now, for the message if it never comes."""
+        # The caller's own settings for a queue must not reach the demo's processes.
         ours = ("REDIS_", "SLACK_", "QUEUE_BACKEND")
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.upper().startswith(ours)},
@@ -81,10 +81,10 @@ class Stage:
         """Run this Python in a process of its own until the end of the block.
 
         Args:
-            name: What to call it.
+            name: Its name in messages.
             arguments: As in `python -m MODULE …`.
-            stdout_too: Whether its stdout goes to the file of its stderr instead of a pipe.
-            variables: What it has in its environment beside everybody's.
+            stdout_too: Send its stdout to the file of its stderr instead of a pipe.
+            variables: More variables for its environment.
         """
         log = self.directory / f"{name.replace(' ', '-')}.log"
         with log.open("wb") as output:
@@ -93,9 +93,9 @@ class Stage:
                 stdin=subprocess.DEVNULL,
                 stdout=output if stdout_too else subprocess.PIPE,
                 stderr=output,
-                cwd=self.directory,  # there is no .env in it
+                cwd=self.directory,  # it has no .env
                 env=self.environment | variables,
-                start_new_session=True,  # Ctrl-C reaches the demo alone, and the demo ends them in order
+                start_new_session=True,  # Ctrl-C reaches the demo only, which ends them in order
             )
         child = Child(name, process, log)
         try:
@@ -106,7 +106,7 @@ class Stage:
                 await process.stdout.aclose()
 
     async def until(self, condition: Callable[[], bool], what: str, *alive: Child) -> None:
-        """Wait until the condition holds, for as long as these processes run.
+        """Wait until the condition holds, while these processes run.
 
         Raises:
             DemoError: One of them has ended.
@@ -120,7 +120,7 @@ class Stage:
 
 @asynccontextmanager
 async def set_up() -> AsyncIterator[Stage]:
-    """A stage with a running server; at the end the server is gone, and the directory unless it is kept.
+    """A stage with a running server. At the end it stops the server, and removes the directory unless kept.
 
     Raises:
         EmbeddedServerError: The server could not be started.
@@ -141,6 +141,6 @@ async def set_up() -> AsyncIterator[Stage]:
 
 
 def tail(log: Path) -> str:
-    """The end of a log, on one line."""
+    """The end of a log, as one line."""
     lines = log.read_text("utf-8", errors="replace").split("\n")
     return " / ".join(line.strip() for line in lines if line.strip())[-500:] or "(none)"

@@ -1,4 +1,4 @@
-"""Where the story is told: plain lines, a progress bar, a table. Colours only where a terminal has them."""
+"""The output of the demo: plain lines, progress bars, a table. Colours only on a terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,11 +10,11 @@ from rich.text import Text
 
 
 class DemoError(Exception):
-    """Something that the demo claims is not so."""
+    """A claim of the demo does not hold."""
 
 
 class Story:
-    """Tells what happens; what it claims has been checked."""
+    """Prints what happens, and claims only after they are checked."""
 
     def __init__(self) -> None:
         self._console = Console(highlight=False)
@@ -28,7 +28,7 @@ class Story:
         self._console.print(Text(f"{self._acts}. {title}", style="bold cyan"))
 
     def tell(self, text: str) -> None:
-        """Say what is being done."""
+        """Print what the demo does."""
         self._console.print(Text(f"   {text}"))
 
     def check(self, claim: str, holds: bool, found: object = None) -> None:  # noqa: FBT001 - a condition
@@ -43,7 +43,7 @@ class Story:
 
     @contextmanager
     def progress(self, *bars: str, total: int) -> Iterator[list[Callable[[int], None]]]:
-        """Show bars; each function that is yielded sets one of them."""
+        """Show progress bars; each yielded function sets one of them."""
         columns = (
             TextColumn("   {task.description}"),
             BarColumn(bar_width=30),
@@ -59,7 +59,7 @@ class Story:
             yield [bar(name) for name in bars]
 
     def table(self, title: str, rows: dict[str, object]) -> None:
-        """Sum up."""
+        """Print the final table."""
         table = Table(title=title, title_justify="left", show_header=False)
         table.add_column(style="bold")
         table.add_column(justify="right")
@@ -69,6 +69,6 @@ class Story:
         self._console.print(table)
 
     def paste(self, text: str) -> None:
-        """Print what is meant to be copied: no wrapping, no decoration."""
+        """Print text to be copied, without wrapping or decoration."""
         self._console.print()
         self._console.print(Text(text), soft_wrap=True)

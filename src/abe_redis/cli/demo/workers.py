@@ -1,4 +1,4 @@
-"""The workers as the demo sees them: two processes of one group, and what they say they did."""
+"""The workers of the demo: two processes of one group, and what they report."""
 
 import json
 import time
@@ -17,7 +17,7 @@ _LONGEST_LINE = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """An event in a worker's hands."""
+    """An event that a worker is handling."""
 
     deliveries: int
     at: float
@@ -26,7 +26,7 @@ class Handled:
 
 @dataclass(eq=False)
 class Worker:
-    """One worker, and its book."""
+    """One worker, and a record of what it reported."""
 
     name: str
     child: Child
@@ -36,7 +36,7 @@ class Worker:
     finished: Counter[str] = field(default_factory=Counter)
 
     async def listen(self) -> None:
-        """Keep the book until the worker falls silent."""
+        """Record its reports until its output ends."""
         if self.child.process.stdout is None:
             return
         lines = BufferedByteReceiveStream(self.child.process.stdout)
@@ -56,7 +56,7 @@ class Worker:
 
 @asynccontextmanager
 async def running(stage: Stage, *names: str) -> AsyncIterator[list[Worker]]:
-    """Run workers until the end of the block; at its beginning all of them are ready."""
+    """Run workers until the end of the block; when it begins, all of them are ready."""
     async with anyio.create_task_group() as readers, AsyncExitStack() as processes:
         workers = []
         for name in names:

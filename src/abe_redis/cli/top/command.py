@@ -6,26 +6,26 @@ from typing import Annotated
 import anyio
 import typer
 
-from abe_redis.cli.app import WATCH, app
+from abe_redis.cli.app import INSPECT, app
 from abe_redis.errors import RequestError
 
 
-@app.command(rich_help_panel=WATCH)
+@app.command(rich_help_panel=INSPECT)
 def top(
     *,
     every: Annotated[
-        float, typer.Option("--every", "-d", help="Seconds between two looks.", min=0.2, max=3600)
+        float, typer.Option("--every", "-d", help="Seconds between two updates.", min=0.2, max=3600)
     ] = 2,
 ) -> None:
-    """Watch the queue live: what comes and goes, what waits for how long, who works.
+    """Show the queue live in the terminal: rates, waiting events and their age, consumers.
 
-    Up and down choose a stream, Enter opens it and Esc closes it, s sorts by the next column, r turns the
-    order around, the space bar holds still, q quits. With NO_COLOR set it has no colours.
+    Up and down choose a stream, Enter opens it and Esc closes it, s sorts by the next column, r reverses the
+    order, the space bar pauses, q quits. With NO_COLOR set there are no colours.
 
     Example: abe-redis top --every 1
     """
     if sys.platform == "win32" or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise RequestError("top needs a terminal that tells single keys: use `abe-redis stats` instead.")
+        raise RequestError("top needs a terminal that reports single keys; use `abe-redis stats` instead.")
     from rich.console import Console  # noqa: PLC0415
 
     from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Single keys from the terminal, without an echo and without a thread that cannot be stopped."""
+"""Single key presses from the terminal, without echo and without a thread that cannot be stopped."""
 
 import os
 import sys
@@ -30,7 +30,7 @@ _NAMES = {
 
 @contextmanager
 def single_keys() -> Iterator[None]:
-    """Have keys come one by one; Ctrl-C stays what it is."""
+    """Let the terminal report each key at once, without echo; Ctrl-C still interrupts."""
     terminal = sys.stdin.fileno()
     before = termios.tcgetattr(terminal)
     try:
@@ -41,7 +41,7 @@ def single_keys() -> Iterator[None]:
 
 
 async def keys() -> AsyncIterator[str]:
-    """The keys that are pressed, by name or as their character, until stdin ends."""
+    """The pressed keys, by name or as their character, until stdin ends."""
     terminal = sys.stdin.fileno()
     while True:
         await anyio.wait_readable(terminal)

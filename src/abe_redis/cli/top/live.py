@@ -1,4 +1,4 @@
-"""The life of the live view: it looks, listens to keys, and draws, until q."""
+"""The loop of the live view: it fetches, reads keys and draws, until q."""
 
 import signal
 from collections.abc import Awaitable, Callable
@@ -15,19 +15,19 @@ from abe_redis.cli.top.view import View
 from abe_redis.errors import AbeRedisError
 from abe_redis.schemas import StreamStats
 
-type Look = Callable[[], Awaitable[list[StreamStats]]]
+type FetchStats = Callable[[], Awaitable[list[StreamStats]]]
 
 
-async def run(view: View, look: Look, console: Console) -> None:
+async def run(view: View, fetch: FetchStats, console: Console) -> None:
     """Show it until q or Ctrl-C.
 
     Args:
-        view: What is shown.
-        look: Gives the streams.
+        view: The state to show.
+        fetch: Returns the state of all streams.
         console: The terminal.
     """
     with single_keys(), Live(console=console, screen=True, auto_refresh=False) as live:
-        top = _Top(view, look, live)
+        top = _Top(view, fetch, live)
         top.redraw()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(top.watch)
@@ -39,7 +39,7 @@ async def run(view: View, look: Look, console: Console) -> None:
 @dataclass(frozen=True, slots=True)
 class _Top:
     view: View
-    look: Look
+    fetch: FetchStats
     live: Live
 
     def redraw(self) -> None:
@@ -48,20 +48,20 @@ class _Top:
     async def watch(self) -> None:
         while True:
             if not self.view.paused:
-                await self._look()
+                await self._fetch()
                 self.redraw()
             await anyio.sleep(self.view.every_seconds)
 
-    async def _look(self) -> None:
+    async def _fetch(self) -> None:
         try:
-            streams = await self.look()
+            streams = await self.fetch()
         except AbeRedisError as error:
-            self.view.trouble = str(error)  # above what was seen last
+            self.view.trouble = str(error)  # shown above the last known state
             return
         self.view.take(streams, datetime.now().astimezone())
 
     async def listen(self) -> None:
-        """Do what the keys say, until q or the terminal's end."""
+        """Carry out the pressed keys, until q or the end of stdin."""
         async for key in keys():
             if key in {"q", "Q"}:
                 return

@@ -1,4 +1,4 @@
-"""What is drawn: streams in a table, or one stream with its groups and consumers.
+"""The screen: a table of streams, or one stream with its groups and consumers.
 
 Drawn anew for each size of the terminal; no colour carries a meaning alone.
 """
@@ -30,18 +30,18 @@ _THOUSAND = 1000
 _KEYS = "↑↓ choose   ⏎ open   s sort   r reverse   space pause   q quit"
 _KEYS_INSIDE = "esc back   space pause   q quit"
 _AROUND = 4
-"""Lines that are neither rows nor the head: the headings, the keys and what parts them."""
+"""Lines that are neither rows nor the head: the headings, the keys, and the empty lines between."""
 _MOST_TROUBLE = 4
-"""Lines for what is wrong; with fewer, 80 columns would not hold the reason."""
+"""Lines for an error; with fewer, 80 columns would not hold it."""
 
 
 def draw(view: View, width: int, height: int) -> RenderableType:
     """The whole screen.
 
     Args:
-        view: What to show.
+        view: The state to show.
         width: Columns of the terminal.
-        height: Its lines.
+        height: Lines of the terminal.
     """
     chosen = view.current()
     head = _head(view, width)
@@ -54,10 +54,10 @@ def draw(view: View, width: int, height: int) -> RenderableType:
 
 def _head(view: View, width: int) -> list[Text]:
     state = "paused" if view.paused else f"every {view.every_seconds:g} s"
-    when = f"{view.at:%H:%M:%S}" if view.at else "looking …"
+    when = f"{view.at:%H:%M:%S}" if view.at else "loading …"
     lines = [_line(f"abe-redis top   {view.where}   {when}   {state}", width, "bold")]
     if view.trouble:
-        since = f" What follows is of {view.at:%H:%M:%S}." if view.at else ""
+        since = f" The table shows the state of {view.at:%H:%M:%S}." if view.at else ""
         told = textwrap.wrap(view.trouble + since, width, max_lines=_MOST_TROUBLE, placeholder=" …")
         return [*lines, *(_line(one, width, "bold red") for one in told)]
     lags = [lag(one) for one in view.streams]
@@ -109,7 +109,7 @@ _COLUMNS: tuple[tuple[str, int, Callable[[View, StreamStats], str]], ...] = (
     ("OLDEST", 0, lambda _, one: _duration(oldest(one))),
     ("DEAD", 60, lambda _, one: _number(one.dead_letters)),
 )
-"""Heading, from which width on, and what stands there."""
+"""Heading, least width of the terminal, and content of each column."""
 
 
 def _inside(view: View, one: StreamStats) -> RenderableType:
@@ -193,7 +193,7 @@ def _count(number: int, one: str, many: str | None = None) -> str:
 
 
 def _name(text: str) -> str:
-    """Words of others in one line."""
+    """Untrusted text on one line."""
     return " ".join(clean(text).split())
 
 

@@ -1,4 +1,4 @@
-"""What is shown and how, as the keys have it."""
+"""The state of the live view, and what each key changes in it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,28 +22,28 @@ class View:
     sort: int = 0
     reverse: bool = False
     chosen: str | None = None
-    """The name of the stream that is marked."""
+    """The name of the selected stream."""
     inside: bool = False
-    """Whether that one is shown alone."""
+    """Show the selected stream alone."""
     paused: bool = False
 
     def take(self, streams: list[StreamStats], at: datetime) -> None:
-        """Show these from now on."""
+        """Replace the streams that are shown."""
         self.trouble, self.streams, self.at = "", streams, at
         self.rates.remember(streams)
 
     def sorted(self) -> list[StreamStats]:
-        """The streams in the order in which they are shown."""
+        """The streams in the order of the table."""
         _, key = SORTS[self.sort]
         return sorted(self.streams, key=lambda one: (key(self, one), one.stream), reverse=self.reverse)
 
     def current(self) -> StreamStats | None:
-        """The stream that is marked: the first, when that one is gone."""
+        """The selected stream; the first one, when that has gone."""
         streams = self.sorted()
         return next((one for one in streams if one.stream == self.chosen), streams[0] if streams else None)
 
     def press(self, key: str) -> None:
-        """Do what a key stands for; nothing for any other."""
+        """Carry out a key; ignore one without a meaning."""
         names = [one.stream for one in self.sorted()]
         current = self.current()
         at = names.index(current.stream) if current else 0
@@ -81,22 +81,22 @@ SORTS: tuple[tuple[str, Callable[[View, StreamStats], float | str]], ...] = (
     ("dead", lambda _, one: -one.dead_letters),
     ("entries", lambda _, one: -one.length),
 )
-"""What streams are sorted by, the most urgent first."""
+"""The orders of the table, each with the most urgent streams first."""
 
 
 def pending(one: StreamStats) -> int:
-    """Entries that its groups have given out and that are not acked."""
+    """Entries that its groups have delivered and not acked."""
     return sum(group.pending for group in one.groups)
 
 
 def lag(one: StreamStats) -> int | None:
-    """Entries that its groups have yet to give out; None when Redis cannot tell of one."""
+    """Entries that its groups have not delivered yet; None when Redis does not know the lag of one."""
     lags = [group.lag for group in one.groups]
     return None if None in lags else sum(lag or 0 for lag in lags)
 
 
 def oldest(one: StreamStats) -> float | None:
-    """Seconds for which the oldest of both waits; None when nothing does."""
+    """Age in seconds of the oldest pending or undelivered entry; None when there is none."""
     ages = [
         age
         for group in one.groups

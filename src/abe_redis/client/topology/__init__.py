@@ -3,10 +3,10 @@
 node.py      one server: the connection that all share, and those of blocking reads
 single.py    the same, or the present primary behind Sentinels
 sentinel.py  asks Sentinels for the present primary
-cluster.py   each command to the node that has its slot; follows slots that move
+cluster.py   sends each command to the node that has its slot; follows slots that move
 slots.py     which slot a command belongs to
 
-Nothing outside knows which of these it is, except that keys of several slots need a command each.
+Other packages do not know the topology, except that keys of different slots need separate commands.
 """
 
 from collections.abc import Sequence
@@ -16,50 +16,50 @@ from abe_redis.client.calls import Promise, Words
 
 
 class Topology(Protocol):
-    """The way of commands to servers. Made without I/O; connections are opened by the first command."""
+    """Sends commands to servers. Created without I/O; the first command opens a connection."""
 
     def send(self, words: Words, promise: Promise, *, replicas: int = 0) -> None:
         """Send a command that answers at once, once; as `Transport.send`.
 
         Args:
             words: The command.
-            promise: Who is told the answer.
-            replicas: How many replicas must have what it wrote before it counts as answered; if they do not
-                in time, it failed with redis.ConnectionError, though it was done.
+            promise: Receives the answer.
+            replicas: Number of replicas that must have the write before the command counts as answered.
+                If they do not have it in time, it fails with redis.ConnectionError, although it was executed.
         """
 
     async def block(self, words: Words) -> Any:  # noqa: ANN401
         """Send a blocking read over a connection of its own, and wait for its answer.
 
         Raises:
-            redis.ConnectionError: The server was not reached, or was lost before it answered.
-            redis.TimeoutError: It did not answer in time.
-            redis.RedisError: It answered with an error.
+            redis.ConnectionError: The server could not be reached, or the connection broke before the answer.
+            redis.TimeoutError: The server did not answer in time.
+            redis.RedisError: The server answered with an error.
         """
 
     @property
     def place(self) -> str:
-        """Host and port, when it is one of several servers."""
+        """Host and port, when this is one of several servers."""
         return ""
 
-    def slot(self, key: str) -> int:  # noqa: ARG002 - for one server they are all the same
-        """A command may name several keys of one slot."""
+    def slot(self, key: str) -> int:  # noqa: ARG002 - one server has all slots
+        """The slot of a key. A command may name several keys only if they share one."""
         return 0
 
     def by_slot(self, keys: Sequence[str]) -> list[list[str]]:
-        """The keys in groups of which a command may name several."""
+        """The keys in groups that one command may name together."""
         return [list(keys)] if keys else []
 
     def servers(self) -> "Sequence[Topology]":
-        """Each server that has keys by itself, as far as is known; for what concerns a whole server."""
+        """Each known server that has keys of its own, for commands about a whole server."""
         return [self]
 
-    async def look(self) -> None:
-        """Find out whether a server was replaced, and if so, hang up on it.
+    async def refresh(self) -> None:
+        """Find out whether a server was replaced, and if so, close the connections to it.
 
         Raises:
-            redis.RedisError: Nobody could be asked.
+            redis.RedisError: No server could answer.
         """
 
     async def close(self) -> None:
-        """Hang up for good; calls that wait, and later ones, fail with redis.ConnectionError."""
+        """Close for good. Waiting calls and later ones fail with redis.ConnectionError."""

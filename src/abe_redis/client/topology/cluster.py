@@ -110,7 +110,7 @@ class Cluster(Topology):
         return [self._node(place) for place in self._primaries]
 
     @override
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         silent = [node for place, node in self._nodes.items() if node.silent_seconds >= SILENT_SECONDS]
         if not silent:
             return

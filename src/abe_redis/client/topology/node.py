@@ -113,18 +113,18 @@ class Node(Topology):
 
     @property
     def silent_seconds(self) -> float:
-        """For how long the oldest call that does not block has had no answer."""
+        """Seconds for which the oldest non-blocking call has waited for its answer."""
         replicated = 0.0 if self._replicated is None else self._replicated.silent_seconds
         return max(self._shared.silent_seconds, replicated)
 
     def drop(self, reason: str) -> None:
-        """Hang up; what waits fails with redis.ConnectionError, and the next call connects anew."""
+        """Close the connections. Waiting calls fail with redis.ConnectionError; the next one reconnects."""
         for transport in self._every():
             transport.drop(reason)
 
     @override
-    async def look(self) -> None:
-        pass  # nobody else has its part
+    async def refresh(self) -> None:
+        pass  # no other server takes its place
 
     @override
     async def close(self) -> None:

@@ -15,7 +15,7 @@ class Single(Node):
         super().__init__(where.find if isinstance(where, Sentinels) else where)
 
     @override
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         # Also while it answers: one that was replaced while it hung goes on as if nothing had happened,
         # until the Sentinels find it some ten seconds later, and loses what it is given meanwhile.
         if self._sentinels is not None and await self._sentinels.has_changed():

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 
-from abe_redis.mcp.install.jsonc import BREAK, Document, Member
+from abe_redis.mcp.install.jsonc import BREAK, Document, JsonMember
 
 
 def put(document: Document, path: Sequence[str], value: object) -> Document:
@@ -71,7 +71,7 @@ class _Style:
         line = self._document.text[self._line(at) : at]
         return line[: len(line) - len(line.lstrip())]
 
-    def indent_within(self, start: int, close: int, members: list[Member]) -> str | None:
+    def indent_within(self, start: int, close: int, members: list[JsonMember]) -> str | None:
         """The blanks with which a member's line begins; None when the object has no lines of its own."""
         if members and self._begins_line(members[-1]):
             return self.indent(members[-1].key_start)
@@ -90,6 +90,6 @@ class _Style:
         plain = self._document.plain
         return max(plain.rfind("\n", 0, at), plain.rfind("\r", 0, at)) + 1
 
-    def _begins_line(self, member: Member) -> bool:
+    def _begins_line(self, member: JsonMember) -> bool:
         line = self._line(member.key_start)
         return line > 0 and not self._document.text[line : member.key_start].strip()

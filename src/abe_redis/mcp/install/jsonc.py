@@ -25,7 +25,7 @@ _DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class JsonMember:
     """One of an object's, and where its name and its value stand."""
 
     key: str
@@ -69,7 +69,7 @@ class Document:
         except ValueError as error:
             raise JsoncError(f"cannot be read as JSON ({error})") from None
 
-    def members(self, start: int) -> Iterator[Member]:
+    def members(self, start: int) -> Iterator[JsonMember]:
         """What is in the object that starts there; nothing when none does."""
         at = start
         while self.plain[at] in "{,":
@@ -79,20 +79,20 @@ class Document:
             key, key_end = _DECODER.raw_decode(self.plain, at)
             value_start = self._beyond(self._beyond(key_end) + 1)
             value, end = _DECODER.raw_decode(self.plain, value_start)
-            yield Member(key, at, key_end, value_start, end, value)
+            yield JsonMember(key, at, key_end, value_start, end, value)
             at = self._beyond(end)
 
     def close(self, start: int) -> int:
         """Where the object that starts there has its last brace."""
         return _DECODER.raw_decode(self.plain, start)[1] - 1
 
-    def find(self, path: Sequence[str]) -> list[Member]:
+    def find(self, path: Sequence[str]) -> list[JsonMember]:
         """The members under these names, one in the other, as far as there are any.
 
         Raises:
             JsoncError: A name on the way stands there twice, or has no object.
         """
-        found: list[Member] = []
+        found: list[JsonMember] = []
         start = self.root
         for key in path:
             if self.plain[start] != "{":

@@ -51,7 +51,7 @@ def test_it_registers_once_and_keeps_the_secret(client: str, place: str, tmp_pat
     assert Path(entry["command"]).is_absolute()
     assert "hunter2" not in path.read_text("utf-8") + done.stdout + shown.stdout + shown.stderr
     again = run("mcp", "install", "--client", client, "--yes")
-    assert "already; nothing was changed" in again.stdout
+    assert "nothing was changed" in again.stdout
     assert [one.name for one in path.parent.glob("*.bak")] == []
 
 
