@@ -1,10 +1,10 @@
 """What Slack sends: what happened, where, by whom, and in which conversation."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from abe_redis.events import kinds
-from abe_redis.events.kinds import first, values
+from abe_redis.events.kinds import Path, first, values
 
 type Grain = Literal["channel", "thread", "user"]
 """What a conversation is: the value of `REDIS_STREAM_CONVERSATION`."""
@@ -12,14 +12,17 @@ type Grain = Literal["channel", "thread", "user"]
 
 def channels_of(payload: Mapping[str, Any]) -> list[str]:
     """The channels in which it happened, the likeliest first; empty when it happened in none."""
-    kind = kinds.kind_of(payload)
-    return list(dict.fromkeys(values(kinds.event_of(payload), (*kind.channel, *kinds.CHANNEL))))
+    return _all(kinds.event_of(payload), kinds.kind_of(payload).channel, kinds.CHANNEL)
 
 
 def users_of(payload: Mapping[str, Any]) -> list[str]:
     """Whose doing it is, the likeliest first; empty when it names nobody."""
-    kind = kinds.kind_of(payload)
-    return list(dict.fromkeys(values(kinds.event_of(payload), (*kind.user, *kinds.USER))))
+    return _all(kinds.event_of(payload), kinds.kind_of(payload).user, kinds.USER)
+
+
+def _all(event: Mapping[str, Any], own: Iterable[Path], general: Iterable[Path]) -> list[str]:
+    """What stands in a kind's own fields, or else in the general ones."""
+    return list(dict.fromkeys(values(event, own))) or list(dict.fromkeys(values(event, general)))
 
 
 def channel_of(payload: Mapping[str, Any]) -> str | None:

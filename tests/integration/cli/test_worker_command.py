@@ -312,7 +312,7 @@ def test_what_can_be_a_handler(queue: Server, start: Start, handler: str) -> Non
     end(worker)
 
 
-ENVELOPE = {
+ENVELOPE: dict[str, Any] = {
     "type": "event_callback",
     "event_id": "Ev1",
     "team_id": "T1",
@@ -321,11 +321,14 @@ ENVELOPE = {
 }
 
 
+SEEN = ENVELOPE["event"] | {"event_id": "Ev1", "team_id": "T1", "api_app_id": "A1"}
+
+
 @pytest.mark.parametrize(
     ("options", "gets"),
     [
-        ([], ENVELOPE["event"] | {"event_id": "Ev1", "team_id": "T1"}),  # type: ignore[operator]
-        (["--view", "event"], ENVELOPE["event"] | {"event_id": "Ev1", "team_id": "T1"}),  # type: ignore[operator]
+        ([], SEEN),
+        (["--view", "event"], SEEN),
         (["--view", "envelope"], ENVELOPE),
     ],
 )
@@ -334,7 +337,22 @@ def test_a_view(queue: Server, start: Start, options: list[str], gets: dict[str,
     worker = start("bot:shows", *options)
     (got,) = wait_until_said(worker, "got")
     assert got["payload"] == gets
-    assert got["deliveries"] == (1 if gets == ENVELOPE else None)
+    assert got["deliveries"] == 1
+    end(worker)
+
+
+def test_what_an_agent_published_can_be_refused(queue: Server, start: Start) -> None:
+    with queue.admin() as client:
+        client.xadd(STREAM, {"data": json.dumps({"type": "app_mention", "user": "U0CEO"}), "origin": "mcp"})
+    publish(queue, {"type": "app_mention", "user": "U1"})
+    worker = start("bot:shows", "--refuse-origin", "mcp", "--refuse-origin", "cli")
+    (got,) = wait_until_said(worker, "got")
+    assert got["payload"]["user"] == "U1"
+    until(lambda: left(queue) == 0, "everything to be finished")
+    assert len(said(worker, "got")) == 1
+    with queue.admin() as client:
+        ((_, buried),) = client.xrange(DEAD)
+    assert buried["abe:reason"] == "its origin is 'mcp', which this worker refuses"
     end(worker)
 
 
@@ -469,6 +487,7 @@ def test_help_shows_examples() -> None:
         "--view",
         "--respond-to",
         "--drain",
+        "--refuse-origin",
         "--retry-first",
         "--retry-most",
     ):

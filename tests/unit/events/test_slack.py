@@ -281,6 +281,10 @@ def test_one_channel_is_one_conversation_whatever_the_team() -> None:
     assert found == {CHANNEL}
 
 
+def test_whoever_presses_a_button_does_it_and_not_who_wrote_the_message() -> None:
+    assert users_of(action("block_actions", message={"user": "U0BOT"})) == [USER]
+
+
 @pytest.mark.parametrize(
     ("event", "users"),
     [
