@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from abe_redis.events.view import slack_event
     from abe_redis.operations.operations import Operations
     from abe_redis.settings import Settings
+    from abe_redis.sync_backend import SyncBackend
     from abe_redis.worker.event_worker import EventWorker
     from abe_redis.worker.retry import Backoff, Bury, Drop, Retry
 
@@ -30,6 +31,7 @@ __all__ = [
     "RedisMessageQueueBackend",
     "Retry",
     "Settings",
+    "SyncBackend",
     "slack_event",
 ]
 
@@ -45,6 +47,7 @@ _HOMES = {
     "RedisMessageQueueBackend": "backend",
     "Retry": "worker.retry",
     "Settings": "settings",
+    "SyncBackend": "sync_backend",
     "slack_event": "events.view",
 }
 

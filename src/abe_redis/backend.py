@@ -1,6 +1,6 @@
 """The back end that Slack MCP Server loads: `publish`, `consume` and `close` on Redis Streams."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,12 +11,14 @@ from abe_redis.consuming.base import GroupConsumer
 from abe_redis.consuming.consumer import Consumer
 from abe_redis.consuming.event_stream import EventStream
 from abe_redis.consuming.ordered.consumer import OrderedConsumer
-from abe_redis.errors import ClosedError
+from abe_redis.errors import ClosedError, SettingsError
 from abe_redis.events.published import Published
 from abe_redis.observability import tracing
 from abe_redis.publishing.outbox_file import OutboxSize
 from abe_redis.publishing.partitioner import Conversation
 from abe_redis.publishing.publisher import Publisher
+from abe_redis.runtime import fork
+from abe_redis.runtime.per_loop import PerLoop
 from abe_redis.settings import Settings
 from abe_redis.streams import names
 
@@ -24,8 +26,9 @@ from abe_redis.streams import names
 class RedisMessageQueueBackend:
     """A message queue on Redis Streams: what was accepted is processed at least once.
 
-    It opens its connections on first use, belongs to the event loop of that use, and is closed by
-    `close()` or by leaving `async with`. It satisfies `abe.types.MessageQueueBackendProtocol`.
+    It opens its connections on first use, in each event loop and each process that uses it, and is closed by
+    `close()` or by leaving `async with`; what a loop has used is closed with that loop. It satisfies
+    `abe.types.MessageQueueBackendProtocol`.
     """
 
     def __init__(self, settings: Settings, *, conversation: Conversation | None = None) -> None:
@@ -35,18 +38,42 @@ class RedisMessageQueueBackend:
             settings: Where Redis is and how to behave there.
             conversation: Names the conversation of a payload that is published, of which the order counts,
                 or gives None; by default its Slack team and channel.
+
+        Raises:
+            SettingsError: One of them is not what it must be.
         """
+        given: object = settings
+        if not isinstance(given, Settings):  # which is not repeated: a URL may hold a password
+            what = type(self).__name__
+            raise SettingsError(
+                f"{what} takes Settings, not {type(given).__name__!r}: write "
+                f"{what}(Settings(redis_url=…)), or {what}.from_env()."
+            )
+        if conversation is not None and not callable(conversation):
+            raise SettingsError(f"conversation is {conversation!r}; it must be a function of the payload.")
         self.settings = settings
         self.patterns = names.Patterns(settings.patterns, partitions=settings.redis_stream_partitions)
         """The streams that `consume()` discovers."""
-        self._connections: Connections | None = None
-        self._opening = anyio.Lock()
+        self._conversation = conversation
         self._closed = False
         tracing.trace_if_wanted()
+        self._shares = PerLoop(self._make_share, forsake=LoopShare.forsake)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Have what no other process has, a forked one neither."""
+        self._generation = fork.generation()
         self._members = set[GroupConsumer]()
         self._consumers_made = 0
-        self._name = settings.consumer_name
-        self._publisher = Publisher(settings, self.patterns, self.connections, conversation)
+        self._name = self.settings.consumer_name
+
+    def _make_share(self) -> "LoopShare":
+        return LoopShare(self.settings, self.patterns, self._conversation)
+
+    @property
+    def _publisher(self) -> Publisher:
+        """That of the running event loop."""
+        return self._shares.here().publisher
 
     @classmethod
     def from_env(cls) -> Self:
@@ -157,18 +184,25 @@ class RedisMessageQueueBackend:
     def _join(self, kind: type[Consumer | OrderedConsumer], group: str | None) -> EventStream:
         if self._closed:
             raise ClosedError
+        group = names.check_group(group or self.settings.redis_stream_group)
+        return EventStream(self._member(kind, group), anew=lambda: self._member(kind, group))
+
+    def _member(self, kind: type[Consumer | OrderedConsumer], group: str) -> GroupConsumer:
+        if self._generation != fork.generation():
+            fork.leave_alone(self._members)
+            self._begin()
         self._consumers_made += 1
         suffix = "" if self._consumers_made == 1 else f"-{self._consumers_made}"
         member: GroupConsumer = kind(
             self.connections,
             self.settings,
             self.patterns,
-            group=names.check_group(group or self.settings.redis_stream_group),
+            group=group,
             name=names.check_consumer(self._name + suffix),
         )
         self._members.add(member)
         member.on_closed = self._members.discard
-        return EventStream(member)
+        return member
 
     async def close(self) -> None:
         """End every `consume()`, give back what they hold, and close the connections.
@@ -176,14 +210,10 @@ class RedisMessageQueueBackend:
         What is in the outbox stays there for the next process that names the file.
         """
         self._closed = True
-        for member in list(self._members):
-            await member.close()
-        if self._publisher.outbox is not None:
-            await self._publisher.outbox.close()
-        async with self._opening:
-            connections, self._connections = self._connections, None
-        if connections is not None:
-            await connections.close()
+        if self._generation == fork.generation():  # else they are the parent's
+            for member in list(self._members):
+                await member.close()
+        await self._shares.end(LoopShare.close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -197,23 +227,24 @@ class RedisMessageQueueBackend:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.settings.redis_url!r})"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs to make the same: everything else is this one's."""
+        return {"settings": self.settings, "conversation": self._conversation}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
     async def connections(self) -> Connections:
-        """The connections, opened on first use.
+        """The connections of the running event loop, opened on first use.
 
         Raises:
             ClosedError: This back end is closed.
             AbeRedisError: They cannot be opened with these settings.
         """
-        if self._connections is not None:
-            return self._connections
-        async with self._opening:
-            if self._connections is None:
-                if self._closed:
-                    raise ClosedError
-                self._connections = await Connections.open(self.settings)
-                if self._publisher.outbox is not None:
-                    self._publisher.outbox.start()
-            return self._connections
+        share = self._shares.here()
+        if self._closed and not share.is_open:
+            raise ClosedError
+        return await share.connections()
 
     async def outbox_size(self) -> OutboxSize:
         """How many events `REDIS_OUTBOX` holds, of every process that names it; zeros without one.
@@ -221,8 +252,65 @@ class RedisMessageQueueBackend:
         Raises:
             OutboxError: The file cannot be used.
         """
-        return (
-            OutboxSize(waiting=0, refused=0)
-            if self._publisher.outbox is None
-            else await self._publisher.outbox.size()
-        )
+        outbox = self._publisher.outbox
+        return OutboxSize(waiting=0, refused=0) if outbox is None else await outbox.size()
+
+
+class LoopShare:
+    """What a back end has in one event loop: the way to Redis, and what goes there. It ends with its loop."""
+
+    def __init__(
+        self, settings: Settings, patterns: names.Patterns, conversation: Conversation | None
+    ) -> None:
+        self.publisher = Publisher(settings, patterns, self.connections, conversation)
+        self._settings = settings
+        self._connections: Connections | None = None
+        self._changing = anyio.Lock()
+        self._end: AsyncGenerator[None] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connections are there."""
+        return self._connections is not None
+
+    async def connections(self) -> Connections:
+        """The connections, opened on first use."""
+        if self._connections is not None:
+            return self._connections
+        async with self._changing:
+            if self._connections is None:
+                self._connections = await Connections.open(self._settings)
+                self._end = self._until_the_end()
+                await anext(self._end)
+                if self.publisher.outbox is not None:
+                    self.publisher.outbox.start()
+            return self._connections
+
+    async def _until_the_end(self) -> AsyncGenerator[None]:
+        """Close when we are asked to, or when the loop ends: then it closes such generators."""
+        try:
+            yield
+        finally:
+            self._end = None
+            await self._close()
+
+    async def close(self) -> None:
+        """Stop delivering from the outbox, and close the connections."""
+        await self._close()
+        if self._end is not None:
+            await self._end.aclose()
+
+    async def _close(self) -> None:
+        async with self._changing:
+            if self.publisher.outbox is not None:
+                await self.publisher.outbox.close()
+            connections, self._connections = self._connections, None
+            if connections is not None:
+                await connections.close()
+
+    def forsake(self) -> None:
+        """Let go of what outlives a loop that has ended without closing anything."""
+        if self.publisher.outbox is not None:
+            self.publisher.outbox.forsake()
+        if self._connections is not None:
+            self._connections.forsake()

@@ -54,6 +54,14 @@ class ClosedError(AbeRedisError, RuntimeError):
     """This backend is closed; create a new one."""
 
 
+class ForkedError(AbeRedisError, RuntimeError):
+    """This was begun before a fork, by the parent process, which goes on with it. Begin anew in this one."""
+
+
+class WrongLoopError(AbeRedisError, RuntimeError):
+    """This consume() belongs to the event loop that first asked it. Ask it there, or call consume() here."""
+
+
 class LeaseLostError(AbeRedisError):
     """This event is no longer held: its lease expired, or it was acked, released or buried."""
 

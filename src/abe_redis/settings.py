@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as SourceError
 
+from abe_redis import misspelt
 from abe_redis.errors import SettingsError
 
 SCHEMES = (
@@ -172,6 +173,7 @@ class Settings(BaseSettings):
     )
 
     def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic checks each
+        misspelt.check_arguments(values, type(self).model_fields)
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -181,6 +183,7 @@ class Settings(BaseSettings):
                 f"The settings cannot be read: {type(error).__name__}. Check that .env is a readable "
                 "UTF-8 text file with lines of the form NAME=value."
             ) from None
+        misspelt.warn_of_variables(self.model_config.get("env_file"), type(self).model_fields)
 
     @field_validator("redis_stream_patterns", "redis_stream_event_id", mode="before")
     @classmethod

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from abe_redis.errors import RequestError, SettingsError
+from abe_redis.worker.handlers import can_be_called, check_handler, signature
 
 _LOG = logging.getLogger(__name__)
 
@@ -73,17 +74,7 @@ def ready_to_call(found: Any, spec: str) -> Callable[[Any], Any]:  # noqa: ANN40
         RequestError: Instantiating the class failed.
     """
     handler = _made(found, spec) if inspect.isclass(found) else found
-    call = getattr(handler, "handle_event", handler)
-    if not callable(call):
-        raise SettingsError(
-            f"{spec!r} is no handler but of type {type(call).__name__!r}, which cannot be called. A handler "
-            "is a coroutine function, a function, an object with handle_event, or a class of such objects."
-        )
-    if inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call):
-        raise SettingsError(f"{spec!r} contains yield, so calling it would do nothing. Use return instead.")
-    takes = _signature(call)
-    if takes is not None and not _can_be_called(takes, None):
-        raise SettingsError(f"{spec!r} takes {takes}, but a handler is called with one argument, the event.")
+    check_handler(handler, repr(spec))
     return handler  # type: ignore[no-any-return]
 
 
@@ -92,8 +83,8 @@ def _made(found: type, spec: str) -> Any:  # noqa: ANN401 - the bot's object
         raise SettingsError(
             f"{spec!r} is a class without handle_event. Give it that method, or name a function instead."
         )
-    takes = _signature(found)
-    if takes is not None and not _can_be_called(takes):
+    takes = signature(found)
+    if takes is not None and not can_be_called(takes):
         raise SettingsError(
             f"{spec!r} is a class that takes {takes}, but abe-redis calls it without arguments. Create an "
             "object of it in the module, and name that object."
@@ -102,24 +93,6 @@ def _made(found: type, spec: str) -> Any:  # noqa: ANN401 - the bot's object
         return found()
     except Exception as error:  # noqa: BLE001 - the bot's code may raise anything
         raise _failed(f"Making an object of the class {spec!r} failed", error) from None
-
-
-def _signature(call: Callable[..., Any]) -> inspect.Signature | None:
-    """Its parameters without types, to be shown to people; None when they are unknown."""
-    try:
-        signature = inspect.signature(call)
-    except Exception:  # noqa: BLE001 - written in C, or with types that 3.14 evaluates now and does not find
-        return None
-    untyped = [one.replace(annotation=one.empty) for one in signature.parameters.values()]
-    return inspect.Signature(untyped)
-
-
-def _can_be_called(signature: inspect.Signature, *arguments: object) -> bool:
-    try:
-        signature.bind(*arguments)
-    except TypeError:
-        return False
-    return True
 
 
 def _failed(what: str, error: Exception) -> RequestError:

@@ -92,6 +92,11 @@ class Connections:
         if self._server is not None:
             await anyio.to_thread.run_sync(self._server.stop)
 
+    def forsake(self) -> None:
+        """Give up the share in the embedded server, when the loop has ended without `close`."""
+        if self._server is not None:
+            self._server.stop()
+
     async def _keep_refreshing(self) -> None:
         while True:
             await anyio.sleep(_REFRESH_SECONDS)

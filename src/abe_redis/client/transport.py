@@ -93,4 +93,7 @@ class Transport(Terms):
 
     def _check_loop(self) -> None:
         if self._wire is not None and self._wire.loop is not asyncio.get_running_loop():
-            raise RuntimeError("This transport belongs to another event loop: the one of its first call.")
+            raise RuntimeError(
+                "This connection belongs to another event loop: the one of its first call. Use a back end "
+                "in each loop, or SyncBackend where there is none."
+            )

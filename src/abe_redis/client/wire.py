@@ -1,6 +1,7 @@
 """One connection to a server, from its opening to its end."""
 
 import asyncio
+import os
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from redis.asyncio.connection import DefaultParser
 from abe_redis.client.address import Address, Find
 from abe_redis.client.calls import Answer, Promise, Words
 from abe_redis.client.writer import Writer
-from abe_redis.runtime import tasks
+from abe_redis.runtime import fork, tasks
 
 _pack: Callable[[Words], bytes] = cast("Any", hiredis.pack_command)  # whose own type takes one word only
 _INCOMPLETE = object()
@@ -71,6 +72,7 @@ class Wire(asyncio.Protocol):
         self._watch: asyncio.TimerHandle | None = None
         self._overdue: Promise | None = None
         self._opening = self.loop.create_task(self._open())
+        fork.hears_of_forks(self)
 
     def call(self, words: Words, answer: Promise) -> None:
         """Send a command when it is its turn."""
@@ -198,6 +200,24 @@ class Wire(asyncio.Protocol):
             if not answer.done():
                 # A copy: each of the many tasks that raise it writes its own traceback into it.
                 answer.set_exception(copy(error))
+
+    # What a fork calls.
+
+    def before_fork(self) -> None:
+        """Nothing here is half done at a fork that a child would go on with."""
+
+    def after_fork(self) -> None:
+        """The parent goes on as it was."""
+
+    def forked(self) -> None:
+        """Let go of the socket: a child that read from it would take its parent's answers.
+
+        Its number stays in use, so that whoever closes it later closes nothing else.
+        """
+        if self._socket is not None and (number := self._socket.get_extra_info("socket").fileno()) >= 0:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nothing, number, inheritable=False)
+            os.close(nothing)
 
     # What the event loop calls.
 

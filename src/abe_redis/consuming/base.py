@@ -21,9 +21,10 @@ from abe_redis.consuming.discovery import Discovery, say_all_lost
 from abe_redis.consuming.in_flight import Buffer, Held, InFlight
 from abe_redis.consuming.maintenance import Maintenance
 from abe_redis.consuming.scheduler import Scheduler
-from abe_redis.errors import AbeRedisError, LeaseLostError
+from abe_redis.errors import AbeRedisError, ForkedError, LeaseLostError, WrongLoopError
 from abe_redis.events.event import Event
-from abe_redis.runtime import clock, tasks
+from abe_redis.runtime import clock, fork, tasks
+from abe_redis.runtime.per_loop import run_in
 from abe_redis.settings import Settings
 from abe_redis.streams import names
 from abe_redis.streams.lease import Leased, Taken
@@ -69,6 +70,7 @@ class GroupConsumer(ABC):
         self._arrived = asyncio.Event()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._generation = fork.generation()
         self._closing: asyncio.Task[None] | None = None
         self._closed = False
         self._error: AbeRedisError | None = None
@@ -77,6 +79,7 @@ class GroupConsumer(ABC):
 
     async def next(self) -> Event:
         """Finish the events in hand and wait for the next; StopAsyncIteration when closed."""
+        self._check_loop()
         for held in list(self._in_flight.delivered_events.values()):
             self.finish(held)
         taken = self.get_nowait() or await self.take()
@@ -88,6 +91,7 @@ class GroupConsumer(ABC):
         """Wait for an event beside those in hand; None when closed."""
         if self._waiting:
             raise RuntimeError("Two tasks ask the same consume() for an event; give each its own.")
+        self._check_loop()
         self._start()
         if (held := self.get_nowait()) is not None:
             return held
@@ -148,7 +152,14 @@ class GroupConsumer(ABC):
         if not ours:
             raise LeaseLostError
 
+    def _check_loop(self) -> None:
+        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+            raise WrongLoopError
+
     def _in_hand(self, event: Event) -> Held:
+        if self._generation != fork.generation():
+            raise ForkedError
+        self._check_loop()
         held = self._in_flight.delivered_events.get((event.stream, event.id))
         if held is None or held.lost:
             raise LeaseLostError
@@ -162,7 +173,10 @@ class GroupConsumer(ABC):
 
     async def close(self) -> None:
         """Ack what is finished, give back the rest, and end; at once and for all callers."""
-        await asyncio.shield(self._close_soon())
+        if self._loop is None or self._loop is asyncio.get_running_loop():
+            await asyncio.shield(self._close_soon())
+        else:  # one that does not run any more has left what it held to the leases' end
+            await run_in(self._loop, self.close)
 
     def abandon(self) -> None:
         """Close soon, when nobody is left to ask for events; callable from any thread."""
@@ -222,6 +236,11 @@ class GroupConsumer(ABC):
         """Do what a task is for; whatever ends it is the caller's to hear of, who would wait for ever."""
         try:
             await work
+        except asyncio.CancelledError:
+            if not self._closed:  # by whoever cancelled all tasks but their own
+                self._error = AbeRedisError("A task of this consume() was cancelled. Call consume() again.")
+                self._arrived.set()
+            raise
         except AbeRedisError as error:
             self._error = error
         except Exception as error:  # noqa: BLE001 - a bug of ours, too

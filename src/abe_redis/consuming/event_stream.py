@@ -1,13 +1,15 @@
 """What a caller of `consume()` holds in the hand."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
 import anyio
 
 from abe_redis.consuming.protocols import ConsumerProtocol
+from abe_redis.errors import ForkedError
 from abe_redis.events.event import Event
+from abe_redis.runtime import fork
 
 
 class EventStream:
@@ -18,9 +20,33 @@ class EventStream:
     events it holds back.
     """
 
-    def __init__(self, member: ConsumerProtocol) -> None:
-        self.behind = member
-        """What runs behind it, for a caller that holds several events at a time."""
+    def __init__(
+        self, member: ConsumerProtocol, *, anew: Callable[[], ConsumerProtocol] | None = None
+    ) -> None:
+        """Stand before a member of a group.
+
+        Args:
+            member: What runs behind it.
+            anew: Makes another member, for a process that was forked before this one was asked for anything.
+        """
+        self._member = member
+        self._anew = anew
+        self._begun = False
+        self._generation = fork.generation()
+
+    @property
+    def behind(self) -> ConsumerProtocol:
+        """What runs behind it, for a caller that holds several events at a time.
+
+        Raises:
+            ForkedError: It was begun in the parent process.
+        """
+        if self._generation != fork.generation():
+            if self._begun or self._anew is None:
+                raise ForkedError
+            fork.leave_alone(self._member)
+            self._member, self._generation = self._anew(), fork.generation()
+        return self._member
 
     def __aiter__(self) -> Self:
         return self
@@ -32,7 +58,9 @@ class EventStream:
             StopAsyncIteration: It was closed.
             AbeRedisError: Redis refused us for a reason that waiting does not cure.
         """
-        return self.behind.next()
+        behind = self.behind
+        self._begun = True
+        return behind.next()
 
     @property
     def consumer(self) -> str:
@@ -41,7 +69,8 @@ class EventStream:
 
     async def aclose(self) -> None:
         """Give back what is held and stop; the event in hand counts as not processed."""
-        await self.behind.close()
+        if self._generation == fork.generation():  # else it is the parent's
+            await self._member.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -53,4 +82,5 @@ class EventStream:
             await self.aclose()
 
     def __del__(self) -> None:
-        self.behind.abandon()
+        if self._generation == fork.generation():
+            self._member.abandon()

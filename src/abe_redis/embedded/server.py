@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from abe_redis.errors import EmbeddedServerError
+from abe_redis.runtime import fork
 
 START_SECONDS = 60.0
 """Loading a large file takes its time; a server that needs longer is not coming."""
@@ -42,6 +43,17 @@ class EmbeddedServer:
         self.directory = directory.expanduser().resolve()
         """With symbolic links followed, so that all users of a server agree on it."""
         self._share: IO[str] | None = None
+        fork.hears_of_forks(self)
+
+    def before_fork(self) -> None:
+        """A share is held or not at any time."""
+
+    def after_fork(self) -> None:
+        """The parent keeps its share."""
+
+    def forked(self) -> None:
+        """Let go of the parent's share: with the child's copy of it, the server would outlive the parent."""
+        self.stop()
 
     def start(self) -> Path:
         """Join the server, starting it if need be, and wait until it answers. Blocks.

@@ -18,6 +18,7 @@ What Redis refuses for good stays in the file with its reason and blocks nobody.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,12 @@ _LOG = logging.getLogger(__name__)
 
 POSSIBLE_DUPLICATE = b"possible-duplicate"
 """Field beside the payload, `1`: Redis may have had this event already, and cannot tell any more."""
+
+KEEP_SECONDS = 0.4
+"""How long a publish that has tried Redis to its end waits for another's lock on the file: Slack waits three
+seconds for the host's answer."""
+KEEP_BEHIND_SECONDS = 2.5
+"""How long one does that has not tried Redis, since others wait already."""
 
 LOOK_SECONDS = 5.0
 """How often an idle process looks for rows that a dead one left."""
@@ -102,7 +109,7 @@ class Outbox:
         if self._closed:
             raise ClosedError
         try:
-            number = await self._do(self._file.append, Row(draft, published_at))
+            number = await self._do(self._file.append, Row(draft, published_at), _soon(KEEP_SECONDS))
         except OutboxError as error:
             raise type(error)(f"{reason} {error} The event was not kept.") from None
         if not self._away:
@@ -119,7 +126,7 @@ class Outbox:
         if not self._file.holds_own or self._closed:
             return None
         try:
-            number = await self._do(self._file.append_behind, Row(draft))
+            number = await self._do(self._file.append_behind, Row(draft), _soon(KEEP_BEHIND_SECONDS))
         except OutboxError as error:
             raise type(error)(f"{error} The event was not kept.") from None
         return None if number is None else self._kept(number, draft.stream)
@@ -141,7 +148,7 @@ class Outbox:
 
     def start(self) -> None:
         """Deliver from now on; calling it again does nothing."""
-        if self._task is None and not self._closed:
+        if (self._task is None or self._task.done()) and not self._closed:
             self._task = asyncio.create_task(self._run(), name="abe-redis outbox")
 
     async def _run(self) -> None:
@@ -222,9 +229,18 @@ class Outbox:
         with contextlib.suppress(OutboxError):
             await self._do(self._file.close)
 
+    def forsake(self) -> None:
+        """Let go of the file, when the loop has ended without `close`."""
+        self._closed = True
+        self._file.forsake()
+
     async def _do[*A, T](self, call: Callable[[*A], T], *args: *A) -> T:
         """Run what blocks in a thread, to its end: a cancelled caller leaves a row or none."""
         return await anyio.to_thread.run_sync(call, *args, limiter=self._one_at_a_time)
+
+
+def _soon(seconds: float) -> float:
+    return time.monotonic() + seconds
 
 
 def _doing(row: Row) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from abe_redis.errors import OutboxError, OutboxFullError
 from abe_redis.publishing.outbox_locks import BUSY_SECONDS, WriterLocks, connect, make_private, patiently
+from abe_redis.runtime import fork
 from abe_redis.streams.publish import Draft
 
 MAX_BYTES = 256 * 1024 * 1024
@@ -94,23 +95,58 @@ class OutboxFile:
         self._opened: sqlite3.Connection | None = None
         # A thread goes on when its caller is cancelled, so two may meet here.
         self._guard = threading.Lock()
+        fork.hears_of_forks(self)
 
-    def append(self, row: Row) -> int:
+    def before_fork(self) -> None:
+        """Let nobody be in the middle of a transaction."""
+        self._guard.acquire()
+
+    def after_fork(self) -> None:
+        """The parent goes on."""
+        self._guard.release()
+
+    def forked(self) -> None:
+        """Write under a name of our own, over connections of our own.
+
+        The kernel's locks are the parent's alone, but SQLite keeps books of them in each process, and would
+        believe that the child has them, too. Closing what was inherited sets the books right.
+        """
+        self._guard.release()
+        self._locks.drop_all()
+        self._forget()
+        self._writer = os.urandom(8).hex()
+        self.holds_own = False
+
+    def forsake(self) -> None:
+        """Let go of the file as it is: whoever claims next delivers what is in it."""
+        with self._guard:
+            self._locks.drop_all()
+            self._forget()
+
+    def append(self, row: Row, until: float | None = None) -> int:
         """Write a row; when this returns, it is on the disk.
+
+        Args:
+            row: The event.
+            until: Monotonic time until which another's lock on the file is waited for.
 
         Returns:
             Its number.
         """
-        with self._transaction() as database:
+        with self._transaction(until) as database:
             return self._append(database, row)
 
-    def append_behind(self, row: Row) -> int | None:
+    def append_behind(self, row: Row, until: float | None = None) -> int | None:
         """Write a row if one of this process waits.
+
+        Args:
+            row: The event.
+            until: As for `append`.
 
         Returns:
             Its number, or None when there was none to wait behind.
         """
-        with self._transaction() as database:
+        with self._transaction(until) as database:
             self.holds_own = _is_awaited(database, self._writer)
             return self._append(database, row) if self.holds_own else None
 
@@ -200,14 +236,16 @@ class OutboxFile:
         return int(cursor.lastrowid or 0)
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, until: float | None = None) -> Iterator[sqlite3.Connection]:
         with self._guard, self._explained():
+            until = time.monotonic() + BUSY_SECONDS if until is None else until
             if not self._exists():  # somebody removed it: what is written there now would be lost
                 self._forget()
             if self._opened is None:
                 with _OPENING:
-                    self._opened = self._open()
+                    self._opened = self._open(until)
             try:
+                _wait_for_others(self._opened, until)
                 self._opened.execute("BEGIN IMMEDIATE")
                 yield self._opened
                 self._opened.execute("COMMIT")
@@ -224,10 +262,11 @@ class OutboxFile:
             self._opened.close()
             self._opened = None
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self, until: float) -> sqlite3.Connection:
         make_private(self.path)
-        database = connect(self.path, seconds=BUSY_SECONDS)
+        database = connect(self.path, seconds=0)
         try:
+            _wait_for_others(database, until)
             if not _is_new(database):
                 (application,) = database.execute("PRAGMA application_id").fetchone()
                 if application != _APPLICATION_ID:
@@ -237,7 +276,7 @@ class OutboxFile:
                     )
             database.execute("PRAGMA auto_vacuum = INCREMENTAL")
             # Turning the log on does not wait for others that do the same.
-            patiently(lambda: database.execute("PRAGMA journal_mode = WAL"))
+            patiently(lambda: database.execute("PRAGMA journal_mode = WAL"), until=until)
             database.execute("PRAGMA synchronous = FULL")
             database.execute("PRAGMA fullfsync = ON")  # macOS: else the disk's own cache keeps it
             database.execute("BEGIN IMMEDIATE")
@@ -270,13 +309,21 @@ class OutboxFile:
                 "program's .recover may save what it holds."
             )
         if code == sqlite3.SQLITE_BUSY:
-            return OutboxError(f"{where} was locked by another program for {BUSY_SECONDS:g} seconds.")
+            return OutboxError(
+                f"{where} is locked by another program. End what holds it: a publish cannot wait for that."
+            )
         if code == sqlite3.SQLITE_CANTOPEN and self.path.is_dir():
             return OutboxError(f"{where} is a directory. Name a file in REDIS_OUTBOX.")
         return OutboxError(
             f"{where} cannot be used ({error}). REDIS_OUTBOX must name a file that this user may read and "
             "write, in a directory where it may create files."
         )
+
+
+def _wait_for_others(database: sqlite3.Connection, until: float) -> None:
+    """Let each statement wait for others' locks, but not beyond a monotonic time."""
+    milliseconds = max(0, round(1000 * (until - time.monotonic())))
+    database.execute(f"PRAGMA busy_timeout = {milliseconds}")
 
 
 def _is_new(database: sqlite3.Connection) -> bool:

@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-BUSY_SECONDS = 5.0
-"""How long to wait while another process writes; a write takes milliseconds."""
+BUSY_SECONDS = 0.3
+"""How long to wait while another process writes, which takes milliseconds."""
 
 
 class WriterLocks:
@@ -60,6 +60,11 @@ class WriterLocks:
             with suppress(OSError):  # a file left behind does no harm
                 self._path(writer).unlink(missing_ok=True)
 
+    def drop_all(self) -> None:
+        """Let go of every writer, without a trace on the disk."""
+        while self._held:
+            self._held.popitem()[1].close()
+
     def _path(self, writer: str) -> Path:
         return self._outbox.with_name(f"{self._outbox.name}-{writer}.lock")
 
@@ -90,18 +95,17 @@ def connect(path: Path, *, seconds: float) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=seconds, isolation_level=None, check_same_thread=False)
 
 
-def patiently(call: Callable[[], Any]) -> None:
-    """Call again while SQLite says that it is busy, for as long as it would wait itself.
+def patiently(call: Callable[[], Any], *, until: float) -> None:
+    """Call again while SQLite says that it is busy, until a monotonic time.
 
     Raises:
         sqlite3.Error: It stays busy, or fails otherwise.
     """
-    deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
             call()
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                 raise
             time.sleep(0.01)
         else:

@@ -1,0 +1,74 @@
+"""What must not be shared with a forked child: who keeps such a thing hears of forks here.
+
+A child gets a copy of everything: names that were to be unique, the numbers of open sockets and locks, and
+mutexes that a thread held which the child does not have. `gunicorn --preload`, Celery and multiprocessing
+fork a process in which a back end stands already.
+"""
+
+import os
+import threading
+import weakref
+from typing import Protocol
+
+
+class Forkable(Protocol):
+    """Keeps something that belongs to one process."""
+
+    def before_fork(self) -> None:
+        """Get ready: nothing may be half done when the copy is made. Called in the thread that forks."""
+
+    def after_fork(self) -> None:
+        """Go on in the parent."""
+
+    def forked(self) -> None:
+        """Let go in the child of what is the parent's, without disturbing the parent."""
+
+
+_registered: "weakref.WeakSet[Forkable]" = weakref.WeakSet()
+_registering = threading.Lock()
+_generation = 0
+_inherited: list[object] = []
+_forking: list[Forkable] = []
+
+
+def generation() -> int:
+    """How many forks lie between the first process and this one: what was made under another is not ours."""
+    return _generation
+
+
+def leave_alone(one: object) -> None:
+    """Keep in the child what is the parent's until the child ends: nothing may tidy it up."""
+    _inherited.append(one)
+
+
+def hears_of_forks(one: Forkable) -> None:
+    """Let somebody hear of forks for as long as it lives."""
+    with _registering:
+        _registered.add(one)
+
+
+def _before() -> None:
+    _registering.acquire()
+    _forking[:] = _registered
+    for one in _forking:
+        one.before_fork()
+
+
+def _in_parent() -> None:
+    for one in _forking:
+        one.after_fork()
+    _forking.clear()
+    _registering.release()
+
+
+def _in_child() -> None:
+    global _generation  # noqa: PLW0603 - a process has one
+    _generation += 1
+    for one in _forking:
+        one.forked()
+    _forking.clear()
+    _registering.release()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no forks
+    os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)

@@ -1,0 +1,175 @@
+"""Publishing for those who are not async: from any thread, over one connection, with the same promise."""
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Callable, Coroutine, Iterable
+from types import TracebackType
+from typing import Any, Self
+
+from abe_redis.backend import RedisMessageQueueBackend
+from abe_redis.errors import ClosedError
+from abe_redis.events.published import Published
+from abe_redis.publishing.outbox_file import OutboxSize
+from abe_redis.publishing.partitioner import Conversation
+from abe_redis.runtime import fork
+from abe_redis.settings import Settings
+
+
+class SyncBackend:
+    """Publishes as `RedisMessageQueueBackend` does, for code without an event loop.
+
+    A thread of its own keeps the connection, so that any thread may publish, before, after and beside any
+    event loop, and after a fork. It is closed by `close()`, by leaving `with`, or with the process.
+    """
+
+    def __init__(self, settings: Settings, *, conversation: Conversation | None = None) -> None:
+        """Configure it; nothing is opened yet.
+
+        Args:
+            settings: Where Redis is and how to behave there.
+            conversation: As for `RedisMessageQueueBackend`.
+        """
+        self.settings = settings
+        self._backend = RedisMessageQueueBackend(settings, conversation=conversation)
+        self._conversation = conversation
+        self._guard = threading.Lock()
+        self._service: _Service | None = None
+        self._closed = False
+        fork.hears_of_forks(self)
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """One that is configured by the environment and, for what that lacks, by `.env`.
+
+        Raises:
+            SettingsError: A variable has a value that is not allowed.
+        """
+        return cls(Settings())
+
+    def publish(self, key: str, payload: dict[str, Any]) -> None:
+        """Add an event to the stream `key`; when this returns, Redis has it, or the outbox.
+
+        Args:
+            key: The stream.
+            payload: A JSON object of at most 8 MiB.
+
+        Raises:
+            AbeRedisError: As for `RedisMessageQueueBackend.publish`.
+        """
+        self._run(lambda backend: backend.publish(key, payload))
+
+    def publish_event(
+        self, key: str, payload: dict[str, Any], *, event_id: str | None = None, origin: str | None = None
+    ) -> Published:
+        """Add an event, and say what became of it; as `RedisMessageQueueBackend.publish_event`.
+
+        Raises:
+            AbeRedisError: As for `RedisMessageQueueBackend.publish`.
+        """
+        return self._run(
+            lambda backend: backend.publish_event(key, payload, event_id=event_id, origin=origin)
+        )
+
+    def publish_many(
+        self, key: str, payloads: Iterable[dict[str, Any]], *, origin: str | None = None
+    ) -> list[Published]:
+        """Add many events in order, with few round trips; as `RedisMessageQueueBackend.publish_many`.
+
+        Raises:
+            AbeRedisError: As for `RedisMessageQueueBackend.publish`.
+        """
+        every = list(payloads)  # in the caller's thread, to whom they may belong
+        return self._run(lambda backend: backend.publish_many(key, every, origin=origin))
+
+    def outbox_size(self) -> OutboxSize:
+        """How many events `REDIS_OUTBOX` holds, of every process that names it; zeros without one.
+
+        Raises:
+            OutboxError: The file cannot be used.
+        """
+        return self._run(lambda backend: backend.outbox_size())
+
+    def close(self) -> None:
+        """Let what is under way end, and close the connection."""
+        with self._guard:
+            self._closed = True
+            service, self._service = self._service, None
+        if service is not None:
+            service.end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.settings.redis_url!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs to make the same: everything else is this one's."""
+        return {"settings": self.settings, "conversation": self._conversation}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    def _run[Result](self, call: Callable[[RedisMessageQueueBackend], Coroutine[Any, Any, Result]]) -> Result:
+        """Run a call in the thread that has the connection, and wait for it."""
+        with self._guard:
+            if self._closed:
+                raise ClosedError
+            if self._service is None:
+                self._service = _Service(self._backend)
+                weakref.finalize(self, self._service.end)
+            waiting = asyncio.run_coroutine_threadsafe(call(self._backend), self._service.loop)
+        try:
+            return waiting.result()
+        except BaseException:
+            waiting.cancel()  # when it was Ctrl-C; otherwise it is done
+            raise
+
+    # What a fork calls.
+
+    def before_fork(self) -> None:
+        """Let nobody be in the middle of a start."""
+        self._guard.acquire()
+
+    def after_fork(self) -> None:
+        """The parent goes on with its thread."""
+        self._guard.release()
+
+    def forked(self) -> None:
+        """The thread is not in the child, which starts its own."""
+        self._guard.release()
+        self._service = None
+
+
+class _Service:
+    """An event loop in a thread of its own, until it is ended or the process ends."""
+
+    def __init__(self, backend: RedisMessageQueueBackend) -> None:
+        self._backend = backend
+        self._generation = fork.generation()
+        self._ended = asyncio.Event()
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name="abe-redis publishing", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Let what was asked for end, and the thread; calling it again does nothing."""
+        if self._generation == fork.generation() and not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._ended.set)
+            self._thread.join()
+
+    def _serve(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+            runner.run(self._until_ended())
+
+    async def _until_ended(self) -> None:
+        await self._ended.wait()
+        asked_for = asyncio.all_tasks() - {asyncio.current_task()}
+        calls = [task for task in asked_for if not task.get_name().startswith("abe-redis")]
+        await asyncio.gather(*calls, return_exceptions=True)

@@ -1,0 +1,68 @@
+"""What can be a handler: that is checked before the first event, since it would fail with every one."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from abe_redis.errors import SettingsError
+
+
+def check_handler(handler: object, name: str) -> None:
+    """Refuse what cannot be called with an event.
+
+    Args:
+        handler: The handler.
+        name: What it is called in the message.
+
+    Raises:
+        SettingsError: It is no handler.
+    """
+    if isinstance(handler, str):
+        raise SettingsError(
+            f"The handler {name} is a text. Import the function that it names and give that; only the "
+            "command `abe-redis worker MODULE:HANDLER` imports by name."
+        )
+    if inspect.iscoroutine(handler):
+        handler.close()
+        raise SettingsError(f"The handler {name} has been called. Give the function itself, without ().")
+    if inspect.isclass(handler):
+        raise SettingsError(f"The handler {name} is a class. Give an object of it, {handler.__name__}().")
+    call = getattr(handler, "handle_event", handler)
+    if not callable(call):
+        raise SettingsError(
+            f"{name} is no handler but of type {type(call).__name__!r}, which cannot be called. A handler "
+            "is a coroutine function, a function, an object with handle_event, or a class of such objects."
+        )
+    if inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call):
+        raise SettingsError(f"{name} contains yield, so calling it would do nothing. Use return instead.")
+    takes = signature(call)
+    if takes is not None and not can_be_called(takes, None):
+        raise SettingsError(f"{name} takes {takes}, but a handler is called with one argument, the event.")
+
+
+def signature(call: Callable[..., Any]) -> inspect.Signature | None:
+    """What it takes, without types, for people to read; None when it does not tell."""
+    try:
+        found = inspect.signature(call)
+    except Exception:  # noqa: BLE001 - written in C, or with types that 3.14 looks up now and does not find
+        return None
+    untyped = [one.replace(annotation=one.empty) for one in found.parameters.values()]
+    return inspect.Signature(untyped)
+
+
+def can_be_called(takes: inspect.Signature, *arguments: object) -> bool:
+    """Whether something that takes this can be called with these arguments."""
+    try:
+        takes.bind(*arguments)
+    except TypeError:
+        return False
+    return True
+
+
+def name_of(handler: object) -> str:
+    """What a handler is called in messages and in dead letters."""
+    if isinstance(handler, str):
+        return repr(handler)
+    found = getattr(handler, "__qualname__", None) or type(handler).__qualname__
+    module = getattr(handler, "__module__", None) or type(handler).__module__
+    return f"{module}.{found}"

@@ -1,0 +1,174 @@
+"""What the command line refuses, the library refuses too: at once, with a sentence."""
+
+import functools
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from abe_redis import EventWorker, RedisMessageQueueBackend, Settings, SyncBackend, misspelt
+from abe_redis.errors import SettingsError
+
+
+@pytest.fixture
+def backend() -> RedisMessageQueueBackend:
+    return RedisMessageQueueBackend(Settings())
+
+
+async def handle(event: Any) -> None:
+    del event
+
+
+async def without_parameters() -> None:
+    return None
+
+
+async def with_two(event: Any, more: Any) -> None:
+    del event, more
+
+
+def yields(event: Any) -> Any:
+    yield event
+
+
+class Bot:
+    async def handle_event(self, event: Any) -> None:
+        del event
+
+
+class Lame:
+    handle_event = 5
+
+
+@pytest.mark.parametrize(
+    ("handler", "says"),
+    [
+        ("bot:handle", "'bot:handle' is a text. Import the function"),
+        (without_parameters, r"without_parameters takes \(\), but a handler is called with one argument"),
+        (with_two, r"takes \(event, more\), but a handler is called with one argument"),
+        (yields, "contains yield"),
+        (Bot, r"is a class. Give an object of it, Bot\(\)"),
+        (Lame(), "of type 'int', which cannot be called"),
+        (5, "of type 'int', which cannot be called"),
+        (functools.partial(with_two, 1, 2), "but a handler is called with one argument"),
+    ],
+)
+async def test_what_is_no_handler_is_refused_at_once(
+    backend: RedisMessageQueueBackend, handler: Any, says: str
+) -> None:
+    with pytest.raises(SettingsError, match=says):
+        EventWorker(backend, handler)
+    with pytest.raises(SettingsError, match=says):
+        await EventWorker(backend).run(handler)
+
+
+async def test_a_handler_that_was_called_is_refused_at_once(backend: RedisMessageQueueBackend) -> None:
+    with pytest.raises(SettingsError, match=r"has been called. Give the function itself, without \(\)"):
+        EventWorker(backend, handle(1))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "handler", [handle, print, Bot(), Bot().handle_event, functools.partial(with_two, 1)]
+)
+def test_what_is_a_handler_is_taken(backend: RedisMessageQueueBackend, handler: Any) -> None:
+    EventWorker(backend, handler)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"concurrency": "8"}, "concurrency is '8'"),
+        ({"concurrency": 0}, "concurrency is 0"),
+        ({"policy": 5}, "policy is 5; it must be a function"),
+        ({"view": "event"}, "view is 'event'; it must be a function"),
+        ({"respond_to": "slack_events"}, "which this worker reads itself"),
+    ],
+)
+def test_what_would_fail_with_every_event_is_refused_at_once(
+    backend: RedisMessageQueueBackend, options: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(SettingsError, match=says):
+        EventWorker(backend, handle, **options)
+
+
+@pytest.mark.parametrize("options", [{"handler_timeout": -1}, {"drain_seconds": float("nan")}])
+def test_times_are_checked_at_once(backend: RedisMessageQueueBackend, options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must be a number of seconds"):
+        EventWorker(backend, handle, **options)
+
+
+@pytest.mark.parametrize("kind", [RedisMessageQueueBackend, SyncBackend])
+def test_a_back_end_takes_settings_and_repeats_no_url(kind: Any) -> None:
+    with pytest.raises(SettingsError, match=r"takes Settings, not 'str'.*from_env") as found:
+        kind("redis://:secret@localhost")
+    assert "secret" not in str(found.value)
+    with pytest.raises(SettingsError, match="takes Settings, not 'NoneType'"):
+        kind(None)
+    with pytest.raises(SettingsError, match="must be a function of the payload"):
+        kind(Settings(), conversation="thread")
+
+
+def test_a_worker_takes_a_back_end() -> None:
+    with pytest.raises(SettingsError, match="takes a back end first, not 'Settings'"):
+        EventWorker(Settings(), handle)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("url", "redis_url"),
+        ("REDIS_URL", "redis_url"),
+        ("lease_seconds", "redis_stream_lease_seconds"),
+        ("redis_stream_lease", "redis_stream_lease_seconds"),
+        ("max_deliveries", "redis_stream_max_deliveries"),
+    ],
+)
+def test_an_argument_that_is_no_setting_is_refused(name: str, meant: str) -> None:
+    with pytest.raises(SettingsError, match=f"Settings has no '{name}'.*Did you mean {meant}"):
+        Settings(**{name: "1"})
+    with pytest.raises(SettingsError, match=r"Settings has no 'colour', so it would change nothing\.$"):
+        Settings(colour="red")
+
+
+@pytest.fixture
+def _nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(misspelt, "_said", set())
+
+
+@pytest.mark.usefixtures("_nothing_said")
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("REDIS_STREAM_LEASE", "REDIS_STREAM_LEASE_SECONDS"),
+        ("REDIS_STREAM_PATTERN", "REDIS_STREAM_PATTERNS"),
+        ("REDIS_PASS", "REDIS_PASSWORD"),
+        ("REDIS_URI", "REDIS_URL"),
+        ("SLACK_EVENTS_TOPICS", "SLACK_EVENTS_TOPIC"),
+    ],
+)
+@pytest.mark.parametrize("where", ["environment", "file"])
+def test_a_misspelt_variable_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, meant: str, where: str
+) -> None:
+    if where == "file":
+        Path(".env").write_text(f"{name}=secret\n")
+    else:
+        monkeypatch.setenv(name, "secret")
+    Settings()
+    Settings()
+    (said,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert said == f"{name} is set, but abe-redis reads no variable of that name. Did you mean {meant}?"
+
+
+@pytest.mark.usefixtures("_nothing_said")
+def test_variables_of_others_are_left_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As Kubernetes and Heroku set them."""
+    for name in ("REDIS_HOST", "REDIS_PORT", "REDIS_SERVICE_HOST", "REDIS_PORT_6379_TCP", "REDIS_TLS_URL"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("REDIS_URL", "redis://localhost")
+    monkeypatch.setenv("SLACK_BOT_TOKEN", "x")
+    Settings()
+    assert caplog.text == ""
