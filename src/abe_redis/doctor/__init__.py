@@ -1,10 +1,10 @@
-"""What is wrong with a Redis as a queue, and what to do about each thing.
+"""Findings about a Redis that serves as a queue, and what to do about each.
 
-* `server` looks at the server itself, `queue` at the streams in it, `rights` at what this user may do,
-  `machine` at what waits for it here;
-* `context` is what a check is given, and what it finds.
+* `server` examines the server itself, `queue` its streams, `rights` the permissions of this user, and
+  `machine` this machine;
+* `context` defines the input of a check, and its findings.
 
-Nothing here writes to Redis. A check that this user may not make says so, and the others go on.
+Nothing here writes to Redis. A check that this user may not run says so, and the others go on.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -39,14 +39,14 @@ _OF_THE_QUEUE: tuple[Check, ...] = (
     queue.unread,
     rights.rights,
 )
-"""In this order; a finding's `check` is the name of the function."""
+"""The checks in their order; the `check` of a finding is the name of its function."""
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Look at the server that `settings` name, at the queue in it, and at what waits for it on this machine.
+    """Examine the server that `settings` name, the queue in it, and this machine.
 
     Returns:
-        What was found. If the server cannot be reached, that is the only finding about it.
+        The findings. If the server cannot be reached, that is the only one about it.
 
     Raises:
         SettingsError: A TLS file that the settings name cannot be used.
@@ -86,18 +86,18 @@ async def _examine_server(settings: Settings) -> list[Finding]:
 
 
 async def _made(check: Check, context: Context) -> list[Finding]:
-    """What one check finds; its failure is a finding too."""
+    """The findings of one check; its failure is a finding, too."""
     findings: list[Finding] = []
     try:
         async for finding in check(context):
-            findings.append(finding)  # noqa: PERF401 - what came before a failure counts
+            findings.append(finding)  # noqa: PERF401 - findings before a failure count
     except NoPermissionError:
         findings.append(
             warning(
                 "Not examined in full: this user may not ask.", "Run the doctor as an administrator as well."
             )
         )
-    except KeyError as missing:  # some managed servers hide much
+    except KeyError as missing:  # some managed servers refuse many commands
         findings.append(warning(f"Not examined in full: the server does not tell its {missing.args[0]}."))
     except failures.FAILURES as error:
         said = str(failures.explain(error, context.settings, doing=f"examining its {check.__name__}"))

@@ -1,4 +1,4 @@
-"""What a check is given, and what it finds."""
+"""The input of a check, and its findings."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,7 +13,7 @@ type Severity = Literal["ok", "warning", "problem"]
 
 
 class Finding(BaseModel):
-    """One thing that was looked at."""
+    """The result of examining one thing."""
 
     check: str = Field(default="", description="What was looked at, in a word, such as persistence.")
     severity: Severity = Field(
@@ -25,17 +25,17 @@ class Finding(BaseModel):
 
 
 def ok(found: str, advice: str = "", command: str = "") -> Finding:
-    """Something that is as it should be."""
+    """A thing that is right."""
     return Finding(severity="ok", found=found, advice=advice, command=command)
 
 
 def warning(found: str, advice: str = "", command: str = "") -> Finding:
-    """Something that may do harm one day, or that could not be looked at."""
+    """A thing that may do harm one day, or that could not be examined."""
     return Finding(severity="warning", found=found, advice=advice, command=command)
 
 
 def problem(found: str, advice: str = "", command: str = "") -> Finding:
-    """Something that does harm, or will soon."""
+    """A thing that does harm, or soon will."""
     return Finding(severity="problem", found=found, advice=advice, command=command)
 
 
@@ -52,10 +52,10 @@ class Context:
         self.patterns = Patterns(self.settings.patterns, partitions=self.settings.redis_stream_partitions)
 
     async def info(self) -> dict[str, Any]:
-        """What the server says of itself, asked for once.
+        """The server's INFO, fetched once.
 
         Raises:
-            redis.NoPermissionError: This user may not ask.
+            redis.NoPermissionError: This user may not send INFO.
         """
         if self._info is None:
             self._info = await self.redis.info()

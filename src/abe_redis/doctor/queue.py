@@ -1,4 +1,4 @@
-"""The queue in the server: its streams, and who works on them."""
+"""Checks of the queue: its streams, groups and consumers."""
 
 import shlex
 from collections.abc import AsyncIterator, Iterator
@@ -24,7 +24,7 @@ _SEVERITY: dict[Health, Severity] = {
 
 
 async def keys(context: Context) -> AsyncIterator[Finding]:
-    """Whether each key that a pattern names is a stream, or can become one."""
+    """Whether each key that a pattern names is a stream, or does not exist yet."""
     others = 0
     for name in context.patterns.literals:
         kind = await peek.kind(context.redis, name)
@@ -39,7 +39,7 @@ async def keys(context: Context) -> AsyncIterator[Finding]:
 
 
 async def streams(context: Context) -> AsyncIterator[Finding]:
-    """What waits in each stream, who holds it, and what is stuck."""
+    """Waiting and stuck events of each stream, and the consumers that hold them."""
     settings = context.settings
     found = await existing(context.redis, context.patterns)
     if not found:
@@ -52,7 +52,7 @@ async def streams(context: Context) -> AsyncIterator[Finding]:
 
 
 def _judge(stats: StreamStats, settings: Settings) -> Iterator[Finding]:
-    """The stream's health, and what of it endangers the queue."""
+    """The stream's health, and what endangers the queue."""
     maxlen, lease_seconds = settings.redis_stream_maxlen, settings.redis_stream_lease_seconds
     severity = _SEVERITY[stats.health]
     if severity == "ok" and stats.dead_letters:
@@ -95,7 +95,7 @@ def _judge(stats: StreamStats, settings: Settings) -> Iterator[Finding]:
 
 
 def _quoted(name: str) -> str:
-    """A name as a shell takes it, and as no terminal is steered by it."""
+    """A name quoted for a shell, without characters that control a terminal."""
     if name.isprintable():
         return shlex.quote(name)
     escaped = "".join(chr(byte) if chr(byte).isalnum() else f"\\x{byte:02x}" for byte in name.encode())
@@ -107,18 +107,18 @@ def _count(number: int, one: str, many: str) -> str:
 
 
 _LOOKED_AT = 500_000
-"""Among so many keys."""
+"""Number of keys that are searched."""
 
 
 async def unread(context: Context) -> AsyncIterator[Finding]:
-    """Whether events are published to a stream that nobody reads, as far as their ids are remembered."""
+    """Whether events are published to a stream that nobody reads, as far as remembered ids show it."""
     published: set[str] = set()
     async for keys in slots.keys(context.redis, most=_LOOKED_AT, match="abe:seen:*"):
         for key in keys:
             if stream := names.published_to(key.decode(errors="replace")):
                 published.add(stream)
     stray = sorted(name for name in published if not context.patterns.match(name))
-    # Where there is a group, somebody reads it: with other patterns than ours.
+    # If it has a group, a consumer with other patterns reads it.
     stray = [
         name
         for name in stray

@@ -1,7 +1,7 @@
-"""What each role needs of an ACL user, and whether this user has it.
+"""The permissions that each role needs, and whether this user has them.
 
-The commands of a role stand in one place: the `ACL SETUSER` line is made of them, and so are the
-probes. A script's commands are checked against its user one by one, so they are all listed.
+The commands of a role are defined once; the `ACL SETUSER` line and the probes are made from them. Redis
+checks each command of a script against the user's permissions, so all of them are listed.
 """
 
 import os
@@ -20,27 +20,27 @@ HEALTH_CHECKS = "_health_check"
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What somebody does with the queue, and the commands it takes, as the ACL names them."""
+    """A role at the queue, and the commands that it needs, as the ACL names them."""
 
     name: str
     streams: str
-    """Commands on streams and on the keys beside them."""
+    """Commands on streams and on their helper keys."""
     helpers: str
-    """Commands on the keys beside them only."""
+    """Commands on helper keys only."""
     elsewhere: str
     """Commands without a key."""
     publishes: bool = False
-    """Also to the stream of health checks."""
+    """Publishes to the stream of health checks, too."""
     buries: bool = False
-    """XADD, but to dead letters and to what is written down of agents alone."""
+    """Needs XADD, but only for dead letters and for the audit."""
     reads_only: bool = False
-    """Its keys need no right to be written."""
+    """Needs no write access to its keys."""
 
     def setuser(self, patterns: Patterns) -> str:
-        """The line that makes a user with the rights of this role and no others; it needs a password."""
+        """The line that creates a user with exactly the permissions of this role; fill in a password."""
         sign = "%R~" if self.reads_only else "~"
         names = [*patterns.keys, *([HEALTH_CHECKS] if self.publishes else [])]
-        # A key pattern cannot hold white space; ? stands for any one character.
+        # A key pattern cannot hold white space; ? matches any character.
         keys = [sign + re.sub(r"\s", "?", name) for name in (*names, "dead:*", "abe:*")]
         if self.publishes:
             keys.remove(f"{sign}dead:*")
@@ -78,8 +78,8 @@ ROLES = (
     ),
 )
 
-# Each is allowed or refused like the real one, and changes nothing, whatever the key holds: its id
-# is too small, its group does not exist, or an argument is missing.
+# The ACL treats each probe like the real command, and it changes nothing, whatever the key holds: its id is
+# too small, its group does not exist, or an argument is missing.
 _PROBES = {
     "cluster|slots": "CLUSTER SLOTS",
     "dbsize": "DBSIZE",
@@ -126,7 +126,7 @@ _PROBES = {
 async def rights(context: Context) -> AsyncIterator[Finding]:
     """Whether this user may do what a publisher, a consumer and a read-only observer do."""
     lacks = {role: await _lacking(context, role) for role in ROLES}
-    # A user need not play every part, but one of them.
+    # A user needs the permissions of one role, not of all.
     report = warning if not all(lacks.values()) else problem
     for role, lacking in lacks.items():
         line = role.setuser(context.patterns)
@@ -144,10 +144,10 @@ async def rights(context: Context) -> AsyncIterator[Finding]:
 
 
 async def _lacking(context: Context, role: Role) -> list[str]:
-    """The commands this user may not send; with the keys, where it may send them for others.
+    """The commands that this user may not send, with the keys if it may send them for other keys.
 
-    They are asked for with ACL DRYRUN, by those who may; others send the probes themselves, and
-    what is refused then stands in the server's ACL LOG.
+    ACL DRYRUN tests them if the user may send it. Otherwise the probes themselves do, and refused ones appear
+    in the server's ACL LOG.
     """
     probes = _probes(role, context.patterns)
     dry_run: list[str] = []
@@ -169,7 +169,7 @@ async def _lacking(context: Context, role: Role) -> list[str]:
 
 
 def _probes(role: Role, patterns: Patterns) -> list[tuple[str, str, list[str]]]:
-    """Each command of a role with a key, and the words that try it."""
+    """Each command of a role with a key, and a probe for it."""
     unused = f"abe:probe:{os.urandom(8).hex()}"
     names = [_example(key) for key in patterns.keys]
     keys = {
@@ -187,7 +187,7 @@ def _probes(role: Role, patterns: Patterns) -> list[tuple[str, str, list[str]]]:
 
 
 def _example(glob: str) -> str:
-    """A name that a glob matches."""
+    """A name that the glob matches."""
     return re.sub(r"\\(.)|\[(?:\\)?([^\]])[^\]]*\]|[*?]", lambda part: part[1] or part[2] or "x", glob)
 
 

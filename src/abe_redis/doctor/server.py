@@ -1,4 +1,4 @@
-"""The server itself: what it is, what it keeps, and how full it is."""
+"""Checks of the server itself: version, persistence, memory, replication, clock, encryption."""
 
 import ipaddress
 import os
@@ -11,11 +11,11 @@ from abe_redis.doctor.context import Context, Finding, ok, problem, warning
 from abe_redis.settings import Settings, split_url
 
 _OLDEST = {"Redis": (7, 0), "Valkey": (7, 2)}
-"""The oldest version of each kind of server that has all we send."""
+"""The oldest version of each kind of server that has every command that we send."""
 
 
 async def version(context: Context) -> AsyncIterator[Finding]:
-    """Whether the server is one that abe-redis is made for."""
+    """Whether abe-redis supports this server."""
     info = await context.info()
     # Valkey calls itself Redis 7.2.4 in `redis_version`.
     kind = "Valkey" if "valkey_version" in info else "Redis"
@@ -30,7 +30,7 @@ async def version(context: Context) -> AsyncIterator[Finding]:
         )
 
 
-# On a key that does not exist, each of these answers something and writes nothing.
+# On a missing key, each of these gives an answer and writes nothing.
 _NEWER = {
     "XACKDEL": "XACKDEL {key} g ACKED IDS 1 0-1",
     "XTRIM ACKED": "XTRIM {key} MAXLEN 0 ACKED",
@@ -41,7 +41,7 @@ _NEWER = {
 
 
 async def capabilities(context: Context) -> AsyncIterator[Finding]:
-    """Which newer commands the server has; none of them is needed."""
+    """Which newer commands the server has; abe-redis needs none of them."""
     pipeline = context.redis.pipeline(transaction=False)
     for probe in _NEWER.values():
         pipeline.execute_command(*probe.format(key=f"abe:probe:{os.urandom(8).hex()}").split())
@@ -56,7 +56,7 @@ async def capabilities(context: Context) -> AsyncIterator[Finding]:
 
 
 async def persistence(context: Context) -> AsyncIterator[Finding]:
-    """Whether what Redis acknowledged outlives a restart, a crash and a power failure."""
+    """Whether acknowledged events survive a restart, a crash and a power failure."""
     info = await context.info()
     for what, status in (
         ("snapshot (RDB)", "rdb_last_bgsave_status"),
@@ -66,7 +66,7 @@ async def persistence(context: Context) -> AsyncIterator[Finding]:
         if info.get(status, "ok") != "ok":
             yield problem(
                 f"The last {what} failed.",
-                "Look into the server's log and at its disk; until it works, Redis may refuse to write.",
+                "Check the server's log and its disk; until this works, Redis may refuse writes.",
             )
     config = await context.redis.config_get("appendfsync", "save")
     if info["aof_enabled"] and config["appendfsync"] == "always":
@@ -86,26 +86,26 @@ async def persistence(context: Context) -> AsyncIterator[Finding]:
         )
         yield warning(
             f"A restart or crash may lose {lost}.",
-            "Put appendonly yes into the server's configuration; until its next start, send:",
+            "Set appendonly yes in the server's configuration, and send this for the running server:",
             "CONFIG SET appendonly yes",
         )
 
 
 async def eviction(context: Context) -> AsyncIterator[Finding]:
-    """Whether a full server refuses to write, or removes events in silence."""
+    """Whether a full server refuses writes, or removes events in silence."""
     policy = (await context.info())["maxmemory_policy"]
     if policy == "noeviction":
         yield ok("A full server refuses to write instead of removing events (maxmemory-policy noeviction).")
     else:
         yield problem(
             f"A full server removes keys in silence, events among them (maxmemory-policy {policy}).",
-            "Put it into the server's configuration too, and send:",
+            "Set noeviction in the server's configuration, too, and send:",
             "CONFIG SET maxmemory-policy noeviction",
         )
 
 
 _FULL, _NEARLY_FULL = 0.95, 0.8
-"""Parts of a limit."""
+"""Fractions of a limit."""
 
 
 async def memory(context: Context) -> AsyncIterator[Finding]:
@@ -123,7 +123,7 @@ async def memory(context: Context) -> AsyncIterator[Finding]:
 
 
 async def clients(context: Context) -> AsyncIterator[Finding]:
-    """How near the server is to refusing connections."""
+    """How close the server is to refusing connections."""
     info = await context.info()
     connected, limit = int(info["connected_clients"]), int(info["maxclients"])
     yield _fullness(
@@ -147,7 +147,7 @@ _LAG_SECONDS = 10
 
 
 async def replication(context: Context) -> AsyncIterator[Finding]:
-    """Whether this is a server to write to, and whether its replicas keep up."""
+    """Whether this server accepts writes, and whether its replicas keep up."""
     info = await context.info()
     if info["role"] == "slave":
         yield problem(
@@ -160,7 +160,7 @@ async def replication(context: Context) -> AsyncIterator[Finding]:
     for one in behind:
         yield warning(
             f"Replica {one['ip']}:{one['port']} is {one['state']} and last reported {one['lag']} s ago.",
-            "Look into its log: a failover to it would lose what it does not have.",
+            "Check its log: a failover to it would lose the events that it lacks.",
         )
     online, wanted = len(replicas) - len(behind), context.settings.redis_wait_replicas
     if online < wanted:
@@ -180,7 +180,7 @@ async def clock(context: Context) -> AsyncIterator[Finding]:
     before = time.time()
     seconds, microseconds = await context.redis.time()
     after = time.time()
-    # The server read its clock at some time in between.
+    # The server read its clock somewhere in between.
     skew = seconds + microseconds / 1e6 - (before + after) / 2
     if abs(skew) <= _SKEW_SECONDS + (after - before) / 2:
         yield ok("This machine's clock and the server's agree.")
@@ -192,7 +192,7 @@ async def clock(context: Context) -> AsyncIterator[Finding]:
 
 
 async def tls(context: Context) -> AsyncIterator[Finding]:
-    """Whether a password and people's words cross a network in the open."""
+    """Whether passwords and events cross a network unencrypted."""
     if context.settings.uses_tls:
         yield ok("The connection is encrypted (TLS).")
     elif _is_local(context.settings):

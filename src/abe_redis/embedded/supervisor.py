@@ -1,20 +1,20 @@
-"""The supervisor of an embedded server: runs it while somebody uses it, and ends it afterwards.
+"""The supervisor of an embedded server: runs it while a process uses it, and ends it afterwards.
 
-A process of its own, started by `embedded.py` as a file by its path, so that it imports nothing of
-the package and starts in no time. It outlives whoever started it.
+It is a process of its own. `server.py` starts this file by its path, so that it imports nothing of the
+package and starts fast. It outlives the process that started it.
 
     python supervisor.py DIRECTORY SOCKET SERVER-BINARY
 
-Three locks in the directory decide everything, and the kernel drops them however a process ends:
+Three locks in the directory decide everything. The kernel releases them however a process ends:
 
-* `supervisor.lock`, exclusive: held by the one supervisor for as long as it lives.
-* `server.lock`, exclusive: inherited by the server, so held exactly as long as that lives. Two
-  servers on one directory would ruin each other's files.
-* `users.lock`: users hold it shared. A supervisor that gets it exclusively knows that nobody uses the
-  server; newcomers wait for the lock until the server is gone.
+* `supervisor.lock`, exclusive: the supervisor holds it as long as it lives.
+* `server.lock`, exclusive: the server inherits it, so it is held exactly as long as the server lives.
+  Two servers in one directory would destroy each other's files.
+* `users.lock`: users hold it shared. A supervisor that gets it exclusively knows that the server has
+  no users; new users wait for the lock until the server is gone.
 
-The file `socket-path` says where the server listens, seen from the directory. Users and later supervisors
-go by it, not by what they would have chosen: one directory can have names of different length.
+The file `socket-path` says where the server listens, relative to the directory. Users and later supervisors
+follow it and choose nothing themselves, since one directory can have names of different lengths.
 """
 
 import contextlib
@@ -30,11 +30,11 @@ from typing import IO
 
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 1.0
-"""A server without users stays this long, so that commands in a row don't start one each."""
+"""Time that a server stays without users, so that consecutive commands share one."""
 MOST_FAILURES = 3
-"""A server that refused so often in a row to start is not started again."""
+"""Failed starts in a row after which the supervisor gives up."""
 SETTLED_SECONDS = 1.0
-"""A server that lived this long is started again at once; one that did not, after a pause."""
+"""A server that lived this long is restarted at once, any other after a pause."""
 FIRST_PAUSE_SECONDS = 0.05
 MOST_PAUSE_SECONDS = 5.0
 ANSWER_SECONDS = 5.0
@@ -42,13 +42,13 @@ ANSWER_SECONDS = 5.0
 OPTIONS = [
     *("--port", "0", "--unixsocketperm", "700", "--daemonize", "no"),
     *("--maxmemory-policy", "noeviction", "--save", ""),
-    # everysec may put off a write by two seconds while an fsync runs: a kill would lose it
+    # everysec may delay a write by two seconds while an fsync runs; a kill would lose it
     *("--appendonly", "yes", "--appendfsync", "always"),
 ]
 
 
 def try_lock(file: IO[str]) -> bool:
-    """Take a file's lock exclusively if it is free."""
+    """Take a file's lock exclusively, if it is free."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -57,7 +57,7 @@ def try_lock(file: IO[str]) -> bool:
 
 
 def wait_for_lock(file: IO[str], seconds: float) -> bool:
-    """Take a file's lock exclusively if it gets free in time."""
+    """Take a file's lock exclusively, if it becomes free in time."""
     until = time.monotonic() + seconds
     while not try_lock(file):
         if time.monotonic() >= until:
@@ -80,14 +80,14 @@ class Supervisor:
         self._start_at = 0.0
 
     def run(self) -> None:
-        """Guard until nobody uses the server, or it cannot be kept alive."""
+        """Run the server until it has no users, or cannot be kept alive."""
         with self._open("supervisor.lock") as mine, self._open("users.lock") as users:
-            # Somebody who looks whether there is a supervisor holds the lock for a moment.
+            # A process that checks for a supervisor holds the lock for a moment.
             if not wait_for_lock(mine, 1):
                 return
             while self._keep_alive():
                 if self._is_unused(users):
-                    self._end_server()  # newcomers wait for `users` until we are gone
+                    self._end_server()  # new users wait for `users` until we are gone
                     return
                 time.sleep(POLL_SECONDS)
 
@@ -95,7 +95,7 @@ class Supervisor:
         return (self._directory / name).open("a")
 
     def _is_unused(self, users: IO[str]) -> bool:
-        """Whether nobody held the lock for a while; if so, it is ours now."""
+        """Take the users' lock, if no user has held it for a while."""
         until = time.monotonic() + GRACE_SECONDS
         while try_lock(users):
             if time.monotonic() >= until:
@@ -105,17 +105,17 @@ class Supervisor:
         return False
 
     def _keep_alive(self) -> bool:
-        """Start a server unless one lives: ours, or one that a supervisor before us left.
+        """Start a server unless one lives: ours, or that of a supervisor before us.
 
         Returns:
-            False when it does not start any more.
+            False when it no longer starts.
         """
         if self._child is not None:
             code = self._child.poll()
             if code is None:
                 return True
             self._child = None
-            # One that was killed (a negative code) has worked; one that ends by itself has not.
+            # A server that was killed (a negative code) had worked; one that ended by itself had not.
             self._failures = self._failures + 1 if code > 0 else 0
             if self._failures == MOST_FAILURES:
                 return False
@@ -127,7 +127,7 @@ class Supervisor:
         return True
 
     def _plan_next_start(self) -> None:
-        """Put it off the longer, the more often a server died young: each one fills the log."""
+        """Wait longer after each early death of a server, since each start writes to the log."""
         now = time.monotonic()
         if now - self._started_at >= SETTLED_SECONDS:
             self._pause = 0.0
@@ -151,15 +151,15 @@ class Supervisor:
             )
 
     def _tell_socket_path(self) -> None:
-        """Write down where the next server listens, in one step: a kill leaves no half of it."""
+        """Record where the next server listens, in one step: a kill leaves no partial file."""
         new = self._directory / "socket-path.new"
         new.write_bytes(os.fsencode(self._socket_path))
         new.replace(self._directory / "socket-path")
 
     def _end_server(self) -> None:
-        """Let the server write what it has and go; wait until it is gone."""
+        """Let the server write its data and end; wait until it is gone."""
         with self._open("server.lock") as lock:
-            # Again and again: one that is just starting does not listen to anything yet.
+            # Repeat it: a server that is just starting does not listen yet.
             while not try_lock(lock):
                 if self._child is not None:
                     self._child.terminate()
@@ -169,12 +169,12 @@ class Supervisor:
             self._listens_at().unlink(missing_ok=True)
 
     def _ask_to_end(self) -> None:
-        """Send SHUTDOWN to a server that is not our child: a process id could be somebody else's by now."""
+        """Send SHUTDOWN to a server that is not our child: its process id may be another's by now."""
         with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
             connection.settimeout(ANSWER_SECONDS)
             connection.connect(str(self._listens_at()))
-            connection.sendall(b"SHUTDOWN NOSAVE\r\n")  # it speaks of RDB files; the AOF is written
-            connection.recv(64)  # nothing when it goes, an error when it does not
+            connection.sendall(b"SHUTDOWN NOSAVE\r\n")  # this is about RDB files; the AOF is written anyway
+            connection.recv(64)  # no answer when it ends, an error when it does not
 
     def _listens_at(self) -> Path:
         return self._directory / os.fsdecode((self._directory / "socket-path").read_bytes())
@@ -182,6 +182,6 @@ class Supervisor:
 
 if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # it ends when nobody uses the server, not before
-    if os.fork() == 0:  # nobody's child, so that nobody has to wait for it
+        signal.signal(number, signal.SIG_IGN)  # it ends only when the server has no users
+    if os.fork() == 0:  # no process's child, so that none has to wait for it
         Supervisor(Path(sys.argv[1]), sys.argv[2], sys.argv[3]).run()

@@ -1,1 +1,1 @@
-"""Logs, metrics and traces, and the hooks where they watch: the only place that reports to the outside."""
+"""Logs, metrics and traces, and the hooks that feed them: the only place that reports to the outside."""

@@ -1,6 +1,6 @@
-"""The places where others may watch: publishing, handling, a tool's call.
+"""Hooks for observers: publishing, handling, and tool calls.
 
-Nothing is imported and next to nothing is done while nobody watches.
+Without an observer they import nothing and cost almost nothing.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from abe_redis.events.published import Published
 
 type Outcome = Literal["done", "retried", "buried", "dropped", "lost", "given_back"]
-"""What became of a delivery; `given_back`: the worker ended, `lost`: others have it."""
+"""The outcome of a delivery. `given_back`: the worker ended. `lost`: another consumer has the event."""
 
 type CallOutcome = Literal["done", "refused", "failed"]
 
@@ -23,7 +23,7 @@ type EndOfCall = Callable[[CallOutcome], None]
 
 
 class Observer:
-    """Hears of each beginning, and says who is to hear of its end; this one hears and says nothing."""
+    """Called when an operation begins, it returns a function for its end. This one does nothing."""
 
     def publishing(self, stream: str, entries: "Sequence[Fields]") -> EndOfPublishing | None:
         """Events are about to be published; fields may be added to each."""
@@ -36,7 +36,7 @@ class Observer:
         return None
 
     def calling(self, tool: str) -> EndOfCall | None:
-        """An agent's call is about to be carried out."""
+        """A call of an agent is about to run."""
         del tool
         return None
 
@@ -45,13 +45,13 @@ _observers: list[Observer] = []
 
 
 def watch(observer: Observer) -> None:
-    """Let somebody watch this process to its end."""
+    """Add an observer until the process ends."""
     _observers.append(observer)
 
 
 @contextmanager
 def observed(observer: Observer) -> Iterator[None]:
-    """Let somebody watch this process while a block lasts."""
+    """Add an observer for the duration of a block."""
     watch(observer)
     try:
         yield
@@ -60,7 +60,7 @@ def observed(observer: Observer) -> Iterator[None]:
 
 
 def publishing(stream: str, entries: "Sequence[Fields]") -> EndOfPublishing | None:
-    """As `Observer.publishing`, for all who watch."""
+    """As `Observer.publishing`, for all observers."""
     if not _observers:
         return None
     ends = [end for one in _observers if (end := one.publishing(stream, entries)) is not None]
@@ -73,7 +73,7 @@ def publishing(stream: str, entries: "Sequence[Fields]") -> EndOfPublishing | No
 
 
 def handling(event: "Event") -> EndOfHandling | None:
-    """As `Observer.handling`, for all who watch."""
+    """As `Observer.handling`, for all observers."""
     if not _observers:
         return None
     ends = [end for one in _observers if (end := one.handling(event)) is not None]
@@ -86,7 +86,7 @@ def handling(event: "Event") -> EndOfHandling | None:
 
 
 def calling(tool: str) -> EndOfCall | None:
-    """As `Observer.calling`, for all who watch."""
+    """As `Observer.calling`, for all observers."""
     if not _observers:
         return None
     ends = [end for one in _observers if (end := one.calling(tool)) is not None]

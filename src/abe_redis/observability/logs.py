@@ -1,4 +1,4 @@
-"""Logs for people and, with `--log-format json`, for machines: one JSON object a line."""
+"""Logs for people and, with `--log-format json`, for machines: one JSON object per line."""
 
 import json
 import logging
@@ -16,16 +16,16 @@ _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "ta
 
 
 def set_up(log_format: LogFormat, level: int) -> None:
-    """Log to stderr, unless the program has handlers already."""
+    """Log to stderr, unless the program has configured handlers."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else logging.Formatter(_TEXT))
     logging.basicConfig(level=level, handlers=[handler])
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as JSON: when, how bad, who, what; the words without their values, which are alike each time.
+    """A record as JSON: time, level, logger, message, and the message's template, which is always the same.
 
-    What was given as `extra` stands beside it, and the ids of the span that is current, where there is one.
+    The values of `extra` are fields of their own, and so are the ids of the current span, if there is one.
     """
 
     @override

@@ -1,4 +1,4 @@
-"""Keeping what an agent leased: renewed while it is about, given back when it has gone quiet."""
+"""The leases of agents: renewed while an agent makes calls, given back when it has stopped."""
 
 import logging
 import math
@@ -17,13 +17,13 @@ from abe_redis.streams import lease, release
 _LOG = logging.getLogger(__name__)
 
 QUIET_SECONDS = 600.0
-"""A slow thinker keeps its lease this long after its last call."""
+"""Time for which an agent keeps its leases after its last call."""
 
 _GIVE_BACK_SECONDS = 2.0
 
 
 class AgentLeases:
-    """The leases taken through one server, whoever took them."""
+    """The leases of all callers of one server."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class AgentLeases:
         self._lease_seconds = lease_seconds
         self._quiet_seconds = quiet_seconds
         self._held: dict[tuple[str, str], dict[tuple[str, str], int]] = {}
-        """Per group and consumer: stream and id of what is held, with its number of deliveries."""
+        """Per group and consumer: the stream and id of each held entry, with its number of deliveries."""
         self._last_call = clock.now()
         self._gone = anyio.Event()
 
@@ -45,20 +45,20 @@ class AgentLeases:
         self._last_call = clock.now()
 
     def held(self, consumer: str) -> list[tuple[str, str]]:
-        """Stream and id of what is kept for a consumer, in all its groups."""
+        """Stream and id of the entries kept for a consumer, in all its groups."""
         return [key for (_, name), entries in self._held.items() if name == consumer for key in entries]
 
     def count(self, stream: str, group: str, consumer: str) -> int:
-        """How many entries of a stream are kept for a consumer."""
+        """Number of entries of a stream that are kept for a consumer."""
         return sum(one == stream for one, _ in self._held.get((group, consumer), ()))
 
     def leave(self) -> None:
-        """Note that the agent has gone: `run` gives all back at once."""
+        """Note that the agent has gone; `run` then gives everything back at once."""
         self._last_call = -math.inf
         self._gone.set()
 
     def holds(self, stream: str, group: str, consumer: str, entry_id: str) -> bool:
-        """Whether an entry's lease was taken here and is kept."""
+        """Whether the lease of an entry was taken here and is kept."""
         return (stream, entry_id) in self._held.get((group, consumer), {})
 
     def hold(self, stream: str, group: str, consumer: str, entry_id: str, deliveries: int) -> None:
@@ -66,12 +66,12 @@ class AgentLeases:
         self._held.setdefault((group, consumer), {})[stream, entry_id] = deliveries
 
     def forget(self, stream: str, group: str, consumer: str, ids: Sequence[str]) -> None:
-        """Keep these leases no longer."""
+        """Stop keeping these leases."""
         for entry_id in ids:
             self._held.get((group, consumer), {}).pop((stream, entry_id), None)
 
     async def run(self) -> None:
-        """Renew until nobody has called for long, and all is given back."""
+        """Renew until no call has come for the keep time, and then give everything back."""
         while True:
             with anyio.move_on_after(min(self._lease_seconds, self._quiet_seconds) / 3):
                 await self._gone.wait()
@@ -84,7 +84,7 @@ class AgentLeases:
             except (*failures.FAILURES, AbeRedisError) as error:
                 _LOG.warning("Leases could not be renewed (%s); trying again.", type(error).__name__)
             else:
-                if self._is_quiet():  # still: a call may have come meanwhile
+                if self._is_quiet():  # check again: a call may have come meanwhile
                     return
 
     def _is_quiet(self) -> bool:
@@ -98,7 +98,7 @@ class AgentLeases:
                     self.forget(stream, group, consumer, [entry_id])
 
     async def give_back(self) -> None:
-        """Give back everything, as not delivered.
+        """Give back everything, without counting the deliveries.
 
         Raises:
             AbeRedisError: The connections cannot be opened.
@@ -116,12 +116,13 @@ class AgentLeases:
     async def returning_unseen(
         self, stream: str, group: str, consumer: str, *, own_name: bool
     ) -> AsyncIterator["AgentRead"]:
-        """Give back what a read took if its answer never comes, because the block fails or is cancelled.
+        """Give back the entries that a read leases, if the block fails or is cancelled before its answer.
 
-        Under a name that is ours alone (`own_name`) that is also what Redis gave it and we never saw.
+        If the name is ours alone (`own_name`), this includes entries that Redis leased and whose answer was
+        lost.
 
         Yields:
-            What the read takes, to be kept from now on.
+            The object that collects the entries of the read.
         """
         taken = AgentRead(self, stream, group, consumer)
         try:
@@ -132,7 +133,7 @@ class AgentLeases:
             raise
 
     async def take_back(self, stream: str, group: str, consumer: str, ids: Sequence[str]) -> None:
-        """Give back some of what is kept, as not delivered: the agent was not shown it."""
+        """Give back some kept entries that the agent was not shown, without counting the delivery."""
         held = self._held.get((group, consumer), {})
         taken = AgentRead(self, stream, group, consumer, [one for one in ids if (stream, one) in held])
         with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
@@ -156,7 +157,7 @@ class AgentLeases:
 
 @dataclass(slots=True)
 class AgentRead:
-    """What a read takes, until it is answered."""
+    """The entries that a read leases, until it is answered."""
 
     agent_leases: AgentLeases
     stream: str
@@ -164,7 +165,7 @@ class AgentRead:
     consumer: str
     ids: list[str] = field(default_factory=list)
     buried: list[str] = field(default_factory=list)
-    """What could not be handled by anybody."""
+    """Entries that no consumer can handle."""
 
     def hold(self, entry_id: str, deliveries: int) -> None:
         """Keep an entry's lease from now on."""

@@ -1,4 +1,4 @@
-"""What agents have changed, for those who gave them the keys: a stream of the last ten thousand changes."""
+"""The audit: a stream with the last ten thousand changes that agents made."""
 
 import json
 from collections.abc import Mapping
@@ -17,20 +17,20 @@ KEPT = 10_000
 MOST = 1000
 
 _CHANGES = ("ids", "buried", "redriven", "created_group")
-"""The facts of a call that say that something has changed."""
+"""The fields of a result that show that something has changed."""
 
 _LEVELS = 2
-"""Of what is written down: facts by name, some of them lists."""
+"""Kinds of fields in an audit entry: facts by name, some of them lists."""
 
 
 async def note_change(redis: Redis, who: str, tool: str, facts: Mapping[str, object]) -> None:
-    """Write down what a call has changed, if it has changed anything; without secrets."""
+    """Record the change that a call made, if it made one, without secrets."""
     if any(facts.get(one) for one in _CHANGES):
         await record(redis, who, tool, {name: shown(fact) for name, fact in facts.items() if fact})
 
 
 async def record(redis: Redis, who: str, what: str, facts: dict[str, Any]) -> None:
-    """Write a change down."""
+    """Record a change."""
     fields = {"who": who, "what": what, "facts": json.dumps(facts, ensure_ascii=False)}
     await append(redis, names.AUDIT, fields, kept=KEPT)
 
@@ -62,7 +62,7 @@ async def last(redis: Redis, count: int) -> list[Change]:
 
 
 def _facts(said: bytes) -> dict[str, Any]:
-    """What was written down; whoever may write to Redis may have written anything."""
+    """Parse a record. Anyone who may write to Redis can have written anything."""
     try:
         facts = json.loads(said)
     except (ValueError, RecursionError):

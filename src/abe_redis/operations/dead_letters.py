@@ -1,4 +1,4 @@
-"""Dead letters: look at them, send them back to work, remove them."""
+"""Dead letters: find, redrive and purge them."""
 
 import sys
 from collections import Counter
@@ -22,26 +22,26 @@ _PAGE = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Which dead letters; those that match all that is given."""
+    """A choice of dead letters: those that match every given field."""
 
     ids: Sequence[str] = ()
     """Ids of dead letters."""
     everything: bool = False
-    """All of them: says so on purpose, when nothing else is given."""
+    """All of them; required when no other field is given."""
     reason: str | None = None
-    """Words that the reason contains, in any case."""
+    """Text that the reason contains, ignoring case."""
     group: str | None = None
     """The group that gave up on them."""
     event_type: str | None = None
     """The type of the Slack event."""
     older_than_seconds: float | None = None
-    """Buried at least so long ago."""
+    """Least time since they were buried."""
 
     def check(self) -> None:
-        """Refuse a choice of nothing in particular.
+        """Refuse an empty choice.
 
         Raises:
-            RequestError: Nothing was chosen, or an id is none.
+            RequestError: Nothing was chosen, or an id is not valid.
         """
         for one in self.ids:
             check_id("An id", one)
@@ -50,7 +50,7 @@ class Choice:
             raise RequestError("Say which dead letters: ids, a filter such as reason, or all of them.")
 
     def matches(self, letter: DeadLetter, now: datetime) -> bool:
-        """Whether it is one of them."""
+        """Whether a dead letter matches."""
         return (
             (not self.ids or letter.id in self.ids)
             and (self.reason is None or self.reason.casefold() in letter.reason.casefold())
@@ -67,23 +67,23 @@ class DeadLetters:
     """The dead letters of the streams that the settings name.
 
     Every method raises:
-        RequestError: What was asked for cannot be done; the sentence says what can.
+        RequestError: The request cannot be carried out; the message says what is possible.
         RedisUnavailableError: Redis could not be reached.
-        RedisRefusedError: Redis refused; what was done before that stays done.
+        RedisRefusedError: Redis refused a command; earlier changes remain.
     """
 
     def __init__(self, scope: Scope, *, on_progress: Callable[[int], None] = lambda _: None) -> None:
         self._scope = scope
         self._on_progress = on_progress
-        """Told how many more were dealt with."""
+        """Called with the number of dead letters that were just processed."""
 
     async def find(self, stream: str | None, choice: Choice, *, count: int = MAX_COUNT) -> DeadLettersResult:
-        """Look at dead letters, the oldest first.
+        """Find dead letters, the oldest first.
 
         Args:
-            stream: The stream they came from; None: every one.
-            choice: Which ones.
-            count: How many at most; 1 to 100.
+            stream: The stream they came from; None for all.
+            choice: The dead letters to find.
+            count: Most dead letters to return; 1 to 100.
         """
         check_range("count", count, 1, MAX_COUNT)
         name = None if stream is None else self._scope.consumable(stream)
@@ -99,9 +99,9 @@ class DeadLetters:
         return result
 
     async def redrive(self, stream: str, choice: Choice, *, dry_run: bool = False) -> RedriveResult:
-        """Send dead letters back to work: each to the group that gave up on it, and to no other.
+        """Send dead letters back to work, each to the group that gave up on it and to no other.
 
-        They keep the order in which they were first published, and begin with no deliveries counted.
+        They keep the order of first publishing, and their delivery counts start at zero.
         """
         choice.check()
         name = self._scope.consumable(stream)
@@ -145,7 +145,7 @@ class DeadLetters:
             )
 
     async def sources(self, redis: Redis) -> list[str]:
-        """Streams that may have dead letters: those that exist, and those of which only these are left."""
+        """Streams that may have dead letters: existing ones, and those with nothing else left."""
         found = set(await existing(redis, self._scope.patterns, limit=sys.maxsize))
         buried = await existing(redis, _DeadLettersOf(self._scope.patterns), limit=sys.maxsize)
         return sorted(found | {names.buried_from(name) for name in buried})
@@ -162,7 +162,7 @@ class DeadLetters:
 
 
 class _DeadLettersOf(names.Patterns):
-    """The dead letters of the streams that some patterns name."""
+    """The dead letters of the streams that match some patterns."""
 
     def __init__(self, patterns: names.Patterns) -> None:
         super().__init__((*map(names.dead_letters, patterns.literals), "dead:*"))

@@ -1,4 +1,4 @@
-"""Erasing what a user or a channel left in the streams, as people may ask for by law."""
+"""Erasing the events of a user or a channel, as people may ask by law."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ _PAGE = 100
 
 
 class _Wanted:
-    """An id, and how it is found in a text: not as the beginning of a longer one."""
+    """An id, and an expression that finds it in a text, but not as part of a longer id."""
 
     def __init__(self, wanted: str) -> None:
         self.id = wanted
@@ -39,24 +39,24 @@ async def erase(
 ) -> EraseResult:
     """Remove the events of a user or a channel, finished or not, from the streams and their dead letters.
 
-    An event is a user's when the Slack event inside names the id, as a value or as a key, anywhere but in
-    what somebody wrote: such as who wrote, who was reacted to, or who joined. What somebody wrote (`text`
-    and `blocks`) only mentions an id. What an envelope says about the app's own installation does not
-    count. An entry that holds no JSON is taken when the id stands in it.
+    An event is a user's when the Slack event inside names the id, as a value or as a key, outside of written
+    text: as the author, the target of a reaction, or a new member, for example. Written text (`text` and
+    `blocks`) only mentions an id. An envelope's fields about the app's own installation do not count. An
+    entry that is not JSON is erased when it contains the id.
 
     Args:
-        scope: The way to the streams.
+        scope: The streams to search.
         user: A user id, such as `U061F7AUR`.
-        channel: A channel id, such as `C0LAN2Q65`; with `user` too: what the user left in the channel.
-        mentions: Also what only mentions the id, in a text or in blocks.
-        stream: One stream and its dead letters; by default every one.
+        channel: A channel id, such as `C0LAN2Q65`; with `user`, only the user's events in it.
+        mentions: Also erase events that only mention the id, in a text or in blocks.
+        stream: One stream and its dead letters; by default all streams.
         dry_run: Only count.
-        on_progress: Told how many more entries were looked at.
+        on_progress: Called with the number of entries that were just searched.
 
     Raises:
-        RequestError: Neither user nor channel was given, or the stream is not one to touch.
+        RequestError: Neither user nor channel was given, or the settings do not allow the stream.
         RedisUnavailableError: Redis could not be reached.
-        RedisRefusedError: Redis refused; what was erased before that stays erased.
+        RedisRefusedError: Redis refused a command; events erased before remain erased.
     """
     wanted = [_Wanted(one) for one in (user, channel) if one]
     if not wanted:
@@ -118,13 +118,13 @@ def _concerns(fields: codec.Fields, wanted: _Wanted, *, mentions: bool) -> bool:
 
 
 _WRITTEN = {"text", "blocks", "title_blocks"}
-"""Fields of what somebody wrote; Slack's own client writes mentions as elements of blocks."""
+"""Fields of written text; Slack's own client writes mentions as elements of blocks."""
 
 
 def _strings(value: Any) -> Iterator[tuple[str, bool]]:  # noqa: ANN401 - any JSON
-    """Every string in a JSON value and every key, and whether it stands in what somebody wrote.
+    """Every string and every key in a JSON value, and whether it is within written text.
 
-    Without recursion, for it may be deep.
+    It does not recurse, since the value may be nested deeply.
     """
     left = [(value, False)]
     while left:

@@ -1,4 +1,4 @@
-"""An entry made readable: its summary, and a payload that fits."""
+"""A readable view of an entry: a summary, and a payload that fits."""
 
 import json
 from typing import Any
@@ -11,11 +11,11 @@ from abe_redis.schemas import EventView
 from abe_redis.streams import ids
 
 DEEPEST = 64
-"""Levels of a payload that are shown: parsers of JSON give up at 100, 200 or 255."""
+"""Levels of a payload that are shown; JSON parsers give up at 100, 200 or 255."""
 
 
 def view(entry_id: str, fields: Fields | None, **more: Any) -> EventView:  # noqa: ANN401 - EventView's own
-    """An entry as it is shown; `more` are further fields of `EventView`."""
+    """The view of an entry; `more` are further fields of `EventView`."""
     try:
         payload = None if fields is None else codec.decode(fields)
         unreadable = "the entry was trimmed away" if fields is None else ""
@@ -23,7 +23,7 @@ def view(entry_id: str, fields: Fields | None, **more: Any) -> EventView:  # noq
         payload, unreadable = None, f"unreadable: {error}"
     reason = (fields or {}).get(b"abe:reason")
     if payload is not None:
-        payload = codec.without_token(payload)  # older writers kept it
+        payload = codec.without_token(payload)  # older versions kept it
     too_deep = payload is not None and codec.is_deeper(payload, DEEPEST)
     if too_deep:
         payload = _cut_depth(payload, DEEPEST)
@@ -52,14 +52,14 @@ def _cut_depth(value: Any, levels: int) -> Any:  # noqa: ANN401 - any JSON
 
 
 def compact(value: object) -> str:
-    """JSON without needless space."""
+    """Compact JSON."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def fit(views: list[EventView], max_chars: int) -> bool:
     """Shorten payloads so that all of them together have at most `max_chars` characters of JSON.
 
-    Small ones stay whole; what they leave is shared fairly among the large ones.
+    Small ones stay whole; large ones share the rest fairly.
 
     Returns:
         Whether any was shortened.
@@ -70,7 +70,7 @@ def fit(views: list[EventView], max_chars: int) -> bool:
         share = left // (len(sizes) - position)
         if size > share and one.payload is not None:
             one.payload, one.truncated, any_shortened = shorten(one.payload, share), True, True
-            size = len(compact(one.payload))  # noqa: PLW2901 - what it takes now
+            size = len(compact(one.payload))  # noqa: PLW2901 - its size now
         left = max(0, left - size)
     return any_shortened
 
@@ -78,8 +78,7 @@ def fit(views: list[EventView], max_chars: int) -> bool:
 def shorten(payload: dict[str, Any], limit: int) -> dict[str, Any]:
     """The payload with long strings, lists and deep parts cut until its JSON fits in `limit`.
 
-    No secret is cut in two, for what is left of one would not be known as such when it is to be masked; so
-    names stay whole, too.
+    No secret is cut in two, since masking would not recognize the rest of one; so names stay whole, too.
     """
     for string, items, depth in ((1000, 50, 12), (300, 20, 8), (100, 10, 6), (40, 5, 4), (20, 3, 3)):
         shorter = _cut(payload, string, items, depth)
@@ -94,7 +93,7 @@ def shorten(payload: dict[str, Any], limit: int) -> dict[str, Any]:
 
 
 _LONGEST_NAME = 40
-"""Of a field that is kept when hardly anything is."""
+"""Most characters of a field that stays even when nearly nothing fits."""
 
 
 def _cut(value: Any, string: int, items: int, depth: int) -> Any:  # noqa: ANN401 - any JSON

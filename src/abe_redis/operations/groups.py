@@ -1,4 +1,4 @@
-"""Consumer groups: list, make, move, remove, replay to, pause."""
+"""Consumer groups: describe, create, reset, remove, replay, pause, resume."""
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
@@ -24,7 +24,7 @@ class Groups:
         self._scope = scope
 
     async def describe(self, stream: str | None = None) -> GroupsResult:
-        """The groups of one stream, or of every one."""
+        """The state of the groups of one stream, or of all."""
         name = None if stream is None else self._scope.consumable(stream)
         async with self._scope.redis("looking at the groups") as redis:
             found = await self._scope.stats(redis, name)
@@ -35,11 +35,11 @@ class Groups:
         )
 
     async def create(self, stream: str, group: str, *, start: str = "beginning") -> GroupChange:
-        """Make a group on a stream that exists.
+        """Create a group on an existing stream.
 
         Args:
-            start: What it is given first: `beginning`, `now` (only what comes later), an entry id, a
-                time such as `2026-01-31T09:00`, or a time ago such as `2h`.
+            start: Where it starts: `beginning`, `now` (later events only), an entry id, a time such as
+                `2026-01-31T09:00`, or a time ago such as `2h`.
         """
         name, group = self._scope.consumable(stream), names.check_group(group)
         async with self._scope.redis(f"making the group {group!r} of {name!r}") as redis:
@@ -55,12 +55,12 @@ class Groups:
         return GroupChange(stream=name, group=group, done="created", events=0, note=f"It starts at {start}.")
 
     async def reset(self, stream: str, group: str, *, start: str, force: bool = False) -> GroupChange:
-        """Move a group, to be given what comes behind a position, perhaps again.
+        """Move a group to a position; it gets the events after it, some perhaps again.
 
         Args:
             start: As for `create`.
-            force: Also when events are pending, or not delivered yet and before the position: those behind
-                it are delivered again, those before it are given up.
+            force: Move it even if it has unfinished events: those after the position are delivered again,
+                those before it are given up.
         """
         name, group = self._scope.consumable(stream), names.check_group(group)
         async with self._scope.redis(f"moving the group {group!r} of {name!r}") as redis:
@@ -82,7 +82,7 @@ class Groups:
         return GroupChange(stream=name, group=group, done="reset", events=pending + passed, note=note)
 
     async def remove(self, stream: str, group: str, *, force: bool = False) -> GroupChange:
-        """Remove a group; not while it has something to finish, unless forced."""
+        """Remove a group; refuse while it has unfinished events, unless forced."""
         name, group = self._scope.consumable(stream), names.check_group(group)
         async with self._scope.redis(f"removing the group {group!r} of {name!r}") as redis:
             await self._find(redis, name, group)
@@ -104,7 +104,7 @@ class Groups:
         )
 
     async def _alive(self, redis: Redis, stream: str, group: str) -> str:
-        """What to know when consumers may still read in a group that is removed."""
+        """A warning for a removed group whose consumers may still be alive."""
         (stats,) = await self._scope.stats(redis, stream)
         consumers = [one for of in stats.groups if of.name == group for one in of.consumers]
         if not any(one.alive for one in consumers):
@@ -114,7 +114,7 @@ class Groups:
     async def replay(
         self, stream: str, group: str, *, first: str = "beginning", last: str = "now"
     ) -> GroupChange:
-        """Deliver a range of events to one group again; those it has not finished are left alone.
+        """Deliver a range of events to one group again, except those that it has not finished yet.
 
         Args:
             first: `beginning`, an entry id, a time or a time ago.
@@ -134,7 +134,7 @@ class Groups:
         )
 
     async def pause(self, stream: str, group: str) -> GroupChange:
-        """Let nobody be given events of a group; what is in a handler's hand is finished."""
+        """Deliver no events of a group; events in flight are finished."""
         if await self._pause(stream, group, paused=True):
             note = "Its consumers stop within about two seconds. What handlers are at is finished."
             return GroupChange(stream=stream, group=group, done="paused", events=0, note=note)
@@ -143,7 +143,7 @@ class Groups:
         )
 
     async def resume(self, stream: str, group: str) -> GroupChange:
-        """Let a paused group go on."""
+        """Resume a paused group."""
         if await self._pause(stream, group, paused=False):
             note = "Its consumers go on within about two seconds."
             return GroupChange(stream=stream, group=group, done="resumed", events=0, note=note)

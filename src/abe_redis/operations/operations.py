@@ -1,7 +1,7 @@
-"""What a person or an agent does to the queue by hand: publish, read, ack, look at its health.
+"""The operations of a person or an agent on the queue: publish, read, ack, stats and more.
 
-The command line and the MCP server both call these, so a command and a tool of the same name can
-never disagree.
+The command line and the MCP server both call them, so a command and a tool of the same name can never
+disagree.
 """
 
 import logging
@@ -46,7 +46,7 @@ class Operations:
     """The queue's operations, on the streams that `REDIS_STREAM_PATTERNS` names.
 
     Every method raises:
-        RequestError: What was asked for cannot be done; the sentence says what can.
+        RequestError: The request cannot be carried out; the message says what is possible.
         RedisUnavailableError: Redis could not be reached.
         RedisRefusedError: Redis refused.
         InvalidNameError: A name is not allowed.
@@ -60,22 +60,22 @@ class Operations:
         streams: Sequence[str] = (),
         caller: str | None = None,
     ) -> None:
-        """Nothing is asked yet.
+        """Create the operations without I/O.
 
         Args:
-            backend: The way to Redis.
-            origin: Who does all this: `mcp` for an agent, whose changes are written down, or `cli`.
-            streams: Names and patterns to which it is narrowed further.
-            caller: Which of several; leases and what is written down are under its name.
+            backend: The backend to operate on.
+            origin: `mcp` for an agent, whose changes the audit records, or `cli`.
+            streams: Names and patterns that restrict the streams further.
+            caller: The name of one of several callers, for its leases and its changes in the audit.
         """
         self._backend = backend
         self._settings = backend.settings
         self._scope = Scope(backend, streams=streams)
         self._origin = origin
         self.consumer = "-".join(filter(None, (origin, backend.settings.consumer_name, caller)))
-        """The name under which events are leased when the caller gives none."""
+        """The consumer name of leases for which the caller gives none."""
         self.agent_leases = AgentLeases(backend.connections, self._settings.redis_stream_lease_seconds)
-        """Renews what was leased here, once its `run` is started."""
+        """Renews the leases that were taken here, while its `run` runs."""
         self._settlement = Settlement(self._scope, self.agent_leases, self.consumer, by_name=origin != "mcp")
 
     async def publish_event(
@@ -86,7 +86,7 @@ class Operations:
         Args:
             payload: A JSON object of at most 8 MiB.
             stream: By default the host's topic.
-            event_id: At most 256 characters; the same one is added to a stream once only.
+            event_id: At most 256 characters; a stream adds the same one only once.
         """
         self.agent_leases.touch()
         if event_id is not None and not 0 < len(event_id) <= MAX_EVENT_ID:
@@ -107,7 +107,7 @@ class Operations:
         """Add events in order, with few round trips.
 
         Args:
-            payloads: JSON objects of at most 8 MiB each; they are checked before the first is added.
+            payloads: JSON objects of at most 8 MiB each; all are checked before the first is added.
             stream: By default the host's topic.
         """
         self.agent_leases.touch()
@@ -228,7 +228,7 @@ class Operations:
         return result
 
     async def take_back(self, *, stream: str, group: str, ids: Sequence[str], consumer: str | None) -> None:
-        """Give back some of what a read leased, as not delivered: it could not be shown.
+        """Give back leased events that could not be shown, without counting the delivery.
 
         Args:
             stream: Where they are, by the name in the read's result.
@@ -241,13 +241,13 @@ class Operations:
     async def ack(
         self, *, stream: str, group: str, ids: Sequence[str], consumer: str | None = None
     ) -> AckResult:
-        """Finish events that the consumer holds.
+        """Ack events that the consumer holds.
 
         Args:
             stream: Where they are.
             group: The group they were leased in.
             ids: 1 to 100 entry ids.
-            consumer: Who leased them; by default this one's own name.
+            consumer: The consumer that leased them; by default our own name.
         """
         self.agent_leases.touch()
         name = self._scope.allowed(stream)
@@ -265,17 +265,17 @@ class Operations:
         delay_seconds: float = 0,
         bury: str | None = None,
     ) -> ReleaseResult:
-        """Give leased events back as not done, or give up on them.
+        """Give leased events back unfinished, or bury them.
 
-        What is given back does not count as delivered.
+        A delivery that is given back does not count.
 
         Args:
             stream: Where they are.
             group: The group they were leased in.
             ids: 1 to 100 entry ids.
-            consumer: Who leased them; by default this one's own name.
-            delay_seconds: Not before so many seconds have passed; at most 7 days.
-            bury: Why they go to the dead letters, instead of back to the others.
+            consumer: The consumer that leased them; by default our own name.
+            delay_seconds: Seconds until they are delivered again; at most 7 days.
+            bury: A reason; with it, they move to the dead letters instead of back to other consumers.
         """
         self.agent_leases.touch()
         name = self._scope.consumable(stream)
@@ -304,14 +304,14 @@ class Operations:
         event_type: str | None = None,
         dry_run: bool = True,
     ) -> RedriveResult:
-        """Send dead letters back to work; those that match all that is given, or all of them.
+        """Send dead letters back to work: those that match every given field, or all of them.
 
         Args:
             stream: The stream they came from; by default the host's topic.
             ids: Ids of dead letters.
-            reason: Words that the reason contains.
+            reason: Text that the reason contains.
             event_type: The type of the Slack event.
-            dry_run: Only say what would be done.
+            dry_run: Change nothing, and return what would be done.
         """
         self.agent_leases.touch()
         name = self._scope.consumable(stream)
@@ -330,7 +330,7 @@ class Operations:
         return result
 
     async def _note(self, tool: str, **facts: object) -> None:
-        """Write down what an agent has changed, if it has changed anything."""
+        """Record a change of an agent in the audit, if there was one."""
         if self._origin != "mcp":
             return
         try:
@@ -340,11 +340,11 @@ class Operations:
             _LOG.warning("%s It was done all the same: %s %s", sentence, tool, facts)
 
     async def stream_stats(self, *, stream: str | None = None, ages: bool = False) -> StatsResult:
-        """The health of one stream, or of every one there is, and what waits in the outbox.
+        """The health of one stream, or of all, and the events in the outbox.
 
         Args:
             stream: Only this one.
-            ages: Whether to look at each pending entry's age, too; of one stream, they always are.
+            ages: Also read the age of each pending entry, as always for a single stream.
         """
         self.agent_leases.touch()
         outbox = await self.outbox()
@@ -360,23 +360,23 @@ class Operations:
         return StatsResult(streams=streams, health=dict(found), outbox=outbox)
 
     async def glance(self, *, stream: str | None = None, ages: bool = False) -> list[StreamStats]:
-        """How one stream or every one is doing, which does not count as a sign of life of an agent.
+        """As `stream_stats`, but it does not count as a call of an agent.
 
         Args:
             stream: Only this one.
-            ages: Whether to look at each pending entry's age, too.
+            ages: Also read the age of each pending entry.
         """
         name = self._scope.allowed(stream) if stream is not None else None
         async with self._scope.redis("looking at the streams") as redis:
             return await self._scope.stats(redis, name, ages=ages)
 
     async def outbox(self) -> OutboxStats | None:
-        """What waits on this machine's disk; None without an outbox."""
+        """The events in this machine's outbox; None without an outbox."""
         if self._settings.redis_outbox is None:
             return None
         size = await self._backend.outbox_size()
         return OutboxStats(waiting=size.waiting, refused=size.refused)
 
     def _is_own(self, consumer: str) -> bool:
-        """Whether nobody else can have this name: one that was configured may be another's too."""
+        """Whether the name is ours alone; another process may have the same configured name."""
         return consumer == self.consumer and self._settings.redis_stream_consumer is None

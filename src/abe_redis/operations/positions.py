@@ -1,4 +1,4 @@
-"""Words for a point in a stream: `beginning`, `now`, an entry id, a time, a time ago."""
+"""Positions in a stream: `beginning`, `now`, an entry id, a time, a time ago."""
 
 import re
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ def seconds(duration: str) -> float:
     """A duration such as `90s`, `15m`, `2h`, `30d` or `4w`, in seconds.
 
     Raises:
-        RequestError: It is none.
+        RequestError: It is not a duration.
     """
     match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smhdw])", duration.strip(), re.ASCII)
     if match is None:
@@ -25,7 +25,7 @@ def seconds(duration: str) -> float:
 
 
 async def position(redis: Redis, word: str) -> str:
-    """The position in front of a point: a group there is given what comes from that point on."""
+    """The position before a point: a group there gets the events from that point on."""
     if word == "beginning":
         return manage.BEGINNING
     if word == "now":
@@ -39,19 +39,19 @@ async def first(redis: Redis, word: str) -> str:
 
 
 async def since(redis: Redis, word: str) -> str:
-    """The id from which on entries were published at a point or later."""
+    """The first id that an entry published at a point or later can have."""
     return "0-0" if word == "beginning" else await _id(redis, "0s" if word == "now" else word)
 
 
 async def last(redis: Redis, word: str) -> str:
-    """The end of a range, for XRANGE; the point itself is in it."""
+    """The end of a range, for XRANGE; it includes the point."""
     if word == "beginning":
         return manage.BEGINNING
     return "+" if word == "now" else await _id(redis, word)
 
 
 async def _id(redis: Redis, word: str) -> str:
-    """An entry id, whole or only its milliseconds, as XRANGE takes both."""
+    """An entry id, complete or only its milliseconds; XRANGE accepts both."""
     if re.fullmatch(r"\d{10,19}(-\d{1,19})?", word, re.ASCII):
         return check_id("The position", word) if "-" in word else word
     if re.fullmatch(r"[\d.]+[smhdw]", word, re.ASCII):

@@ -17,21 +17,21 @@ from abe_redis.streams import dead, ids, lease, names, peek
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which events to show; those that match all that is given."""
+    """A filter: the events that match every given field."""
 
     event_type: str | None = None
     channel: str | None = None
     user: str | None = None
     since: str | None = None
-    """None that was published before this id."""
+    """No event before this id."""
 
     @property
     def is_given(self) -> bool:
-        """Whether it leaves anything out."""
+        """Whether it excludes any event."""
         return any((self.event_type, self.channel, self.user, self.since))
 
     def matches(self, view: EventView) -> bool:
-        """Whether to show an event."""
+        """Whether an event matches."""
         payload = view.payload or {}
         return (
             self.event_type in {None, view.event_type}
@@ -42,13 +42,13 @@ class Filter:
 
 
 _SCANNED = 2000
-"""How many entries a filtered look goes through in one call."""
+"""Entries that a filtered read searches in one call."""
 _PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads one stream at a time; what it is asked for has been checked."""
+    """Reads one stream at a time. Its callers have checked the arguments."""
 
     connections: Connections
     settings: Settings

@@ -1,4 +1,4 @@
-"""What may be asked for: the streams that the settings name, groups that exist, values in range."""
+"""The scope of requests: streams that the settings name, existing groups, values in range."""
 
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -19,14 +19,14 @@ _ID = re.compile(r"\d{1,19}(-\d{1,19})?", re.ASCII)
 
 
 class Scope:
-    """The way to the streams that `REDIS_STREAM_PATTERNS` names, and to no others."""
+    """Gives access to the streams that `REDIS_STREAM_PATTERNS` names, and to no others."""
 
     def __init__(self, backend: RedisMessageQueueBackend, *, streams: Sequence[str] = ()) -> None:
-        """Nothing is asked yet.
+        """Create a scope without I/O.
 
         Args:
-            backend: The way to Redis.
-            streams: Names and patterns to which it is narrowed further.
+            backend: The backend to operate on.
+            streams: Names and patterns that restrict the streams further.
         """
         self._backend = backend
         self.settings = backend.settings
@@ -35,7 +35,7 @@ class Scope:
 
     @asynccontextmanager
     async def redis(self, doing: str) -> AsyncIterator[Redis]:
-        """The client; what it raises becomes a sentence about `doing`."""
+        """The client. Its errors become sentences about `doing`."""
         with failures.explained(self.settings, doing=doing):
             yield (await self._backend.connections()).commands
 
@@ -76,14 +76,14 @@ class Scope:
         return name
 
     async def choice(self, redis: Redis) -> str:
-        """A sentence on the streams there are."""
+        """A sentence that names the existing streams."""
         found = await existing(redis, self.patterns)
         if not found:
             return "No stream exists; publish an event to make one."
         return f"Streams that exist: {_listed(found)}."
 
     async def absence(self, redis: Redis, stream: str) -> str:
-        """A sentence on a stream that is not there: what is there instead."""
+        """A sentence about a missing stream that names the existing ones."""
         parts = [name for name in await existing(redis, self.patterns) if names.topic_of(name) == stream]
         if parts:
             return f"{stream!r} is spread over partitions, which are streams of their own: {_listed(parts)}."
@@ -102,7 +102,7 @@ class Scope:
             raise RequestError(f"{stream!r} is a {kind}, not a stream. {await self.choice(redis)}")
 
     async def stats(self, redis: Redis, stream: str | None, *, ages: bool = False) -> list[StreamStats]:
-        """The state of one stream, or of every one there is; with `ages`, of each group's pending entries.
+        """The state of one stream, or of all; with `ages`, of each group's pending entries, too.
 
         Raises:
             RequestError: There is no such stream.
@@ -114,16 +114,16 @@ class Scope:
         return [one for one in found if one is not None]
 
     async def find_group(self, redis: Redis, stream: str, group: str, *, create: bool | None) -> bool:
-        """Check that a group exists, or make it.
+        """Check that a group exists, or create it.
 
-        A typo must not make a new group, which would hand out finished work again: a group is made
-        when the stream has none yet, or when asked for (`create`); with None it is never made.
+        A typo must not create a group, which would deliver finished work again. So a group is created only if
+        the stream has none yet, or on request (`create`); with None it never is.
 
         Returns:
-            Whether it was made.
+            Whether it was created.
 
         Raises:
-            RequestError: It does not exist, or cannot.
+            RequestError: It does not exist, or cannot be created.
         """
         if names.is_dead_letters(stream):
             raise RequestError(
@@ -160,7 +160,7 @@ _MOST_LISTED = 20
 
 
 def _listed(found: Sequence[str]) -> str:
-    """Names in a sentence, each so that its end is seen."""
+    """Quoted names for a sentence."""
     rest = f" and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
     return ", ".join(map(repr, found[:_MOST_LISTED])) + rest
 
@@ -176,7 +176,7 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
 
 
 def check_id(name: str, value: str) -> str:
-    """An entry id in its full form.
+    """An entry id in its complete form.
 
     Raises:
         RequestError: It is none.

@@ -1,4 +1,4 @@
-"""What becomes of leased events by hand: finished, given back, given up on."""
+"""Settling leased events by hand: ack, release, bury."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,18 +14,19 @@ from abe_redis.streams.release import postpone
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """Lets go of what one caller holds, and of nothing else."""
+    """Settles events that one caller holds, and no others."""
 
     scope: Scope
     agent_leases: AgentLeases
     own: str
-    """The name under which the caller holds events when it gives none."""
+    """The consumer name of the caller, if it gives none."""
     by_name: bool
-    """Whether a name is enough, as for a person. An agent may finish what is under its own name, and what it
-    leased here under another: a name that it gives is no proof, since everybody can see who holds what."""
+    """A person may settle events under any consumer name that they give. An agent may settle only events
+    under its own name, and those that it leased here under another one: a name proves nothing, since everyone
+    can see which consumer holds what."""
 
     async def ack(self, stream: str, group: str, ids: Sequence[str], consumer: str | None) -> AckResult:
-        """Finish events; see `Operations.ack`."""
+        """Ack events; see `Operations.ack`."""
         ids, holder = self._checked(group, ids, consumer)
         async with self.scope.redis(f"acknowledging in {stream!r}") as redis:
             by = await self._whose(redis, stream, group, holder, ids)
@@ -52,7 +53,7 @@ class Settlement:
         delay_seconds: float,
         bury: str | None,
     ) -> ReleaseResult:
-        """Give events back, or up; see `Operations.release`."""
+        """Release or bury events; see `Operations.release`."""
         ids, holder = self._checked(group, ids, consumer)
         done: list[str] = []
         async with self.scope.redis(f"giving back events of {stream!r}") as redis:
@@ -77,7 +78,7 @@ class Settlement:
         )
 
     def _checked(self, group: str, ids: Sequence[str], consumer: str | None) -> tuple[list[str], str]:
-        """The ids in full, each once, and who holds them."""
+        """The complete ids, each once, with the consumers that hold them."""
         check_range("The number of ids", len(ids), 1, MAX_COUNT)
         full = list(dict.fromkeys(check_id("An id", one) for one in ids))
         names.check_group(group)
@@ -86,7 +87,7 @@ class Settlement:
     async def _whose(
         self, redis: Redis, stream: str, group: str, holder: str, ids: Sequence[str]
     ) -> dict[lease.Outcome, list[str]]:
-        """The ids by whose they are; `done` are those that the caller may finish."""
+        """The ids by their holder; `done` are those that the caller may settle."""
         await self.scope.check_exists(redis, stream)
         await self.scope.find_group(redis, stream, group, create=None)
         by: dict[lease.Outcome, list[str]] = {}

@@ -1,4 +1,4 @@
-"""An event in a line that a person recognises: what happened, where, who did it, and what it says."""
+"""An event on one line that a person recognises: what happened, where, who did it, and the text."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from abe_redis.sanitize.secrets import cut
 _MOST = 80
 """Characters of each part."""
 _JOINERS = "\u200c\u200d"
-"""Of what a cut took apart, they would be left over."""
+"""Characters that a cut would leave over."""
 _PLACE = re.compile(r"\{([^}]+)\}")
 
 
@@ -34,10 +34,10 @@ def summarise(payload: Mapping[str, Any]) -> str:
                 return f" :{found}:" if found and path[0] == ":" else found
 
     line = _PLACE.sub(said, kind.line)
-    if line.startswith(" "):  # what its line begins with is not there
+    if line.startswith(" "):  # the first part of the line is missing
         line = name + line
     line = " ".join(line.split())
-    return line.encode(errors="ignore").decode()  # lone surrogates, which are no text
+    return line.encode(errors="ignore").decode()  # lone surrogates are not text
 
 
 def _led_by(word: str, value: str | None) -> str:
@@ -45,7 +45,7 @@ def _led_by(word: str, value: str | None) -> str:
 
 
 def _short(text: str) -> str:
-    """A name or an id: in one line, and no longer than those are."""
+    """A name or an id, on one line, and shortened."""
     text = " ".join(text.split())
     return text if len(text) <= _MOST else f"{cut(text, _MOST).rstrip(_JOINERS)}…"
 

@@ -1,1 +1,1 @@
-"""The words of others made safe to show: the only place that masks secrets and shows what is invisible."""
+"""Untrusted text made safe to show: the only place that masks secrets and reveals invisible characters."""

@@ -1,4 +1,4 @@
-"""Exceptions as a line, a trace or a place: bounded, and without what looks like a secret."""
+"""Exceptions as one line, as a trace or as a place: bounded, and with secrets masked."""
 
 import os
 import traceback
@@ -18,7 +18,7 @@ _PYTHONS = str(Path(os.__file__).parent) + os.sep
 
 
 def describe(error: BaseException) -> str:
-    """An exception's type and message in a line; of a group, those of what is in it, each once."""
+    """An exception's type and message on one line; for a group, those of its members, each once."""
     if isinstance(error, BaseExceptionGroup):
         found = Counter(describe(one) for one in leaves(error))
         each = [text if count == 1 else f"{text} ({count} times)" for text, count in found.items()]
@@ -31,15 +31,15 @@ def describe(error: BaseException) -> str:
 
 
 def trace(error: BaseException, *, most: int = _MOST_OF_A_TRACE) -> str:
-    """Where it was raised, without what looks like a secret; its end, which says most."""
+    """The end of its traceback, which says most, with secrets masked."""
     return mask("".join(traceback.format_exception(error)))[-most:].rstrip()
 
 
 def place(error: BaseException) -> str | None:
-    """Where it was raised in the user's own code, as in `bot.py:12 in handle`; None when it was in none.
+    """The place in the user's own code that raised it, such as `bot.py:12 in handle`, or None.
 
-    What is neither ours nor Python's nor installed is the user's own. Of a group, and of an exception that
-    another one caused, the first such place counts.
+    Code that is neither ours nor Python's nor an installed package's is the user's own. For a group, and for
+    an exception with a cause, the first such place counts.
     """
     seen: BaseException | None = error
     while seen is not None:
@@ -51,13 +51,13 @@ def place(error: BaseException) -> str | None:
 
 
 def place_of_frame(frame: FrameType) -> str:
-    """Where a running thread is: in the user's own code if it came through that."""
+    """The place at which a running thread is, in the user's own code if possible."""
     stack = [_where(*one) for one in traceback.walk_stack(frame)]
     return _place(*next((one for one in stack if is_own(one[0])), stack[0]))
 
 
 def is_own(filename: str) -> bool:
-    """Whether a file is the user's own code, by where it is."""
+    """Whether a file is the user's own code, judged by its directory."""
     return not filename.startswith(("<", _OURS, _PYTHONS)) and "-packages" not in filename
 
 

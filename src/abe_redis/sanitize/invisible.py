@@ -1,4 +1,4 @@
-"""Characters that are not seen, or that turn the direction of writing."""
+"""Characters that are invisible, or that change the direction of writing."""
 
 import re
 import unicodedata

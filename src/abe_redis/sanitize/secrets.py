@@ -1,7 +1,7 @@
-"""Secrets in what others wrote: found in a text, told by the name of a field, never cut in two.
+"""Secrets in untrusted text: found by their form or by the name of a field, and never cut in two.
 
-Each expression takes time in proportion to the text, whatever is in it: what may repeat either cannot give
-back what it took, or has a bound.
+Each expression takes time proportional to the length of the text, whatever it contains: its repetitions are
+possessive or bounded.
 """
 
 import re
@@ -12,20 +12,20 @@ from abe_redis.sanitize.invisible import seen_of
 
 MASKED = "***"
 
-# A slash as it stands in JSON, and in JSON within JSON.
+# A slash, also as JSON, and JSON within JSON, escape it.
 _SLASH = r"\\{0,4}/"
 
 _TOKENS = re.compile(
     r"xox[a-z](?:\.[a-z]{3,8})?-[\w%+/=-]{8,}+"  # bot, user, refresh and configuration tokens, the cookie
     r"|(?:xapp|xwfp)-[\w%+/=-]{8,}+"
-    # Incoming webhooks, the triggers of workflows, the answers to commands: whoever has the path may post.
+    # Incoming webhooks, workflow triggers, responses to commands: anyone who has the path may post.
     rf"|(?:https?:{_SLASH}{_SLASH})?hooks\.slack(?:-gov)?\.com\.?(?::\d{{1,5}})?(?:{_SLASH}|%2f)"
     rf"(?:[^\s\"'<>|\\]|{_SLASH})++",
     re.IGNORECASE,
 )
 
 _CLUE = re.compile("[-.=@\"']")
-"""One of these is in any secret that is found; in most strings of an event is none."""
+"""Every secret contains one of these; most strings of an event contain none."""
 
 _BEGINNINGS = ("xox", "xapp", "xwfp")
 
@@ -54,14 +54,15 @@ _PATH = re.compile(r"[/?#\\]")
 _PORT = re.compile(r"\d{1,5}[/?#\\]")
 _MOST_OF_A_PASSWORD = 2048
 _LEAST_OF_A_TOKEN = 16
-"""Characters from which on a URL's user alone is taken for a token."""
+"""Length from which a URL's user name without a password counts as a token."""
 
 _AHEAD = 8 * _MOST_OF_A_PASSWORD
-"""How far behind a cut it is sought what tells that a secret begins before it, as the @ of a URL does."""
+"""Characters after a cut that are searched for the end of a secret that begins before it, such as the @ of a
+URL."""
 
 
 def mask(text: str) -> str:
-    """The text without what is a secret of Slack's, the credentials of a URL, or named as a secret."""
+    """The text with Slack's secrets, credentials in URLs and fields that are named as secrets masked."""
     if not _CLUE.search(text):
         return text
     parts, at = list[str](), 0
@@ -82,29 +83,29 @@ def _is_secret(name: str) -> bool:
 
 
 def cut(text: str, most: int) -> str:
-    """At most so many characters from the beginning of a text, and no part of a secret that goes on."""
+    """The beginning of a text, of at most that many characters, without a part of a secret that goes on."""
     if len(text) <= most:
         return text
     for start, end in _spans(text[: most + _AHEAD]):
-        if start < most <= end:  # what is behind its end may be what tells, too
+        if start < most <= end:  # the character after its end may be needed to recognize it
             return text[:start]
     return text[:most]
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:
-    """Where secrets stand, in order and apart; sought in what is seen of the text."""
+    """The spans of the secrets, in order and disjoint, found in the visible part of the text."""
     seen, places = seen_of(text)
     end = 0
     for first, behind in _found(seen):
         if first >= end:
             yield places[first], places[behind - 1] + 1
-        elif behind > end:  # it goes on where another ends
+        elif behind > end:  # it overlaps the one before
             yield places[end], places[behind - 1] + 1
         end = max(end, behind)
 
 
 def _found(text: str) -> list[tuple[int, int]]:
-    """Where secrets stand, in order; most texts have not even what a search would begin with."""
+    """The spans of the secrets, in order. Most texts do not contain anything that a secret begins with."""
     found = list[tuple[int, int]]()
     if "-" in text or "." in text:
         folded = text.lower()
@@ -127,7 +128,7 @@ def _credentials(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _length_of_credentials(rest: str, *, is_web: bool) -> int:
-    """How long what stands before the host is, in a URL from its two slashes on; 0 when it is no secret.
+    """Length of the credentials in a URL, counted from its two slashes; 0 when there are none.
 
     A password may hold an @ or a / that should have been escaped, so it goes up to the last @. Only
     `http://host:80/x@y` is taken at its word.

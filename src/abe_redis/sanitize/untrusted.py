@@ -1,8 +1,8 @@
-"""Words of others, made fit for a model: nothing hidden in them, no secret, no line of its own.
+"""Untrusted text made fit for a model: no hidden characters, no secrets, no line of its own.
 
-Whoever may write in a Slack channel may write to the model that reads the queue. What they wrote is
-fenced (`text`) and labelled (the schemas); here it loses what could deceive: characters that are not
-seen or that turn the direction of writing become visible, and secrets become ***.
+Anyone who may write in a Slack channel writes to the model that reads the queue. `text` fences their words,
+and the schemas label them. Here they lose what could deceive: invisible characters, and those that change the
+direction of writing, become visible, and secrets become ***.
 """
 
 import json
@@ -16,7 +16,7 @@ from abe_redis.sanitize.secrets import MASKED, is_secret, mask
 
 
 def shown(value: Any) -> Any:  # noqa: ANN401 - any JSON
-    """JSON with every string, and every name in it, masked and cleaned."""
+    """JSON with every string and every name masked and cleaned."""
     if isinstance(value, str):
         return clean(mask(value))
     if isinstance(value, list):
@@ -30,17 +30,17 @@ def shown(value: Any) -> Any:  # noqa: ANN401 - any JSON
 
 
 def _could_tell(value: object) -> bool:
-    """Whether a secret could be in it: not in a number, such as how many tokens there are."""
+    """Whether a value can hold a secret. A number, such as a count of tokens, cannot."""
     return isinstance(value, str | list | dict) and bool(value)
 
 
 def safe[Result: BaseModel](result: Result) -> Result:
-    """A result with the words of others made fit for a model."""
+    """A result with its untrusted text made fit for a model."""
     return type(result).model_validate(shown(result.model_dump()))
 
 
 def clean(text: str) -> str:
-    """The text with what is not seen made visible, as in `[U+202E]`.
+    """The text with invisible characters made visible, as in `[U+202E]`.
 
     Line breaks and tabs stay, and so does what joins an emoji or the letters of a script that joins them.
     """
@@ -53,7 +53,7 @@ def clean(text: str) -> str:
 
 
 def quoted(name: str, *, most: int = 100) -> str:
-    """A name among our own words: in quotes, in one line, and no longer than a name need be."""
+    """An untrusted name within our own text: in quotes, on one line, and shortened."""
     said = shown(name)
     if len(said) > most:
         said = f"{said[:most]}…"

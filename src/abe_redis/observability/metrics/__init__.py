@@ -1,1 +1,1 @@
-"""Metrics for Prometheus: what is counted, and the port at which it is shown."""
+"""Metrics for Prometheus: the collectors, and the port that serves them."""

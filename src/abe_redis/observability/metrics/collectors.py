@@ -1,4 +1,4 @@
-"""What is counted, for Prometheus: this process's work, and the queue as it is at the time of the scrape.
+"""The metrics: the work of this process, and the state of the queue at the time of the scrape.
 
 `docs/metrics.md` lists every one; a test compares.
 """
@@ -41,7 +41,7 @@ class Metrics(Observer):
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        """All that is exposed; a program may add its own."""
+        """All exposed metrics; a program may add its own."""
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self._published = self._counter(
@@ -58,25 +58,25 @@ class Metrics(Observer):
             "Deliveries to a handler; outcome: done, retried, buried, dropped, lost or given_back.",
             *("group", "outcome"),
         )
-        self._handler_seconds = self._histogram("handler", "Time that a handler took.", _SECONDS, "group")
+        self._handler_seconds = self._histogram("handler", "Run time of a handler.", _SECONDS, "group")
         self._wait_seconds = self._histogram(
             "wait", "Time from an event's publication until its handler was called.", _WAITS, "group"
         )
         self._at_work = Gauge(
             "abe_redis_handlers_at_work",
-            "Handlers that are at work now.",
+            "Handlers that run now.",
             ["stream", "group"],
             registry=self.registry,
         )
         self._calls = Counter(
             "abe_redis_tool_calls",
-            "Calls of an agent; outcome: done, refused or failed.",
+            "Tool calls of agents; outcome: done, refused or failed.",
             ["tool", "outcome"],
             registry=self.registry,
         )
         self._call_seconds = Histogram(
             "abe_redis_tool_seconds",
-            "Time that an agent's call took.",
+            "Run time of an agent's tool call.",
             ["tool"],
             buckets=_SECONDS,
             registry=self.registry,
@@ -137,7 +137,7 @@ class Metrics(Observer):
 
 
 class QueueMetrics(Collector):
-    """The queue at the last look."""
+    """The state of the queue at the last scrape."""
 
     def __init__(self) -> None:
         self.streams: Sequence[StreamStats] = ()
@@ -147,7 +147,7 @@ class QueueMetrics(Collector):
     @override
     def collect(self) -> Iterable[Metric]:
         yield GaugeMetricFamily(
-            "abe_redis_up", "Whether Redis could be asked for the queue (1) or not (0).", self.reachable
+            "abe_redis_up", "Whether Redis answered the scrape (1) or not (0).", self.reachable
         )
         if self.outbox is not None:
             for name, value in (("waiting", self.outbox.waiting), ("refused", self.outbox.refused)):
@@ -178,24 +178,29 @@ _OF_STREAMS: tuple[tuple[_Kind, str, str, Callable[[StreamStats], float | None]]
         "Entries, finished history included.",
         lambda one: one.length,
     ),
-    (CounterMetricFamily, "added", "Entries that were ever added.", lambda one: one.added),
+    (CounterMetricFamily, "added", "Entries ever added.", lambda one: one.added),
     (GaugeMetricFamily, "bytes", "Memory that the stream takes in Redis.", lambda one: one.memory_bytes),
     (GaugeMetricFamily, "dead_letters", "Events that a group gave up on.", lambda one: one.dead_letters),
 )
 
 _OF_GROUPS: tuple[tuple[_Kind, str, str, Callable[[GroupStats], float | None]], ...] = (
-    (GaugeMetricFamily, "pending", "Entries given to consumers and not acked.", lambda one: one.pending),
-    (GaugeMetricFamily, "lag", "Entries not given to anyone yet.", lambda one: one.lag),
+    (
+        GaugeMetricFamily,
+        "pending",
+        "Entries that consumers hold and have not acked.",
+        lambda one: one.pending,
+    ),
+    (GaugeMetricFamily, "lag", "Entries not delivered yet.", lambda one: one.lag),
     (
         GaugeMetricFamily,
         "oldest_pending_seconds",
-        "Age of the oldest entry that was given out and is not acked; 0 when there is none.",
+        "Age of the oldest entry that a consumer holds; 0 when there is none.",
         lambda one: one.oldest_pending_seconds or 0,
     ),
     (
         GaugeMetricFamily,
         "oldest_undelivered_seconds",
-        "Age of the oldest entry that was not given to anyone yet; 0 when there is none.",
+        "Age of the oldest entry that is not delivered yet; 0 when there is none.",
         lambda one: one.oldest_undelivered_seconds or 0,
     ),
     (
@@ -207,7 +212,7 @@ _OF_GROUPS: tuple[tuple[_Kind, str, str, Callable[[GroupStats], float | None]], 
     (
         GaugeMetricFamily,
         "consumers",
-        "Consumers that asked for something within a lease.",
+        "Consumers that sent a command within the last lease.",
         lambda one: sum(consumer.alive for consumer in one.consumers),
     ),
     (GaugeMetricFamily, "paused", "Whether the group is paused.", lambda one: one.paused),

@@ -1,4 +1,4 @@
-"""`--metrics-port`: `/metrics` for Prometheus, and `/healthz` for whoever keeps the process running."""
+"""`--metrics-port`: `/metrics` for Prometheus, and `/healthz` for supervisors."""
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -24,27 +24,27 @@ _LOG = logging.getLogger(__name__)
 
 
 class Queue(Protocol):
-    """What shows a queue's state: `Operations` does."""
+    """Reads the state of the queue; `Operations` satisfies it."""
 
     async def outbox(self) -> OutboxStats | None:
-        """What waits on this machine's disk; None without an outbox."""
+        """The events in this machine's outbox; None without an outbox."""
 
     async def glance(self) -> Sequence[StreamStats]:
-        """How every stream is doing."""
+        """The state of every stream."""
 
 
 _PATIENCE_SECONDS = 5.0
-"""For Redis: a scrape has 10 seconds by default."""
+"""Time for Redis to answer; a scrape has 10 seconds by default."""
 
 
 @asynccontextmanager
 async def exposed(host: str, port: int, operations: Callable[[], Awaitable[Queue]]) -> AsyncIterator[None]:
-    """Count what this process does, and show it with the queue's state while the block lasts.
+    """Collect metrics, and serve them with the queue's state, for the duration of a block.
 
     Args:
         host: The address to listen on.
-        port: The port; 0 for any that is free, which is logged.
-        operations: Gives what looks at the queue.
+        port: The port; 0 chooses a free one, which the log names.
+        operations: Returns the operations that read the queue.
 
     Raises:
         SettingsError: prometheus-client is not installed.

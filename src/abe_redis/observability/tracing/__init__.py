@@ -1,4 +1,4 @@
-"""Spans of OpenTelemetry, for programs that have set it up; nothing is loaded in others."""
+"""OpenTelemetry spans, in programs that have set it up; other programs load nothing."""
 
 import sys
 from functools import cache
@@ -7,8 +7,8 @@ from abe_redis.observability import hooks
 
 
 def trace_if_wanted() -> None:
-    """Let OpenTelemetry watch, if the program has set it up; asked whenever a queue or a worker begins."""
-    telemetry = sys.modules.get("opentelemetry.trace")  # which redis-py loads wherever it is installed
+    """Add the OpenTelemetry observer if the program has set it up. Each queue and each worker calls this."""
+    telemetry = sys.modules.get("opentelemetry.trace")  # redis-py loads the API wherever it is installed
     if telemetry is None:
         return
     if not isinstance(telemetry.get_tracer_provider(), telemetry.ProxyTracerProvider):
@@ -17,7 +17,7 @@ def trace_if_wanted() -> None:
 
 @cache
 def _trace() -> None:
-    """Begin to, once."""
-    from abe_redis.observability.tracing.spans import Tracing  # noqa: PLC0415 - only for those who trace
+    """Add it, once."""
+    from abe_redis.observability.tracing.spans import Tracing  # noqa: PLC0415 - only for programs that trace
 
     hooks.watch(Tracing())

@@ -1,8 +1,8 @@
 """Spans from webhook to handler, joined through the entry, by OpenTelemetry's conventions for messaging.
 
 https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/: publishing is a span of kind PRODUCER
-whose context travels in the entry's fields `traceparent` and `tracestate`; handling is one of kind CONSUMER
-and its child, and is current while the handler works.
+whose context travels in the entry's fields `traceparent` and `tracestate`. Handling is a child span of kind
+CONSUMER, and is current while the handler runs.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _DONE: set[Outcome] = {"done", "dropped", "given_back"}
 
 
 class Tracing(Observer):
-    """Makes the spans; where they go is the program's to configure."""
+    """Creates the spans. The program configures where they go."""
 
     def __init__(self) -> None:
         self._tracer = trace.get_tracer("abe_redis", version("abe-redis"))
@@ -90,7 +90,7 @@ def _about(stream: str, operation: str, kind: str) -> dict[str, str | int]:
 
 
 def _fail(span: Span, error: BaseException) -> None:
-    """Note a failure; by hand, since what `record_exception` writes may hold a secret."""
+    """Record a failure by hand, since `record_exception` could write a secret."""
     facts = {"exception.type": type(error).__qualname__}
     if isinstance(error, Exception):
         facts |= {"exception.message": describe(error), "exception.stacktrace": stack_of(error)}
