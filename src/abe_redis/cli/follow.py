@@ -51,18 +51,18 @@ async def follow(
         stream: By default the host's topic.
         count: Number of newest events to begin with. With `start`, it does not count.
         start: Show all events after this id.
-        wanted: Filters, as for `Operations.read_stream`.
+        wanted: Filters, as for `Operations.peek`.
     """
     if start is None:
-        newest = await operations.read_stream(stream=stream, count=count, **wanted)
+        newest = await operations.peek(stream=stream, count=count, **wanted)
         for event in reversed(newest.events):
             show(event)
-        latest = await operations.read_stream(stream=stream, count=1)
+        latest = await operations.peek(stream=stream, count=1)
         start = latest.events[0].id if latest.events else "0-0"
     reported = False
     while True:
         try:
-            result = await operations.read_stream(
+            result = await operations.peek(
                 stream=stream,
                 count=MAX_COUNT,
                 start=start,

@@ -1,5 +1,8 @@
 """What a stream's numbers mean: what is wrong, since when, and what to do."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from abe_redis.schemas import GroupStats, Health, StreamStats
 from abe_redis.settings import Settings
 from abe_redis.streams import names
@@ -9,56 +12,130 @@ BACKLOG_SECONDS = 60
 """An event that waits longer than this, with consumers alive, makes a backlog."""
 
 
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the rules look at."""
+
+    stats: StreamStats
+    settings: Settings
+
+    @property
+    def paused(self) -> list[GroupStats]:
+        """Groups that are paused."""
+        return [group for group in self.stats.groups if group.paused]
+
+    @property
+    def waiting(self) -> list[GroupStats]:
+        """Groups that have something to do, and may do it."""
+        return [group for group in self.stats.groups if _has_work(group) and not group.paused]
+
+    @property
+    def stalled(self) -> list[GroupStats]:
+        """Those of them that have nobody to do it."""
+        return [group for group in self.waiting if not any(one.alive for one in group.consumers)]
+
+    @property
+    def behind(self) -> list[GroupStats]:
+        """Those of them whose consumers do not keep up."""
+        return [group for group in self.waiting if group not in self.stalled and _is_behind(group)]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a rule finds."""
+
+    health: Health | None = None
+    """None when what it says is no state of its own."""
+    said: Sequence[str] = ()
+
+
+def unread(at: Situation) -> Verdict:
+    """Events, and no group."""
+    length = at.stats.length
+    if not length or at.stats.groups:
+        return Verdict()
+    events = "1 event" if length == 1 else f"{length} events"
+    return Verdict("unread", [f"It has {events} and no group, so nobody reads it: start a consumer."])
+
+
+def stalled(at: Situation) -> Verdict:
+    """Groups with work, and without a consumer."""
+    said = [f"{_waiting(group)} and no consumer is alive: start one." for group in at.stalled]
+    return Verdict("stalled", said) if said else Verdict()
+
+
+def backlog(at: Situation) -> Verdict:
+    """Groups that do not keep up; not said while others have nobody at all."""
+    said = [f"{_waiting(group)}: add consumers or make the handler faster." for group in at.behind]
+    return Verdict("backlog", said) if said and not at.stalled else Verdict()
+
+
+def paused(at: Situation) -> Verdict:
+    """Groups that are paused, which counts only while they have work."""
+    said = [f"{_waiting(group)} and is paused: resume it when it may go on." for group in at.paused]
+    return Verdict("paused" if any(map(_has_work, at.paused)) else None, said)
+
+
+def working(at: Situation) -> Verdict:
+    """Groups at work; not said while others have nobody, or do not keep up."""
+    said = [f"{_waiting(group)}." for group in at.waiting]
+    return Verdict("working", said) if said and not (at.stalled or at.behind) else Verdict()
+
+
+def disused(at: Situation) -> Verdict:
+    """Groups with work for which trimming waits no longer, or soon will not."""
+    found = [about_disuse(group, at.settings) for group in at.waiting]
+    return Verdict(said=[said for said in found if said])
+
+
+def lost(at: Situation) -> Verdict:
+    """Groups whose events were removed before they had finished them."""
+    said = []
+    for group in at.stats.groups:
+        if group.lost:
+            events = "1 event" if group.lost == 1 else f"{group.lost} events"
+            said.append(f"Group {group.name!r} lost {events}: removed before it had finished with them.")
+    return Verdict(said=said)
+
+
+def dead_letters(at: Situation) -> Verdict:
+    """Events that a group gave up on."""
+    count = at.stats.dead_letters
+    if not count:
+        return Verdict()
+    letters = "1 dead letter: read it" if count == 1 else f"{count} dead letters: read them"
+    where = f"in {names.dead_letters(at.stats.stream)!r}, or with `abe-redis dead list`"
+    return Verdict("dead_letters", [f"{letters} {where}."])
+
+
+def above_bound(at: Situation) -> Verdict:
+    """Work that keeps the stream longer than it is meant to be."""
+    bound = at.settings.redis_stream_maxlen
+    if not is_over(at.stats.length, bound) or not (at.waiting or at.paused):
+        return Verdict()
+    return Verdict(said=[f"The backlog keeps it above its bound of {bound} entries."])
+
+
+RULES = (unread, stalled, backlog, paused, working, disused, lost, dead_letters, above_bound)
+"""The worst first: a stream's health is that of the first rule that finds one."""
+
+
 def judge(stats: StreamStats, settings: Settings) -> tuple[Health, str]:
     """What is wrong, since when, and what to do; the worst thing first."""
-    health: Health = "ok"
-    said: list[str] = []
-    if stats.length and not stats.groups:
-        health = "unread"
-        said.append(
-            f"It has {stats.length} {'event' if stats.length == 1 else 'events'} and no group, so nobody "
-            "reads it: start a consumer."
-        )
-    paused = [group for group in stats.groups if group.paused]
-    waiting = [group for group in stats.groups if (group.pending or group.lag) and group not in paused]
-    stalled = [group for group in waiting if not any(consumer.alive for consumer in group.consumers)]
-    behind = [
-        group
-        for group in waiting
-        if group not in stalled
-        and (group.lag or 0) > 0
-        and max(group.oldest_pending_seconds or 0, group.oldest_undelivered_seconds or 0) > BACKLOG_SECONDS
-    ]
-    if stalled:
-        health = "stalled"
-        said += [f"{_waiting(group)} and no consumer is alive: start one." for group in stalled]
-    elif behind:
-        health = "backlog"
-        said += [f"{_waiting(group)}: add consumers or make the handler faster." for group in behind]
-    elif waiting:
-        health = "working"
-        said += [f"{_waiting(group)}." for group in waiting]
-    if any(group.pending or group.lag for group in paused):
-        health = "paused" if health in {"ok", "working"} else health
-    said += [f"{_waiting(group)} and is paused: resume it when it may go on." for group in paused]
-    said += [said_of for group in waiting if (said_of := about_disuse(group, settings))]
-    said += [
-        f"Group {group.name!r} lost {group.lost} {'event' if group.lost == 1 else 'events'}: removed before "
-        "it had finished with them."
-        for group in stats.groups
-        if group.lost
-    ]
-    if stats.dead_letters:
-        health = "dead_letters" if health == "ok" else health
-        letters = (
-            "1 dead letter: read it"
-            if stats.dead_letters == 1
-            else f"{stats.dead_letters} dead letters: read them"
-        )
-        said.append(f"{letters} in {names.dead_letters(stats.stream)!r}, or with `abe-redis dead list`.")
-    if is_over(stats.length, settings.redis_stream_maxlen) and (waiting or paused):
-        said.append(f"The backlog keeps it above its bound of {settings.redis_stream_maxlen} entries.")
-    return health, " ".join(said) or "Nothing is waiting."
+    situation = Situation(stats, settings)
+    verdicts = [rule(situation) for rule in RULES]
+    health: Health = next((one.health for one in verdicts if one.health), "ok")
+    said = " ".join(sentence for verdict in verdicts for sentence in verdict.said)
+    return health, said or "Nothing is waiting."
+
+
+def _has_work(group: GroupStats) -> bool:
+    return bool(group.pending or group.lag)
+
+
+def _is_behind(group: GroupStats) -> bool:
+    oldest = max(group.oldest_pending_seconds or 0, group.oldest_undelivered_seconds or 0)
+    return (group.lag or 0) > 0 and oldest > BACKLOG_SECONDS
 
 
 def _waiting(group: GroupStats) -> str:

@@ -42,13 +42,13 @@ def offer_resources(server: Server, operations: "Callable[[], Awaitable[Operatio
         return text.stats(result)
 
     async def stream(stream: str) -> str:
-        found = await (await operations()).read_stream(
+        found = await (await operations()).peek(
             stream=_plain(stream), count=_NEWEST, max_chars=schemas.MAX_CHARS
         )
         return _shown(found)
 
     async def entry(stream: str, entry: str) -> str:
-        found = await (await operations()).read_stream(
+        found = await (await operations()).peek(
             stream=_plain(stream), count=1, since=entry, order="oldest", max_chars=schemas.MAX_CHARS
         )
         if [one.id for one in found.events] != [entry]:

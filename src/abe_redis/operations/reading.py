@@ -1,131 +1,274 @@
-"""The three ways to read a stream by hand: look, see what is leased, lease."""
+"""The three ways to read a stream by hand: peek at it, lease from it, see what is pending.
 
+Each checks what it is asked, reads, and says what else there is to know of the stream.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import anyio
 from redis.asyncio import Redis
 
-from abe_redis.client.connections import Connections
-from abe_redis.consuming.discovery import say_lost
-from abe_redis.events import slack
-from abe_redis.operations import event_views
-from abe_redis.operations.agent_leases import AgentLeases, AgentRead
-from abe_redis.schemas import EventView, ReadResult
-from abe_redis.settings import Settings
-from abe_redis.streams import dead, ids, lease, names, peek
+from abe_redis.errors import RequestError
+from abe_redis.operations import event_views, leasing, peeking
+from abe_redis.operations.caller import Caller
+from abe_redis.operations.positions import since as since_id
+from abe_redis.operations.scope import check_id, check_range
+from abe_redis.schemas import MAX_CHARS, MAX_COUNT, MAX_WAIT_SECONDS, MIN_CHARS, ReadResult
+from abe_redis.streams import names, peek
+from abe_redis.streams.peek import Order, PendingEntry
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
-    """A filter: the events that match every given field."""
+class _Stream:
+    """A stream that is read, or the lack of one."""
 
-    event_type: str | None = None
-    channel: str | None = None
-    user: str | None = None
-    since: str | None = None
-    """No event before this id."""
-
-    @property
-    def is_given(self) -> bool:
-        """Whether it excludes any event."""
-        return any((self.event_type, self.channel, self.user, self.since))
-
-    def matches(self, view: EventView) -> bool:
-        """Whether an event matches."""
-        payload = view.payload or {}
-        return (
-            self.event_type in {None, view.event_type}
-            and (self.channel is None or self.channel in slack.channels_of(payload))
-            and (self.user is None or self.user in slack.users_of(payload))
-            and (self.since is None or ids.order(view.id) >= ids.order(self.since))
-        )
+    redis: Redis
+    name: str
+    exists: bool
 
 
-_SCANNED = 2000
-"""Entries that a filtered read searches in one call."""
-_PAGE = 100
+class Reading(Caller):
+    """What a caller may read, one stream at a time."""
 
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """Reads one stream at a time. Its callers have checked the arguments."""
-
-    connections: Connections
-    settings: Settings
-    agent_leases: AgentLeases
-
-    @property
-    def _redis(self) -> Redis:
-        return self.connections.commands
-
-    async def look(
+    async def read_stream(
         self,
-        stream: str,
         *,
-        count: int,
-        start: str | None,
-        order: peek.Order,
-        wanted: Filter,
-        wait_seconds: float,
+        stream: str | None = None,
+        count: int = 10,
+        group: str | None = None,
+        create_group: bool = False,
+        consumer: str | None = None,
+        pending: bool = False,
+        start: str | None = None,
+        order: Order = "newest",
+        event_type: str | None = None,
+        channel: str | None = None,
+        user: str | None = None,
+        since: str | None = None,
+        wait_seconds: float = 0,
+        max_chars: int = 20_000,
     ) -> ReadResult:
-        """Show entries and change nothing."""
-        found: list[EventView] = []
-        after, scanned, more = start, 0, True
-        if order == "oldest" and start is None and wanted.since is not None:
-            after = ids.before(wanted.since)
-        page_size = _PAGE if wanted.is_given else count
-        while more and len(found) < count and scanned < _SCANNED:
-            page = await peek.entries(self._redis, stream, after=after, count=page_size, order=order)
-            more = len(page) == page_size
-            for entry in page:
-                after, scanned = entry.id, scanned + 1
-                shown = event_views.view(entry.id, entry.fields)
-                if order == "newest" and wanted.since and ids.order(entry.id) < ids.order(wanted.since):
-                    more = False
-                    break
-                if wanted.matches(shown):
-                    found.append(shown)
-                    if len(found) == count:
-                        more = True
-                        break
-        if not (found or more) and wait_seconds and (order == "oldest" or start is None):
-            behind = after if order == "oldest" and after else "$"
-            found, last = await self._wait(stream, behind, count, wanted, wait_seconds)
-            if order == "oldest" and last != behind:
-                after, more = last, True
-        return ReadResult(
-            stream=stream,
-            mode="peek",
-            events=found,
-            next_start=after if more else None,
-            note=(
-                "Nothing was changed."
-                if found
-                else "No event here matches."
-                if wanted.is_given
-                else "There is no event here."
-            ),
-        )
+        """One door to the three: with a group, `lease`, or `pending` when that is set; else `peek`.
 
-    async def _wait(
-        self, stream: str, behind: str, count: int, wanted: Filter, seconds: float
-    ) -> tuple[list[EventView], str]:
-        """What comes behind an id and is wanted, as soon as there is some; and the last id seen."""
-        deadline, found = anyio.current_time() + seconds, list[EventView]()
-        while not found and (left := deadline - anyio.current_time()) > 0:
-            entries = await peek.wait(
-                self.connections.blocking, stream, after=behind, count=count, seconds=left
+        Args:
+            stream: As there, like all that follows.
+            count: How many at most.
+            group: The group.
+            create_group: For a lease.
+            consumer: For a lease, and for what is pending.
+            pending: Show what is leased in the group, and change nothing.
+            start: To peek, and for what is pending; a lease goes on where the group is.
+            order: To peek; a lease is always oldest first.
+            event_type: To peek.
+            channel: To peek.
+            user: To peek.
+            since: To peek.
+            wait_seconds: To peek, and for a lease.
+            max_chars: How many characters of payload to return at most.
+        """
+        if group is None:
+            if pending or create_group:
+                raise RequestError("pending and create_group need a group; name one with group.")
+            return await self.peek(
+                stream=stream, count=count, start=start, order=order, event_type=event_type, channel=channel,
+                user=user, since=since, wait_seconds=wait_seconds, max_chars=max_chars,
+            )  # fmt: skip
+        if event_type or channel or user or since:
+            raise RequestError(
+                "event_type, channel, user and since are for looking: a lease takes the group's oldest "
+                "events in order. Leave them out, or leave out group."
             )
-            behind = entries[-1].id if entries else behind
-            seen = [event_views.view(entry.id, entry.fields) for entry in entries]
-            found = [one for one in seen if wanted.matches(one)]
-        return found, behind
+        if pending:
+            return await self.pending(
+                stream=stream, group=group, count=count, start=start, consumer=consumer, max_chars=max_chars
+            )
+        if start is not None:
+            raise RequestError(
+                "A lease takes the group's oldest events in order: leave out start, or leave out group "
+                "to look without leasing."
+            )
+        return await self.lease(
+            stream=stream, group=group, count=count, create_group=create_group, consumer=consumer,
+            wait_seconds=wait_seconds, max_chars=max_chars,
+        )  # fmt: skip
+
+    async def peek(
+        self,
+        *,
+        stream: str | None = None,
+        count: int = 10,
+        start: str | None = None,
+        order: Order = "newest",
+        event_type: str | None = None,
+        channel: str | None = None,
+        user: str | None = None,
+        since: str | None = None,
+        wait_seconds: float = 0,
+        max_chars: int = 20_000,
+    ) -> ReadResult:
+        """Look at events, and change nothing.
+
+        Args:
+            stream: By default the host's topic.
+            count: 1 to 100.
+            start: Begin behind this id.
+            order: Which end to look from.
+            event_type: Show only events of this type.
+            channel: Show only events in this channel.
+            user: Show only events by this user.
+            since: Show only what was published from this time on, as in `2h` (ago) or `2026-01-31T09:00`.
+            wait_seconds: Up to 20; how long to wait when there is nothing.
+            max_chars: 500 to 200,000; how many characters of payload to return at most.
+        """
+        self.agent_leases.touch()
+        name = self._checked(stream, count=count, start=start, wait_seconds=wait_seconds, max_chars=max_chars)
+        async with self._open(name) as found:
+            from_id = None if since is None else await since_id(found.redis, since)
+            result = await peeking.look(
+                await self._backend.connections(),
+                name,
+                count=count,
+                start=start,
+                order=order,
+                wanted=peeking.Filter(event_type, channel, user, from_id),
+                wait_seconds=wait_seconds,
+            )
+            return await self._answered(result, found, max_chars)
 
     async def pending(
-        self, stream: str, group: str, *, count: int, start: str | None, consumer: str | None, own: str
+        self,
+        *,
+        group: str,
+        stream: str | None = None,
+        count: int = 10,
+        start: str | None = None,
+        consumer: str | None = None,
+        max_chars: int = 20_000,
     ) -> ReadResult:
-        """Show what is leased, by whom, how long and how often, and change nothing; `own` is who asks."""
-        rows = await peek.pending(self._redis, stream, group, after=start, count=count, consumer=consumer)
+        """See what is leased in a group, oldest first, and change nothing.
+
+        Args:
+            group: The group.
+            stream: By default the host's topic.
+            count: 1 to 100.
+            start: Begin behind this id.
+            consumer: Only what this one holds.
+            max_chars: 500 to 200,000; how many characters of payload to return at most.
+        """
+        self.agent_leases.touch()
+        name = self._checked(stream, group, consumer, count=count, start=start, max_chars=max_chars)
+        async with self._open(name) as found:
+            result = ReadResult(stream=name, mode="pending", events=[])
+            if found.exists:
+                await self._scope.find_group(found.redis, name, group, create=None)
+                result = await self._pending(found, group, count=count, start=start, consumer=consumer)
+            return await self._answered(result, found, max_chars)
+
+    async def lease(
+        self,
+        *,
+        group: str,
+        stream: str | None = None,
+        count: int = 10,
+        create_group: bool = False,
+        consumer: str | None = None,
+        wait_seconds: float = 0,
+        max_chars: int = 20_000,
+    ) -> ReadResult:
+        """Lease a group's oldest events, to be settled with `ack` or `release`.
+
+        Args:
+            group: The group.
+            stream: By default the host's topic.
+            count: 1 to 100.
+            create_group: Make the group when it does not exist though the stream has others.
+            consumer: Who leases; by default this one's own name.
+            wait_seconds: Up to 20; how long to wait when there is nothing.
+            max_chars: 500 to 200,000; how many characters of payload to return at most.
+        """
+        self.agent_leases.touch()
+        name = self._checked(
+            stream, group, consumer, count=count, wait_seconds=wait_seconds, max_chars=max_chars
+        )
+        holder = self.consumer if consumer is None else consumer
+        async with self._open(name) as found:
+            if not found.exists:
+                return await self._answered(
+                    ReadResult(stream=name, mode="lease", events=[]), found, max_chars
+                )
+            if await self._scope.find_group(found.redis, name, group, create=create_group):
+                await self._note("read_stream", stream=name, created_group=group)
+            await self._scope.check_not_paused(found.redis, name, group)
+            async with self.agent_leases.returning_unseen(
+                name, group, holder, own_name=self._is_own(holder)
+            ) as taken:
+                result = await leasing.take(
+                    await self._backend.connections(),
+                    self._settings,
+                    taken,
+                    count=count,
+                    wait_seconds=wait_seconds,
+                )
+                await self._note(
+                    "read_stream",
+                    stream=name,
+                    group=group,
+                    consumer=consumer,
+                    ids=taken.ids,
+                    buried=taken.buried,
+                )
+                return await self._answered(result, found, max_chars)
+
+    def _checked(
+        self,
+        stream: str | None,
+        group: str | None = None,
+        consumer: str | None = None,
+        *,
+        count: int,
+        max_chars: int,
+        start: str | None = None,
+        wait_seconds: float = 0,
+    ) -> str:
+        """The stream's name, when all of this is in order."""
+        check_range("count", count, 1, MAX_COUNT)
+        check_range("wait_seconds", wait_seconds, 0, MAX_WAIT_SECONDS)
+        check_range("max_chars", max_chars, MIN_CHARS, MAX_CHARS)
+        name = self._scope.allowed(stream)
+        if start is not None:
+            check_id("start", start)
+        if group is not None:
+            names.check_group(group)
+        if consumer is not None:
+            names.check_consumer(consumer)
+        return name
+
+    @asynccontextmanager
+    async def _open(self, name: str) -> AsyncIterator[_Stream]:
+        async with self._scope.redis(f"reading {name!r}") as redis:
+            kind = await peek.kind(redis, name)
+            if kind not in {"stream", "none"}:
+                raise RequestError(f"{name!r} is a {kind}, not a stream. {await self._scope.choice(redis)}")
+            yield _Stream(redis, name, exists=kind == "stream")
+
+    async def _answered(self, result: ReadResult, found: _Stream, max_chars: int) -> ReadResult:
+        """The result with what else there is to know, in so many characters."""
+        if found.exists:
+            result.length, result.groups = await peek.brief(found.redis, found.name)
+        elif not result.events:
+            result.note = await self._scope.absence(found.redis, found.name)
+        if event_views.fit(result.events, max_chars):
+            result.note += (
+                " Some payloads were shortened: call again with a smaller count or a larger max_chars."
+            )
+        result.note = result.note.strip()
+        return result
+
+    async def _pending(
+        self, found: _Stream, group: str, *, count: int, start: str | None, consumer: str | None
+    ) -> ReadResult:
+        rows = await peek.pending(found.redis, found.name, group, after=start, count=count, consumer=consumer)
         events = [
             event_views.view(
                 row.id,
@@ -134,14 +277,12 @@ class Reader:
                 consumer=None if row.idle_seconds is None or row.due_at else row.consumer,
                 idle_seconds=None if row.due_at else row.idle_seconds,
                 due_at=row.due_at,
-                yours=not row.due_at
-                and row.idle_seconds is not None
-                and (row.consumer == own or self.agent_leases.holds(stream, group, row.consumer, row.id)),
+                yours=self._is_ours(found.name, group, row),
             )
             for row in rows
         ]
         return ReadResult(
-            stream=stream,
+            stream=found.name,
             mode="pending",
             events=events,
             next_start=rows[-1].id if len(rows) == count else None,
@@ -152,75 +293,12 @@ class Reader:
             ),
         )
 
-    async def take(self, taken: AgentRead, *, count: int, wait_seconds: float) -> ReadResult:
-        """Lease events to the consumer: first what others left, then what is new."""
-        stream, group, consumer = taken.stream, taken.group, taken.consumer
-        events: list[EventView] = []
-        passed_over = True
-        while passed_over and not events:
-            leased = await self._take(stream, group, consumer, count=count, wait_seconds=wait_seconds)
-            passed_over = False
-            for entry in leased:
-                try:
-                    dead.check_leased(entry, group, self.settings.redis_stream_max_deliveries)
-                    dead.open_leased(entry)
-                except dead.ForOthersError:
-                    await lease.ack(self._redis, group, consumer, [(stream, entry.id)])
-                    passed_over = True
-                except dead.CondemnedError as reason:
-                    if await dead.bury(self._redis, stream, group, consumer, entry.id, str(reason)):
-                        taken.buried.append(entry.id)
-                else:
-                    taken.hold(entry.id, entry.deliveries)
-                    events.append(
-                        event_views.view(
-                            entry.id,
-                            entry.fields,
-                            deliveries=entry.deliveries,
-                            consumer=consumer,
-                            idle_seconds=0,
-                        )
-                    )
-        note = (
-            "These are yours now: ack each one when it is done."
-            if events
-            else "Nothing is waiting in this group."
-            if not (held := self.agent_leases.count(stream, group, consumer))
-            else f"Nothing else is waiting in this group; you hold {held} of its events (pending=true)."
-        )
-        if taken.buried:
-            note += f" {len(taken.buried)} that could not be handled went to {names.dead_letters(stream)!r}."
-        return ReadResult(
-            stream=stream,
-            mode="lease",
-            events=events,
-            lease_seconds=self.settings.redis_stream_lease_seconds,
-            note=note,
-        )
+    def _is_ours(self, stream: str, group: str, row: PendingEntry) -> bool:
+        """Whether the caller holds a pending entry at present."""
+        if row.due_at or row.idle_seconds is None:
+            return False
+        return row.consumer == self.consumer or self.agent_leases.holds(stream, group, row.consumer, row.id)
 
-    async def _take(
-        self, stream: str, group: str, consumer: str, *, count: int, wait_seconds: float
-    ) -> list[lease.Leased]:
-        leased, lost = await lease.take_abandoned(
-            self._redis,
-            group,
-            consumer,
-            [stream],
-            lease_seconds=self.settings.redis_stream_lease_seconds,
-            count=count,
-        )
-        say_lost(stream, group, lost[stream])
-        if len(leased) < count:
-            leased += await lease.take_new(
-                self._redis, group, consumer, [stream], count=count - len(leased), block_ms=None
-            )
-        if not leased and wait_seconds:
-            leased = await lease.take_new(
-                self.connections.blocking,
-                group,
-                consumer,
-                [stream],
-                count=count,
-                block_ms=max(1, round(wait_seconds * 1000)),
-            )
-        return leased
+    def _is_own(self, consumer: str) -> bool:
+        """Whether the name is ours alone; another process may have the same configured name."""
+        return consumer == self.consumer and self._settings.redis_stream_consumer is None

@@ -1,6 +1,5 @@
 """The way of an event into Redis: what is sent, how long it is tried, and what its stream needs then."""
 
-import asyncio
 import logging
 import os
 import time
@@ -14,7 +13,7 @@ from redis.asyncio import Redis
 
 from abe_redis.client import failures
 from abe_redis.client.connections import Connections
-from abe_redis.errors import ClosedError
+from abe_redis.errors import AbeRedisError, ClosedError
 from abe_redis.events import codec, kinds, slack
 from abe_redis.events.identity import event_id_of
 from abe_redis.events.mentions import mention_in
@@ -23,6 +22,7 @@ from abe_redis.observability import hooks
 from abe_redis.publishing.batcher import Batcher
 from abe_redis.publishing.outbox import Kept, Outbox, concerns_the_event
 from abe_redis.publishing.partitioner import Conversation, Partitioner
+from abe_redis.publishing.retry import FirstTry, retry
 from abe_redis.settings import Settings
 from abe_redis.streams import names
 from abe_redis.streams.publish import (
@@ -104,11 +104,7 @@ class Publisher:
 
     async def _publish(self, topic: str, payload: dict[str, Any], draft: Draft) -> Published:
         if slack.is_health_check(payload) and not self._patterns.match(topic):
-            # Never kept in the outbox: it asks whether Redis takes events now.
-            (published,) = await self._insist(
-                topic, lambda redis: publish_health_check(redis, topic, draft.fields)
-            )
-            return published
+            return await self._publish_health_check(topic, draft)
         if topic in self._unread:
             self._warn_once(topic)
         if self.outbox is not None and (kept := await self.outbox.keep_behind(draft)) is not None:
@@ -117,7 +113,7 @@ class Publisher:
         try:
             published = await (self._batcher or await self._coalesce()).publish(draft)
         except failures.FAILURES as error:
-            (published,) = await self._insist(topic, self._sending([draft]), [draft], (began, error))
+            (published,) = await self._insist(topic, [draft], FirstTry(began, error))
         await self._tend(draft.stream, published)
         return published
 
@@ -141,11 +137,19 @@ class Publisher:
                     done.append(kept)
                     del step[0]
                 if step:
-                    added = await self._insist(topic, self._sending(step), step)
+                    added = await self._insist(topic, step)
                     for stream, last in {published.stream: published for published in added}.items():
                         await self._tend(stream, last)
                     done.extend(added)
         return done
+
+    async def _publish_health_check(self, topic: str, draft: Draft) -> Published:
+        """Add a health check, which is never kept in the outbox: it asks whether Redis takes events now."""
+        try:
+            (published,) = await self._retry(lambda redis: publish_health_check(redis, topic, draft.fields))
+        except failures.FAILURES as error:
+            raise self._explained(error, topic) from None
+        return published
 
     def _draft(self, topic: str, payload: dict[str, Any], event_id: str | None, origin: str | None) -> Draft:
         """What is sent of an event and where to, with the ids that make repeating it harmless."""
@@ -175,51 +179,40 @@ class Publisher:
             )
         return self._batcher
 
-    def _sending(self, drafts: Sequence[Draft]) -> Callable[[Redis], Awaitable[list[Published]]]:
-        return lambda redis: publish(redis, drafts, hard_maxlen=self._hard_maxlen)
-
     async def _insist(
-        self,
-        topic: str,
-        attempt: Callable[[Redis], Awaitable[list[Published]]],
-        drafts: Sequence[Draft] = (),
-        failed: tuple[float, BaseException] | None = None,
+        self, topic: str, drafts: Sequence[Draft], failed: FirstTry | None = None
     ) -> list[Published]:
-        """Try until Redis has answered or the budget is spent, and then keep `drafts` in the outbox.
-
-        What is sent must be repeatable.
+        """Add events until Redis has answered or the budget is spent, and then keep them in the outbox.
 
         Args:
-            topic: Where it goes.
-            attempt: Sends it.
-            drafts: What may be kept.
-            failed: The first try's monotonic time and failure, if there was one.
+            topic: Where they go.
+            drafts: The events.
+            failed: The first try, if there was one.
         """
+        began = failed.began if failed else time.monotonic()
+        try:
+            return await self._retry(
+                lambda redis: publish(redis, drafts, hard_maxlen=self._hard_maxlen), failed
+            )
+        except failures.FAILURES as error:
+            sentence = self._explained(error, topic)
+            if self.outbox is None or concerns_the_event(error):
+                raise sentence from None
+        published_at = time.time() - (time.monotonic() - began)
+        return [await self.outbox.keep(draft, sentence, published_at=published_at) for draft in drafts]
+
+    async def _retry(
+        self, attempt: Callable[[Redis], Awaitable[list[Published]]], failed: FirstTry | None = None
+    ) -> list[Published]:
         connections = await self._open()
-        began, error = failed or (time.monotonic(), None)
-        deadline, pause = began + PUBLISH_SECONDS, 0.05
-        reason: BaseException | None = None
-        while True:
-            if error is None:
-                try:
-                    async with asyncio.timeout(deadline - time.monotonic()):
-                        return await attempt(connections.publishing)
-                except failures.FAILURES as failure:
-                    error = failure
-            # That our own time was up says less than what went wrong before.
-            reason = reason if reason and isinstance(error, TimeoutError) else error
-            if not failures.passes(error) or time.monotonic() + pause >= deadline:
-                sentence = failures.explain(reason, self._settings, doing=f"publishing to {topic!r}")
-                if not drafts or self.outbox is None or concerns_the_event(reason):
-                    raise sentence from None
-                published_at = time.time() - (time.monotonic() - began)
-                return [
-                    await self.outbox.keep(draft, sentence, published_at=published_at) for draft in drafts
-                ]
-            error = None
-            await anyio.sleep(pause)
-            pause = min(2 * pause, 0.4)
-            await connections.revive()
+
+        async def once() -> list[Published]:
+            return await attempt(connections.publishing)
+
+        return await retry(once, seconds=PUBLISH_SECONDS, between=connections.revive, failed=failed)
+
+    def _explained(self, error: BaseException, topic: str) -> AbeRedisError:
+        return failures.explain(error, self._settings, doing=f"publishing to {topic!r}")
 
     def _is_due(self, stream: str, published: Published) -> bool:
         """Whether the stream needs something now."""

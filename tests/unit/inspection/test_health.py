@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from abe_redis import Settings
-from abe_redis.inspection.health import about_disuse, duration, judge
+from abe_redis.inspection import health
+from abe_redis.inspection.health import RULES, Situation, about_disuse, duration, judge
 from abe_redis.schemas import ConsumerStats, GroupStats, StreamStats
 
 DAY = 86_400
@@ -25,6 +26,72 @@ def judged(*groups: GroupStats, length: int = 10, dead_letters: int = 0, **setti
         stream="s", length=length, dead_letters=dead_letters, groups=list(groups), health="ok", advice=""
     )
     return judge(stats, Settings(**settings))
+
+
+def verdict(rule: str, *groups: GroupStats, length: int = 10, dead_letters: int = 0) -> tuple[Any, str]:
+    """What one rule alone finds."""
+    stats = StreamStats(
+        stream="s", length=length, dead_letters=dead_letters, groups=list(groups), health="ok", advice=""
+    )
+    found = getattr(health, rule)(Situation(stats, Settings(redis_stream_maxlen=100)))
+    return found.health, " ".join(found.said)
+
+
+BUSY = {"lag": 1, "oldest_undelivered_seconds": 5}
+BEHIND = {"lag": 1, "oldest_undelivered_seconds": 61}
+START = "and no consumer is alive: start one."
+RESUME = "and is paused: resume it when it may go on."
+DISUSED = "Nobody has used group 'g' for 9.0 days, so trimming does not wait for it any more."
+LETTER = "1 dead letter: read it in 'dead:{s}', or with `abe-redis dead list`."
+OVER = "The backlog keeps it above its bound of 100 entries."
+ONE = "Group 'g' has 0 pending and 1 not delivered yet (the oldest published"
+
+RULE_BY_RULE = [
+    ("unread", [], {}, ("unread", "It has 10 events and no group, so nobody reads it: start a consumer.")),
+    ("unread", [], {"length": 0}, (None, "")),
+    ("unread", [{}], {}, (None, "")),
+    ("stalled", [BUSY | {"alive": False}], {}, ("stalled", f"{ONE} 5 s ago) {START}")),
+    ("stalled", [BUSY], {}, (None, "")),
+    ("stalled", [BUSY | {"alive": False, "paused": True}], {}, (None, "")),
+    ("backlog", [BEHIND], {}, ("backlog", f"{ONE} 61 s ago): add consumers or make the handler faster.")),
+    ("backlog", [BUSY], {}, (None, "")),
+    ("backlog", [BEHIND, BUSY | {"alive": False}], {}, (None, "")),
+    ("paused", [BUSY | {"paused": True}], {}, ("paused", f"{ONE} 5 s ago) {RESUME}")),
+    ("paused", [{"paused": True}], {}, (None, f"Group 'g' has 0 pending and 0 not delivered yet {RESUME}")),
+    ("paused", [BUSY], {}, (None, "")),
+    ("working", [BUSY], {}, ("working", f"{ONE} 5 s ago).")),
+    ("working", [{}], {}, (None, "")),
+    ("working", [BUSY, BEHIND], {}, (None, "")),
+    ("working", [BUSY, BUSY | {"alive": False}], {}, (None, "")),
+    ("disused", [BUSY | {"unused_seconds": 9 * DAY}], {}, (None, DISUSED)),
+    ("disused", [{"unused_seconds": 9 * DAY}], {}, (None, "")),
+    ("lost", [{"lost": 1}], {}, (None, "Group 'g' lost 1 event: removed before it had finished with them.")),
+    ("lost", [{}], {}, (None, "")),
+    ("dead_letters", [{}], {"dead_letters": 1}, ("dead_letters", LETTER)),
+    ("dead_letters", [{}], {}, (None, "")),
+    ("above_bound", [BUSY], {"length": 1000}, (None, OVER)),
+    ("above_bound", [{"paused": True}], {"length": 1000}, (None, OVER)),
+    ("above_bound", [{}], {"length": 1000}, (None, "")),
+    ("above_bound", [BUSY], {"length": 100}, (None, "")),
+]
+
+
+@pytest.mark.parametrize(("rule", "groups", "stream", "found"), RULE_BY_RULE)
+def test_a_rule_by_itself(
+    rule: str, groups: list[dict[str, Any]], stream: dict[str, Any], found: tuple[str | None, str]
+) -> None:
+    assert verdict(rule, *(group(**facts) for facts in groups), **stream) == found
+
+
+def test_each_rule_is_tested_by_itself() -> None:
+    assert [rule.__name__ for rule in RULES] == list(dict.fromkeys(row[0] for row in RULE_BY_RULE))
+
+
+def test_the_first_rule_that_finds_a_state_says_the_health() -> None:
+    busy, paused = group("busy", lag=1), group("paused", lag=1, paused=True)
+    found, said = judged(busy, paused, dead_letters=1)
+    assert found == "paused"
+    assert said.index("Group 'paused'") < said.index("Group 'busy'") < said.index("1 dead letter")
 
 
 NOTHING = ("ok", "Nothing is waiting.")

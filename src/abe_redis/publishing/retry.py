@@ -1,0 +1,61 @@
+"""Trying again what may be repeated, until its time is up."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+import anyio
+
+from abe_redis.client import failures
+
+_FIRST_PAUSE_SECONDS = 0.05
+_MOST_PAUSE_SECONDS = 0.4
+
+
+class FirstTry(NamedTuple):
+    """A try that failed already."""
+
+    began: float
+    """Monotonic time, in seconds."""
+    error: BaseException
+
+
+async def retry[Result](
+    attempt: Callable[[], Awaitable[Result]],
+    *,
+    seconds: float,
+    between: Callable[[], Awaitable[None]],
+    failed: FirstTry | None = None,
+) -> Result:
+    """Try until it succeeds, or fails in a way that does not pass, or its time is up.
+
+    Args:
+        attempt: What is tried; it must be repeatable.
+        seconds: For how long, from the beginning of the first try.
+        between: Is done before each further try.
+        failed: The first try, if it was made already.
+
+    Returns:
+        What the attempt returns.
+
+    Raises:
+        failures.FAILURES: Why it failed at last; what went wrong before says more than that our time was up.
+    """
+    deadline = (failed.began if failed else time.monotonic()) + seconds
+    pause = _FIRST_PAUSE_SECONDS
+    error = failed.error if failed else None
+    why = error or TimeoutError()
+    while error is None or (failures.passes(error) and time.monotonic() + pause < deadline):
+        if error is not None:
+            await anyio.sleep(pause)
+            pause = min(2 * pause, _MOST_PAUSE_SECONDS)
+            await between()
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                return await attempt()
+        except failures.FAILURES as failure:
+            error = failure
+            if isinstance(why, TimeoutError) or not isinstance(error, TimeoutError):
+                why = error
+    raise why
