@@ -1,4 +1,4 @@
-"""Where a server is, and who comes to it."""
+"""The address of a server, and the credentials for it."""
 
 import ssl
 from collections.abc import Awaitable, Callable
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from abe_redis.client.calls import Words
 
 type Find = Callable[[], Awaitable["Address"]]
-"""Says where the server is at present, each time that a connection is opened; or raises redis.RedisError."""
+"""Returns the present address of the server, for each new connection; or raises redis.RedisError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where a server is, and who comes: a host and its port, or the path of a unix socket."""
+    """A host and a port, or the path of a unix socket, with the credentials of the client."""
 
     host: str = "localhost"
     port: int = 6379
@@ -26,7 +26,7 @@ class Address:
     """Require a primary: refuse to connect to a replica."""
 
     def greeting(self) -> list[Words]:
-        """The commands with which a connection begins."""
+        """The first commands of a connection."""
         commands: list[Words] = []
         if self.username:
             commands.append(("AUTH", self.username, self.password or ""))

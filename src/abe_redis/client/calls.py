@@ -1,4 +1,4 @@
-"""A command as it is sent, and who waits for its answer."""
+"""A command, and the promise that receives its answer."""
 
 import asyncio
 from typing import Any, Protocol
@@ -9,13 +9,13 @@ type Answer = asyncio.Future[Any]
 
 
 class Promise(Protocol):
-    """Who is told the answer at once, before anything else happens; a future tells others later."""
+    """Receives an answer at once, in the reader's callback; a future would pass it on later."""
 
     def done(self) -> bool:
-        """Whether nobody waits for it any more."""
+        """Whether nothing waits for the answer any more."""
 
     def set_result(self, result: Any) -> None:  # noqa: ANN401
-        """It was answered."""
+        """Receive the answer."""
 
     def set_exception(self, error: Exception) -> None:
-        """It was answered with an error, or never will be."""
+        """Receive an error: the server's, or that of a lost connection."""

@@ -1,4 +1,4 @@
-"""redis-py's commands, sent the way the servers are set up."""
+"""redis-py's commands, sent through our own topologies."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ from abe_redis.client.topology import Topology
 
 
 class Client(Redis):
-    """redis-py's words for commands and its reading of answers; connections and retries are ours."""
+    """Uses redis-py's commands and its parsing of answers, but our own connections and no retries."""
 
     def __init__(self, topology: Topology, *, blocking: bool = False, replicas: int = 0) -> None:
-        """Give it its way.
+        """Create a client for a topology.
 
         Args:
-            topology: Where commands go.
-            blocking: Whether they are reads that may wait.
-            replicas: How many replicas must have what a command wrote before it counts as answered.
+            topology: The servers.
+            blocking: Send blocking reads, over connections of their own.
+            replicas: Number of replicas that must have a write before it counts as answered.
         """
         super().__init__(protocol=2)
         self._topology = topology
@@ -29,23 +29,23 @@ class Client(Redis):
 
     @property
     def place(self) -> str:
-        """Host and port of its server, when it is one of several."""
+        """Host and port of its server, when this is one of several."""
         return self._topology.place
 
     def by_slot(self, keys: Sequence[str]) -> list[list[str]]:
-        """The keys in groups of which a command may name several."""
+        """The keys in groups that one command may name together."""
         return self._topology.by_slot(keys)
 
     def servers(self) -> "list[Client]":
-        """A client of each server that has keys."""
+        """A client for each server that has keys."""
         return [Client(server) for server in self._topology.servers()]
 
     def slot(self, key: str) -> int:
-        """A command may name several keys of one slot."""
+        """The slot of a key. A command may name several keys only if they share one."""
         return self._topology.slot(key)
 
     def send(self, words: Words, promise: Promise) -> None:
-        """Send a command as it is, for one who waits for many; as `Transport.send`."""
+        """Send a raw command for a caller that waits for many; as `Transport.send`."""
         self._topology.send(words, promise, replicas=self._replicas)
 
     @override
@@ -67,13 +67,13 @@ class Client(Redis):
         return Together(self._topology)
 
     def _read(self, name: Any, answer: Any, options: dict[str, Any]) -> Any:  # noqa: ANN401
-        options.pop("keys", None)  # which redis-py keeps for its cache
+        options.pop("keys", None)  # redis-py passes them for its cache
         callback = self.response_callbacks.get(name)
         return answer if callback is None else callback(answer, **options)
 
 
 class Together(Client):
-    """Commands that are collected, and sent at a time; no transaction."""
+    """Collects commands, and sends them together, without a transaction."""
 
     def __init__(self, topology: Topology) -> None:
         super().__init__(topology)
@@ -88,7 +88,7 @@ class Together(Client):
         """Send them, and wait for the answers in order.
 
         Raises:
-            redis.RedisError: The first failure, unless failures shall stand among the answers.
+            redis.RedisError: The first failure, unless failures are returned among the answers.
         """
         sent = [(args, options, self._promised(_words(args))) for args, options in self._collected]
         self._collected.clear()
@@ -97,11 +97,11 @@ class Together(Client):
             for args, options, promised in sent:
                 try:
                     answers.append(self._read(args[0], await promised, options))
-                except Exception as error:  # noqa: BLE001 - what it means is the caller's to say
+                except Exception as error:  # noqa: BLE001 - the caller decides what it means
                     answers.append(error)
         finally:
             for *_, promised in sent:
-                promised.cancel()  # when this was cancelled itself; otherwise all are done
+                promised.cancel()  # only if this call was cancelled; otherwise all are done
         if raise_on_error:
             for answer in answers:
                 if isinstance(answer, Exception):
@@ -110,6 +110,6 @@ class Together(Client):
 
 
 def _words(args: tuple[Any, ...]) -> Words:
-    """redis-py names a subcommand in one word, as in `XINFO GROUPS`."""
+    """Split a subcommand that redis-py names in one word, such as `XINFO GROUPS`."""
     name = args[0]
     return (*name.split(), *args[1:]) if type(name) is str and " " in name else args

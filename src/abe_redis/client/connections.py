@@ -1,4 +1,4 @@
-"""Settings become a way to Redis. Nothing else knows of URLs, topologies, TLS or retries.
+"""From settings to connections. Nothing else knows about URLs, topologies, TLS or retries.
 
 Why redis-py's own connections are not used, but only its commands (`client`):
 
@@ -58,7 +58,7 @@ class Connections:
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
-        """The clients for `settings`; with `embedded://`, the server is started or joined.
+        """Create the clients for `settings`; with `embedded://`, start or join the server.
 
         Raises:
             EmbeddedServerError: The embedded server could not be started.
@@ -85,7 +85,7 @@ class Connections:
             await anyio.to_thread.run_sync(self._server.start)
 
     async def close(self) -> None:
-        """Close every connection and give up the share in the embedded server."""
+        """Close every connection, and leave the embedded server."""
         if self._refreshing is not None:
             await tasks.end(self._refreshing)
         await self._topology.close()
@@ -118,7 +118,7 @@ class Connections:
         if kind == "unix":
             return Single(replace(who, path=path, db=int(parts.query.removeprefix("db=") or 0)))
         if kind == "embedded":
-            from abe_redis.embedded.server import EmbeddedServer, default_directory  # noqa: PLC0415 - few need it
+            from abe_redis.embedded.server import EmbeddedServer, default_directory  # noqa: PLC0415 - few programs need it
 
             self._server = EmbeddedServer(Path(path) if path else default_directory())
             socket_path = await anyio.to_thread.run_sync(self._server.start)

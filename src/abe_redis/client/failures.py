@@ -1,4 +1,4 @@
-"""Which failures of Redis pass by themselves, and what to say about the others."""
+"""Which failures of Redis are temporary, and a sentence for each of the others."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,13 +19,13 @@ from abe_redis.settings import Settings
 
 # AttributeError: redis-py on 3.12 and 3.13 raises it for a stale socket (#4287).
 FAILURES = (RedisError, OSError, EOFError, AttributeError)
-"""Whatever a command can raise because of the server or the way to it."""
+"""Every exception that a command can raise because of the server or the connection."""
 
 _REFUSALS = (AuthenticationError, AuthorizationError)
 
 
 def passes(error: BaseException) -> bool:
-    """Whether trying again later can help: a restart, a failover, a cut connection, a state of the server."""
+    """Whether a retry can help: after a restart, a failover, a cut connection, or a state of the server."""
     if isinstance(error, _REFUSALS):
         return False
     if isinstance(error, (ConnectionError, TimeoutError)) or not isinstance(error, RedisError):
@@ -34,18 +34,18 @@ def passes(error: BaseException) -> bool:
 
 
 def stream_is_gone(error: BaseException) -> bool:
-    """Whether a stream or group is not what it was: deleted, or a key of another type."""
+    """Whether a stream or group was deleted or replaced by a key of another type."""
     return isinstance(error, ResponseError) and str(error).startswith(("NOGROUP", "WRONGTYPE", "UNBLOCKED"))
 
 
 def pause_seconds(failures: int) -> float:
-    """How long to wait before trying again after so many failures in a row: a second at most."""
+    """Pause before the next try after this many failures in a row; at most a second."""
     return float(min(0.05 * 2 ** min(failures, 5), 1))
 
 
 @contextmanager
 def explained(settings: Settings, *, doing: str) -> Iterator[None]:
-    """Turn what a command raises into the sentence of `explain`."""
+    """Turn the exceptions of commands into the sentences of `explain`."""
     try:
         yield
     except FAILURES as error:
@@ -99,7 +99,7 @@ def _about_sentinels(settings: Settings) -> str:
 
 
 def _about_tls(settings: Settings) -> str:
-    """What else to check with TLS: a server that misses our certificate just hangs up."""
+    """More advice for TLS, since a server that misses our certificate just closes the connection."""
     if not settings.uses_tls:
         return ""
     return (
@@ -112,7 +112,7 @@ _SHOWN = 200
 
 
 def _shown(error: BaseException, settings: Settings) -> str:
-    """What the failure says of itself, in one line, short, and without secrets."""
+    """The failure's own message, on one line, shortened, and without secrets."""
     text = " ".join(str(error).split()) or type(error).__name__
     for secret in settings.secrets:
         text = text.replace(secret, "***")

@@ -1,4 +1,4 @@
-"""States in which a server refuses everybody for a while: the one list of what waiting cures.
+"""States in which a server refuses all clients for a while: the one list of temporary refusals.
 
 Publishing, consuming, maintenance, settling, the outbox and the doctor all ask here. A state is known by
 the first word of the server's error, or by other words of it where that says nothing.
@@ -10,7 +10,7 @@ from redis.asyncio.connection import DefaultParser
 from redis.exceptions import RedisError
 
 STREAM_FULL = "STREAMFULL"
-"""What the scripts answer for a stream that has `REDIS_STREAM_HARD_MAXLEN` entries."""
+"""The answer of the scripts for a stream that has `REDIS_STREAM_HARD_MAXLEN` entries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +18,9 @@ class State:
     """A state of a server."""
 
     what: str
-    """What is the matter, after "Redis at HOST"."""
+    """The fault, as words that follow "Redis at HOST"."""
     advice: str
-    """What a person can do when it does not pass by itself."""
+    """Advice, in case the state does not end by itself."""
     is_full: bool = False
     """Whether removing finished events helps."""
 

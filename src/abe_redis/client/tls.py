@@ -1,4 +1,4 @@
-"""TLS as the settings say it."""
+"""TLS from the settings."""
 
 import ssl
 
@@ -7,10 +7,10 @@ from abe_redis.settings import Settings
 
 
 def context(settings: Settings) -> ssl.SSLContext:
-    """What a connection with TLS needs: whom to trust, and who we are.
+    """The TLS context: the authorities to trust, and our certificate.
 
     Raises:
-        SettingsError: A file cannot be read, or does not hold what it should.
+        SettingsError: A file cannot be read, or has the wrong content.
     """
     for name in ("redis_ssl_ca_certs", "redis_ssl_certfile", "redis_ssl_keyfile"):
         path = getattr(settings, name)
@@ -46,5 +46,5 @@ def context(settings: Settings) -> ssl.SSLContext:
 
 
 def _no_passphrase() -> str:
-    """Answer at once where OpenSSL would ask on the terminal and hang."""
+    """Give OpenSSL an answer at once: it would ask on the terminal and hang."""
     return ""

@@ -1,4 +1,4 @@
-"""What goes out on a connection: one write for all that is sent at a time."""
+"""The writing side of a connection: one write for all commands that are sent at the same time."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 
 class State(Enum):
-    """What becomes of what is sent next; see `Writer`."""
+    """The state of a `Writer`."""
 
     IDLE = auto()
     COLLECTING = auto()
@@ -46,7 +46,7 @@ class Writer:
 
     @property
     def waiting(self) -> int:
-        """How many commands are not written yet."""
+        """Number of commands that are not written yet."""
         return len(self._waiting)
 
     def send(self, data: bytes) -> None:
@@ -58,7 +58,7 @@ class Writer:
             self._waiting.append(data)
 
     def collect(self) -> None:
-        """Let those send first who are about to run: it all goes in one write."""
+        """Let callers that are about to run send first, so that everything goes in one write."""
         if self.state is State.IDLE:
             self.state = State.COLLECTING
             self._loop.call_soon(self._go_round)

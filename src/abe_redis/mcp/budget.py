@@ -1,4 +1,4 @@
-"""Answers that never drown a model: text and structure together have at most so many characters."""
+"""Bounded answers: text and structure together have at most `max_chars` characters."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,18 +9,18 @@ from abe_redis.operations.event_views import compact, fit
 from abe_redis.schemas import ReadResult, StatsResult, StreamStats
 
 OVERVIEW_CHARS = 2000
-"""For the health of all streams."""
+"""Characters of an overview of all streams."""
 
 _LEAST, _LEAST_PER_EVENT = 600, 350
 """Characters that an answer takes, and each event in it without its payload, in text and structure."""
 
 _SHORT, _SHORT_SUMMARY = 40, 60
 _MOST_GROUPS = 10
-"""What is left of names and summaries, and of a stream's groups, when all of it does not fit."""
+"""Bounds of names, summaries and groups of a stream when not everything fits."""
 
 
 def most_events(max_chars: int) -> int:
-    """How many events an answer can show something of, if their names and summaries are as usual."""
+    """Number of events that an answer can show at all, with names and summaries of usual length."""
     return max(1, (max_chars - _LEAST) // _LEAST_PER_EVENT)
 
 
@@ -30,17 +30,17 @@ def size(result: BaseModel, text: str, *, full: bool = False) -> int:
 
 
 def plain(result: BaseModel, *, full: bool = False) -> dict[str, Any]:
-    """The structure of an answer; unless `full`, without what says nothing: nulls, and what is as always."""
+    """The structure of an answer; unless `full`, without nulls and usual values."""
     return result.model_dump(mode="json", exclude_defaults=not full)
 
 
 def fit_events(
     result: ReadResult, text: Callable[[ReadResult], str], max_chars: int, *, full: bool = False
 ) -> None:
-    """Shorten payloads, then summaries, then names, then leave out the last events, until an answer fits.
+    """Shorten payloads, then summaries, then names, then drop the last events, until an answer fits.
 
     Args:
-        result: What was read; it is changed. A lease is not given what was left out of it.
+        result: The result to shorten, in place. The caller gives dropped events of a lease back.
         text: Makes the answer's text.
         max_chars: For text and structure together.
         full: Whether the structure has everything.
@@ -68,13 +68,13 @@ def fit_events(
     if left() < 0:
         result.note, result.stream = "", _cut(result.stream, _SHORT)
         result.length, result.groups = 0, []
-    # What a payload adds beside itself: its name in the structure, and a new line in the text.
+    # What a payload adds to its own length: its name in the structure, and a new line in the text.
     share = max(0, left() - 20 * len(result.events)) // 2
     for event, whole in zip(result.events, payloads, strict=False):
         event.payload, event.truncated = whole
     fit(result.events, share)
     for event in result.events:
-        event.payload = event.payload or None  # nothing of it fits
+        event.payload = event.payload or None  # not even a part of it fits
 
 
 def _shorten_summaries(result: ReadResult) -> None:
@@ -94,10 +94,10 @@ def _shorten_names(result: ReadResult) -> None:
 def fit_overview(
     result: StatsResult, text: Callable[[StatsResult], str], max_chars: int = OVERVIEW_CHARS
 ) -> None:
-    """Leave out consumers, shorten advice and names, and leave out the streams that are best, until it fits.
+    """Drop consumers, shorten advice and names, and drop the healthiest streams, until it fits.
 
     Args:
-        result: The worst stream first; it is changed.
+        result: The result to shorten, in place, with the worst stream first.
         text: Makes the answer's text.
         max_chars: For text and structure together.
     """
@@ -118,9 +118,9 @@ def fit_overview(
 
 
 _EVER_SMALLER = ((_MOST_GROUPS, 500, 512), (1, 500, 512), (0, 300, 512), (0, 200, 100), (0, 80, _SHORT))
-"""Of each stream: the most groups, and characters of its advice and of its name."""
+"""For each stream: most groups, and most characters of its advice and of its name."""
 _FEW = 4
-"""So many of the worst streams matter more than all that there is to say of one."""
+"""Number of the worst streams that are worth more than the details of one."""
 
 
 def _keep_most(

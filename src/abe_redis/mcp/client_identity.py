@@ -1,4 +1,4 @@
-"""Which client a call comes from: over HTTP there are many, each with leases of its own."""
+"""The identity of the client that makes a call: over HTTP there are many, each with leases of its own."""
 
 import hashlib
 import re
@@ -8,19 +8,20 @@ from typing import Any
 from abe_redis.mcp.compat.sdk_line import SDK_2
 
 CALLER: ContextVar[str | None] = ContextVar("caller", default=None)
-"""The client whose call is being answered; None: the only one there is."""
+"""The client whose call is running; None if there is only one."""
 
 _LONGEST = 24
 
 
-def caller(context: Any) -> str | None:  # noqa: ANN401 - of either line
-    """A name for the client: what it calls itself, and its session where the protocol has sessions.
+def caller(context: Any) -> str | None:  # noqa: ANN401 - of either SDK line
+    """A name for the client: its own name, and its session if the protocol has sessions.
 
     Args:
         context: The SDK's context of the call.
 
     Returns:
-        None over stdio. Since 2026-07-28 there are no sessions: clients of the same name are the same.
+        None over stdio. Since protocol 2026-07-28 there are no sessions, and clients of the same name count
+        as one.
     """
     try:
         request = context.request_context.request
@@ -38,5 +39,5 @@ def caller(context: Any) -> str | None:  # noqa: ANN401 - of either line
 
 
 def short(session: str) -> str:
-    """A session's id as it stands at the end of its client's name, which others may see."""
+    """A digest of a session's id for the client's name, which others may see."""
     return hashlib.sha256(session.encode()).hexdigest()[:8]

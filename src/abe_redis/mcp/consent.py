@@ -1,4 +1,4 @@
-"""Asking the user, where the client can: on both lines of the SDK, and in both eras of the protocol.
+"""Asking the user, if the client can: on both lines of the SDK, and in both eras of the protocol.
 
 Until 2025-11-25 a server asks in the middle of a call. Since 2026-07-28 the call ends with a question, and
 the client makes it again with the answer.
@@ -21,7 +21,7 @@ _NAME = "agreement"
 
 
 class Agreement(BaseModel):
-    """What the user is asked for."""
+    """The form that the user fills in."""
 
     agreed: bool = Field(description="Whether to go ahead.")
 
@@ -31,15 +31,15 @@ async def ask(context: Any, question: str, call: object) -> Any:  # noqa: ANN401
 
     Args:
         context: The SDK's context of the call.
-        question: What is asked.
-        call: What the answer is for, as JSON; an answer to another call does not count.
+        question: The question.
+        call: The call that the question is about, as JSON; an answer to another call does not count.
 
     Returns:
-        True when the user agreed; None when the client cannot ask; or what the call is to return, so that
-        the client asks and calls again.
+        True when the user agreed; None when the client cannot ask; or the result of the call that makes the
+        client ask and call again.
 
     Raises:
-        RequestError: The user did not agree, or the client gave no answer that means anything.
+        RequestError: The user did not agree, or the client gave no valid answer.
     """
     if not _can_ask(context):
         return None
@@ -55,8 +55,8 @@ async def ask(context: Any, question: str, call: object) -> Any:  # noqa: ANN401
 async def _answered_meanwhile(context: Any, question: str) -> bool:  # noqa: ANN401 - of either line
     try:
         result = await context.elicit(message=question, schema=Agreement)
-    except Exception as error:  # noqa: BLE001 - an error of the client's, no content, or none that fits
-        _LOG.warning("The client did not answer what the user was asked: %s", error)
+    except Exception as error:  # noqa: BLE001 - an error of the client, no content, or content that does not fit
+        _LOG.warning("The client gave no valid answer to the question for the user: %s", error)
         raise RequestError(
             "The user was to be asked, but the client gave no answer that can be understood, so nothing was "
             "done. Tell the user, who can do it with the command line."

@@ -1,4 +1,4 @@
-"""The MCP server over HTTP: for many clients at a time, on this machine or, with a token, beyond it."""
+"""The MCP server over HTTP: for many clients at once, on this machine or, with a token, on others."""
 
 import hmac
 import ipaddress
@@ -20,18 +20,18 @@ _LOCAL = ("127.0.0.1", "localhost", "[::1]")
 
 @dataclass(frozen=True, slots=True)
 class HttpEndpoint:
-    """Where to listen, and who may call.
+    """Where to listen, and which callers to accept.
 
     Raises:
-        SettingsError: Others could call, and there is no token; or it is too short to be one.
+        SettingsError: Callers on other machines are possible and there is no token, or it is too short.
     """
 
     host: str = "127.0.0.1"
     port: int = 8765
     token: str | None = None
-    """What callers must know; needed for any address but this machine's own."""
+    """The bearer token; required unless the address is this machine's own."""
     names: tuple[str, ...] = ()
-    """Names beside the host under which callers reach it, as behind a proxy."""
+    """Further host names under which callers reach it, such as a proxy's."""
 
     def __post_init__(self) -> None:
         if self.token is not None and len(self.token) < _SHORTEST:
@@ -46,7 +46,7 @@ class HttpEndpoint:
             )
 
     def security(self) -> TransportSecuritySettings:
-        """Which names a browser may have come by: against pages that call this machine by another name."""
+        """The accepted hosts and origins; web pages that call this machine by another name are refused."""
         names = [*_LOCAL, *self.names, *([] if self.host in {"0.0.0.0", "::"} else [self.host])]  # noqa: S104
         return TransportSecuritySettings(
             enable_dns_rebinding_protection=True,
@@ -71,12 +71,12 @@ def _is_local(host: str) -> bool:
 
 
 def http_app(server: Server, address: HttpEndpoint, left: Callable[[str], Awaitable[None]]) -> App:
-    """The server behind its token; its health can be asked for without.
+    """The server behind its token; `/healthz` needs none.
 
     Args:
-        server: What answers.
-        address: Who may call.
-        left: Told of a session that its client has ended.
+        server: The MCP server.
+        address: The endpoint, with the callers to accept.
+        left: Called with a session that its client has ended.
     """
     app, token = server.http_app(PATH, address.host, address.security()), address.token
 

@@ -1,4 +1,4 @@
-"""The parameters that tools share, as a model is told of them."""
+"""The parameters that tools share, with their descriptions for a model."""
 
 from typing import Annotated
 

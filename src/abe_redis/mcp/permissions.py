@@ -1,4 +1,4 @@
-"""What an agent may do at this server, and how much of it: said when the server is started."""
+"""The permissions and limits of agents at this server, as set when the server starts."""
 
 import time
 from collections import deque
@@ -12,25 +12,25 @@ _MINUTE = 60.0
 
 @dataclass(slots=True)
 class Permissions:
-    """The bounds of one server; as the options of `abe-redis mcp`."""
+    """The permissions of one server; see the options of `abe-redis mcp`."""
 
     read_only: bool = False
-    """Only what changes nothing is offered."""
+    """Offer only tools that change nothing."""
     publish: bool = True
-    """Whether events may be published."""
+    """Allow publishing events."""
     streams: tuple[str, ...] = ()
-    """Names and patterns to which it is narrowed further; none: all that the settings name."""
+    """Names and patterns that restrict the streams further; if empty, all that the settings name."""
     changes_per_minute: int = 120
-    """How many calls that change something are carried out in a minute."""
+    """Most calls per minute that change something."""
     payload_bytes: int = 256 * 1024
-    """How large a payload that is published may be, as JSON."""
+    """Largest payload to publish, in bytes of JSON."""
     _changes: deque[float] = field(default_factory=deque)
 
     def check_change(self) -> None:
         """Count a call that changes something.
 
         Raises:
-            RequestError: There were too many in the last minute.
+            RequestError: There were too many such calls in the last minute.
         """
         now = time.monotonic()
         while self._changes and self._changes[0] <= now - _MINUTE:

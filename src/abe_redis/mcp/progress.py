@@ -1,4 +1,4 @@
-"""Signs of life while a call waits, for clients that ask for them."""
+"""Progress messages while a call waits, for clients that ask for them."""
 
 import logging
 import time
@@ -15,7 +15,7 @@ _EVERY_SECONDS = 1.0
 
 @asynccontextmanager
 async def reported(context: Any, arguments: Mapping[str, Any]) -> AsyncIterator[None]:  # noqa: ANN401 - the SDK's
-    """Tell the client every second how long a call has waited, if it is one that may wait."""
+    """Report every second for how long a call has waited, if it is one that may wait."""
     seconds = arguments.get("wait_seconds") or 0
     if seconds <= _EVERY_SECONDS or not _is_within_a_request(context):
         yield
@@ -28,17 +28,17 @@ async def reported(context: Any, arguments: Mapping[str, Any]) -> AsyncIterator[
             waited = min(time.monotonic() - began, seconds)
             try:
                 await context.report_progress(waited, seconds, "waiting for an event")
-            except Exception as error:  # noqa: BLE001 - the call goes on, whoever hears of it
+            except Exception as error:  # noqa: BLE001 - the call goes on, even if the report fails
                 _LOG.debug("Progress could not be told: %s", type(error).__name__)
                 return
 
-    # Not around the call itself: a task group would put its failure into a group.
+    # Not around the call itself: a task group would wrap its failure in an exception group.
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(tell)
         failure: BaseException | None = None
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - passed on below
+        except Exception as error:  # noqa: BLE001 - raised again below
             failure = error
         tasks.cancel_scope.cancel()
     if failure is not None:

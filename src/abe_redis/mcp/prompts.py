@@ -1,4 +1,4 @@
-"""Words with which a person may begin, and completions of the names in them."""
+"""Prompts with which a person can begin, and completions of the names in them."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from abe_redis.operations.operations import Operations
 
 _MOST_VALUES = 100
-"""What the protocol allows in one completion."""
+"""Most values that the protocol allows in one completion."""
 
 
 def offer_prompts(
     server: Server, operations: "Callable[[], Awaitable[Operations]]", permissions: Permissions
 ) -> None:
-    """Offer the prompts, and complete the names of streams, groups and consumers."""
+    """Register the prompts, and complete the names of streams, groups and consumers."""
     prompts = Prompts(permissions)
     server.offer_prompt(
         prompts.triage,
@@ -55,12 +55,12 @@ def offer_prompts(
         values = found[:_MOST_VALUES]
         return Completion(values=values, total=len(found), hasMore=len(found) > len(values))
 
-    completion: Any = server.completion  # which one line of the SDK leaves untyped
+    completion: Any = server.completion  # one line of the SDK does not type it
     completion()(complete)
 
 
 class Prompts:
-    """The words; where nothing may be changed, none of them asks for it."""
+    """The texts of the prompts. For a read-only server, none of them asks for a change."""
 
     def __init__(self, permissions: Permissions) -> None:
         self._read_only = permissions.read_only

@@ -1,4 +1,4 @@
-"""The queue as resources: what a person may add to a conversation without a tool being called."""
+"""The queue as resources, which a person can attach to a conversation without a tool call."""
 
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -33,7 +33,7 @@ _NEWEST = 10
 
 
 def offer_resources(server: Server, operations: "Callable[[], Awaitable[Operations]]") -> None:
-    """Offer the overview, a stream and an entry, to be read and never changed."""
+    """Register the overview, a stream and an entry as resources that can only be read."""
 
     async def overview() -> str:
         result = safe(await (await operations()).stream_stats())
@@ -63,7 +63,7 @@ def offer_resources(server: Server, operations: "Callable[[], Awaitable[Operatio
     async def state(uri: str) -> object:
         name = uri.removeprefix(_STREAM_BEGIN)
         if uri != OVERVIEW and (name == uri or "/" in name):
-            return None  # an entry stays as it is, and so does the page
+            return None  # an entry never changes, and neither does the page
         found = await (await operations()).glance(stream=None if uri == OVERVIEW else unquote(name))
         return [_fingerprint(one) for one in found]
 
@@ -93,7 +93,7 @@ def offer_resources(server: Server, operations: "Callable[[], Awaitable[Operatio
 
 
 def _fingerprint(stats: StreamStats) -> object:
-    """What of a stream would be news: no ages, which change by themselves."""
+    """The parts of a stream's state whose change is worth a notification; ages change all the time."""
     groups = [
         (group.name, group.pending, group.lag, group.last_delivered_id, group.paused, group.lost)
         for group in stats.groups
@@ -102,7 +102,7 @@ def _fingerprint(stats: StreamStats) -> object:
 
 
 def _plain(name: str) -> str:
-    """A stream's name out of a URI, which only one line of the SDK decodes."""
+    """A stream's name from a URI, which only one line of the SDK decodes."""
     return name if SDK_2 else unquote(name)
 
 

@@ -1,7 +1,7 @@
-"""The server's wiring and its life: start without Redis, serve, give everything back.
+"""The life of the server: start without Redis, serve, and give every lease back.
 
-A client waits for the first answer, so what a call needs (redis-py above all, which takes longer to
-import than the rest of abe-redis together) is loaded by the first call.
+A client waits for the first answer, so the first call loads what only calls need: above all redis-py, whose
+import takes longer than the rest of abe-redis together.
 """
 
 import logging
@@ -45,7 +45,7 @@ _WORK = "; to work on events, lease them with read_stream and a group, do the wo
 
 
 def make_server(operations: "Callable[[], Awaitable[Operations]]", permissions: Permissions) -> Server:
-    """A server with the tools on it; `operations` gives what they call."""
+    """Create a server with its tools; `operations` returns what they call."""
     keep_not_numbers()
     server = Server(
         "abe-redis",
@@ -60,7 +60,7 @@ def make_server(operations: "Callable[[], Awaitable[Operations]]", permissions: 
 
 
 type Beside = Callable[[Callable[[], Awaitable[Operations]]], AbstractAsyncContextManager[None]]
-"""What goes on while the server serves, given what looks at the queue."""
+"""Returns a context for the time in which the server serves, such as a metrics port."""
 
 
 async def serve_stdio(settings: Settings, permissions: Permissions, beside: Beside) -> None:
@@ -70,8 +70,8 @@ async def serve_stdio(settings: Settings, permissions: Permissions, beside: Besi
 
         async def end(number: int) -> None:
             await queue.end()
-            # The SDK's thread sits in a read of stdin that nothing interrupts, so there is no way to
-            # wait for it: the process ends here.
+            # The SDK's thread is in a read of stdin that nothing can interrupt, so waiting for it would never
+            # end. The process ends here.
             os._exit(128 + number)
 
         tasks.start_soon(on_signal, end)
@@ -93,7 +93,7 @@ async def serve_http(
     beside: "Beside",
 ) -> None:
     """Serve over HTTP until a signal comes."""
-    from abe_redis.mcp.http import http_app  # noqa: PLC0415 - a web server, which stdio does without
+    from abe_redis.mcp.http import http_app  # noqa: PLC0415 - stdio needs no web server
     from abe_redis.runtime.web import serve  # noqa: PLC0415
 
     async with anyio.create_task_group() as tasks:
@@ -110,7 +110,7 @@ async def serve_http(
 
 
 class _Queue:
-    """The queue's operations, of each client its own, from the first call to the end."""
+    """The operations on the queue, separate for each client, from the first call to the end."""
 
     def __init__(self, settings: Settings, tasks: anyio.abc.TaskGroup, streams: tuple[str, ...]) -> None:
         self._settings = settings
@@ -120,7 +120,7 @@ class _Queue:
         self._operations: dict[str | None, Operations] = {}
 
     async def operations(self) -> "Operations":
-        """What the client whose call is being answered does."""
+        """The operations of the client whose call is running."""
         caller = CALLER.get()
         if caller not in self._operations:
             from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415 - see above
@@ -138,7 +138,7 @@ class _Queue:
         del self._operations[caller]
 
     async def left(self, session: str) -> None:
-        """Give back at once what the client of a session held, which has ended it."""
+        """Give back at once the leases of a client that has ended its session."""
         for caller, operations in list(self._operations.items()):
             if caller is not None and caller.endswith(f"-{short(session)}"):
                 operations.agent_leases.leave()
@@ -151,6 +151,6 @@ class _Queue:
             try:
                 for operations in list(self._operations.values()):
                     await operations.agent_leases.give_back()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the end comes
+            except Exception as error:  # noqa: BLE001 - the end must not fail
                 _LOG.warning("Leases could not be given back (%s); they run out.", type(error).__name__)
             await self._backend.close()

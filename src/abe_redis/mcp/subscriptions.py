@@ -1,8 +1,8 @@
-"""Telling clients that a resource they listen to has changed: on both lines of the SDK, in both eras.
+"""Notifying clients about changes of resources: on both lines of the SDK, in both eras of the protocol.
 
-Until 2025-11-25 a client subscribes to each resource (`resources/subscribe`). Since 2026-07-28 it opens a
-stream for all it wants to hear of (`subscriptions/listen`). Redis tells nobody that a stream has changed
-without a reader of its own, so what is listened to is looked at now and then, and nothing else is.
+Until 2025-11-25 a client subscribes to each resource (`resources/subscribe`). Since 2026-07-28 it opens one
+stream for all its subscriptions (`subscriptions/listen`). Redis does not notify anyone of a changed stream,
+so this module polls the resources that have subscribers, and no others.
 """
 
 import logging
@@ -22,22 +22,22 @@ _LOG = logging.getLogger(__name__)
 
 _EVERY_SECONDS = 2.0
 _MOST_OF_THE_TIME = 0.1
-"""Looking takes no more than this part of the time, however much is listened to."""
+"""Largest share of the time that polling takes, with any number of subscriptions."""
 _PATIENCE_SECONDS = 2.0
-"""How long a client that does not read may keep the others from hearing."""
+"""Time for which a client that does not read can delay notifications to the others."""
 
 type State = Callable[[str], Awaitable[object]]
-"""By a resource's URI, what of it would be news; None: nothing ever is."""
+"""Returns the state of a resource whose change is worth a notification; None: it never changes."""
 
 
 class Subscriptions:
-    """Who listens to what, and how each was when last told of."""
+    """The subscribers of each resource, and its state at the last notification."""
 
     def __init__(self, state: State, *, every_seconds: float = _EVERY_SECONDS) -> None:
         self._state = state
         self._every_seconds = every_seconds
         self._subscribed: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
-        """By the connection, which a client may leave without a word."""
+        """By connection, which a client may abandon silently."""
         self._listened: Counter[str] = Counter()
         self._told: dict[str, object] = {}
         self._someone = anyio.Event()
@@ -51,7 +51,7 @@ class Subscriptions:
             self._serve_1(server)
 
     async def run(self) -> None:
-        """Look, and tell who listens, until cancelled."""
+        """Poll, and notify subscribers, until cancelled."""
         pause = self._every_seconds
         while True:
             await self._someone.wait()
@@ -69,7 +69,7 @@ class Subscriptions:
         return {uri for uris in list(self._subscribed.values()) for uri in uris} | set(+self._listened)
 
     async def _begin(self, uris: Iterable[str]) -> None:
-        """Note how resources are: what changes from now on is news."""
+        """Remember the present state of resources, so that only later changes are notified."""
         for uri in uris:
             if uri not in self._told:
                 self._told[uri] = await self._now(uri)

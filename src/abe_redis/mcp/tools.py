@@ -1,4 +1,4 @@
-"""The tools: what a model may do to the queue."""
+"""The tools of the MCP server."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -30,17 +30,18 @@ if TYPE_CHECKING:
     from abe_redis.operations.operations import Operations
 
 STREAM_CHARS = 20_000
-"""For the health of one stream."""
+"""Characters of an answer about one stream."""
 
 
 class Tools:
     """The tools of one server; each answers with a structure and with text."""
 
     def __init__(self, operations: "Callable[[], Awaitable[Operations]]", permissions: Permissions) -> None:
-        """Nothing is asked yet.
+        """Create the tools without I/O.
 
         Args:
-            operations: Gives what the tools call; asked at each call, so that it can be made at the first.
+            operations: Returns the operations; called at each tool call, so that the first one can create
+            them.
             permissions: What an agent may do.
         """
         self._operations = operations
@@ -160,7 +161,7 @@ class Tools:
         leases = group is not None and not pending
         if leases:
             self._permissions.check_change()
-            count = min(count, most_events(max_chars))  # what does not fit would be given back
+            count = min(count, most_events(max_chars))  # events that do not fit would be given back
         operations = await self._operations()
         result = await operations.read_stream(
             stream=stream,

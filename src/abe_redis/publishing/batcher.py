@@ -1,10 +1,10 @@
-"""One command for all that is published at a time.
+"""Batches events that are published at the same time into one command.
 
-A script call costs the server and us more than the event that it adds. What is published in one
-turn of the event loop shares one; a lone event goes out at once and waits for nobody.
+A script call costs the server and us more than the event that it adds. Events that are published in one turn
+of the event loop share a call; a lone event goes out at once.
 
-Everything here is done by whoever publishes and by the event loop's callbacks: there is no task
-that could be left behind.
+Only the publishing calls and callbacks of the event loop run here: there is no task that could be left
+behind.
 """
 
 import asyncio
@@ -23,54 +23,54 @@ if TYPE_CHECKING:
     from abe_redis.events.published import Published
 
 MOST = 32
-"""How many events share a command: with more, the server waits for us and we for the server."""
+"""Most events per command: with more, server and client wait for each other."""
 
 MOST_BYTES = 256 * 1024
-"""With larger ones, so few that the server is not held up by them."""
+"""Most bytes per command, so that large events do not block the server."""
 
 _CHECKS = 10
-"""How often in the time an answer may take it is looked whether one is overdue."""
+"""Checks for overdue answers per answer timeout."""
 
 
 class Way(Protocol):
-    """Where commands go; `Client` is one."""
+    """Sends commands; `Client` satisfies it."""
 
     def send(self, words: Words, promise: Promise) -> object:
-        """Send a command, and keep the promise when it is answered."""
+        """Send a command whose answer goes to the promise."""
 
     def slot(self, key: str) -> int:
         """Streams of one slot may share a command."""
 
 
 class Batcher:
-    """Sends what is published, together where that costs nobody time."""
+    """Sends events in batches, without delaying any of them."""
 
     def __init__(self, way: Way, *, hard_maxlen: int, answer_seconds: float) -> None:
-        """Give it its way to the server, in the running event loop.
+        """Create it in the running event loop.
 
         Args:
-            way: Where commands go.
-            hard_maxlen: A stream of so many entries takes no more.
-            answer_seconds: How long an answer may take, everything included.
+            way: Sends the commands.
+            hard_maxlen: Most entries of a stream.
+            answer_seconds: Time for an answer, everything included.
         """
         self._way = way
         self._hard_maxlen = hard_maxlen
         self._answer_seconds = answer_seconds
         self._loop = asyncio.get_running_loop()
         self._gathering: dict[int, _Batch] = {}
-        """Per slot, what the next event joins."""
+        """Per slot, the batch that the next event joins."""
         self._under_way: dict[_Batch, None] = {}
-        """What is unanswered, the oldest first."""
+        """The unanswered batches, the oldest first."""
         self._watch: asyncio.TimerHandle | None = None
 
     def publish(self, draft: Draft) -> "asyncio.Future[Published]":
         """Add an event, unless one of its id was added before; as `streams.publish`.
 
-        Sending it again with the same attempt is safe, whatever became of this.
+        It is safe to send it again with the same attempt, whatever the result of this call was.
 
         Returns:
-            What became of it; or redis.ResponseError, when it was refused; redis.RedisError or
-            TimeoutError, when nobody knows. To cancel it disturbs nobody else.
+            The result; or redis.ResponseError when it was refused; or redis.RedisError or TimeoutError when
+            the result is unknown. Cancelling the call does not disturb others.
         """
         waiter: asyncio.Future[Published] = self._loop.create_future()
         slot = self._way.slot(draft.stream)
@@ -87,7 +87,7 @@ class Batcher:
         return waiter
 
     def _send_gathered(self, slot: int, batch: "_Batch") -> None:
-        if self._gathering.get(slot) is not batch:  # it was full, and has gone
+        if self._gathering.get(slot) is not batch:  # it was full and has been sent
             return
         del self._gathering[slot]
         if any(waiter.done() for waiter in batch.waiting):  # cancelled before anything was sent
@@ -102,7 +102,7 @@ class Batcher:
             self._watch = self._loop.call_later(self._answer_seconds / _CHECKS, self._look)
         try:
             self._way.send(command(batch.drafts, hard_maxlen=self._hard_maxlen, in_full=batch.in_full), batch)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is theirs
+        except Exception as error:  # noqa: BLE001 - the callers get every failure
             batch.set_exception(error)
 
     def _ended(self, batch: "_Batch", found: Sequence[Any] | Exception) -> None:
@@ -116,7 +116,7 @@ class Batcher:
             batch.answer(found)
 
     def _send_by_stream(self, batch: "_Batch", error: ResponseError) -> None:
-        """Send each stream's events by themselves: it may be one of them that we have no right to."""
+        """Send each stream's events separately, since this user may lack permission for only one of them."""
         numbers: dict[str, list[int]] = {}
         for at, draft in enumerate(batch.drafts):
             numbers.setdefault(draft.stream, []).append(at)
@@ -127,7 +127,7 @@ class Batcher:
             self._send(batch.part(of_one))
 
     def _look(self) -> None:
-        """Give up what has waited for too long."""
+        """Fail batches that have waited for too long."""
         self._watch = None
         now = time.monotonic()
         overdue = [batch for batch in self._under_way if now - batch.sent_at >= self._answer_seconds]
@@ -139,7 +139,7 @@ class Batcher:
 
 
 class _Batch:
-    """What one command adds, and who waits for it; the promise that is kept when it is answered."""
+    """The events of one command and their callers, as the `Promise` of the command."""
 
     __slots__ = ("_ended", "drafts", "in_full", "sent_at", "size", "waiting")
 
@@ -164,7 +164,7 @@ class _Batch:
         return part
 
     def answer(self, found: Sequence[Any] | Exception) -> None:
-        """Give each its own answer, or all the failure."""
+        """Give each caller its own answer, or the failure to all."""
         rows = [found] * len(self.waiting) if isinstance(found, Exception) else found
         for draft, waiter, row in zip(self.drafts, self.waiting, rows, strict=True):
             if waiter.done():

@@ -1,4 +1,4 @@
-"""What Redis could not take, on disk until it can.
+"""The outbox: keeps events on disk while Redis cannot take them, and forwards them later.
 
 An event that Redis could not take within publish's budget becomes a row of an SQLite file, synced
 to disk before `keep` returns, and is sent from there with the identity and the attempt it had at
@@ -44,13 +44,13 @@ POSSIBLE_DUPLICATE = b"possible-duplicate"
 """Field beside the payload, `1`: Redis may have had this event already, and cannot tell any more."""
 
 KEEP_SECONDS = 0.4
-"""How long a publish that has tried Redis to its end waits for another's lock on the file: Slack waits three
-seconds for the host's answer."""
+"""Time that a publish which has used up its tries waits for the file's lock; Slack waits three seconds for
+the host's answer."""
 KEEP_BEHIND_SECONDS = 2.5
-"""How long one does that has not tried Redis, since others wait already."""
+"""Time for a publish that has not tried Redis, because events wait already."""
 
 LOOK_SECONDS = 5.0
-"""How often an idle process looks for rows that a dead one left."""
+"""Interval at which an idle process searches for rows of a dead one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +64,12 @@ class Kept(Published):
 
 
 def concerns_the_event(error: BaseException) -> bool:
-    """Whether Redis refused this very event, and not everybody for the state that it is in."""
+    """Whether Redis refused this particular event, and not all events because of its state."""
     return not failures.passes(error) and not isinstance(error, (AuthenticationError, AuthorizationError))
 
 
 class Outbox:
-    """Keeps events while Redis is away, and delivers them when it is back."""
+    """Keeps events while Redis is away, and forwards them when it is back."""
 
     def __init__(
         self,
@@ -88,23 +88,23 @@ class Outbox:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._away = False
-        """Whether it was said that Redis is away, and not yet that it is back."""
+        """True after the log said that Redis is away, until it says that Redis is back."""
         self._complaint = ""
 
     # What publish does ------------------------------------------------------------------------
 
     async def keep(self, draft: Draft, reason: AbeRedisError, *, published_at: float) -> Kept:
-        """Write an event that Redis could not take; when this returns, it is safe on disk.
+        """Write an event that Redis could not take. When this returns, the event is safe on disk.
 
         Args:
             draft: The event.
-            reason: Why Redis could not.
-            published_at: When it was tried first, in seconds since the epoch.
+            reason: The failure of Redis.
+            published_at: The time of the first try, in seconds since the epoch.
 
         Raises:
             OutboxFullError: The outbox or its disk is full.
             OutboxError: The file cannot be used.
-            ClosedError: It is closed.
+            ClosedError: The outbox is closed.
         """
         if self._closed:
             raise ClosedError
@@ -118,7 +118,7 @@ class Outbox:
         return self._kept(number, draft.stream)
 
     async def keep_behind(self, draft: Draft) -> Kept | None:
-        """Write an event if others of this process still wait; None if none does.
+        """Write an event if others of this process still wait; otherwise return None.
 
         Raises:
             OutboxError: As for `keep`.
@@ -137,7 +137,7 @@ class Outbox:
         return Kept(id=f"outbox-{number}", duplicate=False, length=0, stream=stream)
 
     async def size(self) -> OutboxSize:
-        """How much the file holds, of all processes.
+        """The number of events in the file, of all processes.
 
         Raises:
             OutboxError: The file cannot be used.
@@ -147,12 +147,12 @@ class Outbox:
     # What its task does -----------------------------------------------------------------------
 
     def start(self) -> None:
-        """Deliver from now on; calling it again does nothing."""
+        """Start forwarding; a second call does nothing."""
         if (self._task is None or self._task.done()) and not self._closed:
             self._task = asyncio.create_task(self._run(), name="abe-redis outbox")
 
     async def _run(self) -> None:
-        """Deliver what this process kept and what dead ones left; a failure is a pause."""
+        """Forward the rows of this process and of dead ones; a failure is a pause."""
         failed = 0
         while True:
             self._work.clear()
@@ -167,7 +167,7 @@ class Outbox:
                 failed += 1
                 self._complain(error)
                 await anyio.sleep(failures.pause_seconds(failed))
-            except Exception:  # noqa: BLE001 - what is kept must not wait for the next process
+            except Exception:  # noqa: BLE001 - kept events must not wait for the next process
                 failed += 1
                 _LOG.exception("Delivering from the outbox %s failed; trying again.", self._file.path)
                 await anyio.sleep(LOOK_SECONDS)
@@ -176,7 +176,7 @@ class Outbox:
                     await self._work.wait()
 
     async def _deliver(self, writer: str, connections: Connections) -> None:
-        """Send one process's rows in order, and forget those that Redis has."""
+        """Send the rows of one process in order, and delete those that Redis has."""
         delivered, refused, reason = 0, 0, ""
         try:
             while rows := await self._do(self._file.first, writer):
@@ -211,7 +211,7 @@ class Outbox:
                 )
 
     def _complain(self, error: BaseException) -> None:
-        """Say once what stops the delivery, unless `keep` said so."""
+        """Log once what stops the forwarding, unless `keep` has logged it."""
         sentence = str(failures.explain(error, self._settings, doing="delivering from the outbox"))
         if sentence == self._complaint or (self._away and failures.passes(error)):
             return
@@ -221,7 +221,7 @@ class Outbox:
     # The end ----------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Stop delivering; what is not delivered stays on disk, for whoever comes next."""
+        """Stop forwarding; the remaining rows stay on disk for another process."""
         self._closed = True
         task, self._task = self._task, None
         if task is not None:
@@ -235,7 +235,7 @@ class Outbox:
         self._file.forsake()
 
     async def _do[*A, T](self, call: Callable[[*A], T], *args: *A) -> T:
-        """Run what blocks in a thread, to its end: a cancelled caller leaves a row or none."""
+        """Run a blocking function in a thread, to its end: a cancelled caller leaves a row or none."""
         return await anyio.to_thread.run_sync(call, *args, limiter=self._one_at_a_time)
 
 
@@ -248,7 +248,7 @@ def _doing(row: Row) -> str:
 
 
 def _marked(row: Row) -> Draft:
-    """What is sent of a row: marked if Redis may have forgotten the first try by then."""
+    """The draft of a row, marked if Redis may have forgotten the first try by now."""
     draft = row.draft
     if row.waited_seconds <= draft.remember_seconds - ANSWER_SECONDS:
         return draft

@@ -23,12 +23,12 @@ from abe_redis.runtime import fork
 from abe_redis.streams.publish import Draft
 
 MAX_BYTES = 256 * 1024 * 1024
-"""How much the file may hold: more than three hours of the most that Slack sends (30,000 envelopes
-an hour, of 1 to 5 KB)."""
+"""Size limit of the file: more than three hours of Slack's largest rate (30,000 envelopes of 1 to 5 KB an
+hour)."""
 
 BATCH_BYTES = 1024 * 1024
 BATCH_ROWS = 64
-"""How much is read from the file at a time."""
+"""Bytes that are read from the file at once."""
 
 # A file just made is closed once; on POSIX that would drop the locks of another that opened it.
 _OPENING = threading.Lock()
@@ -54,23 +54,23 @@ _COLUMNS = "stream, fields, identity, attempt, remember_seconds, published_at, n
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What goes to `streams.publish`, and when it was published first. No secret is in its fields."""
+    """The arguments for `streams.publish`, and the time of the first try. Its fields hold no secret."""
 
     draft: Draft
     published_at: float = field(default_factory=time.time)
-    """In seconds since the epoch: it is compared after a restart, too."""
+    """In seconds since the epoch, since it is compared after a restart, too."""
     number: int = 0
-    """Its place in the file."""
+    """Its number in the file."""
 
     @property
     def waited_seconds(self) -> float:
-        """How long ago it was published first."""
+        """Seconds since the first try."""
         return time.time() - self.published_at
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxSize:
-    """How many events an outbox holds."""
+    """Numbers of events in an outbox."""
 
     waiting: int
     """Not delivered yet."""
@@ -82,14 +82,14 @@ class OutboxFile:
     """Rows on disk. The file is made by the first row, readable by its owner only.
 
     Every method raises:
-        OutboxFullError: The file has its greatest size, or its disk is full.
+        OutboxFullError: The file has reached its size limit, or its disk is full.
         OutboxError: The file cannot be used.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self.holds_own = False
-        """Whether a row of this process may still wait."""
+        """False once no row of this process can still wait."""
         self._writer = os.urandom(8).hex()
         self._locks = WriterLocks(self.path)
         self._opened: sqlite3.Connection | None = None
@@ -98,15 +98,15 @@ class OutboxFile:
         fork.hears_of_forks(self)
 
     def before_fork(self) -> None:
-        """Let nobody be in the middle of a transaction."""
+        """Wait until no thread is within a transaction."""
         self._guard.acquire()
 
     def after_fork(self) -> None:
-        """The parent goes on."""
+        """Let the parent continue."""
         self._guard.release()
 
     def forked(self) -> None:
-        """Write under a name of our own, over connections of our own.
+        """Use a writer name and connections of our own.
 
         The kernel's locks are the parent's alone, but SQLite keeps books of them in each process, and would
         believe that the child has them, too. Closing what was inherited sets the books right.
@@ -118,7 +118,7 @@ class OutboxFile:
         self.holds_own = False
 
     def forsake(self) -> None:
-        """Let go of the file as it is: whoever claims next delivers what is in it."""
+        """Release the file as it is; the next process that claims its rows forwards them."""
         with self._guard:
             self._locks.drop_all()
             self._forget()
@@ -128,7 +128,7 @@ class OutboxFile:
 
         Args:
             row: The event.
-            until: Monotonic time until which another's lock on the file is waited for.
+            until: Monotonic time until which to wait for the file's lock.
 
         Returns:
             Its number.
@@ -144,7 +144,7 @@ class OutboxFile:
             until: As for `append`.
 
         Returns:
-            Its number, or None when there was none to wait behind.
+            Its number, or None when no row of this process waits.
         """
         with self._transaction(until) as database:
             self.holds_own = _is_awaited(database, self._writer)
@@ -159,7 +159,7 @@ class OutboxFile:
             return [writer for (writer,) in writers.fetchall() if self._locks.take(writer)]
 
     def first(self, writer: str) -> list[Row]:
-        """The first rows that wait, in order, as many as are good to handle at once."""
+        """The first waiting rows, in order, as many as one read returns."""
         rows: list[Row] = []
         with self._transaction() as database:
             query = (
@@ -177,7 +177,7 @@ class OutboxFile:
         return rows
 
     def settle(self, done: Sequence[int], refused: Mapping[int, str]) -> None:
-        """Forget the rows that are done; put those refused aside, each with its reason."""
+        """Delete the finished rows, and mark the refused ones with their reasons."""
         with self._transaction() as database:
             database.executemany("DELETE FROM event WHERE number = ?", [[number] for number in done])
             database.executemany(
@@ -186,14 +186,14 @@ class OutboxFile:
             )
 
     def release(self, writer: str) -> None:
-        """Let go of a writer if it has no rows any more, and give the space back to the disk."""
+        """Release a writer that has no rows left, and return the space to the disk."""
         with self._transaction() as database:
             if not _is_awaited(database, writer):
                 database.execute("PRAGMA incremental_vacuum").fetchall()
                 self._locks.drop(writer, remove=True)
 
     def size(self) -> OutboxSize:
-        """How much it holds, of all processes."""
+        """The number of events in it, of all processes."""
         if not self._exists():
             return OutboxSize(0, 0)
         with self._transaction() as database:
@@ -202,7 +202,7 @@ class OutboxFile:
         return OutboxSize(every - refused, refused)
 
     def close(self) -> None:
-        """Let go of the file and of every lock."""
+        """Close the file, and release every lock."""
         try:
             for writer in self._locks:
                 with self._transaction() as database:
@@ -239,7 +239,7 @@ class OutboxFile:
     def _transaction(self, until: float | None = None) -> Iterator[sqlite3.Connection]:
         with self._guard, self._explained():
             until = time.monotonic() + BUSY_SECONDS if until is None else until
-            if not self._exists():  # somebody removed it: what is written there now would be lost
+            if not self._exists():  # it was removed, so rows written there would be lost
                 self._forget()
             if self._opened is None:
                 with _OPENING:
@@ -321,7 +321,7 @@ class OutboxFile:
 
 
 def _wait_for_others(database: sqlite3.Connection, until: float) -> None:
-    """Let each statement wait for others' locks, but not beyond a monotonic time."""
+    """Let each statement wait for the locks of others, but not longer than a monotonic time."""
     milliseconds = max(0, round(1000 * (until - time.monotonic())))
     database.execute(f"PRAGMA busy_timeout = {milliseconds}")
 

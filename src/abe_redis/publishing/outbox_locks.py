@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 BUSY_SECONDS = 0.3
-"""How long to wait while another process writes, which takes milliseconds."""
+"""Time to wait while another process writes, which takes milliseconds."""
 
 
 class WriterLocks:
-    """Who writes to an outbox, and whose rows are ours to deliver.
+    """The writers of an outbox, and the rows that are ours to forward.
 
-    Take and drop them only while the outbox itself is locked: removing a lock's file must not meet
-    somebody who takes it.
+    Take and release a lock only while the outbox itself is locked: removing its file must not race with
+    another process that takes it.
     """
 
     def __init__(self, outbox: Path) -> None:
@@ -53,7 +53,7 @@ class WriterLocks:
         return True
 
     def drop(self, writer: str, *, remove: bool) -> None:
-        """Let go of a writer; with `remove`, for good."""
+        """Release a writer; with `remove`, delete its lock's file, too."""
         if writer in self._held:
             self._held.pop(writer).close()
         if remove:
@@ -61,7 +61,7 @@ class WriterLocks:
                 self._path(writer).unlink(missing_ok=True)
 
     def drop_all(self) -> None:
-        """Let go of every writer, without a trace on the disk."""
+        """Release every writer, and delete the files of the locks."""
         while self._held:
             self._held.popitem()[1].close()
 
@@ -83,11 +83,11 @@ def make_private(path: Path) -> None:
 
 
 def connect(path: Path, *, seconds: float) -> sqlite3.Connection:
-    """Open a database for any thread, without Python's own ideas of when a transaction begins.
+    """Open a database for any thread, without Python's implicit transactions.
 
     Args:
-        path: Its file.
-        seconds: How long to wait for another's lock.
+        path: The file.
+        seconds: Time to wait for a lock.
 
     Raises:
         sqlite3.Error: It cannot be opened.

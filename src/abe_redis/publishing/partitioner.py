@@ -1,7 +1,7 @@
-"""What belongs together: the conversation of an event, and the partition that conversation goes to.
+"""The conversation of an event, and the partition of that conversation.
 
-Of one conversation the order counts, so all of it goes to one stream. With `REDIS_STREAM_PARTITIONS` a
-topic is several streams, and a digest of the conversation says which of them.
+The order within a conversation matters, so all of it goes to one stream. With `REDIS_STREAM_PARTITIONS` a
+topic is several streams, and a digest of the conversation chooses one of them.
 """
 
 import hashlib
@@ -15,14 +15,14 @@ from abe_redis.sanitize.exceptions import describe
 from abe_redis.streams import names
 
 type Conversation = Callable[[dict[str, Any]], str | None]
-"""Names the conversation of a payload; None when its order does not count."""
+"""Returns the conversation of a payload; None when its order does not matter."""
 
 _MOST = 200
-"""Characters of a name that count; Slack's ids have about ten."""
+"""Characters of a conversation's name that are used; Slack's ids have about ten."""
 
 
 def partition_of(key: str, partitions: int) -> int:
-    """The number of the partition for a conversation; the same everywhere and for ever."""
+    """The number of a conversation's partition, the same everywhere and for ever."""
     digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest) % partitions
 
@@ -35,18 +35,18 @@ class Partitioner:
     conversation: Conversation | None = None
     """A function in place of `conversation_of`."""
     grain: Grain = "channel"
-    """What a conversation is without such a function."""
+    """The kind of conversation, without such a function."""
 
     @property
     def is_needed(self) -> bool:
-        """Whether an event's conversation matters to where and how it is written."""
+        """Whether the conversation of an event influences where and how it is written."""
         return self.patterns.partitions > 1 or self.conversation is not None or self.grain != "channel"
 
     def name(self, payload: dict[str, Any]) -> str | None:
         """The conversation of a payload.
 
         Raises:
-            PayloadError: The function that was given failed, or gave something else than a name.
+            PayloadError: The given function failed, or returned something else than a name.
         """
         if self.conversation is None:
             found = conversation_of(payload, self.grain)
@@ -72,9 +72,9 @@ class Partitioner:
         )
 
     def stream(self, topic: str, key: str) -> str:
-        """The stream of a topic for a key; the topic itself when it is not spread.
+        """The stream of a topic for a key; the topic itself when it has no partitions.
 
-        A stream that no consumer of these settings finds is never spread: whoever reads it knows it by
+        A stream that no consumer with these settings discovers is never spread, since its readers know it by
         its name.
         """
         if self.patterns.partitions == 1 or names.topic_of(topic) or not self.patterns.match(topic):

@@ -1,4 +1,4 @@
-"""The way of an event into Redis: what is sent, how long it is tried, and what its stream needs then."""
+"""Publishing an event to Redis: the draft, the retries, and the maintenance of its stream."""
 
 import logging
 import os
@@ -37,17 +37,17 @@ from abe_redis.streams.trim import Trimmer
 _LOG = logging.getLogger(__name__)
 
 PUBLISH_SECONDS = 2.5
-"""How long `publish` tries: Slack waits three seconds for the host's answer."""
+"""Time for which `publish` tries; Slack waits three seconds for the host's answer."""
 
 ANNOUNCE_SECONDS = 30
-"""A stream is written into the index again after so long, in case the index was deleted."""
+"""Time after which a stream is written into the index again, in case the index was deleted."""
 
 TEND_SECONDS = 0.4
-"""How long a publish that is done may still take for what its stream needs now and then."""
+"""Time that a finished publish may still spend on the maintenance of its stream."""
 
 STEP = 100
 STEP_BYTES = 1024 * 1024
-"""How many events one command adds at most, so that the server is never held up by many or large ones."""
+"""Most events per command, so that many or large ones never block the server."""
 
 _REMEMBERED_NAMES = 10_000
 
@@ -67,7 +67,7 @@ class Publisher:
             if settings.redis_outbox
             else None
         )
-        """What waits on disk; None without `REDIS_OUTBOX`."""
+        """The outbox; None without `REDIS_OUTBOX`."""
         self._settings = settings
         self._dedup_seconds = settings.redis_stream_dedup_seconds
         self._id_fields = kinds.paths(" ".join(settings.redis_stream_event_id))
@@ -80,16 +80,16 @@ class Publisher:
         self._trimmer = Trimmer(settings)
         self._announced: dict[str, float] = {}
         self._checked: set[str] = set()
-        """Names of streams that were found good."""
+        """Names of streams that passed the check."""
         self._unread: set[str] = set()
-        """Those of them that no pattern matches, until that was said."""
+        """Those of them that no pattern matches, until the log has said so."""
         self._attempts = os.urandom(8).hex()
         self._attempt_numbers = count()
 
     async def publish(
         self, key: str, payload: dict[str, Any], *, event_id: str | None, origin: str | None
     ) -> Published:
-        """Add an event, and say what became of it.
+        """Add an event, and return the result.
 
         Raises:
             AbeRedisError: As for `RedisMessageQueueBackend.publish`.
@@ -120,7 +120,7 @@ class Publisher:
     async def publish_many(
         self, key: str, payloads: Iterable[dict[str, Any]], *, origin: str | None
     ) -> list[Published]:
-        """Add events in order, some at a time, and say what became of each.
+        """Add events in order, in batches, and return the result of each.
 
         Raises:
             AbeRedisError: As for `RedisMessageQueueBackend.publish`.
@@ -152,7 +152,7 @@ class Publisher:
         return published
 
     def _draft(self, topic: str, payload: dict[str, Any], event_id: str | None, origin: str | None) -> Draft:
-        """What is sent of an event and where to, with the ids that make repeating it harmless."""
+        """The draft of an event and its stream, with the ids that make a retry harmless."""
         fields = {codec.DATA: codec.encode(payload)}
         if origin:
             fields[codec.ORIGIN] = origin.encode()
@@ -165,7 +165,7 @@ class Publisher:
             conversation = self._partitioner.name(payload)
             if conversation is not None:
                 fields[codec.CONVERSATION] = conversation.encode(errors="surrogatepass")
-            # Without one it goes anywhere, but published again to where it is already.
+            # Without a conversation it goes to any partition, but a repeated event goes to the same one.
             stream = self._partitioner.stream(topic, conversation or event_id or attempt)
         if event_id and self._dedup_seconds:
             return Draft(stream, fields, f"event:{event_id}", attempt, self._dedup_seconds)
@@ -215,7 +215,7 @@ class Publisher:
         return failures.explain(error, self._settings, doing=f"publishing to {topic!r}")
 
     def _is_due(self, stream: str, published: Published) -> bool:
-        """Whether the stream needs something now."""
+        """Whether the stream needs maintenance now."""
         if isinstance(published, Kept):
             return False
         return time.monotonic() >= self._announced.get(stream, 0) or self._trimmer.is_due(
@@ -223,7 +223,7 @@ class Publisher:
         )
 
     async def _tend(self, stream: str, published: Published) -> None:
-        """What a stream needs now and then; the event is safe whatever becomes of this."""
+        """The maintenance of a stream; the event is safe even if this fails."""
         if not self._is_due(stream, published):
             return
         now = time.monotonic()
@@ -243,7 +243,7 @@ class Publisher:
             _LOG.log(level, "The event was published, but: %s", sentence)
 
     def _checked_name(self, key: str) -> str:
-        if type(key) is str and key in self._checked:  # whatever else it is may have no hash
+        if type(key) is str and key in self._checked:  # other payloads may not be hashable
             return key
         topic = names.check_stream(key)
         names.check_stream(self._partitioner.longest(topic))
@@ -265,7 +265,7 @@ class Publisher:
 
 @contextmanager
 def _telling(end: hooks.EndOfPublishing | None) -> Iterator[list[Published]]:
-    """Tell what became of events, as far as it was noted in the list, and how it ended."""
+    """Report the results in the list to the observers, and how the call ended."""
     done: list[Published] = []
     error: BaseException | None = None
     try:

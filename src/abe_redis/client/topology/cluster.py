@@ -1,7 +1,7 @@
-"""A cluster: each command goes to the node that has its slot, also while slots move.
+"""A cluster: each command goes to the node that has its slot, even while slots move.
 
-What a node says of a slot that it does not have (MOVED, ASK) is followed, so a move is a detour and not a
-failure. What a node does not say, since it is gone, is asked of the others.
+Redirections (MOVED, ASK) are followed, so a moving slot is a detour and not a failure. If a node has gone,
+the others are asked for the slots.
 """
 
 import asyncio
@@ -23,17 +23,17 @@ from abe_redis.runtime import tasks
 _LOG = logging.getLogger(__name__)
 
 DETOURS = 16
-"""How often a command is sent elsewhere before its last answer counts."""
+"""Most redirections of a command before its last answer counts."""
 
 TRY_AGAIN_SECONDS = 0.02
 TRIES = 250
-"""While a slot moves, a command on several of its keys has to wait until it has moved."""
+"""Pause before a retry: a command on several keys of a slot must wait until the slot has moved."""
 
 SILENT_SECONDS = 0.5
-"""After so long without an answer, the other nodes are asked whether somebody took over."""
+"""Time without an answer after which the other nodes are asked for a new primary."""
 
 MAP_SECONDS = 2.0
-"""How long a node may take to say who has which slots; then the next is asked."""
+"""Time for a node to report the slots; then the next node is asked."""
 
 type Place = tuple[str, int]
 """A node's host and port."""
@@ -43,20 +43,20 @@ class Cluster(Topology):
     """The nodes of a cluster; as `Topology`."""
 
     def __init__(self, known: Sequence[Place], server: Callable[[str, int], Address]) -> None:
-        """Nothing is asked yet.
+        """Create the topology without I/O.
 
         Args:
-            known: Where some of the nodes are.
-            server: The address of a server at a host and a port.
+            known: Addresses of some of the nodes.
+            server: Returns the address for a host and a port.
         """
         self._known = list(known)
         self._server = server
         self._nodes: dict[Place, Node] = {}
         self._owners: dict[int, Place] = {}
-        """Who has which slot, as far as is known; empty until it was asked for."""
+        """The known owner of each slot; empty until the first report."""
         self._primaries: list[Place] = []
         self._problem: exceptions.RedisError | None = None
-        """Why nobody said so when it was asked last."""
+        """The failure of the last attempt to learn the slots."""
         self._asking: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -87,7 +87,7 @@ class Cluster(Topology):
                 raise
 
     async def _elsewhere(self, error: Exception, place: Place) -> tuple[Place, bool]:
-        """Where a blocking read goes now, and whether it has to say that it was sent there."""
+        """The node for a blocking read, and whether to send ASKING first."""
         match error:
             case exceptions.MovedError():
                 self._note_move(error)
@@ -151,11 +151,11 @@ class Cluster(Topology):
     def _hand_over(self, errand: "_Errand", place: Place, *, asking: bool = False) -> None:
         try:
             self._node(place).send(errand.words, errand, replicas=errand.replicas, asking=asking)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
+        except Exception as error:  # noqa: BLE001 - the caller gets every failure
             errand.promise.set_exception(error)
 
     def _failed(self, errand: "_Errand", error: Exception) -> None:
-        """Go where a node says, or somewhere else, or tell the caller."""
+        """Follow a redirection, try another node, or fail the caller's promise."""
         if not errand.patience.is_left_for(error):
             if isinstance(error, (exceptions.ConnectionError, exceptions.ClusterDownError)):
                 self._ask_soon()
@@ -181,7 +181,7 @@ class Cluster(Topology):
         return place
 
     def _failure(self, otherwise: str) -> exceptions.RedisError:
-        """Why a command has nowhere to go."""
+        """The error for a command that no known node accepts."""
         return copy(self._problem) if self._problem else exceptions.ConnectionError(otherwise)
 
     def _node(self, place: Place) -> Node:
@@ -193,10 +193,10 @@ class Cluster(Topology):
 
     def _note_move(self, error: exceptions.MovedError) -> None:
         self._owners[error.slot_id] = (error.host, error.port)
-        self._ask_soon()  # seldom does one slot move alone
+        self._ask_soon()  # slots rarely move alone
 
     def _ask_soon(self) -> asyncio.Task[None] | None:
-        """Ask in the background, once at a time; None when it is closed."""
+        """Learn the slots in the background, one attempt at a time; None when closed."""
         if self._closed:
             return None
         if self._asking is None or self._asking.done():
@@ -210,7 +210,7 @@ class Cluster(Topology):
             _LOG.debug("Nobody said who has which slots: %s", error)
 
     async def _ask(self) -> None:
-        """Ask nodes until one says who has which slots.
+        """Ask nodes until one reports the slots.
 
         Raises:
             redis.ConnectionError: None did.
@@ -253,13 +253,13 @@ class Cluster(Topology):
 
 @dataclass(slots=True)
 class _Patience:
-    """How often one command still goes elsewhere, or is tried again."""
+    """The remaining redirections and retries of one command."""
 
     detours: int = DETOURS
     tries: int = TRIES
 
     def is_left_for(self, error: Exception) -> bool:
-        """Whether it goes on after this failure."""
+        """Whether to continue after this failure."""
         if isinstance(error, exceptions.AskError):  # MOVED is one, too
             self.detours -= 1
             return self.detours >= 0
@@ -271,7 +271,7 @@ class _Patience:
 
 @dataclass(slots=True)
 class _Errand:
-    """A command on its way; as `Promise`, which is passed on unless it has to go elsewhere."""
+    """A command in progress, as a `Promise`; passes the answer on unless it has to go elsewhere."""
 
     cluster: Cluster
     words: Words

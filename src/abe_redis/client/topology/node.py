@@ -15,24 +15,24 @@ from abe_redis.client.topology.slots import blocked_seconds
 from abe_redis.client.transport import Transport
 
 ANSWER_SECONDS = 5.0
-"""How long an answer may take before the connection counts as dead."""
+"""Time for an answer, after which the connection counts as dead."""
 
 CALM_SECONDS = 5.0
 """A replica that is met so long after the last one is the first of others."""
 
 MAX_BLOCK_SECONDS = 20.0
-"""The longest blocking read that anything here makes."""
+"""The longest blocking read of this package."""
 
 
 class Node(Topology):
-    """The connections to one server, or to whichever has its part at present."""
+    """The connections to one server, or to the server that has its role at present."""
 
     def __init__(self, address: Address | Find, *, place: str = "") -> None:
-        """Nothing is opened yet.
+        """Create the node without I/O.
 
         Args:
-            address: Where it is.
-            place: Its host and port, when it is one of several.
+            address: The address of the server.
+            place: Its host and port, when it is one of several servers.
         """
         self._address = address
         self._place = place
@@ -40,11 +40,11 @@ class Node(Topology):
         self._replicated: Transport | None = None
         self._writes: dict[int, Writes] = {}
         self._idle: list[Transport] = []
-        """Connections for blocking reads that are not in use; as many as were ever in use at a time."""
+        """Idle connections for blocking reads."""
         self._busy: set[Transport] = set()
         self._closed = False
         self._replicas_met = 0
-        """How often in a row the server turned out to be a replica."""
+        """Consecutive connections to a server that is a replica."""
         self._open_at = 0.0
         """Monotonic time before which no connection is opened."""
 
@@ -57,12 +57,12 @@ class Node(Topology):
     def send(self, words: Words, promise: Promise, *, replicas: int = 0, asking: bool = False) -> None:
         """Send a command over the shared connection.
 
-        With `asking`, the node takes it though the slot is still on its way to it.
+        With `asking`, a node accepts the command for a slot that is moving to it.
         """
         if not replicas:
             self._pass(self._shared, words, promise, asking=asking)
             return
-        # WAIT holds up its connection, so what waits for replicas has one to itself.
+        # WAIT blocks its connection, so commands that wait for replicas have a connection of their own.
         if self._replicated is None:
             self._replicated = self._transport(ANSWER_SECONDS)
         writes = self._writes.get(replicas)
@@ -72,7 +72,7 @@ class Node(Topology):
         self._pass(self._replicated, words, writes.add(promise), asking=asking)
 
     def _confirm(self, way: Transport, replicas: int) -> None:
-        """Ask once for all that was written in this turn of the loop: WAIT is for all that was before it."""
+        """Send one WAIT for all writes of this turn of the loop: it covers every earlier write."""
         writes = self._writes.pop(replicas)
         try:
             way.send(("WAIT", replicas, round(WAIT_SECONDS * 1000)), writes)
@@ -81,7 +81,7 @@ class Node(Topology):
 
     @staticmethod
     def _pass(way: Transport, words: Words, promise: Promise, *, asking: bool) -> None:
-        if asking:  # in one write with the command, since nothing happens between them
+        if asking:  # in the same write as the command, since nothing runs in between
             way.send(("ASKING",), Unheard())
         way.send(words, promise)
 
@@ -106,7 +106,7 @@ class Node(Topology):
         finally:
             self._busy.discard(transport)
             if not reusable:
-                # It may be blocked still, and would take what it reads.
+                # The server may still block on it, and would deliver entries to it.
                 transport.drop("a blocking read was given up")
             self._idle.append(transport)
         return answer
@@ -145,12 +145,12 @@ class Node(Topology):
         )
 
     async def _find(self) -> Address:
-        """Where the server is, when its turn to be asked has come."""
+        """The address of the server, after the pause that a replica causes."""
         await asyncio.sleep(max(0.0, self._open_at - time.monotonic()))
         return self._address if isinstance(self._address, Address) else await self._address()
 
     def _leave_replica(self) -> None:
-        """Hang up on a replica: the address may lead to the primary by now, or soon.
+        """Disconnect from a replica: the address may lead to the primary by now, or soon.
 
         The pauses grow, so that many callers do not make many connections while it does not.
         """
@@ -162,7 +162,7 @@ class Node(Topology):
 
 
 class Unheard(Promise):
-    """For an answer that nobody waits for; as `Promise`."""
+    """A `Promise` for an answer that nothing waits for."""
 
     @override
     def done(self) -> bool:

@@ -1,6 +1,6 @@
-"""Writes that count as answered when replicas have them.
+"""Writes that count as answered once replicas have them.
 
-WAIT says how many replicas have received what its connection wrote before it
+WAIT reports how many replicas have received the earlier writes of its connection
 (https://redis.io/docs/latest/commands/wait/). Received is not on disk: a replica that dies with its
 primary loses it, unless both keep an append-only file.
 """
@@ -12,19 +12,19 @@ from redis import exceptions
 from abe_redis.client.calls import Promise
 
 WAIT_SECONDS = 1.0
-"""How long replicas may take."""
+"""Time for the replicas."""
 
 
 class Writes(Promise):
-    """Commands that share a WAIT; as `Promise`, which is kept when that is answered."""
+    """Commands that share a WAIT, as the `Promise` of that WAIT."""
 
     def __init__(self, replicas: int) -> None:
-        """So many replicas must have what the commands wrote."""
+        """Require this number of replicas."""
         self._replicas = replicas
         self._written: list[Written] = []
 
     def add(self, promise: Promise) -> Promise:
-        """Keep a promise when its command is done and the replicas have it.
+        """Add a command whose promise is kept when it is done and the replicas have it.
 
         Returns:
             The promise to send the command with.
@@ -53,7 +53,7 @@ class Writes(Promise):
 
 
 class Written(Promise):
-    """A command that was sent and waits for replicas; as `Promise`."""
+    """A command that waits for replicas, as a `Promise`."""
 
     __slots__ = ("_ended", "_promise", "_result")
 
@@ -75,13 +75,13 @@ class Written(Promise):
         self.fail(error)
 
     def pass_on(self) -> None:
-        """The replicas have it."""
+        """Note that the replicas have it."""
         if not self._ended and not self._promise.done():
             self._ended = True
             self._promise.set_result(self._result)
 
     def fail(self, error: Exception) -> None:
-        """It failed, or the replicas do not have it."""
+        """Note that it failed, or that the replicas do not have it."""
         if not self._ended and not self._promise.done():
             self._ended = True
             self._promise.set_exception(error)

@@ -8,21 +8,21 @@ from abe_redis.client.address import Address
 from abe_redis.client.transport import Transport
 
 SENTINEL_SECONDS = 1.0
-"""How long a Sentinel may take; then the next is asked."""
+"""Time for a Sentinel; then the next one is asked."""
 
 
 class Sentinels:
-    """Several processes that agree on the primary of a name; any of them can be asked."""
+    """The Sentinels of a primary. They agree on it, so any of them can be asked."""
 
     def __init__(
         self, sentinels: Sequence[Address], name: str, server: Callable[[str, int], Address]
     ) -> None:
-        """Nothing is asked yet.
+        """Create it without I/O.
 
         Args:
-            sentinels: Where they are.
-            name: What they call the primary, as in `mymaster`.
-            server: The address of a server at a host and a port.
+            sentinels: Their addresses.
+            name: Their name for the primary, such as `mymaster`.
+            server: Returns the address for a host and a port.
         """
         self._name = name
         self._server = server
@@ -33,17 +33,17 @@ class Sentinels:
         self._found: tuple[str, int] | None = None
 
     async def find(self) -> Address:
-        """Where the primary is now.
+        """The present address of the primary.
 
         Raises:
-            redis.ConnectionError: No Sentinel could be asked, or none knows of one.
+            redis.ConnectionError: No Sentinel could be reached, or none knows a primary.
         """
         self._found = await self._ask()
         host, port = self._found
         return self._server(host, port)
 
     async def has_changed(self) -> bool:
-        """Whether the primary is another one than was found last.
+        """Whether the primary has changed since the last `find`.
 
         Raises:
             redis.ConnectionError: As for `find`.
@@ -51,7 +51,7 @@ class Sentinels:
         return self._found is not None and await self._ask() != self._found
 
     async def close(self) -> None:
-        """Hang up on the Sentinels."""
+        """Close the connections to the Sentinels."""
         for way in self._ways:
             await way.close()
 
@@ -69,7 +69,7 @@ class Sentinels:
                     host, port = answer
                     return host.decode(), int(port)
                 problems.append(f"{_where(way)} knows no {self._name!r}")
-            # Who could not answer is asked last from now on.
+            # A Sentinel that did not answer is asked last from now on.
             self._ways.remove(way)
             self._ways.append(way)
         raise exceptions.ConnectionError(f"no Sentinel named the primary ({'; '.join(problems)})")

@@ -16,8 +16,8 @@ class Single(Node):
 
     @override
     async def refresh(self) -> None:
-        # Also while it answers: one that was replaced while it hung goes on as if nothing had happened,
-        # until the Sentinels find it some ten seconds later, and loses what it is given meanwhile.
+        # Check even while it answers: a primary that was replaced while it hung accepts writes until the
+        # Sentinels find it some ten seconds later, and those writes are lost.
         if self._sentinels is not None and await self._sentinels.has_changed():
             self.drop("there is another primary")
 

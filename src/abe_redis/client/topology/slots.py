@@ -1,7 +1,7 @@
-"""Which slot of a cluster a command belongs to.
+"""The cluster slot of a command.
 
 The rule is Redis's own (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec):
-CRC16 of the key, or of what stands between its first braces, modulo 16,384.
+CRC16 of the key, or of the part between its first braces, modulo 16,384.
 """
 
 from itertools import pairwise
@@ -25,7 +25,7 @@ def slot_of(key: str | bytes) -> int:
 
 
 def slot_of_command(words: Words) -> int | None:
-    """The slot of a command's first key; None for one without a key, which any server may have."""
+    """The slot of a command's first key; None for a command without a key, which any server accepts."""
     name = _text(words[0]).upper()
     if name in {"EVAL", "EVALSHA"}:
         at = 3 if int(words[2]) else 0
@@ -42,7 +42,7 @@ def slot_of_command(words: Words) -> int | None:
 
 
 def blocked_seconds(words: Words) -> float:
-    """How long the server may keep a read waiting."""
+    """Time for which the server may block a read."""
     before = words[: len(words) - len(_streams_of(words))]
     for word, value in pairwise(before[4 if _text(before[1]) == "GROUP" else 1 :]):
         if _text(word) == "BLOCK":
@@ -51,7 +51,7 @@ def blocked_seconds(words: Words) -> float:
 
 
 def _streams_of(words: Words) -> Words:
-    """What an XREAD or XREADGROUP names behind its options: STREAMS, keys and ids."""
+    """The words of an XREAD or XREADGROUP after its options: STREAMS, keys and ids."""
     # A group or consumer may be called STREAMS, or BLOCK.
     first = 4 if _text(words[1]) == "GROUP" else 1
     at = next(at for at in range(first, len(words)) if _text(words[at]) == "STREAMS")
@@ -59,5 +59,5 @@ def _streams_of(words: Words) -> Words:
 
 
 def _text(word: Word) -> str:
-    """A word, which redis-py gives in bytes at times."""
+    """A word as text; redis-py sometimes passes bytes."""
     return word.decode(errors="replace") if isinstance(word, bytes) else str(word)

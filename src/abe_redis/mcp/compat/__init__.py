@@ -1,1 +1,1 @@
-"""Bridges the two lines of the MCP SDK: the only place that knows in which way they differ."""
+"""Bridges the two lines of the MCP SDK: the only place that knows how they differ."""

@@ -1,4 +1,4 @@
-"""NaN and infinity, which JSON has no word for though many parsers take them."""
+"""NaN and infinity, which JSON does not have, although many parsers accept them."""
 
 from mcp.types import JSONRPCRequest
 
@@ -6,9 +6,9 @@ from abe_redis.mcp.compat.sdk_line import SDK_2
 
 
 def keep_not_numbers() -> None:
-    """Let them reach us in the arguments of a call, to be refused: 1.x of the SDK makes them null in silence.
+    """Let them reach us in the arguments of a call, so that we can refuse them: SDK 1.x turns them into null.
 
-    It does so while it hands on a request that it has parsed, by a rule that its type can be given.
+    It does so when it passes a parsed request on, by a setting of the request's type.
     """
     if not SDK_2:
         JSONRPCRequest.model_config["ser_json_inf_nan"] = "constants"

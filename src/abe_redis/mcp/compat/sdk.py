@@ -1,11 +1,11 @@
-"""One code base for both lines of the MCP SDK, 1.26 to 2.3, and what both leave to us.
+"""One code base for both lines of the MCP SDK, 1.26 to 2.3, and for what both lack.
 
 What differs: the server class and its module (`FastMCP` became `MCPServer`), the parameters of its
 constructor, and the attribute that holds a tool's input schema. MCP types are built with their
 camelCase names, which both lines understand.
 
-What both lack: unknown arguments are dropped without a word, and 1.x shows a model the text of any
-exception. So every failure becomes a sentence here, and every sentence is made fit for a model.
+What both lack: they drop unknown arguments silently, and 1.x shows a model the text of any exception. So
+every failure becomes a sentence here, and every sentence is made fit for a model.
 """
 
 import functools
@@ -26,11 +26,11 @@ from abe_redis.mcp.subscriptions import State, Subscriptions
 from abe_redis.observability import hooks
 from abe_redis.sanitize.untrusted import shown
 
-if TYPE_CHECKING:  # against the line that the lock file holds
+if TYPE_CHECKING:  # for the line in the lock file
     from mcp.server.fastmcp import FastMCP as SdkServer
     from mcp.server.fastmcp.exceptions import ToolError
 
-    Apps: Any  # of 2.x alone
+    Apps: Any  # of 2.x only
 elif SDK_2:
     from mcp.server.apps import Apps
     from mcp.server.mcpserver import MCPServer as SdkServer
@@ -44,15 +44,15 @@ _LOG = logging.getLogger(__name__)
 type Tool = Callable[..., Any]
 
 type Question = Callable[[dict[str, Any]], str | None]
-"""What the user is asked before a call with these arguments is carried out; None: nothing."""
+"""Returns the question for the user before a call with these arguments, or None."""
 
 
 class _UnexpectedError(ToolError):
-    """Nobody knows why; the log does."""
+    """An unexpected failure; the log has the traceback."""
 
 
 class Server(SdkServer):
-    """An MCP server that refuses what it does not know and keeps its failures to itself."""
+    """An MCP server that refuses unknown arguments, and does not leak exceptions."""
 
     def __init__(self, name: str, *, title: str, version: str, instructions: str) -> None:
         self._arguments: dict[str, type[BaseModel]] = {}
@@ -74,13 +74,13 @@ class Server(SdkServer):
         page: str | None = None,
         **annotations: bool,
     ) -> None:
-        """Offer a tool; its parameters are those of the function.
+        """Register a tool; its parameters are those of the function.
 
         Args:
             function: A coroutine function, annotated with descriptions and bounds.
             title: For people.
             description: For the model.
-            question: Whether the user is asked first; then the tool has a parameter `confirm`, for clients
+            question: Returns what to ask the user first. The tool then has a parameter `confirm`, for clients
                 that cannot ask.
             page: The URI of a page that clients may show beside the answers.
             annotations: `readOnlyHint`, `destructiveHint`, `idempotentHint`, `openWorldHint`.
@@ -97,7 +97,7 @@ class Server(SdkServer):
             annotations=ToolAnnotations(title=title, **annotations),
             meta=None if page is None else {"ui": {"resourceUri": page}},
         )
-        # The SDK takes words that happen to be JSON for lists and objects, whatever is wanted.
+        # The SDK parses strings that happen to be JSON as lists and objects, even if the tool wants a string.
         tool: Any = self._tool_manager.get_tool(name)
         object.__setattr__(tool.fn_metadata, "pre_parse_json", lambda arguments: arguments)
 
@@ -105,9 +105,9 @@ class Server(SdkServer):
         """The server as an ASGI application, for streamable HTTP.
 
         Args:
-            path: Where it is.
-            host: On which it listens.
-            security: Which names callers may come by.
+            path: The path of the endpoint.
+            host: The address on which it listens.
+            security: The host names and origins that it accepts.
         """
         if SDK_2:
             more: Any = {"streamable_http_path": path, "transport_security": security, "host": host}
@@ -117,12 +117,12 @@ class Server(SdkServer):
         return self.streamable_http_app()
 
     def offer_resource(self, function: Tool, uri: str, *, title: str, description: str) -> None:
-        """Offer text under a URI, or under each that a template makes; its variables are the parameters."""
+        """Register a text resource under a URI or a template of URIs, whose variables are its parameters."""
         name = function.__name__
         self.resource(uri, name=name, title=title, description=description, mime_type="text/plain")(function)
 
     def offer_page(self, function: Tool, uri: str, *, title: str, description: str) -> None:
-        """Offer a page that tools name; see the extension MCP Apps (`io.modelcontextprotocol/ui`)."""
+        """Register a page to which tools refer; see the extension MCP Apps (`io.modelcontextprotocol/ui`)."""
         self.resource(
             uri,
             name=function.__name__,
@@ -133,17 +133,17 @@ class Server(SdkServer):
         )(function)
 
     def offer_updates(self, state: State) -> None:
-        """Offer to tell when a resource changes; somebody is to run `subscriptions`."""
+        """Let clients subscribe to resources; the caller runs `subscriptions`."""
         self.subscriptions = Subscriptions(state)
         self.subscriptions.serve(self)
 
     def offer_prompt(self, function: Tool, *, title: str, description: str) -> None:
-        """Offer words with which a person may begin; their variables are the function's parameters."""
+        """Register a prompt; its variables are the parameters of the function."""
         self._prompts[function.__name__] = list(inspect.signature(function).parameters)
         self.prompt(name=function.__name__, title=title, description=description)(function)
 
     def withhold(self, name: str, why: str) -> None:
-        """Do not offer a tool, and say why when it is asked for."""
+        """Withhold a tool, and answer calls of it with the reason."""
         self._withheld[name] = why
 
     @override
@@ -180,7 +180,7 @@ class Server(SdkServer):
 
     async def _call(self, name: str, given: dict[str, Any], *context: Any) -> Any:  # noqa: ANN401 - the SDK's
         here = context[0] if context else self.get_context()
-        CALLER.set(caller(here))  # in the task of this call, which ends with it
+        CALLER.set(caller(here))  # in the task of this call, and ends with it
         try:
             arguments = self._checked(name, given)
             if (question := self._questions.get(name)) and (words := question(arguments)):
@@ -191,7 +191,7 @@ class Server(SdkServer):
                     arguments |= {"confirm": True}
             async with progress.reported(here, arguments):
                 return await super().call_tool(name, arguments, *context)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the model gets a sentence
+        except Exception as error:  # noqa: BLE001 - every failure becomes a sentence for the model
             cause = error.__cause__ or error
             if isinstance(cause, AbeRedisError):
                 raise ToolError(sentence(cause)) from None
@@ -202,10 +202,10 @@ class Server(SdkServer):
             ) from None
 
     def _checked(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The arguments as the tool gets them: of their types, so that whoever asks about them sees the same.
+        """The validated arguments, as the tool and the question for the user get them.
 
         Raises:
-            RequestError: There is no such tool, or it does not take them.
+            RequestError: There is no such tool, or it does not accept them.
         """
         if name in self._withheld:
             raise RequestError(f"{name} is not available: {self._withheld[name]}")
@@ -220,7 +220,7 @@ class Server(SdkServer):
 
 
 def told(function: Tool) -> Tool:
-    """The same function, of whose failures only what is meant for others is told."""
+    """Wrap a function so that its failures become sentences fit for a model."""
 
     @functools.wraps(function)
     async def told_of(*args: Any, **more: Any) -> Any:  # noqa: ANN401 - as the function
@@ -239,11 +239,11 @@ _BEGIN_OF_A_SENTENCE, _END_OF_A_SENTENCE = 600, 400
 
 
 def sentence(error: AbeRedisError) -> str:
-    """What a model is told of a failure: in a line, bounded, and with the words of others made fit for it."""
+    """The sentence about a failure for a model: one line, bounded, and with untrusted text made fit."""
     said = " ".join(shown(str(error)).split())
     if len(said) <= _BEGIN_OF_A_SENTENCE + _END_OF_A_SENTENCE:
         return said
-    return f"{said[:_BEGIN_OF_A_SENTENCE]}…{said[-_END_OF_A_SENTENCE:]}"  # the end says what to do
+    return f"{said[:_BEGIN_OF_A_SENTENCE]}…{said[-_END_OF_A_SENTENCE:]}"  # its end says what to do
 
 
 def answer(structure: dict[str, Any], text: str) -> CallToolResult:
@@ -289,7 +289,7 @@ _MOST_PROBLEMS = 5
 
 
 def _sentences(error: ValidationError, model: type[BaseModel]) -> str:
-    """What is wrong with the arguments, and which there are."""
+    """A sentence about wrong arguments, with the names of the right ones."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     said = []
     for problem in problems[:_MOST_PROBLEMS]:

@@ -1,1 +1,1 @@
-"""`abe-redis mcp install`: an entry of ours in files that belong to programs which run agents."""
+"""`abe-redis mcp install`: adds our entry to the configuration files of MCP clients."""

@@ -1,4 +1,4 @@
-"""What changes in a file of JSON, to be shown: without the values of others, which may be secrets."""
+"""The difference between two versions of a JSON file, without values that may be secrets."""
 
 import difflib
 import re
@@ -17,7 +17,7 @@ _TOKENS = re.compile(
 
 
 def masked(document: Document, shown: Sequence[Sequence[str]]) -> str:
-    """The text with names, and what stands under the shown paths; other values and comments are ***."""
+    """The text with its names and the values under the shown paths; other values and comments become ***."""
     found = [(path, document.find(path)) for path in shown]
     spans = [(members[-1].start, members[-1].end) for path, members in found if len(members) == len(path)]
 
@@ -30,7 +30,7 @@ def masked(document: Document, shown: Sequence[Sequence[str]]) -> str:
 
 
 def difference(name: str, before: str, after: str) -> str:
-    """What changed, line by line; characters that are not seen become visible."""
+    """The difference line by line, with invisible characters made visible."""
     lines = difflib.unified_diff(_lines(before), _lines(after), name, name, lineterm="")
     return "\n".join(clean(line) for line in lines)
 

@@ -1,4 +1,4 @@
-"""A value set in the text of a JSON document, in the document's style; all else stays, to the byte."""
+"""Sets a value in the text of a JSON document, in the document's style; every other byte stays."""
 
 import json
 import re
@@ -8,10 +8,10 @@ from abe_redis.mcp.install.jsonc import BREAK, Document, JsonMember
 
 
 def put(document: Document, path: Sequence[str], value: object) -> Document:
-    """The document with a value under these names, one in the other; objects on the way are made.
+    """The document with a value at this path of names; missing objects are created.
 
     Raises:
-        JsoncError: A name on the way stands there twice, or has no object.
+        JsoncError: A name on the path appears twice, or its value is no object.
     """
     found = document.find(path)
     if len(found) < len(path):
@@ -29,13 +29,13 @@ def put(document: Document, path: Sequence[str], value: object) -> Document:
 
 
 def _insert(document: Document, start: int, key: str, value: object) -> Document:
-    """A new last member of the object that starts there."""
+    """Add a last member to the object that starts there."""
     style, text = _Style(document), document.text
     members = list(document.members(start))
     close = document.close(start)
     end = members[-1].end if members else start + 1
     comma = document.uncommented.find(",", end, close)
-    # Behind the last member's line, so that a comment in it stays with that member.
+    # After the last member's line, so that a comment on it stays with that member.
     breaks = list(BREAK.finditer(document.plain, max(end, comma), close))
     at = breaks[0 if members else -1].start() if breaks else len(text[:close].rstrip())
     indent = style.indent_within(start, close, members)
@@ -67,19 +67,19 @@ class _Style:
         self._wide = first is None or bool(BREAK.search(whole, document.root))
 
     def indent(self, at: int) -> str:
-        """The blanks with which the line begins that has this place."""
+        """The indentation of the line that has this position."""
         line = self._document.text[self._line(at) : at]
         return line[: len(line) - len(line.lstrip())]
 
     def indent_within(self, start: int, close: int, members: list[JsonMember]) -> str | None:
-        """The blanks with which a member's line begins; None when the object has no lines of its own."""
+        """The indentation of a member's line; None when the object is on one line."""
         if members and self._begins_line(members[-1]):
             return self.indent(members[-1].key_start)
         wide = BREAK.search(self._document.plain, start, close) if members else self._wide
         return self.indent(start) + self.unit if wide else None
 
     def written(self, value: object, indent: str | None) -> str:
-        """The value as JSON, over lines that are indented so, or in one."""
+        """The value as JSON, over lines with this indentation, or on one line."""
         separators = ("," if indent is not None else f",{self.gap}", self.colon)
         unit = None if indent is None else self.unit
         text = json.dumps(value, indent=unit, separators=separators, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""JSON as people keep it, with comments and trailing commas, and where in the text everything stands."""
+"""JSON with comments and trailing commas, and the position of everything in the text."""
 
 import json
 import re
@@ -14,7 +14,7 @@ _COMMAS = re.compile(rf"(?P<value>{STRING}|[\]}}\w])(?:(?P<blank>\s*),(?=\s*[\]}
 
 
 class JsoncError(ValueError):
-    """What is wrong with a document, in words that follow its name."""
+    """A fault of a document, as words that follow its name."""
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -26,7 +26,7 @@ _DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 @dataclass(frozen=True, slots=True)
 class JsonMember:
-    """One of an object's, and where its name and its value stand."""
+    """A member of an object, with the positions of its name and its value."""
 
     key: str
     key_start: int
@@ -40,10 +40,10 @@ class Document:
     """A text that holds JSON.
 
     Args:
-        text: The text; one without a value in it is taken for an empty object.
+        text: The text; without a value in it, it counts as an empty object.
 
     Raises:
-        JsoncError: It is broken.
+        JsoncError: The text is not valid.
     """
 
     def __init__(self, text: str) -> None:
@@ -52,7 +52,7 @@ class Document:
         if not _without_comments(text).strip():
             text += ("" if not text or text.endswith(("\n", "\r")) else self.newline) + "{}" + self.newline
         self.text = text
-        # A place in one of the three is the same in all of them.
+        # Positions are the same in all three texts.
         self.uncommented = _without_comments(text)
         self.plain = _COMMAS.sub(
             lambda found: found[0] if found["blank"] is None else f"{found['value']}{found['blank']} ",
@@ -70,7 +70,7 @@ class Document:
             raise JsoncError(f"cannot be read as JSON ({error})") from None
 
     def members(self, start: int) -> Iterator[JsonMember]:
-        """What is in the object that starts there; nothing when none does."""
+        """The members of the object that starts there; none if there is no object."""
         at = start
         while self.plain[at] in "{,":
             at = self._beyond(at + 1)
@@ -83,14 +83,14 @@ class Document:
             at = self._beyond(end)
 
     def close(self, start: int) -> int:
-        """Where the object that starts there has its last brace."""
+        """The position of the closing brace of the object that starts there."""
         return _DECODER.raw_decode(self.plain, start)[1] - 1
 
     def find(self, path: Sequence[str]) -> list[JsonMember]:
-        """The members under these names, one in the other, as far as there are any.
+        """The members along this path of names, as far as they exist.
 
         Raises:
-            JsoncError: A name on the way stands there twice, or has no object.
+            JsoncError: A name on the path appears twice, or its value is no object.
         """
         found: list[JsonMember] = []
         start = self.root
@@ -108,7 +108,7 @@ class Document:
         return found
 
     def _beyond(self, at: int) -> int:
-        """The first place from there on that is not blank."""
+        """The first position from there on that is not blank."""
         while self.plain[at].isspace():
             at += 1
         return at

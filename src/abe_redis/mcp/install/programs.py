@@ -1,4 +1,4 @@
-"""An entry in the file in which a program keeps its MCP servers."""
+"""An entry in the configuration file of an MCP client."""
 
 import json
 import os
@@ -20,11 +20,11 @@ from abe_redis.settings import Settings
 type _Place = tuple[str, ...]
 
 _SERVERS = {"vscode": "servers"}
-"""Under which name a program keeps its servers, where it is not `mcpServers`."""
+"""The name under which a client keeps its servers, if it is not `mcpServers`."""
 
 
 def path_of(client: str) -> Path:
-    """Where a program keeps its servers: for the user, or for the project in the working directory."""
+    """The configuration file of a client: the user's, or that of the project in the working directory."""
     home = Path.home()
     if client == "cursor":
         return home / ".cursor" / "mcp.json"
@@ -43,29 +43,29 @@ def path_of(client: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A file as it is, and as it is to be."""
+    """A file before and after the change."""
 
     path: Path
     before: bytes | None
-    """None when there is no file yet."""
+    """None if there is no file yet."""
     after: bytes
     difference: str
-    """What would change, line by line, with the secrets of others masked; empty when nothing would."""
+    """The difference line by line, with possible secrets masked; empty without a change."""
     warnings: list[str]
 
     @classmethod
     def of(cls, path: Path, client: str, name: str, settings: Settings, options: Sequence[str]) -> Self:
-        """What is to be done.
+        """Plan the registration.
 
         Args:
-            path: The program's file.
-            client: Which program.
-            name: What the server is called there.
+            path: The client's configuration file.
+            client: The client.
+            name: The name of the server in that client.
             settings: Where Redis is.
-            options: Of `abe-redis mcp`.
+            options: Options of `abe-redis mcp`.
 
         Raises:
-            RequestError: The file is none that we understand; it is left alone.
+            RequestError: The file cannot be understood; it is unchanged.
         """
         entry = _entry(settings, options)
         place = (_SERVERS.get(client, "mcpServers"), name)
@@ -105,10 +105,10 @@ class Registration:
         """Change the file in one step.
 
         Returns:
-            The copy of the old one, if there was one.
+            The copy of the old file, if there was one.
 
         Raises:
-            RequestError: It was changed since it was read, or cannot be written; it is as it was.
+            RequestError: The file was changed since it was read, or cannot be written; it is unchanged.
         """
         return replace(self.path, self.before, self.after)
 
@@ -125,7 +125,7 @@ def _entry(settings: Settings, options: Sequence[str]) -> dict[str, Any]:
 def _values(
     document: Document, place: _Place, entry: dict[str, Any], given: AbstractSet[str]
 ) -> dict[_Place, Any]:
-    """What is to stand where: all of the entry, or what we know better than whoever changed it since."""
+    """The values to set: the whole entry, or only those of an existing entry that must be current."""
     found = document.find(place)
     if len(found) < len(place):
         return {place: entry}
@@ -140,7 +140,7 @@ def _values(
 
 
 def _with(value: dict[str, Any], values: dict[_Place, Any]) -> dict[str, Any]:
-    """The object with the values in it, made without a look at the text: to prove what the text says."""
+    """The object with the values set, made without the text, to verify the edited text."""
     for (key, *rest), new in values.items():
         inner = _with(value.get(key, {}), {tuple(rest): new}) if rest else new
         value = value | {key: inner}

@@ -1,4 +1,4 @@
-"""A file of somebody else, replaced in one step or not at all."""
+"""Replacing a file of another program in one step, or not at all."""
 
 import shutil
 import tempfile
@@ -10,24 +10,24 @@ from abe_redis.errors import RequestError
 
 
 def content(path: Path) -> bytes | None:
-    """What is in the file; None when there is none."""
+    """The content of the file; None if there is none."""
     return path.read_bytes() if path.exists() else None
 
 
 def replace(path: Path, before: bytes | None, after: bytes) -> Path | None:
-    """Replace a file that is still what it was, and keep a copy.
+    """Replace a file that has not changed meanwhile, and keep a copy.
 
     Args:
         path: The file.
-        before: What was in it when `after` was made of that; None when there was none.
-        after: What is to be in it.
+        before: The content from which `after` was made; None if there was no file.
+        after: The new content.
 
     Returns:
-        The copy of the old one, if there was one.
+        The copy of the old file, if there was one.
 
     Raises:
-        RequestError: It is not what it was, or cannot be written. It is left as it is, and nothing beside
-            it.
+        RequestError: The file has changed, or cannot be written. It stays as it is, and no other file
+            is left behind.
     """
     backup = None
     try:
@@ -42,7 +42,7 @@ def replace(path: Path, before: bytes | None, after: bytes) -> Path | None:
                 undo.callback(backup.unlink, missing_ok=True)
                 shutil.copy2(path, backup)
                 shutil.copymode(path, made)
-            # As late as can be: other programs write this file too.
+            # As late as possible, since other programs write this file, too.
             if content(path) != before:
                 raise RequestError(
                     f"{path} was changed by another program meanwhile, so nothing was written. Run it again "
