@@ -62,7 +62,7 @@ def test_a_good_history_breaks_nothing() -> None:
     assert story.run("a", 1, 1, 2).run("a", 2, 2, 3).broken == set()
 
 
-def test_an_event_that_nobody_has_is_lost() -> None:
+def test_an_accepted_event_that_no_run_finished_is_lost() -> None:
     assert Story().accepted(1, 2).run("a", 1, 1, 2).broken == {"lost"}
 
 

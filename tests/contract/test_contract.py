@@ -205,7 +205,7 @@ async def test_a_nack_delivers_again_after_its_delay(backend: Backend) -> None:
         assert (again["n"], again.deliveries) == (1, 2)
 
 
-async def test_what_is_delivered_too_often_is_buried(make: Make, reasons: Reasons) -> None:
+async def test_an_event_delivered_too_often_is_buried(make: Make, reasons: Reasons) -> None:
     backend = make(redis_stream_max_deliveries=2)
     await backend.publish_many(TOPIC, [{"n": 1}, {"n": 2}])
     async with backend.consume() as events:
@@ -288,7 +288,7 @@ async def test_a_failure_means_what_the_policy_says(
     assert await reasons(backend) == buried
 
 
-async def test_what_was_at_work_comes_again(make: Make) -> None:
+async def test_events_of_a_stopped_handler_are_delivered_again(make: Make) -> None:
     backend = make()
     await backend.publish(TOPIC, {"n": 1})
     begun = anyio.Event()

@@ -72,7 +72,7 @@ def test_the_webhook_is_started_in_one_way() -> None:
 
 
 @pytest.mark.parametrize("program", OURS, ids=str)
-def test_who_drains_has_the_time_for_it(program: Program) -> None:
+def test_a_draining_worker_gets_its_full_time(program: Program) -> None:
     if (drain := parsed(program.command[1:]).get("drain")) is not None:
         assert "--drain" in program.command, "let readers see it beside the grace period"
         assert program.grace >= drain + SPARE

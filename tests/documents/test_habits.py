@@ -123,7 +123,7 @@ def test_every_action_is_pinned_to_one_commit_that_names_its_version() -> None:
     assert {action: commits for action, commits in pins.items() if len(commits) > 1} == {}
 
 
-def test_what_is_run_exists() -> None:
+def test_every_command_in_workflows_exists() -> None:
     texts = [step["run"] for _, step in steps() if "run" in step]
     texts.append((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
     texts.append((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))

@@ -137,7 +137,9 @@ def test_a_person_sees_the_queue(
     page.screenshot(path=tmp_path / f"{theme}-{width}.png", full_page=True)
 
 
-def test_what_comes_and_goes_is_counted(look: Look, dashboard: Open, redis_url: str, redis: Redis) -> None:
+def test_added_and_finished_entries_are_counted(
+    look: Look, dashboard: Open, redis_url: str, redis: Redis
+) -> None:
     publish(redis, STREAM)
     redis.xgroup_create(STREAM, "workers", id="0")
     visit = look()
@@ -197,7 +199,7 @@ def test_redis_goes_and_comes_back(look: Look, dashboard: Open, own_server: Serv
     expect(page.locator("#streams")).to_have_text("Nothing was published yet.")
 
 
-def test_who_may_look(dashboard: Open, redis_url: str) -> None:
+def test_the_dashboard_refuses_foreign_hosts_and_writes(dashboard: Open, redis_url: str) -> None:
     url = dashboard(redis_url)
     numbers = f"{url}/stats.json"
     assert [status(one, headers={}) for one in (url, numbers, f"{url}/healthz")] == [200, 200, 200]

@@ -100,7 +100,7 @@ def test_ours_takes_over_what_the_old_one_had_not_acknowledged(server: Server, r
     assert sorted(event_ids(ours)) == sorted({*published} - {*event_ids(old)})
 
 
-def test_what_ours_had_in_hand_is_ours_again(server: Server, run: Run) -> None:
+def test_events_of_our_dead_process_go_to_our_next_one(server: Server, run: Run) -> None:
     """A dead process of ours leaves nothing behind, though the old one, which stays, takes nothing over."""
     consume = ("consume", "--style", "plain", "--group", GROUP)
     assert run(OURS, "publish", STREAM, "in hand").wait() == 0

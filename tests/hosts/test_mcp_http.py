@@ -197,7 +197,9 @@ def test_each_client_has_leases_of_its_own(version: str, serve: Callable[..., Se
     assert served.child.wait() == 0
 
 
-def test_who_may_call(serve: Callable[..., Served], start: Start, redis_url: str) -> None:
+def test_a_call_needs_the_token_and_a_known_host(
+    serve: Callable[..., Served], start: Start, redis_url: str
+) -> None:
     served = serve("1.30", ABE_REDIS_MCP_TOKEN=TOKEN)
     assert served.status("/mcp", INITIALIZE) == 401
     assert served.status("/mcp", INITIALIZE, Authorization=f"Bearer {TOKEN}x") == 401

@@ -529,7 +529,7 @@ def test_resources_prompts_and_completions(
     ("version", "protocol"),
     OF_BOTH_ERAS,
 )
-def test_who_listens_hears_of_changes(
+def test_subscribers_are_notified_of_changes(
     version: str, protocol: str, connect: Callable[..., Client], redis_url: str
 ) -> None:
     sdk = environments.mcp_sdk(version)

@@ -182,7 +182,9 @@ def test_tables_have_a_row_for_everybody(results: Results) -> None:
         ("failing_publisher, redis_naive.consumer", "publish-64", "OSError: the cable was cut"),
     ],
 )
-def test_whoever_does_not_do_the_work_is_wrong(tmp_path: Path, side: str, workload: str, reason: str) -> None:
+def test_a_contestant_that_skips_work_is_reported(
+    tmp_path: Path, side: str, workload: str, reason: str
+) -> None:
     program = tmp_path / "liar.py"
     program.write_text(LIAR + f"serve(Side({side}))\n", "utf-8")
     liar = replace(NAIVE, name="liar", title="liar", program=(str(program),))
@@ -196,7 +198,7 @@ def test_whoever_does_not_do_the_work_is_wrong(tmp_path: Path, side: str, worklo
     assert said in notes.rows[0][-1]
 
 
-def test_whoever_cannot_start_is_reported(tmp_path: Path) -> None:
+def test_a_contestant_that_cannot_start_is_reported(tmp_path: Path) -> None:
     absent = replace(NAIVE, name="absent", title="absent", program=("-c", "import no_such_library"))
     results = measure(HASTY, [absent, NAIVE], ["publish"])
     (standing, _) = results.standings

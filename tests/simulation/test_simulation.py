@@ -65,7 +65,7 @@ def test_timers_of_a_stopped_process_ring_when_it_goes_on() -> None:
     assert rang == [pytest.approx(3.5, abs=0.01)]
 
 
-def test_what_does_not_matter_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shrinking_keeps_only_the_steps_that_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     """A schedule that fails whenever a worker is killed needs nothing but that, and a worker."""
 
     def fails_with_a_kill(schedule: Schedule) -> Outcome:

@@ -133,7 +133,7 @@ def test_people_get_text_that_cannot_steer_the_terminal(redis: redis_py.Redis) -
         (f"group pause {TOPIC} none", 1, "no group 'none'"),
     ],
 )
-def test_what_is_refused(
+def test_a_refused_repair_changes_nothing_and_says_why(
     line: str, code: int, says: str, redis_url: str, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_URL", redis_url)

@@ -144,7 +144,7 @@ def test_at_sigterm_what_is_at_work_ends_and_the_rest_goes_to_others(queue: Serv
     end(second)
 
 
-def test_what_goes_on_after_the_deadline_is_cancelled_and_delivered_again(
+def test_a_handler_that_runs_past_its_deadline_is_cancelled_and_its_event_redelivered(
     queue: Server, start: Start
 ) -> None:
     publish(queue, {"n": 1})
@@ -302,7 +302,7 @@ def test_a_handler_has_its_time(queue: Server, start: Start) -> None:
 @pytest.mark.parametrize(
     "handler", ["handle", "in_thread", "Bot", "Callable", "an_object", "app.events.handle"]
 )
-def test_what_can_be_a_handler(queue: Server, start: Start, handler: str) -> None:
+def test_every_kind_of_handler_can_be_called(queue: Server, start: Start, handler: str) -> None:
     publish(queue, {"n": 1})
     worker = start(f"bot:{handler}")
     (started,) = wait_until_said(worker, "started")
@@ -332,7 +332,9 @@ SEEN = ENVELOPE["event"] | {"event_id": "Ev1", "team_id": "T1", "api_app_id": "A
         (["--view", "envelope"], ENVELOPE),
     ],
 )
-def test_a_view(queue: Server, start: Start, options: list[str], gets: dict[str, Any]) -> None:
+def test_the_view_chooses_event_or_envelope(
+    queue: Server, start: Start, options: list[str], gets: dict[str, Any]
+) -> None:
     publish(queue, ENVELOPE)
     worker = start("bot:shows", *options)
     (got,) = wait_until_said(worker, "got")
@@ -341,7 +343,7 @@ def test_a_view(queue: Server, start: Start, options: list[str], gets: dict[str,
     end(worker)
 
 
-def test_what_an_agent_published_can_be_refused(queue: Server, start: Start) -> None:
+def test_a_worker_can_refuse_events_of_agents(queue: Server, start: Start) -> None:
     with queue.admin() as client:
         client.xadd(STREAM, {"data": json.dumps({"type": "app_mention", "user": "U0CEO"}), "origin": "mcp"})
     publish(queue, {"type": "app_mention", "user": "U1"})

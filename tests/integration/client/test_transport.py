@@ -79,7 +79,7 @@ async def test_everybody_gets_their_own_answer(transport: Transport) -> None:
     assert await outcomes(*(transport.call("ECHO", word) for word in words)) == words
 
 
-async def test_callers_that_are_cancelled_disturb_nobody(transport: Transport) -> None:
+async def test_cancelled_callers_disturb_no_other(transport: Transport) -> None:
     async def caller(name: int) -> int:
         own = 0
         for n in range(20):
@@ -98,7 +98,7 @@ async def test_callers_that_are_cancelled_disturb_nobody(transport: Transport) -
     assert sum(await asyncio.gather(*map(caller, range(200)))) > 2000
 
 
-async def test_what_a_caller_sends_keeps_its_order(transport: Transport) -> None:
+async def test_commands_of_one_caller_keep_their_order(transport: Transport) -> None:
     calls = [transport.call("RPUSH", "list", n) for n in range(2000)]
     assert await asyncio.gather(*calls) == list(range(1, 2001))
     assert await transport.call("LRANGE", "list", 0, -1) == [b"%d" % n for n in range(2000)]
@@ -166,7 +166,9 @@ async def test_a_user_with_a_name_in_a_database(acl_server: Server) -> None:
     "who",
     [{}, {"client_name": "n"}, {"db": 1}, {"password": "secret"}, {"username": "app", "password": "wrong"}],
 )
-async def test_a_stranger(acl_server: Server, who: dict[str, Any]) -> None:
+async def test_wrong_credentials_fail_every_call_and_write_nothing(
+    acl_server: Server, who: dict[str, Any]
+) -> None:
     async with connected(to(acl_server, **who)) as transport:
         for error in await outcomes(*(transport.call("SET", n, "x") for n in range(10))):
             assert isinstance(error, exceptions.AuthenticationError)

@@ -51,7 +51,7 @@ async def consumers_idle(redis: Redis) -> bool:
     return len([row for row in rows if row["time_since_delivered"] < HOUR_MS]) <= 1
 
 
-async def test_what_was_leased_long_ago_is_asked_about_and_handed_out(
+async def test_an_old_prefetched_lease_is_checked_before_delivery(
     make_backend: MakeBackend, redis: Redis
 ) -> None:
     backend = make_backend(redis_stream_lease_seconds=2)
@@ -61,7 +61,7 @@ async def test_what_was_leased_long_ago_is_asked_about_and_handed_out(
     assert (event.id, event["n"], event.deliveries) == (ahead[0], last["n"] + 1, 1)
 
 
-async def test_what_went_to_others_meanwhile_is_not_handed_out(
+async def test_an_event_that_another_took_meanwhile_is_not_delivered(
     make_backend: MakeBackend, redis: Redis
 ) -> None:
     backend = make_backend(redis_stream_lease_seconds=2)
@@ -93,7 +93,7 @@ async def test_what_cannot_be_asked_about_is_left_to_others(own_server: Server) 
         assert came == [{"n": "new"}]
 
 
-async def test_who_is_closed_while_asking_hands_nothing_out(own_server: Server) -> None:
+async def test_a_consumer_closed_during_a_read_delivers_nothing(own_server: Server) -> None:
     settings = Settings(redis_url=own_server.url, redis_stream_lease_seconds=2)
     async with RedisMessageQueueBackend(settings) as backend, Redis.from_url(own_server.url) as redis:
         events, last, ahead = await lease_ahead(backend, redis)
@@ -148,7 +148,7 @@ async def test_who_waits_for_an_answer_may_be_overtaken(make_backend: MakeBacken
     await member.close()
 
 
-async def test_who_leaves_off_gives_back_what_is_not_in_hand(
+async def test_a_consumer_that_stops_fetching_gives_back_what_is_not_in_flight(
     backend: RedisMessageQueueBackend, redis: Redis
 ) -> None:
     events, last, ahead = await lease_ahead(backend, redis)
@@ -163,7 +163,7 @@ async def test_who_leaves_off_gives_back_what_is_not_in_hand(
     await events.aclose()
 
 
-async def test_what_is_leased_ahead_of_a_paused_group_goes_back(
+async def test_prefetched_events_of_a_paused_group_go_back(
     backend: RedisMessageQueueBackend, redis: Redis
 ) -> None:
     events, last, ahead = await lease_ahead(backend, redis)
@@ -198,7 +198,7 @@ async def test_a_pause_reaches_what_is_leased_ahead_of_who_goes_on_asking(
     await events.aclose()
 
 
-async def test_what_a_failed_read_leased_unseen_comes_again_at_once(own_server: Server) -> None:
+async def test_events_of_an_unconfirmed_read_come_again_at_once(own_server: Server) -> None:
     """And does not wait for its lease to end: the consumer lives on and does not know of it."""
     async with RedisMessageQueueBackend(Settings(redis_url=own_server.url)) as backend:
         await backend.publish(STREAM, {"n": 1})
@@ -248,7 +248,7 @@ async def until_reading(admin: Any) -> None:
     await until(reads)
 
 
-async def test_what_may_have_killed_its_handler_is_taken_alone(
+async def test_an_event_that_may_have_killed_its_handler_is_leased_alone(
     backend: RedisMessageQueueBackend, redis: Redis
 ) -> None:
     """By a consumer that has just begun, as after a crash."""
@@ -264,7 +264,7 @@ async def test_what_may_have_killed_its_handler_is_taken_alone(
         assert await take_one(events) == {"n": 2}
 
 
-async def test_what_cannot_be_buried_stays_pending_and_is_told(
+async def test_an_event_that_cannot_be_buried_stays_pending_and_is_logged(
     backend: RedisMessageQueueBackend, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     await redis.set(f"dead:{{{STREAM}}}", "no stream")
@@ -312,7 +312,7 @@ async def test_a_burial_waits_until_redis_is_back(own_server: Server) -> None:
         assert in_flight.has_finished
 
 
-async def test_what_another_has_by_now_is_not_given_back(
+async def test_an_event_that_another_holds_is_not_given_back(
     backend: RedisMessageQueueBackend, redis: Redis
 ) -> None:
     await backend.publish(STREAM, {"n": 1})
@@ -327,7 +327,7 @@ async def test_what_another_has_by_now_is_not_given_back(
             await event.bury(reason="not in hand any more")
 
 
-async def test_what_is_finished_is_in_no_hand(backend: RedisMessageQueueBackend) -> None:
+async def test_a_finished_event_is_not_in_flight(backend: RedisMessageQueueBackend) -> None:
     await backend.publish(STREAM, {"n": 1})
     async with backend.consume() as events:
         held = await events.behind.take()

@@ -114,9 +114,7 @@ async def test_an_unfinished_event_comes_again(make_backend: MakeBackend, ending
     assert {event["n"]: event.deliveries for event in taken}[1] == 2
 
 
-async def test_what_was_not_handed_out_is_given_back_uncounted(
-    make_backend: MakeBackend, redis: Redis
-) -> None:
+async def test_prefetched_events_are_given_back_uncounted(make_backend: MakeBackend, redis: Redis) -> None:
     first, second = make_backend(), make_backend()
     await publish(first, *range(200))
     events = first.consume()
@@ -242,7 +240,7 @@ async def test_the_event_of_a_killed_process_reaches_another(
     assert (event["n"], event.deliveries) == (7, 2)
 
 
-async def test_what_cannot_be_decoded_is_buried_and_blocks_nothing(
+async def test_an_undecodable_entry_is_buried_and_blocks_nothing(
     backend: RedisMessageQueueBackend, redis: Redis
 ) -> None:
     await publish(backend, 1)
@@ -271,7 +269,7 @@ async def test_what_cannot_be_decoded_is_buried_and_blocks_nothing(
         assert int(letter[b"abe:at"]) > 1_700_000_000
 
 
-async def test_an_event_nobody_finishes_is_buried(make_backend: MakeBackend, redis: Redis) -> None:
+async def test_an_event_that_is_never_finished_is_buried(make_backend: MakeBackend, redis: Redis) -> None:
     backend = make_backend(redis_stream_max_deliveries=3)
     await publish(backend, 1)
     for delivery in (1, 2, 3):
@@ -478,7 +476,7 @@ async def test_a_consumer_that_is_gone_is_forgotten_once_it_holds_nothing(
             await events.aclose()
 
 
-async def test_what_a_handler_that_turned_slow_has_ahead_goes_to_others(
+async def test_prefetched_events_of_a_slow_handler_go_to_others(
     make_backend: MakeBackend, redis: Redis
 ) -> None:
     await make_backend().publish_many("slack_events", ({"n": number} for number in range(300)))

@@ -67,7 +67,7 @@ async def test_at_first_nothing_is_held() -> None:
     assert in_flight.largest_bytes == 1, "something is divided by it"
 
 
-async def test_what_is_leased_is_sorted_by_what_can_be_done_with_it(commands: Redis) -> None:
+async def test_leased_entries_are_sorted_by_what_can_be_done_with_them(commands: Redis) -> None:
     await add(
         commands,
         {"data": '{"n":1}'},
@@ -125,7 +125,7 @@ async def test_what_is_given_to_a_handler_is_an_event(commands: Redis) -> None:
     assert await rows(commands, A) == {}
 
 
-async def test_what_a_handler_has_had_for_too_long_is_not_renewed(
+async def test_an_event_handled_for_too_long_is_not_renewed(
     commands: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     in_flight, (old, young, ahead) = await with_events(commands, 3, redis_stream_max_handling_seconds=100)
@@ -150,7 +150,7 @@ async def test_what_a_handler_has_had_for_too_long_is_not_renewed(
     assert caplog.text.count("is not renewed any more: its handler has had it for too long") == 1
 
 
-async def test_what_another_has_by_now_is_lost_with_its_renewal(commands: Redis) -> None:
+async def test_a_renewal_reports_events_that_another_holds_as_lost(commands: Redis) -> None:
     in_flight, (first, second, third) = await with_events(commands, 3)
     delivered_events(in_flight, first)
     in_flight.finish(delivered_events(in_flight, third))
@@ -159,7 +159,7 @@ async def test_what_another_has_by_now_is_lost_with_its_renewal(commands: Redis)
     assert [held.lost for held in (first, second, third)] == [True, False, True]
 
 
-async def test_what_another_has_by_now_is_told_when_it_is_acked(
+async def test_an_ack_reports_events_that_another_holds(
     commands: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     in_flight, (first, second) = await with_events(commands, 2)
@@ -174,7 +174,7 @@ async def test_what_another_has_by_now_is_told_when_it_is_acked(
     assert not in_flight.has_finished
 
 
-async def test_what_cannot_be_buried_does_not_hold_up_the_next(
+async def test_an_event_that_cannot_be_buried_does_not_block_the_next(
     commands: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     await add(commands, {"data": "{}"})
@@ -194,7 +194,7 @@ async def test_what_cannot_be_buried_does_not_hold_up_the_next(
     assert "The entry stays pending." in caplog.text
 
 
-async def test_what_is_in_hand_is_let_go_by_hand(commands: Redis) -> None:
+async def test_events_in_flight_can_be_nacked_and_buried_by_hand(commands: Redis) -> None:
     in_flight, (first, second, third) = await with_events(commands, 3)
     for held in (first, second, third):
         delivered_events(in_flight, held)
@@ -209,7 +209,7 @@ async def test_what_is_in_hand_is_let_go_by_hand(commands: Redis) -> None:
     assert in_flight.delivered_events == {}
 
 
-async def test_what_was_leased_ahead_goes_back_as_not_delivered(commands: Redis) -> None:
+async def test_prefetched_events_go_back_as_not_delivered(commands: Redis) -> None:
     in_flight, (first, second, third) = await with_events(commands, 3)
     delivered_events(in_flight, third)
     assert in_flight.buffered_in({B}) == []
@@ -223,7 +223,7 @@ async def test_what_was_leased_ahead_goes_back_as_not_delivered(commands: Redis)
 
 
 @pytest.mark.parametrize("name", [None, "me"])
-async def test_what_a_failed_read_left_unseen_goes_back_if_the_name_is_ours_alone(
+async def test_events_of_an_unconfirmed_read_go_back_if_the_name_is_ours_alone(
     commands: Redis, name: str | None
 ) -> None:
     await add(commands, *({"data": "{}"} for _ in range(3)))

@@ -137,7 +137,7 @@ async def test_the_doctor_warns_before_a_group_is_given_up(redis: Redis, setting
 # --- Somebody else --------------------------------------------------------------------------------------
 
 
-async def test_what_somebody_trims_unread_is_logged_once_and_shown(
+async def test_unread_entries_trimmed_by_others_are_logged_once_and_shown(
     redis: Redis, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     async with backend_of(settings) as backend, backend.consume() as events:
@@ -174,7 +174,7 @@ async def test_what_somebody_trims_unread_is_logged_once_and_shown(
     assert "lost 58 events" in await advice(settings)
 
 
-async def test_what_somebody_trims_under_a_busy_consumer_is_counted(
+async def test_entries_trimmed_under_a_busy_consumer_are_counted(
     redis: Redis, settings: dict[str, Any]
 ) -> None:
     """The next read makes Valkey forget it, and a busy consumer reads again at once."""

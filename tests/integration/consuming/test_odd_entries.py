@@ -54,7 +54,9 @@ def check_cut(events: list[EventView], deep: int) -> None:
             assert event.payload == {"n": 1}
 
 
-async def test_what_is_nested_deeply(operations: Operations, redis: Redis, redis_url: str) -> None:
+async def test_a_deeply_nested_entry_is_shown_cut(
+    operations: Operations, redis: Redis, redis_url: str
+) -> None:
     for levels in DEEP:
         await redis.xadd(TOPIC, {"data": nested(levels)})
         await redis.xadd(DEAD, {"data": nested(levels), "abe:reason": "x", "abe:group": GROUP})

@@ -309,7 +309,7 @@ async def test_a_key_of_another_type(redis_url: str, server: Server) -> None:
     assert f"{TOPIC!r} is a string" in finding.found
 
 
-async def test_what_is_wrong_with_a_stream(redis_url: str, server: Server) -> None:
+async def test_faults_of_a_stream_are_found(redis_url: str, server: Server) -> None:
     lease = {"redis_stream_lease_seconds": 0.5}
     with server.admin() as admin:
         for _ in range(3):
@@ -512,7 +512,7 @@ async def test_an_ordered_consumer_works(role_server: Server) -> None:
     assert refused(role_server) == []
 
 
-async def test_an_observer_looks(role_server: Server) -> None:
+async def test_an_observer_can_read_everything(role_server: Server) -> None:
     with role_server.admin() as admin:
         for stream in (TOPIC, "work:a", f"dead:{{{TOPIC}}}"):
             admin.xadd(stream, {"data": json.dumps(EVENT)})
@@ -635,7 +635,7 @@ def run(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_command(make_server: Servers) -> None:
+def test_the_doctor_command_lists_the_worst_first_and_exits_with_1(make_server: Servers) -> None:
     server = make_server(persistent=True, users={"default": f"on >{SECRET} ~* &* +@all"})
     healthy = run(server)
     assert healthy.returncode == 0, healthy.stdout

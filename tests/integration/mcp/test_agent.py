@@ -240,7 +240,7 @@ async def test_counts_and_groups_come_before_content(ask: Ask) -> None:
     assert answer.structuredContent["groups"] == [{"name": "agents", "pending": 1, "lag": 2}]
 
 
-async def test_filters(ask: Ask) -> None:
+async def test_filters_choose_by_channel_user_type_and_time(ask: Ask) -> None:
     for number in range(12):
         await ask("publish_event", payload=said(number))
 
@@ -357,7 +357,7 @@ async def test_every_change_is_written_down(ask: Ask, make_backend: MakeBackend,
     assert await redis.xlen("abe:audit") == len(rows), "people are not agents"
 
 
-async def test_modes(make_backend: MakeBackend, redis: Redis) -> None:
+async def test_permissions_withhold_tools_and_streams(make_backend: MakeBackend, redis: Redis) -> None:
     backend = make_backend()
     await backend.publish("slack:a", said(1))
     await backend.publish("slack:b", said(2))

@@ -185,7 +185,7 @@ def worker(own_server: Server, tmp_path: Path) -> Iterator[tuple[Child, int]]:
         yield child, port
 
 
-def test_what_a_worker_does_can_be_scraped(
+def test_the_metrics_of_a_worker_can_be_scraped(
     worker: tuple[Child, int], own_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     child, port = worker

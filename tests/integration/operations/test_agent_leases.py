@@ -21,7 +21,7 @@ async def held(redis: Redis) -> dict[str, int]:
     return {row["message_id"].decode(): row["times_delivered"] for row in rows}
 
 
-async def test_what_could_not_be_shown_goes_back_and_does_not_count(
+async def test_an_event_that_did_not_fit_goes_back_uncounted(
     ask: Ask, redis: Redis, make_backend: MakeBackend
 ) -> None:
     for number in range(3):
@@ -158,7 +158,7 @@ async def test_a_wait_for_somebody_goes_on_when_others_speak(ask: Ask, make_back
     assert json.loads(json.dumps(event["payload"]))["event"]["user"] == "U1"
 
 
-async def test_who_only_looks_is_not_told_to_lease(make_backend: MakeBackend) -> None:
+async def test_a_read_only_agent_is_not_advised_to_lease(make_backend: MakeBackend) -> None:
     backend = make_backend()
     await backend.publish(TOPIC, said(1))
     agent = server(backend, Permissions(read_only=True))

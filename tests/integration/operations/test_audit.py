@@ -7,7 +7,7 @@ from abe_redis.streams import names
 from tests.integration.on_streams import now_ms
 
 
-async def test_what_agents_changed_is_told_newest_first(commands: Redis) -> None:
+async def test_the_audit_lists_changes_newest_first(commands: Redis) -> None:
     for number in range(3):
         await audit.record(commands, "agent", "acked", {"id": f"{number}-0", "text": "ü"})
     changes = await audit.last(commands, 2)

@@ -165,7 +165,7 @@ async def test_dedup_does_not_swallow_a_redriven_envelope(
     assert (letter.first_id, letter.reason) == (event.id, "again"), "the id at first is kept across burials"
 
 
-async def test_what_is_chosen(redis: Redis, letters: DeadLetters) -> None:
+async def test_a_choice_finds_the_letters_that_match_every_field(redis: Redis, letters: DeadLetters) -> None:
     first = await bury(redis, 1, reason="TimeoutError: slow")
     second = await bury(redis, 2, group="audit")
     third = await bury(redis, 3, type="app_mention")

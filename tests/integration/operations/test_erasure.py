@@ -123,7 +123,7 @@ async def test_what_concerns_them_goes_and_the_rest_stays(
     assert await left(redis) == [was - of for was, of in zip(before, gone, strict=True)]
 
 
-async def test_one_stream_alone(redis: Redis, backend: RedisMessageQueueBackend) -> None:
+async def test_erase_can_be_limited_to_one_stream(redis: Redis, backend: RedisMessageQueueBackend) -> None:
     await fill(redis)
     result = await erase(Scope(backend), user=USER, stream=OTHER)
     assert [one.stream for one in result.streams] == [OTHER]

@@ -73,7 +73,9 @@ async def finish(redis: Redis, group: str) -> None:
 # --- Create, reset, remove ------------------------------------------------------------------------------
 
 
-async def test_where_a_group_starts(redis: Redis, backend: RedisMessageQueueBackend, groups: Groups) -> None:
+async def test_a_group_starts_at_the_given_position(
+    redis: Redis, backend: RedisMessageQueueBackend, groups: Groups
+) -> None:
     ids = await fill(redis, 10, hours_ago=10)
     of_id_3 = datetime.fromtimestamp(int(ids[3].partition("-")[0]) / 1000, UTC)
     starts = {

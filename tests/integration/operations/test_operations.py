@@ -35,7 +35,7 @@ def numbers(events: list[Any]) -> list[int]:
     return [event.payload["n"] for event in events]
 
 
-async def test_what_an_agent_publishes_is_marked(operations: Operations, redis: Redis) -> None:
+async def test_events_published_by_an_agent_are_marked(operations: Operations, redis: Redis) -> None:
     await operations.publish_event({"a": 1})
     entries: Any = await redis.xrange("slack_events")
     assert entries[0][1] == {b"data": b'{"a":1}', b"origin": b"mcp"}

@@ -197,7 +197,7 @@ async def test_redis_and_the_publisher_die_and_nothing_is_lost(make_server: Any,
     assert all(set(fields) == {"data"} for fields in entries(server))
 
 
-async def test_while_something_waits_nobody_waits_for_redis(
+async def test_publishing_does_not_wait_for_redis_while_events_wait_in_the_outbox(
     own_server: Server, make_queue: MakeQueue
 ) -> None:
     queue = make_queue()
@@ -269,7 +269,7 @@ async def test_a_live_process_delivers_what_a_dead_one_left_and_not_what_a_froze
     assert len(found) >= held + 20
 
 
-async def test_what_is_refused_for_good_blocks_nobody(
+async def test_a_permanently_refused_event_blocks_no_other(
     own_server: Server, make_queue: MakeQueue, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     queue = make_queue()
@@ -305,7 +305,7 @@ async def test_what_is_refused_for_good_blocks_nobody(
     assert len(entries(own_server, "slack:list")) == 1
 
 
-async def test_what_redis_may_have_forgotten_is_marked(
+async def test_an_event_whose_id_redis_may_have_forgotten_is_marked(
     own_server: Server, make_queue: MakeQueue, path: Path
 ) -> None:
     own_server.stop()
@@ -332,7 +332,9 @@ async def test_a_server_without_memory_is_waited_for(own_server: Server, make_qu
     assert len(entries(own_server)) == 3
 
 
-async def test_what_redis_refuses_is_not_kept(own_server: Server, make_queue: MakeQueue, path: Path) -> None:
+async def test_an_event_that_redis_refuses_is_not_kept(
+    own_server: Server, make_queue: MakeQueue, path: Path
+) -> None:
     with own_server.admin() as admin:
         admin.rpush("slack:list", "x")
     with pytest.raises(RedisRefusedError, match="is not a stream"):

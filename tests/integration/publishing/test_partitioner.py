@@ -49,7 +49,7 @@ async def test_many_at_once_keep_their_places_and_their_order(
     assert numbers == {f"C{at}": list(range(at, 350, 10)) for at in range(10)}
 
 
-async def test_what_slack_sends_again_is_not_added(make_backend: MakeBackend) -> None:
+async def test_an_event_that_slack_sends_again_is_not_added(make_backend: MakeBackend) -> None:
     backend = make_backend(redis_stream_partitions=8)
     without = {"type": "event_callback", "event_id": "Ev2", "event": {}}
     for payload in (said("C1", 1, event_id="Ev1"), without):
@@ -122,7 +122,7 @@ async def test_with_another_number_nothing_is_lost(make_backend: MakeBackend) ->
     assert numbers == {at + 100 * partitions for at in range(20) for partitions in (4, 1, 2)}
 
 
-async def test_an_agent_is_told_where_events_went(make_backend: MakeBackend) -> None:
+async def test_an_agent_learns_where_its_events_went(make_backend: MakeBackend) -> None:
     operations = Operations(make_backend(redis_stream_partitions=4))
     published = await operations.publish_event(said("C1", 1))
     assert topic_of(published.stream) == "slack_events"

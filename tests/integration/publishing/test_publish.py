@@ -50,7 +50,7 @@ async def test_one_caller_keeps_its_order(backend: RedisMessageQueueBackend, red
     assert [fields[b"data"] for _, fields in entries] == [b'{"n":%d}' % number for number in range(50)]
 
 
-async def test_what_is_published_at_a_time_shares_commands(own_server: Server) -> None:
+async def test_events_published_at_the_same_time_share_commands(own_server: Server) -> None:
     with own_server.admin() as admin:
         async with RedisMessageQueueBackend(Settings(redis_url=own_server.url)) as queue:
             await queue.publish("slack_events", envelope(0))

@@ -217,5 +217,5 @@ async def test_a_task_takes_few_calls(agent: Agent, task: Task, answer: object) 
     assert agent.chars <= MOST_CHARS
 
 
-def test_there_are_twenty() -> None:
+def test_all_twenty_tasks_are_listed() -> None:
     assert len(TASKS) == 20

@@ -110,7 +110,7 @@ async def test_progress_is_up_to_the_oldest_that_is_not_finished(
     assert not await commands.hexists(names.records(A), "floor another")
 
 
-async def test_what_a_deleted_stream_had_unfinished_is_lost_once(commands: Redis) -> None:
+async def test_unfinished_entries_of_a_deleted_stream_are_lost_once(commands: Redis) -> None:
     for stream, count in ((A, 5), (B, 2), (C, 3)):
         await fill(commands, stream, 3)
         await ensure_group(commands, [stream], "g")
@@ -141,7 +141,7 @@ async def test_nothing_is_lost_with_a_stream_that_was_finished(commands: Redis) 
 
 @pytest.mark.parametrize("how", ["ensure", "record"])
 @pytest.mark.parametrize("removed", [0, 1, 4, 6])
-async def test_what_was_removed_unread_is_news_once(commands: Redis, how: str, removed: int) -> None:
+async def test_entries_removed_unread_are_reported_once(commands: Redis, how: str, removed: int) -> None:
     await fill(commands, A, 8)
     await lease.take_new(commands, "g", "me", [A], count=2, block_ms=None)
     await commands.xtrim(A, maxlen=6 - removed, approximate=False)
@@ -247,7 +247,9 @@ async def test_what_is_beyond_the_bound_goes_some_at_a_time(commands: Redis) -> 
         (8, [], 10),
     ],
 )
-async def test_what_a_group_needs_is_kept(commands: Redis, read: int, acked: list[int], left: int) -> None:
+async def test_unfinished_entries_are_not_trimmed(
+    commands: Redis, read: int, acked: list[int], left: int
+) -> None:
     # Ids of different lengths, and of the same time: they are no strings to be compared.
     ids = ["8-9", "8-10", "9-1", "9-2", "10-0", "10-1", "99-0", "100-0", "101-9", "101-10"]
     await add(commands, A, *ids)
@@ -268,7 +270,7 @@ async def unused_since(redis: Redis, seconds: float, *names_of: str) -> None:
         await redis.hset(names.records(A), f"used {name}", str(now - int(seconds)))
 
 
-async def test_a_group_that_nobody_uses_is_not_waited_for(commands: Redis) -> None:
+async def test_an_unused_group_does_not_hold_back_trimming(commands: Redis) -> None:
     await fill(commands, A, 10)
     await commands.xgroup_create(A, "h", "$", entries_read=10)
     await commands.xgroup_create(A, "k", "0", entries_read=0)

@@ -144,7 +144,7 @@ async def test_however_much_is_pending_none_of_it_is_left(commands: Redis) -> No
     assert await taken(commands) == ids
 
 
-async def test_who_is_not_there_is_neither_moved_nor_removed_nor_paused_nor_replayed_to(
+async def test_a_missing_group_cannot_be_changed(
     commands: Redis,
 ) -> None:
     await fill(commands, A, 1, group="other")
@@ -202,7 +202,7 @@ async def test_a_group_is_removed_when_it_has_finished_or_by_force(
     assert await commands.exists(names.due(A, "other"))
 
 
-async def test_what_redis_cannot_tell_may_be_unfinished(commands: Redis) -> None:
+async def test_a_group_with_unknown_lag_counts_as_unfinished(commands: Redis) -> None:
     ids = await fill(commands, A, 5, group="other")
     await manage.create(commands, A, "g", ids[2])
     assert (await group(commands))["lag"] is None
@@ -322,7 +322,7 @@ async def test_a_group_is_paused_once_and_goes_on_once(commands: Redis) -> None:
 # Consumers that are gone -----------------------------------------------------------------------
 
 
-async def test_who_holds_nothing_and_was_silent_for_long_is_forgotten(commands: Redis) -> None:
+async def test_a_silent_consumer_that_holds_nothing_is_removed(commands: Redis) -> None:
     for stream in (A, B):
         await hold(commands, stream, 2, by="busy")
         for name in ("gone", "name", "pending"):
@@ -421,7 +421,7 @@ async def test_all_entries_in_pages(commands: Redis, size: int) -> None:
     assert [page async for page in peek.pages(commands, B, size=size)] == []
 
 
-async def test_to_wait_for_entries(commands: Redis) -> None:
+async def test_a_wait_returns_entries_or_times_out_empty(commands: Redis) -> None:
     ids = await fill(commands, A, 3)
     found = await peek.wait(commands, A, after=ids[0], count=9, seconds=30)
     assert [one.id for one in found] == ids[1:]

@@ -103,7 +103,7 @@ async def test_how_long_it_still_waits_is_exact(commands: Redis) -> None:
         assert until - await now_ms(commands) - 1 <= wait * 1000 <= before + 1
 
 
-async def test_what_another_has_a_lease_on_is_left_to_it(commands: Redis) -> None:
+async def test_events_under_anothers_lease_are_left_alone(commands: Redis) -> None:
     ids = await hold(commands, A, 4)
     await let_lapse(commands, A, ids[:1], deliveries=1, by="me")
     await commands.xclaim(A, "g", "me", 0, [ids[1]], idle=4_000, justid=True)
@@ -153,7 +153,7 @@ async def test_who_is_not_the_owner_loads_and_starts_nothing(commands: Redis) ->
     assert (await rows(commands, A))[entry_id][:2] == ("holder", 1)
 
 
-async def test_a_group_that_is_gone_is_told(commands: Redis) -> None:
+async def test_a_removed_group_is_reported(commands: Redis) -> None:
     await commands.xadd(A, {"data": "x"})
     await owners.own(commands, ME, [A])
     with pytest.raises(ResponseError, match=r"NOGROUP there is no group g on \{t\}a"):

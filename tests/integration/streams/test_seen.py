@@ -16,7 +16,7 @@ async def test_a_stream_that_is_not_there_has_no_state(commands: Redis) -> None:
     assert await peek.groups(commands, A) == []
 
 
-async def test_what_is_no_stream_is_told(commands: Redis) -> None:
+async def test_a_key_that_is_no_stream_is_reported(commands: Redis) -> None:
     await commands.set(A, "no stream")
     with pytest.raises(ResponseError, match="WRONGTYPE"):
         await stream_stats(commands, A, Settings())
@@ -36,7 +36,7 @@ async def test_what_stands_beside_a_stream_is_needed_too(commands: Redis) -> Non
             await stream_stats(commands, stream, Settings())
 
 
-async def test_who_may_not_ask_for_groups_is_told(own_server: Server) -> None:
+async def test_missing_permission_to_read_groups_is_reported(own_server: Server) -> None:
     async with RedisMessageQueueBackend(Settings(redis_url=own_server.url)) as backend:
         commands = (await backend.connections()).commands
         await fill(commands, A, 2)

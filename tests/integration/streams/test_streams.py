@@ -89,7 +89,7 @@ async def test_an_owner_reads_only_what_is_its_own_and_known(commands: Redis) ->
         assert briefly(found.taken.leased) == [(stream, ids[stream][1], 1)]
 
 
-async def test_what_was_removed_unread_is_counted_once(commands: Redis) -> None:
+async def test_entries_removed_unread_are_counted_once(commands: Redis) -> None:
     last, portions = {}, []
     for stream, removed in ((A, 2), (B, 3), (C, 0)):
         ids = await fill(commands, stream, 5)
@@ -124,7 +124,7 @@ async def test_nothing_is_lost_by_a_group_that_is_gone(commands: Redis) -> None:
 
 
 @pytest.mark.one_server
-async def test_one_is_one(commands: Redis) -> None:
+async def test_take_more_leases_no_more_than_asked(commands: Redis) -> None:
     for stream in (A, B):
         await fill(commands, stream, 2)
     taken = await lease.take_more(commands, "g", "me", [Portion(A, 5, ""), Portion(B, 5, "")], most=1)
@@ -189,7 +189,7 @@ async def test_only_what_has_no_lease_any_more_is_taken(commands: Redis) -> None
         ([0, 1, 0], 1, 2, 1),
     ],
 )
-async def test_what_a_handler_had_is_not_taken_along_with_much_else(
+async def test_a_redelivered_event_is_leased_with_few_others(
     commands: Redis, deliveries: list[int], count: int, fresh: int | None, expected: int
 ) -> None:
     ids = await hold(commands, A, len(deliveries))
@@ -211,7 +211,7 @@ async def test_streams_are_taken_from_until_it_is_enough(commands: Redis) -> Non
     assert await abandoned(commands, A, B, count=1, fresh=3) == ([(B, b[1], 1)], {})
 
 
-async def test_what_was_removed_while_it_was_held_is_lost(commands: Redis) -> None:
+async def test_an_entry_removed_while_it_is_held_counts_as_lost(commands: Redis) -> None:
     ids = await hold(commands, A, 4)
     other = await hold(commands, B, 1)
     await let_lapse(commands, A, ids, deliveries=1)
@@ -225,7 +225,7 @@ async def test_what_was_removed_while_it_was_held_is_lost(commands: Redis) -> No
     assert await abandoned(commands, A, B, count=5) == ([], {})
 
 
-async def test_what_is_postponed_waits_for_its_time_however_idle(commands: Redis) -> None:
+async def test_a_postponed_event_waits_for_its_time(commands: Redis) -> None:
     ids = await hold(commands, A, 4)
     for entry_id in ids[:3]:
         assert await release.postpone(commands, A, "g", "holder", entry_id, delay_seconds=60)
@@ -313,7 +313,7 @@ async def test_each_entry_has_its_own_outcome(commands: Redis, how: str) -> None
         assert await lease.renew(commands, "g", "me", entries) == {(A, a[1]), (C, "1-1"), (A, "1-1")}
 
 
-async def test_nothing_is_asked_for_nothing(commands: Redis) -> None:
+async def test_an_empty_request_sends_no_command(commands: Redis) -> None:
     assert await lease.ack(commands, "g", "me", []) == []
     assert await lease.renew(commands, "g", "me", []) == set()
 
@@ -358,7 +358,7 @@ async def test_a_delivery_may_not_count(
         assert taken == [(A, entry_id, after + 1)]
 
 
-async def test_what_another_holds_is_not_postponed(commands: Redis) -> None:
+async def test_an_event_that_another_holds_is_not_postponed(commands: Redis) -> None:
     (entry_id,) = await hold(commands, A, 1, by="other")
     assert await release.postpone(commands, A, "g", "me", entry_id, delay_seconds=5) is False
     assert await release.postpone(commands, A, "none", "me", entry_id, delay_seconds=5) is False
@@ -395,7 +395,7 @@ async def test_all_that_is_held_is_given_back_as_not_delivered(commands: Redis) 
 
 
 @pytest.mark.parametrize("everything", [True, False])
-async def test_who_holds_nothing_leaves_the_group(commands: Redis, everything: bool) -> None:
+async def test_a_consumer_that_holds_nothing_leaves_the_group(commands: Redis, everything: bool) -> None:
     for stream in (A, B):
         ids = await hold(commands, stream, 1, by="me")
         if stream == A:
@@ -434,7 +434,7 @@ async def test_each_of_several_streams_has_its_entries_in_order(commands: Redis)
     assert [one.id for one in done if one.stream == A][:2] == [i for i, _ in await entries(commands, A)]
 
 
-async def test_an_id_is_remembered_for_so_long(commands: Redis) -> None:
+async def test_an_id_is_remembered_for_the_given_time(commands: Redis) -> None:
     (first,) = await publish(commands, [draft(A, 1, remember=60)], hard_maxlen=10)
     await publish(commands, [draft(A, 2, remember=0), draft(A, 3, remember=0.001)], hard_maxlen=10)
     seen = names.seen(A, "event:Ev1")

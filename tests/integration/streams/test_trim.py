@@ -21,7 +21,7 @@ async def test_without_a_group_the_bound_applies(make_backend: MakeBackend, redi
     assert 100 <= await redis.xlen("slack_events") <= 300
 
 
-async def test_what_a_group_needs_is_kept_and_shrinks_once_it_is_done(
+async def test_a_stream_shrinks_only_after_its_group_has_finished(
     make_backend: MakeBackend, redis: Redis
 ) -> None:
     backend = make_backend(redis_stream_maxlen=100)

@@ -54,7 +54,7 @@ class Lame:
         (functools.partial(with_two, 1, 2), "but a handler is called with one argument"),
     ],
 )
-async def test_what_is_no_handler_is_refused_at_once(
+async def test_an_object_that_is_no_handler_is_refused_at_once(
     backend: RedisMessageQueueBackend, handler: Any, says: str
 ) -> None:
     with pytest.raises(SettingsError, match=says):
@@ -71,7 +71,7 @@ async def test_a_handler_that_was_called_is_refused_at_once(backend: RedisMessag
 @pytest.mark.parametrize(
     "handler", [handle, print, Bot(), Bot().handle_event, functools.partial(with_two, 1)]
 )
-def test_what_is_a_handler_is_taken(backend: RedisMessageQueueBackend, handler: Any) -> None:
+def test_every_kind_of_handler_is_accepted(backend: RedisMessageQueueBackend, handler: Any) -> None:
     EventWorker(backend, handler)
 
 
@@ -85,7 +85,7 @@ def test_what_is_a_handler_is_taken(backend: RedisMessageQueueBackend, handler: 
         ({"respond_to": "slack_events"}, "which this worker reads itself"),
     ],
 )
-def test_what_would_fail_with_every_event_is_refused_at_once(
+def test_a_handler_that_would_fail_with_every_event_is_refused_at_once(
     backend: RedisMessageQueueBackend, options: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(SettingsError, match=says):
@@ -148,7 +148,7 @@ def _nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 @pytest.mark.parametrize("where", ["environment", "file"])
-def test_a_misspelt_variable_is_told_once(
+def test_a_misspelt_variable_is_reported_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, meant: str, where: str
 ) -> None:
     if where == "file":

@@ -57,7 +57,7 @@ async def until_true(condition: Callable[[], Any]) -> None:
     await until(check)
 
 
-async def test_what_became_of_each_is_told(
+async def test_a_settlement_reports_the_result_of_each_id(
     backend: RedisMessageQueueBackend, outcomes: Outcomes, caplog: pytest.LogCaptureFixture
 ) -> None:
     decisions: dict[int, Bury | Drop | Retry] = {1: Bury("because"), 2: Drop(), 3: Retry(0)}
@@ -130,7 +130,7 @@ async def test_a_failure_of_what_another_has_is_told_as_lost(
     assert outcomes.told == [(1, "lost", "LookupError")]
 
 
-async def test_what_does_not_end_in_time_is_given_back_and_counted(
+async def test_an_event_whose_handler_misses_the_drain_is_given_back_and_counted(
     make_backend: MakeBackend, outcomes: Outcomes, caplog: pytest.LogCaptureFixture
 ) -> None:
     begun: list[int] = []

@@ -302,9 +302,7 @@ async def test_a_failure_of_a_handler_that_lost_its_lease_is_the_others_affair(
     assert await letters(redis) == []
 
 
-async def test_a_failure_that_redis_does_not_hear_of_is_told(
-    own_server: Server, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_failed_nack_is_logged(own_server: Server, caplog: pytest.LogCaptureFixture) -> None:
     async def handle(event: Event) -> None:
         own_server.kill()
         raise LookupError("no such channel")
@@ -419,7 +417,7 @@ async def test_an_idle_worker_ends_with_the_back_end(backend: RedisMessageQueueB
             await backend.close()
 
 
-async def test_what_a_handler_returns_is_sent_on_once(make_backend: MakeBackend, redis: Redis) -> None:
+async def test_a_handlers_result_is_published_once(make_backend: MakeBackend, redis: Redis) -> None:
     backend = make_backend()
 
     async def handle(event: Event) -> dict[str, Any] | None:

@@ -46,12 +46,12 @@ async def test_a_replica_is_not_connected_to() -> None:
         assert server.commands == [[b"HELLO"]]
 
 
-async def test_a_primary_is() -> None:
+async def test_a_primary_is_accepted() -> None:
     async with opened(serving(b"master"), {"primary": True}) as (transport, _):
         assert await transport.call("ECHO", "x") == b"x"
 
 
-async def test_one_that_became_a_replica_is_left() -> None:
+async def test_a_server_that_became_a_replica_is_left() -> None:
     async def behave(peer: Peer) -> None:
         await peer.command()
         peer.send(hello(b"master"))

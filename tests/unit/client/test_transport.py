@@ -102,7 +102,9 @@ async def test_words_of_every_kind_arrive_as_they_are() -> None:
 
 @pytest.mark.parametrize("words", [(), (None,), ("GET", True), ("GET", ["x"]), ("GET", "\ud800")])
 @pytest.mark.parametrize("open_before", [True, False])
-async def test_what_cannot_be_sent_harms_its_caller_alone(words: tuple[Any, ...], open_before: bool) -> None:
+async def test_a_command_that_cannot_be_sent_fails_its_caller_only(
+    words: tuple[Any, ...], open_before: bool
+) -> None:
     async with opened(echo) as (transport, server):
         if open_before:
             await transport.call("PING")
@@ -451,7 +453,7 @@ async def test_a_greeting_that_is_not_answered() -> None:
         assert {type(error) for error in got} == {exceptions.TimeoutError}
 
 
-async def test_nobody_listens(tmp_path: Path) -> None:
+async def test_every_call_fails_when_no_server_listens(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         for address in (
@@ -467,7 +469,7 @@ async def test_nobody_listens(tmp_path: Path) -> None:
             await transport.close()
 
 
-def test_nobody_listens_and_tasks_are_eager(tmp_path: Path) -> None:
+def test_every_call_fails_when_no_server_listens_and_tasks_are_eager(tmp_path: Path) -> None:
     async def scenario() -> None:
         asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
         transport = Transport(Address(path=str(tmp_path / "no.sock")))

@@ -35,7 +35,7 @@ async def test_the_first_is_written_at_once_and_the_others_when_the_loop_has_gon
     assert (socket.written, socket.writer.waiting, socket.writer.state) == ([b"a", b"bc"], 0, State.IDLE)
 
 
-async def test_what_is_collected_goes_in_one_write() -> None:
+async def test_collected_commands_go_in_one_write() -> None:
     socket = Socket()
     socket.writer.collect()
     for data in (b"a", b"b"):

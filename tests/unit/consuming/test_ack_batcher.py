@@ -96,7 +96,7 @@ async def test_it_waits_for_a_command_that_goes_out_anyway(monkeypatch: pytest.M
         await in_flight.until("acked", "buried")
 
 
-async def test_what_fails_for_a_while_is_tried_again(pauses: list[int]) -> None:
+async def test_a_temporary_failure_is_retried(pauses: list[int]) -> None:
     in_flight = InFlight(RedisConnectionError("cut"), RedisConnectionError("cut"), None, OSError("cut"))
     async with running(in_flight) as one:
         one.finished.set()

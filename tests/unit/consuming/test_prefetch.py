@@ -97,7 +97,7 @@ def test_a_batch_that_is_not_handled_yet_says_nothing(clock: Clock) -> None:
     assert prefetch.ahead == MOST_AHEAD // 2
 
 
-def test_whoever_asks_in_time_is_not_slow(clock: Clock) -> None:
+def test_a_handler_that_asks_in_time_is_not_slow(clock: Clock) -> None:
     prefetch, _ = sped_up(clock)
     assert not prefetch.is_slow(clock.now)
     assert not prefetch.is_slow(clock.now - SLOW_SECONDS)

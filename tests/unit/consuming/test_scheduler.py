@@ -159,7 +159,7 @@ def test_whatever_is_gone_is_not_asked_for_busy_or_quiet() -> None:
     assert scheduler.plan(10) == []
 
 
-def test_how_much_is_asked_for() -> None:
+def test_a_plan_shares_the_count_among_streams() -> None:
     scheduler = Scheduler()
     names = [f"s{number}" for number in range(200)]
     scheduler.follow(names)

@@ -153,7 +153,7 @@ def test_the_token_of_whatever_is_slacks_is_left_out(payload: dict[str, Any]) ->
         {"type": "tokens", "token": "mine", "team": "red"},
     ],
 )
-def test_what_others_call_token_stays(payload: dict[str, Any]) -> None:
+def test_harmless_fields_named_token_are_unchanged(payload: dict[str, Any]) -> None:
     assert json.loads(codec.encode(payload)) == payload
 
 

@@ -59,7 +59,7 @@ def test_each_kind_is_recognised(kind: kinds.Kind) -> None:
         },
     ],
 )
-def test_what_looks_like_slacks(payload: dict[str, Any]) -> None:
+def test_a_payload_from_slack_is_recognised(payload: dict[str, Any]) -> None:
     assert kinds.is_of_slack(payload)
 
 
@@ -77,7 +77,7 @@ def test_what_looks_like_slacks(payload: dict[str, Any]) -> None:
         {"event": {"type": "message"}},
     ],
 )
-def test_what_does_not(payload: dict[str, Any]) -> None:
+def test_a_payload_of_another_origin_does_not_count_as_slacks(payload: dict[str, Any]) -> None:
     assert not kinds.is_of_slack(payload)
 
 

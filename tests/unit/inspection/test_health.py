@@ -77,7 +77,7 @@ RULE_BY_RULE = [
 
 
 @pytest.mark.parametrize(("rule", "groups", "stream", "found"), RULE_BY_RULE)
-def test_a_rule_by_itself(
+def test_each_rule_judges_alone(
     rule: str, groups: list[dict[str, Any]], stream: dict[str, Any], found: tuple[str | None, str]
 ) -> None:
     assert verdict(rule, *(group(**facts) for facts in groups), **stream) == found
@@ -148,7 +148,7 @@ def test_a_group_at_work() -> None:
         ({"paused": True}, "ok"),
     ],
 )
-def test_what_is_wrong(facts: dict[str, Any], health: str) -> None:
+def test_health_follows_from_the_state_of_the_group(facts: dict[str, Any], health: str) -> None:
     assert judged(group(**facts))[0] == health
 
 
@@ -174,13 +174,13 @@ def test_the_worst_comes_first_and_is_all_that_is_said_of_those_that_wait() -> N
     assert judged(busy, group("other", paused=True))[0] == "working"
 
 
-def test_what_redis_cannot_tell_is_unknown() -> None:
+def test_an_unknown_lag_is_reported_as_unknown() -> None:
     assert judged(group(pending=1, lag=None))[1] == (
         "Group 'g' has 1 pending and an unknown number of not delivered yet."
     )
 
 
-def test_losses_are_told_whoever_waits() -> None:
+def test_losses_are_reported_even_beside_waiting_events() -> None:
     assert judged(group("a", lost=1), group("b", lost=2), group("c")) == (
         "ok",
         (
@@ -199,7 +199,7 @@ def test_dead_letters_are_told_when_nothing_else_is_wrong() -> None:
     assert said.endswith(where)
 
 
-def test_a_backlog_above_the_bound_is_told() -> None:
+def test_a_backlog_above_maxlen_is_reported() -> None:
     over = "The backlog keeps it above its bound of 10 entries."
     assert over in judged(group(lag=1), length=1000, redis_stream_maxlen=10)[1]
     assert over in judged(group(lag=1, paused=True), length=1000, redis_stream_maxlen=10)[1]

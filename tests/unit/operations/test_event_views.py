@@ -71,7 +71,7 @@ def nested(levels: int) -> dict[str, Any]:
     return payload
 
 
-def test_what_is_too_deep_is_cut() -> None:
+def test_a_payload_nested_too_deeply_is_cut() -> None:
     (fine,) = views(nested(DEEPEST))
     odd = view("1-0", {b"data": b'{"in":[' * 250 + b"1" + b"]}" * 250})
     assert (fine.truncated, odd.truncated) == (False, True)

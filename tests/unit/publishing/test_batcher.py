@@ -180,7 +180,7 @@ async def test_a_server_that_forgets_scripts_at_once_is_no_endless_loop(
     assert len(server.sent) == 2
 
 
-async def test_one_that_is_cancelled_disturbs_nobody(server: Server, batcher: Batcher) -> None:
+async def test_a_cancelled_call_disturbs_no_other(server: Server, batcher: Batcher) -> None:
     first, *waiters = [batcher.publish(draft(number)) for number in range(5)]
     waiters[1].cancel()
     await turns()
@@ -203,7 +203,7 @@ async def test_when_all_are_cancelled_nothing_is_sent(server: Server, batcher: B
     assert server.events(1) == [b"9"]
 
 
-async def test_who_waits_too_long_gives_up_and_a_late_answer_harms_nobody(server: Server) -> None:
+async def test_a_call_that_waits_too_long_fails_and_its_late_answer_is_dropped(server: Server) -> None:
     batcher = Batcher(server, hard_maxlen=1000, answer_seconds=0.05)
     waiters = [batcher.publish(draft(number)) for number in range(3)]
     errors = await asyncio.gather(*waiters, return_exceptions=True)
@@ -216,7 +216,7 @@ async def test_who_waits_too_long_gives_up_and_a_late_answer_harms_nobody(server
     assert (await waiter).id == "5-0"
 
 
-async def test_what_cannot_be_sent_is_said_to_all_who_wait(server: Server, batcher: Batcher) -> None:
+async def test_a_batch_that_cannot_be_sent_fails_all_its_callers(server: Server, batcher: Batcher) -> None:
     first = batcher.publish(draft(0))
     gathered = batcher.publish(draft(1))
     server.error = LostError("the connection was closed")

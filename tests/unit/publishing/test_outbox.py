@@ -47,7 +47,9 @@ def rows(path: Path) -> list[tuple[Any, ...]]:
         return database.execute("SELECT fields, identity FROM event ORDER BY number").fetchall()
 
 
-async def test_what_redis_cannot_take_is_on_disk(queue: RedisMessageQueueBackend, path: Path) -> None:
+async def test_an_event_that_redis_cannot_take_is_on_disk(
+    queue: RedisMessageQueueBackend, path: Path
+) -> None:
     payload = {
         "type": "event_callback",
         "event_id": "Ev1",

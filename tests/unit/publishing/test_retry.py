@@ -38,7 +38,7 @@ class Tries:
         return await retry(self.attempt, seconds=seconds, between=self.revive, failed=failed)
 
 
-async def test_what_succeeds_is_tried_once() -> None:
+async def test_a_successful_publish_is_sent_once() -> None:
     tries = Tries()
     assert await tries.run() == "done"
     assert (tries.made, tries.between) == (1, 0)
@@ -50,7 +50,7 @@ async def test_what_passes_is_tried_again_behind_a_new_connection() -> None:
     assert (tries.made, tries.between) == (3, 2)
 
 
-async def test_what_does_not_pass_is_not_tried_again() -> None:
+async def test_a_permanent_failure_is_not_retried() -> None:
     tries = Tries(LOST, REFUSED)
     with pytest.raises(exceptions.ResponseError, match="WRONGTYPE"):
         await tries.run()

@@ -21,7 +21,7 @@ def test_an_error_is_told_in_a_line_of_so_much() -> None:
         ("a@b", "a@b"),
     ],
 )
-def test_what_looks_like_a_secret_is_not_told(said: str, told: str) -> None:
+def test_secrets_are_masked_in_errors(said: str, told: str) -> None:
     assert describe(ValueError(said)) == f"ValueError: {told}"
     assert trace(ValueError(said)) == f"ValueError: {told}"
 

@@ -86,7 +86,7 @@ def test_the_credentials_of_a_url_are_masked_and_the_rest_is_not(text: str, mask
         '"tokens": {"oauth": ["U1"]}, "trigger_id": "1.2", "client_msg_id": "a"',
     ],
 )
-def test_what_is_no_secret_stays(harmless: str) -> None:
+def test_text_without_a_secret_is_unchanged(harmless: str) -> None:
     assert mask(harmless) == harmless
 
 

@@ -26,7 +26,7 @@ from abe_redis.sanitize.untrusted import clean, quoted, shown
         ("private \ue000", "private [U+E000]"),
     ],
 )
-def test_what_is_not_seen_is_shown(text: str, seen: str) -> None:
+def test_invisible_characters_become_visible(text: str, seen: str) -> None:
     assert clean(text) == seen
 
 
@@ -84,7 +84,7 @@ def test_ordinary_writing_stays_whole(text: str) -> None:
     ],
     ids=ascii,
 )
-def test_what_joins_nothing_is_shown(text: str, seen: str) -> None:
+def test_a_joiner_that_joins_nothing_becomes_visible(text: str, seen: str) -> None:
     assert clean(text) == seen
 
 

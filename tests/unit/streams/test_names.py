@@ -39,7 +39,7 @@ def test_a_name_that_cannot_be_a_stream(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["slack_events", "slack:T1:C1", "{T1}:x", "日本", "dead:line", "with space"])
-def test_a_name_that_can(name: str) -> None:
+def test_a_valid_stream_name_is_accepted(name: str) -> None:
     assert names.check_stream(name) == name
 
 

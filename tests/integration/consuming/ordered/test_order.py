@@ -194,7 +194,9 @@ async def test_a_failure_holds_up_its_conversation_alone_and_until_its_burial(
     assert await redis.xlen("dead:{slack_events}") == 1
 
 
-async def test_what_fails_is_delivered_again_before_the_next(make_backend: MakeBackend) -> None:
+async def test_a_failed_event_is_delivered_again_before_the_next_of_its_conversation(
+    make_backend: MakeBackend,
+) -> None:
     backend, log = make_backend(), Log()
     deliveries: list[tuple[int, int]] = []
 
@@ -228,7 +230,7 @@ async def test_giving_up_lets_the_next_go_on(
     assert await pending(redis, TOPIC) == 0
 
 
-async def test_what_cannot_be_decoded_is_buried_and_holds_up_nobody(
+async def test_an_undecodable_entry_is_buried_and_delays_no_conversation(
     make_backend: MakeBackend, redis: Redis
 ) -> None:
     backend, log = make_backend(), Log()
@@ -347,7 +349,7 @@ async def test_a_handler_at_work_keeps_its_stream(make_backend: MakeBackend, red
     assert log.ended["A"] == [1, 2]
 
 
-async def test_who_lost_a_stream_is_cancelled_and_its_ack_refused(
+async def test_a_worker_that_lost_a_stream_is_cancelled_and_its_ack_refused(
     make_backend: MakeBackend, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     backend, log = make_backend(redis_stream_lease_seconds=1), Log()
@@ -380,7 +382,7 @@ async def test_a_command_that_a_dead_connection_left_behind_does_not_take_an_eve
     assert await pending(redis, TOPIC) == 0
 
 
-async def test_what_another_left_is_taken_over_first(make_backend: MakeBackend, redis: Redis) -> None:
+async def test_abandoned_events_are_reclaimed_first(make_backend: MakeBackend, redis: Redis) -> None:
     backend, log = make_backend(), Log()
     await publish(backend, "A", *range(150))
     await redis.xgroup_create(TOPIC, "default", "0")
@@ -397,7 +399,7 @@ async def test_what_another_left_is_taken_over_first(make_backend: MakeBackend, 
     assert deliveries == {number: 2 if number < 130 else 1 for number in range(150)}
 
 
-async def test_what_an_agent_leaves_behind_is_taken_up(make_backend: MakeBackend, redis: Redis) -> None:
+async def test_events_of_an_agent_that_left_are_reclaimed(make_backend: MakeBackend, redis: Redis) -> None:
     backend, log = make_backend(redis_stream_lease_seconds=1), Log()
     await publish(backend, "A", 0)
     async with at_work(worker(backend, log)):

@@ -84,7 +84,7 @@ def test_a_file_that_is_not_understood_is_left_alone(tmp_path: Path, content: st
     assert list(path.parent.glob("*.bak")) == []
 
 
-def test_nobody_is_there_to_ask(tmp_path: Path) -> None:
+def test_a_command_without_a_terminal_needs_yes(tmp_path: Path) -> None:
     done = run("mcp", "install", "--client", "cursor")
     assert done.returncode == 2
     assert "add --yes" in done.stderr

@@ -76,7 +76,7 @@ def test_what_comes_late_stands_where_its_id_says() -> None:
     assert [one.entry.id for one in queues] == ["1-0", "9-0", "10-0"]
 
 
-def test_what_is_postponed_holds_up_its_conversation_alone() -> None:
+def test_a_postponed_event_delays_only_its_conversation() -> None:
     queues = ConversationQueues()
     first, second, other = held(1, "A"), held(2, "A"), held(3, "B")
     fill(queues, first, second, other)
@@ -102,7 +102,7 @@ def test_what_is_given_back_while_its_handler_ends_comes_first() -> None:
     assert queues.at_work == [again], "an end that was noted before changes nothing"
 
 
-def test_one_suspect_at_a_time() -> None:
+def test_one_poison_suspect_is_delivered_at_a_time() -> None:
     queues = ConversationQueues()
     suspects = [held(1, "A"), held(2, "B")]
     other = held(3, "C")

@@ -17,7 +17,7 @@ def test_all_is_shared_and_equally(streams: int, members: int) -> None:
     assert max(shares) - min(shares) <= 1
 
 
-def test_who_owns_most_keeps_what_is_left_over() -> None:
+def test_the_largest_owner_keeps_the_remainder() -> None:
     assert share("b", {"a": 0, "b": 3}, 5) == 3
     assert share("a", {"a": 0, "b": 3}, 5) == 2
 

@@ -29,7 +29,7 @@ from abe_redis.mcp.install.jsonc import Document, JsoncError
         ("{}//", {}),
     ],
 )
-def test_it_is_read(text: str, value: object) -> None:
+def test_json_with_comments_is_parsed(text: str, value: object) -> None:
     assert Document(text).value == value
 
 
