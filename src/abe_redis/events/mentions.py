@@ -57,7 +57,8 @@ def mention_in(payload: Mapping[str, Any]) -> Mention | None:
 
 def _mentions_the_app(payload: Mapping[str, Any], message: Mapping[str, Any]) -> bool:
     """Whether a new message names one of the users that the app is, where Slack sends two events."""
-    if (message.get("subtype") or "") not in _SUBTYPES or message.get("channel_type") == "im":
+    subtype = message.get("subtype") or ""
+    if not isinstance(subtype, str) or subtype not in _SUBTYPES or message.get("channel_type") == "im":
         return False
     bots = _users_of_the_app(payload)
     text = message.get("text")
