@@ -15,7 +15,7 @@ from pathlib import Path
 from abe_redis.streams.scripts import LUA, lines
 
 _OPTIONS = (
-    "--std=lua51 --read-globals redis KEYS ARGV --max-line-length 110 --codes --formatter plain".split()  # noqa: SIM905
+    "--std=lua51 --read-globals redis cjson KEYS ARGV --max-line-length 110 --codes --formatter plain".split()  # noqa: SIM905
 )
 _FINDING = re.compile(r"(?P<script>[^:]+)\.lua:(?P<line>\d+):(?P<column>\d+): (?P<said>.*)")
 _UNUSED = "(W211)"

@@ -161,6 +161,11 @@ class GroupStats(BaseModel):
         description="Seconds since any consumer used it; null when unknown.",
     )
     paused: bool = Field(description="True while the group is paused and delivers nothing.")
+    destroyed: bool = Field(
+        default=False,
+        description="True when somebody destroyed the group (XGROUP DESTROY) and its position is recorded: "
+        "its next consumer makes it again there, and trimming waits for it, until it is removed.",
+    )
     lost: int = Field(
         description="Entries that were removed before the group had finished them: by XTRIM, XDEL or DEL of "
         "others, by eviction, or by trimming when the group was unused for too long."
@@ -181,6 +186,10 @@ class StreamStats(BaseModel):
     last_at: datetime | None = Field(default=None, description="When its newest entry was published (UTC).")
     memory_bytes: int | None = None
     dead_letters: int = Field(description="Entries that a group gave up on.")
+    lost_unread: int = Field(
+        default=0,
+        description="Entries that were trimmed before any group had read them (REDIS_STREAM_TRIM_UNREAD).",
+    )
     groups: list[GroupStats]
     health: Health = Field(
         description="ok: nothing is waiting. working: events are being worked on. backlog: events wait "

@@ -93,6 +93,11 @@ class Settings(BaseSettings):
         description="Most entries of a stream. A full stream accepts no more: publishing fails instead of "
         "losing events.",
     )
+    redis_stream_trim_unread: bool = Field(
+        default=False,
+        description="`true`: `REDIS_STREAM_MAXLEN` holds also while no group exists: what nobody has read is "
+        "removed, and counted. Otherwise it is kept for the first group.",
+    )
     redis_stream_patterns: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("slack:*", "slack_events"),
         description="Streams that `consume()` discovers and that the MCP server may touch, comma "

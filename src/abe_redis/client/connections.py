@@ -28,6 +28,7 @@ from abe_redis.client.topology import Topology
 from abe_redis.client.topology.cluster import Cluster
 from abe_redis.client.topology.sentinel import Sentinels
 from abe_redis.client.topology.single import Single
+from abe_redis.client.version import check_version
 from abe_redis.runtime import tasks
 from abe_redis.settings import Settings, split_url
 
@@ -55,6 +56,7 @@ class Connections:
     _topology: Topology = field(init=False)
     _refreshing: asyncio.Task[None] | None = field(init=False, default=None)
     _server: "EmbeddedServer | None" = field(init=False, default=None)
+    _is_checked: bool = field(init=False, default=False)
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
@@ -74,6 +76,17 @@ class Connections:
                 self._keep_refreshing(), name="abe-redis refreshes the topology"
             )
         return self
+
+    async def check(self) -> None:
+        """Refuse a server that is too old; it is asked once.
+
+        Raises:
+            RedisRefusedError: It is too old.
+            redis.RedisError: It could not be asked at present.
+        """
+        if not self._is_checked:
+            await check_version(self.commands, self.settings)
+            self._is_checked = True
 
     async def revive(self) -> None:
         """Start the embedded server again if it is one and has died; otherwise do nothing.

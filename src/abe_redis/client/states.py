@@ -96,3 +96,9 @@ def state_of(error: BaseException) -> State | None:
         return state
     said = str(error).lower()
     return next((state for words, state in _BY_WORDS.items() if words in said), None)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether removing finished events may help."""
+    state = state_of(error)
+    return state is not None and state.is_full

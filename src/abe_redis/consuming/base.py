@@ -21,6 +21,7 @@ from abe_redis.consuming.discovery import Discovery, say_all_lost
 from abe_redis.consuming.in_flight import Buffer, Held, InFlight
 from abe_redis.consuming.maintenance import Maintenance
 from abe_redis.consuming.scheduler import Scheduler
+from abe_redis.consuming.tolerance import Tolerance
 from abe_redis.errors import AbeRedisError, ForkedError, LeaseLostError, WrongLoopError
 from abe_redis.events.event import Event
 from abe_redis.runtime import clock, fork, tasks
@@ -58,8 +59,9 @@ class GroupConsumer(ABC):
         self._settings = settings
         self._in_flight = InFlight(settings, group, name, self, buffer)
         self._ack_batcher = AckBatcher(connections, settings, self._in_flight, group)
-        self._discovery = Discovery(patterns, group)
-        self._maintenance = Maintenance(settings, group)
+        tolerance = Tolerance(settings, group)
+        self._discovery = Discovery(patterns, group, tolerance)
+        self._maintenance = Maintenance(settings, group, tolerance)
         self._scheduler = Scheduler()
         self._tick_at = self._renew_at = 0.0
         self._waiting = False
@@ -203,6 +205,7 @@ class GroupConsumer(ABC):
                 connections = await self._open()
                 if failed:
                     await connections.revive()
+                await connections.check()
                 await self._turn(connections)
                 if warned:
                     _LOG.warning("Group %r reads again.", self.group)
@@ -256,7 +259,8 @@ class GroupConsumer(ABC):
     async def _maintain(self, redis: Redis, streams: Iterable[str]) -> None:
         """See to these streams, which ends a tick."""
         active, self._in_flight.active = self._in_flight.active, set()
-        await self._maintenance.tick(redis, streams, active)
+        held = {stream for stream, _ in self._in_flight.delivered_events}
+        await self._maintenance.tick(redis, streams, active, held)
         self._tick_at = clock.now() + TICK_SECONDS
 
     async def _renew_held(self, redis: Redis) -> None:

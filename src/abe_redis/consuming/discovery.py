@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from redis.asyncio import Redis
 
+from abe_redis.consuming.tolerance import Tolerance
 from abe_redis.streams import names
 from abe_redis.streams.groups import ensure_group
 from abe_redis.streams.search import Search, announced
@@ -24,13 +25,14 @@ class Discovery:
     An idle tick costs two commands, whatever the number of streams, and a third while there are none.
     """
 
-    def __init__(self, patterns: names.Patterns, group: str) -> None:
+    def __init__(self, patterns: names.Patterns, group: str, tolerance: Tolerance) -> None:
         self.ready: dict[str, None] = {}
         """Streams that have the group, in the order in which they were found."""
         self.paused: dict[str, None] = {}
         """Streams whose group is paused: nothing is taken from them."""
         self._patterns = patterns
         self._group = group
+        self._tolerance = tolerance
         self._search = Search(patterns)
         self._missing: dict[str, float] = dict.fromkeys(patterns.names, float("inf"))
         """Names to ask for again, each until a monotonic time."""
@@ -44,21 +46,30 @@ class Discovery:
         return [*self.ready, *self.paused]
 
     async def tick(self, redis: Redis) -> None:
-        """Look for streams: in the index, by name, and now and then in the keyspace."""
+        """Look for streams: in the index, by name, and now and then in the keyspace.
+
+        Raises:
+            redis.RedisError: The server refused to make a group, or could not be reached.
+        """
         self._ticks += 1
+        asked: list[str] = []
+        await self._tolerance.attempt("reading the index of streams", self._read_index(redis, asked))
+        if self._ticks % 2 or not self.ready:
+            asked += self._missing
+        if not self._ticks % 2:
+            await self._tolerance.attempt("searching for streams", self._search.step(redis))
+        if asked:
+            await self._ask(redis, list(dict.fromkeys(asked)))
+
+    async def _read_index(self, redis: Redis, asked: list[str]) -> None:
+        """Add the streams of which there is news to those that are asked about."""
         # Now and then the whole index, since a failover may set the server's clock back.
         whole = self._ticks % _WHOLE_INDEX_EVERY == 0
         since = 0.0 if whole else max(self._news.values(), default=0.0)
         found = await announced(redis, since)
         news = {name: at for name, at in found.items() if self._news.get(name) != at}
         self._news = found if whole else self._news | found
-        asked = [name for name in news if self._patterns.match(name)]
-        if self._ticks % 2 or not self.ready:
-            asked += self._missing
-        if not self._ticks % 2:
-            await self._search.step(redis)
-        if asked:
-            await self._ask(redis, list(dict.fromkeys(asked)))
+        asked += [name for name in news if self._patterns.match(name)]
 
     def recheck(self) -> None:
         """Ask for every stream again: one of them is not what it was."""

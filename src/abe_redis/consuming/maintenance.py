@@ -1,4 +1,7 @@
-"""What a group's streams need now and then, done by whichever consumer comes by."""
+"""What a group's streams need now and then, done by whichever consumer comes by.
+
+None of it is needed for reading: see `tolerance`.
+"""
 
 import logging
 from collections.abc import Iterable
@@ -6,6 +9,7 @@ from collections.abc import Iterable
 from redis.asyncio import Redis
 
 from abe_redis.consuming.discovery import say_lost
+from abe_redis.consuming.tolerance import Tolerance
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
 from abe_redis.streams import dead
@@ -22,24 +26,38 @@ GONE_LEASES = 10
 class Maintenance:
     """Records what is finished, trims history, forgets consumers that are gone and old dead letters."""
 
-    def __init__(self, settings: Settings, group: str) -> None:
+    def __init__(self, settings: Settings, group: str, tolerance: Tolerance) -> None:
+        self._settings = settings
         self._group = group
+        self._tolerance = tolerance
         self._trimmer = Trimmer(settings)
         self._to_trim: set[str] = set()
         self._unfinished: set[str] = set()
         """Streams whose group was last seen with something to finish."""
+        self._recorded: set[str] = set()
+        """Streams of which it was recorded what the group has finished."""
+        self._is_full = False
+        """Whether the server had no memory left when it was last asked to record something."""
         self._dead_days = settings.redis_stream_dead_days
         self._gone_seconds = GONE_LEASES * settings.redis_stream_lease_seconds
         self._sweep_seconds = 3 * settings.redis_stream_lease_seconds
         self._sweep_at = clock.now() + self._sweep_seconds
 
-    async def tick(self, redis: Redis, streams: Iterable[str], active: set[str]) -> None:
-        """Maintain the streams that are read; events were finished in the `active` ones."""
+    async def tick(self, redis: Redis, streams: Iterable[str], active: set[str], held: set[str]) -> None:
+        """See to the streams that are read.
+
+        Args:
+            streams: Which are read.
+            active: Those of them in which something was finished.
+            held: Those of which a handler has something.
+        """
         if clock.now() >= self._sweep_at:
             self._sweep_at = clock.now() + self._sweep_seconds
-            await self._sweep(redis, list(streams))
-        await self._record(redis, sorted(active | self._unfinished))
-        self._to_trim = set(await self._trimmer.trim(redis, sorted(self._to_trim | active)))
+            await self._tolerance.attempt("tidying up", self._sweep(redis, list(streams)))
+        # Also what nothing was finished of, once: one that is recorded is waited for when it is destroyed.
+        recorded = sorted(active | self._unfinished | (held - self._recorded))
+        await self._tolerance.attempt("recording what is finished", self._record(redis, recorded))
+        await self._tolerance.attempt("trimming", self._trim(redis, sorted(self._to_trim | active)))
 
     async def _sweep(self, redis: Redis, streams: list[str]) -> None:
         await forget_gone(redis, self._group, streams, idle_seconds=self._gone_seconds)
@@ -58,3 +76,21 @@ class Maintenance:
             for stream, progress in found.items():
                 say_lost(stream, self._group, progress.lost)
             self._unfinished = {stream for stream, progress in found.items() if progress.unfinished}
+            self._recorded.update(found)
+            self._note_memory(is_full=any(progress.is_full for progress in found.values()))
+
+    def _note_memory(self, *, is_full: bool) -> None:
+        if is_full and not self._is_full:
+            _LOG.warning(
+                "Redis at %s has no memory left: publishing is refused. Group %r reads and acks on, and what "
+                "it finishes is removed at once to make room. Raise maxmemory, or add consumers.",
+                self._settings.redis_url,
+                self._group,
+            )
+        if self._is_full and not is_full:
+            _LOG.warning("Redis at %s has memory again.", self._settings.redis_url)
+        self._is_full = is_full
+
+    async def _trim(self, redis: Redis, streams: list[str]) -> None:
+        trim = self._trimmer.make_room if self._is_full else self._trimmer.trim
+        self._to_trim = set(await trim(redis, streams))

@@ -34,6 +34,7 @@ _OF_A_SERVER: tuple[Check, ...] = (
     server.tls,
 )
 _OF_THE_QUEUE: tuple[Check, ...] = (
+    server.writing,
     queue.keys,
     queue.streams,
     queue.unread,

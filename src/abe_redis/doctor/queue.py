@@ -1,10 +1,9 @@
 """Checks of the queue: its streams, groups and consumers."""
 
-import shlex
 from collections.abc import AsyncIterator, Iterator
 
 from abe_redis.doctor.context import Context, Finding, Severity, ok, problem, warning
-from abe_redis.inspection.health import about_disuse
+from abe_redis.inspection.health import about_disuse, quoted
 from abe_redis.inspection.stats import stream_stats
 from abe_redis.schemas import Health, StreamStats
 from abe_redis.settings import Settings
@@ -64,7 +63,7 @@ def _judge(stats: StreamStats, settings: Settings) -> Iterator[Finding]:
         advice=stats.advice if stats.health != "ok" else "",
     )
     waiting = [group for group in stats.groups if group.pending or group.lag]
-    if is_over(stats.length, maxlen):
+    if is_over(stats.length, maxlen) and stats.groups:
         needed = ", ".join(repr(group.name) for group in waiting)
         yield warning(
             f"Stream {stats.stream!r} is above its bound of {maxlen} entries (REDIS_STREAM_MAXLEN): "
@@ -90,16 +89,8 @@ def _judge(stats: StreamStats, settings: Settings) -> Iterator[Finding]:
                 or f"No consumer is alive in {where}: what it has not finished is not trimmed"
                 + (f" until it has been unused for {days:g} days." if days else "."),
                 "Start a consumer; or, if nobody needs the group any more, remove it:",
-                f"abe-redis group remove {_quoted(stats.stream)} {_quoted(group.name)} --force",
+                f"abe-redis group remove {quoted(stats.stream)} {quoted(group.name)} --force",
             )
-
-
-def _quoted(name: str) -> str:
-    """A name quoted for a shell, without characters that control a terminal."""
-    if name.isprintable():
-        return shlex.quote(name)
-    escaped = "".join(chr(byte) if chr(byte).isalnum() else f"\\x{byte:02x}" for byte in name.encode())
-    return f"$'{escaped}'"
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -54,8 +54,9 @@ class Role:
 ROLES = (
     Role(
         "publisher",
-        streams="type exists xadd xlen xrange xtrim xack xpending xgroup|setid xinfo|groups xinfo|consumers",
-        helpers="get set zadd hget hset hincrby",
+        streams="type exists xadd xlen xrange xtrim xack xpending xgroup|setid "
+        "xinfo|stream xinfo|groups xinfo|consumers",
+        helpers="get set zadd hget hgetall hset hincrby",
         elsewhere="eval evalsha time cluster|slots",
         publishes=True,
     ),

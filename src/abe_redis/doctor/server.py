@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 
 from redis.exceptions import NoPermissionError, ResponseError
 
+from abe_redis.client import failures
+from abe_redis.client.version import OLDEST, is_old
 from abe_redis.doctor.context import Context, Finding, ok, problem, warning
 from abe_redis.settings import Settings, split_url
-
-_OLDEST = {"Redis": (7, 0), "Valkey": (7, 2)}
-"""The oldest version of each kind of server that has every command that we send."""
+from abe_redis.streams import names
 
 
 async def version(context: Context) -> AsyncIterator[Finding]:
@@ -20,14 +20,30 @@ async def version(context: Context) -> AsyncIterator[Finding]:
     # Valkey calls itself Redis 7.2.4 in `redis_version`.
     kind = "Valkey" if "valkey_version" in info else "Redis"
     number = str(info[f"{kind.lower()}_version"])
-    oldest = _OLDEST[kind]
-    if tuple(int(part) for part in number.split(".")[:2]) >= oldest:
+    oldest = OLDEST[kind]
+    if not is_old(kind, number):
         yield ok(f"{kind} {number}.")
     else:
         yield problem(
             f"{kind} {number} is too old.",
             f"Use {kind} {oldest[0]}.{oldest[1]} or newer: upgrade the server.",
         )
+
+
+async def writing(context: Context) -> AsyncIterator[Finding]:
+    """Whether the server takes writes at present; this one, of a key that is not there, changes nothing."""
+    (stream, *_) = context.patterns.literals or (context.settings.slack_events_topic,)
+    probe = names.in_slot_of(f"abe:probe:{os.urandom(8).hex()}:", stream)
+    try:
+        await context.redis.set(probe, "", xx=True)
+    except NoPermissionError:
+        return  # one who may only read has nothing to fear
+    except ResponseError as error:
+        if failures.passes(error):
+            yield problem(str(failures.explain(error, context.settings, doing="publishing")))
+            return
+        raise
+    yield ok("The server takes writes.")
 
 
 # On a missing key, each of these gives an answer and writes nothing.

@@ -1,5 +1,6 @@
 """What a stream's numbers mean: what is wrong, since when, and what to do."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,12 +56,24 @@ def unread(at: Situation) -> Verdict:
     if not length or at.stats.groups:
         return Verdict()
     events = "1 event" if length == 1 else f"{length} events"
-    return Verdict("unread", [f"It has {events} and no group, so nobody reads it: start a consumer."])
+    said = [f"It has {events} and no group, so nobody reads it: start a consumer."]
+    settings = at.settings
+    if is_over(length, settings.redis_stream_maxlen) and not settings.redis_stream_trim_unread:
+        said.append(
+            f"All is kept until then; at {settings.redis_stream_hard_maxlen} entries "
+            "(REDIS_STREAM_HARD_MAXLEN) publishing is refused."
+        )
+    return Verdict("unread", said)
 
 
 def stalled(at: Situation) -> Verdict:
     """Groups with work, and without a consumer."""
-    said = [f"{_waiting(group)} and no consumer is alive: start one." for group in at.stalled]
+    said = [
+        _destroyed(group, at.stats.stream)
+        if group.destroyed
+        else f"{_waiting(group)} and no consumer is alive: start one."
+        for group in at.stalled
+    ]
     return Verdict("stalled", said) if said else Verdict()
 
 
@@ -89,12 +102,15 @@ def disused(at: Situation) -> Verdict:
 
 
 def lost(at: Situation) -> Verdict:
-    """Groups whose events were removed before they had finished them."""
+    """Events that were removed before a group had finished them, or before any had read them."""
     said = []
     for group in at.stats.groups:
         if group.lost:
             events = "1 event" if group.lost == 1 else f"{group.lost} events"
             said.append(f"Group {group.name!r} lost {events}: removed before it had finished with them.")
+    if count := at.stats.lost_unread:
+        events = "1 event was" if count == 1 else f"{count} events were"
+        said.append(f"{events} removed before any group had read them (REDIS_STREAM_TRIM_UNREAD).")
     return Verdict(said=said)
 
 
@@ -136,6 +152,23 @@ def _has_work(group: GroupStats) -> bool:
 def _is_behind(group: GroupStats) -> bool:
     oldest = max(group.oldest_pending_seconds or 0, group.oldest_undelivered_seconds or 0)
     return (group.lag or 0) > 0 and oldest > BACKLOG_SECONDS
+
+
+def _destroyed(group: GroupStats, stream: str) -> str:
+    events = "1 event" if group.lag == 1 else f"{group.lag} events"
+    return (
+        f"Somebody destroyed group {group.name!r}, which had {events} to finish. Its next consumer makes it "
+        "again where it had finished: start one, or remove it with `abe-redis group remove "
+        f"{quoted(stream)} {quoted(group.name)} --force`."
+    )
+
+
+def quoted(name: str) -> str:
+    """A name quoted for a shell, without characters that control a terminal."""
+    if name.isprintable():
+        return shlex.quote(name)
+    escaped = "".join(chr(byte) if chr(byte).isalnum() else f"\\x{byte:02x}" for byte in name.encode())
+    return f"$'{escaped}'"
 
 
 def _waiting(group: GroupStats) -> str:

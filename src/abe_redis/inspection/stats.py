@@ -1,5 +1,6 @@
 """A stream in numbers; `health` says what they mean."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -50,7 +51,8 @@ async def stream_stats(
         last_at=_published_at(facts["last-entry"]),
         memory_bytes=info.memory_bytes,
         dead_letters=info.dead_letters,
-        groups=[await reader.group(row) for row in info.groups],
+        lost_unread=ids.number(info.records.get(b"unread")) or 0,
+        groups=[*[await reader.group(row) for row in info.groups], *reader.destroyed()],
         health="ok",
         advice="",
     )
@@ -77,7 +79,7 @@ class _Reader:
         group = await streams_info.of_group(self.redis, self.stream, row, with_pending=self.ages)
         unread, lost = self._unread(row)
         unused = [one["idle"] / 1000 for one in group.consumers]
-        if used := self._recorded("used", row):
+        if used := self._recorded("used", row["name"]):
             unused.append(max(0.0, self.info.now - used))
         return GroupStats(
             name=row["name"].decode(errors="replace"),
@@ -91,7 +93,7 @@ class _Reader:
             last_delivered_id=row["last-delivered-id"].decode(),
             unused_seconds=round(min(unused), 3) if unused else None,
             paused=b"paused " + row["name"] in self.info.records,
-            lost=self._recorded("lost", row) + lost,
+            lost=self._recorded("lost", row["name"]) + lost,
             consumers=[
                 ConsumerStats(
                     name=one["name"].decode(errors="replace"),
@@ -102,6 +104,30 @@ class _Reader:
                 for one in group.consumers
             ],
         )
+
+    def destroyed(self) -> Iterator[GroupStats]:
+        """The groups that somebody destroyed, as far as it is recorded where they had finished."""
+        facts, records = self.info.facts, self.info.records
+        exist = {row["name"] for row in self.info.groups}
+        for field, recorded in records.items():
+            name = field.removeprefix(b"floor ")
+            if name == field or name in exist:
+                continue
+            floor, added_then, unfinished = recorded.split()
+            new = facts["entries-added"] - int(added_then)
+            used = self._recorded("used", name)
+            yield GroupStats(
+                name=name.decode(errors="replace"),
+                pending=0,
+                # A stream that was made anew since then is all unread.
+                lag=facts["length"] if new < 0 else min(facts["length"], int(unfinished) + new),
+                last_delivered_id=floor.decode() if new >= 0 else "0-0",
+                unused_seconds=round(max(0.0, self.info.now - used), 3) if used else None,
+                paused=b"paused " + name in records,
+                destroyed=True,
+                lost=self._recorded("lost", name),
+                consumers=[],
+            )
 
     def _age(self, entry_id: bytes) -> float:
         return round(max(0.0, self.info.now - ids.order(entry_id)[0] / 1000), 3)
@@ -115,8 +141,8 @@ class _Reader:
         }
         return {name: count for name, count in counted.items() if count}
 
-    def _recorded(self, what: str, row: dict[str, Any]) -> int:
-        return ids.number(self.info.records.get(what.encode() + b" " + row["name"])) or 0
+    def _recorded(self, what: str, group: bytes) -> int:
+        return ids.number(self.info.records.get(what.encode() + b" " + group)) or 0
 
     def _unread(self, row: dict[str, Any]) -> tuple[int | None, int]:
         """What is yet to be given out, and what was removed before it was and is not recorded yet.

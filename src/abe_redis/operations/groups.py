@@ -82,12 +82,18 @@ class Groups:
         return GroupChange(stream=name, group=group, done="reset", events=pending + passed, note=note)
 
     async def remove(self, stream: str, group: str, *, force: bool = False) -> GroupChange:
-        """Remove a group; refuse while it has unfinished events, unless forced."""
+        """Remove a group, also a destroyed one; refuse while it has unfinished events, unless forced."""
         name, group = self._scope.consumable(stream), names.check_group(group)
         async with self._scope.redis(f"removing the group {group!r} of {name!r}") as redis:
-            await self._find(redis, name, group)
+            await self._scope.check_exists(redis, name)
             alive = await self._alive(redis, name, group)
-            left, removed = await manage.remove(redis, name, group, force=force)
+            try:
+                left, removed = await manage.remove(redis, name, group, force=force)
+            except ResponseError as error:
+                if not str(error).startswith("NOGROUP"):
+                    raise
+                await self._scope.find_group(redis, name, group, create=None)  # which says what there is
+                raise
         undelivered = "an unknown number of" if left.undelivered is None else left.undelivered
         has = f"{left.pending} pending and {undelivered} undelivered events"
         if not removed:

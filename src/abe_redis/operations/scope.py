@@ -37,7 +37,9 @@ class Scope:
     async def redis(self, doing: str) -> AsyncIterator[Redis]:
         """The client. Its errors become sentences about `doing`."""
         with failures.explained(self.settings, doing=doing):
-            yield (await self._backend.connections()).commands
+            connections = await self._backend.connections()
+            await connections.check()
+            yield connections.commands
 
     @property
     def _default(self) -> str:

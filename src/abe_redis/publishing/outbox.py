@@ -161,6 +161,7 @@ class Outbox:
                     connections = await self._open()
                     if failed:
                         await connections.revive()
+                    await connections.check()
                     await self._deliver(writer, connections)
                 failed, self._away, self._complaint = 0, False, ""
             except (*failures.FAILURES, AbeRedisError) as error:

@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Any
 
@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from abe_redis.client import failures
 from abe_redis.client.connections import Connections
+from abe_redis.client.states import STREAM_FULL, code_of, is_full
 from abe_redis.errors import AbeRedisError, ClosedError
 from abe_redis.events import codec, kinds, slack
 from abe_redis.events.identity import event_id_of
@@ -146,9 +147,13 @@ class Publisher:
     async def _publish_health_check(self, topic: str, draft: Draft) -> Published:
         """Add a health check, which is never kept in the outbox: it asks whether Redis takes events now."""
         try:
-            (published,) = await self._retry(lambda redis: publish_health_check(redis, topic, draft.fields))
+            (published,) = await self._retry(
+                lambda redis: publish_health_check(redis, topic, draft.fields, hard_maxlen=self._hard_maxlen),
+                {topic},
+            )
         except failures.FAILURES as error:
             raise self._explained(error, topic) from None
+        await self._tend(topic, published)
         return published
 
     def _draft(self, topic: str, payload: dict[str, Any], event_id: str | None, origin: str | None) -> Draft:
@@ -173,6 +178,7 @@ class Publisher:
 
     async def _coalesce(self) -> Batcher:
         connections = await self._open()
+        await connections.check()
         if self._batcher is None:
             self._batcher = Batcher(
                 connections.publishing, hard_maxlen=self._hard_maxlen, answer_seconds=PUBLISH_SECONDS
@@ -192,7 +198,9 @@ class Publisher:
         began = failed.began if failed else time.monotonic()
         try:
             return await self._retry(
-                lambda redis: publish(redis, drafts, hard_maxlen=self._hard_maxlen), failed
+                lambda redis: publish(redis, drafts, hard_maxlen=self._hard_maxlen),
+                {draft.stream for draft in drafts},
+                failed,
             )
         except failures.FAILURES as error:
             sentence = self._explained(error, topic)
@@ -202,17 +210,36 @@ class Publisher:
         return [await self.outbox.keep(draft, sentence, published_at=published_at) for draft in drafts]
 
     async def _retry(
-        self, attempt: Callable[[Redis], Awaitable[list[Published]]], failed: FirstTry | None = None
+        self,
+        attempt: Callable[[Redis], Awaitable[list[Published]]],
+        streams: set[str],
+        failed: FirstTry | None = None,
     ) -> list[Published]:
+        """Try until Redis has answered or the budget is spent; see `retry`."""
         connections = await self._open()
 
         async def once() -> list[Published]:
-            return await attempt(connections.publishing)
+            await connections.check()
+            try:
+                return await attempt(connections.publishing)
+            except failures.FAILURES as error:
+                if is_full(error):
+                    await self._make_room(error, streams)
+                raise
 
         return await retry(once, seconds=PUBLISH_SECONDS, between=connections.revive, failed=failed)
 
     def _explained(self, error: BaseException, topic: str) -> AbeRedisError:
         return failures.explain(error, self._settings, doing=f"publishing to {topic!r}")
+
+    async def _make_room(self, error: BaseException, streams: set[str]) -> None:
+        """Remove finished events, of which a full server or stream may have some."""
+        with suppress(*failures.FAILURES), anyio.move_on_after(TEND_SECONDS):
+            redis = (await self._open()).commands
+            if code_of(error) == STREAM_FULL:
+                await self._trimmer.trim(redis, streams)
+            else:
+                await self._trimmer.make_room(redis, streams)
 
     def _is_due(self, stream: str, published: Published) -> bool:
         """Whether the stream needs maintenance now."""

@@ -56,9 +56,14 @@ class Progress:
     """How many entries were removed before the group had finished them, as far as is news."""
     unfinished: int
     """How many entries the group has yet to finish, as far as Redis can tell."""
+    is_full: bool = False
+    """Whether the server has no memory left."""
 
 
 async def record_progress(redis: Redis, streams: Sequence[str], group: str) -> list[Progress]:
     """Record up to where a group has finished each stream, for the day either is deleted."""
     answers = await _RECORD.each(redis, streams, [group], keys=names.with_records)
-    return [Progress(lost=lost, unfinished=unfinished) for lost, unfinished in answers]
+    return [
+        Progress(lost=lost, unfinished=unfinished, is_full=bool(is_full))
+        for lost, unfinished, is_full in answers
+    ]

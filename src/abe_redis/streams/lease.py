@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from abe_redis.client.failures import stream_is_gone
 from abe_redis.events.codec import Fields
 from abe_redis.runtime import clock
 from abe_redis.streams import names, slots
@@ -161,7 +162,10 @@ async def take(
         taken.more |= {stream for stream, count in counts.items() if count >= wanted[stream].most}
         if sum(counts.values()) >= share:
             taken.more.add(streams[looked - 1])  # which was cut short
-        taken.failure = answer[b"failure"] or taken.failure
+        if (failure := answer[b"failure"]) is not None:
+            if not stream_is_gone(failure):
+                raise failure  # the server refuses everybody at present
+            taken.failure = failure
         return answer
 
     answers = await slots.each(groups, run_for)

@@ -102,12 +102,21 @@ def _said(drafts: Sequence[Draft], hard_maxlen: int) -> tuple[list[str], list[Ar
     return keys, arguments
 
 
-async def publish_health_check(redis: Redis, stream: str, fields: dict[bytes, bytes]) -> list[Published]:
-    """Add a health check, and let about 100 of them stay."""
-    entry_id: Any = await redis.xadd(
-        stream, dict[Any, Any](fields), maxlen=HEALTH_CHECKS_KEPT, approximate=False
-    )
-    return [Published(id=entry_id.decode(), duplicate=False, length=HEALTH_CHECKS_KEPT, stream=stream)]
+_PUBLISH_HEALTH_CHECK = Script.load("publish_health_check")
+
+
+async def publish_health_check(
+    redis: Redis, stream: str, fields: Fields, *, hard_maxlen: int
+) -> list[Published]:
+    """Add a health check, and let about 100 of them stay in a stream that holds nothing else.
+
+    Raises:
+        redis.ResponseError: STREAMFULL, when the stream has `hard_maxlen` entries.
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    arguments: list[Argument] = [hard_maxlen, HEALTH_CHECKS_KEPT, *chain.from_iterable(fields.items())]
+    entry_id, length = await _PUBLISH_HEALTH_CHECK(redis, [stream, names.records(stream)], arguments)
+    return [Published(id=entry_id.decode(), duplicate=False, length=length, stream=stream)]
 
 
 async def append(redis: Redis, stream: str, fields: Mapping[str, str], *, kept: int) -> None:

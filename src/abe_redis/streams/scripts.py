@@ -2,7 +2,8 @@
 
 A script is the only way to decide and act in one step, on every server alike. Its first comment says what it
 decides, and what its KEYS, its ARGV and its answer are. A line `-- include: name` stands for the shared piece
-`lua/shared/name.lua`, which is there once, however many lines name it.
+`lua/shared/name.lua`, which is there once, however many lines name it. A line `-- flags: allow-oom` lets it
+run while the server has no memory left, since what it writes is small and of use just then.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ type Argument = Word
 
 LUA = Path(__file__).with_name("lua")
 _INCLUDE = re.compile(r"-- include: (\w+)\n")
+_FLAGS = re.compile(r"^-- flags: (\S+)$", re.MULTILINE)
 
 
 class Line(NamedTuple):
@@ -58,7 +60,9 @@ class Script:
     @classmethod
     def load(cls, name: str) -> Self:
         """The script `lua/name.lua`."""
-        return cls("".join(line.text for line in lines(LUA / f"{name}.lua")))
+        source = "".join(line.text for line in lines(LUA / f"{name}.lua"))
+        flags = _FLAGS.search(source)
+        return cls(f"#!lua flags={flags[1]}\n{source}" if flags else source)
 
     async def __call__(self, redis: Redis, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:  # noqa: ANN401
         """Run it.

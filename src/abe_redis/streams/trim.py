@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from abe_redis.settings import Settings
 from abe_redis.streams import names
-from abe_redis.streams.scripts import Script
+from abe_redis.streams.scripts import Argument, Script
 
 _LOG = logging.getLogger(__name__)
 
@@ -30,19 +30,27 @@ class Trimmed:
     """Whether it is above its bound and some group still needs its oldest entry."""
     given_up: dict[str, int]
     """Per group that nobody has used for long, how many of them it had not finished."""
+    unread: int = 0
+    """How many were removed though no group has read them."""
+    nobody_reads: bool = False
+    """Whether there is no group, so that all is kept."""
 
 
-async def trim(redis: Redis, streams: Sequence[str], maxlen: int, *, idle_days: float) -> list[Trimmed]:
+async def trim(
+    redis: Redis, streams: Sequence[str], maxlen: int, *, idle_days: float, unread: bool = False
+) -> list[Trimmed]:
     """Remove entries beyond `maxlen` that every group has finished.
+
+    A group that somebody destroyed is one, too, until an operator removes it through us.
 
     Args:
         streams: Where; a stream that does not exist has nothing to remove.
         maxlen: How many entries stay.
         idle_days: A group without a consumer for so long is not waited for; 0: every group is.
+        unread: Whether entries are removed, too, that no group has ever read.
     """
-    answers = await _TRIM.each(
-        redis, streams, [maxlen, STEP, round(idle_days * 86_400_000)], keys=names.with_records
-    )
+    arguments: list[Argument] = [maxlen, STEP, round(idle_days * 86_400_000), int(unread)]
+    answers = await _TRIM.each(redis, streams, arguments, keys=names.with_records)
     return [
         Trimmed(
             removed=max(0, removed),
@@ -51,8 +59,10 @@ async def trim(redis: Redis, streams: Sequence[str], maxlen: int, *, idle_days: 
                 group.decode(errors="replace"): count
                 for group, count in zip(given_up[::2], given_up[1::2], strict=True)
             },
+            unread=max(0, lost),
+            nobody_reads=lost < 0,
         )
-        for removed, given_up in answers
+        for removed, given_up, lost in answers
     ]
 
 
@@ -72,9 +82,15 @@ class Trimmer:
     _STEPS = 10
 
     def __init__(self, settings: Settings) -> None:
-        self._maxlen = settings.redis_stream_maxlen
+        self._settings = settings
+        # What is finished must never be all that a full stream holds.
+        self._maxlen = min(settings.redis_stream_maxlen, max(1, settings.redis_stream_hard_maxlen - 1))
         self._idle_days = settings.redis_stream_group_idle_days
         self._not_before: dict[str, float] = {}
+        self._unread: set[str] = set()
+        """Streams of which it was said that nobody reads them."""
+        self._shortened: set[str] = set()
+        """Streams of which it was said that their history is shorter than it should be."""
 
     def is_due(self, stream: str, length: int) -> bool:
         """Whether a publisher that sees this length should trim."""
@@ -86,20 +102,73 @@ class Trimmer:
         Returns:
             The streams in which more may go.
         """
-        left = list(streams)
+        left, _ = await self._trim(
+            redis, list(streams), self._maxlen, unread=self._settings.redis_stream_trim_unread
+        )
+        return left
+
+    async def make_room(self, redis: Redis, streams: Iterable[str]) -> list[str]:
+        """Remove finished history before its time, since the server has no memory left.
+
+        Returns:
+            The streams in which more may go.
+        """
+        left, removed = await self._trim(redis, list(streams), 0, unread=False)
+        for stream, count in removed.items():
+            if stream not in self._shortened:
+                self._shortened.add(stream)
+                _LOG.warning(
+                    "Redis has no memory left: finished history of %r goes before its time "
+                    "(REDIS_STREAM_MAXLEN is %s), %s events so far; nothing that a group has yet to finish.",
+                    stream,
+                    self._maxlen,
+                    count,
+                )
+        return left
+
+    async def _trim(
+        self, redis: Redis, streams: list[str], maxlen: int, *, unread: bool
+    ) -> tuple[list[str], Counter[str]]:
+        """Remove what may go; the streams in which more may, and how many entries went."""
+        left = streams
+        removed: Counter[str] = Counter()
         given_up: Counter[tuple[str, str]] = Counter()
-        for _ in range(self._STEPS):
-            if not left:
-                break
-            done = dict(
-                zip(left, await trim(redis, left, self._maxlen, idle_days=self._idle_days), strict=True)
+        cut: Counter[str] = Counter()
+        try:
+            for _ in range(self._STEPS):
+                if not left:
+                    break
+                answers = await trim(redis, left, maxlen, idle_days=self._idle_days, unread=unread)
+                done = dict(zip(left, answers, strict=True))
+                for stream, one in done.items():
+                    removed[stream] += one.removed
+                    cut[stream] += one.unread
+                    given_up.update({(stream, group): count for group, count in one.given_up.items()})
+                    if one.blocked:
+                        self._not_before[stream] = time.monotonic() + self._PAUSE_SECONDS
+                    self._say_unread(stream, nobody_reads=one.nobody_reads)
+                left = [stream for stream, one in done.items() if one.removed == STEP]
+        finally:  # also when there was no time for more
+            self._say_given_up(given_up)
+            self._say_cut(+cut)
+        return left, +removed
+
+    def _say_unread(self, stream: str, *, nobody_reads: bool) -> None:
+        """Say once that nobody reads a stream, until somebody does."""
+        if not nobody_reads:
+            self._unread.discard(stream)
+        elif stream not in self._unread:
+            self._unread.add(stream)
+            _LOG.warning(
+                "Nobody reads %r: it has no group, so its events are kept beyond REDIS_STREAM_MAXLEN (%s), "
+                "and none is taken beyond REDIS_STREAM_HARD_MAXLEN (%s). Start a consumer.",
+                stream,
+                self._maxlen,
+                self._settings.redis_stream_hard_maxlen,
             )
-            for stream, one in done.items():
-                given_up.update({(stream, group): count for group, count in one.given_up.items()})
-                if one.blocked:
-                    self._not_before[stream] = time.monotonic() + self._PAUSE_SECONDS
-            left = [stream for stream, one in done.items() if one.removed == STEP]
-        for (stream, group), count in given_up.items():
+
+    def _say_given_up(self, counts: Counter[tuple[str, str]]) -> None:
+        for (stream, group), count in counts.items():
             _LOG.warning(
                 "Gave up %s events of %r that group %r had not finished: it has had no consumer for %g days "
                 "(REDIS_STREAM_GROUP_IDLE_DAYS).",
@@ -108,4 +177,9 @@ class Trimmer:
                 group,
                 self._idle_days,
             )
-        return left
+
+    def _say_cut(self, counts: Counter[str]) -> None:
+        for stream, count in counts.items():
+            _LOG.warning(
+                "Removed %s events of %r that nobody had read (REDIS_STREAM_TRIM_UNREAD).", count, stream
+            )

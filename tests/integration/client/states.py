@@ -98,18 +98,6 @@ def crowded(server: Server) -> Iterator[None]:
             admin.config_set("maxclients", before)
 
 
-@contextmanager
-def evicting_clients(server: Server) -> Iterator[None]:
-    """It hangs up on every client, since their buffers are too large."""
-    with server.admin() as admin:
-        admin.execute_command("CLIENT", "NO-EVICT", "ON")
-        admin.config_set("maxmemory-clients", "1")
-        try:
-            yield
-        finally:
-            admin.config_set("maxmemory-clients", "0")
-
-
 STATES: dict[str, State] = {
     "OOM": out_of_memory,
     "NOREPLICAS": without_replicas,
@@ -118,7 +106,6 @@ STATES: dict[str, State] = {
     "READONLY": read_only,
     "MASTERDOWN": cut_off,
     "max number of clients": crowded,
-    "client eviction": evicting_clients,
 }
 
 

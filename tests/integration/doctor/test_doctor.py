@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
 from abe_redis import Event, EventWorker, Operations, RedisMessageQueueBackend, Retry, Settings
+from abe_redis.client.version import OLDEST
 from abe_redis.doctor import Finding, Severity, examine
 from abe_redis.doctor import server as server_checks
 from abe_redis.doctor.context import Context
@@ -78,7 +79,7 @@ async def test_a_healthy_server(servers: Servers) -> None:
     assert sick(findings) == []
     assert list(dict.fromkeys(finding.check for finding in findings)) == [
         *("reachability", "version", "capabilities", "persistence", "eviction", "memory", "replication"),
-        *("clients", "clock", "tls", "keys", "streams", "unread", "rights"),
+        *("clients", "clock", "tls", "writing", "keys", "streams", "unread", "rights"),
     ]
 
 
@@ -171,7 +172,7 @@ async def test_connections_that_run_out(servers: Servers, clients: int, severity
 async def test_a_server_that_is_too_old(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     server = servers()
     for kind in ("Redis", "Valkey"):
-        monkeypatch.setitem(server_checks._OLDEST, kind, (99, 1))
+        monkeypatch.setitem(OLDEST, kind, (99, 1))
     finding = await the_only(server, "version", "problem")
     assert "99.1 or newer" in finding.advice
 
@@ -421,7 +422,7 @@ def refused(server: Server) -> list[Any]:
 
 
 async def test_a_publisher_publishes(role_server: Server) -> None:
-    settings = as_role(role_server, PUBLISHER, redis_stream_maxlen=10)
+    settings = as_role(role_server, PUBLISHER, redis_stream_maxlen=10, redis_stream_trim_unread=True)
     with role_server.admin() as admin:
         admin.xadd("work:a", {"data": "{}"})
         admin.xgroup_create("work:a", "slow", "0")
@@ -639,7 +640,7 @@ def test_the_doctor_command_lists_the_worst_first_and_exits_with_1(make_server: 
     server = make_server(persistent=True, users={"default": f"on >{SECRET} ~* &* +@all"})
     healthy = run(server)
     assert healthy.returncode == 0, healthy.stdout
-    assert healthy.stdout.rstrip().endswith("0 problems, 0 warnings, 16 ok.")
+    assert healthy.stdout.rstrip().endswith("0 problems, 0 warnings, 17 ok.")
     with server.admin() as admin:
         admin.config_set("maxmemory-policy", "allkeys-lfu")
     sick = run(server)

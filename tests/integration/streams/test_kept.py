@@ -228,6 +228,7 @@ async def test_what_is_beyond_the_bound_goes_some_at_a_time(commands: Redis) -> 
     for stream, count in ((A, 10), (B, 7), (C, STEP + 50)):
         for number in range(count):
             await commands.xadd(stream, {"data": str(number)})
+        await commands.xgroup_create(stream, "done", "$")
     await commands.set("{t}d", "no stream")
     found = await trim(commands, [A, B, "{t}d", "{t}none", C], 7, idle_days=0)
     assert found == [removed(3), removed(0), removed(0), removed(0), removed(STEP)]
@@ -371,6 +372,7 @@ async def test_a_trimmer_says_where_more_may_go(commands: Redis) -> None:
         pipeline = commands.pipeline(transaction=False)
         for number in range(count):
             pipeline.xadd(stream, {"data": str(number)})
+        pipeline.xgroup_create(stream, "done", "$")
         await pipeline.execute()
     assert await trimmer.trim(commands, [A, B, C]) == [A]
     assert [await commands.xlen(stream) for stream in (A, B, C)] == [105, 100, 100]

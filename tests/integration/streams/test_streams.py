@@ -1,5 +1,6 @@
 """What each function on streams promises by its signature, whoever calls it; most of them are one script."""
 
+import json
 from typing import Any
 
 import anyio
@@ -500,9 +501,10 @@ def test_a_script_is_sent_by_its_digest_unless_in_full() -> None:
 
 async def test_health_checks_leave_a_hundred_behind(commands: Redis) -> None:
     for number in range(103):
-        (done,) = await publish_health_check(commands, A, {b"data": str(number).encode()})
+        data = b'{"type": "health_check", "n": %d}' % number
+        (done,) = await publish_health_check(commands, A, {b"data": data}, hard_maxlen=1000)
     there = await entries(commands, A)
-    assert [fields[b"data"] for _, fields in there] == [str(number).encode() for number in range(3, 103)]
+    assert [json.loads(fields[b"data"])["n"] for _, fields in there] == list(range(3, 103))
     assert (done.id, done.duplicate, done.length, done.stream) == (there[-1][0], False, 100, A)
 
 

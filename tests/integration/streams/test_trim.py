@@ -16,8 +16,10 @@ async def publish(backend: RedisMessageQueueBackend, count: int) -> None:
             tasks.start_soon(backend.publish, "slack_events", {"n": number})
 
 
-async def test_without_a_group_the_bound_applies(make_backend: MakeBackend, redis: Redis) -> None:
-    await publish(make_backend(redis_stream_maxlen=100), 1500)
+async def test_without_a_group_the_bound_applies_to_who_wants_it(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    await publish(make_backend(redis_stream_maxlen=100, redis_stream_trim_unread=True), 1500)
     assert 100 <= await redis.xlen("slack_events") <= 300
 
 

@@ -4,6 +4,7 @@
 -- KEYS  the index
 -- ARGV  names of streams
 -- Answers OK.
+-- flags: allow-oom
 
 local index = KEYS[1]
 local seconds, microseconds = unpack(redis.call('TIME'))

@@ -3,6 +3,7 @@
 -- KEYS  the stream, its records
 -- ARGV  group, the position
 -- Answers what Redis did, or its error.
+-- flags: allow-oom
 
 -- include: read_at
 -- include: make_group

@@ -6,6 +6,7 @@
 -- ARGV  group, for how many ms the records of a stream that does not exist are kept
 -- Answers per stream: `ready`, `paused`, `missing` or `other` (another kind of key), and how many entries
 -- were removed before the group had finished them, as far as is news.
+-- flags: allow-oom
 
 -- include: note_loss
 -- include: make_group

@@ -5,6 +5,7 @@
 -- KEYS  the sorted set of members, by when they were last seen in ms
 -- ARGV  the member's token, the lease in ms, `stay` or `go`
 -- Answers the tokens of all members.
+-- flags: allow-oom
 
 -- include: clock
 local members = KEYS[1]

@@ -5,6 +5,7 @@
 -- KEYS  per stream, the key that names its owner
 -- ARGV  the owner's token, the lease in ms, `take` (also what has no owner) or `keep`
 -- Answers per stream 1 if it is the owner now, else 0.
+-- flags: allow-oom
 
 local token, lease_ms, takes = ARGV[1], ARGV[2], ARGV[3] == 'take'
 local answers = {}

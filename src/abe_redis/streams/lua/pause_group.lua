@@ -3,6 +3,7 @@
 -- KEYS  the stream, its records
 -- ARGV  group, 1 to pause it or 0 to let it go on
 -- Answers 1 if that changed anything, else 0; or an error when there is no such group.
+-- flags: allow-oom
 
 -- include: facts
 local stream, records = KEYS[1], KEYS[2]

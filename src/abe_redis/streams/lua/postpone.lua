@@ -7,6 +7,7 @@
 -- ARGV  group, consumer, the entry's id, the delay in ms (0: none), for how many ms the set is kept,
 --       how many deliveries are not counted
 -- Answers 1; 0, and changes nothing, when the consumer does not hold the entry.
+-- flags: allow-oom
 
 -- include: clock
 local stream, due = KEYS[1], KEYS[2]

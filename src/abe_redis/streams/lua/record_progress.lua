@@ -1,26 +1,38 @@
 -- Records up to where a group has finished each stream, for the day either is deleted: see `floor`.
 --
+-- What is recorded has always the same size, so it is written also when memory is full: after a write that
+-- frees something, a script may go on.
+--
 -- KEYS  per stream: the stream, its records
 -- ARGV  group
--- Answers per stream: how many entries were removed before the group had finished them, as far as is news,
--- and how many it has yet to finish.
+-- Answers per stream: how many entries were removed before the group had finished them, as far as is news;
+-- how many it has yet to finish; and 1 if the server has no memory left (else 0).
 
 -- include: note_loss
 local group = ARGV[1]
 local answers = {}
 
+-- Writes what is recorded; answers 1 if the server has no memory left, else 0.
+local function record(records, floor)
+  local words = {'HSET', records, 'floor ' .. group, floor, 'used ' .. group, redis.call('TIME')[1]}
+  local written = redis.pcall(unpack(words))
+  if type(written) == 'number' then return 0 end
+  redis.call('HDEL', records, '')
+  redis.call(unpack(words))
+  return 1
+end
+
 for i = 1, #KEYS, 2 do
   local stream, records = KEYS[i], KEYS[i + 1]
-  local of, lost, unfinished = group_of(stream, group), 0, 0
+  local of, lost, unfinished, is_full = group_of(stream, group), 0, 0, 0
   if of then
     local info = facts(redis.call('XINFO', 'STREAM', stream))
     lost = note_loss(stream, records, of, info)
     unfinished = of['pending'] + math.max(0, of['lag'] or 0)
     local floor, added = of['last-delivered-id'], info['entries-added']
     if of['pending'] > 0 then floor = id_before(redis.call('XPENDING', stream, group)[2]) end
-    redis.call('HSET', records, 'floor ' .. group, string.format('%s %.0f %.0f', floor, added, unfinished),
-      'used ' .. group, redis.call('TIME')[1])
+    is_full = record(records, string.format('%s %.0f %.0f', floor, added, unfinished))
   end
-  answers[#answers + 1] = {lost, unfinished}
+  answers[#answers + 1] = {lost, unfinished, is_full}
 end
 return answers

@@ -1,25 +1,35 @@
--- Removes a group with all that is recorded about it.
+-- Removes a group with all that is recorded about it; also one that somebody destroyed and whose floor is
+-- recorded.
 --
 -- KEYS  the stream, its records, the sorted set of what is postponed
 -- ARGV  group, 1 to remove it though it has not finished everything (else 0)
 -- Answers how many entries were pending, how many were not delivered (-1: Redis cannot tell), and 1 if it
 -- was removed (else 0); or an error when there is no such group.
 
--- include: facts
+-- include: destroyed
 -- include: ids
 local stream, records, due = KEYS[1], KEYS[2], KEYS[3]
 local group, force = ARGV[1], ARGV[2] == '1'
-local of = group_of(stream, group)
-if not of then return redis.error_reply('NOGROUP No such consumer group') end
-local first, unread = facts(redis.call('XINFO', 'STREAM', stream))['first-entry'], of['lag']
-if first and before(of['last-delivered-id'], first[1]) then unread = redis.call('XLEN', stream) end
-local unfinished = of['pending'] > 0 or unread ~= 0
-if force or not unfinished then
-  redis.call('XGROUP', 'DESTROY', stream, group)
+local of, found = group_of(stream, group), redis.pcall('XINFO', 'STREAM', stream)
+local info = facts(found.err and {} or found)
+local first, pending = info['first-entry'], 0
+local unread, position
+if of then
+  pending, unread, position = of['pending'], of['lag'], of['last-delivered-id']
+else
+  local recorded = redis.call('HGET', records, 'floor ' .. group)
+  if found.err or not recorded then return redis.error_reply('NOGROUP No such consumer group') end
+  local gone = destroyed_group(group, recorded, info['entries-added'])
+  unread, position = gone.unfinished + info['entries-added'] - gone.added_then, gone.floor
+end
+if not first then unread = 0
+elseif before(position, first[1]) then unread = info['length'] end
+if force or (pending == 0 and unread == 0) then
+  if of then redis.call('XGROUP', 'DESTROY', stream, group) end
   for _, what in ipairs({'floor', 'used', 'lost', 'paused'}) do
     redis.call('HDEL', records, what .. ' ' .. group)
   end
   redis.call('DEL', due)
-  return {of['pending'], unread or -1, 1}
+  return {pending, unread or -1, 1}
 end
-return {of['pending'], unread or -1, 0}
+return {pending, unread or -1, 0}

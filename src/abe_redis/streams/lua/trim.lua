@@ -1,29 +1,35 @@
 -- Removes a step of what a stream has beyond its bound and every group has finished.
 --
 -- What a group needs is everything after what it was last given, and everything it was given and has not
--- acked. MINID keeps its argument, so an entry that some group needs is never cut. Only a group that has
--- long had no consumer is passed over; what that costs it is counted.
+-- acked; what one that somebody destroyed needs is everything after its floor. MINID keeps its argument, so
+-- an entry that some group needs is never cut. Only a group that has long had no consumer is passed over;
+-- what that costs it is counted. While there is no group, nothing is removed unless an operator wants it;
+-- then that is counted, too.
 --
 -- KEYS  per stream: the stream, its records
 -- ARGV  the bound, how many entries a step removes at most, for how many ms a group may be without a consumer
---       before it is passed over (0: no group is)
--- Answers per stream: how many it removed (-1: the stream is above its bound, and none could go), and
--- groups that were passed over with how many entries each of them had not finished.
+--       before it is passed over (0: no group is), 1 to remove also what no group has ever read (else 0)
+-- Answers per stream: how many it removed (-1: the stream is above its bound, and none could go); groups
+-- that were passed over with how many entries each of them had not finished; and how many entries were
+-- removed though no group has read them (-1: there is no group, so they were kept).
+-- flags: allow-oom
 
 -- include: clock
--- include: facts
+-- include: destroyed
 -- include: ids
 -- include: position
 local maxlen, step, idle_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local takes_unread = ARGV[4] == '1'
 local now, seconds = now_ms(), redis.call('TIME')[1]
 local answers = {}
 
 -- Whether a group holds back what it needs. One without a record of its use is used from now on.
-local function holds(stream, records, group)
+local function holds(stream, records, of)
+  local group = of['name']
   if idle_ms == 0 or redis.call('HGET', records, 'paused ' .. group) then return true end
   local used = redis.call('HGET', records, 'used ' .. group)
   used = used and used * 1000
-  for _, row in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
+  for _, row in ipairs(of.floor and {} or redis.call('XINFO', 'CONSUMERS', stream, group)) do
     used = math.max(used or 0, now - facts(row)['idle'])
   end
   if not used then
@@ -33,15 +39,34 @@ local function holds(stream, records, group)
   return now - used < idle_ms
 end
 
+-- How many of some entries lie behind a position and before the cut.
+local function count_between(entries, position, cut)
+  local count = 0
+  for _, entry in ipairs(entries) do
+    if before(entry[1], cut) and before(position, entry[1]) then count = count + 1 end
+  end
+  return count
+end
+
+-- Lets a destroyed group give up what lies before the cut; answers how many entries that is.
+local function give_up_destroyed(records, of, entries, cut)
+  local lost = count_between(entries, of.floor, cut)
+  if lost > 0 then
+    redis.call('HINCRBY', records, 'lost ' .. of['name'], lost)
+    redis.call('HSET', records, 'floor ' .. of['name'],
+      string.format('%s %s %.0f', of.floor, of.added_then, math.max(0, of.unfinished - lost)))
+  end
+  return lost
+end
+
 -- Lets a group give up what lies before the cut; answers how many entries that is.
 local function give_up(stream, records, of, entries, cut)
   if cut == '0-0' then return 0 end -- nothing comes before it, and Redis refuses to be asked
-  local last, lost, unread = of['last-delivered-id'], 0, 0
+  if of.floor then return give_up_destroyed(records, of, entries, cut) end
+  local last, lost = of['last-delivered-id'], 0
+  local unread = count_between(entries, last, cut)
   for _, row in ipairs(redis.call('XPENDING', stream, of['name'], '-', '(' .. cut, 2 * #entries)) do
     lost = lost + redis.call('XACK', stream, of['name'], row[1])
-  end
-  for _, entry in ipairs(entries) do
-    if before(entry[1], cut) and before(last, entry[1]) then unread = unread + 1 end
   end
   if unread > 0 and of['entries-read'] then
     redis.call(to_position('SETID', stream, of['name'], last, of['entries-read'] + unread))
@@ -50,21 +75,37 @@ local function give_up(stream, records, of, entries, cut)
   return lost + unread
 end
 
-local function trim(stream, records)
-  if redis.call('TYPE', stream).ok ~= 'stream' then return 0, {} end
-  local excess = redis.call('XLEN', stream) - maxlen
-  if excess <= 0 then return 0, {} end
-  local entries = redis.call('XRANGE', stream, '-', '+', 'COUNT', math.min(excess, step) + 1)
-  local cut, unused, given_up = entries[#entries][1], {}, {}
+-- The groups of a stream, those that somebody destroyed among them, each with the first id that it needs.
+local function groups_of(stream, records)
+  local found, exist = {}, {}
   for _, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
     local of = facts(row)
-    local needed = of['last-delivered-id']
+    exist[of['name']] = true
+    of.needed = of['last-delivered-id']
     if of['pending'] > 0 then
       local oldest = redis.call('XPENDING', stream, of['name'])[2]
-      if before(oldest, needed) then needed = oldest end
+      if before(oldest, of.needed) then of.needed = oldest end
     end
-    if before(needed, cut) then
-      if holds(stream, records, of['name']) then cut = needed else unused[#unused + 1] = of end
+    found[#found + 1] = of
+  end
+  for _, of in ipairs(destroyed_groups(stream, records, exist)) do
+    of.needed = of.floor
+    found[#found + 1] = of
+  end
+  return found
+end
+
+local function trim(stream, records)
+  if redis.call('TYPE', stream).ok ~= 'stream' then return 0, {}, 0 end
+  local excess = redis.call('XLEN', stream) - maxlen
+  if excess <= 0 then return 0, {}, 0 end
+  local groups = groups_of(stream, records)
+  if #groups == 0 and not takes_unread then return -1, {}, -1 end
+  local entries = redis.call('XRANGE', stream, '-', '+', 'COUNT', math.min(excess, step) + 1)
+  local cut, unused, given_up = entries[#entries][1], {}, {}
+  for _, of in ipairs(groups) do
+    if before(of.needed, cut) then
+      if holds(stream, records, of) then cut = of.needed else unused[#unused + 1] = of end
     end
   end
   for _, of in ipairs(unused) do
@@ -75,12 +116,13 @@ local function trim(stream, records)
     end
   end
   local count = redis.call('XTRIM', stream, 'MINID', cut)
-  return count > 0 and count or -1, given_up
+  local unread = #groups == 0 and count or 0
+  if unread > 0 then redis.call('HINCRBY', records, 'unread', unread) end
+  return count > 0 and count or -1, given_up, unread
 end
 
 for i = 1, #KEYS, 2 do
   local stream, records = KEYS[i], KEYS[i + 1]
-  local removed, given_up = trim(stream, records)
-  answers[#answers + 1] = {removed, given_up}
+  answers[#answers + 1] = {trim(stream, records)}
 end
 return answers

@@ -1,0 +1,24 @@
+-- Groups that somebody destroyed. One whose floor is recorded counts as a group until an operator removes it
+-- through us: its consumers make it again where it had finished.
+
+-- include: facts
+-- A destroyed group by its floor: where it had finished, how many entries were ever added to the stream
+-- then, and how many of them it had yet to finish.
+local function destroyed_group(name, recorded, entries_added)
+  local id, added_then, unfinished = string.match(recorded, '^(%S+) (%d+) (%d+)$')
+  if entries_added < tonumber(added_then) then id = '0-0' end -- the stream was made anew
+  return {name = name, floor = id, added_then = added_then, unfinished = tonumber(unfinished)}
+end
+
+-- All of them; `exist` has the names of the groups that there are.
+local function destroyed_groups(stream, records, exist)
+  local found, recorded = {}, redis.call('HGETALL', records)
+  local added = #recorded > 0 and facts(redis.call('XINFO', 'STREAM', stream))['entries-added']
+  for i = 1, #recorded, 2 do
+    local name = string.match(recorded[i], '^floor (.*)$')
+    if name and not exist[name] then
+      found[#found + 1] = destroyed_group(name, recorded[i + 1], added)
+    end
+  end
+  return found
+end

@@ -1,0 +1,158 @@
+"""A server that refuses for a while is a pause, whoever asks it for whatever."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from abe_redis import Event, EventWorker, RedisMessageQueueBackend, Settings
+from abe_redis.doctor import examine
+from abe_redis.errors import AbeRedisError
+from tests.integration.client.states import STATES, State, busy, out_of_memory, without_replicas
+from tests.integration.conftest import PATIENCE, take_one, until
+from tests.servers import Server, Servers
+
+TOPIC = "slack_events"
+SETTINGS: dict[str, Any] = {"redis_stream_patterns": TOPIC, "redis_stream_lease_seconds": 1}
+
+
+@pytest.fixture(params=["make_server", "debian_redis"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """A server of either kind that is the test's own."""
+    servers: Servers = request.getfixturevalue(request.param)
+    return servers()
+
+
+@pytest.fixture(params=list(STATES))
+def state(request: pytest.FixtureRequest) -> State:
+    return STATES[request.param]
+
+
+def backend_of(server: Server, **more: Any) -> RedisMessageQueueBackend:
+    return RedisMessageQueueBackend(Settings(redis_url=server.url, **SETTINGS | more))
+
+
+async def test_a_publish_waits_for_its_end(server: Server, state: State) -> None:
+    async with backend_of(server) as backend, anyio.create_task_group() as tasks:
+        await backend.publish(TOPIC, {"n": 0})
+        with state(server):
+            tasks.start_soon(backend.publish, TOPIC, {"n": 1})
+            await anyio.sleep(0.3)
+    with server.admin() as admin:
+        assert admin.xlen(TOPIC) == 2
+
+
+async def test_a_publish_says_what_kept_it_from_succeeding(server: Server, state: State) -> None:
+    async with backend_of(server) as backend:
+        with state(server), pytest.raises(AbeRedisError) as caught:
+            await backend.publish(TOPIC, {"n": 1})
+    assert "publishing to 'slack_events'" in str(caught.value)
+
+
+async def test_consumers_of_either_kind_go_on_after_it(
+    server: Server, state: State, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        backend_of(server) as backend,
+        backend.consume() as events,
+        backend.consume_ordered(group="ordered") as ordered,
+    ):
+        await backend.publish(TOPIC, {"n": 0})
+        for stream in (events, ordered):
+            assert await take_one(stream) == {"n": 0}
+        caplog.clear()
+        with state(server):
+            async with anyio.create_task_group() as tasks:
+                waiting = [_Next(stream) for stream in (events, ordered)]
+                for one in waiting:
+                    tasks.start_soon(one.take)
+                await until(lambda: _said(caplog, "no memory left" if state is out_of_memory else "again"))
+                tasks.cancel_scope.cancel()
+        assert not [one.error for one in waiting if one.error], "neither has ended"
+        await backend.publish(TOPIC, {"n": 1})
+        for one in waiting:
+            assert one.event == {"n": 1} or await take_one(one.stream) == {"n": 1}
+
+
+class _Next:
+    """Somebody who asks for the next event."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.event: Event | None = None
+        self.error: AbeRedisError | None = None
+
+    async def take(self) -> None:
+        try:
+            self.event = await anext(self.stream)
+        except AbeRedisError as error:
+            self.error = error
+
+
+async def _said(caplog: pytest.LogCaptureFixture, words: str) -> bool:
+    return any(words in one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_a_worker_handles_all_of_a_backlog_across_it(
+    server: Server, state: State, ordered: bool
+) -> None:
+    """Also what its handlers finish, give back or bury while the server refuses."""
+    handled: list[int] = []
+    begun = anyio.Event()
+    go_on = anyio.Event()
+
+    async def handle(event: Event) -> None:
+        if event["n"] % 10 == 3 and event.deliveries == 1:
+            begun.set()
+            await go_on.wait()
+            raise RuntimeError("once")
+        handled.append(event["n"])
+        if len(set(handled)) == 40:
+            await worker.shutdown()
+
+    async with backend_of(server) as backend, anyio.create_task_group() as tasks:
+        await backend.publish_many(TOPIC, [{"n": number, "channel": str(number)} for number in range(40)])
+        worker = EventWorker(backend, handle, concurrency=8, ordered=ordered)
+        with anyio.fail_after(2 * PATIENCE):
+            tasks.start_soon(worker.run)
+            await begun.wait()
+            with state(server):
+                go_on.set()
+                await anyio.sleep(0.5)
+            while len(set(handled)) < 40:
+                await anyio.sleep(0.05)
+    assert set(handled) == set(range(40))
+
+
+async def test_the_outbox_keeps_what_cannot_be_taken(server: Server, state: State, tmp_path: Path) -> None:
+    async with backend_of(server, redis_outbox=tmp_path / "outbox") as backend:
+        with state(server):
+            assert (await backend.publish_event(TOPIC, {"n": 1})).is_kept
+
+        async def delivered() -> bool:
+            return (await backend.outbox_size()).waiting == 0
+
+        await until(delivered)
+        assert (await backend.outbox_size()).refused == 0
+    with server.admin() as admin:
+        assert admin.xlen(TOPIC) == 1
+
+
+async def test_the_doctor_names_it(server: Server, state: State) -> None:
+    with state(server):
+        findings = await examine(Settings(redis_url=server.url, **SETTINGS))
+    assert [one for one in findings if one.severity == "problem"]
+    assert not [one for one in findings if "Unexpected" in one.found]
+
+
+async def test_the_sentence_says_what_to_do(server: Server) -> None:
+    async with backend_of(server) as backend:
+        with without_replicas(server), pytest.raises(AbeRedisError, match="min-replicas-to-write"):
+            await backend.publish(TOPIC, {})
+        with busy(server), pytest.raises(AbeRedisError, match="SCRIPT KILL"):
+            await backend.publish(TOPIC, {})
+        with out_of_memory(server), pytest.raises(AbeRedisError, match="maxmemory"):
+            await backend.publish(TOPIC, {})

@@ -1,0 +1,109 @@
+"""A full Redis: reading and acking go on, and draining makes room."""
+
+import logging
+from typing import Any
+
+import anyio
+import pytest
+
+from abe_redis import Event, EventWorker, RedisMessageQueueBackend, Settings
+from abe_redis.operations.groups import Groups
+from abe_redis.operations.scope import Scope
+from tests.integration.conftest import PATIENCE, until
+from tests.servers import Server, Servers
+
+TOPIC = "slack_events"
+SIZE = 2000
+
+
+@pytest.fixture(params=["make_server", "debian_redis"])
+def server(request: pytest.FixtureRequest) -> Server:
+    servers: Servers = request.getfixturevalue(request.param)
+    return servers()
+
+
+def backend_of(server: Server, **more: Any) -> RedisMessageQueueBackend:
+    return RedisMessageQueueBackend(Settings(redis_url=server.url, **more))
+
+
+async def fill(server: Server, count: int) -> None:
+    """A backlog that fills the memory."""
+    async with backend_of(server) as backend:
+        await backend.publish_many(TOPIC, [{"n": number, "text": "x" * SIZE} for number in range(count)])
+    with server.admin() as admin:
+        admin.config_set("maxmemory", admin.info("memory")["used_memory"])
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_workers_drain_a_full_server_until_it_takes_events_again(
+    server: Server, ordered: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Though the group is new, and all of it is less than REDIS_STREAM_MAXLEN."""
+    await fill(server, 3000)
+    handled: set[int] = set()
+    failed: set[int] = set()
+
+    async def handle(event: Event) -> None:
+        if event["n"] % 100 == 1 and event.deliveries == 1:
+            failed.add(event["n"])
+            raise RuntimeError("once")
+        handled.add(event["n"])
+
+    async with (
+        backend_of(server) as backend,
+        backend_of(server) as publisher,
+        anyio.create_task_group() as tasks,
+    ):
+        worker = EventWorker(backend, handle, concurrency=4, ordered=ordered)
+        tasks.start_soon(worker.run)
+
+        async def drained() -> bool:
+            return len(handled) == 3000
+
+        await until(drained, seconds=3 * PATIENCE)
+        assert failed <= handled
+
+        async def takes_events() -> bool:
+            with server.admin() as admin:
+                memory = admin.info("memory")
+            return bool(memory["used_memory"] < memory["maxmemory"])
+
+        await until(takes_events)
+        await publisher.publish(TOPIC, {"n": 3000})
+        await worker.shutdown()
+    said = [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
+    assert [sentence for sentence in said if "no memory left" in sentence]
+
+
+async def test_a_publisher_takes_finished_history_for_its_event(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And nothing that somebody has yet to finish."""
+    await fill(server, 2000)
+    with server.admin() as admin:
+        admin.config_set("maxmemory", "0")
+        admin.xgroup_create(TOPIC, "done", "$")
+        admin.xgroup_create(TOPIC, "behind", "0")
+        ((_, rows),) = admin.xreadgroup("behind", "c", {TOPIC: ">"}, count=1500)
+        admin.xack(TOPIC, "behind", *[row[0] for row in rows])
+        admin.config_set("maxmemory", admin.info("memory")["used_memory"] - 200_000)
+    async with backend_of(server) as publisher:
+        await publisher.publish(TOPIC, {"n": "more"})
+    with server.admin() as admin:
+        assert 501 <= admin.xlen(TOPIC) < 2000
+        (group,) = [one for one in admin.xinfo_groups(TOPIC) if one["name"] == "behind"]
+        assert group["lag"] == 501
+    assert any("before its time" in one.getMessage() for one in caplog.records)
+
+
+async def test_a_group_can_be_resumed_and_removed(server: Server) -> None:
+    await fill(server, 500)
+    with server.admin() as admin:
+        admin.config_set("maxmemory", "0")
+        admin.xgroup_create(TOPIC, "default", "0")
+        admin.config_set("maxmemory", "1")
+    async with backend_of(server) as backend:
+        groups = Groups(Scope(backend))
+        for change in (groups.pause, groups.resume):
+            await change(TOPIC, "default")
+        await groups.remove(TOPIC, "default", force=True)
