@@ -58,6 +58,15 @@ class Settings(BaseSettings):
     )
     redis_username: str | None = Field(default=None, description="ACL user name.")
     redis_password: SecretStr | None = Field(default=None, description="Password; never logged or shown.")
+    redis_password_file: Path | None = Field(
+        default=None, description="File that holds the password; read anew for each connection."
+    )
+    redis_credentials: str | None = Field(
+        default=None,
+        pattern=r"^[\w.]+:[\w.]+$",
+        description="`module:name` of a redis-py `CredentialProvider`, asked anew for each connection. "
+        "Read only from the environment, never from `.env`, because it names code.",
+    )
     redis_sentinel_username: str | None = Field(
         default=None, description="ACL user name for the Sentinels, if they require one."
     )
@@ -189,6 +198,11 @@ class Settings(BaseSettings):
                 "UTF-8 text file with lines of the form NAME=value."
             ) from None
         misspelt.warn_of_variables(self.model_config.get("env_file"), type(self).model_fields)
+        exported = {name.lower() for name, value in os.environ.items() if value}
+        if self.redis_credentials and "redis_credentials" not in values.keys() | exported:
+            raise SettingsError(
+                "REDIS_CREDENTIALS names code to run, so .env may not set it. Export it in the environment."
+            )
 
     @field_validator("redis_stream_patterns", "redis_stream_event_id", mode="before")
     @classmethod
@@ -237,6 +251,18 @@ class Settings(BaseSettings):
         if password:
             moved["redis_password"] = unquote(password)
         return data | moved
+
+    @model_validator(mode="after")
+    def _one_source_of_credentials(self) -> Self:
+        sources = {
+            "a password (REDIS_PASSWORD or in REDIS_URL)": self.redis_password,
+            "REDIS_PASSWORD_FILE": self.redis_password_file,
+            "REDIS_CREDENTIALS": self.redis_credentials,
+        }
+        given = [name for name, value in sources.items() if value]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are set; set one of them")
+        return self
 
     @model_validator(mode="after")
     def _tls_files_come_together(self) -> Self:

@@ -1,39 +1,91 @@
-"""The address of a server, and the credentials for it."""
+"""Where a server is and who comes, and the words with which a connection begins."""
 
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
+from redis import exceptions
+
+from abe_redis.client import optional
 from abe_redis.client.calls import Words
 
 type Find = Callable[[], Awaitable["Address"]]
-"""Returns the present address of the server, for each new connection; or raises redis.RedisError."""
+"""Says where the server is at present, each time that a connection is opened; or raises redis.RedisError."""
+
+type Ask = Callable[[Words], Awaitable[Any]]
+"""Sends a command over the connection that is being opened, and waits for its answer."""
+
+type Credentials = Callable[[], Awaitable[tuple[str | None, str | None]]]
+"""Reads a user name and a password anew, for each connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """A host and a port, or the path of a unix socket, with the credentials of the client."""
+    """A server: a host and its port, or the path of a unix socket; and the user who comes."""
 
     host: str = "localhost"
     port: int = 6379
+    others: tuple[str, ...] = ()
+    """Further hosts under which the same server may be reached, tried side by side with the first."""
     path: str | None = None
     tls: ssl.SSLContext | None = None
     db: int = 0
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    credentials: Credentials | None = field(default=None, repr=False)
+    """In place of user name and password, when these change while the process runs."""
     client_name: str | None = None
     primary: bool = False
-    """Require a primary: refuse to connect to a replica."""
+    """Require a primary: refuse replicas, and disconnect if the server is demoted."""
 
-    def greeting(self) -> list[Words]:
-        """The first commands of a connection."""
-        commands: list[Words] = []
-        if self.username:
-            commands.append(("AUTH", self.username, self.password or ""))
-        elif self.password:
-            commands.append(("AUTH", self.password))
-        if self.client_name:
-            commands.append(("CLIENT", "SETNAME", self.client_name))
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return self.path if self.path is not None else f"{self.host}:{self.port}"
+
+    async def greet(self, ask: Ask) -> None:
+        """Log in, choose the database, name the connection, and require a primary if one is required.
+
+        Raises:
+            redis.AuthenticationError: The server refuses the user name or password.
+            redis.ConnectionError: The server is a replica; or it refuses credentials that the
+                next try reads anew.
+            redis.RedisError: It refuses something else.
+        """
+        await self._log_in(ask)
         if self.db:
-            commands.append(("SELECT", self.db))
-        return commands
+            await ask(("SELECT", self.db))
+        if self.client_name:
+            await optional.ask(
+                ask, ("CLIENT", "SETNAME", self.client_name), self.place, "connections have no name"
+            )
+        if self.primary and (role := await _role(ask)) != "master":
+            raise exceptions.ConnectionError(f"the server is a {role}, not the primary")
+
+    async def _log_in(self, ask: Ask) -> None:
+        username, password = self.username, self.password
+        if self.credentials is not None:
+            username, password = await self.credentials()
+        if not username and not password:
+            return
+        try:
+            await ask(("AUTH", username, password or "") if username else ("AUTH", password or ""))
+        except (exceptions.AuthenticationError, exceptions.AuthorizationError) as error:
+            if self.credentials is None:
+                raise
+            # They may just have been changed: the next connection reads them again.
+            raise exceptions.ConnectionError(
+                f"the server at {self.place} refuses the credentials: {error}"
+            ) from None
+
+
+async def _role(ask: Ask) -> str:
+    """Whether the server is a master or a replica."""
+    try:
+        said = await ask(("HELLO",))  # which every user may send, unlike ROLE
+    except exceptions.ResponseError as error:
+        if not optional.is_refused(error):
+            raise
+        return str((await ask(("ROLE",)))[0], "utf-8").replace("slave", "replica")
+    return str(dict(zip(said[::2], said[1::2], strict=True))[b"role"], "utf-8")

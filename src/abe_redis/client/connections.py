@@ -21,7 +21,7 @@ import anyio.to_thread
 from pydantic import SecretStr
 from redis.exceptions import RedisError
 
-from abe_redis.client import tls
+from abe_redis.client import credentials, tls
 from abe_redis.client.address import Address
 from abe_redis.client.commands import Client
 from abe_redis.client.topology import Topology
@@ -125,6 +125,7 @@ class Connections:
         who = Address(
             username=settings.redis_username,
             password=_secret(settings.redis_password),
+            credentials=credentials.of(settings),
             client_name="abe-redis",
             tls=tls.context(settings) if settings.uses_tls else None,
         )
@@ -141,6 +142,7 @@ class Connections:
             primary = replace(who, db=int(database or 0), primary=True)
             sentinel = replace(
                 who,
+                credentials=None,
                 username=settings.redis_sentinel_username,
                 password=_secret(settings.redis_sentinel_password),
             )

@@ -13,6 +13,7 @@ from redis.exceptions import (
     TimeoutError,  # noqa: A004 - redis' own
 )
 
+from abe_redis.client import mixups
 from abe_redis.client.states import STREAM_FULL, code_of, state_of
 from abe_redis.errors import AbeRedisError, RedisRefusedError, RedisUnavailableError
 from abe_redis.settings import Settings
@@ -56,15 +57,17 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
     """The sentence for a person: what failed, where, and what to do. No secret is in it."""
     if isinstance(error, AbeRedisError):
         return error
-    where = settings.redis_url
+    where, said = settings.redis_url, _shown(error, settings)
+    advised = mixups.advice(said, settings)
     if isinstance(error, _REFUSALS):
         return RedisRefusedError(
-            f"Redis at {where} refused the user name or password while {doing}. Check REDIS_USERNAME and "
-            "REDIS_PASSWORD, or the credentials in REDIS_URL." + _about_sentinels(settings)
+            f"Redis at {where} refused the user name or password while {doing} ({said}). Check "
+            f"REDIS_USERNAME and REDIS_PASSWORD, or the credentials in REDIS_URL."
+            f"{advised}{_about_sentinels(settings)}"
         )
     if isinstance(error, NoPermissionError):
         return RedisRefusedError(
-            f"Redis at {where} does not permit {doing} ({_shown(error, settings)}). Give this user the right "
+            f"Redis at {where} does not permit {doing} ({said}). Give this user the right "
             "with ACL SETUSER, or use another user."
         )
     if code_of(error) == STREAM_FULL:
@@ -75,19 +78,19 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
         )
     if (state := state_of(error)) is not None:
         kind = RedisRefusedError if state.is_full else RedisUnavailableError
-        said = _shown(error, settings)
-        return kind(f"Redis at {where} {state.what}, which holds up {doing} ({said}). {state.advice}")
+        advised = advised or f" {state.advice}"
+        return kind(f"Redis at {where} {state.what}, which holds up {doing} ({said}).{advised}")
     if passes(error):
         return RedisUnavailableError(
-            f"Redis at {where} could not be reached for {doing} ({_shown(error, settings)}). Check that it "
-            f"runs and that REDIS_URL is right.{_about_tls(settings)}"
+            f"Redis at {where} could not be reached for {doing} ({said}). Check that it runs and that "
+            f"REDIS_URL is right.{advised or _about_tls(settings)}"
         )
     if str(error).startswith("WRONGTYPE"):
         return RedisRefusedError(
             f"The key is not a stream, so Redis at {where} refused {doing}. Choose another stream, or rename "
             "that key."
         )
-    return RedisRefusedError(f"Redis at {where} refused {doing}: {_shown(error, settings)}.")
+    return RedisRefusedError(f"Redis at {where} refused {doing}: {said}.{advised}")
 
 
 def _about_sentinels(settings: Settings) -> str:
@@ -108,7 +111,7 @@ def _about_tls(settings: Settings) -> str:
     )
 
 
-_SHOWN = 200
+_SHOWN = 500
 
 
 def _shown(error: BaseException, settings: Settings) -> str:

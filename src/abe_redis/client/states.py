@@ -41,6 +41,9 @@ _BY_CODE = {
     "ASK": _MOVING,
     "BUSY": _BUSY,
     "CLUSTERDOWN": _DOWN,
+    "CROSSSLOT": State(
+        "wants one slot per command", "The keys are grouped by slot from now on; trying again helps."
+    ),
     "FAILOVER": State("hands over to a replica", "Wait until it has."),
     "INPROG": State("hands over to a replica", "Wait until it has."),
     "LOADING": State("is loading its data", "Wait until it has: INFO persistence says how long."),

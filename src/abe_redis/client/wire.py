@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 from collections import deque
 from collections.abc import Callable
 from copy import copy
@@ -16,15 +15,13 @@ from redis.asyncio.connection import DefaultParser
 
 from abe_redis.client.address import Address, Find
 from abe_redis.client.calls import Answer, Promise, Words
+from abe_redis.client.sockets import connect
 from abe_redis.client.writer import Writer
 from abe_redis.runtime import fork, tasks
 
 _pack: Callable[[Words], bytes] = cast("Any", hiredis.pack_command)  # whose own type takes one word only
 _INCOMPLETE = object()
 CLOSED = "the connection was closed"
-
-# redis-py's own numbers. While a call waits its time-out is faster; an idle connection has only these.
-_KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 
 _SECOND_LOOK_SECONDS = 0.05
 
@@ -39,6 +36,12 @@ class Terms:
     """How long opening may take, the greeting included."""
     answer_seconds: float = 5.0
     """How long an answer may take before the connection counts as dead."""
+    suspect_seconds: float = 0.8
+    """How long a call waits before `on_silence` is called, and how often after that."""
+    on_silence: Callable[[], None] | None = None
+    """Finds out whether the server answers others while this connection is silent."""
+    on_cross_slot: Callable[[], None] | None = None
+    """Called when the server answered that the keys of a command belong to several slots."""
     max_calls: int = 4096
     """So many calls may be unanswered; the others wait for their turn."""
     max_bytes: int = 16 * 1024 * 1024
@@ -58,14 +61,14 @@ class Wire(asyncio.Protocol):
         self.lost = False
         self._terms = terms
         self._since = monotonic()
-        self._greeted = False
+        self._greeted = self._rereads_credentials = False
         # What waits for the greeting, or for its turn.
         self._queue: deque[tuple[Words, Promise]] = deque()
         # What is sent, with its bytes, and since when. The last of it may still wait in the writer.
         self._unanswered: deque[tuple[Promise, int, float]] = deque()
         self._unanswered_bytes = 0
         self._writer = Writer(self.loop)
-        # Errors become redis-py's by its own table: `faults` need not know who spoke to the server.
+        # Errors become redis-py's by its own table: `failures` need not know who spoke to the server.
         self._reader = hiredis.Reader(replyError=DefaultParser.parse_error, notEnoughData=_INCOMPLETE)
         self._socket: asyncio.Transport | None = None
         self._socket_closed = asyncio.Event()
@@ -110,22 +113,12 @@ class Wire(asyncio.Protocol):
             async with asyncio.timeout(seconds):
                 where = self._terms.address
                 to = where if isinstance(where, Address) else await where()
-                if to.path is None:
-                    opened = self.loop.create_connection(lambda: self, to.host, to.port, ssl=to.tls)
-                else:
-                    opened = self.loop.create_unix_connection(lambda: self, to.path, ssl=to.tls)
-                self._socket, _ = await opened
+                self._socket = await connect(to, lambda: self)
                 self._writer.open(self._socket.write)
                 # What the socket does not take at once grows in the writer, into one write, and not there.
                 self._socket.set_write_buffer_limits(high=1, low=0)
-                _keep_alive(self._socket.get_extra_info("socket"))
-                for words in to.greeting():
-                    await self._greet(words)
-                if to.primary:
-                    said = await self._greet(("HELLO",))  # which every user may send, unlike ROLE
-                    role = dict(zip(said[::2], said[1::2], strict=True))[b"role"]
-                    if role != b"master":
-                        raise exceptions.ConnectionError(f"the server is a {role.decode()}, not the primary")
+                self._rereads_credentials = to.credentials is not None
+                await to.greet(self._greet)
             self._greeted = True
             self._send_queued()
         except TimeoutError:
@@ -166,7 +159,12 @@ class Wire(asyncio.Protocol):
         self._unanswered_bytes += len(data)
         self._writer.send(data)
         if self._watch is None:
-            self._watch = self.loop.call_later(self._terms.answer_seconds, self._look)
+            self._look_after(self._terms.answer_seconds)
+
+    def _look_after(self, seconds: float) -> None:
+        if self._terms.on_silence is not None:
+            seconds = min(seconds, self._terms.suspect_seconds)
+        self._watch = self.loop.call_later(max(seconds, _SECOND_LOOK_SECONDS), self._look)
 
     def _look(self) -> None:
         """Give up when the oldest call waits for too long."""
@@ -174,13 +172,16 @@ class Wire(asyncio.Protocol):
         if not self._unanswered:
             return
         oldest, _, since = self._unanswered[0]
-        left = since + self._terms.answer_seconds - monotonic()
+        waited = monotonic() - since
+        left = self._terms.answer_seconds - waited
         if left <= 0 and oldest is self._overdue:
             self._give_up(exceptions.TimeoutError(f"no answer within {self._terms.answer_seconds:g} s"))
             return
         # It may be our own loop that stood still: it gets a chance to read before that counts.
         self._overdue = oldest if left <= 0 else None
-        self._watch = self.loop.call_later(max(left, _SECOND_LOOK_SECONDS), self._look)
+        if self._greeted and self._terms.on_silence is not None and waited >= self._terms.suspect_seconds:
+            self._terms.on_silence()
+        self._look_after(left)
 
     def _give_up(self, error: exceptions.RedisError) -> None:
         """Hang up, and fail whatever has no answer. Only the first error counts."""
@@ -244,7 +245,7 @@ class Wire(asyncio.Protocol):
             if answer.done():  # its caller was cancelled
                 continue
             if isinstance(found, Exception):
-                answer.set_exception(found)
+                answer.set_exception(self._noted(found))
                 demoted = demoted or isinstance(found, exceptions.ReadOnlyError)
             else:
                 answer.set_result(found)
@@ -256,6 +257,16 @@ class Wire(asyncio.Protocol):
             self._give_up(exceptions.ConnectionError("the server is a replica and takes no writes"))
             if self._terms.on_read_only is not None:
                 self._terms.on_read_only()
+
+    def _noted(self, error: Exception) -> Exception:
+        """What an error of the server means to whoever asked; some change how the next commands are sent."""
+        if isinstance(error, exceptions.ClusterCrossSlotError) and self._terms.on_cross_slot is not None:
+            self._terms.on_cross_slot()
+        if self._greeted and self._rereads_credentials and isinstance(error, exceptions.AuthenticationError):
+            # They were changed meanwhile: the next connection reads them anew.
+            self.loop.call_soon(self.drop, exceptions.ConnectionError("the credentials were changed"))
+            return exceptions.ConnectionError(f"the credentials were changed: {error}")
+        return error
 
     def pause_writing(self) -> None:
         """Stop: the socket is full."""
@@ -273,11 +284,3 @@ class Wire(asyncio.Protocol):
         """Note that nothing is left of the connection."""
         self._give_up(exceptions.ConnectionError(f"the connection was lost: {error or 'closed'}"))
         self._socket_closed.set()
-
-
-def _keep_alive(connected: socket.socket) -> None:
-    if connected.family != socket.AF_UNIX:
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in _KEEPALIVE.items():
-            if hasattr(socket, name):
-                connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
+from abe_redis.client import optional
 from abe_redis.streams import names, slots
 from abe_redis.streams.publish import announce
 
@@ -54,11 +56,22 @@ class Search:
     """Servers whose keys are yet to be looked at, the present one first."""
     _cursor: int = 0
     _count: int = 1000
+    _refused: bool = False
+    """Whether the server refuses to be searched."""
 
     async def step(self, redis: Redis) -> None:
         """Take the lock if it is free, or look at the next part of the keyspace."""
-        if not self.patterns.globs:
+        if not self.patterns.globs or self._refused:
             return
+        try:
+            await self._look(redis)
+        except ResponseError as error:
+            if not optional.is_refused(error):
+                raise
+            self._refused = True
+            _say_unsearched(redis, error)
+
+    async def _look(self, redis: Redis) -> None:
         if not self._left:
             if not await redis.set(_SCAN_LOCK, b"1", nx=True, ex=_SCAN_SECONDS):
                 return
@@ -75,6 +88,13 @@ class Search:
             self._left.insert(0, server)
 
 
+def _say_unsearched(redis: Redis, error: ResponseError) -> None:
+    optional.say_left_out(
+        *("SCAN", slots.place(redis), error),
+        without="streams of other programs are read if REDIS_STREAM_PATTERNS names them in full",
+    )
+
+
 _LOOKED_AT = 2_000_000
 
 
@@ -85,8 +105,13 @@ async def existing(redis: Redis, patterns: names.Patterns, *, limit: int = 1000)
     """
     candidates = {name for name in (*await announced(redis, 0), *patterns.names) if patterns.match(name)}
     if patterns.globs:
-        async for keys in slots.keys(redis, most=_LOOKED_AT, match=patterns.search, kind="stream"):
-            candidates |= set(_matching(keys, patterns))
+        try:
+            async for keys in slots.keys(redis, most=_LOOKED_AT, match=patterns.search, kind="stream"):
+                candidates |= set(_matching(keys, patterns))
+        except ResponseError as error:
+            if not optional.is_refused(error):
+                raise
+            _say_unsearched(redis, error)
     chosen = sorted(candidates)[:limit]
     pipeline = redis.pipeline(transaction=False)
     for name in chosen:

@@ -19,6 +19,11 @@ def by_slot(redis: Redis, streams: Sequence[str]) -> list[list[str]]:
     return [list(streams)] if streams else []
 
 
+def place(redis: Redis) -> str:
+    """Where its server is, when it is one of several."""
+    return redis.place if isinstance(redis, Client) else ""
+
+
 def servers(redis: Redis) -> Sequence[Redis]:
     """A client of each server that has keys."""
     return redis.servers() if isinstance(redis, Client) else [redis]

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, override
 
 from redis import exceptions
@@ -17,7 +17,7 @@ from abe_redis.client.address import Address
 from abe_redis.client.calls import Answer, Promise, Words
 from abe_redis.client.topology import Topology
 from abe_redis.client.topology.node import Node
-from abe_redis.client.topology.slots import slot_of, slot_of_command
+from abe_redis.client.topology.slots import grouped, slot_of, slot_of_command
 from abe_redis.runtime import tasks
 
 _LOG = logging.getLogger(__name__)
@@ -55,6 +55,8 @@ class Cluster(Topology):
         self._owners: dict[int, Place] = {}
         """The known owner of each slot; empty until the first report."""
         self._primaries: list[Place] = []
+        self._others: dict[Place, tuple[str, ...]] = {}
+        """Under which further hosts a node may be reached."""
         self._problem: exceptions.RedisError | None = None
         """The failure of the last attempt to learn the slots."""
         self._asking: asyncio.Task[None] | None = None
@@ -100,10 +102,7 @@ class Cluster(Topology):
 
     @override
     def by_slot(self, keys: Sequence[str]) -> list[list[str]]:
-        groups: dict[int, list[str]] = {}
-        for key in keys:
-            groups.setdefault(slot_of(key), []).append(key)
-        return list(groups.values())
+        return grouped(keys)
 
     @override
     def servers(self) -> Sequence[Node]:
@@ -186,7 +185,8 @@ class Cluster(Topology):
 
     def _node(self, place: Place) -> Node:
         if (node := self._nodes.get(place)) is None:
-            node = self._nodes[place] = Node(self._server(*place), place=f"{place[0]}:{place[1]}")
+            address = replace(self._server(*place), others=self._others.get(place, ()))
+            node = self._nodes[place] = Node(address, place=f"{place[0]}:{place[1]}")
         return node
 
     # Who has which slots ----------------------------------------------------------------------
@@ -242,13 +242,31 @@ class Cluster(Topology):
 
     def _take_in(self, rows: Iterable[Any], asked: Place) -> None:
         owners: dict[int, Place] = {}
-        for first, last, (host, port, *_), *_replicas in rows:
-            # A node that does not know its own name means the one under which we reached it.
-            place = (host.decode() if host else asked[0], int(port))
+        for first, last, about, *_replicas in rows:
+            place, others = _announced(about, asked[0])
+            if others:
+                self._others[place] = others
             owners.update(dict.fromkeys(range(first, last + 1), place))
         if owners:
             self._owners = owners
             self._primaries = list(dict.fromkeys(owners.values()))
+
+
+def _announced(about: Sequence[Any], asked: str) -> tuple[Place, tuple[str, ...]]:
+    """Where a node is by a row of CLUSTER SLOTS, and under which further hosts it may be reached.
+
+    A node announces its address, or its hostname and the address beside it. It says `?` for a hostname that
+    it was not given, and nothing when it does not know its own name: then the host that was asked is meant.
+
+    Args:
+        about: Its host and port, its id, and from Redis 7.0 on a list of more names and values.
+        asked: The host of the node that said so.
+    """
+    host, port, *rest = about
+    more = rest[1] if len(rest) > 1 and isinstance(rest[1], list) else []
+    hosts = [one.decode() for one in (host, *more[1::2]) if one and one != b"?"]
+    first, *others = dict.fromkeys(hosts or [asked])
+    return (first, int(port)), tuple(others)
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any, override
 
 from redis import exceptions
@@ -13,12 +14,16 @@ from abe_redis.client.topology import Topology
 from abe_redis.client.topology.replication_wait import WAIT_SECONDS, Writes
 from abe_redis.client.topology.slots import blocked_seconds
 from abe_redis.client.transport import Transport
+from abe_redis.runtime import tasks
 
 ANSWER_SECONDS = 5.0
 """Time for an answer, after which the connection counts as dead."""
 
 CALM_SECONDS = 5.0
 """A replica that is met so long after the last one is the first of others."""
+
+SECOND_SECONDS = 0.7
+"""How long a second connection may take to be answered, when the shared one is silent."""
 
 MAX_BLOCK_SECONDS = 20.0
 """The longest blocking read of this package."""
@@ -36,7 +41,8 @@ class Node(Topology):
         """
         self._address = address
         self._place = place
-        self._shared = self._transport(ANSWER_SECONDS)
+        self._shared = self._transport(ANSWER_SECONDS, on_silence=self._suspect)
+        self._suspicion: asyncio.Task[None] | None = None
         self._replicated: Transport | None = None
         self._writes: dict[int, Writes] = {}
         self._idle: list[Transport] = []
@@ -111,6 +117,31 @@ class Node(Topology):
             self._idle.append(transport)
         return answer
 
+    def _suspect(self) -> None:
+        """Find out in the background whether the shared connection died in silence."""
+        if self._suspicion is None or self._suspicion.done():
+            self._suspicion = asyncio.create_task(self._compare(), name="abe-redis tries a second connection")
+
+    async def _compare(self) -> None:
+        """Hang up on the shared connection if a second one is answered at once while it stays silent.
+
+        A NAT or a load balancer that forgets a connection says nothing: what is sent over it vanishes. A
+        server that is busy or frozen answers neither, and then nothing is given up.
+        """
+        second = self._transport(SECOND_SECONDS)
+        try:
+            async with asyncio.timeout(SECOND_SECONDS):
+                await second.call("PING")
+        except (exceptions.RedisError, TimeoutError):
+            return
+        finally:
+            await second.close()
+        if self._shared.silent_seconds >= self._shared.suspect_seconds:
+            self._shared.drop("it is silent while the server answers another connection")
+
+    def _note_slots(self) -> None:
+        """Note that a command may name keys of one slot only."""
+
     @property
     def silent_seconds(self) -> float:
         """Seconds for which the oldest non-blocking call has waited for its answer."""
@@ -129,6 +160,8 @@ class Node(Topology):
     @override
     async def close(self) -> None:
         self._closed = True
+        if self._suspicion is not None:
+            await tasks.end(self._suspicion)
         for transport in self._every():
             await transport.close()
 
@@ -136,12 +169,14 @@ class Node(Topology):
         replicated = [] if self._replicated is None else [self._replicated]
         return [self._shared, *replicated, *self._busy, *self._idle]
 
-    def _transport(self, answer_seconds: float) -> Transport:
+    def _transport(self, answer_seconds: float, *, on_silence: Callable[[], None] | None = None) -> Transport:
         return Transport(
             self._find,
             connect_seconds=ANSWER_SECONDS,
             answer_seconds=answer_seconds,
             on_read_only=self._leave_replica,
+            on_cross_slot=self._note_slots,
+            on_silence=on_silence,
         )
 
     async def _find(self) -> Address:

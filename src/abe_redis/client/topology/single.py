@@ -1,18 +1,43 @@
 """One server, or the present primary behind Sentinels."""
 
+import logging
+from collections.abc import Sequence
 from typing import override
 
 from abe_redis.client.address import Address
 from abe_redis.client.topology.node import Node
 from abe_redis.client.topology.sentinel import Sentinels
+from abe_redis.client.topology.slots import grouped, slot_of
+
+_LOG = logging.getLogger(__name__)
 
 
 class Single(Node):
-    """All commands go to one server; as `Topology`."""
+    """All commands go to one server; as `Topology`.
+
+    Behind one address may stand a cluster whose proxy takes each command to the right shard, as with Redis
+    Enterprise or ElastiCache Serverless. It refuses commands on keys of several slots: from its first
+    CROSSSLOT on, keys are grouped by slot. Whoever had that answer tries again.
+    """
 
     def __init__(self, where: Address | Sentinels) -> None:
         self._sentinels = where if isinstance(where, Sentinels) else None
+        self._has_slots = False
         super().__init__(where.find if isinstance(where, Sentinels) else where)
+
+    @override
+    def slot(self, key: str) -> int:
+        return slot_of(key) if self._has_slots else 0
+
+    @override
+    def by_slot(self, keys: Sequence[str]) -> list[list[str]]:
+        return grouped(keys) if self._has_slots else super().by_slot(keys)
+
+    @override
+    def _note_slots(self) -> None:
+        if not self._has_slots:
+            _LOG.info("The server wants one slot per command: keys are grouped by slot from now on.")
+        self._has_slots = True
 
     @override
     async def refresh(self) -> None:

@@ -4,6 +4,7 @@ The rule is Redis's own (https://redis.io/docs/latest/operate/oss_and_stack/refe
 CRC16 of the key, or of the part between its first braces, modulo 16,384.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from redis.crc import key_slot
@@ -22,6 +23,14 @@ _KEY_BEHIND_SUBCOMMAND = frozenset(("XINFO", "XGROUP", "MEMORY", "OBJECT"))
 def slot_of(key: str | bytes) -> int:
     """The slot of a key."""
     return key_slot(key.encode() if isinstance(key, str) else key)
+
+
+def grouped(keys: Sequence[str]) -> list[list[str]]:
+    """The keys in groups of one slot each."""
+    groups: dict[int, list[str]] = {}
+    for key in keys:
+        groups.setdefault(slot_of(key), []).append(key)
+    return list(groups.values())
 
 
 def slot_of_command(words: Words) -> int | None:

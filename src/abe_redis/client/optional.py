@@ -1,0 +1,74 @@
+"""Commands that are done without where a server, a proxy or a user's rights refuse them.
+
+A proxy such as Envoy or twemproxy, a managed service and an ACL each refuse some commands. What the promise
+does not need is left out from then on, and the log says so once.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from redis import exceptions
+
+_LOG = logging.getLogger(__name__)
+
+_REFUSED = re.compile(
+    r"unknown (sub)?command|unsupported command|not supported|is not available|is not allowed|not permitted"
+    r"|has been disabled|is disabled|command .*disabled|invalid (request|command)|unknown or disabled",
+    re.IGNORECASE,
+)
+"""What Redis, Valkey, Envoy, Upstash, Azure, Google and Alibaba say of a command that they do not have."""
+
+_left_out: set[tuple[str, str]] = set()
+"""Places and commands that are left out."""
+
+
+def is_refused(error: BaseException) -> bool:
+    """Whether the server has no such command, or does not permit it to this user."""
+    if isinstance(error, exceptions.NoPermissionError):
+        return True
+    return isinstance(error, exceptions.ResponseError) and _REFUSED.search(str(error)) is not None
+
+
+def say_left_out(command: str, place: str, reason: object, without: str) -> None:
+    """Say once per process and place that a command is left out.
+
+    Args:
+        command: Its name.
+        place: The server.
+        reason: What the server answered.
+        without: What is missing without it.
+    """
+    if (place, command) not in _left_out:
+        _left_out.add((place, command))
+        _LOG.warning("The server %s refuses %s (%s): %s.", place, command, str(reason)[:200], without)
+
+
+async def ask(
+    send: Callable[[tuple[Any, ...]], Awaitable[Any]], words: tuple[Any, ...], place: str, without: str
+) -> None:
+    """Send a command whose answer nobody needs; leave it out where it is refused.
+
+    Raises:
+        redis.ConnectionError: The connection was lost. If the server hung up on this very command, as
+            twemproxy does, the next call leaves it out.
+        redis.TimeoutError: The server did not answer.
+    """
+    command = " ".join(map(str, words[:2]))
+    if (place, command) in _left_out:
+        return
+    try:
+        await send(words)
+    except exceptions.AuthenticationError:
+        raise
+    except (
+        exceptions.ConnectionError,
+        asyncio.CancelledError,
+    ):  # who opens a connection is cancelled with it
+        say_left_out(command, place, "it hung up", without)
+        raise
+    except exceptions.ResponseError as error:
+        # Whatever it is, nobody needs this.
+        say_left_out(command, place, error, without)

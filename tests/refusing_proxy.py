@@ -1,0 +1,111 @@
+"""A proxy in front of a server that refuses or swallows commands, as proxies and managed services do."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+import hiredis
+
+type Refusal = Callable[[Sequence[bytes]], bytes | None]
+"""Says for a command the answer in place of the server's, `HANG_UP`, or None to pass it on."""
+
+HANG_UP = b""
+
+
+def refusing(*names: str, error: str = "ERR unknown command '{}'") -> Refusal:
+    """Refuses commands by their first word, or their first two."""
+    wanted = {name.upper() for name in names}
+
+    def refuse(words: Sequence[bytes]) -> bytes | None:
+        first, both = words[0].decode().upper(), b" ".join(words[:2]).decode(errors="replace").upper()
+        return f"-{error.format(first)}\r\n".encode() if first in wanted or both in wanted else None
+
+    return refuse
+
+
+class RefusingProxy:
+    """Listens on a port of its own; knows where a command ends, so that each has an answer in its turn."""
+
+    def __init__(self, port: int, refusal: Refusal = lambda _: None) -> None:
+        self.port = 0
+        self.refusal = refusal
+        self.seen: list[str] = []
+        """The names of the commands, in order."""
+        self.connections = 0
+        self._target = port
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._forgotten: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def forget(self) -> None:
+        """Forget the connections that are open, as a NAT does: what comes over them vanishes in silence."""
+        self._forgotten |= self._tasks
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        me = asyncio.current_task()
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                while words := await _command(reader):
+                    if me in self._forgotten:
+                        continue
+                    self.seen.append(words[0].decode().upper())
+                    answer = self.refusal(words)
+                    if answer == HANG_UP:
+                        return
+                    if answer is None:
+                        up_writer.write(hiredis.pack_command(tuple(words)))  # type: ignore[arg-type, unused-ignore]
+                        answer = await _answer(up_reader)
+                    if me in self._forgotten:
+                        continue
+                    writer.write(answer)
+                    await writer.drain()
+        finally:
+            for one in (writer, up_writer):
+                one.close()
+                with contextlib.suppress(OSError):
+                    await one.wait_closed()
+
+
+async def _command(reader: asyncio.StreamReader) -> list[bytes]:
+    """The next command, word by word; empty when the client hung up."""
+    line = await reader.readline()
+    words = []
+    for _ in range(int(line[1:]) if line else 0):
+        size = int((await reader.readline())[1:])
+        words.append((await reader.readexactly(size + 2))[:-2])
+    return words
+
+
+async def _answer(reader: asyncio.StreamReader) -> bytes:
+    """The server's answer to one command, byte for byte."""
+    parser, data = hiredis.Reader(notEnoughData=...), b""
+    while parser.gets() is ...:
+        part = await reader.read(65_536)
+        if not part:
+            raise asyncio.IncompleteReadError(data, None)
+        data += part
+        parser.feed(part)
+    return data
