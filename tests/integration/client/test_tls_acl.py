@@ -102,7 +102,7 @@ async def test_an_authority_that_is_not_trusted(
     settings = with_certificates(replace(certificates, ca=others.ca))
     error = await failure(Settings(redis_url=tls_server.url, **settings))
     assert "certificate verify failed" in str(error)
-    assert "REDIS_SSL_CA_CERTS holds the authority of its certificate" in str(error)
+    assert "Set REDIS_SSL_CA_CERTS to the file of the authority" in str(error)
     # Without an authority of our own it is the system's that count.
     error = await failure(Settings(redis_url=tls_server.url, **settings | {"redis_ssl_ca_certs": None}))
     assert "certificate verify failed" in str(error)

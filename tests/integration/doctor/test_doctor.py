@@ -382,7 +382,7 @@ async def test_a_stream_that_nobody_reads(redis_url: str, server: Server, stream
     finding = await the_only(server, "unread", "warning")
     assert repr(stream) in finding.found
     assert "REDIS_STREAM_PATTERNS" in finding.advice
-    await the_only(server, "unread", "ok", redis_stream_patterns=stream)
+    await the_only(server, "unread", "ok", redis_stream_patterns=stream, slack_events_topic=TOPIC)
     with server.admin() as admin:
         admin.xgroup_create(stream, "others", "0")
     await the_only(server, "unread", "ok")
@@ -411,6 +411,7 @@ def as_role(server: Server, role: Role, **settings: Any) -> Settings:
         redis_username=f"abe-{role.name}",
         redis_password=SECRET,
         redis_stream_patterns=",".join(PATTERNS),
+        slack_events_topic=TOPIC,
         **settings,
     )
 

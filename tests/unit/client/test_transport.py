@@ -399,7 +399,7 @@ async def granting(peer: Peer) -> None:
         ({"username": "u"}, [["AUTH", "u", ""]]),
         (
             {"username": "u", "password": "p", "db": 3, "client_name": "n"},
-            [["AUTH", "u", "p"], ["CLIENT", "SETNAME", "n"], ["SELECT", "3"]],
+            [["AUTH", "u", "p"], ["SELECT", "3"], ["CLIENT", "SETNAME", "n"]],
         ),
     ],
 )
@@ -417,12 +417,12 @@ async def test_calls_wait_in_order_behind_the_greeting(address: dict[str, Any], 
     [
         (b"AUTH", b"-WRONGPASS invalid\r\n", exceptions.AuthenticationError),
         (b"AUTH", b"-ERR AUTH <password> called without\r\n", exceptions.ResponseError),
-        (b"CLIENT", b"-NOPERM no\r\n", exceptions.NoPermissionError),
+        (b"SELECT", b"-NOPERM no\r\n", exceptions.NoPermissionError),
         (b"SELECT", b"-ERR DB index is out of range\r\n", exceptions.ResponseError),
         (b"SELECT", b"-LOADING soon\r\n", exceptions.BusyLoadingError),
         (b"SELECT", b"garbage", exceptions.ConnectionError),
-        (b"CLIENT", b"", exceptions.ConnectionError),
-        (b"CLIENT", b"+OK\r\n+OK\r\n", exceptions.ConnectionError),
+        (b"SELECT", b"", exceptions.ConnectionError),
+        (b"AUTH", b"+OK\r\n+OK\r\n", exceptions.ConnectionError),
     ],
 )
 async def test_a_greeting_that_fails_fails_everybody_and_nothing_is_sent(
