@@ -411,8 +411,7 @@ def as_role(server: Server, role: Role, **settings: Any) -> Settings:
         redis_username=f"abe-{role.name}",
         redis_password=SECRET,
         redis_stream_patterns=",".join(PATTERNS),
-        slack_events_topic=TOPIC,
-        **settings,
+        **{"slack_events_topic": TOPIC} | settings,
     )
 
 
