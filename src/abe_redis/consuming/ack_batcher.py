@@ -1,4 +1,4 @@
-"""Acks and burials of one consumer: together with its next read, or soon."""
+"""The acks and burials of one consumer, sent together with its next read, or soon."""
 
 import asyncio
 import logging
@@ -14,11 +14,11 @@ from abe_redis.settings import Settings
 _LOG = logging.getLogger(__name__)
 
 ACK_SECONDS = 0.02
-"""What is finished is acked after so long at the latest, together with what else is finished by then."""
+"""Longest time that a finished event waits to be acked; whatever finishes meanwhile joins the batch."""
 
 
 class AckBatcher:
-    """Lets go of what is finished; it alone acks and buries while the consumer lives."""
+    """Acks finished events. While the consumer lives, nothing else acks or buries."""
 
     def __init__(
         self,
@@ -28,19 +28,19 @@ class AckBatcher:
         group: str,
     ) -> None:
         self.finished = asyncio.Event()
-        """Set when there is something to settle."""
+        """Set when there is an event to settle."""
         self.reading = asyncio.Event()
-        """Set when a command goes out anyway."""
+        """Set when another command goes out, so that acks can join it."""
         self._open = connections
         self._settings = settings
         self._in_flight = in_flight
         self._group = group
 
     async def run(self) -> None:
-        """Settle until cancelled; a failure that passes is a pause.
+        """Settle until cancelled. After a temporary failure, wait and go on.
 
         Raises:
-            AbeRedisError: Redis refused it for a reason that waiting does not cure.
+            AbeRedisError: Redis refused for a reason that waiting does not cure.
         """
         failed = 0
         while True:

@@ -1,7 +1,7 @@
-"""One member of a group: what callers ask of it, and its life between the first of them and the last.
+"""One consumer of a group: its interface for callers, and its life from the first call to the last.
 
-One task takes: it finds new streams, renews what is held and reads what is new, all in turn, so that
-no two of its steps can race. The caller of `next` only takes from the buffer that the task fills. A
+One task reads: it discovers streams, renews leases and reads new events, all in turn, so that no two of its
+steps can race. The caller of `next` only takes from the buffer that the task fills. A
 second task, the settler's, acks what the caller has finished, since a read may take long.
 """
 
@@ -33,14 +33,14 @@ from abe_redis.streams.lease import Leased, Taken
 _LOG = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.8
-"""A stream that we publish to is found within a second: a tick, and the read that follows it."""
+"""Interval of discovery: a stream that we publish to is found within a second."""
 
 CLOSE_SECONDS = 2.0
-"""How long closing may take to ack and give back; what is not given back waits for its lease."""
+"""Time that closing may take to ack and release events; the leases of the others have to expire."""
 
 
 class GroupConsumer(ABC):
-    """What runs behind an `EventStream` or an `EventWorker`."""
+    """The consumer behind an `EventStream` or an `EventWorker`."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class GroupConsumer(ABC):
         self._waiting = False
         """Whether a caller waits for an event."""
         self._draining = False
-        """Whether nothing more is wanted, though handlers are still at work."""
+        """True while handlers run but no more events are fetched."""
         self._wanted = asyncio.Event()
         self._arrived = asyncio.Event()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
@@ -80,7 +80,7 @@ class GroupConsumer(ABC):
     # What a caller does -----------------------------------------------------------------------
 
     async def next(self) -> Event:
-        """Finish the events in hand and wait for the next; StopAsyncIteration when closed."""
+        """Finish the events in flight and wait for the next one; StopAsyncIteration when closed."""
         self._check_loop()
         for held in list(self._in_flight.delivered_events.values()):
             self.finish(held)
@@ -90,7 +90,7 @@ class GroupConsumer(ABC):
         return taken.event
 
     async def take(self) -> Held | None:
-        """Wait for an event beside those in hand; None when closed."""
+        """Wait for an event without finishing the others; None when closed."""
         if self._waiting:
             raise RuntimeError("Two tasks ask the same consume() for an event; give each its own.")
         self._check_loop()
@@ -113,10 +113,10 @@ class GroupConsumer(ABC):
 
     @abstractmethod
     def get_nowait(self) -> Held | None:
-        """An event that was leased ahead; None when there is none, or Redis must be asked about it."""
+        """A prefetched event; None if there is none, or if Redis has to confirm its lease first."""
 
     def _deliver(self, held: Held) -> bool:
-        """Give what was taken from the buffer into a hand; False if it holds no event, and is buried."""
+        """Deliver an entry from the buffer; False if it holds no event and is buried."""
         given = self._in_flight.deliver(held)
         if not given:
             self._ack_batcher.finished.set()
@@ -124,20 +124,20 @@ class GroupConsumer(ABC):
 
     @abstractmethod
     async def _take_from_buffer(self) -> Held | None:
-        """The same, but Redis is asked; None when the buffer has none that may be handed out."""
+        """The same, after asking Redis; None if no event in the buffer may be delivered."""
 
     def finish(self, held: Held) -> None:
-        """Let an event in hand count as done; it is acked soon, or once Redis is back."""
+        """Finish an event; it is acked soon, or when Redis is back."""
         self._in_flight.finish(held)
         self._ack_batcher.finished.set()
 
     def ended(self, held: Held) -> None:
-        """Note that the handler of an event is not at work any more, whatever became of it."""
+        """Note that the handler of an event has ended, with any outcome."""
         if held.lost and self._in_flight.delivered_events.get(held.key) is held:
             del self._in_flight.delivered_events[held.key]
 
     async def nack(self, event: Event, *, delay: float, reason: str | None) -> None:
-        """Give an event in hand back, to be delivered again after a delay in seconds."""
+        """Nack an event: it is delivered again after a delay in seconds."""
         held = self._in_hand(event)
         with failures.explained(self._settings, doing=f"giving back {event.id} of {event.stream!r}"):
             ours = await self._in_flight.nack((await self._open()).commands, held, delay_seconds=delay)
@@ -146,7 +146,7 @@ class GroupConsumer(ABC):
             raise LeaseLostError
 
     async def bury(self, event: Event, *, reason: str) -> None:
-        """Move an event in hand to the dead letters."""
+        """Move an event to the dead letters."""
         held = self._in_hand(event)
         with failures.explained(self._settings, doing=f"burying {event.id} of {event.stream!r}"):
             ours = await self._in_flight.bury_in_hand((await self._open()).commands, held, reason)
@@ -168,20 +168,20 @@ class GroupConsumer(ABC):
         return held
 
     def stop_fetching(self) -> None:
-        """Lease nothing more, and give back soon what is leased ahead; what is in hand stays."""
+        """Stop fetching, and release prefetched events soon; delivered ones stay."""
         self._draining = True
         self._wanted.set()
         self._arrived.set()
 
     async def close(self) -> None:
-        """Ack what is finished, give back the rest, and end; at once and for all callers."""
+        """Ack finished events, release the others, and end; at once and for all callers."""
         if self._loop is None or self._loop is asyncio.get_running_loop():
             await asyncio.shield(self._close_soon())
-        else:  # one that does not run any more has left what it held to the leases' end
+        else:  # if it no longer runs, the leases of its events have to expire
             await run_in(self._loop, self.close)
 
     def abandon(self) -> None:
-        """Close soon, when nobody is left to ask for events; callable from any thread."""
+        """Close soon, because no caller is left; callable from any thread."""
         loop = self._loop
         if loop is not None and not loop.is_closed() and self._closing is None:
             loop.call_soon_threadsafe(self._close_soon)
@@ -198,7 +198,7 @@ class GroupConsumer(ABC):
             )
 
     async def _run(self) -> None:
-        """Take turns until closed; a failure that passes is a pause."""
+        """Run the loop until closed. After a temporary failure, wait and go on."""
         failed, warned = 0, False
         while not self._closed:
             try:
@@ -220,12 +220,12 @@ class GroupConsumer(ABC):
                     if not warned:
                         _LOG.warning("%s Trying again until it works.", sentence)
                         warned = True
-                # Consumers that failed together do not come back together.
+                # Consumers that failed together should not return together.
                 await anyio.sleep(failures.pause_seconds(failed) * random.uniform(0.5, 1))  # noqa: S311
 
     @abstractmethod
     async def _turn(self, connections: Connections) -> None:
-        """Do what is due, and take or wait; for a tick at most.
+        """Do what is due, then read or wait, for a tick at most.
 
         Raises:
             redis.RedisError: The server refused something or could not be reached.
@@ -233,14 +233,14 @@ class GroupConsumer(ABC):
 
     @abstractmethod
     def _turn_failed(self, error: BaseException) -> None:
-        """Note what a failed turn leaves in doubt."""
+        """Note what a failed turn leaves uncertain."""
 
     async def _until_it_fails(self, work: Awaitable[None]) -> None:
-        """Do what a task is for; whatever ends it is the caller's to hear of, who would wait for ever."""
+        """Run a background task, and pass its failure to the waiting callers."""
         try:
             await work
         except asyncio.CancelledError:
-            if not self._closed:  # by whoever cancelled all tasks but their own
+            if not self._closed:  # the loop's owner cancelled all its tasks
                 self._error = AbeRedisError("A task of this consume() was cancelled. Call consume() again.")
                 self._arrived.set()
             raise
@@ -252,35 +252,35 @@ class GroupConsumer(ABC):
         self._arrived.set()
 
     def _recheck(self) -> None:
-        """Look anew at every stream: one of them is not what it was."""
+        """Check every stream again: one of them was deleted or replaced."""
         self._discovery.recheck()
         self._tick_at = 0.0
 
     async def _maintain(self, redis: Redis, streams: Iterable[str]) -> None:
-        """See to these streams, which ends a tick."""
+        """Maintain these streams, at the end of a tick."""
         active, self._in_flight.active = self._in_flight.active, set()
         held = {stream for stream, _ in self._in_flight.delivered_events}
         await self._maintenance.tick(redis, streams, active, held)
         self._tick_at = clock.now() + TICK_SECONDS
 
     async def _renew_held(self, redis: Redis) -> None:
-        """Begin the leases of what we hold anew, and again in a third of a lease."""
+        """Renew the leases of our events, and again in a third of a lease."""
         await self._in_flight.renew(redis)
         self._renew_at = clock.now() + self._settings.redis_stream_lease_seconds / 3
 
     def _seconds_left(self) -> float:
-        """Until a tick or a renewal is due."""
+        """Time until a tick or a renewal is due."""
         return max(0.001, min(self._tick_at, self._renew_at) - clock.now())
 
     def _note(self, taken: Taken) -> None:
-        """Note what a read says beside the entries that it leased us."""
+        """Note what a read reported besides the entries that it leased."""
         self._scheduler.note(taken.looked_at, taken.leased, taken.more)
         say_all_lost(taken.lost, self.group)
         if taken.failure is not None:
             self._recheck()
 
     def _accept(self, leased: list[Leased]) -> list[Held]:
-        """Take in what was leased; as `Holdings.accept`."""
+        """Take in leased entries; as `InFlight.accept`."""
         if not leased:
             return []
         accepted = self._in_flight.accept(leased)
@@ -291,7 +291,7 @@ class GroupConsumer(ABC):
         return accepted
 
     async def _pause(self, seconds: float) -> None:
-        """Wait until more is wanted, or so long."""
+        """Wait until an event is wanted, or for a time."""
         self._wanted.clear()
         with anyio.move_on_after(seconds):
             await self._wanted.wait()
@@ -324,8 +324,8 @@ class GroupConsumer(ABC):
 
     @abstractmethod
     async def _end_reads(self) -> None:
-        """End what reads in the background."""
+        """End the background reads."""
 
     @abstractmethod
     async def _let_go(self, redis: Redis) -> None:
-        """Ack what is finished, and give back the rest."""
+        """Ack finished events, and release the others."""

@@ -1,7 +1,7 @@
-"""Blocking reads under way: one for the streams of which a command may name several, or one per slot.
+"""Blocking reads in progress: one for all streams, or in a cluster one per slot.
 
-Each has a connection of its own and waits at the server until something comes. While one has
-news, the others stay where they are.
+Each has a connection of its own and waits at the server until an entry comes. When one returns, the others go
+on waiting.
 """
 
 import asyncio
@@ -13,16 +13,16 @@ from abe_redis.runtime import tasks
 
 
 class BlockingReads[T]:
-    """The blocking reads of one consumer; whoever made it ends it."""
+    """The blocking reads of one consumer, which must end them."""
 
     def __init__(self) -> None:
         self._under_way: dict[str, asyncio.Task[list[T]]] = {}
-        """By the first stream of each."""
+        """Each by its first stream."""
         self._failure: BaseException | None = None
 
     @property
     def are_under_way(self) -> bool:
-        """Whether one may bring something, or has brought what was not collected yet."""
+        """Whether a read is in progress, or has a result that is not collected yet."""
         return bool(self._under_way)
 
     async def wait(
@@ -33,15 +33,15 @@ class BlockingReads[T]:
         *,
         seconds: float,
     ) -> list[T]:
-        """Wait for news of any stream; what comes later is collected later.
+        """Wait for entries of any stream. Later results are collected later.
 
         Args:
             streams: All of them.
-            read: Waits for news of some of them, about as long.
-            seconds: How long.
+            read: Waits for entries of some of them, for about that time.
+            seconds: The longest time to wait.
 
         Raises:
-            redis.RedisError: A read failed; it may have leased what nobody has seen.
+            redis.RedisError: A read failed; it may have leased entries whose answer was lost.
         """
         if self._failure is not None:
             return self.collect()
@@ -55,10 +55,10 @@ class BlockingReads[T]:
         return self.collect()
 
     def collect(self) -> list[T]:
-        """What has come so far.
+        """The results so far.
 
         Raises:
-            redis.RedisError: As for `wait`; what others brought was collected before.
+            redis.RedisError: As for `wait`; the results of the other reads were collected before.
         """
         news: list[T] = []
         for key, task in list(self._under_way.items()):
@@ -74,9 +74,9 @@ class BlockingReads[T]:
         return news
 
     async def end(self) -> None:
-        """End them all, whatever they may bring."""
+        """End all reads, and drop their results."""
         under_way, self._under_way, self._failure = self._under_way, {}, None
         for task in under_way.values():
             await tasks.end(task)
             if not task.cancelled():
-                task.exception()  # what it failed with is of no interest any more
+                task.exception()  # its failure no longer matters

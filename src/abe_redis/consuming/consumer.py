@@ -1,4 +1,4 @@
-"""A member that takes events of any stream, each under a lease of its own, as far ahead as is good."""
+"""A consumer of events in any order, each under a lease of its own, with prefetch."""
 
 import random
 from collections import deque
@@ -21,7 +21,7 @@ from abe_redis.streams import lease, names
 
 
 class Consumer(GroupConsumer):
-    """Takes what nobody else has; as `GroupConsumer`."""
+    """A `GroupConsumer` that takes any event that no other consumer holds."""
 
     def __init__(
         self,
@@ -80,16 +80,16 @@ class Consumer(GroupConsumer):
         return None
 
     async def _is_fresh(self, held: Held) -> bool:
-        """Whether a buffered event is still ours: the process may have been frozen meanwhile."""
-        while not held.lost and self._is_stale(held):  # again, if it stood still while it asked
+        """Whether the lease of a buffered event is still ours, since the process may have been frozen."""
+        while not held.lost and self._is_stale(held):  # ask again, if the process stood still meanwhile
             try:
                 await self._in_flight.renew_these((await self._open()).commands, [held])
             except failures.FAILURES:
-                held.lost = True  # its lease may be over; whoever takes it next hands it out
+                held.lost = True  # its lease may have expired; the next consumer that takes it delivers it
         return not held.lost
 
     def _is_stale(self, held: Held) -> bool:
-        """Whether a lease may be over by now, for all that this process knows."""
+        """Whether a lease may have expired, as far as this process can know."""
         is_old = clock.now() >= held.leased_at + self._half_lease_seconds
         return is_old or held.leased_at < clock.doubted_at()
 
@@ -108,7 +108,8 @@ class Consumer(GroupConsumer):
             await in_flight.give_back_unseen(redis, self._joined())
             self._unseen, self._abandoned_at = False, 0.0
             self._left.clear()
-        # In every turn: what has come is leased, and must not wait for its renewal until it is wanted.
+        # In every turn: entries that have come are leased, and their renewal must not wait until they are
+        # wanted.
         self._accept(news := self._blocking_reads.collect())
         self._scheduler.note_news(news)
         if clock.now() >= self._tick_at:
@@ -137,16 +138,16 @@ class Consumer(GroupConsumer):
         super()._recheck()
 
     def _joined(self) -> list[str]:
-        """Streams in whose group we may hold something."""
+        """Streams in whose group we may hold entries."""
         return list(self._left | dict.fromkeys(self._discovery.joined))
 
     def _wants_more(self) -> bool:
-        """Whether to lease another batch: someone waits for it, or will in no time."""
+        """Whether to lease another batch: a caller waits for it, or soon will."""
         wanted = self._waiting or self._prefetch.ahead > 1
         return wanted and not self._draining and self._prefetch.has_room(len(self._buffer))
 
     async def _tick(self, redis: Redis) -> None:
-        """Find streams, let go of paused ones and of what others could do now, and take care of the rest."""
+        """Discover and maintain streams; release entries of paused ones, and unused prefetched ones."""
         await self._discovery.tick(redis)
         if held := self._in_flight.buffered_in(self._discovery.paused):
             await self._in_flight.give_back_buffered(redis, held)
@@ -181,7 +182,7 @@ class Consumer(GroupConsumer):
         return taken.leased
 
     async def _take_abandoned(self, redis: Redis) -> bool:
-        """Take what has no holder any more; one by one, if it may be what killed its handler."""
+        """Reclaim abandoned entries; one by one, if they may be what killed their handler."""
         leased = await self._accepted(self._abandoned(redis))
         if not leased:
             self._abandoned_at = clock.now() + 2 * TICK_SECONDS
@@ -192,7 +193,7 @@ class Consumer(GroupConsumer):
             redis,
             self.group,
             self.name,
-            # In another order each time, so that none is always served last.
+            # In a different order each time, so that no stream is always last.
             random.sample(list(self._discovery.ready), len(self._discovery.ready)),
             lease_seconds=self._settings.redis_stream_lease_seconds,
             count=1,
@@ -202,7 +203,7 @@ class Consumer(GroupConsumer):
         return leased
 
     async def _accepted(self, taking: Awaitable[list[lease.Leased]]) -> list[lease.Leased]:
-        """Take in what a read leases us."""
+        """Take in the entries that a read leased."""
         self._unseen = True
         leased = await taking
         self._unseen = False

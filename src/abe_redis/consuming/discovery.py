@@ -1,4 +1,4 @@
-"""Which streams a consumer reads: new ones are found, those that went away are let go."""
+"""Discovery of the streams that a consumer reads: finds new ones, and drops deleted ones."""
 
 import logging
 import time
@@ -14,7 +14,7 @@ from abe_redis.streams.search import Search, announced
 _LOG = logging.getLogger(__name__)
 
 MISSING_SECONDS = 60
-"""How long we ask for a stream that went away, before only its publisher or a search finds it."""
+"""Time for which a deleted stream is checked; after that, only its publisher or a search finds it."""
 
 _WHOLE_INDEX_EVERY = 64
 
@@ -29,24 +29,24 @@ class Discovery:
         self.ready: dict[str, None] = {}
         """Streams that have the group, in the order in which they were found."""
         self.paused: dict[str, None] = {}
-        """Streams whose group is paused: nothing is taken from them."""
+        """Streams whose group is paused, so that nothing is read from them."""
         self._patterns = patterns
         self._group = group
         self._tolerance = tolerance
         self._search = Search(patterns)
         self._missing: dict[str, float] = dict.fromkeys(patterns.names, float("inf"))
-        """Names to ask for again, each until a monotonic time."""
+        """Names to check again, each until a monotonic time."""
         self._news: dict[str, float] = {}
-        """When there was last news of a stream, as far as it was asked about since."""
+        """The time of the last known news in the index."""
         self._ticks = 0
 
     @property
     def joined(self) -> list[str]:
-        """Streams in whose group this consumer may hold something: those it reads, and paused ones."""
+        """Streams in whose group this consumer may hold entries: those it reads, and paused ones."""
         return [*self.ready, *self.paused]
 
     async def tick(self, redis: Redis) -> None:
-        """Look for streams: in the index, by name, and now and then in the keyspace.
+        """Search for streams: in the index, by name, and now and then in the keyspace.
 
         Raises:
             redis.RedisError: The server refused to make a group, or could not be reached.
@@ -63,7 +63,7 @@ class Discovery:
 
     async def _read_index(self, redis: Redis, asked: list[str]) -> None:
         """Add the streams of which there is news to those that are asked about."""
-        # Now and then the whole index, since a failover may set the server's clock back.
+        # Now and then read the whole index, since a failover may set the server's clock back.
         whole = self._ticks % _WHOLE_INDEX_EVERY == 0
         since = 0.0 if whole else max(self._news.values(), default=0.0)
         found = await announced(redis, since)
@@ -72,7 +72,7 @@ class Discovery:
         asked += [name for name in news if self._patterns.match(name)]
 
     def recheck(self) -> None:
-        """Ask for every stream again: one of them is not what it was."""
+        """Check every stream again: one of them was deleted or replaced."""
         until = time.monotonic() + MISSING_SECONDS
         for stream in self.joined:
             self._missing.setdefault(stream, until)
@@ -80,7 +80,7 @@ class Discovery:
         self.paused.clear()
 
     async def _ask(self, redis: Redis, asked: list[str]) -> None:
-        """Sort names into those we read and those to ask for again."""
+        """Sort names into those we read and those to check again."""
         now = time.monotonic()
         for name, found in zip(asked, await ensure_group(redis, asked, self._group), strict=True):
             say_lost(name, self._group, found.lost)
@@ -101,7 +101,7 @@ class Discovery:
 
 
 def say_lost(stream: str, group: str, count: int) -> None:
-    """Tell the log of entries that somebody removed too early, if there are any."""
+    """Log how many entries were removed too early, if there are any."""
     if count:
         _LOG.error(
             "%s events of %r were removed before group %r had finished them, by somebody's XTRIM, XDEL or "
@@ -113,6 +113,6 @@ def say_lost(stream: str, group: str, count: int) -> None:
 
 
 def say_all_lost(counts: Mapping[str, int], group: str) -> None:
-    """The same of several streams."""
+    """The same for several streams."""
     for stream, count in counts.items():
         say_lost(stream, group, count)

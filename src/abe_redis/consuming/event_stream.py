@@ -1,4 +1,4 @@
-"""What a caller of `consume()` holds in the hand."""
+"""The iterator that `consume()` returns."""
 
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -13,7 +13,7 @@ from abe_redis.runtime import fork
 
 
 class EventStream:
-    """What `consume()` returns: an asynchronous iterator of events.
+    """An asynchronous iterator of events.
 
     It is an object, not a generator: yielding inside a task group would break cancellation, and a
     generator kept alive by a traceback would hold its event for ever. Dropping it gives the
@@ -52,7 +52,7 @@ class EventStream:
         return self
 
     def __anext__(self) -> Awaitable[Event]:
-        """Acknowledge the event before, and wait for the next.
+        """Ack the previous event, and wait for the next one.
 
         Raises:
             StopAsyncIteration: It was closed.
@@ -68,7 +68,7 @@ class EventStream:
         return self.behind.name
 
     async def aclose(self) -> None:
-        """Give back what is held and stop; the event in hand counts as not processed."""
+        """Release the held events and stop; the current event counts as not processed."""
         if self._generation == fork.generation():  # else it is the parent's
             await self._member.close()
 

@@ -1,4 +1,4 @@
-"""What one consumer holds, and how it lets go: by ack, by burial, by giving back."""
+"""The events in flight of one consumer, from lease to ack, burial or release."""
 
 import logging
 import time
@@ -17,7 +17,7 @@ from abe_redis.settings import Settings
 from abe_redis.streams import dead, lease, release
 
 RENEWED_AT_ONCE = 500
-"""How many leases one command renews, so that the server is not held up."""
+"""Most leases that one command renews, so that it does not block the server."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -30,25 +30,25 @@ class Held:
     key: tuple[str, str]
     """Stream and id."""
     leased_at: float
-    """When, by `clock.now`, the lease was asked for or renewed; it began then or later."""
+    """Time, by `clock.now`, of the request for the lease or its renewal; it began then or later."""
     handed_at: float | None = None
-    """Monotonic time when it was given to the handler."""
+    """Monotonic time of its delivery to the handler."""
     lost: bool = False
-    """Whether somebody else holds it by now."""
+    """True when another consumer holds it."""
     on_lost: Callable[[], None] | None = None
-    """Called when it is lost while the handler has it."""
+    """Called when it is lost while its handler runs."""
     opened: Event | None = None
-    """The event, while it is in a handler's hand."""
+    """The event, while its handler runs."""
 
     @property
     def event(self) -> Event:
-        """What the handler has in hand."""
+        """The event of the handler."""
         if self.opened is None:
             raise RuntimeError("It is not in a handler's hand.")
         return self.opened
 
     def lose(self) -> None:
-        """Note that it is not ours any more."""
+        """Note that it is no longer ours."""
         if not self.lost:
             self.lost = True
             if self.on_lost is not None:
@@ -56,38 +56,38 @@ class Held:
 
 
 class Buffer(Protocol):
-    """What is leased ahead, in the order in which it is handed out; a `deque` is one."""
+    """The prefetched entries, in the order of their delivery; a `deque` satisfies it."""
 
     def __iter__(self) -> Iterator[Held]: ...
 
     def __len__(self) -> int: ...
 
     def append(self, held: Held, /) -> None:
-        """Take in what was leased."""
+        """Add a leased entry."""
 
     def remove(self, held: Held, /) -> None:
-        """Let go of one."""
+        """Remove an entry."""
 
     def clear(self) -> None:
-        """Let go of all."""
+        """Remove all entries."""
 
 
 class InFlight:
-    """The events of one consumer, from their lease to their end."""
+    """The events of one consumer, from lease to settlement."""
 
     def __init__(self, settings: Settings, group: str, consumer: str, holder: Holder, buffer: Buffer) -> None:
         self.buffer = buffer
-        """Leased ahead, in the order in which they are handed out."""
+        """The prefetched entries, in the order of their delivery."""
         self.delivered_events: dict[tuple[str, str], Held] = {}
-        """What handlers work on, by stream and id."""
+        """The entries of running handlers, by stream and id."""
         self.active: set[str] = set()
-        """Streams in which something was finished since this was last emptied."""
+        """Streams in which an event was finished since this set was last emptied."""
         self.largest_bytes = 1
-        """Size of the largest payload among what was last accepted."""
+        """Size of the largest payload in the last batch."""
         self.delivered = 0
-        """How many events handlers have been given."""
+        """Number of delivered events."""
         self.delivered_at = 0.0
-        """Monotonic time when a handler was last given an event."""
+        """Monotonic time of the last delivery."""
         self._finished: list[Held] = []
         self._condemned: list[tuple[lease.Leased, str]] = []
         self._settings = settings
@@ -96,10 +96,10 @@ class InFlight:
         self._consumer = consumer
 
     def accept(self, leased: Iterable[lease.Leased]) -> list[Held]:
-        """Take in what was leased; what cannot be handled here is set aside, to be buried or acked.
+        """Take in leased entries. Those that cannot be handled here are set aside, to be buried or acked.
 
         Returns:
-            What can be handled; it is in the buffer.
+            The entries that can be handled; they are in the buffer.
         """
         accepted: list[Held] = []
         largest = 1
@@ -120,13 +120,13 @@ class InFlight:
 
     @property
     def has_finished(self) -> bool:
-        """Whether something is finished and not acked yet, or waits for its burial."""
+        """Whether an entry is finished and not acked yet, or waits for burial."""
         return bool(self._finished or self._condemned)
 
     def deliver(self, held: Held) -> bool:
-        """Count what was taken from the buffer as being in a handler's hand; False if it holds no event."""
+        """Count an entry from the buffer as delivered; False if it holds no event."""
         entry = held.entry
-        # Not before: what waits decoded keeps Python's garbage collector busy.
+        # Decode only now: decoded events that wait keep Python's garbage collector busy.
         try:
             payload = dead.open_leased(entry)
         except dead.CondemnedError as reason:
@@ -149,15 +149,15 @@ class InFlight:
         return True
 
     def finish(self, held: Held) -> None:
-        """The handler is done with this; `ack` follows."""
+        """Finish an event; `ack` follows."""
         if self.delivered_events.pop(held.key, None) is not None:
             held.opened = None
             self._finished.append(held)
 
     async def nack(self, redis: Redis, held: Held, *, delay_seconds: float) -> bool:
-        """Give back what a handler has in hand; False when it was not ours any more.
+        """Nack an event; False when it was no longer ours.
 
-        If that fails, it is not renewed any more, so it is delivered again after its lease.
+        If that fails, the lease is no longer renewed, so the event is delivered again when it expires.
         """
         stream, entry_id = held.key
         self.delivered_events.pop(held.key, None)
@@ -166,9 +166,9 @@ class InFlight:
         )
 
     async def bury_in_hand(self, redis: Redis, held: Held, reason: str) -> bool:
-        """Move what a handler has in hand to the dead letters; False when it was not ours any more.
+        """Bury an event; False when it was no longer ours.
 
-        If that fails, it is not renewed any more, so it is delivered again after its lease.
+        If that fails, the lease is no longer renewed, so the event is delivered again when it expires.
         """
         stream, entry_id = held.key
         self.delivered_events.pop(held.key, None)
@@ -176,7 +176,7 @@ class InFlight:
         return await dead.bury(redis, stream, self._group, self._consumer, entry_id, reason)
 
     async def renew(self, redis: Redis) -> None:
-        """Begin the leases anew, except of what the handler has had for too long."""
+        """Renew the leases, except those of events that were handled for too long."""
         oldest = time.monotonic() - self._settings.redis_stream_max_handling_seconds
         for held in self.delivered_events.values():
             if held.handed_at is not None and held.handed_at < oldest and not held.lost:
@@ -192,7 +192,7 @@ class InFlight:
         return [*self.buffer, *self.delivered_events.values(), *self._finished]
 
     async def renew_these(self, redis: Redis, every: Sequence[Held]) -> None:
-        """Begin some leases anew; what is not ours any more is lost."""
+        """Renew some leases; entries that are no longer ours are lost."""
         for ours in batched((held for held in every if not held.lost), RENEWED_AT_ONCE):
             now = clock.now()
             lost = await lease.renew(redis, self._group, self._consumer, [held.key for held in ours])
@@ -202,7 +202,7 @@ class InFlight:
                     held.lose()
 
     async def ack(self, redis: Redis) -> None:
-        """Ack what is finished; what fails stays finished and is acked the next time."""
+        """Ack finished events. If that fails, they are acked the next time."""
         entries = [held.key for held in self._finished]
         outcomes = await lease.ack(redis, self._group, self._consumer, entries)
         del self._finished[: len(entries)]  # more may have come behind them
@@ -216,7 +216,7 @@ class InFlight:
                 )
 
     async def bury(self, redis: Redis) -> None:
-        """Move what cannot be handled to the dead letters.
+        """Move the entries that cannot be handled to the dead letters.
 
         Raises:
             redis.RedisError: The server could not be reached.
@@ -239,7 +239,7 @@ class InFlight:
             self._condemned.pop(0)
 
     def known(self, stream: str) -> set[tuple[str, str]]:
-        """Stream and id of what is held of a stream, finished or not."""
+        """Stream and id of the held entries of a stream, finished or not."""
         return {key for key in self._keys() if key[0] == stream}
 
     def _keys(self) -> Iterator[tuple[str, str]]:
@@ -247,18 +247,18 @@ class InFlight:
         yield from ((entry.stream, entry.id) for entry, _ in self._condemned)
 
     def is_settling(self, stream: str) -> bool:
-        """Whether something of a stream is finished and not acked yet, or waits for its burial."""
+        """Whether an entry of a stream is finished and not acked yet, or waits for burial."""
         unsettled = (*(held.entry for held in self._finished), *(entry for entry, _ in self._condemned))
         return any(entry.stream == stream for entry in unsettled)
 
     def buffered_in(self, streams: Container[str]) -> list[Held]:
-        """What was leased ahead from these streams."""
+        """The prefetched entries of these streams."""
         return [held for held in self.buffer if held.entry.stream in streams]
 
     async def give_back_buffered(
         self, redis: Redis, given: list[Held], *, draining: Iterable[str] = ()
     ) -> None:
-        """Give back what was leased ahead, as not delivered.
+        """Release prefetched entries, without counting a delivery.
 
         Args:
             given: What.
@@ -271,16 +271,16 @@ class InFlight:
         await release.release(redis, self._group, self._consumer, streams, known, everything=False)
 
     async def give_back_unseen(self, redis: Redis, streams: list[str]) -> None:
-        """Give back what a failed read may have leased us without our seeing it."""
+        """Release the entries that an unconfirmed read may have leased."""
         if not self._may_take_all or not streams:
             return
         known = dict.fromkeys(self._keys(), release.KEEP)
         await release.release(redis, self._group, self._consumer, streams, known, everything=True)
 
     async def give_back(self, redis: Redis, streams: list[str], *, unseen: bool) -> None:
-        """Ack what is finished, bury what cannot be handled, and give back the rest.
+        """Ack finished events, bury those that cannot be handled, and release the others.
 
-        Only what was in hand counts as delivered.
+        Only deliveries to a handler count.
 
         Args:
             streams: Every stream this consumer reads; it leaves their groups.
@@ -297,5 +297,5 @@ class InFlight:
 
     @property
     def _may_take_all(self) -> bool:
-        """Whether the name is ours alone: under one that was configured, a twin would be robbed."""
+        """Whether the name is ours alone; a twin with the same configured name would lose events."""
         return self._settings.redis_stream_consumer is None

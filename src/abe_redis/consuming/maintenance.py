@@ -1,4 +1,4 @@
-"""What a group's streams need now and then, done by whichever consumer comes by.
+"""Regular maintenance of a group's streams, which any consumer of the group does.
 
 None of it is needed for reading: see `tolerance`.
 """
@@ -20,11 +20,11 @@ from abe_redis.streams.trim import Trimmer
 _LOG = logging.getLogger(__name__)
 
 GONE_LEASES = 10
-"""A consumer that holds nothing and was silent for so many leases is forgotten."""
+"""Leases of silence after which a consumer without entries is removed."""
 
 
 class Maintenance:
-    """Records what is finished, trims history, forgets consumers that are gone and old dead letters."""
+    """Records progress, trims history, and removes dead consumers and old dead letters."""
 
     def __init__(self, settings: Settings, group: str, tolerance: Tolerance) -> None:
         self._settings = settings
@@ -33,7 +33,7 @@ class Maintenance:
         self._trimmer = Trimmer(settings)
         self._to_trim: set[str] = set()
         self._unfinished: set[str] = set()
-        """Streams whose group was last seen with something to finish."""
+        """Streams whose group had unfinished entries at the last check."""
         self._recorded: set[str] = set()
         """Streams of which it was recorded what the group has finished."""
         self._is_full = False

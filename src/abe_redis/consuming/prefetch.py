@@ -1,18 +1,18 @@
-"""How far ahead a consumer leases: as far as its handler is fast."""
+"""Prefetch: the faster the handler, the more events a consumer leases ahead."""
 
 import time
 
 FAST_SECONDS = 0.1
-"""Events are leased ahead as far as the handler gets in this time, so a slow one holds none."""
+"""Prefetch covers this much time of the handler's work, so a slow handler has none."""
 SLOW_SECONDS = 1.0
-"""What was leased ahead and not asked for in so long goes back, so that others get it meanwhile."""
+"""Time after which unused prefetched events are released, so that others get them."""
 MOST_AHEAD = 256
 MOST_AHEAD_BYTES = 4 * 1024 * 1024
-"""Bounds of that, for the events that one consumer leases ahead."""
+"""Bounds of the prefetch of one consumer."""
 
 
 class Prefetch:
-    """How many events to lease ahead: twice as many when the last went fast, half when slow."""
+    """Number of events to prefetch: doubled after a fast batch, halved after a slow one."""
 
     def __init__(self) -> None:
         self.ahead = 1
@@ -21,18 +21,18 @@ class Prefetch:
 
     @property
     def batch(self) -> int:
-        """How many to lease at a time: half, so that the next are on their way while the last are handled."""
+        """Number of events per batch: half of it, so that the next arrives while the last is handled."""
         return max(1, self.ahead // 2)
 
     def has_room(self, buffered: int) -> bool:
-        """Whether to lease another batch when so many are buffered."""
+        """Whether to lease another batch with this many in the buffer."""
         return buffered <= self.ahead - self.batch
 
     def note_batch(self, delivered: int, largest_bytes: int) -> None:
         """Note that a batch was leased.
 
         Args:
-            delivered: How many events handlers have been given so far.
+            delivered: Number of deliveries so far.
             largest_bytes: Size of the batch's largest payload.
         """
         now = time.monotonic()
@@ -43,7 +43,7 @@ class Prefetch:
         self.ahead = min(self.ahead, MOST_AHEAD, max(1, MOST_AHEAD_BYTES // largest_bytes))
 
     def is_slow(self, delivered_at: float) -> bool:
-        """Whether what is leased ahead should go back, since nobody has asked for it; then one at a time."""
+        """Whether to release prefetched events because no caller asked for them; then fetch one at a time."""
         slow = time.monotonic() - delivered_at > SLOW_SECONDS
         if slow:
             self.ahead = 1

@@ -1,4 +1,4 @@
-"""What a member of a group is to those who use it, whatever stands behind."""
+"""The interface of a group's consumer, for its callers."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -7,42 +7,42 @@ from abe_redis.events.event import Event
 
 
 class InFlightEvent(Protocol):
-    """An event in a handler's hand."""
+    """An event in flight."""
 
     on_lost: Callable[[], None] | None
-    """Called when somebody else has it while the handler is at work."""
+    """Called when another consumer takes it while the handler runs."""
 
     @property
     def event(self) -> Event:
-        """What the handler has."""
+        """The event of the handler."""
 
 
 class ConsumerProtocol(Protocol):
-    """A member of a group, as an `EventStream` and an `EventWorker` use it."""
+    """A consumer of a group, as an `EventStream` and an `EventWorker` use it."""
 
     group: str
     name: str
 
     async def next(self) -> Event:
-        """Finish the events in hand and wait for the next; StopAsyncIteration when closed."""
+        """Finish the events in flight and wait for the next one; StopAsyncIteration when closed."""
 
     async def take(self) -> Any:  # noqa: ANN401 - each has its own kind of `InFlightEvent`
-        """Wait for an event beside those in hand; None when closed."""
+        """Wait for an event without finishing the others; None when closed."""
 
     def get_nowait(self) -> Any:  # noqa: ANN401 - as above
-        """An event that is there already; None when there is none, or it has to be asked for."""
+        """A prefetched event; None if there is none, or if Redis has to confirm its lease first."""
 
     def finish(self, held: Any, /) -> None:  # noqa: ANN401 - what `take` gave
-        """Let an event in hand count as done."""
+        """Finish an event."""
 
     def ended(self, held: Any, /) -> None:  # noqa: ANN401 - what `take` gave
-        """Note that the handler of an event is not at work any more."""
+        """Note that the handler of an event has ended."""
 
     def stop_fetching(self) -> None:
-        """Take nothing more; what is in hand stays."""
+        """Stop fetching; delivered events stay."""
 
     async def close(self) -> None:
-        """Give back what is in hand, and end."""
+        """Release the held events, and end."""
 
     def abandon(self) -> None:
         """Close soon; callable from any thread."""

@@ -1,8 +1,8 @@
-"""Whose turn it is: which streams a consumer reads next, and how much of each.
+"""The scheduler: which streams a consumer reads next, and how many entries of each.
 
-Streams that had more than was read of them last time are busy: they are served in turn, the one that
-has waited longest first. The others are looked at in turn, a few with every read, so that their
-first event does not wait for the busy ones to be done.
+Streams that had more entries than the last read took are busy. They are served in turn, the one that has
+waited longest first. The idle ones are polled in turn, a few with every read, so that their first event does
+not wait until no stream is busy.
 """
 
 from collections.abc import Container, Iterable
@@ -11,10 +11,10 @@ from itertools import islice
 from abe_redis.streams.lease import Leased, Portion
 
 LOOKED_AT = 64
-"""Of how many streams that are not busy a read asks, beside as many as it may take events."""
+"""Idle streams polled per read, in addition to one stream per event it may return."""
 
 LEFT_OUT = 4
-"""For how many reads they are not asked after a wait, which saw all of them empty, unless a read is full."""
+"""Reads without polling after a wait, which has seen all idle streams empty, unless a read is full."""
 
 
 class Scheduler:
@@ -22,13 +22,13 @@ class Scheduler:
 
     def __init__(self) -> None:
         self._busy: dict[str, str] = {}
-        """The last id read of each, or nothing; the first has waited longest."""
+        """The last id read of each busy stream, or nothing; the first has waited longest."""
         self._quiet: dict[str, None] = {}
-        """Those that were empty when they were read last; the first was looked at longest ago."""
+        """Streams that were empty at their last read; the first was read longest ago."""
         self._left_out = 0
-        """For how many reads more the quiet ones are known to be empty, as good as."""
+        """Remaining reads for which the idle streams count as empty."""
         self._most = 0
-        """How many entries the last read was for."""
+        """Number of entries that the last read asked for."""
 
     @property
     def is_quiet(self) -> bool:
@@ -36,7 +36,7 @@ class Scheduler:
         return not self._busy
 
     def follow(self, ready: Iterable[str]) -> None:
-        """Take in new streams, and forget those that are not among these."""
+        """Add new streams, and forget those that are not among these."""
         ready = dict.fromkeys(ready)
         if ready.keys() == self._busy.keys() | self._quiet.keys():
             return
@@ -45,21 +45,21 @@ class Scheduler:
         self._busy |= {name: "" for name in ready if name not in self._busy and name not in self._quiet}
 
     def plan(self, most: int) -> list[Portion]:
-        """What to ask for so as to get so many entries: first who may have news, then the busy."""
+        """The portions to read for this many entries: first of idle streams, then of busy ones."""
         self._most = most
         asked = () if self._left_out and self._busy else islice(self._quiet, LOOKED_AT + most)
         portions = [Portion(name, 1, "") for name in asked]
-        # Two of each at least halves the cost of many busy streams, and makes none wait for two rounds.
+        # At least two of each halves the cost of many busy streams, and lets none wait for two rounds.
         each = min(most, max(2, most // max(1, len(self._busy))))
         portions += [Portion(name, each, last) for name, last in islice(self._busy.items(), most)]
         return portions
 
     def note(self, looked_at: Iterable[str], leased: Iterable[Leased], more: Container[str]) -> None:
-        """Note what a read gave.
+        """Note the result of a read.
 
         Args:
-            looked_at: Streams that were read.
-            leased: What was leased, in the order of each stream.
+            looked_at: The streams that were read.
+            leased: The leased entries, in the order of each stream.
             more: Those of the streams that may have more.
         """
         leased = list(leased)
@@ -74,14 +74,14 @@ class Scheduler:
                 self._quiet[stream] = None
 
     def note_more(self, streams: Iterable[str]) -> None:
-        """Note that a wait ended with news of these streams, of which nothing was read."""
+        """Note that a wait ended because of these streams, of which nothing was read."""
         self._left_out = LEFT_OUT
         for stream in streams:
             if self._quiet.pop(stream, "") is None:
                 self._busy[stream] = ""
 
     def note_news(self, leased: Iterable[Leased]) -> None:
-        """The same with what came of them: there may be more."""
+        """The same, with the entries that were read: there may be more."""
         for entry in leased:
             self._left_out = LEFT_OUT
             self._quiet.pop(entry.stream, None)

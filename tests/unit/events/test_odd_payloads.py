@@ -64,9 +64,7 @@ def test_nothing_that_stands_elsewhere_stops_anything(odd: object) -> None:
             for grain in ("channel", "thread", "user"):
                 found = slack.conversation_of(one, grain)
                 assert found is None or found
-            assert all(
-                id_ for id_ in (*slack.channels_of(one), *slack.users_of(one))
-            )
+            assert all(id_ for id_ in (*slack.channels_of(one), *slack.users_of(one)))
             assert len(summarise(one)) < 600
             summarise(one).encode()
             mentions.mention_in(one)

@@ -1,4 +1,4 @@
-"""Order per conversation: of one, its events are handled one at a time, in the order of their stream.
+"""Order per conversation: its events are handled one at a time, in the order of their stream.
 
 consumer.py   the member of a group that does so
 ownership.py  which streams are its own: each has one owner at a time, and the members share them

@@ -1,8 +1,7 @@
-"""A member that keeps the order of each conversation, with all other such members of its group.
+"""A consumer that keeps the order of each conversation, with the other ordered ones of its group.
 
-It takes from the streams that it owns, and from no others; so the order of a stream is the order in
-which it gets them. When it becomes the owner of a stream, it first takes over what the owner before it
-was given and did not finish.
+It reads only streams that it owns, so it gets their entries in the order of the stream. When it becomes the
+owner of a stream, it first takes over the unfinished entries of the previous owner.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -26,14 +25,14 @@ from abe_redis.settings import Settings
 from abe_redis.streams import lease, names, owners
 
 AHEAD = 128
-"""How many events that could be handled at the same time are leased ahead."""
+"""Number of prefetched events that could be handled at the same time."""
 MOST_WAITING = 1000
 MOST_WAITING_BYTES = 4 * 1024 * 1024
-"""A stream of which so much waits is not read on. What waits behind a conversation that is held up counts,
-so this is how far the others get past it."""
+"""Bounds of the waiting entries of a stream, beyond which it is not read. Entries behind a delayed
+conversation count, so the others can get this far past it."""
 
 _AGAIN_SECONDS = 1.0
-"""How soon something is tried again that Redis did not do."""
+"""Pause before a retry of a failed command."""
 
 
 class OrderedConsumer(GroupConsumer):
@@ -88,19 +87,19 @@ class OrderedConsumer(GroupConsumer):
         return None
 
     def _next(self) -> Held | None:
-        """The next event that may be handed out, if its stream is ours for certain."""
+        """The next event that may be delivered, if its stream is certainly ours."""
         if self._closed or self._draining:
             return None
         now = clock.now()
         held = self._queues.next(now)
         if held is None or self._ownership.has(held.entry.stream, now):
             return held
-        self._renew_at = 0.0  # Redis knows whether it still is ours
+        self._renew_at = 0.0  # Redis knows whether it is still ours
         self._wanted.set()
         return None
 
     async def _counted(self, held: Held) -> bool:
-        """Count a further delivery, at Redis first: it may kill this process."""
+        """Count another delivery, at Redis first: it may kill this process."""
         try:
             state = await owners.start((await self._open()).commands, self._ownership.owner, held.entry)
         except BaseException as error:
@@ -125,7 +124,7 @@ class OrderedConsumer(GroupConsumer):
         unfinished = self._in_flight.delivered_events.get(held.key) is held
         super().ended(held)
         if held.lost and unfinished and self._ownership.has(held.entry.stream, clock.now()):
-            self._deliver_again(held, 0)  # its handler had it for too long; what is behind it still waits
+            self._deliver_again(held, 0)  # it was handled for too long; the events behind it still wait
         self._queues.ended(held)
         self._nudge()
         self._arrived.set()
@@ -193,7 +192,7 @@ class OrderedConsumer(GroupConsumer):
             await self._read(redis)
 
     async def _renew(self, redis: Redis) -> None:
-        """Keep our streams and what we hold, and take in what others left in our streams."""
+        """Renew our streams and leases, and take over the entries that others left in our streams."""
         await self._ownership.renew(redis)
         await self._renew_held(redis)
         for held in [held for held in self._queues if held.lost]:  # somebody took it by force
@@ -204,7 +203,7 @@ class OrderedConsumer(GroupConsumer):
         self._arrived.set()
 
     async def _tick(self, redis: Redis) -> None:
-        """Find streams, share them, and take care of our own."""
+        """Discover streams, rebalance them, and maintain our own."""
         await self._discovery.tick(redis)
         if self._draining:
             await self._ownership.quit(redis)
@@ -216,11 +215,11 @@ class OrderedConsumer(GroupConsumer):
         await self._maintain(redis, self._ownership.streams)
 
     def _is_busy(self, stream: str) -> bool:
-        """Whether a handler has something of a stream, or had and it is not settled."""
+        """Whether an event of a stream is being handled, or is not settled yet."""
         return self._queues.is_at_work(stream) or self._in_flight.is_settling(stream)
 
     async def _give_away(self, redis: Redis) -> None:
-        """Let go of the streams that are to leave, once nothing of them is in a hand."""
+        """Release the revoked streams whose events are all settled."""
         for stream, owned in list(self._ownership.streams.items()):
             if owned.leaving_since is None:
                 self._queues.resume(stream)
@@ -232,7 +231,7 @@ class OrderedConsumer(GroupConsumer):
                 await self._ownership.give_away(redis, [stream])
 
     async def _load(self, redis: Redis) -> None:
-        """Take in what a stream's group was given and we do not have: from the owner before us, or unseen."""
+        """Take over entries of the group that we do not have: the previous owner's, or unconfirmed ones."""
         for stream, owned in list(self._ownership.streams.items()):
             if not owned.is_loaded and owned.leaving_since is None:
                 await self._take_over(redis, stream, owned, after=owned.last, everybody=not owned.last)
@@ -262,7 +261,7 @@ class OrderedConsumer(GroupConsumer):
             self._ownership.lose(stream)
             return
         say_lost(stream, self.group, loaded.lost)
-        known |= self._known(stream)  # what was finished meanwhile is known too
+        known |= self._known(stream)  # entries finished meanwhile are known, too
         for entry, wait_seconds in loaded.entries:
             if (entry.stream, entry.id) not in known:
                 for held in self._accept([entry]):
@@ -277,7 +276,7 @@ class OrderedConsumer(GroupConsumer):
         return self._in_flight.known(stream) | {held.key for held in self._queues.at_work}
 
     def _readable(self) -> dict[str, str]:
-        """The streams to read from, each with the last id that we have of it."""
+        """The streams to read, each with its last id that we have."""
         queues = self._queues
         return {
             stream: owned.last
@@ -292,12 +291,12 @@ class OrderedConsumer(GroupConsumer):
         return not self._draining and self._queues.at_once <= AHEAD // 2
 
     def _nudge(self) -> None:
-        """Let the task go on, if there is something for it to do."""
+        """Wake the task, if it has something to do."""
         if self._wants_more() or self._ownership.is_leaving:
             self._wanted.set()
 
     async def _wait(self, connections: Connections, after: dict[str, str], seconds: float) -> None:
-        """Wait until a stream of ours has news, and look at a few in any case."""
+        """Wait until a stream of ours has new entries, and poll a few in any case."""
         redis = connections.blocking
 
         async def wait(some: Sequence[str]) -> list[str]:
@@ -332,19 +331,19 @@ class OrderedConsumer(GroupConsumer):
     # What happens by the clock ----------------------------------------------------------------
 
     def _set_alarm(self) -> None:
-        """Wake up when something may be handed out again, or would not be ours any more."""
+        """Wake up when an event may be delivered again, or a stream may no longer be ours."""
         times = (self._queues.next_at(), self._ownership.ends_at())
         self._timer.set(min((at for at in times if at is not None), default=None))
 
     def _on_alarm(self) -> None:
         now = clock.now()
         self._ownership.expire(now)
-        self._queues.next(now)  # whose time has come waits no more
+        self._queues.next(now)  # an event that is due no longer waits
         self._arrived.set()
         self._set_alarm()
 
     def _lost(self, stream: str) -> None:
-        """Stop what handlers do with a stream that may be somebody else's now."""
+        """Stop the handlers of a stream that another consumer may own by now."""
         for held in (*self._queues.drop(stream), *self._queues.at_work):
             if held.entry.stream == stream:
                 held.lose()

@@ -1,4 +1,4 @@
-"""What waits, by conversation: of each, one event is with a handler, and the next waits for its end."""
+"""Waiting entries by conversation: one event of each is being handled, and the next waits for its end."""
 
 import heapq
 from collections import Counter, deque
@@ -16,7 +16,7 @@ type Key = tuple[str, bytes]
 
 
 def _conversation(entry: Leased) -> Key:
-    """Which conversation an entry belongs to; one without belongs to none but its own."""
+    """The conversation of an entry; an entry without one is a conversation of its own."""
     name = entry.fields.get(codec.CONVERSATION)
     if name is None:
         try:
@@ -28,17 +28,17 @@ def _conversation(entry: Leased) -> Key:
 
 
 class ConversationQueues:
-    """What a member holds and has not finished; a `Buffer`, in which each conversation has its turn."""
+    """The unfinished entries of a consumer, as a `Buffer` in which the conversations take turns."""
 
     def __init__(self) -> None:
         self._waiting: dict[Key, deque[Held]] = {}
         self._at_work: dict[Key, Held] = {}
         self._keys: dict[Held, Key] = {}
-        """The conversation of each that waits or is with a handler."""
+        """The conversation of each entry that waits or is being handled."""
         self._turn: dict[Key, None] = {}
-        """Conversations whose first event may be handed out, the one that has waited longest first."""
+        """Conversations whose first event may be delivered, the one that has waited longest first."""
         self._later: list[tuple[float, Key]] = []
-        """A heap of the times at which the first event of a conversation may be handed out."""
+        """A heap of the times at which the first event of a conversation may be delivered."""
         self._not_before: dict[Held, float] = {}
         self._suspects: set[Held] = set()
         self._stopped: set[str] = set()
@@ -58,25 +58,25 @@ class ConversationQueues:
 
     @property
     def at_once(self) -> int:
-        """How many could be handled at the same time, now."""
+        """Number of events that could be handled at the same time now."""
         return len(self._turn)
 
     def count(self, stream: str) -> int:
-        """How many entries of a stream wait."""
+        """Number of waiting entries of a stream."""
         return self._counts[stream]
 
     def bytes(self, stream: str) -> int:
-        """How large they are together."""
+        """Their total size."""
         return self._bytes[stream]
 
     def is_at_work(self, stream: str) -> bool:
-        """Whether a handler has an event of a stream."""
+        """Whether an event of a stream is being handled."""
         return any(name == stream for name, _ in self._at_work)
 
     # In and out -------------------------------------------------------------------------------
 
     def append(self, held: Held) -> None:
-        """Take in an entry, where its id says."""
+        """Add an entry, at the position of its id."""
         key = self._keys[held] = _conversation(held.entry)
         waiting = self._waiting.setdefault(key, deque())
         at = len(waiting)
@@ -88,12 +88,12 @@ class ConversationQueues:
         self._settle(key)
 
     def postpone(self, held: Held, until: float) -> None:
-        """Hand out an entry that waits, and what waits behind it, not before a time by `clock.now`."""
+        """Deliver a waiting entry, and those behind it, not before a time by `clock.now`."""
         self._not_before[held] = until
         self._settle(self._keys[held])
 
     def suspect(self, held: Held) -> None:
-        """Hand out an entry only while no other suspect is with a handler: one of them may kill it."""
+        """Deliver an entry only while no other possible poison event is being handled."""
         self._suspects.add(held)
 
     def next(self, now: float) -> Held | None:
@@ -121,7 +121,7 @@ class ConversationQueues:
         self._settle(key)
 
     def ended(self, held: Held) -> None:
-        """The handler is not at work any more; what waits behind may be handed out."""
+        """Note that the handler has ended; the entries behind may be delivered."""
         key = self._keys.get(held)
         if key is not None and self._at_work.get(key) is held:
             del self._at_work[key]
@@ -129,37 +129,37 @@ class ConversationQueues:
             self._settle(key)
 
     def remove(self, held: Held) -> None:
-        """Let go of one that waits."""
+        """Remove a waiting entry."""
         key = self._keys[held]
         self._pop(held)
         self._forget(held)
         self._settle(key)
 
     def clear(self) -> None:
-        """Let go of all that waits."""
+        """Remove all waiting entries."""
         for held in list(self):
             self.remove(held)
 
     # Streams as a whole -----------------------------------------------------------------------
 
     def waiting_in(self, stream: str) -> list[Held]:
-        """What waits of a stream."""
+        """The waiting entries of a stream."""
         return [held for held in self if held.entry.stream == stream]
 
     def stop(self, stream: str) -> None:
-        """Hand out nothing of a stream, until `resume`."""
+        """Deliver nothing of a stream until `resume`."""
         if stream not in self._stopped:
             self._stopped.add(stream)
             self._settle_all(stream)
 
     def resume(self, stream: str) -> None:
-        """Hand out what waits of a stream again."""
+        """Deliver the waiting entries of a stream again."""
         if stream in self._stopped:
             self._stopped.discard(stream)
             self._settle_all(stream)
 
     def drop(self, stream: str) -> list[Held]:
-        """Let go of what waits of a stream, and forget that it was stopped.
+        """Remove the waiting entries of a stream, and forget that it was stopped.
 
         Returns:
             What it was.

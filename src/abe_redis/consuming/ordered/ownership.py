@@ -1,8 +1,8 @@
-"""Which streams are a member's own: each has one owner, and the members of a group share them equally.
+"""Ownership of streams: each has one owner, and the ordered consumers of a group share them equally.
 
-There is no coordinator. Every member says each tick that it is there, looks who owns what, and takes what
-nobody owns, up to its share; what it has beyond its share it gives away. An owner that cannot renew in
-time gives up by its own clock, before anybody else may take over.
+There is no coordinator. In each tick, every consumer announces itself, reads who owns what, claims unowned
+streams up to its share, and revokes its ownership of streams beyond it. An owner that cannot renew in time
+gives up by its own clock, before another consumer may claim the stream.
 """
 
 import logging
@@ -20,10 +20,11 @@ from abe_redis.streams import names, owners
 _LOG = logging.getLogger(__name__)
 
 _MARGIN = 0.1
-"""Part of a lease by which an owner gives up before its key expires: clocks differ, and loops are busy."""
+"""Part of a lease that is the safety margin: an owner gives up before its key expires, since clocks differ
+and loops are busy."""
 
 _KEPT_LEASES = 10
-"""A stream whose handlers did not end within a lease is not given away for so many leases."""
+"""Leases for which a stream stays where it is after its handlers did not end within a lease."""
 
 
 @dataclass(slots=True)
@@ -31,29 +32,29 @@ class Owned:
     """A stream of ours."""
 
     until: float
-    """The time, by `clock.now`, after which it is not ours any more, unless it was renewed."""
+    """The time, by `clock.now`, at which ownership ends without renewal."""
     asked_at: float
-    """When Redis was last asked, by which it was ours then."""
+    """The time of the last request that confirmed the ownership."""
     last: str = ""
-    """The last id that the group was given of it, as far as we know."""
+    """The last id that the group was given, as far as we know."""
     is_loaded: bool = False
-    """Whether we have all that the group was given up to there and has not finished."""
+    """Whether we have every unfinished entry that the group was given up to there."""
     leaving_since: float | None = None
-    """The time since when it is about to be given away."""
+    """The time at which its revocation began."""
     kept_until: float = 0.0
-    """The time until which it is not given away."""
+    """The time until which it is not revoked."""
 
 
 def share(member: str, owned: Mapping[str, int], streams: int) -> int:
-    """How many streams a member may own.
+    """Number of streams that a consumer may own.
 
-    All may own the same number. What is left over goes to those who own most already, so that nothing
-    moves without need.
+    All may own the same number. The remainder goes to those that already own most, so that no stream moves
+    without need.
 
     Args:
-        member: Who asks.
-        owned: How many streams each member owns.
-        streams: How many there are.
+        member: The consumer that asks.
+        owned: Number of streams that each consumer owns.
+        streams: Number of streams.
     """
     ranks = sorted(owned, key=lambda name: (-owned[name], name))
     each, left = divmod(streams, len(ranks))
@@ -61,7 +62,7 @@ def share(member: str, owned: Mapping[str, int], streams: int) -> int:
 
 
 class Ownership:
-    """The streams of one member."""
+    """The streams of one consumer."""
 
     def __init__(
         self,
@@ -72,13 +73,13 @@ class Ownership:
         lease_seconds: float,
         on_lost: Callable[[str], None],
     ) -> None:
-        """Own nothing yet.
+        """Create it without any stream.
 
         Args:
-            consumer: The name under which the member leases.
-            patterns: Of the streams that are shared.
-            lease_seconds: How long a stream is owned without renewal.
-            on_lost: Called with each stream that is not ours any more though we did not give it away.
+            consumer: The name under which the consumer leases.
+            patterns: The patterns of the shared streams.
+            lease_seconds: Duration of an ownership without renewal.
+            on_lost: Called with each stream that we have lost without giving it up.
         """
         self.streams: dict[str, Owned] = {}
         self.owner = owners.Owner(group, consumer, f"{consumer} {os.urandom(6).hex()}", lease_seconds)
@@ -86,33 +87,33 @@ class Ownership:
         self._on_lost = on_lost
 
     def has(self, stream: str, now: float) -> bool:
-        """Whether a stream is ours for certain at a time by `clock.now`."""
+        """Whether a stream is certainly ours at a time by `clock.now`."""
         owned = self.streams.get(stream)
         return owned is not None and now < owned.until and owned.asked_at >= clock.doubted_at()
 
     @property
     def is_leaving(self) -> bool:
-        """Whether a stream is about to be given away."""
+        """Whether a stream is being revoked."""
         return any(owned.leaving_since is not None for owned in self.streams.values())
 
     def ends_at(self) -> float | None:
-        """The time when something may be lost unless it is renewed; None while we own nothing."""
+        """The time at which the first ownership ends without renewal; None while we own nothing."""
         return min((owned.until for owned in self.streams.values()), default=None)
 
     def expire(self, now: float) -> None:
-        """Lose what was not renewed in time."""
+        """Drop the streams that were not renewed in time."""
         for stream, owned in list(self.streams.items()):
             if now >= owned.until:
                 self.lose(stream)
 
     def lose(self, stream: str) -> None:
-        """Note that a stream is not ours any more."""
+        """Note that a stream is no longer ours."""
         if self.streams.pop(stream, None) is not None:
             _LOG.warning("Consumer %r does not own %r any more.", self.owner.consumer, stream)
             self._on_lost(stream)
 
     async def renew(self, redis: Redis) -> None:
-        """Own what we own for another lease; what somebody else owns by now, or nobody, is lost."""
+        """Renew our ownerships for another lease; streams that we no longer own are lost."""
         if not self.streams:
             return
         asked, asked_at = list(self.streams), clock.now()
@@ -124,11 +125,11 @@ class Ownership:
                 owned.until, owned.asked_at = self._until(asked_at), asked_at
 
     async def balance(self, redis: Redis, streams: Sequence[str], busy: Container[str]) -> None:
-        """Take what nobody owns, up to our share, and mark as leaving what we have beyond it.
+        """Claim unowned streams up to our share, and begin to revoke streams beyond it.
 
         Args:
-            streams: All that are there to be shared.
-            busy: Those in which a handler of ours is at work, or something is not settled.
+            streams: All shared streams.
+            busy: Streams in which a handler of ours runs, or an event is not settled.
         """
         token = self.owner.token
         members = await owners.meet(redis, self.owner, self._patterns, stay=True)
@@ -143,7 +144,7 @@ class Ownership:
         for stream in self._draining(streams)[: max(0, missing)]:
             self.streams[stream].leaving_since = None
             missing -= 1
-        # Also what became ours by a command whose answer was lost.
+        # This includes streams that became ours by a command whose answer was lost.
         free = [name for name, owner in found.items() if owner in {"", token} and name not in self.streams]
         if missing > 0 and free:
             await self._take(redis, [stream for stream in free if stream not in busy], missing)
@@ -165,14 +166,14 @@ class Ownership:
 
     async def _take(self, redis: Redis, free: list[str], count: int) -> None:
         asked_at = clock.now()
-        # In any order: others choose at the same time.
+        # In random order, since others choose at the same time.
         chosen = random.sample(free, min(count, len(free)))
         for stream in await owners.own(redis, self.owner, chosen) if chosen else ():
             self.streams[stream] = Owned(self._until(asked_at), asked_at)
             _LOG.info("Consumer %r owns %r.", self.owner.consumer, stream)
 
     def leave_all(self) -> None:
-        """Mark all as leaving."""
+        """Begin to revoke all."""
         for stream in self.streams:
             self._leave(stream)
 
@@ -182,7 +183,7 @@ class Ownership:
             owned.leaving_since = clock.now()
 
     def keep_slow(self) -> None:
-        """Keep what was to leave, but whose handlers did not end within a lease."""
+        """Keep the streams whose handlers did not end within a lease of their revocation."""
         now = clock.now()
         for owned in self.streams.values():
             if owned.leaving_since is not None and now - owned.leaving_since > self.owner.lease_seconds:
@@ -190,14 +191,14 @@ class Ownership:
                 owned.kept_until = now + _KEPT_LEASES * self.owner.lease_seconds
 
     async def give_away(self, redis: Redis, streams: Sequence[str]) -> None:
-        """Let others own streams in which nothing of ours is left."""
+        """Release streams in which no event of ours is left."""
         for stream in streams:
             if self.streams.pop(stream, None) is not None:
                 _LOG.info("Consumer %r gives %r away.", self.owner.consumer, stream)
         await owners.disown(redis, self.owner, streams)
 
     async def quit(self, redis: Redis) -> None:
-        """Share no more, so that the others take over soon."""
+        """Leave the ordered consumers, so that the others claim our streams soon."""
         await owners.meet(redis, self.owner, self._patterns, stay=False)
 
     def _until(self, asked_at: float) -> float:

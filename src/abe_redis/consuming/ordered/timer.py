@@ -1,4 +1,4 @@
-"""One timer that is set anew as often as one likes."""
+"""A timer that can be set again any number of times."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ class Timer:
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self, at: float | None) -> None:
-        """Ring at this time and at no other; None: not at all."""
+        """Ring at this time only; None: never."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
