@@ -2,7 +2,7 @@
 # Arguments go into ARGS: make test ARGS="-k publish", make demo ARGS=--keep
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage mutants test-topologies chaos failover order simulate conformance bench bench-quick bench-clients sizing check format slack-events lock docs picture build bundle check-build audit sbom clean
+.PHONY: help setup demo test coverage mutants test-topologies chaos failover order simulate conformance bench bench-quick bench-clients sizing check format slack-events lock promises docs picture build bundle check-build audit sbom clean
 
 # What another project's shell session has set is not meant for this one's tools.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -87,6 +87,9 @@ slack-events: $(SYNCED) ## the tables of docs/slack-events.md, from the code
 
 lock: ## uv.lock anew, after a change of dependencies in pyproject.toml
 	@sh scripts/bootstrap lock $(ARGS)
+
+promises: $(SYNCED) ## what the docs promise, and which tests prove it
+	@.venv/bin/python -m tests.promises
 
 docs: $(SYNCED) ## the documentation, as a site in docs/_build; a warning is an error
 	@.venv/bin/python -m sphinx -q -W --keep-going -b html docs docs/_build $(ARGS)

@@ -2,10 +2,13 @@
 
 import asyncio
 
+import pytest
+
 from tests.chaos.run import Run, schedule
 from tests.servers import any_binary
 
 
+@pytest.mark.promise("Each group processes an accepted event at least once.")
 def test_nothing_is_lost_and_nothing_is_left() -> None:
     binary = any_binary()
     assert binary is not None

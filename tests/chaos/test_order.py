@@ -6,6 +6,8 @@ from tests.chaos.order import Run
 from tests.servers import Server
 
 
+@pytest.mark.promise("in the order in which they were published, across all workers of the group.")
+@pytest.mark.promise("With `--ordered`, the events of a conversation are handled one at a time")
 @pytest.mark.parametrize("freeze", [False, True], ids=["killed-and-added", "and-frozen"])
 def test_each_conversation_is_handled_in_order(own_server: Server, freeze: bool) -> None:
     account = Run(own_server, conversations=200, events=50, freeze=freeze).play()

@@ -127,6 +127,7 @@ async def test_asking_for_the_next_acks_the_one_before(make: Make) -> None:
         assert await none_comes(events)
 
 
+@pytest.mark.promise("Each group processes an accepted event at least once.")
 async def test_groups_get_each_event_and_members_share_them(make: Make) -> None:
     await make().publish_many(TOPIC, [{"n": number} for number in range(30)])
     seen: dict[str, Counter[int]] = {"a": Counter(), "b": Counter()}

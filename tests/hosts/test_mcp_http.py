@@ -197,6 +197,8 @@ def test_each_client_has_leases_of_its_own(version: str, serve: Callable[..., Se
     assert served.child.wait() == 0
 
 
+@pytest.mark.promise("The headers `Host` and `Origin` are checked")
+@pytest.mark.promise("any other address needs a bearer token")
 def test_a_call_needs_the_token_and_a_known_host(
     serve: Callable[..., Served], start: Start, redis_url: str
 ) -> None:

@@ -134,6 +134,7 @@ def test_a_thousand_events_reach_two_consumers_once(
         assert json.loads(consumer.lines[-1]) == {"ended": True}
 
 
+@pytest.mark.promise("so the second post adds nothing.")
 def test_slacks_retry_adds_nothing(webhook: Webhook, server: Server) -> None:
     posted = [envelope(f"Ev{number}") for number in range(20)]
     assert webhook.post(posted) == {200}
@@ -158,6 +159,7 @@ def test_an_url_in_the_hosts_dotenv_alone_is_enough(
     assert "no consumer of these settings reads" not in webhook.log
 
 
+@pytest.mark.promise("Slack MCP Server answers Slack with 200 all the same")
 def test_without_redis_the_webhook_answers_and_says_why(slack_host: Environment, tmp_path: Path) -> None:
     password, port = "s3cret/of:redis", free_port()
     encoded = "s3cret%2Fof%3Aredis"

@@ -60,6 +60,7 @@ def test_names_of_fields_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch
     assert Settings().redis_stream_event_id == ("delivery_id", "headers.x-request-id")
 
 
+@pytest.mark.promise("credentials are removed from the URL as soon as it is read.")
 @pytest.mark.parametrize(
     ("url", "shown", "username", "password"),
     [

@@ -117,6 +117,7 @@ def end(worker: Child) -> None:
 # --- The end, when it is asked for ----------------------------------------------------------------------
 
 
+@pytest.mark.promise("A worker that receives `SIGTERM` gives its events back at once.")
 def test_at_sigterm_what_is_at_work_ends_and_the_rest_goes_to_others(queue: Server, start: Start) -> None:
     """Quick events make it lease ahead; then slow ones come, so that it holds more than it works on."""
     lease = {"REDIS_STREAM_LEASE_SECONDS": "120"}
@@ -232,6 +233,8 @@ def test_an_idle_worker_ends_at_once(queue: Server, start: Start) -> None:
 # --- The end, when it is not ----------------------------------------------------------------------------
 
 
+@pytest.mark.promise("The same holds for `SIGKILL`")
+@pytest.mark.promise("another worker takes the event, as its second delivery.")
 def test_after_sigkill_another_worker_has_the_event_when_its_lease_is_over(
     queue: Server, start: Start
 ) -> None:
@@ -618,6 +621,7 @@ def test_a_backoff_of_many_deliveries_stays_a_number() -> None:
     assert decision.delay <= 60
 
 
+@pytest.mark.promise("With `--ordered`, the events of a conversation are handled one at a time")
 def test_ordered_workers_take_turns_with_a_conversation(queue: Server, start: Start) -> None:
     workers = [start("bot:handle", "--ordered", "--concurrency", "4") for _ in range(2)]
     wait_until_listening(*workers)

@@ -35,6 +35,7 @@ def swap(old: Server, new: Server) -> None:
         before.execute_command("REPLICAOF", HOST, new.port)
 
 
+@pytest.mark.promise("A primary that became a replica is abandoned at its first `READONLY`")
 @pytest.mark.parametrize("replicas", [0, 1])
 async def test_publishers_and_consumers_follow_it(pair: tuple[Server, Server], replicas: int) -> None:
     old, new = pair
@@ -62,6 +63,7 @@ async def test_publishers_and_consumers_follow_it(pair: tuple[Server, Server], r
                 assert admin.xrange(TOPIC, published.id, published.id)
 
 
+@pytest.mark.promise("retries after pauses of up to a second.")
 async def test_while_it_still_leads_to_the_replica_there_are_pauses(pair: tuple[Server, Server]) -> None:
     """Many who publish do not make many connections a second."""
     old, new = pair

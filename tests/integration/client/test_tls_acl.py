@@ -95,6 +95,7 @@ async def test_without_tls_a_tls_port_is_unavailable(tls_server: Server) -> None
     assert isinstance(error, RedisUnavailableError)
 
 
+@pytest.mark.promise("always verifies the certificate and the host name")
 async def test_an_authority_that_is_not_trusted(
     tls_server: Server, certificates: Certificates, tmp_path: Path
 ) -> None:
@@ -125,6 +126,7 @@ async def test_a_client_certificate_of_another_authority(
     assert "if it asks for a client certificate, REDIS_SSL_CERTFILE and REDIS_SSL_KEYFILE" in str(error)
 
 
+@pytest.mark.promise("always verifies the certificate and the host name")
 async def test_a_certificate_for_another_host(debian_redis: Servers, tmp_path: Path) -> None:
     authority = trustme.CA()
     issued = authority.issue_cert("elsewhere.test")
@@ -309,6 +311,8 @@ async def test_a_user_without_the_right(acl_server: Server, caplog: pytest.LogCa
         assert_hidden(SECRET, traces(caught.value))
 
 
+@pytest.mark.promise("credentials are removed from the URL as soon as it is read.")
+@pytest.mark.promise("Slack's verification `token` never reaches Redis; no password appears")
 @both_ways
 async def test_a_password_that_works_is_nowhere_either(
     acl_server: Server, written: Written, caplog: pytest.LogCaptureFixture

@@ -95,6 +95,7 @@ class Load:
 # Sentinel -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("Consumers pause, and go on with the new primary.")
 async def test_a_planned_failover_is_a_pause(sentinels: Sentinels) -> None:
     """The old primary takes events for a moment yet, and one replica follows it: both must have each."""
     settings = Settings(redis_url=sentinels.url, redis_stream_lease_seconds=2, redis_wait_replicas=2)
@@ -104,6 +105,9 @@ async def test_a_planned_failover_is_a_pause(sentinels: Sentinels) -> None:
     assert load.handled.keys() >= set(load.accepted)
 
 
+@pytest.mark.promise("Consumers pause, and go on with the new primary.")
+@pytest.mark.promise("Publishing pauses")
+@pytest.mark.promise("Sentinel or cluster, `REDIS_WAIT_REPLICAS=1` or more")
 @pytest.mark.parametrize("how", ["kill", "freeze"])
 async def test_a_primary_that_is_gone_is_a_pause(sentinels: Sentinels, how: str) -> None:
     settings = Settings(redis_url=sentinels.url, redis_stream_lease_seconds=2, redis_wait_replicas=1)
@@ -118,6 +122,7 @@ async def test_a_primary_that_is_gone_is_a_pause(sentinels: Sentinels, how: str)
     assert load.handled.keys() >= set(load.accepted)
 
 
+@pytest.mark.promise("Sentinels get their own credentials, never those for the servers.")
 async def test_passwords_of_servers_and_sentinels_are_two(binary: Path) -> None:
     with Sentinels(binary, password="for-servers", sentinel_password="for-sentinels") as running:
         settings = Settings(
@@ -137,6 +142,8 @@ async def test_passwords_of_servers_and_sentinels_are_two(binary: Path) -> None:
 # Replicas -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("The event may be in the stream all the same, and is not added twice.")
+@pytest.mark.promise("When too few replicas confirm within a second")
 async def test_without_its_replicas_an_event_does_not_count_as_published(sentinels: Sentinels) -> None:
     settings = Settings(redis_url=sentinels.url, redis_wait_replicas=2)
     async with RedisMessageQueueBackend(settings) as backend:
@@ -156,6 +163,7 @@ async def test_without_its_replicas_an_event_does_not_count_as_published(sentine
 # Cluster --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("A stream, its dead letters and its helper keys live in one slot")
 async def test_everything_works_in_a_cluster(cluster: Cluster) -> None:
     settings = Settings(redis_url=cluster.url, redis_stream_max_deliveries=1)
     streams = [f"slack:{number}" for number in range(8)] + ["slack:{tag}a", "slack:{tag}b", "slack_events"]
@@ -172,6 +180,7 @@ async def test_everything_works_in_a_cluster(cluster: Cluster) -> None:
         assert sum(one.dead_letters for one in overview.streams) == 1
 
 
+@pytest.mark.promise("A consumer waits for new events with one blocking read per slot")
 async def test_an_event_is_found_at_once_in_any_slot(cluster: Cluster) -> None:
     async with (
         RedisMessageQueueBackend(Settings(redis_url=cluster.url)) as backend,
@@ -244,6 +253,7 @@ async def test_a_node_that_is_gone_is_a_pause(cluster: Cluster, how: str) -> Non
     assert load.handled.keys() >= set(load.accepted)
 
 
+@pytest.mark.promise("Commands follow a slot that moves.")
 async def test_slots_that_move_are_a_detour(cluster: Cluster) -> None:
     settings = Settings(redis_url=cluster.url, redis_stream_lease_seconds=2)
     streams = [f"slack:{number}" for number in range(32)]
@@ -256,6 +266,7 @@ async def test_slots_that_move_are_a_detour(cluster: Cluster) -> None:
     assert load.handled.keys() >= set(load.accepted)
 
 
+@pytest.mark.promise("While it is half moved, publishing to it waits")
 async def test_what_is_published_to_a_slot_that_is_half_moved_waits_for_the_rest(cluster: Cluster) -> None:
     """A command on several keys of such a slot is refused: see TRYAGAIN in the cluster specification."""
     stream = "slack:half"

@@ -61,6 +61,9 @@ async def test_an_old_prefetched_lease_is_checked_before_delivery(
     assert (event.id, event["n"], event.deliveries) == (ahead[0], last["n"] + 1, 1)
 
 
+@pytest.mark.promise(
+    "When a lease may have expired, or the wall clock has jumped ahead, the process asks Redis"
+)
 async def test_an_event_that_another_took_meanwhile_is_not_delivered(
     make_backend: MakeBackend, redis: Redis
 ) -> None:
@@ -312,6 +315,7 @@ async def test_a_burial_waits_until_redis_is_back(own_server: Server) -> None:
         assert in_flight.has_finished
 
 
+@pytest.mark.promise("every command that acks, renews or gives back an entry first checks who holds it.")
 async def test_an_event_that_another_holds_is_not_given_back(
     backend: RedisMessageQueueBackend, redis: Redis
 ) -> None:

@@ -31,6 +31,7 @@ def numbers(events: list[Any]) -> list[int]:
     return [event["n"] for event in events]
 
 
+@pytest.mark.promise("A new group starts at the oldest event")
 async def test_what_was_published_before_is_delivered_in_order(backend: RedisMessageQueueBackend) -> None:
     await publish(backend, *range(30))
     async with backend.consume() as events:
@@ -41,6 +42,7 @@ async def test_what_was_published_before_is_delivered_in_order(backend: RedisMes
     assert (first.stream, first.group, first.deliveries) == ("slack_events", "default", 1)
 
 
+@pytest.mark.promise("A consumer of `consume()` acknowledges an event by asking for the next one")
 async def test_an_event_is_acked_when_the_next_is_asked_for(
     backend: RedisMessageQueueBackend, redis: Redis
 ) -> None:
@@ -53,6 +55,9 @@ async def test_an_event_is_acked_when_the_next_is_asked_for(
         assert await pending(redis, "slack_events") == 0
 
 
+@pytest.mark.promise(
+    "The event goes to one consumer under a lease, and is finished when that consumer acknowledges it."
+)
 async def test_groups_get_each_event_and_members_share_them(make_backend: MakeBackend) -> None:
     await publish(make_backend(), *range(40))
     first, second, other = make_backend(), make_backend(), make_backend()
@@ -77,6 +82,8 @@ async def test_groups_get_each_event_and_members_share_them(make_backend: MakeBa
     assert sorted(got["alone"]) == list(range(40))
 
 
+@pytest.mark.promise("With `consume()` alone, leaving the loop gives the event back.")
+@pytest.mark.promise("If the handler raises, is cancelled, or its process dies, the event is delivered again")
 @pytest.mark.parametrize("ending", ["raise", "break", "close", "cancel", "drop"])
 async def test_an_unfinished_event_comes_again(make_backend: MakeBackend, ending: str) -> None:
     first, second = make_backend(), make_backend()
@@ -186,6 +193,8 @@ async def test_a_slow_handler_keeps_its_event(make_backend: MakeBackend) -> None
         assert scope.cancelled_caught, "it was delivered to another consumer"
 
 
+@pytest.mark.promise("Its ack is refused.")
+@pytest.mark.promise("its lease expires and the event goes to another worker.")
 async def test_a_frozen_consumer_is_overtaken_and_finds_out(
     make_backend: MakeBackend, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -219,6 +228,7 @@ CONSUMER = """
 """
 
 
+@pytest.mark.promise("If the handler raises, is cancelled, or its process dies, the event is delivered again")
 async def test_the_event_of_a_killed_process_reaches_another(
     make_backend: MakeBackend, redis_url: str, tmp_path: Path
 ) -> None:
@@ -240,6 +250,11 @@ async def test_the_event_of_a_killed_process_reaches_another(
     assert (event["n"], event.deliveries) == (7, 2)
 
 
+@pytest.mark.promise("It blocks nothing.")
+@pytest.mark.promise("The first worker that reads an entry that is no JSON object buries it with the reason.")
+@pytest.mark.promise(
+    "An event that cannot be decoded, or that was delivered `REDIS_STREAM_MAX_DELIVERIES` times"
+)
 async def test_an_undecodable_entry_is_buried_and_blocks_nothing(
     backend: RedisMessageQueueBackend, redis: Redis
 ) -> None:
@@ -269,6 +284,9 @@ async def test_an_undecodable_entry_is_buried_and_blocks_nothing(
         assert int(letter[b"abe:at"]) > 1_700_000_000
 
 
+@pytest.mark.promise(
+    "An event that cannot be decoded, or that was delivered `REDIS_STREAM_MAX_DELIVERIES` times"
+)
 async def test_an_event_that_is_never_finished_is_buried(make_backend: MakeBackend, redis: Redis) -> None:
     backend = make_backend(redis_stream_max_deliveries=3)
     await publish(backend, 1)
@@ -308,6 +326,7 @@ async def test_a_key_of_another_type_harms_nobody(backend: RedisMessageQueueBack
     assert await redis.get("slack:cache") == b"x"
 
 
+@pytest.mark.promise("Consumers outlive restarts, cut connections, `FLUSHALL` and deleted groups.")
 async def test_flushall_is_a_pause(backend: RedisMessageQueueBackend, redis: Redis) -> None:
     await publish(backend, 1)
     await publish(backend, 2, stream="slack:other")
@@ -320,6 +339,8 @@ async def test_flushall_is_a_pause(backend: RedisMessageQueueBackend, redis: Red
     assert await redis.exists("slack:never") == 0
 
 
+@pytest.mark.promise("Consumers outlive restarts, cut connections, `FLUSHALL` and deleted groups.")
+@pytest.mark.promise("If the new primary has an older state of a group or a stream")
 async def test_a_deleted_group_goes_on_where_it_was(backend: RedisMessageQueueBackend, redis: Redis) -> None:
     await publish(backend, *range(20))
     async with backend.consume() as events:
@@ -358,6 +379,8 @@ async def test_a_deleted_stream_is_not_resurrected(backend: RedisMessageQueueBac
     assert await redis.exists("slack_events") == 0
 
 
+@pytest.mark.promise("Consumers outlive restarts, cut connections, `FLUSHALL` and deleted groups.")
+@pytest.mark.promise("Consumers wait, and go on when Redis is back")
 async def test_a_restart_and_cut_connections_are_pauses(own_server: Server) -> None:
     settings = Settings(redis_url=own_server.url)
     async with RedisMessageQueueBackend(settings) as backend:

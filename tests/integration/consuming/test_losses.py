@@ -62,6 +62,10 @@ def losses(caplog: pytest.LogCaptureFixture) -> list[str]:
 # --- Disuse ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("so does trimming, once nobody has used the group for")
+@pytest.mark.promise(
+    "Trimming removes events beyond `REDIS_STREAM_MAXLEN` only when every group has finished them"
+)
 async def test_a_stray_group_holds_trimming_only_for_its_idle_time(
     redis: Redis, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -137,6 +141,10 @@ async def test_the_doctor_warns_before_a_group_is_given_up(redis: Redis, setting
 # --- Somebody else --------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("they are not lost in silence")
+@pytest.mark.promise(
+    "If somebody else removes events that a group has not finished, the log and `abe-redis stats` say"
+)
 async def test_unread_entries_trimmed_by_others_are_logged_once_and_shown(
     redis: Redis, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -227,6 +235,7 @@ async def test_a_pending_entry_that_somebody_deletes_is_counted(
     assert len([sentence for sentence in losses(caplog) if sentence.startswith("1 events")]) == 1
 
 
+@pytest.mark.promise("they are not lost in silence")
 async def test_a_stream_that_is_deleted_takes_work_with_it(
     redis: Redis, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -193,6 +193,7 @@ async def test_what_only_the_escapes_of_json_can_say(redis: Redis, redis_url: st
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.promise("People who read on the command line see the event as it is.")
 async def test_people_are_shown_the_true_event(operations: Operations, redis_url: str) -> None:
     event = {"type": "message", "text": "redis://u:secret@h", "token": "secret", "n": 10**30}
     await operations.publish_event(event)

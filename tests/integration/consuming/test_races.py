@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 import anyio
+import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Event, EventWorker
@@ -12,6 +13,7 @@ from abe_redis.streams import lease
 from tests.integration.conftest import MakeBackend, until
 
 
+@pytest.mark.promise("every command that acks, renews or gives back an entry first checks who holds it.")
 async def test_an_ack_of_what_was_lost_a_moment_ago_is_refused(make_backend: MakeBackend) -> None:
     """10,000 times, a holder acks while another takes the entry over: exactly one of them has it."""
     redis = (await make_backend().connections()).commands
@@ -45,6 +47,9 @@ async def test_an_ack_of_what_was_lost_a_moment_ago_is_refused(make_backend: Mak
     assert refused
 
 
+@pytest.mark.promise(
+    "A stream adds an envelope whose `event_id` it has seen within `REDIS_STREAM_DEDUP_SECONDS` only once."
+)
 async def test_ten_thousand_events_sent_four_times_by_eight_publishers(
     make_backend: MakeBackend, redis: Redis
 ) -> None:

@@ -43,6 +43,7 @@ def starts(log: Path) -> list[tuple[int, int]]:
     return [(int(pid), int(number)) for pid, number in pairs]
 
 
+@pytest.mark.promise("A process measures leases by a clock that runs while its machine is suspended")
 @pytest.mark.parametrize("how", ["ordered", "unordered"])
 async def test_a_machine_that_wakes_starts_nothing_that_another_has_by_now(
     make_backend: MakeBackend, redis: Redis, redis_url: str, tmp_path: Path, how: str
@@ -137,6 +138,9 @@ async def is_settled(redis: Redis) -> bool:
     return await pending(redis, TOPIC) == 1
 
 
+@pytest.mark.promise(
+    "When a lease may have expired, or the wall clock has jumped ahead, the process asks Redis"
+)
 async def test_after_a_jump_of_the_wall_clock_what_is_leased_ahead_is_asked_about(
     make_backend: MakeBackend, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

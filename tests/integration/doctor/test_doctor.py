@@ -108,6 +108,7 @@ def state(admin: Any) -> Any:
 # --- A sick server --------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("`abe-redis doctor` says what is missing")
 @pytest.mark.parametrize(
     ("options", "check", "severity", "says"),
     [

@@ -188,6 +188,7 @@ WRITER = """
 """
 
 
+@pytest.mark.promise("one server, `appendonly yes`, `appendfsync everysec`")
 @pytest.mark.parametrize("victims", ["server", "supervisor", "server and supervisor", "everything"])
 def test_a_kill_loses_no_acknowledged_write(directory: Path, join: Join, victims: str) -> None:
     with subprocess.Popen(

@@ -39,6 +39,7 @@ async def handled_in_order(backend: RedisMessageQueueBackend, count: int) -> lis
     return log
 
 
+@pytest.mark.promise("`channel` (default): a channel")
 async def test_a_shared_channel_is_in_order_whatever_the_team(make_backend: MakeBackend) -> None:
     backend = make_backend(redis_stream_partitions=8)
     published = [
@@ -57,6 +58,7 @@ async def test_a_shared_channel_is_in_order_whatever_the_team(make_backend: Make
     assert await handled_in_order(backend, 6) == [number for number in range(1, 7) for _ in range(2)]
 
 
+@pytest.mark.promise("So a burst of `user_change` waits for nobody but the same person")
 async def test_people_do_not_wait_for_each_other(make_backend: MakeBackend) -> None:
     backend = make_backend()
     both_at_work = anyio.Event()
@@ -80,6 +82,7 @@ async def test_people_do_not_wait_for_each_other(make_backend: MakeBackend) -> N
             await worker.shutdown()
 
 
+@pytest.mark.promise("`thread`: a thread")
 async def test_the_operator_keeps_threads_in_order(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", redis_url)
     monkeypatch.setenv("REDIS_STREAM_CONVERSATION", "thread")
@@ -109,6 +112,7 @@ async def test_the_operator_keeps_threads_in_order(redis_url: str, monkeypatch: 
     assert begun == [1, 4, 3], "the root's thread waits for the root, the other one for nobody"
 
 
+@pytest.mark.promise("never reaches Redis, whatever kind of payload carries it")
 async def test_no_verification_token_reaches_redis(backend: RedisMessageQueueBackend, redis: Redis) -> None:
     posted = [
         said(1),

@@ -99,6 +99,7 @@ def check_structure(answer: Any, events: int) -> None:
     assert all(re.fullmatch(known, line) for line in after)
 
 
+@pytest.mark.promise("Text from Slack stands within a fence whose name nobody can guess")
 @pytest.mark.parametrize("injection", INJECTIONS, ids=range(len(INJECTIONS)))
 async def test_no_words_of_others_break_out(make_backend: MakeBackend, redis: Redis, injection: str) -> None:
     backend = make_backend(redis_stream_patterns="slack*,*odd*")
@@ -158,6 +159,7 @@ def test_there_are_enough_of_them() -> None:
 # --- How much ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("the length of every answer have bounds.")
 @pytest.mark.parametrize("max_chars", [1000, 3000, 20_000, 200_000])
 async def test_no_answer_is_above_its_budget(make_backend: MakeBackend, redis: Redis, max_chars: int) -> None:
     chance = random.Random(max_chars)
@@ -297,6 +299,7 @@ async def test_a_release_with_a_delay(ask: Ask, redis: Redis) -> None:
     assert await redis.zcard(f"abe:due:{{{TOPIC}}}:{GROUP}") == 1
 
 
+@pytest.mark.promise("Burying and redriving ask the user where the client can ask")
 async def test_burying_wants_a_reason_and_the_user_and_redriving_brings_back(ask: Ask, redis: Redis) -> None:
     for number in range(2):
         await ask("publish_event", payload=said(number))
@@ -322,6 +325,7 @@ async def test_burying_wants_a_reason_and_the_user_and_redriving_brings_back(ask
     assert len(await lease(ask, 10)) == 1
 
 
+@pytest.mark.promise("Every change is written to the stream `abe:audit`")
 async def test_every_change_is_written_down(ask: Ask, make_backend: MakeBackend, redis: Redis) -> None:
     await ask("publish_event", payload=said(1))
     ids = await lease(ask, 1)
@@ -357,6 +361,8 @@ async def test_every_change_is_written_down(ask: Ask, make_backend: MakeBackend,
     assert await redis.xlen("abe:audit") == len(rows), "people are not agents"
 
 
+@pytest.mark.promise("No tool deletes, trims or resets.")
+@pytest.mark.promise("A tool that is not allowed is not offered")
 async def test_permissions_withhold_tools_and_streams(make_backend: MakeBackend, redis: Redis) -> None:
     backend = make_backend()
     await backend.publish("slack:a", said(1))

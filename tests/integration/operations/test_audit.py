@@ -1,5 +1,6 @@
 """What agents have changed."""
 
+import pytest
 from redis.asyncio import Redis
 
 from abe_redis.operations import audit
@@ -7,6 +8,7 @@ from abe_redis.streams import names
 from tests.integration.on_streams import now_ms
 
 
+@pytest.mark.promise("`abe-redis audit` shows it.")
 async def test_the_audit_lists_changes_newest_first(commands: Redis) -> None:
     for number in range(3):
         await audit.record(commands, "agent", "acked", {"id": f"{number}-0", "text": "ü"})

@@ -125,6 +125,9 @@ async def test_poison_is_set_aside_and_goes_back_to_work(
     assert all(b"abe:only" not in fields and b"abe:first" not in fields for _, fields in rows)
 
 
+@pytest.mark.promise(
+    "`abe-redis dead redrive` sends it back to the group that gave up on it, and to no other."
+)
 async def test_only_the_group_that_gave_up_gets_it_in_the_order_of_publishing(
     redis: Redis, backend: RedisMessageQueueBackend, letters: DeadLetters
 ) -> None:

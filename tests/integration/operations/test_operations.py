@@ -35,6 +35,7 @@ def numbers(events: list[Any]) -> list[int]:
     return [event.payload["n"] for event in events]
 
 
+@pytest.mark.promise("What the agent publishes is marked")
 async def test_events_published_by_an_agent_are_marked(operations: Operations, redis: Redis) -> None:
     await operations.publish_event({"a": 1})
     entries: Any = await redis.xrange("slack_events")
@@ -110,6 +111,7 @@ async def test_a_lease_an_ack_and_what_is_pending(operations: Operations, redis:
     assert await pending(redis, "slack_events", "agents") == 1
 
 
+@pytest.mark.promise("An agent acks only what it leased itself")
 async def test_an_ack_of_what_another_holds_is_refused(make_backend: MakeBackend, redis: Redis) -> None:
     mine, other = Operations(make_backend(), origin="mcp"), Operations(make_backend(), origin="mcp")
     ids = await fill(mine, 1)
@@ -248,6 +250,7 @@ async def test_a_cancelled_wait_keeps_nothing(make_backend: MakeBackend, redis: 
     assert {event.id for event in held.events if event.consumer is not None} <= known
 
 
+@pytest.mark.promise("Its leases are renewed while it calls tools")
 async def test_an_agents_lease_is_kept_while_it_is_about(make_backend: MakeBackend) -> None:
     backend = make_backend(redis_stream_lease_seconds=0.6)
     operations = Operations(backend, origin="mcp")
@@ -262,6 +265,7 @@ async def test_an_agents_lease_is_kept_while_it_is_about(make_backend: MakeBacke
         tasks.cancel_scope.cancel()
 
 
+@pytest.mark.promise("Its leases are renewed while it calls tools")
 async def test_a_quiet_agent_gives_back_uncounted(make_backend: MakeBackend) -> None:
     backend = make_backend()
     operations = Operations(backend, origin="mcp")

@@ -161,6 +161,7 @@ def persistent(make_server: Any) -> Server:
     return server
 
 
+@pytest.mark.promise("the event waits on disk, also through a crash, and is delivered once")
 async def test_redis_and_the_publisher_die_and_nothing_is_lost(make_server: Any, path: Path) -> None:
     """Every accepted number is there once and in order; what was under way at the kill, once or never."""
     server = persistent(make_server)
@@ -305,6 +306,7 @@ async def test_a_permanently_refused_event_blocks_no_other(
     assert len(entries(own_server, "slack:list")) == 1
 
 
+@pytest.mark.promise("carries the field `possible-duplicate`.")
 async def test_an_event_whose_id_redis_may_have_forgotten_is_marked(
     own_server: Server, make_queue: MakeQueue, path: Path
 ) -> None:

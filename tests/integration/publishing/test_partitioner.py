@@ -21,6 +21,7 @@ def said(channel: str, number: int, **more: Any) -> dict[str, Any]:
     return {"type": "event_callback", "team_id": "T1", "event": event} | more
 
 
+@pytest.mark.promise("`REDIS_STREAM_PARTITIONS=16` spreads each topic over 16 streams")
 async def test_a_conversation_stays_together_and_others_go_elsewhere(make_backend: MakeBackend) -> None:
     backend = make_backend(redis_stream_partitions=8)
     first = {
@@ -49,6 +50,7 @@ async def test_many_at_once_keep_their_places_and_their_order(
     assert numbers == {f"C{at}": list(range(at, 350, 10)) for at in range(10)}
 
 
+@pytest.mark.promise("the same `event_id` always goes to the same one.")
 async def test_an_event_that_slack_sends_again_is_not_added(make_backend: MakeBackend) -> None:
     backend = make_backend(redis_stream_partitions=8)
     without = {"type": "event_callback", "event_id": "Ev2", "event": {}}
@@ -58,6 +60,7 @@ async def test_an_event_that_slack_sends_again_is_not_added(make_backend: MakeBa
         assert (again.stream, again.id, again.duplicate) == (first.stream, first.id, True)
 
 
+@pytest.mark.promise("Consumers, ordered or not, find the partitions of every topic that they read")
 async def test_consumers_find_partitions_without_the_setting(make_backend: MakeBackend) -> None:
     backend, other = make_backend(redis_stream_partitions=4, redis_stream_patterns="slack_?"), make_backend()
     await backend.publish_many("slack_events", [said(f"C{at}", at) for at in range(20)])
@@ -78,12 +81,14 @@ async def test_a_partition_is_found_though_nobody_announced_it(
         assert (event.stream, event["n"]) == ("slack_events:p2", 1)
 
 
+@pytest.mark.promise("such as that of `--respond-to`, is never spread.")
 async def test_what_consumers_do_not_find_is_not_spread(make_backend: MakeBackend) -> None:
     backend = make_backend(redis_stream_partitions=4)
     assert (await backend.publish_event("answers", said("C1", 1))).stream == "answers"
     assert (await backend.publish_event("slack_events:p3", said("C1", 1))).stream == "slack_events:p3"
 
 
+@pytest.mark.promise("you can pass a function to the backend that publishes.")
 async def test_a_function_says_what_belongs_together(
     make_backend: MakeBackend, redis_url: str, redis: Redis
 ) -> None:
@@ -112,6 +117,7 @@ async def test_a_name_that_is_too_long_for_its_partitions(make_backend: MakeBack
         await make_backend(redis_stream_partitions=10).publish(name, {})
 
 
+@pytest.mark.promise("You can change the number at any time")
 async def test_with_another_number_nothing_is_lost(make_backend: MakeBackend) -> None:
     for partitions in (4, 1, 2):
         backend = make_backend(redis_stream_partitions=partitions)
@@ -145,6 +151,7 @@ async def test_an_outbox_keeps_the_partition(make_backend: MakeBackend, tmp_path
         assert event.stream == kept.stream
 
 
+@pytest.mark.promise("The publisher writes its result beside the payload")
 def test_the_documents_snippet_names_conversations() -> None:
     (code,) = re.findall(r"^```python\n(.*?)^```", DOCUMENT, re.DOTALL | re.MULTILINE)
     names: dict[str, Any] = {}

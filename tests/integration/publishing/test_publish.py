@@ -123,6 +123,9 @@ async def test_a_server_that_forgot_its_scripts_is_told_again(
     assert await redis.xlen("slack_events") == 150
 
 
+@pytest.mark.promise(
+    "A stream adds an envelope whose `event_id` it has seen within `REDIS_STREAM_DEDUP_SECONDS` only once."
+)
 async def test_slacks_retry_adds_nothing(make_backend: MakeBackend, redis: Redis) -> None:
     first = await make_backend().publish_event("slack_events", envelope())
     again = await make_backend().publish_event("slack_events", envelope(retry=1))
@@ -134,6 +137,7 @@ async def test_slacks_retry_adds_nothing(make_backend: MakeBackend, redis: Redis
     assert await redis.xlen("slack_events") == 1
 
 
+@pytest.mark.promise("so the second post adds nothing.")
 async def test_concurrent_retries_add_one(backend: RedisMessageQueueBackend, redis: Redis) -> None:
     async with anyio.create_task_group() as tasks:
         for number in range(200):
@@ -157,6 +161,9 @@ async def test_an_id_counts_only_while_its_stream_exists(
     assert await redis.xlen("slack_events") == 1
 
 
+@pytest.mark.promise(
+    "An event without an `event_id` is remembered for an hour, so that our own retries do not add it twice."
+)
 @pytest.mark.one_server
 async def test_every_remembered_id_expires(backend: RedisMessageQueueBackend, redis: Redis) -> None:
     await backend.publish("slack_events", envelope())
@@ -175,6 +182,7 @@ async def test_equal_payloads_without_an_id_are_different_events(
     assert await redis.xlen("slack_events") == 2
 
 
+@pytest.mark.promise("Slack's verification `token` never reaches Redis; no password appears")
 async def test_no_token_reaches_redis(backend: RedisMessageQueueBackend, redis: Redis) -> None:
     await backend.publish("slack_events", envelope())
     entries: Any = await redis.xrange("slack_events")
@@ -219,6 +227,7 @@ async def test_the_payload_is_as_0_1_0_wrote_it(backend: RedisMessageQueueBacken
     assert entries[0][1] == {b"data": b'{"a":1}', b"origin": b"mcp"}
 
 
+@pytest.mark.promise("Without an outbox it then raises `RedisUnavailableError`.")
 async def test_without_a_server_it_raises_within_the_budget() -> None:
     async with RedisMessageQueueBackend(Settings(redis_url="redis://127.0.0.1:1/0")) as backend:
         began = time.monotonic()
@@ -227,6 +236,7 @@ async def test_without_a_server_it_raises_within_the_budget() -> None:
         assert 2 < time.monotonic() - began < 3
 
 
+@pytest.mark.promise("`publish()` retries for 2.5 seconds, because Slack expects an answer within three.")
 async def test_a_frozen_server_is_waited_for_within_the_budget(own_server: Server) -> None:
     async with RedisMessageQueueBackend(Settings(redis_url=own_server.url)) as backend:
         await backend.publish("slack_events", envelope(1))
@@ -240,6 +250,9 @@ async def test_a_frozen_server_is_waited_for_within_the_budget(own_server: Serve
         assert not published.duplicate
 
 
+@pytest.mark.promise(
+    "An event without an `event_id` is remembered for an hour, so that our own retries do not add it twice."
+)
 async def test_an_answer_lost_on_the_way_gives_one_entry(own_server: Server) -> None:
     """The server stops for half a second with our command in its socket: it is sent again."""
     async with RedisMessageQueueBackend(Settings(redis_url=own_server.url)) as backend:
@@ -260,6 +273,9 @@ async def test_an_answer_lost_on_the_way_gives_one_entry(own_server: Server) -> 
             assert admin.xlen("slack_events") == 2
 
 
+@pytest.mark.promise(
+    "An event without an `event_id` is remembered for an hour, so that our own retries do not add it twice."
+)
 async def test_our_own_retry_is_not_a_duplicate(backend: RedisMessageQueueBackend, redis: Redis) -> None:
     """The script's own contract: the same attempt again answers as the first time."""
     from abe_redis.streams.publish import Draft, publish

@@ -33,6 +33,7 @@ async def group(redis: Redis, stream: str) -> dict[str, Any]:
 # Making sure of a group ------------------------------------------------------------------------
 
 
+@pytest.mark.promise("A new group starts at the oldest event")
 async def test_a_group_is_made_at_the_beginning_of_what_there_is(commands: Redis) -> None:
     for stream in (A, B):
         for number in range(5):

@@ -44,6 +44,9 @@ async def test_the_clock_of_members_is_exact(commands: Redis) -> None:
         assert before - 1 <= seen <= await now_ms(commands)
 
 
+@pytest.mark.promise(
+    "names the worker that owns a stream, and expires after `REDIS_STREAM_LEASE_SECONDS` without renewal."
+)
 async def test_a_stream_has_one_owner(commands: Redis) -> None:
     assert await owners.owners(commands, ME, [A, B]) == {A: "", B: ""}
     assert await owners.own(commands, ME, [A, B]) == [A, B]
@@ -143,6 +146,7 @@ async def test_as_much_is_loaded_as_there_is(commands: Redis, count: int) -> Non
     assert again.lost == 0
 
 
+@pytest.mark.promise("a late command from a dead connection changes nothing.")
 async def test_who_is_not_the_owner_loads_and_starts_nothing(commands: Redis) -> None:
     (entry_id,) = await hold(commands, A, 1)
     assert await owners.load(commands, ME, A, everybody=True) is None

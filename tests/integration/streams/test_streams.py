@@ -293,6 +293,7 @@ async def test_what_is_due_and_too_much_stays_due(commands: Redis) -> None:
 # What is held -----------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("every command that acks, renews or gives back an entry first checks who holds it.")
 @pytest.mark.parametrize("how", ["renew", "ack"])
 async def test_each_entry_has_its_own_outcome(commands: Redis, how: str) -> None:
     a, b = await hold(commands, A, 3, by="me"), await hold(commands, B, 2, by="me")

@@ -3,6 +3,7 @@
 from typing import Any
 
 import anyio
+import pytest
 from redis.asyncio import Redis
 
 from abe_redis import RedisMessageQueueBackend
@@ -23,6 +24,9 @@ async def test_without_a_group_the_bound_applies_to_who_wants_it(
     assert 100 <= await redis.xlen("slack_events") <= 300
 
 
+@pytest.mark.promise(
+    "Trimming removes events beyond `REDIS_STREAM_MAXLEN` only when every group has finished them"
+)
 async def test_a_stream_shrinks_only_after_its_group_has_finished(
     make_backend: MakeBackend, redis: Redis
 ) -> None:
@@ -49,6 +53,9 @@ async def _wait_for_more(events: Any) -> None:
         pass
 
 
+@pytest.mark.promise(
+    "Trimming removes events beyond `REDIS_STREAM_MAXLEN` only when every group has finished them"
+)
 async def test_a_pending_entry_is_never_cut(redis: Redis) -> None:
     ids: list[Any] = [await redis.xadd("s", {"data": "{}"}) for _ in range(50)]
     await redis.xgroup_create("s", "g", "0")

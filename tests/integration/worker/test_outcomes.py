@@ -229,6 +229,7 @@ async def test_others_have_their_turn_between_events_even_if_a_handler_never_wai
     assert len(set(seen)) == 200
 
 
+@pytest.mark.promise("two messages that people write one after the other may be handled at the same time")
 async def test_without_order_a_conversation_is_handled_at_several_places(
     backend: RedisMessageQueueBackend,
 ) -> None:

@@ -145,6 +145,8 @@ async def test_an_event_that_was_lost_cannot_be_settled(make_backend: MakeBacken
 # --- The worker -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("delivers the event again, after a delay that doubles each time.")
+@pytest.mark.promise("If the handler raises, is cancelled, or its process dies, the event is delivered again")
 async def test_a_handler_that_fails_is_called_again(make_backend: MakeBackend, redis: Redis) -> None:
     backend = make_backend()
     calls: Counter[int] = Counter()
@@ -161,6 +163,7 @@ async def test_a_handler_that_fails_is_called_again(make_backend: MakeBackend, r
     assert await letters(redis) == []
 
 
+@pytest.mark.promise("After `REDIS_STREAM_MAX_DELIVERIES` (5) deliveries it buries the event")
 async def test_poison_is_buried_and_blocks_nothing(make_backend: MakeBackend, redis: Redis) -> None:
     backend = make_backend(redis_stream_max_deliveries=3)
     done: Counter[int] = Counter()
@@ -253,6 +256,7 @@ async def test_a_slow_handler_runs_once(make_backend: MakeBackend, redis: Redis)
     assert calls == [1]
 
 
+@pytest.mark.promise("The worker's handler is cancelled.")
 async def test_a_handler_that_lost_its_lease_is_cancelled(make_backend: MakeBackend, redis: Redis) -> None:
     backend = make_backend(redis_stream_lease_seconds=0.6)
     cancelled, started = anyio.Event(), anyio.Event()
@@ -435,6 +439,7 @@ async def test_a_handlers_result_is_published_once(make_backend: MakeBackend, re
     assert await redis.xlen("slack:answers") == 1
 
 
+@pytest.mark.promise("What the agent publishes is marked")
 @pytest.mark.parametrize("view", [slack_event, None])
 async def test_what_an_agent_published_can_be_told_and_refused(
     view: Any, backend: RedisMessageQueueBackend, redis: Redis

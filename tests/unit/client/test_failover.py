@@ -70,6 +70,7 @@ async def test_a_server_that_became_a_replica_is_left() -> None:
         assert len(server.peers) == 2
 
 
+@pytest.mark.promise("A primary that became a replica is abandoned at its first `READONLY`")
 async def test_whoever_turns_out_to_be_a_replica_is_left_at_any_address() -> None:
     """The address may lead to the primary by then."""
 
@@ -176,6 +177,7 @@ async def test_when_no_sentinel_knows_it_is_said_of_each() -> None:
         assert f"127.0.0.1:{server.port} knows no 'mymaster'" in str(failure.value)
 
 
+@pytest.mark.promise("A primary that hangs without closing its connections")
 @pytest.mark.parametrize("behaviour", [silence, echo])
 async def test_a_primary_is_left_when_the_sentinels_name_another(behaviour: Behaviour) -> None:
     """Whether it hangs, or goes on as if nothing had happened."""

@@ -42,6 +42,7 @@ def test_the_slot_is_redis_own() -> None:
     assert slot_of("123456789") == 0x31C3
 
 
+@pytest.mark.promise("A stream, its dead letters and its helper keys live in one slot")
 @pytest.mark.parametrize("stream", ["slack_events", "slack:{tag}", "a{b}c", "ü"])
 def test_what_belongs_to_a_stream_is_in_its_slot(stream: str) -> None:
     for key in (
@@ -85,6 +86,7 @@ class Told:
         self.error = error
 
 
+@pytest.mark.promise("`publish()` returns when n replicas have received the event")
 def test_a_write_is_answered_when_the_replicas_have_it() -> None:
     told, writes = [Told(), Told()], Writes(2)
     for number, sent in enumerate([writes.add(one) for one in told]):
@@ -94,6 +96,7 @@ def test_a_write_is_answered_when_the_replicas_have_it() -> None:
     assert [one.result for one in told] == [0, 1]
 
 
+@pytest.mark.promise("When too few replicas confirm within a second")
 def test_a_write_that_too_few_replicas_have_failed_and_may_be_repeated() -> None:
     told, writes = Told(), Writes(2)
     writes.add(told).set_result(b"1-0")

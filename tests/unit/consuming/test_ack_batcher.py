@@ -70,6 +70,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counted
 
 
+@pytest.mark.promise("A consumer of `consume()` acknowledges an event by asking for the next one")
 async def test_what_is_finished_is_settled_once() -> None:
     in_flight = InFlight()
     async with running(in_flight) as one:

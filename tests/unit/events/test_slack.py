@@ -262,6 +262,7 @@ def test_each_shape_has_its_channel_and_user(
     assert users_of(payload)[:1] == [user] * bool(user)
 
 
+@pytest.mark.promise("`channel` (default): a channel")
 @BY_WHAT
 def test_each_shape_belongs_to_its_channel_then_its_user_then_its_team(
     payload: dict[str, Any], channel: str | None, user: str | None, thread: str | None

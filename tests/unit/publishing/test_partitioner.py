@@ -62,6 +62,7 @@ def test_a_function_of_ones_own() -> None:
         partitioner.name({"is": 7})
 
 
+@pytest.mark.promise("`user`: all that a user does")
 @pytest.mark.parametrize(("grain", "name"), [("channel", "C1"), ("thread", "C1/1.1"), ("user", "U1")])
 def test_the_operator_says_what_a_conversation_is(grain: Grain, name: str) -> None:
     partitioner = Partitioner(Patterns(["a"]), grain=grain)
@@ -70,6 +71,7 @@ def test_the_operator_says_what_a_conversation_is(grain: Grain, name: str) -> No
     assert partitioner.is_needed == (grain != "channel"), "workers know a channel by themselves"
 
 
+@pytest.mark.promise("It wins over the setting:")
 def test_a_function_wins_over_the_setting() -> None:
     partitioner = Partitioner(Patterns(["a"]), lambda _: "mine", "thread")
     assert partitioner.name({"type": "message", "channel": "C1"}) == "mine"

@@ -43,6 +43,7 @@ def test_a_wall_clock_that_jumps_ahead_may_be_a_pause_each_time_once() -> None:
     assert both.doubted_at() == boot.at
 
 
+@pytest.mark.promise("A process measures leases by a clock that runs while its machine is suspended")
 def test_the_clock_is_one_that_goes_on_where_the_system_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "CLOCK_BOOTTIME", 7, raising=False)
     monkeypatch.setattr(time, "CLOCK_MONOTONIC", 1, raising=False)

@@ -11,6 +11,7 @@ from abe_redis.sanitize.secrets import cut, is_secret, mask
 ESCAPED = json.dumps(json.dumps({"n": 1, "bot_token": 'se"cret', "m": 2}))
 
 
+@pytest.mark.promise("These are masked towards the model")
 @pytest.mark.parametrize(
     "secret",
     [

@@ -7,6 +7,7 @@ import pytest
 from abe_redis.sanitize.untrusted import clean, quoted, shown
 
 
+@pytest.mark.promise("invisible and bidirectional characters are shown as `[U+202E]`")
 @pytest.mark.parametrize(
     ("text", "seen"),
     [
@@ -33,6 +34,7 @@ def test_invisible_characters_become_visible(text: str, seen: str) -> None:
 ENGLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
 
 
+@pytest.mark.promise("invisible and bidirectional characters are shown as `[U+202E]`")
 @pytest.mark.parametrize(
     "text",
     [
@@ -88,6 +90,7 @@ def test_a_joiner_that_joins_nothing_becomes_visible(text: str, seen: str) -> No
     assert clean(text) == seen
 
 
+@pytest.mark.promise("These are masked towards the model")
 def test_joiners_hide_no_secret() -> None:
     secret = "xoxb-123456789012-\u2764\ufe0f\u200d\U0001f525abcdefghijkl"
     assert "123456789012" not in shown(secret)
@@ -121,6 +124,9 @@ def test_a_field_that_is_a_secret_by_its_name() -> None:
     assert shown(nothing) == nothing
 
 
+@pytest.mark.promise(
+    "The names of streams, groups and consumers and the reasons of dead letters are treated alike."
+)
 def test_a_name_stays_in_its_quotes_and_its_line() -> None:
     assert quoted('a"b\nc') == '"a\\"b\\nc"'
     assert len(quoted("x" * 500)) == 103

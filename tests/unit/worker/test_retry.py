@@ -15,6 +15,7 @@ def delays(backoff: Backoff, deliveries: int) -> list[float]:
     return [decision.delay for decision in decisions if isinstance(decision, Retry)]
 
 
+@pytest.mark.promise("delivers the event again, after a delay that doubles each time.")
 @pytest.mark.parametrize(("deliveries", "most"), [(1, 1), (2, 2), (4, 8)])
 def test_by_default_a_delay_doubles_and_is_spread(deliveries: int, most: float) -> None:
     found = delays(Backoff(), deliveries)
@@ -23,6 +24,7 @@ def test_by_default_a_delay_doubles_and_is_spread(deliveries: int, most: float) 
     assert 0.9 * most < max(found) <= most
 
 
+@pytest.mark.promise("After `REDIS_STREAM_MAX_DELIVERIES` (5) deliveries it buries the event")
 def test_by_default_the_fifth_delivery_is_the_last() -> None:
     for deliveries in (5, 6):
         decision = Backoff()(failed(deliveries), ValueError("x"))

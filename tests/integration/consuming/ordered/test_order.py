@@ -115,6 +115,7 @@ async def owners(redis: Redis) -> dict[str, str]:
 # --- The order -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("Other conversations go on meanwhile.")
 async def test_one_at_a_time_of_each_conversation_and_several_of_all(make_backend: MakeBackend) -> None:
     backend, log = make_backend(redis_stream_partitions=2), Log()
     await publish(backend, "ABCDEF", *range(50))
@@ -135,6 +136,7 @@ async def test_one_stream_is_enough(make_backend: MakeBackend, redis: Redis) -> 
     assert await pending(redis, TOPIC) == 0
 
 
+@pytest.mark.promise('or `backend.consume_ordered(group="workers")`.')
 async def test_consume_keeps_the_order_too(make_backend: MakeBackend) -> None:
     backend, other = make_backend(redis_stream_partitions=4), make_backend(redis_stream_partitions=4)
     await publish(backend, "AB", 1, 2)
@@ -152,6 +154,7 @@ async def test_consume_keeps_the_order_too(make_backend: MakeBackend) -> None:
             assert [event["n"] for event in found if event["channel"] == channel] == [1, 2]
 
 
+@pytest.mark.promise("belongs to no conversation, and nothing waits for it.")
 async def test_events_of_no_conversation_do_not_wait(make_backend: MakeBackend) -> None:
     backend, log = make_backend(), Log()
     gate, began = anyio.Event(), list[int]()
@@ -171,6 +174,7 @@ async def test_events_of_no_conversation_do_not_wait(make_backend: MakeBackend) 
 # --- Failures ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("a handler fails: Its conversation waits")
 async def test_a_failure_holds_up_its_conversation_alone_and_until_its_burial(
     make_backend: MakeBackend, redis: Redis
 ) -> None:
@@ -194,6 +198,7 @@ async def test_a_failure_holds_up_its_conversation_alone_and_until_its_burial(
     assert await redis.xlen("dead:{slack_events}") == 1
 
 
+@pytest.mark.promise("Events behind a failed one wait in the worker that owns the stream.")
 async def test_a_failed_event_is_delivered_again_before_the_next_of_its_conversation(
     make_backend: MakeBackend,
 ) -> None:
@@ -263,6 +268,7 @@ async def test_an_event_that_was_nacked_by_its_handler_waits_for_the_handlers_en
     assert log.ended["A"] == [1, 2]
 
 
+@pytest.mark.promise("a handler takes longer than `REDIS_STREAM_MAX_HANDLING_SECONDS`")
 async def test_a_handler_that_takes_too_long_is_cancelled_and_its_event_comes_first_again(
     make_backend: MakeBackend,
 ) -> None:
@@ -278,6 +284,7 @@ async def test_a_handler_that_takes_too_long_is_cancelled_and_its_event_comes_fi
     assert log.ended["A"] == [1, 2]
 
 
+@pytest.mark.promise("It reads at most 1,000 events (or 4 MiB) ahead in a stream")
 async def test_a_conversation_that_is_held_up_stops_its_stream_only_when_very_much_waits(
     make_backend: MakeBackend, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,6 +307,11 @@ async def test_a_conversation_that_is_held_up_stops_its_stream_only_when_very_mu
 # --- Whose streams -------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("a worker stops: It releases each stream")
+@pytest.mark.promise("a worker joins: The others rebalance")
+@pytest.mark.promise(
+    "claims unowned streams up to an equal share, and revokes its ownership of streams beyond that share."
+)
 async def test_workers_share_the_streams_when_they_come_and_when_they_go(
     make_backend: MakeBackend, redis: Redis
 ) -> None:
@@ -332,6 +344,7 @@ async def test_workers_share_the_streams_when_they_come_and_when_they_go(
     assert await owners(redis) == {}
 
 
+@pytest.mark.promise("a worker joins: The others rebalance")
 async def test_a_handler_at_work_keeps_its_stream(make_backend: MakeBackend, redis: Redis) -> None:
     first, second = (make_backend(redis_stream_lease_seconds=1) for _ in range(2))
     log = Log()
@@ -349,6 +362,7 @@ async def test_a_handler_at_work_keeps_its_stream(make_backend: MakeBackend, red
     assert log.ended["A"] == [1, 2]
 
 
+@pytest.mark.promise("a worker freezes: The same.")
 async def test_a_worker_that_lost_a_stream_is_cancelled_and_its_ack_refused(
     make_backend: MakeBackend, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -367,6 +381,7 @@ async def test_a_worker_that_lost_a_stream_is_cancelled_and_its_ack_refused(
     assert log.ended["A"] == [1, 2]
 
 
+@pytest.mark.promise("a late command from a dead connection changes nothing.")
 async def test_a_command_that_a_dead_connection_left_behind_does_not_take_an_event_out_of_its_order(
     make_backend: MakeBackend, redis: Redis
 ) -> None:
@@ -382,6 +397,7 @@ async def test_a_command_that_a_dead_connection_left_behind_does_not_take_an_eve
     assert await pending(redis, TOPIC) == 0
 
 
+@pytest.mark.promise("a worker dies: The others claim its streams")
 async def test_abandoned_events_are_reclaimed_first(make_backend: MakeBackend, redis: Redis) -> None:
     backend, log = make_backend(), Log()
     await publish(backend, "A", *range(150))
@@ -466,6 +482,7 @@ async def test_a_deleted_stream_starts_anew(make_backend: MakeBackend, redis: Re
 # --- What happens to the server ------------------------------------------------------------------------
 
 
+@pytest.mark.promise("Redis cannot be reached for nine tenths of a lease")
 async def test_when_redis_is_away_for_long_handlers_are_cancelled(
     make_backend: MakeBackend, own_server: Server
 ) -> None:

@@ -7,6 +7,9 @@ import pytest
 from abe_redis.consuming.ordered.ownership import share
 
 
+@pytest.mark.promise(
+    "claims unowned streams up to an equal share, and revokes its ownership of streams beyond that share."
+)
 @pytest.mark.parametrize("streams", [0, 1, 4, 5, 16])
 @pytest.mark.parametrize("members", [1, 2, 3, 5])
 def test_all_is_shared_and_equally(streams: int, members: int) -> None:
