@@ -44,6 +44,7 @@ async def stats(backend: RedisMessageQueueBackend) -> Any:
 # --- Before the first group -------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("A stream without a group keeps everything, up to `REDIS_STREAM_HARD_MAXLEN`")
 async def test_all_that_was_accepted_before_the_first_group_is_delivered(
     make_backend: MakeBackend, redis: Redis
 ) -> None:
@@ -56,6 +57,7 @@ async def test_all_that_was_accepted_before_the_first_group_is_delivered(
     assert await numbers(make_backend(redis_stream_maxlen=100), 1000) == list(range(1000))
 
 
+@pytest.mark.promise("A stream without a group keeps everything, up to `REDIS_STREAM_HARD_MAXLEN`")
 async def test_log_stats_and_doctor_say_that_nobody_reads(
     make_backend: MakeBackend, redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -79,6 +81,7 @@ async def test_log_stats_and_doctor_say_that_nobody_reads(
     assert not any("The next event" in one.advice for one in said)
 
 
+@pytest.mark.promise("A stream without a group keeps everything, up to `REDIS_STREAM_HARD_MAXLEN`")
 async def test_beyond_the_hard_limit_publishing_is_refused(make_backend: MakeBackend, redis: Redis) -> None:
     backend = make_backend(redis_stream_maxlen=10, redis_stream_hard_maxlen=300)
     with pytest.raises(RedisRefusedError, match=r"has 300 entries.*REDIS_STREAM_HARD_MAXLEN"):
@@ -136,6 +139,7 @@ async def destroyed(make_backend: MakeBackend, redis: Redis, *, unfinished: int)
     await redis.xgroup_destroy(TOPIC, "default")
 
 
+@pytest.mark.promise("A group that somebody destroyed counts, if it is recorded where it had finished")
 @pytest.mark.parametrize("others", [False, True])
 async def test_a_destroyed_group_whose_floor_is_recorded_is_waited_for(
     make_backend: MakeBackend, redis: Redis, others: bool
@@ -165,6 +169,7 @@ async def test_a_group_that_had_finished_nothing_is_waited_for_too(
     assert await numbers(make_backend(), 400) == list(range(400))
 
 
+@pytest.mark.promise("A group that somebody destroyed counts, if it is recorded where it had finished")
 async def test_a_destroyed_group_is_shown_and_can_be_removed(make_backend: MakeBackend, redis: Redis) -> None:
     await destroyed(make_backend, redis, unfinished=185)
     backend = make_backend(redis_stream_maxlen=20)
