@@ -1,6 +1,6 @@
 """A server that lacks what the scripts need says so before it is given an event."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -58,9 +58,25 @@ async def test_consumers_and_what_people_do_say_the_same(old_url: str) -> None:
             await Operations(backend).stream_stats(stream=TOPIC)
 
 
-async def test_a_server_that_does_not_tell_its_version_is_tried(server: Server) -> None:
-    """As some proxies, which know neither HELLO nor INFO."""
+@pytest.fixture
+def without(server: Server) -> Iterator[Callable[[str], None]]:
+    """Takes commands from everybody, until the test ends."""
     with server.admin() as admin:
-        admin.execute_command("ACL", "SETUSER", "default", "-hello", "-info")
+        yield lambda commands: admin.execute_command("ACL", "SETUSER", "default", *commands.split())
+        admin.execute_command("ACL", "SETUSER", "default", "+@all")
+
+
+async def test_what_is_asked_when_hello_is_not_known(old_url: str, without: Callable[[str], None]) -> None:
+    without("-hello")
+    async with RedisMessageQueueBackend(Settings(redis_url=old_url)) as backend:
+        with pytest.raises(RedisRefusedError, match=TOO_OLD):
+            await backend.publish(TOPIC, {"n": 1})
+
+
+async def test_a_server_that_does_not_tell_its_version_is_tried(
+    server: Server, without: Callable[[str], None]
+) -> None:
+    """As some proxies, which know neither HELLO nor INFO."""
+    without("-hello -info")
     async with RedisMessageQueueBackend(Settings(redis_url=server.url)) as backend:
         await backend.publish(TOPIC, {"n": 1})
