@@ -67,6 +67,9 @@ def _command(chance: random.Random, added: list[int]) -> Command:
 OTHERS: tuple[Command, ...] = (
     ("SET", "k", "v", "PX", 100_000), ("GET", "k"), ("SET", "k", "w", "KEEPTTL"), ("SET", "k", "x", "NX"),
     ("PERSIST", "k"), ("PERSIST", "k"), ("PEXPIRE", "k", 100_000), ("EXISTS", "k", "none"), ("TYPE", "k"),
+    ("PEXPIRE", "k", 50_000, "GT"), ("PEXPIRE", "k", 50_000, "LT"), ("PEXPIRE", "k", 90_000, "NX"),
+    ("PERSIST", "k"), ("PEXPIRE", "k", 90_000, "XX"), ("PEXPIRE", "k", 9, "GT"), ("PEXPIRE", "k", 90_000, "LT"),
+    ("PERSIST", "k"), ("PEXPIRE", "k", 90_000, "NX"), ("PEXPIRE", "k", 99_000, "XX"), ("SET", "k", "v", "ODD"),
     ("INCR", "n"), ("INCR", "n"), ("TYPE", "none"), ("HSET", "h", "a", 1, "b", 2), ("HGET", "h", "a"),
     ("HMGET", "h", "a", "c"), ("HINCRBY", "h", "a", 4), ("HGETALL", "h"), ("HSETNX", "h", "a", 9),
     ("HEXISTS", "h", "a"), ("HLEN", "h"), ("HKEYS", "h"), ("HDEL", "h", "a", "z"), ("HDEL", "h", "b"),

@@ -31,6 +31,8 @@ def set_(db: Keyspace, words: list[bytes]) -> Reply:
     """SET key value [NX|XX] [EX s|PX ms|KEEPTTL]."""
     key, value, *rest = words
     named = options(rest)
+    if any(word[:1].isalpha() and word not in {b"NX", b"XX", b"EX", b"PX", b"KEEPTTL"} for word in named):
+        raise Refused(SYNTAX)
     if (b"NX" in named and key in db.values) or (b"XX" in named and key not in db.values):
         return None
     db.put(key, value)
@@ -217,17 +219,22 @@ def type_(db: Keyspace, words: list[bytes]) -> Reply:
 
 
 def pexpire(db: Keyspace, words: list[bytes]) -> Reply:
-    """PEXPIRE key ms."""
-    return _expire(db, words[0], integer(words[1]))
+    """PEXPIRE key ms [NX|XX|GT|LT]."""
+    return _expire(db, words[0], integer(words[1]), options(words[2:]))
 
 
 def expire(db: Keyspace, words: list[bytes]) -> Reply:
-    """EXPIRE key s."""
-    return _expire(db, words[0], 1000 * integer(words[1]))
+    """EXPIRE key s [NX|XX|GT|LT]."""
+    return _expire(db, words[0], 1000 * integer(words[1]), options(words[2:]))
 
 
-def _expire(db: Keyspace, key: bytes, ms: int) -> int:
+def _expire(db: Keyspace, key: bytes, ms: int, how: list[bytes]) -> int:
     if key not in db.values:
+        return 0
+    at, never = db.now_ms() + ms, float("inf")
+    old = db.expires.get(key, never)
+    fits = {b"NX": old == never, b"XX": old != never, b"GT": at > old, b"LT": at < old}
+    if not all(fits[word] for word in how):
         return 0
     if ms <= 0:
         db.drop(key)
@@ -294,6 +301,14 @@ def client(db: Keyspace, words: list[bytes]) -> Reply:
     return OK
 
 
+def hello(db: Keyspace, words: list[bytes]) -> Reply:
+    """HELLO; all that is said here is true of a lone primary."""
+    return [
+        *(b"server", b"redis", b"version", b"7.0.15", b"proto", 2, b"id", 1),
+        *(b"mode", b"standalone", b"role", b"master", b"modules", []),
+    ]
+
+
 COMMANDS: dict[bytes, Command] = {
     **STREAM_COMMANDS,
     b"GET": get, b"SET": set_, b"INCR": incr, b"HGET": hget, b"HMGET": hmget, b"HGETALL": hgetall,
@@ -301,5 +316,5 @@ COMMANDS: dict[bytes, Command] = {
     b"HINCRBY": hincrby, b"ZADD": zadd, b"ZREM": zrem, b"ZCARD": zcard, b"ZSCORE": zscore, b"ZRANGE": zrange,
     b"EXISTS": exists, b"DEL": del_, b"UNLINK": del_, b"TYPE": type_, b"PEXPIRE": pexpire, b"EXPIRE": expire,
     b"PERSIST": persist, b"PTTL": pttl, b"SCAN": scan, b"TIME": time, b"DBSIZE": dbsize,
-    b"FLUSHALL": flushall, b"WAIT": wait, b"CLIENT": client,
+    b"FLUSHALL": flushall, b"WAIT": wait, b"CLIENT": client, b"HELLO": hello,
 }  # fmt: skip
