@@ -26,8 +26,10 @@ def main() -> None:
         worker,
     )
     from abe_redis.cli.app import app  # noqa: PLC0415
+    from abe_redis.cli.text import never_fail  # noqa: PLC0415
     from abe_redis.cli.top import command  # noqa: F401, PLC0415
 
+    never_fail()
     try:
         app()
     except AbeRedisError as error:

@@ -1,7 +1,6 @@
 """publish, read, ack, stats and audit: an agent's operations, for people and scripts."""
 
 import json
-import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,6 +10,7 @@ from pydantic import BaseModel
 
 from abe_redis.cli.app import EVENTS, INSPECT, app
 from abe_redis.cli.common import AsJson, count, json_of, plain, progress, show, with_backend
+from abe_redis.cli.text import checked, from_stdin
 from abe_redis.errors import PayloadError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def publish(
             raise typer.BadParameter("--event-id is for one event; in a file, each has its own.")
         _publish_lines(lines, stream, from_line, as_json=as_json)
         return
-    text = sys.stdin.read() if payload == "-" else payload or ""
+    text = from_stdin() if payload == "-" else checked(payload or "")
     try:
         value = json.loads(text)
     except ValueError as error:

@@ -1,0 +1,56 @@
+"""Text in and out: UTF-8 in, whatever the console's code page is; out, whatever the console can show."""
+
+import io
+import sys
+
+from abe_redis.errors import PayloadError
+
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+def from_stdin() -> str:
+    """All of stdin, as UTF-8 with or without a byte order mark.
+
+    Raises:
+        PayloadError: It is not UTF-8.
+    """
+    return decoded(sys.stdin.buffer.read(), "stdin")
+
+
+def decoded(data: bytes, source: str) -> str:
+    """Bytes as text.
+
+    Args:
+        data: The bytes, in UTF-8 with or without a byte order mark.
+        source: Where they come from, for the error.
+
+    Raises:
+        PayloadError: They are not UTF-8.
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        hint = " It looks like UTF-16, as PowerShell writes it." if data.startswith(_UTF_16) else ""
+        raise PayloadError(
+            f"What comes from {source} is not UTF-8 (byte {error.start} is 0x{data[error.start]:02x}); "
+            f"nothing was published.{hint} Convert it to UTF-8 first."
+        ) from None
+
+
+def checked(argument: str) -> str:
+    """An argument of the command line.
+
+    Raises:
+        PayloadError: Its bytes are not UTF-8.
+    """
+    # Python keeps bytes that it cannot decode as lone surrogates of this range.
+    if any("\udc80" <= character <= "\udcff" for character in argument):
+        return decoded(argument.encode("utf-8", "surrogateescape"), "the command line")
+    return argument
+
+
+def never_fail() -> None:
+    """Show as an escape, from now on, what the console's encoding cannot show."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,0 +1,76 @@
+"""Text in and out of the command line: UTF-8 in, whatever the console is set to; out, what it can show."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+TEXT = "Grüße 👋 ليس"
+EVENT = json.dumps({"text": TEXT}, ensure_ascii=False)
+CONSOLES = ["utf-8", "cp1252", "ascii", "cp437"]
+
+
+def run(
+    *arguments: str | bytes, redis_url: str, stdin: bytes = b"", console: str = "utf-8"
+) -> subprocess.CompletedProcess[bytes]:
+    variables = {"REDIS_URL": redis_url, "PYTHONIOENCODING": console, "PYTHONUTF8": "0"}
+    return subprocess.run(
+        [sys.executable, "-m", "abe_redis", *arguments],
+        input=stdin,
+        capture_output=True,
+        env=os.environ | variables,
+        check=False,
+    )
+
+
+def read(redis_url: str) -> Any:
+    answer = run("read", "--json", redis_url=redis_url)
+    return [event["payload"] for event in json.loads(answer.stdout)["events"]]
+
+
+@pytest.mark.parametrize("console", CONSOLES)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte order mark"])
+def test_what_comes_from_stdin_is_utf_8_whatever_the_console_says(
+    redis_url: str, console: str, mark: bytes
+) -> None:
+    result = run("publish", "-", redis_url=redis_url, stdin=mark + EVENT.encode(), console=console)
+    assert result.returncode == 0, result.stderr
+    assert read(redis_url) == [{"text": TEXT}]
+
+
+@pytest.mark.parametrize(
+    ("data", "hint"),
+    [
+        (EVENT.encode("cp1252", "replace"), b"byte 12 is 0xfc"),
+        (b"\xff\xfe" + EVENT.encode("utf-16-le"), b"It looks like UTF-16"),
+        (b'{"text": "\xed\xa0\x80"}', b"is not UTF-8"),
+    ],
+)
+def test_what_is_not_utf_8_is_an_error_and_nothing_is_published(
+    redis_url: str, data: bytes, hint: bytes
+) -> None:
+    result = run("publish", "-", redis_url=redis_url, stdin=data)
+    assert result.returncode == 1
+    assert hint in result.stderr
+    assert b"Traceback" not in result.stderr
+    assert read(redis_url) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no bytes in a command line")
+def test_an_argument_that_is_not_utf_8_is_an_error(redis_url: str) -> None:
+    result = run("publish", b'{"text": "\xfc"}', redis_url=redis_url)
+    assert result.returncode == 1
+    assert b"the command line is not UTF-8" in result.stderr
+
+
+@pytest.mark.parametrize("console", CONSOLES)
+@pytest.mark.parametrize("arguments", [("read",), ("read", "--json"), ("stats",), ("doctor",)])
+def test_nothing_that_is_printed_fails(redis_url: str, console: str, arguments: tuple[str, ...]) -> None:
+    assert run("publish", EVENT, redis_url=redis_url).returncode == 0
+    result = run(*arguments, redis_url=redis_url, console=console)
+    assert b"Traceback" not in result.stderr
+    assert b"UnicodeEncodeError" not in result.stderr
+    assert result.stdout
