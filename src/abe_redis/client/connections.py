@@ -30,7 +30,8 @@ from abe_redis.client.topology.sentinel import Sentinels
 from abe_redis.client.topology.single import Single
 from abe_redis.client.version import check_version
 from abe_redis.runtime import tasks
-from abe_redis.settings import Settings, split_url
+from abe_redis.settings import Settings
+from abe_redis.settings.url import split_url
 
 if TYPE_CHECKING:
     from abe_redis.embedded.server import EmbeddedServer

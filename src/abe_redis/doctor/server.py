@@ -10,7 +10,8 @@ from redis.exceptions import NoPermissionError, ResponseError
 from abe_redis.client import failures
 from abe_redis.client.version import OLDEST, is_old
 from abe_redis.doctor.context import Context, Finding, ok, problem, warning
-from abe_redis.settings import Settings, split_url
+from abe_redis.settings import Settings
+from abe_redis.settings.url import split_url
 from abe_redis.streams import names
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from abe_redis import EventWorker, RedisMessageQueueBackend, Settings, SyncBackend, misspelt
+from abe_redis import EventWorker, RedisMessageQueueBackend, Settings, SyncBackend
 from abe_redis.errors import SettingsError
+from abe_redis.settings import misspelt
 
 
 @pytest.fixture

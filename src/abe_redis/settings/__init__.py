@@ -5,29 +5,18 @@ users of Slack MCP Server keep theirs (that server reads the file into its own s
 """
 
 import os
-import re
 import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, override
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as SourceError
 
-from abe_redis import misspelt
 from abe_redis.errors import SettingsError
-
-SCHEMES = (
-    "redis",
-    "rediss",
-    "unix",
-    "embedded",
-    "redis+sentinel",
-    "rediss+sentinel",
-    "redis+cluster",
-    "rediss+cluster",
-)
+from abe_redis.settings import misspelt
+from abe_redis.settings.url import check_url
 
 
 class Settings(BaseSettings):
@@ -301,74 +290,6 @@ class Settings(BaseSettings):
     @override
     def __repr_args__(self) -> Any:
         return ((name, value) for name, value in super().__repr_args__() if name in self.model_fields_set)
-
-
-def split_url(url: str) -> tuple[SplitResult, list[tuple[str, int | None]]]:
-    """Split a `REDIS_URL` without credentials into its parts and its hosts.
-
-    Returns:
-        The parts, and `(host, port)` for each of the hosts between commas; a missing port is None.
-
-    Raises:
-        ValueError: A port is not a number between 1 and 65535.
-    """
-    parts = urlsplit(url)
-    hosts: list[tuple[str, int | None]] = []
-    for item in parts.netloc.split(","):
-        host = urlsplit(f"//{item}")
-        hosts.append((host.hostname or "", host.port))
-    if any(port == 0 for _, port in hosts):
-        raise ValueError("Port out of range 0-65535")
-    return parts, hosts
-
-
-def check_url(url: str) -> None:
-    """Refuse an ambiguous `REDIS_URL`. Its credentials are already removed.
-
-    Raises:
-        ValueError: The message does not repeat the URL, since a mistyped one may hold a password in an
-            unexpected place.
-    """
-    try:
-        parts, hosts = split_url(url)
-    except ValueError:
-        raise ValueError(
-            "the host or port cannot be read; a password with special characters must be percent-encoded "
-            "(@ is %40, : is %3A, / is %2F, # is %23)"
-        ) from None
-    if parts.scheme not in SCHEMES:
-        raise ValueError("it must start with one of " + ", ".join(f"{scheme}://" for scheme in SCHEMES))
-    database_of_a_socket = parts.scheme == "unix" and re.fullmatch(r"db=\d{1,6}", parts.query, re.ASCII)
-    if (parts.query and not database_of_a_socket) or parts.fragment:
-        raise ValueError(
-            "options after ? or # are not supported; use the variables REDIS_USERNAME, REDIS_PASSWORD, "
-            "REDIS_SSL_CA_CERTS and their like (a # in a password is written %23)"
-        )
-    if parts.scheme == "unix":
-        if parts.netloc or parts.path in {"", "/"}:
-            raise ValueError(
-                "unix:// is followed by an absolute path, as in unix:///run/redis/redis.sock?db=0"
-            )
-    elif parts.scheme == "embedded":
-        if parts.netloc:
-            raise ValueError("embedded:// is followed by nothing or by an absolute path")
-    else:
-        _check_hosts_and_database(parts, hosts)
-
-
-def _check_hosts_and_database(parts: SplitResult, hosts: list[tuple[str, int | None]]) -> None:
-    many = parts.scheme.endswith(("sentinel", "cluster"))
-    if not all(host for host, _ in hosts):
-        raise ValueError("the host is missing; write redis://HOST:PORT/DATABASE")
-    if len(hosts) > 1 and not many:
-        raise ValueError("one host is expected; several need redis+sentinel:// or redis+cluster://")
-    database = parts.path.removeprefix("/")
-    if parts.scheme.endswith("sentinel"):
-        name, _, database = database.partition("/")
-        if not name:
-            raise ValueError("the master's name is missing; write redis+sentinel://HOST:26379/NAME/0")
-    if not re.fullmatch(r"\d{0,6}", database, re.ASCII):
-        raise ValueError("what follows the host must be a database number such as 0")
 
 
 def _sentences(error: ValidationError) -> str:
