@@ -23,7 +23,17 @@ def main() -> int:
     arguments = parser.parse_args()
     binaries = {"Valkey": bundled_binary(), "Redis": system_binary()}
     table = Table(
-        "server", "seed", "faults", "accepted", "lost", "repeated", "buried", "pending", "orphans", "s"
+        "server",
+        "seed",
+        "faults",
+        "accepted",
+        "lost",
+        "repeated",
+        "buried",
+        "pending",
+        "orphans",
+        "broken",
+        "s",
     )
     total = failures = 0
     for name, binary in binaries.items():
@@ -34,6 +44,7 @@ def main() -> int:
             account = play(binary, seed, arguments)
             total += len(account.accepted)
             failures += bool(account.lost or account.pending or account.orphans or account.stray_keys)
+            failures += bool(account.violations) and not account.lost
             table.add_row(
                 name,
                 str(seed),
@@ -44,8 +55,11 @@ def main() -> int:
                 str(account.dead_letters),
                 str(account.pending),
                 str(account.orphans),
+                str(len(account.violations)),
                 f"{account.seconds:.0f}",
             )
+            for violation in account.violations[:5]:
+                sys.stderr.write(f"[{violation.rule}] {violation.sentence}\n")
             if account.stray_keys:
                 sys.stderr.write(f"keys without an owner: {account.stray_keys[:10]}\n")
     Console().print(table)

@@ -10,6 +10,8 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
@@ -18,21 +20,49 @@ from redis.exceptions import RedisError
 
 from abe_redis import Backoff, Event, EventWorker, RedisMessageQueueBackend
 from abe_redis.errors import AbeRedisError
+from tests.chaos.log import Log
 
-GROUP = "workers"
+GROUP, ORDERED_GROUP = "workers", "ordered"
+CONVERSATIONS = 100
 STREAMS = tuple(os.environ.get("CHAOS_STREAMS", "slack:a slack:b slack:drained").split())
 """Slack resends to the first two; `slack:drained` is deleted whenever it is drained."""
 
 
 class Book:
-    """Numbers, one a line with its monotonic time, that outlive the process."""
+    """Numbers, one a line with its monotonic time, that outlive the process; and beside them its history."""
 
     def __init__(self, path: str) -> None:
+        self.log = Log(path)
+        self._runs = 0
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def note(self, number: int, *more: float) -> None:
         times = " ".join(f"{at:.6f}" for at in (time.monotonic(), *more))
         os.write(self._file, f"{number} {times}\n".encode())
+
+    @contextmanager
+    def run(self, event: Event) -> Iterator[None]:
+        """Write down when a handler begins with an event, and how it ends."""
+        number, channel = event["event"]["n"], event["event"].get("channel")
+        self._runs += 1
+        seen: dict[str, Any] = {
+            "group": event.group,
+            "event": str(number),
+            "stream": event.stream,
+            "conversation": f"{event.stream} {channel}" if channel else "",
+            "deliveries": event.deliveries,
+            "run": self._runs,
+        }
+        self.log.note("start", **seen)
+        try:
+            yield
+        except asyncio.CancelledError:
+            self.log.note("cancelled", **seen)
+            raise
+        except BaseException:
+            self.log.note("failed", **seen)
+            raise
+        self.log.note("done", **seen)
 
 
 async def publisher(book: Book, seed: int, first: int, count: int, per_second: float) -> None:
@@ -45,7 +75,7 @@ async def publisher(book: Book, seed: int, first: int, count: int, per_second: f
         payload = {
             "type": "event_callback",
             "event_id": f"Ev{number}",
-            "event": {"type": "message", "n": number},
+            "event": {"type": "message", "n": number, "channel": f"C{number % CONVERSATIONS}"},
         }
         while True:
             try:
@@ -58,6 +88,9 @@ async def publisher(book: Book, seed: int, first: int, count: int, per_second: f
     async def publish(number: int) -> None:
         await send(number)
         book.note(number)
+        stream = STREAMS[number % len(STREAMS)]
+        conversation = f"{stream} C{number % CONVERSATIONS}"
+        book.log.note("accepted", event=str(number), stream=stream, conversation=conversation)
         accepted.append(number)
 
     async with RedisMessageQueueBackend.from_env() as backend, anyio.create_task_group() as tasks:
@@ -70,21 +103,32 @@ async def publisher(book: Book, seed: int, first: int, count: int, per_second: f
             await anyio.sleep(1 / per_second)
 
 
-async def worker(book: Book, seed: int) -> None:
+async def worker(book: Book, seed: int, *, group: str = GROUP, ordered: bool = False) -> None:
     """Process events; some fail the first time."""
     chance = random.Random(seed)
 
     async def handle(event: Event) -> None:
-        number = event["event"]["n"]
-        await anyio.sleep(chance.random() * 0.01)
-        if number % 50 == 0 and event.deliveries == 1:
-            raise ValueError("the first time is never right")
-        book.note(number)
+        with book.run(event):
+            number = event["event"]["n"]
+            await anyio.sleep(chance.random() * 0.01)
+            if number % 50 == 0 and event.deliveries == 1:
+                raise ValueError("the first time is never right")
+            book.note(number)
 
     async with RedisMessageQueueBackend.from_env() as backend:
         await EventWorker(
-            backend, handle, group=GROUP, concurrency=8, policy=Backoff(first=0.1, deliveries=99)
+            backend,
+            handle,
+            group=group,
+            concurrency=8,
+            policy=Backoff(first=0.1, deliveries=99),
+            ordered=ordered,
         ).run()
+
+
+async def ordered_worker(book: Book, seed: int) -> None:
+    """The same in another group, in which each conversation has its order."""
+    await worker(book, seed, group=ORDERED_GROUP, ordered=True)
 
 
 async def talker(book: Book, seed: int, ordered: int) -> None:
@@ -94,10 +138,11 @@ async def talker(book: Book, seed: int, ordered: int) -> None:
     async def handle(event: Event) -> None:
         began = time.monotonic()
         number = event["event"]["n"]
-        await anyio.sleep(chance.random() * 0.01)
-        if number * 7 % 20 == 0 and event.deliveries == 1:
-            raise ValueError("the first time is never right")
-        book.note(number, began)
+        with book.run(event):
+            await anyio.sleep(chance.random() * 0.01)
+            if number * 7 % 20 == 0 and event.deliveries == 1:
+                raise ValueError("the first time is never right")
+            book.note(number, began)
 
     async with RedisMessageQueueBackend.from_env() as backend:
         worker = EventWorker(
@@ -142,5 +187,11 @@ async def naive(book: Book, seed: int) -> None:
 
 if __name__ == "__main__":
     role, path, *numbers = sys.argv[1:]
-    program = {"publisher": publisher, "worker": worker, "talker": talker, "naive": naive}[role]
+    program = {
+        "publisher": publisher,
+        "worker": worker,
+        "ordered-worker": ordered_worker,
+        "talker": talker,
+        "naive": naive,
+    }[role]
     asyncio.run(program(Book(path), *map(int, numbers)))  # type: ignore[operator]

@@ -21,6 +21,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tests.chaos import log
+from tests.chaos.actors import GROUP
+from tests.chaos.checker import violations
+from tests.chaos.history import Group, History, Outage, Violation
 from tests.servers import Server, ServerError, any_binary
 from tests.topologies import Cluster, Sentinels, wait_until
 
@@ -55,6 +59,8 @@ class Account:
     disturbances: list[Disturbance] = field(default_factory=list)
     accepted: set[int] = field(default_factory=set)
     handled: Counter[int] = field(default_factory=Counter)
+    violations: list[Violation] = field(default_factory=list)
+    """What the history says against the promise."""
 
     @property
     def lost(self) -> set[int]:
@@ -172,7 +178,7 @@ class Run:
     def _read(self, kind: str) -> list[tuple[int, float]]:
         lines = (
             line.split()
-            for path in self._directory.glob(f"{kind}-*")
+            for path in self._directory.glob(f"{kind}-*[0-9]")
             for line in path.read_text().splitlines(keepends=True)
             if line.endswith("\n")
         )
@@ -186,6 +192,7 @@ class Run:
         handled = sorted(self._read("handled"), key=lambda row: row[1])
         self._account.accepted = {number for number, _ in self._read("accepted")}
         self._account.handled = Counter(number for number, _ in handled)
+        self._account.violations = self._check()
         ends = [one.at for one in self._account.disturbances[1:]] + [float("inf")]
         for disturbance, end in zip(self._account.disturbances, ends, strict=True):
             for stream in disturbance.streams:
@@ -196,6 +203,17 @@ class Run:
                     if later > disturbance.at and earlier < disturbance.over
                 ]
                 disturbance.pause_seconds = max([disturbance.pause_seconds, *gaps])
+
+    def _check(self) -> list[Violation]:
+        """What the history of all processes says against the promise."""
+        records = list(log.read(self._directory))
+        history = History(
+            {GROUP: Group(False, 99)}, {record.process: LEASE_SECONDS for record in records}, records
+        )
+        for one in self._account.disturbances:
+            # Also while Redis moves back, and whoever was away has its leases again.
+            history.outages.append(Outage("", one.at, one.over + 2 * LEASE_SECONDS))
+        return violations(history)
 
     @staticmethod
     def _wait(condition: Callable[[], bool], what: str) -> None:
@@ -226,13 +244,16 @@ def main() -> int:
     ):
         with servers:
             account = Run(servers, streams=streams, events=arguments.events, seconds=arguments.seconds).play()
-            failed |= bool(account.lost)
+            failed |= bool(account.lost or account.violations)
+            for violation in account.violations[:5]:
+                sys.stderr.write(f"[{violation.rule}] {violation.sentence}\n")
             for one in account.disturbances:
                 share = "" if one.redis_seconds is None else f"{one.redis_seconds:.1f}"
                 table.add_row(name, one.what, share, f"{one.pause_seconds:.1f}")
             table.add_row(
                 name,
-                f"{len(account.accepted):,} accepted: {len(account.lost)} lost, {account.repeated} repeated",
+                f"{len(account.accepted):,} accepted: {len(account.lost)} lost, {account.repeated} repeated, "
+                f"{len(account.violations)} promises broken",
                 end_section=True,
             )
     Console().print(table)

@@ -77,6 +77,8 @@ class History:
     records: list[Record] = field(default_factory=list)
     outages: list[Outage] = field(default_factory=list)
     left: dict[str, Left] = field(default_factory=dict)
+    in_order: bool = True
+    """Whether the events of a conversation are numbered in the order in which they were published."""
     given_up: set[str] = field(default_factory=set)
     """Events that were let go on purpose, with a log of it: trimmed away from a group that nobody uses."""
 

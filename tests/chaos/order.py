@@ -24,6 +24,10 @@ from rich.console import Console
 from rich.table import Table
 
 from abe_redis import RedisMessageQueueBackend, Settings
+from tests.chaos import log
+from tests.chaos.actors import GROUP
+from tests.chaos.checker import violations
+from tests.chaos.history import Group, History, Outage, Record, Violation
 from tests.servers import Server, any_binary
 
 LEASE_SECONDS = 2
@@ -39,6 +43,8 @@ class Account:
     """What the handlers wrote down."""
 
     published: int = 0
+    violations: list[Violation] = field(default_factory=list)
+    """What the history says against the promise."""
     finished: dict[int, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
     """By the number of each event, when a handler began with it and when it had finished it."""
 
@@ -87,6 +93,7 @@ class Run:
         self._ordered = ordered
         self._directory = Path(tempfile.mkdtemp(prefix="abe-redis-order-"))
         self._started = 0
+        self._history = History({GROUP: Group(ordered, 99)}, {})
 
     def play(self) -> Account:
         """Play it to its end."""
@@ -96,12 +103,16 @@ class Run:
             asyncio.run(self._publish())
             self._wait(self._conversations * self._events // 4)
             workers[0].kill()
+            workers[0].wait()
+            self._history.note(Record(time.monotonic(), "gone", "book-1"))
+            began = time.monotonic()
             if self._freeze:
                 workers[1].send_signal(signal.SIGSTOP)
             self._start(stack)
             if self._freeze:
                 time.sleep(2 * LEASE_SECONDS)
                 workers[1].send_signal(signal.SIGCONT)
+                self._history.outages.append(Outage("book-2", began, time.monotonic() + 1))
             self._wait(self._conversations * self._events)
             for worker in workers[1:]:
                 worker.terminate()
@@ -109,6 +120,10 @@ class Run:
                 worker.wait(PATIENCE)
             account = self._read()
             account.published = self._conversations * self._events
+            self._history.records += log.read(self._directory)
+            processes = {record.process for record in self._history.records}
+            self._history.leases = dict.fromkeys(processes, LEASE_SECONDS)
+            account.violations = violations(self._history)
             return account
 
     def _start(self, stack: ExitStack) -> subprocess.Popen[bytes]:
@@ -138,7 +153,7 @@ class Run:
         settings = Settings(redis_url=self._url, redis_stream_partitions=PARTITIONS)
         async with RedisMessageQueueBackend(settings) as backend:
             for number in range(self._events):
-                await backend.publish_many(
+                added = await backend.publish_many(
                     "slack_events",
                     [
                         {
@@ -149,6 +164,16 @@ class Run:
                         for at in range(self._conversations)
                     ],
                 )
+                for at, one in enumerate(added):
+                    event, conversation = str(at * MOST + number), f"{one.stream} C{at}"
+                    self._history.note(
+                        Record(
+                            *(time.monotonic(), "accepted", "publisher"),
+                            event=event,
+                            stream=one.stream,
+                            conversation=conversation,
+                        )
+                    )
 
     def _wait(self, events: int) -> Account:
         end = time.monotonic() + PATIENCE
@@ -160,7 +185,7 @@ class Run:
 
     def _read(self) -> Account:
         account = Account()
-        for book in self._directory.glob("book-*"):
+        for book in self._directory.glob("book-*[0-9]"):
             for line in book.read_text().splitlines():
                 number, ended, began = line.split()
                 account.finished[int(number)].append((float(began), float(ended)))
@@ -177,12 +202,15 @@ def main() -> int:
     binary = any_binary()
     if binary is None:
         parser.error("there is no server's program on this system")
-    table = Table("what happened", "events", "lost", "repeated", "out of order", "at the same time")
+    columns = ("what happened", "events", "lost", "repeated", "out of order", "at the same time", "broken")
+    table = Table(*columns)
     failed = False
     for freeze in (False, True):
         with Server(binary) as server:
             account = Run(server, **vars(options), freeze=freeze).play()
-        failed |= bool(account.out_of_order) or len(account.finished) < account.published
+        failed |= (
+            bool(account.out_of_order or account.violations) or len(account.finished) < account.published
+        )
         what = "one killed, one frozen, one added" if freeze else "one killed, one added"
         counts = (
             account.published,
@@ -190,6 +218,7 @@ def main() -> int:
             account.repeated,
             len(account.out_of_order),
             account.at_the_same_time,
+            len(account.violations),
         )
         table.add_row(what, *(f"{count:,}" for count in counts))
     Console().print(table)

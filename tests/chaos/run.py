@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -17,47 +16,20 @@ from typing import IO
 
 import redis
 
-from tests.chaos.actors import GROUP, STREAMS
+from tests.chaos import log
+from tests.chaos.actors import GROUP, ORDERED_GROUP, STREAMS
+from tests.chaos.checker import violations
+from tests.chaos.faults import DELETE_IF_DRAINED, schedule
+from tests.chaos.history import Group, History, Left, Outage, Record, Violation
 from tests.chaos.proxy import Proxy
 from tests.servers import Server
 
 LEASE_SECONDS = 1.5
+LONG_LEASE_SECONDS = 4.0
+"""That of every third worker: leases are mixed, as while a setting is rolled out."""
+RECONNECT_SECONDS = 1.5
+"""How soon one who lost the server has it back, on a machine that is busy."""
 ROOT = Path(__file__).parents[2]
-
-FAULTS = {
-    "kill a worker": 4,
-    "freeze a worker beyond its lease": 3,
-    "cut connections": 4,
-    "cut answers in the middle": 4,
-    "reset connections": 3,
-    "restart the server": 2,
-    "freeze the server": 2,
-    "delete the group": 2,
-    "delete a drained stream": 4,
-}
-"""Kinds of fault, by how often they come."""
-
-_DELETE_IF_DRAINED = """
-local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])
-for _, row in ipairs(groups.err and {} or groups) do
-  local of = {}
-  for i = 1, #row, 2 do of[row[i]] = row[i + 1] end
-  local drained = of["pending"] == 0 and of["lag"] == 0
-  if of["name"] == ARGV[1] and drained then return redis.call("DEL", KEYS[1]) end
-end
-return 0
-"""
-
-
-def schedule(seed: int, seconds: float) -> list[tuple[float, str, int]]:
-    """When which fault happens, and to which worker: the same for the same seed."""
-    chance = random.Random(seed)
-    faults, at = [], 0.5
-    while at < seconds:
-        (kind,) = chance.choices(list(FAULTS), list(FAULTS.values()))
-        faults.append((at, kind, chance.randrange(1000)))
-        at += chance.uniform(0.3, 1.2)
-    return faults
 
 
 @dataclass
@@ -71,6 +43,8 @@ class Account:
     pending: int = 0
     orphans: int = 0
     stray_keys: list[str] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
+    """What the history says against the promise, of both groups."""
     seconds: float = 0
 
     @property
@@ -90,6 +64,10 @@ class Run:
         self._seed, self._events, self._seconds, self._naive = seed, events, seconds, naive
         self._directory = Path(tempfile.mkdtemp(prefix="abe-redis-chaos-"))
         self._workers: list[subprocess.Popen[bytes]] = []
+        self._names: dict[int, str] = {}
+        """By process id, under which name a worker writes its history."""
+        self._groups = [GROUP] if naive else [GROUP, ORDERED_GROUP]
+        self._history = History({GROUP: Group(False, 99), ORDERED_GROUP: Group(True, 99)}, {}, in_order=False)
         self._started = 0
         self._account = Account()
 
@@ -102,6 +80,9 @@ class Run:
             stack.callback(self._end_workers)
             for _ in range(3):
                 self._start_worker()
+            if not self._naive:
+                for _ in range(2):
+                    self._start_worker("ordered-worker")
             publishers = [self._start_publisher(number) for number in range(2)]
             for publisher in publishers:
                 stack.callback(publisher.kill)
@@ -112,17 +93,19 @@ class Run:
             await self._settle()
             self._end_workers()
             await self._look()
+        if not self._naive:
+            self._account.violations = self._check()
         self._account.seconds = time.monotonic() - began
-        if not self._account.lost:
+        if not self._account.lost and not self._account.violations:
             shutil.rmtree(self._directory)
         return self._account
 
     def _start(self, role: str, name: str, *numbers: int) -> subprocess.Popen[bytes]:
-        with (self._directory / f"{name}.log").open("wb") as log:
-            return self._popen(role, name, numbers, log)
+        with (self._directory / f"{name}.log").open("wb") as file:
+            return self._popen(role, name, numbers, file)
 
     def _popen(
-        self, role: str, name: str, numbers: tuple[int, ...], log: IO[bytes]
+        self, role: str, name: str, numbers: tuple[int, ...], file: IO[bytes]
     ) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-m", "tests.chaos.actors", role, self._directory / name, *map(str, numbers)],
@@ -130,12 +113,12 @@ class Run:
             env={name: value for name, value in os.environ.items() if not name.startswith("REDIS_")}
             | {
                 "REDIS_URL": f"redis://127.0.0.1:{self._proxy.port}/0",
-                "REDIS_STREAM_LEASE_SECONDS": str(LEASE_SECONDS),
+                "REDIS_STREAM_LEASE_SECONDS": str(self._lease_of(name)),
                 "REDIS_STREAM_MAX_DELIVERIES": "1000",
             },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=log,
+            stderr=file,
         )
 
     def _start_publisher(self, number: int) -> subprocess.Popen[bytes]:
@@ -149,16 +132,35 @@ class Run:
             int(each / self._seconds) + 1,
         )
 
-    def _start_worker(self) -> None:
+    def _lease_of(self, name: str) -> float:
+        """The lease of a process: every third worker's is long."""
+        number = int(name.rpartition("-")[2])
+        return LONG_LEASE_SECONDS if number % 3 == 0 and not name.startswith("accepted") else LEASE_SECONDS
+
+    def _start_worker(self, role: str = "worker") -> None:
         self._started += 1
-        role = "naive" if self._naive else "worker"
-        self._workers.append(self._start(role, f"processed-{self._started}", self._seed + self._started))
+        name = f"{'ordered' if role == 'ordered-worker' else 'processed'}-{self._started}"
+        worker = self._start("naive" if self._naive else role, name, self._seed + self._started)
+        self._names[worker.pid] = name
+        self._workers.append(worker)
+
+    def _role(self, worker: subprocess.Popen[bytes]) -> str:
+        return "ordered-worker" if self._names[worker.pid].startswith("ordered") else "worker"
+
+    def _away(self, began: float, worker: subprocess.Popen[bytes] | None = None) -> None:
+        """Note that a process, or all, were without the server from then until now, and a little longer."""
+        process = "" if worker is None else self._names[worker.pid]
+        self._history.outages.append(Outage(process, began, time.monotonic() + RECONNECT_SECONDS))
+
+    def _gone(self, worker: subprocess.Popen[bytes]) -> None:
+        self._history.note(Record(time.monotonic(), "gone", self._names[worker.pid]))
 
     def _end_workers(self) -> None:
         for worker in self._workers:
             worker.send_signal(signal.SIGCONT)
             worker.kill()
             worker.wait()
+            self._gone(worker)
         self._workers.clear()
 
     async def _wait_for_work(self) -> None:
@@ -176,17 +178,28 @@ class Run:
             await self._break(kind, number)
 
     async def _break(self, kind: str, number: int) -> None:
-        worker = self._workers[number % len(self._workers)]
+        worker, began = self._workers[number % len(self._workers)], time.monotonic()
         match kind:
             case "kill a worker":
                 worker.kill()
                 worker.wait()
+                self._gone(worker)
                 self._workers.remove(worker)
-                self._start_worker()
+                self._start_worker(self._role(worker))
             case "freeze a worker beyond its lease":
                 worker.send_signal(signal.SIGSTOP)
-                await asyncio.sleep(LEASE_SECONDS * 1.5)
+                await asyncio.sleep(self._lease_of(self._names[worker.pid]) * 1.5)
                 worker.send_signal(signal.SIGCONT)
+                self._away(began, worker)
+            case "delete the group" | "delete a consumer" | "delete a drained stream":
+                await self._delete(kind, number)
+            case _:
+                await self._break_server(kind, number)
+                self._away(began)
+
+    async def _break_server(self, kind: str, number: int) -> None:
+        """Take the server away from everybody, or everybody from the server."""
+        match kind:
             case "cut connections":
                 with self._server.admin() as admin:
                     admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
@@ -200,20 +213,44 @@ class Run:
                 self._server.freeze()
                 await asyncio.sleep(0.5)
                 self._server.thaw()
+
+    async def _delete(self, kind: str, number: int) -> None:
+        """Remove what somebody else still needs."""
+        now = time.monotonic()
+        match kind:
             case "delete the group":
+                stream, group = STREAMS[number % len(STREAMS)], self._groups[number % len(self._groups)]
                 with self._server.admin() as admin:
-                    if admin.exists(stream := STREAMS[number % len(STREAMS)]):
-                        admin.xgroup_destroy(stream, GROUP)
+                    if admin.exists(stream):
+                        admin.xgroup_destroy(stream, group)
+                self._history.note(Record(now, "destroyed", group=group, stream=stream))
+            case "delete a consumer":
+                await self._delete_consumer(number)
             case "delete a drained stream":
                 with self._server.admin() as admin:
-                    admin.eval(_DELETE_IF_DRAINED, 1, "slack:drained", GROUP)
+                    if admin.eval(DELETE_IF_DRAINED, 1, "slack:drained", *self._groups):
+                        for group in self._groups:
+                            self._history.note(Record(now, "destroyed", group=group, stream="slack:drained"))
+
+    async def _delete_consumer(self, number: int) -> None:
+        """Remove a consumer with what is pending for it, and give it the time to notice."""
+        stream, group = STREAMS[number % len(STREAMS)], self._groups[number % len(self._groups)]
+        with self._server.admin() as admin:
+            try:
+                holders = admin.xpending(stream, group)["consumers"]
+            except redis.ResponseError:  # neither is there now
+                return
+            if holders:
+                admin.xgroup_delconsumer(stream, group, holders[number % len(holders)]["name"])
+                self._history.note(Record(time.monotonic(), "dropped", group=group))
+        await asyncio.sleep(LONG_LEASE_SECONDS)
 
     def _read_books(self) -> None:
         self._account.accepted = {number for book in self._books("accepted") for number in book}
         self._account.processed = Counter(number for book in self._books("processed") for number in book)
 
     def _books(self, kind: str) -> list[list[int]]:
-        paths = [path for path in self._directory.glob(f"{kind}-*") if path.suffix != ".log"]
+        paths = [path for path in self._directory.glob(f"{kind}-*") if not path.suffix]
         return [[int(line.split()[0]) for line in path.read_text().splitlines()] for path in paths]
 
     async def _settle(self) -> None:
@@ -229,10 +266,20 @@ class Run:
                 return
             await asyncio.sleep(0.1)
 
+    def _check(self) -> list[Violation]:
+        """What the history of all processes says against the promise."""
+        history = self._history
+        history.records += list(log.read(self._directory))
+        history.leases = {
+            record.process: self._lease_of(record.process) for record in history.records if record.process
+        }
+        return violations(history)
+
     def _pending(self) -> int:
+        """How many entries some group was not given yet, or has not finished."""
         with self._server.admin() as admin:
             return sum(
-                group["pending"]
+                group["pending"] + (0 if self._naive else group["lag"] or 0)
                 for stream in STREAMS
                 if admin.exists(stream)
                 for group in admin.xinfo_groups(stream)
@@ -250,6 +297,9 @@ class Run:
                 if not ours and admin.ttl(key) < 0:
                     account.stray_keys.append(key)
             if not self._naive:
+                for group in self._groups:
+                    lost = [admin.hget(f"abe:groups:{{{stream}}}", f"lost {group}") for stream in STREAMS]
+                    self._history.left[group] = Left(lost=sum(int(count or 0) for count in lost))
                 account.orphans = await self._orphans(admin)
 
     async def _orphans(self, admin: redis.Redis) -> int:

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.chaos.run import Run, schedule
+from tests.chaos.faults import schedule
+from tests.chaos.run import Run
 from tests.servers import any_binary
 
 
@@ -17,6 +18,7 @@ def test_nothing_is_lost_and_nothing_is_left() -> None:
     assert account.lost == set()
     assert account.pending == account.orphans == account.dead_letters == 0
     assert account.stray_keys == []
+    assert account.violations == []
 
 
 def test_the_loop_that_acks_first_loses_some() -> None:

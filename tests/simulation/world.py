@@ -4,6 +4,7 @@ import gc
 import heapq
 import os
 import random
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -75,6 +76,9 @@ class World:
         time.monotonic, clock.now, clock.doubted_at = monotonic, now, doubted_at
         os.urandom = self._bytes.randbytes
         random.seed(f"{self.seed}/random")
+        hooks = sys.get_asyncgen_hooks()
+        # An asynchronous generator that Python forgets ends with its process, without another word.
+        sys.set_asyncgen_hooks(firstiter=None, finalizer=lambda _: None)
         gc.disable()  # what Python forgets at some time or other may have something to say before
         try:
             yield
@@ -84,6 +88,7 @@ class World:
                 process.bury()
             time.monotonic, clock.now, clock.doubted_at, os.urandom = real
             random.setstate(state)
+            sys.set_asyncgen_hooks(*hooks)
             if collects:
                 gc.enable()
 
