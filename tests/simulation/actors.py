@@ -20,7 +20,7 @@ importlib.metadata.version = functools.cache(importlib.metadata.version)
 @lru_cache(maxsize=256)
 def _settings(lease: float, deliveries: int, maxlen: int) -> Settings:
     return Settings(
-        redis_url="redis://simulated:6379/0",
+        redis_url="unix:///simulated/redis.sock",
         redis_stream_lease_seconds=lease,
         redis_stream_max_deliveries=deliveries,
         redis_stream_maxlen=maxlen,
@@ -61,6 +61,11 @@ class Actors:
                 self._finished.add((more["group"], more["event"]))
             clock = who.monotonic() if who else 0.0
             self._history.note(Record(self._world.now, what, process, clock=clock, **more))
+
+    @property
+    def has_accepted(self) -> bool:
+        """Whether any event was accepted."""
+        return bool(self._accepted)
 
     @property
     def has_finished_all(self) -> bool:

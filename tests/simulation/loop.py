@@ -136,7 +136,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         return task
 
     @override
-    async def create_connection(  # type: ignore[override]
+    async def create_unix_connection(  # type: ignore[override]
         self, factory: Any, *args: Any, **options: Any
     ) -> Any:
         return await self._process.connect(factory)

@@ -77,7 +77,7 @@ class _Play:
                 world.run(step.at)
                 self._do(step)
             self._rest()
-            found = violations(self._history) + actors.ended_badly
+            found = violations(self._history) + actors.ended_badly + self._deaf()
             found += look.due_and_not_pending(world.server.db)
             found += [
                 Violation("uncaught", "", repr(failure.get("exception", failure)))
@@ -99,6 +99,12 @@ class _Play:
         world.run(world.now + 0.5)
         for group in self._groups:
             self._history.left[group] = look.left(db, STREAMS, group)
+
+    def _deaf(self) -> list[Violation]:
+        """Whether nothing was accepted, though the server was there at the end: then nothing was tested."""
+        if any(step.events for step in self._schedule.steps) and not self._actors.has_accepted:
+            return [Violation("deaf", "", "not one event was accepted")]
+        return []
 
     # What is done -------------------------------------------------------------------------------
 

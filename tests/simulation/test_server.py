@@ -83,6 +83,7 @@ OTHERS: tuple[Command, ...] = (
     ("XGROUP", "CREATE", "new", "g", "$", "MKSTREAM"), ("XINFO", "STREAM", "new"), ("DEL", "new", "none"),
     ("EVALSHA", "0" * 40, 0),
     ("EVAL", "return {1, 'two', {3.9, false, 5}, redis.status_reply('FINE')}", 0),
+    ("EVAL", "#!lua flags=allow-oom\nreturn 7", 0),
     ("EVAL", "return {KEYS[1], ARGV[1], #ARGV}", 1, "key", "word", "more"),
     ("EVAL", "return redis.error_reply('STREAMFULL it has 3')", 0),
     ("EVAL", "return redis.pcall('HGET', 'z', 'a')", 0),

@@ -54,7 +54,8 @@ class Scripts:
         Raises:
             Refused: A command in it was refused, or the script itself failed.
         """
-        script = self._compiled(source)
+        # What a script says of itself in its first line is for Redis, not for Lua.
+        script = self._compiled(b"--" + source if source.startswith(b"#!") else source)
         names = self._globals
         names[b"KEYS"], names[b"ARGV"] = self._table(keys), self._table(arguments)
         self._execute = execute

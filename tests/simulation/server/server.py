@@ -87,7 +87,16 @@ class Server:
             return refused
 
     def _run(self, source: bytes, words: list[bytes]) -> Reply:
-        count = integer(words[2])
+        count, refuses = integer(words[2]), self.refuses
+        first, _, _ = source.partition(b"\n")
+        try:
+            if refuses is not None and first.startswith(b"#!") and b"allow-oom" in first:
+                self.refuses = None
+            return self._script(words, source, count)
+        finally:
+            self.refuses = refuses
+
+    def _script(self, words: list[bytes], source: bytes, count: int) -> Reply:
         return _SCRIPTS.run(source, words[3 : 3 + count], words[3 + count :], self._one)
 
     def _one(self, words: list[bytes]) -> Reply:
