@@ -233,6 +233,35 @@ class DeadLetter(BaseModel):
     first_id: str = Field(description="The entry id it had when it was first published.")
     event_type: str | None = Field(default=None, description=f"Type of the Slack event. {UNTRUSTED}")
     summary: str = Field(description=f"The event in a line. {UNTRUSTED}")
+    handler: str | None = Field(default=None, description="The handler that failed, when a worker buried it.")
+    trace: str | None = Field(
+        default=None, description=f"The end of the handler's traceback, when one letter is shown. {UNTRUSTED}"
+    )
+    payload: dict[str, Any] | None = Field(
+        default=None, description=f"The event's JSON, when one letter is shown. {UNTRUSTED}"
+    )
+
+
+class DeadLetterKind(BaseModel):
+    """Dead letters of which the stream, group, handler, type and reason are alike."""
+
+    stream: str
+    group: str | None = Field(default=None, description="The group that gave up on them.")
+    handler: str | None = Field(default=None, description="The handler that failed.")
+    event_type: str | None = Field(default=None, description=f"Type of the Slack event. {UNTRUSTED}")
+    reason: str = Field(description=f"Why, with # for numbers and ids. {UNTRUSTED}")
+    count: int
+    first_at: datetime = Field(description="When the first of them was buried (UTC).")
+    last_at: datetime = Field(description="When the last of them was buried (UTC).")
+    last_id: str = Field(description="The id of the last of them among the dead letters.")
+
+
+class DeadSummaryResult(BaseModel):
+    """Dead letters by what is alike in them, the most frequent kind first."""
+
+    kinds: list[DeadLetterKind]
+    total: int = Field(description="Number of dead letters.")
+    omitted: int = Field(default=0, description="Number of kinds that were left out, no more frequent ones.")
 
 
 class DeadLettersResult(BaseModel):
@@ -241,6 +270,9 @@ class DeadLettersResult(BaseModel):
     letters: list[DeadLetter]
     total: int = Field(description="Number of dead letters in these streams, matching or not.")
     more: bool = Field(description="True when more match than are shown.")
+    next_start: str | None = Field(
+        default=None, description="Call again with start set to this to see what comes behind."
+    )
 
 
 class RedriveResult(BaseModel):

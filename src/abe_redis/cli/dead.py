@@ -1,5 +1,6 @@
-"""dead list, redrive and purge: the events that a group gave up on."""
+"""dead list, summary, show, redrive and purge: the events that a group gave up on."""
 
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,8 +16,10 @@ from abe_redis.cli.common import (
     count,
     plain,
     progress,
-    show,
     with_scope,
+)
+from abe_redis.cli.common import (
+    show as show_result,
 )
 
 if TYPE_CHECKING:
@@ -69,6 +72,10 @@ def list_(
     group: Group = None,
     event_type: EventType = None,
     older_than: OlderThan = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--start", help="Begin behind this one: an id, or what the page before names."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show dead letters with their reasons, the oldest first.
@@ -80,7 +87,7 @@ def list_(
     choice = _choice(
         None, everything=False, reason=reason, group=group, event_type=event_type, older_than=older_than
     )
-    result = with_scope(lambda scope: DeadLetters(scope).find(stream, choice, count=number))
+    result = with_scope(lambda scope: DeadLetters(scope).find(stream, choice, count=number, start=start))
     lines = []
     for one in result.letters:
         tries = count(one.deliveries or 0, "delivery", "deliveries")
@@ -89,12 +96,90 @@ def list_(
             f"    group {plain(one.group or '?')} after {tries}: {plain(one.reason)}",
         ]
     if result.more:
-        lines.append("There are more: raise --count, or narrow the choice.")
+        lines.append(f"There are more: add --start {plain(result.next_start or '')}, or narrow the choice.")
     elif not lines:
         lines.append(
             "No dead letters." if not result.total else f"None of {result.total} dead letters matches."
         )
-    show(result, "\n".join(lines), as_json=as_json)
+    show_result(result, "\n".join(lines), as_json=as_json)
+
+
+@dead.command()
+def summary(
+    stream: AnyStream = None,
+    *,
+    number: Annotated[
+        int, typer.Option("--count", "-n", help="How many kinds at most.", min=1, max=100)
+    ] = 20,
+    reason: Reason = None,
+    group: Group = None,
+    event_type: EventType = None,
+    older_than: OlderThan = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count dead letters by reason, type, group and handler, the most frequent kind first.
+
+    Reasons count as alike when they differ in numbers, ids and quoted words only.
+
+    Example: abe-redis dead summary slack_events
+    """
+    from abe_redis.operations.dead_letters import DeadLetters  # noqa: PLC0415
+
+    choice = _choice(
+        None, everything=False, reason=reason, group=group, event_type=event_type, older_than=older_than
+    )
+    with progress("counting") as on_progress:
+        result = with_scope(
+            lambda scope: DeadLetters(scope, on_progress=on_progress).summarise(stream, choice, count=number)
+        )
+    lines = [] if result.kinds else ["No dead letters."]
+    for one in result.kinds:
+        of = " of " + plain(one.handler) if one.handler else ""
+        which = f"{plain(one.stream)}  {plain(one.event_type or 'no type')}  group {plain(one.group or '?')}"
+        when = f"{one.first_at:%Y-%m-%d %H:%M:%S} to {one.last_at:%Y-%m-%d %H:%M:%S}"
+        lines += [
+            f"{one.count:>7}  {which}{of}: {plain(one.reason)}",
+            f"         {when}; the last: {one.last_id}",
+        ]
+    if result.omitted:
+        lines.append(f"Another {count(result.omitted, 'kind')}: raise --count, or narrow the choice.")
+    show_result(result, "\n".join(lines), as_json=as_json)
+
+
+@dead.command()
+def show(
+    dead_id: Annotated[str, typer.Argument(metavar="ID", help="The id that `dead list` shows.")],
+    *,
+    stream: Annotated[str | None, typer.Option(help="The stream it came from; by default every one.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show all of a dead letter: why, by which handler, the traceback's end, and the payload.
+
+    Example: abe-redis dead show 1732000000000-0
+    """
+    from abe_redis.operations.dead_letters import DeadLetters  # noqa: PLC0415
+
+    result = with_scope(lambda scope: DeadLetters(scope).show(dead_id, stream))
+    blocks = []
+    for one in result.letters:
+        facts = {
+            "id": one.id,
+            "stream": one.stream,
+            "first id": one.first_id,
+            "buried": f"{one.buried_at:%Y-%m-%d %H:%M:%S}",
+            "group": one.group,
+            "handler": one.handler,
+            "consumer": one.consumer,
+            "deliveries": str(one.deliveries or "?"),
+            "event": one.summary,
+            "reason": one.reason,
+        }
+        lines = [f"{name:<11}{plain(value)}" for name, value in facts.items() if value]
+        lines += ["", *map(plain, one.trace.splitlines())] if one.trace else []
+        text = json.dumps(one.payload, indent=2, ensure_ascii=False) if one.payload is not None else ""
+        lines += ["", *map(plain, text.splitlines())]
+        blocks.append("\n".join(lines))
+    show_result(result, "\n\n".join(blocks), as_json=as_json)
 
 
 @dead.command()
@@ -131,7 +216,7 @@ def redrive(
     groups = ", ".join(f"{plain(name or '?')} {number}" for name, number in result.groups.items())
     text = f"{count(result.redriven, 'dead letter')} of {result.stream} {done}"
     text += f" (group {groups})" if groups else ""
-    show(result, f"{text}; {result.left} are left.", as_json=as_json)
+    show_result(result, f"{text}; {result.left} are left.", as_json=as_json)
 
 
 @dead.command()
@@ -166,4 +251,4 @@ def purge(
         )
     done = "would be removed" if dry_run else "removed"
     text = f"{count(result.purged, 'dead letter')} of {result.stream} {done}; {result.left} are left."
-    show(result, text, as_json=as_json)
+    show_result(result, text, as_json=as_json)

@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import batched
 from typing import Protocol
 
@@ -37,6 +37,8 @@ class Held:
     """True when another consumer holds it."""
     on_lost: Callable[[], None] | None = None
     """Called when it is lost while its handler runs."""
+    detail: Mapping[str, str] = field(default_factory=dict)
+    """What is kept beside the reason when it is buried."""
     opened: Event | None = None
     """The event, while its handler runs."""
 
@@ -173,7 +175,7 @@ class InFlight:
         stream, entry_id = held.key
         self.delivered_events.pop(held.key, None)
         self.active.add(stream)
-        return await dead.bury(redis, stream, self._group, self._consumer, entry_id, reason)
+        return await dead.bury(redis, stream, self._group, self._consumer, entry_id, reason, held.detail)
 
     async def renew(self, redis: Redis) -> None:
         """Renew the leases, except those of events that were handled for too long."""

@@ -1,6 +1,6 @@
 """The interface of a group's consumer, for its callers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from abe_redis.events.event import Event
@@ -11,6 +11,9 @@ class InFlightEvent(Protocol):
 
     on_lost: Callable[[], None] | None
     """Called when another consumer takes it while the handler runs."""
+
+    detail: Mapping[str, str]
+    """What is kept beside the reason when it is buried: `handler` and `trace`."""
 
     @property
     def event(self) -> Event:

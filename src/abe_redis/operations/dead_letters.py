@@ -1,5 +1,6 @@
 """Dead letters: find, redrive and purge them."""
 
+import re
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -12,12 +13,25 @@ from redis.asyncio import Redis
 from abe_redis.errors import RequestError
 from abe_redis.operations import event_views
 from abe_redis.operations.scope import Scope, check_id, check_range
-from abe_redis.schemas import MAX_COUNT, DeadLetter, DeadLettersResult, PurgeResult, RedriveResult
+from abe_redis.schemas import (
+    MAX_COUNT,
+    DeadLetter,
+    DeadLetterKind,
+    DeadLettersResult,
+    DeadSummaryResult,
+    PurgeResult,
+    RedriveResult,
+)
 from abe_redis.streams import dead, ids, names, peek
 from abe_redis.streams.publish import announce
 from abe_redis.streams.search import existing
 
 _PAGE = 50
+
+_VARYING = re.compile(r"""'[^']{1,200}'|"[^"]{1,200}"|\b[0-9a-fA-F-]*\d[0-9a-fA-F.:-]*""")
+"""What differs among reasons that are alike: numbers, ids, what stands in quotes."""
+_MOST_KINDS = 10_000
+_OTHERS = "(other reasons: there are too many kinds)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,26 +91,97 @@ class DeadLetters:
         self._on_progress = on_progress
         """Called with the number of dead letters that were just processed."""
 
-    async def find(self, stream: str | None, choice: Choice, *, count: int = MAX_COUNT) -> DeadLettersResult:
-        """Find dead letters, the oldest first.
+    async def find(
+        self, stream: str | None, choice: Choice, *, count: int = MAX_COUNT, start: str | None = None
+    ) -> DeadLettersResult:
+        """Look at dead letters, the oldest first.
 
         Args:
-            stream: The stream they came from; None for all.
-            choice: The dead letters to find.
-            count: Most dead letters to return; 1 to 100.
+            stream: The stream they came from; None: every one.
+            choice: Which ones.
+            count: How many at most; 1 to 100.
+            start: Begin behind this one: an id, or `next_start` of the page before.
         """
         check_range("count", count, 1, MAX_COUNT)
         name = None if stream is None else self._scope.consumable(stream)
         result = DeadLettersResult(letters=[], total=0, more=False)
+        after, _, begin_in = (start or "").partition("@")
+        after = check_id("start", after) if after else ""
         async with self._scope.redis("looking at dead letters") as redis:
             for one in [name] if name is not None else await self.sources(redis):
                 result.total += await dead.count(redis, one)
-                async for letter in self._matching(redis, one, choice):
+                if result.more or one < begin_in:
+                    continue
+                behind = after if one == (begin_in or name) else None
+                async for letter in self._matching(redis, one, choice, after=behind):
                     result.more = len(result.letters) == count
                     if result.more:
+                        last = result.letters[-1]
+                        result.next_start = f"{last.id}@{last.stream}"
                         break
                     result.letters.append(letter)
         return result
+
+    async def show(self, dead_id: str, stream: str | None = None) -> DeadLettersResult:
+        """All there is to say of one dead letter; of several streams, when they have one of the same id."""
+        dead_id = check_id("ID", dead_id)
+        name = None if stream is None else self._scope.consumable(stream)
+        result = DeadLettersResult(letters=[], total=0, more=False)
+        async with self._scope.redis(f"looking at the dead letter {dead_id}") as redis:
+            for one in [name] if name is not None else await self.sources(redis):
+                result.total += await dead.count(redis, one)
+                entry = await peek.entry(redis, names.dead_letters(one), dead_id)
+                if entry is not None:
+                    result.letters.append(_letter(one, entry, whole=True))
+        if not result.letters:
+            where = f"of {name!r}" if name is not None else "of any stream"
+            raise RequestError(
+                f"There is no dead letter {dead_id} {where}. `abe-redis dead list` shows those there are."
+            )
+        return result
+
+    async def summarise(
+        self, stream: str | None, choice: Choice, *, count: int = MAX_COUNT
+    ) -> DeadSummaryResult:
+        """Count dead letters by stream, group, handler, type and reason, the most frequent kind first.
+
+        Args:
+            stream: The stream they came from; None: every one.
+            choice: Which ones.
+            count: How many kinds at most; 1 to 100.
+        """
+        check_range("count", count, 1, MAX_COUNT)
+        name = None if stream is None else self._scope.consumable(stream)
+        kinds: dict[tuple[str | None, ...], DeadLetterKind] = {}
+        total = 0
+        async with self._scope.redis("looking at dead letters") as redis:
+            for one in [name] if name is not None else await self.sources(redis):
+                async for letter in self._matching(redis, one, choice):
+                    total += 1
+                    self._on_progress(1)
+                    reason = _VARYING.sub("#", letter.reason)
+                    key = (one, letter.group, letter.handler, letter.event_type, reason)
+                    kind = kinds.get(key)
+                    if kind is None and len(kinds) >= _MOST_KINDS:
+                        key = (one, None, None, None, _OTHERS)
+                        kind = kinds.get(key)
+                    if kind is None:
+                        kinds[key] = DeadLetterKind(
+                            stream=one,
+                            group=key[1],
+                            handler=key[2],
+                            event_type=key[3],
+                            reason=key[4] or "",
+                            count=1,
+                            first_at=letter.buried_at,
+                            last_at=letter.buried_at,
+                            last_id=letter.id,
+                        )
+                    else:
+                        kind.count += 1
+                        kind.last_at, kind.last_id = letter.buried_at, letter.id
+        found = sorted(kinds.values(), key=lambda kind: -kind.count)
+        return DeadSummaryResult(kinds=found[:count], total=total, omitted=len(found[count:]))
 
     async def redrive(self, stream: str, choice: Choice, *, dry_run: bool = False) -> RedriveResult:
         """Send dead letters back to work, each to the group that gave up on it and to no other.
@@ -150,11 +235,13 @@ class DeadLetters:
         buried = await existing(redis, _DeadLettersOf(self._scope.patterns), limit=sys.maxsize)
         return sorted(found | {names.buried_from(name) for name in buried})
 
-    async def _matching(self, redis: Redis, stream: str, choice: Choice) -> AsyncIterator[DeadLetter]:
+    async def _matching(
+        self, redis: Redis, stream: str, choice: Choice, *, after: str | None = None
+    ) -> AsyncIterator[DeadLetter]:
         seconds, microseconds = await redis.time()
         now = datetime.fromtimestamp(seconds + microseconds / 1e6, UTC)
         choice = replace(choice, ids=[check_id("An id", one) for one in choice.ids])
-        async for page in peek.pages(redis, names.dead_letters(stream), size=_PAGE):
+        async for page in peek.pages(redis, names.dead_letters(stream), size=_PAGE, after=after):
             for entry in page:
                 letter = _letter(stream, entry)
                 if choice.matches(letter, now):
@@ -172,7 +259,7 @@ class _DeadLettersOf(names.Patterns):
         return names.is_dead_letters(name) and self._sources.match(names.buried_from(name))
 
 
-def _letter(stream: str, entry: peek.Entry) -> DeadLetter:
+def _letter(stream: str, entry: peek.Entry, *, whole: bool = False) -> DeadLetter:
     def said(name: bytes) -> str | None:
         value = entry.fields.get(name)
         return None if value is None else value.decode(errors="replace")
@@ -191,6 +278,9 @@ def _letter(stream: str, entry: peek.Entry) -> DeadLetter:
         first_id=said(dead.FIRST_ID) or entry.id,
         event_type=shown.event_type,
         summary=shown.summary,
+        handler=said(dead.HANDLER),
+        trace=said(dead.TRACE) if whole else None,
+        payload=shown.payload if whole else None,
     )
 
 

@@ -1,6 +1,7 @@
 """Dead letters, the entries that a group gave up on: burial, redrive, purge."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from redis.asyncio import Redis
@@ -12,6 +13,7 @@ from abe_redis.streams.scripts import Script
 
 REASON, GROUP, FIRST_ID = b"abe:reason", b"abe:group", b"abe:id"
 CONSUMER, DELIVERIES = b"abe:consumer", b"abe:deliveries"
+HANDLER, TRACE = b"abe:handler", b"abe:trace"
 """Fields of a dead letter, beside those of the entry that was buried."""
 
 ONLY, FIRST = b"abe:only", b"abe:first"
@@ -55,14 +57,32 @@ def open_leased(entry: Leased) -> dict[str, Any]:
 _BURY = Script.load("bury")
 
 
-async def bury(redis: Redis, stream: str, group: str, consumer: str, entry_id: str, reason: str) -> bool:
+async def bury(
+    redis: Redis,
+    stream: str,
+    group: str,
+    consumer: str,
+    entry_id: str,
+    reason: str,
+    detail: Mapping[str, str] = MappingProxyType({}),
+) -> bool:
     """Move an entry that this consumer holds to the dead letters, and ack it, in one step.
+
+    Args:
+        redis: The client.
+        stream: The stream.
+        group: The group.
+        consumer: Who holds it.
+        entry_id: The entry.
+        reason: Why.
+        detail: What is kept beside the reason, each as a field of its own.
 
     Returns:
         False when another consumer holds it by now; then nothing was changed.
     """
     keys = [stream, names.dead_letters(stream)]
-    return bool(await _BURY(redis, keys, [group, consumer, entry_id, reason]))
+    more = [word for name, value in detail.items() for word in (f"abe:{name}", value)]
+    return bool(await _BURY(redis, keys, [group, consumer, entry_id, reason, *more]))
 
 
 _REDRIVE = Script.load("redrive")

@@ -67,9 +67,16 @@ async def entries(redis: Redis, stream: str, *, after: str | None, count: int, o
     return [Entry(entry_id.decode(), fields) for entry_id, fields in rows]
 
 
-async def pages(redis: Redis, stream: str, *, size: int) -> AsyncIterator[list[Entry]]:
-    """All entries of a stream, the oldest first, some at a time; removing them meanwhile does no harm."""
-    after: str | None = None
+async def entry(redis: Redis, stream: str, entry_id: str) -> Entry | None:
+    """One entry; None when it is not there."""
+    rows: Any = await redis.xrange(stream, min=entry_id, max=entry_id, count=1)
+    return Entry(rows[0][0].decode(), rows[0][1]) if rows else None
+
+
+async def pages(
+    redis: Redis, stream: str, *, size: int, after: str | None = None
+) -> AsyncIterator[list[Entry]]:
+    """Entries behind an id, the oldest first, some at a time; removing them meanwhile does no harm."""
     while page := await entries(redis, stream, after=after, count=size, order="oldest"):
         yield page
         if len(page) < size:

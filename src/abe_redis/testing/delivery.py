@@ -1,7 +1,7 @@
 """Who has which event of a group, in memory: the rules of the real delivery without its server."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,8 @@ class Delivery:
     """The member that has it in hand."""
     opened: Event | None = None
     on_lost: Callable[[], None] | None = None
+    detail: Mapping[str, str] = field(default_factory=dict)
+    """What a worker notes of the failure."""
 
     @property
     def event(self) -> Event:

@@ -28,6 +28,9 @@ from abe_redis.worker.retry import Backoff, Bury, Decision, Drop, Policy, Retry
 
 _LOG = logging.getLogger(__name__)
 
+_MOST_STORED = 2000
+"""Characters of a traceback that a dead letter keeps; its end, which says most."""
+
 
 type Handler = Callable[[Any], Awaitable[Any] | Any]
 """Takes the event (or what `view` makes of it); a plain function runs in a thread."""
@@ -90,6 +93,7 @@ class EventWorker:
         self._ordered = ordered
         self._refused = frozenset(refuse_origins)
         self._stopping = anyio.Event()
+        self._name = ""
         self._at_work = 0
         self.handled = 0
         """Deliveries whose handler succeeded."""
@@ -107,6 +111,7 @@ class EventWorker:
         chosen = handler or self._handler
         if chosen is None:
             raise ValueError("An EventWorker needs a handler: give it one, or give one to run().")
+        self._name = name_of(chosen)
         check_handler(chosen, name_of(chosen))
         handle = _as_coroutine_function(getattr(chosen, "handle_event", chosen))
         consume = self._backend.consume_ordered if self._ordered else self._backend.consume
@@ -266,6 +271,7 @@ class EventWorker:
             extra={"exception": {"type": type(error).__qualname__, "trace": stack}},
         )
         _LOG.debug("Where the handler of %s of %r failed:\n%s", event.id, event.stream, stack)
+        held.detail = {"handler": self._name, "trace": stack[-_MOST_STORED:]}
         return await self._carry_out(member, held, decision, describe(error))
 
     async def _carry_out(

@@ -5,7 +5,7 @@
 -- about 8,000 values.
 --
 -- KEYS  the stream, its dead letters
--- ARGV  group, consumer, the entry's id, the reason
+-- ARGV  group, consumer, the entry's id, the reason; then names and values of what is kept beside it
 -- Answers 1; 0, and changes nothing, when the consumer does not hold the entry.
 
 -- include: facts
@@ -28,6 +28,7 @@ if entry then
     'abe:reason', reason, 'abe:stream', stream, 'abe:group', group, 'abe:id', ours['abe:first'] or id,
     'abe:deliveries', deliveries, 'abe:consumer', consumer, 'abe:at', seconds,
   }) do fields[#fields + 1] = word end
+  for i = 5, #ARGV do fields[#fields + 1] = ARGV[i] end
   redis.call('XADD', dead, '*', unpack(fields))
 end
 redis.call('XACK', stream, group, id)
