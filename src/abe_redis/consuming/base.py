@@ -24,6 +24,7 @@ from abe_redis.consuming.scheduler import Scheduler
 from abe_redis.consuming.tolerance import Tolerance
 from abe_redis.errors import AbeRedisError, ForkedError, LeaseLostError, WrongLoopError
 from abe_redis.events.event import Event
+from abe_redis.observability import loop_watch
 from abe_redis.runtime import clock, fork, tasks
 from abe_redis.runtime.per_loop import run_in
 from abe_redis.settings import Settings
@@ -34,6 +35,9 @@ _LOG = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.8
 """Interval of discovery: a stream that we publish to is found within a second."""
+
+_LEAST_STANDSTILL_SECONDS = 0.5
+"""A loop that stands still for a shorter time may be that of a busy machine, however short the lease is."""
 
 CLOSE_SECONDS = 2.0
 """Time that closing may take to ack and release events; the leases of the others have to expire."""
@@ -73,6 +77,7 @@ class GroupConsumer(ABC):
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._generation = fork.generation()
+        self._standstill_seconds = max(_LEAST_STANDSTILL_SECONDS, settings.redis_stream_lease_seconds / 3)
         self._closing: asyncio.Task[None] | None = None
         self._closed = False
         self._error: AbeRedisError | None = None
@@ -191,6 +196,7 @@ class GroupConsumer(ABC):
     def _start(self) -> None:
         if not self._tasks and not self._closed:
             self._loop = asyncio.get_running_loop()
+            loop_watch.of_running_loop().join(self._standstill_seconds)
             work = {self.name: self._run(), f"acks of {self.name}": self._ack_batcher.run()}
             self._tasks = tuple(
                 asyncio.create_task(self._until_it_fails(one), name=f"abe-redis {name}")
@@ -307,6 +313,7 @@ class GroupConsumer(ABC):
         self._closed = True
         try:
             if self._tasks:
+                loop_watch.of_running_loop().leave(self._standstill_seconds)
                 for task in self._tasks:
                     await tasks.end(task)
                 await self._end_reads()

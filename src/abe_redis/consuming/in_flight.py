@@ -199,18 +199,24 @@ class InFlight:
             now = clock.now()
             lost = await lease.renew(redis, self._group, self._consumer, [held.key for held in ours])
             for held in ours:
-                held.leased_at = now
                 if held.key in lost:
                     held.lose()
+                else:
+                    held.leased_at = now
 
     async def ack(self, redis: Redis) -> None:
         """Ack finished events. If that fails, they are acked the next time."""
-        entries = [held.key for held in self._finished]
+        finished = list(self._finished)
+        entries = [held.key for held in finished]
         outcomes = await lease.ack(redis, self._group, self._consumer, entries)
         del self._finished[: len(entries)]  # more may have come behind them
         self.active.update({stream for stream, _ in entries})
-        for (stream, entry_id), outcome in zip(entries, outcomes, strict=True):
-            if outcome == "not_held":
+        lease_seconds = self._settings.redis_stream_lease_seconds
+        for held, outcome in zip(finished, outcomes, strict=True):
+            stream, entry_id = held.key
+            # Others have finished what nobody holds, unless it was our own ack, which had no answer at first.
+            is_late = held.lost or clock.now() - held.leased_at > lease_seconds
+            if outcome == "not_held" or (outcome == "unknown" and is_late):
                 _LOG.warning(
                     "Event %s of %r took longer than its lease and was given to another consumer.",
                     entry_id,

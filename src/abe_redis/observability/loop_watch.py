@@ -1,0 +1,109 @@
+"""Notices that the event loop stands still, and says what blocks it: a thread looks, for the loop cannot.
+
+While the loop stands still no lease is renewed, so others are given the events that are in hand here.
+"""
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+from weakref import WeakKeyDictionary
+
+from abe_redis.sanitize.exceptions import place_of_frame
+
+_LOG = logging.getLogger(__name__)
+
+_BUSY = 0.1
+"""A process that was frozen has used no more of the processor's time than this part."""
+
+_BEATS = 4
+"""How often the loop shows that it runs, in the time that it may stand still."""
+
+
+class LoopWatch:
+    """Watches a loop for all who ask for that; the shortest of their bounds counts."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._thread_id = threading.get_ident()
+        self._bounds: list[float] = []
+        self._beat_at = time.monotonic()
+        self._busy_at = time.process_time()
+        self._timer: asyncio.TimerHandle | None = None
+        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
+        self._told = False
+        """Whether it was said of the present standstill."""
+
+    @property
+    def _interval(self) -> float:
+        return min(self._bounds, default=1.0) / _BEATS
+
+    def join(self, seconds: float) -> None:
+        """Warn from now on when the loop stands still for longer than this."""
+        self._bounds.append(seconds)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._beat()
+        if self._thread is None:
+            self._ended.clear()
+            self._thread = threading.Thread(target=self._look, name="abe-redis loop watch", daemon=True)
+            self._thread.start()
+
+    def leave(self, seconds: float) -> None:
+        """Take back a `join` of the same bound."""
+        self._bounds.remove(seconds)
+        if not self._bounds and self._timer is not None:
+            self._timer.cancel()
+            self._timer = self._thread = None
+            self._ended.set()
+
+    # In the loop ------------------------------------------------------------------------------
+
+    def _beat(self) -> None:
+        now, busy = time.monotonic(), time.process_time()
+        if self._timer is not None:
+            stood_still = now - self._beat_at - self._interval
+            if self._told:
+                _LOG.warning("The event loop runs again; it stood still for %.1f s.", stood_still)
+            elif stood_still > min(self._bounds) and busy - self._busy_at > stood_still * _BUSY:
+                # Then not even a thread could run, and the process was not frozen: it was at work.
+                _LOG.warning(
+                    "The event loop stood still for %.1f s, and so did every thread: something such as a "
+                    "regular expression or an extension in C kept Python to itself. %s",
+                    *(stood_still, _ADVICE),
+                )
+        self._told, self._beat_at, self._busy_at = False, now, busy
+        self._timer = self._loop.call_later(self._interval, self._beat)
+
+    # In the thread ----------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        looked_at = time.monotonic()
+        while not self._ended.wait(self._interval):
+            now = time.monotonic()
+            did_run = now - looked_at < 2 * self._interval  # else the process was frozen, and the loop, too
+            looked_at = now
+            stood_still = now - self._beat_at - self._interval
+            if did_run and not self._told and stood_still > min(self._bounds, default=now):
+                self._told = True
+                frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001 - documented, in spite of its name
+                where = f" at {place_of_frame(frame)}" if frame is not None else ""
+                _LOG.warning("The event loop has stood still for %.1f s%s. %s", stood_still, where, _ADVICE)
+
+
+_ADVICE = (
+    "Meanwhile no lease is renewed, so others are given the events that are in hand here. Await what takes "
+    "long, or make the handler a plain function, which runs in a thread."
+)
+
+_watches: "WeakKeyDictionary[asyncio.AbstractEventLoop, LoopWatch]" = WeakKeyDictionary()
+
+
+def of_running_loop() -> LoopWatch:
+    """The watch of the running loop."""
+    loop = asyncio.get_running_loop()
+    if loop not in _watches:
+        _watches[loop] = LoopWatch(loop)
+    return _watches[loop]
