@@ -1,4 +1,4 @@
-"""The back end that Slack MCP Server loads: `publish`, `consume` and `close` on Redis Streams."""
+"""The backend that Slack MCP Server loads: `publish`, `consume` and `close` on Redis Streams."""
 
 from collections.abc import AsyncGenerator, Iterable
 from types import TracebackType
@@ -24,23 +24,24 @@ from abe_redis.streams import names
 
 
 class RedisMessageQueueBackend:
-    """A message queue on Redis Streams: what was accepted is processed at least once.
+    """A message queue on Redis Streams: every accepted event is processed at least once.
 
-    It opens its connections on first use, in each event loop and each process that uses it, and is closed by
-    `close()` or by leaving `async with`; what a loop has used is closed with that loop. It satisfies
+    It opens its connections on first use, separately in each event loop and process. `close()`, or the end of
+    `async with`, closes them; those of a loop are also closed with that loop. It satisfies
     `abe.types.MessageQueueBackendProtocol`.
     """
 
     def __init__(self, settings: Settings, *, conversation: Conversation | None = None) -> None:
-        """Configure a back end; nothing is opened yet.
+        """Configure a backend; it opens nothing yet.
 
         Args:
-            settings: Where Redis is and how to behave there.
-            conversation: Names the conversation of a payload that is published, of which the order counts,
-                or gives None; by default its Slack team and channel.
+            settings: How to reach Redis, and how to use it.
+            conversation: Returns the conversation of a published payload, or None if its order does not
+            matter;
+                by default as `REDIS_STREAM_CONVERSATION` says.
 
         Raises:
-            SettingsError: One of them is not what it must be.
+            SettingsError: One of them is not valid.
         """
         given: object = settings
         if not isinstance(given, Settings):  # which is not repeated: a URL may hold a password
@@ -72,12 +73,12 @@ class RedisMessageQueueBackend:
 
     @property
     def _publisher(self) -> Publisher:
-        """That of the running event loop."""
+        """The part of the running event loop."""
         return self._shares.here().publisher
 
     @classmethod
     def from_env(cls) -> Self:
-        """A back end configured by the environment and, for what that lacks, by `.env`.
+        """A backend configured by the environment and, for variables that it lacks, by `.env`.
 
         Raises:
             SettingsError: A variable has a value that is not allowed.
@@ -85,7 +86,7 @@ class RedisMessageQueueBackend:
         return cls(Settings())
 
     async def publish(self, key: str, payload: dict[str, Any]) -> None:
-        """Add an event to the stream `key`; when this returns, Redis has it, or the outbox.
+        """Add an event to the stream `key`. When this returns, Redis or the outbox has it.
 
         A Slack envelope whose `event_id` was published to this stream before is not added again.
         The envelope's verification `token` is left out: it is a secret.
@@ -95,11 +96,11 @@ class RedisMessageQueueBackend:
             payload: A JSON object of at most 8 MiB.
 
         Raises:
-            RedisUnavailableError: Redis did not answer within 2.5 seconds of trying. (The
-                event may have been added all the same, if only the answers were lost.) Not with
-                `REDIS_OUTBOX`: then it is kept there.
+            RedisUnavailableError: Redis did not answer within 2.5 seconds. (The event may have been added
+                all the same, if only the answer was lost.) With `REDIS_OUTBOX`, the event is kept there
+                instead.
             OutboxError: Neither Redis nor the outbox could take it; it may be full.
-            RedisRefusedError: Redis refused it.
+            RedisRefusedError: Redis refused the event.
             PayloadError: The payload is not a JSON object, or too large.
             InvalidNameError: The stream's name is not allowed.
         """
@@ -108,16 +109,16 @@ class RedisMessageQueueBackend:
     async def publish_event(
         self, key: str, payload: dict[str, Any], *, event_id: str | None = None, origin: str | None = None
     ) -> Published:
-        """Add an event, and say what became of it.
+        """Add an event, and return the result.
 
         Args:
             key: The stream.
             payload: A JSON object of at most 8 MiB.
-            event_id: What makes it the same event; by default a Slack envelope's own `event_id`.
-            origin: Who publishes, written beside the payload.
+            event_id: The identity of the event; by default a Slack envelope's own `event_id`.
+            origin: The publisher, written beside the payload.
 
         Returns:
-            Where it is in the stream; or `outbox.Kept`, while it waits in the outbox.
+            Its place in the stream; or `outbox.Kept`, while it waits in the outbox.
 
         Raises:
             AbeRedisError: As for `publish`.
@@ -129,18 +130,18 @@ class RedisMessageQueueBackend:
     async def publish_many(
         self, key: str, payloads: Iterable[dict[str, Any]], *, origin: str | None = None
     ) -> list[Published]:
-        """Add many events in order, with few round trips; as `publish` in all else.
+        """Add many events in order, with few round trips; otherwise as `publish`.
 
-        They are checked before the first is added. They go in steps of at most 100: when one fails, those
-        before it were added, and doing all of it again adds no Slack envelope twice.
+        All are checked before the first is added. They are added in steps of at most 100: when a step fails,
+        the earlier ones remain, and a repeated call adds no Slack envelope twice.
 
         Args:
             key: The stream.
             payloads: JSON objects of at most 8 MiB each.
-            origin: Who publishes, written beside each payload.
+            origin: The publisher, written beside each payload.
 
         Returns:
-            What became of each, as from `publish_event`.
+            The result for each, as from `publish_event`.
 
         Raises:
             AbeRedisError: As for `publish`.
@@ -152,9 +153,9 @@ class RedisMessageQueueBackend:
     def consume(self, *, group: str | None = None) -> EventStream:
         """The events of every stream that matches `REDIS_STREAM_PATTERNS`, as they come.
 
-        An event is acknowledged when the next one is asked for. If that does not happen, it is
-        delivered again: to another consumer of the group, once its lease is over or this one is
-        closed. Within a group each event goes to one consumer.
+        Asking for the next event acknowledges the one before. If that does not happen, the event is delivered
+        again, to any consumer of the group, when its lease expires or this consumer is closed. Within a group
+        each event goes to one consumer.
 
         Args:
             group: The consumer group; by default `REDIS_STREAM_GROUP`.
@@ -163,7 +164,7 @@ class RedisMessageQueueBackend:
             An asynchronous iterator of `Event`, each a dict equal to the payload.
 
         Raises:
-            ClosedError: This back end is closed.
+            ClosedError: This backend is closed.
             InvalidNameError: The group's name is not allowed.
         """
         return self._join(Consumer, group)
@@ -171,12 +172,11 @@ class RedisMessageQueueBackend:
     def consume_ordered(self, *, group: str | None = None) -> EventStream:
         """As `consume`, but in the order of each conversation, across all consumers of the group.
 
-        The events of a conversation go to one consumer at a time, one after the other as they were
-        published: the next when the one before was acknowledged or buried. All consumers of the group
-        must be ordered.
+        The events of a conversation go to one consumer at a time, in the order in which they were published:
+        each one when the one before is acknowledged or buried. All consumers of the group must be ordered.
 
         Raises:
-            ClosedError: This back end is closed.
+            ClosedError: This backend is closed.
             InvalidNameError: The group's name is not allowed.
         """
         return self._join(OrderedConsumer, group)
@@ -205,9 +205,9 @@ class RedisMessageQueueBackend:
         return member
 
     async def close(self) -> None:
-        """End every `consume()`, give back what they hold, and close the connections.
+        """End every `consume()`, release the held events, and close the connections.
 
-        What is in the outbox stays there for the next process that names the file.
+        Events in the outbox stay there for the next process that uses the file.
         """
         self._closed = True
         if self._generation == fork.generation():  # else they are the parent's
@@ -238,7 +238,7 @@ class RedisMessageQueueBackend:
         """The connections of the running event loop, opened on first use.
 
         Raises:
-            ClosedError: This back end is closed.
+            ClosedError: This backend is closed.
             AbeRedisError: They cannot be opened with these settings.
         """
         share = self._shares.here()
@@ -247,7 +247,7 @@ class RedisMessageQueueBackend:
         return await share.connections()
 
     async def outbox_size(self) -> OutboxSize:
-        """How many events `REDIS_OUTBOX` holds, of every process that names it; zeros without one.
+        """The number of events in `REDIS_OUTBOX`, of all processes that share it; zeros without one.
 
         Raises:
             OutboxError: The file cannot be used.
@@ -257,7 +257,7 @@ class RedisMessageQueueBackend:
 
 
 class LoopShare:
-    """What a back end has in one event loop: the way to Redis, and what goes there. It ends with its loop."""
+    """The part of a backend that belongs to one event loop: its connections and what uses them."""
 
     def __init__(
         self, settings: Settings, patterns: names.Patterns, conversation: Conversation | None
@@ -270,7 +270,7 @@ class LoopShare:
 
     @property
     def is_open(self) -> bool:
-        """Whether the connections are there."""
+        """Whether the connections are open."""
         return self._connections is not None
 
     async def connections(self) -> Connections:
@@ -287,7 +287,7 @@ class LoopShare:
             return self._connections
 
     async def _until_the_end(self) -> AsyncGenerator[None]:
-        """Close when we are asked to, or when the loop ends: then it closes such generators."""
+        """Close on request, or when the loop ends, which closes such generators."""
         try:
             yield
         finally:
@@ -295,7 +295,7 @@ class LoopShare:
             await self._close()
 
     async def close(self) -> None:
-        """Stop delivering from the outbox, and close the connections."""
+        """Stop forwarding from the outbox, and close the connections."""
         await self._close()
         if self._end is not None:
             await self._end.aclose()
@@ -309,7 +309,7 @@ class LoopShare:
                 await connections.close()
 
     def forsake(self) -> None:
-        """Let go of what outlives a loop that has ended without closing anything."""
+        """Release what outlives a loop that has ended without closing anything."""
         if self.publisher.outbox is not None:
             self.publisher.outbox.forsake()
         if self._connections is not None:

@@ -1,4 +1,4 @@
-"""What a stream's numbers mean: what is wrong, since when, and what to do."""
+"""The health of a stream, from its numbers: what is wrong, since when, and what to do."""
 
 import shlex
 from collections.abc import Sequence
@@ -10,29 +10,29 @@ from abe_redis.streams import names
 from abe_redis.streams.trim import is_over
 
 BACKLOG_SECONDS = 60
-"""An event that waits longer than this, with consumers alive, makes a backlog."""
+"""Age from which a waiting event makes a backlog, although consumers are alive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What the rules look at."""
+    """The facts that the rules judge."""
 
     stats: StreamStats
     settings: Settings
 
     @property
     def paused(self) -> list[GroupStats]:
-        """Groups that are paused."""
+        """Paused groups."""
         return [group for group in self.stats.groups if group.paused]
 
     @property
     def waiting(self) -> list[GroupStats]:
-        """Groups that have something to do, and may do it."""
+        """Groups with work that are not paused."""
         return [group for group in self.stats.groups if _has_work(group) and not group.paused]
 
     @property
     def stalled(self) -> list[GroupStats]:
-        """Those of them that have nobody to do it."""
+        """Those of them without a live consumer."""
         return [group for group in self.waiting if not any(one.alive for one in group.consumers)]
 
     @property
@@ -43,10 +43,10 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a rule finds."""
+    """The finding of a rule."""
 
     health: Health | None = None
-    """None when what it says is no state of its own."""
+    """None when the finding is no state of its own."""
     said: Sequence[str] = ()
 
 
@@ -67,7 +67,7 @@ def unread(at: Situation) -> Verdict:
 
 
 def stalled(at: Situation) -> Verdict:
-    """Groups with work, and without a consumer."""
+    """Groups with work and without a consumer."""
     said = [
         _destroyed(group, at.stats.stream)
         if group.destroyed
@@ -78,25 +78,25 @@ def stalled(at: Situation) -> Verdict:
 
 
 def backlog(at: Situation) -> Verdict:
-    """Groups that do not keep up; not said while others have nobody at all."""
+    """Groups that do not keep up; not reported while others have no consumer at all."""
     said = [f"{_waiting(group)}: add consumers or make the handler faster." for group in at.behind]
     return Verdict("backlog", said) if said and not at.stalled else Verdict()
 
 
 def paused(at: Situation) -> Verdict:
-    """Groups that are paused, which counts only while they have work."""
+    """Paused groups, which count only while they have work."""
     said = [f"{_waiting(group)} and is paused: resume it when it may go on." for group in at.paused]
     return Verdict("paused" if any(map(_has_work, at.paused)) else None, said)
 
 
 def working(at: Situation) -> Verdict:
-    """Groups at work; not said while others have nobody, or do not keep up."""
+    """Working groups; not reported while others have no consumer or do not keep up."""
     said = [f"{_waiting(group)}." for group in at.waiting]
     return Verdict("working", said) if said and not (at.stalled or at.behind) else Verdict()
 
 
 def disused(at: Situation) -> Verdict:
-    """Groups with work for which trimming waits no longer, or soon will not."""
+    """Groups with work that no longer hold back trimming, or soon will not."""
     found = [about_disuse(group, at.settings) for group in at.waiting]
     return Verdict(said=[said for said in found if said])
 
@@ -125,7 +125,7 @@ def dead_letters(at: Situation) -> Verdict:
 
 
 def above_bound(at: Situation) -> Verdict:
-    """Work that keeps the stream longer than it is meant to be."""
+    """Unfinished work that keeps the stream above its bound."""
     bound = at.settings.redis_stream_maxlen
     if not is_over(at.stats.length, bound) or not (at.waiting or at.paused):
         return Verdict()
@@ -133,7 +133,7 @@ def above_bound(at: Situation) -> Verdict:
 
 
 RULES = (unread, stalled, backlog, paused, working, disused, lost, dead_letters, above_bound)
-"""The worst first: a stream's health is that of the first rule that finds one."""
+"""The worst first: a stream's health is that of the first rule with a finding."""
 
 
 def judge(stats: StreamStats, settings: Settings) -> tuple[Health, str]:
@@ -195,7 +195,7 @@ _DAY = 86_400
 
 
 def about_disuse(group: GroupStats, settings: Settings) -> str | None:
-    """What to say of a group that holds back trimming no longer, or soon will not; None if it does."""
+    """The sentence about a group that no longer holds back trimming, or soon will not; None if it does."""
     days, unused = settings.redis_stream_group_idle_days, group.unused_seconds
     if not days or unused is None or group.paused:
         return None

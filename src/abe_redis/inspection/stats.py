@@ -1,4 +1,4 @@
-"""A stream in numbers; `health` says what they mean."""
+"""A stream in numbers; `health` interprets them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -145,7 +145,7 @@ class _Reader:
         return ids.number(self.info.records.get(what.encode() + b" " + group)) or 0
 
     def _unread(self, row: dict[str, Any]) -> tuple[int | None, int]:
-        """What is yet to be given out, and what was removed before it was and is not recorded yet.
+        """The undelivered entries, and those that were removed undelivered and are not recorded yet.
 
         Redis counts both as lag: see `groups`.
         """

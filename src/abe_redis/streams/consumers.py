@@ -1,4 +1,4 @@
-"""The members of a group: forgetting those that are gone."""
+"""The consumers of a group: removing dead ones."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ _FORGET = Script.load("forget_gone")
 
 
 async def forget_gone(redis: Redis, group: str, streams: Sequence[str], *, idle_seconds: float) -> int:
-    """Remove consumers that hold nothing and have not asked for anything in so long.
+    """Remove consumers that hold nothing and have sent no command for a time.
 
     Returns:
-        How many were removed.
+        The number of removed consumers.
     """
 
     async def forget(some: Sequence[str]) -> int:

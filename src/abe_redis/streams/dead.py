@@ -14,26 +14,26 @@ from abe_redis.streams.scripts import Script
 REASON, GROUP, FIRST_ID = b"abe:reason", b"abe:group", b"abe:id"
 CONSUMER, DELIVERIES = b"abe:consumer", b"abe:deliveries"
 HANDLER, TRACE = b"abe:handler", b"abe:trace"
-"""Fields of a dead letter, beside those of the entry that was buried."""
+"""Fields of a dead letter, besides those of the buried entry."""
 
 ONLY, FIRST = b"abe:only", b"abe:first"
-"""Fields of an entry that was redriven: the group it is for, and the id it had at first."""
+"""Fields of a redriven entry: the group that it is for, and its first id."""
 
 
 class CondemnedError(Exception):
-    """The entry is to be buried; its first argument says why."""
+    """The entry must be buried; the first argument says why."""
 
 
 class ForOthersError(Exception):
-    """The entry was redriven to another group: this one acks it unseen."""
+    """The entry was redriven to another group: this one acks it without delivering it."""
 
 
 def check_leased(entry: Leased, group: str, max_deliveries: int) -> None:
-    """Check that a leased entry can be handed out in this group.
+    """Check that a leased entry can be delivered in this group.
 
     Raises:
-        ForOthersError: It cannot: it is for another group.
-        CondemnedError: It cannot: nobody finished it in so many deliveries.
+        ForOthersError: It is for another group.
+        CondemnedError: No delivery finished it, up to the limit.
     """
     only = entry.fields.get(ONLY)
     if only is not None and only != group.encode():
@@ -66,7 +66,7 @@ async def bury(
     reason: str,
     detail: Mapping[str, str] = MappingProxyType({}),
 ) -> bool:
-    """Move an entry that this consumer holds to the dead letters, and ack it, in one step.
+    """Move an entry that this consumer holds to the dead letters and ack it, in one step.
 
     Args:
         redis: The client.
@@ -78,7 +78,7 @@ async def bury(
         detail: What is kept beside the reason, each as a field of its own.
 
     Returns:
-        False when another consumer holds it by now; then nothing was changed.
+        False when another consumer holds it; then nothing was changed.
     """
     keys = [stream, names.dead_letters(stream)]
     more = [word for name, value in detail.items() for word in (f"abe:{name}", value)]
@@ -88,22 +88,22 @@ async def bury(
 _REDRIVE = Script.load("redrive")
 
 AT_ONCE = 20
-"""How many dead letters one step moves; they may be large."""
+"""Most dead letters that one step moves, since they may be large."""
 
 
 async def redrive(redis: Redis, stream: str, ids: Sequence[str], *, hard_maxlen: int) -> list[str]:
-    """Move dead letters back into their stream, each for the group alone that gave up on it.
+    """Move dead letters back into their stream, each only for the group that gave up on it.
 
-    Each is in one of the two places at any time. A group that was deleted is made again where it had
-    finished, so that it does not get anything else twice.
+    At every moment, each is in one of the two places. A deleted group is created again at its floor, so that
+    it gets nothing else twice.
 
     Args:
-        stream: The stream they came from.
+        stream: The stream that they came from.
         ids: Up to `AT_ONCE` ids of dead letters, in the order in which they are to be delivered.
-        hard_maxlen: A stream of so many entries takes no more.
+        hard_maxlen: Most entries of the stream.
 
     Returns:
-        Those that were moved; an id that is not there (any more) is passed over.
+        The moved ones; ids without a dead letter are skipped.
 
     Raises:
         redis.ResponseError: STREAMFULL, when the stream is that long; what came before was moved.
@@ -113,7 +113,7 @@ async def redrive(redis: Redis, stream: str, ids: Sequence[str], *, hard_maxlen:
 
 
 async def count(redis: Redis, stream: str) -> int:
-    """How many dead letters a stream has."""
+    """The number of dead letters of a stream."""
     return await redis.xlen(names.dead_letters(stream))
 
 
@@ -121,7 +121,7 @@ async def purge(redis: Redis, stream: str, ids: Sequence[str]) -> int:
     """Remove dead letters for good.
 
     Returns:
-        How many there were.
+        The number of removed dead letters.
     """
     return int(await redis.xdel(names.dead_letters(stream), *ids))
 
@@ -130,10 +130,10 @@ _EXPIRE = Script.load("expire")
 
 
 async def expire(redis: Redis, streams: Sequence[str], *, days: float) -> dict[str, int]:
-    """Remove dead letters that are older than so many days, some at a time.
+    """Remove dead letters older than a number of days, a limited number per call.
 
     Returns:
-        Per stream they came from, how many were removed.
+        Per stream that they came from, the number of removed dead letters.
     """
     removed = await _EXPIRE.each(
         redis,

@@ -1,4 +1,4 @@
-"""Taking entries out of a stream for good, finished or not."""
+"""Erasing entries from a stream, finished or not."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ _ERASE = Script.load("erase")
 
 
 async def erase(redis: Redis, stream: str, ids: Sequence[str]) -> tuple[int, int]:
-    """Remove entries, and what groups hold of them.
+    """Remove entries, and their rows in the pending lists of groups.
 
     Returns:
-        How many were there, and how many of them some group had not finished.
+        The number of removed entries, and how many of them some group had not finished.
     """
     erased, unfinished = await _ERASE(redis, [stream], list(ids))
     return int(erased), int(unfinished)

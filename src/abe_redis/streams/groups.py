@@ -1,9 +1,10 @@
-"""Groups: making sure that one can read its streams, and what is recorded about it.
+"""Groups: creating them on their streams, and the records about them.
 
-Redis forgets a group with its consumers, and does not say what was removed before a group had read
-it. So a hash beside the stream records, per group: `floor`, up to where it had finished, how many
-entries the stream had ever had then, and how many of them were unfinished; `used`, when it last had
-a consumer; `lost`, how many entries were removed before it had finished them; `paused`, since when.
+When a group is deleted, Redis forgets its position; and it does not report entries that were removed before a
+group had read them. So a hash beside the stream records, per group: `floor`, the position up to which it had
+finished, with the number of entries ever added and of unfinished ones at that time; `used`, the time of its
+last consumer; `lost`, the number of entries removed before it had finished them; `paused`, the time since
+which it is paused.
 """
 
 from collections.abc import Sequence
@@ -20,22 +21,22 @@ type Readiness = Literal["ready", "paused", "missing", "other"]
 
 
 _FORGOTTEN_SECONDS = 7 * 86_400
-"""How long the records of a stream that is gone are kept."""
+"""Time for which the records of a deleted stream are kept."""
 
 _ENSURE = Script.load("ensure_group")
 
 
 @dataclass(frozen=True, slots=True)
 class Ensured:
-    """What `ensure_group` found of a stream."""
+    """The result of `ensure_group` for a stream."""
 
     state: Readiness
     lost: int
-    """How many entries were removed before the group had finished them, as far as is news."""
+    """Number of entries newly found to be removed before the group had finished them."""
 
 
 async def ensure_group(redis: Redis, streams: Sequence[str], group: str) -> list[Ensured]:
-    """Make a group on each stream that exists and lacks it; a stream is never made.
+    """Create the group on each existing stream that lacks it; never create a stream.
 
     A new group starts at the very beginning, so that an event published before its first
     consumer existed is delivered. One that was deleted starts where it had finished.
@@ -50,18 +51,18 @@ _RECORD = Script.load("record_progress")
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What `record_progress` found of a stream."""
+    """The result of `record_progress` for a stream."""
 
     lost: int
-    """How many entries were removed before the group had finished them, as far as is news."""
+    """Number of entries newly found to be removed before the group had finished them."""
     unfinished: int
-    """How many entries the group has yet to finish, as far as Redis can tell."""
+    """Number of entries that the group has not finished, as far as Redis knows."""
     is_full: bool = False
     """Whether the server has no memory left."""
 
 
 async def record_progress(redis: Redis, streams: Sequence[str], group: str) -> list[Progress]:
-    """Record up to where a group has finished each stream, for the day either is deleted."""
+    """Record the floor of a group in each stream, in case the group or the stream is deleted."""
     answers = await _RECORD.each(redis, streams, [group], keys=names.with_records)
     return [
         Progress(lost=lost, unfinished=unfinished, is_full=bool(is_full))

@@ -7,14 +7,14 @@ _LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 def order(entry_id: str | bytes) -> tuple[int, int]:
-    """What to compare ids by; a time alone is the first id of its millisecond."""
+    """The sort key of an id; a time alone is the first id of its millisecond."""
     text = entry_id if isinstance(entry_id, str) else entry_id.decode()
     milliseconds, _, sequence = text.partition("-")
     return int(milliseconds), int(sequence or 0)
 
 
 def before(entry_id: str) -> str:
-    """The last id before another; `0-0`, which no entry has, before the first."""
+    """The last id before another one; before the first it is `0-0`, which no entry has."""
     milliseconds, sequence = order(entry_id)
     if sequence:
         return f"{milliseconds}-{sequence - 1}"
@@ -22,9 +22,9 @@ def before(entry_id: str) -> str:
 
 
 def moment(entry_id: str | bytes) -> datetime:
-    """When the entry was added; the end of the year 9999 for an id that says later.
+    """The time at which the entry was added; never later than the year 9999.
 
-    Whoever adds an entry may give it an id, such as one of micro- or nanoseconds.
+    A foreign publisher may choose ids, such as ones in micro- or nanoseconds.
     """
     try:
         return _EPOCH + timedelta(milliseconds=order(entry_id)[0])
@@ -33,7 +33,7 @@ def moment(entry_id: str | bytes) -> datetime:
 
 
 def number(said: bytes | str | None) -> int | None:
-    """A number in a field that anybody may have written; None when it is none, or larger than Redis has."""
+    """A number from an untrusted field; None if it is not a number, or larger than Redis allows."""
     text = said.decode(errors="replace") if isinstance(said, bytes) else said or ""
     return int(text) if len(text) <= _DIGITS and text.isascii() and text.isdecimal() else None
 

@@ -1,4 +1,4 @@
-"""What Redis says of a stream and of its groups; `inspection` says what it means."""
+"""What Redis reports about a stream and its groups; `inspection` interprets it."""
 
 import time
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 from abe_redis.streams import names
 
 type Row = dict[str, Any]
-"""A reply of XINFO or XPENDING, by the names that Redis gives."""
+"""A reply of XINFO or XPENDING, with Redis's own names."""
 
 _MOST_HELD = 1000
 
@@ -24,16 +24,16 @@ class StreamInfo:
     groups: list[Row]
     """XINFO GROUPS."""
     records: dict[bytes, bytes]
-    """What is recorded of its groups: see `groups`."""
+    """The records about its groups; see `groups`."""
     memory_bytes: int | None
-    """None when this user may not ask for it."""
+    """None when this user lacks the permission."""
     dead_letters: int
     now: float
-    """The server's time in seconds; this machine's, when this user may not ask for it."""
+    """The server's time in seconds, or this machine's when this user lacks the permission."""
 
 
 async def of_stream(redis: Redis, stream: str) -> StreamInfo | None:
-    """Ask for all that there is about a stream and its groups.
+    """Read everything about a stream and its groups.
 
     Returns:
         None when there is no such stream.
@@ -77,19 +77,19 @@ class GroupInfo:
     oldest_undelivered: bytes | None
     """Its id; None when all was delivered."""
     pending: list[bytes]
-    """The ids of pending entries, if they were asked for."""
+    """The ids of pending entries, if requested."""
 
 
 async def of_group(redis: Redis, stream: str, row: Row, *, with_pending: bool) -> GroupInfo:
-    """Ask for all that there is about a group.
+    """Read everything about a group.
 
     Args:
         stream: Its stream.
         row: Its row of XINFO GROUPS.
-        with_pending: Whether to ask for pending entries, too; for a thousand of them at most.
+        with_pending: Read pending entries, too; at most a thousand.
 
     Raises:
-        redis.ResponseError: NOGROUP, when it is gone.
+        redis.ResponseError: NOGROUP, when it was deleted.
     """
     name = row["name"]
     pipeline = redis.pipeline(transaction=False)

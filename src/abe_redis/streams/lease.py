@@ -30,7 +30,7 @@ def by_stream(entries: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 type Outcome = str
-"""What became of an id: `done`, `not_held` (someone else holds it) or `unknown` (nobody does)."""
+"""The result for an id: `done`, `not_held` (another consumer holds it) or `unknown` (no consumer does)."""
 
 
 class Leased(NamedTuple):
@@ -40,25 +40,25 @@ class Leased(NamedTuple):
     id: str
     fields: Fields
     deliveries: int
-    """How often it has been delivered in this group, this time included."""
+    """Number of deliveries in this group, including this one."""
     asked_at: float = 0.0
-    """When, by `clock.now`, it was asked for: its lease began then or later."""
+    """Time, by `clock.now`, of the request for it; the lease began then or later."""
 
 
 async def take_new(
     redis: Redis, group: str, consumer: str, streams: Sequence[str], *, count: int, block_ms: int | None
 ) -> list[Leased]:
-    """Lease entries that nobody in the group has been given yet.
+    """Lease entries that are not delivered in the group yet.
 
     Args:
-        redis: The client; one for blocking reads when `block_ms` is given.
-        consumer: Who takes them.
+        redis: The client; with `block_ms`, one for blocking reads.
+        consumer: The consumer that leases them.
         streams: Streams that all have the group.
-        count: How many per stream at most; in publish order, and from the streams by turns.
-        block_ms: For how many milliseconds to wait when there are none; None: not at all.
+        count: Most entries per stream; in publish order, and from the streams in turn.
+        block_ms: Milliseconds to wait when there are none; None: do not wait.
 
     Raises:
-        redis.ResponseError: NOGROUP or WRONGTYPE, when one of the streams is not what it was.
+        redis.ResponseError: NOGROUP or WRONGTYPE, when one of the streams was deleted or replaced.
     """
     blocking: list[Argument] = [] if block_ms is None else ["BLOCK", block_ms]
     send: Any = redis.execute_command
@@ -79,13 +79,13 @@ def fields_of(flat: Sequence[bytes]) -> Fields:
 
 
 class Portion(NamedTuple):
-    """How much to take of a stream."""
+    """The portion of a stream to read."""
 
     stream: str
     most: int
-    """So many entries at most."""
+    """Most entries."""
     last: str
-    """The last id read of it; empty when it was empty then, so that nothing can have been removed unread."""
+    """The last id read; empty when the stream was empty, so that nothing can have been removed unread."""
 
 
 _TAKE_MORE = Script.load("take_more")
@@ -93,29 +93,29 @@ _TAKE_MORE = Script.load("take_more")
 
 @dataclass(slots=True)
 class Taken:
-    """What a read that does not wait found."""
+    """The result of a read that does not wait."""
 
     leased: list[Leased] = field(default_factory=list)
-    """Of each stream in publish order, and from the streams by turns."""
+    """The entries of each stream in publish order, and from the streams in turn."""
     lost: dict[str, int] = field(default_factory=dict)
-    """Per stream, how many entries somebody removed unread, as far as is news."""
+    """Per stream, the number of entries newly found to be removed unread."""
     looked_at: list[str] = field(default_factory=list)
-    """Streams that were read; the others were not, since it was enough."""
+    """The streams that were read before there were enough entries."""
     more: set[str] = field(default_factory=set)
-    """Those of them that may have more."""
+    """Those of them that may have more entries."""
     failure: ResponseError | None = None
-    """NOGROUP or WRONGTYPE, when a stream was not what it was."""
+    """NOGROUP or WRONGTYPE, when a stream was deleted or replaced."""
 
 
 async def take_more(
     redis: Redis, group: str, consumer: str, portions: Sequence[Portion], *, most: int
 ) -> Taken:
-    """Lease entries that nobody in the group has been given yet, without waiting for any.
+    """Lease entries that are not delivered in the group yet, without waiting for any.
 
     Args:
-        consumer: Who takes them.
-        portions: How much of which streams, all of which have the group; the first come first.
-        most: How many at most; in a cluster, per slot at least one.
+        consumer: The consumer that leases them.
+        portions: The portions of streams that all have the group, in order of precedence.
+        most: Most entries in total; in a cluster at least one per slot.
     """
 
     async def run(some: Sequence[Portion], share: int) -> Any:  # noqa: ANN401
@@ -139,12 +139,12 @@ async def take(
     """Run a script that takes portions of streams, once per cluster slot.
 
     Args:
-        portions: How much of which streams.
-        most: How many at most; in a cluster, per slot at least one.
-        run: Runs it for some of the portions, to take so many at most.
+        portions: The portions of streams.
+        most: Most entries in total; in a cluster at least one per slot.
+        run: Runs it for some of the portions, with the most entries to take.
 
     Returns:
-        What it took, and each of its answers by name.
+        The leased entries, and each of its answers by name.
     """
     wanted = {portion.stream: portion for portion in portions}
     groups = slots.by_slot(redis, list(wanted))
@@ -174,7 +174,7 @@ async def take(
 
 
 def _by_turns(found: Any, asked_at: float) -> list[Leased]:  # noqa: ANN401 - as Redis gave it
-    """Of each stream in its order; by turns, so that no stream waits for all that was read of another."""
+    """Entries in the order of each stream, and from the streams in turn."""
     per_stream = [
         [Leased(name, entry_id.decode(), fields_of(flat), 1, asked_at) for entry_id, flat in entries]
         for name, entries in ((stream.decode(), entries) for stream, entries in found)
@@ -197,17 +197,17 @@ async def take_abandoned(
     count: int,
     fresh: int | None = None,
 ) -> tuple[list[Leased], Counter[str]]:
-    """Lease entries whose lease is over, that were given back, or whose time has come.
+    """Lease entries whose lease has expired, that were released, or that are due.
 
     Args:
-        consumer: Who takes them.
-        streams: Where to look.
-        lease_seconds: For how long a lease is not over.
-        count: How many at most when one of them was in a handler's hand before.
-        fresh: How many at most when none was; by default `count`.
+        consumer: The consumer that leases them.
+        streams: The streams to search.
+        lease_seconds: The duration of a lease.
+        count: Most entries, if one of them was delivered before.
+        fresh: Most entries, if none was; by default `count`.
 
     Returns:
-        The entries; and per stream, how many should have been among them but had been removed.
+        The entries; and per stream, how many of them had been removed.
     """
     leased: list[Leased] = []
     lost: Counter[str] = Counter()
@@ -255,29 +255,29 @@ async def _each_held(
 async def renew(
     redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]]
 ) -> set[tuple[str, str]]:
-    """Begin leases anew.
+    """Renew leases.
 
     Args:
-        consumer: Who holds the entries.
+        consumer: The consumer that holds the entries.
         entries: Stream and id of each.
 
     Returns:
-        Those that this consumer holds no longer.
+        The entries that this consumer no longer holds.
     """
     outcomes = await whose(redis, group, consumer, entries)
     return {entry for entry, outcome in zip(entries, outcomes, strict=True) if outcome != "done"}
 
 
 async def whose(redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]]) -> list[Outcome]:
-    """As `renew`, but with the outcome for each entry; `done` for those that this consumer holds."""
+    """As `renew`, but with the result for each entry; `done` for those that this consumer holds."""
     return await _each_held(_RENEW, redis, group, consumer, entries)
 
 
 async def ack(redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]]) -> list[Outcome]:
-    """Finish entries that this consumer holds.
+    """Ack entries that this consumer holds.
 
     Args:
-        consumer: Who holds the entries.
+        consumer: The consumer that holds the entries.
         entries: Stream and id of each.
 
     Returns:

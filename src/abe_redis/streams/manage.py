@@ -1,4 +1,4 @@
-"""What people do to a group by hand: make it, move it, pause it, remove it, replay to it."""
+"""Managing a group by hand: create, reset, pause, remove, replay."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ from abe_redis.streams.scripts import Argument, Script
 BEGINNING = "0-0"
 """The position before the first entry."""
 NOW = "$"
-"""The position behind the last entry."""
+"""The position after the last entry."""
 
 
 _CREATE = Script.load("create_group")
 
 
 async def create(redis: Redis, stream: str, group: str, position: str) -> None:
-    """Make a group on a stream that exists, to be given what comes behind a position.
+    """Create a group on an existing stream; it gets the entries after a position.
 
     Raises:
         redis.ResponseError: BUSYGROUP, when it exists.
@@ -28,19 +28,19 @@ async def create(redis: Redis, stream: str, group: str, position: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """What a group has not finished."""
+    """A group's unfinished entries."""
 
     pending: int
-    """Entries given to consumers and not acked."""
+    """Entries that consumers hold and have not acked."""
     undelivered: int | None
-    """Entries not given to anyone yet; None when Redis cannot tell."""
+    """Entries not delivered yet; None when Redis does not know."""
 
     def __bool__(self) -> bool:
         return self.pending > 0 or self.undelivered != 0
 
 
 MOST_PASSED = 100
-"""So many undelivered entries that a reset would pass over are counted."""
+"""Limit up to which undelivered entries that a reset would skip are counted."""
 
 _RESET = Script.load("reset_group")
 
@@ -48,11 +48,11 @@ _RESET = Script.load("reset_group")
 async def reset(
     redis: Redis, stream: str, group: str, position: str, *, force: bool
 ) -> tuple[Unfinished, bool]:
-    """Move a group, to be given what comes behind a position (again).
+    """Move a group; it gets the entries after a position, some perhaps again.
 
     Returns:
-        What it had not finished (of what was not delivered yet what is before the position, and
-        `MOST_PASSED` at most), and whether it was moved: not while there is any, unless forced.
+        Its unfinished entries (of the undelivered ones, those before the position, and at most
+        `MOST_PASSED`), and whether it was moved: not while there are any, unless forced.
 
     Raises:
         redis.ResponseError: NOGROUP, when it does not exist.
@@ -66,10 +66,10 @@ _REMOVE = Script.load("remove_group")
 
 
 async def remove(redis: Redis, stream: str, group: str, *, force: bool) -> tuple[Unfinished, bool]:
-    """Remove a group with all that is recorded about it.
+    """Remove a group and its records.
 
     Returns:
-        What it had not finished, and whether it was removed: not while there is any, unless forced.
+        Its unfinished entries, and whether it was removed: not while there are any, unless forced.
 
     Raises:
         redis.ResponseError: NOGROUP, when it does not exist.
@@ -83,18 +83,18 @@ _REPLAY = Script.load("replay")
 
 _REPLAYED_AT_ONCE = 100
 REPLAYER = "replay"
-"""The consumer under whose name entries wait that are replayed."""
+"""The consumer name under which replayed entries wait."""
 
 
 async def replay(redis: Redis, stream: str, group: str, first: str, last: str) -> int:
-    """Deliver entries to one group again, in order; those it has not finished are left alone.
+    """Deliver entries to one group again, in order, except those that it has not finished yet.
 
     Args:
         first: Id of the first, or `-`.
         last: Id of the last, or `+`.
 
     Returns:
-        How many will be delivered again.
+        The number of entries that will be delivered again.
 
     Raises:
         redis.ResponseError: NOGROUP, when it does not exist.
@@ -116,10 +116,10 @@ _PAUSE = Script.load("pause_group")
 
 
 async def pause(redis: Redis, stream: str, group: str, *, paused: bool) -> bool:
-    """Pause a group, or let it go on; its consumers learn of it within about two seconds.
+    """Pause or resume a group; its consumers notice within about two seconds.
 
     Returns:
-        Whether that changed anything.
+        Whether this changed the group.
 
     Raises:
         redis.ResponseError: NOGROUP, when it does not exist.

@@ -1,4 +1,4 @@
-"""Which keys belong to a stream, and which names are streams of ours.
+"""The keys that belong to a stream, and the names that are streams of ours.
 
 Every helper key carries the stream's name as a hash tag, so that a script that touches both
 stays in one cluster slot. A stream whose name has a hash tag of its own shares that one.
@@ -13,10 +13,10 @@ from os.path import commonprefix
 from abe_redis.errors import InvalidNameError
 
 INDEX = "abe:streams"
-"""Sorted set of stream names by the server's time, in seconds, when there was last news of one."""
+"""Sorted set of stream names by the server's time, in seconds, of their last news."""
 
 AUDIT = "abe:audit"
-"""Stream of what agents have changed."""
+"""The audit: a stream of the changes that agents made."""
 
 MAX_NAME_BYTES = 512
 
@@ -24,8 +24,8 @@ MAX_NAME_BYTES = 512
 def hash_tag(name: str) -> str | None:
     """The part of a key that Redis Cluster hashes, when it is not the whole key.
 
-    From the cluster specification: what stands between the first `{` and the first `}` after
-    it, unless that is empty.
+    By the cluster specification it is the part between the first `{` and the first `}` after it, unless that
+    is empty.
     """
     start = name.find("{")
     end = name.find("}", start + 1) if start >= 0 else -1
@@ -58,12 +58,12 @@ def dead_letters(stream: str) -> str:
 
 
 def seen(stream: str, event_id: str) -> str:
-    """The key that remembers an event that was published to `stream`."""
+    """The key that remembers a published event of `stream`."""
     return f"{in_slot_of('abe:seen:', stream)}:{event_id}"
 
 
 def mention(stream: str, key: str) -> str:
-    """The key that remembers which event of a mention was published to `stream`."""
+    """The key that remembers the published event of a mention in `stream`."""
     return seen(stream, f"mention:{key}")
 
 
@@ -73,33 +73,33 @@ _SEEN = re.compile(
 
 
 def published_to(key: str) -> str | None:
-    """The stream to which the event was published that a key of `seen` remembers."""
+    """The stream of a remembered event, from its key."""
     match = _SEEN.fullmatch(key)
     return (match[1] or match[2]) if match else None
 
 
 def records(stream: str) -> str:
-    """The hash that records, per group, what Redis forgets: see `groups`."""
+    """The hash with the records about each group; see `groups`."""
     return in_slot_of("abe:groups:", stream)
 
 
 def with_records(streams: Iterable[str]) -> list[str]:
-    """Each stream and its records, in turn: the keys of a script that needs both."""
+    """Each stream and its records in turn, as the keys of a script that needs both."""
     return [key for stream in streams for key in (stream, records(stream))]
 
 
 def due(stream: str, group: str) -> str:
-    """The sorted set of entries that a group takes up again at a later time, by that time in ms."""
+    """The sorted set of a group's postponed entries, by the time in ms at which they are due."""
     return f"{in_slot_of('abe:due:', stream)}:{group}"
 
 
 def owner(stream: str, group: str) -> str:
-    """The key that says which member of an ordered group handles a stream at present."""
+    """The key that names the present owner of a stream in a group."""
     return f"{in_slot_of('abe:owner:', stream)}:{group}"
 
 
 def members(group: str, patterns: "Patterns") -> str:
-    """The sorted set of the members that share the streams of these patterns, by when they were last seen."""
+    """The sorted set of the ordered consumers that share these patterns, by their last announcement."""
     digest = hashlib.blake2b(str(patterns).encode(), digest_size=6).hexdigest()
     return f"abe:members:{digest}:{group}"
 
@@ -117,7 +117,7 @@ def buried_from(name: str) -> str:
 
 
 def check_stream(name: str) -> str:
-    """The name itself, when it can be a stream to publish to or to consume.
+    """Check the name of a stream, and return it.
 
     Raises:
         InvalidNameError: It is empty, too long, reserved, not printable, or would put its dead
@@ -137,7 +137,7 @@ def check_stream(name: str) -> str:
 
 
 def check_group(name: str) -> str:
-    """The name itself, when it can be a consumer group.
+    """Check the name of a group, and return it.
 
     Raises:
         InvalidNameError: It is empty, too long or not printable.
@@ -146,7 +146,7 @@ def check_group(name: str) -> str:
 
 
 def check_consumer(name: str) -> str:
-    """The name itself, when it can be a consumer.
+    """Check the name of a consumer, and return it.
 
     Raises:
         InvalidNameError: It is empty, too long or not printable.
@@ -171,21 +171,21 @@ def _check(name: str, what: str) -> str:
 
 
 class Patterns:
-    """The streams we consume and an agent may touch: literal names and Redis globs, and their partitions."""
+    """The streams that we consume and an agent may touch: names, globs, and their partitions."""
 
     def __init__(self, patterns: Iterable[str], *, partitions: int = 1) -> None:
-        """Take them in.
+        """Create it.
 
         Args:
             patterns: Names and globs.
-            partitions: Over how many streams each topic is spread.
+            partitions: Number of streams over which each topic is spread.
         """
         patterns = tuple(patterns)
         self.partitions = partitions
         self.globs = tuple(pattern for pattern in patterns if re.search(r"[*?\[\\]", pattern))
-        """Those that need a search."""
+        """The patterns that need a search."""
         self.literals = tuple(pattern for pattern in patterns if pattern not in self.globs)
-        """Those that name one stream."""
+        """The patterns that name one stream."""
         self.names = self.literals
         """Streams that are known by name: the literals, and their partitions."""
         if partitions > 1:
@@ -196,20 +196,20 @@ class Patterns:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """What covers all of these streams, as a pattern of keys for an ACL user."""
+        """Key patterns for an ACL user that cover all of these streams."""
         whole = (*self.literals, *self.globs)
         spread = [f"{name}:p*" for name in whole if not name.endswith("*")] if self.partitions > 1 else []
         return (*whole, *spread)
 
     @property
     def search(self) -> str | None:
-        """A glob for SCAN that leaves out none of these streams; None when nothing is common to their names.
+        """A glob for SCAN that matches all of these streams; None when their names have nothing in common.
 
-        The server looks at the type of what a glob lets through, one key after the other: without one, 33,000
-        keys keep Redis 7.0 for 100 ms, with one for 12.
+        The server checks the type of each key that the glob matches: without a glob, 33,000 keys block Redis
+        7.0 for 100 ms, with one for 12.
         """
         begins = [re.split(r"[*?\[\\]", pattern)[0] for pattern in (*self.literals, *self.globs)]
-        begin = commonprefix(begins)  # noqa: RUF071 - by characters is what is meant
+        begin = commonprefix(begins)  # noqa: RUF071 - a prefix of characters is meant
         return f"{begin}*" if begin else None
 
     def match(self, name: str) -> bool:
@@ -227,14 +227,14 @@ class Patterns:
 
 
 class Narrowed(Patterns):
-    """Some of the streams of other patterns."""
+    """The streams of other patterns that these patterns match, too."""
 
     def __init__(self, whole: Patterns, patterns: Iterable[str]) -> None:
         super().__init__(patterns, partitions=whole.partitions)
         self._whole = whole
 
     def match(self, name: str) -> bool:
-        """Whether both have it."""
+        """Whether both match the name."""
         return super().match(name) and self._whole.match(name)
 
 

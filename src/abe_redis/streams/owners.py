@@ -1,8 +1,8 @@
-"""Who handles a stream, when the order counts: ownership with a lease, and what only the owner does.
+"""Ownership of streams by ordered consumers: a lease on a stream, and the commands of its owner.
 
-An owner is one member of a group. Its key expires unless it is renewed, so that the streams of one
-that died go to the others. Whatever the owner does to a stream checks the key in the same atomic
-step: a command that a dead connection left behind, or that comes out of a freeze, changes nothing.
+An owner is one consumer of a group. Its key expires without renewal, so that the streams of a dead one go to
+the others. Every command of the owner checks the key in the same atomic step: a late command from a dead
+connection, or from a process that was frozen, changes nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,15 +19,15 @@ from abe_redis.streams.scripts import Argument, Script
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A member of a group, as the scripts know it."""
+    """An ordered consumer, as the scripts identify it."""
 
     group: str
     consumer: str
     """The name under which it leases."""
     token: str
-    """What no other owner has, not even one of the same name."""
+    """Unique to this owner, even among consumers of the same name."""
     lease_seconds: float
-    """For how long it owns a stream without renewal."""
+    """Duration of its ownership without renewal."""
 
     @property
     def lease_ms(self) -> int:
@@ -39,10 +39,10 @@ _MEET = Script.load("meet")
 
 
 async def meet(redis: Redis, owner: Owner, patterns: names.Patterns, *, stay: bool) -> list[str]:
-    """Say that a member is there, or that it goes.
+    """Announce a consumer, or that it leaves.
 
     Returns:
-        The tokens of those that share the streams of these patterns.
+        The tokens of the consumers that share the streams of these patterns.
     """
     arguments: list[Argument] = [owner.token, owner.lease_ms, "stay" if stay else "go"]
     return [token.decode() for token in await _MEET(redis, [names.members(owner.group, patterns)], arguments)]
@@ -60,25 +60,25 @@ async def _each(script: Script, redis: Redis, owner: Owner, streams: Sequence[st
 
 
 async def owners(redis: Redis, owner: Owner, streams: Sequence[str]) -> dict[str, str]:
-    """The token of who owns each stream; empty when nobody does."""
+    """The token of each stream's owner; empty without an owner."""
     found = await _each(_OWNERS, redis, owner, streams)
     return {stream: token.decode() for stream, token in zip(streams, found, strict=True)}
 
 
 async def own(redis: Redis, owner: Owner, streams: Sequence[str]) -> list[str]:
-    """Become the owner of streams that have none.
+    """Claim streams that have no owner.
 
     Returns:
-        Those it owns now.
+        The streams that it owns now.
     """
     return await _own(redis, owner, streams, "take")
 
 
 async def renew(redis: Redis, owner: Owner, streams: Sequence[str]) -> list[str]:
-    """Stay the owner for another lease.
+    """Renew ownership for another lease.
 
     Returns:
-        Those it still owned.
+        The streams that it still owned.
     """
     return await _own(redis, owner, streams, "keep")
 
@@ -89,7 +89,7 @@ async def _own(redis: Redis, owner: Owner, streams: Sequence[str], how: str) -> 
 
 
 async def disown(redis: Redis, owner: Owner, streams: Sequence[str]) -> None:
-    """Let others own these streams at once."""
+    """Give up these streams at once."""
     await _each(_DISOWN, redis, owner, streams, owner.token)
 
 
@@ -98,11 +98,11 @@ _TAKE_OWNED = Script.load("take_owned")
 
 @dataclass(frozen=True, slots=True)
 class OwnedTaken:
-    """What `take_owned` found."""
+    """The result of `take_owned`."""
 
     taken: Taken
     behind: set[str]
-    """Streams from which the group was given something that the owner does not know of."""
+    """Streams of which the group was given entries that the owner does not know."""
     disowned: set[str]
     """Streams that belong to another owner."""
 
@@ -111,9 +111,9 @@ async def take_owned(redis: Redis, owner: Owner, portions: Sequence[Portion], *,
     """Lease entries that nobody in the group has been given yet, without waiting for any.
 
     Args:
-        owner: Only of streams that belong to it, and of which it has had all that the group was given:
-            up to the portion's `last`.
-        portions: How much of which streams; the first come first.
+        owner: Read only streams that it owns, and of which it has every entry that the group was given, up to
+            the portion's `last`.
+        portions: The portions of streams, in order of precedence.
         most: How many at most; in a cluster, per slot at least one.
     """
 
@@ -140,14 +140,14 @@ _PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What `load` found."""
+    """The result of `load`."""
 
     entries: list[tuple[Leased, float]]
-    """Each with the seconds it is still postponed, in publish order."""
+    """The entries, each with the seconds for which it is still postponed, in publish order."""
     last: str
-    """The last id that the group has been given."""
+    """The last id that was delivered in the group."""
     lost: int
-    """How many should have been among them but had been removed."""
+    """Number of unfinished entries that had been removed."""
 
 
 async def load(
@@ -159,19 +159,19 @@ async def load(
     idle_seconds: float = 0,
     everybody: bool = False,
 ) -> Loaded | None:
-    """Lease what the group was given and has not finished.
+    """Lease the group's unfinished entries.
 
     Args:
-        owner: Of the stream.
-        after: Only what comes behind this id.
-        idle_seconds: Only what was not renewed for so long.
-        everybody: Also what another consumer still has a lease on.
+        owner: The owner of the stream.
+        after: Only entries after this id.
+        idle_seconds: Only entries that were not renewed for this time.
+        everybody: Also entries under the valid lease of another consumer.
 
     Returns:
-        None when the stream belongs to somebody else.
+        None when the stream has another owner.
 
     Raises:
-        redis.ResponseError: NOGROUP or WRONGTYPE, when the stream is not what it was.
+        redis.ResponseError: NOGROUP or WRONGTYPE, when the stream was deleted or replaced.
     """
     keys = [
         stream,
@@ -200,7 +200,8 @@ async def load(
 _START = Script.load("start")
 
 type Start = Literal["started", "disowned", "gone"]
-"""Whether a delivery may begin; or the stream belongs to somebody else; or the entry does, or is finished."""
+"""Whether a delivery may begin, or the stream has another owner, or the entry has another holder or is
+finished."""
 
 
 async def start(redis: Redis, owner: Owner, entry: Leased) -> Start:
@@ -213,16 +214,16 @@ async def start(redis: Redis, owner: Owner, entry: Leased) -> Start:
 
 
 async def wait(redis: Redis, after: Mapping[str, str], *, seconds: float) -> list[str]:
-    """Wait until one of some streams has more than its owner was given; nothing is taken.
+    """Wait until one of some streams has more entries than its owner was given; take none.
 
-    Not a group's own blocking read: that may take entries long after the stream went to another.
+    It is no blocking read of the group, which could take entries long after the stream went to another owner.
 
     Args:
-        after: The streams, of one slot, each with the last id that was given.
-        seconds: How long.
+        after: Streams of one slot, each with its last delivered id.
+        seconds: The longest time to wait.
 
     Returns:
-        Those that have more.
+        The streams that have more.
     """
     send: Any = redis.execute_command
     # In bytes, redis-py does not know the name, and leaves the answer as Redis gave it.

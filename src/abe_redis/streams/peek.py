@@ -1,4 +1,4 @@
-"""Looking at a stream without changing anything."""
+"""Reading a stream without changing anything."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -24,21 +24,21 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class PendingEntry:
-    """An entry that a consumer was given and has not acked."""
+    """An entry that a consumer holds and has not acked."""
 
     id: str
     fields: Fields | None
-    """None when it was trimmed away since."""
+    """None when it has been trimmed."""
     consumer: str
     idle_seconds: float | None
-    """Since its lease began or was renewed; None when it was given back and waits to be taken."""
+    """Seconds since its lease began or was renewed; None when it was released."""
     deliveries: int
     due_at: datetime | None
-    """When it is taken up again, if it was postponed."""
+    """The time at which it is due, if it was postponed."""
 
 
 _GIVEN_BACK_MS = 10 * 365 * 86_400_000
-"""An entry idle for longer than this was dated to the epoch by `release`."""
+"""An entry that is idle for longer was dated to the epoch by `release`."""
 
 
 async def kind(redis: Redis, key: str) -> str:
@@ -52,14 +52,14 @@ async def entries(redis: Redis, stream: str, *, after: str | None, count: int, o
 
     Args:
         stream: The stream; without one there are no entries.
-        after: Begin behind this id (in the chosen order); None: at the end that comes first.
-        count: How many at most.
-        order: From which end.
+        after: Begin after this id (in the chosen order); None: at the first entry.
+        count: Most entries.
+        order: The end at which to begin.
     """
     bound = f"({after}" if after else None
     rows: Any
     if order == "newest":
-        if after == "0-0":  # there is nothing before the first
+        if after == "0-0":  # no entry is before the first
             return []
         rows = await redis.xrevrange(stream, max=bound or "+", min="-", count=count)
     else:
@@ -85,11 +85,11 @@ async def pages(
 
 
 async def wait(redis: Redis, stream: str, *, after: str, count: int, seconds: float) -> list[Entry]:
-    """Wait for entries behind `after`; an empty list when none came in time.
+    """Wait for entries after `after`; the list is empty when none came in time.
 
     Args:
-        after: An id, or `$` for the last one there is.
-        count: How many at most.
+        after: An id, or `$` for the last existing one.
+        count: Most entries.
         seconds: How long.
     """
     reply: Any = await redis.xread({stream: after}, count=count, block=max(1, round(seconds * 1000)))
@@ -99,7 +99,7 @@ async def wait(redis: Redis, stream: str, *, after: str, count: int, seconds: fl
 async def pending(
     redis: Redis, stream: str, group: str, *, after: str | None, count: int, consumer: str | None
 ) -> list[PendingEntry]:
-    """What is leased in a group, oldest first.
+    """The leased entries of a group, the oldest first.
 
     Raises:
         redis.ResponseError: NOGROUP, when the group does not exist.
@@ -126,7 +126,7 @@ async def pending(
 
 
 async def brief(redis: Redis, stream: str) -> tuple[int, list[GroupBrief]]:
-    """How many entries a stream has, and how much each of its groups has to do.
+    """The number of entries of a stream, and the unfinished entries of each of its groups.
 
     Raises:
         redis.ResponseError: There is no such stream.

@@ -14,27 +14,27 @@ from abe_redis.streams import names, slots
 from abe_redis.streams.scripts import Argument, Script
 
 OWN_ID_SECONDS = 3600
-"""How long an id is remembered that only serves our own retries."""
+"""Time for which an id is remembered that serves only our own retries."""
 
 HEALTH_CHECKS_KEPT = 100
 
 
 class Draft(NamedTuple):
-    """An entry to be added, unless an event of its id was added before."""
+    """An entry to add, unless an event of its id was added before."""
 
     stream: str
     """A checked name."""
     fields: Fields
     event_id: str
-    """What makes the event the same event."""
+    """The identity of the event."""
     attempt: str
-    """A random word per call of the caller, the same in its retries."""
+    """A random word for each call, the same in its retries."""
     remember_seconds: float
-    """For how long `event_id` is remembered; 0 adds without looking."""
+    """Time for which `event_id` is remembered; 0 adds without a check."""
 
     @property
     def size(self) -> int:
-        """About how many bytes it is."""
+        """Its approximate size in bytes."""
         return len(self.fields[DATA])
 
 
@@ -42,15 +42,15 @@ _PUBLISH = Script.load("publish")
 
 
 def command(drafts: Sequence[Draft], *, hard_maxlen: int, in_full: bool = False) -> Words:
-    """What is sent to add entries in order, each unless an event of its id was added before.
+    """The command that adds entries in order, each unless an event of its id was added before.
 
     Sending it again with the same attempts is safe, also when the answer to the first try was
     lost: there is one entry of each, and it is not called a duplicate.
 
     Args:
-        drafts: What to add; few enough that the server is not held up.
-        hard_maxlen: A stream of so many entries takes no more.
-        in_full: Whether to send the script itself, and not its digest.
+        drafts: The entries; few enough not to block the server.
+        hard_maxlen: Most entries of a stream.
+        in_full: Send the script itself instead of its digest.
 
     Returns:
         A command, whose answer has a row for each.
@@ -59,7 +59,7 @@ def command(drafts: Sequence[Draft], *, hard_maxlen: int, in_full: bool = False)
 
 
 def published(draft: Draft, row: Any) -> Published:  # noqa: ANN401 - as Redis gave it
-    """What a row of the answer says, unless it is an error."""
+    """The result in a row of the answer, unless it is an error."""
     entry_id, duplicate, length = row
     return Published(entry_id.decode(), bool(duplicate), length, draft.stream)
 
@@ -120,7 +120,7 @@ async def publish_health_check(
 
 
 async def append(redis: Redis, stream: str, fields: Mapping[str, str], *, kept: int) -> None:
-    """Add an entry to a stream of our own that nobody consumes, of which about the last so many are kept."""
+    """Add an entry to a stream of ours without consumers, and keep about its last entries."""
     await redis.xadd(stream, dict[Any, Any](fields), maxlen=kept, approximate=True)
 
 

@@ -1,8 +1,7 @@
-"""Letting go of entries that are not done: at once, or to be taken up again later.
+"""Releasing unfinished entries: at once, or postponed.
 
-TIME 0 is the epoch: a lease that ended long before anything else, so whoever looks next takes the
-entry at once, whatever its own lease time is. RETRYCOUNT sets the count that XREADGROUP and XCLAIM
-had raised.
+TIME 0 is the epoch, a lease that expired before any other, so the next consumer takes the entry at once,
+whatever its own lease time is. RETRYCOUNT sets the count that XREADGROUP and XCLAIM had raised.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from abe_redis.streams.scripts import Argument, Script
 _POSTPONE = Script.load("postpone")
 
 MAX_DELAY_SECONDS = 7 * 86_400
-"""The longest that an entry can be postponed."""
+"""The longest time for which an entry can be postponed."""
 
 
 async def postpone(
@@ -28,14 +27,14 @@ async def postpone(
     delay_seconds: float,
     counted: bool = True,
 ) -> bool:
-    """Give an entry back, to be taken up again after a delay.
+    """Release an entry, to be delivered again after a delay.
 
     Args:
-        stream: Where it is.
-        consumer: Who gives it back.
-        entry_id: Which entry.
-        delay_seconds: Not before so many seconds have passed.
-        counted: Whether it counts as delivered.
+        stream: Its stream.
+        consumer: The consumer that holds it.
+        entry_id: Its id.
+        delay_seconds: Seconds until it is due.
+        counted: Count the delivery.
 
     Returns:
         False when another consumer holds it by now; then nothing was changed.
@@ -49,7 +48,7 @@ async def postpone(
 _RELEASE = Script.load("release")
 
 KEEP = -1
-"""In place of a number of deliveries: `release` leaves this entry with its consumer."""
+"""Instead of a number of deliveries: `release` leaves this entry with its consumer."""
 
 
 async def release(
@@ -61,21 +60,20 @@ async def release(
     *,
     everything: bool,
 ) -> int:
-    """Give entries back, so that the next consumer who looks takes them.
+    """Release entries, so that the next consumer takes them.
 
-    A consumer that holds nothing afterwards is removed from the group. A stream or group that is
-    gone is passed over.
+    A consumer that holds nothing afterwards is removed from the group. Deleted streams and groups are
+    skipped.
 
     Args:
-        consumer: Who gives them back.
+        consumer: The consumer that holds them.
         streams: Where to look.
-        known: Stream and id of entries, each with the number of deliveries it shall have from
-            now on, or `KEEP`.
-        everything: Also what the consumer holds beside the known ones, as not delivered: what a
-            cancelled or failed read left with it unseen.
+        known: Stream and id of entries, each with its number of deliveries from now on, or `KEEP`.
+        everything: Also release all other entries that the consumer holds, without counting a delivery:
+            those of unconfirmed reads.
 
     Returns:
-        How many were given back.
+        The number of released entries.
     """
 
     async def give(some: Sequence[str]) -> int:

@@ -1,9 +1,9 @@
-"""Lua scripts: read from `lua/`, and sent by their digest, or in full when the server does not know it.
+"""Lua scripts: read from `lua/`, and sent by their digest, or in full if the server does not know it.
 
-A script is the only way to decide and act in one step, on every server alike. Its first comment says what it
-decides, and what its KEYS, its ARGV and its answer are. A line `-- include: name` stands for the shared piece
-`lua/shared/name.lua`, which is there once, however many lines name it. A line `-- flags: allow-oom` lets it
-run while the server has no memory left, since what it writes is small and of use just then.
+Only a script can decide and act in one step on every server. Its first comment says what it decides, and
+what its KEYS, its ARGV and its answer are. A line `-- include: name` stands for the shared piece
+`lua/shared/name.lua`, which is included once, even if several lines name it. A line `-- flags: allow-oom`
+lets it run while the server has no memory left, since what it writes is small and of use just then.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ _FLAGS = re.compile(r"^-- flags: (\S+)$", re.MULTILINE)
 
 
 class Line(NamedTuple):
-    """A line of a script, and where it comes from."""
+    """A line of a script, and its origin."""
 
     text: str
     path: Path
@@ -35,11 +35,11 @@ class Line(NamedTuple):
 
 
 def lines(path: Path, included: set[str] | None = None) -> Iterator[Line]:
-    """A script's lines, with those of the shared pieces in the place of the lines that include them.
+    """The lines of a script, with the shared pieces in place of the lines that include them.
 
     Args:
         path: The script.
-        included: The pieces that are there already; each is there once.
+        included: The pieces that are already included.
     """
     included = set() if included is None else included
     for number, text in enumerate(path.read_text("utf-8").splitlines(keepends=True), 1):
@@ -70,7 +70,7 @@ class Script:
         Returns:
             What the script returns, with strings as bytes.
         """
-        send: Any = redis.execute_command  # which redis-py leaves untyped
+        send: Any = redis.execute_command  # redis-py does not type it
         try:
             return await send(*self.command(keys, arguments))
         except NoScriptError:
@@ -84,15 +84,15 @@ class Script:
         *,
         keys: Callable[[Sequence[str]], Sequence[str]],
     ) -> list[Any]:
-        """Run it for streams of any slots; its answer is a list with something for each.
+        """Run it for streams of any slots; its answer is a list with an item for each.
 
         Args:
-            streams: For which.
-            arguments: The same for all.
-            keys: The keys that belong to some of the streams.
+            streams: The streams.
+            arguments: The same arguments for all.
+            keys: Returns the keys for some of the streams.
 
         Returns:
-            What it answers for each stream, in order.
+            The answer for each stream, in order.
 
         Raises:
             redis.RedisError: As for a call.
@@ -106,7 +106,7 @@ class Script:
         return [answers[stream] for stream in streams]
 
     def command(self, keys: Sequence[str], arguments: Sequence[Argument], *, in_full: bool = False) -> Words:
-        """What is sent to run it: by its digest, or in full."""
+        """The command that runs it, by its digest or in full."""
         if in_full:
             return "EVAL", self._source, len(keys), *keys, *arguments
         return "EVALSHA", self._digest, len(keys), *keys, *arguments

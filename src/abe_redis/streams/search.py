@@ -1,4 +1,4 @@
-"""Finding streams."""
+"""Searching for streams."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,27 +12,27 @@ from abe_redis.streams.publish import announce
 
 _SCAN_LOCK = "abe:scan"
 _SCAN_SECONDS = 50
-"""A slow SCAN is made once in this time, by whoever takes the lock."""
+"""Interval of the slow SCAN, which the consumer with the lock makes."""
 _SCAN_STEPS = 30
-"""In how many steps; a consumer makes one about every 1.6 s. A step over 30,000 keys keeps the
-server for some milliseconds (KEYS, for all of a million keys, for 180)."""
+"""Number of its steps; a consumer makes one about every 1.6 s. A step over 30,000 keys takes the server some
+milliseconds (KEYS over a million keys takes 180)."""
 _SCAN_MOST = 50_000
 
 
 async def announced(redis: Redis, since: float) -> dict[str, float]:
-    """Streams of which there was news: published to, or a group of theirs paused or resumed.
+    """Streams with news: an event was published, or a group was paused or resumed.
 
     Args:
-        since: The server's time in seconds up to which the index is known; 0 for all of it.
+        since: The server's time in seconds up to which the caller knows the index; 0 for all of it.
 
     Returns:
-        The time per name.
+        The time of the news for each name.
     """
     rows: Any = await redis.zrange(names.INDEX, since, "+inf", byscore=True, withscores=True)  # type: ignore[call-overload, unused-ignore]
     return {name: score for key, score in rows if (name := _text(key)) is not None}
 
 
-def _text(name: Any) -> str | None:  # noqa: ANN401 - bytes, which redis-py types more widely
+def _text(name: Any) -> str | None:  # noqa: ANN401 - bytes, redis-py types them more widely
     """A key as text; None for one that cannot be a stream of ours."""
     try:
         return str(name, "utf-8")
@@ -46,39 +46,39 @@ def _matching(keys: Any, patterns: names.Patterns) -> list[str]:  # noqa: ANN401
 
 @dataclass(slots=True)
 class Search:
-    """A slow SCAN for streams that others write, made by one consumer at a time.
+    """A slow SCAN for streams that only others write, made by one consumer at a time.
 
-    What it finds goes into the index, where every consumer finds it within a second.
+    It adds the streams to the index, where every consumer finds them within a second.
     """
 
     patterns: names.Patterns
     _left: list[Redis] = field(default_factory=list)
-    """Servers whose keys are yet to be looked at, the present one first."""
+    """Servers whose keys are not searched yet, the present one first."""
     _cursor: int = 0
     _count: int = 1000
     _refused: bool = False
     """Whether the server refuses to be searched."""
 
     async def step(self, redis: Redis) -> None:
-        """Take the lock if it is free, or look at the next part of the keyspace."""
+        """Take the lock if it is free, or search the next part of the keyspace."""
         if not self.patterns.globs or self._refused:
             return
         try:
-            await self._look(redis)
+            await self._advance(redis)
         except ResponseError as error:
             if not optional.is_refused(error):
                 raise
             self._refused = True
             _say_unsearched(redis, error)
 
-    async def _look(self, redis: Redis) -> None:
+    async def _advance(self, redis: Redis) -> None:
         if not self._left:
             if not await redis.set(_SCAN_LOCK, b"1", nx=True, ex=_SCAN_SECONDS):
                 return
             self._left = list(slots.servers(redis))
             keys = sum([await server.dbsize() for server in self._left])
             self._count = min(max(1000, keys // _SCAN_STEPS), _SCAN_MOST)
-        server = self._left.pop(0)  # if it fails, it is left out until the next search
+        server = self._left.pop(0)  # if it fails, this part is skipped until the next search
         self._cursor, found = await server.scan(
             self._cursor, match=self.patterns.search, count=self._count, _type="stream"
         )
@@ -99,7 +99,7 @@ _LOOKED_AT = 2_000_000
 
 
 async def existing(redis: Redis, patterns: names.Patterns, *, limit: int = 1000) -> list[str]:
-    """The streams that exist and match, in order of name, for a person or an agent to choose from.
+    """The existing streams that match, in order of name, for a person or an agent.
 
     Foreign ones are searched for among the first two million keys.
     """

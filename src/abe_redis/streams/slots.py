@@ -9,11 +9,11 @@ from redis.asyncio import Redis
 from abe_redis.client.commands import Client
 
 _STEP = 10_000
-"""How many keys one SCAN looks at."""
+"""Keys that one SCAN examines."""
 
 
 def by_slot(redis: Redis, streams: Sequence[str]) -> list[list[str]]:
-    """The streams in groups of which a command may name several; all in one where there is no cluster."""
+    """The streams in groups that one command may name together; a single group without a cluster."""
     if isinstance(redis, Client):
         return redis.by_slot(streams)
     return [list(streams)] if streams else []
@@ -32,12 +32,12 @@ def servers(redis: Redis) -> Sequence[Redis]:
 async def keys(
     redis: Redis, *, most: int, match: str | None = None, kind: str | None = None
 ) -> AsyncIterator[Any]:
-    """Keys of all servers, some at a time, among the first so many.
+    """Keys of all servers, in batches, up to a limit.
 
     Args:
-        most: How many keys are looked at.
-        match: Only those that match this pattern.
-        kind: Only those of this type.
+        most: Number of keys to examine.
+        match: Only keys that match this pattern.
+        kind: Only keys of this type.
     """
     looked = 0
     for server in servers(redis):
@@ -49,10 +49,10 @@ async def keys(
 
 
 async def each[T](groups: Sequence[Sequence[str]], run: Callable[[Sequence[str]], Awaitable[T]]) -> list[T]:
-    """Do something for each group of streams at a time, all of it; then the first failure is raised.
+    """Call a function for each group of streams concurrently. Let all finish, then raise the first failure.
 
     Returns:
-        What came of each group.
+        The result for each group.
     """
     if len(groups) == 1:
         return [await run(groups[0])]

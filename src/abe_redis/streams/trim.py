@@ -1,4 +1,4 @@
-"""Keeping a stream near its bound without taking what somebody still needs."""
+"""Trimming: keeps a stream near its bound without removing unfinished entries."""
 
 import logging
 import time
@@ -15,21 +15,21 @@ from abe_redis.streams.scripts import Argument, Script
 _LOG = logging.getLogger(__name__)
 
 STEP = 100
-"""How many entries one call removes at most, so that the server is never held up by large ones."""
+"""Most entries that one call removes, so that large ones never block the server."""
 
 _TRIM = Script.load("trim")
 
 
 @dataclass(frozen=True, slots=True)
 class Trimmed:
-    """What became of one stream."""
+    """The result for one stream."""
 
     removed: int
-    """How many entries were removed, up to `STEP`."""
+    """Number of removed entries, up to `STEP`."""
     blocked: bool
-    """Whether it is above its bound and some group still needs its oldest entry."""
+    """True when it is above its bound and some group still needs its oldest entry."""
     given_up: dict[str, int]
-    """Per group that nobody has used for long, how many of them it had not finished."""
+    """Per unused group, the number of removed entries that it had not finished."""
     unread: int = 0
     """How many were removed though no group has read them."""
     nobody_reads: bool = False
@@ -44,9 +44,9 @@ async def trim(
     A group that somebody destroyed is one, too, until an operator removes it through us.
 
     Args:
-        streams: Where; a stream that does not exist has nothing to remove.
-        maxlen: How many entries stay.
-        idle_days: A group without a consumer for so long is not waited for; 0: every group is.
+        streams: The streams; missing ones have nothing to remove.
+        maxlen: Number of entries that stay.
+        idle_days: Days after which an unused group no longer holds back trimming; 0: it always does.
         unread: Whether entries are removed, too, that no group has ever read.
     """
     arguments: list[Argument] = [maxlen, STEP, round(idle_days * 86_400_000), int(unread)]
@@ -67,7 +67,7 @@ async def trim(
 
 
 def is_over(length: int, maxlen: int) -> bool:
-    """Whether a stream is longer than trimming now and then explains."""
+    """Whether a stream is longer than occasional trimming explains."""
     return length > maxlen + 2 * STEP
 
 
@@ -78,7 +78,7 @@ class Trimmer:
     """
 
     _PAUSE_SECONDS = 1.0
-    """How long publishers leave a stream alone when work in it kept us from trimming."""
+    """Time for which publishers do not try again when unfinished entries prevented trimming."""
     _STEPS = 10
 
     def __init__(self, settings: Settings) -> None:
@@ -93,14 +93,14 @@ class Trimmer:
         """Streams of which it was said that their history is shorter than it should be."""
 
     def is_due(self, stream: str, length: int) -> bool:
-        """Whether a publisher that sees this length should trim."""
+        """Whether a publisher that learns this length should trim."""
         return length > self._maxlen + STEP and time.monotonic() >= self._not_before.get(stream, 0)
 
     async def trim(self, redis: Redis, streams: Iterable[str]) -> list[str]:
-        """Remove what may go, in a bounded number of steps.
+        """Remove finished entries, in a bounded number of steps.
 
         Returns:
-            The streams in which more may go.
+            The streams that can be trimmed further.
         """
         left, _ = await self._trim(
             redis, list(streams), self._maxlen, unread=self._settings.redis_stream_trim_unread
@@ -111,7 +111,7 @@ class Trimmer:
         """Remove finished history before its time, since the server has no memory left.
 
         Returns:
-            The streams in which more may go.
+            The streams that can be trimmed further.
         """
         left, removed = await self._trim(redis, list(streams), 0, unread=False)
         for stream, count in removed.items():

@@ -1,8 +1,8 @@
-"""One call of a handler: it ends with a result, with a failure of its own, or because we were cancelled.
+"""One call of a handler: it ends with a result, with a failure of the handler, or with our own cancellation.
 
-What an exception is called does not say whose it is. A `CancelledError` may have leaked from a task that the
-handler awaited, and a `TimeoutError` may be the handler's own. So the scope and the task are asked, and
-everything else that comes out of a handler is its failure, whatever it is: a worker outlives its handlers.
+The type of an exception does not say where it comes from. A `CancelledError` may have leaked from a task that
+the handler awaited, and a `TimeoutError` may be the handler's own. So the scope and the task decide, and
+every other exception is the handler's failure: a worker outlives its handlers.
 """
 
 import asyncio
@@ -26,18 +26,18 @@ async def call(handle: Callable[[], Awaitable[Any]], *, seconds: float | None) -
 
     Args:
         handle: The handler, with its event.
-        seconds: How long it may take; then it is cancelled, which is a failure. None: for ever.
+        seconds: Time after which it is cancelled, which is a failure; None: no limit.
 
     Returns:
-        What it returns.
+        Its result.
 
     Raises:
         Exception: It failed.
-        CancelledError: Who runs us was cancelled, so it is nobody's failure.
-        KeyboardInterrupt: Somebody pressed Ctrl-C.
+        CancelledError: Our caller was cancelled, so no handler failed.
+        KeyboardInterrupt: Ctrl-C was pressed.
     """
     task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - we run
+    assert task is not None  # noqa: S101 - a task runs us
     cancelled_before = task.cancelling()
     limit = anyio.CancelScope(deadline=math.inf if seconds is None else anyio.current_time() + seconds)
     failure: BaseException | None = None
@@ -46,7 +46,7 @@ async def call(handle: Callable[[], Awaitable[Any]], *, seconds: float | None) -
         with limit:
             result = await handle()
     except BaseException as error:
-        # Somebody presses Ctrl-C, or closes this coroutine, which then may not await anything.
+        # Ctrl-C was pressed, or this coroutine is being closed and must not await anything.
         if isinstance(error, KeyboardInterrupt | GeneratorExit) and not _was_raised_by_code(error):
             raise
         failure = error
@@ -54,7 +54,7 @@ async def call(handle: Callable[[], Awaitable[Any]], *, seconds: float | None) -
         await _take_back_cancellations(task, cancelled_before)
     if failure is None and not limit.cancelled_caught:
         return result
-    await anyio.lowlevel.checkpoint_if_cancelled()  # then it is no failure of the handler's
+    await anyio.lowlevel.checkpoint_if_cancelled()  # then the handler did not fail
     if failure is None or (limit.cancel_called and isinstance(failure, asyncio.CancelledError)):
         raise TimeoutError(f"the handler took longer than {seconds:g} s")
     if isinstance(failure, Exception):
@@ -63,29 +63,29 @@ async def call(handle: Callable[[], Awaitable[Any]], *, seconds: float | None) -
 
 
 async def _take_back_cancellations(task: asyncio.Task[Any], count: int) -> None:
-    """Undo what the handler, or a library of its, did to the task that it shares with us.
+    """Undo what the handler, or its libraries, did to the task that it shares with us.
 
-    A cancellation that was requested and has not struck yet would strike whoever awaits next.
+    A pending cancellation request would interrupt the next await of ours.
 
     Raises:
-        CancelledError: It was not the task alone: the worker itself ends.
+        CancelledError: The worker itself is cancelled, not only the task.
     """
     if is_cancelled():
         return
     with suppress(asyncio.CancelledError):
-        await asyncio.sleep(0)  # whoever cancels all tasks has then cancelled the worker's own
+        await asyncio.sleep(0)  # then the worker's own task was cancelled, too
     if not is_cancelled():
         while task.cancelling() > count:
             task.uncancel()
 
 
 def is_cancelled() -> bool:
-    """Whether a scope around us was cancelled, so that a `CancelledError` is meant for us."""
+    """Whether a scope around us was cancelled, so that a `CancelledError` is for us."""
     return anyio.current_effective_deadline() == -math.inf
 
 
 def in_thread(handler: Callable[[Any], Any]) -> Callable[[Any], Awaitable[Any]]:
-    """A plain function as a coroutine function: it runs in a thread, where a cancellation leaves it."""
+    """A plain function as a coroutine function: it runs in a thread, and a cancellation abandons it there."""
     # Who calls is the bound. Among the 40 threads that everybody shares, those that were abandoned would
     # hold up the others' turn, and that wait would count as theirs.
     threads = anyio.CapacityLimiter(math.inf)

@@ -1,7 +1,7 @@
-"""A consumer for those to whom failure matters: handlers with concurrency, retries and burial.
+"""The worker: handlers with concurrency, retries and burial.
 
 Slack MCP Server's own consumers log a handler's exception and go on, so the event counts as done. An
-`EventWorker` decides what a failure means, carries that out, and acks only what succeeded.
+`EventWorker` decides what a failure means, carries the decision out, and acks only events that succeeded.
 """
 
 import asyncio
@@ -34,11 +34,11 @@ _MOST_STORED = 2000
 
 
 type Handler = Callable[[Any], Awaitable[Any] | Any]
-"""Takes the event (or what `view` makes of it); a plain function runs in a thread."""
+"""Called with the event (or the result of `view`); a plain function runs in a thread."""
 
 
 class EventWorker:
-    """Takes events of a group and hands them to a handler, several at a time.
+    """Delivers the events of a group to a handler, several at the same time.
 
     It satisfies `EventConsumer` of abstract-backend: `run(handler)` and `shutdown()`.
     """
@@ -65,11 +65,11 @@ class EventWorker:
             handler: A function, a coroutine function, or an object with `handle_event`; it can be
                 given to `run` instead.
             group: The consumer group; by default `REDIS_STREAM_GROUP`.
-            concurrency: How many events are handled at a time.
+            concurrency: Number of events that are handled at the same time.
             policy: What a failure means; by default `Backoff` up to `REDIS_STREAM_MAX_DELIVERIES`.
             handler_timeout: Seconds after which a coroutine handler is cancelled, which is a failure.
-            view: What the handler gets instead of the payload; `slack_event` for the Slack event alone.
-            respond_to: A stream that gets what the handler returns, with the id of its event.
+            view: Makes the handler's argument from the event; `slack_event` for the Slack event alone.
+            respond_to: A stream to which the handler's result is published, with the id of its event.
             drain_seconds: How long `shutdown` waits for handlers that are at work.
             ordered: Whether the events of one conversation are handled one at a time, in the order in which
                 they were published. All workers of the group must then be ordered.
@@ -105,10 +105,10 @@ class EventWorker:
         """Deliveries whose handler was cancelled because the worker ended."""
 
     async def run(self, handler: Handler | None = None) -> None:
-        """Handle events until `shutdown` is called or the back end is closed.
+        """Handle events until `shutdown` is called or the backend is closed.
 
         Raises:
-            AbeRedisError: Redis refused us for a reason that waiting does not cure.
+            AbeRedisError: Redis refused for a reason that waiting does not cure.
         """
         chosen = handler or self._handler
         if chosen is None:
@@ -144,7 +144,7 @@ class EventWorker:
             )
 
     async def shutdown(self) -> None:
-        """Take no more events; `run` ends when what is at work is done, or after `drain_seconds`."""
+        """Stop fetching; `run` ends when the running handlers have ended, or after `drain_seconds`."""
         if not self._stopping.is_set():
             _LOG.info(
                 "Taking no more events; at work: %d, for %g s at most.",
@@ -154,7 +154,7 @@ class EventWorker:
             self._stopping.set()
 
     async def _drain(self, member: ConsumerProtocol, scope: anyio.CancelScope) -> None:
-        """After `shutdown`: others get what is leased ahead; handlers get their time, and are cancelled."""
+        """After `shutdown`: release prefetched events; give handlers their time, and then cancel them."""
         await self._stopping.wait()
         member.stop_fetching()
         await anyio.sleep(self._drain_seconds)
@@ -173,7 +173,7 @@ class EventWorker:
                 )
 
     async def _dispatch(self, member: ConsumerProtocol, handle: Callable[[Any], Awaitable[Any]]) -> None:
-        """Handle events one by one, in as many tasks as may run at a time."""
+        """Handle events one by one, in as many tasks as the concurrency."""
         asking = anyio.Lock()
         async with anyio.create_task_group() as handlers:
             for _ in range(self._concurrency):
@@ -207,7 +207,7 @@ class EventWorker:
         scope = anyio.CancelScope()
         try:
             with scope:
-                held.on_lost = scope.cancel  # whoever has it now handles it
+                held.on_lost = scope.cancel  # the consumer that holds it now handles it
                 if event.origin in self._refused:
                     outcome = await self._refuse(member, held)
                 else:
@@ -231,12 +231,12 @@ class EventWorker:
     async def _attempt(
         self, member: ConsumerProtocol, held: InFlightEvent, handle: Callable[[Any], Awaitable[Any]]
     ) -> tuple[Outcome, Exception | None]:
-        """Run the handler once; what became of the event, and what the handler raised."""
+        """Run the handler once, and return the outcome and the handler's exception."""
         event = held.event
         try:
             result = await call(lambda: handle(self._view(event)), seconds=self._timeout)
             await self._respond(event, result)
-        except Exception as error:  # noqa: BLE001 - what it means is the policy's to say
+        except Exception as error:  # noqa: BLE001 - the policy decides what it means
             await anyio.lowlevel.checkpoint_if_cancelled()  # then it is no failure of the handler's
             outcome = await self._fail(member, held, error)
             self.failed += 1
@@ -246,7 +246,7 @@ class EventWorker:
         return "done", None
 
     async def _refuse(self, member: ConsumerProtocol, held: InFlightEvent) -> Outcome:
-        """Bury an event of an origin that this worker does not trust."""
+        """Bury an event of an origin that this worker refuses."""
         event = held.event
         decision = Bury(f"its origin is {event.origin!r}, which this worker refuses")
         _LOG.warning("Event %s of %r is buried: %s.", event.id, event.stream, decision.reason)
@@ -255,13 +255,13 @@ class EventWorker:
     async def _respond(self, event: Event, result: Any) -> None:  # noqa: ANN401 - the handler's
         if self._respond_to is not None and result is not None:
             response = {"type": "response", "stream": event.stream, "in_reply_to": event.id, "result": result}
-            # Handled again, it answers once.
+            # A redelivered event answers once.
             await self._backend.publish_event(
                 self._respond_to, response, event_id=f"{event.group}:{event.stream}:{event.id}"
             )
 
     def _decide(self, event: Event, error: Exception) -> Decision:
-        """What the policy says that a failure means; its own failures end the worker, with their cause."""
+        """The policy's decision about a failure. A failure of the policy ends the worker, with its cause."""
         try:
             decision: object = self._policy(event, error)
         except asyncio.CancelledError as leak:
@@ -271,7 +271,7 @@ class EventWorker:
         return decision
 
     async def _fail(self, member: ConsumerProtocol, held: InFlightEvent, error: Exception) -> Outcome:
-        """Ask the policy what a failure means, and carry it out."""
+        """Ask the policy about a failure, and carry the decision out."""
         event = held.event
         decision = self._decide(event, error)
         at = place(error)
@@ -293,10 +293,10 @@ class EventWorker:
     async def _carry_out(
         self, member: ConsumerProtocol, held: InFlightEvent, decision: Decision, why: str
     ) -> Outcome:
-        """Let go of an event as was decided.
+        """Settle an event as decided.
 
         Returns:
-            What became of the event; when that could not be done, it is delivered again all the same.
+            The outcome. If the decision cannot be carried out, the event is delivered again.
         """
         event = held.event
         try:
@@ -319,10 +319,10 @@ class EventWorker:
 def _check(
     backend: object, concurrency: object, policy: object, view: object, respond_to: str | None
 ) -> None:
-    """Refuse what would fail with every event, or serve none.
+    """Refuse arguments that would fail with every event, or serve none.
 
     Raises:
-        SettingsError: One of them is not what it must be.
+        SettingsError: One of them is not valid.
     """
     if not (hasattr(backend, "consume") and hasattr(backend, "settings")):
         raise SettingsError(

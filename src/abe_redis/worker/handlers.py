@@ -1,4 +1,4 @@
-"""What can be a handler: that is checked before the first event, since it would fail with every one."""
+"""Checking handlers before the first event, since a bad one would fail with every event."""
 
 import inspect
 from collections.abc import Callable
@@ -8,14 +8,14 @@ from abe_redis.errors import SettingsError
 
 
 def check_handler(handler: object, name: str) -> None:
-    """Refuse what cannot be called with an event.
+    """Refuse an object that cannot be called with an event.
 
     Args:
         handler: The handler.
-        name: What it is called in the message.
+        name: Its name for the message.
 
     Raises:
-        SettingsError: It is no handler.
+        SettingsError: The object is no handler.
     """
     if isinstance(handler, str):
         raise SettingsError(
@@ -41,17 +41,17 @@ def check_handler(handler: object, name: str) -> None:
 
 
 def signature(call: Callable[..., Any]) -> inspect.Signature | None:
-    """What it takes, without types, for people to read; None when it does not tell."""
+    """Its parameters without types, to be shown to people; None when they are unknown."""
     try:
         found = inspect.signature(call)
-    except Exception:  # noqa: BLE001 - written in C, or with types that 3.14 looks up now and does not find
+    except Exception:  # noqa: BLE001 - written in C, or with types that 3.14 evaluates now and does not find
         return None
     untyped = [one.replace(annotation=one.empty) for one in found.parameters.values()]
     return inspect.Signature(untyped)
 
 
 def can_be_called(takes: inspect.Signature, *arguments: object) -> bool:
-    """Whether something that takes this can be called with these arguments."""
+    """Whether a callable with this signature accepts these arguments."""
     try:
         takes.bind(*arguments)
     except TypeError:
@@ -60,7 +60,7 @@ def can_be_called(takes: inspect.Signature, *arguments: object) -> bool:
 
 
 def name_of(handler: object) -> str:
-    """What a handler is called in messages and in dead letters."""
+    """The name of a handler for messages and dead letters."""
     if isinstance(handler, str):
         return repr(handler)
     found = getattr(handler, "__qualname__", None) or type(handler).__qualname__

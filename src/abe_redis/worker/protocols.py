@@ -1,4 +1,4 @@
-"""What a queue is to an `EventWorker`, whatever stands behind."""
+"""The interface of a backend for an `EventWorker`."""
 
 from typing import Any, Protocol
 
@@ -9,7 +9,7 @@ from abe_redis.streams.names import Patterns
 
 
 class Queue(Protocol):
-    """A back end, as an `EventWorker` uses it."""
+    """A backend, as an `EventWorker` uses it."""
 
     settings: Settings
     patterns: Patterns
@@ -17,10 +17,10 @@ class Queue(Protocol):
     async def publish_event(
         self, key: str, payload: dict[str, Any], *, event_id: str | None = None, origin: str | None = None
     ) -> Published:
-        """Add an event, and say what became of it."""
+        """Add an event, and return the result."""
 
     def consume(self, *, group: str | None = None) -> EventStream:
-        """The events of every stream that is read, as they come."""
+        """The events of all streams, as they come."""
 
     def consume_ordered(self, *, group: str | None = None) -> EventStream:
         """The same, in the order of each conversation."""

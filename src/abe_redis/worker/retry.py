@@ -13,7 +13,7 @@ class Retry:
     """Deliver the event again."""
 
     delay: float = 0
-    """Not before so many seconds have passed."""
+    """Seconds until the next delivery."""
 
     def __str__(self) -> str:
         return f"it is delivered again in {self.delay:.1f} s"
@@ -43,7 +43,7 @@ type Decision = Retry | Bury | Drop
 type Policy = Callable[[Event, Exception], Decision]
 
 _MOST_DOUBLINGS = 100
-"""More would soon be more than a float holds; any delay is beyond its bound by then."""
+"""Largest exponent: a float could not hold much more, and any delay has reached its limit by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ class Backoff:
     first: float = 1.0
     """Seconds before the second delivery."""
     most: float = 300.0
-    """Seconds that no delay exceeds."""
+    """Longest delay in seconds."""
     deliveries: int = 5
-    """After so many, the event is buried."""
+    """Deliveries after which the event is buried."""
 
     def __call__(self, event: Event, error: Exception) -> Decision:
         """The decision for a delivery that failed."""
@@ -63,5 +63,5 @@ class Backoff:
             return Bury(f"handler failed {event.deliveries} times, last with {describe(error)}")
         doublings = min(event.deliveries - 1, _MOST_DOUBLINGS)
         delay = min(self.first * 2.0**doublings, self.most)
-        # Events that failed together do not come back together.
+        # Events that failed together should not return together.
         return Retry(delay * random.uniform(0.5, 1))  # noqa: S311
