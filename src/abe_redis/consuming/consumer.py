@@ -189,7 +189,7 @@ class Consumer(GroupConsumer):
         return bool(leased)
 
     async def _abandoned(self, redis: Redis) -> list[lease.Leased]:
-        leased, lost = await lease.take_abandoned(
+        leased, lost = await lease.reclaim(
             redis,
             self.group,
             self.name,

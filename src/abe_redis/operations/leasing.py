@@ -70,7 +70,7 @@ async def _lease(
     connections: Connections, settings: Settings, taken: AgentRead, *, count: int, wait_seconds: float
 ) -> list[lease.Leased]:
     stream, group, consumer = taken.stream, taken.group, taken.consumer
-    leased, lost = await lease.take_abandoned(
+    leased, lost = await lease.reclaim(
         connections.commands,
         group,
         consumer,

@@ -184,10 +184,10 @@ def _by_turns(found: Any, asked_at: float) -> list[Leased]:  # noqa: ANN401 - as
     return [entry for turn in zip_longest(*per_stream) for entry in turn if entry is not None]
 
 
-_TAKE_ABANDONED = Script.load("reclaim")
+_RECLAIM = Script.load("reclaim")
 
 
-async def take_abandoned(
+async def reclaim(
     redis: Redis,
     group: str,
     consumer: str,
@@ -215,7 +215,7 @@ async def take_abandoned(
     for some in slots.by_slot(redis, streams):
         keys = [key for stream in some for key in (stream, names.due(stream, group), names.records(stream))]
         asked_at = clock.now()
-        taken, gone = await _TAKE_ABANDONED(redis, keys, arguments)
+        taken, gone = await _RECLAIM(redis, keys, arguments)
         lost.update(stream.decode() for stream in gone)
         leased = [
             Leased(stream.decode(), entry_id.decode(), fields_of(fields), int(deliveries), asked_at)

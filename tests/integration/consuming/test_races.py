@@ -27,7 +27,7 @@ async def test_an_ack_of_what_was_lost_a_moment_ago_is_refused(make_backend: Mak
         (finished if outcome == "done" else refused).add(entry_id)
 
     async def take_over() -> None:
-        entries, _ = await lease.take_abandoned(redis, "g", "other", ["s"], lease_seconds=0, count=1)
+        entries, _ = await lease.reclaim(redis, "g", "other", ["s"], lease_seconds=0, count=1)
         taken.update(entry.id for entry in entries)
 
     for _ in range(20):

@@ -241,7 +241,7 @@ async def test_what_is_replayed_waits_as_if_it_was_never_delivered(commands: Red
         consumer, deliveries, idle_ms = found[entry_id]
         assert (consumer, deliveries) == (manage.REPLAYER, 0)
         assert idle_ms > peek._GIVEN_BACK_MS
-    again, _ = await lease.take_abandoned(commands, "g", "me", [A], lease_seconds=60, count=10)
+    again, _ = await lease.reclaim(commands, "g", "me", [A], lease_seconds=60, count=10)
     assert sorted((entry.id, entry.deliveries) for entry in again) == [
         (entry_id, 1) for entry_id in (ids[0], ids[1], ids[2], ids[4])
     ]

@@ -158,7 +158,7 @@ async def test_a_read_that_may_wait_takes_so_many_of_each(commands: Redis) -> No
 async def abandoned(
     redis: Redis, *streams: str, count: int = 1, fresh: int | None = None, seconds: float = 50
 ) -> tuple[list[tuple[str, str, int]], dict[str, int]]:
-    leased, lost = await lease.take_abandoned(
+    leased, lost = await lease.reclaim(
         redis, "g", "me", list(streams), lease_seconds=seconds, count=count, fresh=fresh
     )
     return briefly(leased), dict(lost)
