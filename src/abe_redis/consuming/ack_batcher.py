@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 import anyio
+import anyio.lowlevel
 
 from abe_redis.client import failures
 from abe_redis.client.connections import Connections
@@ -18,7 +19,7 @@ ACK_SECONDS = 0.02
 
 
 class AckBatcher:
-    """Acks finished events. While the consumer lives, nothing else acks or buries."""
+    """Lets go of what is finished, and counts what has begun; it alone does so while the consumer lives."""
 
     def __init__(
         self,
@@ -35,6 +36,12 @@ class AckBatcher:
         self._settings = settings
         self._in_flight = in_flight
         self._group = group
+
+    async def send(self) -> None:
+        """Let what is finished be on its way to Redis before what comes next, which may kill this process."""
+        await anyio.lowlevel.checkpoint()
+        self.reading.set()
+        await anyio.lowlevel.checkpoint()
 
     async def run(self) -> None:
         """Settle until cancelled. After a temporary failure, wait and go on.
@@ -53,7 +60,11 @@ class AckBatcher:
                 redis = (await self._open()).commands
                 await self._in_flight.ack(redis)
                 await self._in_flight.bury(redis)
+                await self._in_flight.return_late(redis)
+                await self._in_flight.count_starts(redis)
                 failed = 0
+                if self._in_flight.has_unsettled:
+                    self.finished.set()
             except failures.FAILURES as error:
                 if not failures.passes(error):
                     raise failures.explain(

@@ -18,7 +18,8 @@ from abe_redis.client import failures
 from abe_redis.client.connections import Connections
 from abe_redis.consuming.ack_batcher import AckBatcher
 from abe_redis.consuming.discovery import Discovery, say_all_lost
-from abe_redis.consuming.in_flight import Buffer, Held, InFlight
+from abe_redis.consuming.held import Buffer, Held
+from abe_redis.consuming.in_flight import InFlight
 from abe_redis.consuming.maintenance import Maintenance
 from abe_redis.consuming.scheduler import Scheduler
 from abe_redis.consuming.tolerance import Tolerance
@@ -46,6 +47,9 @@ CLOSE_SECONDS = 2.0
 class GroupConsumer(ABC):
     """The consumer behind an `EventStream` or an `EventWorker`."""
 
+    _insists = True
+    """Whether what could not be given back or buried is so later; else it is delivered again here."""
+
     def __init__(
         self,
         connections: Callable[[], Awaitable[Connections]],
@@ -61,7 +65,7 @@ class GroupConsumer(ABC):
         self.on_closed: Callable[[GroupConsumer], None] = lambda _: None
         self._open = connections
         self._settings = settings
-        self._in_flight = InFlight(settings, group, name, self, buffer)
+        self._in_flight = InFlight(settings, group, name, self, buffer, on_group_gone=self._group_is_gone)
         self._ack_batcher = AckBatcher(connections, settings, self._in_flight, group)
         tolerance = Tolerance(settings, group)
         self._discovery = Discovery(patterns, group, tolerance)
@@ -123,8 +127,7 @@ class GroupConsumer(ABC):
     def _deliver(self, held: Held) -> bool:
         """Deliver an entry from the buffer; False if it holds no event and is buried."""
         given = self._in_flight.deliver(held)
-        if not given:
-            self._ack_batcher.finished.set()
+        self._ack_batcher.finished.set()
         return given
 
     @abstractmethod
@@ -137,15 +140,17 @@ class GroupConsumer(ABC):
         self._ack_batcher.finished.set()
 
     def ended(self, held: Held) -> None:
-        """Note that the handler of an event has ended, with any outcome."""
-        if held.lost and self._in_flight.delivered_events.get(held.key) is held:
-            del self._in_flight.delivered_events[held.key]
+        """Note that the handler of an event is not at work any more, whatever became of it."""
+        if self._in_flight.ended(held):
+            self._arrived.set()
 
     async def nack(self, event: Event, *, delay: float, reason: str | None) -> None:
         """Nack an event: it is delivered again after a delay in seconds."""
         held = self._in_hand(event)
         with failures.explained(self._settings, doing=f"giving back {event.id} of {event.stream!r}"):
-            ours = await self._in_flight.nack((await self._open()).commands, held, delay_seconds=delay)
+            redis = (await self._open()).commands
+            self._ack_batcher.finished.set()  # which insists, if this fails
+            ours = await self._in_flight.nack(redis, held, delay_seconds=delay, insist=self._insists)
         _LOG.info("Gave back event %s of %r: %s", event.id, event.stream, reason or "no reason given")
         if not ours:
             raise LeaseLostError
@@ -154,7 +159,9 @@ class GroupConsumer(ABC):
         """Move an event to the dead letters."""
         held = self._in_hand(event)
         with failures.explained(self._settings, doing=f"burying {event.id} of {event.stream!r}"):
-            ours = await self._in_flight.bury_in_hand((await self._open()).commands, held, reason)
+            redis = (await self._open()).commands
+            self._ack_batcher.finished.set()  # which insists, if this fails
+            ours = await self._in_flight.bury_in_hand(redis, held, reason, insist=self._insists)
         _LOG.warning("Buried event %s of %r: %s", event.id, event.stream, reason)
         if not ours:
             raise LeaseLostError
@@ -237,9 +244,10 @@ class GroupConsumer(ABC):
             redis.RedisError: The server refused something or could not be reached.
         """
 
-    @abstractmethod
     def _turn_failed(self, error: BaseException) -> None:
-        """Note what a failed turn leaves uncertain."""
+        """Note what a failed turn says of the streams."""
+        if failures.stream_is_gone(error):
+            self._recheck()
 
     async def _until_it_fails(self, work: Awaitable[None]) -> None:
         """Run a background task, and pass its failure to the waiting callers."""
@@ -260,7 +268,12 @@ class GroupConsumer(ABC):
     def _recheck(self) -> None:
         """Check every stream again: one of them was deleted or replaced."""
         self._discovery.recheck()
-        self._tick_at = 0.0
+        self._tick_at = self._renew_at = 0.0
+
+    def _group_is_gone(self) -> None:
+        """Make it again, and take back what is ours of it."""
+        self._recheck()
+        self._wanted.set()
 
     async def _maintain(self, redis: Redis, streams: Iterable[str]) -> None:
         """Maintain these streams, at the end of a tick."""
@@ -270,9 +283,13 @@ class GroupConsumer(ABC):
         self._tick_at = clock.now() + TICK_SECONDS
 
     async def _renew_held(self, redis: Redis) -> None:
-        """Renew the leases of our events, and again in a third of a lease."""
-        await self._in_flight.renew(redis)
+        """Begin the leases of what we hold anew, and again in a third of a lease."""
         self._renew_at = clock.now() + self._settings.redis_stream_lease_seconds / 3
+        try:
+            await self._in_flight.renew(redis)
+        except BaseException:
+            self._renew_at = 0.0
+            raise
 
     def _seconds_left(self) -> float:
         """Time until a tick or a renewal is due."""

@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import override
 
+import anyio
+import anyio.lowlevel
 from redis.asyncio import Redis
 
 from abe_redis.client import failures
@@ -12,12 +14,16 @@ from abe_redis.client.connections import Connections
 from abe_redis.consuming.base import TICK_SECONDS, GroupConsumer
 from abe_redis.consuming.blocking_reads import BlockingReads
 from abe_redis.consuming.discovery import say_all_lost
-from abe_redis.consuming.in_flight import Held
+from abe_redis.consuming.held import Held
 from abe_redis.consuming.prefetch import Prefetch
+from abe_redis.consuming.unconfirmed import Doubt, Unconfirmed
 from abe_redis.events.event import Event
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
 from abe_redis.streams import lease, names
+
+_AGAIN_SECONDS = 0.1
+"""How soon Redis is asked again about an event when it did not answer."""
 
 
 class Consumer(GroupConsumer):
@@ -37,11 +43,9 @@ class Consumer(GroupConsumer):
         self._half_lease_seconds = settings.redis_stream_lease_seconds / 2
         self._prefetch = Prefetch()
         self._blocking_reads = BlockingReads[lease.Leased]()
-        self._unseen = False
-        """Whether a read failed whose answer may have leased us something."""
-        self._left: dict[str, None] = {}
-        """Streams that are looked at anew, in which it may have been so."""
-        self._abandoned_at = 0.0
+        self._unconfirmed = Unconfirmed()
+        self._reclaim_at = 0.0
+        """When to look for what has no holder any more."""
 
     # What a caller does -----------------------------------------------------------------------
 
@@ -57,7 +61,7 @@ class Consumer(GroupConsumer):
     def _take_fresh(self) -> Held | None:
         while self._buffer:
             held = self._buffer[0]
-            if held.lost or self._is_stale(held):
+            if held.lost or held.entry.again or self._is_stale(held):
                 return None
             self._buffer.popleft()
             if self._deliver(held):
@@ -69,7 +73,13 @@ class Consumer(GroupConsumer):
         buffer = self._buffer
         while buffer:
             held = buffer[0]
-            fresh = await self._is_fresh(held)
+            try:
+                fresh = await self._is_fresh(held)
+            except failures.FAILURES as error:
+                if failures.stream_is_gone(error):
+                    self._recheck()
+                await anyio.sleep(_AGAIN_SECONDS)
+                continue
             if self._closed:  # which gives it back
                 return None
             if not buffer or buffer[0] is not held:
@@ -80,12 +90,16 @@ class Consumer(GroupConsumer):
         return None
 
     async def _is_fresh(self, held: Held) -> bool:
-        """Whether the lease of a buffered event is still ours, since the process may have been frozen."""
-        while not held.lost and self._is_stale(held):  # ask again, if the process stood still meanwhile
-            try:
-                await self._in_flight.renew_these((await self._open()).commands, [held])
-            except failures.FAILURES:
-                held.lost = True  # its lease may have expired; the next consumer that takes it delivers it
+        """Whether a buffered event is still ours: the process may have been frozen meanwhile.
+
+        If it may have killed its process before, this delivery counts from now on.
+        """
+        if held.entry.again and not held.lost:
+            await self._ack_batcher.send()
+            if not await self._in_flight.start((await self._open()).commands, held):
+                return False
+        while not held.lost and self._is_stale(held):  # again, if it stood still while it asked
+            await self._in_flight.renew_these((await self._open()).commands, [held])
         return not held.lost
 
     def _is_stale(self, held: Held) -> bool:
@@ -95,7 +109,7 @@ class Consumer(GroupConsumer):
 
     @override
     async def nack(self, event: Event, *, delay: float, reason: str | None) -> None:
-        self._abandoned_at = min(self._abandoned_at, clock.now() + delay)
+        self._reclaim_at = min(self._reclaim_at, clock.now() + delay)
         await super().nack(event, delay=delay, reason=reason)
 
     # What the task does -----------------------------------------------------------------------
@@ -103,43 +117,29 @@ class Consumer(GroupConsumer):
     @override
     async def _turn(self, connections: Connections) -> None:
         redis, in_flight = connections.commands, self._in_flight
-        if self._unseen:
+        if self._unconfirmed.doubt is not Doubt.NOTHING:
             await self._blocking_reads.end()
-            await in_flight.give_back_unseen(redis, self._joined())
-            self._unseen, self._abandoned_at = False, 0.0
-            self._left.clear()
-        # In every turn: entries that have come are leased, and their renewal must not wait until they are
-        # wanted.
-        self._accept(news := self._blocking_reads.collect())
-        self._scheduler.note_news(news)
+            counted = self._unconfirmed.doubt is Doubt.COUNTED
+            await in_flight.give_back_unseen(redis, self._discovery.joined, counted=counted)
+            self._unconfirmed.settled()
+            self._reclaim_at = 0.0
+        # In every turn: what has come is leased, and must not wait for its renewal until it is wanted.
+        with self._unconfirmed.reading(Doubt.COUNTED):
+            news = self._blocking_reads.collect()
+        await self._accept_news(redis, news)
         if clock.now() >= self._tick_at:
             await self._tick(redis)
         if clock.now() >= self._renew_at:
             await self._renew_held(redis)
         if self._draining and self._buffer:
-            await in_flight.give_back_buffered(redis, list(self._buffer))
+            await self._give_back(redis, list(self._buffer))
         seconds = self._seconds_left()
         if not self._wants_more() or not self._discovery.ready:
             await self._pause(seconds)
         else:
             self._ack_batcher.reading.set()
-            if clock.now() < self._abandoned_at or not await self._take_abandoned(redis):
+            if clock.now() < self._reclaim_at or not await self._take_abandoned(redis):
                 await self._take_new(connections, seconds)
-
-    @override
-    def _turn_failed(self, error: BaseException) -> None:
-        self._unseen = True
-        if failures.stream_is_gone(error):
-            self._recheck()
-
-    @override
-    def _recheck(self) -> None:
-        self._left.update(dict.fromkeys(self._discovery.joined))
-        super()._recheck()
-
-    def _joined(self) -> list[str]:
-        """Streams in whose group we may hold entries."""
-        return list(self._left | dict.fromkeys(self._discovery.joined))
 
     def _wants_more(self) -> bool:
         """Whether to lease another batch: a caller waits for it, or soon will."""
@@ -150,42 +150,65 @@ class Consumer(GroupConsumer):
         """Discover and maintain streams; release entries of paused ones, and unused prefetched ones."""
         await self._discovery.tick(redis)
         if held := self._in_flight.buffered_in(self._discovery.paused):
-            await self._in_flight.give_back_buffered(redis, held)
+            await self._give_back(redis, held)
         if self._buffer and not self._waiting and self._prefetch.is_slow(self._in_flight.delivered_at):
-            await self._in_flight.give_back_buffered(redis, list(self._buffer))
-            self._abandoned_at = 0.0
+            await self._give_back(redis, list(self._buffer))
+            self._reclaim_at = 0.0
         await self._maintain(redis, self._discovery.ready)
+
+    async def _give_back(self, redis: Redis, held: list[Held]) -> None:
+        """Let others have what was leased ahead."""
+        with self._unconfirmed.reading(Doubt.UNCOUNTED):
+            await self._in_flight.give_back_buffered(redis, held)
 
     async def _take_new(self, connections: Connections, seconds: float) -> None:
         self._scheduler.follow(self._discovery.ready)
         most = self._prefetch.batch
         if self._scheduler.is_quiet:
             streams = list(self._discovery.ready)
-            count = max(1, most // len(streams))
 
             async def read(some: Sequence[str]) -> list[lease.Leased]:
                 return await lease.take_new(
                     *(connections.blocking, self.group, self.name, some),
-                    count=count,
+                    count=1,  # it counts as delivered, which is right if it is so at once
                     block_ms=round(seconds * 1000),
                 )
 
-            waiting = self._blocking_reads.wait(connections.blocking, streams, read, seconds=seconds)
-            leased = await self._accepted(waiting)
-            self._scheduler.note_news(leased)
+            with self._unconfirmed.reading(Doubt.COUNTED):
+                news = await self._blocking_reads.wait(connections.blocking, streams, read, seconds=seconds)
+            await self._accept_news(connections.commands, news)
         else:
-            await self._accepted(self._more(connections.commands, most))
+            await self._take_more(connections.commands, most)
 
-    async def _more(self, redis: Redis, most: int) -> list[lease.Leased]:
-        taken = await lease.take_more(redis, self.group, self.name, self._scheduler.plan(most), most=most)
+    async def _accept_news(self, redis: Redis, news: list[lease.Leased]) -> None:
+        """Take in what blocking reads brought; what no handler begins with at once does not count yet."""
+        if not news:
+            return
+        self._scheduler.note_news(news)
+        await self._uncount(redis, self._accept(news))
+
+    async def _uncount(self, redis: Redis, accepted: list[Held]) -> None:
+        await anyio.lowlevel.checkpoint()
+        if waiting := [held.key for held in accepted if held.handed_at is None]:
+            await lease.uncount(redis, self.group, self.name, waiting)
+
+    async def _take_more(self, redis: Redis, most: int) -> None:
+        """Lease ahead; one event alone is for the caller who waits, so it counts as delivered at once."""
+        begun = most == 1 and self._waiting
+        with self._unconfirmed.reading(Doubt.COUNTED if begun else Doubt.UNCOUNTED):
+            taken = await lease.take_more(
+                *(redis, self.group, self.name, self._scheduler.plan(most)), most=most, begun=begun
+            )
+        accepted = self._accept(taken.leased)
         self._note(taken)
-        return taken.leased
+        if begun:
+            await self._uncount(redis, accepted)
 
     async def _take_abandoned(self, redis: Redis) -> bool:
         """Reclaim abandoned entries; one by one, if they may be what killed their handler."""
         leased = await self._accepted(self._abandoned(redis))
         if not leased:
-            self._abandoned_at = clock.now() + 2 * TICK_SECONDS
+            self._reclaim_at = clock.now() + 2 * TICK_SECONDS
         return bool(leased)
 
     async def _abandoned(self, redis: Redis) -> list[lease.Leased]:
@@ -198,15 +221,15 @@ class Consumer(GroupConsumer):
             lease_seconds=self._settings.redis_stream_lease_seconds,
             count=1,
             fresh=self._prefetch.ahead,
+            begun=False,
         )
         say_all_lost(lost, self.group)
         return leased
 
     async def _accepted(self, taking: Awaitable[list[lease.Leased]]) -> list[lease.Leased]:
-        """Take in the entries that a read leased."""
-        self._unseen = True
-        leased = await taking
-        self._unseen = False
+        """Take in what a read leases us."""
+        with self._unconfirmed.reading(Doubt.UNCOUNTED):
+            leased = await taking
         self._accept(leased)
         return leased
 
@@ -221,9 +244,16 @@ class Consumer(GroupConsumer):
 
     @override
     async def _end_reads(self) -> None:
-        self._unseen |= self._blocking_reads.are_under_way
+        if self._blocking_reads.are_under_way:
+            self._unconfirmed.leave(Doubt.COUNTED)
         await self._blocking_reads.end()
 
     @override
     async def _let_go(self, redis: Redis) -> None:
-        await self._in_flight.give_back(redis, self._joined(), unseen=self._unseen)
+        doubt = self._unconfirmed.doubt
+        await self._in_flight.give_back(
+            redis,
+            self._discovery.joined,
+            unseen=doubt is not Doubt.NOTHING,
+            counted=doubt is Doubt.COUNTED,
+        )

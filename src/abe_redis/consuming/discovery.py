@@ -42,8 +42,8 @@ class Discovery:
 
     @property
     def joined(self) -> list[str]:
-        """Streams in whose group this consumer may hold entries: those it reads, and paused ones."""
-        return [*self.ready, *self.paused]
+        """Streams in whose group this consumer may hold something: read, paused, or asked for again."""
+        return list(dict.fromkeys((*self.ready, *self.paused, *self._missing)))
 
     async def tick(self, redis: Redis) -> None:
         """Search for streams: in the index, by name, and now and then in the keyspace.
@@ -84,6 +84,13 @@ class Discovery:
         now = time.monotonic()
         for name, found in zip(asked, await ensure_group(redis, asked, self._group), strict=True):
             say_lost(name, self._group, found.lost)
+            if found.again:
+                _LOG.warning(
+                    "Group %r of %r was made again, since somebody had removed it. What its consumers have "
+                    "in flight stays theirs; what else it had not finished is delivered (again).",
+                    self._group,
+                    name,
+                )
             self._sort(name, found.state == "ready", self.ready)
             self._sort(name, found.state == "paused", self.paused)
             if found.state in {"ready", "paused"}:

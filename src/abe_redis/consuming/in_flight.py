@@ -1,101 +1,53 @@
-"""The events in flight of one consumer, from lease to ack, burial or release."""
+"""What one consumer has in flight, and how it lets go: by ack, by burial, by giving back."""
 
-import logging
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import batched
-from typing import Protocol
+from collections.abc import Callable, Container, Iterable
 
 from redis.asyncio import Redis
 
-from abe_redis.client import failures
+from abe_redis.consuming.held import Buffer, Held
+from abe_redis.consuming.leases import Leases
+from abe_redis.consuming.recognition import Recognition
+from abe_redis.consuming.settling import may_work_later
 from abe_redis.events import codec
 from abe_redis.events.event import Event, Holder, merged_types_of, trace_of
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
 from abe_redis.streams import dead, lease, release
 
-RENEWED_AT_ONCE = 500
-"""Most leases that one command renews, so that it does not block the server."""
 
-_LOG = logging.getLogger(__name__)
+class InFlight(Leases):
+    """The events of one consumer, from their lease to their end."""
 
+    def __init__(
+        self,
+        settings: Settings,
+        group: str,
+        consumer: str,
+        holder: Holder,
+        buffer: Buffer,
+        *,
+        on_group_gone: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Hold nothing yet.
 
-@dataclass(slots=True, eq=False)
-class Held:
-    """An entry that this consumer holds."""
-
-    entry: lease.Leased
-    key: tuple[str, str]
-    """Stream and id."""
-    leased_at: float
-    """Time, by `clock.now`, of the request for the lease or its renewal; it began then or later."""
-    handed_at: float | None = None
-    """Monotonic time of its delivery to the handler."""
-    lost: bool = False
-    """True when another consumer holds it."""
-    on_lost: Callable[[], None] | None = None
-    """Called when it is lost while its handler runs."""
-    detail: Mapping[str, str] = field(default_factory=dict)
-    """What is kept beside the reason when it is buried."""
-    opened: Event | None = None
-    """The event, while its handler runs."""
-
-    @property
-    def event(self) -> Event:
-        """The event of the handler."""
-        if self.opened is None:
-            raise RuntimeError("It is not in a handler's hand.")
-        return self.opened
-
-    def lose(self) -> None:
-        """Note that it is no longer ours."""
-        if not self.lost:
-            self.lost = True
-            if self.on_lost is not None:
-                self.on_lost()
-
-
-class Buffer(Protocol):
-    """The prefetched entries, in the order of their delivery; a `deque` satisfies it."""
-
-    def __iter__(self) -> Iterator[Held]: ...
-
-    def __len__(self) -> int: ...
-
-    def append(self, held: Held, /) -> None:
-        """Add a leased entry."""
-
-    def remove(self, held: Held, /) -> None:
-        """Remove an entry."""
-
-    def clear(self) -> None:
-        """Remove all entries."""
-
-
-class InFlight:
-    """The events of one consumer, from lease to settlement."""
-
-    def __init__(self, settings: Settings, group: str, consumer: str, holder: Holder, buffer: Buffer) -> None:
-        self.buffer = buffer
-        """The prefetched entries, in the order of their delivery."""
-        self.delivered_events: dict[tuple[str, str], Held] = {}
-        """The entries of running handlers, by stream and id."""
-        self.active: set[str] = set()
-        """Streams in which an event was finished since this set was last emptied."""
+        Args:
+            settings: Leases, and how often an event is delivered.
+            group: The group.
+            consumer: The name under which it leases.
+            holder: Who settles an event in a handler's hand.
+            buffer: What is leased ahead.
+            on_group_gone: Called when a group does not exist in which something is in flight.
+        """
+        super().__init__(settings, group, consumer, buffer, on_group_gone)
         self.largest_bytes = 1
         """Size of the largest payload in the last batch."""
         self.delivered = 0
         """Number of delivered events."""
         self.delivered_at = 0.0
-        """Monotonic time of the last delivery."""
-        self._finished: list[Held] = []
-        self._condemned: list[tuple[lease.Leased, str]] = []
-        self._settings = settings
+        """Monotonic time when a handler was last given an event."""
+        self._recognition = Recognition()
         self._holder = holder
-        self._group = group
-        self._consumer = consumer
 
     def accept(self, leased: Iterable[lease.Leased]) -> list[Held]:
         """Take in leased entries. Those that cannot be handled here are set aside, to be buried or acked.
@@ -105,13 +57,16 @@ class InFlight:
         """
         accepted: list[Held] = []
         largest = 1
+        leased = list(leased)
+        if self._recognition.may_know(leased):
+            leased = [entry for entry in leased if self._is_news(entry)]
         for entry in leased:
             largest = max(largest, len(entry.fields.get(codec.DATA, b"")))
             held = Held(entry, (entry.stream, entry.id), entry.asked_at)
             try:
                 dead.check_leased(entry, self._group, self._settings.redis_stream_max_deliveries)
             except dead.CondemnedError as reason:
-                self._condemned.append((entry, str(reason)))
+                self._condemned.append((held, str(reason)))
             except dead.ForOthersError:
                 self._finished.append(held)
             else:
@@ -120,10 +75,25 @@ class InFlight:
         self.largest_bytes = largest
         return accepted
 
+    def _is_news(self, entry: lease.Leased) -> bool:
+        """Whether to take an entry in: not while a handler is at work with it, or it waits to be settled."""
+        key = (entry.stream, entry.id)
+        at_work = self.delivered_events.get(key)
+        if at_work is None:
+            for held in [held for held in self.buffer if held.key == key]:
+                self.buffer.remove(held)  # what Redis says of it is newer
+            return key not in self._keys_to_settle()
+        if at_work.lost:
+            self._waiting[key] = Held(entry, key, entry.asked_at)
+        else:
+            at_work.leased_at = entry.asked_at
+            self._uncounted[key] = at_work
+        return False
+
     @property
-    def has_finished(self) -> bool:
-        """Whether an entry is finished and not acked yet, or waits for burial."""
-        return bool(self._finished or self._condemned)
+    def has_unsettled(self) -> bool:
+        """Whether there is something that Redis does not know yet."""
+        return bool(self._finished or self._condemned or self._returning or self._uncounted)
 
     def deliver(self, held: Held) -> bool:
         """Count an entry from the buffer as delivered; False if it holds no event."""
@@ -132,7 +102,7 @@ class InFlight:
         try:
             payload = dead.open_leased(entry)
         except dead.CondemnedError as reason:
-            self._condemned.append((entry, str(reason)))
+            self._condemned.append((held, str(reason)))
             return False
         held.opened = Event(
             payload,
@@ -148,116 +118,63 @@ class InFlight:
         held.handed_at = self.delivered_at = time.monotonic()
         self.delivered += 1
         self.delivered_events[held.key] = held
+        if not entry.again:
+            self._uncounted[held.key] = held
         return True
 
+    def _take_out(self, held: Held) -> bool:
+        """Take it out of a handler's hand; False if it was not there any more."""
+        self._uncounted.pop(held.key, None)
+        held.opened = None
+        return self.delivered_events.pop(held.key, None) is not None
+
     def finish(self, held: Held) -> None:
-        """Finish an event; `ack` follows."""
-        if self.delivered_events.pop(held.key, None) is not None:
-            held.opened = None
+        """The handler is done with this; `ack` follows."""
+        if self._take_out(held):
             self._finished.append(held)
 
-    async def nack(self, redis: Redis, held: Held, *, delay_seconds: float) -> bool:
-        """Nack an event; False when it was no longer ours.
+    def ended(self, held: Held) -> bool:
+        """Note that the handler is not at work any more; True if the event waited for that, to come again."""
+        if held.lost and self.delivered_events.get(held.key) is held:
+            self._take_out(held)
+        if held.key not in self._waiting or held.key in self.delivered_events:
+            return False
+        self.buffer.append(self._waiting.pop(held.key))
+        return True
 
-        If that fails, the lease is no longer renewed, so the event is delivered again when it expires.
+    async def nack(self, redis: Redis, held: Held, *, delay_seconds: float, insist: bool = False) -> bool:
+        """Give back what a handler has in hand; False when it was not ours any more.
+
+        Args:
+            held: What.
+            delay_seconds: After how long it is delivered again.
+            insist: Whether it is given back later if Redis does not answer now.
         """
-        stream, entry_id = held.key
-        self.delivered_events.pop(held.key, None)
-        return await release.postpone(
-            redis, stream, self._group, self._consumer, entry_id, delay_seconds=delay_seconds
-        )
+        self._take_out(held)
+        due_at = clock.now() + delay_seconds
+        try:
+            return await self.postpone(redis, held, delay_seconds)
+        except BaseException as error:
+            if insist and may_work_later(error):
+                self.insist_on_nack(held, due_at)
+            raise
 
-    async def bury_in_hand(self, redis: Redis, held: Held, reason: str) -> bool:
-        """Bury an event; False when it was no longer ours.
+    async def bury_in_hand(self, redis: Redis, held: Held, reason: str, *, insist: bool = False) -> bool:
+        """Move what a handler has in hand to the dead letters; False when it was not ours any more.
 
-        If that fails, the lease is no longer renewed, so the event is delivered again when it expires.
+        Args:
+            held: What.
+            reason: Why.
+            insist: Whether it is buried later if Redis does not answer now.
         """
-        stream, entry_id = held.key
-        self.delivered_events.pop(held.key, None)
-        self.active.add(stream)
-        return await dead.bury(redis, stream, self._group, self._consumer, entry_id, reason, held.detail)
-
-    async def renew(self, redis: Redis) -> None:
-        """Renew the leases, except those of events that were handled for too long."""
-        oldest = time.monotonic() - self._settings.redis_stream_max_handling_seconds
-        for held in self.delivered_events.values():
-            if held.handed_at is not None and held.handed_at < oldest and not held.lost:
-                _LOG.warning(
-                    "Event %s of %r is not renewed any more: its handler has had it for too long.",
-                    held.entry.id,
-                    held.entry.stream,
-                )
-                held.lose()
-        await self.renew_these(redis, self._every())
-
-    def _every(self) -> list[Held]:
-        return [*self.buffer, *self.delivered_events.values(), *self._finished]
-
-    async def renew_these(self, redis: Redis, every: Sequence[Held]) -> None:
-        """Renew some leases; entries that are no longer ours are lost."""
-        for ours in batched((held for held in every if not held.lost), RENEWED_AT_ONCE):
-            now = clock.now()
-            lost = await lease.renew(redis, self._group, self._consumer, [held.key for held in ours])
-            for held in ours:
-                if held.key in lost:
-                    held.lose()
-                else:
-                    held.leased_at = now
-
-    async def ack(self, redis: Redis) -> None:
-        """Ack finished events. If that fails, they are acked the next time."""
-        finished = list(self._finished)
-        entries = [held.key for held in finished]
-        outcomes = await lease.ack(redis, self._group, self._consumer, entries)
-        del self._finished[: len(entries)]  # more may have come behind them
-        self.active.update({stream for stream, _ in entries})
-        lease_seconds = self._settings.redis_stream_lease_seconds
-        for held, outcome in zip(finished, outcomes, strict=True):
-            stream, entry_id = held.key
-            # Others have finished what nobody holds, unless it was our own ack, which had no answer at first.
-            is_late = held.lost or clock.now() - held.leased_at > lease_seconds
-            if outcome == "not_held" or (outcome == "unknown" and is_late):
-                _LOG.warning(
-                    "Event %s of %r took longer than its lease and was given to another consumer.",
-                    entry_id,
-                    stream,
-                )
-
-    async def bury(self, redis: Redis) -> None:
-        """Move the entries that cannot be handled to the dead letters.
-
-        Raises:
-            redis.RedisError: The server could not be reached.
-        """
-        while self._condemned:
-            entry, reason = self._condemned[0]
-            try:
-                buried = await dead.bury(redis, entry.stream, self._group, self._consumer, entry.id, reason)
-            except failures.FAILURES as error:
-                if failures.passes(error):
-                    raise
-                doing = f"burying {entry.id} of {entry.stream!r}"
-                _LOG.error(
-                    "%s The entry stays pending.", failures.explain(error, self._settings, doing=doing)
-                )
-            else:
-                if buried:
-                    _LOG.warning("Buried entry %s of %r: %s.", entry.id, entry.stream, reason)
-                    self.active.add(entry.stream)
-            self._condemned.pop(0)
-
-    def known(self, stream: str) -> set[tuple[str, str]]:
-        """Stream and id of the held entries of a stream, finished or not."""
-        return {key for key in self._keys() if key[0] == stream}
-
-    def _keys(self) -> Iterator[tuple[str, str]]:
-        yield from (held.key for held in self._every())
-        yield from ((entry.stream, entry.id) for entry, _ in self._condemned)
-
-    def is_settling(self, stream: str) -> bool:
-        """Whether an entry of a stream is finished and not acked yet, or waits for burial."""
-        unsettled = (*(held.entry for held in self._finished), *(entry for entry, _ in self._condemned))
-        return any(entry.stream == stream for entry in unsettled)
+        self._take_out(held)
+        self.active.add(held.key[0])
+        try:
+            return await self.move_to_dead_letters(redis, held, reason)
+        except BaseException as error:
+            if insist and may_work_later(error):
+                self.insist_on_burial(held, reason)
+            raise
 
     def buffered_in(self, streams: Container[str]) -> list[Held]:
         """The prefetched entries of these streams."""
@@ -274,34 +191,49 @@ class InFlight:
         """
         for held in given:
             self.buffer.remove(held)
-        known = {held.key: held.entry.deliveries - 1 for held in given}
+        await self.renew_these(redis, given)  # which puts back what somebody dropped
+        known = {held.key: held.begun for held in given}
         streams = list(dict.fromkeys((*lease.by_stream(known), *draining)))
         await release.release(redis, self._group, self._consumer, streams, known, everything=False)
 
-    async def give_back_unseen(self, redis: Redis, streams: list[str]) -> None:
-        """Release the entries that an unconfirmed read may have leased."""
+    async def give_back_unseen(self, redis: Redis, streams: list[str], *, counted: bool = True) -> None:
+        """Give back what a failed read may have leased us without our seeing it.
+
+        Args:
+            streams: Every stream it may have read.
+            counted: Whether Redis counted what it gave as delivered, as a blocking read does.
+        """
         if not self._may_take_all or not streams:
             return
-        known = dict.fromkeys(self._keys(), release.KEEP)
-        await release.release(redis, self._group, self._consumer, streams, known, everything=True)
+        known = {held.key: release.KEEP for held in self._every()}
+        await release.release(
+            redis, self._group, self._consumer, streams, known, everything=True, counted=counted
+        )
 
-    async def give_back(self, redis: Redis, streams: list[str], *, unseen: bool) -> None:
-        """Ack finished events, bury those that cannot be handled, and release the others.
+    async def give_back(
+        self, redis: Redis, streams: list[str], *, unseen: bool, counted: bool = True
+    ) -> None:
+        """Ack what is finished, bury what cannot be handled, and give back the rest.
 
         Only deliveries to a handler count.
 
         Args:
             streams: Every stream this consumer reads; it leaves their groups.
             unseen: Whether it may hold more than it knows of.
+            counted: As for `give_back_unseen`.
         """
         await self.ack(redis)
         await self.bury(redis)
-        known = {held.key: held.entry.deliveries - 1 for held in self.buffer}
-        known |= {key: held.entry.deliveries for key, held in self.delivered_events.items()}
+        await self.return_late(redis)
+        given = [*self.buffer, *self.delivered_events.values(), *self._waiting.values()]
+        await self.renew_these(redis, given)  # which puts back what somebody dropped
+        known = {held.key: held.begun for held in given}
         self.buffer.clear()
         if streams:
             everything = unseen and self._may_take_all
-            await release.release(redis, self._group, self._consumer, streams, known, everything=everything)
+            await release.release(
+                redis, self._group, self._consumer, streams, known, everything=everything, counted=counted
+            )
 
     @property
     def _may_take_all(self) -> bool:

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from abe_redis.events.codec import UndecodableError, decode
 from abe_redis.streams import names
 from abe_redis.streams.lease import Leased
-from abe_redis.streams.scripts import Script
+from abe_redis.streams.scripts import Argument, Script
 
 REASON, GROUP, FIRST_ID = b"abe:reason", b"abe:group", b"abe:id"
 CONSUMER, DELIVERIES = b"abe:consumer", b"abe:deliveries"
@@ -65,24 +65,29 @@ async def bury(
     entry_id: str,
     reason: str,
     detail: Mapping[str, str] = MappingProxyType({}),
+    *,
+    begun: int = 0,
+    sure: bool = False,
 ) -> bool:
-    """Move an entry that this consumer holds to the dead letters and ack it, in one step.
+    """Move an entry that this consumer holds to the dead letters, and ack it, in one step.
 
     Args:
-        redis: The client.
-        stream: The stream.
+        stream: Where it is.
         group: The group.
-        consumer: Who holds it.
-        entry_id: The entry.
+        consumer: Who gives it up.
+        entry_id: Which entry.
         reason: Why.
         detail: What is kept beside the reason, each as a field of its own.
+        begun: How many of its deliveries handlers began, at least.
+        sure: Whether its lease cannot be over; then it is buried though somebody dropped it.
 
     Returns:
         False when another consumer holds it; then nothing was changed.
     """
-    keys = [stream, names.dead_letters(stream)]
+    keys = [stream, names.dead_letters(stream), names.due(stream, group)]
     more = [word for name, value in detail.items() for word in (f"abe:{name}", value)]
-    return bool(await _BURY(redis, keys, [group, consumer, entry_id, reason, *more]))
+    arguments: list[Argument] = [group, consumer, entry_id, reason, begun, int(sure), *more]
+    return bool(await _BURY(redis, keys, arguments))
 
 
 _REDRIVE = Script.load("redrive")

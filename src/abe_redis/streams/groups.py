@@ -1,10 +1,10 @@
 """Groups: creating them on their streams, and the records about them.
 
-When a group is deleted, Redis forgets its position; and it does not report entries that were removed before a
-group had read them. So a hash beside the stream records, per group: `floor`, the position up to which it had
-finished, with the number of entries ever added and of unfinished ones at that time; `used`, the time of its
-last consumer; `lost`, the number of entries removed before it had finished them; `paused`, the time since
-which it is paused.
+Redis forgets a group with its consumers, and does not say what was removed before a group had read
+it. So a hash beside the stream records, per group: `floor`, up to where it had finished, how many
+entries the stream had ever had then, and how many of them were unfinished; `used`, when it last had
+a consumer; `lost`, how many entries were removed before it had finished them; `paused`, since when;
+`last`, up to where it had been given entries.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,9 @@ class Ensured:
 
     state: Readiness
     lost: int
-    """Number of entries newly found to be removed before the group had finished them."""
+    """How many entries were removed before the group had finished them, as far as is news."""
+    again: bool = False
+    """Whether somebody had removed the group, and it was made again."""
 
 
 async def ensure_group(redis: Redis, streams: Sequence[str], group: str) -> list[Ensured]:
@@ -43,7 +45,7 @@ async def ensure_group(redis: Redis, streams: Sequence[str], group: str) -> list
     """
     arguments: list[Argument] = [group, _FORGOTTEN_SECONDS * 1000]
     answers = await _ENSURE.each(redis, streams, arguments, keys=names.with_records)
-    return [Ensured(state=state.decode(), lost=lost) for state, lost in answers]
+    return [Ensured(state=state.decode(), lost=lost, again=bool(again)) for state, lost, again in answers]
 
 
 _RECORD = Script.load("record_progress")

@@ -30,7 +30,9 @@ def by_stream(entries: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 type Outcome = str
-"""The result for an id: `done`, `not_held` (another consumer holds it) or `unknown` (no consumer does)."""
+"""What became of an id: `done`, `not_held` (someone else holds it) or `unknown` (nobody does). For a member
+that has it in flight there are more: `dropped` (nobody did, so it was put back), `deleted` (neither the group
+nor the stream has it any more) and `no_group` (the group does not exist)."""
 
 
 class Leased(NamedTuple):
@@ -40,9 +42,12 @@ class Leased(NamedTuple):
     id: str
     fields: Fields
     deliveries: int
-    """Number of deliveries in this group, including this one."""
+    """How many of its deliveries in this group handlers began, with the next one."""
     asked_at: float = 0.0
-    """Time, by `clock.now`, of the request for it; the lease began then or later."""
+    """When, by `clock.now`, it was asked for: its lease began then or later."""
+    again: bool = False
+    """Whether a handler may have begun with it before: then a delivery is counted before it begins. The first
+    is counted soon after, with others, if it is not done by then."""
 
 
 async def take_new(
@@ -108,19 +113,20 @@ class Taken:
 
 
 async def take_more(
-    redis: Redis, group: str, consumer: str, portions: Sequence[Portion], *, most: int
+    redis: Redis, group: str, consumer: str, portions: Sequence[Portion], *, most: int, begun: bool = False
 ) -> Taken:
     """Lease entries that are not delivered in the group yet, without waiting for any.
 
     Args:
-        consumer: The consumer that leases them.
-        portions: The portions of streams that all have the group, in order of precedence.
-        most: Most entries in total; in a cluster at least one per slot.
+        consumer: Who takes them.
+        portions: How much of which streams, all of which have the group; the first come first.
+        most: How many at most; in a cluster, per slot at least one.
+        begun: Whether these deliveries count from now on; else `hold` has to say when they begin.
     """
 
     async def run(some: Sequence[Portion], share: int) -> Any:  # noqa: ANN401
-        keys = names.with_records(portion.stream for portion in some)
-        arguments: list[Argument] = [group, consumer, share]
+        keys = names.with_records_and_due((portion.stream for portion in some), group)
+        arguments: list[Argument] = [group, consumer, share, int(begun)]
         for portion in some:
             arguments += (portion.most, portion.last)
         return await _TAKE_MORE(redis, keys, arguments)
@@ -196,15 +202,17 @@ async def reclaim(
     lease_seconds: float,
     count: int,
     fresh: int | None = None,
+    begun: bool = True,
 ) -> tuple[list[Leased], Counter[str]]:
     """Lease entries whose lease has expired, that were released, or that are due.
 
     Args:
-        consumer: The consumer that leases them.
-        streams: The streams to search.
-        lease_seconds: The duration of a lease.
-        count: Most entries, if one of them was delivered before.
-        fresh: Most entries, if none was; by default `count`.
+        consumer: Who takes them.
+        streams: Where to look.
+        lease_seconds: For how long a lease is not over.
+        count: How many at most when one of them was in a handler's hand before.
+        fresh: How many at most when none was; by default `count`.
+        begun: Whether this delivery counts from now on; else `hold` has to say when it begins.
 
     Returns:
         The entries; and per stream, how many of them had been removed.
@@ -212,44 +220,104 @@ async def reclaim(
     leased: list[Leased] = []
     lost: Counter[str] = Counter()
     arguments: list[Argument] = [group, consumer, round(lease_seconds * 1000), count, fresh or count]
+    arguments.append(int(begun))
     for some in slots.by_slot(redis, streams):
         keys = [key for stream in some for key in (stream, names.due(stream, group), names.records(stream))]
         asked_at = clock.now()
         taken, gone = await _RECLAIM(redis, keys, arguments)
         lost.update(stream.decode() for stream in gone)
         leased = [
-            Leased(stream.decode(), entry_id.decode(), fields_of(fields), int(deliveries), asked_at)
-            for stream, entry_id, fields, deliveries in taken
+            Leased(
+                *(stream.decode(), entry_id.decode(), fields_of(fields), int(deliveries), asked_at),
+                again=bool(again),
+            )
+            for stream, entry_id, fields, deliveries, again in taken
         ]
         if leased:
             break
     return leased, lost
 
 
+class Claim(NamedTuple):
+    """What a member says of an entry that it has in flight."""
+
+    stream: str
+    id: str
+    begun: int
+    """How many of its deliveries handlers began."""
+    sure: bool
+    """Whether its lease cannot be over, so that nobody else can have had it."""
+
+
+_HOLD = Script.load("hold")
+_UNCOUNT = Script.load("uncount")
 _RENEW = Script.load("renew")
 _ACK = Script.load("ack")
 
 
 async def _each_held(
-    script: Script, redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]]
+    script: Script,
+    redis: Redis,
+    group: str,
+    consumer: str,
+    entries: Sequence[tuple[str, str] | Claim],
+    *words: Argument,
+    keys: Callable[[Sequence[str], str], list[str]] = names.with_due,
 ) -> list[Outcome]:
     outcomes = ["done"] * len(entries)
     places: dict[str, list[int]] = {}
-    for at, (stream, _) in enumerate(entries):
-        places.setdefault(stream, []).append(at)
+    for at, entry in enumerate(entries):
+        places.setdefault(entry[0], []).append(at)
 
     async def run(streams: Sequence[str]) -> None:
-        arguments: list[Argument] = [group, consumer]
+        arguments: list[Argument] = [group, consumer, *words]
         theirs: list[int] = []
         for number, stream in enumerate(streams, 1):
             for at in places[stream]:
-                arguments += (number, entries[at][1])
+                arguments.append(number)
+                arguments += (int(word) if isinstance(word, bool) else word for word in entries[at][1:])
             theirs += places[stream]
-        for at, outcome in await script(redis, streams, arguments):
+        for at, outcome in await script(redis, keys(streams, group), arguments):
             outcomes[theirs[at]] = outcome.decode()
 
     await slots.each(slots.by_slot(redis, list(places)), run)
     return outcomes
+
+
+async def hold(
+    redis: Redis, group: str, consumer: str, claims: Sequence[Claim], *, begins: bool = False
+) -> list[Outcome]:
+    """Begin leases anew, and let every start of a handler be counted.
+
+    What nobody holds though this consumer did, since somebody removed it from the group, is put back.
+
+    Args:
+        group: The group.
+        consumer: Who holds the entries.
+        claims: What it has in flight.
+        begins: Whether handlers have them, or will have them now: then none is postponed any more.
+
+    Returns:
+        For each: `done`, `dropped` (done, too), `not_held`, `unknown`, `deleted` or `no_group`.
+    """
+    return await _each_held(
+        *(_HOLD, redis, group, consumer, claims, "start" if begins else "renew"),
+        keys=names.with_records_and_due,
+    )
+
+
+async def uncount(redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]]) -> None:
+    """Let what a blocking read gave count as not delivered yet: no handler has begun with it."""
+    per_stream = by_stream(entries)
+
+    async def run(streams: Sequence[str]) -> None:
+        arguments: list[Argument] = [group, consumer]
+        for number, stream in enumerate(streams, 1):
+            for entry_id in per_stream[stream]:
+                arguments += (number, entry_id)
+        await _UNCOUNT(redis, streams, arguments)
+
+    await slots.each(slots.by_slot(redis, list(per_stream)), run)
 
 
 async def renew(
@@ -269,8 +337,9 @@ async def renew(
 
 
 async def whose(redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]]) -> list[Outcome]:
-    """As `renew`, but with the result for each entry; `done` for those that this consumer holds."""
-    return await _each_held(_RENEW, redis, group, consumer, entries)
+    """As `renew`, but with the outcome for each entry; `done` for those that this consumer holds."""
+    outcomes = await _each_held(_RENEW, redis, group, consumer, entries)
+    return [outcome if outcome in {"done", "not_held"} else "unknown" for outcome in outcomes]
 
 
 async def ack(redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]]) -> list[Outcome]:
@@ -281,6 +350,7 @@ async def ack(redis: Redis, group: str, consumer: str, entries: Sequence[tuple[s
         entries: Stream and id of each.
 
     Returns:
-        Per entry: `done`, `not_held` or `unknown`.
+        Per entry: `done`, `not_held`, `unknown` or `no_group`.
     """
-    return await _each_held(_ACK, redis, group, consumer, entries)
+    outcomes = await _each_held(_ACK, redis, group, consumer, entries)
+    return [outcome if outcome in {"done", "not_held", "no_group"} else "unknown" for outcome in outcomes]

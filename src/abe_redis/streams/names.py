@@ -88,6 +88,16 @@ def with_records(streams: Iterable[str]) -> list[str]:
     return [key for stream in streams for key in (stream, records(stream))]
 
 
+def with_records_and_due(streams: Iterable[str], group: str) -> list[str]:
+    """Each stream, its records and what is postponed in it, in turn."""
+    return [key for stream in streams for key in (stream, records(stream), due(stream, group))]
+
+
+def with_due(streams: Iterable[str], group: str) -> list[str]:
+    """Each stream and what is postponed in it, in turn."""
+    return [key for stream in streams for key in (stream, due(stream, group))]
+
+
 def due(stream: str, group: str) -> str:
     """The sorted set of a group's postponed entries, by the time in ms at which they are due."""
     return f"{in_slot_of('abe:due:', stream)}:{group}"

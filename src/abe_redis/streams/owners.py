@@ -121,7 +121,7 @@ async def take_owned(redis: Redis, owner: Owner, portions: Sequence[Portion], *,
         keys: list[str] = []
         arguments: list[Argument] = [owner.group, owner.consumer, share, owner.token]
         for stream, count, last in some:
-            keys += (stream, names.records(stream), names.owner(stream, owner.group))
+            keys += (*names.with_records_and_due([stream], owner.group), names.owner(stream, owner.group))
             arguments += (count, last)
         return await _TAKE_OWNED(redis, keys, arguments)
 
@@ -158,14 +158,16 @@ async def load(
     after: str = "",
     idle_seconds: float = 0,
     everybody: bool = False,
+    finished_to: str = "",
 ) -> Loaded | None:
     """Lease the group's unfinished entries.
 
     Args:
-        owner: The owner of the stream.
-        after: Only entries after this id.
-        idle_seconds: Only entries that were not renewed for this time.
-        everybody: Also entries under the valid lease of another consumer.
+        owner: Of the stream.
+        after: Only what comes behind this id.
+        idle_seconds: Only what was not renewed for so long.
+        everybody: Also what another consumer still has a lease on.
+        finished_to: The last id that the owner had, if it knows all of the stream that it did not finish.
 
     Returns:
         None when the stream has another owner.
@@ -183,7 +185,7 @@ async def load(
     lost, start = 0, f"({after}" if after else "-"
     while start:
         arguments: list[Argument] = [owner.group, owner.consumer, owner.token, owner.lease_ms, start]
-        arguments += (round(idle_seconds * 1000), "all" if everybody else "free", _PAGE)
+        arguments += (round(idle_seconds * 1000), "all" if everybody else "free", _PAGE, finished_to)
         asked_at = clock.now()
         ours, *answer = await _LOAD(redis, keys, arguments)
         if not ours:
@@ -191,24 +193,34 @@ async def load(
         last, found, gone, start = answer[0].decode(), answer[1], answer[2], answer[3].decode()
         lost += gone
         entries += [
-            (Leased(stream, entry_id.decode(), fields_of(flat), deliveries, asked_at), wait_ms / 1000)
-            for entry_id, flat, deliveries, wait_ms in found
+            (
+                Leased(stream, entry_id.decode(), fields_of(flat), deliveries, asked_at, again=bool(again)),
+                wait_ms / 1000,
+            )
+            for entry_id, flat, deliveries, wait_ms, again in found
         ]
     return Loaded(entries, last, lost)
 
 
 _START = Script.load("start")
 
-type Start = Literal["started", "disowned", "gone"]
-"""Whether a delivery may begin, or the stream has another owner, or the entry has another holder or is
-finished."""
+type Start = Literal["started", "disowned", "gone", "no_group"]
+"""Whether a delivery may begin; or the stream belongs to somebody else; or the entry does, or is finished; or
+the group does not exist."""
 
 
-async def start(redis: Redis, owner: Owner, entry: Leased) -> Start:
-    """Count a delivery that is about to begin."""
+async def start(redis: Redis, owner: Owner, entry: Leased, *, sure: bool = False) -> Start:
+    """Count a delivery that is about to begin.
+
+    Args:
+        owner: Of the stream.
+        entry: What is about to be delivered.
+        sure: Whether its lease cannot be over; then it is put back if somebody dropped it.
+    """
     stream = entry.stream
     keys = [stream, names.owner(stream, owner.group), names.due(stream, owner.group)]
     arguments: list[Argument] = [owner.group, owner.consumer, owner.token, entry.id, entry.deliveries]
+    arguments.append(int(sure))
     state: Start = (await _START(redis, keys, arguments)).decode()
     return state
 

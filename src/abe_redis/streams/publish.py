@@ -112,7 +112,6 @@ async def publish_health_check(
 
     Raises:
         redis.ResponseError: STREAMFULL, when the stream has `hard_maxlen` entries.
-        redis.RedisError: The server refused it or could not be reached.
     """
     arguments: list[Argument] = [hard_maxlen, HEALTH_CHECKS_KEPT, *chain.from_iterable(fields.items())]
     entry_id, length = await _PUBLISH_HEALTH_CHECK(redis, [stream, names.records(stream)], arguments)

@@ -26,22 +26,29 @@ async def postpone(
     *,
     delay_seconds: float,
     counted: bool = True,
+    begun: int = 0,
+    sure: bool = False,
 ) -> bool:
     """Release an entry, to be delivered again after a delay.
 
     Args:
-        stream: Its stream.
-        consumer: The consumer that holds it.
-        entry_id: Its id.
-        delay_seconds: Seconds until it is due.
-        counted: Count the delivery.
+        stream: Where it is.
+        consumer: Who gives it back.
+        entry_id: Which entry.
+        delay_seconds: Not before so many seconds have passed.
+        counted: Whether the delivery that Redis counted last counts.
+        begun: How many of its deliveries handlers began, at least.
+        sure: Whether its lease cannot be over; then it is put back if somebody dropped it.
 
     Returns:
         False when another consumer holds it by now; then nothing was changed.
+
+    Raises:
+        redis.ResponseError: NOGROUP, when the group does not exist.
     """
     delay_ms = round(min(max(delay_seconds, 0), MAX_DELAY_SECONDS) * 1000)
     arguments: list[Argument] = [group, consumer, entry_id, delay_ms, 2 * MAX_DELAY_SECONDS * 1000]
-    arguments.append(0 if counted else 1)
+    arguments += (0 if counted else 1, begun, int(sure))
     return bool(await _POSTPONE(redis, [stream, names.due(stream, group)], arguments))
 
 
@@ -59,6 +66,7 @@ async def release(
     known: Mapping[tuple[str, str], int],
     *,
     everything: bool,
+    counted: bool = True,
 ) -> int:
     """Release entries, so that the next consumer takes them.
 
@@ -68,20 +76,22 @@ async def release(
     Args:
         consumer: The consumer that holds them.
         streams: Where to look.
-        known: Stream and id of entries, each with its number of deliveries from now on, or `KEEP`.
-        everything: Also release all other entries that the consumer holds, without counting a delivery:
-            those of unconfirmed reads.
+        known: Stream and id of entries, each with the number of deliveries it shall have from
+            now on, or `KEEP`.
+        everything: Also what the consumer holds beside the known ones, as not delivered: what a
+            cancelled or failed read left with it unseen. What waits to be taken up again is left alone.
+        counted: Whether Redis counted such a read as a delivery.
 
     Returns:
         The number of released entries.
     """
 
     async def give(some: Sequence[str]) -> int:
-        arguments: list[Argument] = [group, consumer, "all" if everything else "these"]
+        arguments: list[Argument] = [group, consumer, "all" if everything else "these", int(counted)]
         theirs = set(some)
         for (stream, entry_id), count in known.items():
             if stream in theirs:
                 arguments += (stream, entry_id, count)
-        return int(await _RELEASE(redis, names.with_records(some), arguments))
+        return int(await _RELEASE(redis, names.with_records_and_due(some, group), arguments))
 
     return sum(await slots.each(slots.by_slot(redis, streams), give))

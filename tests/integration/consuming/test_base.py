@@ -14,7 +14,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from abe_redis import Event, EventStream, RedisMessageQueueBackend, Settings
 from abe_redis.client.connections import Connections
 from abe_redis.consuming.consumer import Consumer
-from abe_redis.consuming.in_flight import Held, InFlight
+from abe_redis.consuming.held import Held
+from abe_redis.consuming.in_flight import InFlight
 from abe_redis.errors import AbeRedisError, LeaseLostError, RedisRefusedError
 from abe_redis.operations.groups import Groups
 from abe_redis.operations.scope import Scope

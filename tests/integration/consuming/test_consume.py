@@ -279,7 +279,7 @@ async def test_an_undecodable_entry_is_buried_and_blocks_nothing(
         assert letter[b"abe:id"] == entry_id
         assert letter[b"abe:group"] == b"g"
         assert letter[b"abe:stream"] == b"slack_events"
-        assert letter[b"abe:deliveries"] == b"1"
+        assert letter[b"abe:deliveries"] in {b"0", b"1"}, "no handler began with it"
         assert letter[b"abe:reason"]
         assert int(letter[b"abe:at"]) > 1_700_000_000
 

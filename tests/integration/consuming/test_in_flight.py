@@ -8,7 +8,8 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Event, Settings
-from abe_redis.consuming.in_flight import Held, InFlight
+from abe_redis.consuming.held import Held
+from abe_redis.consuming.in_flight import InFlight
 from abe_redis.events import codec
 from abe_redis.streams import lease, names, peek
 from tests.integration.on_streams import A, B, fill, let_lapse, rows
@@ -183,7 +184,7 @@ async def test_an_event_that_cannot_be_buried_does_not_block_the_next(
     leased = [*await taken(commands, A), *await taken(commands, B)]
     in_flight = empty(redis_stream_max_deliveries=1)
     assert in_flight.accept([entry._replace(deliveries=2) for entry in leased]) == []
-    await commands.xack(B, "g", leased[2].id)
+    await commands.xclaim(B, "g", "other", 0, [leased[2].id])
     await in_flight.bury(commands)
     assert not in_flight.has_finished
     assert list(await rows(commands, A)) == [leased[0].id]
@@ -204,7 +205,7 @@ async def test_events_in_flight_can_be_nacked_and_buried_by_hand(commands: Redis
     assert in_flight.active == {A}
     assert await letters(commands) == [(b'{"n":1}', b"unwanted")]
     assert list(in_flight.delivered_events) == [third.key]
-    await commands.xack(A, "g", third.entry.id)
+    await commands.xclaim(A, "g", "other", 0, [third.entry.id])
     assert not await in_flight.bury_in_hand(commands, third, "unwanted")
     assert in_flight.delivered_events == {}
 

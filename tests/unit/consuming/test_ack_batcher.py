@@ -35,6 +35,16 @@ class InFlight:
         assert redis == "commands"
         self.done.append("buried")
 
+    async def return_late(self, redis: Any) -> None:
+        assert redis == "commands"
+
+    async def count_starts(self, redis: Any) -> None:
+        assert redis == "commands"
+
+    @property
+    def has_unsettled(self) -> bool:
+        return False
+
     async def until(self, *done: str) -> None:
         with anyio.fail_after(20):
             while self.done != list(done):

@@ -1,6 +1,6 @@
 """What one consumer holds."""
 
-from abe_redis.consuming.in_flight import Held
+from abe_redis.consuming.held import Held
 from abe_redis.streams.lease import Leased
 
 

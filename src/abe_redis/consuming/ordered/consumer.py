@@ -14,7 +14,7 @@ from abe_redis.client.connections import Connections
 from abe_redis.consuming.base import GroupConsumer
 from abe_redis.consuming.blocking_reads import BlockingReads
 from abe_redis.consuming.discovery import say_lost
-from abe_redis.consuming.in_flight import Held
+from abe_redis.consuming.held import Held
 from abe_redis.consuming.ordered.conversation_queues import ConversationQueues
 from abe_redis.consuming.ordered.ownership import Owned, Ownership
 from abe_redis.consuming.ordered.timer import Timer
@@ -37,6 +37,8 @@ _AGAIN_SECONDS = 1.0
 
 class OrderedConsumer(GroupConsumer):
     """Handles each conversation in order; as `GroupConsumer`."""
+
+    _insists = False
 
     def __init__(
         self,
@@ -68,7 +70,7 @@ class OrderedConsumer(GroupConsumer):
 
     @override
     def get_nowait(self) -> Held | None:
-        while (held := self._next()) is not None and held.entry.deliveries == 1:
+        while (held := self._next()) is not None and not held.entry.again:
             self._queues.take(held)
             if self._deliver(held):
                 self._nudge()
@@ -80,7 +82,7 @@ class OrderedConsumer(GroupConsumer):
     async def _take_from_buffer(self) -> Held | None:
         while (held := self._next()) is not None:
             self._queues.take(held)
-            if (held.entry.deliveries == 1 or await self._counted(held)) and self._deliver(held):
+            if (not held.entry.again or await self._counted(held)) and self._deliver(held):
                 self._nudge()
                 return held
             self._queues.ended(held)
@@ -101,7 +103,13 @@ class OrderedConsumer(GroupConsumer):
     async def _counted(self, held: Held) -> bool:
         """Count another delivery, at Redis first: it may kill this process."""
         try:
-            state = await owners.start((await self._open()).commands, self._ownership.owner, held.entry)
+            await self._ack_batcher.send()
+            state = await owners.start(
+                (await self._open()).commands,
+                self._ownership.owner,
+                held.entry,
+                sure=self._in_flight.is_sure(held),
+            )
         except BaseException as error:
             if not held.lost:
                 self._requeue(held.entry, _AGAIN_SECONDS)
@@ -112,6 +120,9 @@ class OrderedConsumer(GroupConsumer):
         stream = held.entry.stream
         if state == "disowned":
             self._ownership.lose(stream)
+        elif state == "no_group":
+            self._requeue(held.entry, _AGAIN_SECONDS)
+            self._group_is_gone()
         if state != "started" or held.lost or self._closed:
             return False
         if self._ownership.has(stream, clock.now()):
@@ -154,7 +165,7 @@ class OrderedConsumer(GroupConsumer):
 
     def _deliver_again(self, held: Held, delay: float) -> None:
         if held.entry.stream in self._ownership.streams:
-            self._requeue(held.entry._replace(deliveries=held.entry.deliveries + 1), delay)
+            self._requeue(held.entry._replace(deliveries=held.entry.deliveries + 1, again=True), delay)
 
     def _requeue(self, entry: lease.Leased, delay: float) -> None:
         for held in self._accept([entry]):
@@ -172,10 +183,10 @@ class OrderedConsumer(GroupConsumer):
     async def _turn(self, connections: Connections) -> None:
         redis = connections.commands
         self._blocking_reads.collect()
+        if clock.now() >= self._tick_at:  # first, since it makes a group again that somebody removed
+            await self._tick(redis)
         if clock.now() >= self._renew_at:
             await self._renew(redis)
-        if clock.now() >= self._tick_at:
-            await self._tick(redis)
         await self._give_away(redis)
         await self._load(redis)
         self._set_alarm()
@@ -199,7 +210,9 @@ class OrderedConsumer(GroupConsumer):
             self._queues.remove(held)
         for stream, owned in list(self._ownership.streams.items()):
             if owned.is_loaded:
-                await self._take_over(redis, stream, owned, idle_seconds=self._lease_seconds)
+                await self._take_over(
+                    redis, stream, owned, idle_seconds=self._lease_seconds, finished_to=owned.last
+                )
         self._arrived.set()
 
     async def _tick(self, redis: Redis) -> None:
@@ -245,6 +258,7 @@ class OrderedConsumer(GroupConsumer):
         after: str = "",
         idle_seconds: float = 0,
         everybody: bool = False,
+        finished_to: str = "",
     ) -> None:
         known = self._known(stream)
         loaded = await owners.load(
@@ -254,6 +268,7 @@ class OrderedConsumer(GroupConsumer):
             after=after,
             idle_seconds=idle_seconds,
             everybody=everybody,
+            finished_to=finished_to,
         )
         if self._ownership.streams.get(stream) is not owned:  # lost while we asked
             return
@@ -322,11 +337,6 @@ class OrderedConsumer(GroupConsumer):
             streams[stream].is_loaded = False
         for stream in found.disowned:
             self._ownership.lose(stream)
-
-    @override
-    def _turn_failed(self, error: BaseException) -> None:
-        if failures.stream_is_gone(error):
-            self._recheck()
 
     # What happens by the clock ----------------------------------------------------------------
 

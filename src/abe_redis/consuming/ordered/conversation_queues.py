@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from itertools import chain
 
-from abe_redis.consuming.in_flight import Held
+from abe_redis.consuming.held import Held
 from abe_redis.events import codec
 from abe_redis.events.slack import conversation_of
 from abe_redis.streams import ids

@@ -4,17 +4,21 @@
 -- that was redriven before, only the id it had at first is still of interest. Lua cannot pass on more than
 -- about 8,000 values.
 --
--- KEYS  the stream, its dead letters
--- ARGV  group, consumer, the entry's id, the reason; then names and values of what is kept beside it
--- Answers 1; 0, and changes nothing, when the consumer does not hold the entry.
+-- KEYS  the stream, its dead letters, the sorted set of what is postponed
+-- ARGV  group, consumer, the entry's id, the reason, how many of its deliveries handlers began at least,
+--       1 if its lease cannot be over (else 0); then names and values of what is kept beside the reason
+-- Answers 1; 0, and changes nothing, when the consumer does not hold the entry; or an error when there is
+-- no such group.
 
--- include: facts
+-- include: holder
 -- include: split
-local stream, dead = KEYS[1], KEYS[2]
+local stream, dead, due = KEYS[1], KEYS[2], KEYS[3]
 local group, consumer, id, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local row = redis.call('XPENDING', stream, group, id, id, 1, consumer)[1]
-if not row then return 0 end
-local deliveries = row[4]
+local began, sure = tonumber(ARGV[5]), ARGV[6] == '1'
+local state, counted = holder(stream, group, consumer, id, sure)
+if state == 'no_group' then return redis.error_reply('NOGROUP no group ' .. group .. ' on ' .. stream) end
+if state ~= 'held' and state ~= 'dropped' then return 0 end
+local deliveries = math.max(counted, began)
 local entry = redis.call('XRANGE', stream, id, id)[1]
 if entry then
   local fields, ours = split(entry[2])
@@ -28,8 +32,9 @@ if entry then
     'abe:reason', reason, 'abe:stream', stream, 'abe:group', group, 'abe:id', ours['abe:first'] or id,
     'abe:deliveries', deliveries, 'abe:consumer', consumer, 'abe:at', seconds,
   }) do fields[#fields + 1] = word end
-  for i = 5, #ARGV do fields[#fields + 1] = ARGV[i] end
+  for i = 7, #ARGV do fields[#fields + 1] = ARGV[i] end
   redis.call('XADD', dead, '*', unpack(fields))
 end
 redis.call('XACK', stream, group, id)
+redis.call('ZREM', due, id)
 return 1

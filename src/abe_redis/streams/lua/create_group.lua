@@ -11,5 +11,5 @@ local stream, records = KEYS[1], KEYS[2]
 local group, position = ARGV[1], ARGV[2]
 local made = make_group(stream, records, group, position, read_at(stream, position))
 if made.err then return made end
-redis.call('HDEL', records, 'floor ' .. group, 'lost ' .. group, 'paused ' .. group)
+redis.call('HDEL', records, 'floor ' .. group, 'last ' .. group, 'lost ' .. group, 'paused ' .. group)
 return made

@@ -4,12 +4,13 @@
 --
 -- KEYS  per stream: the stream, its records
 -- ARGV  group, for how many ms the records of a stream that does not exist are kept
--- Answers per stream: `ready`, `paused`, `missing` or `other` (another kind of key), and how many entries
--- were removed before the group had finished them, as far as is news.
+-- Answers per stream: `ready`, `paused`, `missing` or `other` (another kind of key); how many entries were
+-- removed before the group had finished them, as far as is news; and 1 if somebody had removed the group
+-- (else 0).
 -- flags: allow-oom
 
 -- include: note_loss
--- include: make_group
+-- include: make_again
 -- include: floor
 local group, forgotten_ms = ARGV[1], ARGV[2]
 local answers = {}
@@ -18,6 +19,7 @@ for i = 1, #KEYS, 2 do
   local stream, records = KEYS[i], KEYS[i + 1]
   local kind, state = redis.call('TYPE', stream).ok, 'ready'
   local info = kind == 'stream' and facts(redis.call('XINFO', 'STREAM', stream))
+  local again = 0
   local from, lost = floor_of(records, group, info and info['entries-added'] or 0)
   if kind == 'none' then
     redis.call('PEXPIRE', records, forgotten_ms)
@@ -28,12 +30,13 @@ for i = 1, #KEYS, 2 do
     if of then
       lost = lost + note_loss(stream, records, of, info)
     else
-      local read = from == '0' and info['entries-added'] - info['length']
-      local made = make_group(stream, records, group, from, read)
-      if made.err then return made end
+      local refused, put_back = make_again(stream, records, group, from,
+        from == '0' and info['entries-added'] - info['length'])
+      if refused then return refused end
+      if from ~= '0' or put_back > 0 then again = 1 end
     end
     if redis.call('HGET', records, 'paused ' .. group) then state = 'paused' end
   end
-  answers[#answers + 1] = {state, lost}
+  answers[#answers + 1] = {state, lost, again}
 end
 return answers

@@ -1,37 +1,53 @@
 -- Leases a page of what a group was given and has not finished, for the owner of the stream.
 --
--- What was leased ahead and never handed out counts as delivered once, like what was just read. The count
--- of all others rises when a handler starts (see `start`), or what kills its handler would bury its
--- neighbours, too.
+-- The count of an entry rises when a handler starts (see `start`), not here, or what kills its handler would
+-- bury its neighbours, too. What is postponed though nobody holds it was dropped, when somebody removed the
+-- consumer that had postponed it. What was put back since a group was made again, and the owner had before,
+-- it has finished.
 --
 -- KEYS  the stream, the key that names its owner, its records, the sorted set of what is postponed
 -- ARGV  group, consumer, the owner's token, the lease in ms, from which id on, only what has been idle for so
---       many ms, `all` (also what another consumer has a lease on) or `free`, how many a page has
+--       many ms, `all` (also what another consumer has a lease on) or `free`, how many a page has,
+--       the last id that the owner had of the stream, if it knows all it did not finish (else '')
 -- Answers {0} when somebody else owns the stream. Else 1; the last id the group was given; per entry its
--- id, fields, number of deliveries and for how many ms it is still postponed; how many entries were
--- removed meanwhile; from which id on the next page is ('': there is none). Or an error when there is no
--- such group.
+-- id, fields, number of deliveries, for how many ms it is still postponed, and 1 if a handler may have begun
+-- with it (else 0); how many entries were removed meanwhile; from which id on the next page is ('': there is
+-- none). Or an error when there is no such group.
 
 -- include: clock
--- include: facts
+-- include: untouched
+-- include: ids
+-- include: holder
 local stream, owner, records, due = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, consumer, token, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local from, idle_ms, everybody, count = ARGV[5], ARGV[6], ARGV[7] == 'all', tonumber(ARGV[8])
+local finished_to = ARGV[9]
 if redis.call('GET', owner) ~= token then return {0} end
 local of = group_of(stream, group)
 if not of then return redis.error_reply('NOGROUP there is no group ' .. group .. ' on ' .. stream) end
 local now, found, lost = now_ms(), {}, 0
 
+if from == '-' then
+  for _, id in ipairs(redis.call('ZRANGE', due, 0, 999)) do
+    if #redis.call('XPENDING', stream, group, id, id, 1) == 0 and not before(of['last-delivered-id'], id)
+      and #redis.call('XRANGE', stream, id, id) > 0 then
+      redis.call('XCLAIM', stream, group, consumer, 0, id, 'TIME', 0, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
+    end
+  end
+end
+
 local rows = redis.call('XPENDING', stream, group, 'IDLE', idle_ms, from, '+', count)
 for _, row in ipairs(rows) do
-  local id, holder, idle, deliveries = row[1], row[2], row[3], row[4]
-  if everybody or holder == consumer or idle >= lease_ms then
+  local id, holder_name, idle, deliveries = row[1], row[2], row[3], row[4]
+  if holder_name == nobody and finished_to ~= '' and not before(finished_to, id) then
+    redis.call('XACK', stream, group, id)
+  elseif everybody or holder_name == consumer or idle >= lease_ms then
     local entry = redis.call('XRANGE', stream, id, id)[1]
     if entry then
       local fields = entry[2]
-      redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', math.max(1, deliveries), 'JUSTID')
+      redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'JUSTID')
       local wait_ms = math.max(0, (redis.call('ZSCORE', due, id) or 0) - now)
-      found[#found + 1] = {id, fields, deliveries + 1, wait_ms}
+      found[#found + 1] = {id, fields, deliveries + 1, wait_ms, is_untouched(row) and 0 or 1}
     else
       redis.call('XACK', stream, group, id)
       lost = lost + 1

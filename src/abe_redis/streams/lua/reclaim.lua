@@ -2,17 +2,21 @@
 --
 -- XCLAIM answers nothing for an entry that was removed meanwhile, and forgets it: it is lost. An entry
 -- that was postponed is taken when it is due, however idle it is: until then it is dated anew. One that a
--- handler had already may be what killed it, so it is not taken along with more than a few others.
+-- handler had already may be what killed it, so it is not taken along with more than a few others. One that
+-- is due though nobody holds it was dropped, when somebody removed the consumer that had postponed it.
 --
 -- KEYS  per stream: the stream, the sorted set of what is postponed, its records
 -- ARGV  group, consumer, the lease in ms, how many to take at most when a handler had one of them already,
---       how many when no handler had any
--- Answers the entries, each with its stream, id, fields and number of deliveries; and the stream of each
--- entry that is lost.
+--       how many when no handler had any, 1 if their deliveries begin now (0: when `hold` says so)
+-- Answers the entries, each with its stream, id, fields, number of deliveries, and 1 if a handler may have
+-- begun with it (else 0); and the stream of each entry that is lost.
 
 -- include: clock
+-- include: untouched
+-- include: facts
+-- include: ids
 local group, consumer, lease_ms = ARGV[1], ARGV[2], ARGV[3]
-local most_with_redelivered, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
+local most_with_redelivered, limit, counted = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local now = now_ms()
 local taken, lost = {}, {}
 
@@ -23,10 +27,10 @@ local function take(stream, records, pending)
     limit = math.max(most_with_redelivered, math.min(limit, #taken))
   end
   if #taken >= limit then return false end
-  local entry = redis.call('XCLAIM', stream, group, consumer, 0, id)[1]
+  local entry = redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries + counted)[1]
   if entry then
     local fields = entry[2]
-    taken[#taken + 1] = {stream, id, fields, deliveries + 1}
+    taken[#taken + 1] = {stream, id, fields, deliveries + 1, is_untouched(pending) and 0 or 1}
   else
     redis.call('HINCRBY', records, 'lost ' .. group, 1)
     lost[#lost + 1] = stream
@@ -34,11 +38,21 @@ local function take(stream, records, pending)
   return true
 end
 
+-- Makes an entry pending that is due and that nobody holds, if the group was given it; answers its row.
+local function put_back(stream, id)
+  local of = group_of(stream, group)
+  if before(of['last-delivered-id'], id) or #redis.call('XRANGE', stream, id, id) == 0 then return end
+  redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
+  return {id, consumer, 0, 0}
+end
+
 local function take_due(stream, due, records)
   local ids = redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit - #taken)
   for _, id in ipairs(ids) do
     local rows = redis.pcall('XPENDING', stream, group, id, id, 1)
-    if rows.err or not rows[1] or take(stream, records, rows[1]) then redis.call('ZREM', due, id) end
+    if rows.err then return end
+    local row = rows[1] or put_back(stream, id)
+    if not row or take(stream, records, row) then redis.call('ZREM', due, id) end
   end
 end
 

@@ -13,8 +13,11 @@ local group = ARGV[1]
 local answers = {}
 
 -- Writes what is recorded; answers 1 if the server has no memory left, else 0.
-local function record(records, floor)
-  local words = {'HSET', records, 'floor ' .. group, floor, 'used ' .. group, redis.call('TIME')[1]}
+local function record(records, floor, last)
+  local words = {
+    'HSET', records, 'floor ' .. group, floor, 'last ' .. group, last,
+    'used ' .. group, redis.call('TIME')[1],
+  }
   local written = redis.pcall(unpack(words))
   if type(written) == 'number' then return 0 end
   redis.call('HDEL', records, '')
@@ -31,7 +34,8 @@ for i = 1, #KEYS, 2 do
     unfinished = of['pending'] + math.max(0, of['lag'] or 0)
     local floor, added = of['last-delivered-id'], info['entries-added']
     if of['pending'] > 0 then floor = id_before(redis.call('XPENDING', stream, group)[2]) end
-    is_full = record(records, string.format('%s %.0f %.0f', floor, added, unfinished))
+    local facts_then = string.format('%s %.0f %.0f', floor, added, unfinished)
+    is_full = record(records, facts_then, of['last-delivered-id'])
   end
   answers[#answers + 1] = {lost, unfinished, is_full}
 end

@@ -9,7 +9,7 @@
 -- Answers the ids of those that it moved; or an error, and then what came before it was moved.
 
 -- include: facts
--- include: make_group
+-- include: make_again
 -- include: floor
 -- include: split
 local stream, dead, records = KEYS[1], KEYS[2], KEYS[3]
@@ -29,8 +29,7 @@ local function make_ready(group)
   local from = floor_of(records, group, info['entries-added'])
   if from == '0' and recorded then read = info['entries-added'] - info['length']
   elseif from == '0' then from, read = info['last-generated-id'], info['entries-added'] end
-  local made = make_group(stream, records, group, from, read)
-  if made.err then return made end
+  return (make_again(stream, records, group, from, read))
 end
 
 for i = 2, #ARGV do

@@ -1,7 +1,7 @@
 -- Begins the leases of entries anew that a consumer holds.
 --
--- KEYS  streams
--- ARGV  group, consumer; per entry: the number of its stream in KEYS, its id
+-- KEYS  per stream: the stream, the sorted set of what is postponed
+-- ARGV  group, consumer; per entry: the number of its stream, its id
 -- Answers which entries it does not hold: see `each_held`.
 
 -- include: each_held

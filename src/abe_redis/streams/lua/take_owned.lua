@@ -1,7 +1,8 @@
 -- Leases entries that nobody in the group was given yet, as `take_more`, but only of streams that belong
 -- to an owner who had all that the group was given of them.
 --
--- KEYS  per stream: the stream, its records, the key that names its owner
+-- KEYS  per stream: the stream, its records, the sorted set of what is postponed, the key that names its
+--       owner
 -- ARGV  group, consumer, how many entries to take at most, the owner's token;
 --       per stream: how many of it at most, the last id that the owner had of it (or '')
 -- Answers the names and values of what `take_more` answers, and of: behind, streams of which the group was
@@ -25,13 +26,14 @@ local function may_read(stream, owner, last)
   return false
 end
 
-for i = 1, #KEYS, 3 do
+for i = 1, #KEYS, 4 do
   if taken >= most then break end
-  local stream, records, owner = KEYS[i], KEYS[i + 1], KEYS[i + 2]
+  local stream, records, due, owner = KEYS[i], KEYS[i + 1], KEYS[i + 2], KEYS[i + 3]
   local most_of_stream, last = ARGV[portion], ARGV[portion + 1]
   portion = portion + 2
   if may_read(stream, owner, last) then
-    failure = read_new(stream, records, group, consumer, math.min(most_of_stream, most - taken), last)
+    local count = math.min(most_of_stream, most - taken)
+    failure = read_new(stream, records, due, group, consumer, count, last)
     if failure then break end
   end
   looked = looked + 1

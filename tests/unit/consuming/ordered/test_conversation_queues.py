@@ -5,7 +5,7 @@ from collections import defaultdict
 
 import pytest
 
-from abe_redis.consuming.in_flight import Held
+from abe_redis.consuming.held import Held
 from abe_redis.consuming.ordered.conversation_queues import ConversationQueues
 from abe_redis.streams.lease import Leased
 

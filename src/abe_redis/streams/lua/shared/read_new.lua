@@ -15,8 +15,10 @@ end
 -- What was read and lost of the streams so far.
 local found, losses, taken = {}, {}, 0
 
--- Reads up to `count` entries of a stream; answers the server's error, if it has one.
-local function read_new(stream, records, group, consumer, count, last)
+-- Reads up to `count` entries of a stream; answers the server's error, if it has one. A delivery counts when
+-- a handler begins, so these have none yet, unless it begins at once (`begun`); nor is any postponed,
+-- whatever was known of it. How far the group is now is noted, for the day somebody removes it.
+local function read_new(stream, records, due, group, consumer, count, last, begun)
   local lost = lost_since(stream, records, group, last)
   if lost > 0 then
     losses[#losses + 1] = stream
@@ -27,5 +29,13 @@ local function read_new(stream, records, group, consumer, count, last)
   if reply.err then return reply end
   local stream_and_entries = reply[1]
   found[#found + 1] = stream_and_entries
-  taken = taken + #stream_and_entries[2]
+  local entries = stream_and_entries[2]
+  taken = taken + #entries
+  local words = {'XCLAIM', stream, group, consumer, 0}
+  for i, entry in ipairs(entries) do words[5 + i] = entry[1] end
+  if redis.call('ZCARD', due) > 0 then redis.call('ZREM', due, unpack(words, 6)) end
+  redis.call('HSET', records, 'last ' .. group, words[#words])
+  if begun then return end
+  for _, word in ipairs({'RETRYCOUNT', 0, 'JUSTID'}) do words[#words + 1] = word end
+  redis.call(unpack(words))
 end

@@ -1,0 +1,121 @@
+"""The leases of what one consumer has in flight: renewed, put back where dropped, and counted."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from itertools import batched
+
+from redis.asyncio import Redis
+
+from abe_redis.consuming.held import Buffer, Held
+from abe_redis.consuming.settling import Settling
+from abe_redis.runtime import clock
+from abe_redis.settings import Settings
+from abe_redis.streams import lease
+
+RENEWED_AT_ONCE = 500
+"""How many leases one command renews, so that the server is not held up."""
+
+COUNTED_AFTER_SECONDS = 0.02
+"""A first delivery is counted when its handler is at work for longer; most have been acked by then."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class Leases(Settling):
+    """What is in flight, by how far it is."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        group: str,
+        consumer: str,
+        buffer: Buffer,
+        on_group_gone: Callable[[], None],
+    ) -> None:
+        super().__init__(settings, group, consumer, on_group_gone)
+        self.buffer = buffer
+        """Leased ahead, in the order in which they are handed out."""
+        self.delivered_events: dict[tuple[str, str], Held] = {}
+        """What handlers work on, by stream and id."""
+        self._waiting: dict[tuple[str, str], Held] = {}
+        """What is ours again while a handler that lost it is still at work with it."""
+        self._uncounted: dict[tuple[str, str], Held] = {}
+        """What handlers have begun with, of which Redis does not know yet."""
+
+    async def renew(self, redis: Redis) -> None:
+        """Begin the leases anew, except of what the handler has had for too long."""
+        oldest = time.monotonic() - self._settings.redis_stream_max_handling_seconds
+        for held in self.delivered_events.values():
+            if held.handed_at is not None and held.handed_at < oldest and not held.lost:
+                _LOG.warning(
+                    "Event %s of %r is not renewed any more: its handler has had it for too long.",
+                    held.entry.id,
+                    held.entry.stream,
+                )
+                held.lose()
+        await self.renew_these(redis, self._every())
+
+    def _every(self) -> list[Held]:
+        returning = (held for held, _ in self._returning.values())
+        condemned = (held for held, _ in self._condemned)
+        at_work = (*self.delivered_events.values(), *self._waiting.values())
+        return [*self.buffer, *at_work, *self._finished, *returning, *condemned]
+
+    async def renew_these(self, redis: Redis, every: Sequence[Held], *, begins: bool = False) -> None:
+        """Begin some leases anew, and put back what somebody dropped; what somebody else has is lost.
+
+        Args:
+            every: Which.
+            begins: Whether a handler has them, or will have them now.
+        """
+        for ours in batched((held for held in every if not held.lost), RENEWED_AT_ONCE):
+            now = clock.now()
+            claims = [
+                lease.Claim(*held.key, held.begun, sure=not held.is_over and self.is_sure(held))
+                for held in ours
+            ]
+            outcomes = await lease.hold(redis, self._group, self._consumer, claims, begins=begins)
+            for held, outcome in zip(ours, outcomes, strict=True):
+                self._note_outcome(held, outcome, now)
+            if dropped := outcomes.count("dropped"):
+                _LOG.warning(
+                    "%s events that consumer %r of group %r has in flight were put back: somebody had "
+                    "removed the consumer from the group.",
+                    dropped,
+                    self._consumer,
+                    self._group,
+                )
+
+    def _note_outcome(self, held: Held, outcome: lease.Outcome, now: float) -> None:
+        match outcome:
+            case "done" | "dropped":
+                held.leased_at = now
+            case "no_group":
+                self._on_group_gone()
+            case "deleted" if held.key in self.delivered_events:
+                held.leased_at = now  # nobody else can have it, so its handler may end
+            case _:
+                held.lose()
+
+    async def start(self, redis: Redis, held: Held) -> bool:
+        """Count a delivery that is about to begin; False when it must not."""
+        now = clock.now()
+        claim = lease.Claim(*held.key, held.entry.deliveries, sure=self.is_sure(held))
+        (outcome,) = await lease.hold(redis, self._group, self._consumer, [claim], begins=True)
+        self._note_outcome(held, outcome, now)
+        return outcome in {"done", "dropped"}
+
+    async def count_starts(self, redis: Redis) -> None:
+        """Let Redis count the deliveries that handlers began a while ago."""
+        before = time.monotonic() - COUNTED_AFTER_SECONDS
+        begun = [held for held in self._uncounted.values() if (held.handed_at or 0.0) <= before]
+        if begun:
+            await self.renew_these(redis, begun, begins=True)
+            for held in begun:
+                if self._uncounted.get(held.key) is held:
+                    del self._uncounted[held.key]
+
+    def known(self, stream: str) -> set[tuple[str, str]]:
+        """Stream and id of what is in flight of a stream, finished or not."""
+        return {held.key for held in self._every() if held.key[0] == stream}

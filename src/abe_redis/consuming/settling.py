@@ -1,0 +1,153 @@
+"""What handlers are done with: acked, given back or buried, and insisted on while Redis does not answer."""
+
+import logging
+from collections.abc import Callable
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from abe_redis.client import failures
+from abe_redis.consuming.held import Held
+from abe_redis.runtime import clock
+from abe_redis.settings import Settings
+from abe_redis.streams import dead, lease, release
+
+_LOG = logging.getLogger(__name__)
+
+
+def may_work_later(error: BaseException) -> bool:
+    """Whether what failed is worth another try: Redis did not refuse it for good."""
+    refused = isinstance(error, failures.FAILURES) and not failures.passes(error)
+    return not refused or group_is_gone(error)
+
+
+def group_is_gone(error: BaseException) -> bool:
+    """Whether the group does not exist; a member of it makes it again."""
+    return isinstance(error, ResponseError) and str(error).startswith("NOGROUP")
+
+
+class Settling:
+    """The events of one consumer that wait for their ack, their burial or their return."""
+
+    def __init__(
+        self, settings: Settings, group: str, consumer: str, on_group_gone: Callable[[], None]
+    ) -> None:
+        self.active: set[str] = set()
+        """Streams in which something was finished since this was last emptied."""
+        self._finished: list[Held] = []
+        self._condemned: list[tuple[Held, str]] = []
+        self._returning: dict[tuple[str, str], tuple[Held, float]] = {}
+        """What is to be given back, since Redis did not answer: each with the time when it is due again."""
+        self._on_group_gone = on_group_gone
+        self._settings = settings
+        self._group = group
+        self._consumer = consumer
+
+    @property
+    def has_finished(self) -> bool:
+        """Whether something is finished and not acked yet, or waits for its burial."""
+        return bool(self._finished or self._condemned)
+
+    def _keys_to_settle(self) -> set[tuple[str, str]]:
+        settling = (*self._finished, *(held for held, _ in self._condemned))
+        return {held.key for held in settling} | self._returning.keys()
+
+    def is_settling(self, stream: str) -> bool:
+        """Whether something of a stream is finished and not acked yet, or waits for its burial."""
+        unsettled = (*self._finished, *(held for held, _ in self._condemned))
+        return any(held.key[0] == stream for held in unsettled)
+
+    async def ack(self, redis: Redis) -> None:
+        """Ack what is finished; what fails stays finished and is acked the next time."""
+        if not (acked := list(self._finished)):
+            return
+        entries = [held.key for held in acked]
+        outcomes = await lease.ack(redis, self._group, self._consumer, entries)
+        self.active.update({stream for stream, _ in entries})
+        kept = list[Held]()
+        for held, outcome in zip(acked, outcomes, strict=True):
+            if outcome == "no_group":
+                kept.append(held)
+            elif outcome == "not_held":
+                _LOG.warning(
+                    "Event %s of %r took longer than its lease and was given to another consumer.",
+                    held.entry.id,
+                    held.entry.stream,
+                )
+        self._finished[: len(acked)] = kept  # more may have come behind them
+        if kept:
+            self._on_group_gone()
+
+    async def bury(self, redis: Redis) -> None:
+        """Move what cannot be handled to the dead letters.
+
+        Raises:
+            redis.RedisError: The server could not be reached.
+        """
+        while self._condemned:
+            held, reason = self._condemned[0]
+            stream, entry_id = held.key
+            try:
+                buried = await self.move_to_dead_letters(redis, held, reason)
+            except failures.FAILURES as error:
+                if group_is_gone(error):
+                    self._on_group_gone()
+                    return
+                if failures.passes(error):
+                    raise
+                doing = f"burying {entry_id} of {stream!r}"
+                _LOG.error(
+                    "%s The entry stays pending.", failures.explain(error, self._settings, doing=doing)
+                )
+            else:
+                if buried:
+                    _LOG.warning("Buried entry %s of %r: %s.", entry_id, stream, reason)
+                    self.active.add(stream)
+            self._condemned.pop(0)
+
+    def insist_on_nack(self, held: Held, due_at: float) -> None:
+        """Give it back when that is possible, since it was not."""
+        self._returning[held.key] = (held, due_at)
+
+    def insist_on_burial(self, held: Held, reason: str) -> None:
+        """Bury it when that is possible, since it was not."""
+        self._condemned.append((held, reason))
+
+    async def return_late(self, redis: Redis) -> None:
+        """Give back what could not be given back in time, with what is left of its delay."""
+        for key, (held, due_at) in list(self._returning.items()):
+            try:
+                await self.postpone(redis, held, max(0.0, due_at - clock.now()))
+            except failures.FAILURES as error:
+                if not group_is_gone(error):
+                    raise
+                self._on_group_gone()
+                return
+            del self._returning[key]
+
+    async def postpone(self, redis: Redis, held: Held, delay_seconds: float) -> bool:
+        """Give back what a handler began with; False when it was not ours any more."""
+        return await release.postpone(
+            redis,
+            held.key[0],
+            self._group,
+            self._consumer,
+            held.key[1],
+            delay_seconds=delay_seconds,
+            begun=held.begun,
+            sure=self.is_sure(held),
+        )
+
+    async def move_to_dead_letters(self, redis: Redis, held: Held, reason: str) -> bool:
+        """Bury it; False when it was not ours any more."""
+        stream, entry_id = held.key
+        return await dead.bury(
+            *(redis, stream, self._group, self._consumer, entry_id, reason, held.detail),
+            begun=held.begun,
+            sure=self.is_sure(held),
+        )
+
+    def is_sure(self, held: Held) -> bool:
+        """Whether its lease cannot be over, for all that this process knows."""
+        is_young = clock.now() < held.leased_at + self._settings.redis_stream_lease_seconds
+        return is_young and held.leased_at >= clock.doubted_at()

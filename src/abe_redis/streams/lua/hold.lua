@@ -1,0 +1,35 @@
+-- Begins the leases of what a consumer has in flight anew, puts back what somebody dropped, and sees to it
+-- that every start of a handler is counted.
+--
+-- How far the group is that way is noted, for the day somebody removes it.
+--
+-- KEYS  per stream: the stream, its records, the sorted set of what is postponed
+-- ARGV  group, consumer, `start` (handlers have the entries, or will have them now, so none is postponed) or
+--       `renew`; per entry: the number of its stream, its id, how many of its deliveries handlers began, 1 if
+--       its lease cannot be over (else 0)
+-- Answers per entry that was not pending under its consumer as it should be: its place, counted from 0, and
+-- how the consumer stands to it: see `holder`. What was `dropped` is put back.
+
+-- include: holder
+-- include: ids
+local group, consumer, is_start = ARGV[1], ARGV[2], ARGV[3] == 'start'
+local answers, place = {}, 0
+
+for i = 4, #ARGV, 4 do
+  local at, id, deliveries, sure = 3 * tonumber(ARGV[i]) - 2, ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
+  local stream, records, due = KEYS[at], KEYS[at + 1], KEYS[at + 2]
+  local state, counted = holder(stream, group, consumer, id, sure == '1')
+  if state == 'held' or state == 'dropped' then
+    local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a word twice does no harm
+    redis.call('XCLAIM', stream, group, consumer, 0, id,
+      'IDLE', 0, 'RETRYCOUNT', math.max(counted, deliveries), 'JUSTID', force)
+    if is_start then
+      redis.call('ZREM', due, id)
+      local last = redis.call('HGET', records, 'last ' .. group)
+      if not last or before(last, id) then redis.call('HSET', records, 'last ' .. group, id) end
+    end
+  end
+  if state ~= 'held' then answers[#answers + 1] = {place, state} end
+  place = place + 1
+end
+return answers
