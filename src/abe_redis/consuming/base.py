@@ -29,7 +29,7 @@ from abe_redis.observability import loop_watch
 from abe_redis.runtime import clock, fork, tasks
 from abe_redis.runtime.per_loop import run_in
 from abe_redis.settings import Settings
-from abe_redis.streams import names
+from abe_redis.streams import consumers, names
 from abe_redis.streams.lease import Leased, Taken
 
 _LOG = logging.getLogger(__name__)
@@ -335,7 +335,10 @@ class GroupConsumer(ABC):
                     await tasks.end(task)
                 await self._end_reads()
                 with anyio.fail_after(CLOSE_SECONDS):
-                    await self._let_go((await self._open()).commands)
+                    redis = (await self._open()).commands
+                    await self._let_go(redis)
+                    if self._in_flight.may_take_all:
+                        await consumers.withdraw(redis, self.group, self.name, self._discovery.joined)
         except (*failures.FAILURES, AbeRedisError) as error:
             _LOG.warning(
                 "What consumer %r held could not be given back (%s); it is delivered again after its lease.",

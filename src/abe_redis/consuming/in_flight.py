@@ -203,7 +203,7 @@ class InFlight(Leases):
             streams: Every stream it may have read.
             counted: Whether Redis counted what it gave as delivered, as a blocking read does.
         """
-        if not self._may_take_all or not streams:
+        if not self.may_take_all or not streams:
             return
         known = {held.key: release.KEEP for held in self._every()}
         await release.release(
@@ -230,12 +230,12 @@ class InFlight(Leases):
         known = {held.key: held.begun for held in given}
         self.buffer.clear()
         if streams:
-            everything = unseen and self._may_take_all
+            everything = unseen and self.may_take_all
             await release.release(
                 redis, self._group, self._consumer, streams, known, everything=everything, counted=counted
             )
 
     @property
-    def _may_take_all(self) -> bool:
+    def may_take_all(self) -> bool:
         """Whether the name is ours alone; a twin with the same configured name would lose events."""
         return self._settings.redis_stream_consumer is None

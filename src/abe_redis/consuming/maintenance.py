@@ -13,14 +13,11 @@ from abe_redis.consuming.tolerance import Tolerance
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
 from abe_redis.streams import dead
-from abe_redis.streams.consumers import forget_gone
+from abe_redis.streams.consumers import GONE_LEASES, forget_gone
 from abe_redis.streams.groups import record_progress
 from abe_redis.streams.trim import Trimmer
 
 _LOG = logging.getLogger(__name__)
-
-GONE_LEASES = 10
-"""Leases of silence after which a consumer without entries is removed."""
 
 
 class Maintenance:

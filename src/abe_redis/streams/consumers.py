@@ -1,23 +1,48 @@
-"""The consumers of a group: removing dead ones."""
+"""The consumers of a group: forgetting those that are gone, and what they said of their leases."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from redis.asyncio import Redis
 
 from abe_redis.streams import names, slots
-from abe_redis.streams.scripts import Script
+from abe_redis.streams.scripts import Argument, Script
+
+GONE_LEASES = 10
+"""A consumer that holds nothing and was silent for so many of its leases is forgotten."""
 
 _FORGET = Script.load("forget_gone")
+_WITHDRAW = Script.load("withdraw")
 
 
 async def forget_gone(redis: Redis, group: str, streams: Sequence[str], *, idle_seconds: float) -> int:
-    """Remove consumers that hold nothing and have sent no command for a time.
+    """Remove consumers that hold nothing and have asked for nothing for `GONE_LEASES` of their leases.
+
+    Args:
+        redis: The client.
+        group: The group.
+        streams: Where to look.
+        idle_seconds: How long instead for one that has not said how long its leases are.
 
     Returns:
         The number of removed consumers.
     """
+    arguments: list[Argument] = [group, round(idle_seconds * 1000), GONE_LEASES]
 
     async def forget(some: Sequence[str]) -> int:
-        return int(await _FORGET(redis, names.with_records(some), [group, round(idle_seconds * 1000)]))
+        keys = [key for one in some for key in (one, names.records(one), names.leases(one, group))]
+        return int(await _FORGET(redis, keys, arguments))
 
     return sum(await slots.each(slots.by_slot(redis, streams), forget))
+
+
+async def withdraw(redis: Redis, group: str, consumer: str, streams: Iterable[str]) -> None:
+    """Forget what a consumer that ends said of its leases.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+
+    async def forget(some: Sequence[str]) -> None:
+        await _WITHDRAW(redis, [names.leases(stream, group) for stream in some], [consumer])
+
+    await slots.each(slots.by_slot(redis, list(streams)), forget)

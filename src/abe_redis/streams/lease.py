@@ -209,7 +209,7 @@ async def reclaim(
     Args:
         consumer: Who takes them.
         streams: Where to look.
-        lease_seconds: For how long a lease is not over.
+        lease_seconds: The duration of the consumer's leases; those of others last as they said.
         count: How many at most when one of them was in a handler's hand before.
         fresh: How many at most when none was; by default `count`.
         begun: Whether this delivery counts from now on; else `hold` has to say when it begins.
@@ -222,7 +222,11 @@ async def reclaim(
     arguments: list[Argument] = [group, consumer, round(lease_seconds * 1000), count, fresh or count]
     arguments.append(int(begun))
     for some in slots.by_slot(redis, streams):
-        keys = [key for stream in some for key in (stream, names.due(stream, group), names.records(stream))]
+        keys = [
+            key
+            for stream in some
+            for key in (stream, names.due(stream, group), names.records(stream), names.leases(stream, group))
+        ]
         asked_at = clock.now()
         taken, gone = await _RECLAIM(redis, keys, arguments)
         lost.update(stream.decode() for stream in gone)

@@ -74,7 +74,7 @@ async def remove(redis: Redis, stream: str, group: str, *, force: bool) -> tuple
     Raises:
         redis.ResponseError: NOGROUP, when it does not exist.
     """
-    keys = [stream, names.records(stream), names.due(stream, group)]
+    keys = [stream, names.records(stream), names.due(stream, group), names.leases(stream, group)]
     pending, undelivered, removed = await _REMOVE(redis, keys, [group, int(force)])
     return Unfinished(pending=pending, undelivered=None if undelivered < 0 else undelivered), bool(removed)
 

@@ -103,6 +103,11 @@ def due(stream: str, group: str) -> str:
     return f"{in_slot_of('abe:due:', stream)}:{group}"
 
 
+def leases(stream: str, group: str) -> str:
+    """The hash of how long the leases of each consumer of a group last, as it said itself."""
+    return f"{in_slot_of('abe:leases:', stream)}:{group}"
+
+
 def owner(stream: str, group: str) -> str:
     """The key that names the present owner of a stream in a group."""
     return f"{in_slot_of('abe:owner:', stream)}:{group}"

@@ -5,9 +5,10 @@ the others. Every command of the owner checks the key in the same atomic step: a
 connection, or from a process that was frozen, changes nothing.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from redis.asyncio import Redis
 
@@ -28,6 +29,12 @@ class Owner:
     """Unique to this owner, even among consumers of the same name."""
     lease_seconds: float
     """Duration of its ownership without renewal."""
+
+    @classmethod
+    def make(cls, group: str, consumer: str, lease_seconds: float) -> Self:
+        """An owner whose token says how long it owns without renewal, whoever looks."""
+        token = f"{consumer} {os.urandom(6).hex()} lease={round(lease_seconds * 1000)}"
+        return cls(group, consumer, token, lease_seconds)
 
     @property
     def lease_ms(self) -> int:
@@ -180,6 +187,7 @@ async def load(
         names.owner(stream, owner.group),
         names.records(stream),
         names.due(stream, owner.group),
+        names.leases(stream, owner.group),
     ]
     entries: list[tuple[Leased, float]] = []
     lost, start = 0, f"({after}" if after else "-"

@@ -6,7 +6,6 @@ gives up by its own clock, before another consumer may claim the stream.
 """
 
 import logging
-import os
 import random
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -82,7 +81,7 @@ class Ownership:
             on_lost: Called with each stream that we have lost without giving it up.
         """
         self.streams: dict[str, Owned] = {}
-        self.owner = owners.Owner(group, consumer, f"{consumer} {os.urandom(6).hex()}", lease_seconds)
+        self.owner = owners.Owner.make(group, consumer, lease_seconds)
         self._patterns = patterns
         self._on_lost = on_lost
 

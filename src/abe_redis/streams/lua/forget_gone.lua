@@ -3,24 +3,37 @@
 -- XGROUP DELCONSUMER drops what the consumer holds, so only one that holds nothing is removed. One that is
 -- alive after all, and only slow, is made again by its next read.
 --
--- KEYS  per stream: the stream, its records
--- ARGV  group, for how many ms a consumer that is gone has asked for nothing
+-- What a consumer said of its leases goes when it has been gone for as long, and said nothing new.
+--
+-- KEYS  per stream: the stream, its records, what consumers said of their leases
+-- ARGV  group, for how many ms a consumer that is gone has asked for nothing, for how many of its leases if
+--       it said how long they are
 -- Answers how many were removed.
 
+-- include: clock
 -- include: facts
-local group, idle_ms = ARGV[1], tonumber(ARGV[2])
-local forgotten = 0
+-- include: leases
+local group, idle_ms, idle_leases = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local now, forgotten = now_ms(), 0
 
-for i = 1, #KEYS, 2 do
-  local stream, records = KEYS[i], KEYS[i + 1]
+for i = 1, #KEYS, 3 do
+  local stream, records, leases = KEYS[i], KEYS[i + 1], KEYS[i + 2]
+  local said = leases_of(leases, 0)
   local rows = redis.pcall('XINFO', 'CONSUMERS', stream, group)
   for _, row in ipairs(rows.err and {} or rows) do
     local of = facts(row)
-    if of['pending'] == 0 and of['idle'] >= idle_ms then
+    local mine = said[of['name']]
+    if of['pending'] == 0 and of['idle'] >= (mine and mine.ms * idle_leases or idle_ms) then
       redis.call('XGROUP', 'DELCONSUMER', stream, group, of['name'])
       redis.call('HSET', records, 'used ' .. group, redis.call('TIME')[1])
       forgotten = forgotten + 1
+    else
+      said[of['name']] = nil
     end
+  end
+  for name, one in pairs(said) do
+    local silent_ms = math.abs(now - one.at)
+    if silent_ms >= math.max(one.ms, 1000) * idle_leases then redis.call('HDEL', leases, name) end
   end
 end
 return forgotten

@@ -5,10 +5,12 @@
 -- consumer that had postponed it. What was put back since a group was made again, and the owner had before,
 -- it has finished.
 --
--- KEYS  the stream, the key that names its owner, its records, the sorted set of what is postponed
--- ARGV  group, consumer, the owner's token, the lease in ms, from which id on, only what has been idle for so
---       many ms, `all` (also what another consumer has a lease on) or `free`, how many a page has,
---       the last id that the owner had of the stream, if it knows all it did not finish (else '')
+-- KEYS  the stream, the key that names its owner, its records, the sorted set of what is postponed, what
+--       consumers said of their leases
+-- ARGV  group, consumer, the owner's token, its lease in ms, from which id on, only what has been idle for so
+--       many ms (if another holds it: for a lease of the holder), `all` (also what another consumer has a
+--       lease on) or `free`, how many a page has, the last id that the owner had of the stream, if it knows
+--       all it did not finish (else '')
 -- Answers {0} when somebody else owns the stream. Else 1; the last id the group was given; per entry its
 -- id, fields, number of deliveries, for how many ms it is still postponed, and 1 if a handler may have begun
 -- with it (else 0); how many entries were removed meanwhile; from which id on the next page is ('': there is
@@ -18,14 +20,25 @@
 -- include: untouched
 -- include: ids
 -- include: holder
-local stream, owner, records, due = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+-- include: leases
+local stream, owner, records, due, leases = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, consumer, token, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local from, idle_ms, everybody, count = ARGV[5], ARGV[6], ARGV[7] == 'all', tonumber(ARGV[8])
+local from, idle_ms, everybody, count = ARGV[5], tonumber(ARGV[6]), ARGV[7] == 'all', tonumber(ARGV[8])
 local finished_to = ARGV[9]
 if redis.call('GET', owner) ~= token then return {0} end
 local of = group_of(stream, group)
 if not of then return redis.error_reply('NOGROUP there is no group ' .. group .. ' on ' .. stream) end
 local now, found, lost = now_ms(), {}, 0
+
+say_lease(leases, consumer, lease_ms, now)
+local said, longest = leases_of(leases, lease_ms)
+local shortest_ms = idle_ms
+for _, one in pairs(said) do shortest_ms = math.min(shortest_ms, one.ms) end
+
+local function is_free(holder, idle)
+  if everybody then return idle >= idle_ms end
+  return idle >= (holder == consumer and idle_ms or lease_of(holder, said, longest))
+end
 
 if from == '-' then
   for _, id in ipairs(redis.call('ZRANGE', due, 0, 999)) do
@@ -36,12 +49,12 @@ if from == '-' then
   end
 end
 
-local rows = redis.call('XPENDING', stream, group, 'IDLE', idle_ms, from, '+', count)
+local rows = redis.call('XPENDING', stream, group, 'IDLE', shortest_ms, from, '+', count)
 for _, row in ipairs(rows) do
   local id, holder_name, idle, deliveries = row[1], row[2], row[3], row[4]
   if holder_name == nobody and finished_to ~= '' and not before(finished_to, id) then
     redis.call('XACK', stream, group, id)
-  elseif everybody or holder_name == consumer or idle >= lease_ms then
+  elseif is_free(holder_name, idle) then
     local entry = redis.call('XRANGE', stream, id, id)[1]
     if entry then
       local fields = entry[2]
