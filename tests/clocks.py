@@ -85,6 +85,16 @@ class OtherProcess:
         """Let it go on."""
         self._thaw.set()
 
+    async def settle(self) -> None:
+        """Wait until all that was started has ended; it is cancelled."""
+        await self.do(self._settle())
+
+    async def _settle(self) -> None:
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self

@@ -4,6 +4,7 @@ None of it is needed for reading: see `tolerance`.
 """
 
 import logging
+import math
 from collections.abc import Iterable
 
 from redis.asyncio import Redis
@@ -12,7 +13,7 @@ from abe_redis.consuming.discovery import say_lost
 from abe_redis.consuming.tolerance import Tolerance
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
-from abe_redis.streams import dead
+from abe_redis.streams import clock_steps, dead
 from abe_redis.streams.consumers import GONE_LEASES, forget_gone
 from abe_redis.streams.groups import record_progress
 from abe_redis.streams.trim import Trimmer
@@ -37,6 +38,8 @@ class Maintenance:
         """Whether the server had no memory left when it was last asked to record something."""
         self._dead_days = settings.redis_stream_dead_days
         self._gone_seconds = GONE_LEASES * settings.redis_stream_lease_seconds
+        self._lease_seconds = settings.redis_stream_lease_seconds
+        self._clock_at = -math.inf
         self._sweep_seconds = 3 * settings.redis_stream_lease_seconds
         self._sweep_at = clock.now() + self._sweep_seconds
 
@@ -51,6 +54,10 @@ class Maintenance:
         if clock.now() >= self._sweep_at:
             self._sweep_at = clock.now() + self._sweep_seconds
             await self._tolerance.attempt("tidying up", self._sweep(redis, list(streams)))
+        if clock.now() >= self._clock_at:
+            self._clock_at = clock.now() + clock_steps.every_seconds(self._lease_seconds)
+            looking = clock_steps.mend(redis, self._group, list(streams), lease_seconds=self._lease_seconds)
+            await self._tolerance.attempt("looking at the server's clock", looking)
         # Also what nothing was finished of, once: one that is recorded is waited for when it is destroyed.
         recorded = sorted(active | self._unfinished | (held - self._recorded))
         await self._tolerance.attempt("recording what is finished", self._record(redis, recorded))

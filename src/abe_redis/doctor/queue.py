@@ -48,6 +48,21 @@ async def streams(context: Context) -> AsyncIterator[Finding]:
         if stats is not None:
             for finding in _judge(stats, settings):
                 yield finding
+            if stats.last_at is not None:
+                ahead = stats.last_at.timestamp() - (await context.redis.time())[0]
+                if ahead > _AHEAD_SECONDS:
+                    yield _set_back(name, ahead)
+
+
+_AHEAD_SECONDS = 2.0
+
+
+def _set_back(stream: str, seconds: float) -> Finding:
+    return warning(
+        f"The newest entry of {stream!r} is {seconds:.0f} s ahead of the server's clock, which was set back.",
+        "Let a time service (NTP) slew the clock instead of stepping it. What dead workers held goes on "
+        "after a lease, postponed events after their delay; ages are wrong until the clock has caught up.",
+    )
 
 
 def _judge(stats: StreamStats, settings: Settings) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from abe_redis.operations import event_views
 from abe_redis.operations.agent_leases import AgentRead
 from abe_redis.schemas import EventView, ReadResult
 from abe_redis.settings import Settings
-from abe_redis.streams import dead, lease, names
+from abe_redis.streams import clock_steps, dead, lease, names
 
 
 async def take(
@@ -70,12 +70,14 @@ async def _lease(
     connections: Connections, settings: Settings, taken: AgentRead, *, count: int, wait_seconds: float
 ) -> list[lease.Leased]:
     stream, group, consumer = taken.stream, taken.group, taken.consumer
+    lease_seconds = settings.redis_stream_lease_seconds
+    await clock_steps.mend(connections.commands, group, [stream], lease_seconds=lease_seconds)
     leased, lost = await lease.reclaim(
         connections.commands,
         group,
         consumer,
         [stream],
-        lease_seconds=settings.redis_stream_lease_seconds,
+        lease_seconds=lease_seconds,
         count=count,
     )
     say_lost(stream, group, lost[stream])

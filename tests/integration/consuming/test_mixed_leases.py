@@ -28,6 +28,8 @@ async def holding(redis: Redis) -> dict[str, str]:
     return {row["message_id"].decode(): row["consumer"].decode() for row in rows}
 
 
+@pytest.mark.promise("A lease lasts as long as its holder's own setting says, whoever looks.")
+@pytest.mark.promise("While you change the setting from worker to worker, nobody loses an event early")
 @pytest.mark.parametrize("looks", ["consumer", "agent"])
 @pytest.mark.parametrize("holds", ["consumer", "agent"])
 async def test_a_short_lease_does_not_rob_a_long_one(
@@ -49,6 +51,7 @@ async def test_a_short_lease_does_not_rob_a_long_one(
     assert (await holding(redis))[held] == by
 
 
+@pytest.mark.promise("the events of a dead worker wait for its lease and not for a longer one")
 @pytest.mark.parametrize("looks", ["consumer", "agent"])
 @pytest.mark.parametrize("holds", ["consumer", "agent"])
 async def test_what_a_dead_holder_of_a_short_lease_left_does_not_wait_for_a_long_one(

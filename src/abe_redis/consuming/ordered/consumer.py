@@ -22,7 +22,7 @@ from abe_redis.errors import LeaseLostError
 from abe_redis.events.event import Event
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
-from abe_redis.streams import lease, names, owners
+from abe_redis.streams import clock_steps, lease, names, owners
 
 AHEAD = 128
 """Number of prefetched events that could be handled at the same time."""
@@ -260,6 +260,8 @@ class OrderedConsumer(GroupConsumer):
         everybody: bool = False,
         finished_to: str = "",
     ) -> None:
+        if not owned.is_loaded:  # what is postponed is taken over with the delay that it still has
+            await clock_steps.mend(redis, self.group, [stream], lease_seconds=self._lease_seconds)
         known = self._known(stream)
         loaded = await owners.load(
             redis,

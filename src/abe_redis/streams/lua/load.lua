@@ -35,9 +35,9 @@ local said, longest = leases_of(leases, lease_ms)
 local shortest_ms = idle_ms
 for _, one in pairs(said) do shortest_ms = math.min(shortest_ms, one.ms) end
 
-local function is_free(holder, idle)
+local function is_free(name, idle)
   if everybody then return idle >= idle_ms end
-  return idle >= (holder == consumer and idle_ms or lease_of(holder, said, longest))
+  return idle >= (name == consumer and idle_ms or lease_of(name, said, longest))
 end
 
 if from == '-' then

@@ -2,6 +2,7 @@
 --
 -- KEYS  per stream, what consumers said of their leases
 -- ARGV  consumer
+-- Answers OK.
 
 for _, leases in ipairs(KEYS) do redis.call('HDEL', leases, ARGV[1]) end
 return redis.status_reply('OK')

@@ -3,11 +3,12 @@
 -- `key` is a hash: per consumer its lease in ms, and when it last said so in ms. It lives on for a week
 -- without a word, so that nothing is left of a group that is gone.
 
--- Writes down how long a consumer's leases last, unless it has said so within one of them.
+-- Writes down how long a consumer's leases last, unless it has said so within one of them. A server that is
+-- out of memory does not take it; what is there stays true.
 local function say_lease(key, consumer, lease_ms, now)
   local said_ms, said_at = string.match(redis.call('HGET', key, consumer) or '', '^(%d+) (%d+)$')
   if tonumber(said_ms) == lease_ms and math.abs(now - said_at) < math.max(lease_ms, 1000) then return end
-  redis.call('HSET', key, consumer, string.format('%.0f %.0f', lease_ms, now))
+  redis.pcall('HSET', key, consumer, string.format('%.0f %.0f', lease_ms, now))
   redis.call('PEXPIRE', key, 7 * 24 * 3600 * 1000)
 end
 

@@ -1,0 +1,63 @@
+"""The server's clock, set back: what would stand still until it has caught up goes on after a lease.
+
+Redis measures by its wall clock how long an entry is idle, and when a key expires. A clock that was set back
+shows no idle time for what a dead consumer holds, and what is postponed is due later by as much.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+
+from redis.asyncio import Redis
+
+from abe_redis.streams import names, slots
+from abe_redis.streams.scripts import Argument, Script
+
+_LOG = logging.getLogger(__name__)
+
+EVERY_SECONDS = 10.0
+"""How often to look; for a lease of less than three times as long, three times in a lease."""
+
+_PAGE = 500
+_MEND = Script.load("mend_clock")
+
+
+def every_seconds(lease_seconds: float) -> float:
+    """How often somebody whose leases are so long looks."""
+    return min(EVERY_SECONDS, lease_seconds / 3)
+
+
+async def mend(redis: Redis, group: str, streams: Sequence[str], *, lease_seconds: float) -> None:
+    """See whether the server's clock was set back since somebody looked, and mend what that would hold up.
+
+    A dead consumer's events then come back after its lease, and postponed events when their delay is over.
+    Live consumers lose nothing.
+
+    Args:
+        redis: The client.
+        group: The group.
+        streams: Streams; one that does not exist, or has no such group, has nothing to mend.
+        lease_seconds: How long the leases of who looks are.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    arguments: list[Argument] = [group, round(every_seconds(lease_seconds) * 1000), _PAGE]
+
+    async def look(some: Sequence[str]) -> None:
+        back, left = Counter[str](), list(some)
+        while left:
+            keys = [key for one in left for key in (one, names.due(one, group), names.records(one))]
+            answers = await _MEND(redis, keys, arguments)
+            back.update({one: ms for one, (ms, _) in zip(left, answers, strict=True) if ms})
+            left = [one for one, (_, more) in zip(left, answers, strict=True) if more]
+        if back:
+            _LOG.warning(
+                "The server's clock was set back by %.1f s. Leases of group %r in %s began anew, and its "
+                "postponed events keep their delays.",
+                max(back.values()) / 1000,
+                group,
+                ", ".join(map(repr, sorted(back))),
+            )
+
+    await slots.each(slots.by_slot(redis, streams), look)

