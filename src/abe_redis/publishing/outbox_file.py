@@ -26,6 +26,9 @@ MAX_BYTES = 256 * 1024 * 1024
 """Size limit of the file: more than three hours of Slack's largest rate (30,000 envelopes of 1 to 5 KB an
 hour)."""
 
+_PATIENCE_SECONDS = 5.0
+"""How long a row waits to be written when nobody says how long it may."""
+
 BATCH_BYTES = 1024 * 1024
 BATCH_ROWS = 64
 """Bytes that are read from the file at once."""
@@ -128,11 +131,12 @@ class OutboxFile:
 
         Args:
             row: The event.
-            until: Monotonic time until which to wait for the file's lock.
+            until: Monotonic time until which another's lock on the file is waited for; None: 5 s from now.
 
         Returns:
             Its number.
         """
+        until = time.monotonic() + _PATIENCE_SECONDS if until is None else until
         with self._transaction(until) as database:
             return self._append(database, row)
 
