@@ -2,7 +2,7 @@
 
 One task reads: it discovers streams, renews leases and reads new events, all in turn, so that no two of its
 steps can race. The caller of `next` only takes from the buffer that the task fills. A
-second task, the settler's, acks what the caller has finished, since a read may take long.
+second task, the ack batcher's, acks what the caller has finished, since a read may take long.
 """
 
 import asyncio
@@ -161,7 +161,7 @@ class GroupConsumer(ABC):
         with failures.explained(self._settings, doing=f"burying {event.id} of {event.stream!r}"):
             redis = (await self._open()).commands
             self._ack_batcher.finished.set()  # which insists, if this fails
-            ours = await self._in_flight.bury_in_hand(redis, held, reason, insist=self._insists)
+            ours = await self._in_flight.bury_delivered(redis, held, reason, insist=self._insists)
         _LOG.warning("Buried event %s of %r: %s", event.id, event.stream, reason)
         if not ours:
             raise LeaseLostError

@@ -120,7 +120,7 @@ class Consumer(GroupConsumer):
         if self._unconfirmed.doubt is not Doubt.NOTHING:
             await self._blocking_reads.end()
             counted = self._unconfirmed.doubt is Doubt.COUNTED
-            await in_flight.give_back_unseen(redis, self._discovery.joined, counted=counted)
+            await in_flight.give_back_unconfirmed(redis, self._discovery.joined, counted=counted)
             self._unconfirmed.settled()
             self._reclaim_at = 0.0
         # In every turn: what has come is leased, and must not wait for its renewal until it is wanted.
@@ -257,6 +257,6 @@ class Consumer(GroupConsumer):
         await self._in_flight.give_back(
             redis,
             self._discovery.joined,
-            unseen=doubt is not Doubt.NOTHING,
+            unconfirmed=doubt is not Doubt.NOTHING,
             counted=doubt is Doubt.COUNTED,
         )

@@ -65,7 +65,7 @@ class InFlight(Leases):
             held = Held(entry, (entry.stream, entry.id), entry.asked_at)
             try:
                 dead.check_leased(entry, self._group, self._settings.redis_stream_max_deliveries)
-            except dead.CondemnedError as reason:
+            except dead.PoisonEntryError as reason:
                 self._condemned.append((held, str(reason)))
             except dead.ForOthersError:
                 self._finished.append(held)
@@ -101,7 +101,7 @@ class InFlight(Leases):
         # Decode only now: decoded events that wait keep Python's garbage collector busy.
         try:
             payload = dead.open_leased(entry)
-        except dead.CondemnedError as reason:
+        except dead.PoisonEntryError as reason:
             self._condemned.append((held, str(reason)))
             return False
         held.opened = Event(
@@ -159,7 +159,7 @@ class InFlight(Leases):
                 self.insist_on_nack(held, due_at)
             raise
 
-    async def bury_in_hand(self, redis: Redis, held: Held, reason: str, *, insist: bool = False) -> bool:
+    async def bury_delivered(self, redis: Redis, held: Held, reason: str, *, insist: bool = False) -> bool:
         """Move what a handler has in hand to the dead letters; False when it was not ours any more.
 
         Args:
@@ -196,7 +196,7 @@ class InFlight(Leases):
         streams = list(dict.fromkeys((*lease.by_stream(known), *draining)))
         await release.release(redis, self._group, self._consumer, streams, known, everything=False)
 
-    async def give_back_unseen(self, redis: Redis, streams: list[str], *, counted: bool = True) -> None:
+    async def give_back_unconfirmed(self, redis: Redis, streams: list[str], *, counted: bool = True) -> None:
         """Give back what a failed read may have leased us without our seeing it.
 
         Args:
@@ -211,7 +211,7 @@ class InFlight(Leases):
         )
 
     async def give_back(
-        self, redis: Redis, streams: list[str], *, unseen: bool, counted: bool = True
+        self, redis: Redis, streams: list[str], *, unconfirmed: bool, counted: bool = True
     ) -> None:
         """Ack what is finished, bury what cannot be handled, and give back the rest.
 
@@ -219,8 +219,8 @@ class InFlight(Leases):
 
         Args:
             streams: Every stream this consumer reads; it leaves their groups.
-            unseen: Whether it may hold more than it knows of.
-            counted: As for `give_back_unseen`.
+            unconfirmed: A read is unconfirmed, so Redis may have leased more entries than we know.
+            counted: As for `give_back_unconfirmed`.
         """
         await self.ack(redis)
         await self.bury(redis)
@@ -230,7 +230,7 @@ class InFlight(Leases):
         known = {held.key: held.begun for held in given}
         self.buffer.clear()
         if streams:
-            everything = unseen and self.may_take_all
+            everything = unconfirmed and self.may_take_all
             await release.release(
                 redis, self._group, self._consumer, streams, known, everything=everything, counted=counted
             )

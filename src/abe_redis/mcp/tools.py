@@ -181,7 +181,7 @@ class Tools:
         )
         if result.mode == "peek" and result.events and not self._permissions.read_only:
             result.note += " To work on events, read with a group."
-        unseen = {one.id for one in result.events} if leases else set()
+        not_shown = {one.id for one in result.events} if leases else set()
         try:
             made = safe(result)
             if leases and not full:
@@ -189,12 +189,12 @@ class Tools:
                     event.consumer = event.idle_seconds = None  # all are the agent's, and new
             fence = text.tag()
             fit_events(made, lambda part: text.read(part, fence), max_chars, full=full)
-            unseen -= {one.id for one in made.events}
+            not_shown -= {one.id for one in made.events}
             return answer(plain(made, full=full), text.read(made, fence))
         finally:
-            if group is not None and unseen:
+            if group is not None and not_shown:
                 await operations.take_back(
-                    stream=result.stream, group=group, ids=[*unseen], consumer=consumer
+                    stream=result.stream, group=group, ids=[*not_shown], consumer=consumer
                 )
 
     async def ack(

@@ -34,7 +34,7 @@ async def take(
             except dead.ForOthersError:
                 await lease.ack(connections.commands, group, consumer, [(stream, entry.id)])
                 passed_over = True
-            except dead.CondemnedError as reason:
+            except dead.PoisonEntryError as reason:
                 if await dead.bury(connections.commands, stream, group, consumer, entry.id, str(reason)):
                     taken.buried.append(entry.id)
             else:

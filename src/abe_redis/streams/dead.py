@@ -20,7 +20,7 @@ ONLY, FIRST = b"abe:only", b"abe:first"
 """Fields of a redriven entry: the group that it is for, and its first id."""
 
 
-class CondemnedError(Exception):
+class PoisonEntryError(Exception):
     """The entry must be buried; the first argument says why."""
 
 
@@ -33,25 +33,25 @@ def check_leased(entry: Leased, group: str, max_deliveries: int) -> None:
 
     Raises:
         ForOthersError: It is for another group.
-        CondemnedError: No delivery finished it, up to the limit.
+        PoisonEntryError: No delivery finished it, up to the limit.
     """
     only = entry.fields.get(ONLY)
     if only is not None and only != group.encode():
         raise ForOthersError
     if entry.deliveries > max_deliveries:
-        raise CondemnedError(f"delivered {entry.deliveries - 1} times without an ack")
+        raise PoisonEntryError(f"delivered {entry.deliveries - 1} times without an ack")
 
 
 def open_leased(entry: Leased) -> dict[str, Any]:
     """The payload of a leased entry.
 
     Raises:
-        CondemnedError: It holds none.
+        PoisonEntryError: It holds none.
     """
     try:
         return decode(entry.fields)
     except UndecodableError as error:
-        raise CondemnedError(str(error)) from None
+        raise PoisonEntryError(str(error)) from None
 
 
 _BURY = Script.load("bury")

@@ -201,12 +201,12 @@ async def test_events_in_flight_can_be_nacked_and_buried_by_hand(commands: Redis
         delivered_events(in_flight, held)
     assert await in_flight.nack(commands, first, delay_seconds=100)
     assert in_flight.active == set()
-    assert await in_flight.bury_in_hand(commands, second, "unwanted")
+    assert await in_flight.bury_delivered(commands, second, "unwanted")
     assert in_flight.active == {A}
     assert await letters(commands) == [(b'{"n":1}', b"unwanted")]
     assert list(in_flight.delivered_events) == [third.key]
     await commands.xclaim(A, "g", "other", 0, [third.entry.id])
-    assert not await in_flight.bury_in_hand(commands, third, "unwanted")
+    assert not await in_flight.bury_delivered(commands, third, "unwanted")
     assert in_flight.delivered_events == {}
 
 
@@ -231,9 +231,9 @@ async def test_events_of_an_unconfirmed_read_go_back_if_the_name_is_ours_alone(
     leased = await taken(commands)
     in_flight = empty(redis_stream_consumer=name)
     (seen,) = in_flight.accept(leased[:1])
-    await in_flight.give_back_unseen(commands, [])
+    await in_flight.give_back_unconfirmed(commands, [])
     assert {row[1] for row in (await rows(commands, A)).values()} == {1}
-    await in_flight.give_back_unseen(commands, [A])
+    await in_flight.give_back_unconfirmed(commands, [A])
     found = await rows(commands, A)
     given_back = [found[entry.id][2] > peek._GIVEN_BACK_MS for entry in leased]
     assert given_back == ([False, True, True] if name is None else [False] * 3)
@@ -241,17 +241,17 @@ async def test_events_of_an_unconfirmed_read_go_back_if_the_name_is_ours_alone(
     assert list(in_flight.buffer) == [seen]
 
 
-@pytest.mark.parametrize(("name", "unseen"), [(None, True), (None, False), ("me", True)])
-async def test_at_the_end_all_is_let_go(commands: Redis, name: str | None, unseen: bool) -> None:
+@pytest.mark.parametrize(("name", "unconfirmed"), [(None, True), (None, False), ("me", True)])
+async def test_at_the_end_all_is_let_go(commands: Redis, name: str | None, unconfirmed: bool) -> None:
     await add(commands, *({"data": f'{{"n":{number}}}'} for number in range(5)))
     leased = await taken(commands)
     in_flight = empty(redis_stream_consumer=name, redis_stream_max_deliveries=2)
     held = in_flight.accept([*leased[:3], leased[3]._replace(deliveries=3)])
     in_flight.finish(delivered_events(in_flight, held[0]))
     delivered_events(in_flight, held[1])
-    await in_flight.give_back(commands, [A], unseen=unseen)
+    await in_flight.give_back(commands, [A], unconfirmed=unconfirmed)
     found = await rows(commands, A)
-    everything = name is None and unseen
+    everything = name is None and unconfirmed
     assert {entry_id: row[1] for entry_id, row in found.items()} == {
         leased[1].id: 1,
         leased[2].id: 0,
@@ -261,4 +261,4 @@ async def test_at_the_end_all_is_let_go(commands: Redis, name: str | None, unsee
     assert [data for data, _ in await letters(commands)] == [b'{"n":3}']
     assert not in_flight.has_finished
     assert list(in_flight.buffer) == []
-    await in_flight.give_back(commands, [], unseen=unseen)
+    await in_flight.give_back(commands, [], unconfirmed=unconfirmed)

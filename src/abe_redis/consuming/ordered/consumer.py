@@ -224,7 +224,7 @@ class OrderedConsumer(GroupConsumer):
         else:
             self._ownership.keep_slow()
             ready = list(self._discovery.ready)
-            await self._ownership.balance(redis, ready, [name for name in ready if self._is_busy(name)])
+            await self._ownership.rebalance(redis, ready, [name for name in ready if self._is_busy(name)])
         await self._maintain(redis, self._ownership.streams)
 
     def _is_busy(self, stream: str) -> bool:
@@ -241,7 +241,7 @@ class OrderedConsumer(GroupConsumer):
             if not self._is_busy(stream):
                 waiting = self._queues.waiting_in(stream)
                 await self._in_flight.give_back_buffered(redis, waiting, draining=[stream])
-                await self._ownership.give_away(redis, [stream])
+                await self._ownership.release_streams(redis, [stream])
 
     async def _load(self, redis: Redis) -> None:
         """Take over entries of the group that we do not have: the previous owner's, or unconfirmed ones."""
@@ -285,7 +285,7 @@ class OrderedConsumer(GroupConsumer):
                     if wait_seconds:
                         self._queues.postpone(held, clock.now() + wait_seconds)
                     if entry.deliveries > 2:  # noqa: PLR2004 - it was taken over before, and that owner died, too
-                        self._queues.suspect(held)
+                        self._queues.isolate(held)
         if not owned.is_loaded:
             owned.last, owned.is_loaded = loaded.last, True
 
@@ -371,5 +371,5 @@ class OrderedConsumer(GroupConsumer):
     async def _let_go(self, redis: Redis) -> None:
         streams = list(self._ownership.streams)
         await self._ownership.quit(redis)
-        await self._in_flight.give_back(redis, streams, unseen=False)
-        await self._ownership.give_away(redis, streams)
+        await self._in_flight.give_back(redis, streams, unconfirmed=False)
+        await self._ownership.release_streams(redis, streams)

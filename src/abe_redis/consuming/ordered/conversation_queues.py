@@ -92,7 +92,7 @@ class ConversationQueues:
         self._not_before[held] = until
         self._settle(self._keys[held])
 
-    def suspect(self, held: Held) -> None:
+    def isolate(self, held: Held) -> None:
         """Deliver an entry only while no other possible poison event is being handled."""
         self._suspects.add(held)
 

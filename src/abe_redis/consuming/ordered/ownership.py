@@ -123,7 +123,7 @@ class Ownership:
             elif (owned := self.streams.get(stream)) is not None:
                 owned.until, owned.asked_at = self._until(asked_at), asked_at
 
-    async def balance(self, redis: Redis, streams: Sequence[str], busy: Container[str]) -> None:
+    async def rebalance(self, redis: Redis, streams: Sequence[str], busy: Container[str]) -> None:
         """Claim unowned streams up to our share, and begin to revoke streams beyond it.
 
         Args:
@@ -189,7 +189,7 @@ class Ownership:
                 owned.leaving_since = None
                 owned.kept_until = now + _KEPT_LEASES * self.owner.lease_seconds
 
-    async def give_away(self, redis: Redis, streams: Sequence[str]) -> None:
+    async def release_streams(self, redis: Redis, streams: Sequence[str]) -> None:
         """Release streams in which no event of ours is left."""
         for stream in streams:
             if self.streams.pop(stream, None) is not None:

@@ -108,7 +108,7 @@ def test_one_poison_suspect_is_delivered_at_a_time() -> None:
     other = held(3, "C")
     fill(queues, *suspects, other)
     for one in suspects:
-        queues.suspect(one)
+        queues.isolate(one)
     assert (take(queues), take(queues), take(queues)) == (suspects[0], other, None)
     queues.ended(suspects[0])
     assert take(queues) is suspects[1]
