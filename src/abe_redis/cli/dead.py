@@ -18,9 +18,7 @@ from abe_redis.cli.common import (
     progress,
     with_scope,
 )
-from abe_redis.cli.common import (
-    show as show_result,
-)
+from abe_redis.cli.common import show as show_result
 
 if TYPE_CHECKING:
     from abe_redis.operations.dead_letters import Choice

@@ -14,7 +14,7 @@ from redis.exceptions import (
 )
 
 from abe_redis.client import mixups
-from abe_redis.client.states import STREAM_FULL, code_of, state_of
+from abe_redis.client.passing_states import STREAM_FULL, code_of, state_of
 from abe_redis.errors import AbeRedisError, RedisRefusedError, RedisUnavailableError
 from abe_redis.settings import Settings
 

@@ -6,7 +6,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from abe_redis.client.states import state_of
+from abe_redis.client.passing_states import state_of
 from abe_redis.errors import RedisRefusedError
 from abe_redis.settings import Settings
 

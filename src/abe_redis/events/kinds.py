@@ -1,4 +1,4 @@
-"""What kinds of payload there are, and where each has its facts; `slack_kinds` is the table.
+"""What kinds of payload there are, and where each has its facts; `slack_event_types` is the table.
 
 A fact is looked for in the fields of the payload's kind and then in the general ones below, so that a kind
 that Slack adds later, or a host's own, is understood as far as it resembles the others.
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
-from abe_redis.events import slack_kinds
+from abe_redis.events import slack_event_types
 
 type Path = tuple[str | int, ...]
 """The way to a field: names in objects, positions in lists."""
@@ -36,7 +36,7 @@ class Kind:
     words: tuple[Path, ...] = ()
     """What it says."""
     line: str = "{name}{in}{by}{words}"
-    """Its summary; `slack_kinds` says what may stand in it."""
+    """Its summary; `slack_event_types` says what may stand in it."""
 
 
 # The general fields -------------------------------------------------------------------------------------
@@ -76,11 +76,11 @@ def _table(family: Family, rows: str, line: str) -> Iterator[Kind]:
 
 _DEED = "{name}{by}{in}{words}"
 KINDS: tuple[Kind, ...] = (
-    *_table("event", slack_kinds.EVENTS, "{name}{in}{by}{words}"),
-    *_table("message", slack_kinds.MESSAGES, _DEED),
-    *_table("interactive", slack_kinds.INTERACTIVE, "{name} {.callback_id}{by}{in}{words}"),
-    *_table("command", slack_kinds.COMMANDS, _DEED),
-    *_table("notice", slack_kinds.NOTICES, "{name}"),
+    *_table("event", slack_event_types.EVENTS, "{name}{in}{by}{words}"),
+    *_table("message", slack_event_types.MESSAGES, _DEED),
+    *_table("interactive", slack_event_types.INTERACTIVE, "{name} {.callback_id}{by}{in}{words}"),
+    *_table("command", slack_event_types.COMMANDS, _DEED),
+    *_table("notice", slack_event_types.NOTICES, "{name}"),
 )
 OTHER = Kind("other", "anything else, such as what you publish yourself", "other")
 

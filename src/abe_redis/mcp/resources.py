@@ -6,7 +6,7 @@ from urllib.parse import unquote
 from abe_redis import schemas
 from abe_redis.dashboard.page import page
 from abe_redis.errors import RequestError
-from abe_redis.mcp import text
+from abe_redis.mcp import answer_text
 from abe_redis.mcp.budget import fit_events, fit_overview
 from abe_redis.mcp.compat.sdk import Server, told
 from abe_redis.mcp.compat.sdk_line import SDK_2
@@ -38,8 +38,8 @@ def offer_resources(server: Server, operations: "Callable[[], Awaitable[Operatio
     async def overview() -> str:
         result = safe(await (await operations()).stream_stats())
         result.streams.sort(key=lambda one: SEVERITY.index(one.health))
-        fit_overview(result, text.stats)
-        return text.stats(result)
+        fit_overview(result, answer_text.stats)
+        return answer_text.stats(result)
 
     async def stream(stream: str) -> str:
         found = await (await operations()).peek(
@@ -107,6 +107,6 @@ def _plain(name: str) -> str:
 
 
 def _shown(result: ReadResult) -> str:
-    result, fence = safe(result), text.tag()
-    fit_events(result, lambda part: text.read(part, fence), _CHARS)
-    return text.read(result, fence)
+    result, fence = safe(result), answer_text.tag()
+    fit_events(result, lambda part: answer_text.read(part, fence), _CHARS)
+    return answer_text.read(result, fence)

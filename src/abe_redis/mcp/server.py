@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.abc
 
-from abe_redis.mcp.catalog import offer_tools
 from abe_redis.mcp.client_identity import CALLER, short
 from abe_redis.mcp.compat.not_numbers import keep_not_numbers
 from abe_redis.mcp.compat.sdk import Server
 from abe_redis.mcp.permissions import Permissions
 from abe_redis.mcp.prompts import offer_prompts
 from abe_redis.mcp.resources import offer_resources
+from abe_redis.mcp.tool_descriptions import offer_tools
 from abe_redis.mcp.tools import Tools
 from abe_redis.runtime.signals import on_signal
 from abe_redis.settings import Settings

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from abe_redis import schemas
 from abe_redis.errors import RequestError
-from abe_redis.mcp import text
+from abe_redis.mcp import answer_text
 from abe_redis.mcp.budget import OVERVIEW_CHARS, fit_events, fit_overview, most_events, plain
 from abe_redis.mcp.compat.sdk import answer
 from abe_redis.mcp.parameters import Confirm, Consumer, Group, Id, Ids, OneStream, Stream
@@ -70,7 +70,7 @@ class Tools:
         result = safe(
             await (await self._operations()).publish_event(payload, stream=stream, event_id=event_id)
         )
-        return answer(plain(result), text.published(result))
+        return answer(plain(result), answer_text.published(result))
 
     async def read_stream(
         self,
@@ -187,10 +187,10 @@ class Tools:
             if leases and not full:
                 for event in made.events:
                     event.consumer = event.idle_seconds = None  # all are the agent's, and new
-            fence = text.tag()
-            fit_events(made, lambda part: text.read(part, fence), max_chars, full=full)
+            fence = answer_text.tag()
+            fit_events(made, lambda part: answer_text.read(part, fence), max_chars, full=full)
             not_shown -= {one.id for one in made.events}
-            return answer(plain(made, full=full), text.read(made, fence))
+            return answer(plain(made, full=full), answer_text.read(made, fence))
         finally:
             if group is not None and not_shown:
                 await operations.take_back(
@@ -208,7 +208,7 @@ class Tools:
         self._permissions.check_change()
         result = await (await self._operations()).ack(stream=stream, group=group, ids=ids, consumer=consumer)
         result = safe(result)
-        return answer(plain(result), text.acked(result))
+        return answer(plain(result), answer_text.acked(result))
 
     async def release(
         self,
@@ -242,7 +242,7 @@ class Tools:
             bury=reason if bury else None,
         )
         result = safe(result)
-        return answer(plain(result), text.released(result, bury=bury, delay_seconds=delay_seconds))
+        return answer(plain(result), answer_text.released(result, bury=bury, delay_seconds=delay_seconds))
 
     async def redrive(
         self,
@@ -275,7 +275,7 @@ class Tools:
             stream=stream, ids=ids or (), reason=reason, event_type=event_type, dry_run=dry_run
         )
         result = safe(result)
-        return answer(plain(result), text.redriven(result))
+        return answer(plain(result), answer_text.redriven(result))
 
     async def stream_stats(
         self,
@@ -286,8 +286,8 @@ class Tools:
         """The health of one stream, or of all."""
         result = safe(await (await self._operations()).stream_stats(stream=stream))
         result.streams.sort(key=lambda one: SEVERITY.index(one.health))
-        fit_overview(result, text.stats, OVERVIEW_CHARS if stream is None else STREAM_CHARS)
-        return answer(plain(result), text.stats(result))
+        fit_overview(result, answer_text.stats, OVERVIEW_CHARS if stream is None else STREAM_CHARS)
+        return answer(plain(result), answer_text.stats(result))
 
 
 def _check_confirmed(confirm: bool) -> None:  # noqa: FBT001

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from abe_redis.client import failures
 from abe_redis.client.connections import Connections
-from abe_redis.client.states import STREAM_FULL, code_of, is_full
+from abe_redis.client.passing_states import STREAM_FULL, code_of, is_full
 from abe_redis.errors import AbeRedisError, ClosedError
 from abe_redis.events import codec, kinds, slack
 from abe_redis.events.identity import event_id_of
@@ -26,13 +26,7 @@ from abe_redis.publishing.partitioner import Conversation, Partitioner
 from abe_redis.publishing.retry import FirstTry, retry
 from abe_redis.settings import Settings
 from abe_redis.streams import names
-from abe_redis.streams.publish import (
-    OWN_ID_SECONDS,
-    Draft,
-    announce,
-    publish,
-    publish_health_check,
-)
+from abe_redis.streams.publish import OWN_ID_SECONDS, Draft, announce, publish, publish_health_check
 from abe_redis.streams.trim import Trimmer
 
 _LOG = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Operations
-from abe_redis.mcp import text
+from abe_redis.mcp import answer_text
 from abe_redis.mcp.permissions import Permissions
 from tests.integration.agents import GROUP, TOPIC, Ask, asking, lease, refusal, said, server, size, text_of
 from tests.integration.conftest import MakeBackend, take
@@ -27,7 +27,7 @@ async def test_an_event_that_did_not_fit_goes_back_uncounted(
     for number in range(3):
         await ask("publish_event", payload=said(number))
     (mine,) = await lease(ask, 1)
-    with patch.object(text, "read", side_effect=ValueError("it cannot be said")):
+    with patch.object(answer_text, "read", side_effect=ValueError("it cannot be said")):
         assert "failed unexpectedly" in await refusal(ask, "read_stream", group=GROUP, count=2)
     counts = await held(redis)
     assert counts.pop(mine) == 1, "what it had before stays with it"

@@ -16,7 +16,7 @@ import pytest
 
 from abe_redis import Operations, RedisMessageQueueBackend, Settings
 from abe_redis.errors import OutboxError, RedisRefusedError, RedisUnavailableError
-from abe_redis.mcp import text
+from abe_redis.mcp import answer_text
 from abe_redis.publishing import outbox, publisher
 from abe_redis.publishing.outbox import Kept
 from abe_redis.publishing.outbox_file import OutboxSize
@@ -372,7 +372,7 @@ async def test_an_operation_says_that_the_event_waits(own_server: Server, tmp_pa
     async with RedisMessageQueueBackend(settings) as backend:
         result = await Operations(backend).publish_event({"n": 1})
         assert result.waiting
-        assert "kept in the outbox" in text.published(result)
+        assert "kept in the outbox" in answer_text.published(result)
 
 
 async def test_stats_show_what_waits_in_the_outbox(own_server: Server, tmp_path: Path) -> None:

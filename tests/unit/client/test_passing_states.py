@@ -8,7 +8,7 @@ from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import NoScriptError, ResponseError
 
 from abe_redis.client import failures
-from abe_redis.client.states import code_of, is_full, state_of
+from abe_redis.client.passing_states import code_of, is_full, state_of
 from abe_redis.errors import RedisRefusedError, RedisUnavailableError
 from abe_redis.publishing.outbox import concerns_the_event
 from abe_redis.settings import Settings
