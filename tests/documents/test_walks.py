@@ -43,6 +43,7 @@ def git_finds_this_tree(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the tutorial's shell is that of Linux and macOS")
+@pytest.mark.timeout(600)  # it downloads and builds what it installs
 def test_the_tutorial_from_a_bare_machine_to_a_working_bot(
     tmp_path: Path, git_finds_this_tree: dict[str, str]
 ) -> None:
@@ -68,7 +69,7 @@ def test_the_tutorial_from_a_bare_machine_to_a_working_bot(
     environment |= git_finds_this_tree
     text = "\n".join(script).replace("embedded:///tmp/abe-redis-tutorial", f"embedded://{tmp_path}/data")
     result = subprocess.run(
-        ["sh", "-c", text], cwd=bot, env=environment, capture_output=True, text=True, check=False, timeout=170
+        ["sh", "-c", text], cwd=bot, env=environment, capture_output=True, text=True, check=False, timeout=560
     )
     assert result.returncode == 0, result.stdout + result.stderr
     said = dict(re.findall(r"<block (\d+)>\n(.*?)(?=<block|\Z)", result.stdout, re.DOTALL))

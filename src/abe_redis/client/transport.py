@@ -94,6 +94,6 @@ class Transport(Terms):
     def _check_loop(self) -> None:
         if self._wire is not None and self._wire.loop is not asyncio.get_running_loop():
             raise RuntimeError(
-                "This connection belongs to another event loop: the one of its first call. Use a back end "
+                "This connection belongs to another event loop: the one of its first call. Use a backend "
                 "in each loop, or SyncBackend where there is none."
             )

@@ -2,7 +2,7 @@
 
 A child gets a copy of everything: names that were to be unique, the numbers of open sockets and locks, and
 mutexes that a thread held which the child does not have. `gunicorn --preload`, Celery and multiprocessing
-fork a process in which a back end stands already.
+fork a process in which a backend stands already.
 """
 
 import os

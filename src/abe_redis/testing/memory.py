@@ -49,12 +49,12 @@ class InMemoryBackend:
         conversation: Conversation | None = None,
         shared_with: "InMemoryBackend | None" = None,
     ) -> None:
-        """An empty queue, or another way to that of another back end.
+        """An empty queue, or another way to that of another backend.
 
         Args:
             settings: By default those of the environment; where Redis is does not matter.
             conversation: As for `RedisMessageQueueBackend`.
-            shared_with: A back end whose queue this one uses, as another process would.
+            shared_with: A backend whose queue this one uses, as another process would.
         """
         self.settings: Settings = settings or (shared_with.settings if shared_with else Settings())
         self.patterns = names.Patterns(
@@ -70,7 +70,7 @@ class InMemoryBackend:
 
     @classmethod
     def from_env(cls) -> Self:
-        """A back end configured by the environment."""
+        """A backend configured by the environment."""
         return cls(Settings())
 
     # As the real one -------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ class InMemoryBackend:
 
 
 class _Queue:
-    """What back ends share."""
+    """What backends share."""
 
     def __init__(self) -> None:
         self.entries: list[StoredEntry] = []

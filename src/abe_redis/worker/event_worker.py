@@ -326,7 +326,7 @@ def _check(
     """
     if not (hasattr(backend, "consume") and hasattr(backend, "settings")):
         raise SettingsError(
-            f"EventWorker takes a back end first, not {type(backend).__name__!r}: make one with "
+            f"EventWorker takes a backend first, not {type(backend).__name__!r}: make one with "
             "RedisMessageQueueBackend.from_env()."
         )
     if not isinstance(concurrency, int) or concurrency < 1:

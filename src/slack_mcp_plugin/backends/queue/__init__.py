@@ -1,4 +1,4 @@
-"""Queue back ends for Slack MCP Server."""
+"""Queue backends for Slack MCP Server."""
 
 from abe_redis import RedisMessageQueueBackend
 
