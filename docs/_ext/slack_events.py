@@ -6,7 +6,9 @@ from abe_redis.events import kinds
 from abe_redis.events.kinds import Kind
 
 PAGE = Path(__file__).parents[1] / "slack-events.md"
-BEGIN = "<!-- What follows is written from src/abe_redis/events/slack_event_types.py by `make slack-events`. -->"
+BEGIN = (
+    "<!-- What follows is written from src/abe_redis/events/slack_event_types.py by `make slack-events`. -->"
+)
 
 _HEADINGS = {
     "event": (

@@ -72,7 +72,7 @@ class Leases(Settling):
         for ours in batched((held for held in every if not held.lost), RENEWED_AT_ONCE):
             now = clock.now()
             claims = [
-                lease.Claim(*held.key, held.begun, sure=not held.is_over and self.is_sure(held))
+                lease.Claim(*held.key, held.begun, sure=self.is_sure(held), is_over=held.is_over)
                 for held in ours
             ]
             outcomes = await lease.hold(redis, self._group, self._consumer, claims, begins=begins)

@@ -251,6 +251,8 @@ class Claim(NamedTuple):
     """How many of its deliveries handlers began."""
     sure: bool
     """Whether its lease cannot be over, so that nobody else can have had it."""
+    is_over: bool = False
+    """Whether its handler is done with it: then it may be settled already, and is not put back."""
 
 
 _HOLD = Script.load("hold")

@@ -6,7 +6,8 @@
 -- KEYS  per stream: the stream, its records, the sorted set of what is postponed
 -- ARGV  group, consumer, `start` (handlers have the entries, or will have them now, so none is postponed) or
 --       `renew`; per entry: the number of its stream, its id, how many of its deliveries handlers began, 1 if
---       its lease cannot be over (else 0)
+--       its lease cannot be over (else 0), 1 if its handler is done: then it may be settled already, and is
+--       not put back (else 0)
 -- Answers per entry that was not pending under its consumer as it should be: its place, counted from 0, and
 -- how the consumer stands to it: see `holder`. What was `dropped` is put back.
 
@@ -15,10 +16,11 @@
 local group, consumer, is_start = ARGV[1], ARGV[2], ARGV[3] == 'start'
 local answers, place = {}, 0
 
-for i = 4, #ARGV, 4 do
+for i = 4, #ARGV, 5 do
   local at, id, deliveries, sure = 3 * tonumber(ARGV[i]) - 2, ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
   local stream, records, due = KEYS[at], KEYS[at + 1], KEYS[at + 2]
   local state, counted = holder(stream, group, consumer, id, sure == '1')
+  if state == 'dropped' and ARGV[i + 4] == '1' then state = 'unknown' end
   if state == 'held' or state == 'dropped' then
     local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a word twice does no harm
     redis.call('XCLAIM', stream, group, consumer, 0, id,
