@@ -116,12 +116,12 @@ async def test_ordered_workers_of_different_leases_share_the_streams_and_rob_nob
 
     async def handle(event: Event) -> None:
         began.append(event.stream)
-        if not patient and event._holder is not None:
-            patient.append(event._holder.name)
+        if not patient:
+            patient.append(event._holder.name)  # type: ignore[union-attr]
         try:
             await gate.wait()
         except anyio.get_cancelled_exc_class():
-            if event._holder is not None and event._holder.name == patient[0]:
+            if event._holder.name == patient[0]:  # type: ignore[union-attr]
                 cancelled.append(event.stream)
             raise
 
