@@ -59,6 +59,7 @@ async def test_a_summary_counts_what_is_alike(make_backend: MakeBackend) -> None
     assert (few.total, len(few.kinds), few.omitted) == (6, 1, 1)
 
 
+@pytest.mark.promise("A dead letter keeps the end of the traceback")
 async def test_one_is_shown_with_its_trace_and_payload(make_backend: MakeBackend) -> None:
     backend = await bury(make_backend, 2)
     dead = DeadLetters(Scope(backend))

@@ -117,6 +117,7 @@ def end(worker: Child) -> None:
 # --- The end, when it is asked for ----------------------------------------------------------------------
 
 
+@pytest.mark.promise("The worker asks its own task and scopes whether it was cancelled itself")
 @pytest.mark.promise("A worker that receives `SIGTERM` gives its events back at once.")
 def test_at_sigterm_what_is_at_work_ends_and_the_rest_goes_to_others(queue: Server, start: Start) -> None:
     """Quick events make it lease ahead; then slow ones come, so that it holds more than it works on."""
@@ -268,10 +269,14 @@ def test_a_handler_of_three_leases_runs_once(queue: Server, start: Start) -> Non
     assert sum(len(said(worker, "started")) for worker in workers) == 1
 
 
-def test_poison_is_buried_with_its_reason(queue: Server, start: Start) -> None:
+@pytest.mark.promise("The log says in one line what failed and where in your code")
+@pytest.mark.parametrize("before", ["", "-v", "--log-format json"])
+def test_poison_is_buried_with_its_reason(queue: Server, start: Start, before: str) -> None:
     publish(queue, {"n": 1})
     worker = start(
-        "bot:fails", "--retry-first", "0.05", "--retry-most", "0.1", REDIS_STREAM_MAX_DELIVERIES="3"
+        *("bot:fails", "--retry-first", "0.05", "--retry-most", "0.1"),
+        before=before,
+        REDIS_STREAM_MAX_DELIVERIES="3",
     )
     until(lambda: held(queue) and left(queue) == 0, "it to be buried")
     end(worker)
@@ -282,7 +287,8 @@ def test_poison_is_buried_with_its_reason(queue: Server, start: Start) -> None:
     assert letter["abe:group"] == GROUP
     assert "0 handled, 3 failed" in worker.stderr
     # Who reads the log finds the line at fault in it, and no secret.
-    assert re.search(r'bot\.py", line \d+, in fails\n', worker.stderr)
+    assert re.search(r"failed at delivery 1 with .* at bot\.py:\d+ in fails; ", worker.stderr)
+    assert ("Traceback" in worker.stderr) == bool(before)
     assert "xoxb" not in worker.stderr
 
 

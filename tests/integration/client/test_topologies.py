@@ -142,7 +142,7 @@ async def test_passwords_of_servers_and_sentinels_are_two(binary: Path) -> None:
 # Replicas -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.promise("The event may be in the stream all the same, and is not added twice.")
+@pytest.mark.promise("A retry does not add it twice")
 @pytest.mark.promise("When too few replicas confirm within a second")
 async def test_without_its_replicas_an_event_does_not_count_as_published(sentinels: Sentinels) -> None:
     settings = Settings(redis_url=sentinels.url, redis_wait_replicas=2)

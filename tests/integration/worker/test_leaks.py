@@ -145,6 +145,7 @@ def thread_raises_stop_iteration(_: Any) -> None:
     next(iter(()))
 
 
+@pytest.mark.promise("Whatever comes out of a handler is that handler's failure")
 @pytest.mark.parametrize(
     ("leaky", "says"),
     [
@@ -199,6 +200,7 @@ async def _is(condition: Callable[[], bool]) -> bool:
     return condition()
 
 
+@pytest.mark.promise("Whatever comes out of a handler is that handler's failure")
 @pytest.mark.parametrize(
     ("leaky", "says"),
     [
@@ -300,6 +302,7 @@ async def test_a_time_limit_around_the_worker_is_its_callers(make_backend: MakeB
     assert not await redis.exists(DEAD)
 
 
+@pytest.mark.promise("The worker asks its own task and scopes whether it was cancelled itself")
 async def test_when_all_tasks_are_cancelled_no_handler_has_failed(
     make_backend: MakeBackend, redis: Redis
 ) -> None:
