@@ -541,7 +541,7 @@ def test_help_shows_examples() -> None:
         ),
         (["bot:none"], 2, "'bot:none' takes ()"),
         (["bot:yields"], 2, "'bot:yields' contains yield"),
-        (["bot:WithArguments"], 2, "'bot:WithArguments' is a class that is made with (token)"),
+        (["bot:WithArguments"], 2, "'bot:WithArguments' is a class that takes (token)"),
         (["bot:WithoutHandleEvent"], 2, "'bot:WithoutHandleEvent' is a class without handle_event."),
         (
             ["bot:Broken"],
