@@ -1,6 +1,7 @@
 """Publishing for those who are not async: from any thread, over one connection, with the same promise."""
 
 import asyncio
+import contextlib
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterable
@@ -165,8 +166,13 @@ class _Service:
             self._thread.join()
 
     def _serve(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+        runner = asyncio.Runner(loop_factory=lambda: self.loop)
+        try:
             runner.run(self._until_ended())
+        finally:
+            # While the interpreter ends, no thread can be started that waits for those of the loop.
+            with contextlib.suppress(RuntimeError):
+                runner.close()
 
     async def _until_ended(self) -> None:
         await self._ended.wait()
