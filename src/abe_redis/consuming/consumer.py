@@ -21,6 +21,7 @@ from abe_redis.events.event import Event
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
 from abe_redis.streams import lease, names
+from abe_redis.streams.reclaim import reclaim
 
 _AGAIN_SECONDS = 0.1
 """How soon Redis is asked again about an event when it did not answer."""
@@ -215,7 +216,7 @@ class Consumer(GroupConsumer):
         return bool(leased)
 
     async def _abandoned(self, redis: Redis) -> list[lease.Leased]:
-        leased, lost = await lease.reclaim(
+        leased, lost = await reclaim(
             redis,
             self.group,
             self.name,

@@ -7,6 +7,7 @@ from abe_redis.operations.agent_leases import AgentRead
 from abe_redis.schemas import EventView, ReadResult
 from abe_redis.settings import Settings
 from abe_redis.streams import clock_steps, dead, lease, names
+from abe_redis.streams.reclaim import reclaim
 
 
 async def take(
@@ -72,7 +73,7 @@ async def _lease(
     stream, group, consumer = taken.stream, taken.group, taken.consumer
     lease_seconds = settings.redis_stream_lease_seconds
     await clock_steps.mend(connections.commands, group, [stream], lease_seconds=lease_seconds)
-    leased, lost = await lease.reclaim(
+    leased, lost = await reclaim(
         connections.commands,
         group,
         consumer,

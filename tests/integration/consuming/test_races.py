@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from abe_redis import Event, EventWorker
 from abe_redis.streams import lease
+from abe_redis.streams.reclaim import reclaim
 from tests.integration.conftest import MakeBackend, until
 
 
@@ -27,7 +28,7 @@ async def test_an_ack_of_what_was_lost_a_moment_ago_is_refused(make_backend: Mak
         (finished if outcome == "done" else refused).add(entry_id)
 
     async def take_over() -> None:
-        entries, _ = await lease.reclaim(redis, "g", "other", ["s"], lease_seconds=0, count=1)
+        entries, _ = await reclaim(redis, "g", "other", ["s"], lease_seconds=0, count=1)
         taken.update(entry.id for entry in entries)
 
     for _ in range(20):

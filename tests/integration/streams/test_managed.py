@@ -17,6 +17,7 @@ from abe_redis.streams.erase import erase
 from abe_redis.streams.groups import ensure_group
 from abe_redis.streams.ids import order
 from abe_redis.streams.manage import Unfinished
+from abe_redis.streams.reclaim import reclaim
 from tests.integration.on_streams import A, B, C, consumers, fill, hold, now_ms, recorded, rows
 
 ALL = ("floor", "used", "lost", "paused")
@@ -241,7 +242,7 @@ async def test_what_is_replayed_waits_as_if_it_was_never_delivered(commands: Red
         consumer, deliveries, idle_ms = found[entry_id]
         assert (consumer, deliveries) == (manage.REPLAYER, 0)
         assert idle_ms > peek._GIVEN_BACK_MS
-    again, _ = await lease.reclaim(commands, "g", "me", [A], lease_seconds=60, count=10)
+    again, _ = await reclaim(commands, "g", "me", [A], lease_seconds=60, count=10)
     assert sorted((entry.id, entry.deliveries) for entry in again) == [
         (entry_id, 1) for entry_id in (ids[0], ids[1], ids[2], ids[4])
     ]

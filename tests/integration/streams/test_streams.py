@@ -12,6 +12,7 @@ from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.streams import dead, lease, names, owners, release
 from abe_redis.streams.lease import Portion
 from abe_redis.streams.publish import Draft, announce, command, publish, publish_health_check
+from abe_redis.streams.reclaim import reclaim
 from tests.integration.on_streams import (
     LONG_MS,
     A,
@@ -158,7 +159,7 @@ async def test_a_read_that_may_wait_takes_so_many_of_each(commands: Redis) -> No
 async def abandoned(
     redis: Redis, *streams: str, count: int = 1, fresh: int | None = None, seconds: float = 50
 ) -> tuple[list[tuple[str, str, int]], dict[str, int]]:
-    leased, lost = await lease.reclaim(
+    leased, lost = await reclaim(
         redis, "g", "me", list(streams), lease_seconds=seconds, count=count, fresh=fresh
     )
     return briefly(leased), dict(lost)
