@@ -101,3 +101,14 @@ def test_a_command_on_a_stream_would_be_seen(tmp_path: Path) -> None:
 
 def test_the_root_is_small() -> None:
     assert len(list(PACKAGE.glob("*.py"))) <= 8
+
+
+STILL_LONGER = {"consuming/base.py", "consuming/ordered/consumer.py"}
+"""What is being taken apart; a file that has become short enough leaves this list."""
+
+
+def test_no_file_is_longer_than_one_reads_at_once() -> None:
+    longer = {
+        str(path.relative_to(PACKAGE)) for path in FILES if len(path.read_text("utf-8").splitlines()) > 350
+    }
+    assert longer == STILL_LONGER
