@@ -95,6 +95,7 @@ def main() -> int:
     parser.add_argument(
         "--shown", type=int, default=3, help="how many of the failures are made short and shown"
     )
+    parser.add_argument("--until-failure", action="store_true", help="stop at the first failure")
     parser.add_argument("--whole", action="store_true", help="do not make them short")
     options = parser.parse_args()
     if options.seed is not None:
@@ -109,6 +110,9 @@ def main() -> int:
         batches = _batches(options.first_seed, began + options.seconds, options.schedules)
         for batch in pool.imap_unordered(play_seeds, _throttled(batches, total, options.workers)):
             total.add(batch)
+            if total.failed and options.until_failure:
+                pool.terminate()
+                break
     _report(total, time.monotonic() - began, options.first_seed)
     for seed in sorted(total.failed)[: options.shown]:
         found = play(generate(seed))

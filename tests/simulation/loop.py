@@ -6,14 +6,10 @@ from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from itertools import count
 from typing import TYPE_CHECKING, Any, override
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
-
-
-_NUMBERS = count()
 
 
 class _Future(asyncio.Future[Any]):
@@ -21,7 +17,7 @@ class _Future(asyncio.Future[Any]):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._number = next(_NUMBERS)
+        self._number = options["loop"].number()
 
     def __hash__(self) -> int:
         return self._number
@@ -31,7 +27,7 @@ class _Task[T](asyncio.Task[T]):
     """The same of a task."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        self._number = next(_NUMBERS)  # a new task is put into a set at once
+        self._number = options["loop"].number()  # a new task is put into a set at once
         super().__init__(*arguments, **options)
 
     def __hash__(self) -> int:
@@ -53,6 +49,11 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """Every task that was made, so that none is left when the process is killed."""
         self.failures: list[dict[str, Any]] = []
         """What nobody caught."""
+
+    def number(self) -> int:
+        """A number that nothing else in this process has."""
+        self._numbers += 1
+        return self._numbers
 
     # What the simulation calls ------------------------------------------------------------------
 
@@ -116,8 +117,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         timer = asyncio.TimerHandle(when, callback, args, self, context)
-        self._numbers += 1
-        heapq.heappush(self._timers, (-int(-when * 1_000_000 // 1), self._numbers, timer))
+        heapq.heappush(self._timers, (-int(-when * 1_000_000 // 1), self.number(), timer))
         return timer
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:

@@ -1,0 +1,102 @@
+"""Faults that the engine once had, put back into a copy of it: the simulator must find each again."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A fault, as a change of a file of `src/abe_redis`."""
+
+    name: str
+    path: str
+    old: str
+    new: str
+    rules: frozenset[str]
+    """What the checker says about it; one of them is enough."""
+
+
+MUTANTS = (
+    Mutant(
+        "a start of a handler is not counted",
+        "streams/lua/hold.lua",
+        "'IDLE', 0, 'RETRYCOUNT', math.max(counted, deliveries), 'JUSTID', force)",
+        "'IDLE', 0, 'RETRYCOUNT', counted, 'JUSTID', force)",
+        frozenset({"count fell", "too many starts"}),
+    ),
+    Mutant(
+        "what is postponed loses its count",
+        "streams/lua/postpone.lua",
+        "'RETRYCOUNT', deliveries",
+        "'RETRYCOUNT', 0",
+        frozenset({"count fell", "too many starts"}),
+    ),
+    Mutant(
+        "events are trimmed before a group exists",
+        "streams/lua/trim.lua",
+        "if #groups == 0 and not takes_unread then return -1, {}, -1 end",
+        "",
+        frozenset({"lost", "out of order"}),
+    ),
+    Mutant(
+        "a destroyed group holds back nothing",
+        "streams/lua/trim.lua",
+        "for _, of in ipairs(destroyed_groups(stream, records, exist)) do",
+        "for _, of in ipairs({}) do",
+        frozenset({"lost", "out of order"}),
+    ),
+    Mutant(
+        "what somebody dropped is not put back",
+        "streams/lua/shared/holder.lua",
+        "if not (sure or is_gone) then return 'unknown', 0 end",
+        "if row == nil then return 'unknown', 0 end",
+        frozenset({"lost"}),
+    ),
+    Mutant(
+        "a member starts what it has in hand",
+        "consuming/in_flight.py",
+        "if held.key in in_flight and not self._comes_beside(in_flight[held.key], held):",
+        "if False:",
+        frozenset({"twice at once"}),
+    ),
+)
+
+
+def search(mutant: Mutant, directory: Path, *, schedules: int = 600) -> str:
+    """Play schedules with the fault until one fails.
+
+    Returns:
+        What the simulator says.
+    """
+    source = directory / "src"
+    shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
+    path = source / "abe_redis" / mutant.path
+    text = path.read_text(encoding="utf-8")
+    if text.count(mutant.old) != 1:
+        raise AssertionError(f"{mutant.path} has {text.count(mutant.old)} places of {mutant.old!r}, not one.")
+    path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "tests.simulation", "--until-failure", "--workers", "1", "--shown", "0"),
+            *("--schedules", str(schedules)),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+def rules_in(said: str) -> set[str]:
+    """The rules that were broken, by what the simulator says."""
+    match = re.search(r"broke a promise: (.*)", said)
+    return {re.sub(r" \d+$", "", one) for one in match[1].split(", ")} if match else set()

@@ -1,0 +1,25 @@
+"""The simulator finds the faults that the engine once had, when they are put back; and the engine has none."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.mutants import MUTANTS, Mutant, rules_in, search
+from tests.simulation.play import play
+from tests.simulation.schedule import generate
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda one: one.name.replace(" ", "-"))
+def test_a_fault_that_is_put_back_is_found(mutant: Mutant, tmp_path: Path) -> None:
+    said = search(mutant, tmp_path)
+    assert rules_in(said) & mutant.rules, said
+
+
+@pytest.mark.parametrize("first", range(0, 240, 40))
+def test_the_engine_keeps_its_promise(first: int) -> None:
+    broken = {
+        seed: outcome.violations
+        for seed in range(first, first + 40)
+        if (outcome := play(generate(seed))).violations
+    }
+    assert broken == {}
