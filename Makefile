@@ -2,7 +2,7 @@
 # Arguments go into ARGS: make test ARGS="-k publish", make demo ARGS=--keep
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage mutants test-topologies chaos failover order simulate conformance bench bench-quick bench-clients sizing check format slack-events lock promises docs picture build bundle check-build audit sbom clean
+.PHONY: help setup demo test coverage mutants test-topologies chaos failover order simulate model conformance bench bench-quick bench-clients sizing check format slack-events lock promises docs picture build bundle check-build audit sbom clean
 
 # What another project's shell session has set is not meant for this one's tools.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -54,6 +54,9 @@ order: $(SYNCED) ## ordered workers die, join and freeze, and what came out of o
 
 simulate: $(SYNCED) ## the engine under simulated time, network and faults, for ten minutes; each failure is a seed
 	.venv/bin/python -m tests.simulation $(ARGS)
+
+model: $(SYNCED) ## every way in which two members of a group can go, up to a fault, over the real Lua
+	.venv/bin/python -m tests.simulation.model $(ARGS)
 
 conformance: $(SYNCED) ## what the official MCP suite and the inspector say; needs npm
 	.venv/bin/python -m tests.conformance $(ARGS)

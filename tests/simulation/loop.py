@@ -12,12 +12,17 @@ if TYPE_CHECKING:
     from tests.simulation.process import Process
 
 
+def _number_in(options: dict[str, Any]) -> int:
+    loop: SimulatedLoop = options["loop"]
+    return loop.number()
+
+
 class _Future(asyncio.Future[Any]):
     """A future whose place in a set does not depend on where it lies in memory."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._number = options["loop"].number()
+        self._number = _number_in(options)
 
     def __hash__(self) -> int:
         return self._number
@@ -27,7 +32,7 @@ class _Task[T](asyncio.Task[T]):
     """The same of a task."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        self._number = options["loop"].number()  # a new task is put into a set at once
+        self._number = _number_in(options)  # a new task is put into a set at once
         super().__init__(*arguments, **options)
 
     def __hash__(self) -> int:

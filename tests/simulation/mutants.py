@@ -34,8 +34,8 @@ MUTANTS = (
     Mutant(
         "what is postponed loses its count",
         "streams/lua/postpone.lua",
-        "'RETRYCOUNT', deliveries",
-        "'RETRYCOUNT', 0",
+        "dated, 0, 'RETRYCOUNT', deliveries, 'JUSTID', force)",
+        "dated, 0, 'RETRYCOUNT', 0, 'JUSTID', force)",
         frozenset({"count fell", "too many starts"}),
     ),
     Mutant(
@@ -65,6 +65,13 @@ MUTANTS = (
         "if held.key in in_flight and not self._comes_beside(in_flight[held.key], held):",
         "if False:",
         frozenset({"twice at once"}),
+    ),
+    Mutant(
+        "a lease lasts as long as whoever looks thinks",
+        "streams/lua/shared/leases.lua",
+        "return said[consumer] and said[consumer].ms or longest",
+        "return tonumber(ARGV[3])",
+        frozenset({"twice at once", "again though done"}),
     ),
 )
 

@@ -1,4 +1,4 @@
-"""The simulator finds the faults that the engine once had, when they are put back; and the engine has none."""
+"""The simulator finds the faults that the engine once had, when they are put back; the engine has none."""
 
 from pathlib import Path
 
