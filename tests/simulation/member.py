@@ -12,6 +12,7 @@ from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import ResponseError
 
 from abe_redis.streams import groups, lease, release
+from abe_redis.streams import reclaim as reclaiming
 from tests.simulation.direct import Direct, finish
 from tests.simulation.server.keyspace import SortedSet
 from tests.simulation.server.server import Server
@@ -157,7 +158,7 @@ def read(state: State, redis: Direct, member: Member) -> Member:
 def reclaim(state: State, redis: Direct, member: Member) -> Member:
     state.budget = replace(state.budget, reads=state.budget.reads - 1)
     taken = _answered(
-        lease.reclaim(
+        reclaiming.reclaim(
             *(redis, GROUP, member.name, [STREAM]), lease_seconds=LEASE_MS / 1000, count=1, begun=False
         )
     )
