@@ -18,7 +18,7 @@ from tests.simulation.play import Outcome, play
 from tests.simulation.schedule import generate
 from tests.simulation.shrink import shrink
 
-_BATCH = 50
+_BATCH = 20
 
 
 @dataclass
@@ -124,7 +124,7 @@ def _throttled(batches: Iterator[tuple[int, int]], total: Batch, workers: int) -
     """A pool takes all of its work at once; it gets as much as keeps it busy."""
     handed_out = 0
     for batch in batches:
-        while handed_out - total.schedules > 3 * workers * _BATCH:
+        while handed_out - total.schedules >= 2 * workers * _BATCH:
             time.sleep(0.01)
         handed_out += batch[1] - batch[0]
         yield batch
