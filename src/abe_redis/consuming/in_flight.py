@@ -232,7 +232,14 @@ class InFlight(Leases):
         if streams:
             everything = unconfirmed and self.may_take_all
             await release.release(
-                redis, self._group, self._consumer, streams, known, everything=everything, counted=counted
+                redis,
+                self._group,
+                self._consumer,
+                streams,
+                known,
+                everything=everything,
+                counted=counted,
+                leaves=True,
             )
 
     @property

@@ -67,6 +67,7 @@ async def release(
     *,
     everything: bool,
     counted: bool = True,
+    leaves: bool = False,
 ) -> int:
     """Release entries, so that the next consumer takes them.
 
@@ -81,13 +82,20 @@ async def release(
         everything: Also what the consumer holds beside the known ones, as not delivered: what a
             cancelled or failed read left with it unseen. What waits to be taken up again is left alone.
         counted: Whether Redis counted such a read as a delivery.
+        leaves: Whether the consumer has nothing in flight then, and takes nothing more.
 
     Returns:
         The number of released entries.
     """
 
     async def give(some: Sequence[str]) -> int:
-        arguments: list[Argument] = [group, consumer, "all" if everything else "these", int(counted)]
+        arguments: list[Argument] = [
+            group,
+            consumer,
+            "all" if everything else "these",
+            int(counted),
+            int(leaves),
+        ]
         theirs = set(some)
         for (stream, entry_id), count in known.items():
             if stream in theirs:

@@ -28,7 +28,7 @@ for i = 4, #ARGV, 5 do
     if is_start then
       redis.call('ZREM', due, id)
       local last = redis.call('HGET', records, 'last ' .. group)
-      if not last or before(last, id) then redis.call('HSET', records, 'last ' .. group, id) end
+      if not last or before(last, id) then redis.pcall('HSET', records, 'last ' .. group, id) end
     end
   end
   if state ~= 'held' then answers[#answers + 1] = {place, state} end

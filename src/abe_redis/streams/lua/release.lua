@@ -3,19 +3,31 @@
 --
 -- KEYS  per stream: the stream, its records, the sorted set of what is postponed
 -- ARGV  group, consumer, `all` (also what a read left with the consumer that nobody saw) or `these`, how
---       often such a read was counted as a delivery;
+--       often such a read was counted as a delivery, 1 if the consumer leaves and has nothing in flight then
+--       (else 0);
 --       per known entry: its stream, its id, the number of deliveries it shall have (below 0: keep the entry)
 -- Answers how many were given back.
 
 -- include: untouched
+-- include: facts
 local group, consumer, everything, counted = ARGV[1], ARGV[2], ARGV[3] == 'all', ARGV[4]
+local leaves = ARGV[5] == '1'
 local released = 0
 local deliveries_of = {} -- per stream and id
 
-for i = 5, #ARGV, 3 do
+for i = 6, #ARGV, 3 do
   local stream, id, deliveries = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   deliveries_of[stream] = deliveries_of[stream] or {}
   deliveries_of[stream][id] = deliveries
+end
+
+-- Whether a consumer other than this one has something of a stream, which may be in flight.
+local function others_hold(stream)
+  for _, row in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
+    local of = facts(row)
+    if of['name'] ~= consumer and of['pending'] > 0 then return true end
+  end
+  return false
 end
 
 local function release(stream, id, deliveries)
@@ -60,6 +72,7 @@ for i = 1, #KEYS, 3 do
     if #held > 0 then
       if everything then release_all(stream, due, known) else release_known(stream, known) end
     end
+    if leaves and not others_hold(stream) then redis.pcall('HDEL', records, 'last ' .. group) end
     if #redis.call('XPENDING', stream, group, '-', '+', 1, consumer) == 0 then
       redis.call('XGROUP', 'DELCONSUMER', stream, group, consumer)
       redis.call('HSET', records, 'used ' .. group, redis.call('TIME')[1])

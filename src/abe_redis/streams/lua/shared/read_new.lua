@@ -34,7 +34,7 @@ local function read_new(stream, records, due, group, consumer, count, last, begu
   local words = {'XCLAIM', stream, group, consumer, 0}
   for i, entry in ipairs(entries) do words[5 + i] = entry[1] end
   if redis.call('ZCARD', due) > 0 then redis.call('ZREM', due, unpack(words, 6)) end
-  redis.call('HSET', records, 'last ' .. group, words[#words])
+  redis.pcall('HSET', records, 'last ' .. group, words[#words]) -- who may not write it reads all the same
   if begun then return end
   for _, word in ipairs({'RETRYCOUNT', 0, 'JUSTID'}) do words[#words + 1] = word end
   redis.call(unpack(words))
