@@ -43,7 +43,8 @@ def say_left_out(command: str, place: str, reason: object, without: str) -> None
     """
     if (place, command) not in _left_out:
         _left_out.add((place, command))
-        _LOG.warning("The server %s refuses %s (%s): %s.", place, command, str(reason)[:200], without)
+        server = f"The server {place}".rstrip()
+        _LOG.warning("%s refuses %s (%s): %s.", server, command, str(reason)[:200], without)
 
 
 async def ask(
