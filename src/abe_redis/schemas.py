@@ -335,15 +335,16 @@ class EraseResult(BaseModel):
 
 
 class Change(BaseModel):
-    """A change that an agent made."""
+    """A change that a person or an agent made."""
 
     at: datetime = Field(description="When (UTC).")
-    who: str = Field(description="The name under which it holds events.")
-    what: str = Field(description="The tool it called.")
+    who: str = Field(description="user@host of a person; of an agent, the name under which it holds events.")
+    origin: str = Field(description="cli for the command line, mcp for the MCP server.")
+    what: str = Field(description="What was done: an agent's tool, or a command.")
     facts: dict[str, Any] = Field(description="Stream, group, ids and other details of the change.")
 
 
 class AuditResult(BaseModel):
-    """The changes that agents made, the newest first."""
+    """The changes that people and agents made, the newest first."""
 
     changes: list[Change]

@@ -53,6 +53,7 @@ class Served:
             yield session
 
 
+BOTH = {"Accept": "application/json, text/event-stream"}
 INITIALIZE = {
     "jsonrpc": "2.0",
     "id": 1,
@@ -228,6 +229,65 @@ def test_a_call_needs_the_token_and_a_known_host(
         )
         assert refused.wait() == 2
         assert words in refused.stderr
+
+
+ACCEPTED = ("application/json, text/event-stream", "text/event-stream", "application/json", "*/*", None)
+ACCEPTED_TOO = ("text/*", "application/*", "APPLICATION/JSON; q=0.5, */*;q=0.1", "text/html")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_call_is_answered_whatever_a_client_says_it_accepts(
+    version: str, serve: Callable[..., Served]
+) -> None:
+    served = serve(version)
+    for accepted in (*ACCEPTED, *ACCEPTED_TOO):
+        with httpx.Client(base_url=served.url, timeout=30) as client:
+            del client.headers["accept"]
+            headers = {} if accepted is None else {"Accept": accepted}
+            greeting = client.post("/mcp", json=INITIALIZE, headers=headers)
+            assert greeting.status_code == 200, (accepted, greeting.text)
+            session = {"mcp-session-id": greeting.headers["mcp-session-id"], **headers}
+            ready = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+            assert client.post("/mcp", json=ready, headers=session).status_code == 202
+            request = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
+            answer = client.post("/mcp", json=request, headers=session)
+            assert answer.status_code == 200
+            assert "stream_stats" in answer.text
+            if accepted == "application/json":
+                assert answer.headers["content-type"] == "application/json"
+                assert len(answer.json()["result"]["tools"]) == 6
+            with client.stream("GET", "/mcp", headers=session) as events:
+                assert events.status_code == 200, accepted
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_session_that_its_client_abandoned_ends_and_its_leases_are_free(
+    version: str, serve: Callable[..., Served]
+) -> None:
+    served = serve(version, "--idle-seconds", "2")
+    with httpx.Client(base_url=served.url, timeout=30) as client:
+
+        def open_session() -> dict[str, str]:
+            greeting = client.post("/mcp", json=INITIALIZE, headers=BOTH)
+            return BOTH | {"mcp-session-id": greeting.headers["mcp-session-id"]}
+
+        def call(session: dict[str, str], tool: str, **arguments: object) -> httpx.Response:
+            params = {"name": tool, "arguments": arguments}
+            request = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params}
+            return client.post("/mcp", json=request, headers=session)
+
+        def takes_it(session: dict[str, str]) -> bool:
+            answer = call(session, "read_stream", group="agents")
+            return '"deliveries":1' in answer.text.replace(" ", "")
+
+        def abandon() -> dict[str, str] | None:  # on a busy machine it may end between two calls
+            session = open_session()
+            return session if takes_it(session) else None
+
+        until(lambda: call(open_session(), "publish_event", payload={"n": 1}).status_code == 200, "an event")
+        abandoned = until(abandon, "a session with a lease") or {}
+        until(lambda: takes_it(open_session()), "the lease of the abandoned session to be given back")
+        assert call(abandoned, "stream_stats").status_code == 404
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import signal
 from collections.abc import Callable
@@ -605,6 +606,32 @@ def test_a_client_is_answered_whatever_is_nested_how_deeply(
         assert [event.get("truncated", False) for event in events].count(True) == 5
         assert {"n": 1} in [event["payload"] for event in events]
     client.close()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_clients_write_around_a_message_does_not_keep_it_from_its_answer(
+    version: str, start: Start, redis_url: str
+) -> None:
+    child = start(environments.mcp_sdk(version), *SERVE, variables={"REDIS_URL": redis_url})
+    assert child.process.stdin is not None
+
+    def answered(number: int, around: str, method: str, **parameters: object) -> None:
+        request = {"jsonrpc": "2.0", "id": number, "method": method, "params": parameters}
+        child.send(around.replace("{}", json.dumps(request)))
+        child.wait_for(
+            lambda lines: any(json.loads(one).get("id") == number for one in lines),
+            f"the answer to {around!r}",
+        )
+
+    client = {"name": "test", "version": "0"}
+    answered(1, "\ufeff{}\r", "initialize", protocolVersion=HANDSHAKE, capabilities={}, clientInfo=client)
+    child.send(json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}))
+    child.send("")
+    os.write(child.process.stdin.fileno(), b"\xff\xfe is not UTF-8\n")
+    for number, around in enumerate(("\ufeff{}", " \ufeff {} ", "\r\n{}\r"), 2):
+        answered(number, around, "ping")
+    child.close_stdin()
+    assert child.wait(seconds=15) == 0
 
 
 # --- Its life, seen from outside ----------------------------------------------------------------------

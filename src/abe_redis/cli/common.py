@@ -55,7 +55,7 @@ def with_scope[Result](call: "Callable[[Scope], Awaitable[Result]]") -> Result:
     """Make one call within the streams that the settings allow."""
     from abe_redis.operations.scope import Scope  # noqa: PLC0415
 
-    return with_backend(lambda backend: call(Scope(backend)))
+    return with_backend(lambda backend: call(Scope(backend, origin="cli")))
 
 
 def exposed(

@@ -71,6 +71,16 @@ def serve(
             "this machine's own. Set the variable: other users can see a command line.",
         ),
     ] = None,
+    idle_seconds: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="With --http: a client's session in which it asks for nothing ends after this time, and its "
+            "leases are given back.",
+            min=1,
+            max=1800,
+        ),
+    ] = 1800,
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
 ) -> None:
@@ -109,7 +119,7 @@ def serve(
     from abe_redis.mcp.http import HttpEndpoint  # noqa: PLC0415
     from abe_redis.runtime.web import listen  # noqa: PLC0415
 
-    address = HttpEndpoint(host, port, token or None, tuple(allow_host or ()))
+    address = HttpEndpoint(host, port, token or None, tuple(allow_host or ()), idle_seconds)
     with listen(host, port) as listening:
         typer.echo(f"Serving on http://{host}:{listening.getsockname()[1]}/mcp", err=True)
         anyio.run(serve_http, settings, permissions, address, listening, beside)

@@ -255,7 +255,7 @@ def audit(
     count: Annotated[int, typer.Option("--count", "-n", help="How many at most.", min=1, max=1000)] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Show the changes that agents made through the MCP server, the newest first.
+    """Show the changes that people and agents made, the newest first: when, from where, what and by whom.
 
     Example: abe-redis audit -n 50
     """
@@ -264,7 +264,8 @@ def audit(
 
     result = with_backend(lambda backend: changes(Scope(backend), count=count))
     lines = [
-        f"{one.at:%Y-%m-%d %H:%M:%S}  {one.what}  {plain(one.who)}  {plain(str(one.facts))}"
+        f"{one.at:%Y-%m-%d %H:%M:%S}  {plain(one.origin)}  {plain(one.what)}  {plain(one.who)}  "
+        + plain(str(one.facts))
         for one in result.changes
     ]
-    show(result, "\n".join(lines) or "No agent has changed anything.", as_json=as_json)
+    show(result, "\n".join(lines) or "Nobody has changed anything.", as_json=as_json)

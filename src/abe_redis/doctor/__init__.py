@@ -38,6 +38,7 @@ _OF_THE_QUEUE: tuple[Check, ...] = (
     queue.keys,
     queue.streams,
     queue.unread,
+    queue.holders,
     rights.rights,
 )
 """The checks in their order; the `check` of a finding is the name of its function."""
@@ -78,7 +79,8 @@ async def _examine_server(settings: Settings) -> list[Finding]:
                 for finding in await _made(check, context):
                     where = f"{one.place}: " if len(servers) > 1 else ""
                     findings.append(finding.model_copy(update={"found": where + finding.found}))
-        context = Context(settings, connections.commands)
+        is_nearly_full = any(one.check == "memory" and one.severity != "ok" for one in findings)
+        context = Context(settings, connections.commands, is_nearly_full)
         for check in _OF_THE_QUEUE:
             findings += await _made(check, context)
         return findings

@@ -45,6 +45,8 @@ class Context:
 
     settings: Settings
     redis: Redis
+    is_nearly_full: bool = False
+    """Whether one of the servers has little memory left."""
     patterns: Patterns = field(init=False)
     _info: dict[str, Any] | None = field(init=False, default=None)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 
+from abe_redis.doctor import memory
 from abe_redis.doctor.context import Context, Finding, Severity, ok, problem, warning
 from abe_redis.inspection.health import about_disuse, quoted
 from abe_redis.inspection.stats import stream_stats
@@ -137,3 +138,21 @@ async def unread(context: Context) -> AsyncIterator[Finding]:
         )
     if not stray:
         yield ok("Nobody publishes to a stream that no pattern matches.")
+
+
+async def holders(context: Context) -> AsyncIterator[Finding]:
+    """What holds the memory of a server that is nearly full, the largest first."""
+    if not context.is_nearly_full:
+        return
+    found: list[tuple[int, StreamStats, int | None]] = []
+    for name in await existing(context.redis, context.patterns):
+        stats = await stream_stats(context.redis, name, context.settings)
+        if stats is not None:
+            dead = await context.redis.memory_usage(names.dead_letters(name)) if stats.dead_letters else 0
+            found.append(((stats.memory_bytes or 0) + (dead or 0), stats, dead))
+    found.sort(key=lambda one: -one[0])
+    for _, stats, dead in found[: memory.MOST_NAMED]:
+        for said, advice, command in memory.holders(stats, dead):
+            yield warning(said, advice, command)
+    if not found:
+        yield warning("No stream holds memory: other keys do.", "Look for large ones:", "redis-cli --bigkeys")

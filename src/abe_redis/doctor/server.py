@@ -10,6 +10,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 from abe_redis.client import failures
 from abe_redis.client.version import OLDEST, is_old
 from abe_redis.doctor.context import Context, Finding, ok, problem, warning
+from abe_redis.doctor.memory import mebibytes
 from abe_redis.settings import Settings
 from abe_redis.settings.url import split_url
 from abe_redis.streams import names
@@ -130,12 +131,12 @@ async def memory(context: Context) -> AsyncIterator[Finding]:
     info = await context.info()
     used, limit = int(info["used_memory"]), int(info["maxmemory"])
     if not limit:
-        yield ok(f"{_mebibytes(used)} used; no maxmemory is set.")
+        yield ok(f"{mebibytes(used)} used; no maxmemory is set.")
     else:
         yield _fullness(
             used / limit,
-            f"{_mebibytes(used)} of {_mebibytes(limit)} used (maxmemory).",
-            "Raise maxmemory, lower REDIS_STREAM_MAXLEN or remove keys: a full server refuses events.",
+            f"{mebibytes(used)} of {mebibytes(limit)} used (maxmemory).",
+            "Raise maxmemory, or free what is named below: a full server refuses events.",
         )
 
 
@@ -154,10 +155,6 @@ def _fullness(part: float, found: str, advice: str) -> Finding:
     if part < _NEARLY_FULL:
         return ok(found)
     return (warning if part < _FULL else problem)(found, advice)
-
-
-def _mebibytes(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB"
 
 
 _LAG_SECONDS = 10

@@ -2,15 +2,12 @@
 
 import hmac
 import ipaddress
-from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Any
 
 from mcp.server.transport_security import TransportSecuritySettings
 
 from abe_redis.errors import SettingsError
-from abe_redis.mcp.compat.sdk import Server
+from abe_redis.mcp.sessions import header
 from abe_redis.runtime.web import App, Receive, Scope, Send
 
 PATH, HEALTH = "/mcp", "/healthz"
@@ -32,6 +29,8 @@ class HttpEndpoint:
     """The bearer token; required unless the address is this machine's own."""
     names: tuple[str, ...] = ()
     """Further host names under which callers reach it, such as a proxy's."""
+    idle_seconds: float = 1800.0
+    """How long a client's session lasts in which it asks for nothing."""
 
     def __post_init__(self) -> None:
         if self.token is not None and len(self.token) < _SHORTEST:
@@ -70,15 +69,13 @@ def _is_local(host: str) -> bool:
         return host == "localhost"
 
 
-def http_app(server: Server, address: HttpEndpoint, left: Callable[[str], Awaitable[None]]) -> App:
+def http_app(app: App, token: str | None) -> App:
     """The server behind its token; `/healthz` needs none.
 
     Args:
-        server: The MCP server.
-        address: The endpoint, with the callers to accept.
-        left: Called with a session that its client has ended.
+        app: The MCP server.
+        token: The bearer token that callers must send; None for any caller.
     """
-    app, token = server.http_app(PATH, address.host, address.security()), address.token
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -87,33 +84,15 @@ def http_app(server: Server, address: HttpEndpoint, left: Callable[[str], Awaita
             await _answer(send, 200, b"ok")
         elif token is not None and not _knows(scope, token):
             await _answer(send, 401, b"a bearer token is needed", (b"www-authenticate", b"Bearer"))
-        elif scope["method"] == "DELETE":
-            await end(scope, receive, send)
         else:
             await app(scope, receive, send)
-
-    async def end(scope: Scope, receive: Receive, send: Send) -> None:
-        status = 0
-
-        async def see(message: MutableMapping[str, Any]) -> None:
-            nonlocal status
-            status = message.get("status", status)
-            await send(message)
-
-        await app(scope, receive, see)
-        if status == HTTPStatus.OK:
-            await left(_header(scope, b"mcp-session-id").decode(errors="replace"))
 
     return guard
 
 
 def _knows(scope: Scope, token: str) -> bool:
-    scheme, _, secret = _header(scope, b"authorization").partition(b" ")
+    scheme, _, secret = header(scope["headers"], b"authorization").partition(b" ")
     return scheme.lower() == b"bearer" and hmac.compare_digest(secret, token.encode())
-
-
-def _header(scope: Scope, name: bytes) -> bytes:
-    return next((bytes(value) for one, value in scope["headers"] if one == name), b"")
 
 
 async def _answer(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:

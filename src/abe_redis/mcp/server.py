@@ -93,7 +93,9 @@ async def serve_http(
     beside: "Beside",
 ) -> None:
     """Serve over HTTP until a signal comes."""
-    from abe_redis.mcp.http import http_app  # noqa: PLC0415 - stdio needs no web server
+    from abe_redis.mcp.compat.accept import accepting  # noqa: PLC0415 - stdio needs no web server
+    from abe_redis.mcp.http import PATH, http_app  # noqa: PLC0415
+    from abe_redis.mcp.sessions import Sessions  # noqa: PLC0415
     from abe_redis.runtime.web import serve  # noqa: PLC0415
 
     async with anyio.create_task_group() as tasks:
@@ -101,8 +103,11 @@ async def serve_http(
         try:
             server = make_server(queue.operations, permissions)
             tasks.start_soon(server.subscriptions.run)
+            served = server.http_app(PATH, address.host, address.security())
+            sessions = Sessions(accepting(served), address.idle_seconds, queue.left)
+            tasks.start_soon(sessions.run)
             async with beside(queue.operations):
-                await serve(http_app(server, address, queue.left), listening)
+                await serve(http_app(sessions, address.token), listening)
         finally:
             with anyio.CancelScope(shield=True):
                 await queue.end()

@@ -1,38 +1,19 @@
-"""The audit: a stream with the last ten thousand changes that agents made."""
+"""The audit: what people and agents have changed, as `recording` wrote it down."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from redis.asyncio import Redis
 
 from abe_redis.events.codec import is_deeper
 from abe_redis.operations.scope import Scope, check_range
-from abe_redis.sanitize.untrusted import shown
 from abe_redis.schemas import AuditResult, Change
 from abe_redis.streams import ids, names, peek
-from abe_redis.streams.publish import append
 
-KEPT = 10_000
 MOST = 1000
-
-_CHANGES = ("ids", "buried", "redriven", "created_group")
-"""The fields of a result that show that something has changed."""
 
 _LEVELS = 2
 """Kinds of fields in an audit entry: facts by name, some of them lists."""
-
-
-async def note_change(redis: Redis, who: str, tool: str, facts: Mapping[str, object]) -> None:
-    """Record the change that a call made, if it made one, without secrets."""
-    if any(facts.get(one) for one in _CHANGES):
-        await record(redis, who, tool, {name: shown(fact) for name, fact in facts.items() if fact})
-
-
-async def record(redis: Redis, who: str, what: str, facts: dict[str, Any]) -> None:
-    """Record a change."""
-    fields = {"who": who, "what": what, "facts": json.dumps(facts, ensure_ascii=False)}
-    await append(redis, names.AUDIT, fields, kept=KEPT)
 
 
 async def changes(scope: Scope, *, count: int) -> AuditResult:
@@ -44,7 +25,7 @@ async def changes(scope: Scope, *, count: int) -> AuditResult:
         RedisRefusedError: Redis refused.
     """
     check_range("count", count, 1, MOST)
-    async with scope.redis("reading what agents have changed") as redis:
+    async with scope.redis("reading what was changed") as redis:
         return AuditResult(changes=await last(redis, count))
 
 
@@ -54,6 +35,7 @@ async def last(redis: Redis, count: int) -> list[Change]:
         Change(
             at=ids.moment(entry.id),
             who=entry.fields.get(b"who", b"").decode(errors="replace"),
+            origin=entry.fields.get(b"from", b"mcp").decode(errors="replace"),
             what=entry.fields.get(b"what", b"").decode(errors="replace"),
             facts=_facts(entry.fields.get(b"facts", b"")),
         )

@@ -63,6 +63,16 @@ class Choice:
         if self.everything == any(chosen):
             raise RequestError("Say which dead letters: ids, a filter such as reason, or all of them.")
 
+    def facts(self) -> dict[str, object]:
+        """The choice for the audit."""
+        return {
+            "ids": list(self.ids),
+            "reason": self.reason,
+            "group": self.group,
+            "event_type": self.event_type,
+            "older_than_seconds": self.older_than_seconds,
+        }
+
     def matches(self, letter: DeadLetter, now: datetime) -> bool:
         """Whether a dead letter matches."""
         return (
@@ -204,13 +214,16 @@ class DeadLetters:
                     )
                     self._on_progress(len(step))
             group_of = {letter.id: letter.group or "" for letter in letters}
-            return RedriveResult(
+            result = RedriveResult(
                 stream=name,
                 redriven=len(redriven),
                 groups=dict(Counter(group_of[one] for one in redriven)),
                 left=await dead.count(redis, name),
                 dry_run=dry_run,
             )
+        if redriven and not dry_run:
+            await self._scope.note("redrive", stream=name, **choice.facts(), redriven=result.redriven)
+        return result
 
     async def purge(self, stream: str, choice: Choice, *, dry_run: bool = False) -> PurgeResult:
         """Remove dead letters for good."""
@@ -222,12 +235,10 @@ class DeadLetters:
             for step in () if dry_run else _in_steps(letters):
                 purged += await dead.purge(redis, name, step)
                 self._on_progress(len(step))
-            return PurgeResult(
-                stream=name,
-                purged=purged,
-                left=await dead.count(redis, name),
-                dry_run=dry_run,
-            )
+            left = await dead.count(redis, name)
+        if purged and not dry_run:
+            await self._scope.note("purge", stream=name, **choice.facts(), purged=purged)
+        return PurgeResult(stream=name, purged=purged, left=left, dry_run=dry_run)
 
     async def sources(self, redis: Redis) -> list[str]:
         """Streams that may have dead letters: existing ones, and those with nothing else left."""

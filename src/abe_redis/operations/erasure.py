@@ -75,6 +75,11 @@ async def erase(
                 result.searched += searched
                 if erased.erased:
                     result.streams.append(erased)
+    if not dry_run:
+        # Not whose: what is erased must not stay here by name.
+        whose = " in ".join(word for word, one in (("a user", user), ("a channel", channel)) if one)
+        count = sum(one.erased for one in result.streams)
+        await scope.note("erase", erased=count, whose=whose, streams=[one.stream for one in result.streams])
     return result
 
 

@@ -52,7 +52,10 @@ class Groups:
                 raise RequestError(
                     f"The stream {name!r} has a group {group!r} already; move it with reset."
                 ) from None
-        return GroupChange(stream=name, group=group, done="created", events=0, note=f"It starts at {start}.")
+        change = GroupChange(
+            stream=name, group=group, done="created", events=0, note=f"It starts at {start}."
+        )
+        return await self._noted("group create", change, start=start)
 
     async def reset(self, stream: str, group: str, *, start: str, force: bool = False) -> GroupChange:
         """Move a group to a position; it gets the events after it, some perhaps again.
@@ -79,7 +82,8 @@ class Groups:
                 "given up."
             )
         note = f"It goes on from {start}." + (f" It let go of {has}." if unfinished else "")
-        return GroupChange(stream=name, group=group, done="reset", events=pending + passed, note=note)
+        change = GroupChange(stream=name, group=group, done="reset", events=pending + passed, note=note)
+        return await self._noted("group reset", change, start=start, force=force)
 
     async def remove(self, stream: str, group: str, *, force: bool = False) -> GroupChange:
         """Remove a group, also a destroyed one; refuse while it has unfinished events, unless forced."""
@@ -101,13 +105,14 @@ class Groups:
                 f"Group {group!r} of {name!r} has {has}; it was not removed. Let its consumers finish, or "
                 "force it, which gives them up."
             )
-        return GroupChange(
+        change = GroupChange(
             stream=name,
             group=group,
             done="removed",
             events=left.pending + (left.undelivered or 0),
             note=(f"It had {has}." if left else "It had finished everything.") + alive,
         )
+        return await self._noted("group remove", change, force=force)
 
     async def _alive(self, redis: Redis, stream: str, group: str) -> str:
         """A warning for a removed group whose consumers may still be alive."""
@@ -135,15 +140,17 @@ class Groups:
         note = (
             f"{count} {_events(count)} will be delivered again." if count else "Nothing is there to replay."
         )
-        return GroupChange(
+        change = GroupChange(
             stream=name, group=group, done="replayed" if count else "nothing", events=count, note=note
         )
+        return await self._noted("group replay", change, first=first, last=last)
 
     async def pause(self, stream: str, group: str) -> GroupChange:
         """Deliver no events of a group; events in flight are finished."""
         if await self._pause(stream, group, paused=True):
             note = "Its consumers stop within about two seconds. What handlers are at is finished."
-            return GroupChange(stream=stream, group=group, done="paused", events=0, note=note)
+            change = GroupChange(stream=stream, group=group, done="paused", events=0, note=note)
+            return await self._noted("group pause", change)
         return GroupChange(
             stream=stream, group=group, done="nothing", events=0, note="It was paused already."
         )
@@ -152,8 +159,16 @@ class Groups:
         """Resume a paused group."""
         if await self._pause(stream, group, paused=False):
             note = "Its consumers go on within about two seconds."
-            return GroupChange(stream=stream, group=group, done="resumed", events=0, note=note)
+            change = GroupChange(stream=stream, group=group, done="resumed", events=0, note=note)
+            return await self._noted("group resume", change)
         return GroupChange(stream=stream, group=group, done="nothing", events=0, note="It was not paused.")
+
+    async def _noted(self, what: str, change: GroupChange, **facts: object) -> GroupChange:
+        """The change, which is in the audit from now on, unless nothing was changed."""
+        if change.done != "nothing":
+            told = {"done": change.done, "events": change.events, **facts}
+            await self._scope.note(what, stream=change.stream, group=change.group, **told)
+        return change
 
     async def _pause(self, stream: str, group: str, *, paused: bool) -> bool:
         name, group = self._scope.consumable(stream), names.check_group(group)

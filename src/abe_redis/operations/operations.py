@@ -13,6 +13,7 @@ from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.errors import RedisUnavailableError, RequestError
 from abe_redis.operations.dead_letters import Choice, DeadLetters
 from abe_redis.operations.reading import Reading
+from abe_redis.operations.recording import Origin
 from abe_redis.operations.scope import check_range
 from abe_redis.operations.settlement import Settlement
 from abe_redis.schemas import (
@@ -45,7 +46,7 @@ class Operations(Reading):
         self,
         backend: RedisMessageQueueBackend,
         *,
-        origin: str | None = None,
+        origin: Origin | None = None,
         streams: Sequence[str] = (),
         caller: str | None = None,
     ) -> None:
@@ -68,7 +69,7 @@ class Operations(Reading):
             raise RequestError(f"event_id has {len(event_id)} characters; give it 1 to {MAX_EVENT_ID}.")
         name = names.check_stream(self._scope.allowed(stream))
         published = await self._backend.publish_event(name, payload, event_id=event_id, origin=self._origin)
-        await self._note("publish_event", stream=published.stream, ids=[published.id])
+        await self._scope.note("publish_event", stream=published.stream, ids=[published.id])
         return PublishResult(
             stream=published.stream,
             id=published.id,
@@ -88,7 +89,7 @@ class Operations(Reading):
         self.agent_leases.touch()
         name = names.check_stream(self._scope.allowed(stream))
         done = await self._backend.publish_many(name, payloads, origin=self._origin)
-        await self._note("publish_many", stream=name, ids=[one.id for one in done])
+        await self._scope.note("publish_many", stream=name, ids=[one.id for one in done])
         return [
             PublishResult(stream=one.stream, id=one.id, duplicate=one.duplicate, waiting=one.is_kept)
             for one in done
@@ -119,7 +120,7 @@ class Operations(Reading):
         self.agent_leases.touch()
         name = self._scope.allowed(stream)
         result = await self._settlement.ack(name, group, ids, consumer)
-        await self._note("ack", stream=name, group=group, consumer=consumer, ids=result.acked)
+        await self._scope.note("ack", stream=name, group=group, consumer=consumer, ids=result.acked)
         return result
 
     async def release(
@@ -150,7 +151,7 @@ class Operations(Reading):
         result = await self._settlement.release(
             name, group, ids, consumer, delay_seconds=delay_seconds, bury=bury
         )
-        await self._note(
+        await self._scope.note(
             "release",
             stream=name,
             group=group,
@@ -184,17 +185,7 @@ class Operations(Reading):
         name = self._scope.consumable(stream)
         everything = not (ids or reason or event_type)
         choice = Choice(ids=ids, everything=everything, reason=reason, event_type=event_type)
-        result = await DeadLetters(self._scope).redrive(name, choice, dry_run=dry_run)
-        if not dry_run:
-            await self._note(
-                "redrive",
-                stream=name,
-                ids=list(ids),
-                reason=reason,
-                event_type=event_type,
-                redriven=result.redriven,
-            )
-        return result
+        return await DeadLetters(self._scope).redrive(name, choice, dry_run=dry_run)
 
     async def stream_stats(self, *, stream: str | None = None, ages: bool = False) -> StatsResult:
         """The health of one stream, or of all, and the events in the outbox.

@@ -198,7 +198,7 @@ class Reading(Caller):
                     ReadResult(stream=name, mode="lease", events=[]), found, max_chars
                 )
             if await self._scope.find_group(found.redis, name, group, create=create_group):
-                await self._note("read_stream", stream=name, created_group=group)
+                await self._scope.note("read_stream", stream=name, created_group=group)
             await self._scope.check_not_paused(found.redis, name, group)
             async with self.agent_leases.returning_unseen(
                 name, group, holder, own_name=self._is_own(holder)
@@ -210,7 +210,7 @@ class Reading(Caller):
                     count=count,
                     wait_seconds=wait_seconds,
                 )
-                await self._note(
+                await self._scope.note(
                     "read_stream",
                     stream=name,
                     group=group,

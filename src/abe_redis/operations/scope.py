@@ -1,5 +1,6 @@
-"""The scope of requests: streams that the settings name, existing groups, values in range."""
+"""The scope of requests: streams that the settings name, existing groups, values in range, and the audit."""
 
+import logging
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -10,10 +11,13 @@ from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.client import failures
 from abe_redis.errors import RequestError
 from abe_redis.inspection.stats import stream_stats
+from abe_redis.operations import recording
 from abe_redis.schemas import StreamStats
 from abe_redis.streams import manage, names, peek
 from abe_redis.streams.groups import ensure_group
 from abe_redis.streams.search import existing
+
+_LOG = logging.getLogger(__name__)
 
 _ID = re.compile(r"\d{1,19}(-\d{1,19})?", re.ASCII)
 
@@ -21,13 +25,24 @@ _ID = re.compile(r"\d{1,19}(-\d{1,19})?", re.ASCII)
 class Scope:
     """Gives access to the streams that `REDIS_STREAM_PATTERNS` names, and to no others."""
 
-    def __init__(self, backend: RedisMessageQueueBackend, *, streams: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        backend: RedisMessageQueueBackend,
+        *,
+        streams: Sequence[str] = (),
+        origin: recording.Origin | None = None,
+        who: str | None = None,
+    ) -> None:
         """Create a scope without I/O.
 
         Args:
             backend: The backend to operate on.
             streams: Names and patterns that restrict the streams further.
+            origin: Where changes come from; without it they are not written to the audit.
+            who: Who makes them; by default the person who runs this process.
         """
+        self._origin = origin
+        self._who = who
         self._backend = backend
         self.settings = backend.settings
         self.patterns = names.Narrowed(backend.patterns, streams) if streams else backend.patterns
@@ -40,6 +55,17 @@ class Scope:
             connections = await self._backend.connections()
             await connections.check()
             yield connections.commands
+
+    async def note(self, what: str, **facts: object) -> None:
+        """Write a change to the audit, if there was one; a failure is logged, since the change was made."""
+        if self._origin is None:
+            return
+        try:
+            redis = (await self._backend.connections()).commands
+            await recording.note_change(redis, self._who or recording.person(), what, facts, self._origin)
+        except failures.FAILURES as error:
+            sentence = failures.explain(error, self.settings, doing="writing down what was changed")
+            _LOG.warning("%s It was done all the same: %s %s", sentence, what, facts)
 
     @property
     def _default(self) -> str:

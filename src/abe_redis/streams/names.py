@@ -16,7 +16,7 @@ INDEX = "abe:streams"
 """Sorted set of stream names by the server's time, in seconds, of their last news."""
 
 AUDIT = "abe:audit"
-"""The audit: a stream of the changes that agents made."""
+"""The audit: a stream of the changes that people and agents made."""
 
 MAX_NAME_BYTES = 512
 

@@ -1,8 +1,10 @@
 """dead, group and erase on the command line: for people, for scripts, and for those who mistype."""
 
+import getpass
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from typing import Any
@@ -13,6 +15,7 @@ from pydantic import BaseModel
 
 from abe_redis.doctor.rights import ROLES
 from abe_redis.schemas import (
+    AuditResult,
     DeadLettersResult,
     EraseResult,
     GroupChange,
@@ -88,6 +91,14 @@ def test_scripts_get_the_result_models(redis: redis_py.Redis) -> None:
     assert answer(EraseResult, "erase --user U061F7AUR --dry-run").streams[0].erased == 1
     assert answer(EraseResult, "erase --user U061F7AUR --yes").streams[0].unfinished == 1
     assert redis.xlen(TOPIC) == 0
+    found = answer(AuditResult, "audit -n 100").changes
+    changes = "redrive, purge, group create, group reset, group pause, group resume, group remove, erase"
+    assert [one.what for one in found][::-1] == changes.split(", "), "only what has changed something"
+    here = f"{getpass.getuser()}@{socket.gethostname()}"
+    assert {(one.who, one.origin) for one in found} == {(here, "cli")}
+    assert found[-1].facts == {"stream": TOPIC, "ids": [first], "redriven": 1}
+    assert "U061F7AUR" not in str(redis.xrange("abe:audit")), "what is erased stays nowhere"
+    assert f"cli  erase  {here}" in run("audit -n 1").stdout
 
 
 def test_people_get_text_that_cannot_steer_the_terminal(redis: redis_py.Redis) -> None:

@@ -83,6 +83,14 @@ async def stats(one: Settings, topic: str | None) -> list[str]:
         return [one.stream for one in (await Operations(backend).stream_stats(stream=topic)).streams]
 
 
+def test_the_page_of_servers_says_what_happens_without_each() -> None:
+    page = (Path(__file__).parents[3] / "docs/where-redis-runs.md").read_text(encoding="utf-8")
+    _, matrix = page.split("## Which command is needed for what")
+    cells = [row.split("|")[0] for row in matrix.split("\n| ")]
+    named = {word.split()[0] for cell in cells for word in cell.split("`")[1::2]}
+    assert set(OPTIONAL) <= named
+
+
 @pytest.mark.parametrize("command", OPTIONAL)
 async def test_an_optional_command_that_is_refused_stops_nothing(proxy: RefusingProxy, command: str) -> None:
     proxy.refusal = refusing(command)

@@ -19,7 +19,7 @@ from abe_redis.doctor import Finding, Severity, examine
 from abe_redis.doctor import server as server_checks
 from abe_redis.doctor.context import Context
 from abe_redis.doctor.rights import ROLES, Role
-from abe_redis.streams import peek
+from abe_redis.streams import names, peek
 from abe_redis.streams.names import Patterns
 from tests.integration.conftest import take, take_one, until
 from tests.servers import Server, Servers
@@ -157,6 +157,53 @@ async def test_memory_that_runs_out(servers: Servers, part: float, severity: Sev
         admin.setrange("other", 20_000_000, "x")
         admin.config_set("maxmemory", round(admin.info("memory")["used_memory"] / part))
     assert "MiB used (maxmemory)" in (await the_only(server, "memory", severity)).found
+
+
+async def test_what_holds_memory_is_named_with_the_command_that_frees_it(servers: Servers) -> None:
+    server = servers()
+    with server.admin() as admin:
+        for stream, size in (("slack:finished", 3000), ("slack:left", 2000), ("slack:unread", 1000)):
+            for _ in range(100):
+                admin.xadd(stream, {"data": "x" * size})
+        for stream in ("slack:finished", "slack:left"):
+            admin.xgroup_create(stream, "bot", "0")
+        rows = admin.xreadgroup("bot", "c", {"slack:finished": ">"})[0][1]
+        admin.xack("slack:finished", "bot", *[entry_id for entry_id, _ in rows])
+        admin.xadd(names.dead_letters("slack:left"), {"data": "x" * 500})
+        assert await found(server, "holders") == [], "there is memory enough"
+        admin.config_set("maxmemory", round(admin.info("memory")["used_memory"] / 0.9))
+        findings = await found(server, "holders")
+        assert len(findings) == 4, findings
+        assert [(one.found, one.command) for one in findings] == [
+            (findings[0].found, f"XTRIM slack:finished MINID {rows[-1][0]}"),
+            (findings[1].found, "abe-redis group remove slack:left bot --force"),
+            (findings[2].found, "abe-redis dead purge slack:left --older-than 7d"),
+            (findings[3].found, ""),
+        ]
+        for finding, says in zip(
+            findings,
+            (
+                "Stream 'slack:finished' holds 0.3 MiB in 100 entries.",
+                "'slack:left' holds 0.2 MiB in 100 entries; group 'bot' has 0 pending and 100 undelivered.",
+                "The dead letters of 'slack:left' hold 0.0 MiB in 1 entries.",
+                "'slack:unread' holds 0.1 MiB in 100 entries, and no group reads it.",
+            ),
+            strict=True,
+        ):
+            assert says in finding.found
+            assert finding.advice
+        send(server, findings[0].command)
+        assert admin.xlen("slack:finished") == 1
+        admin.xgroup_create("slack:unread", "bot", "0")
+        admin.xreadgroup("bot", "c", {"slack:unread": ">"}, count=1)
+        admin.config_set("maxmemory", round(admin.info("memory")["used_memory"] / 0.9))
+        (busy,) = [one for one in await found(server, "holders") if "slack:unread" in one.found]
+        assert "Add consumers" in busy.advice
+        admin.flushall()
+        admin.config_set("maxmemory", 0)
+        admin.set("other", "x" * 500_000)
+        admin.config_set("maxmemory", round(admin.info("memory")["used_memory"] / 0.9))
+        assert (await found(server, "holders"))[0].command == "redis-cli --bigkeys"
 
 
 @pytest.mark.parametrize(("clients", "severity"), [(2, "ok"), (16, "warning"), (19, "problem")])

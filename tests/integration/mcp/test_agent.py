@@ -357,8 +357,9 @@ async def test_every_change_is_written_down(ask: Ask, make_backend: MakeBackend,
         ("redrive", {"stream": TOPIC, "redriven": 1}),
     ]
     assert all(fields[b"who"].startswith(b"mcp-") for _, fields in rows)
-    await Operations(make_backend(), origin="cli").publish_event({})
-    assert await redis.xlen("abe:audit") == len(rows), "people are not agents"
+    assert {fields[b"from"] for _, fields in rows} == {b"mcp"}
+    await Operations(make_backend()).publish_event({})
+    assert await redis.xlen("abe:audit") == len(rows), "a program's own events are its work"
 
 
 @pytest.mark.promise("No tool deletes, trims or resets.")

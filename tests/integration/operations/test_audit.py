@@ -3,7 +3,7 @@
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis.operations import audit
+from abe_redis.operations import audit, recording
 from abe_redis.streams import names
 from tests.integration.on_streams import now_ms
 
@@ -11,7 +11,7 @@ from tests.integration.on_streams import now_ms
 @pytest.mark.promise("`abe-redis audit` shows it.")
 async def test_the_audit_lists_changes_newest_first(commands: Redis) -> None:
     for number in range(3):
-        await audit.record(commands, "agent", "acked", {"id": f"{number}-0", "text": "ü"})
+        await recording.record(commands, "agent", "acked", {"id": f"{number}-0", "text": "ü"})
     changes = await audit.last(commands, 2)
     assert [(one.who, one.what, one.facts) for one in changes] == [
         ("agent", "acked", {"id": f"{number}-0", "text": "ü"}) for number in (2, 1)
@@ -37,5 +37,5 @@ async def test_what_anybody_wrote_there_is_told_as_far_as_it_can_be(commands: Re
 async def test_only_the_last_ten_thousand_changes_are_kept(commands: Redis) -> None:
     many = "for i = 1, 10500 do redis.call('XADD', KEYS[1], '*', 'who', i) end"
     await commands.eval(many, 1, names.AUDIT)
-    await audit.record(commands, "agent", "acked", {})
+    await recording.record(commands, "agent", "acked", {})
     assert 10_000 <= await commands.xlen(names.AUDIT) < 10_200, "a node of a stream has a hundred entries"

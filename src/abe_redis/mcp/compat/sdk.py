@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from abe_redis.errors import AbeRedisError, RequestError
 from abe_redis.mcp import consent, progress
 from abe_redis.mcp.client_identity import CALLER, caller
+from abe_redis.mcp.compat import stdio
 from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.subscriptions import State, Subscriptions
 from abe_redis.observability import hooks
@@ -100,6 +101,11 @@ class Server(SdkServer):
         # The SDK parses strings that happen to be JSON as lists and objects, even if the tool wants a string.
         tool: Any = self._tool_manager.get_tool(name)
         object.__setattr__(tool.fn_metadata, "pre_parse_json", lambda arguments: arguments)
+
+    @override
+    async def run_stdio_async(self) -> None:
+        """Serve on stdin and stdout until stdin ends."""
+        await stdio.serve(getattr(self, "_lowlevel_server" if SDK_2 else "_mcp_server"))
 
     def http_app(self, path: str, host: str, security: Any) -> Any:  # noqa: ANN401 - ASGI
         """The server as an ASGI application, for streamable HTTP.

@@ -1,0 +1,55 @@
+"""What holds the memory of a server that is nearly full, and the command that frees it."""
+
+from collections.abc import Iterator
+
+from abe_redis.inspection.health import quoted
+from abe_redis.schemas import GroupStats, StreamStats
+from abe_redis.streams import ids
+
+MOST_NAMED = 5
+"""Streams that are named, the largest first."""
+
+type Advice = tuple[str, str, str]
+"""What holds memory, what to do, and the command that frees it."""
+
+
+def holders(stats: StreamStats, dead_letter_bytes: int | None) -> Iterator[Advice]:
+    """What holds memory in a stream.
+
+    Args:
+        stats: The stream.
+        dead_letter_bytes: The memory of its dead letters; None when it is not known.
+    """
+    name = quoted(stats.stream)
+    has = f"Stream {stats.stream!r} holds {mebibytes(stats.memory_bytes)} in {stats.length} entries"
+    unfinished = [group for group in stats.groups if group.pending or group.lag]
+    for group in unfinished:
+        lag = "an unknown number" if group.lag is None else group.lag
+        found = f"{has}; group {group.name!r} has {group.pending} pending and {lag} undelivered."
+        if any(one.alive for one in group.consumers):
+            yield found, "Add consumers, or make the handler faster: what is finished is removed.", ""
+        else:
+            advice = (
+                "Start a consumer; or, if nobody needs the group any more, give up what it has to finish:"
+            )
+            yield found, advice, f"abe-redis group remove {name} {quoted(group.name)} --force"
+    if stats.length and stats.groups and not unfinished:
+        advice = "All of it is finished. Lower REDIS_STREAM_MAXLEN, and remove what is there now:"
+        yield f"{has}.", advice, f"XTRIM {name} MINID {_finished_before(stats.groups)}"
+    elif stats.length and not stats.groups:
+        yield f"{has}, and no group reads it.", "Start a consumer, whose group then finishes it.", ""
+    if stats.dead_letters:
+        size = mebibytes(dead_letter_bytes)
+        found = f"The dead letters of {stats.stream!r} hold {size} in {stats.dead_letters} entries."
+        advice = "Look at them with `abe-redis dead summary`, and remove the old ones:"
+        yield found, advice, f"abe-redis dead purge {name} --older-than 7d"
+
+
+def _finished_before(groups: list[GroupStats]) -> str:
+    """The id from which on entries may be unfinished: nothing is pending, so each group finished its last."""
+    return min((group.last_delivered_id for group in groups), key=lambda one: ids.order(one.encode()))
+
+
+def mebibytes(size: int | None) -> str:
+    """A size for people."""
+    return "an unknown amount" if size is None else f"{size / 2**20:.1f} MiB"
