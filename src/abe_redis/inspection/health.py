@@ -145,13 +145,18 @@ def judge(stats: StreamStats, settings: Settings) -> tuple[Health, str]:
     return health, said or "Nothing is waiting."
 
 
+def _has_undelivered(group: GroupStats) -> bool:
+    """Whether something is not delivered yet; after a deletion Redis does not know how much."""
+    return group.oldest_undelivered_seconds is not None if group.lag is None else group.lag > 0
+
+
 def _has_work(group: GroupStats) -> bool:
-    return bool(group.pending or group.lag)
+    return group.pending > 0 or _has_undelivered(group)
 
 
 def _is_behind(group: GroupStats) -> bool:
     oldest = max(group.oldest_pending_seconds or 0, group.oldest_undelivered_seconds or 0)
-    return (group.lag or 0) > 0 and oldest > BACKLOG_SECONDS
+    return _has_undelivered(group) and oldest > BACKLOG_SECONDS
 
 
 def _destroyed(group: GroupStats, stream: str) -> str:
@@ -172,7 +177,7 @@ def quoted(name: str) -> str:
 
 
 def _waiting(group: GroupStats) -> str:
-    lag = "an unknown number of" if group.lag is None else str(group.lag)
+    lag = "an unknown number of events" if group.lag is None else str(group.lag)
     return (
         f"Group {group.name!r} has {group.pending} pending{_since(group.oldest_pending_seconds)} and {lag} "
         f"not delivered yet{_since(group.oldest_undelivered_seconds)}"

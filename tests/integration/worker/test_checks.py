@@ -111,7 +111,7 @@ def test_a_back_end_takes_settings_and_repeats_no_url(kind: Any) -> None:
 
 
 def test_a_worker_takes_a_back_end() -> None:
-    with pytest.raises(SettingsError, match="takes a back end first, not 'Settings'"):
+    with pytest.raises(SettingsError, match="takes a backend first, not 'Settings'"):
         EventWorker(Settings(), handle)  # type: ignore[arg-type]
 
 

@@ -138,6 +138,10 @@ def test_a_group_at_work() -> None:
         ({"lag": 1, "pending": 1, "oldest_pending_seconds": 61, "oldest_undelivered_seconds": 3}, "backlog"),
         ({"lag": 1, "pending": 1, "oldest_pending_seconds": 3, "oldest_undelivered_seconds": 61}, "backlog"),
         ({"lag": 1}, "working"),
+        ({"lag": None}, "ok"),
+        ({"lag": None, "oldest_undelivered_seconds": 5}, "working"),
+        ({"lag": None, "oldest_undelivered_seconds": 61}, "backlog"),
+        ({"lag": None, "oldest_undelivered_seconds": 5, "alive": False}, "stalled"),
         ({"lag": 1, "oldest_undelivered_seconds": 61, "alive": False}, "stalled"),
         ({"pending": 1, "oldest_pending_seconds": 61}, "working"),
         ({"lag": None, "pending": 1, "oldest_pending_seconds": 61}, "working"),
@@ -176,7 +180,7 @@ def test_the_worst_comes_first_and_is_all_that_is_said_of_those_that_wait() -> N
 
 def test_an_unknown_lag_is_reported_as_unknown() -> None:
     assert judged(group(pending=1, lag=None))[1] == (
-        "Group 'g' has 1 pending and an unknown number of not delivered yet."
+        "Group 'g' has 1 pending and an unknown number of events not delivered yet."
     )
 
 
