@@ -305,7 +305,8 @@ class Run:
     async def _orphans(self, admin: redis.Redis) -> int:
         """How many consumers are left when a new one has had the time to forget them."""
         self._start_worker()
-        until = time.monotonic() + 20 * LONG_LEASE_SECONDS  # a consumer is forgotten after ten of its own leases
+        # A consumer is forgotten after ten of its own leases.
+        until = time.monotonic() + 20 * LONG_LEASE_SECONDS
         while time.monotonic() < until:
             left = [len(admin.xinfo_consumers(stream, GROUP)) for stream in STREAMS if admin.exists(stream)]
             if all(count <= 1 for count in left):

@@ -138,7 +138,6 @@ def test_a_group_at_work() -> None:
         ({"lag": 1, "pending": 1, "oldest_pending_seconds": 61, "oldest_undelivered_seconds": 3}, "backlog"),
         ({"lag": 1, "pending": 1, "oldest_pending_seconds": 3, "oldest_undelivered_seconds": 61}, "backlog"),
         ({"lag": 1}, "working"),
-        ({"lag": None}, "ok"),
         ({"lag": None, "oldest_undelivered_seconds": 5}, "working"),
         ({"lag": None, "oldest_undelivered_seconds": 61}, "backlog"),
         ({"lag": None, "oldest_undelivered_seconds": 5, "alive": False}, "stalled"),
