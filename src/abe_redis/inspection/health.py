@@ -95,6 +95,21 @@ def working(at: Situation) -> Verdict:
     return Verdict("working", said) if said and not (at.stalled or at.behind) else Verdict()
 
 
+def silent(at: Situation) -> Verdict:
+    """Consumers that hold events and ask for nothing: their process hangs, or is gone."""
+    said = []
+    for group in at.waiting:
+        for one in group.consumers:
+            if one.pending and not one.alive:
+                events = "1 event" if one.pending == 1 else f"{one.pending} events"
+                said.append(
+                    f"Consumer {one.name!r} of group {group.name!r} holds {events} and has been silent for "
+                    f"{duration(one.idle_seconds)}: its process is gone or frozen, or its handler blocks the "
+                    "event loop. A live consumer takes over what it holds."
+                )
+    return Verdict(said=said)
+
+
 def disused(at: Situation) -> Verdict:
     """Groups with work that no longer hold back trimming, or soon will not."""
     found = [about_disuse(group, at.settings) for group in at.waiting]
@@ -132,7 +147,7 @@ def above_bound(at: Situation) -> Verdict:
     return Verdict(said=[f"The backlog keeps it above its bound of {bound} entries."])
 
 
-RULES = (unread, stalled, backlog, paused, working, disused, lost, dead_letters, above_bound)
+RULES = (unread, stalled, backlog, paused, working, silent, disused, lost, dead_letters, above_bound)
 """The worst first: a stream's health is that of the first rule with a finding."""
 
 

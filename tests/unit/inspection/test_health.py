@@ -46,6 +46,12 @@ LETTER = "1 dead letter: read it in 'dead:{s}', or with `abe-redis dead list`."
 OVER = "The backlog keeps it above its bound of 100 entries."
 ONE = "Group 'g' has 0 pending and 1 not delivered yet (the oldest published"
 
+HOLDER: dict[str, Any] = {"name": "c", "pending": 2, "idle_seconds": 40}
+FROZEN = (
+    "Consumer 'c' of group 'g' holds 2 events and has been silent for 40 s: its process is gone or frozen, "
+    "or its handler blocks the event loop. A live consumer takes over what it holds."
+)
+
 RULE_BY_RULE = [
     ("unread", [], {}, ("unread", "It has 10 events and no group, so nobody reads it: start a consumer.")),
     ("unread", [], {"length": 0}, (None, "")),
@@ -63,6 +69,9 @@ RULE_BY_RULE = [
     ("working", [{}], {}, (None, "")),
     ("working", [BUSY, BEHIND], {}, (None, "")),
     ("working", [BUSY, BUSY | {"alive": False}], {}, (None, "")),
+    ("silent", [{"pending": 2, "consumers": [ConsumerStats(**HOLDER, alive=False)]}], {}, (None, FROZEN)),
+    ("silent", [{"pending": 2, "consumers": [ConsumerStats(**HOLDER, alive=True)]}], {}, (None, "")),
+    ("silent", [BUSY | {"alive": False}], {}, (None, "")),
     ("disused", [BUSY | {"unused_seconds": 9 * DAY}], {}, (None, DISUSED)),
     ("disused", [{"unused_seconds": 9 * DAY}], {}, (None, "")),
     ("lost", [{"lost": 1}], {}, (None, "Group 'g' lost 1 event: removed before it had finished with them.")),
