@@ -431,7 +431,8 @@ async def test_a_handlers_result_is_published_once(make_backend: MakeBackend, re
     await publish(backend, 0, 21)
     async with at_work(EventWorker(backend, handle, group="g", respond_to="answers")):
         await until(nothing_pending(redis))
-    ((_, fields),) = await redis.xrange("answers")
+    entries: Any = await redis.xrange("answers")
+    ((_, fields),) = entries
     answer = json.loads(fields[b"data"])
     assert answer["result"] == {"double": 42}
     assert answer["stream"] == "slack_events"
