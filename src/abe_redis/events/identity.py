@@ -1,18 +1,21 @@
 """What makes an event the same event when it is published again."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from abe_redis.events import kinds
 
 _LONGEST = 500
-"""Characters of an id that a host's payload names; what is longer is none."""
+"""Characters of an id that stands in a key as it is; of a longer one its digest does."""
 
 
 def event_id_of(
     payload: Mapping[str, Any], *, given: str | None = None, fields: Sequence[kinds.Path] = ()
 ) -> str | None:
     """What makes an event the same event; None when nothing does.
+
+    Any string is an id. One that is long, or is not Unicode, is represented by its digest.
 
     Args:
         payload: The event.
@@ -21,8 +24,9 @@ def event_id_of(
     """
     own = slack_event_id(payload)
     if given and not (own and given == payload.get("event_id")):
-        return given
-    return own or host_event_id(payload, fields)
+        return _fit_for_a_key(given)
+    found = own or host_event_id(payload, fields)
+    return _fit_for_a_key(found) if found else None
 
 
 def slack_event_id(payload: Mapping[str, Any]) -> str | None:
@@ -35,7 +39,9 @@ def slack_event_id(payload: Mapping[str, Any]) -> str | None:
     event_id, app = payload.get("event_id"), payload.get("api_app_id")
     if not (isinstance(event_id, str) and event_id):
         return None
-    return f"{app}:{event_id}" if isinstance(app, str) and app else event_id
+    if isinstance(app, str) and app:
+        return joined(app, event_id)
+    return joined("", event_id) if ":" in event_id else event_id
 
 
 def host_event_id(payload: Mapping[str, Any], fields: Sequence[kinds.Path]) -> str | None:
@@ -47,9 +53,21 @@ def host_event_id(payload: Mapping[str, Any], fields: Sequence[kinds.Path]) -> s
         found = _at(payload, field)
         if isinstance(found, int) and not isinstance(found, bool):
             found = str(found)
-        if isinstance(found, str) and 0 < len(found) <= _LONGEST:
-            return f"{kinds.written(field)}:{found}"
+        if isinstance(found, str) and found:
+            return joined(kinds.written(field), found)
     return None
+
+
+def joined(*parts: str) -> str:
+    """Parts with colons between them; a colon within any but the last is escaped, so that no two are alike."""
+    *before, last = parts
+    return ":".join([*(part.replace("%", "%25").replace(":", "%3A") for part in before), last])
+
+
+def _fit_for_a_key(event_id: str) -> str:
+    if len(event_id) <= _LONGEST and not any("\ud800" <= char <= "\udfff" for char in event_id):
+        return event_id
+    return f"digest:{hashlib.blake2b(event_id.encode(errors='surrogatepass'), digest_size=32).hexdigest()}"
 
 
 def _at(value: Any, path: kinds.Path) -> Any:  # noqa: ANN401 - any JSON

@@ -341,8 +341,10 @@ def _is_awaited(database: sqlite3.Connection, writer: str) -> bool:
 
 
 def _encode(fields: Mapping[bytes, bytes]) -> str:
-    return json.dumps({name.decode(): value.decode() for name, value in fields.items()}, ensure_ascii=False)
+    said = {name.decode(): value.decode(errors="surrogatepass") for name, value in fields.items()}
+    # Lone surrogates, each of which begins with this byte, can be carried by JSON's own escapes only.
+    return json.dumps(said, ensure_ascii=any(b"\xed" in value for value in fields.values()))
 
 
 def _decode(text: str) -> dict[bytes, bytes]:
-    return {name.encode(): value.encode() for name, value in json.loads(text).items()}
+    return {name.encode(): value.encode(errors="surrogatepass") for name, value in json.loads(text).items()}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from abe_redis.events.identity import host_event_id, slack_event_id
+from abe_redis.events.identity import event_id_of, host_event_id, slack_event_id
 from abe_redis.events.kinds import paths
 from abe_redis.events.mentions import mention_in
 from tests.unit.events.shapes import APP, CHANNEL, USER, action, command, envelope
@@ -40,7 +40,7 @@ def test_slacks_id_is_the_apps(payload: dict[str, Any], event_id: str | None) ->
         ({"body": {"history_items": {"0": {"id": "h1"}}}}, "body.history_items.0.id:h1"),
         ({"delivery_id": True}, None),
         ({"delivery_id": {"id": "d1"}}, None),
-        ({"delivery_id": "x" * 501}, None),
+        ({"delivery_id": "x" * 501}, f"delivery_id:{'x' * 501}"),
         ({"headers": "none"}, None),
         ({}, None),
     ],
@@ -48,6 +48,32 @@ def test_slacks_id_is_the_apps(payload: dict[str, Any], event_id: str | None) ->
 def test_a_hosts_id_stands_where_the_setting_says(payload: dict[str, Any], event_id: str | None) -> None:
     fields = paths("delivery_id headers.x-request-id body.history_items.0.id")
     assert host_event_id(payload, fields) == event_id
+
+
+def test_no_two_ids_are_made_into_the_same() -> None:
+    envelopes = [
+        envelope({}, api_app_id=app, event_id=event_id)
+        for app in ("A", "A:b", "A%3Ab", "A\ud800", None)
+        for event_id in ("c", "b:c", "A:c", ":c", "\ud800", "\ud801", "?", "x" * 501, "x" * 502)
+    ]
+    ids = [event_id_of(one) for one in envelopes]
+    assert len(set(ids)) == len(envelopes)
+    assert ids == [event_id_of(one, given=one["event_id"]) for one in envelopes]
+    fields = paths("a a:b")
+    assert event_id_of({"a": "b:c"}, fields=fields) != event_id_of({"a:b": "c"}, fields=fields)
+
+
+@pytest.mark.parametrize("odd", ["\ud800", "Ev\udfff", "x" * 501, "é" * 10_000])
+def test_any_id_is_made_fit_for_a_key(odd: str) -> None:
+    fields = paths("id")
+    for found in (
+        event_id_of(envelope({}, event_id=odd)),
+        event_id_of(envelope({}, api_app_id=odd)),
+        event_id_of({}, given=odd),
+        event_id_of({"id": odd}, fields=fields),
+    ):
+        assert found is not None
+        assert len(found.encode()) <= 500
 
 
 MENTION = {"type": "app_mention", "channel": CHANNEL, "user": USER, "text": "<@U0BOT> go", "ts": "10.1"}
