@@ -321,9 +321,7 @@ class ErasedStream(BaseModel):
 
     stream: str
     erased: int = Field(description="Number of removed entries; with dry_run, number that would be.")
-    unfinished: int | None = Field(
-        default=None, description="Number of them that some group had not finished; null with dry_run."
-    )
+    unfinished: int | None = Field(default=None, description="Of them, not finished; null with dry_run.")
 
 
 class EraseResult(BaseModel):
@@ -331,6 +329,7 @@ class EraseResult(BaseModel):
 
     streams: list[ErasedStream]
     searched: int = Field(description="Number of searched entries.")
+    only_mentioned: int = Field(default=0, description="Entries that only mention the id, and stay.")
     dry_run: bool
 
 

@@ -11,14 +11,21 @@ from abe_redis.cli.common import AsJson, DryRun, Yes, confirm, count, plain, pro
 @app.command(rich_help_panel=REPAIR)
 def erase(
     *,
-    user: Annotated[str | None, typer.Option("--user", help="A user id, such as U061F7AUR.")] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(
+            "--user", help="A user id, such as U061F7AUR: what that user did or wrote, or is about that user."
+        ),
+    ] = None,
     channel: Annotated[
         str | None,
         typer.Option("--channel", help="A channel id; with --user, only the user's events in that channel."),
     ] = None,
     mentions: Annotated[
         bool,
-        typer.Option("--mentions", help="Also erase events that mention the id, in a text or in blocks."),
+        typer.Option(
+            "--mentions", help="Also erase events that only mention the id: what others wrote and did."
+        ),
     ] = False,
     stream: Annotated[
         str | None,
@@ -29,6 +36,12 @@ def erase(
     as_json: AsJson = False,
 ) -> None:
     """Erase a user's or a channel's events from the streams and their dead letters, finished or not.
+
+    A user's are the events that the user did, messages that the user wrote, their edits and deletions, and
+    what is about the user as a person, such as a changed profile. Whatever else names the user only mentions
+    the user: an answer in the user's thread, a reaction to the user's message, an invitation, a choice in a
+    menu, a text. That goes with --mentions alone; without it, the last line says how many such events there
+    are.
 
     It does not touch events in an outbox on a machine's disk, nor what handlers have stored elsewhere.
 
@@ -58,4 +71,7 @@ def erase(
     total = sum(one.erased for one in result.streams)
     done = "would be erased" if dry_run else "erased"
     lines.append(f"{count(total, 'event')} {done}; {result.searched} searched.")
+    if result.only_mentioned:
+        more = count(result.only_mentioned, "more only mentions", "more only mention")
+        lines.append(f"{more} the id; see --mentions.")
     show(result, "\n".join(lines), as_json=as_json)

@@ -59,7 +59,7 @@ def host_event_id(payload: Mapping[str, Any], fields: Sequence[kinds.Path]) -> s
 
 
 def joined(*parts: str) -> str:
-    """Parts with colons between them; a colon within any but the last is escaped, so that no two are alike."""
+    """Parts with colons between them. Those within any part but the last are escaped: no two are alike."""
     *before, last = parts
     return ":".join([*(part.replace("%", "%25").replace(":", "%3A") for part in before), last])
 

@@ -56,6 +56,8 @@ def written(path: Path) -> str:
 
 CHANNEL = paths("channel channel_id item.channel assistant_thread.channel_id container.channel_id")
 USER = paths("user user_id message.user previous_message.user assistant_thread.user_id bot_id")
+DOER = paths("user user_id")
+"""Of them, those that say who did it, whatever the kind."""
 THREAD = paths(
     "thread_ts message.thread_ts message.ts container.thread_ts container.message_ts item.ts message_ts "
     "assistant_thread.thread_ts ts"

@@ -20,6 +20,22 @@ def users_of(payload: Mapping[str, Any]) -> list[str]:
     return _all(kinds.event_of(payload), kinds.kind_of(payload).user, kinds.USER)
 
 
+def owners_of(payload: Mapping[str, Any]) -> list[str]:
+    """Whose event it is: who did it, who wrote the message that it is about, or the person it is about.
+
+    Whoever else it names is only mentioned: the author of a thread's root or of a message that gets a
+    reaction, an inviter, a person chosen in a menu, the inputs of a workflow's step.
+    """
+    event, kind = kinds.event_of(payload), kinds.kind_of(payload)
+    own = [path for path in kind.user if path[0] != "inputs" or "interactor" in path]
+    found = list(values(event, own))
+    if not found:
+        found = list(values(event, kinds.DOER if kind.user else kinds.USER))
+    if kind.name == "presence_change" and isinstance(several := event.get("users"), list):
+        return [*found, *(one for one in several if isinstance(one, str))]
+    return found if kind.family == "message" else found[:1]
+
+
 def _all(event: Mapping[str, Any], own: Iterable[Path], general: Iterable[Path]) -> list[str]:
     """What stands in a kind's own fields, or else in the general ones."""
     return list(dict.fromkeys(values(event, own))) or list(dict.fromkeys(values(event, general)))

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterator
+from enum import IntEnum
 from typing import Any
 
 from redis.asyncio import Redis
 
 from abe_redis.errors import RequestError
-from abe_redis.events import codec, kinds
+from abe_redis.events import codec, kinds, slack
 from abe_redis.operations.dead_letters import DeadLetters
 from abe_redis.operations.scope import Scope
 from abe_redis.schemas import ErasedStream, EraseResult
@@ -17,14 +18,38 @@ from abe_redis.streams.erase import erase as erase_entries
 _PAGE = 100
 
 
+class _Relation(IntEnum):
+    """What an event has to do with somebody or with a channel."""
+
+    NONE = 0
+    MENTIONED = 1
+    OWN = 2
+
+
 class _Wanted:
     """An id, and an expression that finds it in a text, but not as part of a longer id."""
 
-    def __init__(self, wanted: str) -> None:
-        self.id = wanted
-        word = rf"(?<![0-9A-Za-z]){re.escape(wanted)}(?![0-9A-Za-z])"
+    def __init__(self, wanted: str, *, is_user: bool) -> None:
+        self.id = _id_in(wanted, is_user=is_user)
+        self.is_user = is_user
+        word = rf"(?<![0-9A-Za-z]){re.escape(self.id)}(?![0-9A-Za-z])"
         self.in_text = re.compile(word)
-        self.in_bytes = re.compile(word.encode(errors="replace"))
+        self.in_bytes = re.compile(word.encode())
+
+
+def _id_in(said: str, *, is_user: bool) -> str:
+    """The id that was given, also as Slack writes it in a text: `<@U061F7AUR>` or `<#C0LAN2Q65|general>`.
+
+    Raises:
+        RequestError: It is no id, or one of the other kind.
+    """
+    kind, sign, example = ("user", "@", "U061F7AUR") if is_user else ("channel", "#", "C0LAN2Q65")
+    match = re.fullmatch(rf"<{sign}([A-Z0-9]+)(?:\|[^>]*)?>|{sign}?([A-Z0-9]+)", said.strip())
+    other = r"[CDG][A-Z0-9]{8,}" if is_user else r"[UW][A-Z0-9]{8,}"
+    found = (match[1] or match[2]) if match else ""
+    if not found or re.fullmatch(other, found):
+        raise RequestError(f"{said[:50]!r} is no {kind} id; give one such as {example}. Nothing was erased.")
+    return found
 
 
 async def erase(
@@ -39,26 +64,29 @@ async def erase(
 ) -> EraseResult:
     """Remove the events of a user or a channel, finished or not, from the streams and their dead letters.
 
-    An event is a user's when the Slack event inside names the id, as a value or as a key, outside of written
-    text: as the author, the target of a reaction, or a new member, for example. Written text (`text` and
-    `blocks`) only mentions an id. An envelope's fields about the app's own installation do not count. An
-    entry that is not JSON is erased when it contains the id.
+    An event is a user's when that user did it, wrote the message that it is about (also of an edit or a
+    deletion), or is the person it is about, as when a profile changes or somebody joins. Whatever else names
+    the user, such as an answer in the user's thread, a reaction of others, or a text, only mentions the user.
+    An event is a channel's when it names the id, as a value or as a key, outside of written text (`text` and
+    `blocks`). An envelope's fields about the app's own installation do not count. An entry that is not JSON
+    is erased when it contains the id.
 
     Args:
         scope: The streams to search.
-        user: A user id, such as `U061F7AUR`.
+        user: A user id, such as `U061F7AUR` or `<@U061F7AUR>`.
         channel: A channel id, such as `C0LAN2Q65`; with `user`, only the user's events in it.
-        mentions: Also erase events that only mention the id, in a text or in blocks.
+        mentions: Also erase events that only mention the id; without it, the result says how many stay.
         stream: One stream and its dead letters; by default all streams.
         dry_run: Only count.
         on_progress: Called with the number of entries that were just searched.
 
     Raises:
-        RequestError: Neither user nor channel was given, or the settings do not allow the stream.
+        RequestError: Neither user nor channel was given, one is no id of its kind, or the settings do not
+            allow the stream.
         RedisUnavailableError: Redis could not be reached.
         RedisRefusedError: Redis refused a command; events erased before remain erased.
     """
-    wanted = [_Wanted(one) for one in (user, channel) if one]
+    wanted = [_Wanted(one, is_user=one is user) for one in (user, channel) if one]
     if not wanted:
         raise RequestError("Say whose events to erase: a user id, a channel id or both.")
     result = EraseResult(streams=[], searched=0, dry_run=dry_run)
@@ -69,10 +97,12 @@ async def erase(
             sources = await DeadLetters(scope).sources(redis)
         for source in sources:
             for name in (source, names.dead_letters(source)):
-                searched, erased = await _erase_in(
-                    redis, name, wanted, mentions=mentions, dry_run=dry_run, on_progress=on_progress
+                least = _Relation.MENTIONED if mentions else _Relation.OWN
+                searched, mentioned, erased = await _erase_in(
+                    redis, name, wanted, least=least, dry_run=dry_run, on_progress=on_progress
                 )
                 result.searched += searched
+                result.only_mentioned += mentioned
                 if erased.erased:
                     result.streams.append(erased)
     if not dry_run:
@@ -88,17 +118,15 @@ async def _erase_in(
     stream: str,
     wanted: list[_Wanted],
     *,
-    mentions: bool,
+    least: _Relation,
     dry_run: bool,
     on_progress: Callable[[int], None],
-) -> tuple[int, ErasedStream]:
-    searched, erased, unfinished = 0, 0, 0
+) -> tuple[int, int, ErasedStream]:
+    searched, mentioned, erased, unfinished = 0, 0, 0, 0
     async for page in peek.pages(redis, stream, size=_PAGE):
-        ids = [
-            entry.id
-            for entry in page
-            if all(_concerns(entry.fields, one, mentions=mentions) for one in wanted)
-        ]
+        relations = [min(_relation(entry.fields, one) for one in wanted) for entry in page]
+        ids = [entry.id for entry, relation in zip(page, relations, strict=True) if relation >= least]
+        mentioned += sum(_Relation.NONE < relation < least for relation in relations)
         if dry_run:
             erased += len(ids)
         elif ids:
@@ -108,18 +136,24 @@ async def _erase_in(
         searched += len(page)
         on_progress(len(page))
     counted = None if dry_run else unfinished
-    return searched, ErasedStream(stream=stream, erased=erased, unfinished=counted)
+    return searched, mentioned, ErasedStream(stream=stream, erased=erased, unfinished=counted)
 
 
-def _concerns(fields: codec.Fields, wanted: _Wanted, *, mentions: bool) -> bool:
+def _relation(fields: codec.Fields, wanted: _Wanted) -> _Relation:
     try:
         payload = codec.decode(fields)
     except codec.UndecodableError:
-        return any(wanted.in_bytes.search(value) for value in fields.values())
-    return any(
-        (value == wanted.id and not is_written) or (mentions and wanted.in_text.search(value))
-        for value, is_written in _strings(kinds.event_of(payload))
-    )
+        found = any(wanted.in_bytes.search(value) for value in fields.values())
+        return _Relation.OWN if found else _Relation.NONE
+    if wanted.is_user and wanted.id in slack.owners_of(payload):
+        return _Relation.OWN
+    relation = _Relation.NONE
+    for value, is_written in _strings(kinds.event_of(payload)):
+        if value == wanted.id and not (is_written or wanted.is_user):
+            return _Relation.OWN
+        if wanted.in_text.search(value):
+            relation = _Relation.MENTIONED
+    return relation
 
 
 _WRITTEN = {"text", "blocks", "title_blocks"}

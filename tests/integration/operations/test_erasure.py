@@ -49,8 +49,31 @@ RICH = {
 WHAT: dict[str, tuple[dict[str, Any], str]] = {
     "wrote": (envelope(user=USER, text="hi"), "user"),
     "wrote there": (envelope(user=USER, channel=CHANNEL), "user channel"),
-    "was reacted to": (envelope(item_user=USER, item={"channel": CHANNEL}), "user channel"),
-    "joined, deep down": (envelope(message={"edited": [{"user": USER}]}), "user"),
+    "was reacted to there": (
+        envelope(type="reaction_added", channel=None, item_user=USER, item={"channel": CHANNEL}),
+        "channel, mention",
+    ),
+    "named deep down": (envelope(message={"edited": [{"user": USER}]}), "mention"),
+    "edited": (
+        envelope(subtype="message_changed", user=None, message={"user": USER}, previous_message={}), "user"
+    ),
+    "deleted": (envelope(subtype="message_deleted", user=None, previous_message={"user": USER}), "user"),
+    "changed": (envelope(type="user_change", channel=None, user={"id": USER}), "user"),
+    "came into the workspace": (envelope(type="team_join", channel=None, user={"id": USER}), "user"),
+    "joined": (envelope(type="member_joined_channel", user=USER, inviter="U2"), "user"),
+    "came and went, with others": (envelope(type="presence_change", user=None, users=["U2", USER]), "user"),
+    "set off a step": (
+        envelope(type="function_executed", user=None, inputs={"interactivity": {"interactor": {"id": USER}}}),
+        "user",
+    ),
+    "was answered": (envelope(parent_user_id=USER, thread_ts="1.1"), "mention"),
+    "has answered somebody": (envelope(reply_users=[USER], reply_count=1), "mention"),
+    "has invited": (envelope(type="member_joined_channel", inviter=USER), "mention"),
+    "has reacted to somebody's": (envelope(reactions=[{"name": "eyes", "users": [USER]}]), "mention"),
+    "is an input": (envelope(type="function_executed", user=None, inputs={"user_id": USER}), "mention"),
+    "wrote what a shortcut is used on": (
+        {"type": "message_action", "user": {"id": "U1"}, "message": {"user": USER, "text": "hi"}}, "mention"
+    ),
     "bare": ({"type": "message", "user": USER}, "user"),
     "someone else there": (envelope(channel=CHANNEL), "channel"),
     "mentioned": (envelope(text=f"ask <@{USER}>!"), "mention"),
@@ -61,8 +84,12 @@ WHAT: dict[str, tuple[dict[str, Any], str]] = {
         envelope(files=[{"shares": {"public": {CHANNEL: [{"ts": "1.1"}]}}}]), "channel"
     ),
     "chosen in a view": (
-        {"type": "view_submission", "view": {"state": {"values": {"b": {"a": {"selected_user": USER}}}}}},
-        "user",
+        {
+            "type": "view_submission",
+            "user": {"id": "U1"},
+            "view": {"state": {"values": {"b": {"a": {"type": "users_select", "selected_user": USER}}}}},
+        },
+        "mention",
     ),
     "pressed a button": (
         {"type": "block_actions", "user": {"id": USER}, "channel": {"id": CHANNEL}},
@@ -72,6 +99,9 @@ WHAT: dict[str, tuple[dict[str, Any], str]] = {
     "a longer id": (envelope(text=f"ask <@{USER}9>", user=f"{USER}9"), ""),
     "only the app's own": (envelope(text="hi"), ""),
 }  # fmt: skip
+
+
+MENTIONS = sum("mention" in word for _, word in WHAT.values())
 
 
 async def fill(redis: Redis) -> dict[str, list[Any]]:
@@ -95,10 +125,16 @@ async def left(redis: Redis) -> list[set[bytes]]:
     ("chosen", "words"),
     [
         ({"user": USER}, {"user", "user channel"}),
-        ({"channel": CHANNEL}, {"channel", "user channel"}),
+        ({"channel": CHANNEL}, {"channel", "user channel", "channel, mention"}),
         ({"user": USER, "channel": CHANNEL}, {"user channel"}),
-        ({"user": USER, "mentions": True}, {"user", "user channel", "mention", "both mentions"}),
-        ({"channel": CHANNEL, "mentions": True}, {"channel", "user channel", "both mentions"}),
+        (
+            {"user": f"<@{USER}|ann>", "mentions": True},
+            {"user", "user channel", "mention", "channel, mention", "both mentions"},
+        ),
+        (
+            {"channel": f"<#{CHANNEL}>", "mentions": True},
+            {"channel", "user channel", "channel, mention", "both mentions"},
+        ),
     ],
 )
 async def test_what_concerns_them_goes_and_the_rest_stays(
@@ -115,6 +151,9 @@ async def test_what_concerns_them_goes_and_the_rest_stays(
             (stream, len(goes)) for stream in ("dead:{slack:gone}", OTHER, TOPIC, names.dead_letters(TOPIC))
         ]
         assert {one.unfinished for one in result.streams} == {None if dry_run else 0}
+        stays = {"user": 4 * MENTIONS, "channel": 4 * 2, "both": 4 * 3}
+        which = "both" if len(chosen) == 2 else next(iter(chosen))
+        assert result.only_mentioned == (0 if "mentions" in chosen else stays[which])
         assert (result.searched, result.dry_run) == (4 * len(ids), dry_run)
         if dry_run:
             assert await left(redis) == before, "a dry run changes nothing"
@@ -132,6 +171,11 @@ async def test_erase_can_be_limited_to_one_stream(redis: Redis, backend: RedisMe
         {"user": ""},
         {"user": USER, "stream": "elsewhere"},
         {"user": USER, "stream": "dead:{slack:x}"},
+        *(
+            {"user": said}
+            for said in ("@ann", "ann@example.org", "<@U1", USER.lower(), CHANNEL, f"<#{CHANNEL}>")
+        ),
+        *({"channel": said} for said in ("#general", USER, f"<@{USER}>")),
     ):
         with pytest.raises(RequestError):
             await erase(Scope(backend), **wrong)  # type: ignore[arg-type]
