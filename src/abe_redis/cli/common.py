@@ -99,11 +99,6 @@ def plain(text: str) -> str:
     return "".join(char if char.isprintable() else "�" for char in text)
 
 
-def count(number: int, one: str, many: str | None = None) -> str:
-    """A number with its noun."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
 def confirm(question: str, *, yes: bool) -> None:
     """Ask before an irreversible change; without a terminal, require --yes.
 

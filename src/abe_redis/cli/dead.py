@@ -13,12 +13,12 @@ from abe_redis.cli.common import (
     Stream,
     Yes,
     confirm,
-    count,
     plain,
     progress,
     with_scope,
 )
 from abe_redis.cli.common import show as show_result
+from abe_redis.runtime.nouns import count
 
 if TYPE_CHECKING:
     from abe_redis.operations.dead_letters import Choice

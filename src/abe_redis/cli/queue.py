@@ -9,9 +9,10 @@ import typer
 from pydantic import BaseModel
 
 from abe_redis.cli.app import EVENTS, INSPECT, app
-from abe_redis.cli.common import AsJson, count, json_of, plain, progress, show, with_backend
+from abe_redis.cli.common import AsJson, json_of, plain, progress, show, with_backend
 from abe_redis.cli.text import checked, from_stdin
 from abe_redis.errors import PayloadError
+from abe_redis.runtime.nouns import count
 
 if TYPE_CHECKING:
     from abe_redis.schemas import EventView

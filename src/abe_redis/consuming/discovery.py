@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from redis.asyncio import Redis
 
 from abe_redis.consuming.tolerance import Tolerance
+from abe_redis.runtime import nouns
 from abe_redis.streams import names
 from abe_redis.streams.groups import ensure_group
 from abe_redis.streams.search import Search, announced
@@ -111,10 +112,11 @@ def say_lost(stream: str, group: str, count: int) -> None:
     """Log how many entries were removed too early, if there are any."""
     if count:
         _LOG.error(
-            "%s events of %r were removed before group %r had finished them, by somebody's XTRIM, XDEL or "
+            "%s of %r %s removed before group %r had finished them, by somebody's XTRIM, XDEL or "
             "DEL, or by eviction.",
-            count,
+            nouns.count(count, "event"),
             stream,
+            "was" if count == 1 else "were",
             group,
         )
 

@@ -32,8 +32,6 @@ class Maintenance:
         self._to_trim: set[str] = set()
         self._unfinished: set[str] = set()
         """Streams whose group had unfinished entries at the last check."""
-        self._recorded: set[str] = set()
-        """Streams of which it was recorded what the group has finished."""
         self._is_full = False
         """Whether the server had no memory left when it was last asked to record something."""
         self._dead_days = settings.redis_stream_dead_days
@@ -58,8 +56,8 @@ class Maintenance:
             self._clock_at = clock.now() + clock_steps.every_seconds(self._lease_seconds)
             looking = clock_steps.mend(redis, self._group, list(streams), lease_seconds=self._lease_seconds)
             await self._tolerance.attempt("looking at the server's clock", looking)
-        # Also what nothing was finished of, once: one that is recorded is waited for when it is destroyed.
-        recorded = sorted(active | self._unfinished | (held - self._recorded))
+        # Also what nothing was finished of: more may have been published to it since.
+        recorded = sorted(active | self._unfinished | held)
         await self._tolerance.attempt("recording what is finished", self._record(redis, recorded))
         await self._tolerance.attempt("trimming", self._trim(redis, sorted(self._to_trim | active)))
 
@@ -80,7 +78,6 @@ class Maintenance:
             for stream, progress in found.items():
                 say_lost(stream, self._group, progress.lost)
             self._unfinished = {stream for stream, progress in found.items() if progress.unfinished}
-            self._recorded.update(found)
             self._note_memory(is_full=any(progress.is_full for progress in found.values()))
 
     def _note_memory(self, *, is_full: bool) -> None:

@@ -125,7 +125,7 @@ class _Reader:
                 unused_seconds=round(max(0.0, self.info.now - used), 3) if used else None,
                 paused=b"paused " + name in records,
                 destroyed=True,
-                lost=self._recorded("lost", name),
+                lost=self._recorded("lost", name) + (int(unfinished) if new < 0 else 0),
                 consumers=[],
             )
 

@@ -10,6 +10,7 @@ import anyio
 from abe_redis.events import codec
 from abe_redis.events.codec import DATA
 from abe_redis.events.event import Event
+from abe_redis.runtime.nouns import count
 from abe_redis.streams.names import Patterns
 
 
@@ -133,7 +134,9 @@ class MemoryGroups:
                         if delivery.deliveries < most_deliveries:
                             group.streams[stream] = group.streams.pop(stream)  # now others have their turn
                             return delivery, None
-                        self.bury(name, delivery, f"delivered {delivery.deliveries} times without an ack")
+                        self.bury(
+                            name, delivery, f"delivered {count(delivery.deliveries, 'time')} without an ack"
+                        )
                         continue
                     soonest = min(soonest or delivery.due, delivery.due)
                 busy.add(conversation)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from abe_redis.events.event import Event
+from abe_redis.runtime.nouns import count
 from abe_redis.sanitize.exceptions import describe
 
 
@@ -60,7 +61,7 @@ class Backoff:
     def __call__(self, event: Event, error: Exception) -> Decision:
         """The decision for a delivery that failed."""
         if event.deliveries >= self.deliveries:
-            return Bury(f"handler failed {event.deliveries} times, last with {describe(error)}")
+            return Bury(f"handler failed {count(event.deliveries, 'time')}, last with {describe(error)}")
         doublings = min(event.deliveries - 1, _MOST_DOUBLINGS)
         delay = min(self.first * 2.0**doublings, self.most)
         # Events that failed together should not return together.

@@ -301,7 +301,7 @@ def test_a_handler_has_its_time(queue: Server, start: Start) -> None:
         ((_, letter),) = client.xrange(DEAD)
     assert (
         letter["abe:reason"]
-        == "handler failed 1 times, last with TimeoutError: the handler took longer than 0.1 s"
+        == "handler failed 1 time, last with TimeoutError: the handler took longer than 0.1 s"
     )
 
 

@@ -7,10 +7,11 @@ import anyio
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis import EventStream, Operations, RedisMessageQueueBackend, Settings
+from abe_redis import Event, EventStream, EventWorker, Operations, RedisMessageQueueBackend, Settings
 from abe_redis.doctor import examine
 from abe_redis.schemas import GroupStats
-from abe_redis.streams import names
+from abe_redis.streams import manage, names
+from abe_redis.streams.erase import erase
 from tests.integration.conftest import take, take_one, until
 
 TOPIC = "slack_events"
@@ -177,7 +178,7 @@ async def test_unread_entries_trimmed_by_others_are_logged_once_and_shown(
                 tasks.start_soon(receive, others)
     stats = await group_stats(settings)
     assert stats.lost == 58
-    sentences = [sentence for sentence in losses(caplog) if "were removed before" in sentence]
+    sentences = [sentence for sentence in losses(caplog) if "removed before" in sentence]
     assert sum(int(sentence.split()[0]) for sentence in sentences) == 58
     assert "lost 58 events" in await advice(settings)
 
@@ -232,7 +233,7 @@ async def test_a_pending_entry_that_somebody_deletes_is_counted(
     ):
         assert [event["n"] for event in await take(events, 2)] == [0, 2]
     assert (await group_stats(settings)).lost == 1
-    assert len([sentence for sentence in losses(caplog) if sentence.startswith("1 events")]) == 1
+    assert len([sentence for sentence in losses(caplog) if sentence.startswith("1 event of")]) == 1
 
 
 @pytest.mark.promise("they are not lost in silence")
@@ -260,6 +261,166 @@ async def test_a_stream_that_is_deleted_takes_work_with_it(
             pass  # what it had leased ahead
     assert await redis.ttl(RECORDS) == -1
     assert (await group_stats(settings)).lost == 11
+
+
+# --- Deleted in mid-stream ------------------------------------------------------------------------------
+
+
+async def ids_of(redis: Redis) -> list[Any]:
+    entries: Any = await redis.xrange(TOPIC)
+    return [entry_id for entry_id, _ in entries]
+
+
+def counted(caplog: pytest.LogCaptureFixture) -> int:
+    sentences = [sentence for sentence in losses(caplog) if "removed before" in sentence]
+    return sum(int(sentence.split()[0]) for sentence in sentences)
+
+
+@pytest.mark.promise("What XDEL takes out of the midst of undelivered events is counted once")
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_undelivered_entries_deleted_in_mid_stream_are_counted_once(
+    redis: Redis, settings: dict[str, Any], caplog: pytest.LogCaptureFixture, *, ordered: bool
+) -> None:
+    """Redis forgets with the next read how many entries the group was given."""
+    await fill(redis, 300)
+    received: set[int] = set()
+
+    async def handle(event: Event) -> None:
+        received.add(event["n"])
+        if len(received) in {20, 60}:
+            there = await ids_of(redis)
+            await redis.xdel(TOPIC, *(there[250:270] if len(received) == 20 else there[200:230:2]))
+        await anyio.sleep(0.02)
+
+    async with (
+        backend_of(settings) as backend,
+        backend_of(settings) as another,
+        anyio.create_task_group() as tasks,
+    ):
+        workers = [EventWorker(one, handle, ordered=ordered) for one in (backend, another)]
+        for worker in workers:
+            tasks.start_soon(worker.run)
+        await until(lambda: is_recorded(redis))
+        await until(lambda: is_lost(settings, 35))
+        await fill(redis, 1)
+        await until(lambda: is_recorded(redis))
+        for worker in workers:
+            await worker.shutdown()
+    assert len(received) == 265
+    assert (await group_stats(settings)).lost == 35
+    assert counted(caplog) == 35
+
+
+async def is_lost(settings: dict[str, Any], count: int, group: str = "default") -> bool:
+    return (await group_stats(settings, group)).lost == count
+
+
+async def is_recorded(redis: Redis, group: str = "default") -> bool:
+    """Whether the group has finished all, and that is on record."""
+    if not await redis.exists(TOPIC):
+        return False
+    info: Any = await redis.xinfo_stream(TOPIC)
+    last = info["last-generated-id"]
+    groups = {row["name"].decode(): row for row in await redis.xinfo_groups(TOPIC)}
+    floor: Any = await redis.hget(RECORDS, f"floor {group}")
+    given = group in groups and groups[group]["last-delivered-id"] == last
+    return bool(given and floor == b"%b %d 0" % (last, info["entries-added"]))
+
+
+async def finish_all(redis: Redis, settings: dict[str, Any], group: str = "default") -> list[int]:
+    """What a consumer of the group receives until it is on record that it has finished all."""
+    received: list[int] = []
+
+    async def receive(events: EventStream) -> None:
+        async for event in events:
+            received.append(event["n"])  # noqa: PERF401 - what it has at any time counts
+
+    async with (
+        backend_of(settings) as backend,
+        backend.consume(group=group) as events,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(receive, events)
+        await until(lambda: is_recorded(redis, group))
+        tasks.cancel_scope.cancel()
+    return received
+
+
+@pytest.mark.promise("they are not lost in silence")
+@pytest.mark.promise("A worker counts, each second and when it joins")
+async def test_undelivered_entries_deleted_while_no_consumer_runs_are_counted_for_each_group_there_is(
+    redis: Redis, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    await fill(redis, 50)
+    for group in ("one", "two"):
+        assert len(await finish_all(redis, settings, group)) == 50
+    await fill(redis, 50)
+    await redis.xdel(TOPIC, *(await ids_of(redis))[60:80])
+    for group, count in (("one", 30), ("two", 30), ("late", 80)):
+        assert len(await finish_all(redis, settings, group)) == count
+    await fill(redis, 1)
+    assert len(await finish_all(redis, settings, "one")) == 1
+    assert [(await group_stats(settings, group)).lost for group in ("one", "two", "late")] == [20, 20, 0]
+    assert counted(caplog) == 40
+
+
+async def test_what_is_deleted_in_front_of_many_is_counted_when_fewer_are_left(
+    redis: Redis, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """So that no count holds up the server for long."""
+    await redis.xgroup_create(TOPIC, "default", "0", mkstream=True, entries_read=0)
+    await fill(redis, 12_000)
+    await redis.xdel(TOPIC, *(await ids_of(redis))[11_000:11_100])
+    assert len(await finish_all(redis, settings)) == 11_900
+    assert (await group_stats(settings)).lost == counted(caplog) == 100
+
+
+async def test_what_operators_do_looks_like_no_loss(
+    redis: Redis, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Erasing, deleting what is finished, replaying, and setting a group to another place."""
+    await fill(redis, 20)
+    await finish_all(redis, settings)
+    await fill(redis, 80)
+    there = [entry_id.decode() for entry_id in await ids_of(redis)]
+    await erase(redis, TOPIC, there[40:60])
+    assert len(await finish_all(redis, settings)) == 60
+    await redis.xgroup_setid(TOPIC, "default", there[30])
+    assert len(await finish_all(redis, settings)) == 49
+    await redis.xdel(TOPIC, *there[5:10])
+    await redis.xgroup_setid(TOPIC, "default", "0")
+    assert len(await finish_all(redis, settings)) == 75
+    await manage.reset(redis, TOPIC, "default", "0-0", force=True)
+    await fill(redis, 1)
+    assert len(await finish_all(redis, settings)) == 76
+    assert (await group_stats(settings)).lost == 0
+    assert counted(caplog) == 0
+
+
+@pytest.mark.promise("When the whole stream goes (DEL, eviction), the number is that of the last record")
+async def test_a_stream_deleted_before_anything_was_finished_is_counted(
+    redis: Redis, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a group has to do is on record from the moment at which a consumer joins."""
+    await fill(redis, 30)
+    async with backend_of(settings) as backend, backend.consume() as events:
+        await take_one(events)
+        await redis.delete(TOPIC)
+        await fill(redis, 1)
+        before = await destroyed_lost(settings)
+        await until(lambda: is_told(caplog))
+    assert before in {None, 30}
+    assert (await group_stats(settings)).lost == counted(caplog) == 30
+
+
+async def destroyed_lost(settings: dict[str, Any]) -> int | None:
+    async with backend_of(settings) as backend:
+        stats = await Operations(backend).stream_stats(stream=TOPIC)
+    return next((one.lost for one in stats.streams[0].groups if one.destroyed), None)
+
+
+async def is_told(caplog: pytest.LogCaptureFixture) -> bool:
+    return counted(caplog) > 0
 
 
 # --- Not by us ------------------------------------------------------------------------------------------

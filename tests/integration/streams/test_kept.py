@@ -174,14 +174,25 @@ async def test_what_stands_before_the_last_that_was_read_hides_nothing(commands:
     assert await ensure_group(commands, [A], "g") == [Ensured("ready", 0)]
 
 
-async def test_what_cannot_be_told_is_not_guessed(commands: Redis) -> None:
-    """Of entries that were removed among others, Redis does not say who had read them."""
+async def test_what_is_removed_among_others_is_counted_once(commands: Redis) -> None:
     await hold(commands, A, 1)
     ids = await fill(commands, A, 5)
     await commands.xdel(A, *ids[1:4])
-    assert await ensure_group(commands, [A], "g") == [Ensured("ready", 0)]
+    assert await ensure_group(commands, [A], "g") == [Ensured("ready", 3)]
     assert (await group(commands, A))["lag"] is None
-    assert await record_progress(commands, [A], "g") == [Progress(lost=0, unfinished=1)]
+    assert await record_progress(commands, [A], "g") == [Progress(lost=0, unfinished=3)]
+    await commands.xdel(A, ids[0])
+    assert await record_progress(commands, [A], "g") == [Progress(lost=1, unfinished=2)]
+
+
+async def test_what_cannot_be_told_is_not_guessed(commands: Redis) -> None:
+    """Of a group that somebody set to another place, Redis does not know how much it was given."""
+    held = await hold(commands, A, 2)
+    ids = await fill(commands, A, 5)
+    await commands.xgroup_setid(A, "g", held[0])
+    await commands.xdel(A, *ids[1:4])
+    assert await ensure_group(commands, [A], "g") == [Ensured("ready", 0)]
+    assert await record_progress(commands, [A], "g") == [Progress(lost=0, unfinished=2)]
 
 
 async def test_how_much_lies_before_a_group_is_found_out(commands: Redis) -> None:

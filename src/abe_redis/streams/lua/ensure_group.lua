@@ -1,6 +1,7 @@
 -- Makes a group on each stream that exists and lacks it; a stream is never made.
 --
--- A new group starts at the very beginning, one that was deleted where it had finished: see `floor`.
+-- A new group starts at the very beginning, one that was deleted where it had finished: see `floor`. What it
+-- has to do is recorded at once, for the day somebody deletes the stream.
 --
 -- KEYS  per stream: the stream, its records
 -- ARGV  group, for how many ms the records of a stream that does not exist are kept
@@ -9,9 +10,10 @@
 -- (else 0).
 -- flags: allow-oom
 
--- include: note_loss
+-- include: note_deleted
 -- include: make_again
 -- include: floor
+-- include: progress
 local group, forgotten_ms = ARGV[1], ARGV[2]
 local answers = {}
 
@@ -28,12 +30,16 @@ for i = 1, #KEYS, 2 do
   else
     local of = group_of(stream, group)
     if of then
-      lost = lost + note_loss(stream, records, of, info)
+      lost = lost + note_deleted(stream, records, of, info)
     else
       local refused, put_back = make_again(stream, records, group, from,
         from == '0' and info['entries-added'] - info['length'])
       if refused then return refused end
       if from ~= '0' or put_back > 0 then again = 1 end
+    end
+    if redis.call('HEXISTS', records, 'floor ' .. group) == 0 then
+      of = of or group_of(stream, group)
+      redis.pcall('HSET', records, 'floor ' .. group, (progress_of(stream, of, info)))
     end
     if redis.call('HGET', records, 'paused ' .. group) then state = 'paused' end
   end

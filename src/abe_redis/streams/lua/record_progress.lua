@@ -8,7 +8,8 @@
 -- Answers per stream: how many entries were removed before the group had finished them, as far as is news;
 -- how many it has yet to finish; and 1 if the server has no memory left (else 0).
 
--- include: note_loss
+-- include: note_deleted
+-- include: progress
 local group = ARGV[1]
 local answers = {}
 
@@ -30,11 +31,9 @@ for i = 1, #KEYS, 2 do
   local of, lost, unfinished, is_full = group_of(stream, group), 0, 0, 0
   if of then
     local info = facts(redis.call('XINFO', 'STREAM', stream))
-    lost = note_loss(stream, records, of, info)
-    unfinished = of['pending'] + math.max(0, of['lag'] or 0)
-    local floor, added = of['last-delivered-id'], info['entries-added']
-    if of['pending'] > 0 then floor = id_before(redis.call('XPENDING', stream, group)[2]) end
-    local facts_then = string.format('%s %.0f %.0f', floor, added, unfinished)
+    lost = note_deleted(stream, records, of, info)
+    local facts_then
+    facts_then, unfinished = progress_of(stream, of, info)
     is_full = record(records, facts_then, of['last-delivered-id'])
   end
   answers[#answers + 1] = {lost, unfinished, is_full}

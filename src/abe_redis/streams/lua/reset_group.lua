@@ -24,6 +24,6 @@ while #rows > 0 do
   rows = redis.call('XPENDING', stream, group, '-', '+', 100)
 end
 redis.call(to_position('SETID', stream, group, position, read_at(stream, position)))
-redis.call('HDEL', records, 'floor ' .. group, 'last ' .. group, 'lost ' .. group)
+redis.call('HDEL', records, 'floor ' .. group, 'last ' .. group, 'lost ' .. group, 'deleted ' .. group)
 redis.call('DEL', due)
 return {pending, passed, 1}

@@ -14,6 +14,7 @@ local function note_loss(stream, records, of, info)
   local lost = read and unread - read or 0
   if lost > 0 or not read then
     redis.call(to_position('SETID', stream, of['name'], of['last-delivered-id'], unread))
+    of['entries-read'] = unread
   end
   if lost <= 0 then return 0 end
   redis.call('HINCRBY', records, 'lost ' .. of['name'], lost)

@@ -1,14 +1,15 @@
 -- Leases entries that nobody in the group was given yet; `portion` says how much of which stream.
 --
--- With a read, Redis forgets that entries were removed unread, so they are counted before it. While the
--- last entry that the consumer had, or an older one, is there, none was removed.
+-- With a read, Redis forgets that entries were trimmed unread, so they are counted before it. While the
+-- last entry that the consumer had, or an older one, is there, none was trimmed. Where entries were deleted
+-- further on, Redis forgets how many it has given the group, so that is put right after the read: the next
+-- record tells by it what is missing (see `note_deleted`).
 
 -- include: note_loss
 -- How many entries of a stream were removed unread since the consumer had the one with the id `last`;
 -- with an empty `last`, the stream was empty then, and there was nothing to remove.
-local function lost_since(stream, records, group, last)
+local function lost_since(stream, records, of, last)
   if last == '' or #redis.call('XRANGE', stream, '-', last, 'COUNT', 1) > 0 then return 0 end
-  local of = group_of(stream, group)
   return of and note_loss(stream, records, of, facts(redis.call('XINFO', 'STREAM', stream))) or 0
 end
 
@@ -19,7 +20,8 @@ local found, losses, taken = {}, {}, 0
 -- a handler begins, so these have none yet, unless it begins at once (`begun`); nor is any postponed,
 -- whatever was known of it. How far the group is now is noted, for the day somebody removes it.
 local function read_new(stream, records, due, group, consumer, count, last, begun)
-  local lost = lost_since(stream, records, group, last)
+  local of = group_of(stream, group)
+  local lost = lost_since(stream, records, of, last)
   if lost > 0 then
     losses[#losses + 1] = stream
     losses[#losses + 1] = lost
@@ -34,6 +36,10 @@ local function read_new(stream, records, due, group, consumer, count, last, begu
   local words = {'XCLAIM', stream, group, consumer, 0}
   for i, entry in ipairs(entries) do words[5 + i] = entry[1] end
   if redis.call('ZCARD', due) > 0 then redis.call('ZREM', due, unpack(words, 6)) end
+  if of and of['entries-read'] and not of['lag'] then
+    local read = of['entries-read'] + #entries
+    redis.call(to_position('SETID', stream, group, words[#words], read))
+  end
   redis.pcall('HSET', records, 'last ' .. group, words[#words]) -- who may not write it reads all the same
   if begun then return end
   for _, word in ipairs({'RETRYCOUNT', 0, 'JUSTID'}) do words[#words + 1] = word end
