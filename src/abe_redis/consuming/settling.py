@@ -68,7 +68,7 @@ class Settling:
         for held, outcome in zip(acked, outcomes, strict=True):
             if outcome == "no_group":
                 kept.append(held)
-            elif outcome == "not_held":
+            elif outcome == "not_held" or (outcome == "unknown" and self._lease_is_over(held)):
                 _LOG.warning(
                     "Event %s of %r took longer than its lease and was given to another consumer.",
                     held.entry.id,
@@ -77,6 +77,9 @@ class Settling:
         self._finished[: len(acked)] = kept  # more may have come behind them
         if kept:
             self._on_group_gone()
+
+    def _lease_is_over(self, held: Held) -> bool:
+        return clock.now() >= held.leased_at + self._settings.redis_stream_lease_seconds
 
     async def bury(self, redis: Redis) -> None:
         """Move what cannot be handled to the dead letters.
