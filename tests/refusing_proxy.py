@@ -31,6 +31,8 @@ class RefusingProxy:
     def __init__(self, port: int, refusal: Refusal = lambda _: None) -> None:
         self.port = 0
         self.refusal = refusal
+        self.loses: Callable[[Sequence[bytes], bytes], bool] = lambda *_: False
+        """Says for a command and its answer whether that is lost, and the connection with it."""
         self.seen: list[str] = []
         """The names of the commands, in order."""
         self.connections = 0
@@ -78,6 +80,8 @@ class RefusingProxy:
                     if answer is None:
                         up_writer.write(hiredis.pack_command(tuple(words)))  # type: ignore[arg-type, unused-ignore]
                         answer = await _answer(up_reader)
+                        if self.loses(words, answer):
+                            return
                     if me in self._forgotten:
                         continue
                     writer.write(answer)

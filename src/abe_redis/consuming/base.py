@@ -9,7 +9,8 @@ import asyncio
 import logging
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import anyio
 from redis.asyncio import Redis
@@ -48,7 +49,7 @@ class GroupConsumer(ABC):
     """The consumer behind an `EventStream` or an `EventWorker`."""
 
     _insists = True
-    """Whether what could not be given back or buried is so later; else it is delivered again here."""
+    """Whether what could not be given back is so later; else it is delivered again here."""
 
     def __init__(
         self,
@@ -149,8 +150,8 @@ class GroupConsumer(ABC):
         held = self._in_hand(event)
         with failures.explained(self._settings, doing=f"giving back {event.id} of {event.stream!r}"):
             redis = (await self._open()).commands
-            self._ack_batcher.finished.set()  # which insists, if this fails
-            ours = await self._in_flight.nack(redis, held, delay_seconds=delay, insist=self._insists)
+            with self._insisting():
+                ours = await self._in_flight.nack(redis, held, delay_seconds=delay, insist=self._insists)
         _LOG.info("Gave back event %s of %r: %s", event.id, event.stream, reason or "no reason given")
         if not ours:
             raise LeaseLostError
@@ -160,11 +161,18 @@ class GroupConsumer(ABC):
         held = self._in_hand(event)
         with failures.explained(self._settings, doing=f"burying {event.id} of {event.stream!r}"):
             redis = (await self._open()).commands
-            self._ack_batcher.finished.set()  # which insists, if this fails
-            ours = await self._in_flight.bury_delivered(redis, held, reason, insist=self._insists)
+            with self._insisting():
+                ours = await self._in_flight.bury_delivered(redis, held, reason)
         _LOG.warning("Buried event %s of %r: %s", event.id, event.stream, reason)
         if not ours:
             raise LeaseLostError
+
+    @contextmanager
+    def _insisting(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._ack_batcher.finished.set()  # which does it later, if this failed
 
     def _check_loop(self) -> None:
         if self._loop is not None and self._loop is not asyncio.get_running_loop():

@@ -28,6 +28,9 @@ class Held:
     opened: Event | None = None
     """The event, while it is in a handler's hand."""
 
+    is_let_go: bool = False
+    """Whether Redis was told that it is given back or buried, though the answer may not have come."""
+
     @property
     def event(self) -> Event:
         """What the handler has in hand."""
@@ -42,8 +45,8 @@ class Held:
 
     @property
     def is_over(self) -> bool:
-        """Whether its handler is done with it."""
-        return self.handed_at is not None and self.opened is None
+        """Whether its handler is done with it, or it needs none."""
+        return self.is_let_go or (self.handed_at is not None and self.opened is None)
 
     def lose(self) -> None:
         """Note that it is not ours any more."""

@@ -57,7 +57,7 @@ class InFlight(Leases):
         """
         accepted: list[Held] = []
         largest = 1
-        leased = list(leased)
+        leased = [self._with_all_counted(entry) for entry in leased] if self._unsaid else list(leased)
         if self._recognition.may_know(leased):
             leased = [entry for entry in leased if self._is_news(entry)]
         for entry in leased:
@@ -68,6 +68,7 @@ class InFlight(Leases):
             except dead.PoisonEntryError as reason:
                 self._condemned.append((held, str(reason)))
             except dead.ForOthersError:
+                held.is_let_go = True
                 self._finished.append(held)
             else:
                 self.buffer.append(held)
@@ -84,7 +85,7 @@ class InFlight(Leases):
                 self.buffer.remove(held)  # what Redis says of it is newer
             return key not in self._keys_to_settle()
         if at_work.lost:
-            self._waiting[key] = Held(entry, key, entry.asked_at)
+            self._waiting[key] = Held(self._counted_at_least(entry, at_work), key, entry.asked_at)
         else:
             at_work.leased_at = entry.asked_at
             self._uncounted[key] = at_work
@@ -93,7 +94,7 @@ class InFlight(Leases):
     @property
     def has_unsettled(self) -> bool:
         """Whether there is something that Redis does not know yet."""
-        return bool(self._finished or self._condemned or self._returning or self._uncounted)
+        return bool(self._finished or self._condemned or self._returning or self._uncounted or self._unsaid)
 
     def deliver(self, held: Held) -> bool:
         """Count an entry from the buffer as delivered; False if it holds no event."""
@@ -136,6 +137,8 @@ class InFlight(Leases):
     def ended(self, held: Held) -> bool:
         """Note that the handler is not at work any more; True if the event waited for that, to come again."""
         if held.lost and self.delivered_events.get(held.key) is held:
+            if self._uncounted.get(held.key) is held:
+                self.insist_on_count(held)
             self._take_out(held)
         if held.key not in self._waiting or held.key in self.delivered_events:
             return False
@@ -152,29 +155,34 @@ class InFlight(Leases):
         """
         self._take_out(held)
         due_at = clock.now() + delay_seconds
+        self._letting_go[held.key] = held
         try:
             return await self.postpone(redis, held, delay_seconds)
         except BaseException as error:
             if insist and may_work_later(error):
                 self.insist_on_nack(held, due_at)
+            elif may_work_later(error):
+                self.insist_on_count(held)
             raise
+        finally:
+            del self._letting_go[held.key]
 
-    async def bury_delivered(self, redis: Redis, held: Held, reason: str, *, insist: bool = False) -> bool:
+    async def bury_delivered(self, redis: Redis, held: Held, reason: str) -> bool:
         """Move what a handler has in hand to the dead letters; False when it was not ours any more.
 
-        Args:
-            held: What.
-            reason: Why.
-            insist: Whether it is buried later if Redis does not answer now.
+        It is buried later if Redis does not answer now.
         """
         self._take_out(held)
         self.active.add(held.key[0])
+        self._letting_go[held.key] = held
         try:
             return await self.move_to_dead_letters(redis, held, reason)
         except BaseException as error:
-            if insist and may_work_later(error):
+            if may_work_later(error):
                 self.insist_on_burial(held, reason)
             raise
+        finally:
+            del self._letting_go[held.key]
 
     def buffered_in(self, streams: Container[str]) -> list[Held]:
         """The prefetched entries of these streams."""
@@ -205,7 +213,8 @@ class InFlight(Leases):
         """
         if not self.may_take_all or not streams:
             return
-        known = {held.key: release.KEEP for held in self._every()}
+        kept = (*self._every(), *self._letting_go.values(), *self._unsaid.values())
+        known = {held.key: release.KEEP for held in kept}
         await release.release(
             redis, self._group, self._consumer, streams, known, everything=True, counted=counted
         )
@@ -225,9 +234,11 @@ class InFlight(Leases):
         await self.ack(redis)
         await self.bury(redis)
         await self.return_late(redis)
+        known = dict.fromkeys(self._unsaid, release.KEEP)
+        await self.say_counts(redis)
         given = [*self.buffer, *self.delivered_events.values(), *self._waiting.values()]
         await self.renew_these(redis, given)  # which puts back what somebody dropped
-        known = {held.key: held.begun for held in given}
+        known |= {held.key: held.begun for held in given}
         self.buffer.clear()
         if streams:
             everything = unconfirmed and self.may_take_all

@@ -42,6 +42,8 @@ class Leases(Settling):
         """What is ours again while a handler that lost it is still at work with it."""
         self._uncounted: dict[tuple[str, str], Held] = {}
         """What handlers have begun with, of which Redis does not know yet."""
+        self._unsaid: dict[tuple[str, str], Held] = {}
+        """The same, of what is in no handler's hand any more."""
 
     async def renew(self, redis: Redis) -> None:
         """Begin the leases anew, except of what the handler has had for too long."""
@@ -114,8 +116,35 @@ class Leases(Settling):
             await self.renew_these(redis, begun, begins=True)
             for held in begun:
                 if self._uncounted.get(held.key) is held:
+                    if held.lost:
+                        self.insist_on_count(held)
                     del self._uncounted[held.key]
+        await self.say_counts(redis)
+
+    def insist_on_count(self, held: Held) -> None:
+        """Let Redis count the deliveries that handlers began with it, though we may not hold it any more."""
+        self._unsaid[held.key] = held
+
+    async def say_counts(self, redis: Redis) -> None:
+        """Let Redis count what it could not be told in time, where nobody else has the entry by now."""
+        for some in batched(list(self._unsaid.values()), RENEWED_AT_ONCE):
+            claims = [lease.Claim(*held.key, held.begun, sure=False, is_over=True) for held in some]
+            outcomes = await lease.hold(redis, self._group, self._consumer, claims)
+            for held, outcome in zip(some, outcomes, strict=True):
+                if outcome == "no_group":
+                    self._on_group_gone()
+                elif self._unsaid.get(held.key) is held:
+                    del self._unsaid[held.key]
+
+    def _with_all_counted(self, entry: lease.Leased) -> lease.Leased:
+        """The entry, with what we know of its deliveries though Redis may not yet."""
+        known = self._unsaid.get((entry.stream, entry.id))
+        return entry if known is None else self._counted_at_least(entry, known)
+
+    @staticmethod
+    def _counted_at_least(entry: lease.Leased, known: Held) -> lease.Leased:
+        return entry._replace(deliveries=max(entry.deliveries, known.begun + 1), again=True)
 
     def known(self, stream: str) -> set[tuple[str, str]]:
         """Stream and id of what is in flight of a stream, finished or not."""
-        return {held.key for held in self._every() if held.key[0] == stream}
+        return {held.key for held in (*self._every(), *self._letting_go.values()) if held.key[0] == stream}

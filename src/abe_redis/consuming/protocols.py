@@ -15,6 +15,9 @@ class InFlightEvent(Protocol):
     detail: Mapping[str, str]
     """What is kept beside the reason when it is buried: `handler` and `trace`."""
 
+    is_let_go: bool
+    """Whether it is settled, as soon as Redis answers."""
+
     @property
     def event(self) -> Event:
         """The event of the handler."""

@@ -32,12 +32,16 @@ class Settling:
     def __init__(
         self, settings: Settings, group: str, consumer: str, on_group_gone: Callable[[], None]
     ) -> None:
+        self.on_buried: Callable[[Held], None] = lambda _: None
+        """Called when something is buried that could not be at first, or never will be."""
         self.active: set[str] = set()
         """Streams in which something was finished since this was last emptied."""
         self._finished: list[Held] = []
         self._condemned: list[tuple[Held, str]] = []
         self._returning: dict[tuple[str, str], tuple[Held, float]] = {}
         """What is to be given back, since Redis did not answer: each with the time when it is due again."""
+        self._letting_go: dict[tuple[str, str], Held] = {}
+        """What is being given back or buried just now."""
         self._on_group_gone = on_group_gone
         self._settings = settings
         self._group = group
@@ -50,7 +54,7 @@ class Settling:
 
     def _keys_to_settle(self) -> set[tuple[str, str]]:
         settling = (*self._finished, *(held for held, _ in self._condemned))
-        return {held.key for held in settling} | self._returning.keys()
+        return {held.key for held in settling} | self._returning.keys() | self._letting_go.keys()
 
     def is_settling(self, stream: str) -> bool:
         """Whether something of a stream is finished and not acked yet, or waits for its burial."""
@@ -90,6 +94,7 @@ class Settling:
         while self._condemned:
             held, reason = self._condemned[0]
             stream, entry_id = held.key
+            held.is_let_go = True
             try:
                 buried = await self.move_to_dead_letters(redis, held, reason)
             except failures.FAILURES as error:
@@ -107,14 +112,24 @@ class Settling:
                     _LOG.warning("Buried entry %s of %r: %s.", entry_id, stream, reason)
                     self.active.add(stream)
             self._condemned.pop(0)
+            self.on_buried(held)
 
     def insist_on_nack(self, held: Held, due_at: float) -> None:
-        """Give it back when that is possible, since it was not."""
+        """Give it back when that is possible, since it was not.
+
+        It may be given back already: then others may have it, or may be done with it.
+        """
+        held.is_let_go = True
         self._returning[held.key] = (held, due_at)
 
     def insist_on_burial(self, held: Held, reason: str) -> None:
-        """Bury it when that is possible, since it was not."""
+        """Bury it when that is possible, since it was not, as far as we know."""
+        held.is_let_go = True
         self._condemned.append((held, reason))
+
+    def is_condemned(self, held: Held) -> bool:
+        """Whether it waits for its burial."""
+        return any(one is held for one, _ in self._condemned)
 
     async def return_late(self, redis: Redis) -> None:
         """Give back what could not be given back in time, with what is left of its delay."""
@@ -138,7 +153,7 @@ class Settling:
             held.key[1],
             delay_seconds=delay_seconds,
             begun=held.begun,
-            sure=self.is_sure(held),
+            sure=self.is_sure(held) and not held.is_let_go,
         )
 
     async def move_to_dead_letters(self, redis: Redis, held: Held, reason: str) -> bool:

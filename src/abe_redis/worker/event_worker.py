@@ -298,13 +298,12 @@ class EventWorker:
         Returns:
             The outcome. If the decision cannot be carried out, the event is delivered again.
         """
-        event = held.event
         try:
             match decision:
                 case Retry(delay):
-                    await event.nack(delay=delay, reason=why)
+                    await held.event.nack(delay=delay, reason=why)
                 case Bury(reason):
-                    await event.bury(reason=reason)
+                    await held.event.bury(reason=reason)
                     return "buried"
                 case Drop():
                     member.finish(held)
@@ -312,7 +311,10 @@ class EventWorker:
         except LeaseLostError:
             return "lost"  # another consumer has it
         except AbeRedisError as failure:
-            _LOG.warning("%s The event is delivered again after its lease.", failure)
+            is_buried = isinstance(decision, Bury) and held.is_let_go
+            what = "buried when Redis answers again" if is_buried else "delivered again after its lease"
+            _LOG.warning("%s The event is %s.", failure, what)
+            return "buried" if is_buried else "retried"
         return "retried"
 
 

@@ -55,6 +55,7 @@ class OrderedConsumer(GroupConsumer):
         self._ownership = Ownership(
             group, name, patterns, lease_seconds=self._lease_seconds, on_lost=self._lost
         )
+        self._in_flight.on_buried = self._buried
         self._blocking_reads = BlockingReads[str]()
         self._timer = Timer(self._on_alarm)
 
@@ -136,6 +137,11 @@ class OrderedConsumer(GroupConsumer):
         super().ended(held)
         if held.lost and unfinished and self._ownership.has(held.entry.stream, clock.now()):
             self._deliver_again(held, 0)  # it was handled for too long; the events behind it still wait
+        if not self._in_flight.is_condemned(held):  # what waits for its burial goes before those behind it
+            self._buried(held)
+
+    def _buried(self, held: Held) -> None:
+        """Let the events behind it be delivered."""
         self._queues.ended(held)
         self._nudge()
         self._arrived.set()
@@ -160,7 +166,8 @@ class OrderedConsumer(GroupConsumer):
         except LeaseLostError:
             raise
         except BaseException:
-            self._deliver_again(held, _AGAIN_SECONDS)
+            if not self._in_flight.is_condemned(held):
+                self._deliver_again(held, _AGAIN_SECONDS)
             raise
 
     def _deliver_again(self, held: Held, delay: float) -> None:

@@ -7,16 +7,18 @@
 -- KEYS  the stream, its dead letters, the sorted set of what is postponed
 -- ARGV  group, consumer, the entry's id, the reason, how many of its deliveries handlers began at least,
 --       1 if its lease cannot be over (else 0); then names and values of what is kept beside the reason
--- Answers 1; 0, and changes nothing, when the consumer does not hold the entry; or an error when there is
--- no such group.
+-- Answers 1, also when it was buried before; 0, and changes nothing, when the consumer does not hold the
+-- entry; or an error when there is no such group.
 
 -- include: holder
 -- include: split
+-- include: is_buried
 local stream, dead, due = KEYS[1], KEYS[2], KEYS[3]
 local group, consumer, id, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local began, sure = tonumber(ARGV[5]), ARGV[6] == '1'
 local state, counted = holder(stream, group, consumer, id, sure)
 if state == 'no_group' then return redis.error_reply('NOGROUP no group ' .. group .. ' on ' .. stream) end
+if (state == 'dropped' or state == 'unknown') and is_buried(stream, dead, group, id) then return 1 end
 if state ~= 'held' and state ~= 'dropped' then return 0 end
 local deliveries = math.max(counted, began)
 local entry = redis.call('XRANGE', stream, id, id)[1]
