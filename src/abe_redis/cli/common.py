@@ -95,8 +95,10 @@ def json_of(result: BaseModel, *, indent: int | None = None) -> str:
 
 
 def plain(text: str) -> str:
-    """Untrusted text without characters that control a terminal."""
-    return "".join(char if char.isprintable() else "�" for char in text)
+    """Untrusted text on one line, with what is hidden or would control a terminal shown, as in `[U+202E]`."""
+    from abe_redis.sanitize.untrusted import line  # noqa: PLC0415
+
+    return line(text)
 
 
 def confirm(question: str, *, yes: bool) -> None:

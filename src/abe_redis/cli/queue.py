@@ -114,6 +114,11 @@ def read(
         Literal["newest", "oldest"], typer.Option(help="The end of the stream at which to begin.")
     ] = "newest",
     event_type: Annotated[str | None, typer.Option(help="Only events of this type.")] = None,
+    channel: Annotated[str | None, typer.Option(help="Only events in the channel of this id.")] = None,
+    user: Annotated[str | None, typer.Option(help="Only events by the user of this id.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only events from then on, as in 2h (ago) or 2026-01-31T09:00.")
+    ] = None,
     wait: Annotated[
         float, typer.Option(help="Seconds to wait for an event when there is none.", min=0, max=20)
     ] = 0,
@@ -127,13 +132,16 @@ def read(
     Example: abe-redis read slack_events --order oldest -n 5
 
     Example: abe-redis read slack_events --follow --event-type app_mention
+
+    Example: abe-redis read slack_events --user U061F7AUR --since 2h --json
     """
+    filters = {"event_type": event_type, "channel": channel, "user": user, "since": since}
     if on_and_on:
         if group or pending or create_group or consumer or order == "oldest" or wait:
             raise typer.BadParameter(
                 "--follow changes nothing: combine it only with --count, --start and filters."
             )
-        _follow(stream, number, start, event_type, as_json=as_json)
+        _follow(stream, number, start, filters, as_json=as_json)
         return
     result = _run(
         lambda operations: operations.read_stream(
@@ -145,8 +153,8 @@ def read(
             pending=pending,
             start=start,
             order=order,
-            event_type=event_type,
             wait_seconds=wait,
+            **filters,
         )
     )
     lines = [_line(event) for event in result.events]
@@ -163,7 +171,7 @@ def _line(event: "EventView") -> str:
 
 
 def _follow(
-    stream: str | None, number: int, start: str | None, event_type: str | None, *, as_json: bool
+    stream: str | None, number: int, start: str | None, filters: dict[str, str | None], *, as_json: bool
 ) -> None:
     from abe_redis.cli.follow import follow_until_signal  # noqa: PLC0415
     from abe_redis.operations.operations import Operations  # noqa: PLC0415
@@ -179,7 +187,7 @@ def _follow(
                 stream=stream,
                 count=number,
                 start=start,
-                event_type=event_type,
+                **filters,
             )
         )
 
@@ -236,7 +244,7 @@ def stats(
     for one in result.streams:
         lags = [group.lag for group in one.groups]
         table.add_row(
-            Text(one.stream),
+            Text(plain(one.stream)),
             one.health,
             str(one.length),
             str(len(one.groups)),
@@ -247,7 +255,7 @@ def stats(
     console.print(table)
     for one in result.streams:
         if one.health != "ok" or any(group.lost for group in one.groups):
-            console.print(Text(f"{one.stream}: {one.advice}"))
+            console.print(Text(f"{plain(one.stream)}: {plain(one.advice)}"))
 
 
 @app.command(rich_help_panel=INSPECT)

@@ -62,8 +62,10 @@ def _mentions_the_app(payload: Mapping[str, Any], message: Mapping[str, Any]) ->
     if not isinstance(subtype, str) or subtype not in _SUBTYPES or message.get("channel_type") == "im":
         return False
     bots = _users_of_the_app(payload)
-    text = message.get("text")
-    if isinstance(text, str) and any(f"<@{bot}>" in text or f"<@{bot}|" in text for bot in bots):
+    texts = [message.get("text"), *_marked_texts_in(message.get("blocks"))]
+    if any(
+        f"<@{bot}{end}" in text for text in texts if isinstance(text, str) for bot in bots for end in ">|"
+    ):
         return True
     return any(bot in bots for bot in mentioned_in(message.get("blocks")))
 
@@ -80,13 +82,26 @@ def _users_of_the_app(payload: Mapping[str, Any]) -> set[str]:
 
 
 def mentioned_in(blocks: object) -> Iterator[str]:
-    """The users whom rich text mentions; without recursion, for it may be deep."""
-    left = [blocks]
+    """The users whom rich text mentions."""
+    for one in _objects_in(blocks):
+        if one.get("type") == "user" and isinstance(one.get("user_id"), str):
+            yield one["user_id"]
+
+
+def _marked_texts_in(blocks: object) -> Iterator[object]:
+    """The texts in which Slack reads `<@U061F7AUR>` as a mention."""
+    for one in _objects_in(blocks):
+        if one.get("type") == "mrkdwn":
+            yield one.get("text")
+
+
+def _objects_in(value: object) -> Iterator[dict[str, Any]]:
+    """Every object in JSON; without recursion, for it may be deep."""
+    left = [value]
     while left:
         one = left.pop()
         if isinstance(one, list):
             left += one
         elif isinstance(one, dict):
-            if one.get("type") == "user" and isinstance(one.get("user_id"), str):
-                yield one["user_id"]
+            yield one
             left += [item for item in one.values() if isinstance(item, list | dict)]

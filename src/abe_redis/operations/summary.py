@@ -11,6 +11,7 @@ _MOST = 80
 """Characters of each part."""
 _JOINERS = "\u200c\u200d"
 """Characters that a cut would leave over."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _PLACE = re.compile(r"\{([^}]+)\}")
 
 
@@ -37,7 +38,7 @@ def summarise(payload: Mapping[str, Any]) -> str:
     if line.startswith(" "):  # the first part of the line is missing
         line = name + line
     line = " ".join(line.split())
-    return line.encode(errors="ignore").decode()  # lone surrogates are not text
+    return _SURROGATE.sub(lambda match: f"[U+{ord(match[0]):04X}]", line)  # which is not text
 
 
 def _led_by(word: str, value: str | None) -> str:

@@ -6,6 +6,7 @@ direction of writing, become visible, and secrets become ***.
 """
 
 import json
+import re
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,6 +14,8 @@ from pydantic import BaseModel
 from abe_redis.sanitize.invisible import all_seen, is_seen
 from abe_redis.sanitize.joining import joining_in
 from abe_redis.sanitize.secrets import MASKED, is_secret, mask
+
+_BREAKS = re.compile("[\n\r\t]")
 
 
 def shown(value: Any) -> Any:  # noqa: ANN401 - any JSON
@@ -50,6 +53,11 @@ def clean(text: str) -> str:
     return "".join(
         [char if is_seen(char) or at in joining else f"[U+{ord(char):04X}]" for at, char in enumerate(text)]
     )
+
+
+def line(text: str) -> str:
+    """As `clean`, on one line: line breaks and tabs are shown, too."""
+    return _BREAKS.sub(lambda match: f"[U+{ord(match[0]):04X}]", clean(text))
 
 
 def quoted(name: str, *, most: int = 100) -> str:

@@ -50,6 +50,25 @@ async def test_the_first_is_kept_and_stands_for_both(order: tuple[str, str], mak
     assert slack_event(kept)["type"] == "app_mention"
 
 
+@pytest.mark.parametrize("said", ["<@U0BOT>", "<@U0BOT|bot> go"])
+@pytest.mark.parametrize("where", ["text", "fields"])
+async def test_a_mention_in_the_marked_text_of_a_block_is_one(where: str, said: str, make: Any) -> None:
+    text = {"type": "mrkdwn", "text": said}
+    block = {"type": "section", where: [text] if where == "fields" else text}
+    events = [one | {"text": "", "blocks": [block]} for one in (MENTION, MESSAGE)]
+    done = await make().publish_many(TOPIC, [posted(one, f"Ev{n}") for n, one in enumerate(events)])
+    assert [one.duplicate for one in done] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "text", [{"type": "plain_text", "text": "<@U0BOT>"}, {"type": "mrkdwn", "text": "<@U0BOT2>"}]
+)
+async def test_what_no_block_mentions_is_none(text: dict[str, str], make: Any) -> None:
+    message = MESSAGE | {"text": "", "blocks": [{"type": "section", "text": text}]}
+    done = await make().publish_many(TOPIC, [posted(MENTION, "Ev1"), posted(message, "Ev2")])
+    assert [one.duplicate for one in done] == [False, False]
+
+
 async def test_all_in_one_step_is_as_one_by_one(make: Any) -> None:
     backend = make()
     batch = [posted(MENTION, "Ev1"), posted(MESSAGE, "Ev2"), posted(MESSAGE | {"ts": "11.1"}, "Ev3")]
