@@ -428,7 +428,8 @@ def test_a_redis_that_refuses_is_not(queue: Server, start: Start) -> None:
     assert worker.wait() == 1
     assert worker.stderr.splitlines()[-1].startswith(
         f"abe-redis: Redis at {queue.url} refused the user name or password while reading group 'workers' "
-        "(invalid username-password pair or user is disabled). Check REDIS_USERNAME and REDIS_PASSWORD, or the credentials in REDIS_URL."
+        "(invalid username-password pair or user is disabled). Check REDIS_USERNAME and REDIS_PASSWORD, or "
+        "the credentials in REDIS_URL."
     )
     assert "Traceback" not in worker.stderr
     assert "s3cret" not in worker.stderr

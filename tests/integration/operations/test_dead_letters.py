@@ -286,7 +286,7 @@ async def test_a_group_that_was_deleted_gets_only_what_it_had_not_finished(
         for event in await take(events, 2):
             last = event
         await last.bury(reason="no")
-        await until(_recorded(redis, b" 3 "))
+        await until(_recorded(redis, b" 3 1"))
     await redis.xgroup_destroy(TOPIC, "bot")
     await redis.xgroup_destroy(TOPIC, "bot2")
     await bury(redis, 77, group="bot2")
