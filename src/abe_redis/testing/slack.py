@@ -69,7 +69,7 @@ def message(
 
     With the `ts` and the text of an `app_mention`, it is the other event that Slack sends of that mention.
     """
-    return envelope(_said(text, user, channel, thread, ts) | {"channel_type": "channel"})
+    return envelope(_said(text, user, channel, thread, ts) | {"channel_type": _type_of(channel)})
 
 
 def app_mention(
@@ -99,7 +99,10 @@ def message_changed(
     edited = {"user": user, "ts": f"{now.partition('.')[0]}.000000"}
     return envelope(
         _hidden("message_changed", channel, now)
-        | {"message": _message(text, user, of) | {"edited": edited}, "previous_message": was}
+        | {
+            "message": was | {"text": text, "blocks": blocks_of(text), "edited": edited},
+            "previous_message": was,
+        }
     )
 
 
@@ -126,7 +129,7 @@ def bot_message(text: str, *, channel: str = CHANNEL, bot_id: str = BOT_ID) -> d
             "ts": now,
             "channel": channel,
             "event_ts": now,
-            "channel_type": "channel",
+            "channel_type": _type_of(channel),
         }
     )
 
@@ -135,7 +138,7 @@ def file_share(
     text: str, *, name: str = "plan.pdf", user: str = USER, channel: str = CHANNEL
 ) -> dict[str, Any]:
     """The envelope of a message with a file."""
-    file_id = f"F{next_number():010d}"
+    said, file_id = _said(text, user, channel), f"F{next_number():010d}"
     file = {
         "id": file_id,
         "name": name,
@@ -148,13 +151,11 @@ def file_share(
         "mode": "hosted",
         "is_public": True,
         "url_private": f"https://files.slack.com/files-pri/{TEAM}-{file_id}/{name}",
-        "shares": {"public": {channel: [{"ts": timestamp(), "team_id": TEAM}]}},
+        "shares": {"public": {channel: [{"ts": said["ts"], "team_id": TEAM}]}},
         "file_access": "visible",
     }
-    return envelope(
-        _said(text, user, channel)
-        | {"subtype": "file_share", "files": [file], "upload": False, "channel_type": "channel"}
-    )
+    more = {"subtype": "file_share", "files": [file], "upload": False, "channel_type": _type_of(channel)}
+    return envelope(said | more)
 
 
 def thread_broadcast(text: str, *, thread: str, user: str = USER, channel: str = CHANNEL) -> dict[str, Any]:
@@ -162,7 +163,7 @@ def thread_broadcast(text: str, *, thread: str, user: str = USER, channel: str =
     root = _message("how is it going?", USER, thread) | {"thread_ts": thread, "reply_count": 1}
     return envelope(
         _said(text, user, channel, thread)
-        | {"subtype": "thread_broadcast", "root": root, "channel_type": "channel"}
+        | {"subtype": "thread_broadcast", "root": root, "channel_type": _type_of(channel)}
     )
 
 
@@ -263,6 +264,11 @@ def _said(
     return said if thread is None else said | {"thread_ts": thread, "parent_user_id": USER}
 
 
+def _type_of(channel: str) -> str:
+    """The type of a channel, as the first letter of its id says it."""
+    return {"D": "im", "G": "group"}.get(channel[:1], "channel")
+
+
 def _message(text: str, user: str, ts: str) -> dict[str, Any]:
     number = next_number()
     return {
@@ -284,7 +290,7 @@ def _hidden(subtype: str, channel: str, now: str) -> dict[str, Any]:
         "channel": channel,
         "ts": now,
         "event_ts": now,
-        "channel_type": "channel",
+        "channel_type": _type_of(channel),
     }
 
 

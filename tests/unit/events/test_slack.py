@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from abe_redis.events.slack import channel_of, channels_of, conversation_of, event_type, user_of, users_of
+from abe_redis.testing import slack as makers
 from tests.unit.events.shapes import CHANNEL, TEAM, USER, action, command, envelope
 
 MESSAGE = {"type": "message", "channel": CHANNEL, "user": USER, "text": "hi", "ts": "10.1"}
@@ -322,3 +323,12 @@ def test_a_filter_meets_everybody_who_did_it_and_nobody_else(event: dict[str, An
 )
 def test_the_type_of_an_event(payload: dict[str, Any], name: str | None) -> None:
     assert event_type(payload) == name
+
+
+def test_makers_agree_with_themselves() -> None:
+    edit = makers.message_changed("b", before="a", of="1.1")["event"]
+    assert edit["message"]["client_msg_id"] == edit["previous_message"]["client_msg_id"]
+    share = makers.file_share("look", channel="G1")["event"]
+    assert share["files"][0]["shares"]["public"]["G1"][0]["ts"] == share["ts"]
+    types = {one: makers.message("hi", channel=one)["event"]["channel_type"] for one in ("C1", "D1", "G1")}
+    assert types == {"C1": "channel", "D1": "im", "G1": "group"}
