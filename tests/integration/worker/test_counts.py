@@ -89,6 +89,7 @@ async def test_poison_is_buried_though_its_worker_ends_in_every_back_off(
     assert letter[b"abe:deliveries"] == b"4"
 
 
+@pytest.mark.one_server
 @KINDS
 async def test_poison_is_buried_though_connections_are_cut_in_every_back_off(
     make_backend: MakeBackend, redis: Redis, server: Server, ordered: bool
