@@ -46,6 +46,8 @@ class BlockingReads[T]:
         if self._failure is not None:
             return self.collect()
         groups = redis.by_slot(streams)
+        if not groups and not self._under_way:  # the last stream went away meanwhile
+            return []
         if len(groups) == 1 and not self._under_way:
             return await read(streams)
         for group in groups:

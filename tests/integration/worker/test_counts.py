@@ -108,6 +108,7 @@ async def test_poison_is_buried_though_connections_are_cut_in_every_back_off(
     assert handler.deliveries == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.one_server
 @KINDS
 async def test_a_failure_counts_though_it_cannot_be_said_at_once(
     make_backend: MakeBackend, redis: Redis, server: Server, ordered: bool

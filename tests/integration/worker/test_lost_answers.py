@@ -14,6 +14,8 @@ from tests.integration.conftest import MakeBackend, until
 from tests.refusing_proxy import HANG_UP, RefusingProxy
 from tests.servers import Server
 
+pytestmark = pytest.mark.one_server
+
 STREAM, DEAD, DUE = "slack_events", "dead:{slack_events}", "abe:due:{slack_events}:default"
 KINDS = pytest.mark.parametrize("ordered", [False, True], ids=["plain", "ordered"])
 
