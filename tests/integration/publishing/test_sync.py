@@ -192,6 +192,7 @@ def test_a_program_that_forgets_to_close_it_ends(own_server: Server, tmp_path: P
     assert numbers(own_server) == Counter([1])
 
 
+@pytest.mark.one_server
 def test_a_client_of_redis_is_not_needed_to_look(redis_url: str) -> None:
     """What it published is what an async back end publishes."""
     with SyncBackend(Settings(redis_url=redis_url)) as backend:

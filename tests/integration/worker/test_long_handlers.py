@@ -85,6 +85,7 @@ async def test_a_loop_that_only_waits_is_not_blocked(
     assert "stood still" not in caplog.text
 
 
+@pytest.mark.one_server
 async def test_an_ack_after_the_lease_was_lost_is_told(
     make_backend: MakeBackend, redis: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -78,11 +78,18 @@ def postpones(words: Sequence[bytes]) -> bool:
 
 @asynccontextmanager
 async def working(
-    make_backend: MakeBackend, server: Server, handler: Handler, policy: Any, *, ordered: bool
+    make_backend: MakeBackend,
+    server: Server,
+    handler: Handler,
+    policy: Any,
+    *,
+    ordered: bool,
+    lease: float = 1,
 ) -> AsyncIterator[RefusingProxy]:
     """A worker behind a proxy, and one event."""
     async with RefusingProxy(server.port) as proxy:
-        backend = make_backend(redis_url=f"redis://127.0.0.1:{proxy.port}/0", redis_stream_lease_seconds=1)
+        url = f"redis://127.0.0.1:{proxy.port}/0"
+        backend = make_backend(redis_url=url, redis_stream_lease_seconds=lease)
         worker = EventWorker(backend, handler, ordered=ordered, policy=policy)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(worker.run)
@@ -164,7 +171,7 @@ async def test_a_burial_that_redis_never_heard_of_is_told_again(
         return HANG_UP if buries(words) and tried <= 3 else None
 
     async with working(
-        make_backend, server, handler, lambda *_: Bury("it is no good"), ordered=ordered
+        make_backend, server, handler, lambda *_: Bury("it is no good"), ordered=ordered, lease=30
     ) as proxy:
         proxy.refusal = refuse
         await publish(make_backend)
