@@ -61,7 +61,7 @@ def test_no_secret_is_cut_in_two(secret: str) -> None:
 
 def test_what_is_not_seen_stays_what_it_is_until_it_is_shown() -> None:
     line = summarise({"type": "message", "text": "xoxb-1234\u200b5678-secretsecret \u202e \ud800'\\"})
-    assert shown(line) == "message: '*** [U+202E] '\\'"
+    assert shown(line) == "message: '*** [U+202E] [U+D800]'\\'"
 
 
 def nested(levels: int) -> dict[str, Any]:
