@@ -37,7 +37,7 @@ for i = 1, #KEYS, 2 do
       if refused then return refused end
       if from ~= '0' or put_back > 0 then again = 1 end
     end
-    if redis.call('HEXISTS', records, 'floor ' .. group) == 0 then
+    if not redis.call('HGET', records, 'floor ' .. group) then
       of = of or group_of(stream, group)
       redis.pcall('HSET', records, 'floor ' .. group, (progress_of(stream, of, info)))
     end
