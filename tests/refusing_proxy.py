@@ -51,9 +51,11 @@ class RefusingProxy:
     ) -> None:
         if self._server is not None:
             self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks:  # a connection may be accepted meanwhile
+            tasks = list(self._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def forget(self) -> None:
         """Forget the connections that are open, as a NAT does: what comes over them vanishes in silence."""
@@ -67,7 +69,11 @@ class RefusingProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         me = asyncio.current_task()
-        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        try:
+            up_reader, up_writer = await self._connect()
+        except BaseException:
+            writer.close()
+            raise
         try:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):
                 while words := await _command(reader):
@@ -87,10 +93,22 @@ class RefusingProxy:
                     writer.write(answer)
                     await writer.drain()
         finally:
+            writer.close()
+            up_writer.close()
             for one in (writer, up_writer):
-                one.close()
                 with contextlib.suppress(OSError):
                     await one.wait_closed()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to the server, which nobody has to close when this is cancelled."""
+        connecting = asyncio.ensure_future(asyncio.open_connection("127.0.0.1", self._target))
+        try:
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            with contextlib.suppress(OSError):
+                _, writer = await connecting
+                writer.close()
+            raise
 
 
 async def _command(reader: asyncio.StreamReader) -> list[bytes]:

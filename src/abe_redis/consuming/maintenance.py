@@ -20,6 +20,9 @@ from abe_redis.streams.trim import Trimmer
 
 _LOG = logging.getLogger(__name__)
 
+_ROOM = 1000
+"""Number of finished events that go when the server is full: fewer, and it is full again at the next event."""
+
 
 class Maintenance:
     """Records progress, trims history, and removes dead consumers and old dead letters."""
@@ -34,6 +37,8 @@ class Maintenance:
         """Streams whose group had unfinished entries at the last check."""
         self._is_full = False
         """Whether the server had no memory left when it was last asked to record something."""
+        self._room = 0
+        """Number of finished events that go before their time, since the server had no memory left."""
         self._dead_days = settings.redis_stream_dead_days
         self._gone_seconds = GONE_LEASES * settings.redis_stream_lease_seconds
         self._lease_seconds = settings.redis_stream_lease_seconds
@@ -59,7 +64,7 @@ class Maintenance:
         # Also what nothing was finished of: more may have been published to it since.
         recorded = sorted(active | self._unfinished | held)
         await self._tolerance.attempt("recording what is finished", self._record(redis, recorded))
-        await self._tolerance.attempt("trimming", self._trim(redis, sorted(self._to_trim | active)))
+        await self._tolerance.attempt("trimming", self._trim(redis, self._to_trim | active))
 
     async def _sweep(self, redis: Redis, streams: list[str]) -> None:
         await forget_gone(redis, self._group, streams, idle_seconds=self._gone_seconds)
@@ -91,7 +96,16 @@ class Maintenance:
         if self._is_full and not is_full:
             _LOG.warning("Redis at %s has memory again.", self._settings.redis_url)
         self._is_full = is_full
+        if is_full:
+            self._room = _ROOM
 
-    async def _trim(self, redis: Redis, streams: list[str]) -> None:
-        trim = self._trimmer.make_room if self._is_full else self._trimmer.trim
-        self._to_trim = set(await trim(redis, streams))
+    async def _trim(self, redis: Redis, streams: set[str]) -> None:
+        if not self._room:
+            self._to_trim = set(await self._trimmer.trim(redis, sorted(streams)))
+            return
+        # Also when nothing is finished any more: what was finished may still be there.
+        self._to_trim = streams
+        removed = await self._trimmer.make_room(redis, sorted(streams))
+        self._room = max(0, self._room - removed)
+        if not (removed or self._unfinished or self._is_full):  # there is no more to remove
+            self._room = 0

@@ -107,13 +107,13 @@ class Trimmer:
         )
         return left
 
-    async def make_room(self, redis: Redis, streams: Iterable[str]) -> list[str]:
+    async def make_room(self, redis: Redis, streams: Iterable[str]) -> int:
         """Remove finished history before its time, since the server has no memory left.
 
         Returns:
-            The streams that can be trimmed further.
+            How many events it removed.
         """
-        left, removed = await self._trim(redis, list(streams), 0, unread=False)
+        _, removed = await self._trim(redis, list(streams), 0, unread=False)
         for stream, count in removed.items():
             if stream not in self._shortened:
                 self._shortened.add(stream)
@@ -124,7 +124,7 @@ class Trimmer:
                     self._maxlen,
                     count,
                 )
-        return left
+        return removed.total()
 
     async def _trim(
         self, redis: Redis, streams: list[str], maxlen: int, *, unread: bool
