@@ -21,7 +21,7 @@ from abe_redis.streams.trim import Trimmer
 _LOG = logging.getLogger(__name__)
 
 _ROOM = 1000
-"""Number of finished events that go when the server is full: fewer, and it is full again at the next event."""
+"""Number of finished events that go when the server is full; with fewer it is full again at once."""
 
 
 class Maintenance:
