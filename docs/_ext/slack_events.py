@@ -78,7 +78,7 @@ def _example(kind: Kind) -> str:
     while "{" in line:
         before, _, rest = line.partition("{")
         field, _, after = rest.partition("}")
-        name = field[1:].rpartition(".")[2].upper()
+        name = field[1:].split()[0].rpartition(".")[2].upper()
         line = f"{before}{f' :{name}:' if field.startswith(':') else name}{after}"
     return line
 

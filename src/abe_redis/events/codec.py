@@ -74,6 +74,11 @@ def encode(payload: object) -> bytes:
     return data
 
 
+def as_origin(origin: str) -> bytes:
+    """An origin as its field holds it. A lone surrogate, which is no text, is written as its escape."""
+    return origin.encode(errors="backslashreplace")
+
+
 def without_token(payload: dict[str, Any]) -> dict[str, Any]:
     """The payload without Slack's verification token; what others call `token` stays."""
     if isinstance(payload.get("token"), str) and is_of_slack(payload):

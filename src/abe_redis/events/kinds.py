@@ -1,7 +1,8 @@
 """What kinds of payload there are, and where each has its facts; `slack_event_types` is the table.
 
-A fact is looked for in the fields of the payload's kind and then in the general ones below, so that a kind
-that Slack adds later, or a host's own, is understood as far as it resembles the others.
+A fact is looked for in the fields of the payload's kind, then in those that mean the same in every payload.
+Only a kind that stands in no row, which Slack adds later or a host has of its own, is looked up in all the
+general fields below: the `message.user` of a known kind wrote a message, and did not press its button.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -56,8 +57,10 @@ def written(path: Path) -> str:
 
 CHANNEL = paths("channel channel_id item.channel assistant_thread.channel_id container.channel_id")
 USER = paths("user user_id message.user previous_message.user assistant_thread.user_id bot_id")
+WHERE = paths("channel channel_id")
+"""Fields that say where it happened, whatever the kind."""
 DOER = paths("user user_id")
-"""Of them, those that say who did it, whatever the kind."""
+"""Fields that say who did it, whatever the kind."""
 THREAD = paths(
     "thread_ts message.thread_ts message.ts container.thread_ts container.message_ts item.ts message_ts "
     "assistant_thread.thread_ts ts"
@@ -90,8 +93,16 @@ _BY_TYPE = {kind.name: kind for kind in KINDS if kind.family in {"event", "inter
 _BY_SUBTYPE = {kind.name: kind for kind in KINDS if kind.family == "message"}
 _MESSAGE = _BY_SUBTYPE["message"]
 _COMMAND, _OUTGOING = (kind for kind in KINDS if kind.family == "command")
-_ENVELOPE_MARKS = ("team_id", "user_id", "channel_id", "response_url", "trigger_id")
-_ACTION_MARKS = ("team", "user", "callback_id", "trigger_id", "response_url", "action_ts", "api_app_id")
+_FORM_MARKS = (
+    *("team_id", "team_domain", "enterprise_id", "channel_id", "channel_name", "user_id", "user_name"),
+    *("response_url", "trigger_id", "api_app_id", "is_enterprise_install"),
+)
+"""Fields of a command, one of which comes with each."""
+_MESSAGE_MARKS = (
+    *("channel", "channel_type", "user", "bot_id", "team", "ts", "event_ts"),
+    *("subtype", "client_msg_id", "blocks"),
+)
+"""Fields of Slack's messages, by which theirs is told from what everybody calls a message."""
 
 
 def is_slack_envelope(payload: Mapping[str, Any]) -> bool:
@@ -116,10 +127,20 @@ def kind_of(payload: Mapping[str, Any]) -> Kind:
     if found is not None and (found.family == "event" or event is payload):
         return found
     if isinstance(payload.get("command"), str) and payload["command"].startswith("/"):
-        return _COMMAND if any(mark in payload for mark in _ENVELOPE_MARKS) else OTHER
-    if name is None and all(mark in payload for mark in ("team_id", "channel_id", "user_id", "service_id")):
+        return _COMMAND if _has_any(payload, _FORM_MARKS) else OTHER
+    if name is None and _is_outgoing_webhook(payload):
         return _OUTGOING
     return OTHER
+
+
+def _is_outgoing_webhook(payload: Mapping[str, Any]) -> bool:
+    if all(mark in payload for mark in ("team_id", "channel_id", "user_id")):
+        return _has_any(payload, ("service_id", "trigger_word", "timestamp"))
+    return "trigger_word" in payload and _has_any(payload, _FORM_MARKS)
+
+
+def _has_any(payload: Mapping[str, Any], marks: Iterable[str]) -> bool:
+    return any(mark in payload for mark in marks)
 
 
 @lru_cache(maxsize=256)
@@ -130,20 +151,19 @@ def _message(subtype: str) -> Kind:
 def is_of_slack(payload: Mapping[str, Any]) -> bool:
     """Whether a payload looks like Slack's, so that its top-level `token` is the app's secret.
 
-    That is each kind of the table that comes with one, and whatever names the app it is for (`api_app_id`),
-    or both a team and what only Slack sends.
+    That is each kind of the table, also an event without its envelope; whatever names the app it is for
+    (`api_app_id`); and what has both a team and a field that only Slack sends. A `message` is a word that
+    everybody uses: it counts with one of the fields of Slack's messages.
     """
     if is_slack_envelope(payload) or isinstance(payload.get("api_app_id"), str) or "ssl_check" in payload:
         return True
     kind = kind_of(payload)
-    if kind.name == "shortcut":  # a word that others use, too
-        return any(mark in payload for mark in _ACTION_MARKS)
-    if kind.family in {"interactive", "command", "notice"}:
+    if kind.family == "message":
+        return _has_any(payload, _MESSAGE_MARKS)
+    if kind is not OTHER:
         return True
     has_team = isinstance(payload.get("team_id"), str) or isinstance(payload.get("team"), Mapping)
-    return has_team and any(
-        mark in payload for mark in ("trigger_id", "response_url", "action_ts", "event_ts")
-    )
+    return has_team and _has_any(payload, ("trigger_id", "response_url", "action_ts", "event_ts"))
 
 
 def values(value: object, paths: Iterable[Path]) -> Iterator[str]:

@@ -4,20 +4,28 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from abe_redis.events import kinds
-from abe_redis.events.kinds import Path, first, values
+from abe_redis.events.kinds import Kind, Path, first, values
 
 type Grain = Literal["channel", "thread", "user"]
 """What a conversation is: the value of `REDIS_STREAM_CONVERSATION`."""
 
 
+_STARTERS = frozenset({"interactivity", "user_context"})
+"""Inputs of a workflow's step that Slack fills with whoever started it."""
+
+_NO_CHANNELS = frozenset({"COMPOSER"})
+"""What Slack writes as the channel of a link in a message that is not sent yet."""
+
+
 def channels_of(payload: Mapping[str, Any]) -> list[str]:
     """The channels in which it happened, the likeliest first; empty when it happened in none."""
-    return _all(kinds.event_of(payload), kinds.kind_of(payload).channel, kinds.CHANNEL)
+    found = _all(kinds.event_of(payload), *_channel_fields(kinds.kind_of(payload)))
+    return [one for one in found if one not in _NO_CHANNELS]
 
 
 def users_of(payload: Mapping[str, Any]) -> list[str]:
     """Whose doing it is, the likeliest first; empty when it names nobody."""
-    return _all(kinds.event_of(payload), kinds.kind_of(payload).user, kinds.USER)
+    return _all(kinds.event_of(payload), *_user_fields(kinds.kind_of(payload)))
 
 
 def owners_of(payload: Mapping[str, Any]) -> list[str]:
@@ -27,13 +35,21 @@ def owners_of(payload: Mapping[str, Any]) -> list[str]:
     reaction, an inviter, a person chosen in a menu, the inputs of a workflow's step.
     """
     event, kind = kinds.event_of(payload), kinds.kind_of(payload)
-    own = [path for path in kind.user if path[0] != "inputs" or "interactor" in path]
-    found = list(values(event, own))
-    if not found:
-        found = list(values(event, kinds.DOER if kind.user else kinds.USER))
+    own, general = _user_fields(kind)
+    found = _all(event, [path for path in own if path[0] != "inputs" or path[1] in _STARTERS], general)
     if kind.name == "presence_change" and isinstance(several := event.get("users"), list):
         return [*found, *(one for one in several if isinstance(one, str))]
     return found if kind.family == "message" else found[:1]
+
+
+def _channel_fields(kind: Kind) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """The fields of a kind's channel, and those that count when none of them holds one."""
+    return kind.channel, kinds.CHANNEL if kind is kinds.OTHER else kinds.WHERE
+
+
+def _user_fields(kind: Kind) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """The fields of a kind's user, and those that count when none of them holds one."""
+    return kind.user, kinds.USER if kind is kinds.OTHER else kinds.DOER
 
 
 def _all(event: Mapping[str, Any], own: Iterable[Path], general: Iterable[Path]) -> list[str]:
@@ -43,12 +59,13 @@ def _all(event: Mapping[str, Any], own: Iterable[Path], general: Iterable[Path])
 
 def channel_of(payload: Mapping[str, Any]) -> str | None:
     """The channel in which it happened; None when it happened in none."""
-    return first(kinds.event_of(payload), kinds.kind_of(payload).channel, kinds.CHANNEL)
+    found = first(kinds.event_of(payload), *_channel_fields(kinds.kind_of(payload)))
+    return None if found in _NO_CHANNELS else found
 
 
 def user_of(payload: Mapping[str, Any]) -> str | None:
     """Whose doing it is; None when it names nobody."""
-    return first(kinds.event_of(payload), kinds.kind_of(payload).user, kinds.USER)
+    return first(kinds.event_of(payload), *_user_fields(kinds.kind_of(payload)))
 
 
 def conversation_of(payload: Mapping[str, Any], grain: Grain = "channel") -> str | None:
@@ -59,14 +76,13 @@ def conversation_of(payload: Mapping[str, Any], grain: Grain = "channel") -> str
     `C024/1732000000.000100`. What has no channel belongs to its user, and what has no user to its team.
     """
     kind, event = kinds.kind_of(payload), kinds.event_of(payload)
-    channel = first(event, kind.channel, kinds.CHANNEL)
+    channel = channel_of(payload)
     if channel and grain == "thread":
         root = first(event, kind.thread, kinds.THREAD if kind is kinds.OTHER else ())
         return f"{channel}/{root}" if root else channel
     if channel and grain == "channel":
         return channel
-    user = first(event, kind.user, kinds.USER)
-    return user or channel or first(payload, kinds.TEAM) or first(event, kinds.TEAM)
+    return user_of(payload) or channel or first(payload, kinds.TEAM) or first(event, kinds.TEAM)
 
 
 def event_type(payload: Mapping[str, Any]) -> str | None:

@@ -62,7 +62,7 @@ app_home_opened | somebody opens the app's home | channel | user
 app_context_changed | somebody looks at something else beside the app | channel | user
 assistant_thread_started | somebody opens a thread with the assistant | assistant_thread.channel_id | assistant_thread.user_id | assistant_thread.thread_ts
 assistant_thread_context_changed | somebody looks at another channel beside the assistant | assistant_thread.channel_id | assistant_thread.user_id | assistant_thread.thread_ts
-function_executed | a workflow runs a step of the app | inputs.channel_id inputs.channel | inputs.user_id inputs.user inputs.interactivity.interactor.id | | | {name} {.function.callback_id}{by}{in}
+function_executed | a workflow runs a step of the app | inputs.channel_id inputs.channel | inputs.user_id inputs.user inputs.user_context.id inputs.interactivity.interactor.id | | | {name} {.function.callback_id}{by}{in}
 workflow_step_execute | a workflow runs a step of the app, the older way | | | | | {name} {.callback_id}
 workflow_published | a workflow is published
 workflow_unpublished | a workflow is taken back
@@ -95,15 +95,15 @@ presence_change | somebody comes or goes | | user users.0 | | presence
 manual_presence_change | the app's own presence changes | | | | presence
 pref_change | a preference changes | | | | name
 invite_requested | somebody asks for an invitation to the workspace | | invite_request.requester_ids.0
-file_created | a file is created | | user_id | | | {name}{by} {.file_id}
-file_shared | a file is shared | channel_id | user_id | | | {name}{in}{by} {.file_id}
-file_unshared | a file is no longer shared | channel_id | user_id | | | {name}{in}{by} {.file_id}
-file_change | a file changes | | user_id | | | {name}{by} {.file_id}
-file_public | a file becomes public | | user_id | | | {name}{by} {.file_id}
-file_deleted | a file is deleted | | user_id | | | {name}{by} {.file_id}
-file_comment_added | a file gets a comment | | comment.user | | comment.comment | {name}{by} {.file_id}{words}
-file_comment_edited | a comment on a file changes | | comment.user | | comment.comment | {name}{by} {.file_id}{words}
-file_comment_deleted | a comment on a file is deleted | | | | | {name} {.file_id}
+file_created | a file is created | | user_id | | | {name}{by} {.file_id file.id}
+file_shared | a file is shared | channel_id | user_id | | | {name}{in}{by} {.file_id file.id}
+file_unshared | a file is no longer shared | channel_id | user_id | | | {name}{in}{by} {.file_id file.id}
+file_change | a file changes | | user_id | | | {name}{by} {.file_id file.id}
+file_public | a file becomes public | | user_id | | | {name}{by} {.file_id file.id}
+file_deleted | a file is deleted | | user_id | | | {name}{by} {.file_id file.id}
+file_comment_added | a file gets a comment | | comment.user | | comment.comment | {name}{by} {.file_id file.id}{words}
+file_comment_edited | a comment on a file changes | | comment.user | | comment.comment | {name}{by} {.file_id file.id}{words}
+file_comment_deleted | a comment on a file is deleted | | | | | {name} {.file_id file.id}
 subteam_created | a user group is created | | subteam.created_by | | subteam.handle
 subteam_updated | a user group changes | | subteam.updated_by | | subteam.handle
 subteam_members_changed | the members of a user group change | | | | | {name} {.subteam_id}

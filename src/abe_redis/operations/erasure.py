@@ -11,6 +11,7 @@ from abe_redis.errors import RequestError
 from abe_redis.events import codec, kinds, slack
 from abe_redis.operations.dead_letters import DeadLetters
 from abe_redis.operations.scope import Scope
+from abe_redis.operations.slack_ids import given_id
 from abe_redis.schemas import ErasedStream, EraseResult
 from abe_redis.streams import names, peek
 from abe_redis.streams.erase import erase as erase_entries
@@ -30,26 +31,11 @@ class _Wanted:
     """An id, and an expression that finds it in a text, but not as part of a longer id."""
 
     def __init__(self, wanted: str, *, is_user: bool) -> None:
-        self.id = _id_in(wanted, is_user=is_user)
+        self.id = given_id(wanted, "user" if is_user else "channel", consequence="Nothing was erased.")
         self.is_user = is_user
         word = rf"(?<![0-9A-Za-z]){re.escape(self.id)}(?![0-9A-Za-z])"
         self.in_text = re.compile(word)
         self.in_bytes = re.compile(word.encode())
-
-
-def _id_in(said: str, *, is_user: bool) -> str:
-    """The id that was given, also as Slack writes it in a text: `<@U061F7AUR>` or `<#C0LAN2Q65|general>`.
-
-    Raises:
-        RequestError: It is no id, or one of the other kind.
-    """
-    kind, sign, example = ("user", "@", "U061F7AUR") if is_user else ("channel", "#", "C0LAN2Q65")
-    match = re.fullmatch(rf"<{sign}([A-Z0-9]+)(?:\|[^>]*)?>|{sign}?([A-Z0-9]+)", said.strip())
-    other = r"[CDG][A-Z0-9]{8,}" if is_user else r"[UW][A-Z0-9]{8,}"
-    found = (match[1] or match[2]) if match else ""
-    if not found or re.fullmatch(other, found):
-        raise RequestError(f"{said[:50]!r} is no {kind} id; give one such as {example}. Nothing was erased.")
-    return found
 
 
 async def erase(

@@ -14,6 +14,7 @@ from abe_redis.operations import event_views, leasing, peeking
 from abe_redis.operations.caller import Caller
 from abe_redis.operations.positions import since as since_id
 from abe_redis.operations.scope import check_id, check_range
+from abe_redis.operations.slack_ids import wanted_name
 from abe_redis.schemas import MAX_CHARS, MAX_COUNT, MAX_WAIT_SECONDS, MIN_CHARS, ReadResult
 from abe_redis.streams import names, peek
 from abe_redis.streams.peek import Order, PendingEntry
@@ -115,14 +116,16 @@ class Reading(Caller):
             start: Begin behind this id.
             order: Which end to look from.
             event_type: Show only events of this type.
-            channel: Show only events in this channel.
-            user: Show only events by this user.
+            channel: Show only events in this channel, as in `C0LAN2Q65` or `<#C0LAN2Q65|general>`.
+            user: Show only events by this user, as in `U061F7AUR` or `<@U061F7AUR>`.
             since: Show only what was published from this time on, as in `2h` (ago) or `2026-01-31T09:00`.
             wait_seconds: Up to 20; how long to wait when there is nothing.
             max_chars: 500 to 200,000; how many characters of payload to return at most.
         """
         self.agent_leases.touch()
         name = self._checked(stream, count=count, start=start, wait_seconds=wait_seconds, max_chars=max_chars)
+        channel = wanted_name(channel, "channel") if channel else None
+        user = wanted_name(user, "user") if user else None
         async with self._open(name) as found:
             from_id = None if since is None else await since_id(found.redis, since)
             result = await peeking.look(

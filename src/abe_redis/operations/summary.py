@@ -12,6 +12,8 @@ _MOST = 80
 _JOINERS = "\u200c\u200d"
 """Characters that a cut would leave over."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_WORDS = "{words}"
+"""Always the last of a line."""
 _PLACE = re.compile(r"\{([^}]+)\}")
 
 
@@ -28,16 +30,17 @@ def summarise(payload: Mapping[str, Any]) -> str:
                 return _led_by(" in ", slack.channel_of(payload))
             case "by":
                 return _led_by(" by ", slack.user_of(payload))
-            case "words":
-                return _quoted(kinds.first(event, kind.words, kinds.WORDS))
             case path:
                 found = _short(kinds.first(event, kinds.paths(path[1:])) or "")
                 return f" :{found}:" if found and path[0] == ":" else found
 
-    line = _PLACE.sub(said, kind.line)
+    facts, words = kind.line.removesuffix(_WORDS), kind.line.endswith(_WORDS)
+    line = _PLACE.sub(said, facts)
     if line.startswith(" "):  # the first part of the line is missing
         line = name + line
     line = " ".join(line.split())
+    if words:
+        line += _quoted(kinds.first(event, kind.words, kinds.WORDS))
     return _SURROGATE.sub(lambda match: f"[U+{ord(match[0]):04X}]", line)  # which is not text
 
 

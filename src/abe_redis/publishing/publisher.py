@@ -154,7 +154,7 @@ class Publisher:
         """The draft of an event and its stream, with the ids that make a retry harmless."""
         fields = {codec.DATA: codec.encode(payload)}
         if origin:
-            fields[codec.ORIGIN] = origin.encode()
+            fields[codec.ORIGIN] = codec.as_origin(origin)
         if self._merges_mentions and (mention := mention_in(payload)) is not None:
             fields[codec.MENTION] = mention.written()
         attempt = f"{self._attempts}{next(self._attempt_numbers):016x}"

@@ -104,8 +104,9 @@ class InMemoryBackend:
         mention = mention_in(payload) if self.settings.redis_stream_merge_mentions else None
         if mention is not None and (twin := self._queue.twin(stream, mention)) is not None:
             return twin
+        shown = codec.as_origin(origin).decode() if origin else None
         return self._queue.add(
-            StoredEntry(stream, "", data, conversation, origin, TYPES if mention else ()),
+            StoredEntry(stream, "", data, conversation, shown, TYPES if mention else ()),
             remembered,
             self.settings.redis_stream_dedup_seconds,
             mention,

@@ -157,6 +157,11 @@ def test_read_shows_only_what_filters_ask_for() -> None:
         answer("publish", json.dumps(event))
     for words, numbers in {
         "--user U1": ["0", "1"],
+        "--user <@U1>": ["0", "1"],
+        "--user <@U1|ann>": ["0", "1"],
+        "--user @U1": ["0", "1"],
+        "--channel <#C1|name>": ["0", "2"],
+        "--channel #C1": ["0", "2"],
         "--channel C1": ["0", "2"],
         "--user U1 --channel C1": ["0"],
         "--since 1h": ["0", "1", "2"],

@@ -52,6 +52,16 @@ async def test_each_is_added_once(make: Callable[..., Any], partitions: int, gra
     )
 
 
+@pytest.mark.parametrize("origin", ["\ud800", "grün \udfff", "mcp", "x" * 10_000])
+async def test_an_origin_may_be_any_string(make: Callable[..., Any], origin: str) -> None:
+    backend = make()
+    await backend.publish_event(TOPIC, {"n": 1}, origin=origin)
+    await backend.publish_many(TOPIC, [{"n": 2}], origin=origin)
+    async with backend.consume() as events:
+        shown = {one.origin for one in await take(events, 2)}
+    assert shown == {origin.encode(errors="backslashreplace").decode()}
+
+
 async def test_each_waits_in_the_outbox_and_is_delivered_once(
     own_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

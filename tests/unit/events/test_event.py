@@ -147,7 +147,8 @@ def test_the_token_of_whatever_is_slacks_is_left_out(payload: dict[str, Any]) ->
     "payload",
     [
         {"token": "an ordinary field"},
-        {"type": "shortcut", "token": "mine"},
+        {"type": "message", "token": "mine", "text": "a word that everybody uses"},
+        {"command": "/deploy", "token": "mine"},
         {"type": "event_callback", "token": {"not": "a string"}},
         {"type": "event_callback", "event": {"type": "message", "token": "deep inside"}},
         {"type": "tokens", "token": "mine", "team": "red"},

@@ -42,7 +42,11 @@ def test_each_kind_is_recognised(kind: kinds.Kind) -> None:
         *(action(kind.name) for kind in kinds.KINDS if kind.family == "interactive"),
         action("hologram_touched"),
         {"type": "block_actions"},
-        {"type": "shortcut", "callback_id": "new"},
+        {"type": "shortcut"},
+        {"type": "message", "channel": "C0", "text": "hi"},
+        {"type": "message", "subtype": "hologram"},
+        {"type": "app_mention"},
+        {"command": "/deploy", "channel_name": "room"},
         {"type": "app_rate_limited", "team_id": "T0", "minute_rate_limited": 1},
         {"type": "url_verification", "challenge": "x"},
         {"type": "hologram_touched", "team": {"id": "T0"}, "response_url": "https://hooks.slack.com/x"},
@@ -57,6 +61,8 @@ def test_each_kind_is_recognised(kind: kinds.Kind) -> None:
             "text": "go",
             "trigger_word": "go",
         },
+        {"team_id": "T0", "channel_id": "C0", "user_id": "U0", "timestamp": "1.1", "text": "go"},
+        {"user_name": "ann", "text": "go", "trigger_word": "go"},
     ],
 )
 def test_a_payload_from_slack_is_recognised(payload: dict[str, Any]) -> None:
@@ -68,8 +74,9 @@ def test_a_payload_from_slack_is_recognised(payload: dict[str, Any]) -> None:
     [
         {},
         {"text": "mine"},
-        {"type": "shortcut"},
         {"type": "message", "text": "mine"},
+        {"type": "message", "event": {"channel": "C0"}},
+        {"trigger_word": "go"},
         {"type": "token", "team": "red"},
         {"command": "deploy", "team_id": "T0"},
         {"command": "/deploy"},

@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from abe_redis.events.slack import channel_of, channels_of, conversation_of, event_type, user_of, users_of
+from abe_redis.events.slack import (
+    channel_of,
+    channels_of,
+    conversation_of,
+    event_type,
+    owners_of,
+    user_of,
+    users_of,
+)
 from abe_redis.testing import slack as makers
 from tests.unit.events.shapes import CHANNEL, TEAM, USER, action, command, envelope
 
@@ -172,6 +180,20 @@ SHAPES: list[tuple[str, dict[str, Any], str | None, str | None, str | None]] = [
         USER,
         USER,
     ),
+    (
+        "a function with its user's context",
+        envelope({"type": "function_executed", "inputs": {"user_context": {"id": USER, "secret": "s"}}}),
+        None,
+        USER,
+        USER,
+    ),
+    (
+        "a link in a message that is not sent yet",
+        envelope({"type": "link_shared", "channel": "COMPOSER", "message_ts": "U0-9", "user": USER}),
+        None,
+        USER,
+        USER,
+    ),
     ("a function with nobody", envelope({"type": "function_executed", "inputs": {}}), None, None, TEAM),
     (
         "a button",
@@ -285,6 +307,45 @@ def test_one_channel_is_one_conversation_whatever_the_team() -> None:
 
 def test_whoever_presses_a_button_does_it_and_not_who_wrote_the_message() -> None:
     assert users_of(action("block_actions", message={"user": "U0BOT"})) == [USER]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        *(
+            action(kind, user=None, message={"user": "U0BOT"}, bot_id="B0BOT")
+            for kind in ("block_actions", "block_suggestion", "message_action", "interactive_message")
+        ),
+        envelope({"type": "message", "message": {"user": "U0BOB"}, "previous_message": {"user": "U0BOB"}}),
+        envelope({"type": "reaction_added", "item_user": "U0BOB", "message": {"user": "U0BOB"}}),
+        envelope({"type": "pin_added", "item": {"message": {"user": "U0BOB"}}, "bot_id": "B0BOT"}),
+        envelope({"type": "emoji_changed", "message": {"user": "U0BOB"}}),
+        command(user_id="", message={"user": "U0BOB"}),
+    ],
+)
+def test_a_kind_whose_user_is_missing_is_nobodys_and_not_somebody_elses(payload: dict[str, Any]) -> None:
+    assert user_of(payload) is None
+    assert users_of(payload) == owners_of(payload) == []
+    assert conversation_of(payload, "user") in {CHANNEL, TEAM}
+
+
+@pytest.mark.parametrize(
+    ("event", "user"),
+    [
+        ({"type": "function_executed", "user": USER}, USER),
+        ({"type": "assistant_thread_started", "user_id": USER}, USER),
+        ({"type": "team_rename", "user": {"id": USER}}, USER),
+    ],
+)
+def test_whoever_stands_at_the_top_of_an_event_did_it(event: dict[str, Any], user: str) -> None:
+    assert users_of(envelope(event)) == owners_of(envelope(event)) == [user]
+
+
+def test_a_kind_whose_channel_is_missing_does_not_take_that_of_another_thing() -> None:
+    item = {"channel": "C0OTHER"}
+    assert channel_of(envelope({"type": "member_joined_channel", "user": USER, "item": item})) is None
+    assert channels_of(action("view_submission", assistant_thread={"channel_id": "C0OTHER"})) == []
+    assert channel_of(envelope({"type": "file_created", "user": USER, "channel_id": CHANNEL})) == CHANNEL
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,54 @@
+"""Ids of users and channels as people give them: bare, or copied from a text as Slack writes mentions."""
+
+import re
+from typing import Literal
+
+from abe_redis.errors import RequestError
+
+type Holder = Literal["user", "channel"]
+
+_SIGNS = {"user": "@", "channel": "#"}
+_EXAMPLES = {"user": "U061F7AUR", "channel": "C0LAN2Q65"}
+_OF_THE_OTHER = {"user": r"[CDG][0-9][A-Z0-9]{7,}", "channel": r"[UWB][0-9][A-Z0-9]{7,}"}
+_ID = re.compile("[A-Z0-9]+")
+
+
+def given_id(said: str, kind: Holder, *, consequence: str) -> str:
+    """The id in `U061F7AUR`, `@U061F7AUR`, `<@U061F7AUR>` or `<#C0LAN2Q65|general>`.
+
+    Args:
+        said: What was given.
+        kind: What it must be the id of.
+        consequence: What the error adds, as in `Nothing was erased.`
+
+    Raises:
+        RequestError: It is no id of Slack's, or one of the other kind.
+    """
+    found = _without_marks(said, kind)
+    if found is None or not _ID.fullmatch(found) or re.fullmatch(_OF_THE_OTHER[kind], found):
+        raise _refusal(said, kind, consequence)
+    return found
+
+
+def wanted_name(said: str, kind: Holder) -> str:
+    """As `given_id`, but any word will do: a host's own events may have ids of another form.
+
+    Raises:
+        RequestError: It is several words or a broken mention, or an id of Slack's of the other kind.
+    """
+    found = _without_marks(said, kind)
+    if not found or re.search(r"[\s<>@#|]", found) or re.fullmatch(_OF_THE_OTHER[kind], found):
+        raise _refusal(said, kind, "Nothing was read.")
+    return found
+
+
+def _without_marks(said: str, kind: Holder) -> str | None:
+    sign, said = _SIGNS[kind], said.strip()
+    if said.startswith("<"):
+        match = re.fullmatch(rf"<{sign}([^|>]+)(?:\|[^>]*)?>", said)
+        return match[1] if match else None
+    return said.removeprefix(sign)
+
+
+def _refusal(said: str, kind: Holder, consequence: str) -> RequestError:
+    return RequestError(f"{said[:50]!r} is no {kind} id; give one such as {_EXAMPLES[kind]}. {consequence}")
