@@ -1,4 +1,4 @@
-"""One consumer of a group: its interface for callers, and its life from the first call to the last.
+"""One consumer of a group: its interface for callers, and the loop that reads for them.
 
 One task reads: it discovers streams, renews leases and reads new events, all in turn, so that no two of its
 steps can race. The caller of `next` only takes from the buffer that the task fills. A
@@ -21,14 +21,13 @@ from abe_redis.consuming.ack_batcher import AckBatcher
 from abe_redis.consuming.discovery import Discovery, say_all_lost
 from abe_redis.consuming.held import Buffer, Held
 from abe_redis.consuming.in_flight import InFlight
+from abe_redis.consuming.lifecycle import Lifecycle
 from abe_redis.consuming.maintenance import Maintenance
 from abe_redis.consuming.scheduler import Scheduler
 from abe_redis.consuming.tolerance import Tolerance
-from abe_redis.errors import AbeRedisError, ForkedError, LeaseLostError, WrongLoopError
+from abe_redis.errors import LeaseLostError
 from abe_redis.events.event import Event
-from abe_redis.observability import loop_watch
-from abe_redis.runtime import clock, fork, tasks
-from abe_redis.runtime.per_loop import run_in
+from abe_redis.runtime import clock
 from abe_redis.settings import Settings
 from abe_redis.streams import consumers, names
 from abe_redis.streams.lease import Leased, Taken
@@ -37,12 +36,6 @@ _LOG = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.8
 """Interval of discovery: a stream that we publish to is found within a second."""
-
-_LEAST_STANDSTILL_SECONDS = 0.5
-"""A loop that stands still for a shorter time may be that of a busy machine, however short the lease is."""
-
-CLOSE_SECONDS = 2.0
-"""Time that closing may take to ack and release events; the leases of the others have to expire."""
 
 
 class GroupConsumer(ABC):
@@ -79,19 +72,20 @@ class GroupConsumer(ABC):
         """True while handlers run but no more events are fetched."""
         self._wanted = asyncio.Event()
         self._arrived = asyncio.Event()
-        self._tasks: tuple[asyncio.Task[None], ...] = ()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._generation = fork.generation()
-        self._standstill_seconds = max(_LEAST_STANDSTILL_SECONDS, settings.redis_stream_lease_seconds / 3)
-        self._closing: asyncio.Task[None] | None = None
-        self._closed = False
-        self._error: AbeRedisError | None = None
+        self._life = Lifecycle(
+            *(group, name),
+            lease_seconds=settings.redis_stream_lease_seconds,
+            wake=self._arrived.set,
+            end_reads=self._end_reads,
+            let_go=self._leave,
+            on_closed=lambda: self.on_closed(self),
+        )
 
     # What a caller does -----------------------------------------------------------------------
 
     async def next(self) -> Event:
         """Finish the events in flight and wait for the next one; StopAsyncIteration when closed."""
-        self._check_loop()
+        self._life.check_loop()
         for held in list(self._in_flight.delivered_events.values()):
             self.finish(held)
         taken = self.get_nowait() or await self.take()
@@ -103,15 +97,15 @@ class GroupConsumer(ABC):
         """Wait for an event without finishing the others; None when closed."""
         if self._waiting:
             raise RuntimeError("Two tasks ask the same consume() for an event; give each its own.")
-        self._check_loop()
-        self._start()
+        self._life.check_loop()
+        self._life.start({self.name: self._run, f"acks of {self.name}": self._ack_batcher.run})
         if (held := self.get_nowait()) is not None:
             return held
         self._waiting = True
         try:
             while not self._closed and not self._draining:
-                if self._error is not None:
-                    raise self._error
+                if self._life.error is not None:
+                    raise self._life.error
                 self._arrived.clear()
                 if (held := await self._take_from_buffer()) is not None:
                     return held
@@ -174,14 +168,9 @@ class GroupConsumer(ABC):
         finally:
             self._ack_batcher.finished.set()  # which does it later, if this failed
 
-    def _check_loop(self) -> None:
-        if self._loop is not None and self._loop is not asyncio.get_running_loop():
-            raise WrongLoopError
-
     def _in_hand(self, event: Event) -> Held:
-        if self._generation != fork.generation():
-            raise ForkedError
-        self._check_loop()
+        self._life.check_process()
+        self._life.check_loop()
         held = self._in_flight.delivered_events.get((event.stream, event.id))
         if held is None or held.lost:
             raise LeaseLostError
@@ -195,28 +184,17 @@ class GroupConsumer(ABC):
 
     async def close(self) -> None:
         """Ack finished events, release the others, and end; at once and for all callers."""
-        if self._loop is None or self._loop is asyncio.get_running_loop():
-            await asyncio.shield(self._close_soon())
-        else:  # if it no longer runs, the leases of its events have to expire
-            await run_in(self._loop, self.close)
+        await self._life.close()
 
     def abandon(self) -> None:
         """Close soon, because no caller is left; callable from any thread."""
-        loop = self._loop
-        if loop is not None and not loop.is_closed() and self._closing is None:
-            loop.call_soon_threadsafe(self._close_soon)
+        self._life.abandon()
 
-    # What the tasks do ------------------------------------------------------------------------
+    @property
+    def _closed(self) -> bool:
+        return self._life.closed
 
-    def _start(self) -> None:
-        if not self._tasks and not self._closed:
-            self._loop = asyncio.get_running_loop()
-            loop_watch.of_running_loop().join(self._standstill_seconds)
-            work = {self.name: self._run(), f"acks of {self.name}": self._ack_batcher.run()}
-            self._tasks = tuple(
-                asyncio.create_task(self._until_it_fails(one), name=f"abe-redis {name}")
-                for name, one in work.items()
-            )
+    # What the reading task does ---------------------------------------------------------------
 
     async def _run(self) -> None:
         """Run the loop until closed. After a temporary failure, wait and go on."""
@@ -256,22 +234,6 @@ class GroupConsumer(ABC):
         """Note what a failed turn says of the streams."""
         if failures.stream_is_gone(error):
             self._recheck()
-
-    async def _until_it_fails(self, work: Awaitable[None]) -> None:
-        """Run a background task, and pass its failure to the waiting callers."""
-        try:
-            await work
-        except asyncio.CancelledError:
-            if not self._closed:  # the loop's owner cancelled all its tasks
-                self._error = AbeRedisError("A task of this consume() was cancelled. Call consume() again.")
-                self._arrived.set()
-            raise
-        except AbeRedisError as error:
-            self._error = error
-        except Exception as error:  # noqa: BLE001 - a bug of ours, too
-            _LOG.exception("The consumer of group %r failed.", self.group)
-            self._error = AbeRedisError(f"The consumer failed unexpectedly: {type(error).__name__}.")
-        self._arrived.set()
 
     def _recheck(self) -> None:
         """Check every stream again: one of them was deleted or replaced."""
@@ -329,33 +291,11 @@ class GroupConsumer(ABC):
 
     # The end ----------------------------------------------------------------------------------
 
-    def _close_soon(self) -> asyncio.Task[None]:
-        if self._closing is None:
-            self._closing = asyncio.create_task(self._close(), name=f"abe-redis close {self.name}")
-        return self._closing
-
-    async def _close(self) -> None:
-        self._closed = True
-        try:
-            if self._tasks:
-                loop_watch.of_running_loop().leave(self._standstill_seconds)
-                for task in self._tasks:
-                    await tasks.end(task)
-                await self._end_reads()
-                with anyio.fail_after(CLOSE_SECONDS):
-                    redis = (await self._open()).commands
-                    await self._let_go(redis)
-                    if self._in_flight.may_take_all:
-                        await consumers.withdraw(redis, self.group, self.name, self._discovery.joined)
-        except (*failures.FAILURES, AbeRedisError) as error:
-            _LOG.warning(
-                "What consumer %r held could not be given back (%s); it is delivered again after its lease.",
-                self.name,
-                type(error).__name__,
-            )
-        finally:
-            self._arrived.set()
-            self.on_closed(self)
+    async def _leave(self) -> None:
+        redis = (await self._open()).commands
+        await self._let_go(redis)
+        if self._in_flight.may_take_all:
+            await consumers.withdraw(redis, self.group, self.name, self._discovery.joined)
 
     @abstractmethod
     async def _end_reads(self) -> None:

@@ -152,7 +152,7 @@ class Consumer(GroupConsumer):
         known = set(self._discovery.ready)
         await self._discovery.tick(redis)
         if self._discovery.ready.keys() - known:
-            self._abandoned_at = 0.0  # to reclaim is also to say how long our leases are, before a read
+            self._reclaim_at = 0.0  # to reclaim is also to say how long our leases are, before a read
         if held := self._in_flight.buffered_in(self._discovery.paused):
             await self._give_back(redis, held)
         if self._buffer and not self._waiting and self._prefetch.is_slow(self._in_flight.delivered_at):

@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Event, EventWorker
+from abe_redis.streams import names
 from tests.integration.agents import GROUP, TOPIC, asking, server
 from tests.integration.conftest import MakeBackend, take_one, until
 from tests.integration.consuming.holders import Holders, an_id
@@ -66,6 +67,20 @@ async def test_what_a_dead_holder_of_a_short_lease_left_does_not_wait_for_a_long
         assert await an_id(asking(server(backend))) == left
     else:
         assert (await take_one(backend.consume(group=GROUP))).id == left
+
+
+async def test_a_consumer_announces_its_lease_before_it_reads_a_new_stream(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    """Otherwise a consumer of a shorter lease would take what is read there for abandoned."""
+    backend = make_backend(redis_stream_lease_seconds=LONG)
+    events = backend.consume(group=GROUP)
+    for letter in "abcdef":
+        stream = f"slack:{letter}"
+        await backend.publish(stream, {"n": 1})
+        assert (await take_one(events)).stream == stream
+        announced: Any = await redis.hgetall(names.leases(stream, GROUP))
+        assert events.consumer.encode() in announced
 
 
 async def test_many_events_that_are_held_for_long_do_not_hide_what_was_left(

@@ -13,16 +13,17 @@ from abe_redis.client import failures
 from abe_redis.client.connections import Connections
 from abe_redis.consuming.base import GroupConsumer
 from abe_redis.consuming.blocking_reads import BlockingReads
-from abe_redis.consuming.discovery import say_lost
 from abe_redis.consuming.held import Held
 from abe_redis.consuming.ordered.conversation_queues import ConversationQueues
-from abe_redis.consuming.ordered.ownership import Owned, Ownership
+from abe_redis.consuming.ordered.owned_stream import State
+from abe_redis.consuming.ordered.ownership import Ownership
+from abe_redis.consuming.ordered.takeover import Takeover
 from abe_redis.consuming.ordered.timer import Timer
 from abe_redis.errors import LeaseLostError
 from abe_redis.events.event import Event
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
-from abe_redis.streams import clock_steps, lease, names, owners
+from abe_redis.streams import lease, names, owners
 
 AHEAD = 128
 """Number of prefetched events that could be handled at the same time."""
@@ -51,10 +52,9 @@ class OrderedConsumer(GroupConsumer):
     ) -> None:
         self._queues = ConversationQueues()
         super().__init__(connections, settings, patterns, group=group, name=name, buffer=self._queues)
-        self._lease_seconds = settings.redis_stream_lease_seconds
-        self._ownership = Ownership(
-            group, name, patterns, lease_seconds=self._lease_seconds, on_lost=self._lost
-        )
+        lease_seconds = settings.redis_stream_lease_seconds
+        self._ownership = Ownership(group, name, patterns, lease_seconds=lease_seconds, on_lost=self._lost)
+        self._takeover = Takeover(self._ownership, self._queues, self._in_flight, self._accept)
         self._in_flight.on_buried = self._buried
         self._blocking_reads = BlockingReads[str]()
         self._timer = Timer(self._on_alarm)
@@ -181,7 +181,7 @@ class OrderedConsumer(GroupConsumer):
 
     @override
     def stop_fetching(self) -> None:
-        self._ownership.leave_all()
+        self._ownership.revoke_all()
         super().stop_fetching()
 
     # What the task does -----------------------------------------------------------------------
@@ -194,8 +194,8 @@ class OrderedConsumer(GroupConsumer):
             await self._tick(redis)
         if clock.now() >= self._renew_at:
             await self._renew(redis)
-        await self._give_away(redis)
-        await self._load(redis)
+        await self._release_revoked(redis)
+        await self._takeover.load_claimed(redis)
         self._set_alarm()
         seconds = self._seconds_left()
         readable = self._readable()
@@ -215,11 +215,7 @@ class OrderedConsumer(GroupConsumer):
         await self._renew_held(redis)
         for held in [held for held in self._queues if held.lost]:  # somebody took it by force
             self._queues.remove(held)
-        for stream, owned in list(self._ownership.streams.items()):
-            if owned.is_loaded:
-                await self._take_over(
-                    redis, stream, owned, idle_seconds=self._lease_seconds, finished_to=owned.last
-                )
+        await self._takeover.load_abandoned(redis)
         self._arrived.set()
 
     async def _tick(self, redis: Redis) -> None:
@@ -227,7 +223,7 @@ class OrderedConsumer(GroupConsumer):
         await self._discovery.tick(redis)
         if self._draining:
             await self._ownership.quit(redis)
-            self._ownership.leave_all()
+            self._ownership.revoke_all()
         else:
             self._ownership.keep_slow()
             ready = list(self._discovery.ready)
@@ -238,77 +234,24 @@ class OrderedConsumer(GroupConsumer):
         """Whether an event of a stream is being handled, or is not settled yet."""
         return self._queues.is_at_work(stream) or self._in_flight.is_settling(stream)
 
-    async def _give_away(self, redis: Redis) -> None:
+    async def _release_revoked(self, redis: Redis) -> None:
         """Release the revoked streams whose events are all settled."""
-        for stream, owned in list(self._ownership.streams.items()):
-            if owned.leaving_since is None:
-                self._queues.resume(stream)
-                continue
+        for stream in self._ownership.in_state(State.CLAIMED, State.READY):
+            self._queues.resume(stream)
+        for stream in self._ownership.in_state(State.REVOKING):
             self._queues.stop(stream)
             if not self._is_busy(stream):
                 waiting = self._queues.waiting_in(stream)
                 await self._in_flight.give_back_buffered(redis, waiting, draining=[stream])
                 await self._ownership.release_streams(redis, [stream])
 
-    async def _load(self, redis: Redis) -> None:
-        """Take over entries of the group that we do not have: the previous owner's, or unconfirmed ones."""
-        for stream, owned in list(self._ownership.streams.items()):
-            if not owned.is_loaded and owned.leaving_since is None:
-                await self._take_over(redis, stream, owned, after=owned.last, everybody=not owned.last)
-
-    async def _take_over(
-        self,
-        redis: Redis,
-        stream: str,
-        owned: Owned,
-        *,
-        after: str = "",
-        idle_seconds: float = 0,
-        everybody: bool = False,
-        finished_to: str = "",
-    ) -> None:
-        if not owned.is_loaded:  # what is postponed is taken over with the delay that it still has
-            await clock_steps.mend(redis, self.group, [stream], lease_seconds=self._lease_seconds)
-        known = self._known(stream)
-        loaded = await owners.load(
-            redis,
-            self._ownership.owner,
-            stream,
-            after=after,
-            idle_seconds=idle_seconds,
-            everybody=everybody,
-            finished_to=finished_to,
-        )
-        if self._ownership.streams.get(stream) is not owned:  # lost while we asked
-            return
-        if loaded is None:
-            self._ownership.lose(stream)
-            return
-        say_lost(stream, self.group, loaded.lost)
-        known |= self._known(stream)  # entries finished meanwhile are known, too
-        for entry, wait_seconds in loaded.entries:
-            if (entry.stream, entry.id) not in known:
-                for held in self._accept([entry]):
-                    if wait_seconds:
-                        self._queues.postpone(held, clock.now() + wait_seconds)
-                    if entry.deliveries > 2:  # noqa: PLR2004 - it was taken over before, and that owner died, too
-                        self._queues.isolate(held)
-        if not owned.is_loaded:
-            owned.last, owned.is_loaded = loaded.last, True
-
-    def _known(self, stream: str) -> set[tuple[str, str]]:
-        return self._in_flight.known(stream) | {held.key for held in self._queues.at_work}
-
     def _readable(self) -> dict[str, str]:
         """The streams to read, each with its last id that we have."""
         queues = self._queues
         return {
             stream: owned.last
-            for stream, owned in self._ownership.streams.items()
-            if owned.is_loaded
-            and owned.leaving_since is None
-            and queues.count(stream) < MOST_WAITING
-            and queues.bytes(stream) < MOST_WAITING_BYTES
+            for stream, owned in self._ownership.in_state(State.READY).items()
+            if queues.count(stream) < MOST_WAITING and queues.bytes(stream) < MOST_WAITING_BYTES
         }
 
     def _wants_more(self) -> bool:
@@ -316,7 +259,7 @@ class OrderedConsumer(GroupConsumer):
 
     def _nudge(self) -> None:
         """Wake the task, if it has something to do."""
-        if self._wants_more() or self._ownership.is_leaving:
+        if self._wants_more() or self._ownership.in_state(State.REVOKING):
             self._wanted.set()
 
     async def _wait(self, connections: Connections, after: dict[str, str], seconds: float) -> None:
@@ -343,7 +286,7 @@ class OrderedConsumer(GroupConsumer):
         self._note(found.taken)
         self._accept(ours)
         for stream in found.behind & streams.keys():
-            streams[stream].is_loaded = False
+            streams[stream].fell_behind()
         for stream in found.disowned:
             self._ownership.lose(stream)
 

@@ -1,65 +1,52 @@
 """Waiting entries by conversation: one event of each is being handled, and the next waits for its end."""
 
 import heapq
-from collections import Counter, deque
+import itertools
+from collections import Counter
 from collections.abc import Iterator
-from itertools import chain
 
 from abe_redis.consuming.held import Held
-from abe_redis.events import codec
-from abe_redis.events.slack import conversation_of
-from abe_redis.streams import ids
-from abe_redis.streams.lease import Leased
-
-type Key = tuple[str, bytes]
-"""A stream, and the name of a conversation in it."""
-
-
-def _conversation(entry: Leased) -> Key:
-    """The conversation of an entry; an entry without one is a conversation of its own."""
-    name = entry.fields.get(codec.CONVERSATION)
-    if name is None:
-        try:
-            found = conversation_of(codec.decode(entry.fields))
-        except codec.UndecodableError:
-            found = None
-        name = found.encode(errors="surrogatepass") if found else b"\0" + entry.id.encode()
-    return entry.stream, name
+from abe_redis.consuming.ordered.conversation import AT_ONCE, Conversation, Key, Queued, key_of
 
 
 class ConversationQueues:
-    """The unfinished entries of a consumer, as a `Buffer` in which the conversations take turns."""
+    """The unfinished entries of a consumer, as a `Buffer` in which the conversations take turns.
+
+    A conversation is in the ready queue while its next entry may be delivered.
+    """
 
     def __init__(self) -> None:
-        self._waiting: dict[Key, deque[Held]] = {}
-        self._at_work: dict[Key, Held] = {}
-        self._keys: dict[Held, Key] = {}
-        """The conversation of each entry that waits or is being handled."""
-        self._turn: dict[Key, None] = {}
-        """Conversations whose first event may be delivered, the one that has waited longest first."""
-        self._later: list[tuple[float, Key]] = []
-        """A heap of the times at which the first event of a conversation may be delivered."""
-        self._not_before: dict[Held, float] = {}
-        self._suspects: set[Held] = set()
+        self._conversations: dict[Key, Conversation] = {}
+        """Those with an entry that waits or is being handled."""
+        self._queued: dict[Held, Queued] = {}
+        """Every entry that waits or is being handled."""
+        self._at_work: dict[Held, Queued] = {}
+        self._ready: dict[Conversation, None] = {}
+        """The ready queue; the conversation that has waited longest is first."""
+        self._postponed: list[tuple[float, int, Conversation]] = []
+        """A heap of the times at which the next entry of a conversation may be delivered."""
+        self._serial = itertools.count()
         self._stopped: set[str] = set()
         self._counts = Counter[str]()
         self._bytes = Counter[str]()
 
     def __iter__(self) -> Iterator[Held]:
-        return chain.from_iterable(self._waiting.values())
+        for conversation in self._conversations.values():
+            for queued in conversation.waiting:
+                yield queued.held
 
     def __len__(self) -> int:
         return self._counts.total()
 
     @property
     def at_work(self) -> list[Held]:
-        """What is with a handler."""
-        return list(self._at_work.values())
+        """The entries that are being handled."""
+        return list(self._at_work)
 
     @property
     def at_once(self) -> int:
         """Number of events that could be handled at the same time now."""
-        return len(self._turn)
+        return len(self._ready)
 
     def count(self, stream: str) -> int:
         """Number of waiting entries of a stream."""
@@ -71,69 +58,68 @@ class ConversationQueues:
 
     def is_at_work(self, stream: str) -> bool:
         """Whether an event of a stream is being handled."""
-        return any(name == stream for name, _ in self._at_work)
+        return any(held.entry.stream == stream for held in self._at_work)
 
     # In and out -------------------------------------------------------------------------------
 
     def append(self, held: Held) -> None:
         """Add an entry, at the position of its id."""
-        key = self._keys[held] = _conversation(held.entry)
-        waiting = self._waiting.setdefault(key, deque())
-        at = len(waiting)
-        if at and ids.order(waiting[-1].entry.id) > (place := ids.order(held.entry.id)):
-            at = next(at for at, other in enumerate(waiting) if ids.order(other.entry.id) > place)
-        waiting.insert(at, held)
-        self._counts[key[0]] += 1
-        self._bytes[key[0]] += _size(held)
-        self._settle(key)
+        key = key_of(held.entry)
+        conversation = self._conversations.get(key)
+        if conversation is None:
+            conversation = self._conversations[key] = Conversation(key)
+        queued = self._queued[held] = Queued(held, conversation)
+        conversation.insert(queued)
+        self._counts[conversation.stream] += 1
+        self._bytes[conversation.stream] += queued.size
+        self._settle(conversation)
 
     def postpone(self, held: Held, until: float) -> None:
         """Deliver a waiting entry, and those behind it, not before a time by `clock.now`."""
-        self._not_before[held] = until
-        self._settle(self._keys[held])
+        queued = self._queued[held]
+        queued.not_before = until
+        self._settle(queued.conversation)
 
     def isolate(self, held: Held) -> None:
         """Deliver an entry only while no other possible poison event is being handled."""
-        self._suspects.add(held)
+        self._queued[held].is_isolated = True
 
     def next(self, now: float) -> Held | None:
         """The entry whose turn it is at a time by `clock.now`; it stays here until it is taken."""
-        while self._later and self._later[0][0] <= now:
-            self._settle(heapq.heappop(self._later)[1], now)
-        if not self._suspects:
-            return self._waiting[next(iter(self._turn))][0] if self._turn else None
-        suspected = not self._suspects.isdisjoint(self._at_work.values())
-        for key in self._turn:
-            held = self._waiting[key][0]
-            if not (suspected and held in self._suspects):
-                return held
+        while self._postponed and self._postponed[0][0] <= now:
+            at, _, conversation = heapq.heappop(self._postponed)
+            if conversation.wakes_at == at:
+                conversation.wakes_at = None
+            self._settle(conversation, now)
+        for conversation in self._ready:
+            queued = conversation.waiting[0]
+            if not (queued.is_isolated and any(other.is_isolated for other in self._at_work.values())):
+                return queued.held
         return None
 
     def next_at(self) -> float | None:
-        """The time, by `clock.now`, when the next postponed entry may be handed out."""
-        return self._later[0][0] if self._later else None
+        """The time, by `clock.now`, when the next postponed entry may be delivered."""
+        return self._postponed[0][0] if self._postponed else None
 
     def take(self, held: Held) -> None:
-        """Give what `next` gave to a handler."""
-        key = self._keys[held]
-        self._pop(held)
-        self._at_work[key] = held
-        self._settle(key)
+        """Give what `next` returned to a handler."""
+        queued = self._queued[held]
+        self._end_waiting(queued)
+        queued.conversation.at_work = self._at_work[held] = queued
+        self._settle(queued.conversation)
 
     def ended(self, held: Held) -> None:
         """Note that the handler has ended; the entries behind may be delivered."""
-        key = self._keys.get(held)
-        if key is not None and self._at_work.get(key) is held:
-            del self._at_work[key]
-            self._forget(held)
-            self._settle(key)
+        queued = self._at_work.pop(held, None)
+        if queued is not None:
+            queued.conversation.at_work = None
+            self._forget(queued)
 
     def remove(self, held: Held) -> None:
         """Remove a waiting entry."""
-        key = self._keys[held]
-        self._pop(held)
-        self._forget(held)
-        self._settle(key)
+        queued = self._queued[held]
+        self._end_waiting(queued)
+        self._forget(queued)
 
     def clear(self) -> None:
         """Remove all waiting entries."""
@@ -162,7 +148,7 @@ class ConversationQueues:
         """Remove the waiting entries of a stream, and forget that it was stopped.
 
         Returns:
-            What it was.
+            The removed entries.
         """
         dropped = self.waiting_in(stream)
         for held in dropped:
@@ -173,36 +159,31 @@ class ConversationQueues:
     # ------------------------------------------------------------------------------------------
 
     def _settle_all(self, stream: str) -> None:
-        for key in [key for key in self._waiting if key[0] == stream]:
-            self._settle(key)
+        for conversation in list(self._conversations.values()):
+            if conversation.stream == stream:
+                self._settle(conversation)
 
-    def _settle(self, key: Key, now: float | None = None) -> None:
-        """Whether it is this conversation's turn, from now on or later."""
-        waiting = self._waiting.get(key)
-        first = waiting[0] if waiting and key not in self._at_work and key[0] not in self._stopped else None
-        until = None if first is None else self._not_before.get(first)
-        if first is not None and (until is None or (now is not None and until <= now)):
-            self._not_before.pop(first, None)
-            self._turn.setdefault(key)
+    def _settle(self, conversation: Conversation, now: float = AT_ONCE) -> None:
+        """Put a conversation into the ready queue or among the postponed ones, or take it out."""
+        queued = None if conversation.stream in self._stopped else conversation.next
+        if queued is not None and queued.not_before <= now:
+            queued.not_before = AT_ONCE
+            self._ready.setdefault(conversation)
             return
-        self._turn.pop(key, None)
-        if until is not None:
-            heapq.heappush(self._later, (until, key))
+        self._ready.pop(conversation, None)
+        if queued is not None and conversation.wakes_at != queued.not_before:
+            conversation.wakes_at = queued.not_before
+            heapq.heappush(self._postponed, (queued.not_before, next(self._serial), conversation))
 
-    def _pop(self, held: Held) -> None:
-        key = self._keys[held]
-        waiting = self._waiting[key]
-        waiting.remove(held)
-        if not waiting:
-            del self._waiting[key]
-        self._counts[key[0]] -= 1
-        self._bytes[key[0]] -= _size(held)
+    def _end_waiting(self, queued: Queued) -> None:
+        conversation = queued.conversation
+        conversation.waiting.remove(queued)
+        self._counts[conversation.stream] -= 1
+        self._bytes[conversation.stream] -= queued.size
 
-    def _forget(self, held: Held) -> None:
-        del self._keys[held]
-        self._not_before.pop(held, None)
-        self._suspects.discard(held)
-
-
-def _size(held: Held) -> int:
-    return len(held.entry.fields.get(codec.DATA, b""))
+    def _forget(self, queued: Queued) -> None:
+        del self._queued[queued.held]
+        conversation = queued.conversation
+        self._settle(conversation)
+        if not conversation.waiting and conversation.at_work is None:
+            del self._conversations[conversation.key]

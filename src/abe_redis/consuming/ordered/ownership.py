@@ -9,10 +9,10 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
+from abe_redis.consuming.ordered.owned_stream import OwnedStream, State
 from abe_redis.runtime import clock
 from abe_redis.streams import names, owners
 
@@ -24,24 +24,6 @@ and loops are busy."""
 
 _KEPT_LEASES = 10
 """Leases for which a stream stays where it is after its handlers did not end within a lease."""
-
-
-@dataclass(slots=True)
-class Owned:
-    """A stream of ours."""
-
-    until: float
-    """The time, by `clock.now`, at which ownership ends without renewal."""
-    asked_at: float
-    """The time of the last request that confirmed the ownership."""
-    last: str = ""
-    """The last id that the group was given, as far as we know."""
-    is_loaded: bool = False
-    """Whether we have every unfinished entry that the group was given up to there."""
-    leaving_since: float | None = None
-    """The time at which its revocation began."""
-    kept_until: float = 0.0
-    """The time until which it is not revoked."""
 
 
 def share(member: str, owned: Mapping[str, int], streams: int) -> int:
@@ -80,7 +62,7 @@ class Ownership:
             lease_seconds: Duration of an ownership without renewal.
             on_lost: Called with each stream that we have lost without giving it up.
         """
-        self.streams: dict[str, Owned] = {}
+        self.streams: dict[str, OwnedStream] = {}
         self.owner = owners.Owner.make(group, consumer, lease_seconds)
         self._patterns = patterns
         self._on_lost = on_lost
@@ -88,12 +70,11 @@ class Ownership:
     def has(self, stream: str, now: float) -> bool:
         """Whether a stream is certainly ours at a time by `clock.now`."""
         owned = self.streams.get(stream)
-        return owned is not None and now < owned.until and owned.asked_at >= clock.doubted_at()
+        return owned is not None and owned.is_certain(now)
 
-    @property
-    def is_leaving(self) -> bool:
-        """Whether a stream is being revoked."""
-        return any(owned.leaving_since is not None for owned in self.streams.values())
+    def in_state(self, *states: State) -> dict[str, OwnedStream]:
+        """The streams in one of these states."""
+        return {stream: owned for stream, owned in self.streams.items() if owned.state in states}
 
     def ends_at(self) -> float | None:
         """The time at which the first ownership ends without renewal; None while we own nothing."""
@@ -121,7 +102,7 @@ class Ownership:
             if stream not in ours:
                 self.lose(stream)
             elif (owned := self.streams.get(stream)) is not None:
-                owned.until, owned.asked_at = self._until(asked_at), asked_at
+                owned.confirm(asked_at, self._until(asked_at))
 
     async def rebalance(self, redis: Redis, streams: Sequence[str], busy: Container[str]) -> None:
         """Claim unowned streams up to our share, and begin to revoke streams beyond it.
@@ -135,65 +116,52 @@ class Ownership:
         found = await owners.owners(redis, self.owner, streams)
         counts = Counter(dict.fromkeys((*members, token), 0))
         counts.update(owner for owner in found.values() if owner in counts)
-        staying = [stream for stream, owned in self.streams.items() if owned.leaving_since is None]
+        staying = list(self.in_state(State.CLAIMED, State.READY))
         counts[token] = len(staying)
         missing = share(token, counts, len(streams)) - len(staying)
         if missing < 0:
-            self._part_with(-missing, staying, busy)
-        for stream in self._draining(streams)[: max(0, missing)]:
-            self.streams[stream].leaving_since = None
+            self._revoke_some(-missing, staying, busy)
+        revoking = [stream for stream in self.in_state(State.REVOKING) if stream in streams]
+        for stream in revoking[: max(0, missing)]:
+            self.streams[stream].keep()
             missing -= 1
         # This includes streams that became ours by a command whose answer was lost.
         free = [name for name, owner in found.items() if owner in {"", token} and name not in self.streams]
         if missing > 0 and free:
-            await self._take(redis, [stream for stream in free if stream not in busy], missing)
+            await self._claim(redis, [stream for stream in free if stream not in busy], missing)
         for stream in self.streams.keys() - set(streams):  # it is paused, or gone
-            self._leave(stream)
+            self.streams[stream].revoke()
 
-    def _part_with(self, count: int, staying: list[str], busy: Container[str]) -> None:
+    def _revoke_some(self, count: int, staying: list[str], busy: Container[str]) -> None:
         now = clock.now()
         candidates = [stream for stream in staying if self.streams[stream].kept_until <= now]
         for stream in sorted(candidates, key=lambda stream: stream in busy)[:count]:
-            self._leave(stream)
+            self.streams[stream].revoke()
 
-    def _draining(self, among: Container[str]) -> list[str]:
-        return [
-            stream
-            for stream, owned in self.streams.items()
-            if owned.leaving_since is not None and stream in among
-        ]
-
-    async def _take(self, redis: Redis, free: list[str], count: int) -> None:
+    async def _claim(self, redis: Redis, free: list[str], count: int) -> None:
         asked_at = clock.now()
         # In random order, since others choose at the same time.
         chosen = random.sample(free, min(count, len(free)))
         for stream in await owners.own(redis, self.owner, chosen) if chosen else ():
-            self.streams[stream] = Owned(self._until(asked_at), asked_at)
+            self.streams[stream] = OwnedStream(self._until(asked_at), asked_at)
             _LOG.info("Consumer %r owns %r.", self.owner.consumer, stream)
 
-    def leave_all(self) -> None:
+    def revoke_all(self) -> None:
         """Begin to revoke all."""
-        for stream in self.streams:
-            self._leave(stream)
-
-    def _leave(self, stream: str) -> None:
-        owned = self.streams[stream]
-        if owned.leaving_since is None:
-            owned.leaving_since = clock.now()
+        for owned in self.streams.values():
+            owned.revoke()
 
     def keep_slow(self) -> None:
         """Keep the streams whose handlers did not end within a lease of their revocation."""
-        now = clock.now()
+        now, lease_seconds = clock.now(), self.owner.lease_seconds
         for owned in self.streams.values():
-            if owned.leaving_since is not None and now - owned.leaving_since > self.owner.lease_seconds:
-                owned.leaving_since = None
-                owned.kept_until = now + _KEPT_LEASES * self.owner.lease_seconds
+            owned.keep_if_slow(now, patience=lease_seconds, kept_for=_KEPT_LEASES * lease_seconds)
 
     async def release_streams(self, redis: Redis, streams: Sequence[str]) -> None:
         """Release streams in which no event of ours is left."""
         for stream in streams:
             if self.streams.pop(stream, None) is not None:
-                _LOG.info("Consumer %r gives %r away.", self.owner.consumer, stream)
+                _LOG.info("Consumer %r releases %r.", self.owner.consumer, stream)
         await owners.disown(redis, self.owner, streams)
 
     async def quit(self, redis: Redis) -> None:

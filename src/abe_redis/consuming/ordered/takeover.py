@@ -1,0 +1,98 @@
+"""The unfinished entries of a stream that are not here: those of its previous owner, and unconfirmed ones."""
+
+from collections.abc import Callable
+
+from redis.asyncio import Redis
+
+from abe_redis.consuming.discovery import say_lost
+from abe_redis.consuming.held import Held
+from abe_redis.consuming.in_flight import InFlight
+from abe_redis.consuming.ordered.conversation_queues import ConversationQueues
+from abe_redis.consuming.ordered.owned_stream import OwnedStream, State
+from abe_redis.consuming.ordered.ownership import Ownership
+from abe_redis.runtime import clock
+from abe_redis.streams import clock_steps, owners
+from abe_redis.streams.lease import Leased
+
+_MOST_OWNERS_DIED = 2
+"""Deliveries after which an entry is possibly poison: it was taken over before, and that owner died, too."""
+
+
+class Takeover:
+    """Takes over what its consumer's own streams hold and the consumer does not know."""
+
+    def __init__(
+        self,
+        ownership: Ownership,
+        queues: ConversationQueues,
+        in_flight: InFlight,
+        accept: Callable[[list[Leased]], list[Held]],
+    ) -> None:
+        """Take nothing over yet.
+
+        Args:
+            ownership: The streams of the consumer.
+            queues: Where its entries wait.
+            in_flight: What it knows already, beside what is being handled.
+            accept: Takes in leased entries; returns those that can be handled.
+        """
+        self._ownership = ownership
+        self._queues = queues
+        self._in_flight = in_flight
+        self._accept = accept
+
+    async def load_claimed(self, redis: Redis) -> None:
+        """Take over all unfinished entries of the claimed streams, so that they are ready."""
+        owner = self._ownership.owner
+        for stream, owned in self._ownership.in_state(State.CLAIMED).items():
+            # What is postponed is taken over with the delay that it still has.
+            await clock_steps.mend(redis, owner.group, [stream], lease_seconds=owner.lease_seconds)
+            await self._load(redis, stream, owned, after=owned.last, everybody=not owned.last)
+
+    async def load_abandoned(self, redis: Redis) -> None:
+        """Take over the entries of the other streams that nobody has renewed for a lease."""
+        idle_seconds = self._ownership.owner.lease_seconds
+        for stream, owned in self._ownership.in_state(State.READY, State.REVOKING).items():
+            await self._load(redis, stream, owned, idle_seconds=idle_seconds, finished_to=owned.last)
+
+    async def _load(
+        self,
+        redis: Redis,
+        stream: str,
+        owned: OwnedStream,
+        *,
+        after: str = "",
+        idle_seconds: float = 0,
+        everybody: bool = False,
+        finished_to: str = "",
+    ) -> None:
+        owner = self._ownership.owner
+        known = self._known(stream)
+        loaded = await owners.load(
+            *(redis, owner, stream),
+            after=after,
+            idle_seconds=idle_seconds,
+            everybody=everybody,
+            finished_to=finished_to,
+        )
+        if self._ownership.streams.get(stream) is not owned:  # lost while we asked
+            return
+        if loaded is None:
+            self._ownership.lose(stream)
+            return
+        say_lost(stream, owner.group, loaded.lost)
+        known |= self._known(stream)  # entries finished meanwhile are known, too
+        for entry, wait_seconds in loaded.entries:
+            if (entry.stream, entry.id) not in known:
+                self._take_in(entry, wait_seconds)
+        owned.loaded(loaded.last)
+
+    def _take_in(self, entry: Leased, wait_seconds: float) -> None:
+        for held in self._accept([entry]):
+            if wait_seconds:
+                self._queues.postpone(held, clock.now() + wait_seconds)
+            if entry.deliveries > _MOST_OWNERS_DIED:
+                self._queues.isolate(held)
+
+    def _known(self, stream: str) -> set[tuple[str, str]]:
+        return self._in_flight.known(stream) | {held.key for held in self._queues.at_work}
