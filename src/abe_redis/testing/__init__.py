@@ -1,8 +1,10 @@
-"""What a bot's own tests need: a queue without a server, payloads as Slack sends them, a real server.
+"""What a bot's own tests need: a queue without a server, Slack's payloads, a fake Slack, a real server.
 
 The fixtures of the pytest plugin (`abe_redis_backend`, `abe_redis_url`) are there wherever pytest is.
 """
 
+from abe_redis.testing.fake_slack.fake import FakeSlack
+from abe_redis.testing.fake_slack.records import SlackAttempt, SlackCall, SlackDelivery
 from abe_redis.testing.memory import Buried, InMemoryBackend
 from abe_redis.testing.signing import signed, signed_form
 from abe_redis.testing.slack import (
@@ -26,7 +28,11 @@ from abe_redis.testing.slack_forms import block_actions, slash_command, view_sub
 
 __all__ = [
     "Buried",
+    "FakeSlack",
     "InMemoryBackend",
+    "SlackAttempt",
+    "SlackCall",
+    "SlackDelivery",
     "app_mention",
     "app_rate_limited",
     "assistant_thread_started",
