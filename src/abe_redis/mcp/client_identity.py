@@ -1,27 +1,62 @@
-"""The identity of the client that makes a call: over HTTP there are many, each with leases of its own."""
+"""The identity of the client that makes a call: over HTTP there are many, each with leases of its own.
+
+A client is known by what it cannot choose: its session, whose id the server made. Since protocol 2026-07-28
+there are no sessions; such clients are apart from all that have one, and among themselves they are known by
+the name they give. Whatever a client calls itself, and whatever header it sends, it never has another's
+identity of the other kind. What others see of an identity is a label, by which nothing is looked up.
+"""
 
 import hashlib
 import re
 from contextvars import ContextVar
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from abe_redis.mcp.compat.sdk_line import SDK_2
 
-CALLER: ContextVar[str | None] = ContextVar("caller", default=None)
-"""The client whose call is running; None if there is only one."""
+WITHOUT_SESSIONS = "2026-07-28"
+"""The first version of the protocol that has no sessions."""
 
 _LONGEST = 24
+_DIGITS = 16
 
 
-def caller(context: Any) -> str | None:  # noqa: ANN401 - of either SDK line
-    """A name for the client: its own name, and its session if the protocol has sessions.
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A client over HTTP. Two are the same when their kind and key are."""
+
+    kind: Literal["session", "name"]
+    """By what it is known."""
+    key: str = field(repr=False)
+    """The id of its session, which is a secret, or the name that a client without one gives."""
+    label: str = field(compare=False)
+    """What it calls itself, as far as it can be shown."""
+
+    @classmethod
+    def of(cls, kind: Literal["session", "name"], key: str, name: str) -> "Identity":
+        """The identity with a label made of any name."""
+        label = re.sub(r"[^a-z0-9]+", "-", name.lower())[:_LONGEST].strip("-") or "client"
+        return cls(kind, key, label)
+
+    @property
+    def consumer(self) -> str:
+        """The part of a consumer's name that is this client's alone: others may see it, and not choose it."""
+        digest = hashlib.sha256(f"{self.kind}\0{self.key}".encode(errors="surrogatepass")).hexdigest()
+        return f"{self.label}-{self.kind[0]}{digest[:_DIGITS]}"
+
+
+CALLER: ContextVar[Identity | None] = ContextVar("caller", default=None)
+"""The client whose call is running; None if there is only one."""
+
+
+def caller(context: Any) -> Identity | None:  # noqa: ANN401 - of either SDK line
+    """The identity of the client that makes a call.
 
     Args:
         context: The SDK's context of the call.
 
     Returns:
-        None over stdio. Since protocol 2026-07-28 there are no sessions, and clients of the same name count
-        as one.
+        None over stdio, where there is only one.
     """
     try:
         request = context.request_context.request
@@ -33,11 +68,8 @@ def caller(context: Any) -> str | None:  # noqa: ANN401 - of either SDK line
     name = ""
     if introduced is not None:
         name = (introduced.client_info if SDK_2 else introduced.clientInfo).name
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower())[:_LONGEST].strip("-") or "client"
     session = request.headers.get("mcp-session-id")
-    return slug if session is None else f"{slug}-{short(session)}"
-
-
-def short(session: str) -> str:
-    """A digest of a session's id for the client's name, which others may see."""
-    return hashlib.sha256(session.encode()).hexdigest()[:8]
+    # Without sessions the header is whatever a client writes: the SDK does not look at it.
+    if not session or (SDK_2 and (context.protocol_version or "") >= WITHOUT_SESSIONS):
+        return Identity.of("name", name, name)
+    return Identity.of("session", session, name)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.abc
 
-from abe_redis.mcp.client_identity import CALLER, short
+from abe_redis.mcp.client_identity import CALLER, Identity
 from abe_redis.mcp.compat.not_numbers import keep_not_numbers
 from abe_redis.mcp.compat.sdk import Server
 from abe_redis.mcp.permissions import Permissions
@@ -122,7 +122,7 @@ class _Queue:
         self._streams = streams
         self._tasks = tasks
         self._backend: RedisMessageQueueBackend | None = None
-        self._operations: dict[str | None, Operations] = {}
+        self._operations: dict[Identity | None, Operations] = {}
 
     async def operations(self) -> "Operations":
         """The operations of the client whose call is running."""
@@ -133,20 +133,22 @@ class _Queue:
 
             self._backend = self._backend or RedisMessageQueueBackend(self._settings)
             self._operations[caller] = Operations(
-                self._backend, origin="mcp", streams=self._streams, caller=caller
+                self._backend,
+                origin="mcp",
+                streams=self._streams,
+                caller=None if caller is None else caller.consumer,
             )
             self._tasks.start_soon(self._keep, caller)
         return self._operations[caller]
 
-    async def _keep(self, caller: str | None) -> None:
+    async def _keep(self, caller: Identity | None) -> None:
         await self._operations[caller].agent_leases.run()
         del self._operations[caller]
 
     async def left(self, session: str) -> None:
         """Give back at once the leases of a client that has ended its session."""
-        for caller, operations in list(self._operations.items()):
-            if caller is not None and caller.endswith(f"-{short(session)}"):
-                operations.agent_leases.leave()
+        if (operations := self._operations.get(Identity.of("session", session, ""))) is not None:
+            operations.agent_leases.leave()
 
     async def end(self) -> None:
         """Give leases back and close."""

@@ -109,7 +109,7 @@ class Sessions:
 
     async def _forget(self, session: bytes) -> None:
         if self._open.pop(session, None) is not None:
-            await self._left(session.decode(errors="replace"))
+            await self._left(session.decode("latin-1"))
 
 
 def header(headers: Any, name: bytes) -> bytes:  # noqa: ANN401 - ASGI

@@ -6,6 +6,7 @@ from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.operations.agent_leases import AgentLeases
 from abe_redis.operations.recording import Origin
 from abe_redis.operations.scope import Scope
+from abe_redis.streams import names
 
 
 class Caller:
@@ -36,3 +37,20 @@ class Caller:
         self._scope = Scope(backend, streams=streams, origin=origin, who=who)
         self.agent_leases = AgentLeases(backend.connections, self._settings.redis_stream_lease_seconds)
         """Renews the leases that were taken here, while its `run` runs."""
+
+    def holder(self, consumer: str | None) -> str:
+        """The consumer under which the caller holds events that it leases under a name.
+
+        A person may use any name. An agent's is within its own, since a name proves nothing: everyone can see
+        which consumer holds what, and an agent that leased as one of the workers would pass for it.
+
+        Raises:
+            InvalidNameError: The name is not allowed.
+        """
+        if consumer is None:
+            return self.consumer
+        names.check_consumer(consumer)
+        within = f"{self.consumer}."
+        if self._origin != "mcp" or consumer == self.consumer or consumer.startswith(within):
+            return consumer
+        return names.check_consumer(f"{within}{consumer}")

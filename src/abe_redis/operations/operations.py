@@ -104,7 +104,7 @@ class Operations(Reading):
             ids: Which of the events.
             consumer: As for `read_stream`.
         """
-        await self.agent_leases.take_back(stream, group, self.consumer if consumer is None else consumer, ids)
+        await self.agent_leases.take_back(stream, group, self.holder(consumer), ids)
 
     async def ack(
         self, *, stream: str, group: str, ids: Sequence[str], consumer: str | None = None
@@ -119,7 +119,7 @@ class Operations(Reading):
         """
         self.agent_leases.touch()
         name = self._scope.allowed(stream)
-        result = await self._settlement.ack(name, group, ids, consumer)
+        result = await self._settlement.ack(name, group, ids, self.holder(consumer))
         await self._scope.note("ack", stream=name, group=group, consumer=consumer, ids=result.acked)
         return result
 
@@ -149,7 +149,7 @@ class Operations(Reading):
         name = self._scope.consumable(stream)
         check_range("delay_seconds", delay_seconds, 0, MAX_DELAY_SECONDS)
         result = await self._settlement.release(
-            name, group, ids, consumer, delay_seconds=delay_seconds, bury=bury
+            name, group, ids, self.holder(consumer), delay_seconds=delay_seconds, bury=bury
         )
         await self._scope.note(
             "release",

@@ -194,7 +194,7 @@ class Reading(Caller):
         name = self._checked(
             stream, group, consumer, count=count, wait_seconds=wait_seconds, max_chars=max_chars
         )
-        holder = self.consumer if consumer is None else consumer
+        holder = self.holder(consumer)
         async with self._open(name) as found:
             if not found.exists:
                 return await self._answered(

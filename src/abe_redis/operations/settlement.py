@@ -25,9 +25,9 @@ class Settlement:
     under its own name, and those that it leased here under another one: a name proves nothing, since everyone
     can see which consumer holds what."""
 
-    async def ack(self, stream: str, group: str, ids: Sequence[str], consumer: str | None) -> AckResult:
+    async def ack(self, stream: str, group: str, ids: Sequence[str], holder: str) -> AckResult:
         """Ack events; see `Operations.ack`."""
-        ids, holder = self._checked(group, ids, consumer)
+        ids = self._checked(group, ids)
         async with self.scope.redis(f"acknowledging in {stream!r}") as redis:
             by = await self._whose(redis, stream, group, holder, ids)
             mine = by.pop("done", [])
@@ -48,13 +48,13 @@ class Settlement:
         stream: str,
         group: str,
         ids: Sequence[str],
-        consumer: str | None,
+        holder: str,
         *,
         delay_seconds: float,
         bury: str | None,
     ) -> ReleaseResult:
         """Release or bury events; see `Operations.release`."""
-        ids, holder = self._checked(group, ids, consumer)
+        ids = self._checked(group, ids)
         done: list[str] = []
         async with self.scope.redis(f"giving back events of {stream!r}") as redis:
             by = await self._whose(redis, stream, group, holder, ids)
@@ -77,12 +77,12 @@ class Settlement:
             unknown=by.get("unknown", []),
         )
 
-    def _checked(self, group: str, ids: Sequence[str], consumer: str | None) -> tuple[list[str], str]:
-        """The complete ids, each once, with the consumers that hold them."""
+    def _checked(self, group: str, ids: Sequence[str]) -> list[str]:
+        """The complete ids, each once."""
         check_range("The number of ids", len(ids), 1, MAX_COUNT)
         full = list(dict.fromkeys(check_id("An id", one) for one in ids))
         names.check_group(group)
-        return full, names.check_consumer(self.own if consumer is None else consumer)
+        return full
 
     async def _whose(
         self, redis: Redis, stream: str, group: str, holder: str, ids: Sequence[str]

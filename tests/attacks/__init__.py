@@ -1,0 +1,1 @@
+"""Attacks on the doors, through real clients: each counts its attempts, and no attempt may escape."""
