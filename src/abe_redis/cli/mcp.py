@@ -1,5 +1,6 @@
 """mcp: serve agents. mcp install: register the server with an MCP client."""
 
+import os
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from pathlib import Path
@@ -67,8 +68,9 @@ def serve(
         typer.Option(
             envvar="ABE_REDIS_MCP_TOKEN",
             show_envvar=True,
-            help="With --http: the bearer token that clients must send. It is required unless the address is "
-            "this machine's own. Set the variable: other users can see a command line.",
+            help="With --http: the bearer token that clients must send. It is required unless the address "
+            "and every --allow-host are this machine's own. Set the variable: other users can see a command "
+            "line.",
         ),
     ] = None,
     idle_seconds: Annotated[
@@ -119,7 +121,9 @@ def serve(
     from abe_redis.mcp.http import HttpEndpoint  # noqa: PLC0415
     from abe_redis.runtime.web import listen  # noqa: PLC0415
 
-    address = HttpEndpoint(host, port, token or None, tuple(allow_host or ()), idle_seconds)
+    # An empty variable is not the same as none: whoever set it believes that there is a token.
+    token = os.environ.get("ABE_REDIS_MCP_TOKEN") if token is None else token
+    address = HttpEndpoint(host, port, token, tuple(allow_host or ()), idle_seconds)
     with listen(host, port) as listening:
         typer.echo(f"Serving on http://{host}:{listening.getsockname()[1]}/mcp", err=True)
         anyio.run(serve_http, settings, permissions, address, listening, beside)

@@ -26,22 +26,34 @@ class HttpEndpoint:
     host: str = "127.0.0.1"
     port: int = 8765
     token: str | None = None
-    """The bearer token; required unless the address is this machine's own."""
+    """The bearer token; required unless the address and all names are this machine's own."""
     names: tuple[str, ...] = ()
     """Further host names under which callers reach it, such as a proxy's."""
     idle_seconds: float = 1800.0
     """How long a client's session lasts in which it asks for nothing."""
 
     def __post_init__(self) -> None:
+        if self.token is not None and not self.token.strip():
+            raise SettingsError(
+                "The token is empty: set a token in ABE_REDIS_MCP_TOKEN, or unset the variable to serve "
+                "this machine alone without one."
+            )
         if self.token is not None and len(self.token) < _SHORTEST:
             raise SettingsError(
                 f"The token has {len(self.token)} characters; give one of {_SHORTEST} or more, as from "
                 "`python -c 'import secrets; print(secrets.token_urlsafe())'`."
             )
-        if self.token is None and not _is_local(self.host):
+        if self.token is not None:
+            return
+        if not _is_local(self.host):
             raise SettingsError(
                 f"--host is {self.host!r}, which others can reach: set a token in ABE_REDIS_MCP_TOKEN, or "
                 "listen on 127.0.0.1."
+            )
+        if reached := [name for name in self.names if not _is_local(name)]:
+            raise SettingsError(
+                f"--allow-host is {reached[0]!r}, under which others can reach this server through a proxy: "
+                "set a token in ABE_REDIS_MCP_TOKEN, or leave the option out."
             )
 
     def security(self) -> TransportSecuritySettings:
@@ -66,7 +78,7 @@ def _is_local(host: str) -> bool:
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host.lower() == "localhost"
 
 
 def http_app(app: App, token: str | None) -> App:

@@ -31,11 +31,12 @@ from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
 from abe_redis.client import failures
 from abe_redis.client.connections import Connections
 from abe_redis.client.topology.node import ANSWER_SECONDS
-from abe_redis.errors import AbeRedisError, ClosedError, OutboxError
+from abe_redis.errors import AbeRedisError, ClosedError, InvalidNameError, OutboxError
 from abe_redis.events.published import Published
 from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize, Row
 from abe_redis.runtime import tasks
 from abe_redis.settings import Settings
+from abe_redis.streams import names
 from abe_redis.streams.publish import Draft, publish
 
 _LOG = logging.getLogger(__name__)
@@ -186,9 +187,13 @@ class Outbox:
                 try:
                     for row in rows:
                         try:
+                            # Whoever wrote into the file need not have been this program.
+                            names.check_stream(row.draft.stream)
                             (published,) = await publish(
                                 connections.publishing, [_marked(row)], hard_maxlen=self._hard_maxlen
                             )
+                        except InvalidNameError as error:
+                            reason = refusals[row.number] = str(error)
                         except RedisError as error:
                             if not concerns_the_event(error):
                                 raise

@@ -6,11 +6,14 @@ kernel's on both, and SQLite keeps the locks of one process on one file apart, w
 
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from abe_redis.errors import OutboxError
 
 BUSY_SECONDS = 0.3
 """Time to wait while another process writes, which takes milliseconds."""
@@ -76,10 +79,50 @@ def make_private(path: Path) -> None:
     holds on it.
 
     Raises:
+        OutboxError: It is a link or another user's, or others may put another in its place.
         OSError: It cannot be created.
     """
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        return
+    _check_own(path)
+
+
+_BESIDE = ("", "-wal", "-shm")
+"""What SQLite reads: the file itself, its log, and the log's index."""
+
+
+def _check_own(path: Path) -> None:
+    """Refuse a file that somebody else may have put there, and close ours to others.
+
+    Raises:
+        OutboxError: It is a link or another user's, or others may put another in its place.
+        OSError: It cannot be looked at.
+    """
+    if not hasattr(os, "getuid"):  # Windows: files have no such owner
+        return
+    for end in _BESIDE:
+        file = path.with_name(f"{path.name}{end}")
+        try:
+            found = file.lstat()
+        except FileNotFoundError:
+            continue
+        if stat.S_ISDIR(found.st_mode):
+            continue  # which SQLite says
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid():
+            raise OutboxError(
+                f"{file} is not a file of this user but a link, or another's, so the outbox does not trust "
+                "it. Name a file in a directory of this user's own in REDIS_OUTBOX."
+            )
+        if found.st_mode & 0o077:
+            file.chmod(0o600)
+    place = path.parent.stat()
+    if place.st_mode & stat.S_IWOTH and not place.st_mode & stat.S_ISVTX:
+        raise OutboxError(
+            f"{path.parent} may be changed by every user, who can put another file in the place of "
+            f"{path.name}. Close it with chmod o-w, or name a file in a directory of this user's own in "
+            "REDIS_OUTBOX."
+        )
 
 
 def connect(path: Path, *, seconds: float) -> sqlite3.Connection:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
@@ -70,7 +69,7 @@ class Registration:
         entry = _entry(settings, options)
         place = (_SERVERS.get(client, "mcpServers"), name)
         try:
-            path = path.expanduser().resolve()
+            path = _within_project(path.expanduser())
             before = content(path)
             text = (before or b"").decode()
             mark = "\ufeff" if text.startswith("\ufeff") else ""
@@ -113,13 +112,44 @@ class Registration:
         return replace(self.path, self.before, self.after)
 
 
+def _within_project(path: Path) -> Path:
+    """The file behind its links, none of which leads out of the working directory.
+
+    The user's own files may be links to wherever the user keeps them. Those of a project were put there by
+    whoever wrote the project.
+
+    Raises:
+        JsoncError: A file of the project is a link out of it, or no file.
+        OSError, RuntimeError: The path cannot be followed.
+    """
+    named, project, found = Path(os.path.abspath(path)), Path.cwd(), path.resolve()  # noqa: PTH100 - links stay
+    if (
+        named.is_relative_to(project)
+        and not found.is_relative_to(project.resolve())
+        and project != Path.home()
+    ):
+        raise JsoncError(f"is a link that leaves this project (to {found})")
+    if found.exists() and not found.is_file():
+        raise JsoncError("is not a file")
+    return found
+
+
 def _entry(settings: Settings, options: Sequence[str]) -> dict[str, Any]:
-    command = shutil.which("abe-redis")
-    start = [command] if command else [sys.executable, "-m", "abe_redis"]
+    start = _start()
     environment = {"REDIS_URL": settings.redis_url}
     if settings.redis_username:
         environment["REDIS_USERNAME"] = settings.redis_username
     return {"command": start[0], "args": [*start[1:], "mcp", *options], "env": environment}
+
+
+def _start() -> list[str]:
+    """The command beside this interpreter; `-P` keeps Python out of the directory where a client starts it.
+
+    What PATH has under that name may be another program, and `-m` alone imports from wherever it is run.
+    """
+    python = Path(sys.executable)
+    script = python.with_name("abe-redis.exe" if sys.platform == "win32" else "abe-redis")
+    return [str(script)] if script.is_file() else [sys.executable, "-P", "-m", "abe_redis"]
 
 
 def _values(

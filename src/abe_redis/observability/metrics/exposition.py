@@ -1,6 +1,9 @@
 """`--metrics-port`: `/metrics` for Prometheus, and `/healthz` for supervisors."""
 
+import ipaddress
 import logging
+import re
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
@@ -8,13 +11,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import anyio
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from abe_redis.errors import AbeRedisError, SettingsError
 from abe_redis.observability.hooks import observed
-from abe_redis.runtime.web import listen, serving
+from abe_redis.runtime.web import App, Receive, Scope, Send, listen, serving
 from abe_redis.schemas import OutboxStats, StreamStats
 
 if TYPE_CHECKING:
@@ -58,11 +62,59 @@ async def exposed(host: str, port: int, operations: Callable[[], Awaitable[Queue
     metrics.registry.register(queue)
     with listen(host, port) as listening, observed(metrics):
         _LOG.info("Metrics are at http://%s:%s/metrics.", host, listening.getsockname()[1])
-        async with serving(_app(metrics, queue, operations), listening):
+        async with serving(_app(metrics, queue, operations, host), listening):
             yield
 
 
-def _app(metrics: "Metrics", queue: "QueueMetrics", operations: Callable[[], Awaitable[Queue]]) -> Starlette:
+class _KnownHost:
+    """Answers a caller on this machine only under a name of this machine.
+
+    A web page in a browser here could otherwise read the metrics under a name of its own that points here.
+    """
+
+    def __init__(self, app: App, host: str) -> None:
+        self._app = app
+        self._names = {
+            "localhost",
+            "127.0.0.1",
+            "::1",
+            host.strip("[]").lower(),
+            socket.gethostname().lower(),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] == "http" and _is_here(scope) and self._name(scope) not in self._names:
+            refusal = PlainTextResponse("This port does not answer under that name.", status_code=421)
+            await refusal(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    @staticmethod
+    def _name(scope: Scope) -> str:
+        """The name in the header `Host`, without the port."""
+        given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        if len(given) != 1:
+            return ""
+        return re.sub(r":\d*$", "", given[0]).strip("[]").lower()
+
+
+def _is_here(scope: Scope) -> bool:
+    """Whether the caller is on this machine."""
+    client = scope.get("client")
+    if not client:
+        return True
+    address = ipaddress.ip_address(client[0])
+    return address.is_loopback or (
+        isinstance(address, ipaddress.IPv6Address)
+        and address.ipv4_mapped is not None
+        and address.ipv4_mapped.is_loopback
+    )
+
+
+def _app(
+    metrics: "Metrics", queue: "QueueMetrics", operations: Callable[[], Awaitable[Queue]], host: str
+) -> Starlette:
     from prometheus_client.exposition import choose_encoder  # noqa: PLC0415 - an extra
 
     async def scrape(request: Request) -> Response:
@@ -81,4 +133,7 @@ def _app(metrics: "Metrics", queue: "QueueMetrics", operations: Callable[[], Awa
     async def health(_: Request) -> Response:
         return PlainTextResponse("ok")
 
-    return Starlette(routes=[Route("/metrics", scrape), Route("/healthz", health)])
+    return Starlette(
+        routes=[Route("/metrics", scrape), Route("/healthz", health)],
+        middleware=[Middleware(_KnownHost, host=host)],
+    )
