@@ -232,30 +232,9 @@ def stats(
     if not result.streams:
         typer.echo("No stream exists yet: nothing was published.")
         return
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from abe_redis.cli.stats import print_stats  # noqa: PLC0415
 
-    console = Console(highlight=False)
-    table = Table()
-    table.add_column("stream", overflow="fold")
-    for column in ("health", "entries", "groups", "pending", "lag", "dead"):
-        table.add_column(column)
-    for one in result.streams:
-        lags = [group.lag for group in one.groups]
-        table.add_row(
-            Text(plain(one.stream)),
-            one.health,
-            str(one.length),
-            str(len(one.groups)),
-            str(sum(group.pending for group in one.groups)),
-            "?" if None in lags else str(sum(lag or 0 for lag in lags)),
-            str(one.dead_letters),
-        )
-    console.print(table)
-    for one in result.streams:
-        if one.health != "ok" or any(group.lost for group in one.groups):
-            console.print(Text(f"{plain(one.stream)}: {plain(one.advice)}"))
+    print_stats(result.streams, every_consumer=stream is not None)
 
 
 @app.command(rich_help_panel=INSPECT)

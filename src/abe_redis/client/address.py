@@ -44,6 +44,11 @@ class Address:
         """Where it is, for people."""
         return self.path if self.path is not None else f"{self.host}:{self.port}"
 
+    @property
+    def identity(self) -> str:
+        """Which server it is, and who comes: another user may have other rights there."""
+        return identity_of(self.place, self.username)
+
     async def greet(self, ask: Ask) -> None:
         """Log in, choose the database, name the connection, and require a primary if one is required.
 
@@ -58,7 +63,7 @@ class Address:
             await ask(("SELECT", self.db))
         if self.client_name:
             await optional.ask(
-                ask, ("CLIENT", "SETNAME", self.client_name), self.place, "connections have no name"
+                ask, ("CLIENT", "SETNAME", self.client_name), self.identity, "connections have no name"
             )
         if self.primary and (role := await _role(ask)) != "master":
             raise exceptions.ConnectionError(f"the server is a {role}, not the primary")
@@ -78,6 +83,11 @@ class Address:
             raise exceptions.ConnectionError(
                 f"the server at {self.place} refuses the credentials: {error}"
             ) from None
+
+
+def identity_of(place: str, username: str | None) -> str:
+    """A server, or several, and who comes."""
+    return f"{place} (user {username!r})" if username else place
 
 
 async def _role(ask: Ask) -> str:

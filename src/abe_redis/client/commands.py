@@ -32,6 +32,11 @@ class Client(Redis):
         """Host and port of its server, when this is one of several."""
         return self._topology.place
 
+    @property
+    def identity(self) -> str:
+        """Which server or servers these are, and who comes."""
+        return self._topology.identity
+
     def by_slot(self, keys: Sequence[str]) -> list[list[str]]:
         """The keys in groups that one command may name together."""
         return self._topology.by_slot(keys)

@@ -22,7 +22,7 @@ _REFUSED = re.compile(
 """What Redis, Valkey, Envoy, Upstash, Azure, Google and Alibaba say of a command that they do not have."""
 
 _left_out: set[tuple[str, str]] = set()
-"""Places and commands that are left out."""
+"""Servers with who comes to them, and the commands that are left out there."""
 
 
 def is_refused(error: BaseException) -> bool:
@@ -32,23 +32,22 @@ def is_refused(error: BaseException) -> bool:
     return isinstance(error, exceptions.ResponseError) and _REFUSED.search(str(error)) is not None
 
 
-def say_left_out(command: str, place: str, reason: object, without: str) -> None:
-    """Say once per process and place that a command is left out.
+def say_left_out(command: str, server: str, reason: object, without: str) -> None:
+    """Say once per process, server and user that a command is left out.
 
     Args:
         command: Its name.
-        place: The server.
+        server: Which server it is, and who comes.
         reason: What the server answered.
         without: What is missing without it.
     """
-    if (place, command) not in _left_out:
-        _left_out.add((place, command))
-        server = f"The server {place}".rstrip()
-        _LOG.warning("%s refuses %s (%s): %s.", server, command, str(reason)[:200], without)
+    if (server, command) not in _left_out:
+        _left_out.add((server, command))
+        _LOG.warning("The server %s refuses %s (%s): %s.", server, command, str(reason)[:200], without)
 
 
 async def ask(
-    send: Callable[[tuple[Any, ...]], Awaitable[Any]], words: tuple[Any, ...], place: str, without: str
+    send: Callable[[tuple[Any, ...]], Awaitable[Any]], words: tuple[Any, ...], server: str, without: str
 ) -> None:
     """Send a command whose answer nobody needs; leave it out where it is refused.
 
@@ -58,7 +57,7 @@ async def ask(
         redis.TimeoutError: The server did not answer.
     """
     command = " ".join(map(str, words[:2]))
-    if (place, command) in _left_out:
+    if (server, command) in _left_out:
         return
     try:
         await send(words)
@@ -68,8 +67,8 @@ async def ask(
         exceptions.ConnectionError,
         asyncio.CancelledError,
     ):  # who opens a connection is cancelled with it
-        say_left_out(command, place, "it hung up", without)
+        say_left_out(command, server, "it hung up", without)
         raise
     except exceptions.ResponseError as error:
         # Whatever it is, nobody needs this.
-        say_left_out(command, place, error, without)
+        say_left_out(command, server, error, without)

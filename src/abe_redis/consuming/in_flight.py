@@ -126,6 +126,8 @@ class InFlight(Leases):
     def _take_out(self, held: Held) -> bool:
         """Take it out of a handler's hand; False if it was not there any more."""
         self._uncounted.pop(held.key, None)
+        if held.opened is not None:
+            self._holding.ended(held)
         held.opened = None
         return self.delivered_events.pop(held.key, None) is not None
 

@@ -8,6 +8,7 @@ from itertools import batched
 from redis.asyncio import Redis
 
 from abe_redis.consuming.held import Buffer, Held
+from abe_redis.consuming.holding import Holding
 from abe_redis.consuming.settling import Settling
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
@@ -38,6 +39,7 @@ class Leases(Settling):
         """Leased ahead, in the order in which they are handed out."""
         self.delivered_events: dict[tuple[str, str], Held] = {}
         """What handlers work on, by stream and id."""
+        self._holding = Holding(settings, group, consumer)
         self._waiting: dict[tuple[str, str], Held] = {}
         """What is ours again while a handler that lost it is still at work with it."""
         self._uncounted: dict[tuple[str, str], Held] = {}
@@ -46,7 +48,7 @@ class Leases(Settling):
         """The same, of what is in no handler's hand any more."""
 
     async def renew(self, redis: Redis) -> None:
-        """Begin the leases anew, except of what the handler has had for too long."""
+        """Begin the leases anew, except of what the handler has had for too long; tell how long that is."""
         oldest = time.monotonic() - self._settings.redis_stream_max_handling_seconds
         for held in self.delivered_events.values():
             if held.handed_at is not None and held.handed_at < oldest and not held.lost:
@@ -57,6 +59,7 @@ class Leases(Settling):
                 )
                 held.lose()
         await self.renew_these(redis, self._every())
+        await self._holding.tell(redis, self.delivered_events.values())
 
     def _every(self) -> list[Held]:
         returning = (held for held, _ in self._returning.values())

@@ -222,7 +222,8 @@ function byAge(ages) {
 
 function consumer(one) {
   const seen = one.alive ? "alive" : `last seen ${duration(one.idle_seconds)} ago`;
-  return make("li", { class: one.alive ? null : "away" }, `${one.name}: ${number(one.pending)} pending, ${seen}`);
+  const holds = one.holds ? `, holds ${one.holds} for ${duration(one.held_seconds)}` : "";
+  return make("li", { class: one.alive ? null : "away" }, `${one.name}: ${number(one.pending)} pending, ${seen}${holds}`);
 }
 
 function complain(sentence) {

@@ -4,13 +4,16 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from abe_redis.schemas import GroupStats, Health, StreamStats
+from abe_redis.schemas import ConsumerStats, GroupStats, Health, StreamStats
 from abe_redis.settings import Settings
 from abe_redis.streams import names
 from abe_redis.streams.trim import is_over
 
 BACKLOG_SECONDS = 60
 """Age from which a waiting event makes a backlog, although consumers are alive."""
+
+MOST_NAMED = 3
+"""Consumers of a group that are named in a kind of advice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +81,14 @@ def stalled(at: Situation) -> Verdict:
 
 
 def backlog(at: Situation) -> Verdict:
-    """Groups that do not keep up; not reported while others have no consumer at all."""
-    said = [f"{_waiting(group)}: add consumers or make the handler faster." for group in at.behind]
+    """Groups that do not keep up; not reported while others have no consumer at all.
+
+    Where a consumer is stuck, `stuck` or `silent` names it, and more consumers are no cure.
+    """
+    said = [
+        f"{_waiting(group)}{'.' if _stuck(group, at) else ': add consumers or make the handler faster.'}"
+        for group in at.behind
+    ]
     return Verdict("backlog", said) if said and not at.stalled else Verdict()
 
 
@@ -95,6 +104,22 @@ def working(at: Situation) -> Verdict:
     return Verdict("working", said) if said and not (at.stalled or at.behind) else Verdict()
 
 
+def stuck(at: Situation) -> Verdict:
+    """Consumers that are alive and have held an event for longer than a lease, the longest first."""
+    said = list[str]()
+    for group in at.waiting:
+        found = [one for one in _stuck(group, at) if one.alive]
+        said += [
+            f"Consumer {one.name!r} of group {group.name!r} has held event {one.holds} for "
+            f"{duration(one.held_seconds or 0)}: if its handler never takes so long, see where it waits, "
+            "give it a time limit, or restart that worker."
+            for one in found[:MOST_NAMED]
+        ]
+        if len(found) > MOST_NAMED:
+            said.append(f"{len(found) - MOST_NAMED} more consumers of it hold events beyond a lease, too.")
+    return Verdict(said=said)
+
+
 def silent(at: Situation) -> Verdict:
     """Consumers that hold events and ask for nothing: their process hangs, or is gone."""
     said = []
@@ -102,10 +127,11 @@ def silent(at: Situation) -> Verdict:
         for one in group.consumers:
             if one.pending and not one.alive:
                 events = "1 event" if one.pending == 1 else f"{one.pending} events"
+                longest = f", {one.holds} for {duration(one.held_seconds or 0)}" if one.holds else ""
                 said.append(
-                    f"Consumer {one.name!r} of group {group.name!r} holds {events} and has been silent for "
-                    f"{duration(one.idle_seconds)}: its process is gone or frozen, or its handler blocks the "
-                    "event loop. A live consumer takes over what it holds."
+                    f"Consumer {one.name!r} of group {group.name!r} holds {events}{longest}, and has been "
+                    f"silent for {duration(one.idle_seconds)}: its process is gone or frozen, or its handler "
+                    "blocks the event loop. A live consumer takes over what it holds."
                 )
     return Verdict(said=said)
 
@@ -147,7 +173,7 @@ def above_bound(at: Situation) -> Verdict:
     return Verdict(said=[f"The backlog keeps it above its bound of {bound} entries."])
 
 
-RULES = (unread, stalled, backlog, paused, working, silent, disused, lost, dead_letters, above_bound)
+RULES = (unread, stalled, backlog, paused, working, stuck, silent, disused, lost, dead_letters, above_bound)
 """The worst first: a stream's health is that of the first rule with a finding."""
 
 
@@ -172,6 +198,13 @@ def _has_work(group: GroupStats) -> bool:
 def _is_behind(group: GroupStats) -> bool:
     oldest = max(group.oldest_pending_seconds or 0, group.oldest_undelivered_seconds or 0)
     return _has_undelivered(group) and oldest > BACKLOG_SECONDS
+
+
+def _stuck(group: GroupStats, at: Situation) -> list[ConsumerStats]:
+    """The consumers that have held an event for longer than a lease, the longest first."""
+    bound = at.settings.redis_stream_lease_seconds
+    found = [one for one in group.consumers if (one.held_seconds or 0) > bound]
+    return sorted(found, key=lambda one: -(one.held_seconds or 0))
 
 
 def _destroyed(group: GroupStats, stream: str) -> str:

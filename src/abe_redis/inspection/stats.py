@@ -10,9 +10,9 @@ from redis.asyncio import Redis
 from abe_redis.inspection.health import judge
 from abe_redis.schemas import Age, ConsumerStats, GroupStats, StreamStats
 from abe_redis.settings import Settings
-from abe_redis.streams import ids
+from abe_redis.streams import held, ids
 from abe_redis.streams import info as streams_info
-from abe_redis.streams.info import StreamInfo
+from abe_redis.streams.info import Row, StreamInfo
 
 _AGES: tuple[tuple[Age, float], ...] = (
     ("under_10s", 10),
@@ -21,6 +21,10 @@ _AGES: tuple[tuple[Age, float], ...] = (
     ("under_1h", 3600),
     ("older", float("inf")),
 )
+
+
+_NOTHING = (False, None, None)
+"""In place of what a consumer holds."""
 
 
 async def stream_stats(
@@ -78,6 +82,7 @@ class _Reader:
         """One group, from its row of XINFO GROUPS."""
         group = await streams_info.of_group(self.redis, self.stream, row, with_pending=self.ages)
         unread, lost = self._unread(row)
+        holding = held.longest(group.pending, group.postponed, group.notes, self.info.now)
         unused = [one["idle"] / 1000 for one in group.consumers]
         if used := self._recorded("used", row["name"]):
             unused.append(max(0.0, self.info.now - used))
@@ -89,7 +94,8 @@ class _Reader:
             oldest_undelivered_seconds=(
                 self._age(group.oldest_undelivered) if group.oldest_undelivered else None
             ),
-            pending_by_age=self._by_age(group.pending),
+            oldest_held_seconds=max((one.seconds for one in holding.values()), default=None),
+            pending_by_age=self._by_age(group.pending) if self.ages else {},
             last_delivered_id=row["last-delivered-id"].decode(),
             unused_seconds=round(min(unused), 3) if unused else None,
             paused=b"paused " + row["name"] in self.info.records,
@@ -100,8 +106,11 @@ class _Reader:
                     pending=one["pending"],
                     idle_seconds=one["idle"] / 1000,
                     alive=one["idle"] / 1000 < self.lease_seconds,
+                    holds=held_id,
+                    held_seconds=seconds,
                 )
                 for one in group.consumers
+                for _, seconds, held_id in [holding.get(one["name"], _NOTHING)]
             ],
         )
 
@@ -132,8 +141,8 @@ class _Reader:
     def _age(self, entry_id: bytes) -> float:
         return round(max(0.0, self.info.now - ids.order(entry_id)[0] / 1000), 3)
 
-    def _by_age(self, entry_ids: list[bytes]) -> dict[Age, int]:
-        found = [self._age(entry_id) for entry_id in entry_ids]
+    def _by_age(self, pending: list[Row]) -> dict[Age, int]:
+        found = [self._age(row["message_id"]) for row in pending]
         bounds = [0.0, *(bound for _, bound in _AGES)]
         counted = {
             name: sum(low <= age < bound for age in found)

@@ -77,7 +77,7 @@ def _event(event: EventView) -> str:
         facts.append(f"postponed until {_when(event.due_at)}")
     elif event.consumer is not None:
         who = "you" if event.yours else quoted(event.consumer)
-        facts.append(f"held by {who} for {event.idle_seconds or 0:.0f} s")
+        facts.append(f"held by {who} for {event.held_seconds or 0:.0f} s")
     payload = "" if event.payload is None else f"\n  {compact(event.payload)}"
     return f"- {', '.join(facts)}: {' '.join(event.summary.split())}{payload}"
 

@@ -3,16 +3,19 @@
 import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import anyio
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from abe_redis.client import failures
 from abe_redis.client.connections import Connections
 from abe_redis.errors import AbeRedisError
 from abe_redis.runtime import clock
-from abe_redis.streams import lease, release
+from abe_redis.streams import held, lease, release
 
 _LOG = logging.getLogger(__name__)
 
@@ -20,6 +23,14 @@ QUIET_SECONDS = 600.0
 """Time for which an agent keeps its leases after its last call."""
 
 _GIVE_BACK_SECONDS = 2.0
+
+
+class _Kept(NamedTuple):
+    """An entry whose lease is kept."""
+
+    deliveries: int
+    since: float
+    """When, by `clock.now`, it was leased."""
 
 
 class AgentLeases:
@@ -35,8 +46,8 @@ class AgentLeases:
         self._open = connections
         self._lease_seconds = lease_seconds
         self._quiet_seconds = quiet_seconds
-        self._held: dict[tuple[str, str], dict[tuple[str, str], int]] = {}
-        """Per group and consumer: the stream and id of each held entry, with its number of deliveries."""
+        self._held: dict[tuple[str, str], dict[tuple[str, str], _Kept]] = {}
+        """Per group and consumer: the stream and id of each held entry, with what is known of it."""
         self._last_call = clock.now()
         self._gone = anyio.Event()
 
@@ -63,7 +74,7 @@ class AgentLeases:
 
     def hold(self, stream: str, group: str, consumer: str, entry_id: str, deliveries: int) -> None:
         """Keep an entry's lease from now on."""
-        self._held.setdefault((group, consumer), {})[stream, entry_id] = deliveries
+        self._held.setdefault((group, consumer), {})[stream, entry_id] = _Kept(deliveries, clock.now())
 
     def forget(self, stream: str, group: str, consumer: str, ids: Sequence[str]) -> None:
         """Stop keeping these leases."""
@@ -96,6 +107,15 @@ class AgentLeases:
                 redis = (await self._open()).commands
                 for stream, entry_id in await lease.renew(redis, group, consumer, list(entries)):
                     self.forget(stream, group, consumer, [entry_id])
+                await self._note(redis, group, consumer)
+
+    async def _note(self, redis: Redis, group: str, consumer: str) -> None:
+        """Note since when a consumer holds its entries; who cannot keeps them all the same."""
+        entries = self._held[group, consumer]
+        now = clock.now()
+        said = [held.Held(*key, kept.deliveries, now - kept.since) for key, kept in entries.items()]
+        with suppress(ResponseError):
+            await held.note(redis, group, consumer, list(lease.by_stream(entries)), said)
 
     async def give_back(self) -> None:
         """Give back everything, without counting the deliveries.
@@ -105,7 +125,7 @@ class AgentLeases:
         """
         for (group, consumer), entries in list(self._held.items()):
             if entries:
-                known = {key: deliveries - 1 for key, deliveries in entries.items()}
+                known = {key: kept.deliveries - 1 for key, kept in entries.items()}
                 redis = (await self._open()).commands
                 await release.release(
                     redis, group, consumer, list(lease.by_stream(entries)), known, everything=False
@@ -134,18 +154,18 @@ class AgentLeases:
 
     async def take_back(self, stream: str, group: str, consumer: str, ids: Sequence[str]) -> None:
         """Give back some kept entries that the agent was not shown, without counting the delivery."""
-        held = self._held.get((group, consumer), {})
-        taken = AgentRead(self, stream, group, consumer, [one for one in ids if (stream, one) in held])
+        kept = self._held.get((group, consumer), {})
+        taken = AgentRead(self, stream, group, consumer, [one for one in ids if (stream, one) in kept])
         with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
             await self._give_back_unseen(taken, own_name=False)
 
     async def _give_back_unseen(self, taken: "AgentRead", *, own_name: bool) -> None:
-        held = self._held.get((taken.group, taken.consumer), {})
-        back = {key: held[key] - 1 for one in taken.ids if (key := (taken.stream, one)) in held}
+        kept = self._held.get((taken.group, taken.consumer), {})
+        back = {key: kept[key].deliveries - 1 for one in taken.ids if (key := (taken.stream, one)) in kept}
         self.forget(taken.stream, taken.group, taken.consumer, taken.ids)
         if not (back or own_name):
             return
-        known = back | dict.fromkeys(held, release.KEEP)
+        known = back | dict.fromkeys(kept, release.KEEP)
         try:
             redis = (await self._open()).commands
             await release.release(

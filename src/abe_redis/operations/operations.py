@@ -11,6 +11,7 @@ from typing import Any
 
 from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.errors import RedisUnavailableError, RequestError
+from abe_redis.inspection.memory import of_servers
 from abe_redis.operations.dead_letters import Choice, DeadLetters
 from abe_redis.operations.reading import Reading
 from abe_redis.operations.recording import Origin
@@ -23,6 +24,7 @@ from abe_redis.schemas import (
     PublishResult,
     RedriveResult,
     ReleaseResult,
+    ServerMemory,
     StatsResult,
     StreamStats,
 )
@@ -217,6 +219,11 @@ class Operations(Reading):
         name = self._scope.allowed(stream) if stream is not None else None
         async with self._scope.redis("looking at the streams") as redis:
             return await self._scope.stats(redis, name, ages=ages)
+
+    async def memory(self) -> list[ServerMemory]:
+        """The memory of each server that has keys; of none that does not tell this user."""
+        async with self._scope.redis("looking at the server's memory") as redis:
+            return await of_servers(redis, self._settings)
 
     async def outbox(self) -> OutboxStats | None:
         """The events in this machine's outbox; None without an outbox."""

@@ -279,6 +279,7 @@ class Reading(Caller):
                 deliveries=row.deliveries,
                 consumer=None if row.idle_seconds is None or row.due_at else row.consumer,
                 idle_seconds=None if row.due_at else row.idle_seconds,
+                held_seconds=None if row.due_at else row.held_seconds,
                 due_at=row.due_at,
                 yours=self._is_ours(found.name, group, row),
             )

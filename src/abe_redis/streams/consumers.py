@@ -29,20 +29,25 @@ async def forget_gone(redis: Redis, group: str, streams: Sequence[str], *, idle_
     arguments: list[Argument] = [group, round(idle_seconds * 1000), GONE_LEASES]
 
     async def forget(some: Sequence[str]) -> int:
-        keys = [key for one in some for key in (one, names.records(one), names.leases(one, group))]
+        keys = [
+            key
+            for one in some
+            for key in (one, names.records(one), names.leases(one, group), names.held(one, group))
+        ]
         return int(await _FORGET(redis, keys, arguments))
 
     return sum(await slots.each(slots.by_slot(redis, streams), forget))
 
 
 async def withdraw(redis: Redis, group: str, consumer: str, streams: Iterable[str]) -> None:
-    """Forget what a consumer that ends said of its leases.
+    """Forget what a consumer that ends said of its leases, and of what it holds.
 
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
 
     async def forget(some: Sequence[str]) -> None:
-        await _WITHDRAW(redis, [names.leases(stream, group) for stream in some], [consumer])
+        keys = [of(stream, group) for stream in some for of in (names.leases, names.held)]
+        await _WITHDRAW(redis, keys, [consumer])
 
     await slots.each(slots.by_slot(redis, list(streams)), forget)

@@ -1,18 +1,23 @@
 """What Redis reports about a stream and its groups; `inspection` interprets it."""
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from abe_redis.streams import names
+from abe_redis.streams import held, names
 
 type Row = dict[str, Any]
 """A reply of XINFO or XPENDING, with Redis's own names."""
 
-_MOST_HELD = 1000
+_MOST_PENDING = 100
+"""Pending entries that are read of a group among many."""
+_MANY_PENDING = 1000
+"""The same, of one alone."""
+_MOST_POSTPONED = 10_000
+_MOST_BEYOND = 100
+"""Entries further on, of which consumers say that they hold them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ async def of_stream(redis: Redis, stream: str) -> StreamInfo | None:
         records=records,
         memory_bytes=memory if isinstance(memory, int) else None,
         dead_letters=dead_letters,
-        now=time.time() if isinstance(clock, Exception) else clock[0] + clock[1] / 1e6,
+        now=held.seconds(clock),
     )
 
 
@@ -76,8 +81,12 @@ class GroupInfo:
     """Its id; None when nothing is pending."""
     oldest_undelivered: bytes | None
     """Its id; None when all was delivered."""
-    pending: list[bytes]
-    """The ids of pending entries, if requested."""
+    pending: list[Row]
+    """The oldest pending entries, as XPENDING shows them."""
+    postponed: set[bytes]
+    """Ids of those that wait for their time, so that nobody holds them."""
+    notes: held.Notes
+    """Since when consumers hold events."""
 
 
 async def of_group(redis: Redis, stream: str, row: Row, *, with_pending: bool) -> GroupInfo:
@@ -86,7 +95,7 @@ async def of_group(redis: Redis, stream: str, row: Row, *, with_pending: bool) -
     Args:
         stream: Its stream.
         row: Its row of XINFO GROUPS.
-        with_pending: Read pending entries, too; at most a thousand.
+        with_pending: Read many pending entries, not only as many as tell who holds which for how long.
 
     Raises:
         redis.ResponseError: NOGROUP, when it was deleted.
@@ -96,12 +105,29 @@ async def of_group(redis: Redis, stream: str, row: Row, *, with_pending: bool) -
     pipeline.xinfo_consumers(stream, name)
     pipeline.xpending(stream, name)
     pipeline.xrange(stream, min=b"(" + row["last-delivered-id"], count=1)
-    if with_pending:
-        pipeline.xpending_range(stream, name, min="-", max="+", count=_MOST_HELD)
-    consumers, summary, undelivered, *pending = await pipeline.execute()
+    count = _MANY_PENDING if with_pending else _MOST_PENDING
+    pipeline.xpending_range(stream, name, min="-", max="+", count=count)
+    text = name.decode(errors="replace")
+    pipeline.zrange(names.due(stream, text), 0, _MOST_POSTPONED - 1)
+    pipeline.hgetall(names.held(stream, text))
+    consumers, summary, undelivered, pending, postponed, said = await pipeline.execute()
+    notes = held.notes_from(said)
+    pending += await _beyond(redis, stream, name, pending, notes) if len(pending) == count else []
     return GroupInfo(
         consumers=consumers,
         oldest_pending=summary["min"],
         oldest_undelivered=undelivered[0][0] if undelivered else None,
-        pending=[one["message_id"] for rows in pending for one in rows],
+        pending=pending,
+        postponed=set(postponed),
+        notes=notes,
     )
+
+
+async def _beyond(redis: Redis, stream: str, group: bytes, read: list[Row], notes: held.Notes) -> list[Row]:
+    """Of the pending entries that consumers speak of, the longest held that are not among those read."""
+    known = {row["message_id"] for row in read}
+    others = {entry_id: since.at_ms for (_, entry_id), since in notes.items() if entry_id not in known}
+    pipeline = redis.pipeline(transaction=False)
+    for entry_id in sorted(others, key=others.__getitem__)[:_MOST_BEYOND]:
+        pipeline.xpending_range(stream, group, entry_id, entry_id, 1)
+    return [row for rows in await pipeline.execute() for row in rows]

@@ -108,6 +108,11 @@ def leases(stream: str, group: str) -> str:
     return f"{in_slot_of('abe:leases:', stream)}:{group}"
 
 
+def held(stream: str, group: str) -> str:
+    """The hash of since when each consumer of a group holds events, as it said itself."""
+    return f"{in_slot_of('abe:held:', stream)}:{group}"
+
+
 def owner(stream: str, group: str) -> str:
     """The key that names the present owner of a stream in a group."""
     return f"{in_slot_of('abe:owner:', stream)}:{group}"

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from abe_redis.events.codec import Fields
 from abe_redis.schemas import GroupBrief
-from abe_redis.streams import names
+from abe_redis.streams import held, names
 
 type Order = Literal["newest", "oldest"]
 
@@ -32,13 +32,11 @@ class PendingEntry:
     consumer: str
     idle_seconds: float | None
     """Seconds since its lease began or was renewed; None when it was released."""
+    held_seconds: float | None
+    """Seconds since its consumer got it; None when it was released."""
     deliveries: int
     due_at: datetime | None
     """The time at which it is due, if it was postponed."""
-
-
-_GIVEN_BACK_MS = 10 * 365 * 86_400_000
-"""An entry that is idle for longer was dated to the epoch by `release`."""
 
 
 async def kind(redis: Redis, key: str) -> str:
@@ -109,19 +107,24 @@ async def pending(
     for row in rows:
         pipeline.xrange(stream, row["message_id"], row["message_id"])
         pipeline.zscore(names.due(stream, group), row["message_id"])
-    found = await pipeline.execute() if rows else []
+    pipeline.hgetall(names.held(stream, group))
+    pipeline.time()
+    *found, said, clock = await pipeline.execute(raise_on_error=False)
+    if failed := next((one for one in (*found, said) if isinstance(one, Exception)), None):
+        raise failed
+    notes, now = held.notes_from(said), held.seconds(clock)
     return [
         PendingEntry(
             id=row["message_id"].decode(),
             fields=entry[0][1] if entry else None,
             consumer=row["consumer"].decode(errors="replace"),
-            idle_seconds=(
-                None if row["time_since_delivered"] > _GIVEN_BACK_MS else row["time_since_delivered"] / 1000
-            ),
+            idle_seconds=None if lasted is None else row["time_since_delivered"] / 1000,
+            held_seconds=lasted,
             deliveries=row["times_delivered"],
             due_at=None if due is None else datetime.fromtimestamp(float(due) / 1000, UTC),
         )
         for row, entry, due in zip(rows, found[::2], found[1::2], strict=True)
+        for lasted in [held.seconds_of(row, notes, now)]
     ]
 
 

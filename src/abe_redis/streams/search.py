@@ -90,7 +90,7 @@ class Search:
 
 def _say_unsearched(redis: Redis, error: ResponseError) -> None:
     optional.say_left_out(
-        *("SCAN", slots.place(redis), error),
+        *("SCAN", slots.identity(redis), error),
         without="streams of other programs are read if REDIS_STREAM_PATTERNS names them in full",
     )
 

@@ -24,6 +24,11 @@ def place(redis: Redis) -> str:
     return redis.place if isinstance(redis, Client) else ""
 
 
+def identity(redis: Redis) -> str:
+    """Which server or servers these are, and who comes."""
+    return redis.identity if isinstance(redis, Client) else ""
+
+
 def servers(redis: Redis) -> Sequence[Redis]:
     """A client of each server that has keys."""
     return redis.servers() if isinstance(redis, Client) else [redis]

@@ -23,7 +23,6 @@ from abe_redis.sanitize.exceptions import describe, place, trace
 from abe_redis.streams.names import Patterns, check_stream
 from abe_redis.worker.call import call, in_thread, is_cancelled
 from abe_redis.worker.handlers import check_handler, name_of
-from abe_redis.worker.peers import Peers
 from abe_redis.worker.protocols import Queue
 from abe_redis.worker.retry import Backoff, Bury, Decision, Drop, Policy, Retry
 
@@ -95,7 +94,6 @@ class EventWorker:
         self._refused = frozenset(refuse_origins)
         self._stopping = anyio.Event()
         self._name = ""
-        self._peers = Peers(backend.settings.redis_stream_lease_seconds)
         self._at_work = 0
         self.handled = 0
         """Deliveries whose handler succeeded."""
@@ -131,7 +129,6 @@ class EventWorker:
             with equal_failures_as_one():
                 async with events, anyio.create_task_group() as tasks:
                     tasks.start_soon(self._drain, events.behind, tasks.cancel_scope)
-                    tasks.start_soon(self._watch, events.consumer)
                     await self._dispatch(events.behind, handle)
                     tasks.cancel_scope.cancel()
         finally:
@@ -160,17 +157,6 @@ class EventWorker:
         await anyio.sleep(self._drain_seconds)
         _LOG.warning("Handlers did not end within %s s; their events are given back.", self._drain_seconds)
         scope.cancel()
-
-    async def _watch(self, consumer: str) -> None:
-        """Warn of a handler that holds its event for longer than its peers by far."""
-        while True:
-            await anyio.sleep(self._backend.settings.redis_stream_lease_seconds / 3)
-            for event, seconds, longest in self._peers.stragglers():
-                _LOG.warning(
-                    "Consumer %r has held %s of %r for %.0f s; none of the last 100 events took longer than "
-                    "%.1f s. Its handler may be stuck: see where it waits, or give it a time limit.",
-                    *(consumer, event.id, event.stream, seconds, longest),
-                )
 
     async def _dispatch(self, member: ConsumerProtocol, handle: Callable[[Any], Awaitable[Any]]) -> None:
         """Handle events one by one, in as many tasks as the concurrency."""
@@ -202,7 +188,6 @@ class EventWorker:
         outcome: Outcome = "given_back"
         failure: Exception | None = None
         self._at_work += 1
-        handling = self._peers.begin(event)
         end = hooks.handling(event)
         scope = anyio.CancelScope()
         try:
@@ -224,7 +209,6 @@ class EventWorker:
                     "The handler of %s of %r was cancelled: its lease was lost.", event.id, event.stream
                 )
             self._at_work -= 1
-            self._peers.end(handling)
             if end is not None:
                 end(outcome, failure)
 

@@ -200,6 +200,20 @@ def test_people_get_text() -> None:
     assert "\x1b" not in table, "no colour where nobody looks"
 
 
+@pytest.mark.usefixtures("at")
+def test_stats_shows_which_consumer_holds_which_event() -> None:
+    published = json.loads(run("publish", '{"type": "message"}', "--json").stdout)["id"]
+    assert run("read", "--group", "workers", "--consumer", "ann").returncode == 0
+    for arguments in ([], ["slack_events"]):
+        table = run("stats", *arguments).stdout
+        (row,) = [line for line in table.splitlines() if "ann" in line]
+        assert "alive" in row
+        assert re.search(rf"{published}\s.\s\d+ s", row)
+    assert run("ack", "slack_events", published, "--group", "workers", "--consumer", "ann").returncode == 0
+    assert "ann" not in run("stats").stdout, "it holds nothing"
+    assert "ann" in run("stats", "slack_events").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "code", "says"),
     [

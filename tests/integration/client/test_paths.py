@@ -120,6 +120,37 @@ async def test_whatever_the_words_of_the_refusal_are(
     assert len(said) == 1, "it is said once"
 
 
+@pytest.mark.parametrize("command", ["CLIENT", "SCAN"])
+async def test_two_servers_in_one_process_do_not_share_what_is_left_out(
+    proxy: RefusingProxy, lone_server: Server, caplog: pytest.LogCaptureFixture, command: str
+) -> None:
+    proxy.refusal = refusing(command)
+    assert await stats(settings(proxy), None) == []
+    async with RefusingProxy(lone_server.port, refusing(command)) as other:
+        assert await stats(settings(other), None) == []
+        said = [one.getMessage() for one in caplog.records if f" refuses {command}" in one.getMessage()]
+        assert [f":{one.port} refuses" in words for one, words in zip((proxy, other), said, strict=True)]
+    async with RefusingProxy(lone_server.port) as third:
+        assert await stats(settings(third), None) == []
+        assert command in third.seen, "nobody refuses it there"
+
+
+async def test_two_users_of_one_server_do_not_share_what_is_left_out(
+    proxy: RefusingProxy, lone_redis: Redis
+) -> None:
+    """One of them may not name its connection; the other still does."""
+    send: Any = lone_redis.execute_command
+    for name, rules in (("few", "-client"), ("all", "+client")):
+        await send("ACL", "SETUSER", name, "on", ">s", "~*", "&*", "+@all", rules)
+    few, every = (settings(proxy, redis_username=name, redis_password="s") for name in ("few", "all"))
+    assert await publish_and_handle(few, "slack:x") == [0]
+    before = proxy.seen.count("CLIENT")
+    assert await publish_and_handle(few, "slack:x") == [0]
+    assert proxy.seen.count("CLIENT") == before, "it is left out from then on"
+    assert await publish_and_handle(every, "slack:x") == [0]
+    assert proxy.seen.count("CLIENT") > before
+
+
 async def test_a_proxy_that_hangs_up_on_a_decoration_is_met_without_it(proxy: RefusingProxy) -> None:
     """As twemproxy does with every command that it does not know."""
     proxy.refusal = lambda words: HANG_UP if words[0].upper() == b"CLIENT" else None

@@ -11,7 +11,8 @@ from abe_redis import Event, Settings
 from abe_redis.consuming.held import Held
 from abe_redis.consuming.in_flight import InFlight
 from abe_redis.events import codec
-from abe_redis.streams import lease, names, peek
+from abe_redis.streams import lease, names
+from abe_redis.streams.held import GIVEN_BACK_MS
 from tests.integration.on_streams import A, B, fill, let_lapse, rows
 
 
@@ -219,7 +220,7 @@ async def test_prefetched_events_go_back_as_not_delivered(commands: Redis) -> No
     assert list(in_flight.buffer) == [second]
     found = await rows(commands, A)
     assert [found[held.entry.id][1] for held in (first, second, third)] == [0, 1, 1]
-    idle = [found[held.entry.id][2] > peek._GIVEN_BACK_MS for held in (first, second, third)]
+    idle = [found[held.entry.id][2] > GIVEN_BACK_MS for held in (first, second, third)]
     assert idle == [True, False, False]
 
 
@@ -235,7 +236,7 @@ async def test_events_of_an_unconfirmed_read_go_back_if_the_name_is_ours_alone(
     assert {row[1] for row in (await rows(commands, A)).values()} == {1}
     await in_flight.give_back_unconfirmed(commands, [A])
     found = await rows(commands, A)
-    given_back = [found[entry.id][2] > peek._GIVEN_BACK_MS for entry in leased]
+    given_back = [found[entry.id][2] > GIVEN_BACK_MS for entry in leased]
     assert given_back == ([False, True, True] if name is None else [False] * 3)
     assert [found[entry.id][1] for entry in leased] == ([1, 0, 0] if name is None else [1] * 3)
     assert list(in_flight.buffer) == [seen]
@@ -257,7 +258,7 @@ async def test_at_the_end_all_is_let_go(commands: Redis, name: str | None, uncon
         leased[2].id: 0,
         leased[4].id: 0 if everything else 1,
     }
-    assert (found[leased[4].id][2] > peek._GIVEN_BACK_MS) is everything
+    assert (found[leased[4].id][2] > GIVEN_BACK_MS) is everything
     assert [data for data, _ in await letters(commands)] == [b'{"n":3}']
     assert not in_flight.has_finished
     assert list(in_flight.buffer) == []

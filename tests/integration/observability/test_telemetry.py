@@ -211,6 +211,10 @@ def test_the_metrics_of_a_worker_can_be_scraped(
     assert value(text, f"abe_redis_wait_seconds_count{group}") == 7
     assert value(text, f"abe_redis_handlers_at_work{group}") == 0
     assert value(text, f"abe_redis_group_consumers{group}") == 1
+    assert value(text, f"abe_redis_group_oldest_held_seconds{group}") >= 0
+    server = f'{{server="{own_server.url}"}}'
+    assert value(text, f"abe_redis_server_memory_used_bytes{server}") > 100_000
+    assert value(text, f"abe_redis_server_memory_max_bytes{server}") == 0, "it has no maxmemory"
     until(lambda: value(scraped(port), f"abe_redis_group_pending{group}") == 0, "the acks")
     assert value(text, "process_resident_memory_bytes") > 0
     assert scraped(port, "/healthz") == "ok"

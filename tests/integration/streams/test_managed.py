@@ -15,6 +15,7 @@ from abe_redis.streams import lease, manage, names, peek, release
 from abe_redis.streams.consumers import forget_gone
 from abe_redis.streams.erase import erase
 from abe_redis.streams.groups import ensure_group
+from abe_redis.streams.held import GIVEN_BACK_MS
 from abe_redis.streams.ids import order
 from abe_redis.streams.manage import Unfinished
 from abe_redis.streams.reclaim import reclaim
@@ -241,7 +242,7 @@ async def test_what_is_replayed_waits_as_if_it_was_never_delivered(commands: Red
     for entry_id in (ids[0], ids[1], ids[2], ids[4]):
         consumer, deliveries, idle_ms = found[entry_id]
         assert (consumer, deliveries) == (manage.REPLAYER, 0)
-        assert idle_ms > peek._GIVEN_BACK_MS
+        assert idle_ms > GIVEN_BACK_MS
     again, _ = await reclaim(commands, "g", "me", [A], lease_seconds=60, count=10)
     assert sorted((entry.id, entry.deliveries) for entry in again) == [
         (entry_id, 1) for entry_id in (ids[0], ids[1], ids[2], ids[4])

@@ -3,16 +3,23 @@
 import asyncio
 import re
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from abe_redis import Event, EventWorker, Settings
-from abe_redis.events.event import Event as AnyEvent
+from abe_redis.consuming import holding
+from abe_redis.consuming.held import Held
+from abe_redis.consuming.holding import Holding
 from abe_redis.observability.loop_watch import LoopWatch
-from abe_redis.worker import peers
-from abe_redis.worker.peers import Peers
+from abe_redis.operations.operations import Operations
+from abe_redis.schemas import ConsumerStats, EventView
+from abe_redis.streams import held
+from abe_redis.streams.lease import Leased
+from abe_redis.worker.retry import Retry
 from tests.integration.conftest import MakeBackend, pending, take_one, until
 
 STREAM = "slack_events"
@@ -107,36 +114,44 @@ async def test_an_ack_after_the_lease_was_lost_is_told(
     assert await pending(redis, STREAM) == 0
 
 
-def an_event(number: int) -> AnyEvent:
-    return AnyEvent({}, stream=STREAM, group="default", id=f"{number}-0", deliveries=1)
+def in_hand(number: int, *, since: float) -> Held:
+    entry = Leased(STREAM, f"{number}-0", {}, 1)
+    return Held(entry, (STREAM, entry.id), 0.0, handed_at=since)
 
 
-def test_a_handler_that_takes_much_longer_than_its_peers_is_told_once(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.one_server
+async def test_a_handler_that_takes_much_longer_than_its_peers_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, redis: Any
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    every = Peers(Settings().redis_stream_lease_seconds)
-    stuck = every.begin(an_event(0))
+    monkeypatch.setattr(holding, "time", SimpleNamespace(monotonic=lambda: now))
+    every = Holding(Settings(), "default", "c")
+    stuck = in_hand(0, since=now)
     now += 500
-    assert every.stragglers() == [], "there is nothing to compare it with"
-    for number in range(1, 11):
-        handling = every.begin(an_event(number))
+    await every.tell(redis, [stuck])
+    assert "has held" not in caplog.text, "there is nothing to compare it with"
+    for number in range(1, 4):
+        done = in_hand(number, since=now)
         now += 2
-        every.end(handling)
-    ((event, seconds, longest),) = every.stragglers()
-    assert (event.id, seconds, longest) == ("0-0", 520.0, 2.0)
-    assert every.stragglers() == []
-    every.end(stuck)
-    every.begin(an_event(11))
+        every.ended(done)
+    await every.tell(redis, [stuck])
+    await every.tell(redis, [stuck])
+    (said,) = [record.getMessage() for record in caplog.records if "has held" in record.getMessage()]
+    assert said.startswith(
+        "Consumer 'c' has held 0-0 of 'slack_events' for 506 s; none of the last 3 events took longer than "
+        "2.0 s."
+    )
+    caplog.clear()
+    other = in_hand(9, since=now)
     now += 29
-    assert every.stragglers() == [], "it is not longer than a lease"
+    await every.tell(redis, [other])
+    assert "has held" not in caplog.text, "it is not longer than a lease"
 
 
 async def test_a_worker_names_the_event_that_is_stuck(
     make_backend: MakeBackend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(peers, "BY_FAR", 0)
+    monkeypatch.setattr(holding, "BY_FAR", 0)
     backend = make_backend(redis_stream_lease_seconds=0.6)
     go_on = anyio.Event()
 
@@ -156,3 +171,167 @@ async def test_a_worker_names_the_event_that_is_stuck(
         go_on.set()
         await worker.shutdown()
     assert re.search(r"Consumer '.+' has held \S+ of 'slack_events' for \d+ s", caplog.text)
+
+
+# Who holds which event for how long ----------------------------------------------------------------------
+
+
+async def consumer_in(operations: Operations) -> ConsumerStats:
+    (stream,) = (await operations.stream_stats(stream=STREAM)).streams
+    return stream.groups[0].consumers[0]
+
+
+async def pending_in(operations: Operations) -> EventView:
+    (event,) = (await operations.pending(stream=STREAM, group="default")).events
+    return event
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_everybody_sees_since_when_a_consumer_holds_an_event_though_it_is_renewed(
+    make_backend: MakeBackend, *, ordered: bool
+) -> None:
+    backend = make_backend(redis_stream_lease_seconds=0.9)
+    operations = Operations(backend)
+    go_on, began = anyio.Event(), anyio.Event()
+
+    async def handle(_: Event) -> None:
+        began.set()
+        await go_on.wait()
+
+    published = await backend.publish_event(STREAM, {"n": 1})
+    worker = EventWorker(backend, handle, ordered=ordered)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+        await began.wait()
+        began_at = time.monotonic()
+
+        async def held_for_long() -> bool:
+            return ((await consumer_in(operations)).held_seconds or 0) > 2
+
+        await until(held_for_long)
+        assert time.monotonic() - began_at > 1.5, "it is as long as it really is"
+        one = await consumer_in(operations)
+        assert one.holds == published.id
+        assert one.alive, "it is stuck, and not silent"
+        event = await pending_in(operations)
+        assert (event.held_seconds or 0) > 2 > (event.idle_seconds or 0), "renewed, and held all the time"
+        (stream,) = (await operations.stream_stats(stream=STREAM)).streams
+        assert f"Consumer {one.name!r} of group 'default' has held event {published.id} for" in stream.advice
+        assert (stream.groups[0].oldest_held_seconds or 0) > 2
+        go_on.set()
+
+        async def done() -> bool:
+            return (await consumer_in(operations)).pending == 0
+
+        await until(done)
+        assert (await consumer_in(operations)).holds is None
+        await worker.shutdown()
+
+
+@pytest.mark.one_server
+async def test_a_delivery_begins_anew_also_for_the_same_consumer(make_backend: MakeBackend) -> None:
+    """What it said of the event before does not count: it was given back meanwhile."""
+    backend = make_backend(redis_stream_lease_seconds=3)
+    operations = Operations(backend)
+    deliveries = list[int]()
+    go_on = anyio.Event()
+
+    async def handle(event: Event) -> None:
+        deliveries.append(event.deliveries)
+        if event.deliveries == 1:
+            await anyio.sleep(1.5)  # renewed, and noted, after a second
+            raise ValueError
+        await go_on.wait()
+
+    await backend.publish_event(STREAM, {"n": 1})
+    worker = EventWorker(backend, handle, policy=lambda *_: Retry(0))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+
+        async def again() -> bool:
+            return deliveries == [1, 2]
+
+        await until(again)
+        began_at = time.monotonic()
+        one = await consumer_in(operations)
+        asked_at = time.monotonic()
+        assert (one.held_seconds or 0) <= asked_at - began_at + 0.5
+        go_on.set()
+        await worker.shutdown()
+
+
+@pytest.mark.one_server
+async def test_noting_since_when_costs_nothing_per_event(make_backend: MakeBackend, redis: Any) -> None:
+    """A handler that is done before a third of its lease has passed leaves no word of it."""
+    backend = make_backend(redis_stream_lease_seconds=30)
+
+    async def handle(_: Event) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    await backend.publish_many(STREAM, [{"n": n} for n in range(500)])
+    worker = EventWorker(backend, handle, concurrency=4)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+
+        async def done() -> bool:
+            return worker.handled == 500
+
+        await until(done)
+        await worker.shutdown()
+    assert not await redis.exists("abe:held:{slack_events}:default")
+
+
+@pytest.mark.one_server
+async def test_one_who_may_not_note_it_renews_all_the_same(
+    make_backend: MakeBackend, redis: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A user's rights may refuse it."""
+    keys = [f"~abe:{name}*" for name in ("groups:", "due:", "leases:", "seen:", "streams", "scan")]
+    await redis.execute_command(
+        *("ACL", "SETUSER", "worker", "on", ">secret", f"~{STREAM}", "~dead:*", *keys, "&*", "+@all")
+    )
+    backend = make_backend(redis_username="worker", redis_password="secret", redis_stream_lease_seconds=0.6)
+    await backend.publish_event(STREAM, {"n": 1})
+    async with backend.consume() as events:
+        event = await take_one(events)
+
+        async def it_was_said() -> bool:
+            return "noting since when events are held" in caplog.text
+
+        await until(it_was_said)
+        assert "Group 'default' goes on without." in caplog.text
+        await anyio.sleep(1)
+        assert event.deliveries == 1
+        await event.nack()
+
+
+@pytest.mark.one_server
+async def test_what_waits_for_its_time_is_held_by_nobody(make_backend: MakeBackend) -> None:
+    backend = make_backend(redis_stream_lease_seconds=30)
+    operations = Operations(backend)
+    await backend.publish_event(STREAM, {"n": 1})
+    async with backend.consume() as events:
+        event = await take_one(events)
+        await event.nack(delay=60)
+        one = await consumer_in(operations)
+        assert (one.pending, one.holds, one.held_seconds) == (1, None, None)
+        shown = await pending_in(operations)
+        assert (shown.held_seconds, shown.due_at is not None) == (None, True)
+
+
+@pytest.mark.one_server
+async def test_an_event_far_behind_many_others_is_found_too(make_backend: MakeBackend, redis: Any) -> None:
+    """Of many pending entries only the oldest are read; what consumers speak of is asked for by its id."""
+    backend = make_backend(redis_stream_lease_seconds=30)
+    operations = Operations(backend)
+    done = await backend.publish_many(STREAM, [{"n": n} for n in range(150)])
+    await redis.xgroup_create(STREAM, "default", "0")
+    await redis.xreadgroup("default", "many", {STREAM: ">"}, count=149)
+    await redis.xreadgroup("default", "one", {STREAM: ">"}, count=1)
+    last = done[-1].id
+    await held.note(redis, "default", "one", [STREAM], [held.Held(STREAM, last, 1, 500.0)])
+    (stream,) = await operations.glance()
+    by_name = {one.name: one for one in stream.groups[0].consumers}
+    assert by_name["one"].holds == last
+    assert 500 <= (by_name["one"].held_seconds or 0) < 600
+    assert (by_name["many"].held_seconds or 0) < 400

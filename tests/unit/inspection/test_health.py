@@ -48,9 +48,26 @@ ONE = "Group 'g' has 0 pending and 1 not delivered yet (the oldest published"
 
 HOLDER: dict[str, Any] = {"name": "c", "pending": 2, "idle_seconds": 40}
 FROZEN = (
-    "Consumer 'c' of group 'g' holds 2 events and has been silent for 40 s: its process is gone or frozen, "
+    "Consumer 'c' of group 'g' holds 2 events, and has been silent for 40 s: its process is gone or frozen, "
     "or its handler blocks the event loop. A live consumer takes over what it holds."
 )
+LONG: dict[str, Any] = {"pending": 1, "idle_seconds": 1, "alive": True}
+STUCK: dict[str, Any] = {"name": "c", "pending": 2, "idle_seconds": 4, "holds": "7-0", "held_seconds": 300}
+STUCK_SAID = (
+    "Consumer 'c' of group 'g' has held event 7-0 for 5 min: if its handler never takes so long, see where "
+    "it waits, give it a time limit, or restart that worker."
+)
+
+
+def held(*, alive: bool = True, **facts: Any) -> dict[str, Any]:
+    """A group with a backlog and two consumers, of which one has held an event for long."""
+    other = ConsumerStats(name="b", pending=1, idle_seconds=1, alive=True, holds="8-0", held_seconds=2)
+    return BEHIND | {"pending": 3, "consumers": [other, ConsumerStats(**STUCK | facts, alive=alive)]}
+
+
+ADD = "add consumers or make the handler faster."
+HAS = "Group 'g' has 3 pending and 1 not delivered yet (the oldest published 61 s ago)"
+SILENT_AND_HELD = FROZEN.replace("2 events", "2 events, 7-0 for 5 min").replace("40 s", "4 s")
 
 RULE_BY_RULE = [
     ("unread", [], {}, ("unread", "It has 10 events and no group, so nobody reads it: start a consumer.")),
@@ -62,6 +79,14 @@ RULE_BY_RULE = [
     ("backlog", [BEHIND], {}, ("backlog", f"{ONE} 61 s ago): add consumers or make the handler faster.")),
     ("backlog", [BUSY], {}, (None, "")),
     ("backlog", [BEHIND, BUSY | {"alive": False}], {}, (None, "")),
+    ("backlog", [held()], {}, ("backlog", f"{HAS}.")),
+    ("backlog", [held(alive=False)], {}, ("backlog", f"{HAS}.")),
+    (
+        "backlog",
+        [held(held_seconds=29)],
+        {},
+        ("backlog", f"{HAS}: {ADD}"),
+    ),
     ("paused", [BUSY | {"paused": True}], {}, ("paused", f"{ONE} 5 s ago) {RESUME}")),
     ("paused", [{"paused": True}], {}, (None, f"Group 'g' has 0 pending and 0 not delivered yet {RESUME}")),
     ("paused", [BUSY], {}, (None, "")),
@@ -69,6 +94,11 @@ RULE_BY_RULE = [
     ("working", [{}], {}, (None, "")),
     ("working", [BUSY, BEHIND], {}, (None, "")),
     ("working", [BUSY, BUSY | {"alive": False}], {}, (None, "")),
+    ("stuck", [held()], {}, (None, STUCK_SAID)),
+    ("stuck", [held(held_seconds=30)], {}, (None, "")),
+    ("stuck", [held(alive=False)], {}, (None, "")),
+    ("stuck", [held() | {"paused": True}], {}, (None, "")),
+    ("silent", [held(alive=False)], {}, (None, SILENT_AND_HELD)),
     ("silent", [{"pending": 2, "consumers": [ConsumerStats(**HOLDER, alive=False)]}], {}, (None, FROZEN)),
     ("silent", [{"pending": 2, "consumers": [ConsumerStats(**HOLDER, alive=True)]}], {}, (None, "")),
     ("silent", [BUSY | {"alive": False}], {}, (None, "")),
@@ -90,6 +120,18 @@ def test_each_rule_judges_alone(
     rule: str, groups: list[dict[str, Any]], stream: dict[str, Any], found: tuple[str | None, str]
 ) -> None:
     assert verdict(rule, *(group(**facts) for facts in groups), **stream) == found
+
+
+def test_of_many_that_hold_events_for_long_the_longest_are_named() -> None:
+    consumers = [
+        ConsumerStats(
+            name=f"c{n}", pending=1, idle_seconds=1, alive=True, holds=f"{n}-0", held_seconds=100 * n
+        )
+        for n in range(1, 6)
+    ]
+    _, said = verdict("stuck", group(pending=5, consumers=consumers))
+    assert said.index("'c5'") < said.index("'c4'") < said.index("'c3'")
+    assert said.endswith("2 more consumers of it hold events beyond a lease, too.")
 
 
 def test_each_rule_is_tested_by_itself() -> None:

@@ -144,11 +144,16 @@ def _group(view: View, one: StreamStats, group: GroupStats) -> list[RenderableTy
         return [*lines, Text("  no consumers")]
     table = Table(box=None, pad_edge=False, padding=(0, 1), expand=True)
     table.add_column("  CONSUMER", ratio=1, no_wrap=True, overflow="ellipsis")
-    for heading in ("STATE", "PENDING", "IDLE"):
+    for heading in ("STATE", "PENDING", "IDLE", "HOLDS", "FOR"):
         table.add_column(heading, justify="left" if heading == "STATE" else "right", no_wrap=True)
     for consumer in sorted(group.consumers, key=lambda each: (-each.pending, each.idle_seconds)):
         state = Text("alive", "green") if consumer.alive else Text("silent", "yellow")
-        row = (_number(consumer.pending), _duration(consumer.idle_seconds))
+        row = (
+            _number(consumer.pending),
+            _duration(consumer.idle_seconds),
+            consumer.holds or "",
+            "" if consumer.held_seconds is None else _duration(consumer.held_seconds),
+        )
         table.add_row(Text(f"  {_name(consumer.name)}"), state, *row)
     return [*lines, table]
 

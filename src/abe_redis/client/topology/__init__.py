@@ -42,6 +42,11 @@ class Topology(Protocol):
         """Host and port, when this is one of several servers."""
         return ""
 
+    @property
+    def identity(self) -> str:
+        """Which server or servers these are, and who comes."""
+        return ""
+
     def slot(self, key: str) -> int:  # noqa: ARG002 - one server has all slots
         """The slot of a key. A command may name several keys only if they share one."""
         return 0

@@ -13,7 +13,7 @@ from typing import Any, override
 
 from redis import exceptions
 
-from abe_redis.client.address import Address
+from abe_redis.client.address import Address, identity_of
 from abe_redis.client.calls import Answer, Promise, Words
 from abe_redis.client.topology import Topology
 from abe_redis.client.topology.node import Node
@@ -65,6 +65,12 @@ class Cluster(Topology):
     @override
     def send(self, words: Words, promise: Promise, *, replicas: int = 0) -> None:
         self._send(_Errand(self, words, promise, replicas))
+
+    @property
+    @override
+    def identity(self) -> str:
+        places = ", ".join(f"{host}:{port}" for host, port in self._known)
+        return identity_of(f"of the cluster {places}", self._server(*self._known[0]).username)
 
     @override
     def slot(self, key: str) -> int:

@@ -59,6 +59,11 @@ class Node(Topology):
     def place(self) -> str:
         return self._place
 
+    @property
+    @override
+    def identity(self) -> str:
+        return self._address.identity if isinstance(self._address, Address) else super().identity
+
     @override
     def send(self, words: Words, promise: Promise, *, replicas: int = 0, asking: bool = False) -> None:
         """Send a command over the shared connection.

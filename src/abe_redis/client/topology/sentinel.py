@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from redis import exceptions
 
-from abe_redis.client.address import Address
+from abe_redis.client.address import Address, identity_of
 from abe_redis.client.transport import Transport
 
 SENTINEL_SECONDS = 1.0
@@ -31,6 +31,9 @@ class Sentinels:
             for one in sentinels
         ]
         self._found: tuple[str, int] | None = None
+        places = ", ".join(one.place for one in sentinels)
+        self.identity = identity_of(f"{name!r} of the Sentinels {places}", server("", 0).username)
+        """Which primary it is, and who comes."""
 
     async def find(self) -> Address:
         """The present address of the primary.

@@ -25,6 +25,11 @@ class Single(Node):
         self._has_slots = False
         super().__init__(where.find if isinstance(where, Sentinels) else where)
 
+    @property
+    @override
+    def identity(self) -> str:
+        return super().identity if self._sentinels is None else self._sentinels.identity
+
     @override
     def slot(self, key: str) -> int:
         return slot_of(key) if self._has_slots else 0

@@ -30,7 +30,7 @@ from abe_redis.observability.hooks import (
     Observer,
     Outcome,
 )
-from abe_redis.schemas import GroupStats, OutboxStats, StreamStats
+from abe_redis.schemas import GroupStats, OutboxStats, ServerMemory, StreamStats
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _WAITS = (*_SECONDS, 900, 3600, 21_600, 86_400)
@@ -141,6 +141,7 @@ class QueueMetrics(Collector):
 
     def __init__(self) -> None:
         self.streams: Sequence[StreamStats] = ()
+        self.memory: Sequence[ServerMemory] = ()
         self.outbox: OutboxStats | None = None
         self.reachable = False
 
@@ -154,6 +155,7 @@ class QueueMetrics(Collector):
                 yield GaugeMetricFamily(
                     f"abe_redis_outbox_{name}", f"Events in this machine's outbox that are {name}.", value
                 )
+        yield from self._of_servers()
         for kind, name, words, of_stream in _OF_STREAMS:
             family = kind(f"abe_redis_stream_{name}", words, labels=["stream"])
             for one in self.streams:
@@ -168,6 +170,22 @@ class QueueMetrics(Collector):
                         family.add_metric([one.stream, group.name], of_it)
             yield family
 
+    def _of_servers(self) -> Iterable[Metric]:
+        for name, words, of_server in _OF_SERVERS:
+            family = GaugeMetricFamily(f"abe_redis_server_{name}", words, labels=["server"])
+            for one in self.memory:
+                family.add_metric([one.server], of_server(one))
+            yield family
+
+
+_OF_SERVERS: tuple[tuple[str, str, Callable[[ServerMemory], float]], ...] = (
+    ("memory_used_bytes", "Memory that Redis uses.", lambda one: one.used_bytes),
+    (
+        "memory_max_bytes",
+        "Memory that Redis may use (maxmemory); 0 when nothing bounds it.",
+        lambda one: one.max_bytes or 0,
+    ),
+)
 
 type _Kind = type[GaugeMetricFamily | CounterMetricFamily]
 
@@ -202,6 +220,12 @@ _OF_GROUPS: tuple[tuple[_Kind, str, str, Callable[[GroupStats], float | None]], 
         "oldest_undelivered_seconds",
         "Age of the oldest entry that is not delivered yet; 0 when there is none.",
         lambda one: one.oldest_undelivered_seconds or 0,
+    ),
+    (
+        GaugeMetricFamily,
+        "oldest_held_seconds",
+        "The longest time for which a consumer has held an event, renewals included; 0 when none does.",
+        lambda one: one.oldest_held_seconds or 0,
     ),
     (
         CounterMetricFamily,

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from abe_redis.errors import AbeRedisError, SettingsError
 from abe_redis.observability.hooks import observed
 from abe_redis.runtime.web import App, Receive, Scope, Send, listen, serving
-from abe_redis.schemas import OutboxStats, StreamStats
+from abe_redis.schemas import OutboxStats, ServerMemory, StreamStats
 
 if TYPE_CHECKING:
     from abe_redis.observability.metrics.collectors import Metrics, QueueMetrics
@@ -35,6 +35,9 @@ class Queue(Protocol):
 
     async def glance(self) -> Sequence[StreamStats]:
         """The state of every stream."""
+
+    async def memory(self) -> Sequence[ServerMemory]:
+        """The memory of each server that has keys."""
 
 
 _PATIENCE_SECONDS = 5.0
@@ -118,12 +121,13 @@ def _app(
     from prometheus_client.exposition import choose_encoder  # noqa: PLC0415 - an extra
 
     async def scrape(request: Request) -> Response:
-        queue.reachable, queue.streams = False, ()
+        queue.reachable, queue.streams, queue.memory = False, (), ()
         try:
             with anyio.fail_after(_PATIENCE_SECONDS):
                 looking = await operations()
                 queue.outbox = await looking.outbox()
                 queue.streams = await looking.glance()
+                queue.memory = await looking.memory()
                 queue.reachable = True
         except (AbeRedisError, TimeoutError) as error:
             _LOG.debug("The queue could not be looked at for a scrape: %s", error)

@@ -5,7 +5,7 @@
 --
 -- What a consumer said of its leases goes when it has been gone for as long, and said nothing new.
 --
--- KEYS  per stream: the stream, its records, what consumers said of their leases
+-- KEYS  per stream: the stream, its records, what consumers said of their leases, and of what they hold
 -- ARGV  group, for how many ms a consumer that is gone has asked for nothing, for how many of its leases if
 --       it said how long they are
 -- Answers how many were removed.
@@ -16,8 +16,8 @@
 local group, idle_ms, idle_leases = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local now, forgotten = now_ms(), 0
 
-for i = 1, #KEYS, 3 do
-  local stream, records, leases = KEYS[i], KEYS[i + 1], KEYS[i + 2]
+for i = 1, #KEYS, 4 do
+  local stream, records, leases, held = KEYS[i], KEYS[i + 1], KEYS[i + 2], KEYS[i + 3]
   local said = leases_of(leases, 0)
   local rows = redis.pcall('XINFO', 'CONSUMERS', stream, group)
   for _, row in ipairs(rows.err and {} or rows) do
@@ -25,6 +25,7 @@ for i = 1, #KEYS, 3 do
     local mine = said[of['name']]
     if of['pending'] == 0 and of['idle'] >= (mine and mine.ms * idle_leases or idle_ms) then
       redis.call('XGROUP', 'DELCONSUMER', stream, group, of['name'])
+      redis.call('HDEL', held, of['name'])
       redis.call('HSET', records, 'used ' .. group, redis.call('TIME')[1])
       forgotten = forgotten + 1
     else

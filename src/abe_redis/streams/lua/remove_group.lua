@@ -1,14 +1,15 @@
 -- Removes a group with all that is recorded about it; also one that somebody destroyed and whose floor is
 -- recorded.
 --
--- KEYS  the stream, its records, the sorted set of what is postponed, what consumers said of their leases
+-- KEYS  the stream, its records, the sorted set of what is postponed, what consumers said of their leases,
+--       and of what they hold
 -- ARGV  group, 1 to remove it though it has not finished everything (else 0)
 -- Answers how many entries were pending, how many were not delivered (-1: Redis cannot tell), and 1 if it
 -- was removed (else 0); or an error when there is no such group.
 
 -- include: destroyed
 -- include: ids
-local stream, records, due, leases = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local stream, records, due, leases, held = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, force = ARGV[1], ARGV[2] == '1'
 local of, found = group_of(stream, group), redis.pcall('XINFO', 'STREAM', stream)
 local info = facts(found.err and {} or found)
@@ -29,7 +30,7 @@ if force or (pending == 0 and unread == 0) then
   for _, what in ipairs({'floor', 'last', 'used', 'lost', 'deleted', 'paused', 'clock'}) do
     redis.call('HDEL', records, what .. ' ' .. group)
   end
-  redis.call('DEL', due, leases)
+  redis.call('DEL', due, leases, held)
   return {pending, unread or -1, 1}
 end
 return {pending, unread or -1, 0}

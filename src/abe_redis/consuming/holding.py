@@ -1,0 +1,75 @@
+"""How long handlers hold their events: noted for whoever looks, and warned of where one takes too long."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable
+
+from redis.asyncio import Redis
+
+from abe_redis.consuming.held import Held
+from abe_redis.consuming.tolerance import Tolerance
+from abe_redis.settings import Settings
+from abe_redis.streams import held as notes
+
+FEWEST = 3
+"""Events that must be finished before one that goes on is compared with them."""
+BY_FAR = 10
+"""Times the longest of them."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class Holding:
+    """How long the handlers of one consumer hold their events."""
+
+    def __init__(self, settings: Settings, group: str, consumer: str) -> None:
+        self._lease_seconds = settings.redis_stream_lease_seconds
+        self._group = group
+        self._consumer = consumer
+        self._tolerance = Tolerance(settings, group)
+        self._took: deque[float] = deque(maxlen=100)
+        self._told: set[Held] = set()
+        self._noted: set[str] = set()
+        """Streams of which something is noted."""
+
+    def ended(self, held: Held) -> None:
+        """Note that a handler is done with an event."""
+        if held.handed_at is not None:
+            self._took.append(time.monotonic() - held.handed_at)
+
+    async def tell(self, redis: Redis, at_work: Iterable[Held]) -> None:
+        """Note since when handlers hold their events, and warn of those that hold theirs for too long.
+
+        Args:
+            redis: The client.
+            at_work: What handlers have.
+
+        Raises:
+            redis.RedisError: The server could not be reached.
+        """
+        now = time.monotonic()
+        held = {one: now - one.handed_at for one in at_work if one.handed_at is not None and not one.lost}
+        self._warn(held)
+        streams = {one.entry.stream for one in held}
+        if told := sorted(streams | self._noted):
+            said = [notes.Held(*one.key, one.begun, seconds) for one, seconds in held.items()]
+            noting = notes.note(redis, self._group, self._consumer, told, said)
+            await self._tolerance.attempt("noting since when events are held", noting)
+        self._noted = streams
+
+    def _warn(self, held: dict[Held, float]) -> None:
+        """Warn once of each event that is held for longer than a lease, and than its peers by far."""
+        self._told &= held.keys()
+        if len(self._took) < FEWEST:
+            return
+        longest = max(self._took)
+        bound = max(self._lease_seconds, BY_FAR * longest)
+        for one, seconds in held.items():
+            if seconds > bound and one not in self._told:
+                self._told.add(one)
+                _LOG.warning(
+                    "Consumer %r has held %s of %r for %.0f s; none of the last %d events took longer than "
+                    "%.1f s. Its handler may be stuck: see where it waits, or give it a time limit.",
+                    *(self._consumer, one.entry.id, one.entry.stream, seconds, len(self._took), longest),
+                )

@@ -1,0 +1,125 @@
+"""The state of streams, groups, consumers and servers."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+type Health = Literal["ok", "working", "backlog", "stalled", "paused", "unread", "dead_letters"]
+
+SEVERITY: tuple[Health, ...] = ("stalled", "unread", "backlog", "paused", "dead_letters", "working", "ok")
+"""The health of streams, the worst first."""
+
+
+class ConsumerStats(BaseModel):
+    """One consumer of a group."""
+
+    name: str
+    pending: int = Field(description="Entries that it holds and has not acked.")
+    idle_seconds: float = Field(description="Seconds since its last command in this group.")
+    alive: bool = Field(description="True while idle_seconds is less than the lease time.")
+    holds: str | None = Field(
+        default=None,
+        description="Entry id of the event that it has held longest, of those that its handlers have.",
+    )
+    held_seconds: float | None = Field(
+        default=None, description="Seconds for which it has held that one, renewals included."
+    )
+
+
+type Age = Literal["under_10s", "under_1m", "under_10m", "under_1h", "older"]
+
+
+class GroupStats(BaseModel):
+    """One consumer group of a stream."""
+
+    name: str
+    pending: int = Field(description="Entries that consumers hold and have not acked.")
+    lag: int | None = Field(
+        default=None, description="Entries not delivered yet; null when Redis does not know."
+    )
+    oldest_pending_seconds: float | None = Field(
+        default=None, description="Age of the oldest entry that a consumer holds."
+    )
+    oldest_undelivered_seconds: float | None = Field(
+        default=None, description="Age of the oldest entry that is not delivered yet."
+    )
+    oldest_held_seconds: float | None = Field(
+        default=None, description="The longest time for which a consumer has held one, renewals included."
+    )
+    pending_by_age: dict[Age, int] = Field(
+        default={},
+        description="Number of pending entries by the time since they were published; of the 1,000 oldest, "
+        "and only in an answer about one stream.",
+    )
+    last_delivered_id: str
+    unused_seconds: float | None = Field(
+        default=None,
+        description="Seconds since any consumer used it; null when unknown.",
+    )
+    paused: bool = Field(description="True while the group is paused and delivers nothing.")
+    destroyed: bool = Field(
+        default=False,
+        description="True when somebody destroyed the group (XGROUP DESTROY) and its position is recorded: "
+        "its next consumer makes it again there, and trimming waits for it, until it is removed.",
+    )
+    lost: int = Field(
+        description="Entries that were removed before the group had finished them: by XTRIM, XDEL or DEL of "
+        "others, by eviction, or by trimming when the group was unused for too long."
+    )
+    consumers: list[ConsumerStats]
+
+
+class StreamStats(BaseModel):
+    """One stream with its health, and advice what to do about it."""
+
+    stream: str
+    length: int = Field(description="Entries in the stream, finished history included.")
+    added: int | None = Field(
+        default=None,
+        description="Number of entries ever added; its growth between two calls is the throughput.",
+    )
+    first_at: datetime | None = Field(default=None, description="When its oldest entry was published (UTC).")
+    last_at: datetime | None = Field(default=None, description="When its newest entry was published (UTC).")
+    memory_bytes: int | None = None
+    dead_letters: int = Field(description="Entries that a group gave up on.")
+    lost_unread: int = Field(
+        default=0,
+        description="Entries that were trimmed before any group had read them (REDIS_STREAM_TRIM_UNREAD).",
+    )
+    groups: list[GroupStats]
+    health: Health = Field(
+        description="ok: nothing is waiting. working: events are being worked on. backlog: events wait "
+        "although consumers are alive. stalled: events wait and no consumer is alive. paused: events wait "
+        "for a paused group. unread: events and no group. dead_letters: nothing else is wrong, but "
+        "some events were given up on."
+    )
+    advice: str = Field(description="What is wrong and what to do, in a sentence or two.")
+
+
+class ServerMemory(BaseModel):
+    """The memory of a server."""
+
+    server: str = Field(description="Host and port, when it is one of several; else REDIS_URL.")
+    used_bytes: int
+    max_bytes: int | None = Field(default=None, description="Its maxmemory; null when it has none.")
+
+
+class OutboxStats(BaseModel):
+    """The events in this machine's `REDIS_OUTBOX`, from all processes that share the file."""
+
+    waiting: int = Field(description="Events that will be added as soon as Redis accepts them.")
+    refused: int = Field(description="Events that Redis refused for good; the file has the reasons.")
+
+
+class StatsResult(BaseModel):
+    """The health of one stream or of all."""
+
+    streams: list[StreamStats]
+    health: dict[Health, int] = Field(default={}, description="Number of streams in each state.")
+    omitted: int = Field(
+        default=0, description="Number of streams left out of the list; none of them is worse."
+    )
+    outbox: OutboxStats | None = Field(
+        default=None, description="Events on this machine's disk that wait for Redis; null without an outbox."
+    )

@@ -1,0 +1,28 @@
+-- Notes since when a consumer holds events, as it says itself; what it said before is forgotten. A renewal
+-- begins a lease anew, so that a pending entry alone does not tell. It lives on for a week without a word, so
+-- that nothing is left of a group that is gone.
+--
+-- KEYS  per stream, what consumers hold
+-- ARGV  consumer; per event: the number of its stream, its id, how many of its deliveries handlers began, for
+--       how many ms the consumer has held it
+-- Answers OK.
+-- flags: allow-oom
+
+-- include: clock
+local consumer, now = ARGV[1], now_ms()
+local said = {} -- per key
+
+for i = 2, #ARGV, 4 do
+  local key, words = KEYS[tonumber(ARGV[i])], said[KEYS[tonumber(ARGV[i])]] or {}
+  said[key] = words
+  words[#words + 1] = string.format('%s %s %.0f', ARGV[i + 1], ARGV[i + 2], now - tonumber(ARGV[i + 3]))
+end
+for _, key in ipairs(KEYS) do
+  if said[key] then
+    redis.call('HSET', key, consumer, table.concat(said[key], ' '))
+    redis.call('PEXPIRE', key, 7 * 24 * 3600 * 1000)
+  else
+    redis.call('HDEL', key, consumer)
+  end
+end
+return redis.status_reply('OK')
