@@ -2,7 +2,7 @@
 # Arguments go into ARGS: make test ARGS="-k publish", make demo ARGS=--keep
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage mutants test-topologies chaos failover order simulate model conformance bench bench-quick bench-clients sizing check format slack-events lock promises docs picture build bundle check-build audit sbom clean
+.PHONY: help setup demo test test-under-load coverage mutants test-topologies chaos failover order simulate model conformance bench bench-quick bench-clients sizing check format slack-events lock promises docs picture build bundle check-build audit sbom clean
 
 # What another project's shell session has set is not meant for this one's tools.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -28,6 +28,9 @@ demo: $(SYNCED) ## the whole story in the terminal, without a Redis
 
 test: $(SYNCED) ## all tests
 	.venv/bin/python -m pytest -n auto --dist worksteal $(ARGS)
+
+test-under-load: $(SYNCED) ## all tests beside busy loops, four for each core: what depends on speed fails
+	.venv/bin/python -m tests.under_load $(ARGS)
 
 coverage: $(SYNCED) ## the engine's tests, and each line and branch of it that none of them reaches
 	@mkdir -p .cache/coverage

@@ -20,9 +20,9 @@ import trustme
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-HOST = "127.0.0.1"
-PATIENCE = 30.0  # seconds; a loaded machine may be slow, a server that needs longer is broken
+from tests.patience import PATIENCE
 
+HOST = "127.0.0.1"
 _ADMIN = "test-admin"  # a user, and its password
 
 

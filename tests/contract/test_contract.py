@@ -11,8 +11,8 @@ from abe_redis import Backoff, Bury, Drop, Event, EventStream, EventWorker, Retr
 from abe_redis.errors import ClosedError, InvalidNameError, LeaseLostError, PayloadError
 from abe_redis.testing import app_mention, envelope, message
 from tests.contract.conftest import Backend, Make
+from tests.patience import PATIENCE
 
-PATIENCE = 30
 TOPIC = "slack_events"
 
 type Reasons = Callable[[Backend], Awaitable[list[str]]]

@@ -22,6 +22,7 @@ from abe_redis.testing import (
     signed_form,
     url_verification,
 )
+from tests.patience import PATIENCE
 
 
 async def test_a_test_can_wait_until_all_is_finished(abe_redis_backend: InMemoryBackend) -> None:
@@ -36,7 +37,7 @@ async def test_a_test_can_wait_until_all_is_finished(abe_redis_backend: InMemory
     await abe_redis_backend.publish_many("slack_events", [message("a"), message("poison"), message("b")])
     assert abe_redis_backend.unfinished("bot") == 3
     worker = EventWorker(abe_redis_backend, handle, group="bot")
-    with anyio.fail_after(30):
+    with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(worker.run)
             await abe_redis_backend.finished("bot")
@@ -65,7 +66,7 @@ async def test_redis_can_be_away(abe_redis_backend: InMemoryBackend) -> None:
             await anext(events)
         assert scope.cancelled_caught
         abe_redis_backend.away = False
-        with anyio.fail_after(30):
+        with anyio.fail_after(PATIENCE):
             assert await anext(events) == {"n": 1}
 
 
@@ -86,7 +87,7 @@ async def test_leases_can_be_lost(abe_redis_backend: InMemoryBackend) -> None:
                 raise
 
     worker = EventWorker(abe_redis_backend, handle)
-    with anyio.fail_after(30):
+    with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(worker.run)
             await abe_redis_backend.finished()

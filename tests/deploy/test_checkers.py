@@ -14,6 +14,7 @@ import yaml
 
 from tests.deploy.reading import COMPOSE, DOCKERFILE, KUBERNETES, SYSTEMD, Yaml, manifests, units
 from tests.needs import needed
+from tests.patience import PATIENCE
 
 EXPOSURE = 15  # tenths: 1.3, where a unit that forbids nothing has 9.6
 
@@ -22,7 +23,7 @@ def check(*command: str | Path) -> str:
     """What a checker says, which must be that all is well."""
     variables = os.environ | {"NO_COLOR": "1", "SYSTEMD_PAGER": "", "LC_ALL": "C.UTF-8"}
     done = subprocess.run(
-        command, env=variables, capture_output=True, encoding="utf-8", check=False, timeout=60
+        command, env=variables, capture_output=True, encoding="utf-8", check=False, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr

@@ -25,6 +25,7 @@ from abe_redis.testing import app_mention, signed
 from tests.deploy.reading import DEPLOY, REDIS_CONF, ROOT, compose, compose_file, instructions
 from tests.hosts.environments import find_uv, uv_variables
 from tests.hosts.processes import Child, until
+from tests.patience import PATIENCE
 from tests.servers import HOST, Server, Servers, free_port
 
 SECRETS = {
@@ -93,7 +94,7 @@ class Service:
     @property
     def healthy(self) -> bool:
         """What compose would be told by the health check."""
-        return subprocess.run(self._check, capture_output=True, check=False, timeout=30).returncode == 0
+        return subprocess.run(self._check, capture_output=True, check=False, timeout=PATIENCE).returncode == 0
 
     def until_healthy(self) -> None:
         url = f"http://{HOST}:{self.port}{self.path}"
@@ -107,7 +108,7 @@ class Service:
 
 def answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=10).is_success
+        return httpx.get(url, timeout=PATIENCE).is_success
     except httpx.TransportError:
         return False
 
@@ -215,7 +216,7 @@ def test_the_doctor_is_content_with_this_redis(debian_redis: Servers) -> None:
         capture_output=True,
         encoding="utf-8",
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -234,7 +235,7 @@ def test_the_images_steps_install_what_the_services_start(tmp_path: Path) -> Non
             program, *arguments = text.split()
             assert program == "uv"
             variables = uv_variables() | {"UV_PROJECT_ENVIRONMENT": str(made), "UV_PYTHON": sys.executable}
-            subprocess.run([*find_uv(), *arguments], cwd=build, env=variables, check=True, timeout=120)
+            subprocess.run([*find_uv(), *arguments], cwd=build, env=variables, check=True, timeout=PATIENCE)
     shutil.rmtree(build)  # nothing of it is needed any more
     started = {program.command[0] for program in compose()} - {"redis-server"}
     assert all((made / "bin" / name).is_file() for name in started)

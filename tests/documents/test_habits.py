@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from tests.needs import needed
+from tests.patience import PATIENCE
 from tests.servers import system_binary
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +50,7 @@ def steps() -> Iterator[tuple[str, dict[str, Any]]]:
 def tool(name: str, *arguments: str | Path) -> None:
     program = Path(sys.executable).with_name(name)
     done = subprocess.run(
-        [program, *arguments], cwd=ROOT, capture_output=True, encoding="utf-8", timeout=60, check=False
+        [program, *arguments], cwd=ROOT, capture_output=True, encoding="utf-8", timeout=PATIENCE, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -168,7 +169,7 @@ def test_a_server_runs_with_the_libraries_that_it_was_taken_with(tmp_path: Path)
         [ROOT / ".ci" / "server", "none", program, tmp_path],
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.hosts.environments import run_uv
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 REPOSITORY = "https://github.com/Chisanan232/abe-redis"
@@ -43,7 +44,7 @@ def git_finds_this_tree(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the tutorial's shell is that of Linux and macOS")
-@pytest.mark.timeout(600)  # it downloads and builds what it installs
+@pytest.mark.timeout(20 * PATIENCE)  # it downloads and builds what it installs
 def test_the_tutorial_from_a_bare_machine_to_a_working_bot(
     tmp_path: Path, git_finds_this_tree: dict[str, str]
 ) -> None:
@@ -69,7 +70,13 @@ def test_the_tutorial_from_a_bare_machine_to_a_working_bot(
     environment |= git_finds_this_tree
     text = "\n".join(script).replace("embedded:///tmp/abe-redis-tutorial", f"embedded://{tmp_path}/data")
     result = subprocess.run(
-        ["sh", "-c", text], cwd=bot, env=environment, capture_output=True, text=True, check=False, timeout=560
+        ["sh", "-c", text],
+        cwd=bot,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=19 * PATIENCE,
     )
     assert result.returncode == 0, result.stdout + result.stderr
     said = dict(re.findall(r"<block (\d+)>\n(.*?)(?=<block|\Z)", result.stdout, re.DOTALL))
@@ -114,11 +121,15 @@ def test_the_snippets_of_a_page_run(page: str, redis_url: str, tmp_path: Path) -
     for language, body in found:
         if language == "python":
             command = [sys.executable, "-W", "error", "-c", body]
-            assert subprocess.run(command, env=environment, check=False, timeout=60).returncode == 0, body
+            assert subprocess.run(command, env=environment, check=False, timeout=PATIENCE).returncode == 0, (
+                body
+            )
         if language == "sh":
             for line in body.splitlines():
                 command = [sys.executable, "-m", "abe_redis", *shlex.split(line)[1:]]
-                done = subprocess.run(command, env=environment, check=False, timeout=60, capture_output=True)
+                done = subprocess.run(
+                    command, env=environment, check=False, timeout=PATIENCE, capture_output=True
+                )
                 # The doctor finds something in every test server: that nothing is written to disk.
                 assert done.returncode == 0 or "doctor" in line, (line, done.stderr)
 

@@ -20,7 +20,8 @@ from tempfile import NamedTemporaryFile
 
 import pytest
 
-from tests.hosts.processes import PATIENCE, Child
+from tests.hosts.processes import Child
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,7 +29,7 @@ SDKS = tuple(os.environ.get("ABE_REDIS_TEST_MCP", "1.26 1.30 2.0 2.3").split())
 """Releases of the MCP SDK: the oldest and the newest that are known of both lines, or what is named."""
 
 _CACHE = ROOT / ".cache" / "envs"
-_BUILD_SECONDS = 600
+_BUILD_SECONDS = 5 * PATIENCE
 _CA_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 

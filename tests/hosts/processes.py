@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-PATIENCE = 60.0  # seconds for anything that takes two on an idle machine
+from tests.patience import PATIENCE
 
 
 class ProcessError(RuntimeError):

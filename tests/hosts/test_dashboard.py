@@ -23,6 +23,7 @@ from redis import Redis
 from tests.hosts.browser import Theme, Visit, chromium
 from tests.hosts.processes import Child, ended
 from tests.hosts.web import status
+from tests.patience import PATIENCE
 from tests.servers import Server
 
 pytestmark = pytest.mark.one_server
@@ -207,7 +208,7 @@ def test_the_dashboard_refuses_foreign_hosts_and_writes(dashboard: Open, redis_u
     assert [status(one, headers={}) for one in (url, numbers, f"{url}/healthz")] == [200, 200, 200]
     assert status(numbers, headers={"Host": "evil.example"}) == 400
     assert status(numbers, headers={}, method="POST") == 405
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:  # noqa: S310
         rule = answer.headers["Content-Security-Policy"]
         assert answer.headers["Access-Control-Allow-Origin"] is None
     assert rule.startswith("default-src 'none'; style-src 'sha256-")

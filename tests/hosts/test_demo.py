@@ -64,7 +64,7 @@ class Demo:
 
     def left_nothing(self) -> None:
         """Nothing runs a moment later, and no file is left."""
-        until(lambda: not self.processes(), "every process of the demo to be gone", seconds=10)
+        until(lambda: not self.processes(), "every process of the demo to be gone")
         assert list(self.temporary.iterdir()) == []
 
 
@@ -76,7 +76,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
     for child in demo.children:
         if child.process.poll() is None:  # the test has failed; it still ends what it had started
             child.signal(signal.SIGTERM)
-            child.wait(seconds=20)
+            child.wait()
         child.close()
 
 
@@ -164,7 +164,7 @@ def test_a_signal_ends_everything(demo: Demo, moment: str, number: signal.Signal
     child.wait_for(line_with(moment), moment)
     child.signal(number)
     child.signal(number)  # impatience changes nothing
-    assert child.wait(seconds=20) == 128 + number
+    assert child.wait() == 128 + number
     assert child.stderr == "abe-redis: Interrupted; everything that the demo had started was ended.\n"
     demo.left_nothing()
 
@@ -195,10 +195,10 @@ def test_keep_leaves_a_server_that_can_be_used(demo: Demo) -> None:
 
     assert length() == 223
     child.signal(signal.SIGINT)
-    assert child.wait(seconds=20) == 0
+    assert child.wait() == 0
     assert child.stderr == ""
-    until(lambda: not demo.processes(), "every process of the demo to be gone", seconds=10)
+    until(lambda: not demo.processes(), "every process of the demo to be gone")
     assert length() == 223  # whoever uses the address starts the server again
     (kept,) = demo.temporary.iterdir()
     assert f"rm -r {kept}" in told
-    until(lambda: not demo.processes(), "the server to end with its last user", seconds=10)
+    until(lambda: not demo.processes(), "the server to end with its last user")

@@ -17,8 +17,9 @@ from pydantic import AnyUrl
 
 from tests.hosts import environments
 from tests.hosts.conftest import Start
-from tests.hosts.processes import PATIENCE, Child, until
+from tests.hosts.processes import Child, until
 from tests.hosts.web import status
+from tests.patience import PATIENCE
 from tests.servers import HOST, free_port
 
 VERSIONS = environments.SDKS
@@ -45,7 +46,7 @@ class Served:
     ) -> AsyncIterator[ClientSession]:
         """A client that is connected, and what is told of messages that it did not ask for."""
         async with (
-            httpx.AsyncClient(headers=headers, timeout=30) as http,
+            httpx.AsyncClient(headers=headers, timeout=PATIENCE) as http,
             streamable_http_client(f"{self.url}/mcp", http_client=http) as (read, write, _),
             ClientSession(read, write, message_handler=hear) as session,
         ):
@@ -241,7 +242,7 @@ def test_a_call_is_answered_whatever_a_client_says_it_accepts(
 ) -> None:
     served = serve(version)
     for accepted in (*ACCEPTED, *ACCEPTED_TOO):
-        with httpx.Client(base_url=served.url, timeout=30) as client:
+        with httpx.Client(base_url=served.url, timeout=PATIENCE) as client:
             del client.headers["accept"]
             headers = {} if accepted is None else {"Accept": accepted}
             greeting = client.post("/mcp", json=INITIALIZE, headers=headers)
@@ -265,7 +266,7 @@ def test_a_session_that_its_client_abandoned_ends_and_its_leases_are_free(
     version: str, serve: Callable[..., Served]
 ) -> None:
     served = serve(version, "--idle-seconds", "2")
-    with httpx.Client(base_url=served.url, timeout=30) as client:
+    with httpx.Client(base_url=served.url, timeout=PATIENCE) as client:
 
         def open_session() -> dict[str, str]:
             greeting = client.post("/mcp", json=INITIALIZE, headers=BOTH)

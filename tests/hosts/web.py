@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.hosts.environments import Environment
 from tests.hosts.processes import until
+from tests.patience import PATIENCE
 from tests.servers import HOST, free_port
 
 
@@ -21,7 +22,7 @@ def status(
         url, None if body is None else json.dumps(body).encode(), headers, method=method
     )
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code

@@ -10,6 +10,7 @@ from typing import Any, Self
 from abe_redis.testing import signed, signed_form
 from tests.hosts.environments import Environment
 from tests.hosts.processes import ProcessError, until
+from tests.patience import PATIENCE
 from tests.servers import HOST, free_port
 
 SIGNING_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
@@ -107,7 +108,7 @@ class Webhook:
 
     def _on_one_connection(self, requests: list[Request]) -> set[int]:
         statuses = set()
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=30)
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=PATIENCE)
         try:
             for method, path, body, headers in requests:
                 connection.request(method, path, body, headers)

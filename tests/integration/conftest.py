@@ -11,8 +11,7 @@ from redis.asyncio import Redis
 from abe_redis import Event, EventStream, RedisMessageQueueBackend, Settings
 from abe_redis.client.connections import Connections
 from tests.integration.agents import Ask, asking, server
-
-PATIENCE = 30.0
+from tests.patience import PATIENCE
 
 
 class MakeBackend(Protocol):

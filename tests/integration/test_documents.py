@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from abe_redis import Settings
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -32,7 +33,7 @@ def test_a_python_snippet_of_the_library_page_runs(redis_url: str, number: int, 
         env=os.environ | {"REDIS_URL": redis_url},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert result.returncode == 0, result.stderr
@@ -51,7 +52,7 @@ def test_the_commands_of_a_page_run(redis_url: str, page: str, least: int) -> No
             env=os.environ | {"REDIS_URL": redis_url, "REDIS_STREAM_LEASE_SECONDS": "600"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         assert result.returncode == 0, (command, result.stdout, result.stderr)

@@ -74,7 +74,7 @@ together = threading.Barrier(45)
 
 
 def meets_others(event: dict[str, Any]) -> None:
-    together.wait(30)
+    together.wait(120)
     say("met", event)
 
 

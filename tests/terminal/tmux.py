@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-PATIENCE = 60.0
+from tests.patience import PATIENCE
 
 
 class Terminal:

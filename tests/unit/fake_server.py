@@ -13,8 +13,7 @@ from redis import exceptions
 
 from abe_redis.client.address import Address
 from abe_redis.client.transport import Transport
-
-PATIENCE = 30.0
+from tests.patience import PATIENCE
 
 type Behaviour = Callable[["Peer"], Awaitable[None]]
 

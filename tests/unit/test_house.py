@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src/abe_redis"
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -39,7 +41,7 @@ def lint(source: Path) -> subprocess.CompletedProcess[str]:
         env=os.environ | {"PYTHONPATH": str(source)},
         capture_output=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -13,6 +13,7 @@ import pytest
 
 from abe_redis.sanitize.untrusted import clean
 from tests.hosts.processes import Child, ended, until
+from tests.patience import PATIENCE
 from tests.servers import Server
 
 
@@ -22,7 +23,7 @@ def run(*arguments: str, stdin: str | None = None, **environment: str) -> subpro
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
         env=os.environ | {"COLUMNS": "120"} | environment,
     )

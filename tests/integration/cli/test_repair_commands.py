@@ -25,6 +25,7 @@ from abe_redis.schemas import (
 )
 from abe_redis.streams import names
 from abe_redis.streams.names import Patterns
+from tests.patience import PATIENCE
 from tests.servers import Server, Servers
 
 TOPIC = "slack_events"
@@ -48,7 +49,7 @@ def run(line: str, *more: str, stdin: str | None = None) -> subprocess.Completed
         input=stdin if stdin is not None else "y\n",
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
         env=os.environ | {"COLUMNS": "120"},
     )

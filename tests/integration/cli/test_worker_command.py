@@ -193,7 +193,7 @@ def test_a_handler_that_cannot_be_cancelled_is_left_behind(queue: Server, start:
     for _ in range(signals):
         worker.signal(signal.SIGTERM)
         wait_for_log(worker, "Taking no more events")
-    assert worker.wait(seconds=30) == 0
+    assert worker.wait() == 0
     assert "the process ends without waiting for them" in worker.stderr
     assert is_given_back(queue)
 
@@ -213,7 +213,7 @@ def test_a_thread_that_goes_on_does_not_hold_up_the_end(queue: Server, start: St
     worker = start(f"bot:{handler}", "--drain", "0.1")
     wait_until_said(worker, "started")
     worker.signal(signal.SIGTERM)
-    assert worker.wait(seconds=30) == 0
+    assert worker.wait() == 0
     assert "1 given back" in worker.stderr
     assert "the process ends without waiting for it" in worker.stderr
     assert is_given_back(queue)

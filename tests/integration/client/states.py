@@ -10,7 +10,8 @@ from typing import Any
 
 import redis
 
-from tests.servers import PATIENCE, Server
+from tests.patience import PATIENCE
+from tests.servers import Server
 
 type State = Callable[[Server], contextlib.AbstractContextManager[None]]
 

@@ -11,7 +11,8 @@ from abe_redis import Event, EventWorker, RedisMessageQueueBackend, Settings
 from abe_redis.doctor import examine
 from abe_redis.errors import AbeRedisError
 from tests.integration.client.states import STATES, State, busy, out_of_memory, without_replicas
-from tests.integration.conftest import PATIENCE, take_one, until
+from tests.integration.conftest import take_one, until
+from tests.patience import PATIENCE
 from tests.servers import Server, Servers
 
 TOPIC = "slack_events"
@@ -116,7 +117,7 @@ async def test_a_worker_handles_all_of_a_backlog_across_it(
     async with backend_of(server) as backend, anyio.create_task_group() as tasks:
         await backend.publish_many(TOPIC, [{"n": number, "channel": str(number)} for number in range(40)])
         worker = EventWorker(backend, handle, concurrency=8, ordered=ordered)
-        with anyio.fail_after(2 * PATIENCE):
+        with anyio.fail_after(PATIENCE):
             tasks.start_soon(worker.run)
             await begun.wait()
             with state(server):

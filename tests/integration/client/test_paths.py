@@ -14,10 +14,9 @@ from abe_redis.client.address import Address
 from abe_redis.client.topology.slots import slot_of
 from abe_redis.client.transport import Transport
 from abe_redis.errors import RedisUnavailableError, SettingsError
+from tests.patience import PATIENCE
 from tests.refusing_proxy import HANG_UP, RefusingProxy, refusing
 from tests.servers import HOST, Server
-
-PATIENCE = 30.0
 
 pytestmark = pytest.mark.one_server
 

@@ -20,6 +20,7 @@ from abe_redis import Operations, RedisMessageQueueBackend, Settings
 from abe_redis.errors import AbeRedisError, RedisRefusedError, RedisUnavailableError, SettingsError
 from abe_redis.mcp.permissions import Permissions
 from abe_redis.mcp.server import make_server
+from tests.patience import PATIENCE
 from tests.servers import HOST, Certificates, Server, Servers
 
 TOPIC = "slack_events"
@@ -43,10 +44,10 @@ async def round_trip(settings: Settings) -> None:
         await backend.publish(TOPIC, payload("Ev1"))
         await backend.publish(TOPIC, payload("Ev2"))
         events = backend.consume()
-        with anyio.fail_after(30):
+        with anyio.fail_after(PATIENCE):
             assert await anext(events) == payload("Ev1")
             assert await anext(events) == payload("Ev2")  # asking for it acknowledged the one before
-        with anyio.fail_after(30):  # an ack waits some milliseconds for others
+        with anyio.fail_after(PATIENCE):  # an ack waits some milliseconds for others
             while await pending(backend) != [1]:
                 await anyio.sleep(0.01)
 
@@ -329,7 +330,7 @@ async def test_a_password_that_works_is_nowhere_either(
             operations = Operations(backend, origin="mcp")
             events = backend.consume()
             answers = await tool_answers(backend)
-            with anyio.fail_after(30):
+            with anyio.fail_after(PATIENCE):
                 event = await anext(events)
             shown = [
                 f"{one!r} {one}"

@@ -17,9 +17,8 @@ from abe_redis.client.topology.slots import slot_of
 from abe_redis.operations.operations import Operations
 from abe_redis.streams import names
 from tests.integration.conftest import take, take_one, until
+from tests.patience import PATIENCE
 from tests.topologies import Cluster, Sentinels
-
-PATIENCE = 60.0
 
 
 @pytest.fixture

@@ -20,9 +20,8 @@ from abe_redis.client import failures
 from abe_redis.client.address import Address
 from abe_redis.client.transport import Transport
 from tests.chaos.proxy import Proxy
+from tests.patience import PATIENCE
 from tests.servers import HOST, Certificates, Server, Servers
-
-PATIENCE = 30.0
 
 
 @asynccontextmanager

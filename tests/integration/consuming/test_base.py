@@ -22,6 +22,7 @@ from abe_redis.operations.scope import Scope
 from abe_redis.streams import lease
 from abe_redis.streams.names import Patterns
 from tests.integration.conftest import MakeBackend, pending, take, take_one, until
+from tests.patience import PATIENCE
 from tests.servers import Server
 
 STREAM = "slack_events"
@@ -138,7 +139,7 @@ async def test_who_waits_for_an_answer_may_be_overtaken(make_backend: MakeBacken
             break
     time.sleep(1.2)  # noqa: ASYNC251 - as above
     slow = asyncio.create_task(member.take())
-    with anyio.fail_after(30):
+    with anyio.fail_after(PATIENCE):
         await asked.wait()
 
         async def fast() -> Any:
@@ -204,7 +205,8 @@ async def test_a_pause_reaches_what_is_leased_ahead_of_who_goes_on_asking(
 
 async def test_events_of_an_unconfirmed_read_come_again_at_once(own_server: Server) -> None:
     """And does not wait for its lease to end: the consumer lives on and does not know of it."""
-    async with RedisMessageQueueBackend(Settings(redis_url=own_server.url)) as backend:
+    settings = Settings(redis_url=own_server.url, redis_stream_lease_seconds=3600)
+    async with RedisMessageQueueBackend(settings) as backend:
         await backend.publish(STREAM, {"n": 1})
         events = backend.consume()
         await take_one(events)
@@ -216,8 +218,7 @@ async def test_events_of_an_unconfirmed_read_come_again_at_once(own_server: Serv
             pipeline.xreadgroup("default", events.consumer, {STREAM: ">"}, count=9)
             pipeline.execute()
             admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        with anyio.fail_after(15):  # half a lease
-            event = await asking
+        event = await asking
         assert (event["n"], event.deliveries) == (2, 1)
 
 
@@ -228,12 +229,12 @@ async def test_a_stream_that_is_deleted_does_not_hold_up_the_others(
     await backend.publish(STREAM, {"n": 2})
     async with backend.consume() as events:
         await take(events, 2)
-        asking = asyncio.create_task(take_one(events, seconds=15))
+        asking = asyncio.create_task(take_one(events))
         await until(lambda: nothing_pending(redis))
         await redis.delete("slack:deleted")
         await backend.publish(STREAM, {"n": 3})
         assert await asking == {"n": 3}
-        asking = asyncio.create_task(take_one(events, seconds=15))
+        asking = asyncio.create_task(take_one(events))
         await until(lambda: nothing_pending(redis))
         await backend.publish(STREAM, {"n": 4})
         assert await asking == {"n": 4}
@@ -382,7 +383,7 @@ async def test_a_cancellation_that_is_lost_does_not_keep_it_from_ending(
     member = Consumer(connections, backend.settings, Patterns([STREAM]), group="default", name="me")
     asking = asyncio.create_task(member.take())
     await waiting.wait()
-    with anyio.fail_after(30):
+    with anyio.fail_after(PATIENCE):
         await member.close()
         assert await asking is None
 

@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.errors import RedisRefusedError
 from tests.integration.conftest import MakeBackend, pending, take, take_one, until
+from tests.patience import PATIENCE
 from tests.servers import Server
 
 
@@ -116,7 +117,7 @@ async def test_an_unfinished_event_comes_again(make_backend: MakeBackend, ending
         del events
     gc.collect()
     async with second.consume() as events:
-        taken = await take(events, 3, seconds=10)
+        taken = await take(events, 3)
     assert sorted(numbers(taken)) == [1, 2, 3]
     assert {event["n"]: event.deliveries for event in taken}[1] == 2
 
@@ -165,7 +166,7 @@ async def test_close_ends_an_idle_consumer_at_once(backend: RedisMessageQueueBac
         tasks.start_soon(work)
         await anyio.sleep(0.2)
         await backend.close()
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE):
             await ended.wait()
 
 
@@ -174,7 +175,7 @@ async def test_close_ends_it_on_an_empty_database(backend: RedisMessageQueueBack
         events = backend.consume()
         tasks.start_soon(_exhaust, events)
         await anyio.sleep(0.05)
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE):
             await backend.close()
 
 
@@ -362,7 +363,7 @@ async def test_a_group_deleted_with_events_pending_loses_none(
         await redis.xgroup_destroy("slack_events", "default")
         await publish(backend, 10)
         seen: set[int] = set()
-        with anyio.fail_after(20):
+        with anyio.fail_after(PATIENCE):
             while not {5, 6, 7, 8, 9, 10} <= seen:
                 seen.add((await anext(events))["n"])
 
@@ -459,9 +460,9 @@ async def test_closing_again_and_again_leaves_nothing_behind(make_backend: MakeB
     for number in range(60):
         backend = make_backend()
         events = backend.consume()
-        await take_one(events, seconds=10)
+        await take_one(events)
         await asyncio.sleep(number % 7 / 1000)
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE):
             await backend.close()
         if number % 4 == 3:
             await redis.xtrim("slack_events", maxlen=0)

@@ -9,7 +9,8 @@ import pytest
 from abe_redis import Event, EventWorker, RedisMessageQueueBackend, Settings
 from abe_redis.operations.groups import Groups
 from abe_redis.operations.scope import Scope
-from tests.integration.conftest import PATIENCE, until
+from tests.integration.conftest import until
+from tests.patience import PATIENCE
 from tests.servers import Server, Servers
 
 TOPIC = "slack_events"

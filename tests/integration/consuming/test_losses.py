@@ -13,6 +13,7 @@ from abe_redis.schemas import GroupStats
 from abe_redis.streams import manage, names
 from abe_redis.streams.erase import erase
 from tests.integration.conftest import take, take_one, until
+from tests.patience import PATIENCE
 
 TOPIC = "slack_events"
 UNUSED = {"redis_stream_group_idle_days": 1 / 86_400, "redis_stream_maxlen": 100}
@@ -172,7 +173,7 @@ async def test_unread_entries_trimmed_by_others_are_logged_once_and_shown(
                     await events.aclose()
                     await others.aclose()
 
-        with anyio.fail_after(30):
+        with anyio.fail_after(PATIENCE):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(receive, events)
                 tasks.start_soon(receive, others)
@@ -437,7 +438,7 @@ async def test_a_consumer_that_is_far_behind_loses_nothing(redis: Redis, setting
         backend_of(settings, redis_stream_maxlen=1000) as backend,
         backend.consume() as events,
     ):
-        with anyio.fail_after(120):
+        with anyio.fail_after(PATIENCE):
             async for event in events:
                 received += 1
                 if received % 1000 == 1:

@@ -17,6 +17,7 @@ from tests.integration.agents import GROUP, TOPIC, asking, server
 from tests.integration.conftest import take_one, until
 from tests.integration.consuming.holders import Holders, an_id
 from tests.needs import needed
+from tests.patience import PATIENCE
 from tests.servers import bundled_binary
 
 BACK, HOUR, LEASE = -600.0, 3600.0, 1.0
@@ -215,7 +216,7 @@ async def test_many_leases_that_began_in_the_future_begin_anew(
     await redis.xdel(TOPIC, removed[0][0])
     stepped.step(BACK)
     events = backend.consume(group=GROUP)
-    with anyio.fail_after(60):
+    with anyio.fail_after(PATIENCE):
         found = [(await anext(events))["n"] for _ in range(1199)]
     assert sorted(found) == list(range(1, 1200))
     assert await redis.hget(f"abe:groups:{{{TOPIC}}}", f"lost {GROUP}") == b"1"

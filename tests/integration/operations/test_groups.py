@@ -15,7 +15,8 @@ from abe_redis.operations.groups import Groups
 from abe_redis.operations.scope import Scope
 from abe_redis.schemas import GroupStats
 from abe_redis.streams import names
-from tests.integration.conftest import PATIENCE, pending, until
+from tests.integration.conftest import pending, until
+from tests.patience import PATIENCE
 
 TOPIC = "slack_events"
 RECORDS = names.records(TOPIC)

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.errors import ClosedError
 from tests.integration.conftest import until
+from tests.patience import PATIENCE
 
 STREAM = "slack_events"
 
@@ -30,7 +31,7 @@ async def numbers(redis: Redis) -> Counter[int]:
 def script(text: str, *arguments: str, cwd: Path) -> str:
     """Run a script to its end, in which a warning is an error; what it wrote to stderr."""
     command = [sys.executable, "-W", "error", "-c", textwrap.dedent(text), *arguments]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=cwd, timeout=60)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=cwd, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stderr
 

@@ -21,7 +21,8 @@ from abe_redis.publishing import outbox, publisher
 from abe_redis.publishing.outbox import Kept
 from abe_redis.publishing.outbox_file import OutboxSize
 from abe_redis.schemas import OutboxStats
-from tests.integration.conftest import PATIENCE, take, until
+from tests.integration.conftest import take, until
+from tests.patience import PATIENCE
 from tests.servers import Server
 
 PUBLISHER = """

@@ -18,6 +18,7 @@ from redis import Redis
 
 from abe_redis import Settings, SyncBackend
 from abe_redis.errors import ClosedError, PayloadError, RedisUnavailableError
+from tests.patience import PATIENCE
 from tests.servers import Server
 
 STREAM = "slack_events"
@@ -119,8 +120,8 @@ def test_closing_lets_what_is_under_way_end(own_server: Server) -> None:
         going = {n: pool.submit(backend.publish, STREAM, {"n": n}) for n in range(4)}
         closing = pool.submit(backend.close)
         own_server.thaw()
-        closing.result(timeout=30)
-        added = [n for n, one in going.items() if one.exception(timeout=30) is None]
+        closing.result(timeout=PATIENCE)
+        added = [n for n, one in going.items() if one.exception(timeout=PATIENCE) is None]
         errors = {type(one.exception()) for one in going.values()} - {type(None)}
     assert errors <= {ClosedError}
     assert numbers(own_server) == Counter([-1, *added])
@@ -164,7 +165,7 @@ def test_a_forked_process_publishes_as_itself(
     monkeypatch.setenv("REDIS_URL", own_server.url)
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(FORKING)],
-        check=False, capture_output=True, text=True, cwd=tmp_path, timeout=60,
+        check=False, capture_output=True, text=True, cwd=tmp_path, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     expected = [100 * child + n for child in (0, 1, 2, 9) for n in range(20)]
@@ -186,7 +187,7 @@ def test_a_program_that_forgets_to_close_it_ends(own_server: Server, tmp_path: P
             FORGETFUL,
             own_server.url,
         ],
-        check=False, capture_output=True, text=True, cwd=tmp_path, timeout=60,
+        check=False, capture_output=True, text=True, cwd=tmp_path, timeout=PATIENCE,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert numbers(own_server) == Counter([1])

@@ -20,6 +20,7 @@ from abe_redis.streams.ids import order
 from abe_redis.streams.manage import Unfinished
 from abe_redis.streams.reclaim import reclaim
 from tests.integration.on_streams import A, B, C, consumers, fill, hold, now_ms, recorded, rows
+from tests.patience import PATIENCE
 
 ALL = ("floor", "used", "lost", "paused")
 
@@ -432,7 +433,7 @@ async def test_a_wait_returns_entries_or_times_out_empty(commands: Redis) -> Non
     began = anyio.current_time()
     assert await peek.wait(commands, A, after="$", count=9, seconds=0.3) == []
     assert anyio.current_time() - began >= 0.29
-    with anyio.fail_after(20):
+    with anyio.fail_after(PATIENCE):
         assert await peek.wait(commands, A, after="$", count=9, seconds=0) == []
 
 

@@ -19,6 +19,7 @@ from tests.chaos.proxy import Proxy
 from tests.hosts.processes import Child, ended
 from tests.hosts.processes import until as wait_until
 from tests.integration.conftest import MakeBackend, until
+from tests.patience import PATIENCE
 from tests.servers import Server
 
 STREAM = "slack_events"
@@ -103,7 +104,7 @@ async def test_poison_is_buried_though_connections_are_cut_in_every_back_off(
             for failed in range(1, 5):
                 await until_failed(worker, failed)
                 proxy.reset()
-            await until(lambda: buried(redis), seconds=120)
+            await until(lambda: buried(redis))
         await backend.close()
     assert handler.deliveries == [1, 2, 3, 4, 5]
 
@@ -129,7 +130,7 @@ async def test_a_failure_counts_though_it_cannot_be_said_at_once(
         await backend.publish(STREAM, {"n": 1})
         policy = Backoff(first=0.05, deliveries=6)
         async with working(backend, fail, ordered=ordered, policy=policy):
-            await until(lambda: buried(redis), seconds=120)
+            await until(lambda: buried(redis))
         await backend.close()
     assert deliveries == sorted(set(deliveries)), "no delivery has the number of another"
     assert deliveries[-1] <= 6
@@ -262,7 +263,7 @@ async def test_a_start_is_on_record_while_the_handler_works(make_backend: MakeBa
         return [row["times_delivered"] for row in found]
 
     async with working(backend, handle):
-        with anyio.fail_after(30):
+        with anyio.fail_after(PATIENCE):
             await at_work.wait()
         await until(lambda: _true_of(counts, lambda found: found[:1] == [1]))
         assert set((await counts())[1:]) <= {0}, "those behind it are leased ahead"

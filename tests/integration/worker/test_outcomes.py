@@ -15,6 +15,7 @@ from abe_redis import Bury, Drop, Event, EventWorker, RedisMessageQueueBackend, 
 from abe_redis.observability.hooks import EndOfHandling, Observer, observed
 from abe_redis.runtime.groups import equal_failures_as_one
 from tests.integration.conftest import MakeBackend, take_one, until
+from tests.patience import PATIENCE
 
 LOGGER = "abe_redis.worker.event_worker"
 
@@ -179,7 +180,7 @@ async def test_a_worker_does_not_wait_for_a_thread_that_is_stuck(
 
     def handle(_: Event) -> None:
         begun.set()
-        release.wait(20)
+        release.wait(PATIENCE)
         ended.set()
 
     await publish(make_backend(), 1)
@@ -222,7 +223,7 @@ async def test_others_have_their_turn_between_events_even_if_a_handler_never_wai
 
     await publish(backend, *range(200))
     async with at_work(EventWorker(backend, handle)):
-        with anyio.fail_after(30):
+        with anyio.fail_after(PATIENCE):
             while len(seen) < 200:
                 turns += 1
                 await anyio.lowlevel.checkpoint()

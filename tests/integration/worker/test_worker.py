@@ -27,6 +27,7 @@ from abe_redis import (
 from abe_redis.errors import LeaseLostError
 from abe_redis.sanitize.exceptions import describe
 from tests.integration.conftest import MakeBackend, pending, take_one, until
+from tests.patience import PATIENCE
 from tests.servers import Server
 
 DEAD = "dead:{slack_events}"
@@ -275,7 +276,7 @@ async def test_a_handler_that_lost_its_lease_is_cancelled(make_backend: MakeBack
     async with at_work(EventWorker(backend, handle)):
         await started.wait()
         await redis.xclaim("slack_events", "default", "thief", 0, [ids[0]])
-        with anyio.fail_after(10):
+        with anyio.fail_after(PATIENCE):
             await cancelled.wait()
     rows: Any = await redis.xpending_range("slack_events", "default", "-", "+", 10)
     assert [row["consumer"] for row in rows] == [b"thief"], "its ack would have been refused"
@@ -401,7 +402,7 @@ async def test_shutdown_does_not_wait_for_ever(make_backend: MakeBackend) -> Non
 
     await publish(backend, 1)
     worker = EventWorker(backend, handle, drain_seconds=0.1)
-    with anyio.fail_after(10):
+    with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(worker.run)
             await started.wait()
@@ -415,7 +416,7 @@ async def test_an_idle_worker_ends_with_the_back_end(backend: RedisMessageQueueB
         raise AssertionError
 
     worker = EventWorker(backend, handle)
-    with anyio.fail_after(10):
+    with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(worker.run)
             await anyio.sleep(0.1)

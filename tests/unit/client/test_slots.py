@@ -8,6 +8,7 @@ import pytest
 
 from abe_redis.client.commands import Client
 from abe_redis.streams import slots
+from tests.patience import PATIENCE
 
 
 async def test_something_is_done_for_each_group_and_told_in_order() -> None:
@@ -19,7 +20,7 @@ async def test_something_is_done_for_each_group_and_told_in_order() -> None:
         first_may_go.set()
         return "".join(group)
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(PATIENCE):
         assert await slots.each([["a", "b"], ["c"], ["d"]], run) == ["ab", "c", "d"]
     assert await slots.each([["c"], ["a", "b"]], run) == ["c", "ab"]
     assert await slots.each([["a", "b"]], run) == ["ab"]

@@ -15,6 +15,7 @@ from abe_redis.client import failures
 from abe_redis.consuming import ack_batcher
 from abe_redis.consuming.ack_batcher import AckBatcher
 from abe_redis.errors import RedisRefusedError
+from tests.patience import PATIENCE
 
 
 class InFlight:
@@ -46,7 +47,7 @@ class InFlight:
         return False
 
     async def until(self, *done: str) -> None:
-        with anyio.fail_after(20):
+        with anyio.fail_after(PATIENCE):
             while self.done != list(done):
                 await anyio.sleep(0.005)
 
@@ -121,6 +122,6 @@ async def test_a_temporary_failure_is_retried(pauses: list[int]) -> None:
 async def test_what_is_refused_ends_it(pauses: list[int]) -> None:
     one = made(InFlight(NoPermissionError("NOPERM")))
     one.finished.set()
-    with pytest.raises(RedisRefusedError, match="acking in group 'g'"), anyio.fail_after(20):
+    with pytest.raises(RedisRefusedError, match="acking in group 'g'"), anyio.fail_after(PATIENCE):
         await one.run()
     assert pauses == []

@@ -20,6 +20,7 @@ from abe_redis.publishing import outbox_file, publisher
 from abe_redis.publishing.outbox import Kept
 from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize, Row
 from abe_redis.streams.publish import Draft
+from tests.patience import PATIENCE
 
 NO_SERVER = "redis://127.0.0.1:1/0"
 SECRET = "the-verification-token"
@@ -246,7 +247,7 @@ def test_many_processes_may_open_it_at_once(path: Path) -> None:
     for process in processes:
         assert process.stdin is not None
         process.stdin.close()
-    assert [process.wait(60) for process in processes] == [0] * 6
+    assert [process.wait(PATIENCE) for process in processes] == [0] * 6
     assert len(rows(path)) == 120
 
 

@@ -15,7 +15,8 @@ from abe_redis.consuming.ordered import consumer as ordered
 from abe_redis.errors import AbeRedisError, LeaseLostError
 from abe_redis.operations.groups import Groups
 from abe_redis.operations.scope import Scope
-from tests.integration.conftest import PATIENCE, MakeBackend, pending, take, take_one, until
+from tests.integration.conftest import MakeBackend, pending, take, take_one, until
+from tests.patience import PATIENCE
 from tests.servers import Server
 
 TOPIC = "slack_events"

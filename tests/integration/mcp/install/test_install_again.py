@@ -14,6 +14,7 @@ import pytest
 
 from abe_redis.cli import main
 from tests.integration.cli.test_cli import run
+from tests.patience import PATIENCE
 
 OTHERS = {"mcpServers": {"a": {"command": "a", "env": {"TOKEN": "hunter1"}}}}
 
@@ -107,7 +108,7 @@ def test_what_another_program_writes_meanwhile_stays(path: Path, meanwhile: str 
         else:
             path.write_text(meanwhile, "utf-8")
         os.write(keyboard, b"y\n")
-        _, rest = asking.communicate(timeout=60)
+        _, rest = asking.communicate(timeout=PATIENCE)
     os.close(keyboard)
     os.close(terminal)
     assert asking.returncode == 1
