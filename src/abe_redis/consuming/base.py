@@ -62,7 +62,7 @@ class GroupConsumer(ABC):
         self._in_flight = InFlight(settings, group, name, self, buffer, on_group_gone=self._group_is_gone)
         self._ack_batcher = AckBatcher(connections, settings, self._in_flight, group)
         tolerance = Tolerance(settings, group)
-        self._discovery = Discovery(patterns, group, tolerance)
+        self._discovery = Discovery(patterns, group, tolerance, consumer=name)
         self._maintenance = Maintenance(settings, group, tolerance)
         self._scheduler = Scheduler()
         self._tick_at = self._renew_at = 0.0

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from abe_redis.consuming.tolerance import Tolerance
 from abe_redis.runtime import nouns
-from abe_redis.streams import names
+from abe_redis.streams import audit, names
 from abe_redis.streams.groups import ensure_group
 from abe_redis.streams.search import Search, announced
 
@@ -26,13 +26,16 @@ class Discovery:
     An idle tick costs two commands, whatever the number of streams, and a third while there are none.
     """
 
-    def __init__(self, patterns: names.Patterns, group: str, tolerance: Tolerance) -> None:
+    def __init__(
+        self, patterns: names.Patterns, group: str, tolerance: Tolerance, *, consumer: str = ""
+    ) -> None:
         self.ready: dict[str, None] = {}
         """Streams that have the group, in the order in which they were found."""
         self.paused: dict[str, None] = {}
         """Streams whose group is paused, so that nothing is read from them."""
         self._patterns = patterns
         self._group = group
+        self._consumer = consumer
         self._tolerance = tolerance
         self._search = Search(patterns)
         self._missing: dict[str, float] = dict.fromkeys(patterns.names, float("inf"))
@@ -86,18 +89,25 @@ class Discovery:
         for name, found in zip(asked, await ensure_group(redis, asked, self._group), strict=True):
             say_lost(name, self._group, found.lost)
             if found.again:
-                _LOG.warning(
-                    "Group %r of %r was made again, since somebody had removed it. What its consumers have "
-                    "in flight stays theirs; what else it had not finished is delivered (again).",
-                    self._group,
-                    name,
-                )
+                await self._tell_of_restoring(redis, name)
             self._sort(name, found.state == "ready", self.ready)
             self._sort(name, found.state == "paused", self.paused)
             if found.state in {"ready", "paused"}:
                 self._missing.pop(name, None)
             elif self._missing.setdefault(name, now + MISSING_SECONDS) < now:
                 del self._missing[name]
+
+    async def _tell_of_restoring(self, redis: Redis, stream: str) -> None:
+        """Tell that a group was made again: in the log, and in the audit, where its removal is not."""
+        _LOG.warning(
+            "Group %r of %r was made again, since somebody had removed it. What its consumers have "
+            "in flight stays theirs; what else it had not finished is delivered (again).",
+            self._group,
+            stream,
+        )
+        facts = {"stream": stream, "group": self._group, "done": "made again what somebody had destroyed"}
+        noting = audit.record(redis, self._consumer, "group restored", facts, "consumer")
+        await self._tolerance.attempt("writing into the audit", noting)
 
     def _sort(self, name: str, belongs: bool, among: dict[str, None]) -> None:  # noqa: FBT001
         if not belongs:

@@ -1,18 +1,14 @@
-"""Writing down who has changed what, from where: the audit is a stream with the last ten thousand changes."""
+"""What of a call by a person or an agent is written into the audit: only changes, and no secrets."""
 
 import getpass
-import json
 import socket
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from redis.asyncio import Redis
 
 from abe_redis.sanitize.untrusted import shown
-from abe_redis.streams import names
-from abe_redis.streams.publish import append
-
-KEPT = 10_000
+from abe_redis.streams import audit
 
 type Origin = Literal["mcp", "cli"]
 """Where a change came from: the MCP server or the command line."""
@@ -42,10 +38,4 @@ async def note_change(
         for name, fact in list(told.items()):
             if isinstance(fact, list) and len(fact) > _MOST_LISTED:
                 told |= {name: fact[:_MOST_LISTED], f"more {name}": len(fact) - _MOST_LISTED}
-        await record(redis, who, tool, told, origin)
-
-
-async def record(redis: Redis, who: str, what: str, facts: dict[str, Any], origin: Origin = "mcp") -> None:
-    """Record a change."""
-    fields = {"who": who, "from": origin, "what": what, "facts": json.dumps(facts, ensure_ascii=False)}
-    await append(redis, names.AUDIT, fields, kept=KEPT)
+        await audit.record(redis, who, tool, told, origin)

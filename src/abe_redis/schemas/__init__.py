@@ -264,11 +264,13 @@ class EraseResult(BaseModel):
 
 
 class Change(BaseModel):
-    """A change that a person or an agent made."""
+    """A change that a person or an agent made, or a consumer that made a group again."""
 
     at: datetime = Field(description="When (UTC).")
-    who: str = Field(description="user@host of a person; of an agent, the name under which it holds events.")
-    origin: str = Field(description="cli for the command line, mcp for the MCP server.")
+    who: str = Field(description="user@host of a person; of others, the name under which they hold events.")
+    origin: str = Field(
+        description="cli for the command line, mcp for the MCP server, consumer for a restored group."
+    )
     what: str = Field(description="What was done: an agent's tool, or a command.")
     facts: dict[str, Any] = Field(description="Stream, group, ids and other details of the change.")
 

@@ -1,17 +1,23 @@
 """What agents have changed."""
 
+from typing import Any
+
+import anyio
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis.operations import audit, recording
+from abe_redis import Event, EventWorker
+from abe_redis.operations import audit
+from abe_redis.streams import audit as audits
 from abe_redis.streams import names
+from tests.integration.conftest import MakeBackend, take_one, until
 from tests.integration.on_streams import now_ms
 
 
 @pytest.mark.promise("`abe-redis audit` shows it.")
 async def test_the_audit_lists_changes_newest_first(commands: Redis) -> None:
     for number in range(3):
-        await recording.record(commands, "agent", "acked", {"id": f"{number}-0", "text": "ü"})
+        await audits.record(commands, "agent", "acked", {"id": f"{number}-0", "text": "ü"}, "mcp")
     changes = await audit.last(commands, 2)
     assert [(one.who, one.what, one.facts) for one in changes] == [
         ("agent", "acked", {"id": f"{number}-0", "text": "ü"}) for number in (2, 1)
@@ -37,5 +43,52 @@ async def test_what_anybody_wrote_there_is_told_as_far_as_it_can_be(commands: Re
 async def test_only_the_last_ten_thousand_changes_are_kept(commands: Redis) -> None:
     many = "for i = 1, 10500 do redis.call('XADD', KEYS[1], '*', 'who', i) end"
     await commands.eval(many, 1, names.AUDIT)
-    await recording.record(commands, "agent", "acked", {})
+    await audits.record(commands, "agent", "acked", {}, "mcp")
     assert 10_000 <= await commands.xlen(names.AUDIT) < 10_200, "a node of a stream has a hundred entries"
+
+
+@pytest.mark.one_server
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_a_group_that_was_destroyed_under_its_workers_and_restored_is_in_the_audit_once(
+    make_backend: MakeBackend, redis: Redis, ordered: bool
+) -> None:
+    backends = [make_backend(redis_stream_lease_seconds=1) for _ in range(2)]
+    handled = list[int]()
+
+    async def handle(event: Event) -> None:
+        handled.append(event["n"])
+
+    async def those(count: int) -> bool:
+        return len(set(handled)) == count
+
+    async def is_recorded() -> bool:
+        records: Any = await redis.hget("abe:groups:{slack_events}", "floor default")
+        return records is not None and not records.startswith(b"0-0 ")
+
+    await backends[0].publish("slack_events", {"n": 0})
+    workers = [EventWorker(one, handle, ordered=ordered) for one in backends]
+    async with anyio.create_task_group() as tasks:
+        for worker in workers:
+            tasks.start_soon(worker.run)
+        await until(lambda: those(1))
+        await until(is_recorded)
+        await redis.xgroup_destroy("slack_events", "default")
+        await backends[0].publish("slack_events", {"n": 1})
+        await until(lambda: those(2))
+        found = await until(lambda: audit.last(redis, 10))
+        consumers: Any = await redis.xinfo_consumers("slack_events", "default")
+        for worker in workers:
+            await worker.shutdown()
+    (one,) = found
+    assert (one.origin, one.what) == ("consumer", "group restored")
+    assert one.who in {row["name"].decode() for row in consumers}
+    assert (one.facts["stream"], one.facts["group"]) == ("slack_events", "default")
+
+
+@pytest.mark.one_server
+async def test_a_new_group_is_not_told_as_a_restored_one(make_backend: MakeBackend, redis: Redis) -> None:
+    backend = make_backend()
+    await backend.publish("slack_events", {"n": 0})
+    async with backend.consume() as events:
+        await take_one(events)
+    assert await audit.last(redis, 10) == []
