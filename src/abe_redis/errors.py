@@ -68,3 +68,15 @@ class LeaseLostError(AbeRedisError):
 
 class RequestError(AbeRedisError, ValueError):
     """The request cannot be carried out as it stands."""
+
+
+class AnswerTooLateError(AbeRedisError):
+    """Slack waits for this answer only while it posts, which is over when a worker handles the payload."""
+
+
+class NotAuthorizedError(AbeRedisError):
+    """The Bolt app found no installation for the workspace of this event."""
+
+
+class FailedAnswerError(AbeRedisError):
+    """The Bolt app answered with a status that asks Slack to send the event again."""

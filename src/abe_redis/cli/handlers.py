@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from abe_redis.errors import RequestError, SettingsError
+from abe_redis.slack.bolt import recognition
 from abe_redis.worker.handlers import can_be_called, check_handler, signature
 
 _LOG = logging.getLogger(__name__)
@@ -74,6 +75,10 @@ def ready_to_call(found: Any, spec: str) -> Callable[[Any], Any]:  # noqa: ANN40
         RequestError: Instantiating the class failed.
     """
     handler = _made(found, spec) if inspect.isclass(found) else found
+    if recognition.kind_of(handler) is not None:
+        from abe_redis.slack.bolt.handler import BoltHandler  # noqa: PLC0415 - only for Bolt apps
+
+        handler = BoltHandler(handler)
     check_handler(handler, repr(spec))
     return handler  # type: ignore[no-any-return]
 

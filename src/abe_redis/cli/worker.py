@@ -34,8 +34,8 @@ def worker(
         str,
         typer.Argument(
             metavar="MODULE:HANDLER",
-            help="The handler, such as bot:handle for the function handle in bot.py, or bot:app.handle. "
-            "The working directory is the first place where MODULE is searched.",
+            help="The handler, such as bot:handle for the function handle in bot.py, or bot:app for a Bolt "
+            "app. The working directory is the first place where MODULE is searched.",
             show_default=False,
         ),
     ],
@@ -68,13 +68,14 @@ def worker(
         ),
     ] = None,
     view: Annotated[
-        Literal["event", "envelope"],
+        Literal["event", "envelope"] | None,
         typer.Option(
             help="What the handler gets: the Slack event alone, as Slack MCP Server's handlers need it, or "
             "the whole payload with Slack's envelope. Both have id, stream, group, deliveries and origin as "
-            "attributes.",
+            "attributes. By default the event; a Bolt app always gets the envelope.",
+            show_default=False,
         ),
-    ] = "event",
+    ] = None,
     ordered: Annotated[
         bool,
         typer.Option(
@@ -127,9 +128,10 @@ def worker(
 ) -> None:
     """Run a bot's handler on the events of a group, until SIGTERM or Ctrl-C.
 
-    The handler is a coroutine function; a function, which runs in a thread; an object with `handle_event`; or
-    a class of such objects. Slack MCP Server's `DecoratorHandler` is one, but it swallows the exceptions of
-    its functions, so their events count as handled.
+    The handler is a coroutine function; a function, which runs in a thread; an object with `handle_event`; a
+    class of such objects; or a Bolt app (App or AsyncApp), whose listeners may fail as handlers do. Slack MCP
+    Server's `DecoratorHandler` is an object with `handle_event`, but it swallows the exceptions of its
+    functions, so their events count as handled.
 
     When it returns, the event is acknowledged. When it raises, the event is delivered again after a growing
     delay, and after REDIS_STREAM_MAX_DELIVERIES deliveries it moves to the dead letters, with the reason.
@@ -147,6 +149,8 @@ def worker(
     Example: abe-redis worker bot:handle --group workers --refuse-origin mcp
 
     Example: abe-redis worker bot:app.on_event --view envelope --timeout 60 --drain 8
+
+    Example: abe-redis worker bolt_app:app --group workers --concurrency 8
     """
     # Import our own modules first, so that no file in the bot's directory shadows them.
     from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415
@@ -169,6 +173,12 @@ def worker(
     async def work() -> None:
         # Within the event loop, because the bot's object may create something that needs one.
         handle = ready_to_call(found, handler)
+        needs_envelope = getattr(handle, "needs_envelope", False)
+        if needs_envelope and view == "event":
+            raise SettingsError(
+                f"{handler!r} is a Bolt app, which needs the envelope as Slack posted it. Leave out "
+                "--view event."
+            )
         async with RedisMessageQueueBackend(settings) as backend:
             worker = EventWorker(
                 backend,
@@ -179,7 +189,7 @@ def worker(
                     first=retry_first, most=retry_most, deliveries=settings.redis_stream_max_deliveries
                 ),
                 handler_timeout=timeout,
-                view=slack_event if view == "event" else None,
+                view=None if needs_envelope or view == "envelope" else slack_event,
                 respond_to=respond_to,
                 drain_seconds=drain,
                 ordered=ordered,

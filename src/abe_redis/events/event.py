@@ -102,14 +102,15 @@ class Event(dict[str, Any]):
         return self.with_payload(deepcopy(dict(self), memo))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, (dict(self), self._facts())
+        return _unpickled, (dict(self), self.facts())
 
     def with_payload(self, payload: Mapping[str, Any], *, holder: "Holder | None" = None) -> "Event":
         """Another payload that came from the same place, held by whom is given."""
-        return Event(payload, **self._facts(), holder=holder)
+        return Event(payload, **self.facts(), holder=holder)
 
-    def _facts(self) -> dict[str, Any]:
-        facts = {name: getattr(self, name) for name in self.__slots__ if name != "_holder"}
+    def facts(self) -> dict[str, Any]:
+        """Where it came from, as the constructor takes it."""
+        facts = {name: getattr(self, name) for name in Event.__slots__ if name != "_holder"}
         return facts | {"trace": dict(self.trace)}
 
 

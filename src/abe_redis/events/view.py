@@ -41,11 +41,8 @@ def slack_event(event: dict[str, Any]) -> dict[str, Any]:
     The result knows the stream, the group, the id, the deliveries and the origin as the event does, and
     `nack` and `bury` are the event's own. A payload without an envelope is as it was.
     """
-    inner = dict(kinds.event_of(event))
+    inner = _unpadded(event)
     if kinds.is_slack_envelope(event):
-        for name in _PADDED:
-            if name in inner and inner[name] is None:
-                del inner[name]
         for name in _OF_THE_ENVELOPE:
             if name in event:
                 inner.setdefault(name, event[name])
@@ -54,6 +51,29 @@ def slack_event(event: dict[str, Any]) -> dict[str, Any]:
     if event.merged_types:
         inner |= {"type": event.merged_types[0], "merged_types": list(event.merged_types)}
     return event.with_payload(inner, holder=_Original(event))
+
+
+def slack_envelope(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The payload as Slack posted it, for what works on envelopes, such as Bolt.
+
+    What Slack MCP Server padded with None is left out, and a merged mention is an `app_mention`.
+    """
+    if not kinds.is_slack_envelope(event):
+        return dict(event)
+    inner = _unpadded(event)
+    if isinstance(event, Event) and event.merged_types:
+        inner["type"] = event.merged_types[0]
+    return dict(event) | {"event": inner}
+
+
+def _unpadded(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The inner event, without what was padded if it has an envelope; else the payload."""
+    inner = dict(kinds.event_of(event))
+    if kinds.is_slack_envelope(event):
+        for name in _PADDED:
+            if name in inner and inner[name] is None:
+                del inner[name]
+    return inner
 
 
 class _Original:

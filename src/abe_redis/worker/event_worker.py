@@ -112,7 +112,7 @@ class EventWorker:
         if chosen is None:
             raise ValueError("An EventWorker needs a handler: give it one, or give one to run().")
         self._name = name_of(chosen)
-        check_handler(chosen, name_of(chosen))
+        check_handler(chosen, name_of(chosen), view=self._view)
         handle = _as_coroutine_function(getattr(chosen, "handle_event", chosen))
         consume = self._backend.consume_ordered if self._ordered else self._backend.consume
         events = consume(group=self._group)

@@ -5,14 +5,16 @@ from collections.abc import Callable
 from typing import Any
 
 from abe_redis.errors import SettingsError
+from abe_redis.events.view import slack_event
 
 
-def check_handler(handler: object, name: str) -> None:
+def check_handler(handler: object, name: str, *, view: object = None) -> None:
     """Refuse an object that cannot be called with an event.
 
     Args:
         handler: The handler.
         name: Its name for the message.
+        view: What makes its argument from the event.
 
     Raises:
         SettingsError: The object is no handler.
@@ -27,8 +29,16 @@ def check_handler(handler: object, name: str) -> None:
         raise SettingsError(f"The handler {name} has been called. Give the function itself, without ().")
     if inspect.isclass(handler):
         raise SettingsError(f"The handler {name} is a class. Give an object of it, {handler.__name__}().")
+    if view is slack_event and getattr(handler, "needs_envelope", False):
+        raise SettingsError(
+            f"The handler {name} needs the whole envelope, as Slack posted it: leave out view=slack_event."
+        )
     call = getattr(handler, "handle_event", handler)
     if not callable(call):
+        if type(call).__module__.startswith("slack_bolt."):
+            raise SettingsError(
+                f"{name} is a Bolt app. Wrap it: abe_redis.bolt.BoltHandler(app) is the handler."
+            )
         raise SettingsError(
             f"{name} is no handler but of type {type(call).__name__!r}, which cannot be called. A handler "
             "is a coroutine function, a function, an object with handle_event, or a class of such objects."

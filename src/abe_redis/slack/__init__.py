@@ -1,0 +1,1 @@
+"""The doors to Slack itself: receiving over HTTP and Socket Mode, Bolt apps as handlers, Slack's limits."""

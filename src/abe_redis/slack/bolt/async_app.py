@@ -1,0 +1,191 @@
+"""Dispatch through an `AsyncApp`: what fails is reported, and it ends when everything in it has ended."""
+
+import copy
+from collections.abc import Awaitable, Callable
+from typing import Any, override
+
+import anyio
+from slack_bolt.context.ack.async_ack import AsyncAck
+from slack_bolt.kwargs_injection.async_utils import build_async_required_kwargs
+from slack_bolt.lazy_listener.async_runner import AsyncLazyListenerRunner
+from slack_bolt.listener.async_listener_error_handler import AsyncDefaultListenerErrorHandler
+from slack_bolt.middleware.async_middleware import AsyncMiddleware
+from slack_bolt.middleware.async_middleware_error_handler import AsyncDefaultMiddlewareErrorHandler
+from slack_bolt.middleware.authorization.async_authorization import AsyncAuthorization
+from slack_bolt.request.async_request import AsyncBoltRequest
+from slack_bolt.response import BoltResponse
+from slack_bolt.util.utils import get_arg_names_of_callable
+
+from abe_redis.slack.bolt.attempt import Answer, Attempt
+from abe_redis.slack.bolt.auth_tests import LOCKS, AuthTests
+from abe_redis.slack.bolt.errors_of_bolt import is_unmatched
+from abe_redis.slack.bolt.late import refuse_answer, without_triggers
+from abe_redis.slack.bolt.swallowed import noting_authorize
+
+
+class AsyncDispatcher:
+    """Dispatches events through an `AsyncApp`, which it leaves as it is."""
+
+    def __init__(self, app: Any) -> None:  # noqa: ANN401 - an AsyncApp, whose inside is used
+        self._app = app
+        self._auth_tests = AuthTests()
+        self._asking = [anyio.Lock() for _ in range(LOCKS)]
+
+    async def dispatch(self, attempt: Attempt) -> None:
+        """Dispatch an event, and wait for its lazy listeners.
+
+        Raises:
+            Exception: What failed in it.
+        """
+        app = self._private(attempt)
+        request = AsyncBoltRequest(
+            mode="socket_mode",
+            body=dict(attempt.body),
+            context={"abe_redis_event": attempt.event, "ack": _Ack(attempt)},
+        )
+        response = await app.async_dispatch(request)
+        if attempt.failure is None:
+            async with anyio.create_task_group() as tasks:
+                for function, its_request in attempt.lazy:
+                    tasks.start_soon(self._run_lazy, function, its_request, attempt)
+        attempt.check(response.status)
+
+    def _private(self, attempt: Attempt) -> Any:  # noqa: ANN401 - an AsyncApp
+        app = copy.copy(self._app)
+        runner = app._async_listener_runner = copy.copy(app._async_listener_runner)  # noqa: SLF001
+        runner.process_before_response = True
+        runner.lazy_listener_runner = _LazyRunner(attempt)
+        runner.listener_error_handler = _ErrorHandler(attempt, runner.listener_error_handler)
+        app._async_middleware_error_handler = _ErrorHandler(  # noqa: SLF001 - there is no public way
+            attempt,
+            app._async_middleware_error_handler,  # noqa: SLF001
+        )
+        app._async_middleware_list = [  # noqa: SLF001
+            _Authorization(one, attempt) if isinstance(one, AsyncAuthorization) else one
+            for one in app._async_middleware_list  # noqa: SLF001
+        ]
+        init_context = app._init_context  # noqa: SLF001
+
+        def init(request: AsyncBoltRequest) -> None:
+            init_context(request)
+            request.context["listener_runner"] = runner
+            self._equip(request.context["client"], request.context.get("team_id"), attempt)
+
+        app._init_context = init  # noqa: SLF001
+        return app
+
+    def _equip(self, client: Any, team: str | None, attempt: Attempt) -> None:  # noqa: ANN401
+        """Let a request's client remember `auth.test`, and refuse what comes too late."""
+        ask = client.auth_test
+
+        async def auth_test(**arguments: Any) -> Any:  # noqa: ANN401 - a SlackResponse
+            token = arguments.get("token") or client.token
+            async with self._asking[hash(token) % LOCKS]:
+                answer = self._auth_tests.get(team, token)
+                if answer is None:
+                    try:
+                        answer = await ask(**arguments)
+                    except Exception as error:
+                        attempt.swallowed = error
+                        raise
+                    self._auth_tests.put(team, token, answer)
+            return answer
+
+        client.auth_test = auth_test
+        client.api_call = without_triggers(client.api_call)
+
+    async def _run_lazy(
+        self, function: Callable[..., Awaitable[Any]], request: AsyncBoltRequest, attempt: Attempt
+    ) -> None:
+        try:
+            await function(
+                **build_async_required_kwargs(
+                    logger=self._app.logger,
+                    required_arg_names=get_arg_names_of_callable(function),
+                    request=request,
+                    response=None,
+                    this_func=function,
+                )
+            )
+        except Exception as error:  # noqa: BLE001 - the attempt's failure
+            attempt.fail(error)
+
+
+class _LazyRunner(AsyncLazyListenerRunner):
+    """Keeps lazy listeners until the dispatch is over."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+
+    @override
+    def start(self, function: Callable[..., Awaitable[None]], request: AsyncBoltRequest) -> None:
+        request.context["abe_redis_event"] = self._attempt.event  # a copy would hold no lease
+        self._attempt.lazy.append((function, request))
+
+
+class _ErrorHandler:
+    """Reports what no `@app.error` handler answers for; for listeners and for middleware."""
+
+    def __init__(self, attempt: Attempt, inner: Any) -> None:  # noqa: ANN401 - either of Bolt's classes
+        self._attempt = attempt
+        self._inner = inner
+
+    async def handle(
+        self, error: Exception, request: AsyncBoltRequest, response: BoltResponse | None
+    ) -> None:
+        """Ask the app's own handler, if it has one."""
+        del response
+        defaults = (AsyncDefaultListenerErrorHandler, AsyncDefaultMiddlewareErrorHandler)
+        if isinstance(self._inner, defaults):
+            if not is_unmatched(error):
+                self._attempt.fail(error)
+            return
+        answer = Answer()
+        try:
+            await self._inner.handle(error=error, request=request, response=answer)
+        except Exception as passed_on:  # noqa: BLE001 - the attempt's failure
+            self._attempt.fail(passed_on)
+        else:
+            self._attempt.answered_for(error, answer)
+
+
+class _Authorization(AsyncMiddleware):
+    """Bolt's authorization, whose failure is reported instead of answered."""
+
+    def __init__(self, inner: Any, attempt: Attempt) -> None:  # noqa: ANN401 - either of Bolt's classes
+        if hasattr(inner, "authorize"):
+            inner = copy.copy(inner)
+            inner.authorize = noting_authorize(inner.authorize, attempt)
+        self._inner = inner
+        self._attempt = attempt
+
+    @override
+    async def async_process(
+        self, *, req: AsyncBoltRequest, resp: BoltResponse, next: Callable[[], Awaitable[BoltResponse]]
+    ) -> BoltResponse | None:
+        goes_on = False
+
+        async def go_on() -> BoltResponse:
+            nonlocal goes_on
+            goes_on = True
+            return await next()
+
+        answer: BoltResponse | None = await self._inner.async_process(req=req, resp=resp, next=go_on)
+        if not goes_on:
+            self._attempt.not_authorized()
+        return answer
+
+
+class _Ack(AsyncAck):
+    """An ack that has nobody to answer any more."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._is_event = attempt.is_event
+
+    @override
+    async def __call__(self, *positional: Any, **named: Any) -> BoltResponse:
+        answer = await super().__call__(*positional, **named)
+        if answer.body and not self._is_event:
+            refuse_answer()
+        return answer

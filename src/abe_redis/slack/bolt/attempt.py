@@ -1,0 +1,99 @@
+"""One dispatch of an event through a Bolt app: what failed in it, and what is left to run."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from slack_bolt.response import BoltResponse
+
+from abe_redis.errors import FailedAnswerError, NotAuthorizedError
+from abe_redis.events.event import Event
+from abe_redis.sanitize.exceptions import describe
+
+_LOG = logging.getLogger(__name__)
+
+_FAILED = 500
+
+
+class Answer(BoltResponse):
+    """What an `@app.error` handler is given, to see whether it asks Slack to send the event again."""
+
+    def __init__(self) -> None:
+        super().__init__(status=_FAILED)
+        self.asks_for_retry = False
+
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - any attribute
+        super().__setattr__(name, value)
+        if name == "status" and "asks_for_retry" in vars(self):
+            self.asks_for_retry = isinstance(value, int) and value >= _FAILED
+
+
+class Attempt:
+    """The dispatch of one event, which the parts of a private app report to."""
+
+    def __init__(self, event: Event, body: Mapping[str, Any]) -> None:
+        self.event = event
+        self.body = body
+        self.failure: Exception | None = None
+        """The first exception that nobody answered for."""
+        self.was_answered = False
+        """Whether an `@app.error` handler answered for an exception."""
+        self.swallowed: Exception | None = None
+        """The last exception that Bolt's authorization turns into an answer."""
+        self.lazy: list[tuple[Callable[..., Any], Any]] = []
+        """Lazy listeners that are to run, each with its request."""
+
+    def fail(self, error: Exception) -> None:
+        """Note an exception; the first is the attempt's failure."""
+        if self.failure is None:
+            self.failure = error
+        elif error is not self.failure:
+            _LOG.warning("%s failed as well, with %s.", self, describe(error))
+
+    def answered_for(self, error: Exception, answer: Answer) -> None:
+        """Note that an `@app.error` handler returned."""
+        if answer.asks_for_retry:
+            self.fail(error)
+            return
+        self.was_answered = True
+        _LOG.warning(
+            "The @app.error handler of the Bolt app answered for %s, which failed with %s: the event counts "
+            "as done. A handler that raises passes the failure on to the retries.",
+            self,
+            describe(error),
+        )
+
+    def not_authorized(self) -> None:
+        """Note that authorization ended the dispatch."""
+        team = self.body.get("team_id") or (self.body.get("team") or {}).get("id")
+        self.fail(
+            self.swallowed
+            or NotAuthorizedError(
+                f"The Bolt app found no installation for the workspace {team!r}: its authorize function "
+                "or installation store returned None, so no listener ran. Install the app there, or mend "
+                "the store."
+            )
+        )
+
+    def check(self, status: int) -> None:
+        """Look at the dispatch's answer.
+
+        Raises:
+            Exception: What failed in it.
+        """
+        if self.failure is None and not self.was_answered and status >= _FAILED:
+            self.fail(
+                FailedAnswerError(
+                    f"The Bolt app answered with status {status}, by which it asks Slack to send this again."
+                )
+            )
+        if self.failure is not None:
+            raise self.failure
+
+    @property
+    def is_event(self) -> bool:
+        """Whether it is an event, for which Slack ignores what a listener acks with."""
+        return self.body.get("type") == "event_callback"
+
+    def __str__(self) -> str:
+        return f"event {self.event.id} of {self.event.stream!r}"

@@ -1,0 +1,34 @@
+"""What a listener cannot do in a worker, because Slack waits for it only while it posts."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from abe_redis.errors import AnswerTooLateError
+
+
+def refuse_answer() -> NoReturn:
+    """Refuse an ack with content.
+
+    Raises:
+        AnswerTooLateError: Always.
+    """
+    raise AnswerTooLateError(
+        "ack() was called with content (a text, options, errors or a view), which Slack takes only within 3 "
+        "seconds of its request; this is a worker, and that request was answered when it was queued. Answer "
+        "a command or an action with respond(), and a view or options inline, where Slack posts to."
+    )
+
+
+def without_triggers(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The client's `api_call`, refusing what needs a `trigger_id`."""
+
+    def api_call(api_method: str, **arguments: Any) -> Any:  # noqa: ANN401 - the client's
+        for given in (arguments.get(name) for name in ("json", "params", "data")):
+            if isinstance(given, Mapping) and (given.get("trigger_id") or given.get("trigger")):
+                raise AnswerTooLateError(
+                    f"{api_method} was called with a trigger_id, which Slack lets expire after 3 seconds; "
+                    "this is a worker, which may run much later. Open views inline, where Slack posts to."
+                )
+        return call(api_method, **arguments)
+
+    return api_call

@@ -1,0 +1,79 @@
+"""Which objects are Bolt apps, and whether their version is one that is known to work."""
+
+import re
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+from abe_redis.errors import SettingsError
+
+OLDEST, TOO_NEW = (1, 18), (2,)
+"""Releases from the first to below the second are supported; tests run on the oldest and the newest."""
+
+type Kind = Literal["sync", "async"]
+
+_KINDS: dict[tuple[str, str], Kind] = {
+    ("slack_bolt.app.app", "App"): "sync",
+    ("slack_bolt.app.async_app", "AsyncApp"): "async",
+}
+
+_NEEDED: dict[Kind, tuple[str, ...]] = {
+    "sync": ("_init_context", "_listener_runner", "_middleware_error_handler", "_middleware_list"),
+    "async": (
+        "_init_context",
+        "_async_listener_runner",
+        "_async_middleware_error_handler",
+        "_async_middleware_list",
+    ),
+}
+"""What a handler replaces in its own copy of an app, because there is no public way."""
+
+
+def kind_of(app: object) -> Kind | None:
+    """Whether an object is a Bolt app, and which; Bolt is not imported for that."""
+    names = ((one.__module__, one.__name__) for one in type(app).__mro__)
+    return next((_KINDS[name] for name in names if name in _KINDS), None)
+
+
+def check_app(app: Any) -> Kind:  # noqa: ANN401 - anything may be given
+    """The kind of a Bolt app.
+
+    Raises:
+        SettingsError: It is none, or one whose inside is not as we know it.
+    """
+    kind = kind_of(app)
+    if kind is None:
+        raise SettingsError(
+            f"BoltHandler takes an App or an AsyncApp of slack_bolt, not {type(app).__name__!r}."
+        )
+    missing = [name for name in _NEEDED[kind] if not hasattr(app, name)]
+    if missing:
+        raise SettingsError(
+            f"slack-bolt {installed() or '?'} is built differently ({', '.join(missing)} is missing), so its "
+            f"failures would be lost. Install slack-bolt{requirement()}."
+        )
+    return kind
+
+
+def requirement() -> str:
+    """The supported releases, as pip writes them."""
+    return f">={'.'.join(map(str, OLDEST))},<{TOO_NEW[0]}"
+
+
+def installed() -> str | None:
+    """The installed release of slack-bolt; None if there is none."""
+    try:
+        return version("slack-bolt")
+    except PackageNotFoundError:
+        return None
+
+
+def is_supported(release: str) -> bool:
+    """Whether a release is one of those that the tests know."""
+    numbers = tuple(int(number) for number in re.findall(r"\d+", release)[:2])
+    return OLDEST <= numbers < TOO_NEW
+
+
+def is_loaded() -> bool:
+    """Whether this process uses Bolt."""
+    return "slack_bolt" in sys.modules

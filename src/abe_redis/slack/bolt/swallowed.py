@@ -1,0 +1,60 @@
+"""What Bolt's authorization swallows: it logs an exception of a store or a function, and answers 200."""
+
+import copy
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from abe_redis.slack.bolt.attempt import Attempt
+
+
+def noting(call: Callable[..., Any], attempt: Attempt) -> Callable[..., Any]:
+    """The same function, sync or async, whose exceptions the attempt hears of."""
+    if inspect.iscoroutinefunction(call):
+
+        @functools.wraps(call)
+        async def awaited(*positional: Any, **named: Any) -> Any:  # noqa: ANN401 - the function's
+            try:
+                return await call(*positional, **named)
+            except NotImplementedError:
+                raise  # by which a store says that it has no such method
+            except Exception as error:
+                attempt.swallowed = error
+                raise
+
+        return awaited
+
+    @functools.wraps(call)
+    def called(*positional: Any, **named: Any) -> Any:  # noqa: ANN401 - the function's
+        try:
+            return call(*positional, **named)
+        except NotImplementedError:
+            raise
+        except Exception as error:
+            attempt.swallowed = error
+            raise
+
+    return called
+
+
+class _NotingStore:
+    """An installation store, whose exceptions the attempt hears of."""
+
+    def __init__(self, store: Any, attempt: Attempt) -> None:  # noqa: ANN401 - anybody's store
+        self._store = store
+        self._attempt = attempt
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the store's
+        found = getattr(self._store, name)
+        return noting(found, self._attempt) if "find" in name and callable(found) else found
+
+
+def noting_authorize(authorize: Any, attempt: Attempt) -> Any:  # noqa: ANN401 - Bolt's
+    """A copy of what Bolt authorizes by, whose exceptions the attempt hears of."""
+    noted = copy.copy(authorize)
+    if hasattr(noted, "func"):
+        noted.func = noting(noted.func, attempt)
+    if hasattr(noted, "installation_store"):
+        noted.installation_store = _NotingStore(noted.installation_store, attempt)
+    return noted

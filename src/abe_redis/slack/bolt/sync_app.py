@@ -1,0 +1,210 @@
+"""Dispatch through an `App`: what fails in it is reported, and it ends when everything in it has ended."""
+
+import copy
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, override
+
+import anyio.from_thread
+from slack_bolt.context.ack import Ack
+from slack_bolt.kwargs_injection import build_required_kwargs
+from slack_bolt.lazy_listener.runner import LazyListenerRunner
+from slack_bolt.listener.listener_error_handler import DefaultListenerErrorHandler
+from slack_bolt.middleware.authorization.authorization import Authorization
+from slack_bolt.middleware.middleware import Middleware
+from slack_bolt.middleware.middleware_error_handler import DefaultMiddlewareErrorHandler
+from slack_bolt.request import BoltRequest
+from slack_bolt.response import BoltResponse
+from slack_bolt.util.utils import get_arg_names_of_callable
+
+from abe_redis.events.event import Event
+from abe_redis.slack.bolt.attempt import Answer, Attempt
+from abe_redis.slack.bolt.auth_tests import LOCKS, AuthTests
+from abe_redis.slack.bolt.errors_of_bolt import is_unmatched
+from abe_redis.slack.bolt.late import refuse_answer, without_triggers
+from abe_redis.slack.bolt.swallowed import noting_authorize
+
+
+class SyncDispatcher:
+    """Dispatches events through an `App`, which it leaves as it is."""
+
+    def __init__(self, app: Any) -> None:  # noqa: ANN401 - an App, whose inside is used
+        self._app = app
+        self._auth_tests = AuthTests()
+        self._asking = [threading.Lock() for _ in range(LOCKS)]
+
+    def dispatch(self, attempt: Attempt) -> None:
+        """Dispatch an event in this thread, and then its lazy listeners, one after the other.
+
+        Raises:
+            Exception: What failed in it.
+        """
+        app = self._private(attempt)
+        request = BoltRequest(
+            mode="socket_mode",
+            body=dict(attempt.body),
+            context={"abe_redis_event": _in_thread(attempt.event), "ack": _Ack(attempt)},
+        )
+        response = app.dispatch(request)
+        if attempt.failure is None:
+            for function, its_request in attempt.lazy:
+                self._run_lazy(function, its_request, attempt)
+        attempt.check(response.status)
+
+    def _private(self, attempt: Attempt) -> Any:  # noqa: ANN401 - an App
+        app = copy.copy(self._app)
+        runner = app._listener_runner = copy.copy(app._listener_runner)  # noqa: SLF001
+        runner.process_before_response = True
+        runner.lazy_listener_runner = _LazyRunner(attempt)
+        runner.listener_error_handler = _ErrorHandler(attempt, runner.listener_error_handler)
+        app._middleware_error_handler = _ErrorHandler(  # noqa: SLF001 - there is no public way
+            attempt,
+            app._middleware_error_handler,  # noqa: SLF001
+        )
+        app._middleware_list = [  # noqa: SLF001
+            _Authorization(one, attempt) if isinstance(one, Authorization) else one
+            for one in app._middleware_list  # noqa: SLF001
+        ]
+        init_context = app._init_context  # noqa: SLF001
+
+        def init(request: BoltRequest) -> None:
+            init_context(request)
+            request.context["listener_runner"] = runner
+            self._equip(request.context["client"], request.context.get("team_id"), attempt)
+
+        app._init_context = init  # noqa: SLF001
+        return app
+
+    def _equip(self, client: Any, team: str | None, attempt: Attempt) -> None:  # noqa: ANN401
+        """Let a request's client remember `auth.test`, and refuse what comes too late."""
+        ask = client.auth_test
+
+        def auth_test(**arguments: Any) -> Any:  # noqa: ANN401 - a SlackResponse
+            token = arguments.get("token") or client.token
+            with self._asking[hash(token) % LOCKS]:
+                answer = self._auth_tests.get(team, token)
+                if answer is None:
+                    try:
+                        answer = ask(**arguments)
+                    except Exception as error:
+                        attempt.swallowed = error
+                        raise
+                    self._auth_tests.put(team, token, answer)
+            return answer
+
+        client.auth_test = auth_test
+        client.api_call = without_triggers(client.api_call)
+
+    def _run_lazy(self, function: Callable[..., Any], request: BoltRequest, attempt: Attempt) -> None:
+        try:
+            function(
+                **build_required_kwargs(
+                    logger=self._app.logger,
+                    required_arg_names=get_arg_names_of_callable(function),
+                    request=request,
+                    response=None,
+                    this_func=function,
+                )
+            )
+        except Exception as error:  # noqa: BLE001 - the attempt's failure
+            attempt.fail(error)
+
+
+class _EventInThread(Event):
+    """An event whose `nack` and `bury` are called without `await`, in the listener's thread."""
+
+    __slots__ = ("_original",)
+    _original: Event
+
+    @override
+    def nack(self, *, delay: float = 0, reason: str | None = None) -> None:  # type: ignore[override]
+        anyio.from_thread.run(partial(self._original.nack, delay=delay, reason=reason))
+
+    @override
+    def bury(self, *, reason: str) -> None:  # type: ignore[override]
+        anyio.from_thread.run(partial(self._original.bury, reason=reason))
+
+
+def _in_thread(event: Event) -> _EventInThread:
+    made = _EventInThread(event, **event.facts())
+    made._original = event  # noqa: SLF001 - the same module
+    return made
+
+
+class _LazyRunner(LazyListenerRunner):
+    """Keeps lazy listeners until the dispatch is over."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+
+    @override
+    def start(self, function: Callable[..., None], request: BoltRequest) -> None:
+        request.context["abe_redis_event"] = _in_thread(self._attempt.event)  # a copy would hold no lease
+        self._attempt.lazy.append((function, request))
+
+
+class _ErrorHandler:
+    """Reports what no `@app.error` handler answers for; for listeners and for middleware."""
+
+    def __init__(self, attempt: Attempt, inner: Any) -> None:  # noqa: ANN401 - either of Bolt's classes
+        self._attempt = attempt
+        self._inner = inner
+
+    def handle(self, error: Exception, request: BoltRequest, response: BoltResponse | None) -> None:
+        """Ask the app's own handler, if it has one."""
+        del response
+        defaults = (DefaultListenerErrorHandler, DefaultMiddlewareErrorHandler)
+        if isinstance(self._inner, defaults):
+            if not is_unmatched(error):
+                self._attempt.fail(error)
+            return
+        answer = Answer()
+        try:
+            self._inner.handle(error=error, request=request, response=answer)
+        except Exception as passed_on:  # noqa: BLE001 - the attempt's failure
+            self._attempt.fail(passed_on)
+        else:
+            self._attempt.answered_for(error, answer)
+
+
+class _Authorization(Middleware):
+    """Bolt's authorization, whose failure is reported instead of answered."""
+
+    def __init__(self, inner: Any, attempt: Attempt) -> None:  # noqa: ANN401 - either of Bolt's classes
+        if hasattr(inner, "authorize"):
+            inner = copy.copy(inner)
+            inner.authorize = noting_authorize(inner.authorize, attempt)
+        self._inner = inner
+        self._attempt = attempt
+
+    @override
+    def process(
+        self, *, req: BoltRequest, resp: BoltResponse, next: Callable[[], BoltResponse]
+    ) -> BoltResponse | None:
+        goes_on = False
+
+        def go_on() -> BoltResponse:
+            nonlocal goes_on
+            goes_on = True
+            return next()
+
+        answer: BoltResponse | None = self._inner.process(req=req, resp=resp, next=go_on)
+        if not goes_on:
+            self._attempt.not_authorized()
+        return answer
+
+
+class _Ack(Ack):
+    """An ack that has nobody to answer any more."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._is_event = attempt.is_event
+
+    @override
+    def __call__(self, *positional: Any, **named: Any) -> BoltResponse:
+        answer = super().__call__(*positional, **named)
+        if answer.body and not self._is_event:
+            refuse_answer()
+        return answer
