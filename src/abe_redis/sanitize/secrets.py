@@ -1,4 +1,4 @@
-"""Secrets in untrusted text: found by their form or by the name of a field, and never cut in two.
+"""Secrets in untrusted text: found by their form or by the name before them, and never cut in two.
 
 Each expression takes time proportional to the length of the text, whatever it contains: its repetitions are
 possessive or bounded.
@@ -8,48 +8,20 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
+from abe_redis.sanitize.decoded import copies
+from abe_redis.sanitize.forms import SLASH, found_by_form
 from abe_redis.sanitize.invisible import seen_of
+from abe_redis.sanitize.named import folded, found_by_name, is_name
 
 MASKED = "***"
 
-# A slash, also as JSON, and JSON within JSON, escape it.
-_SLASH = r"\\{0,4}/"
+_CLUE = re.compile(r"[-.=@:_%&\\/0-9\"'\u0080-\U0010ffff]|bearer|basic|is ", re.IGNORECASE)
+"""Every secret contains one of these; many strings of an event contain none."""
 
-_TOKENS = re.compile(
-    r"xox[a-z](?:\.[a-z]{3,8})?-[\w%+/=-]{8,}+"  # bot, user, refresh and configuration tokens, the cookie
-    r"|(?:xapp|xwfp)-[\w%+/=-]{8,}+"
-    # Incoming webhooks, workflow triggers, responses to commands: anyone who has the path may post.
-    rf"|(?:https?:{_SLASH}{_SLASH})?hooks\.slack(?:-gov)?\.com\.?(?::\d{{1,5}})?(?:{_SLASH}|%2f)"
-    rf"(?:[^\s\"'<>|\\]|{_SLASH})++",
-    re.IGNORECASE,
-)
-
-_CLUE = re.compile("[-.=@\"']")
-"""Every secret contains one of these; most strings of an event contain none."""
-
-_BEGINNINGS = ("xox", "xapp", "xwfp")
-
-# Any name that ends so, as in `bot_access_token`. `next_token` and its like are masked too: a model has no
-# use for a place in somebody else's list, and no rule can tell it from a secret. Not `tokens`, which in
-# Slack's `tokens_revoked` are users, and none of Slack's `trigger_id` and `client_msg_id`, which are ids.
-_NAME = (
-    r"(?:token|secret|passw(?:or)?d|passphrase|credentials?|authorization|cookies?"
-    r"|(?:api|access|private|secret|signing)[ _.-]?key)"
-)
-_SECRET_NAME = re.compile(rf"{_NAME}\s*\Z", re.IGNORECASE)
 _MOST_OF_A_NAME = 60
 
-# JSON, or what Python prints, within a text. The quotes are escaped as often as it stands in other JSON. What
-# is not closed in its line is masked to the end of that.
-_NAMED = re.compile(
-    rf"(?<!\\)(\\{{0,32}}[\"'])[\w .-]{{0,{_MOST_OF_A_NAME}}}?{_NAME}\1\s{{0,8}}:\s{{0,8}}"
-    r"(?:\1(?P<text>(?:[^\n]*?(?=(?<!\\)\1)|[^\n]++))|(?P<rest>\[[^\]]++\]?|\{[^}]++\}?))"
-    rf"|[?&][\w.-]{{0,{_MOST_OF_A_NAME}}}?{_NAME}=(?P<query>[^\s&#\"'<>|]++)",
-    re.IGNORECASE,
-)
-
 # From the two slashes to white space, a quote, or the next URL.
-_URL = re.compile(rf":{_SLASH}{_SLASH}(?P<rest>(?:[^\s\":]++|:(?!{_SLASH}{_SLASH}))++)", re.IGNORECASE)
+_URL = re.compile(rf":{SLASH}{SLASH}(?P<rest>(?:[^\s\":]++|:(?!{SLASH}{SLASH}))++)", re.IGNORECASE)
 _PATH = re.compile(r"[/?#\\]")
 _PORT = re.compile(r"\d{1,5}[/?#\\]")
 _MOST_OF_A_PASSWORD = 2048
@@ -62,7 +34,7 @@ URL."""
 
 
 def mask(text: str) -> str:
-    """The text with Slack's secrets, credentials in URLs and fields that are named as secrets masked."""
+    """The text with secrets of known forms, credentials in URLs and values of secret names masked."""
     if not _CLUE.search(text):
         return text
     parts, at = list[str](), 0
@@ -79,7 +51,7 @@ def is_secret(name: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _is_secret(name: str) -> bool:
-    return _SECRET_NAME.search(seen_of(name)[0]) is not None
+    return any(is_name(copy.text) for copy in copies(name))
 
 
 def cut(text: str, most: int) -> str:
@@ -93,30 +65,27 @@ def cut(text: str, most: int) -> str:
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:
-    """The spans of the secrets, in order and disjoint, found in the visible part of the text."""
-    seen, places = seen_of(text)
-    end = 0
-    for first, behind in _found(seen):
-        if first >= end:
-            yield places[first], places[behind - 1] + 1
-        elif behind > end:  # it overlaps the one before
-            yield places[end], places[behind - 1] + 1
+    """The spans of the secrets in a text and in its copies without escapes, in order and disjoint."""
+    found = sorted(
+        copy.span(*span) for copy in copies(text) for span in _found(copy.text) if span[0] < span[1]
+    )
+    begin = end = -1
+    for first, behind in found:
+        if first >= end:  # it does not overlap the one before
+            if end > 0:
+                yield begin, end
+            begin, end = first, behind
         end = max(end, behind)
+    if end > 0:
+        yield begin, end
 
 
-def _found(text: str) -> list[tuple[int, int]]:
-    """The spans of the secrets, in order. Most texts do not contain anything that a secret begins with."""
-    found = list[tuple[int, int]]()
-    if "-" in text or "." in text:
-        folded = text.lower()
-        if "hooks.slack" in folded or ("-" in text and any(word in folded for word in _BEGINNINGS)):
-            found += [match.span() for match in _TOKENS.finditer(text)]
-    if "=" in text or (":" in text and ('"' in text or "'" in text)):
-        named = [match.span(match.lastgroup or 0) for match in _NAMED.finditer(text)]
-        found += [span for span in named if span[0] < span[1]]
+def _found(text: str) -> Iterator[tuple[int, int]]:
+    small = folded(text)
+    yield from found_by_form(text, small)
+    yield from found_by_name(text, small)
     if "@" in text:
-        found += _credentials(text)
-    return sorted(found)
+        yield from _credentials(text)
 
 
 def _credentials(text: str) -> Iterator[tuple[int, int]]:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from abe_redis.sanitize.invisible import all_seen, is_seen
 from abe_redis.sanitize.joining import joining_in
+from abe_redis.sanitize.named import NAMES_A_NAME, NAMES_A_VALUE, is_pair, is_secret_number
 from abe_redis.sanitize.secrets import MASKED, is_secret, mask
 
 _BREAKS = re.compile("[\n\r\t]")
@@ -23,18 +24,34 @@ def shown(value: Any) -> Any:  # noqa: ANN401 - any JSON
     if isinstance(value, str):
         return clean(mask(value))
     if isinstance(value, list):
+        match value:
+            case [str(name), str(item)] if is_pair(name, item):  # as HTTP's headers are listed
+                return [shown(name), MASKED]
         return [shown(item) for item in value]
     if isinstance(value, dict):
+        named = any(
+            isinstance(item, str) and key.lower() in NAMES_A_NAME and is_secret(item)
+            for key, item in value.items()
+        )
         return {
-            shown(name): MASKED if _could_tell(item) and is_secret(name) else shown(item)
+            shown(name): MASKED
+            if (_could_tell(item) and named and name.lower() in NAMES_A_VALUE) or _is_secret(name, item)
+            else shown(item)
             for name, item in value.items()
         }
     return value
 
 
 def _could_tell(value: object) -> bool:
-    """Whether a value can hold a secret. A number, such as a count of tokens, cannot."""
+    """Whether a value can hold a secret by its type."""
     return isinstance(value, str | list | dict) and bool(value)
+
+
+def _is_secret(name: str, value: object) -> bool:
+    """Whether a value's name says that it is a secret. A number may be a password, or a count of tokens."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return is_secret(name) and is_secret_number(name, str(abs(value)))
+    return _could_tell(value) and is_secret(name)
 
 
 def safe[Result: BaseModel](result: Result) -> Result:

@@ -1,0 +1,342 @@
+"""Secrets that are known by the name before them: `"token": "…"`, `API_KEY=…`, `Authorization: Bearer …`.
+
+How much a name says depends on how it is written. A quoted name with a value, and `NAME=value`, are a
+setting, so the value is a secret whatever it looks like. `password: word` may be a sentence, so the word must
+look like a secret, as `hunter2` and `Tr0ub4dor&3` do.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+_QUOTE = r"\\{0,32}[\"'`]"
+
+# Any name that ends so, as in `bot_access_token`. `next_token` and its like are masked too: a model has no
+# use for a place in somebody else's list, and no rule can tell it from a secret. Not `tokens`, which in
+# Slack's `tokens_revoked` are users, and none of Slack's `trigger_id` and `client_msg_id`, which are ids.
+# .NET's `PublicKeyToken` is public.
+_LONG = (
+    r"token(?<!publickeytoken)|secrets?|(?:db|pg|user|my|root|admin|ftp|smtp|mail|http|proxy|redis)pass"
+    r"|cookies?|connection[ _.-]?string|webhook[ _.-]?url"
+    r"|passw(?:or)?ds?|passwort|passphrases?|passcodes?|credentials?|authorization"
+    r"|(?:api|access|account|auth|client|crypt(?:ion)?|encryption|hmac|license|master|private|secret|service"
+    r"|session|shared(?:access)?|signing|storage|ssh)[ _.-]?keys?"
+)
+# Short ones are parts of other words, so they stand alone or behind a separator.
+_ALONE = ("pass", "pw", "pin", "otp", "jwt", "dsn", "bearer")
+_SHORT = "|".join(["pwd", "auth(?<=_auth)", *(f"{word}(?<![a-z]{word})" for word in _ALONE)])
+_HUMP = re.compile(r"[a-z](?=(?:Pass|Pw|Pin|Otp|Jwt|Dsn|Bearer)(?![a-z]))")
+_BEHIND = (
+    r"(?:[ _.-]?(?:value|string|text|hash|plain|confirm(?:ation)?|repeat|prod(?:uction)?|dev|test|staging"
+    r"|live|base|v?\d{1,3}))?"
+)
+NAME = rf"(?:{_LONG}|{_SHORT}){_BEHIND}"
+
+_IS_NAME = re.compile(rf"{NAME}\s*\Z")
+_PASSWORD = re.compile(r"passw|passc|passp|pwd|pw\b|pin\b|otp\b|secret", re.IGNORECASE)
+_WORDS = (
+    *("token", "secret", "pass", "credential", "auth", "cookie", "key", "string", "webhook", "pwd", "pw"),
+    *("pin", "otp", "jwt", "dsn", "bearer"),
+)
+"""A text without any of these has no such name."""
+
+_HEAD = re.compile(
+    rf"(?P<name>{NAME})\s{{0,4}}(?P<close>{_QUOTE})?(?P<before>\s{{0,8}})(?P<sign>=>|:=|==?|:)(?P<after>\s{{0,8}})",
+)
+_OPEN = re.compile(rf"[bruf@$]{{0,2}}(?P<quote>{_QUOTE})", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?\d[\d._]*(?![\w-])")
+_NOTHING = re.compile(r"(?:null|none|nil|true|false|undefined|\*{3,})(?![\w-])", re.IGNORECASE)
+_BRACKETS = re.compile(rf"{_QUOTE}|[\[\]{{}}()]")
+_EMPTY = re.compile(r"(?:[\s,{}\[\]()]|null|true|false|none|-?\d[\d.]*)*+", re.IGNORECASE)
+# To white space, a quote, the next part of a query, of Slack's markup, or of a connection string.
+_WORD = re.compile(
+    r"(?:[^\s&\"'`<>|\\;,]|\\(?![\\nrt\"'`])|[;,](?=[^\s;,&\"'`<>|\\]{1,80})(?![\w .-]{1,40}=))++"
+)
+_PLACEHOLDER = re.compile(
+    r"\$\{[^}\n]*\}?|\$\(|(?-i:\$[A-Z_][A-Z0-9_]*(?!\w))|\{\{|%[sdr]\b|%\(|\.{3}|\u2026|x{3,}(?!\w)|<|\[?redacted|\*\*\*"
+    r"|(?:os|self|cls|settings?|config|process|env|args|options|this|request|secrets|vars)\.\w",
+    re.IGNORECASE,
+)
+_CALL = re.compile(r"[A-Za-z_][\w.]*[(\[]")
+
+_HEADER = re.compile(
+    r"(?P<name>(?:proxy-)?authorization|(?:set-)?cookie2?)\s{0,4}"
+    rf"(?:{_QUOTE})?\s{{0,4}}[:=,]\s{{0,8}}(?:b?{_QUOTE})?(?P<value>[^\r\n\"'`<>\\]++)",
+)
+_SCHEME = re.compile(
+    r"(?P<one>bearer|basic|token|apikey|api-key|negotiate|ntlm|splunk|key|bot|dpop)\s{1,8}(?P<what>[^\s\"'`,;<>\\]++)"
+    r"|(?P<many>digest|hawk|oauth|aws4-hmac-sha256|signature|mac|scram-sha-256)\s{1,8}(?P<all>[^\r\n]++)",
+)
+_BEARER = re.compile(r"(?P<scheme>bearer|basic)\s{1,8}(?P<what>[\w.~+/=-]{6,}+)")
+_LEAST_OF_A_BEARER = 20
+
+# An object with a name beside a value, as HAR, Kubernetes and Slack's fields have it, or a pair in a list.
+NAMES_A_NAME = ("name", "key", "header", "field", "label", "title", "property", "variable", "id", "k", "n")
+NAMES_A_VALUE = ("value", "values", "val", "v", "data", "default", "initial_value", "valuefrom")
+_MEANS = rf"(?:{'|'.join(NAMES_A_NAME)})"
+_HOLDS = rf"(?:{'|'.join(NAMES_A_VALUE)})"
+_BESIDE = (
+    rf"(?:\s{{0,80}}[,;]?\s{{0,80}}(?:{_QUOTE})?\w{{1,20}}(?:{_QUOTE})?\s{{0,4}}[:=]\s{{0,4}}"
+    rf"(?:{_QUOTE}[^\n\"'`\\]{{0,80}}{_QUOTE}|[\w.]{{1,40}})){{0,2}}"
+)
+"""Fields between the name and its value."""
+_NAMED = rf"{_MEANS}(?:{_QUOTE})?\s{{0,4}}[:=]\s{{0,4}}(?:{_QUOTE})?[\w .-]{{0,40}}?{NAME}(?:{_QUOTE})?"
+_VALUED = rf"(?<![\w-]){_HOLDS}(?:{_QUOTE})?\s{{0,4}}[:=]\s{{0,4}}"
+_PAIR = re.compile(rf"\b{_NAMED}{_BESIDE}\s{{0,80}}[,;]?\s{{0,80}}(?:-\s)?(?:{_QUOTE})?{_VALUED}(?=[\S])")
+_TURNED = re.compile(
+    rf"{_VALUED}(?P<quote>{_QUOTE})(?P<value>[^\n\"'`]{{1,4096}}+)(?P=quote)\s{{0,80}}[,;]?\s{{0,80}}(?:{_QUOTE})?{_NAMED}(?![\w-])",
+)
+_TUPLE = re.compile(
+    rf"[\[(]\s{{0,80}}b?{_QUOTE}(?P<name>[\w .-]{{0,40}}?{NAME}){_QUOTE}\s{{0,8}},\s{{0,80}}(?=[\w\\\"'`])"
+)
+_PLAIN = ("token", "secret", "secrets", "pass", "pin", "password", "cookie", "cookies", "credentials")
+"""Names that are also words of a list, such as one of topics."""
+_ELEMENT = re.compile(rf"<[\w:.-]{{0,40}}?{NAME}(?:\s[^<>]{{0,200}})?>(?P<value>[^<>]++)</")
+
+# Commands that take a secret as an argument, without a name that says so.
+_COMMAND = re.compile(
+    r"(?<![\w-])(?:-u|-U|--user|--proxy-user)[ =]{0,2}(?P<quote>[\"']?)(?P<user>[^\s\"':]{0,200}:)"
+    r"(?P<value>[^\s\"']++|(?<=[\"'])[^\"'\n]++)"
+    r"|(?<![\w-])--?(?:[a-z]{1,20}-){0,3}(?:password|passwd|pass|token|secret|api-?key|auth|bearer|access-?key|secret-?key)"
+    r"\s{1,4}[\"']?(?P<option>[^\s\"'<>|-][^\s\"'<>|]{3,}+)"
+    r"|identified\s{1,4}(?:with\s{1,4}\S{1,40}\s{1,4})?by\s{1,4}[\"'](?P<by>[^\"'\n]++)"
+    r"|login\s{1,8}\S{1,200}\s{1,8}password\s{1,8}(?P<netrc>\S++)"
+    r"|(?:requirepass|masterauth)\s{1,4}[\"']?(?P<conf>[^\s\"']++)"
+    r"|sshpass\s{1,4}-p\s{0,4}[\"']?(?P<ssh>[^\s\"']++)"
+    r"|redis-cli[^\n]{0,200}?\s-a\s{1,4}[\"']?(?P<redis>[^\s\"']++)"
+    r"|mysql[^\n]{0,200}?\s-p[\"']?(?P<mysql>[^\s\"']{3,}+)",
+)
+# Parts of a query that hold a secret only if they look like one.
+_QUERY = re.compile(
+    r"[?&](?:code|sig|signature|x-(?:amz|goog)-(?:signature|credential)|auth|key)=(?P<value>[^\s&#\"'<>|]{16,}+)",
+)
+_PROGRAM = re.compile(r"curl|wget|http|fetch|xh\b")
+_BACK = 400
+"""Characters before an option in which its program's name stands."""
+
+_IS = re.compile(
+    rf"{NAME}\s{{1,4}}(?:is|was|are|ist|lautet|reads|changed to|set to)\s{{0,4}}[:=]?\s{{0,4}}[\"'`*_]{{0,2}}"
+    r"(?P<value>[^\s\"'`<>|]++)",
+)
+_USUAL = re.compile(
+    r"v?\d+(?:[.:/-]\d+)++\w{0,3}|\d{1,2}(?::\d\d)+\w{0,2}|https?:.*|:[\w+-]+:.*|[#@]\w.*|\d{1,3}(?:,\d{3})++"
+    r"|\d{1,4}(?:[mk]?s|[mhdwkx]|[kmg]i?b|sec\w*|min\w*|hours?|days?|weeks?|months?|years?|char\w*|bytes?|bits?|th)"
+    r"|[a-z]++(?:[-_/][a-z]++)*+",
+    re.IGNORECASE,
+)
+_LEAST_OF_A_WORD = 5
+_LONGEST_OF_WORDS = 24
+"""Letters from which no word of a sentence is, but a secret may be."""
+_LEAST_OF_A_PASSWORD = 4
+_LEAST_OF_A_NUMBER = 6
+
+
+def folded(text: str) -> str:
+    """The text in small letters, each in its place; a name such as `dbPass` becomes two words (`d_pass`)."""
+    small = _HUMP.sub("_", text).lower()
+    return (
+        small if len(small) == len(text) else "".join([one if one.isupper() else one.lower() for one in text])
+    )
+
+
+def is_name(name: str) -> bool:
+    """Whether a field of this name holds a secret."""
+    return _IS_NAME.search(folded(name)) is not None
+
+
+def is_secret_number(name: str, number: str) -> bool:
+    """Whether a number under the name of a secret is one, rather than a count or a limit."""
+    return len(number) >= (1 if _PASSWORD.search(name) else _LEAST_OF_A_NUMBER)
+
+
+def is_pair(name: str, value: str) -> bool:
+    """Whether two strings in a row are the name of a secret and the secret."""
+    if _IS_NAME.search(folded(name)) is None:
+        return False
+    return name.lower() not in _PLAIN or looks_secret(value) or _SCHEME.match(folded(value)) is not None
+
+
+def found_by_name(text: str, small: str) -> Iterator[tuple[int, int]]:
+    """The spans of the secrets that a name announces.
+
+    Args:
+        text: Where to look.
+        small: The same, `folded`: names are looked for there.
+    """
+    if any(word in small for word in _WORDS):
+        yield from _assigned(text, small)
+        yield from _in_headers(text, small)
+        yield from _beside_a_name(text, small)
+        yield from _told(text, small)
+    yield from _in_commands(text, small)
+    if "=" in text:
+        for match in _QUERY.finditer(small):
+            if any(char.isdigit() for char in match["value"]):
+                yield match.span("value")
+    if "bearer" in small or "basic" in small:
+        for match in _BEARER.finditer(small):
+            if _could_be_sent(match["scheme"], text[slice(*match.span("what"))]):
+                yield match.span("what")
+
+
+# Names with a value ------------------------------------------------------------------------------------
+
+
+def _assigned(text: str, small: str) -> Iterator[tuple[int, int]]:
+    at = 0
+    while head := _HEAD.search(small, at):
+        span = _value(text, head)
+        if span is None:
+            at = head.end()
+        else:
+            yield span
+            at = span[1]
+
+
+def _value(text: str, head: re.Match[str]) -> tuple[int, int] | None:
+    at = head.end()
+    if opened := _OPEN.match(text, at):
+        return _quoted(text, opened)
+    if _NOTHING.match(text, at):
+        return None
+    if head["close"] is not None or head["sign"] != ":":
+        if text[at : at + 1] in {"[", "{", "("}:
+            return _bracketed(text, at)
+        if head["close"] is not None and (number := _NUMBER.match(text, at)):
+            return number.span() if is_secret_number(head["name"], number[0]) else None
+    return _bare(text, head)
+
+
+def _bare(text: str, head: re.Match[str]) -> tuple[int, int] | None:
+    """A value without quotes: whatever it is in a setting, what looks like a secret in a sentence."""
+    word = _WORD.match(text, head.end())
+    if word is None or _PLACEHOLDER.match(word[0]) or word[0].lower() == head["name"]:
+        return None
+    if head["close"] is None and (head["sign"] == ":" or (head["before"] and head["after"])):
+        return _trimmed(word) if looks_secret(word[0], head["name"]) else None
+    is_path = head["name"] == "pwd" and word[0].startswith(("/", "~"))
+    return None if is_path or _CALL.match(word[0]) else word.span()
+
+
+@lru_cache(maxsize=256)
+def _closing(quote: str) -> re.Pattern[str]:
+    return re.compile(rf"[^\n]*?(?=(?<!\\){re.escape(quote)})|[^\n]*+")
+
+
+def _quoted(text: str, opened: re.Match[str]) -> tuple[int, int] | None:
+    """What stands between quotes that are escaped alike; to the end of the line if they are not closed."""
+    inner = _closing(opened["quote"]).match(text, opened.end())
+    if inner is None or inner.start() == inner.end():
+        return None
+    said = inner[0].strip()
+    whole = _PLACEHOLDER.match(said)
+    if _NOTHING.fullmatch(said) or (whole and (whole.end() == len(said) or said[:2] in ("${", "{{", "$("))):
+        return None
+    return inner.span()
+
+
+def _bracketed(text: str, start: int) -> tuple[int, int] | None:
+    """A list or an object up to where it is closed; to the end if it is not. None if nothing is in it."""
+    empty = _EMPTY.match(text, start)
+    depth, quote = 0, ""
+    for token in _BRACKETS.finditer(text, start):
+        if quote:
+            quote = "" if token[0] == quote else quote
+        elif token[0][-1] in "\"'`":
+            quote = token[0]
+        else:
+            depth += 1 if token[0] in "[{(" else -1
+            if depth == 0:
+                return None if empty and empty.end() >= token.end() else (start, token.end())
+    return None if empty and empty.end() >= len(text) else (start, len(text))
+
+
+# Headers, pairs, commands, sentences -------------------------------------------------------------------
+
+
+def _in_headers(text: str, small: str) -> Iterator[tuple[int, int]]:
+    for header in _HEADER.finditer(small):
+        start = header.start("value")
+        scheme = _SCHEME.match(small, start)
+        if scheme is not None:
+            span = scheme.span("what" if scheme["one"] else "all")
+            if not _PLACEHOLDER.match(text, *span):
+                yield span
+        elif "cookie" in header["name"] and "=" in header["value"]:
+            yield start, start + len(header["value"].rstrip())
+
+
+def _beside_a_name(text: str, small: str) -> Iterator[tuple[int, int]]:
+    for pattern in (_PAIR, _TUPLE):
+        at = 0
+        while match := pattern.search(small, at):
+            span = _plain_value(text, match.end())
+            if span and pattern is _TUPLE and not is_pair(match["name"], text[slice(*span)]):
+                span = None
+            if span:
+                yield span
+            at = span[1] if span else match.end()
+    for pattern in (_TURNED, _ELEMENT):
+        for match in pattern.finditer(small):
+            if match["value"].strip() and not _NOTHING.fullmatch(match["value"].strip()):
+                yield match.span("value")
+
+
+def _plain_value(text: str, at: int) -> tuple[int, int] | None:
+    if opened := _OPEN.match(text, at):
+        return _quoted(text, opened)
+    if text[at : at + 1] in {"[", "{"}:
+        return _bracketed(text, at)
+    word = None if _NOTHING.match(text, at) else _WORD.match(text, at)
+    return word.span() if word and not _PLACEHOLDER.match(word[0]) else None
+
+
+def _in_commands(text: str, small: str) -> Iterator[tuple[int, int]]:
+    for match in _COMMAND.finditer(small):
+        group = match.lastgroup or ""
+        start, end = match.span(group)
+        if group == "value":
+            if _PROGRAM.search(small, max(0, match.start() - _BACK), match.start()):
+                yield match.start("user"), end
+        elif not _PLACEHOLDER.match(text, start, end) and not (group == "option" and match[group].isalpha()):
+            yield start, end
+
+
+def _told(text: str, small: str) -> Iterator[tuple[int, int]]:
+    for match in _IS.finditer(small):
+        start, end = match.span("value")
+        if looks_secret(text[start:end]):
+            yield start, start + len(text[start:end].rstrip(".,;:!?)*_"))
+
+
+def _trimmed(word: re.Match[str]) -> tuple[int, int]:
+    return word.start(), word.start() + len(word[0].rstrip(".,;:!?)*_}]"))
+
+
+def looks_secret(word: str, name: str = "") -> bool:
+    """Whether a word that follows the name of a secret in a sentence is likely one.
+
+    It has a digit or a sign among its letters, or is a long number, and is no date, version, address or link.
+    """
+    word = word.rstrip(".,;:!?)*_}]").lstrip("(*_")
+    if word.isdigit():
+        return len(word) >= (_LEAST_OF_A_PASSWORD if _PASSWORD.search(name) else _LEAST_OF_A_NUMBER)
+    if word.isalpha() and word.isascii() and len(word) >= _LONGEST_OF_WORDS:
+        return True
+    if len(word) < _LEAST_OF_A_WORD or _USUAL.fullmatch(word) or _PLACEHOLDER.match(word):
+        return False
+    has_digit = any(char.isdigit() for char in word)
+    has_sign = any(char in "!$%^&*+=~#@?" for char in word[1:])
+    return any(char.isalpha() for char in word) and (has_digit or has_sign)
+
+
+def _could_be_sent(scheme: str, what: str) -> bool:
+    """Whether what follows `Bearer` or `Basic` in a text is a token rather than a word."""
+    if scheme.lower() == "basic":
+        try:
+            return b":" in base64.b64decode(what + "=" * (-len(what) % 4), validate=True)
+        except (binascii.Error, ValueError):
+            return False
+    return any(char.isdigit() for char in what) or (len(what) >= _LEAST_OF_A_BEARER and not what.islower())
