@@ -6,6 +6,8 @@ import importlib.metadata
 from functools import lru_cache
 from typing import Any
 
+from redis.asyncio import client
+
 from abe_redis import Backoff, Event, EventWorker, RedisMessageQueueBackend, Settings
 from abe_redis.errors import AbeRedisError
 from tests.chaos.history import History, Record, Violation
@@ -13,8 +15,14 @@ from tests.simulation.process import Process
 from tests.simulation.schedule import Schedule
 from tests.simulation.world import World
 
-# redis-py asks for its own version whenever a client is made, which reads a file.
+# What redis-py does anew for each client, though it is always the same: it asks for its own version, which
+# reads a file, and writes the names of all commands in capitals.
 importlib.metadata.version = functools.cache(importlib.metadata.version)
+_client: Any = client
+_CALLBACKS = _client.CaseInsensitiveDict(
+    _client.get_response_callbacks(user_protocol=2, legacy_responses=True)
+)
+_client.CaseInsensitiveDict = lambda _: _CALLBACKS
 
 
 @lru_cache(maxsize=256)

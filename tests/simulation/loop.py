@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from tests.simulation.process import Process
 
 
-def _number_in(options: dict[str, Any]) -> int:
+def _hash_in(options: dict[str, Any]) -> int:
     loop: SimulatedLoop = options["loop"]
-    return loop.number()
+    return loop.hash()
 
 
 class _Future(asyncio.Future[Any]):
@@ -22,21 +22,21 @@ class _Future(asyncio.Future[Any]):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._number = _number_in(options)
+        self._hash = _hash_in(options)
 
     def __hash__(self) -> int:
-        return self._number
+        return self._hash
 
 
 class _Task[T](asyncio.Task[T]):
     """The same of a task."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        self._number = _number_in(options)  # a new task is put into a set at once
+        self._hash = _hash_in(options)  # a new task is put into a set at once
         super().__init__(*arguments, **options)
 
     def __hash__(self) -> int:
-        return self._number
+        return self._hash
 
 
 class SimulatedLoop(asyncio.AbstractEventLoop):
@@ -59,6 +59,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """A number that nothing else in this process has."""
         self._numbers += 1
         return self._numbers
+
+    def hash(self) -> int:
+        """A hash by chance: small numbers would collide in the sets that all loops share."""
+        return self._process.world.hash()
 
     # What the simulation calls ------------------------------------------------------------------
 

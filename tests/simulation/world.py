@@ -35,6 +35,7 @@ class World:
         self.turns = 0
         self._chance = self.chance_of("turns")
         self._bytes = self.chance_of("urandom")
+        self._hashes = self.chance_of("hashes")
         self._numbers = 0
         self._events: list[tuple[int, int, Callable[[], None]]] = []
 
@@ -57,6 +58,10 @@ class World:
     def chance_of(self, what: str) -> random.Random:
         """Chances that depend on the seed and on what they are for, and on nothing else."""
         return random.Random(f"{self.seed}/{what}")
+
+    def hash(self) -> int:
+        """A hash that belongs to the seed."""
+        return self._hashes.getrandbits(60)
 
     @contextmanager
     def inside(self) -> Iterator[None]:

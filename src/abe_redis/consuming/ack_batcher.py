@@ -59,9 +59,9 @@ class AckBatcher:
             try:
                 redis = (await self._open()).commands
                 await self._in_flight.ack(redis)
-                await self._in_flight.bury(redis)
                 await self._in_flight.return_late(redis)
                 await self._in_flight.count_starts(redis)
+                await self._in_flight.bury(redis)  # at last, since it waits when Redis has no memory
                 failed = 0
                 if self._in_flight.has_unsettled:
                     self.finished.set()

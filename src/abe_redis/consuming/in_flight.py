@@ -1,10 +1,12 @@
 """What one consumer has in flight, and how it lets go: by ack, by burial, by giving back."""
 
+import contextlib
 import time
 from collections.abc import Callable, Container, Iterable
 
 from redis.asyncio import Redis
 
+from abe_redis.client import failures
 from abe_redis.consuming.held import Buffer, Held
 from abe_redis.consuming.leases import Leases
 from abe_redis.consuming.recognition import Recognition
@@ -46,6 +48,8 @@ class InFlight(Leases):
         """Number of delivered events."""
         self.delivered_at = 0.0
         """Monotonic time when a handler was last given an event."""
+        self.buries_in_turn = False
+        """Whether what is to be buried waits in the buffer until `condemn`, since others wait behind it."""
         self._recognition = Recognition()
         self._holder = holder
 
@@ -64,17 +68,32 @@ class InFlight(Leases):
             largest = max(largest, len(entry.fields.get(codec.DATA, b"")))
             held = Held(entry, (entry.stream, entry.id), entry.asked_at)
             try:
-                dead.check_leased(entry, self._group, self._settings.redis_stream_max_deliveries)
-            except dead.PoisonEntryError as reason:
-                self._condemned.append((held, str(reason)))
+                reason = self._reason_to_bury(held)
             except dead.ForOthersError:
                 held.is_let_go = True
                 self._finished.append(held)
-            else:
+                continue
+            if reason is None or self.buries_in_turn:
                 self.buffer.append(held)
                 accepted.append(held)
+            else:
+                self._condemned.append((held, reason))
         self.largest_bytes = largest
         return accepted
+
+    def condemn(self, held: Held) -> bool:
+        """Set an entry from the buffer aside to be buried, if it was delivered too often; else False."""
+        if (reason := self._reason_to_bury(held)) is None:
+            return False
+        self._condemned.append((held, reason))
+        return True
+
+    def _reason_to_bury(self, held: Held) -> str | None:
+        try:
+            dead.check_leased(held.entry, self._group, self._settings.redis_stream_max_deliveries)
+        except dead.PoisonEntryError as reason:
+            return str(reason)
+        return None
 
     def _is_news(self, entry: lease.Leased) -> bool:
         """Whether to take an entry in: not while a handler is at work with it, or it waits to be settled."""
@@ -233,12 +252,15 @@ class InFlight(Leases):
             unconfirmed: A read is unconfirmed, so Redis may have leased more entries than we know.
             counted: As for `give_back_unconfirmed`.
         """
+        self.is_closing = True
         await self.ack(redis)
-        await self.bury(redis)
         await self.return_late(redis)
+        with contextlib.suppress(*failures.FAILURES):  # what Redis has no memory for now, others bury
+            await self.bury(redis)
         known = dict.fromkeys(self._unsaid, release.KEEP)
         await self.say_counts(redis)
-        given = [*self.buffer, *self.delivered_events.values(), *self._waiting.values()]
+        condemned = (held for held, _ in self._condemned)
+        given = [*self.buffer, *self.delivered_events.values(), *self._waiting.values(), *condemned]
         await self.renew_these(redis, given)  # which puts back what somebody dropped
         known |= {held.key: held.begun for held in given}
         self.buffer.clear()

@@ -40,6 +40,8 @@ class Leases(Settling):
         self.delivered_events: dict[tuple[str, str], Held] = {}
         """What handlers work on, by stream and id."""
         self._holding = Holding(settings, group, consumer)
+        self.is_closing = False
+        """Whether no handler ends any more what it has in hand."""
         self._waiting: dict[tuple[str, str], Held] = {}
         """What is ours again while a handler that lost it is still at work with it."""
         self._uncounted: dict[tuple[str, str], Held] = {}
@@ -77,7 +79,7 @@ class Leases(Settling):
         for ours in batched((held for held in every if not held.lost), RENEWED_AT_ONCE):
             now = clock.now()
             claims = [
-                lease.Claim(*held.key, held.begun, sure=self.is_sure(held), is_over=held.is_over)
+                lease.Claim(*held.key, held.begun, sure=self.is_sure(held), stage=self._stage(held))
                 for held in ours
             ]
             outcomes = await lease.hold(redis, self._group, self._consumer, claims, begins=begins)
@@ -91,6 +93,12 @@ class Leases(Settling):
                     self._consumer,
                     self._group,
                 )
+
+    def _stage(self, held: Held) -> lease.Stage:
+        if held.is_over:
+            return lease.Stage.OVER
+        at_work = self.delivered_events.get(held.key) is held and not self.is_closing
+        return lease.Stage.AT_WORK if at_work else lease.Stage.WAITING
 
     def _note_outcome(self, held: Held, outcome: lease.Outcome, now: float) -> None:
         match outcome:
@@ -131,7 +139,7 @@ class Leases(Settling):
     async def say_counts(self, redis: Redis) -> None:
         """Let Redis count what it could not be told in time, where nobody else has the entry by now."""
         for some in batched(list(self._unsaid.values()), RENEWED_AT_ONCE):
-            claims = [lease.Claim(*held.key, held.begun, sure=False, is_over=True) for held in some]
+            claims = [lease.Claim(*held.key, held.begun, sure=False, stage=lease.Stage.OVER) for held in some]
             outcomes = await lease.hold(redis, self._group, self._consumer, claims)
             for held, outcome in zip(some, outcomes, strict=True):
                 if outcome == "no_group":

@@ -10,6 +10,7 @@ from abe_redis.events.codec import UndecodableError, decode
 from abe_redis.runtime import nouns
 from abe_redis.streams import names
 from abe_redis.streams.lease import Leased
+from abe_redis.streams.losses import say_gone
 from abe_redis.streams.scripts import Argument, Script
 
 REASON, GROUP, FIRST_ID = b"abe:reason", b"abe:group", b"abe:id"
@@ -85,10 +86,12 @@ async def bury(
     Returns:
         False when another consumer holds it; then nothing was changed.
     """
-    keys = [stream, names.dead_letters(stream), names.due(stream, group)]
+    keys = [stream, names.dead_letters(stream), names.due(stream, group), names.records(stream)]
     more = [word for name, value in detail.items() for word in (f"abe:{name}", value)]
     arguments: list[Argument] = [group, consumer, entry_id, reason, begun, int(sure), *more]
-    return bool(await _BURY(redis, keys, arguments))
+    answer = int(await _BURY(redis, keys, arguments))
+    say_gone(stream, group, [entry_id] if answer < 0 else [])
+    return answer != 0
 
 
 _REDRIVE = Script.load("redrive")

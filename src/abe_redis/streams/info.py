@@ -76,7 +76,7 @@ class GroupInfo:
     """A group at one moment."""
 
     consumers: list[Row]
-    """XINFO CONSUMERS."""
+    """XINFO CONSUMERS, without the one that stands for nobody."""
     oldest_pending: bytes | None
     """Its id; None when nothing is pending."""
     oldest_undelivered: bytes | None
@@ -114,7 +114,7 @@ async def of_group(redis: Redis, stream: str, row: Row, *, with_pending: bool) -
     notes = held.notes_from(said)
     pending += await _beyond(redis, stream, name, pending, notes) if len(pending) == count else []
     return GroupInfo(
-        consumers=consumers,
+        consumers=[one for one in consumers if one["name"] != names.NOBODY],
         oldest_pending=summary["min"],
         oldest_undelivered=undelivered[0][0] if undelivered else None,
         pending=pending,

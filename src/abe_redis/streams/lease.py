@@ -7,6 +7,7 @@ is that consumer.
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from abe_redis.client.failures import stream_is_gone
 from abe_redis.events.codec import Fields
 from abe_redis.runtime import clock
 from abe_redis.streams import names, slots
+from abe_redis.streams.losses import say_gone
 from abe_redis.streams.scripts import Argument, Script
 
 
@@ -31,7 +33,8 @@ def by_stream(entries: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 type Outcome = str
 """What became of an id: `done`, `not_held` (someone else holds it) or `unknown` (nobody does). For a member
 that has it in flight there are more: `dropped` (nobody did, so it was put back), `deleted` (neither the group
-nor the stream has it any more) and `no_group` (the group does not exist)."""
+nor the stream has it any more), `lost` (the same, and no handler has it) and `no_group` (the group does not
+exist)."""
 
 
 class Leased(NamedTuple):
@@ -189,6 +192,15 @@ def _by_turns(found: Any, asked_at: float) -> list[Leased]:  # noqa: ANN401 - as
     return [entry for turn in zip_longest(*per_stream) for entry in turn if entry is not None]
 
 
+class Stage(IntEnum):
+    """How far the handler of an entry is."""
+
+    WAITING = 0
+    OVER = 1
+    """It is done with it: then it may be settled already, and is not put back."""
+    AT_WORK = 2
+
+
 class Claim(NamedTuple):
     """What a member says of an entry that it has in flight."""
 
@@ -198,8 +210,7 @@ class Claim(NamedTuple):
     """How many of its deliveries handlers began."""
     sure: bool
     """Whether its lease cannot be over, so that nobody else can have had it."""
-    is_over: bool = False
-    """Whether its handler is done with it: then it may be settled already, and is not put back."""
+    stage: Stage = Stage.WAITING
 
 
 _HOLD = Script.load("hold")
@@ -228,7 +239,7 @@ async def _each_held(
         for number, stream in enumerate(streams, 1):
             for at in places[stream]:
                 arguments.append(number)
-                arguments += (int(word) if isinstance(word, bool) else word for word in entries[at][1:])
+                arguments += (int(word) if isinstance(word, int) else word for word in entries[at][1:])
             theirs += places[stream]
         for at, outcome in await script(redis, keys(streams, group), arguments):
             outcomes[theirs[at]] = outcome.decode()
@@ -251,12 +262,17 @@ async def hold(
         begins: Whether handlers have them, or will have them now: then none is postponed any more.
 
     Returns:
-        For each: `done`, `dropped` (done, too), `not_held`, `unknown`, `deleted` or `no_group`.
+        For each: `done`, `dropped` (done, too), `not_held`, `unknown`, `deleted`, `lost` or `no_group`.
     """
-    return await _each_held(
+    outcomes = await _each_held(
         *(_HOLD, redis, group, consumer, claims, "start" if begins else "renew"),
         keys=names.with_records_and_due,
     )
+    if "lost" in outcomes:
+        lost = [claim[:2] for claim, outcome in zip(claims, outcomes, strict=True) if outcome == "lost"]
+        for stream, ids in by_stream(lost).items():
+            say_gone(stream, group, ids)
+    return outcomes
 
 
 async def uncount(redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]]) -> None:

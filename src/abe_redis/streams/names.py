@@ -78,6 +78,10 @@ def published_to(key: str) -> str | None:
     return (match[1] or match[2]) if match else None
 
 
+NOBODY = b"abe:nobody"
+"""The name under which is pending what nobody holds: see `holder.lua`."""
+
+
 def records(stream: str) -> str:
     """The hash with the records about each group; see `groups`."""
     return in_slot_of("abe:groups:", stream)

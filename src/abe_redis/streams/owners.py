@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from abe_redis.runtime import clock
 from abe_redis.streams import names
 from abe_redis.streams.lease import Leased, Portion, Taken, fields_of, take
+from abe_redis.streams.losses import say_gone
 from abe_redis.streams.scripts import Argument, Script
 
 
@@ -212,7 +213,7 @@ async def load(
 
 _START = Script.load("start")
 
-type Start = Literal["started", "disowned", "gone", "no_group"]
+type Start = Literal["started", "disowned", "gone", "lost", "no_group"]
 """Whether a delivery may begin; or the stream belongs to somebody else; or the entry does, or is finished; or
 the group does not exist."""
 
@@ -226,10 +227,11 @@ async def start(redis: Redis, owner: Owner, entry: Leased, *, sure: bool = False
         sure: Whether its lease cannot be over; then it is put back if somebody dropped it.
     """
     stream = entry.stream
-    keys = [stream, names.owner(stream, owner.group), names.due(stream, owner.group)]
+    keys = [stream, names.owner(stream, owner.group), names.due(stream, owner.group), names.records(stream)]
     arguments: list[Argument] = [owner.group, owner.consumer, owner.token, entry.id, entry.deliveries]
     arguments.append(int(sure))
     state: Start = (await _START(redis, keys, arguments)).decode()
+    say_gone(stream, owner.group, [entry.id] if state == "lost" else [])
     return state
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from redis.asyncio import Redis
 
 from abe_redis.streams import names, slots
+from abe_redis.streams.losses import say_gone
 from abe_redis.streams.scripts import Argument, Script
 
 _POSTPONE = Script.load("postpone")
@@ -41,7 +42,8 @@ async def postpone(
         sure: Whether its lease cannot be over; then it is put back if somebody dropped it.
 
     Returns:
-        False when another consumer holds it by now; then nothing was changed.
+        False when another consumer holds it by now, so that nothing was changed; or when the stream does not
+        have it any more.
 
     Raises:
         redis.ResponseError: NOGROUP, when the group does not exist.
@@ -49,7 +51,10 @@ async def postpone(
     delay_ms = round(min(max(delay_seconds, 0), MAX_DELAY_SECONDS) * 1000)
     arguments: list[Argument] = [group, consumer, entry_id, delay_ms, 2 * MAX_DELAY_SECONDS * 1000]
     arguments += (0 if counted else 1, begun, int(sure))
-    return bool(await _POSTPONE(redis, [stream, names.due(stream, group)], arguments))
+    keys = [stream, names.due(stream, group), names.records(stream)]
+    answer = int(await _POSTPONE(redis, keys, arguments))
+    say_gone(stream, group, [entry_id] if answer < 0 else [])
+    return answer > 0
 
 
 _RELEASE = Script.load("release")

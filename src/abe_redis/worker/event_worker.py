@@ -296,8 +296,9 @@ class EventWorker:
             return "lost"  # another consumer has it
         except AbeRedisError as failure:
             is_buried = isinstance(decision, Bury) and held.is_let_go
-            what = "buried when Redis answers again" if is_buried else "delivered again after its lease"
-            _LOG.warning("%s The event is %s.", failure, what)
+            what = "buried" if is_buried else "delivered again"
+            when = " when Redis answers again" if held.is_let_go else ""
+            _LOG.warning("%s The event is %s%s.", failure, what, when)
             return "buried" if is_buried else "retried"
         return "retried"
 

@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
-from abe_redis import Event, EventWorker, RedisMessageQueueBackend, Settings
+from abe_redis import Bury, Event, EventWorker, RedisMessageQueueBackend, Retry, Settings
 from abe_redis.operations.groups import Groups
 from abe_redis.operations.scope import Scope
 from tests.integration.conftest import until
@@ -25,6 +25,10 @@ def server(request: pytest.FixtureRequest) -> Server:
 
 def backend_of(server: Server, **more: Any) -> RedisMessageQueueBackend:
     return RedisMessageQueueBackend(Settings(redis_url=server.url, **more))
+
+
+def said(channel: str, number: int) -> dict[str, Any]:
+    return {"type": "message", "channel": channel, "n": number}
 
 
 async def fill(server: Server, count: int) -> None:
@@ -108,3 +112,87 @@ async def test_a_group_can_be_resumed_and_removed(server: Server) -> None:
         for change in (groups.pause, groups.resume):
             await change(TOPIC, "default")
         await groups.remove(TOPIC, "default", force=True)
+
+
+async def letters_of(server: Server) -> list[str]:
+    with server.admin() as admin:
+        return [fields["data"] for _, fields in admin.xrange("dead:{slack_events}")]
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_a_burial_waits_for_memory_while_others_go_on(server: Server, ordered: bool) -> None:
+    """An ordered worker holds up the conversation, and no other; what is nacked meanwhile comes again."""
+    handled, failed = list[tuple[str, int]](), anyio.Event()
+
+    async def handle(event: Event) -> None:
+        if (event["channel"], event["n"]) == ("A", 0):
+            failed.set()
+            raise RuntimeError("poison")
+        if event["channel"] == "B" and event.deliveries == 1:
+            raise RuntimeError("once")
+        handled.append((event["channel"], event["n"]))
+
+    def decide(event: Event, _: Exception) -> Bury | Retry:
+        return Bury("it is poison") if event["channel"] == "A" else Retry(0.01)
+
+    async with backend_of(server) as backend, anyio.create_task_group() as tasks:
+        await backend.publish_many(TOPIC, [said(channel, n) for n in range(2) for channel in "AB"])
+        with server.admin() as admin:
+            admin.config_set("maxmemory", "1")
+        worker = EventWorker(backend, handle, concurrency=2, ordered=ordered, policy=decide)
+        tasks.start_soon(worker.run)
+        await failed.wait()
+
+        async def others_are_done() -> bool:
+            return {("B", 0), ("B", 1)} <= set(handled)
+
+        await until(others_are_done)
+        assert await letters_of(server) == []
+        if ordered:
+            assert ("A", 1) not in handled
+        with server.admin() as admin:
+            admin.config_set("maxmemory", "0")
+
+        async def is_over() -> bool:
+            return len(await letters_of(server)) == 1 and len(handled) == 3
+
+        await until(is_over)
+        await worker.shutdown()
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_a_worker_that_ends_while_a_burial_waits_leaves_it_to_others(
+    server: Server, ordered: bool
+) -> None:
+    failed, seen = anyio.Event(), list[int]()
+
+    async def fail(_: Event) -> None:
+        failed.set()
+        raise RuntimeError("poison")
+
+    async def handle(event: Event) -> None:
+        seen.append(event["n"])
+
+    settings: dict[str, Any] = {"redis_stream_max_deliveries": 1}
+    async with backend_of(server, **settings) as backend, anyio.create_task_group() as tasks:
+        await backend.publish(TOPIC, said("A", 0))
+        with server.admin() as admin:
+            admin.config_set("maxmemory", "1")
+        worker = EventWorker(backend, fail, ordered=ordered)
+        tasks.start_soon(worker.run)
+        await failed.wait()
+        await worker.shutdown()
+    with server.admin() as admin:
+        ((*_, row),) = [admin.xpending_range(TOPIC, "default", "-", "+", 9)]
+        assert (row["times_delivered"], row["consumer"]) == (1, "abe:nobody")
+        admin.config_set("maxmemory", "0")
+    async with backend_of(server, **settings) as backend, anyio.create_task_group() as tasks:
+        worker = EventWorker(backend, handle, ordered=ordered)
+        tasks.start_soon(worker.run)
+
+        async def is_buried() -> bool:
+            return len(await letters_of(server)) == 1
+
+        await until(is_buried)
+        await worker.shutdown()
+    assert seen == []

@@ -446,7 +446,7 @@ async def test_what_is_pending_is_told_with_whose_it_is(commands: Redis) -> None
     await anyio.sleep(0.1)
     found = await peek.pending(commands, A, "g", after=None, count=9, consumer=None)
     assert [(one.id, one.consumer, one.deliveries) for one in found][:1] == [(ids[0], "holder", 1)]
-    assert [one.consumer for one in found] == ["holder"] * 4 + ["other"]
+    assert [one.consumer for one in found] == ["holder", "abe:nobody", "holder", "holder", "other"]
     assert [one.fields for one in found][:4] == [
         {b"data": f"{A} {number}".encode()} if number < 3 else None for number in range(4)
     ]

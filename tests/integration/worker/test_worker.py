@@ -318,7 +318,7 @@ async def test_a_failed_nack_is_logged(own_server: Server, caplog: pytest.LogCap
         async with at_work(EventWorker(backend, handle)):
 
             async def told() -> bool:
-                return "The event is delivered again after its lease." in caplog.text
+                return "The event is delivered again when Redis answers again." in caplog.text
 
             await until(told)
             own_server.start()

@@ -56,6 +56,7 @@ class OrderedConsumer(GroupConsumer):
         self._ownership = Ownership(group, name, patterns, lease_seconds=lease_seconds, on_lost=self._lost)
         self._takeover = Takeover(self._ownership, self._queues, self._in_flight, self._accept)
         self._in_flight.on_buried = self._buried
+        self._in_flight.buries_in_turn = True
         self._blocking_reads = BlockingReads[str]()
         self._timer = Timer(self._on_alarm)
 
@@ -83,6 +84,9 @@ class OrderedConsumer(GroupConsumer):
     async def _take_from_buffer(self) -> Held | None:
         while (held := self._next()) is not None:
             self._queues.take(held)
+            if self._in_flight.condemn(held):  # those behind it wait until it is buried
+                self._ack_batcher.finished.set()
+                continue
             if (not held.entry.again or await self._counted(held)) and self._deliver(held):
                 self._nudge()
                 return held

@@ -4,21 +4,25 @@
 -- that was redriven before, only the id it had at first is still of interest. Lua cannot pass on more than
 -- about 8,000 values.
 --
--- KEYS  the stream, its dead letters, the sorted set of what is postponed
+-- KEYS  the stream, its dead letters, the sorted set of what is postponed, the stream's records
 -- ARGV  group, consumer, the entry's id, the reason, how many of its deliveries handlers began at least,
 --       1 if its lease cannot be over (else 0); then names and values of what is kept beside the reason
 -- Answers 1, also when it was buried before; 0, and changes nothing, when the consumer does not hold the
--- entry; or an error when there is no such group.
+-- entry; -1 when the stream does not have it any more, so that it is lost, and counted as that; or an error
+-- when there is no such group.
 
 -- include: holder
 -- include: split
 -- include: is_buried
-local stream, dead, due = KEYS[1], KEYS[2], KEYS[3]
+-- include: note_gone
+local stream, dead, due, records = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, consumer, id, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local began, sure = tonumber(ARGV[5]), ARGV[6] == '1'
 local state, counted = holder(stream, group, consumer, id, sure)
 if state == 'no_group' then return redis.error_reply('NOGROUP no group ' .. group .. ' on ' .. stream) end
-if (state == 'dropped' or state == 'unknown') and is_buried(stream, dead, group, id) then return 1 end
+local has_no_row = state == 'dropped' or state == 'unknown' or state == 'deleted'
+if has_no_row and is_buried(stream, dead, group, id) then return 1 end
+if state == 'deleted' then return note_gone(stream, records, group) and -1 or 0 end
 if state ~= 'held' and state ~= 'dropped' then return 0 end
 local deliveries = math.max(counted, began)
 local entry = redis.call('XRANGE', stream, id, id)[1]
@@ -39,4 +43,4 @@ if entry then
 end
 redis.call('XACK', stream, group, id)
 redis.call('ZREM', due, id)
-return 1
+return not entry and note_gone(stream, records, group) and -1 or 1

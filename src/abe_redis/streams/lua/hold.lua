@@ -6,13 +6,15 @@
 -- KEYS  per stream: the stream, its records, the sorted set of what is postponed
 -- ARGV  group, consumer, `start` (handlers have the entries, or will have them now, so none is postponed) or
 --       `renew`; per entry: the number of its stream, its id, how many of its deliveries handlers began, 1 if
---       its lease cannot be over (else 0), 1 if its handler is done: then it may be settled already, and is
---       not put back (else 0)
+--       its lease cannot be over (else 0), how far its handler is: 0 if it has not begun, 1 if it is done
+--       (then the entry may be settled already, and is not put back), 2 if it is at work
 -- Answers per entry that was not pending under its consumer as it should be: its place, counted from 0, and
--- how the consumer stands to it: see `holder`. What was `dropped` is put back.
+-- how the consumer stands to it: see `holder`. What was `dropped` is put back. What was `deleted` and no
+-- handler has is `lost`, and counted as that.
 
 -- include: holder
 -- include: ids
+-- include: note_gone
 local group, consumer, is_start = ARGV[1], ARGV[2], ARGV[3] == 'start'
 local answers, place = {}, 0
 
@@ -23,13 +25,18 @@ for i = 4, #ARGV, 5 do
   if state == 'dropped' and ARGV[i + 4] == '1' then state = 'unknown' end
   if state == 'held' or state == 'dropped' then
     local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a word twice does no harm
-    redis.call('XCLAIM', stream, group, consumer, 0, id,
+    local kept = redis.call('XCLAIM', stream, group, consumer, 0, id,
       'IDLE', 0, 'RETRYCOUNT', math.max(counted, deliveries), 'JUSTID', force)
+    if #kept == 0 then state = 'deleted' end
     if is_start then
       redis.call('ZREM', due, id)
       local last = redis.call('HGET', records, 'last ' .. group)
       if not last or before(last, id) then redis.pcall('HSET', records, 'last ' .. group, id) end
     end
+  end
+  if state == 'deleted' and ARGV[i + 4] == '0' and note_gone(stream, records, group) then
+    state = 'lost'
+    redis.call('ZREM', due, id)
   end
   if state ~= 'held' then answers[#answers + 1] = {place, state} end
   place = place + 1

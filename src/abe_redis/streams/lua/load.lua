@@ -21,6 +21,7 @@
 -- include: ids
 -- include: holder
 -- include: leases
+-- include: note_gone
 local stream, owner, records, due, leases = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, consumer, token, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local from, idle_ms, everybody, count = ARGV[5], tonumber(ARGV[6]), ARGV[7] == 'all', tonumber(ARGV[8])
@@ -29,6 +30,7 @@ if redis.call('GET', owner) ~= token then return {0} end
 local of = group_of(stream, group)
 if not of then return redis.error_reply('NOGROUP there is no group ' .. group .. ' on ' .. stream) end
 local now, found, lost = now_ms(), {}, 0
+local gone = 0 -- how many were counted already
 
 say_lease(leases, consumer, lease_ms, now)
 local said, longest = leases_of(leases, lease_ms)
@@ -42,9 +44,13 @@ end
 
 if from == '-' then
   for _, id in ipairs(redis.call('ZRANGE', due, 0, 999)) do
-    if #redis.call('XPENDING', stream, group, id, id, 1) == 0 and not before(of['last-delivered-id'], id)
-      and #redis.call('XRANGE', stream, id, id) > 0 then
-      redis.call('XCLAIM', stream, group, consumer, 0, id, 'TIME', 0, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
+    if #redis.call('XPENDING', stream, group, id, id, 1) == 0 and not before(of['last-delivered-id'], id) then
+      if #redis.call('XRANGE', stream, id, id) > 0 then
+        redis.call('XCLAIM', stream, group, consumer, 0, id, 'TIME', 0, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
+      else
+        redis.call('ZREM', due, id)
+        if note_gone(stream, records, group) then gone = gone + 1 end
+      end
     end
   end
 end
@@ -52,7 +58,8 @@ end
 local rows = redis.call('XPENDING', stream, group, 'IDLE', shortest_ms, from, '+', count)
 for _, row in ipairs(rows) do
   local id, holder_name, idle, deliveries = row[1], row[2], row[3], row[4]
-  if holder_name == nobody and finished_to ~= '' and not before(finished_to, id) then
+  local is_given_back = idle > ten_years_ms
+  if holder_name == nobody and not is_given_back and finished_to ~= '' and not before(finished_to, id) then
     redis.call('XACK', stream, group, id)
   elseif is_free(holder_name, idle) then
     local entry = redis.call('XRANGE', stream, id, id)[1]
@@ -69,4 +76,4 @@ for _, row in ipairs(rows) do
 end
 if lost > 0 then redis.call('HINCRBY', records, 'lost ' .. group, lost) end
 local next_page = #rows == count and '(' .. rows[count][1] or ''
-return {1, of['last-delivered-id'], found, lost, next_page}
+return {1, of['last-delivered-id'], found, lost + gone, next_page}

@@ -18,6 +18,7 @@
 -- include: facts
 -- include: ids
 -- include: leases
+-- include: note_gone
 local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most_with_redelivered, limit, counted = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local now = now_ms()
@@ -42,9 +43,13 @@ local function take(stream, records, pending)
 end
 
 -- Makes an entry pending that is due and that nobody holds, if the group was given it; answers its row.
-local function put_back(stream, id)
+local function put_back(stream, records, id)
   local of = group_of(stream, group)
-  if before(of['last-delivered-id'], id) or #redis.call('XRANGE', stream, id, id) == 0 then return end
+  if before(of['last-delivered-id'], id) then return end
+  if #redis.call('XRANGE', stream, id, id) == 0 then
+    if note_gone(stream, records, group) then lost[#lost + 1] = stream end
+    return
+  end
   redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
   return {id, consumer, 0, 0}
 end
@@ -54,7 +59,7 @@ local function take_due(stream, due, records)
   for _, id in ipairs(ids) do
     local rows = redis.pcall('XPENDING', stream, group, id, id, 1)
     if rows.err then return end
-    local row = rows[1] or put_back(stream, id)
+    local row = rows[1] or put_back(stream, records, id)
     if not row or take(stream, records, row) then redis.call('ZREM', due, id) end
   end
 end

@@ -1,6 +1,8 @@
 -- Gives entries back, so that the next consumer who looks takes them; removes the consumer from a group in
 -- which it then holds nothing. A stream or group that does not exist is passed over.
 --
+-- They are pending under nobody's name then, so that nothing is lost when somebody removes the consumer.
+--
 -- KEYS  per stream: the stream, its records, the sorted set of what is postponed
 -- ARGV  group, consumer, `all` (also what a read left with the consumer that nobody saw) or `these`, how
 --       often such a read was counted as a delivery, 1 if the consumer leaves and has nothing in flight then
@@ -10,6 +12,8 @@
 
 -- include: untouched
 -- include: facts
+-- include: holder
+-- include: note_gone
 local group, consumer, everything, counted = ARGV[1], ARGV[2], ARGV[3] == 'all', ARGV[4]
 local leaves = ARGV[5] == '1'
 local released = 0
@@ -21,46 +25,61 @@ for i = 6, #ARGV, 3 do
   deliveries_of[stream][id] = deliveries
 end
 
+-- Whether something of what nobody holds may be in flight: it was not given back.
+local function may_be_in_flight(stream)
+  local rows = redis.call('XPENDING', stream, group, '-', '+', 100, nobody)
+  for _, row in ipairs(rows) do
+    if row[3] <= ten_years_ms then return true end
+  end
+  return #rows == 100
+end
+
 -- Whether a consumer other than this one has something of a stream, which may be in flight.
 local function others_hold(stream)
   for _, row in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
     local of = facts(row)
-    if of['name'] ~= consumer and of['pending'] > 0 then return true end
+    local holds = of['name'] ~= consumer and of['pending'] > 0
+    if holds and (of['name'] ~= nobody or may_be_in_flight(stream)) then return true end
   end
   return false
 end
 
-local function release(stream, id, deliveries)
-  if deliveries >= 0 then
-    redis.call('XCLAIM', stream, group, consumer, 0, id, 'TIME', 0, 'RETRYCOUNT', deliveries, 'JUSTID')
-    released = released + 1
-  end
+local function release(stream, records, id, deliveries)
+  if deliveries < 0 then return end
+  local kept = redis.call('XCLAIM', stream, group, nobody, 0, id,
+    'TIME', 0, 'RETRYCOUNT', deliveries, 'JUSTID')
+  if #kept == 0 then note_gone(stream, records, group) end
+  released = released + 1
 end
 
 -- What is not known was never handed out, so the read that fetched it does not count. But what waits to be
 -- taken up again, now or later, was: its count, and its time, stay as they are.
-local function release_unknown(stream, due, pending)
+local function release_unknown(stream, records, due, pending)
   local id, idle, deliveries = pending[1], pending[3], pending[4]
   if idle > ten_years_ms or redis.call('ZSCORE', due, id) then return end
-  release(stream, id, math.max(0, deliveries - counted))
+  release(stream, records, id, math.max(0, deliveries - counted))
 end
 
-local function release_all(stream, due, known)
+local function release_all(stream, records, due, known)
   local from, rows = '-'
   repeat
     rows = redis.call('XPENDING', stream, group, from, '+', 100, consumer)
     for _, row in ipairs(rows) do
       local id = row[1]
-      if known[id] then release(stream, id, known[id]) else release_unknown(stream, due, row) end
+      if known[id] then
+        release(stream, records, id, known[id])
+      else
+        release_unknown(stream, records, due, row)
+      end
     end
     if #rows > 0 then from = '(' .. rows[#rows][1] end
   until #rows == 0
 end
 
-local function release_known(stream, known)
+local function release_known(stream, records, known)
   for id, deliveries in pairs(known) do
     local row = redis.call('XPENDING', stream, group, id, id, 1, consumer)[1]
-    if row then release(stream, id, deliveries) end
+    if row then release(stream, records, id, deliveries) end
   end
 end
 
@@ -70,7 +89,11 @@ for i = 1, #KEYS, 3 do
   local held = redis.pcall('XPENDING', stream, group, '-', '+', 1, consumer)
   if not held.err then
     if #held > 0 then
-      if everything then release_all(stream, due, known) else release_known(stream, known) end
+      if everything then
+        release_all(stream, records, due, known)
+      else
+        release_known(stream, records, known)
+      end
     end
     if leaves and not others_hold(stream) then redis.pcall('HDEL', records, 'last ' .. group) end
     if #redis.call('XPENDING', stream, group, '-', '+', 1, consumer) == 0 then

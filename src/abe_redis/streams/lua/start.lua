@@ -1,18 +1,23 @@
 -- Counts a delivery that is about to begin, for the owner of the stream.
 --
--- KEYS  the stream, the key that names its owner, the sorted set of what is postponed
+-- KEYS  the stream, the key that names its owner, the sorted set of what is postponed, the stream's records
 -- ARGV  group, consumer, the owner's token, the entry's id, the number of deliveries with this one, 1 if its
 --       lease cannot be over (else 0)
 -- Answers `started`; `disowned` when somebody else owns the stream; `gone` when the consumer does not hold
--- the entry; `no_group` when the group does not exist.
+-- the entry; `lost` when the stream does not have it any more; `no_group` when the group does not exist.
 
 -- include: holder
-local stream, owner, due = KEYS[1], KEYS[2], KEYS[3]
+-- include: note_gone
+local stream, owner, due, records = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, consumer, token, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local deliveries, sure = tonumber(ARGV[5]), ARGV[6] == '1'
 if redis.call('GET', owner) ~= token then return redis.status_reply('disowned') end
 local state, counted = holder(stream, group, consumer, id, sure)
 if state == 'no_group' then return redis.status_reply(state) end
+if state == 'deleted' and note_gone(stream, records, group) then
+  redis.call('ZREM', due, id)
+  return redis.status_reply('lost')
+end
 if state ~= 'held' and state ~= 'dropped' then return redis.status_reply('gone') end
 local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a word twice does no harm
 deliveries = math.max(counted, deliveries)

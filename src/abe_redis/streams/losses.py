@@ -1,0 +1,22 @@
+"""What a script found to be lost: it is counted at Redis, and said here."""
+
+import logging
+from collections.abc import Sequence
+
+from abe_redis.runtime import nouns
+
+_LOG = logging.getLogger(__name__)
+
+
+def say_gone(stream: str, group: str, ids: Sequence[str]) -> None:
+    """Log which entries were removed before a group had finished them, if there are any."""
+    if ids:
+        _LOG.error(
+            "%s of %r that group %r had not finished %s removed: %s. Somebody used XTRIM or XDEL, or removed "
+            "the consumer.",
+            nouns.count(len(ids), "event"),
+            stream,
+            group,
+            "was" if len(ids) == 1 else "were",
+            ", ".join(ids[:10]),
+        )

@@ -1,0 +1,157 @@
+"""Nothing is lost in silence when somebody removes a consumer: not what it gave back, nor what is trimmed."""
+
+import logging
+from typing import Any
+
+import anyio
+import pytest
+from redis.asyncio import Redis
+
+from abe_redis import Backoff, Event, EventWorker, Retry
+from tests.integration.conftest import MakeBackend, take_one, until
+from tests.integration.consuming.test_foreign_hands import KINDS, STREAM, publish, working
+
+RECORDS = "abe:groups:{slack_events}"
+
+
+async def remove_consumers(redis: Redis) -> None:
+    """As somebody does who tidies up."""
+    rows: Any = await redis.xinfo_consumers(STREAM, "default")
+    for row in rows:
+        if not row["name"].startswith(b"abe:"):
+            await redis.xgroup_delconsumer(STREAM, "default", row["name"])
+
+
+async def lost(redis: Redis) -> int:
+    return int(await redis.hget(RECORDS, "lost default") or 0)
+
+
+@KINDS
+async def test_what_a_worker_gave_back_stays_when_its_consumer_is_removed(
+    make_backend: MakeBackend, redis: Redis, ordered: bool
+) -> None:
+    started, handled = anyio.Event(), list[int]()
+
+    async def wait(_: Event) -> None:
+        started.set()
+        await anyio.sleep_forever()
+
+    async def handle(event: Event) -> None:
+        handled.append(event["n"])
+
+    first = make_backend()
+    await publish(first, 0, 1, 2)
+    async with working(EventWorker(first, wait, ordered=ordered, drain_seconds=0)):
+        await started.wait()
+    await first.close()
+    await remove_consumers(redis)
+
+    async def are_handled() -> bool:
+        return sorted(handled) == [0, 1, 2]
+
+    async with working(EventWorker(make_backend(), handle, ordered=ordered)):
+        await until(are_handled)
+
+
+async def test_what_was_nacked_without_a_delay_stays_when_its_consumer_is_removed(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    first = make_backend()
+    await publish(first, 0)
+    async with first.consume() as events:
+        event = await take_one(events)
+        await event.nack()
+        await remove_consumers(redis)
+        again = await take_one(events)
+    assert (again.id, again.deliveries) == (event.id, 2)
+
+
+@KINDS
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_is_trimmed_after_its_consumer_was_removed_is_lost_unless_its_handler_succeeds(
+    make_backend: MakeBackend, redis: Redis, caplog: pytest.LogCaptureFixture, ordered: bool, fails: bool
+) -> None:
+    started, may_end, ended = anyio.Event(), anyio.Event(), anyio.Event()
+
+    async def handle(event: Event) -> None:
+        if event["n"] == 1:
+            ended.set()
+            return
+        started.set()
+        await may_end.wait()
+        if fails:
+            raise ValueError("too late")
+
+    backend = make_backend()
+    await publish(backend, 0)
+    async with working(EventWorker(backend, handle, ordered=ordered, policy=lambda *_: Retry(0.01))):
+        await started.wait()
+        await remove_consumers(redis)
+        await redis.xtrim(STREAM, maxlen=0, approximate=False)
+        may_end.set()
+        await publish(backend, 1)
+        await ended.wait()
+
+        async def is_counted() -> bool:
+            return await lost(redis) == 1
+
+        if fails:
+            await until(is_counted)
+    assert await lost(redis) == fails
+    told = [
+        one for one in caplog.records if one.levelno == logging.ERROR and "was removed" in one.getMessage()
+    ]
+    assert len(told) == fails
+
+
+@KINDS
+async def test_what_is_postponed_counts_as_lost_when_it_is_trimmed_after_its_consumer_was_removed(
+    make_backend: MakeBackend, redis: Redis, ordered: bool
+) -> None:
+    async def fail(event: Event) -> None:
+        if event["n"] == 0:
+            raise ValueError("not yet")
+
+    async def is_postponed() -> bool:
+        return bool(await redis.zcard("abe:due:{slack_events}:default"))
+
+    async def is_counted() -> bool:
+        return await lost(redis) == 1
+
+    backend = make_backend()
+    await publish(backend, 0)
+    worker = EventWorker(backend, fail, ordered=ordered, policy=Backoff(first=1, most=1))
+    async with working(worker):
+        await until(is_postponed)
+        await remove_consumers(redis)
+        await redis.xtrim(STREAM, maxlen=0, approximate=False)
+        await until(is_counted)
+        await until(is_counted)
+    assert await lost(redis) == 1
+    assert not await redis.exists("abe:due:{slack_events}:default")
+
+
+async def test_a_prefetched_event_that_somebody_deletes_counts_as_lost_once(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    backend = make_backend(redis_stream_lease_seconds=0.5)
+    await publish(backend, *range(40))
+    async with backend.consume() as events:
+        await take_one(events)
+        for _ in range(6):
+            await anext(events)
+
+        async def has_prefetched() -> bool:
+            summary: Any = await redis.xpending(STREAM, "default")
+            return bool(summary["pending"] > 3)
+
+        await until(has_prefetched)
+        rows: Any = await redis.xpending_range(STREAM, "default", "-", "+", 40)
+        await redis.xdel(STREAM, rows[-1]["message_id"])
+
+        async def is_counted() -> bool:
+            return await lost(redis) > 0
+
+        await until(is_counted)
+        await anyio.sleep(0.5)  # for two more renewals
+        assert await lost(redis) == 1
