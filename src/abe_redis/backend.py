@@ -12,6 +12,7 @@ from abe_redis.consuming.consumer import Consumer
 from abe_redis.consuming.event_stream import EventStream
 from abe_redis.consuming.ordered.consumer import OrderedConsumer
 from abe_redis.errors import ClosedError, SettingsError
+from abe_redis.events.arrival import Arrival
 from abe_redis.events.published import Published
 from abe_redis.observability import tracing
 from abe_redis.publishing.outbox_file import OutboxSize
@@ -107,7 +108,13 @@ class RedisMessageQueueBackend:
         await self.publish_event(key, payload)
 
     async def publish_event(
-        self, key: str, payload: dict[str, Any], *, event_id: str | None = None, origin: str | None = None
+        self,
+        key: str,
+        payload: dict[str, Any],
+        *,
+        event_id: str | None = None,
+        origin: str | None = None,
+        arrival: Arrival | None = None,
     ) -> Published:
         """Add an event, and return the result.
 
@@ -116,6 +123,7 @@ class RedisMessageQueueBackend:
             payload: A JSON object of at most 8 MiB.
             event_id: The identity of the event; by default a Slack envelope's own `event_id`.
             origin: The publisher, written beside the payload.
+            arrival: How Slack delivered it, written beside the payload.
 
         Returns:
             Its place in the stream; or `outbox.Kept`, while it waits in the outbox.
@@ -125,7 +133,7 @@ class RedisMessageQueueBackend:
         """
         if self._closed:
             raise ClosedError
-        return await self._publisher.publish(key, payload, event_id=event_id, origin=origin)
+        return await self._publisher.publish(key, payload, event_id=event_id, origin=origin, arrival=arrival)
 
     async def publish_many(
         self, key: str, payloads: Iterable[dict[str, Any]], *, origin: str | None = None

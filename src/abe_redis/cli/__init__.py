@@ -21,6 +21,7 @@ def main() -> None:
         doctor,
         erase,
         group,
+        listen,
         mcp,
         queue,
         worker,

@@ -59,14 +59,18 @@ def with_scope[Result](call: "Callable[[Scope], Awaitable[Result]]") -> Result:
 
 
 def exposed(
-    host: str, port: int | None, operations: "Callable[[], Awaitable[Operations]]"
+    host: str,
+    port: int | None,
+    operations: "Callable[[], Awaitable[Operations]]",
+    *,
+    health: Callable[[], str | None] = lambda: None,
 ) -> AbstractAsyncContextManager[None]:
     """Serve metrics for the duration of a block, if a port was given."""
     if port is None:
         return nullcontext()
     from abe_redis.observability.metrics.exposition import exposed as show_metrics  # noqa: PLC0415
 
-    return show_metrics(host, port, operations)
+    return show_metrics(host, port, operations, health=health)
 
 
 def operations_of(backend: "RedisMessageQueueBackend") -> "Callable[[], Awaitable[Operations]]":

@@ -12,6 +12,7 @@ from abe_redis.consuming.leases import Leases
 from abe_redis.consuming.recognition import Recognition
 from abe_redis.consuming.settling import may_work_later
 from abe_redis.events import codec
+from abe_redis.events.arrival import arrival_of
 from abe_redis.events.event import Event, Holder, merged_types_of, trace_of
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
@@ -133,6 +134,7 @@ class InFlight(Leases):
             origin=entry.fields.get(codec.ORIGIN, b"").decode(errors="replace") or None,
             trace=trace_of(entry.fields),
             merged_types=merged_types_of(entry.fields),
+            arrival=arrival_of(entry.fields),
             holder=self._holder,
         )
         held.handed_at = self.delivered_at = time.monotonic()

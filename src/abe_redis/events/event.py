@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from abe_redis.errors import LeaseLostError
 from abe_redis.events import mentions
+from abe_redis.events.arrival import Arrival
 from abe_redis.events.codec import MENTION, TRACEPARENT, TRACESTATE
 
 _NO_TRACE: Mapping[str, str] = MappingProxyType({})
@@ -31,7 +32,10 @@ def merged_types_of(fields: Mapping[bytes, bytes]) -> tuple[str, ...]:
 class Event(dict[str, Any]):
     """A payload as `consume()` yields it: equal to the plain dict, and knowing where it came from."""
 
-    __slots__ = ("_holder", "deliveries", "group", "id", "merged_types", "origin", "stream", "trace")
+    __slots__ = (
+        *("_holder", "arrival", "deliveries", "group", "id"),
+        *("merged_types", "origin", "stream", "trace"),
+    )
 
     def __init__(
         self,
@@ -44,6 +48,7 @@ class Event(dict[str, Any]):
         origin: str | None = None,
         trace: Mapping[str, str] = _NO_TRACE,
         merged_types: tuple[str, ...] = (),
+        arrival: Arrival | None = None,
         holder: "Holder | None" = None,
     ) -> None:
         super().__init__(payload)
@@ -61,6 +66,8 @@ class Event(dict[str, Any]):
         """The publisher's span, as the headers of W3C Trace Context; empty when it was not traced."""
         self.merged_types: tuple[str, ...] = merged_types
         """`app_mention` and `message`, when one event stands for both (`REDIS_STREAM_MERGE_MENTIONS`)."""
+        self.arrival: Arrival | None = arrival
+        """How Slack delivered it to `abe-redis listen`; None when it came another way."""
         self._holder = holder
 
     async def nack(self, *, delay: float = 0, reason: str | None = None) -> None:

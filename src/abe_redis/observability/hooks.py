@@ -1,4 +1,4 @@
-"""Hooks for observers: publishing, handling, and tool calls.
+"""Hooks for observers: receiving, publishing, handling, and tool calls.
 
 Without an observer they import nothing and cost almost nothing.
 """
@@ -17,6 +17,11 @@ type Outcome = Literal["done", "retried", "buried", "dropped", "lost", "given_ba
 
 type CallOutcome = Literal["done", "refused", "failed"]
 
+type Fate = Literal["queued", "answered", "refused"]
+"""What becomes of what Slack sent. `answered`: at once, and nothing was queued."""
+
+type EndOfReceiving = Callable[[Fate, str], None]
+"""Called with a reason: the stream of what is queued, or why it is refused."""
 type EndOfPublishing = Callable[["Sequence[Published]", BaseException | None], None]
 type EndOfHandling = Callable[[Outcome, Exception | None], None]
 type EndOfCall = Callable[[CallOutcome], None]
@@ -24,6 +29,11 @@ type EndOfCall = Callable[[CallOutcome], None]
 
 class Observer:
     """Called when an operation begins, it returns a function for its end. This one does nothing."""
+
+    def receiving(self, door: str) -> EndOfReceiving | None:
+        """Slack has sent something, by `http` or `socket`."""
+        del door
+        return None
 
     def publishing(self, stream: str, entries: "Sequence[Fields]") -> EndOfPublishing | None:
         """Events are about to be published; fields may be added to each."""
@@ -57,6 +67,17 @@ def observed(observer: Observer) -> Iterator[None]:
         yield
     finally:
         _observers.remove(observer)
+
+
+def receiving(door: str) -> EndOfReceiving:
+    """As `Observer.receiving`, for all observers."""
+    ends = [end for one in _observers if (end := one.receiving(door)) is not None]
+
+    def end_all(fate: Fate, reason: str) -> None:
+        for end in reversed(ends):
+            end(fate, reason)
+
+    return end_all
 
 
 def publishing(stream: str, entries: "Sequence[Fields]") -> EndOfPublishing | None:

@@ -16,6 +16,7 @@ from abe_redis.client.connections import Connections
 from abe_redis.client.passing_states import STREAM_FULL, code_of, is_full
 from abe_redis.errors import AbeRedisError, ClosedError
 from abe_redis.events import codec, kinds, slack
+from abe_redis.events.arrival import ARRIVAL, Arrival
 from abe_redis.events.identity import event_id_of
 from abe_redis.events.mentions import mention_in
 from abe_redis.events.published import Published
@@ -82,7 +83,13 @@ class Publisher:
         self._attempt_numbers = count()
 
     async def publish(
-        self, key: str, payload: dict[str, Any], *, event_id: str | None, origin: str | None
+        self,
+        key: str,
+        payload: dict[str, Any],
+        *,
+        event_id: str | None,
+        origin: str | None,
+        arrival: Arrival | None = None,
     ) -> Published:
         """Add an event, and return the result.
 
@@ -91,6 +98,8 @@ class Publisher:
         """
         topic = self._checked_name(key)
         draft = self._draft(topic, payload, event_id, origin)
+        if arrival is not None:
+            draft.fields[ARRIVAL] = arrival.written()
         if (end := hooks.publishing(draft.stream, [draft.fields])) is None:
             return await self._publish(topic, payload, draft)
         with _telling(end) as done:

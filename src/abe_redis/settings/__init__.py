@@ -171,6 +171,15 @@ class Settings(BaseSettings):
         description="Number of streams over which a topic is spread, by conversation. All publishers need "
         "the same number.",
     )
+    slack_signing_secret: SecretStr | None = Field(
+        default=None,
+        description="What Slack signs its requests with, for `abe-redis listen --http`; several with commas "
+        "between, while one replaces the other. Never logged or shown.",
+    )
+    slack_app_token: SecretStr | None = Field(
+        default=None,
+        description="The app-level token (`xapp-…`) for `abe-redis listen --socket`. Never logged or shown.",
+    )
     slack_events_topic: str = Field(
         default="slack_events", min_length=1, description="The stream to which Slack MCP Server publishes."
     )
@@ -284,7 +293,10 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> tuple[str, ...]:
         """Secrets that must never appear in a message."""
-        secrets = (self.redis_password, self.redis_sentinel_password)
+        secrets = (
+            *(self.redis_password, self.redis_sentinel_password),
+            *(self.slack_signing_secret, self.slack_app_token),
+        )
         return tuple(secret.get_secret_value() for secret in secrets if secret)
 
     @override

@@ -1,1 +1,1 @@
-"""The doors to Slack itself: receiving over HTTP and Socket Mode, Bolt apps as handlers, Slack's limits."""
+"""The only place for the doors to Slack itself: HTTP and Socket Mode, Bolt apps as handlers, Slack's limits."""

@@ -86,6 +86,7 @@ class MemoryConsumer:
             deliveries=delivery.deliveries,
             origin=entry.origin,
             merged_types=entry.merged_types,
+            arrival=entry.arrival,
             holder=self,
         )
         self._in_hand[entry.stream, entry.id] = delivery

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 
 from abe_redis.events import codec
+from abe_redis.events.arrival import Arrival
 from abe_redis.events.codec import DATA
 from abe_redis.events.event import Event
 from abe_redis.runtime.nouns import count
@@ -24,6 +25,7 @@ class StoredEntry:
     conversation: str | None
     origin: str | None
     merged_types: tuple[str, ...] = ()
+    arrival: Arrival | None = None
 
     def payload(self) -> dict[str, Any]:
         """The event, a new one each time."""

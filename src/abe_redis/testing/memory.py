@@ -15,6 +15,7 @@ import anyio.lowlevel
 from abe_redis.consuming.event_stream import EventStream
 from abe_redis.errors import ClosedError, RedisUnavailableError
 from abe_redis.events import codec, kinds, slack
+from abe_redis.events.arrival import Arrival
 from abe_redis.events.identity import event_id_of
 from abe_redis.events.mentions import TYPES, Mention, mention_in
 from abe_redis.events.published import Published
@@ -80,7 +81,13 @@ class InMemoryBackend:
         await self.publish_event(key, payload)
 
     async def publish_event(
-        self, key: str, payload: dict[str, Any], *, event_id: str | None = None, origin: str | None = None
+        self,
+        key: str,
+        payload: dict[str, Any],
+        *,
+        event_id: str | None = None,
+        origin: str | None = None,
+        arrival: Arrival | None = None,
     ) -> Published:
         """As `RedisMessageQueueBackend.publish_event`."""
         if self._closed:
@@ -106,7 +113,7 @@ class InMemoryBackend:
             return twin
         shown = codec.as_origin(origin).decode() if origin else None
         return self._queue.add(
-            StoredEntry(stream, "", data, conversation, shown, TYPES if mention else ()),
+            StoredEntry(stream, "", data, conversation, shown, TYPES if mention else (), arrival),
             remembered,
             self.settings.redis_stream_dedup_seconds,
             mention,

@@ -27,6 +27,8 @@ from abe_redis.observability.hooks import (
     EndOfCall,
     EndOfHandling,
     EndOfPublishing,
+    EndOfReceiving,
+    Fate,
     Observer,
     Outcome,
 )
@@ -44,6 +46,26 @@ class Metrics(Observer):
         """All exposed metrics; a program may add its own."""
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
+        self._received = Counter("abe_redis_received", "What Slack sent.", ["door"], registry=self.registry)
+        self._queued = Counter(
+            "abe_redis_queued",
+            "What Slack sent and Redis or the outbox has.",
+            ["door", "stream"],
+            registry=self.registry,
+        )
+        self._refused = Counter(
+            "abe_redis_refused",
+            "What Slack sent, or somebody else, and was not taken; it may come again.",
+            ["door", "reason"],
+            registry=self.registry,
+        )
+        self._answer_seconds = Histogram(
+            "abe_redis_answer_seconds",
+            "Time until Slack had its answer.",
+            ["door"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
         self._published = self._counter(
             "published",
             "Events that were published; outcome: added, duplicate or kept (in the outbox).",
@@ -93,6 +115,20 @@ class Metrics(Observer):
             buckets=buckets,
             registry=self.registry,
         )
+
+    @override
+    def receiving(self, door: str) -> EndOfReceiving | None:
+        began = time.monotonic()
+        self._received.labels(door).inc()
+
+        def end(fate: Fate, reason: str) -> None:
+            self._answer_seconds.labels(door).observe(time.monotonic() - began)
+            if fate == "queued":
+                self._queued.labels(door, reason).inc()
+            elif fate == "refused":
+                self._refused.labels(door, reason).inc()
+
+        return end
 
     @override
     def publishing(self, stream: str, entries: Sequence[Fields]) -> EndOfPublishing | None:

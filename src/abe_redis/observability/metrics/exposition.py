@@ -45,13 +45,20 @@ _PATIENCE_SECONDS = 5.0
 
 
 @asynccontextmanager
-async def exposed(host: str, port: int, operations: Callable[[], Awaitable[Queue]]) -> AsyncIterator[None]:
+async def exposed(
+    host: str,
+    port: int,
+    operations: Callable[[], Awaitable[Queue]],
+    *,
+    health: Callable[[], str | None] = lambda: None,
+) -> AsyncIterator[None]:
     """Collect metrics, and serve them with the queue's state, for the duration of a block.
 
     Args:
         host: The address to listen on.
         port: The port; 0 chooses a free one, which the log names.
         operations: Returns the operations that read the queue.
+        health: Says what is wrong, for `/healthz`; None when nothing is.
 
     Raises:
         SettingsError: prometheus-client is not installed.
@@ -65,7 +72,7 @@ async def exposed(host: str, port: int, operations: Callable[[], Awaitable[Queue
     metrics.registry.register(queue)
     with listen(host, port) as listening, observed(metrics):
         _LOG.info("Metrics are at http://%s:%s/metrics.", host, listening.getsockname()[1])
-        async with serving(_app(metrics, queue, operations, host), listening):
+        async with serving(_app(metrics, queue, operations, host, health), listening):
             yield
 
 
@@ -116,7 +123,11 @@ def _is_here(scope: Scope) -> bool:
 
 
 def _app(
-    metrics: "Metrics", queue: "QueueMetrics", operations: Callable[[], Awaitable[Queue]], host: str
+    metrics: "Metrics",
+    queue: "QueueMetrics",
+    operations: Callable[[], Awaitable[Queue]],
+    host: str,
+    health: Callable[[], str | None],
 ) -> Starlette:
     from prometheus_client.exposition import choose_encoder  # noqa: PLC0415 - an extra
 
@@ -134,10 +145,11 @@ def _app(
         encode, kind = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(metrics.registry), media_type=kind)
 
-    async def health(_: Request) -> Response:
-        return PlainTextResponse("ok")
+    async def healthz(_: Request) -> Response:
+        trouble = health()
+        return PlainTextResponse(trouble or "ok", status_code=503 if trouble else 200)
 
     return Starlette(
-        routes=[Route("/metrics", scrape), Route("/healthz", health)],
+        routes=[Route("/metrics", scrape), Route("/healthz", healthz)],
         middleware=[Middleware(_KnownHost, host=host)],
     )

@@ -1,0 +1,226 @@
+"""listen: receive from Slack itself, over HTTP or Socket Mode."""
+
+import logging
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
+
+import anyio
+import typer
+
+from abe_redis.cli.app import RUN, app
+from abe_redis.cli.common import MetricsHost, MetricsPort, exposed, operations_of
+from abe_redis.cli.handlers import find
+from abe_redis.errors import SettingsError
+
+if TYPE_CHECKING:
+    from abe_redis.backend import RedisMessageQueueBackend
+    from abe_redis.settings import Settings
+    from abe_redis.slack.receiver import LiveApp, Receiver
+
+_HEALTH = "/healthz"
+_HEAD_SECONDS = 10.0
+"""Time for the head of a request; Slack sends it at once."""
+
+
+@app.command(rich_help_panel=RUN)
+def listen(
+    bolt_app: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[MODULE:APP]",
+            help="A Bolt app, such as bot:app, that answers at once what cannot be queued (see --inline). "
+            "The rest is queued, for `abe-redis worker`.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    over_http: Annotated[
+        bool,
+        typer.Option("--http", help="Receive requests: the Events API, interactivity and slash commands."),
+    ] = False,
+    over_socket: Annotated[
+        bool, typer.Option("--socket", help="Receive by Socket Mode, which needs no public address.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="With --http: the address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(help="With --http: the port; 0 chooses a free one.", min=0, max=65_535)
+    ] = 3000,
+    path: Annotated[
+        str,
+        typer.Option(help="With --http: the path of all the request URLs of your Slack app."),
+    ] = "/slack/events",
+    connections: Annotated[
+        int,
+        typer.Option(
+            help="With --socket: connections to keep open. Slack allows 10, and sends each event to one.",
+            min=1,
+            max=10,
+        ),
+    ] = 1,
+    queue: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND=STREAM",
+            help="The stream for events, actions, commands, shortcuts or views, as in actions=slack:buttons; "
+            "or a stream alone, for everything. Give it once for each.",
+            show_default=False,
+        ),
+    ] = None,
+    inline: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND[:NAME]",
+            help="With MODULE:APP: what the app answers at once, as in shortcut, slash_command:/ticket or "
+            "block_actions:open_form. By default view_submission, dialog_submission, block_suggestion and "
+            "dialog_suggestion; those stay, whatever is added.",
+            show_default=False,
+        ),
+    ] = None,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = "127.0.0.1",
+    api_url: Annotated[str, typer.Option(hidden=True)] = "https://slack.com/api/",
+) -> None:
+    """Receive from Slack, and answer only when Redis has the event.
+
+    While Redis is away Slack is told to send again, which it does at once, after one minute and after five;
+    what was queued meanwhile is not queued twice. REDIS_OUTBOX keeps events here instead.
+
+    Events go to SLACK_EVENTS_TOPIC, the rest to slack:actions, slack:commands, slack:shortcuts and
+    slack:views (see --queue). Handlers find how an event came in its attribute `arrival`.
+
+    --http needs SLACK_SIGNING_SECRET, and refuses what is not signed with it. --socket needs SLACK_APP_TOKEN
+    and abe-redis[bolt].
+
+    At SIGTERM or Ctrl-C it takes no more, finishes what has come, and ends. For a deploy, start the new one
+    first.
+
+    Exit code: 0 after a signal, 1 when it failed, 2 when the command line or a setting is wrong.
+
+    Example: abe-redis listen --http --port 3000
+
+    Example: abe-redis listen --http bot:app --inline shortcut
+
+    Example: abe-redis listen --socket --connections 2
+    """
+    # Import our own modules first, so that no file in the bot's directory shadows them.
+    from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415
+    from abe_redis.settings import Settings  # noqa: PLC0415
+    from abe_redis.slack.queues import Queues  # noqa: PLC0415
+    from abe_redis.slack.receiver import Receiver  # noqa: PLC0415
+
+    if over_http == over_socket:
+        raise SettingsError("Choose a door: --http or --socket. For both, run two processes.")
+    ours = logging.getLogger("abe_redis")
+    if ours.getEffectiveLevel() > logging.INFO:
+        ours.setLevel(logging.INFO)
+    settings = Settings()
+    queues = Queues.chosen(settings, queue or ())
+    live = _live(bolt_app, inline or [])
+    backend = RedisMessageQueueBackend(settings)
+    receiver = Receiver(backend, queues, live)
+    metrics = _Metrics(metrics_host, metrics_port)
+    with suppress(KeyboardInterrupt):  # Ctrl-C on Windows
+        if over_http:
+            _listen_to_requests(backend, receiver, settings, metrics, host=host, port=port, path=path)
+        else:
+            _listen_to_sockets(backend, receiver, settings, metrics, connections=connections, api_url=api_url)
+
+
+class _Metrics:
+    """Where the metrics are shown, if anywhere."""
+
+    def __init__(self, host: str, port: int | None) -> None:
+        self.host = host
+        self.port = port
+
+
+def _listen_to_requests(
+    backend: "RedisMessageQueueBackend",
+    receiver: "Receiver",
+    settings: "Settings",
+    metrics: _Metrics,
+    *,
+    host: str,
+    port: int,
+    path: str,
+) -> None:
+    from starlette.applications import Starlette  # noqa: PLC0415
+    from starlette.requests import Request  # noqa: PLC0415
+    from starlette.responses import PlainTextResponse, Response  # noqa: PLC0415
+    from starlette.routing import Route  # noqa: PLC0415
+
+    from abe_redis.runtime.web import listen as listening_at  # noqa: PLC0415
+    from abe_redis.runtime.web import serve  # noqa: PLC0415
+    from abe_redis.slack.http import SlackDoor  # noqa: PLC0415
+    from abe_redis.slack.signatures import secrets_of  # noqa: PLC0415
+
+    if not re.fullmatch(r"/[^\s?#{}]*", path) or path == _HEALTH:
+        raise SettingsError(
+            f"--path is {path!r}; it must begin with / as in /slack/events, and not be /healthz."
+        )
+    door = SlackDoor(receiver, secrets_of(settings))
+
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    routed = Starlette(routes=[Route(_HEALTH, healthz), Route(path, door)])
+
+    async def run() -> None:
+        async with backend, exposed(metrics.host, metrics.port, operations_of(backend)):
+            await serve(routed, listening, head_seconds=_HEAD_SECONDS)
+
+    with listening_at(host, port) as listening:
+        url = f"http://{host}:{listening.getsockname()[1]}{path}"
+        typer.echo(f"Listening to Slack at {url} (Ctrl-C ends it).")
+        anyio.run(run)
+
+
+def _listen_to_sockets(
+    backend: "RedisMessageQueueBackend",
+    receiver: "Receiver",
+    settings: "Settings",
+    metrics: _Metrics,
+    *,
+    connections: int,
+    api_url: str,
+) -> None:
+    from abe_redis.runtime.signals import on_signal  # noqa: PLC0415
+
+    try:
+        from abe_redis.slack.socket_mode import SocketDoor, app_token  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"--socket needs {error.name!r}, which is not installed: install abe-redis[bolt]."
+        ) from None
+
+    def tell() -> None:
+        count = f"{connections} connection{'s' * (connections > 1)}"
+        typer.echo(f"Listening to Slack by Socket Mode, over {count} (Ctrl-C ends it).")
+
+    door = SocketDoor(receiver, app_token(settings), connections=connections, api_url=api_url, on_ready=tell)
+
+    async def end(_: int) -> None:
+        door.shutdown()
+
+    async def run() -> None:
+        async with (
+            backend,
+            exposed(metrics.host, metrics.port, operations_of(backend), health=door.health),
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(on_signal, end)
+            await door.run()
+            tasks.cancel_scope.cancel()
+
+    anyio.run(run)
+
+
+def _live(spec: str | None, inline: list[str]) -> "LiveApp | None":
+    if spec is None:
+        if inline:
+            raise SettingsError("--inline says what a Bolt app answers: name the app, as in bot:app.")
+        return None
+    from abe_redis.slack.inline import BoltAnswers  # noqa: PLC0415
+
+    return BoltAnswers.of(find(spec), spec, inline)

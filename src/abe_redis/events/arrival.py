@@ -1,0 +1,56 @@
+"""How Slack delivered an event to a door of ours: what stands beside the payload, and not in it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self, get_args
+
+type Door = Literal["http", "socket"]
+"""Slack's request to a URL, or its message through Socket Mode."""
+
+_DOORS = get_args(Door.__value__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """How an event came. Two deliveries of one event differ in it, so it never decides what is the same."""
+
+    path: Door
+    """The door."""
+    retry_num: int = 0
+    """How often Slack had sent it before."""
+    retry_reason: str | None = None
+    """Slack's reason to send it again, as in `http_timeout`."""
+    envelope_id: str | None = None
+    """Socket Mode's id of this delivery."""
+
+    def written(self) -> bytes:
+        """As it stands in an entry's field `arrival`."""
+        return json.dumps({name: value for name, value in asdict(self).items() if value}).encode()
+
+    @classmethod
+    def read(cls, field: bytes) -> Self | None:
+        """What `written` gave; None when the field holds something else."""
+        try:
+            found: Any = json.loads(field)
+        except ValueError:
+            return None
+        if not isinstance(found, Mapping) or found.get("path") not in list(_DOORS):
+            return None
+        number, reason, envelope = (found.get(key) for key in ("retry_num", "retry_reason", "envelope_id"))
+        return cls(
+            path=found["path"],
+            retry_num=number if isinstance(number, int) else 0,
+            retry_reason=reason if isinstance(reason, str) else None,
+            envelope_id=envelope if isinstance(envelope, str) else None,
+        )
+
+
+def arrival_of(fields: Mapping[bytes, bytes]) -> Arrival | None:
+    """How an entry's event came; None when it did not come by a door of ours."""
+    field = fields.get(ARRIVAL)
+    return None if field is None else Arrival.read(field)
+
+
+ARRIVAL = b"arrival"
+"""The field of an entry."""

@@ -1,0 +1,206 @@
+"""Slack's Events API, interactivity and slash commands over HTTP, as an ASGI application.
+
+`asgi` is the one that the environment configures: `uvicorn abe_redis.slack.http:asgi`, or, within an
+application of your own, `app.mount("/slack", asgi)`. It opens Redis at the first request.
+"""
+
+import logging
+import re
+import time
+from collections.abc import MutableMapping, Sequence
+from typing import Any
+
+import anyio
+
+from abe_redis.errors import AbeRedisError
+from abe_redis.events.arrival import Arrival
+from abe_redis.observability import hooks
+from abe_redis.runtime.web import Receive, Scope, Send
+from abe_redis.slack import bodies, signatures
+from abe_redis.slack.receiver import Answer, Receiver, failed
+
+_LOG = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 2.8
+"""Time for the whole request: Slack waits 3 seconds, and publishing tries for 2.5."""
+
+_MOST_REASON = 100
+"""Characters of a retry's reason."""
+
+
+class SlackDoor:
+    """The ASGI application: a POST to any path of it is Slack's."""
+
+    def __init__(self, receiver: Receiver, secrets: Sequence[bytes]) -> None:
+        """Configure it.
+
+        Args:
+            receiver: Takes what came.
+            secrets: The app's signing secrets; any of them will do.
+        """
+        self._receiver = receiver
+        self._secrets = secrets
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as ASGI says."""
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        end = hooks.receiving("http")
+        try:
+            answer = await self._answer(scope, receive)
+        except Exception as error:  # noqa: BLE001 - one request's failure is not the next one's
+            answer = failed(error)
+        end(answer.fate, answer.reason)
+        await _send(answer, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        if scope["method"] != "POST":
+            allowed = (("allow", "POST"),)
+            return Answer("refused", 405, "Slack posts here.", reason="no POST", headers=allowed)
+        headers = _headers(scope)
+        with anyio.move_on_after(ANSWER_SECONDS):
+            try:
+                body = await _body(receive, headers.get("content-length", ""))
+            except _BodyError as error:
+                return error.answer
+            return await self._take(body, headers)
+        return Answer("refused", 503, "This took too long; send it again.", reason="too slow")
+
+    async def _take(self, body: bytes, headers: dict[str, str]) -> Answer:
+        flaw = signatures.flaw_in(
+            body,
+            headers.get("x-slack-signature"),
+            headers.get("x-slack-request-timestamp"),
+            secrets=self._secrets,
+            now=time.time(),
+        )
+        if flaw is not None:
+            _LOG.info("A request was refused: %s.", flaw)
+            return Answer("refused", 401, "This is not signed by Slack.", reason=flaw)
+        try:
+            payload = bodies.decoded(body, headers.get("content-type", ""))
+        except bodies.BadBodyError as error:
+            _LOG.warning("A request that Slack signed was refused: %s.", error)
+            return Answer("refused", 400, f"This cannot be read: {error}.", reason="bad body")
+        return await self._receiver.take(payload, _arrival(headers))
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """The headers by their names; of one that comes twice, nothing."""
+    found: dict[str, str] = {}
+    twice = set[str]()
+    for raw_name, value in scope["headers"]:
+        name = raw_name.decode("latin-1").lower()
+        if name in found:
+            twice.add(name)
+        found[name] = value.decode("latin-1")
+    return {name: value for name, value in found.items() if name not in twice}
+
+
+class _BodyError(Exception):
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+
+
+_TOO_LARGE = Answer("refused", 413, "This is larger than what Slack sends.", reason="too large")
+_GONE = Answer("refused", 400, "You went away.", reason="hung up")
+
+
+async def _body(receive: Receive, length: str) -> bytes:
+    """The body. Of one that is too large, no more is read than is needed to know.
+
+    Raises:
+        _BodyError: It is too large, or its sender went away.
+    """
+    if length.isascii() and length.isdecimal() and int(length[:20]) > bodies.MOST_BYTES:
+        raise _BodyError(_TOO_LARGE)
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _BodyError(_GONE)
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > bodies.MOST_BYTES:
+            raise _BodyError(_TOO_LARGE)
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _arrival(headers: dict[str, str]) -> Arrival:
+    number = headers.get("x-slack-retry-num", "")
+    reason = headers.get("x-slack-retry-reason", "")[:_MOST_REASON]
+    return Arrival(
+        path="http",
+        retry_num=int(number) if re.fullmatch("[0-9]{1,6}", number) else 0,
+        retry_reason=reason or None,
+    )
+
+
+async def _send(answer: Answer, send: Send) -> None:
+    body = answer.body.encode()
+    headers = [
+        ("content-type", answer.content_type),
+        ("content-length", str(len(body))),
+        *answer.headers,
+    ]
+    start: MutableMapping[str, Any] = {
+        "type": "http.response.start",
+        "status": answer.status,
+        "headers": [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers],
+    }
+    await send(start)
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """Begin and end with the server; there is nothing to prepare."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+class _FromEnvironment:
+    """The door that the environment configures, made when it is first needed."""
+
+    def __init__(self) -> None:
+        self._door: SlackDoor | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as ASGI says.
+
+        Raises:
+            AbeRedisError: A setting is wrong or missing; the server says so at its start.
+        """
+        if self._door is None:
+            try:
+                self._door = _from_environment()
+            except AbeRedisError as error:
+                if scope["type"] != "lifespan":
+                    raise
+                await receive()
+                await send({"type": "lifespan.startup.failed", "message": f"abe-redis: {error}"})
+                return
+        await self._door(scope, receive, send)
+
+
+def _from_environment() -> SlackDoor:
+    from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415 - heavy, and not always needed
+    from abe_redis.settings import Settings  # noqa: PLC0415
+    from abe_redis.slack.queues import Queues  # noqa: PLC0415
+
+    settings = Settings()
+    secrets = signatures.secrets_of(settings)
+    # Each event loop closes the connections that it opened when it ends.
+    return SlackDoor(Receiver(RedisMessageQueueBackend(settings), Queues.chosen(settings)), secrets)
+
+
+asgi = _FromEnvironment()
+"""The application for those who mount it, or run it in a server of their own."""

@@ -1,0 +1,93 @@
+"""A Bolt app that answers at once what cannot be queued, such as the errors of a form or a menu's options.
+
+The rest of its listeners run in `abe-redis worker`, on what was queued.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+import anyio.to_thread
+
+from abe_redis.errors import SettingsError
+from abe_redis.events import kinds
+from abe_redis.slack.bolt.recognition import kind_of
+from abe_redis.slack.queues import ASKING, names_in
+from abe_redis.slack.receiver import Answer
+
+if TYPE_CHECKING:
+    from slack_bolt import App, BoltResponse
+    from slack_bolt.async_app import AsyncApp
+
+    from abe_redis.observability.hooks import Fate
+
+_NO_SUCCESS = 300
+"""Status codes from here on are none."""
+
+_LOG = logging.getLogger(__name__)
+
+_CHOICES = frozenset(
+    kind.name for kind in kinds.KINDS if kind.family == "interactive" or kind.name == "slash_command"
+)
+
+
+class BoltAnswers:
+    """Answers with a Bolt app, as that would answer Slack itself."""
+
+    def __init__(self, app: "App | AsyncApp", inline: Iterable[str] = ()) -> None:
+        """Configure it.
+
+        Args:
+            app: The app.
+            inline: What it answers beside `ASKING`: kinds, or kinds with a name as in `shortcut:ticket`.
+
+        Raises:
+            SettingsError: One of them is no kind that can be answered.
+        """
+        self._app = app
+        self._wanted = frozenset(inline) | ASKING
+        for one in sorted(self._wanted):
+            if one.partition(":")[0] not in _CHOICES:
+                raise SettingsError(
+                    f"--inline {one!r} names nothing that an app can answer; the kinds are "
+                    f"{', '.join(sorted(_CHOICES))}, each alone or with a name as in slash_command:/ticket."
+                )
+
+    @classmethod
+    def of(cls, app: Any, spec: str, inline: Iterable[str]) -> Self:  # noqa: ANN401 - any object of the bot
+        """With what `MODULE:APP` names.
+
+        Raises:
+            SettingsError: It is no Bolt app.
+        """
+        if kind_of(app) is None:
+            raise SettingsError(
+                f"{spec!r} is {type(app).__name__!r}, no Bolt app: name an App or AsyncApp of slack_bolt."
+            )
+        return cls(app, inline)
+
+    def wants(self, payload: Mapping[str, Any]) -> bool:
+        """Whether the app answers this payload."""
+        kind = kinds.kind_of(payload).name
+        return kind in self._wanted or any(f"{kind}:{name}" in self._wanted for name in names_in(payload))
+
+    async def answer(self, payload: dict[str, Any]) -> Answer:
+        """The app's answer. Bolt does not check the signature: the door has, and with several secrets."""
+        response = await self._dispatched(payload)
+        fate: Fate = "answered" if response.status < _NO_SUCCESS else "refused"
+        if fate == "refused":
+            _LOG.warning("The Bolt app answered %d to a %s.", response.status, kinds.kind_of(payload).name)
+        content_type = next(iter(response.headers.get("content-type", [])), "text/plain; charset=utf-8")
+        said = f"the app said {response.status}"
+        return Answer(fate, response.status, response.body, content_type, reason=said)
+
+    async def _dispatched(self, payload: dict[str, Any]) -> "BoltResponse":
+        app: Any = self._app
+        if kind_of(app) == "sync":
+            from slack_bolt import BoltRequest  # noqa: PLC0415 - an extra
+
+            request = BoltRequest(body=payload, mode="socket_mode")
+            return await anyio.to_thread.run_sync(lambda: app.dispatch(request), abandon_on_cancel=True)
+        from slack_bolt.request.async_request import AsyncBoltRequest  # noqa: PLC0415
+
+        return await app.async_dispatch(AsyncBoltRequest(body=payload, mode="socket_mode"))

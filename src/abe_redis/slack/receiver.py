@@ -1,0 +1,113 @@
+"""What becomes of a payload that came by a door: it is queued, answered at once, or refused.
+
+Slack is answered only when Redis has the event. Whatever else happens, Slack sends it again, and what was
+queued all the same is not queued twice.
+"""
+
+import logging
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from abe_redis.errors import AbeRedisError, PayloadError
+from abe_redis.events import kinds
+from abe_redis.events.arrival import Arrival
+from abe_redis.events.published import Published
+from abe_redis.observability.hooks import Fate
+from abe_redis.slack.queues import LIVE, Queues
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What Slack hears. Socket Mode has no status: what is no 200 is not acknowledged there."""
+
+    fate: Fate
+    status: int = 200
+    body: str = ""
+    content_type: str = "text/plain; charset=utf-8"
+    reason: str = ""
+    """Why it was refused, as metrics and the log have it."""
+    headers: tuple[tuple[str, str], ...] = field(default=())
+
+
+class Publisher(Protocol):
+    """Takes events; `RedisMessageQueueBackend` satisfies it."""
+
+    async def publish_event(
+        self, key: str, payload: dict[str, Any], *, arrival: Arrival | None = None
+    ) -> Published:
+        """As `RedisMessageQueueBackend.publish_event`."""
+
+
+class LiveApp(Protocol):
+    """Answers what cannot be queued; `BoltAnswers` satisfies it."""
+
+    def wants(self, payload: Mapping[str, Any]) -> bool:
+        """Whether it answers this payload."""
+
+    async def answer(self, payload: dict[str, Any]) -> Answer:
+        """Its answer."""
+
+
+class Receiver:
+    """Takes each payload to its end; the same for both doors."""
+
+    def __init__(self, publisher: Publisher, queues: Queues, live: LiveApp | None = None) -> None:
+        self._publisher = publisher
+        self._queues = queues
+        self._live = live
+        self._refused = 0
+        """Events that Redis did not take, since it last took one."""
+
+    async def take(self, payload: dict[str, Any], arrival: Arrival) -> Answer:
+        """Queue a payload, or answer what is not for the queue."""
+        try:
+            return await self._take(payload, arrival)
+        except Exception as error:  # noqa: BLE001 - one event's failure is not the next one's
+            return failed(error)
+
+    async def _take(self, payload: dict[str, Any], arrival: Arrival) -> Answer:
+        kind = kinds.kind_of(payload)
+        if kind.name == "url_verification":
+            challenge = payload.get("challenge")
+            return Answer("answered", body=challenge if isinstance(challenge, str) else "")
+        if "ssl_check" in payload:
+            return Answer("answered")
+        if self._live is not None and self._live.wants(payload):
+            return await self._live.answer(payload)
+        if kind.name in LIVE:
+            _LOG.warning(
+                "Slack asks for options (%s), which no queue can give in time. Name the Bolt app that has "
+                "them: abe-redis listen --http bot:app.",
+                kind.name,
+            )
+            return Answer("refused", 501, "Nobody here answers this at once.", reason="needs a live answer")
+        return await self._queue(payload, arrival)
+
+    async def _queue(self, payload: dict[str, Any], arrival: Arrival) -> Answer:
+        stream = self._queues.of(payload)
+        try:
+            await self._publisher.publish_event(stream, payload, arrival=arrival)
+        except PayloadError as error:
+            _LOG.warning("Slack sent what cannot be queued: %s", error)
+            return Answer("refused", 400, "This cannot be queued.", reason="bad payload")
+        except AbeRedisError as error:
+            self._refused += 1
+            if self._refused == 1:
+                _LOG.warning("Slack is asked to send events again: %s", error)
+            return Answer("refused", 503, "The queue does not answer; send it again.", reason="unavailable")
+        if self._refused:
+            _LOG.warning("Redis takes events again; %d were refused meanwhile.", self._refused)
+            self._refused = 0
+        return Answer("queued", reason=stream)
+
+
+def failed(error: Exception) -> Answer:
+    """The answer when something failed that nobody expected. Its message may hold what somebody wrote."""
+    where = traceback.extract_tb(error.__traceback__)[-1:]
+    place = f"{where[0].filename}:{where[0].lineno}" if where else "nowhere"
+    _LOG.error("What Slack sent could not be taken: %s at %s.", type(error).__name__, place)
+    return Answer("refused", 503, "This failed; send it again.", reason=type(error).__name__)

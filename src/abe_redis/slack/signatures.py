@@ -1,0 +1,61 @@
+"""Whether a request is Slack's: https://docs.slack.dev/authentication/verifying-requests-from-slack."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+from abe_redis.errors import SettingsError
+from abe_redis.settings import Settings
+
+WINDOW_SECONDS = 300
+"""A request that is older, or that far in the future, may be one that somebody recorded."""
+
+_TIMESTAMP = re.compile(r"[0-9]{1,12}")
+
+type Flaw = Literal["no signature", "bad signature", "stale"]
+
+
+def secrets_of(settings: Settings) -> list[bytes]:
+    """The signing secrets, of which any will do: while one is replaced by another, Slack may use either.
+
+    Raises:
+        SettingsError: There is none.
+    """
+    given = settings.slack_signing_secret
+    found = [one.strip() for one in given.get_secret_value().split(",")] if given else []
+    if not any(found):
+        raise SettingsError(
+            "SLACK_SIGNING_SECRET is not set: without it nobody can tell Slack's requests from others'. It "
+            'is on your app\'s page "Basic Information"; while you rotate it, give both with a comma between.'
+        )
+    return [one.encode() for one in found if one]
+
+
+def flaw_in(
+    body: bytes, signature: str | None, timestamp: str | None, *, secrets: Sequence[bytes], now: float
+) -> Flaw | None:
+    """What is wrong with a request's signature; None when it is Slack's.
+
+    Args:
+        body: The body as it came.
+        signature: The header `X-Slack-Signature`.
+        timestamp: The header `X-Slack-Request-Timestamp`.
+        secrets: The app's.
+        now: The time.
+    """
+    if not signature or not timestamp:
+        return "no signature"
+    if not _TIMESTAMP.fullmatch(timestamp):
+        return "bad signature"
+    signed = b"v0:" + timestamp.encode() + b":" + body
+    given = signature.encode(errors="surrogateescape")
+    # Each is compared, so that the time does not tell which of them it is.
+    matches = [
+        hmac.compare_digest(given, b"v0=" + hmac.new(one, signed, hashlib.sha256).hexdigest().encode())
+        for one in secrets
+    ]
+    if not any(matches):
+        return "bad signature"
+    return "stale" if abs(now - int(timestamp)) > WINDOW_SECONDS else None
