@@ -83,11 +83,14 @@ class BoltAnswers:
 
     async def _dispatched(self, payload: dict[str, Any]) -> "BoltResponse":
         app: Any = self._app
+        response: BoltResponse
         if kind_of(app) == "sync":
             from slack_bolt import BoltRequest  # noqa: PLC0415 - an extra
 
             request = BoltRequest(body=payload, mode="socket_mode")
-            return await anyio.to_thread.run_sync(lambda: app.dispatch(request), abandon_on_cancel=True)
+            response = await anyio.to_thread.run_sync(lambda: app.dispatch(request), abandon_on_cancel=True)
+            return response
         from slack_bolt.request.async_request import AsyncBoltRequest  # noqa: PLC0415
 
-        return await app.async_dispatch(AsyncBoltRequest(body=payload, mode="socket_mode"))
+        response = await app.async_dispatch(AsyncBoltRequest(body=payload, mode="socket_mode"))
+        return response  # noqa: RET504 - it has a type now

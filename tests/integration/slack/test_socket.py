@@ -25,9 +25,13 @@ RETRIES = (0.2,) * 300
 
 @asynccontextmanager
 async def receiving(
-    backend: RedisMessageQueueBackend, slack: FakeSlack, *, connections: int = 1
+    backend: RedisMessageQueueBackend,
+    slack: FakeSlack,
+    *,
+    connections: int = 1,
+    receiver: Receiver | None = None,
 ) -> AsyncIterator[SocketDoor]:
-    receiver = Receiver(backend, Queues.chosen(backend.settings))
+    receiver = receiver or Receiver(backend, Queues.chosen(backend.settings))
     ready = anyio.Event()
     door = SocketDoor(receiver, "xapp-1", connections=connections, api_url=slack.api_url, on_ready=ready.set)
     async with anyio.create_task_group() as tasks:

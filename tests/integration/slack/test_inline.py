@@ -1,0 +1,134 @@
+"""A Bolt app answers at once what cannot be queued; everything else is queued."""
+
+import json
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from slack_bolt import App
+from slack_bolt.async_app import AsyncApp
+from slack_sdk import WebClient
+from slack_sdk.web.async_client import AsyncWebClient
+
+from abe_redis import RedisMessageQueueBackend
+from abe_redis.errors import SettingsError
+from abe_redis.slack.inline import BoltAnswers
+from abe_redis.slack.queues import Queues
+from abe_redis.slack.receiver import Receiver
+from abe_redis.testing import block_actions, message, slash_command, view_submission
+from abe_redis.testing.fake_slack.fake import FakeSlack
+from abe_redis.testing.signing import signed, signed_form
+from tests.integration.slack.doors import SECRET, door, post
+from tests.integration.slack.test_socket import receiving
+from tests.unit.events.shapes import action
+
+OPTIONS = {"options": [{"text": {"type": "plain_text", "text": "Web"}, "value": "web"}]}
+ERRORS = {"response_action": "errors", "errors": {"why": "too short"}}
+SUGGESTION = action("block_suggestion", action_id="where", block_id="b", value="w", view={"id": "V0"})
+
+
+def sync_app(slack: FakeSlack) -> App:
+    app = App(client=WebClient("xoxb-1", base_url=slack.api_url), signing_secret="not the door's")
+
+    @app.view("form")
+    def form(ack: Any) -> None:
+        ack(**ERRORS)
+
+    @app.options("where")
+    def options(ack: Any) -> None:
+        ack(**OPTIONS)
+
+    @app.shortcut("ticket")
+    def shortcut(ack: Any) -> None:
+        ack()
+
+    @app.view("broken")
+    def broken(ack: Any) -> None:
+        raise ValueError("xyzzy")
+
+    return app
+
+
+def async_app(slack: FakeSlack) -> AsyncApp:
+    app = AsyncApp(client=AsyncWebClient("xoxb-1", base_url=slack.api_url), signing_secret="not the door's")
+
+    @app.view("form")
+    async def form(ack: Any) -> None:
+        await ack(**ERRORS)
+
+    @app.options("where")
+    async def options(ack: Any) -> None:
+        await ack(**OPTIONS)
+
+    @app.shortcut("ticket")
+    async def shortcut(ack: Any) -> None:
+        await ack()
+
+    @app.view("broken")
+    async def broken(ack: Any) -> None:
+        raise ValueError("xyzzy")
+
+    return app
+
+
+MADE = pytest.mark.parametrize("make", [sync_app, async_app])
+
+
+@MADE
+async def test_what_needs_an_answer_has_it_and_the_rest_is_queued(
+    backend: RedisMessageQueueBackend, redis: Redis, make: Any
+) -> None:
+    async with FakeSlack() as slack:
+        here = door(backend, BoltAnswers(make(slack), ["shortcut:ticket"]))
+        reply = await post(here, *signed_form(view_submission("form", {"why": "so"}), SECRET))
+        assert (reply.status, json.loads(reply.body)) == (200, ERRORS)
+        assert reply.headers["content-type"].startswith("application/json")
+        reply = await post(here, *signed_form(SUGGESTION, SECRET))
+        assert (reply.status, json.loads(reply.body)) == (200, OPTIONS)
+        reply = await post(here, *signed_form(action("shortcut", callback_id="ticket"), SECRET))
+        assert (reply.status, reply.body) == (200, "")
+        assert await redis.dbsize() == 0
+        queued = {
+            "slack_events": signed(message("hi"), SECRET),
+            "slack:actions": signed_form(block_actions("go"), SECRET),
+            "slack:commands": signed_form(slash_command("/go"), SECRET),
+            "slack:shortcuts": signed_form(action("shortcut", callback_id="other"), SECRET),
+            "slack:views": signed_form(action("view_closed", view={"callback_id": "form"}), SECRET),
+        }
+        for request in queued.values():
+            assert (await post(here, *request)).status == 200
+        for stream in queued:
+            assert await redis.xlen(stream) == 1
+
+
+@MADE
+async def test_what_the_app_cannot_answer_is_answered_as_the_app_does(
+    backend: RedisMessageQueueBackend, redis: Redis, make: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with FakeSlack() as slack:
+        here = door(backend, BoltAnswers(make(slack)))
+        assert (await post(here, *signed_form(view_submission("unknown"), SECRET))).status == 404
+        assert (await post(here, *signed_form(view_submission("broken"), SECRET))).status == 500
+    assert "The Bolt app answered 404 to a view_submission." in caplog.text
+    assert await redis.dbsize() == 0
+
+
+@MADE
+async def test_answers_go_back_by_socket_mode_with_the_ack(
+    backend: RedisMessageQueueBackend, make: Any
+) -> None:
+    async with FakeSlack() as slack:
+        receiver = Receiver(backend, Queues.chosen(backend.settings), BoltAnswers(make(slack)))
+        async with receiving(backend, slack, receiver=receiver):
+            answered = await slack.send(view_submission("form", {"why": "so"}))
+            assert json.loads(answered.attempts[-1].body) == ERRORS
+            assert (await slack.send(block_actions("go"))).attempts[-1].body == ""
+
+
+async def test_what_is_no_app_or_cannot_be_answered_is_refused_at_the_start() -> None:
+    with pytest.raises(SettingsError, match=r"'bot:handle' is 'int', no Bolt app"):
+        BoltAnswers.of(7, "bot:handle", [])
+    async with FakeSlack() as slack:
+        for wrong in ("app_mention", "views", "shortcut ticket", ":x"):
+            with pytest.raises(SettingsError, match="names nothing that an app can answer"):
+                BoltAnswers.of(async_app(slack), "bot:app", [wrong])
