@@ -93,4 +93,4 @@ class BoltAnswers:
         from slack_bolt.request.async_request import AsyncBoltRequest  # noqa: PLC0415
 
         response = await app.async_dispatch(AsyncBoltRequest(body=payload, mode="socket_mode"))
-        return response  # noqa: RET504 - it has a type now
+        return response
