@@ -346,6 +346,48 @@ async def test_a_silent_consumer_that_holds_nothing_is_removed(commands: Redis) 
     assert await forget_gone(commands, "g", [A], idle_seconds=0) == 0, "it holds one still"
 
 
+@pytest.mark.parametrize("by_somebody", [False, True])
+async def test_who_slept_until_it_was_forgotten_takes_nothing_back_that_others_finished(
+    commands: Redis, by_somebody: bool
+) -> None:
+    """But what somebody dropped who removed the consumer is put back."""
+    ids = await hold(commands, A, 2, by="asleep")
+    if by_somebody:
+        await commands.xgroup_delconsumer(A, "g", "asleep")
+    else:
+        await commands.xclaim(A, "g", "awake", 0, ids)
+        await commands.xack(A, "g", *ids)
+        await forget_gone(commands, "g", [A], idle_seconds=0)
+    claims = [lease.Claim(A, entry_id, begun=1, sure=False) for entry_id in ids]
+    expected = "dropped" if by_somebody else "unknown"
+    assert await lease.hold(commands, "g", "asleep", claims) == [expected] * 2
+    for entry_id in ids:
+        assert await release.postpone(commands, A, "g", "asleep", entry_id, delay_seconds=1) is by_somebody
+
+
+async def test_who_was_forgotten_is_on_record_until_it_comes_back(commands: Redis) -> None:
+    async def noted() -> list[bytes]:
+        lines = await recorded(commands, A, "forgotten") or b""
+        return [line.split()[1] for line in lines.splitlines()]
+
+    await hold(commands, A, 1, by="busy")
+    for name in ("first", "second"):
+        await commands.xgroup_createconsumer(A, "g", name)
+        await anyio.sleep(0.01)
+        assert await forget_gone(commands, "g", [A], idle_seconds=0) == 1
+    assert await noted() == [b"first", b"second"]
+    await commands.xgroup_createconsumer(A, "g", "first")
+    assert await forget_gone(commands, "g", [A], idle_seconds=100) == 0
+    assert await noted() == [b"second"]
+    for number in range(1100):
+        await commands.xgroup_createconsumer(A, "g", f"many{number}")
+    await anyio.sleep(0.01)
+    await forget_gone(commands, "g", [A], idle_seconds=0)
+    assert len(await noted()) <= 1101
+    await forget_gone(commands, "g", [A], idle_seconds=0)
+    assert len(await noted()) <= 1000
+
+
 # Erasing ---------------------------------------------------------------------------------------
 
 

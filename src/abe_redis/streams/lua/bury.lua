@@ -18,7 +18,7 @@
 local stream, dead, due, records = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, consumer, id, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local began, sure = tonumber(ARGV[5]), ARGV[6] == '1'
-local state, counted = holder(stream, group, consumer, id, sure)
+local state, counted = holder(stream, group, consumer, id, sure, records)
 if state == 'no_group' then return redis.error_reply('NOGROUP no group ' .. group .. ' on ' .. stream) end
 local has_no_row = state == 'dropped' or state == 'unknown' or state == 'deleted'
 if has_no_row and is_buried(stream, dead, group, id) then return 1 end

@@ -13,13 +13,33 @@
 -- include: clock
 -- include: facts
 -- include: leases
+-- include: forgotten
 local group, idle_ms, idle_leases = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local now, forgotten = now_ms(), 0
+local most_noted, noted_seconds = 1000, 7 * 86400
+
+-- Notes who was forgotten, besides those of before who have not come back.
+local function note(records, names, is_there)
+  local seconds = tonumber(redis.call('TIME')[1])
+  local lines, noted = {}, forgotten_of(records, group)
+  for i = math.max(1, #noted + #names - most_noted + 1), #noted do
+    local one = noted[i]
+    if not is_there[one.name] and seconds - one.at < noted_seconds then
+      lines[#lines + 1] = string.format('%.0f %s\n', one.at, one.name)
+    end
+  end
+  for _, name in ipairs(names) do lines[#lines + 1] = string.format('%.0f %s\n', seconds, name) end
+  if #lines > 0 then
+    redis.pcall('HSET', records, 'forgotten ' .. group, table.concat(lines))
+  elseif #noted > 0 then
+    redis.call('HDEL', records, 'forgotten ' .. group)
+  end
+end
 
 for i = 1, #KEYS, 4 do
   local stream, records, leases, held = KEYS[i], KEYS[i + 1], KEYS[i + 2], KEYS[i + 3]
   local said = leases_of(leases, 0)
-  local rows = redis.pcall('XINFO', 'CONSUMERS', stream, group)
+  local rows, names, is_there = redis.pcall('XINFO', 'CONSUMERS', stream, group), {}, {}
   for _, row in ipairs(rows.err and {} or rows) do
     local of = facts(row)
     local mine = said[of['name']]
@@ -27,11 +47,14 @@ for i = 1, #KEYS, 4 do
       redis.call('XGROUP', 'DELCONSUMER', stream, group, of['name'])
       redis.call('HDEL', held, of['name'])
       redis.call('HSET', records, 'used ' .. group, redis.call('TIME')[1])
-      forgotten = forgotten + 1
+      names[#names + 1] = of['name']
     else
+      is_there[of['name']] = true
       said[of['name']] = nil
     end
   end
+  note(records, names, is_there)
+  forgotten = forgotten + #names
   for name, one in pairs(said) do
     local silent_ms = math.abs(now - one.at)
     if silent_ms >= math.max(one.ms, 1000) * idle_leases then redis.call('HDEL', leases, name) end

@@ -21,7 +21,7 @@
 local stream, due, records = KEYS[1], KEYS[2], KEYS[3]
 local group, consumer, id, delay_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local keep_ms, uncounted, began, sure = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8] == '1'
-local state, counted = holder(stream, group, consumer, id, sure)
+local state, counted = holder(stream, group, consumer, id, sure, records)
 if state == 'no_group' and began > 0 then
   return redis.error_reply('NOGROUP no group ' .. group .. ' on ' .. stream)
 end

@@ -27,7 +27,7 @@ if not first then unread = 0
 elseif before(position, first[1]) then unread = info['length'] end
 if force or (pending == 0 and unread == 0) then
   if of then redis.call('XGROUP', 'DESTROY', stream, group) end
-  for _, what in ipairs({'floor', 'last', 'used', 'lost', 'deleted', 'paused', 'clock'}) do
+  for _, what in ipairs({'floor', 'last', 'used', 'lost', 'deleted', 'paused', 'clock', 'forgotten'}) do
     redis.call('HDEL', records, what .. ' ' .. group)
   end
   redis.call('DEL', due, leases, held)

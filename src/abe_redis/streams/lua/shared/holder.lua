@@ -4,22 +4,27 @@
 -- a name that no consumer has; each of them takes back what is its own.
 
 -- include: facts
+-- include: forgotten
 local nobody = 'abe:nobody'
 local is_removed = {} -- per stream
 
--- Whether the consumer is not in the group any more; asked before the first command that would add it.
-local function removed(stream, group, consumer)
+-- Whether somebody removed the consumer from the group; asked before the first command that would add it.
+local function removed(stream, records, group, consumer)
   if is_removed[stream] == nil then
     is_removed[stream] = true
     local rows = redis.pcall('XINFO', 'CONSUMERS', stream, group)
     for _, row in ipairs(rows.err and {} or rows) do
       if facts(row)['name'] == consumer then is_removed[stream] = false end
     end
+    for _, one in ipairs(is_removed[stream] and records and forgotten_of(records, group) or {}) do
+      if one.name == consumer then is_removed[stream] = false end
+    end
   end
   return is_removed[stream]
 end
 
--- Answers how the consumer stands to an entry, and the entry's number of deliveries:
+-- Answers how the consumer stands to an entry, and the entry's number of deliveries; without the `records`,
+-- one that was forgotten counts as removed:
 --   held      the entry is pending under its name, or was put back for it
 --   dropped   nobody holds the entry, but the consumer did: its lease cannot be over (`sure`), or somebody
 --             removed the consumer together with all it held
@@ -27,12 +32,12 @@ end
 --   unknown   nobody holds it; somebody may have finished it
 --   deleted   as `dropped`, but the stream does not have the entry any more, or does not exist
 --   no_group  the group does not exist
-local function holder(stream, group, consumer, id, sure)
+local function holder(stream, group, consumer, id, sure, records)
   local rows = redis.pcall('XPENDING', stream, group, id, id, 1)
   if rows.err then return redis.call('TYPE', stream).ok == 'stream' and 'no_group' or 'deleted', 0 end
   local row = rows[1]
   if row and row[2] == consumer then return 'held', row[4] end
-  local is_gone = (not row or row[2] == nobody) and removed(stream, group, consumer)
+  local is_gone = (not row or row[2] == nobody) and removed(stream, records, group, consumer)
   if row then return row[2] == nobody and 'held' or 'not_held', row[4] end
   if not (sure or is_gone) then return 'unknown', 0 end
   return #redis.call('XRANGE', stream, id, id) == 0 and 'deleted' or 'dropped', 0
