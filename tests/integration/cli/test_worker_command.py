@@ -23,7 +23,7 @@ from tests.servers import HOST, Server, free_port
 GROUP = "workers"
 STREAM = "slack_events"
 DEAD = "dead:{slack_events}"
-SLACK = 2.0
+SLACK = 30.0
 """Seconds by which a loaded machine may be late."""
 
 

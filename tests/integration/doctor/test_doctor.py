@@ -492,7 +492,7 @@ async def test_a_publisher_publishes(role_server: Server) -> None:
 
 
 async def test_a_consumer_consumes(role_server: Server) -> None:
-    settings = as_role(role_server, CONSUMER, redis_stream_lease_seconds=0.5, redis_stream_maxlen=10)
+    settings = as_role(role_server, CONSUMER, redis_stream_lease_seconds=2, redis_stream_maxlen=10)
     with role_server.admin() as admin:
         for stream in (TOPIC, "team one", "work:foreign"):
             for number in range(3):
@@ -513,7 +513,7 @@ async def test_a_consumer_consumes(role_server: Server) -> None:
                     await anyio.sleep(2)  # renewed, and a sweep of the group
                 elif nacked is None and event.deliveries == 1:
                     nacked = key
-                    await event.nack(delay=3)  # longer than a lease, and than others take to look
+                    await event.nack(delay=5)  # longer than a lease, and than others take to look
                 elif len(seen) == 5:
                     await event.bury(reason="a test")
             assert seen[lost.stream, lost.id] == 2, "given back, and taken up again"

@@ -12,6 +12,7 @@ from abe_redis import Operations, RedisMessageQueueBackend
 from abe_redis.errors import AbeRedisError, InvalidNameError, PayloadError, PayloadTooLargeError, RequestError
 from abe_redis.operations.agent_leases import AgentLeases
 from abe_redis.operations.event_views import compact
+from tests import lateness
 from tests.integration.conftest import MakeBackend, pending, take_one, until
 
 
@@ -226,11 +227,12 @@ async def test_waiting_ends_when_something_comes(operations: Operations, make_ba
         found: Any = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(publish_soon)
-            with anyio.fail_after(15):
+            async with lateness.watching() as watch:
                 if arguments == {"order": "oldest"}:
                     newest = await operations.read_stream(count=1)
                     arguments |= {"start": newest.events[0].id}
                 found = await operations.read_stream(wait_seconds=20, **arguments)  # type: ignore[arg-type]
+                assert watch.own < 15, "it waited to the end"
         assert len(found.events) >= 1
 
 
@@ -252,14 +254,14 @@ async def test_a_cancelled_wait_keeps_nothing(make_backend: MakeBackend, redis: 
 
 @pytest.mark.promise("Its leases are renewed while it calls tools")
 async def test_an_agents_lease_is_kept_while_it_is_about(make_backend: MakeBackend) -> None:
-    backend = make_backend(redis_stream_lease_seconds=0.6)
+    backend = make_backend(redis_stream_lease_seconds=2)
     operations = Operations(backend, origin="mcp")
     await fill(operations, 1)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(operations.agent_leases.run)
         await operations.read_stream(group="agents")
-        async with make_backend(redis_stream_lease_seconds=0.6).consume(group="agents") as greedy:
-            with anyio.move_on_after(2) as scope:
+        async with make_backend(redis_stream_lease_seconds=2).consume(group="agents") as greedy:
+            with anyio.move_on_after(5) as scope:
                 await anext(greedy)
             assert scope.cancelled_caught, "the lease was lost"
         tasks.cancel_scope.cancel()

@@ -77,10 +77,8 @@ def test_errors_are_the_same(own_server: Server, sync: SyncBackend) -> None:
     with pytest.raises(PayloadError):
         sync.publish(STREAM, {"n": {1}})
     own_server.stop()
-    began = time.monotonic()
     with pytest.raises(RedisUnavailableError):
         sync.publish(STREAM, {"n": 1})
-    assert time.monotonic() - began < 2.5 + 10
     own_server.start()
     sync.publish(STREAM, {"n": 2})
     assert numbers(own_server) == Counter([2])
@@ -92,7 +90,7 @@ def test_the_outbox_keeps_what_redis_does_not_take(own_server: Server, tmp_path:
         assert backend.publish_event(STREAM, {"n": 1}).is_kept
         assert backend.outbox_size().waiting == 1
         own_server.start()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while backend.outbox_size().waiting:
             assert time.monotonic() < deadline
             time.sleep(0.05)

@@ -202,7 +202,9 @@ async def test_a_kill_buries_only_what_a_handler_has_seen(
     wait_until(lambda: holds_more(server, 10), "it to have leased ahead")
     await anyio.sleep(0.3)
     kill(first)
-    second = live(ordered=ordered, concurrency=50, REDIS_STREAM_MAX_DELIVERIES="1")
+    second = live(
+        ordered=ordered, concurrency=50, REDIS_STREAM_MAX_DELIVERIES="1", REDIS_STREAM_LEASE_SECONDS="60"
+    )
     wait_until(lambda: is_finished(server), "all to be finished")
     kill(second)
     seen = {one["n"] for one in started(first)}
@@ -234,7 +236,7 @@ async def test_what_kills_its_process_at_once_is_buried_and_nothing_else(
             ordered=ordered,
             concurrency=1,
             REDIS_STREAM_MAX_DELIVERIES="2",
-            REDIS_STREAM_LEASE_SECONDS="0.6",
+            REDIS_STREAM_LEASE_SECONDS="2",
         )
         lives.append(worker)
         wait_until(partial(has_ended, worker, server), "the end of it, or of the poison")

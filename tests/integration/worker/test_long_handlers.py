@@ -21,6 +21,7 @@ from abe_redis.streams import held
 from abe_redis.streams.lease import Leased
 from abe_redis.worker.retry import Retry
 from tests.integration.conftest import MakeBackend, pending, take_one, until
+from tests.patience import PATIENCE
 
 STREAM = "slack_events"
 
@@ -33,7 +34,7 @@ async def test_a_handler_that_blocks_the_loop_is_named_while_it_does(
 
     async def blocks(event: Event) -> None:
         del event
-        until_when = time.monotonic() + 30
+        until_when = time.monotonic() + PATIENCE
         while "has stood still" not in caplog.text and time.monotonic() < until_when:
             time.sleep(0.05)  # noqa: ASYNC251 - that is the fault
         said_meanwhile.append(caplog.text)

@@ -214,12 +214,16 @@ async def test_a_decision_is_carried_out(
 
 async def test_concurrency_is_what_was_asked_for(backend: RedisMessageQueueBackend, redis: Redis) -> None:
     running = most = 0
+    all_at_work = anyio.Event()
 
     async def handle(_: Event) -> None:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        await anyio.sleep(0.02)
+        if most == 5:
+            all_at_work.set()
+        await all_at_work.wait()
+        await anyio.sleep(0.02)  # in which a sixth could begin
         running -= 1
 
     await publish(backend, *range(40))
@@ -228,13 +232,14 @@ async def test_concurrency_is_what_was_asked_for(backend: RedisMessageQueueBacke
     assert most == 5
 
 
-async def test_a_function_runs_in_a_thread(backend: RedisMessageQueueBackend, redis: Redis) -> None:
+async def test_a_function_runs_in_a_thread(make_backend: MakeBackend, redis: Redis) -> None:
     """It blocks for three leases; its lease is renewed meanwhile, so it runs once."""
+    backend = make_backend(redis_stream_lease_seconds=2)
     threads: list[int] = []
 
     def handle(_: Event) -> None:
         threads.append(threading.get_ident())
-        time.sleep(1.5)
+        time.sleep(3 * 2)
 
     await publish(backend, 1)
     worker = EventWorker(backend, handle)
@@ -245,12 +250,12 @@ async def test_a_function_runs_in_a_thread(backend: RedisMessageQueueBackend, re
 
 
 async def test_a_slow_handler_runs_once(make_backend: MakeBackend, redis: Redis) -> None:
-    backends = [make_backend(redis_stream_lease_seconds=0.6) for _ in range(2)]
+    backends = [make_backend(redis_stream_lease_seconds=2) for _ in range(2)]
     calls: list[int] = []
 
     async def handle(event: Event) -> None:
         calls.append(event.deliveries)
-        await anyio.sleep(3 * 0.6)
+        await anyio.sleep(3 * 2)
 
     await publish(backends[0], 1)
     async with at_work(*(EventWorker(backend, handle) for backend in backends)):
