@@ -168,11 +168,13 @@ def _listen_to_requests(
 
     async def run() -> None:
         async with backend, exposed(metrics.host, metrics.port, operations_of(backend)):
-            await serve(routed, listening, head_seconds=_HEAD_SECONDS)
+            await serve(routed, listening, head_seconds=_HEAD_SECONDS, on_ready=tell)
 
-    with listening_at(host, port) as listening:
+    def tell() -> None:
         url = f"http://{host}:{listening.getsockname()[1]}{path}"
         typer.echo(f"Listening to Slack at {url} (Ctrl-C ends it).")
+
+    with listening_at(host, port) as listening:
         anyio.run(run)
 
 
@@ -209,7 +211,7 @@ def _listen_to_sockets(
             exposed(metrics.host, metrics.port, operations_of(backend), health=door.health),
             anyio.create_task_group() as tasks,
         ):
-            tasks.start_soon(on_signal, end)
+            await tasks.start(on_signal, end)
             await door.run()
             tasks.cancel_scope.cancel()
 

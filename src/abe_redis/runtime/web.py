@@ -47,7 +47,13 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-async def serve(app: App, listening: socket.socket, *, head_seconds: float | None = None) -> None:
+async def serve(
+    app: App,
+    listening: socket.socket,
+    *,
+    head_seconds: float | None = None,
+    on_ready: Callable[[], None] = lambda: None,
+) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
@@ -55,6 +61,7 @@ async def serve(app: App, listening: socket.socket, *, head_seconds: float | Non
         listening: Where; whoever made it closes it.
         head_seconds: Time that a client has for the head of a request, from its connection or from its last
             answer; by default as long as it likes.
+        on_ready: Called when a signal would end it in peace.
     """
     server = _server(app, head_seconds)
 
@@ -62,7 +69,8 @@ async def serve(app: App, listening: socket.socket, *, head_seconds: float | Non
         server.should_exit = True
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(on_signal, end)
+        await tasks.start(on_signal, end)
+        on_ready()
         await server.serve([listening])
         tasks.cancel_scope.cancel()
 

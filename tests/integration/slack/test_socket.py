@@ -19,6 +19,7 @@ from abe_redis.slack.socket_mode import SocketDoor, app_token
 from abe_redis.testing import block_actions, message, slash_command
 from abe_redis.testing.fake_slack.fake import FakeSlack
 from tests.integration.conftest import take, until
+from tests.patience import PATIENCE
 
 RETRIES = (0.2,) * 300
 
@@ -36,7 +37,7 @@ async def receiving(
     door = SocketDoor(receiver, "xapp-1", connections=connections, api_url=slack.api_url, on_ready=ready.set)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(door.run)
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             await ready.wait()
         yield door
         door.shutdown()
