@@ -20,7 +20,7 @@ type Ask = Callable[..., Awaitable[Any]]
 
 def server(backend: RedisMessageQueueBackend, modes: Permissions | None = None) -> McpServer:
     modes = modes or Permissions()
-    operations = Operations(backend, origin="mcp", streams=modes.streams)
+    operations = Operations(backend, origin="mcp", streams=modes.streams, limits=modes)
 
     async def give() -> Operations:
         return operations

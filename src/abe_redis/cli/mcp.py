@@ -45,9 +45,41 @@ def serve(
             "REDIS_STREAM_PATTERNS names.",
         ),
     ] = "",
+    groups: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="The consumer groups, separated by commas, in which the agent may lease and finish events, "
+            "and to which it may redrive. Over HTTP only 'agents' by default, else every group that exists; "
+            "'*' stands for those.",
+        ),
+    ] = "",
+    create_groups: Annotated[
+        bool,
+        typer.Option(
+            "--create-groups",
+            help="Allow the agent to make groups on streams that have others. A new group keeps history.",
+        ),
+    ] = False,
     changes_per_minute: Annotated[
         int, typer.Option(help="Most calls per minute that change something.", min=1)
     ] = 120,
+    events_per_minute: Annotated[
+        int, typer.Option(help="Most events per minute that are leased, published or redriven.", min=1)
+    ] = 1200,
+    bytes_per_minute: Annotated[
+        int,
+        typer.Option(metavar="BYTES", help="Most bytes of events per minute that are published.", min=100),
+    ] = 8 * 1024 * 1024,
+    max_delay: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="Longest time for which the agent may postpone an event.",
+            min=0,
+            max=604_800,
+        ),
+    ] = 3600,
     max_payload: Annotated[
         int,
         typer.Option(metavar="BYTES", help="Largest event that the agent may publish.", min=100),
@@ -96,20 +128,30 @@ def serve(
     Example: abe-redis mcp --no-publish --streams slack_events
 
     Example: abe-redis mcp --http --port 8765
+
+    Example: abe-redis mcp --http --groups agents,bot
     """
     if context.invoked_subcommand is not None:
         return
     from abe_redis.mcp.permissions import Permissions  # noqa: PLC0415
     from abe_redis.mcp.server import serve_http, serve_stdio  # noqa: PLC0415
+    from abe_redis.schemas.stats import AGENTS  # noqa: PLC0415
     from abe_redis.settings import Settings  # noqa: PLC0415
 
     settings = Settings()
+    chosen = _names(groups) or ((AGENTS,) if http else ())
     permissions = Permissions(
         read_only=read_only,
         publish=publish,
-        streams=tuple(name for part in streams.split(",") if (name := part.strip())),
+        streams=_names(streams),
+        groups=() if "*" in chosen else chosen,
+        create_groups=create_groups,
+        own_group=settings.redis_stream_group,
         changes_per_minute=changes_per_minute,
+        events_per_minute=events_per_minute,
+        bytes_per_minute=bytes_per_minute,
         payload_bytes=max_payload,
+        max_delay_seconds=max_delay,
     )
 
     def beside(operations: "Callable[[], Awaitable[Operations]]") -> AbstractAsyncContextManager[None]:
@@ -127,6 +169,11 @@ def serve(
     with listen(host, port) as listening:
         typer.echo(f"Serving on http://{host}:{listening.getsockname()[1]}/mcp", err=True)
         anyio.run(serve_http, settings, permissions, address, listening, beside)
+
+
+def _names(given: str) -> tuple[str, ...]:
+    """Names that are separated by commas."""
+    return tuple(name for part in given.split(",") if (name := part.strip()))
 
 
 class McpClient(StrEnum):

@@ -26,7 +26,7 @@ def holders(stats: StreamStats, dead_letter_bytes: int | None) -> Iterator[Advic
     for group in unfinished:
         lag = "an unknown number" if group.lag is None else group.lag
         found = f"{has}; group {group.name!r} has {group.pending} pending and {lag} undelivered."
-        if any(one.alive for one in group.consumers):
+        if group.workers:
             yield found, "Add consumers, or make the handler faster: what is finished is removed.", ""
         else:
             advice = (

@@ -98,7 +98,7 @@ def _judge(stats: StreamStats, settings: Settings) -> Iterator[Finding]:
                 f"A live consumer of the group takes over what has been held for {lease_seconds:g} s: see "
                 "to it that one runs.",
             )
-        if not group.paused and not any(one.alive for one in group.consumers):
+        if not group.paused and not group.workers:
             days = settings.redis_stream_group_idle_days
             yield warning(
                 about_disuse(group, settings)

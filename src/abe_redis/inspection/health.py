@@ -35,8 +35,8 @@ class Situation:
 
     @property
     def stalled(self) -> list[GroupStats]:
-        """Those of them without a live consumer."""
-        return [group for group in self.waiting if not any(one.alive for one in group.consumers)]
+        """Those of them without a live worker."""
+        return [group for group in self.waiting if not group.workers]
 
     @property
     def behind(self) -> list[GroupStats]:
@@ -74,7 +74,7 @@ def stalled(at: Situation) -> Verdict:
     said = [
         _destroyed(group, at.stats.stream)
         if group.destroyed
-        else f"{_waiting(group)} and no consumer is alive: start one."
+        else f"{_waiting(group)} and no {_missing(group)}: start one."
         for group in at.stalled
     ]
     return Verdict("stalled", said) if said else Verdict()
@@ -193,6 +193,14 @@ def _has_undelivered(group: GroupStats) -> bool:
 
 def _has_work(group: GroupStats) -> bool:
     return group.pending > 0 or _has_undelivered(group)
+
+
+def _missing(group: GroupStats) -> str:
+    """The one who is not there."""
+    held = sum(one.pending for one in group.consumers if one.alive)
+    if any(one.alive for one in group.consumers):
+        return f"worker is alive (agents hold {held})"
+    return "consumer is alive"
 
 
 def _is_behind(group: GroupStats) -> bool:

@@ -1,67 +1,142 @@
 """Asking the user, if the client can: on both lines of the SDK, and in both eras of the protocol.
 
 Until 2025-11-25 a server asks in the middle of a call. Since 2026-07-28 the call ends with a question, and
-the client makes it again with the answer.
+the client makes it again with the answer. An answer counts once, for the call and the caller that were asked
+about, and for the events that there were.
 """
 
-import hashlib
-import json
 import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from abe_redis.errors import RequestError
+from abe_redis.mcp.client_identity import WITHOUT_SESSIONS, Identity
 from abe_redis.mcp.compat.sdk_line import SDK_2
+from abe_redis.mcp.questions import Question
+from abe_redis.runtime import clock
 
 _LOG = logging.getLogger(__name__)
 
-_ERA = "2026-07-28"
 _NAME = "agreement"
+
+_MOST_OPEN = 1000
+"""Questions that wait for an answer; of more, the oldest is asked again."""
+_VALID_SECONDS = 600.0
 
 
 class Agreement(BaseModel):
     """The form that the user fills in."""
 
-    agreed: bool = Field(description="Whether to go ahead.")
+    agreed: bool = Field(description="Whether to go ahead.", strict=True)
 
 
-async def ask(context: Any, question: str, call: object) -> Any:  # noqa: ANN401 - see below
-    """Ask the user.
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A question that waits for its answer."""
 
-    Args:
-        context: The SDK's context of the call.
-        question: The question.
-        call: The call that the question is about, as JSON; an answer to another call does not count.
-
-    Returns:
-        True when the user agreed; None when the client cannot ask; or the result of the call that makes the
-        client ask and call again.
-
-    Raises:
-        RequestError: The user did not agree, or the client gave no valid answer.
-    """
-    if not _can_ask(context):
-        return None
-    if SDK_2 and (context.protocol_version or "") >= _ERA:
-        agreed = _answered(context, question, call)
-    else:
-        agreed = await _answered_meanwhile(context, question)
-    if agreed is False:
-        raise RequestError("The user did not agree, so nothing was done. Ask them what to do instead.")
-    return agreed
+    caller: Identity | None
+    call: object
+    question: Question
+    until: float
 
 
-async def _answered_meanwhile(context: Any, question: str) -> bool:  # noqa: ANN401 - of either line
+class Consent:
+    """What the users of one server were asked, and have agreed to."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[str, _Open] = OrderedDict()
+        """By a token that is good for one answer."""
+
+    async def ask(
+        self,
+        context: Any,  # noqa: ANN401 - of either SDK line
+        find_question: Callable[[], Awaitable[Question | None]],
+        caller: Identity | None,
+        call: object,
+        *,
+        confirmed: bool,
+    ) -> Any:  # noqa: ANN401 - see below
+        """Ask the user, if there is something to ask.
+
+        Args:
+            context: The SDK's context of the call.
+            find_question: Finds the question, or that there is none.
+            caller: Who makes the call.
+            call: The call that the question is about; an answer to another call does not count.
+            confirmed: Whether the call says that the user has agreed, which counts for a client that cannot
+                ask.
+
+        Returns:
+            The ids of the events that the user agreed about; None when nobody did; or the result of the call
+            that makes the client ask and call again.
+
+        Raises:
+            RequestError: The user did not agree, or the client gave no valid answer.
+        """
+        asks_later = SDK_2 and (_protocol(context) or "") >= WITHOUT_SESSIONS and _can_ask(context)
+        if asks_later and (answered := self._answered(context, caller, call)) is not None:
+            agreed, question = answered
+        elif (found := await find_question()) is None:
+            return None
+        elif asks_later:
+            return self._question(found, caller, call)
+        elif _can_ask(context):
+            agreed, question = await _answered_meanwhile(context, found.words), found
+        else:
+            return found.ids if confirmed else None
+        if not agreed:
+            raise RequestError("The user did not agree, so nothing was done. Ask them what to do instead.")
+        return question.ids
+
+    def _answered(
+        self,
+        context: Any,  # noqa: ANN401 - of one line only
+        caller: Identity | None,
+        call: object,
+    ) -> tuple[bool, Question] | None:
+        """The answer that a call brings, with its question; None if it brings none that counts."""
+        answer: Any = (context.input_responses or {}).get(_NAME)
+        asked = self._open.pop(context.request_state or "", None) if answer is not None else None
+        if asked is None or (asked.caller, asked.call) != (caller, call) or asked.until < clock.now():
+            return None
+        content = getattr(answer, "content", None) or {}
+        return answer.action == "accept" and content.get("agreed") is True, asked.question
+
+    def _question(self, question: Question, caller: Identity | None, call: object) -> Any:  # noqa: ANN401 - as above
+        from mcp_types import (  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415
+            ElicitRequest,
+            ElicitRequestFormParams,
+            InputRequiredResult,
+        )
+
+        token = secrets.token_urlsafe()
+        self._open[token] = _Open(caller, call, question, clock.now() + _VALID_SECONDS)
+        while len(self._open) > _MOST_OPEN:
+            self._open.popitem(last=False)
+        form = ElicitRequestFormParams(message=question.words, requested_schema=Agreement.model_json_schema())
+        return InputRequiredResult(input_requests={_NAME: ElicitRequest(params=form)}, request_state=token)
+
+
+async def _answered_meanwhile(context: Any, words: str) -> bool:  # noqa: ANN401 - of either line
     try:
-        result = await context.elicit(message=question, schema=Agreement)
+        result = await context.elicit(message=words, schema=Agreement)
     except Exception as error:  # noqa: BLE001 - an error of the client, no content, or content that does not fit
         _LOG.warning("The client gave no valid answer to the question for the user: %s", error)
         raise RequestError(
             "The user was to be asked, but the client gave no answer that can be understood, so nothing was "
             "done. Tell the user, who can do it with the command line."
         ) from None
-    return bool(result.action == "accept" and result.data.agreed)
+    return bool(result.action == "accept" and result.data.agreed is True)
+
+
+def _protocol(context: Any) -> str | None:  # noqa: ANN401 - of one line only
+    version: str | None = context.protocol_version
+    return version
 
 
 def _can_ask(context: Any) -> bool:  # noqa: ANN401 - of either line
@@ -76,19 +151,3 @@ def _can_ask(context: Any) -> bool:  # noqa: ANN401 - of either line
         return False
     found = capabilities.elicitation if capabilities is not None else None
     return found is not None and (found.form is not None or found.url is None)
-
-
-def _answered(context: Any, question: str, call: object) -> Any:  # noqa: ANN401 - of one line only
-    from mcp_types import (  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415
-        ElicitRequest,
-        ElicitRequestFormParams,
-        InputRequiredResult,
-    )
-
-    digest = hashlib.sha256(json.dumps([question, call], sort_keys=True).encode()).hexdigest()
-    answer = (context.input_responses or {}).get(_NAME)
-    if answer is not None and context.request_state == digest:
-        content = answer.content or {}
-        return answer.action == "accept" and content.get("agreed") is True
-    form = ElicitRequestFormParams(message=question, requested_schema=Agreement.model_json_schema())
-    return InputRequiredResult(input_requests={_NAME: ElicitRequest(params=form)}, request_state=digest)

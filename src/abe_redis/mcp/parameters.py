@@ -25,5 +25,5 @@ Id = Annotated[str, Field(description="Entry id, as in 1732000000000-0.", min_le
 Ids = Annotated[list[Id], Field(description="Ids of the events.", min_length=1, max_length=schemas.MAX_COUNT)]
 Confirm = Annotated[
     bool,
-    Field(description="Say true once the user has agreed; otherwise nothing is done."),
+    Field(description="Say true once the user has agreed; otherwise nothing is done.", strict=True),
 ]

@@ -1,17 +1,61 @@
 """The permissions and limits of agents at this server, as set when the server starts."""
 
-import time
 from collections import deque
 from dataclasses import dataclass, field
 
 from abe_redis.errors import RequestError
+from abe_redis.operations.limits import Limits
+from abe_redis.runtime import clock
 from abe_redis.schemas import MAX_COUNT
+from abe_redis.schemas.stats import AGENTS
 
 _MINUTE = 60.0
 
 
-@dataclass(slots=True)
-class Permissions:
+_NEW_STREAMS = 20
+"""Most streams per minute that agents make by publishing to them."""
+
+
+class Budget:
+    """A number of things that may be had in a minute."""
+
+    def __init__(self, per_minute: int) -> None:
+        self.per_minute = per_minute
+        self._spent: deque[tuple[float, int]] = deque()
+        self._sum = 0
+
+    @property
+    def left(self) -> int:
+        """What may be had now."""
+        bound = clock.now() - _MINUTE
+        while self._spent and self._spent[0][0] <= bound:
+            self._sum -= self._spent.popleft()[1]
+        return self.per_minute - self._sum
+
+    @property
+    def wait_seconds(self) -> float:
+        """Seconds until more may be had."""
+        return self._spent[0][0] + _MINUTE - clock.now() if self._spent else 0.0
+
+    def spend(self, count: int) -> None:
+        """Count what is had."""
+        if count:
+            self._spent.append((clock.now(), count))
+            self._sum += count
+
+    def give_back(self, count: int) -> None:
+        """Count less of what was had last."""
+        while count > 0 and self._spent:
+            then, had = self._spent.pop()
+            kept = max(0, had - count)
+            count -= had - kept
+            self._sum -= had - kept
+            if kept:
+                self._spent.append((then, kept))
+
+
+@dataclass
+class Permissions(Limits):
     """The permissions of one server; see the options of `abe-redis mcp`."""
 
     read_only: bool = False
@@ -20,11 +64,29 @@ class Permissions:
     """Allow publishing events."""
     streams: tuple[str, ...] = ()
     """Names and patterns that restrict the streams further; if empty, all that the settings name."""
+    groups: tuple[str, ...] = ()
+    """The groups in which agents may work; if empty, all that exist."""
+    create_groups: bool = False
+    """Allow making groups."""
+    own_group: str = "default"
+    """The group that consumers without a group belong to."""
     changes_per_minute: int = 120
     """Most calls per minute that change something."""
+    events_per_minute: int = 1200
+    """Most events per minute that are leased, published or delivered again."""
+    bytes_per_minute: int = 8 * 1024 * 1024
+    """Most bytes of JSON per minute that are published."""
     payload_bytes: int = 256 * 1024
     """Largest payload to publish, in bytes of JSON."""
-    _changes: deque[float] = field(default_factory=deque)
+    max_delay_seconds: float = 3600.0
+    """Longest time for which an event may be postponed."""
+    is_limited: bool = field(default=True, init=False)
+
+    def __post_init__(self) -> None:
+        self._calls = Budget(self.changes_per_minute)
+        self._events = Budget(self.events_per_minute)
+        self._bytes = Budget(self.bytes_per_minute)
+        self._streams = Budget(_NEW_STREAMS)
 
     def check_change(self) -> None:
         """Count a call that changes something.
@@ -32,16 +94,9 @@ class Permissions:
         Raises:
             RequestError: There were too many such calls in the last minute.
         """
-        now = time.monotonic()
-        while self._changes and self._changes[0] <= now - _MINUTE:
-            self._changes.popleft()
-        if len(self._changes) >= self.changes_per_minute:
-            wait = self._changes[0] + _MINUTE - now
-            raise RequestError(
-                f"This server carries out {self.changes_per_minute} changes a minute (--changes-per-minute), "
-                f"and that many there were: try again in {wait:.0f} s. A call may concern {MAX_COUNT} events."
-            )
-        self._changes.append(now)
+        if self._calls.left <= 0:
+            raise self._too_often()
+        self._calls.spend(1)
 
     def check_payload(self, size: int) -> None:
         """Refuse a payload that is too large for an agent.
@@ -54,3 +109,69 @@ class Permissions:
                 f"The payload has {size:,} bytes of JSON; this server takes {self.payload_bytes:,} "
                 "(--max-payload). Publish a reference to what is large."
             )
+
+    def check_group(self, group: str) -> None:
+        """Refuse work in a group that agents may not work in."""
+        if self.groups and group not in self.groups:
+            raise RequestError(
+                f"This server does not work in the group {group!r}, only in: "
+                f"{', '.join(map(repr, self.groups))} (--groups). Leave out group to look."
+            )
+
+    def may_create(self, group: str, *, first: bool) -> bool:
+        """Whether agents may make this group; without leave, only their own, on a stream without any."""
+        return self.create_groups or (first and group in (self.groups or (AGENTS, self.own_group)))
+
+    def grant(self, events: int) -> int:
+        """How many of these events may be taken now."""
+        granted = min(events, self._events.left)
+        if granted <= 0:
+            raise self._too_many()
+        self._events.spend(granted)
+        return granted
+
+    def give_back(self, events: int) -> None:
+        """Note that so many granted events were not taken."""
+        self._events.give_back(events)
+
+    def afford(self, events: int = 0) -> None:
+        """Refuse a call that would go beyond what is left."""
+        if self._calls.left <= 0:
+            raise self._too_often()
+        if events > self._events.left:
+            raise self._too_many()
+
+    def spend(self, events: int, size: int = 0) -> None:
+        """Count events that are added or delivered again, and the bytes that are written."""
+        if events > self._events.left:
+            raise self._too_many()
+        if size > self._bytes.left:
+            raise RequestError(
+                f"This server publishes {self.bytes_per_minute:,} bytes a minute (--bytes-per-minute), and "
+                f"that many there were: try again in {self._bytes.wait_seconds:.0f} s."
+            )
+        self._events.spend(events)
+        self._bytes.spend(size)
+
+    def open_stream(self) -> None:
+        """Count a stream that an agent makes."""
+        if self._streams.left <= 0:
+            raise RequestError(
+                f"Agents have made {_NEW_STREAMS} streams here in a minute: publish to one that exists, or "
+                f"try again in {self._streams.wait_seconds:.0f} s."
+            )
+        self._streams.spend(1)
+
+    def _too_often(self) -> RequestError:
+        return RequestError(
+            f"This server carries out {self.changes_per_minute} changes a minute (--changes-per-minute), "
+            f"and that many there were: try again in {self._calls.wait_seconds:.0f} s. A call may concern "
+            f"{MAX_COUNT} events."
+        )
+
+    def _too_many(self) -> RequestError:
+        left, wait = self._events.left, f"{self._events.wait_seconds:.0f} s"
+        return RequestError(
+            f"Agents take, publish and redrive {self.events_per_minute:,} events a minute here "
+            f"(--events-per-minute), and {max(0, left) or 'none'} are left: try again in {wait}, with fewer."
+        )

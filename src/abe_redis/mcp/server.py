@@ -17,6 +17,7 @@ from abe_redis.mcp.compat.not_numbers import keep_not_numbers
 from abe_redis.mcp.compat.sdk import Server
 from abe_redis.mcp.permissions import Permissions
 from abe_redis.mcp.prompts import offer_prompts
+from abe_redis.mcp.questions import Questions
 from abe_redis.mcp.resources import offer_resources
 from abe_redis.mcp.tool_descriptions import offer_tools
 from abe_redis.mcp.tools import Tools
@@ -53,7 +54,7 @@ def make_server(operations: "Callable[[], Awaitable[Operations]]", permissions: 
         version=version("abe-redis"),
         instructions=_INSTRUCTIONS.format(work="" if permissions.read_only else _WORK),
     )
-    offer_tools(server, Tools(operations, permissions), permissions)
+    offer_tools(server, Tools(operations, permissions), Questions(operations), permissions)
     offer_resources(server, operations)
     offer_prompts(server, operations, permissions)
     return server
@@ -66,7 +67,7 @@ type Beside = Callable[[Callable[[], Awaitable[Operations]]], AbstractAsyncConte
 async def serve_stdio(settings: Settings, permissions: Permissions, beside: Beside) -> None:
     """Serve on stdin and stdout until stdin ends or a signal comes."""
     async with anyio.create_task_group() as tasks:
-        queue = _Queue(settings, tasks, permissions.streams)
+        queue = _Queue(settings, tasks, permissions)
 
         async def end(number: int) -> None:
             await queue.end()
@@ -99,7 +100,7 @@ async def serve_http(
     from abe_redis.runtime.web import serve  # noqa: PLC0415
 
     async with anyio.create_task_group() as tasks:
-        queue = _Queue(settings, tasks, permissions.streams)
+        queue = _Queue(settings, tasks, permissions)
         try:
             server = make_server(queue.operations, permissions)
             tasks.start_soon(server.subscriptions.run)
@@ -117,9 +118,9 @@ async def serve_http(
 class _Queue:
     """The operations on the queue, separate for each client, from the first call to the end."""
 
-    def __init__(self, settings: Settings, tasks: anyio.abc.TaskGroup, streams: tuple[str, ...]) -> None:
+    def __init__(self, settings: Settings, tasks: anyio.abc.TaskGroup, permissions: Permissions) -> None:
         self._settings = settings
-        self._streams = streams
+        self._permissions = permissions
         self._tasks = tasks
         self._backend: RedisMessageQueueBackend | None = None
         self._operations: dict[Identity | None, Operations] = {}
@@ -135,8 +136,9 @@ class _Queue:
             self._operations[caller] = Operations(
                 self._backend,
                 origin="mcp",
-                streams=self._streams,
+                streams=self._permissions.streams,
                 caller=None if caller is None else caller.consumer,
+                limits=self._permissions,
             )
             self._tasks.start_soon(self._keep, caller)
         return self._operations[caller]

@@ -202,6 +202,7 @@ class Tools:
         stream: OneStream,
         group: Group,
         ids: Ids,
+        confirm: Confirm = False,  # noqa: ARG002 - what was asked before counts
         consumer: Consumer = None,
     ) -> Annotated[CallToolResult, AckResult]:
         """Finish events."""
@@ -224,14 +225,12 @@ class Tools:
         reason: Annotated[
             str | None, Field(description="Why; needed to bury.", min_length=1, max_length=300)
         ] = None,
-        confirm: Confirm = False,
+        confirm: Confirm = False,  # noqa: ARG002 - what was asked before counts
         consumer: Consumer = None,
     ) -> Annotated[CallToolResult, ReleaseResult]:
         """Give events back, or bury them."""
-        if bury:
-            if reason is None:
-                raise RequestError("To bury events, say why with reason; whoever redrives them will read it.")
-            _check_confirmed(confirm)
+        if bury and reason is None:
+            raise RequestError("To bury events, say why with reason; whoever redrives them will read it.")
         self._permissions.check_change()
         result = await (await self._operations()).release(
             stream=stream,
@@ -265,11 +264,10 @@ class Tools:
             str | None, Field(description="Those of this type.", min_length=1, max_length=100)
         ] = None,
         dry_run: Annotated[bool, Field(description="Only say what would be done.")] = True,
-        confirm: Confirm = False,
+        confirm: Confirm = False,  # noqa: ARG002 - what was asked before counts
     ) -> Annotated[CallToolResult, RedriveResult]:
         """Send dead letters back to work."""
         if not dry_run:
-            _check_confirmed(confirm)
             self._permissions.check_change()
         result = await (await self._operations()).redrive(
             stream=stream, ids=ids or (), reason=reason, event_type=event_type, dry_run=dry_run
@@ -288,11 +286,3 @@ class Tools:
         result.streams.sort(key=lambda one: SEVERITY.index(one.health))
         fit_overview(result, answer_text.stats, OVERVIEW_CHARS if stream is None else STREAM_CHARS)
         return answer(plain(result), answer_text.stats(result))
-
-
-def _check_confirmed(confirm: bool) -> None:  # noqa: FBT001
-    if not confirm:
-        raise RequestError(
-            "Nothing was done: this wants the user's agreement. Ask them, and when they agree, call again "
-            "with confirm=true."
-        )

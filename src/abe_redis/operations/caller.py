@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.operations.agent_leases import AgentLeases
+from abe_redis.operations.limits import Limits
 from abe_redis.operations.recording import Origin
 from abe_redis.operations.scope import Scope
 from abe_redis.streams import names
@@ -19,6 +20,7 @@ class Caller:
         origin: Origin | None = None,
         streams: Sequence[str] = (),
         caller: str | None = None,
+        limits: Limits | None = None,
     ) -> None:
         """Create the operations without I/O.
 
@@ -27,6 +29,7 @@ class Caller:
             origin: `mcp` for an agent or `cli` for a person; the audit records their changes.
             streams: Names and patterns that restrict the streams further.
             caller: The name of one of several callers, for its leases and its changes in the audit.
+            limits: What the caller may do; by default everything.
         """
         self._backend = backend
         self._settings = backend.settings
@@ -34,7 +37,7 @@ class Caller:
         self.consumer = "-".join(filter(None, (origin, backend.settings.consumer_name, caller)))
         """The consumer name of leases for which the caller gives none."""
         who = self.consumer if origin == "mcp" else None
-        self._scope = Scope(backend, streams=streams, origin=origin, who=who)
+        self._scope = Scope(backend, streams=streams, origin=origin, who=who, limits=limits)
         self.agent_leases = AgentLeases(backend.connections, self._settings.redis_stream_lease_seconds)
         """Renews the leases that were taken here, while its `run` runs."""
 

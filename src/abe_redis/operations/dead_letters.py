@@ -202,9 +202,13 @@ class DeadLetters:
         name = self._scope.consumable(stream)
         async with self._scope.redis(f"redriving dead letters of {name!r}") as redis:
             letters = sorted(
-                [letter async for letter in self._matching(redis, name, choice)],
+                [letter async for letter in self._matching(redis, name, choice) if self._may_redrive(letter)],
                 key=lambda letter: _order(letter.first_id),
             )
+            if self._scope.limits.is_limited and not dry_run:
+                agreed = set(self._scope.limits.agreed([letter.id for letter in letters]))
+                letters = [letter for letter in letters if letter.id in agreed]
+                self._scope.limits.spend(len(letters))
             redriven = [letter.id for letter in letters] if dry_run else []
             if letters and not dry_run:
                 await announce(redis, [name])
@@ -224,6 +228,24 @@ class DeadLetters:
         if redriven and not dry_run:
             await self._scope.note("redrive", stream=name, **choice.facts(), redriven=result.redriven)
         return result
+
+    def _may_redrive(self, letter: DeadLetter) -> bool:
+        """Whether the caller may work in the group that a dead letter goes back to."""
+        try:
+            self._scope.limits.check_group(letter.group or "")
+        except RequestError:
+            return False
+        return True
+
+    async def concerned(self, stream: str, choice: Choice) -> list[DeadLetter]:
+        """The dead letters that a redrive would deliver again; nothing is changed."""
+        choice.check()
+        name = self._scope.consumable(stream)
+        async with self._scope.redis(f"looking at dead letters of {name!r}") as redis:
+            found = [letter async for letter in self._matching(redis, name, choice)]
+        letters = [letter for letter in found if self._may_redrive(letter)]
+        self._scope.limits.afford(len(letters))
+        return letters
 
     async def purge(self, stream: str, choice: Choice, *, dry_run: bool = False) -> PurgeResult:
         """Remove dead letters for good."""

@@ -12,14 +12,17 @@ from typing import Any
 from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.errors import RedisUnavailableError, RequestError
 from abe_redis.inspection.memory import of_servers
+from abe_redis.operations import event_views
 from abe_redis.operations.dead_letters import Choice, DeadLetters
+from abe_redis.operations.limits import Limits
 from abe_redis.operations.reading import Reading
 from abe_redis.operations.recording import Origin
 from abe_redis.operations.scope import check_range
-from abe_redis.operations.settlement import Settlement
+from abe_redis.operations.settlement import Concerned, Settlement
 from abe_redis.schemas import (
     MAX_EVENT_ID,
     AckResult,
+    DeadLetter,
     OutboxStats,
     PublishResult,
     RedriveResult,
@@ -28,8 +31,7 @@ from abe_redis.schemas import (
     StatsResult,
     StreamStats,
 )
-from abe_redis.streams import names
-from abe_redis.streams.release import MAX_DELAY_SECONDS
+from abe_redis.streams import names, peek
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,9 +53,10 @@ class Operations(Reading):
         origin: Origin | None = None,
         streams: Sequence[str] = (),
         caller: str | None = None,
+        limits: Limits | None = None,
     ) -> None:
         """As for `Caller`."""
-        super().__init__(backend, origin=origin, streams=streams, caller=caller)
+        super().__init__(backend, origin=origin, streams=streams, caller=caller, limits=limits)
         self._settlement = Settlement(self._scope, self.agent_leases, self.consumer, by_name=origin != "mcp")
 
     async def publish_event(
@@ -70,6 +73,10 @@ class Operations(Reading):
         if event_id is not None and not 0 < len(event_id) <= MAX_EVENT_ID:
             raise RequestError(f"event_id has {len(event_id)} characters; give it 1 to {MAX_EVENT_ID}.")
         name = names.check_stream(self._scope.allowed(stream))
+        await self._check_publishable(name)
+        if self._scope.limits.is_limited:
+            size = len(event_views.compact(payload).encode(errors="surrogatepass"))
+            self._scope.limits.spend(1, size)
         published = await self._backend.publish_event(name, payload, event_id=event_id, origin=self._origin)
         await self._scope.note("publish_event", stream=published.stream, ids=[published.id])
         return PublishResult(
@@ -78,6 +85,25 @@ class Operations(Reading):
             duplicate=published.duplicate,
             waiting=published.is_kept,
         )
+
+    async def _check_publishable(self, name: str) -> None:
+        """Refuse to make a stream that the caller may not make: a partition, or too many.
+
+        Raises:
+            RequestError: There is no such stream, and the caller may not make it.
+        """
+        limits = self._scope.limits
+        if not limits.is_limited or name in self._backend.patterns.literals:
+            return
+        async with self._scope.redis(f"publishing to {name!r}") as redis:
+            if await peek.kind(redis, name) != "none":
+                return
+        if topic := names.topic_of(name):
+            raise RequestError(
+                f"{name!r} is a partition that does not exist. Publish to the topic {topic!r}, which knows "
+                "its partitions."
+            )
+        limits.open_stream()
 
     async def publish_many(
         self, payloads: Sequence[dict[str, Any]], *, stream: str | None = None
@@ -149,7 +175,7 @@ class Operations(Reading):
         """
         self.agent_leases.touch()
         name = self._scope.consumable(stream)
-        check_range("delay_seconds", delay_seconds, 0, MAX_DELAY_SECONDS)
+        check_range("delay_seconds", delay_seconds, 0, self._scope.limits.max_delay_seconds)
         result = await self._settlement.release(
             name, group, ids, self.holder(consumer), delay_seconds=delay_seconds, bury=bury
         )
@@ -164,6 +190,29 @@ class Operations(Reading):
             reason=bury,
         )
         return result
+
+    async def concerned(
+        self,
+        *,
+        stream: str,
+        group: str,
+        ids: Sequence[str],
+        consumer: str | None = None,
+        delay_seconds: float = 0,
+    ) -> Concerned:
+        """Whom it would concern to settle these events; nothing is changed.
+
+        Args:
+            stream: As for `release`, like all that follows.
+            group: The group.
+            ids: Which events.
+            consumer: The consumer that leased them.
+            delay_seconds: For how long they would be postponed.
+        """
+        name = self._scope.allowed(stream)
+        self._scope.limits.afford()
+        check_range("delay_seconds", delay_seconds, 0, self._scope.limits.max_delay_seconds)
+        return await self._settlement.concerned(name, group, ids, self.holder(consumer))
 
     async def redrive(
         self,
@@ -185,9 +234,20 @@ class Operations(Reading):
         """
         self.agent_leases.touch()
         name = self._scope.consumable(stream)
-        everything = not (ids or reason or event_type)
-        choice = Choice(ids=ids, everything=everything, reason=reason, event_type=event_type)
+        choice = _choice(ids, reason, event_type)
         return await DeadLetters(self._scope).redrive(name, choice, dry_run=dry_run)
+
+    async def redrivable(
+        self,
+        *,
+        stream: str | None = None,
+        ids: Sequence[str] = (),
+        reason: str | None = None,
+        event_type: str | None = None,
+    ) -> tuple[str, list[DeadLetter]]:
+        """The stream, and the dead letters that a redrive with the same arguments would deliver again."""
+        name = self._scope.consumable(stream)
+        return name, await DeadLetters(self._scope).concerned(name, _choice(ids, reason, event_type))
 
     async def stream_stats(self, *, stream: str | None = None, ages: bool = False) -> StatsResult:
         """The health of one stream, or of all, and the events in the outbox.
@@ -231,3 +291,8 @@ class Operations(Reading):
             return None
         size = await self._backend.outbox_size()
         return OutboxStats(waiting=size.waiting, refused=size.refused)
+
+
+def _choice(ids: Sequence[str], reason: str | None, event_type: str | None) -> Choice:
+    everything = not (ids or reason or event_type)
+    return Choice(ids=ids, everything=everything, reason=reason, event_type=event_type)

@@ -194,7 +194,8 @@ class Reading(Caller):
         name = self._checked(
             stream, group, consumer, count=count, wait_seconds=wait_seconds, max_chars=max_chars
         )
-        holder = self.holder(consumer)
+        holder, limits = self.holder(consumer), self._scope.limits
+        limits.check_group(group)
         async with self._open(name) as found:
             if not found.exists:
                 return await self._answered(
@@ -203,25 +204,27 @@ class Reading(Caller):
             if await self._scope.find_group(found.redis, name, group, create=create_group):
                 await self._scope.note("read_stream", stream=name, created_group=group)
             await self._scope.check_not_paused(found.redis, name, group)
-            async with self.agent_leases.returning_unseen(
-                name, group, holder, own_name=self._is_own(holder)
-            ) as taken:
-                result = await leasing.take(
-                    await self._backend.connections(),
-                    self._settings,
-                    taken,
-                    count=count,
-                    wait_seconds=wait_seconds,
-                )
-                await self._scope.note(
-                    "read_stream",
-                    stream=name,
-                    group=group,
-                    consumer=consumer,
-                    ids=taken.ids,
-                    buried=taken.buried,
-                )
-                return await self._answered(result, found, max_chars)
+            with limits.granted(count) as grant:
+                async with self.agent_leases.returning_unseen(
+                    name, group, holder, own_name=self._is_own(holder)
+                ) as taken:
+                    result = await leasing.take(
+                        await self._backend.connections(),
+                        self._settings,
+                        taken,
+                        count=grant.events,
+                        wait_seconds=wait_seconds,
+                    )
+                    grant.taken = len(taken.ids)
+                    await self._scope.note(
+                        "read_stream",
+                        stream=name,
+                        group=group,
+                        consumer=consumer,
+                        ids=taken.ids,
+                        buried=taken.buried,
+                    )
+                    return await self._answered(result, found, max_chars)
 
     def _checked(
         self,

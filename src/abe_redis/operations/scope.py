@@ -10,9 +10,12 @@ from redis.asyncio import Redis
 from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.client import failures
 from abe_redis.errors import RequestError
+from abe_redis.inspection.health import quoted
 from abe_redis.inspection.stats import stream_stats
 from abe_redis.operations import recording
+from abe_redis.operations.limits import Limits
 from abe_redis.schemas import StreamStats
+from abe_redis.schemas.stats import is_agent
 from abe_redis.streams import manage, names, peek
 from abe_redis.streams.groups import ensure_group
 from abe_redis.streams.search import existing
@@ -32,6 +35,7 @@ class Scope:
         streams: Sequence[str] = (),
         origin: recording.Origin | None = None,
         who: str | None = None,
+        limits: Limits | None = None,
     ) -> None:
         """Create a scope without I/O.
 
@@ -40,7 +44,9 @@ class Scope:
             streams: Names and patterns that restrict the streams further.
             origin: Where changes come from; without it they are not written to the audit.
             who: Who makes them; by default the person who runs this process.
+            limits: What the caller may do; by default everything.
         """
+        self.limits = limits or Limits()
         self._origin = origin
         self._who = who
         self._backend = backend
@@ -160,16 +166,29 @@ class Scope:
         groups = await peek.groups(redis, stream)
         if group in groups:
             return False
-        if create is None or (groups and not create):
+        may = self.limits.may_create(group, first=not groups)
+        if create is None or (groups and not create) or not may:
             offer = (
                 ""
                 if create is None
                 else " To make a new one that starts at the oldest event, set create_group."
+                if may
+                else " Agents may not make it: it would keep history. A person makes it with `abe-redis "
+                f"group create {quoted(stream)} {quoted(group)} --from now`, or starts this server with "
+                "--create-groups."
             )
             known = f"Its groups: {_listed(groups)}." if groups else "It has no group yet."
             raise RequestError(f"The stream {stream!r} has no group {group!r}. {known}{offer}")
         await ensure_group(redis, [stream], group)
         return True
+
+    async def workers(self, redis: Redis, stream: str, group: str) -> list[str]:
+        """The consumers of a group that are no agents'.
+
+        Raises:
+            redis.ResponseError: There is no such group.
+        """
+        return [name for name in await peek.consumers(redis, stream, group) if not is_agent(name)]
 
     async def check_not_paused(self, redis: Redis, stream: str, group: str) -> None:
         """Refuse a lease in a group that is paused.

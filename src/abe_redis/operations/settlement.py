@@ -13,6 +13,16 @@ from abe_redis.streams.release import postpone
 
 
 @dataclass(frozen=True, slots=True)
+class Concerned:
+    """Whom a settlement concerns."""
+
+    held: list[str]
+    """Those of the events that the caller holds; nothing is done to others."""
+    workers: list[str]
+    """The consumers of the group that are no agents'."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """Settles events that one caller holds, and no others."""
 
@@ -30,6 +40,7 @@ class Settlement:
         ids = self._checked(group, ids)
         async with self.scope.redis(f"acknowledging in {stream!r}") as redis:
             by = await self._whose(redis, stream, group, holder, ids)
+            await self._agree(redis, stream, group, by, is_shared=True)
             mine = by.pop("done", [])
             outcomes = await lease.ack(redis, group, holder, [(stream, one) for one in mine]) if mine else []
             for one, outcome in zip(mine, outcomes, strict=True):
@@ -58,6 +69,9 @@ class Settlement:
         done: list[str] = []
         async with self.scope.redis(f"giving back events of {stream!r}") as redis:
             by = await self._whose(redis, stream, group, holder, ids)
+            await self._agree(
+                redis, stream, group, by, is_shared=delay_seconds > 0, is_final=bury is not None
+            )
             for one in by.get("done", []):
                 is_done = (
                     await dead.bury(redis, stream, group, holder, one, bury)
@@ -77,8 +91,39 @@ class Settlement:
             unknown=by.get("unknown", []),
         )
 
+    async def concerned(self, stream: str, group: str, ids: Sequence[str], holder: str) -> "Concerned":
+        """Whom a settlement would concern; nothing is changed."""
+        ids = self._checked(group, ids)
+        async with self.scope.redis(f"looking at what is leased in {stream!r}") as redis:
+            by = await self._whose(redis, stream, group, holder, ids)
+            held = by.get("done", [])
+            return Concerned(held, await self.scope.workers(redis, stream, group) if held else [])
+
+    async def _agree(
+        self,
+        redis: Redis,
+        stream: str,
+        group: str,
+        by: dict[lease.Outcome, list[str]],
+        *,
+        is_shared: bool,
+        is_final: bool = False,
+    ) -> None:
+        """Leave out what nobody has agreed to: of what is given up on, and of what workers share.
+
+        Raises:
+            RequestError: Nobody has agreed to anything.
+        """
+        held = by.get("done", [])
+        if not held or not self.scope.limits.is_limited:
+            return
+        if is_final or (is_shared and await self.scope.workers(redis, stream, group)):
+            by["done"] = self.scope.limits.agreed(held)
+            by.setdefault("not_held", []).extend(one for one in held if one not in by["done"])
+
     def _checked(self, group: str, ids: Sequence[str]) -> list[str]:
         """The complete ids, each once."""
+        self.scope.limits.check_group(group)
         check_range("The number of ids", len(ids), 1, MAX_COUNT)
         full = list(dict.fromkeys(check_id("An id", one) for one in ids))
         names.check_group(group)

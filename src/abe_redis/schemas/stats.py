@@ -11,6 +11,15 @@ SEVERITY: tuple[Health, ...] = ("stalled", "unread", "backlog", "paused", "dead_
 """The health of streams, the worst first."""
 
 
+AGENTS = "agents"
+"""The group of agents' own."""
+
+
+def is_agent(consumer: str) -> bool:
+    """Whether a consumer is an agent's, by its name; workers are called otherwise."""
+    return consumer.startswith("mcp-")
+
+
 class ConsumerStats(BaseModel):
     """One consumer of a group."""
 
@@ -68,6 +77,12 @@ class GroupStats(BaseModel):
         "others, by eviction, or by trimming when the group was unused for too long."
     )
     consumers: list[ConsumerStats]
+
+    @property
+    def workers(self) -> list[ConsumerStats]:
+        """The live consumers that work for it; agents, who take what they like, only in their own group."""
+        own = self.name == AGENTS
+        return [one for one in self.consumers if one.alive and (own or not is_agent(one.name))]
 
 
 class StreamStats(BaseModel):

@@ -326,7 +326,8 @@ async def test_burying_wants_a_reason_and_the_user_and_redriving_brings_back(ask
 
 
 @pytest.mark.promise("Every change is written to the stream `abe:audit`")
-async def test_every_change_is_written_down(ask: Ask, make_backend: MakeBackend, redis: Redis) -> None:
+async def test_every_change_is_written_down(make_backend: MakeBackend, redis: Redis) -> None:
+    ask = asking(server(make_backend(), Permissions(create_groups=True)))
     await ask("publish_event", payload=said(1))
     ids = await lease(ask, 1)
     await ask("release", stream=TOPIC, group=GROUP, ids=ids)

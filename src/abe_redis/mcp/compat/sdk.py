@@ -12,19 +12,22 @@ import functools
 import inspect
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, override
 
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from abe_redis.errors import AbeRedisError, RequestError
-from abe_redis.mcp import consent, progress
+from abe_redis.mcp import progress
 from abe_redis.mcp.client_identity import CALLER, caller
 from abe_redis.mcp.compat import stdio
 from abe_redis.mcp.compat.sdk_line import SDK_2
+from abe_redis.mcp.consent import Consent
+from abe_redis.mcp.questions import Question
 from abe_redis.mcp.subscriptions import State, Subscriptions
 from abe_redis.observability import hooks
+from abe_redis.operations.limits import AGREED
 from abe_redis.sanitize.untrusted import shown
 
 if TYPE_CHECKING:  # for the line in the lock file
@@ -44,8 +47,8 @@ _LOG = logging.getLogger(__name__)
 
 type Tool = Callable[..., Any]
 
-type Question = Callable[[dict[str, Any]], str | None]
-"""Returns the question for the user before a call with these arguments, or None."""
+type Ask = Callable[[dict[str, Any]], Awaitable[Question | None]]
+"""Finds the question for the user before a call with these arguments, or None."""
 
 
 class _UnexpectedError(ToolError):
@@ -58,7 +61,8 @@ class Server(SdkServer):
     def __init__(self, name: str, *, title: str, version: str, instructions: str) -> None:
         self._arguments: dict[str, type[BaseModel]] = {}
         self._withheld: dict[str, str] = {}
-        self._questions: dict[str, Question] = {}
+        self._questions: dict[str, Ask] = {}
+        self._consent = Consent()
         self._prompts: dict[str, list[str]] = {}
         more: dict[str, Any] = {"title": title, "version": version, "extensions": [Apps()]} if SDK_2 else {}
         super().__init__(name=name, instructions=instructions, log_level="WARNING", **more)
@@ -71,7 +75,7 @@ class Server(SdkServer):
         *,
         title: str,
         description: str,
-        question: Question | None = None,
+        question: Ask | None = None,
         page: str | None = None,
         **annotations: bool,
     ) -> None:
@@ -81,7 +85,7 @@ class Server(SdkServer):
             function: A coroutine function, annotated with descriptions and bounds.
             title: For people.
             description: For the model.
-            question: Returns what to ask the user first. The tool then has a parameter `confirm`, for clients
+            question: Finds what to ask the user first. The tool then has a parameter `confirm`, for clients
                 that cannot ask.
             page: The URI of a page that clients may show beside the answers.
             annotations: `readOnlyHint`, `destructiveHint`, `idempotentHint`, `openWorldHint`.
@@ -186,15 +190,22 @@ class Server(SdkServer):
 
     async def _call(self, name: str, given: dict[str, Any], *context: Any) -> Any:  # noqa: ANN401 - the SDK's
         here = context[0] if context else self.get_context()
-        CALLER.set(caller(here))  # in the task of this call, and ends with it
         try:
+            # Both are set in the task of this call, and end with it.
+            CALLER.set(caller(here))
+            AGREED.set(None)
             arguments = self._checked(name, given)
-            if (question := self._questions.get(name)) and (words := question(arguments)):
-                agreed = await consent.ask(here, words, [name, arguments])
-                if not isinstance(agreed, bool | None):
+            if find := self._questions.get(name):
+                agreed = await self._consent.ask(
+                    here,
+                    functools.partial(find, arguments),
+                    CALLER.get(),
+                    [name, arguments],
+                    confirmed=arguments.get("confirm") is True,
+                )
+                if not isinstance(agreed, frozenset | None):
                     return agreed
-                if agreed is not None:
-                    arguments |= {"confirm": True}
+                AGREED.set(agreed)
             async with progress.reported(here, arguments):
                 return await super().call_tool(name, arguments, *context)
         except Exception as error:  # noqa: BLE001 - every failure becomes a sentence for the model

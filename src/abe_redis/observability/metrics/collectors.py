@@ -272,8 +272,8 @@ _OF_GROUPS: tuple[tuple[_Kind, str, str, Callable[[GroupStats], float | None]], 
     (
         GaugeMetricFamily,
         "consumers",
-        "Consumers that sent a command within the last lease.",
-        lambda one: sum(consumer.alive for consumer in one.consumers),
+        "Workers that sent a command within the last lease.",
+        lambda one: len(one.workers),
     ),
     (GaugeMetricFamily, "paused", "Whether the group is paused.", lambda one: one.paused),
 )

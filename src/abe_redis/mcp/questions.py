@@ -1,0 +1,98 @@
+"""What the user is asked before a call: about how many events, of which groups, and which."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from abe_redis.sanitize.untrusted import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from abe_redis.operations.operations import Operations
+
+_MOST_NAMED = 5
+_WORD = re.compile(r"[A-Za-z0-9_:.-]{1,60}")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question, and the events that an agreement is about: no others, whatever comes meanwhile."""
+
+    words: str
+    ids: frozenset[str]
+
+
+class Questions:
+    """The questions of one server. Nobody is asked about what would change nothing."""
+
+    def __init__(self, operations: "Callable[[], Awaitable[Operations]]") -> None:
+        self._operations = operations
+
+    async def before_ack(self, arguments: dict[str, Any]) -> Question | None:
+        """Before events are finished that workers share."""
+        return await self._settling(arguments, "Acknowledge", "They are not delivered again.")
+
+    async def before_release(self, arguments: dict[str, Any]) -> Question | None:
+        """Before events are given up on, or postponed that workers share."""
+        if arguments.get("bury"):
+            if not arguments.get("reason"):
+                return None  # which is refused
+            reason = f"They become dead letters. The reason given: {quoted(arguments['reason'])}"
+            return await self._settling(arguments, "Give up on", reason, is_final=True)
+        if delay := arguments.get("delay_seconds"):
+            return await self._settling(arguments, "Postpone", f"They come back after {delay:g} s.")
+        return None
+
+    async def before_redrive(self, arguments: dict[str, Any]) -> Question | None:
+        """Before dead letters are delivered again."""
+        if arguments.get("dry_run", True):
+            return None
+        chosen = {name: arguments[name] for name in ("ids", "reason", "event_type") if arguments.get(name)}
+        operations = await self._operations()
+        stream, letters = await operations.redrivable(stream=arguments.get("stream"), **chosen)
+        if not letters:
+            return None
+        groups = Counter(letter.group for letter in letters)
+        of_each = ", ".join(
+            f"{count} for {_name(group) if group else 'every group'}" for group, count in groups.items()
+        )
+        ids = [letter.id for letter in letters]
+        return Question(
+            f"Deliver dead letters again, {len(ids)} of {_name(stream)}: {of_each}? Handlers run again. "
+            f"{_named(ids)}",
+            frozenset(ids),
+        )
+
+    async def _settling(
+        self, arguments: dict[str, Any], doing: str, then: str, *, is_final: bool = False
+    ) -> Question | None:
+        names = ("stream", "group", "ids", "consumer", "delay_seconds")
+        given = {name: arguments[name] for name in names if arguments.get(name) is not None}
+        concerned = await (await self._operations()).concerned(**given)
+        held, workers = concerned.held, concerned.workers
+        if not held or not (is_final or workers):
+            return None
+        shared = ""
+        if workers:
+            others = ", ".join(map(_name, workers[:_MOST_NAMED]))
+            more = f" and {len(workers) - _MOST_NAMED} more" if len(workers) > _MOST_NAMED else ""
+            shared = f", where others work, too ({others}{more})"
+        return Question(
+            f"{doing} events, {len(held)} of {_name(arguments['stream'])}: {len(held)} for "
+            f"{_name(arguments['group'])}{shared}? {then} {_named(held)}",
+            frozenset(held),
+        )
+
+
+def _name(name: str) -> str:
+    """A name, in quotes unless it is one word."""
+    return name if _WORD.fullmatch(name) else quoted(name)
+
+
+def _named(ids: Sequence[str]) -> str:
+    """The first ids, and how many more there are."""
+    more = f" and {len(ids) - _MOST_NAMED:,} more" if len(ids) > _MOST_NAMED else ""
+    return f"Which: {', '.join(ids[:_MOST_NAMED])}{more}."

@@ -1,0 +1,98 @@
+"""What a caller may do within the streams it may touch: in which groups, how much, and what wants consent.
+
+A person may do everything. An agent's limits are checked here, below every door, so that no tool can forget
+them.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from abe_redis.errors import RequestError
+from abe_redis.streams.release import MAX_DELAY_SECONDS
+
+AGREED: ContextVar[frozenset[str] | None] = ContextVar("agreed", default=None)
+"""The ids of the events about which the call that runs has been agreed to; None: nobody has agreed."""
+
+
+class Limits:
+    """The limits of a person: none."""
+
+    is_limited = False
+    """Whether there are limits, and burying, redriving, and settling what workers share want an agreement."""
+    max_delay_seconds: float = MAX_DELAY_SECONDS
+    """Longest time for which an event may be postponed."""
+
+    def check_group(self, group: str) -> None:
+        """Refuse work in a group that the caller may not work in.
+
+        Raises:
+            RequestError: It may not.
+        """
+
+    def may_create(self, group: str, *, first: bool) -> bool:  # noqa: ARG002 - a person may
+        """Whether the caller may make this group, which may be the first of its stream."""
+        return True
+
+    def grant(self, events: int) -> int:
+        """How many of these events the caller may take now; what it does not take, it gives back.
+
+        Raises:
+            RequestError: None.
+        """
+        return events
+
+    def give_back(self, events: int) -> None:
+        """Note that so many granted events were not taken."""
+
+    def spend(self, events: int, size: int = 0) -> None:
+        """Count events that are added or delivered again, and the bytes that are written.
+
+        Raises:
+            RequestError: They are too many.
+        """
+
+    def afford(self, events: int = 0) -> None:
+        """Refuse a call that would go beyond what is left, before somebody is asked about it.
+
+        Raises:
+            RequestError: It would.
+        """
+
+    def open_stream(self) -> None:
+        """Count a stream that the caller makes.
+
+        Raises:
+            RequestError: They are too many.
+        """
+
+    @contextmanager
+    def granted(self, events: int) -> Iterator["Grant"]:
+        """Events that the caller may take; what is not taken is given back at the end."""
+        grant = Grant(self.grant(events))
+        try:
+            yield grant
+        finally:
+            self.give_back(grant.events - grant.taken)
+
+    def agreed(self, held: Sequence[str]) -> list[str]:
+        """Those of the events about which somebody has agreed.
+
+        Raises:
+            RequestError: Nobody has agreed to anything, though there are some.
+        """
+        given = AGREED.get()
+        if held and given is None:
+            raise RequestError(
+                "Nothing was done: this wants the user's agreement. Ask them, and when they agree, call "
+                "again with confirm=true."
+            )
+        return [one for one in held if one in (given or ())]
+
+
+class Grant:
+    """A number of events that may be taken, and how many were."""
+
+    def __init__(self, events: int) -> None:
+        self.events = events
+        self.taken = 0
