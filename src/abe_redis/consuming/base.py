@@ -21,7 +21,7 @@ from abe_redis.consuming.ack_batcher import AckBatcher
 from abe_redis.consuming.discovery import Discovery, say_all_lost
 from abe_redis.consuming.held import Buffer, Held
 from abe_redis.consuming.in_flight import InFlight
-from abe_redis.consuming.lifecycle import Lifecycle
+from abe_redis.consuming.lifecycle import CLOSE_SECONDS, Lifecycle
 from abe_redis.consuming.maintenance import Maintenance
 from abe_redis.consuming.scheduler import Scheduler
 from abe_redis.consuming.tolerance import Tolerance
@@ -72,10 +72,12 @@ class GroupConsumer(ABC):
         """True while handlers run but no more events are fetched."""
         self._wanted = asyncio.Event()
         self._arrived = asyncio.Event()
+        self._handler_ended = asyncio.Event()
         self._life = Lifecycle(
             *(group, name),
             lease_seconds=settings.redis_stream_lease_seconds,
             wake=self._arrived.set,
+            end_handlers=self._end_handlers,
             end_reads=self._end_reads,
             let_go=self._leave,
             on_closed=lambda: self.on_closed(self),
@@ -138,6 +140,7 @@ class GroupConsumer(ABC):
         """Note that the handler of an event is not at work any more, whatever became of it."""
         if self._in_flight.ended(held):
             self._arrived.set()
+        self._handler_ended.set()
 
     async def nack(self, event: Event, *, delay: float, reason: str | None) -> None:
         """Nack an event: it is delivered again after a delay in seconds."""
@@ -300,6 +303,16 @@ class GroupConsumer(ABC):
     @abstractmethod
     async def _end_reads(self) -> None:
         """End the background reads."""
+
+    async def _end_handlers(self) -> None:
+        """Cancel the handlers, and wait until they have ended: an event that is given back is done again."""
+        for held in self._in_flight.at_work:
+            if held.on_lost is not None:
+                held.on_lost()
+        with anyio.move_on_after(CLOSE_SECONDS / 2):
+            while self._in_flight.at_work:
+                await self._handler_ended.wait()
+                self._handler_ended = asyncio.Event()
 
     @abstractmethod
     async def _let_go(self, redis: Redis) -> None:

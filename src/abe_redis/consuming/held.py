@@ -25,6 +25,8 @@ class Held:
     """Called when it is lost while the handler has it."""
     detail: Mapping[str, str] = field(default_factory=dict)
     """What is kept beside the reason when it is buried."""
+    has_ended: bool = False
+    """Whether the handler that can be cancelled is not at work any more."""
     opened: Event | None = None
     """The event, while it is in a handler's hand."""
 
@@ -47,6 +49,11 @@ class Held:
     def is_over(self) -> bool:
         """Whether its handler is done with it, or it needs none."""
         return self.is_let_go or (self.handed_at is not None and self.opened is None)
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a handler that can be cancelled is at work with it."""
+        return self.on_lost is not None and not self.has_ended
 
     def lose(self) -> None:
         """Note that it is not ours any more."""

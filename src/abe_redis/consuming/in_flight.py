@@ -159,6 +159,7 @@ class InFlight(Leases):
 
     def ended(self, held: Held) -> bool:
         """Note that the handler is not at work any more; True if the event waited for that, to come again."""
+        held.has_ended = True
         if held.lost and self.delivered_events.get(held.key) is held:
             if self._uncounted.get(held.key) is held:
                 self.insist_on_count(held)
@@ -262,7 +263,9 @@ class InFlight(Leases):
         known = dict.fromkeys(self._unsaid, release.KEEP)
         await self.say_counts(redis)
         condemned = (held for held, _ in self._condemned)
-        given = [*self.buffer, *self.delivered_events.values(), *self._waiting.values(), *condemned]
+        delivered = (held for held in self.delivered_events.values() if not held.is_at_work)
+        known |= dict.fromkeys((held.key for held in self.at_work), release.KEEP)
+        given = [*self.buffer, *delivered, *self._waiting.values(), *condemned]
         await self.renew_these(redis, given)  # which puts back what somebody dropped
         known |= {held.key: held.begun for held in given}
         self.buffer.clear()
@@ -278,6 +281,11 @@ class InFlight(Leases):
                 counted=counted,
                 leaves=True,
             )
+
+    @property
+    def at_work(self) -> list[Held]:
+        """What handlers are at work with that can be cancelled."""
+        return [held for held in self.delivered_events.values() if held.is_at_work]
 
     @property
     def may_take_all(self) -> bool:

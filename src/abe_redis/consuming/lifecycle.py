@@ -31,6 +31,7 @@ class Lifecycle:
         *,
         lease_seconds: float,
         wake: Callable[[], None],
+        end_handlers: Callable[[], Awaitable[None]],
         end_reads: Callable[[], Awaitable[None]],
         let_go: Callable[[], Awaitable[None]],
         on_closed: Callable[[], None],
@@ -42,6 +43,7 @@ class Lifecycle:
             name: The name of the consumer.
             lease_seconds: Its lease; a loop that stands still for a part of it is reported.
             wake: Wakes the waiting caller, because a task has failed or the consumer is closed.
+            end_handlers: Ends the handlers that can be cancelled.
             end_reads: Ends what the tasks leave running.
             let_go: Acks and releases what the consumer holds.
             on_closed: Called at the very end.
@@ -54,6 +56,7 @@ class Lifecycle:
         self._name = name
         self._standstill_seconds = max(_LEAST_STANDSTILL_SECONDS, lease_seconds / 3)
         self._wake = wake
+        self._end_handlers = end_handlers
         self._end_reads = end_reads
         self._let_go = let_go
         self._on_closed = on_closed
@@ -133,6 +136,7 @@ class Lifecycle:
         try:
             if self._tasks:
                 loop_watch.of_running_loop().leave(self._standstill_seconds)
+                await self._end_handlers()
                 for task in self._tasks:
                     await tasks.end(task)
                 await self._end_reads()

@@ -12,6 +12,9 @@ class InFlightEvent(Protocol):
     on_lost: Callable[[], None] | None
     """Called when another consumer takes it while the handler runs."""
 
+    lost: bool
+    """Whether another consumer holds it by now."""
+
     detail: Mapping[str, str]
     """What is kept beside the reason when it is buried: `handler` and `trace`."""
 

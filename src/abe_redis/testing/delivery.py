@@ -48,6 +48,11 @@ class Delivery:
     """What a worker notes of the failure."""
 
     @property
+    def lost(self) -> bool:
+        """Whether nobody has it in hand any more."""
+        return self.holder is None
+
+    @property
     def event(self) -> Event:
         """What the handler has in hand."""
         if self.opened is None:

@@ -204,10 +204,10 @@ class EventWorker:
             # The scope left it to us, since the handler has not taken back a cancellation of its own.
         finally:
             if scope.cancel_called and outcome == "given_back" and not is_cancelled():
-                outcome = "lost"
-                _LOG.warning(
-                    "The handler of %s of %r was cancelled: its lease was lost.", event.id, event.stream
-                )
+                outcome = "lost" if held.lost else "given_back"
+                self.given_back += not held.lost
+                why = "its lease was lost" if held.lost else "the backend is closed"
+                _LOG.warning("The handler of %s of %r was cancelled: %s.", event.id, event.stream, why)
             self._at_work -= 1
             if end is not None:
                 end(outcome, failure)

@@ -351,7 +351,7 @@ async def test_who_slept_until_it_was_forgotten_takes_nothing_back_that_others_f
     commands: Redis, by_somebody: bool
 ) -> None:
     """But what somebody dropped who removed the consumer is put back."""
-    ids = await hold(commands, A, 2, by="asleep")
+    ids: Any = await hold(commands, A, 2, by="asleep")
     if by_somebody:
         await commands.xgroup_delconsumer(A, "g", "asleep")
     else:

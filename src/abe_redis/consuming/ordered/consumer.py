@@ -323,7 +323,8 @@ class OrderedConsumer(GroupConsumer):
 
     @override
     async def _let_go(self, redis: Redis) -> None:
-        streams = list(self._ownership.streams)
+        at_work = {held.key[0] for held in self._in_flight.at_work}  # what does not let go keeps its stream
+        streams = [stream for stream in self._ownership.streams if stream not in at_work]
         await self._ownership.quit(redis)
         await self._in_flight.give_back(redis, streams, unconfirmed=False)
         await self._ownership.release_streams(redis, streams)
