@@ -146,7 +146,7 @@ def test_a_link_within_the_project_and_of_the_users_own_is_followed(project: Pat
     assert "abe-redis" in dotfiles.read_text()
 
 
-def test_what_is_no_file_is_left_alone(project: Path) -> None:
+def test_a_path_that_is_no_file_is_left_alone(project: Path) -> None:
     os.mkfifo(project / ".mcp.json")
     with pytest.raises(RequestError, match="is not a file"):
         Registration.of(path_of("claude-code"), "claude-code", "abe-redis", Settings(), [])

@@ -301,7 +301,7 @@ def test_no_secret_gets_through_in_the_structure(value: object) -> None:
 
 
 @pytest.mark.parametrize("many", [1, 2, 3])
-def test_what_is_masked_stays_as_it_is(many: int) -> None:
+def test_a_masked_text_stays_as_it_is(many: int) -> None:
     for make in FORMS.values():
         text = " ".join(template.format(name="token", value=make(), tag="token") for template in SETTINGS)
         masked = mask(text * many)

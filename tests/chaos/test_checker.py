@@ -66,7 +66,7 @@ def test_an_accepted_event_that_no_run_finished_is_lost() -> None:
     assert Story().accepted(1, 2).run("a", 1, 1, 2).broken == {"lost"}
 
 
-def test_what_is_counted_as_lost_was_not_lost_in_silence() -> None:
+def test_a_counted_loss_is_not_a_silent_one() -> None:
     assert Story().accepted(1, 2).run("a", 1, 1, 2).left(lost=1).broken == set()
 
 
@@ -74,12 +74,12 @@ def test_an_event_that_only_started_is_not_done() -> None:
     assert Story().accepted(1).run("a", 1, 1, 2, "failed").broken == {"lost"}
 
 
-def test_what_is_dead_is_not_lost() -> None:
+def test_a_dead_letter_is_not_a_loss() -> None:
     story = Story().accepted(1).run("a", 1, 1, 2, "failed")
     assert story.also(2, "buried", event=1, deliveries=3).broken == set()
 
 
-def test_what_is_pending_at_the_end_is_stuck() -> None:
+def test_an_event_pending_at_the_end_is_stuck() -> None:
     assert Story().accepted(1).left(1).broken == {"stuck"}
 
 
@@ -129,7 +129,7 @@ def test_a_count_that_falls_is_found() -> None:
 
 
 @pytest.mark.parametrize("what", ["destroyed", "dropped"])
-def test_what_somebody_removed_is_counted_anew(what: str) -> None:
+def test_a_removed_event_is_counted_anew(what: str) -> None:
     story = Story().accepted(1).run("a", 1, 1, 2, "failed").also(2.5, what).run("a", 1, 3, 4)
     assert story.broken == set()
 

@@ -192,7 +192,7 @@ async def test_an_app_that_is_installed_nowhere_fails(bots: Bots) -> None:
 
 
 @pytest.mark.parametrize("error", [LookupError("database"), REFUSED])
-async def test_what_authorize_raises_is_the_failure(bots: Bots, error: Exception) -> None:
+async def test_an_error_of_authorize_is_the_failure(bots: Bots, error: Exception) -> None:
     app = bots.app(authorize=bots.fit(lambda: raise_(error)))
     app.event("app_mention")(bots.fit(lambda: None))
     assert (await handle(app, app_mention("hi"))).error is error
@@ -218,7 +218,7 @@ class Store:
         return self._find(team_id)
 
 
-async def test_what_an_installation_store_raises_is_the_failure(bots: Bots) -> None:
+async def test_an_error_of_an_installation_store_is_the_failure(bots: Bots) -> None:
     error = LookupError("database")
     app = bots.app(installation_store=Store(error), installation_store_bot_only=True)
     app.event("app_mention")(bots.fit(lambda: None))
@@ -271,7 +271,7 @@ async def test_a_failed_event_is_dispatched_again(bots: Bots) -> None:
 # What an `@app.error` handler does
 
 
-async def test_what_an_error_handler_answers_for_is_done(bots: Bots) -> None:
+async def test_an_event_that_an_error_handler_answers_is_done(bots: Bots) -> None:
     app, told = bots.app(), list[Exception]()
 
     def note(error: Exception) -> None:
@@ -293,7 +293,7 @@ async def test_an_error_handler_may_answer_slack_200(bots: Bots) -> None:
     assert (await handle(app, app_mention("hi"))).errors == []
 
 
-async def test_what_an_error_handler_raises_is_the_failure(bots: Bots) -> None:
+async def test_an_error_of_an_error_handler_is_the_failure(bots: Bots) -> None:
     app = bots.app()
     app.event("app_mention")(bots.fit(lambda: raise_(LookupError("listener"))))
     app.error(bots.fit(raise_))
@@ -319,7 +319,7 @@ async def test_an_error_handler_that_asks_slack_to_send_again_passes_the_failure
 
 
 @pytest.mark.parametrize("raises", [False, True])
-async def test_what_no_listener_is_for_is_done(bots: Bots, raises: bool) -> None:
+async def test_an_event_without_a_listener_is_done(bots: Bots, raises: bool) -> None:
     app = bots.app(raise_error_for_unhandled_request=raises)
     seen = await handle(app, app_mention("hi"))
     assert seen.errors == []
@@ -327,14 +327,14 @@ async def test_what_no_listener_is_for_is_done(bots: Bots, raises: bool) -> None
     assert seen.worker.handled == 1
 
 
-async def test_what_a_middleware_ends_is_done(bots: Bots) -> None:
+async def test_an_event_that_a_middleware_ends_is_done(bots: Bots) -> None:
     for options in ({}, {"before_authorize": bots.fit(lambda: BoltResponse(status=200, body=""))}):
         app = bots.app(**options)
         app.use(bots.fit(lambda: None))
         assert (await handle(app, app_mention("hi"))).errors == []
 
 
-async def test_what_the_host_has_padded_matches_as_slack_sent_it(bots: Bots) -> None:
+async def test_an_envelope_that_the_host_padded_matches_as_slack_sent_it(bots: Bots) -> None:
     app, said = bots.app(), list[dict[str, Any]]()
 
     def note(event: dict[str, Any]) -> None:
@@ -445,7 +445,7 @@ async def test_the_app_itself_stays_as_it_is(bots: Bots) -> None:
     assert list(vars(app)["_async_middleware_list" if bots.is_async else "_middleware_list"]) == middleware
 
 
-async def test_what_is_registered_later_is_known(bots: Bots) -> None:
+async def test_a_listener_that_is_registered_later_is_known(bots: Bots) -> None:
     app, said = bots.app(), list[str]()
     handler = BoltHandler(app)
     app.event("app_mention")(bots.fit(lambda event: said.append(event["text"])))

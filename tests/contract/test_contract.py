@@ -97,7 +97,7 @@ async def test_a_closed_back_end_refuses(backend: Backend) -> None:
 # Consuming ------------------------------------------------------------------------------------------------
 
 
-async def test_what_was_published_before_comes_in_order(backend: Backend) -> None:
+async def test_events_published_before_come_in_order(backend: Backend) -> None:
     await backend.publish_many(TOPIC, [{"n": number} for number in range(50)])
     async with backend.consume() as events:
         found = await take(events, 50)

@@ -125,7 +125,7 @@ def test_a_test_chooses_answers() -> None:
         assert client_of(slack).team_info()["team"]["name"] == "ours"
 
 
-async def test_what_is_posted_to_a_response_url_is_recorded(slack: FakeSlack) -> None:
+async def test_a_post_to_a_response_url_is_recorded(slack: FakeSlack) -> None:
     async with ClientSession() as http, http.post(slack.response_url(), json={"text": "done"}) as response:
         assert response.status == 200
     (call,) = slack.calls("response_url")
@@ -231,7 +231,7 @@ async def test_a_delivery_can_be_waited_for_in_a_thread(slack: FakeSlack) -> Non
         SlackDelivery({"type": "event_callback"}).wait(0)
 
 
-async def test_what_is_on_its_way_is_given_up_when_it_closes() -> None:
+async def test_closing_gives_up_deliveries_on_their_way() -> None:
     async with FakeSlack() as slack:
         delivery = slack.send(message("nobody is connected"))
     assert not (await delivery).accepted

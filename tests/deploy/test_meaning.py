@@ -179,7 +179,7 @@ def test_the_image_runs_as_a_numbered_user_from_a_python_that_slack_mcp_takes() 
     assert bases == {"python:3.13-slim", "uv", "${FROM}"}
 
 
-def test_what_the_image_copies_is_not_left_out() -> None:
+def test_the_image_leaves_out_nothing_that_it_copies() -> None:
     rules = [line for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if line[:1] != "#"]
     taken = [line.removeprefix("!") for line in rules if line.startswith("!")]
     assert rules[0] == "*"

@@ -89,7 +89,7 @@ def test_nothing_is_permitted_but_what_a_job_needs(path: Path) -> None:
         assert "uses" in job or job["timeout-minutes"] <= 60, name
 
 
-def test_who_may_sign_or_publish_does_nothing_else() -> None:
+def test_a_job_that_may_sign_or_publish_does_nothing_else() -> None:
     may = defaultdict(set)
     for path in WORKFLOWS:
         for name, job in jobs(path).items():

@@ -167,7 +167,9 @@ def test_added_and_finished_entries_are_counted(
     assert visit.complaints == []
 
 
-def test_what_a_person_opened_stays_open(look: Look, dashboard: Open, redis_url: str, queue: Redis) -> None:
+def test_a_row_that_a_person_opened_stays_open(
+    look: Look, dashboard: Open, redis_url: str, queue: Redis
+) -> None:
     visit = look()
     page = visit.page
     page.goto(dashboard(redis_url))

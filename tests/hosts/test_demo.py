@@ -125,7 +125,7 @@ def test_a_host_that_does_not_start_is_told_in_a_sentence(demo: Demo, tmp_path: 
     demo.left_nothing()
 
 
-def test_what_takes_too_long_is_told_in_a_sentence(demo: Demo) -> None:
+def test_a_demo_that_takes_too_long_says_so_in_a_sentence(demo: Demo) -> None:
     child = demo.start("--timeout", "0.5")
     assert child.wait() == 1
     assert child.stderr == (

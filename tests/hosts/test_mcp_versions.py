@@ -609,7 +609,7 @@ def test_a_client_is_answered_whatever_is_nested_how_deeply(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_what_clients_write_around_a_message_does_not_keep_it_from_its_answer(
+def test_a_message_is_answered_whatever_clients_write_around_it(
     version: str, start: Start, redis_url: str
 ) -> None:
     child = start(environments.mcp_sdk(version), *SERVE, variables={"REDIS_URL": redis_url})

@@ -80,7 +80,7 @@ async def test_an_envelope_comes_out_as_it_went_in_by_the_hosts_own_model(
 
 
 @pytest.mark.parametrize("make", [*FORMS.values(), *NOTICES.values()], ids=[*FORMS, *NOTICES])
-async def test_what_has_no_envelope_comes_out_as_it_went_in(
+async def test_a_payload_without_an_envelope_comes_out_as_it_went_in(
     make: Callable[[], dict[str, Any]], webhook: Webhook, server: Server
 ) -> None:
     payload = make()

@@ -93,7 +93,7 @@ def test_lua_is_changed_in_its_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted({row.path for row in survivors.rows(ROOT)}))
-def test_what_the_list_of_survivors_names_is_there(path: str) -> None:
+def test_the_list_of_survivors_names_only_what_exists(path: str) -> None:
     there = {(mutant.owner, mutant.change) for mutant in of_file(ROOT, path)}
     listed = [(row.owner, row.change) for row in survivors.rows(ROOT) if row.path == path]
     assert [one for one in listed if one not in there] == []

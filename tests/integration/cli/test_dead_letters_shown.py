@@ -97,7 +97,7 @@ async def test_pages_show_each_once_over_all_streams(make_backend: MakeBackend) 
     assert len(rest.letters) == 4
 
 
-async def test_what_is_redriven_leaves_its_trace_behind(make_backend: MakeBackend, redis: Redis) -> None:
+async def test_a_redriven_event_leaves_its_trace_behind(make_backend: MakeBackend, redis: Redis) -> None:
     backend = await bury(make_backend, 1)
     await DeadLetters(Scope(backend)).redrive("slack_events", Choice(everything=True))
     rows: Any = await redis.xrevrange("slack_events", count=1)

@@ -174,7 +174,7 @@ OPERATOR = f"{_RULES} +exists +xadd +xdel +xgroup|destroy +hsetnx +del"
 """What a consumer may do, and what else it takes."""
 
 
-def test_what_an_operator_may_do_is_enough(make_servers_url: tuple[str, redis_py.Redis]) -> None:
+def test_the_operators_role_is_enough(make_servers_url: tuple[str, redis_py.Redis]) -> None:
     url, admin = make_servers_url
     bury(admin, user="U1")
     admin.hset(names.records(TOPIC), "floor bot", "5-0 9 3")

@@ -33,9 +33,7 @@ def read(redis_url: str) -> Any:
 
 @pytest.mark.parametrize("console", CONSOLES)
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte order mark"])
-def test_what_comes_from_stdin_is_utf_8_whatever_the_console_says(
-    redis_url: str, console: str, mark: bytes
-) -> None:
+def test_stdin_is_read_as_utf_8_whatever_the_console_says(redis_url: str, console: str, mark: bytes) -> None:
     result = run("publish", "-", redis_url=redis_url, stdin=mark + EVENT.encode(), console=console)
     assert result.returncode == 0, result.stderr
     assert read(redis_url) == [{"text": TEXT}]
@@ -49,7 +47,7 @@ def test_what_comes_from_stdin_is_utf_8_whatever_the_console_says(
         (b'{"text": "\xed\xa0\x80"}', b"is not UTF-8"),
     ],
 )
-def test_what_is_not_utf_8_is_an_error_and_nothing_is_published(
+def test_input_that_is_not_utf_8_is_an_error_and_nothing_is_published(
     redis_url: str, data: bytes, hint: bytes
 ) -> None:
     result = run("publish", "-", redis_url=redis_url, stdin=data)

@@ -66,7 +66,9 @@ def without(server: Server) -> Iterator[Callable[[str], None]]:
         admin.execute_command("ACL", "SETUSER", "default", "+@all")
 
 
-async def test_what_is_asked_when_hello_is_not_known(old_url: str, without: Callable[[str], None]) -> None:
+async def test_a_server_that_does_not_know_hello_is_too_old_all_the_same(
+    old_url: str, without: Callable[[str], None]
+) -> None:
     without("-hello")
     async with RedisMessageQueueBackend(Settings(redis_url=old_url)) as backend:
         with pytest.raises(RedisRefusedError, match=TOO_OLD):

@@ -295,7 +295,7 @@ async def test_a_provider_that_fails_says_so_without_its_words(
 
 
 @pytest.mark.parametrize("name", ["nowhere_at_all:x", "os:nothing", "os:path", "json:loads"])
-async def test_what_is_no_provider_is_said_at_once(name: str) -> None:
+async def test_an_object_that_is_no_provider_is_refused_at_once(name: str) -> None:
     async with RedisMessageQueueBackend(Settings(redis_credentials=name)) as backend:
         with pytest.raises(SettingsError, match=f"REDIS_CREDENTIALS is '{name}'"):
             await backend.publish("slack:x", {})
@@ -326,7 +326,7 @@ def test_only_one_source_of_credentials_is_taken(tmp_path: Path) -> None:
         (HANG_UP, "write rediss://"),
     ],
 )
-async def test_what_is_mixed_up_is_said_with_the_setting_to_change(
+async def test_confused_settings_are_refused_with_the_setting_to_change(
     proxy: RefusingProxy, refusal: bytes, advice: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("abe_redis.publishing.publisher.PUBLISH_SECONDS", 0.5)

@@ -190,7 +190,7 @@ async def test_an_event_is_found_at_once_in_any_slot(cluster: Cluster) -> None:
             assert (await take_one(events))["n"] == number
 
 
-async def test_what_came_while_the_handler_is_slow_is_not_run_twice(cluster: Cluster) -> None:
+async def test_events_that_come_while_the_handler_is_slow_run_once(cluster: Cluster) -> None:
     """The reads of other slots are under way, and bring events that nobody asks for."""
     settings = Settings(redis_url=cluster.url, redis_stream_lease_seconds=1)
     streams = [f"slack:{number}" for number in range(24)]
@@ -266,7 +266,7 @@ async def test_slots_that_move_are_a_detour(cluster: Cluster) -> None:
 
 
 @pytest.mark.promise("While it is half moved, publishing to it waits")
-async def test_what_is_published_to_a_slot_that_is_half_moved_waits_for_the_rest(cluster: Cluster) -> None:
+async def test_an_event_published_to_a_half_moved_slot_waits_for_the_rest(cluster: Cluster) -> None:
     """A command on several keys of such a slot is refused: see TRYAGAIN in the cluster specification."""
     stream = "slack:half"
     source = cluster.primary_of(stream)

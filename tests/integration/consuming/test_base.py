@@ -78,7 +78,7 @@ async def test_an_event_that_another_took_meanwhile_is_not_delivered(
     assert not set(ahead) & {event.id for event in await take(events, 20)}
 
 
-async def test_what_cannot_be_asked_about_is_left_to_others(own_server: Server) -> None:
+async def test_an_event_that_redis_cannot_confirm_is_left_to_others(own_server: Server) -> None:
     settings = Settings(redis_url=own_server.url, redis_stream_lease_seconds=2)
     async with RedisMessageQueueBackend(settings) as backend, Redis.from_url(own_server.url) as redis:
         events, _, _ = await lease_ahead(backend, redis)
@@ -118,7 +118,9 @@ async def test_a_consumer_closed_during_a_read_delivers_nothing(own_server: Serv
         assert {event.deliveries for event in taken if event.id != last.id} == {1}
 
 
-async def test_who_waits_for_an_answer_may_be_overtaken(make_backend: MakeBackend, redis: Redis) -> None:
+async def test_a_caller_that_waits_for_an_answer_may_be_overtaken(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
     """One slot of a worker asks whether an event is still ours; another has it handed out meanwhile."""
     backend = make_backend(redis_stream_lease_seconds=2)
     go_on, asked = asyncio.Event(), asyncio.Event()
@@ -388,7 +390,7 @@ async def test_a_cancellation_that_is_lost_does_not_keep_it_from_ending(
         assert await asking is None
 
 
-async def test_what_cannot_be_read_is_buried_though_nothing_else_comes(
+async def test_an_unreadable_entry_is_buried_though_nothing_else_comes(
     backend: RedisMessageQueueBackend, redis: Redis
 ) -> None:
     await redis.xadd(STREAM, {"data": "no JSON"})

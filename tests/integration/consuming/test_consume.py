@@ -34,7 +34,7 @@ def numbers(events: list[Any]) -> list[int]:
 
 
 @pytest.mark.promise("A new group starts at the oldest event")
-async def test_what_was_published_before_is_delivered_in_order(backend: RedisMessageQueueBackend) -> None:
+async def test_events_published_before_are_delivered_in_order(backend: RedisMessageQueueBackend) -> None:
     await publish(backend, *range(30))
     async with backend.consume() as events:
         taken = await take(events, 30)

@@ -126,7 +126,7 @@ async def test_a_destroyed_group_starts_nothing_that_is_at_work(
 
 
 @KINDS
-async def test_what_was_at_work_when_the_group_was_destroyed_can_be_acked(
+async def test_events_in_flight_when_the_group_was_destroyed_can_be_acked(
     make_backend: MakeBackend, redis: Redis, ordered: bool
 ) -> None:
     """Handlers end at once, before anybody may have noticed."""
@@ -171,7 +171,7 @@ async def test_a_group_that_is_set_back_starts_nothing_that_is_at_work(
     assert handlers.cancelled == {}
 
 
-async def test_what_was_postponed_when_the_group_was_destroyed_robs_nobody(
+async def test_an_event_postponed_when_the_group_was_destroyed_robs_nobody(
     make_backend: MakeBackend, redis: Redis
 ) -> None:
     """It is delivered again; when its old time comes, its handler is at work and stays so."""
@@ -245,7 +245,7 @@ async def test_a_removed_consumer_keeps_what_it_has(
 
 
 @KINDS
-async def test_what_a_removed_consumer_had_postponed_is_delivered_again(
+async def test_an_event_that_a_removed_consumer_postponed_is_delivered_again(
     make_backend: MakeBackend, redis: Redis, ordered: bool
 ) -> None:
     deliveries: list[int] = []
@@ -271,7 +271,7 @@ async def test_what_a_removed_consumer_had_postponed_is_delivered_again(
 
 
 @KINDS
-async def test_what_somebody_finished_meanwhile_is_not_put_back(
+async def test_an_event_that_another_finished_meanwhile_is_not_put_back(
     make_backend: MakeBackend, redis: Redis, ordered: bool
 ) -> None:
     """A worker is frozen; another is done with its event before it wakes: it does not come back."""
@@ -299,7 +299,7 @@ async def test_what_somebody_finished_meanwhile_is_not_put_back(
     assert handlers.done[7] == 1
 
 
-async def test_what_is_cancelled_in_vain_is_not_started_beside_itself(
+async def test_a_handler_that_ignores_its_cancellation_is_not_started_beside_itself(
     make_backend: MakeBackend, redis: Redis
 ) -> None:
     """A handler has it for too long, and does not end when it is cancelled."""

@@ -27,7 +27,7 @@ async def lost(redis: Redis) -> int:
 
 
 @KINDS
-async def test_what_a_worker_gave_back_stays_when_its_consumer_is_removed(
+async def test_events_that_a_worker_gave_back_stay_when_its_consumer_is_removed(
     make_backend: MakeBackend, redis: Redis, ordered: bool
 ) -> None:
     started, handled = anyio.Event(), list[int]()
@@ -53,7 +53,7 @@ async def test_what_a_worker_gave_back_stays_when_its_consumer_is_removed(
         await until(are_handled)
 
 
-async def test_what_was_nacked_without_a_delay_stays_when_its_consumer_is_removed(
+async def test_events_nacked_without_a_delay_stay_when_their_consumer_is_removed(
     make_backend: MakeBackend, redis: Redis
 ) -> None:
     first = make_backend()
@@ -68,7 +68,7 @@ async def test_what_was_nacked_without_a_delay_stays_when_its_consumer_is_remove
 
 @KINDS
 @pytest.mark.parametrize("fails", [False, True])
-async def test_what_is_trimmed_after_its_consumer_was_removed_is_lost_unless_its_handler_succeeds(
+async def test_an_event_trimmed_after_its_consumer_was_removed_is_lost_unless_its_handler_succeeds(
     make_backend: MakeBackend, redis: Redis, caplog: pytest.LogCaptureFixture, ordered: bool, fails: bool
 ) -> None:
     started, may_end, ended = anyio.Event(), anyio.Event(), anyio.Event()
@@ -105,7 +105,7 @@ async def test_what_is_trimmed_after_its_consumer_was_removed_is_lost_unless_its
 
 
 @KINDS
-async def test_what_is_postponed_counts_as_lost_when_it_is_trimmed_after_its_consumer_was_removed(
+async def test_a_postponed_event_counts_as_lost_when_it_is_trimmed_after_its_consumer_was_removed(
     make_backend: MakeBackend, redis: Redis, ordered: bool
 ) -> None:
     async def fail(event: Event) -> None:

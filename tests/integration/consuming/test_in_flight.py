@@ -99,7 +99,7 @@ async def test_leased_entries_are_sorted_by_what_can_be_done_with_them(commands:
     assert in_flight.accept([leased[0]._replace(deliveries=3)]) != [], "one delivery more is the last"
 
 
-async def test_what_is_given_to_a_handler_is_an_event(commands: Redis) -> None:
+async def test_a_handler_is_given_an_event(commands: Redis) -> None:
     await add(commands, {"data": '{"n":1}', codec.ORIGIN: "o"}, {"data": "no JSON"}, {"data": "{}"})
     in_flight = empty()
     first, second, third = in_flight.accept(await taken(commands))

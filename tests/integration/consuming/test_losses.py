@@ -365,7 +365,7 @@ async def test_undelivered_entries_deleted_while_no_consumer_runs_are_counted_fo
     assert counted(caplog) == 40
 
 
-async def test_what_is_deleted_in_front_of_many_is_counted_when_fewer_are_left(
+async def test_deletions_in_front_of_many_are_counted_when_fewer_are_left(
     redis: Redis, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """So that no count holds up the server for long."""
@@ -376,7 +376,7 @@ async def test_what_is_deleted_in_front_of_many_is_counted_when_fewer_are_left(
     assert (await group_stats(settings)).lost == counted(caplog) == 100
 
 
-async def test_what_operators_do_looks_like_no_loss(
+async def test_an_operators_change_does_not_look_like_a_loss(
     redis: Redis, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Erasing, deleting what is finished, replaying, and setting a group to another place."""

@@ -55,7 +55,7 @@ async def test_a_short_lease_does_not_rob_a_long_one(
 @pytest.mark.promise("the events of a dead worker wait for its lease and not for a longer one")
 @pytest.mark.parametrize("looks", ["consumer", "agent"])
 @pytest.mark.parametrize("holds", ["consumer", "agent"])
-async def test_what_a_dead_holder_of_a_short_lease_left_does_not_wait_for_a_long_one(
+async def test_events_of_a_dead_holder_of_a_short_lease_do_not_wait_for_a_long_one(
     make_backend: MakeBackend, holders: Holders, holds: str, looks: str
 ) -> None:
     backend = make_backend(redis_stream_lease_seconds=LONG)
@@ -170,7 +170,7 @@ async def said(redis: Redis) -> dict[bytes, bytes]:
     return dict(found)
 
 
-async def test_what_a_consumer_said_of_its_leases_goes_with_it(
+async def test_a_consumer_takes_its_announced_lease_with_it(
     make_backend: MakeBackend, holders: Holders, redis: Redis
 ) -> None:
     backend = make_backend(redis_stream_lease_seconds=SHORT)

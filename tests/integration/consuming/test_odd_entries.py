@@ -182,7 +182,7 @@ async def test_records_and_changes_that_others_wrote(
     assert [change.facts for change in found if not change.who] == [{"ids": ["1-0"]}, {}, {}, {}, {}]
 
 
-async def test_what_only_the_escapes_of_json_can_say(redis: Redis, redis_url: str) -> None:
+async def test_text_that_only_json_escapes_can_carry_arrives(redis: Redis, redis_url: str) -> None:
     await redis.xadd(TOPIC, {"data": r'{"type": "message", "text": "lone \ud83d"}'})
     await redis.xadd(DEAD, {"data": r'{"type": "message \ud83d", "text": "lone \ud83d"}', "abe:reason": "x"})
     read = command(redis_url, "read", "--json")

@@ -89,7 +89,7 @@ def postponing(event: Event, _: Exception) -> Retry:
 
 @pytest.mark.parametrize("looks", ["consumer", "agent"])
 @pytest.mark.parametrize("holds", ["consumer", "agent"])
-async def test_what_a_dead_holder_left_comes_back_though_the_clock_was_set_back(
+async def test_events_of_a_dead_holder_come_back_though_the_clock_was_set_back(
     backend: RedisMessageQueueBackend, stepped: SteppedServer, holders: Holders, holds: str, looks: str
 ) -> None:
     await backend.publish(TOPIC, {"n": 1})
@@ -103,7 +103,7 @@ async def test_what_a_dead_holder_left_comes_back_though_the_clock_was_set_back(
         assert (await take_one(backend.consume(group=GROUP))).id == left
 
 
-async def test_who_is_alive_when_the_clock_is_set_back_is_not_robbed(
+async def test_a_living_holder_keeps_its_events_when_the_clock_is_set_back(
     backend: RedisMessageQueueBackend,
     settings: Settings,
     stepped: SteppedServer,
@@ -137,7 +137,7 @@ async def is_watched(redis: Redis) -> bool:
 
 
 @pytest.mark.parametrize("ordered", [False, True])
-async def test_what_is_postponed_keeps_its_delay_when_the_clock_is_set_back(
+async def test_a_postponed_event_keeps_its_delay_when_the_clock_is_set_back(
     backend: RedisMessageQueueBackend,
     settings: Settings,
     stepped: SteppedServer,

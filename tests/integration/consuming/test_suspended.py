@@ -84,7 +84,7 @@ async def test_a_machine_that_wakes_starts_nothing_that_another_has_by_now(
             assert number not in [other for _, other in found[:at]], f"{number} was somebody else's"
 
 
-async def test_what_came_while_a_process_was_frozen_is_asked_about(
+async def test_events_that_came_while_a_process_was_frozen_are_confirmed_first(
     make_backend: MakeBackend, redis: Redis, redis_url: str
 ) -> None:
     """The answer to a read waits in its socket, and the lease that it brings runs out there."""

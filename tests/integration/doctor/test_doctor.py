@@ -160,7 +160,7 @@ async def test_memory_that_runs_out(servers: Servers, part: float, severity: Sev
     assert "MiB used (maxmemory)" in (await the_only(server, "memory", severity)).found
 
 
-async def test_what_holds_memory_is_named_with_the_command_that_frees_it(servers: Servers) -> None:
+async def test_the_doctor_names_what_holds_memory_and_the_command_that_frees_it(servers: Servers) -> None:
     server = servers()
     with server.admin() as admin:
         for stream, size in (("slack:finished", 3000), ("slack:left", 2000), ("slack:unread", 1000)):

@@ -347,7 +347,7 @@ def test_a_link_is_followed(directory: Path, join: Join, tmp_path: Path) -> None
     assert EmbeddedServer(tmp_path / "link").directory == server.directory
 
 
-def test_what_is_left_of_a_socket_is_no_hindrance(directory: Path, join: Join) -> None:
+def test_a_stale_socket_does_not_keep_a_server_from_starting(directory: Path, join: Join) -> None:
     directory.mkdir(mode=0o700)
     (directory / "server.sock").write_text("stale")
     assert run_id(join())

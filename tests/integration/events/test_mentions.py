@@ -63,7 +63,9 @@ async def test_a_mention_in_the_marked_text_of_a_block_is_one(where: str, said: 
 @pytest.mark.parametrize(
     "text", [{"type": "plain_text", "text": "<@U0BOT>"}, {"type": "mrkdwn", "text": "<@U0BOT2>"}]
 )
-async def test_what_no_block_mentions_is_none(text: dict[str, str], make: Any) -> None:
+async def test_a_message_whose_blocks_mention_nobody_is_not_merged_with_a_mention(
+    text: dict[str, str], make: Any
+) -> None:
     message = MESSAGE | {"text": "", "blocks": [{"type": "section", "text": text}]}
     done = await make().publish_many(TOPIC, [posted(MENTION, "Ev1"), posted(message, "Ev2")])
     assert [one.duplicate for one in done] == [False, False]
@@ -105,7 +107,7 @@ NOT_TWINS = {
 
 @pytest.mark.parametrize("first", [MENTION, MESSAGE], ids=BOTH)
 @pytest.mark.parametrize("other", NOT_TWINS.values(), ids=NOT_TWINS)
-async def test_what_has_the_same_place_and_is_no_twin_is_never_dropped(
+async def test_an_event_of_the_same_place_that_is_no_twin_is_never_dropped(
     first: dict[str, Any], other: dict[str, Any], make: Any
 ) -> None:
     for events in ((first, other), (other, first)):

@@ -267,7 +267,7 @@ async def test_filters_choose_by_channel_user_type_and_time(ask: Ask) -> None:
 # --- What it may do ------------------------------------------------------------------------------------
 
 
-async def test_what_is_released_is_delivered_again_and_does_not_count(
+async def test_a_released_event_is_delivered_again_and_does_not_count(
     ask: Ask, make_backend: MakeBackend
 ) -> None:
     for number in range(3):

@@ -36,7 +36,7 @@ async def test_an_event_that_did_not_fit_goes_back_uncounted(
         assert {event.id for event in await take(events, 2)} == set(counts)
 
 
-async def test_what_is_leased_is_shown_however_awkward_it_is(ask: Ask, redis: Redis) -> None:
+async def test_a_leased_event_is_shown_however_awkward_it_is(ask: Ask, redis: Redis) -> None:
     kind = '"' * 90
     for number in range(100):
         await ask("publish_event", payload={"type": kind, "number": number})

@@ -25,7 +25,7 @@ async def test_the_audit_lists_changes_newest_first(commands: Redis) -> None:
     assert abs(changes[0].at.timestamp() * 1000 - await now_ms(commands)) < 60_000
 
 
-async def test_what_anybody_wrote_there_is_told_as_far_as_it_can_be(commands: Redis) -> None:
+async def test_foreign_audit_entries_are_shown_as_far_as_they_can_be_read(commands: Redis) -> None:
     said = {
         b'{"ids": ["1-0"], "count": 2}': {"ids": ["1-0"], "count": 2},
         b'{"ids": [["1-0"]]}': {},

@@ -137,7 +137,7 @@ async def left(redis: Redis) -> list[set[bytes]]:
         ),
     ],
 )
-async def test_what_concerns_them_goes_and_the_rest_stays(
+async def test_erasing_removes_what_concerns_the_user_and_keeps_the_rest(
     chosen: dict[str, Any], words: set[str], redis: Redis, backend: RedisMessageQueueBackend
 ) -> None:
     ids = await fill(redis)

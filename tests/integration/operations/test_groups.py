@@ -103,7 +103,7 @@ async def test_a_group_starts_at_the_given_position(
         assert (await stats(backend, f"g{number}")).lost == 0
 
 
-async def test_what_is_refused(redis: Redis, groups: Groups) -> None:
+async def test_invalid_changes_of_a_group_are_refused(redis: Redis, groups: Groups) -> None:
     await fill(redis, 2)
     await groups.create(TOPIC, "bot")
     for stream, group, start, says in (

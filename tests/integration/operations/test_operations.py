@@ -128,7 +128,7 @@ async def test_an_ack_of_what_another_holds_is_refused(make_backend: MakeBackend
     assert (await person.ack(**named)).acked == ids
 
 
-async def test_what_was_leased_under_a_chosen_name_is_finished_under_it(
+async def test_an_event_leased_under_a_chosen_name_is_finished_under_it(
     make_backend: MakeBackend, redis: Redis
 ) -> None:
     agent = Operations(make_backend(), origin="mcp")
@@ -348,7 +348,7 @@ async def test_stats_tell_since_when(operations: Operations, redis: Redis) -> No
     assert brief.groups[0].pending_by_age == {}  # of one stream only
 
 
-async def test_what_waits_long_is_a_backlog_though_all_that_is_held_is_new(
+async def test_events_that_wait_long_are_a_backlog_though_all_held_ones_are_new(
     operations: Operations, redis: Redis
 ) -> None:
     old = int((time.time() - 600) * 1000)

@@ -72,7 +72,7 @@ async def published(redis: Redis) -> Counter[tuple[str, int]]:
 
 @pytest.mark.one_server
 @pytest.mark.parametrize("used_before", [False, True], ids=["unused", "used"])
-async def test_what_each_child_publishes_is_added(
+async def test_events_of_each_child_are_added(
     redis_url: str, redis: Redis, tmp_path: Path, *, used_before: bool
 ) -> None:
     """The numbers that make a publish repeatable are each process's own."""
@@ -238,7 +238,7 @@ async def test_forked_consumers_share_the_work(redis_url: str, redis: Redis, tmp
 
 
 @pytest.mark.one_server
-async def test_what_the_parent_holds_is_not_the_childs(redis_url: str, redis: Redis, tmp_path: Path) -> None:
+async def test_a_child_does_not_hold_its_parents_events(redis_url: str, redis: Redis, tmp_path: Path) -> None:
     """A child neither settles nor consumes on what its parent has begun, and says so."""
     said = script(
         """

@@ -219,7 +219,7 @@ async def test_publishing_does_not_wait_for_redis_while_events_wait_in_the_outbo
     assert [fields["data"] for fields in entries(own_server)] == [f'{{"n":{number}}}' for number in range(21)]
 
 
-async def test_what_was_left_is_delivered_to_who_only_consumes(
+async def test_a_process_that_only_consumes_forwards_events_left_in_the_outbox(
     own_server: Server, make_queue: MakeQueue
 ) -> None:
     own_server.stop()

@@ -82,7 +82,7 @@ async def test_a_partition_is_found_though_nobody_announced_it(
 
 
 @pytest.mark.promise("such as that of `--respond-to`, is never spread.")
-async def test_what_consumers_do_not_find_is_not_spread(make_backend: MakeBackend) -> None:
+async def test_a_stream_that_consumers_do_not_find_is_not_partitioned(make_backend: MakeBackend) -> None:
     backend = make_backend(redis_stream_partitions=4)
     assert (await backend.publish_event("answers", said("C1", 1))).stream == "answers"
     assert (await backend.publish_event("slack_events:p3", said("C1", 1))).stream == "slack_events:p3"

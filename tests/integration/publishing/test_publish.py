@@ -409,7 +409,7 @@ def test_signals_are_left_to_the_host() -> None:
 
 
 @pytest.mark.parametrize("key", [["slack_events"], None, 7, ""])
-async def test_what_is_no_name_is_refused_by_name(backend: RedisMessageQueueBackend, key: Any) -> None:
+async def test_an_invalid_name_is_refused_by_name(backend: RedisMessageQueueBackend, key: Any) -> None:
     for publish in (backend.publish(key, {}), backend.publish_many(key, [{}])):
         with pytest.raises(InvalidNameError, match="The name of a stream"):
             await publish

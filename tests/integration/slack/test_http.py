@@ -52,7 +52,7 @@ async def test_everything_that_slack_sends_reaches_a_stream_as_it_was_sent(
         assert taken[stream].origin is None
 
 
-async def test_what_comes_again_is_queued_once_and_says_how_it_came_first(
+async def test_a_repeated_request_is_queued_once_and_says_how_it_came_first(
     slack: SlackDoor, backend: RedisMessageQueueBackend, redis: Redis
 ) -> None:
     body, headers = signed(message("hi"), SECRET)
@@ -76,7 +76,7 @@ async def test_url_verification_and_ssl_checks_are_answered_at_once(slack: Slack
     assert await redis.dbsize() == 0
 
 
-async def test_what_slack_did_not_sign_now_is_refused(slack: SlackDoor, redis: Redis) -> None:
+async def test_a_request_that_slack_did_not_sign_now_is_refused(slack: SlackDoor, redis: Redis) -> None:
     payload = message("hi")
     body, headers = signed(payload, SECRET)
     wrong: list[tuple[bytes, Any]] = [
@@ -102,7 +102,7 @@ async def test_what_slack_did_not_sign_now_is_refused(slack: SlackDoor, redis: R
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"\xff", b'{"a": NaN}', b'{"a":' * 200 + b"1" + b"}" * 200]
 )
-async def test_what_slack_signed_and_nobody_can_read_is_refused(
+async def test_an_unreadable_request_is_refused_though_slack_signed_it(
     slack: SlackDoor, redis: Redis, body: bytes
 ) -> None:
     headers = resigned(body, "application/json")

@@ -75,7 +75,7 @@ MADE = pytest.mark.parametrize("make", [sync_app, async_app])
 
 
 @MADE
-async def test_what_needs_an_answer_has_it_and_the_rest_is_queued(
+async def test_requests_that_need_an_answer_get_it_and_the_rest_is_queued(
     backend: RedisMessageQueueBackend, redis: Redis, make: Any
 ) -> None:
     async with FakeSlack() as slack:
@@ -102,7 +102,7 @@ async def test_what_needs_an_answer_has_it_and_the_rest_is_queued(
 
 
 @MADE
-async def test_what_the_app_cannot_answer_is_answered_as_the_app_does(
+async def test_a_request_that_the_app_cannot_answer_is_answered_as_the_app_does(
     backend: RedisMessageQueueBackend, redis: Redis, make: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with FakeSlack() as slack:
@@ -125,7 +125,7 @@ async def test_answers_go_back_by_socket_mode_with_the_ack(
             assert (await slack.send(block_actions("go"))).attempts[-1].body == ""
 
 
-async def test_what_is_no_app_or_cannot_be_answered_is_refused_at_the_start() -> None:
+async def test_an_object_that_is_no_app_is_refused_at_the_start() -> None:
     with pytest.raises(SettingsError, match=r"'bot:handle' is 'int', no Bolt app"):
         BoltAnswers.of(7, "bot:handle", [])
     async with FakeSlack() as slack:

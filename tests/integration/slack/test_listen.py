@@ -160,7 +160,7 @@ def read(url: str) -> str:
         ("json:dumps --http", {}, "no Bolt app"),
     ],
 )
-def test_what_is_missing_or_wrong_is_said_at_the_start(
+def test_a_missing_or_wrong_setting_is_reported_at_the_start(
     words: str, variables: dict[str, str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

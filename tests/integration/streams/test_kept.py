@@ -167,14 +167,14 @@ async def test_entries_removed_unread_are_reported_once(commands: Redis, how: st
     assert (await group(commands, A))["lag"] == 6 - removed
 
 
-async def test_what_stands_before_the_last_that_was_read_hides_nothing(commands: Redis) -> None:
+async def test_entries_before_the_last_read_one_hide_no_loss(commands: Redis) -> None:
     ids = await hold(commands, A, 3)
     await fill(commands, A, 2)
     await commands.xdel(A, ids[0])
     assert await ensure_group(commands, [A], "g") == [Ensured("ready", 0)]
 
 
-async def test_what_is_removed_among_others_is_counted_once(commands: Redis) -> None:
+async def test_entries_removed_among_others_are_counted_once(commands: Redis) -> None:
     await hold(commands, A, 1)
     ids = await fill(commands, A, 5)
     await commands.xdel(A, *ids[1:4])
@@ -185,7 +185,7 @@ async def test_what_is_removed_among_others_is_counted_once(commands: Redis) -> 
     assert await record_progress(commands, [A], "g") == [Progress(lost=1, unfinished=2)]
 
 
-async def test_what_cannot_be_told_is_not_guessed(commands: Redis) -> None:
+async def test_a_number_that_cannot_be_known_is_not_guessed(commands: Redis) -> None:
     """Of a group that somebody set to another place, Redis does not know how much it was given."""
     held = await hold(commands, A, 2)
     ids = await fill(commands, A, 5)
@@ -242,7 +242,7 @@ def removed(count: int, **given_up: int) -> Trimmed:
 BLOCKED = Trimmed(removed=0, blocked=True, given_up={})
 
 
-async def test_what_is_beyond_the_bound_goes_some_at_a_time(commands: Redis) -> None:
+async def test_entries_beyond_the_bound_go_some_at_a_time(commands: Redis) -> None:
     for stream, count in ((A, 10), (B, 7), (C, STEP + 50)):
         for number in range(count):
             await commands.xadd(stream, {"data": str(number)})
@@ -319,7 +319,7 @@ async def test_a_group_that_may_be_in_use_is_waited_for(commands: Redis, why: st
         assert abs(int(await recorded(commands, A, "used")) - await now_ms(commands) / 1000) < 60
 
 
-async def test_what_a_group_gives_up_is_what_it_had_not_finished(commands: Redis) -> None:
+async def test_a_group_gives_up_only_what_it_had_not_finished(commands: Redis) -> None:
     ids = await hold(commands, A, 3)
     await commands.xack(A, "g", ids[0])
     ids += await fill(commands, A, 7)
@@ -340,7 +340,7 @@ async def test_what_a_group_gives_up_is_what_it_had_not_finished(commands: Redis
     assert await commands.hget(names.records(A), "lost h") is None
 
 
-async def test_what_is_behind_the_cut_stays_pending(commands: Redis) -> None:
+async def test_entries_behind_the_cut_stay_pending(commands: Redis) -> None:
     ids = await hold(commands, A, 10)
     await anyio.sleep(0.2)
     assert await trim(commands, [A], 4, idle_days=0.1 / DAY) == [removed(6, g=6)]

@@ -127,7 +127,7 @@ async def test_a_group_with_nothing_or_one_pending(commands: Redis) -> None:
     assert await taken(commands) == ids[1:]
 
 
-async def test_what_would_be_passed_over_is_not_finished(commands: Redis) -> None:
+async def test_a_reset_that_would_skip_entries_needs_force(commands: Redis) -> None:
     ids = await fill(commands, A, manage.MOST_PASSED + 5)
     assert await manage.reset(commands, A, "g", ids[1], force=False) == (Unfinished(0, 2), False)
     assert await manage.reset(commands, A, "g", "$", force=False) == (
@@ -232,7 +232,7 @@ class Between:
         return answer
 
 
-async def test_what_is_replayed_waits_as_if_it_was_never_delivered(commands: Redis) -> None:
+async def test_a_replayed_event_waits_as_if_it_was_never_delivered(commands: Redis) -> None:
     ids = await hold(commands, A, 5)
     await fill(commands, A, 2)
     await commands.xack(A, "g", ids[0], ids[1], ids[2], ids[4])
@@ -261,7 +261,7 @@ async def test_a_part_is_replayed_and_however_much_it_is(commands: Redis) -> Non
     assert await manage.replay(commands, A, "g", f"({ids[-1]}", "+") == 0
 
 
-async def test_what_was_redriven_to_another_group_is_not_replayed(commands: Redis) -> None:
+async def test_an_event_redriven_to_another_group_is_not_replayed(commands: Redis) -> None:
     await commands.xgroup_create(A, "g", "0", mkstream=True)
     entries: list[dict[Any, Any]] = [
         {"abe:only": "other"},
@@ -279,7 +279,7 @@ async def test_what_was_redriven_to_another_group_is_not_replayed(commands: Redi
     assert list(await rows(commands, A)) == ids[3:]
 
 
-async def test_what_is_delivered_meanwhile_is_not_replayed(commands: Redis) -> None:
+async def test_an_event_delivered_meanwhile_is_not_replayed(commands: Redis) -> None:
     ids = await hold(commands, A, 150)
     later = await fill(commands, A, 5)
     await commands.xack(A, "g", *ids)
@@ -292,7 +292,7 @@ async def test_what_is_delivered_meanwhile_is_not_replayed(commands: Redis) -> N
     assert list(await rows(commands, A)) == ids
 
 
-async def test_what_a_group_that_is_moved_back_meanwhile_gets_again_is_not_replayed(commands: Redis) -> None:
+async def test_events_that_a_group_moved_back_meanwhile_gets_again_are_not_replayed(commands: Redis) -> None:
     ids = await hold(commands, A, 150)
     await commands.xack(A, "g", *ids)
 
@@ -347,7 +347,7 @@ async def test_a_silent_consumer_that_holds_nothing_is_removed(commands: Redis) 
 
 
 @pytest.mark.parametrize("by_somebody", [False, True])
-async def test_who_slept_until_it_was_forgotten_takes_nothing_back_that_others_finished(
+async def test_a_consumer_that_slept_until_it_was_forgotten_takes_back_nothing_that_others_finished(
     commands: Redis, by_somebody: bool
 ) -> None:
     """But what somebody dropped who removed the consumer is put back."""
@@ -365,7 +365,7 @@ async def test_who_slept_until_it_was_forgotten_takes_nothing_back_that_others_f
         assert await release.postpone(commands, A, "g", "asleep", entry_id, delay_seconds=1) is by_somebody
 
 
-async def test_who_was_forgotten_is_on_record_until_it_comes_back(commands: Redis) -> None:
+async def test_a_forgotten_consumer_is_on_record_until_it_comes_back(commands: Redis) -> None:
     async def noted() -> list[bytes]:
         lines = await recorded(commands, A, "forgotten") or b""
         return [line.split()[1] for line in lines.splitlines()]
@@ -391,7 +391,7 @@ async def test_who_was_forgotten_is_on_record_until_it_comes_back(commands: Redi
 # Erasing ---------------------------------------------------------------------------------------
 
 
-async def test_what_is_erased_is_counted_once_whoever_had_it(commands: Redis) -> None:
+async def test_an_erased_event_is_counted_once_whoever_had_it(commands: Redis) -> None:
     ids = await fill(commands, A, 6)
     for name in ("none", "all"):
         await manage.create(commands, A, name, "0-0")
@@ -479,7 +479,7 @@ async def test_a_wait_returns_entries_or_times_out_empty(commands: Redis) -> Non
         assert await peek.wait(commands, A, after="$", count=9, seconds=0) == []
 
 
-async def test_what_is_pending_is_told_with_whose_it_is(commands: Redis) -> None:
+async def test_pending_entries_are_shown_with_their_holders(commands: Redis) -> None:
     ids = await hold(commands, A, 4)
     await hold(commands, A, 1, by="other")
     await release.release(commands, "g", "holder", [A], {(A, ids[1]): 0}, everything=False)
@@ -569,7 +569,7 @@ async def test_how_old_is_what_a_group_has_to_do(commands: Redis) -> None:
     assert found.pending_by_age == {}
 
 
-async def test_who_reads_and_since_when_nobody_does(commands: Redis) -> None:
+async def test_stats_say_who_reads_a_group_and_since_when_nobody_does(commands: Redis) -> None:
     await fill(commands, A, 2)
     assert (await the_group(commands)).unused_seconds is None
     now = int(await now_ms(commands)) // 1000
@@ -607,7 +607,7 @@ async def test_a_pause_and_losses_are_in_the_numbers(commands: Redis) -> None:
     assert (found.lag, found.lost) == (0, 9)
 
 
-async def test_who_has_read_what_is_there_first_has_lost_nothing(commands: Redis) -> None:
+async def test_a_group_that_has_read_the_first_entry_has_lost_nothing(commands: Redis) -> None:
     ids = await fill(commands, A, 6)
     await taken(commands, 3)
     await commands.xtrim(A, minid=ids[2], approximate=False)

@@ -147,7 +147,7 @@ async def test_as_much_is_loaded_as_there_is(commands: Redis, count: int) -> Non
 
 
 @pytest.mark.promise("a late command from a dead connection changes nothing.")
-async def test_who_is_not_the_owner_loads_and_starts_nothing(commands: Redis) -> None:
+async def test_a_consumer_that_is_not_the_owner_loads_and_starts_nothing(commands: Redis) -> None:
     (entry_id,) = await hold(commands, A, 1)
     assert await owners.load(commands, ME, A, everybody=True) is None
     await owners.own(commands, OTHER, [A])

@@ -23,7 +23,7 @@ async def test_a_key_that_is_no_stream_is_reported(commands: Redis) -> None:
     assert await peek.groups(commands, A) == []
 
 
-async def test_what_stands_beside_a_stream_is_needed_too(commands: Redis) -> None:
+async def test_stats_fail_when_a_helper_key_has_another_type(commands: Redis) -> None:
     await fill(commands, A, 2)
     await fill(commands, B, 2)
     assert await peek.groups(commands, A) == ["g"]

@@ -240,7 +240,7 @@ async def test_a_postponed_event_waits_for_its_time(commands: Redis) -> None:
     assert await commands.zcard(names.due(A, "g")) == 3
 
 
-async def test_what_is_due_is_taken_with_any_lease_and_first(commands: Redis) -> None:
+async def test_due_events_are_taken_first_with_any_lease(commands: Redis) -> None:
     ids = await hold(commands, A, 4)
     due = names.due(A, "g")
     await let_lapse(commands, A, ids[:1], deliveries=1)
@@ -281,7 +281,7 @@ async def test_a_lease_is_as_long_as_is_said(commands: Redis) -> None:
     assert [entry_id for _, entry_id, _ in taken] == [ids[0]]
 
 
-async def test_what_is_due_and_too_much_stays_due(commands: Redis) -> None:
+async def test_due_events_beyond_the_limit_stay_due(commands: Redis) -> None:
     ids = await hold(commands, A, 3)
     due = names.due(A, "g")
     await commands.zadd(due, dict.fromkeys(ids, 1000))
@@ -369,7 +369,7 @@ async def test_an_event_that_another_holds_is_not_postponed(commands: Redis) -> 
     assert (await rows(commands, A))[entry_id][:2] == ("other", 1)
 
 
-async def test_what_is_named_is_given_back(commands: Redis) -> None:
+async def test_named_entries_are_given_back(commands: Redis) -> None:
     a, b = await hold(commands, A, 5, by="me"), await hold(commands, B, 1, by="me")
     foreign = await hold(commands, C, 1, by="other")
     known = {(A, a[0]): 7, (A, a[1]): 0, (A, a[2]): release.KEEP, (B, b[0]): 2, (C, foreign[0]): 9}
@@ -466,7 +466,7 @@ async def test_an_id_does_not_outlive_its_stream_but_its_entry(commands: Redis) 
     assert (anew.duplicate, anew.length) == (False, 1)
 
 
-async def test_what_is_refused_is_refused_alone(commands: Redis) -> None:
+async def test_a_refused_event_does_not_fail_the_others(commands: Redis) -> None:
     await commands.set(B, "no stream")
     await publish(commands, [draft(A, 1)], hard_maxlen=9)
     with pytest.raises(ResponseError, match="STREAMFULL it has 2 entries"):
@@ -479,7 +479,9 @@ async def test_what_is_refused_is_refused_alone(commands: Redis) -> None:
     assert (await commands.xlen(A), await commands.xlen(C)) == (3, 3)
 
 
-async def test_what_cannot_be_added_for_another_reason_is_refused_alone_too(commands: Redis) -> None:
+async def test_an_event_that_cannot_be_added_for_another_reason_does_not_fail_the_others_either(
+    commands: Redis,
+) -> None:
     await commands.xadd(A, {"data": "the last id that there is"}, id=f"{2**64 - 1}-{2**64 - 1}")
     with pytest.raises(ResponseError, match="exhausted the last possible ID"):
         await publish(commands, [draft(B, 1), draft(A, 2), draft(B, 3)], hard_maxlen=9)

@@ -224,7 +224,7 @@ def holds_more(server: Server, count: int) -> bool:
 
 
 @KINDS
-async def test_what_kills_its_process_at_once_is_buried_and_nothing_else(
+async def test_only_the_event_that_kills_its_process_at_once_is_buried(
     redis: Redis, server: Server, live: Live, ordered: bool
 ) -> None:
     """The first start may not be on record when the process is gone; every other is before it happens."""

@@ -307,7 +307,7 @@ async def test_one_who_may_not_note_it_renews_all_the_same(
 
 
 @pytest.mark.one_server
-async def test_what_waits_for_its_time_is_held_by_nobody(make_backend: MakeBackend) -> None:
+async def test_nobody_holds_a_postponed_event(make_backend: MakeBackend) -> None:
     backend = make_backend(redis_stream_lease_seconds=30)
     operations = Operations(backend)
     await backend.publish_event(STREAM, {"n": 1})

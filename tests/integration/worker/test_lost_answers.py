@@ -137,7 +137,7 @@ async def test_a_burial_whose_answer_is_lost_leaves_one_letter(
 
 
 @KINDS
-async def test_what_was_redriven_before_its_burial_was_told_again_runs_once(
+async def test_a_letter_redriven_before_its_burial_is_repeated_runs_once(
     make_backend: MakeBackend, redis: Redis, server: Server, ordered: bool
 ) -> None:
     handler = Handler()
@@ -182,7 +182,7 @@ async def test_a_burial_that_redis_never_heard_of_is_told_again(
     assert handler.deliveries == [1]
 
 
-async def test_what_others_finished_before_it_was_given_back_again_stays_finished(
+async def test_an_event_that_others_finished_stays_finished_when_its_return_is_repeated(
     make_backend: MakeBackend, redis: Redis, server: Server
 ) -> None:
     handler = Handler()

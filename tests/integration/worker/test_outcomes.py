@@ -84,7 +84,7 @@ async def test_a_settlement_reports_the_result_of_each_id(
 
 
 @pytest.mark.parametrize("tells", [True, False], ids=["a failure", "nothing"])
-async def test_what_was_lost_is_no_failure(
+async def test_a_lost_event_is_not_a_failure(
     make_backend: MakeBackend,
     redis: Redis,
     outcomes: Outcomes,

@@ -446,7 +446,7 @@ async def test_a_handlers_result_is_published_once(make_backend: MakeBackend, re
 
 @pytest.mark.promise("What the agent publishes is marked")
 @pytest.mark.parametrize("view", [slack_event, None])
-async def test_what_an_agent_published_can_be_told_and_refused(
+async def test_handlers_can_recognize_and_refuse_what_an_agent_published(
     view: Any, backend: RedisMessageQueueBackend, redis: Redis
 ) -> None:
     said: list[tuple[str | None, str]] = []

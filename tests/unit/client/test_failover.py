@@ -85,7 +85,7 @@ async def test_whoever_turns_out_to_be_a_replica_is_left_at_any_address() -> Non
         assert len(server.peers) == 3
 
 
-async def test_what_was_dropped_fails_and_the_next_call_connects_anew() -> None:
+async def test_a_dropped_command_fails_and_the_next_call_connects_anew() -> None:
     async with opened(silence) as (transport, server):
         waiting = [asyncio.ensure_future(transport.call("ECHO", n)) for n in range(3)]
         await until(lambda: len(server.commands) == 3)

@@ -63,7 +63,7 @@ def test_a_state_of_the_server_passes_and_says_what_to_do(said: str) -> None:
         "WRONGTYPE Operation against a key holding the wrong kind of value",
     ],
 )
-def test_what_is_no_state_does_not_pass(said: str) -> None:
+def test_an_error_that_is_no_state_does_not_pass(said: str) -> None:
     error = parse_error(said)
     assert state_of(error) is None
     assert not failures.passes(error)

@@ -44,7 +44,7 @@ def test_the_slot_is_redis_own() -> None:
 
 @pytest.mark.promise("A stream, its dead letters and its helper keys live in one slot")
 @pytest.mark.parametrize("stream", ["slack_events", "slack:{tag}", "a{b}c", "ü"])
-def test_what_belongs_to_a_stream_is_in_its_slot(stream: str) -> None:
+def test_helper_keys_are_in_the_slot_of_their_stream(stream: str) -> None:
     for key in (
         names.dead_letters(stream),
         names.seen(stream, "event:Ev1"),

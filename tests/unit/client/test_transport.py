@@ -211,7 +211,7 @@ async def test_callers_that_are_answered_together_call_together() -> None:
         assert len(written) == 2 + 4, "after the first answers, one write per answers"
 
 
-async def test_what_the_socket_does_not_take_becomes_one_write() -> None:
+async def test_commands_that_the_socket_does_not_take_become_one_write() -> None:
     reading = asyncio.Event()
 
     async def behave(peer: Peer) -> None:
@@ -347,7 +347,7 @@ async def test_an_answer_that_comes_before_its_command_was_sent_is_none() -> Non
             await call
 
 
-async def test_what_a_full_server_says_is_passed_on() -> None:
+async def test_an_answer_of_a_full_server_is_passed_on() -> None:
     async def behave(peer: Peer) -> None:
         peer.send(b"-ERR max number of clients reached\r\n")
         await peer.hang_up()
@@ -361,7 +361,7 @@ async def test_what_a_full_server_says_is_passed_on() -> None:
             assert failures.passes(error)
 
 
-async def test_what_the_server_has_closed_is_not_used_any_more() -> None:
+async def test_a_connection_that_the_server_closed_is_not_used_any_more() -> None:
     async with opened(echo) as (transport, server):
         await transport.call("PING")
         current(transport).eof_received()  # the loop says so a turn before it says that all is over
@@ -796,7 +796,7 @@ def test_any_event_loop_will_do(new_loop: Callable[[], asyncio.AbstractEventLoop
     async def scenario() -> None:
         for cuts in (False, True):
             await storm(cuts=cuts)
-        await test_what_the_socket_does_not_take_becomes_one_write()
+        await test_commands_that_the_socket_does_not_take_become_one_write()
         await test_a_server_that_never_answers()
         await test_a_server_that_stops_reading()
         await test_an_answer_too_many_reaches_nobody(b"+more\r\n")

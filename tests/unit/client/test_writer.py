@@ -65,7 +65,7 @@ async def test_while_the_socket_is_full_nothing_is_written(full_after: int) -> N
     assert (socket.writer.waiting, socket.writer.state) == (0, State.IDLE)
 
 
-async def test_what_waits_is_not_written_once_it_is_cleared() -> None:
+async def test_a_cleared_command_is_not_written() -> None:
     socket = Socket()
     for data in (b"a", b"b"):
         socket.writer.send(data)

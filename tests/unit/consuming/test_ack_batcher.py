@@ -82,7 +82,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.promise("A consumer of `consume()` acknowledges an event by asking for the next one")
-async def test_what_is_finished_is_settled_once() -> None:
+async def test_a_finished_event_is_settled_once() -> None:
     in_flight = InFlight()
     async with running(in_flight) as one:
         await anyio.sleep(0.05)
@@ -119,7 +119,7 @@ async def test_a_temporary_failure_is_retried(pauses: list[int]) -> None:
         assert pauses == [1, 2, 1], "they are counted anew"
 
 
-async def test_what_is_refused_ends_it(pauses: list[int]) -> None:
+async def test_a_refusal_ends_the_ack_batcher(pauses: list[int]) -> None:
     one = made(InFlight(NoPermissionError("NOPERM")))
     one.finished.set()
     with pytest.raises(RedisRefusedError, match="acking in group 'g'"), anyio.fail_after(PATIENCE):

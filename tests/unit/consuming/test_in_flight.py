@@ -4,7 +4,7 @@ from abe_redis.consuming.held import Held
 from abe_redis.streams.lease import Leased
 
 
-def test_what_is_lost_is_told_once() -> None:
+def test_a_loss_is_reported_once() -> None:
     told: list[str] = []
     held = Held(
         Leased("s", "1-1", {b"data": b"{}"}, 1), ("s", "1-1"), 0.0, on_lost=lambda: told.append("lost")
@@ -15,7 +15,7 @@ def test_what_is_lost_is_told_once() -> None:
     assert told == ["lost"]
 
 
-def test_what_nobody_handles_may_be_lost() -> None:
+def test_an_entry_that_nobody_handles_may_be_lost() -> None:
     held = Held(Leased("s", "1-1", {b"data": b"{}"}, 1), ("s", "1-1"), 0.0)
     held.lose()
     assert held.lost

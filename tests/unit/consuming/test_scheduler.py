@@ -47,7 +47,7 @@ def test_a_lone_stream_is_read_until_it_is_empty() -> None:
     assert sizes == [100, 100, 50]
 
 
-def test_what_is_new_counts_as_busy_so_that_no_read_waits_before_it_was_looked_at() -> None:
+def test_a_new_stream_counts_as_busy_so_that_it_is_polled_before_a_read_waits() -> None:
     scheduler, backlog, quiet = Scheduler(), Backlog(), []
     for streams in (["a", "b"], ["a", "b", "c"], ["a", "b", "c"]):
         scheduler.follow(streams)
@@ -56,7 +56,7 @@ def test_what_is_new_counts_as_busy_so_that_no_read_waits_before_it_was_looked_a
     assert quiet == [False, False, True]
 
 
-def test_what_is_gone_is_not_read_any_more() -> None:
+def test_a_stream_that_is_gone_is_not_read_any_more() -> None:
     scheduler, backlog = Scheduler(), Backlog(a=1000, b=1000)
     scheduler.follow(["a", "b"])
     turn(scheduler, backlog, 10)
@@ -98,14 +98,14 @@ def test_the_last_id_is_known_of_those_that_may_have_lost_something() -> None:
     assert {portion.stream: portion.last for portion in scheduler.plan(20)} == {"busy": "10-0", "quiet": ""}
 
 
-def test_what_was_not_asked_for_keeps_its_turn() -> None:
+def test_a_stream_that_was_not_polled_keeps_its_turn() -> None:
     scheduler, backlog = Scheduler(), Backlog(a=100, b=100, c=100)
     scheduler.follow(["a", "b", "c"])
     order = [turn(scheduler, backlog, 1)[0] for _ in range(6)]
     assert order == ["a", "b", "c"] * 2
 
 
-def test_what_was_cut_short_still_counts_as_busy() -> None:
+def test_a_stream_whose_portion_was_cut_short_still_counts_as_busy() -> None:
     scheduler, backlog = Scheduler(), Backlog(a=100, b=100, c=100)
     scheduler.follow(["a", "b", "c"])
     assert turn(scheduler, backlog, 5) == ["a", "a", "b", "b", "c"]
@@ -113,7 +113,7 @@ def test_what_was_cut_short_still_counts_as_busy() -> None:
     assert not scheduler.is_quiet
 
 
-def test_what_was_waited_for_may_have_more() -> None:
+def test_a_stream_that_a_wait_found_may_have_more() -> None:
     scheduler, backlog = Scheduler(), Backlog()
     scheduler.follow(["a", "b"])
     turn(scheduler, backlog, 10)
@@ -121,7 +121,7 @@ def test_what_was_waited_for_may_have_more() -> None:
     assert scheduler.plan(20) == [Portion("b", 20, "5-0")], "the wait saw the other one empty"
 
 
-def test_what_a_wait_saw_empty_is_asked_again_soon() -> None:
+def test_a_stream_that_a_wait_found_empty_is_polled_again_soon() -> None:
     scheduler, backlog = Scheduler(), Backlog(b=1000)
     scheduler.follow(["a", "b"])
     turn(scheduler, Backlog(), 10)

@@ -18,7 +18,7 @@ def test_an_arrival_is_read_as_written(arrival: Arrival) -> None:
 
 
 @pytest.mark.parametrize("field", [b"", b"\xff", b"[]", b'"http"', b'{"path": "pigeon"}', b'{"path": []}'])
-def test_what_is_no_arrival_is_none(field: bytes) -> None:
+def test_a_field_that_is_no_arrival_is_ignored(field: bytes) -> None:
     assert arrival_of({ARRIVAL: field}) is None
     assert arrival_of({}) is None
 

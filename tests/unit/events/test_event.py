@@ -49,7 +49,7 @@ def looped() -> dict[str, Any]:
         deep(codec.MAX_DEPTH - 1),
     ],
 )
-def test_what_is_encoded_is_decoded(payload: dict[str, Any]) -> None:
+def test_an_encoded_payload_decodes_to_itself(payload: dict[str, Any]) -> None:
     assert codec.decode({b"data": codec.encode(payload)}) == payload
 
 
@@ -77,14 +77,14 @@ def test_a_payload_is_a_dict(payload: object) -> None:
         looped(),
     ],
 )
-def test_what_json_has_no_word_for_is_refused(payload: dict[str, Any]) -> None:
+def test_a_value_that_json_cannot_say_is_refused(payload: dict[str, Any]) -> None:
     with pytest.raises(PayloadError, match="nothing was published") as caught:
         codec.encode(payload)
     assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize("levels", [codec.MAX_DEPTH, 500, 3000])
-def test_what_is_nested_deeper_than_parsers_go_is_refused(levels: int) -> None:
+def test_nesting_deeper_than_parsers_go_is_refused(levels: int) -> None:
     for payload in (deep(levels), {"in": [deep(levels - 1)]}, {"in": ({"in": deep(levels - 2)},)}):
         with pytest.raises(PayloadError, match=r"nested .* nothing was published"):
             codec.encode(payload)
@@ -114,7 +114,7 @@ def test_a_payload_has_a_bound() -> None:
         ({b"data": b"[" * 100_000}, "nested too deeply"),
     ],
 )
-def test_what_cannot_be_decoded_says_why(fields: dict[bytes, bytes], why: str) -> None:
+def test_an_undecodable_entry_says_why(fields: dict[bytes, bytes], why: str) -> None:
     with pytest.raises(UndecodableError, match=why):
         codec.decode(fields)
 
@@ -177,7 +177,9 @@ def test_an_event_is_its_payload() -> None:
         ({}, None, None),
     ],
 )
-def test_what_we_know_of_an_envelope(payload: dict[str, Any], event_id: str | None, kind: str | None) -> None:
+def test_an_envelope_shows_its_event_id_and_type(
+    payload: dict[str, Any], event_id: str | None, kind: str | None
+) -> None:
     assert slack_event_id(payload) == event_id
     assert slack.event_type(payload) == kind
 

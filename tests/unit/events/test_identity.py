@@ -121,5 +121,5 @@ def test_both_events_of_a_mention_have_one_key(event: dict[str, Any]) -> None:
         MENTION,
     ],
 )
-def test_what_is_no_mention_for_certain_has_none(payload: dict[str, Any]) -> None:
+def test_an_uncertain_mention_has_no_twin(payload: dict[str, Any]) -> None:
     assert mention_in(payload) is None

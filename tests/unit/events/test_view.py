@@ -39,7 +39,7 @@ def test_a_bot_finds_its_installation() -> None:
     assert seen == {"type": "app_mention", "user": USER, "event_id": "Ev0", "api_app_id": "A0BOT"} | facts
 
 
-def test_what_the_event_itself_says_wins() -> None:
+def test_the_inner_event_wins_over_the_envelope() -> None:
     seen = slack_event(delivered(envelope({"type": "message_metadata_posted", "team_id": "T9"})))
     assert seen["team_id"] == "T9"
 
@@ -70,7 +70,7 @@ def test_padding_is_dropped_and_the_payload_stays() -> None:
         {"n": 1},
     ],
 )
-def test_what_has_no_envelope_is_as_it_was(payload: dict[str, Any]) -> None:
+def test_a_payload_without_an_envelope_stays_as_it_was(payload: dict[str, Any]) -> None:
     assert slack_event(delivered(payload)) == payload
     assert slack_event(payload) == payload
 

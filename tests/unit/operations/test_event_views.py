@@ -59,7 +59,7 @@ def test_no_secret_is_cut_in_two(secret: str) -> None:
         assert "xoxb" not in mask(str(long))
 
 
-def test_what_is_not_seen_stays_what_it_is_until_it_is_shown() -> None:
+def test_invisible_characters_stay_as_they_are_until_they_are_shown() -> None:
     line = summarise({"type": "message", "text": "xoxb-1234\u200b5678-secretsecret \u202e \ud800'\\"})
     assert shown(line) == "message: '*** [U+202E] [U+D800]'\\'"
 
@@ -94,7 +94,7 @@ def test_any_id_has_a_time(entry_id: str, moment: str) -> None:
     assert view(entry_id, None).timestamp.isoformat() == moment
 
 
-def test_what_cannot_be_read_is_said() -> None:
+def test_an_unreadable_entry_is_named() -> None:
     assert view("1-0", None).summary == "the entry was trimmed away"
     assert view("1-0", {}).summary == "unreadable: the entry has no field 'data'"
     buried = view("1-0", {b"data": b"{}", b"abe:reason": b"handler failed"})
@@ -115,7 +115,7 @@ def test_small_payloads_stay_whole_and_large_ones_share_what_is_left() -> None:
     assert seen[1].payload["text"].startswith("aaaa")
 
 
-def test_what_fits_is_not_touched() -> None:
+def test_a_text_that_fits_is_not_touched() -> None:
     seen = views({"text": "a" * 500})
     fit(seen, 600)
     assert seen[0].payload == {"text": "a" * 500}

@@ -41,7 +41,7 @@ WRONG: list[tuple[Holder, str]] = [
 
 
 @pytest.mark.parametrize(("kind", "said"), WRONG)
-def test_what_is_no_id_of_the_kind_is_refused(kind: Holder, said: str) -> None:
+def test_an_id_of_another_kind_is_refused(kind: Holder, said: str) -> None:
     with pytest.raises(RequestError, match=rf"is no {kind} id; give one such as [UC]0\w+\. Nothing was read"):
         wanted_name(said, kind)
     with pytest.raises(RequestError, match=r"Nothing was erased\."):

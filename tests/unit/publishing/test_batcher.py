@@ -69,9 +69,7 @@ async def test_a_lone_event_is_sent_before_publish_returns(server: Server, batch
         assert (await waiter).id == f"{number}-0"
 
 
-async def test_what_comes_while_one_is_under_way_shares_the_next_command(
-    server: Server, batcher: Batcher
-) -> None:
+async def test_publishes_during_a_command_share_the_next_one(server: Server, batcher: Batcher) -> None:
     waiters = [batcher.publish(draft(number)) for number in range(5)]
     await turns()
     assert [server.events(at) for at in range(2)] == [[b"0"], [b"1", b"2", b"3", b"4"]]

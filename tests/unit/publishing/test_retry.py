@@ -44,7 +44,7 @@ async def test_a_successful_publish_is_sent_once() -> None:
     assert (tries.made, tries.between) == (1, 0)
 
 
-async def test_what_passes_is_tried_again_behind_a_new_connection() -> None:
+async def test_a_passing_failure_is_tried_again_behind_a_new_connection() -> None:
     tries = Tries(LOST, OSError("away"))
     assert await tries.run() == "done"
     assert (tries.made, tries.between) == (3, 2)
@@ -82,7 +82,7 @@ async def test_a_first_try_counts() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("ours"), RuntimeError("ours")])
-async def test_what_is_no_failure_of_the_server_goes_through(error: Exception) -> None:
+async def test_an_error_that_is_not_the_servers_goes_through(error: Exception) -> None:
     tries = Tries(error)
     with pytest.raises(type(error)):
         await tries.run()

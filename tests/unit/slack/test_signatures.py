@@ -56,7 +56,7 @@ def test_a_timestamp_that_is_no_number_is_refused_without_an_error(timestamp: st
     assert found in {"no signature", "bad signature"}
 
 
-def test_what_has_no_signature_is_refused() -> None:
+def test_a_request_without_a_signature_is_refused() -> None:
     _, headers = signed({}, NEW.decode(), at=NOW)
     for name in ("X-Slack-Signature", "X-Slack-Request-Timestamp"):
         assert flaw(b"{}", {key: value for key, value in headers.items() if key != name}) == "no signature"

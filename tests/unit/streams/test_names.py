@@ -82,7 +82,7 @@ def test_globs_are_those_of_redis(glob: str, name: str) -> None:
     assert Patterns([glob]).match(name) is bool(server.keys(glob))
 
 
-def test_what_is_ours_is_never_consumed() -> None:
+def test_our_own_keys_are_never_consumed() -> None:
     everything = Patterns(["*", "abe:streams", "dead:{s}"])
     assert everything.match("slack_events")
     assert not everything.match("dead:{s}")
@@ -166,7 +166,7 @@ def test_a_partition_is_known_by_its_name(stream: str, topic: str | None) -> Non
 
 @pytest.mark.parametrize("stream", ["slack_events", "slack:{T1}:C1", "open{brace", "a:b"])
 @pytest.mark.parametrize("event_id", ["event:Ev1", "event:a:{b}", "0123456789abcdef" * 2])
-def test_what_remembers_an_event_says_where_it_was_published(stream: str, event_id: str) -> None:
+def test_the_record_of_an_event_says_where_it_was_published(stream: str, event_id: str) -> None:
     assert names.published_to(names.seen(stream, event_id)) == stream
 
 

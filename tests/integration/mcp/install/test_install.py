@@ -55,7 +55,7 @@ def test_it_registers_once_and_keeps_the_secret(client: str, place: str, tmp_pat
     assert [one.name for one in path.parent.glob("*.bak")] == []
 
 
-def test_what_others_wrote_stays(tmp_path: Path) -> None:
+def test_entries_of_others_stay(tmp_path: Path) -> None:
     path = tmp_path / ".cursor" / "mcp.json"
     path.parent.mkdir()
     others = {"mcpServers": {"other": {"command": "x", "env": {"A": "é"}}}, "theme": "dark"}
@@ -91,7 +91,7 @@ def test_a_command_without_a_terminal_needs_yes(tmp_path: Path) -> None:
     assert not (tmp_path / ".cursor").exists()
 
 
-def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_an_unwritable_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a directory", "utf-8")
     with pytest.raises(RequestError, match="could not be written"):
         Registration.of(tmp_path / "file" / "mcp.json", "cursor", "a", Settings(), []).write()

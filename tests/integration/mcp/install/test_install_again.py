@@ -37,7 +37,7 @@ def entry(path: Path) -> dict[str, Any]:
     return found
 
 
-def test_what_was_added_to_our_entry_stays(path: Path) -> None:
+def test_additions_to_our_entry_stay(path: Path) -> None:
     install(path)
     ours = entry(path)
     changed = ours | {"disabled": True, "command": "old", "args": ["mcp", "--token", "hunter3"]}
@@ -79,7 +79,7 @@ def test_an_entry_without_variables_gets_them(path: Path) -> None:
 
 
 @pytest.mark.parametrize("indent", [None, 2])
-def test_what_others_keep_secret_is_not_shown(path: Path, indent: int | None) -> None:
+def test_the_secrets_of_others_are_not_shown(path: Path, indent: int | None) -> None:
     text = json.dumps(OTHERS | {"\u202ename": "\x9b"}, indent=indent, ensure_ascii=False)
     path.write_text(f"{text} // hunter5 \x1b[2J", "utf-8")
     done = install(path)
@@ -90,7 +90,7 @@ def test_what_others_keep_secret_is_not_shown(path: Path, indent: int | None) ->
 
 
 @pytest.mark.parametrize("meanwhile", ['{"mcpServers": {"new": {}}}', None])
-def test_what_another_program_writes_meanwhile_stays(path: Path, meanwhile: str | None) -> None:
+def test_changes_that_another_program_makes_meanwhile_stay(path: Path, meanwhile: str | None) -> None:
     path.write_text(json.dumps(OTHERS), "utf-8")
     keyboard, terminal = pty.openpty()
     with subprocess.Popen(
@@ -120,7 +120,7 @@ def files(path: Path) -> dict[str, str]:
     return {one.name: one.read_text("utf-8") for one in path.parent.iterdir()}
 
 
-def test_what_cannot_be_replaced_leaves_nothing_behind(
+def test_a_failed_replacement_leaves_nothing_behind(
     path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path.write_text(json.dumps(OTHERS), "utf-8")
@@ -150,7 +150,7 @@ def locked(path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     subprocess.run([chattr, "-i", str(what)], check=True)
 
 
-def test_what_is_locked_is_left_and_nothing_beside_it(locked: Path) -> None:
+def test_a_locked_file_is_left_alone_and_nothing_is_written_beside_it(locked: Path) -> None:
     done = install(locked)
     assert done.returncode == 1
     assert "could not be written" in done.stderr

@@ -93,7 +93,9 @@ def test_a_name_twice_on_the_way_is_refused(tmp_path: Path, text: str) -> None:
         ("{} /* never ends", "cannot be read as JSON"),
     ],
 )
-def test_what_is_not_understood_is_refused_with_what_to_add(tmp_path: Path, text: str, says: str) -> None:
+def test_a_file_that_is_not_understood_is_refused_with_what_to_add(
+    tmp_path: Path, text: str, says: str
+) -> None:
     stderr = refused(tmp_path, text)
     assert says in stderr
     assert 'so it is left alone. Add this to it by hand: {"abe-redis": {"command": ' in stderr
@@ -111,7 +113,7 @@ def refused(tmp_path: Path, text: str) -> str:
     return done.stderr
 
 
-def test_what_cannot_be_proven_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_that_cannot_be_proven_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from abe_redis import Settings
     from abe_redis.errors import RequestError
     from abe_redis.mcp.install import programs

@@ -67,7 +67,7 @@ def test_the_payload_says_it_when_no_field_does() -> None:
     ]
 
 
-def test_what_comes_late_stands_where_its_id_says() -> None:
+def test_a_late_entry_takes_the_place_of_its_id() -> None:
     queues = ConversationQueues()
     late = held(2)
     fill(queues, held(1), held(10), late, held(9))
@@ -87,7 +87,7 @@ def test_a_postponed_event_delays_only_its_conversation() -> None:
     assert queues.next_at() is None
 
 
-def test_what_is_given_back_while_its_handler_ends_comes_first() -> None:
+def test_an_entry_given_back_while_its_handler_ends_comes_first() -> None:
     queues = ConversationQueues()
     first, second = held(1), held(2)
     fill(queues, first, second)

@@ -54,7 +54,7 @@ def test_json_with_comments_is_parsed(text: str, value: object) -> None:
         '{"a": ' + "9" * 5_000 + "}",
     ],
 )
-def test_what_is_broken_is_refused(text: str) -> None:
+def test_a_broken_file_is_refused(text: str) -> None:
     with pytest.raises(JsoncError, match="cannot be read as JSON"):
         Document(text)
 
