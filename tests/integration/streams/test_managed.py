@@ -355,7 +355,7 @@ async def test_a_consumer_that_slept_until_it_was_forgotten_takes_back_nothing_t
     if by_somebody:
         await commands.xgroup_delconsumer(A, "g", "asleep")
     else:
-        await commands.xclaim(A, "g", "awake", 0, ids)
+        await commands.xclaim(A, "g", "awake", 0, [*ids])
         await commands.xack(A, "g", *ids)
         await forget_gone(commands, "g", [A], idle_seconds=0)
     claims = [lease.Claim(A, entry_id, begun=1, sure=False) for entry_id in ids]
