@@ -7,6 +7,7 @@ direction of writing, become visible, and secrets become ***.
 
 import json
 import re
+from collections import Counter
 from typing import Any
 
 from pydantic import BaseModel
@@ -56,7 +57,22 @@ def _is_secret(name: str, value: object) -> bool:
 
 def safe[Result: BaseModel](result: Result) -> Result:
     """A result with its untrusted text made fit for a model."""
-    return type(result).model_validate(shown(result.model_dump()))
+    dumped = result.model_dump()
+    counts = {field: _counts(value) for field, value in dumped.items() if _is_of_counts(value)}
+    return type(result).model_validate(shown(dumped) | counts)
+
+
+def _is_of_counts(value: object) -> bool:
+    """Whether a field of a result counts by name, as in `{"bot": 12}`: what it counts is no secret."""
+    return isinstance(value, dict) and bool(value) and all(type(item) is int for item in value.values())
+
+
+def _counts(counted: dict[str, int]) -> dict[str, int]:
+    """Counts by names that are made fit; those of names that look the same are added."""
+    found: Counter[str] = Counter()
+    for name, count in counted.items():
+        found[shown(name)] += count
+    return dict(found)
 
 
 def clean(text: str) -> str:
