@@ -12,7 +12,6 @@ OTHERS = {
     # Slack MCP Server's, beside those that it shares with us
     "QUEUE_BACKEND",
     "SLACK_BOT_TOKEN",
-    "SLACK_SIGNING_SECRET",
     # deploy/bot.py's
     "SLACK_API_URL",
     # redis-cli's and Python's
@@ -22,7 +21,7 @@ OTHERS = {
 
 
 def _command() -> Any:
-    for name in ("dead", "doctor", "mcp", "queue", "worker"):
+    for name in ("dead", "doctor", "listen", "mcp", "queue", "worker"):
         import_module(f"abe_redis.cli.{name}")  # each puts its commands on the app
     return typer.main.get_command(import_module("abe_redis.cli.app").app)
 

@@ -50,7 +50,7 @@ def listens(program: Program) -> set[int]:
 
 
 def test_every_way_to_deploy_has_all_that_there_is() -> None:
-    roles = {"worker", "mcp"}
+    roles = {"worker", "mcp", "listen"}
     for kind in ("compose", "kubernetes", "systemd"):
         of_kind = [program for program in programs() if program.where.startswith(kind)]
         ours = {parsed(program.command[1:])["command"] for program in of_kind if program in OURS}
@@ -94,7 +94,7 @@ def test_every_program_that_serves_is_asked() -> None:
     assert asked == {
         f"{kind}{name}"
         for kind in ("compose ", "kubernetes abe-redis-")
-        for name in ("webhook", "worker", "mcp")
+        for name in ("webhook", "listener", "worker", "mcp")
     }
 
 
@@ -260,6 +260,29 @@ def test_the_outbox_is_on_a_volume_that_stays() -> None:
             (container,) = of_webhook["spec"]["template"]["spec"]["containers"]
             mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
             assert mounts[claim["metadata"]["name"]] == str(Path(outbox).parent)
+
+
+@pytest.mark.parametrize("kind", ["compose", "kubernetes", "systemd"])
+def test_the_listener_has_an_outbox_of_its_own_on_a_volume_that_stays(kind: str) -> None:
+    (listener,) = (one for one in programs() if one.where.startswith(kind) and "listen" in one.command)
+    directory = str(Path(listener.variables["REDIS_OUTBOX"]).parent)
+    if kind == "compose":
+        volumes = [service.get("volumes", []) for service in compose_file()["services"].values()]
+        assert f"listener:{directory}" in compose_file()["services"]["listener"]["volumes"]
+        assert sum(one.startswith("listener:") for of_one in volumes for one in of_one) == 1
+    elif kind == "systemd":
+        (state,) = unit(SYSTEMD / "abe-redis-listener.service")["StateDirectory"]
+        assert directory == f"/var/lib/{state}"
+    else:
+        (pod,) = (
+            one
+            for _, one in manifests()
+            if one["kind"] == "StatefulSet" and one["metadata"]["name"] == "abe-redis-listener"
+        )
+        (claim,) = pod["spec"]["volumeClaimTemplates"]
+        (container,) = pod["spec"]["template"]["spec"]["containers"]
+        mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        assert mounts[claim["metadata"]["name"]] == directory
 
 
 def test_the_page_names_files_that_are_there_and_all_that_units_read() -> None:

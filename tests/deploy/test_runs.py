@@ -21,7 +21,7 @@ import httpx
 import pytest
 import redis
 
-from abe_redis.testing import app_mention, signed
+from abe_redis.testing import app_mention, block_actions, signed, signed_form, slash_command
 from tests.deploy.reading import DEPLOY, REDIS_CONF, ROOT, compose, compose_file, instructions
 from tests.hosts.environments import find_uv, uv_variables
 from tests.hosts.processes import Child, until
@@ -63,6 +63,9 @@ def queue(make_server: Servers) -> Server:
     return make_server(options=redis_options())
 
 
+_METRICS_PORT = 9464
+
+
 class Service:
     """A service of compose.yaml as a process, on another port; where that can be, with a read-only root."""
 
@@ -73,6 +76,8 @@ class Service:
         self.outbox = directory / "state"
         self.outbox.mkdir()
         replaced = {str(inner): str(self.port)}
+        if inner != _METRICS_PORT:
+            replaced[str(_METRICS_PORT)] = "0"
         command, *arguments = (replaced.get(word, word) for word in program.command)
         environment = {name: filled_in(value) for name, value in program.variables.items()} | variables
         environment |= {"PATH": f"{SCRIPTS}:{os.defpath}", "LC_ALL": "C.UTF-8", "REDIS_URL": queue.url}
@@ -194,6 +199,35 @@ def test_the_webhook_lives_without_redis_and_keeps_what_comes(queue: Server, tmp
         with queue.admin() as client:
             until(lambda: client.exists("slack_events"), "the event to follow")
         assert webhook.end() in {0, -signal.SIGTERM}
+
+
+def accepted(url: str, body: bytes, headers: dict[str, str]) -> bool:
+    return httpx.post(url, content=body, headers=headers, timeout=PATIENCE).status_code == 200
+
+
+def test_the_listener_takes_what_the_webhook_cannot_and_keeps_it_without_redis(
+    queue: Server, tmp_path: Path
+) -> None:
+    secret = SECRETS["SLACK_SIGNING_SECRET"]
+    queue.stop()
+    with closed(Service("listener", queue, tmp_path)) as listener:
+        listener.until_healthy()
+        url = f"http://{HOST}:{listener.port}/slack/events"
+        for body, headers in (
+            signed(app_mention("hello"), secret),
+            signed_form(slash_command("/deploy", "web"), secret),
+            signed_form(block_actions("go"), secret),
+        ):
+            until(lambda: accepted(url, body, headers), "it to be accepted, perhaps when it comes again")  # noqa: B023 - called here
+        assert httpx.post(url, content=body + b" ", headers=headers).status_code == 401
+        assert (listener.outbox / "outbox").is_file()
+        queue.start()
+        with queue.admin() as client:
+            until(
+                lambda: client.exists("slack_events", "slack:commands", "slack:actions") == 3,
+                "the events to follow",
+            )
+        assert listener.end() == 0
 
 
 def test_the_mcp_server_wants_its_token(queue: Server, tmp_path: Path) -> None:
