@@ -352,3 +352,31 @@ async def test_conversations_keep_their_order(make: Make) -> None:
                 await worker.shutdown()
     assert seen == {channel: list(range(10)) for channel in channels}
     assert failed == set(channels)
+
+
+@pytest.mark.parametrize("how", ["nack", "bury"])
+async def test_a_handler_that_settles_its_event_and_fails_then_does_not_end_the_worker(
+    backend: Backend, how: str
+) -> None:
+    handled = Counter[int]()
+
+    async def handle(event: Event) -> None:
+        handled[event["n"]] += 1
+        if event["n"] == 1 and event.deliveries == 1:
+            await (event.nack() if how == "nack" else event.bury(reason="of no use"))
+            raise ValueError("too late to matter")
+
+    worker = EventWorker(backend, handle, concurrency=2)
+    for number in (1, 2):
+        await backend.publish(TOPIC, {"n": number})
+    expected = {1: 2 if how == "nack" else 1, 2: 1}
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run)
+            while handled != expected:
+                await anyio.sleep(0.02)
+            await backend.publish(TOPIC, {"n": 3})
+            while handled[3] == 0:
+                await anyio.sleep(0.02)
+            await worker.shutdown()
+    assert worker.failed == 1

@@ -13,7 +13,7 @@ from redis.exceptions import (
     TimeoutError,  # noqa: A004 - redis' own
 )
 
-from abe_redis.client import mixups
+from abe_redis.client import mixups, script_rights
 from abe_redis.client.passing_states import STREAM_FULL, code_of, state_of
 from abe_redis.errors import AbeRedisError, RedisRefusedError, RedisUnavailableError
 from abe_redis.settings import Settings
@@ -65,10 +65,12 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
             f"REDIS_USERNAME and REDIS_PASSWORD, or the credentials in REDIS_URL."
             f"{advised}{_about_sentinels(settings)}"
         )
-    if isinstance(error, NoPermissionError):
+    if isinstance(error, NoPermissionError) or script_rights.is_refusal(said):
+        command = script_rights.command_of(said)
         return RedisRefusedError(
-            f"Redis at {where} does not permit {doing} ({said}). Give this user the right "
-            "with ACL SETUSER, or use another user."
+            f"Redis at {where} does not permit {f'{command}, so it refuses ' if command else ''}{doing} "
+            f"({said}). Give this user the right with ACL SETUSER, as `abe-redis doctor` prints it for each "
+            "role, or use another user, or a server that has the command."
         )
     if code_of(error) == STREAM_FULL:
         return RedisRefusedError(

@@ -11,11 +11,15 @@ from abe_redis.errors import AbeRedisError, ForkedError, WrongLoopError
 from abe_redis.observability import loop_watch
 from abe_redis.runtime import fork, tasks
 from abe_redis.runtime.per_loop import run_in
+from abe_redis.sanitize.secrets import mask
 
 _LOG = logging.getLogger(__name__)
 
 _LEAST_STANDSTILL_SECONDS = 0.5
 """A loop that stands still for a shorter time may be that of a busy machine, however short the lease is."""
+
+_MOST_SAID = 300
+"""Characters of a failure at the end that are logged."""
 
 CLOSE_SECONDS = 2.0
 """Time that closing may take to ack and release events; the leases of the others have to expire."""
@@ -144,9 +148,8 @@ class Lifecycle:
                     await self._let_go()
         except (*failures.FAILURES, AbeRedisError) as error:
             _LOG.warning(
-                "What consumer %r held could not be given back (%s); it is delivered again after its lease.",
-                self._name,
-                type(error).__name__,
+                "What consumer %r held could not be given back (%s: %s); it comes again after its lease.",
+                *(self._name, type(error).__name__, " ".join(mask(str(error)).split())[:_MOST_SAID]),
             )
         finally:
             self._wake()

@@ -18,6 +18,9 @@ class InFlightEvent(Protocol):
     detail: Mapping[str, str]
     """What is kept beside the reason when it is buried: `handler` and `trace`."""
 
+    opened: Event | None
+    """The event of the handler; none once it is settled."""
+
     is_let_go: bool
     """Whether it is settled, as soon as Redis answers."""
 

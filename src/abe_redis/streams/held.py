@@ -91,7 +91,7 @@ def seconds(answer: Any) -> float:  # noqa: ANN401 - what TIME answered
 
 
 def seconds_of(row: Row, notes: Notes, now: float) -> float | None:
-    """For how long the consumer of a pending entry has held it; None when it was given back.
+    """For how long the consumer of a pending entry has held it; None when nobody holds it.
 
     Args:
         row: The entry, as XPENDING shows it.
@@ -99,7 +99,7 @@ def seconds_of(row: Row, notes: Notes, now: float) -> float | None:
         now: The server's time in seconds.
     """
     idle_ms = int(row["time_since_delivered"])
-    if idle_ms > GIVEN_BACK_MS:
+    if idle_ms > GIVEN_BACK_MS or row["consumer"] == names.NOBODY:
         return None
     since = notes.get((row["consumer"], row["message_id"]))
     # One that the consumer was given again since then begins anew.

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Self
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+from abe_redis.client import script_rights
 from abe_redis.client.calls import Word, Words
 from abe_redis.streams import slots
 
@@ -56,6 +57,7 @@ class Script:
     def __init__(self, source: str) -> None:
         self._source = source
         self._digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+        script_rights.remember(self._digest, source)
 
     @classmethod
     def load(cls, name: str) -> Self:

@@ -222,7 +222,10 @@ class EventWorker:
             await self._respond(event, result)
         except Exception as error:  # noqa: BLE001 - the policy decides what it means
             await anyio.lowlevel.checkpoint_if_cancelled()  # then it is no failure of the handler's
-            outcome = await self._fail(member, held, error)
+            if held.opened is event:
+                outcome = await self._fail(member, held, error)
+            else:
+                outcome = self._fail_later(event, error)
             self.failed += 1
             return outcome, error
         self.handled += 1
@@ -273,6 +276,17 @@ class EventWorker:
         _LOG.debug("Where the handler of %s of %r failed:\n%s", event.id, event.stream, stack)
         held.detail = {"handler": self._name, "trace": stack[-_MOST_STORED:]}
         return await self._carry_out(member, held, decision, describe(error))
+
+    @staticmethod
+    def _fail_later(event: Event, error: Exception) -> Outcome:
+        """Log a failure of a handler that had settled its event, or had tried to: it decides nothing."""
+        at = place(error)
+        _LOG.warning(
+            "The handler of %s of %r had given it back or buried it, and failed then with %s%s.",
+            *(event.id, event.stream, describe(error), f" at {at}" if at else ""),
+            extra={"exception": {"type": type(error).__qualname__, "trace": trace(error)}},
+        )
+        return "retried"
 
     async def _carry_out(
         self, member: ConsumerProtocol, held: InFlightEvent, decision: Decision, why: str

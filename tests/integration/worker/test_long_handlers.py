@@ -336,3 +336,22 @@ async def test_an_event_far_behind_many_others_is_found_too(make_backend: MakeBa
     assert by_name["one"].holds == last
     assert 500 <= (by_name["one"].held_seconds or 0) < 600
     assert (by_name["many"].held_seconds or 0) < 400
+
+
+@pytest.mark.one_server
+async def test_what_was_given_back_is_held_by_nobody_and_nobody_is_no_consumer(
+    make_backend: MakeBackend, redis: Any
+) -> None:
+    """It is pending under a name that stands for nobody, which must not look like one who is alive."""
+    backend = make_backend(redis_stream_lease_seconds=30)
+    operations = Operations(backend)
+    await backend.publish_event(STREAM, {"n": 1})
+    async with backend.consume() as events:
+        event = await take_one(events)
+    assert await pending(redis, STREAM) == 1
+    (stream,) = (await operations.stream_stats(stream=STREAM)).streams
+    (group,) = stream.groups
+    assert (group.consumers, group.oldest_held_seconds) == ([], None)
+    assert stream.health == "stalled", stream.advice
+    shown = await pending_in(operations)
+    assert (shown.id, shown.consumer, shown.held_seconds) == (event.id, None, None)

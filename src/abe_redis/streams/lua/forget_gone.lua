@@ -40,7 +40,7 @@ for i = 1, #KEYS, 4 do
   local stream, records, leases, held = KEYS[i], KEYS[i + 1], KEYS[i + 2], KEYS[i + 3]
   local said = leases_of(leases, 0)
   local rows, names, is_there = redis.pcall('XINFO', 'CONSUMERS', stream, group), {}, {}
-  for _, row in ipairs(rows.err and {} or rows) do
+  for _, row in ipairs(is_gone(rows, 'XINFO CONSUMERS') and {} or rows) do
     local of = facts(row)
     local mine = said[of['name']]
     if of['pending'] == 0 and of['idle'] >= (mine and mine.ms * idle_leases or idle_ms) then

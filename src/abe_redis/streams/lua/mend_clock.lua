@@ -13,6 +13,7 @@
 -- leases to look at (else 0).
 
 -- include: clock
+-- include: is_gone
 local group, every_ms, page = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local tolerated_ms = 100 -- what a correction may be without being a step; things stand still for no longer
 local field, now = 'clock ' .. group, now_ms()
@@ -38,7 +39,7 @@ end
 local function mend(stream, due, records)
   local known = redis.call('HGET', records, field)
   local summary = redis.pcall('XPENDING', stream, group)
-  if summary.err or summary[1] == 0 then
+  if is_gone(summary, 'XPENDING') or summary[1] == 0 then
     if known then redis.call('HDEL', records, field) end
     return 0, '+'
   end

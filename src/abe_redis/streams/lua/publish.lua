@@ -13,6 +13,7 @@
 -- Answers per entry: its id, 1 if it was there already (else 0), and the stream's length; or an error. A
 -- server that may not write answers one error for all.
 
+-- include: named
 local hard_maxlen = tonumber(ARGV[1])
 local entry = 2 -- where the entry's arguments begin
 local answers = {}
@@ -29,7 +30,7 @@ while key < #KEYS do
   local answer
   local length = lengths[stream] or redis.pcall('XLEN', stream)
   if type(length) == 'table' then
-    answer = length
+    answer = named(length, 'XLEN')
   else
     local exists = length > 0 or redis.call('EXISTS', stream) == 1
     local known = exists and remember_ms > 0 and redis.call('GET', seen)
@@ -46,6 +47,7 @@ while key < #KEYS do
       answer = redis.error_reply('STREAMFULL it has ' .. hard_maxlen .. ' entries')
     else
       answer = redis.pcall('XADD', stream, '*', unpack(ARGV, first_word, entry - 1))
+      if type(answer) == 'table' then answer = named(answer, 'XADD') end
       if type(answer) == 'table' and string.sub(answer.err, 1, 8) == 'READONLY' then return answer end
       if type(answer) == 'string' then
         if remember_ms > 0 then

@@ -58,7 +58,7 @@ local function take_due(stream, due, records)
   local ids = redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit - #taken)
   for _, id in ipairs(ids) do
     local rows = redis.pcall('XPENDING', stream, group, id, id, 1)
-    if rows.err then return end
+    if is_gone(rows, 'XPENDING') then return end
     local row = rows[1] or put_back(stream, records, id)
     if not row or take(stream, records, row) then redis.call('ZREM', due, id) end
   end
@@ -67,7 +67,7 @@ end
 -- Each holder of pending entries, with the length of its leases; and that length, if they have it in common.
 local function holders_of(stream, leases)
   local summary = redis.pcall('XPENDING', stream, group)
-  if summary.err or summary[1] == 0 then return {} end
+  if is_gone(summary, 'XPENDING') or summary[1] == 0 then return {} end
   local said, longest = leases_of(leases, lease_ms)
   local holders, common = {}, nil
   for i, row in ipairs(summary[4]) do

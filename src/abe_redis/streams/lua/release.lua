@@ -87,7 +87,7 @@ for i = 1, #KEYS, 3 do
   local stream, records, due = KEYS[i], KEYS[i + 1], KEYS[i + 2]
   local known = deliveries_of[stream] or {}
   local held = redis.pcall('XPENDING', stream, group, '-', '+', 1, consumer)
-  if not held.err then
+  if not is_gone(held, 'XPENDING') then
     if #held > 0 then
       if everything then
         release_all(stream, records, due, known)

@@ -13,7 +13,7 @@ local function removed(stream, records, group, consumer)
   if is_removed[stream] == nil then
     is_removed[stream] = true
     local rows = redis.pcall('XINFO', 'CONSUMERS', stream, group)
-    for _, row in ipairs(rows.err and {} or rows) do
+    for _, row in ipairs(is_gone(rows, 'XINFO CONSUMERS') and {} or rows) do
       if facts(row)['name'] == consumer then is_removed[stream] = false end
     end
     for _, one in ipairs(is_removed[stream] and records and forgotten_of(records, group) or {}) do
@@ -34,11 +34,13 @@ end
 --   no_group  the group does not exist
 local function holder(stream, group, consumer, id, sure, records)
   local rows = redis.pcall('XPENDING', stream, group, id, id, 1)
-  if rows.err then return redis.call('TYPE', stream).ok == 'stream' and 'no_group' or 'deleted', 0 end
+  if is_gone(rows, 'XPENDING') then
+    return redis.call('TYPE', stream).ok == 'stream' and 'no_group' or 'deleted', 0
+  end
   local row = rows[1]
   if row and row[2] == consumer then return 'held', row[4] end
-  local is_gone = (not row or row[2] == nobody) and removed(stream, records, group, consumer)
+  local left = (not row or row[2] == nobody) and removed(stream, records, group, consumer)
   if row then return row[2] == nobody and 'held' or 'not_held', row[4] end
-  if not (sure or is_gone) then return 'unknown', 0 end
+  if not (sure or left) then return 'unknown', 0 end
   return #redis.call('XRANGE', stream, id, id) == 0 and 'deleted' or 'dropped', 0
 end

@@ -6,6 +6,7 @@
 -- record tells by it what is missing (see `note_deleted`).
 
 -- include: note_loss
+-- include: named
 -- How many entries of a stream were removed unread since the consumer had the one with the id `last`;
 -- with an empty `last`, the stream was empty then, and there was nothing to remove.
 local function lost_since(stream, records, of, last)
@@ -28,7 +29,7 @@ local function read_new(stream, records, due, group, consumer, count, last, begu
   end
   local reply = redis.pcall('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS', stream, '>')
   if not reply then return end
-  if reply.err then return reply end
+  if reply.err then return named(reply, 'XREADGROUP') end
   local stream_and_entries = reply[1]
   found[#found + 1] = stream_and_entries
   local entries = stream_and_entries[2]
