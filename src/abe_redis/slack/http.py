@@ -40,6 +40,7 @@ class SlackDoor:
         """
         self._receiver = receiver
         self._secrets = secrets
+        self._told = set[signatures.Flaw]()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI says."""
@@ -79,7 +80,7 @@ class SlackDoor:
             now=time.time(),
         )
         if flaw is not None:
-            _LOG.info("A request was refused: %s.", flaw)
+            self._tell_once(flaw)
             return Answer("refused", 401, "This is not signed by Slack.", reason=flaw)
         try:
             payload = bodies.decoded(body, headers.get("content-type", ""))
@@ -87,6 +88,16 @@ class SlackDoor:
             _LOG.warning("A request that Slack signed was refused: %s.", error)
             return Answer("refused", 400, f"This cannot be read: {error}.", reason="bad body")
         return await self._receiver.take(payload, _arrival(headers))
+
+    def _tell_once(self, flaw: signatures.Flaw) -> None:
+        """Log a kind of refusal once: anybody can cause more, and the metrics count them."""
+        level = logging.DEBUG if flaw in self._told else logging.WARNING
+        self._told.add(flaw)
+        _LOG.log(
+            level,
+            "A request was refused: %s. If all are, check SLACK_SIGNING_SECRET and this machine's clock.",
+            flaw,
+        )
 
 
 def _headers(scope: Scope) -> dict[str, str]:

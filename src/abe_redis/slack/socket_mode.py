@@ -21,6 +21,8 @@ MOST_CONNECTIONS = 10
 STOP_SECONDS = 5.0
 """Time to finish at the end what has come; publishing takes at most 2.5 seconds."""
 _FIRST_WAIT, _MOST_WAIT = 1.0, 30.0
+_STEADY_SECONDS = 10.0
+"""Time after which a connection that ended was a good one, and the next one need not wait."""
 _CALL_SECONDS = 30
 
 _PERMANENT = {
@@ -111,8 +113,9 @@ class SocketDoor:
 
     async def _keep_one(self, session: aiohttp.ClientSession, connections: Any) -> None:  # noqa: ANN401
         """Keep one connection open: open the next when this one leaves, while this one still receives."""
-        wait = _FIRST_WAIT
+        wait, is_spared = _FIRST_WAIT, True
         while True:
+            began = anyio.current_time()
             url = await self._address(session)
             if url is not None:
                 connection = Connection(self._receiver, self._in_turn, self._tell_ready)
@@ -123,8 +126,10 @@ class SocketDoor:
                         "Slack has switched off Socket Mode for this app. Switch it on, on your app's page "
                         '"Socket Mode", and start again.'
                     )
-                if connection.ready:
-                    wait = _FIRST_WAIT
+                if connection.ready and anyio.current_time() - began >= _STEADY_SECONDS:
+                    wait, is_spared = _FIRST_WAIT, True
+                if connection.ready and is_spared:  # once: Slack may end each as soon as it is open
+                    is_spared = False
                     continue
             await anyio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - no secret
             wait = min(2 * wait, _MOST_WAIT)

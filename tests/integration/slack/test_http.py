@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from abe_redis import RedisMessageQueueBackend, slack_event
 from abe_redis.events.arrival import Arrival
 from abe_redis.events.published import Published
-from abe_redis.slack import http
+from abe_redis.slack import bodies, http
 from abe_redis.slack.bodies import MOST_BYTES
 from abe_redis.slack.http import SlackDoor
 from abe_redis.slack.queues import Queues
@@ -204,6 +204,28 @@ async def test_slack_has_its_answer_before_it_gives_up(monkeypatch: pytest.Monke
     monkeypatch.setattr(http, "ANSWER_SECONDS", 0.05)
     slack = SlackDoor(Receiver(_Slow(), Queues("slack_events")), [SECRET.encode()])
     assert (await post(slack, *signed(message("hi"), SECRET))).status == 503
+
+
+async def test_a_fault_before_the_queue_is_no_traceback_either(
+    slack: SlackDoor, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("xyzzy")
+
+    monkeypatch.setattr(bodies, "decoded", fail)
+    assert (await post(slack, *signed(message("hi"), SECRET))).status == 503
+    assert "could not be taken: KeyError at " in caplog.text
+    assert "xyzzy" not in caplog.text
+
+
+async def test_refusals_that_anybody_can_cause_are_logged_once_a_kind(
+    slack: SlackDoor, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        await post(slack, b"")
+        await post(slack, *signed(message("hi"), "another"))
+    assert len(caplog.records) == 2
+    assert "check SLACK_SIGNING_SECRET and this machine's clock" in caplog.text
 
 
 async def test_a_fault_of_ours_is_logged_without_what_people_wrote(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,75 @@
+"""The door that the environment configures, mounted in an application of one's own."""
+
+from collections.abc import MutableMapping
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from abe_redis.errors import SettingsError
+from abe_redis.slack.http import _FromEnvironment, asgi
+from abe_redis.testing import message
+from abe_redis.testing.signing import signed
+from tests.integration.slack.doors import SECRET, post
+
+
+@pytest.fixture(autouse=True)
+def environment(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("SLACK_SIGNING_SECRET", f"of-yesterday, {SECRET}")
+
+
+async def test_an_application_mounts_it_at_any_path(redis: Redis) -> None:
+    app = Starlette(routes=[Mount("/slack", _FromEnvironment())])
+    for payload in (message("one"), message("two")):
+        assert (await post(app, *signed(payload, SECRET))).status == 200
+    assert (await post(app, *signed(message("three"), "another"))).status == 401
+    assert await redis.xlen("slack_events") == 2
+
+
+async def life(app: Any, *kinds: str) -> list[MutableMapping[str, Any]]:
+    """What it answers to these messages of a server's life."""
+    said: list[MutableMapping[str, Any]] = []
+    coming = [{"type": kind} for kind in kinds]
+
+    async def receive() -> MutableMapping[str, Any]:
+        return coming.pop(0)
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        said.append(message)
+
+    await app({"type": "lifespan"}, receive, send)
+    return said
+
+
+async def test_a_server_runs_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun_and_ended = await life(asgi, "lifespan.startup", "lifespan.shutdown")
+    assert [one["type"] for one in begun_and_ended] == [
+        "lifespan.startup.complete",
+        "lifespan.shutdown.complete",
+    ]
+    monkeypatch.delenv("SLACK_SIGNING_SECRET")
+    (failed,) = await life(_FromEnvironment(), "lifespan.startup")
+    assert failed["type"] == "lifespan.startup.failed"
+    assert failed["message"].startswith("abe-redis: SLACK_SIGNING_SECRET is not set")
+
+
+async def test_without_a_secret_a_request_raises_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLACK_SIGNING_SECRET")
+    with pytest.raises(SettingsError, match="SLACK_SIGNING_SECRET is not set"):
+        await post(_FromEnvironment(), b"")
+
+
+async def test_a_websocket_is_closed() -> None:
+    said: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        said.append(message)
+
+    await asgi({"type": "websocket"}, receive, send)
+    assert [one["type"] for one in said] == ["websocket.close"]
