@@ -35,7 +35,7 @@ from abe_redis.testing import (
     view_submission,
 )
 
-PATIENCE = 60
+PATIENCE = 120
 TOKEN = "xoxb-test"
 REFUSED = SlackApiError("refused", {"error": "fatal_error"})  # type: ignore[no-untyped-call]
 

@@ -380,3 +380,43 @@ async def test_a_handler_that_settles_its_event_and_fails_then_does_not_end_the_
                 await anyio.sleep(0.02)
             await worker.shutdown()
     assert worker.failed == 1
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_a_nack_that_does_not_count_leaves_the_deliveries_as_they_were(
+    make: Make, ordered: bool
+) -> None:
+    backend = make()
+    await backend.publish("slack_events", {"n": 1})
+    consume = backend.consume_ordered if ordered else backend.consume
+    async with consume() as events:
+        for delay in (0, 0.05, 0):
+            (event,) = await take(events)
+            assert event.deliveries == 1
+            await event.nack(delay=delay, counted=False)
+        (event,) = await take(events)
+        assert event.deliveries == 1
+        await event.nack()
+        for counted in (False, True):
+            (event,) = await take(events)
+            assert event.deliveries == 2
+            await event.nack(counted=counted)
+        (event,) = await take(events)
+        assert event.deliveries == 3
+
+
+async def test_a_rate_limit_of_slack_never_buries(make: Make) -> None:
+    """However often Slack refuses; and the handler that succeeds at last is at its first delivery."""
+    backend, seen = make(redis_stream_max_deliveries=2), list[int]()
+    await backend.publish("slack_events", {"n": 1})
+
+    async def handle(event: Event) -> None:
+        seen.append(event.deliveries)
+        if len(seen) < 5:
+            raise ValueError("limited")
+        await worker.shutdown()
+
+    worker = EventWorker(backend, handle, policy=lambda _, __: Retry(counts=False))
+    with anyio.fail_after(PATIENCE):
+        await worker.run()
+    assert seen == [1] * 5

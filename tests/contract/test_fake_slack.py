@@ -21,7 +21,7 @@ from abe_redis.errors import AbeRedisError
 from abe_redis.testing import FakeSlack, SlackDelivery, app_mention, message, slash_command
 from abe_redis.testing.parts import BOT, TEAM
 
-PATIENCE = 60
+PATIENCE = 120
 TOKEN = "xoxb-test"
 
 

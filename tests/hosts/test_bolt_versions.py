@@ -1,15 +1,25 @@
-"""What a Bolt app in a worker promises, on the oldest supported release and on some behind it.
+"""Bolt apps in real workers, on the oldest supported release, the newest, and two between."""
 
-The newest is in the environment of the tests, where `tests/contract/test_bolt.py` runs anyway.
-"""
-
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from abe_redis.testing import FakeSlack, message
 from tests.hosts.environments import ROOT, Environment, environment
+from tests.hosts.processes import Child, ended, until
+from tests.servers import Server
 
-RELEASES = ("1.18.0", "1.22.0", "1.27.0")
+STREAM, DEAD = "slack_events", "dead:{slack_events}"
+OLDER = ("1.18.0", "1.22.0", "1.27.0")
+NEWEST = "newest"
+"""The release in the environment of the tests."""
 
 
 def bolt(release: str) -> Environment:
@@ -19,8 +29,9 @@ def bolt(release: str) -> Environment:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("release", OLDER)
 def test_an_older_bolt_keeps_the_contract(release: str, tmp_path: Path) -> None:
+    """The newest does so in the tests' own environment."""
     (tmp_path / "pytest.ini").write_text("[pytest]\nanyio_mode = auto\nfilterwarnings = error\n")
     test = ROOT / "tests/contract/test_bolt.py"
     arguments = (
@@ -38,3 +49,115 @@ def test_an_older_bolt_keeps_the_contract(release: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
     assert "skipped" not in done.stdout
+
+
+type Start = Callable[[], Child]
+
+
+@pytest.fixture
+def slack() -> Iterator[FakeSlack]:
+    with FakeSlack() as slack:
+        yield slack
+
+
+@pytest.fixture(
+    params=[(release, kind) for release in (*OLDER, NEWEST) for kind in ("sync", "async")], ids="-".join
+)
+def start(
+    request: pytest.FixtureRequest, redis_url: str, slack: FakeSlack, tmp_path: Path
+) -> Iterator[Start]:
+    """Starts workers of the bot, on one release and of one kind."""
+    release, kind = request.param
+    python = sys.executable if release == NEWEST else bolt(release).python
+    shutil.copy(Path(__file__).with_name("bolt_bot.py"), tmp_path / "bot.py")
+    variables = {
+        "REDIS_URL": redis_url,
+        "REDIS_STREAM_LEASE_SECONDS": "2",
+        "REDIS_STREAM_MAX_DELIVERIES": "2",
+        "SLACK_API_URL": slack.api_url,
+        "BOT_KIND": kind,
+    }
+    with ended(list[Child]()) as children:
+
+        def run() -> Child:
+            child = Child(
+                [python, "-m", "abe_redis", "worker", "bot:app", "--group", "bot", "--retry-first", "0.01"],
+                cwd=tmp_path,
+                variables={name: os.environ[name] for name in ("HOME", "PATH")} | variables,
+                stderr=tmp_path / f"stderr-{len(children)}",
+            )
+            children.append(child)
+            return child
+
+        yield run
+
+
+def publish(server: Server, *payloads: dict[str, Any]) -> None:
+    with server.admin() as client:
+        for payload in payloads:
+            client.xadd(STREAM, {"data": json.dumps(payload)})
+
+
+def dead_letters(server: Server) -> dict[str, dict[str, str]]:
+    """Each dead letter by the text of its message."""
+    with server.admin() as client:
+        rows = [fields for _, fields in client.xrange(DEAD)]
+    letters = [{_text(name): _text(value) for name, value in fields.items()} for fields in rows]
+    return {json.loads(letter["data"])["event"]["text"]: letter for letter in letters}
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.one_server
+def test_each_failure_is_retried_and_then_buried_with_its_own_exception(
+    server: Server, start: Start, slack: FakeSlack
+) -> None:
+    slack.fail("chat.postMessage", "internal_error")
+    failing = {
+        "listener fails": "LookupError: of the listener",
+        "lazy fails": "LookupError: of the lazy listener",
+        "middleware fails": "LookupError: of the middleware",
+        "not authorized": "NotAuthorizedError: The Bolt app found no installation",
+        "say fails": "internal_error",
+    }
+    nowhere = message("not authorized")
+    nowhere["team_id"] = nowhere["authorizations"][0]["team_id"] = "T0NOWHERE"
+    publish(
+        server, *(message(text) for text in failing if text != "not authorized"), nowhere, message("nobody")
+    )
+    worker = start()
+    until(
+        lambda: len(dead_letters(server)) >= len(failing) or worker.process.poll() is not None, "the burials"
+    )
+    assert worker.process.poll() is None, worker.stderr
+    letters = dead_letters(server)
+    assert letters.keys() == failing.keys()
+    for text, words in failing.items():
+        assert words in letters[text]["abe:reason"], text
+        assert "2 times" in letters[text]["abe:reason"], text
+        if "LookupError" in words:
+            assert "bot.py" in letters[text]["abe:trace"], text
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 0, worker.stderr
+    assert "1 handled, 10 failed, 0 given back" in worker.stderr
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.one_server
+def test_an_event_whose_listener_is_killed_is_delivered_again(
+    server: Server, start: Start, tmp_path: Path
+) -> None:
+    publish(server, message("dies"))
+    deliveries = tmp_path / "deliveries"
+    first = start()
+    until(deliveries.exists, "the listener to begin")
+    first.signal(signal.SIGKILL)
+    first.wait()
+    second = start()
+    until(lambda: deliveries.read_text() == "1\n2\n", "the second delivery")
+    second.signal(signal.SIGTERM)
+    assert second.wait() == 0, second.stderr
+    assert dead_letters(server) == {}

@@ -123,6 +123,16 @@ def worker(
         float,
         typer.Option(help="Longest such delay, in seconds.", min=0),
     ] = 300,
+    slack_error: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CODE=MEANING",
+            help="What an error of Slack's Web API means, as in not_in_channel=retry: `bury` at once, "
+            "`retry` as any failure, or `wait` as long as Retry-After says, uncounted. Give it once for "
+            "each; docs/bolt.md has the errors that are known.",
+            show_default=False,
+        ),
+    ] = None,
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
 ) -> None:
@@ -159,6 +169,7 @@ def worker(
     from abe_redis.streams import names  # noqa: PLC0415
     from abe_redis.worker.event_worker import EventWorker  # noqa: PLC0415
     from abe_redis.worker.retry import Backoff  # noqa: PLC0415
+    from abe_redis.worker.slack_errors import meanings  # noqa: PLC0415
 
     _log_what_the_worker_does()
     settings = Settings()
@@ -167,6 +178,12 @@ def worker(
             f"--respond-to names {respond_to!r}, which this worker reads itself: every answer would come "
             f"back to the handler. Name a stream that is not among {names.Patterns(settings.patterns)}."
         )
+    policy = Backoff(
+        first=retry_first,
+        most=retry_most,
+        deliveries=settings.redis_stream_max_deliveries,
+        slack_errors=meanings(slack_error or ()),
+    )
     uvloop = find_spec("uvloop") is not None
     found = find(handler)
 
@@ -185,9 +202,7 @@ def worker(
                 handle,
                 group=group,
                 concurrency=concurrency,
-                policy=Backoff(
-                    first=retry_first, most=retry_most, deliveries=settings.redis_stream_max_deliveries
-                ),
+                policy=policy,
                 handler_timeout=timeout,
                 view=None if needs_envelope or view == "envelope" else slack_event,
                 respond_to=respond_to,

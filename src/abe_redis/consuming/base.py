@@ -142,9 +142,10 @@ class GroupConsumer(ABC):
             self._arrived.set()
         self._handler_ended.set()
 
-    async def nack(self, event: Event, *, delay: float, reason: str | None) -> None:
+    async def nack(self, event: Event, *, delay: float, reason: str | None, counted: bool) -> None:
         """Nack an event: it is delivered again after a delay in seconds."""
         held = self._in_hand(event)
+        held.is_spared = not counted
         with failures.explained(self._settings, doing=f"giving back {event.id} of {event.stream!r}"):
             redis = (await self._open()).commands
             with self._insisting():

@@ -109,9 +109,9 @@ class Consumer(GroupConsumer):
         return is_old or held.leased_at < clock.doubted_at()
 
     @override
-    async def nack(self, event: Event, *, delay: float, reason: str | None) -> None:
+    async def nack(self, event: Event, *, delay: float, reason: str | None, counted: bool) -> None:
         self._reclaim_at = min(self._reclaim_at, clock.now() + delay)
-        await super().nack(event, delay=delay, reason=reason)
+        await super().nack(event, delay=delay, reason=reason, counted=counted)
 
     # What the task does -----------------------------------------------------------------------
 

@@ -30,6 +30,8 @@ class Held:
     opened: Event | None = None
     """The event, while it is in a handler's hand."""
 
+    is_spared: bool = False
+    """Whether it is given back without counting the delivery that ends with it."""
     is_let_go: bool = False
     """Whether Redis was told that it is given back or buried, though the answer may not have come."""
 
@@ -42,8 +44,8 @@ class Held:
 
     @property
     def begun(self) -> int:
-        """How many of its deliveries handlers began."""
-        return self.entry.deliveries - (self.handed_at is None)
+        """How many of its deliveries handlers began, without one that does not count."""
+        return self.entry.deliveries - (self.handed_at is None or self.is_spared)
 
     @property
     def is_over(self) -> bool:

@@ -152,6 +152,7 @@ class Settling:
             self._consumer,
             held.key[1],
             delay_seconds=delay_seconds,
+            counted=not held.is_spared,
             begun=held.begun,
             sure=self.is_sure(held) and not held.is_let_go,
         )

@@ -70,18 +70,19 @@ class Event(dict[str, Any]):
         """How Slack delivered it to `abe-redis listen`; None when it came another way."""
         self._holder = holder
 
-    async def nack(self, *, delay: float = 0, reason: str | None = None) -> None:
+    async def nack(self, *, delay: float = 0, reason: str | None = None, counted: bool = True) -> None:
         """Give it back as not done: it is delivered again, to whoever asks first.
 
         Args:
             delay: Not before so many seconds have passed; at most 7 days.
             reason: For the log.
+            counted: Whether this delivery counts among those after which an event is buried.
 
         Raises:
             LeaseLostError: It is not held any more.
             AbeRedisError: Redis could not be reached, or refused.
         """
-        await self._held_by().nack(self, delay=delay, reason=reason)
+        await self._held_by().nack(self, delay=delay, reason=reason, counted=counted)
 
     async def bury(self, *, reason: str) -> None:
         """Give up on it: it moves to the dead letters with the reason.
@@ -128,7 +129,7 @@ def _unpickled(payload: dict[str, Any], facts: dict[str, Any]) -> Event:
 class Holder(Protocol):
     """Who holds an event, and can let go of it."""
 
-    async def nack(self, event: Event, *, delay: float, reason: str | None) -> None:
+    async def nack(self, event: Event, *, delay: float, reason: str | None, counted: bool) -> None:
         """Give it back, to be delivered again."""
 
     async def bury(self, event: Event, *, reason: str) -> None:

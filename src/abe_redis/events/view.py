@@ -82,9 +82,11 @@ class _Original:
     def __init__(self, event: Event) -> None:
         self._event = event
 
-    async def nack(self, event: Mapping[str, Any], *, delay: float, reason: str | None) -> None:
+    async def nack(
+        self, event: Mapping[str, Any], *, delay: float, reason: str | None, counted: bool
+    ) -> None:
         del event  # the view
-        await self._event.nack(delay=delay, reason=reason)
+        await self._event.nack(delay=delay, reason=reason, counted=counted)
 
     async def bury(self, event: Mapping[str, Any], *, reason: str) -> None:
         del event

@@ -100,10 +100,11 @@ class MemoryConsumer:
     def ended(self, delivery: Delivery) -> None:
         """Note that the handler of an event is not at work any more."""
 
-    async def nack(self, event: Event, *, delay: float, reason: str | None) -> None:
+    async def nack(self, event: Event, *, delay: float, reason: str | None, counted: bool) -> None:
         """Give an event in hand back, to be delivered again after a delay in seconds."""
         del reason  # for a log
         delivery = self._held(event)
+        delivery.deliveries -= not counted
         self._let_go(delivery)
         delivery.give_back(due=time.monotonic() + delay if delay else 0.0)
         self._groups.changed()

@@ -298,8 +298,8 @@ class EventWorker:
         """
         try:
             match decision:
-                case Retry(delay):
-                    await held.event.nack(delay=delay, reason=why)
+                case Retry(delay, counts):
+                    await held.event.nack(delay=delay, reason=why, counted=counts)
                 case Bury(reason):
                     await held.event.bury(reason=reason)
                     return "buried"

@@ -1,12 +1,14 @@
 """What a failure means: a value, apart from the code that carries it out."""
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
+from abe_redis.errors import AnswerTooLateError
 from abe_redis.events.event import Event
 from abe_redis.runtime.nouns import count
 from abe_redis.sanitize.exceptions import describe
+from abe_redis.worker.slack_errors import SLACK_ERRORS, Meaning, code_of, seconds_to_wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +17,12 @@ class Retry:
 
     delay: float = 0
     """Seconds until the next delivery."""
+    counts: bool = True
+    """Whether this delivery counts among those after which an event is buried."""
 
     def __str__(self) -> str:
-        return f"it is delivered again in {self.delay:.1f} s"
+        uncounted = "" if self.counts else ", and this delivery does not count"
+        return f"it is delivered again in {self.delay:.1f} s{uncounted}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,11 @@ _MOST_DOUBLINGS = 100
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Retry after a delay that doubles; bury after the last delivery that the settings allow."""
+    """Retry after a delay that doubles; bury after the last delivery that the settings allow.
+
+    Some of Slack's errors are not retried so: when Slack limits a rate, the event waits as long as Slack
+    says, and the delivery does not count; what no retry cures is buried at once.
+    """
 
     first: float = 1.0
     """Seconds before the second delivery."""
@@ -57,9 +66,20 @@ class Backoff:
     """Longest delay in seconds."""
     deliveries: int = 5
     """Deliveries after which the event is buried."""
+    slack_errors: Mapping[str, Meaning] = field(default_factory=lambda: SLACK_ERRORS, hash=False, repr=False)
+    """What Slack's errors mean, by their codes; `SLACK_ERRORS | {"not_in_channel": "retry"}` changes one."""
 
     def __call__(self, event: Event, error: Exception) -> Decision:
         """The decision for a delivery that failed."""
+        if isinstance(error, AnswerTooLateError):
+            return Bury(describe(error))
+        code = code_of(error, self.slack_errors)
+        match self.slack_errors.get(code or ""):
+            case "wait":
+                # Events that were refused together should not return together.
+                return Retry(seconds_to_wait(error) + random.random(), counts=False)  # noqa: S311
+            case "bury":
+                return Bury(f"Slack answered {code}, which no retry cures: {describe(error)}")
         if event.deliveries >= self.deliveries:
             return Bury(f"handler failed {count(event.deliveries, 'time')}, last with {describe(error)}")
         doublings = min(event.deliveries - 1, _MOST_DOUBLINGS)

@@ -226,8 +226,8 @@ class Letting:
     def __init__(self) -> None:
         self.lock = threading.RLock()
 
-    async def nack(self, event: Event, *, delay: float, reason: str | None) -> None:
-        assert (event.id, delay, reason) == ("1-0", 1, "later")
+    async def nack(self, event: Event, *, delay: float, reason: str | None, counted: bool) -> None:
+        assert (event.id, delay, reason, counted) == ("1-0", 1, "later", True)
 
     async def bury(self, event: Event, *, reason: str) -> None:
         raise AssertionError(event, reason)

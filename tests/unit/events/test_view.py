@@ -15,7 +15,8 @@ class Holder:
     def __init__(self) -> None:
         self.done: list[tuple[Any, ...]] = []
 
-    async def nack(self, event: Event, *, delay: float, reason: str | None) -> None:
+    async def nack(self, event: Event, *, delay: float, reason: str | None, counted: bool) -> None:
+        assert counted
         self.done.append(("nack", id(event), delay, reason))
 
     async def bury(self, event: Event, *, reason: str) -> None:

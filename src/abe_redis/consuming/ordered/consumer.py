@@ -151,10 +151,10 @@ class OrderedConsumer(GroupConsumer):
         self._arrived.set()
 
     @override
-    async def nack(self, event: Event, *, delay: float, reason: str | None) -> None:
+    async def nack(self, event: Event, *, delay: float, reason: str | None, counted: bool) -> None:
         held = self._in_hand(event)
         try:
-            await super().nack(event, delay=delay, reason=reason)
+            await super().nack(event, delay=delay, reason=reason, counted=counted)
         except LeaseLostError:
             raise
         except BaseException:
@@ -176,7 +176,7 @@ class OrderedConsumer(GroupConsumer):
 
     def _deliver_again(self, held: Held, delay: float) -> None:
         if held.entry.stream in self._ownership.streams:
-            self._requeue(held.entry._replace(deliveries=held.entry.deliveries + 1, again=True), delay)
+            self._requeue(held.entry._replace(deliveries=held.begun + 1, again=True), delay)
 
     def _requeue(self, entry: lease.Leased, delay: float) -> None:
         for held in self._accept([entry]):

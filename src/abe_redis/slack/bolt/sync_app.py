@@ -118,8 +118,10 @@ class _EventInThread(Event):
     _original: Event
 
     @override
-    def nack(self, *, delay: float = 0, reason: str | None = None) -> None:  # type: ignore[override]
-        anyio.from_thread.run(partial(self._original.nack, delay=delay, reason=reason))
+    def nack(  # type: ignore[override]
+        self, *, delay: float = 0, reason: str | None = None, counted: bool = True
+    ) -> None:
+        anyio.from_thread.run(partial(self._original.nack, delay=delay, reason=reason, counted=counted))
 
     @override
     def bury(self, *, reason: str) -> None:  # type: ignore[override]
