@@ -114,7 +114,7 @@ def test_every_install_line_works_before_and_after_the_release() -> None:
         assert (REPOSITORY not in line) if released else (f"@ git+{REPOSITORY}" in line), (name, line)
 
 
-@pytest.mark.parametrize("page", ["agents", "production", "testing", "metrics"])
+@pytest.mark.parametrize("page", ["agents", "production", "testing", "metrics", "bolt"])
 def test_the_snippets_of_a_page_run(page: str, redis_url: str, tmp_path: Path) -> None:
     found = blocks((ROOT / f"docs/{page}.md").read_text(encoding="utf-8"))
     environment = os.environ | {"REDIS_URL": redis_url, "HOME": str(tmp_path)}
@@ -134,7 +134,9 @@ def test_the_snippets_of_a_page_run(page: str, redis_url: str, tmp_path: Path) -
                 assert done.returncode == 0 or "doctor" in line, (line, done.stderr)
 
 
-@pytest.mark.parametrize("page", ["tutorial", "agents", "production", "metrics", "slack-mcp", "command-line"])
+@pytest.mark.parametrize(
+    "page", ["tutorial", "agents", "production", "metrics", "slack-mcp", "command-line", "bolt"]
+)
 def test_every_command_that_is_shown_exists_with_its_options(page: str) -> None:
     """Also those that are not run, since they serve, or name somebody's host."""
     text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")

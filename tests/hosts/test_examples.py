@@ -236,3 +236,15 @@ def test_without_redis_it_is_a_sentence(run: Run, name: str) -> None:
     assert child.wait() == 1
     assert "could not be reached" in child.stderr
     assert "Traceback" not in child.stderr
+
+
+def test_bolt_app(run: Run, redis_url: str) -> None:
+    """As a program, it shows with a fake Slack what it does as `abe-redis worker bolt_app:app`."""
+    child = run("bolt_app.py", REDIS_URL=redis_url)
+    assert child.wait() == 0, child.stderr
+    assert sorted(child.lines) == [
+        "chat.postMessage: Hello <@U061F7AUR>!",
+        "chat.postMessage: Hello <@U061F7AUR>!",
+        "response_url: web is deployed.",
+    ]
+    assert "RuntimeError: the first try fails" in child.stderr

@@ -23,11 +23,16 @@ def snippets(page: str, language: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("number", "prints"), [(0, r"slack_events \d+-\d+ hello\n"), (1, r"app_mention hello\n")]
+    ("number", "prints"),
+    [
+        (0, r"slack_events \d+-\d+ hello\n"),
+        (1, r"app_mention hello\n"),
+        (2, r"slack_events \d+-\d+ False\n"),
+    ],
 )
 def test_a_python_snippet_of_the_library_page_runs(redis_url: str, number: int, prints: str) -> None:
     code = snippets("docs/library.md", "python")[number]
-    assert len(snippets("docs/library.md", "python")) == 2
+    assert len(snippets("docs/library.md", "python")) == 3
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         env=os.environ | {"REDIS_URL": redis_url},

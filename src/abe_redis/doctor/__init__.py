@@ -54,6 +54,7 @@ async def examine(settings: Settings) -> list[Finding]:
         SettingsError: A TLS file that the settings name cannot be used.
     """
     here = [_named("outbox", finding) async for finding in machine.outbox(settings)]
+    here += [_named("bolt", finding) for finding in machine.bolt()]
     return [*await _examine_server(settings), *here]
 
 

@@ -1,12 +1,13 @@
-"""Checks of this machine, which need no Redis: the outbox."""
+"""Checks of this machine, which need no Redis: the outbox, and slack-bolt."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import anyio.to_thread
 
 from abe_redis.doctor.context import Finding, ok, problem, warning
 from abe_redis.errors import OutboxError
 from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize
+from abe_redis.runtime import bolt_releases
 from abe_redis.settings import Settings
 
 
@@ -41,6 +42,16 @@ async def outbox(settings: Settings) -> AsyncIterator[Finding]:
         )
     if not (size.refused or size.waiting):
         yield ok(f"Nothing waits in {path}.")
+
+
+def bolt() -> Iterator[Finding]:
+    """Whether the installed slack-bolt is one that handlers are tested with; silent without one."""
+    release = bolt_releases.installed()
+    if release is not None and not bolt_releases.is_supported(release):
+        yield warning(
+            f"slack-bolt {release} is not among the releases that a Bolt app in a worker is tested with.",
+            f'pip install "slack-bolt{bolt_releases.requirement()}"',
+        )
 
 
 def _events(count: int) -> str:

@@ -714,3 +714,16 @@ def test_the_doctor_command_lists_the_worst_first_and_exits_with_1(make_server: 
 def test_the_line_of_a_role_covers_partitions() -> None:
     patterns = Patterns(("slack_events", "slack:*"), partitions=4)
     assert "~slack_events ~slack:* ~slack_events:p* ~dead:*" in CONSUMER.setuser(patterns)
+
+
+@pytest.mark.parametrize(
+    ("release", "is_named"),
+    [("1.17.2", True), ("1.18.0", False), ("1.30.1", False), ("2.0.0", True), (None, False)],
+)
+async def test_a_bolt_that_is_not_supported_is_named(
+    release: str | None, is_named: bool, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("abe_redis.runtime.bolt_releases.installed", lambda: release)
+    found = [one for one in await examine(Settings(redis_url=redis_url)) if one.check == "bolt"]
+    assert [one.severity for one in found] == ["warning"] * is_named
+    assert all(str(release) in one.found for one in found)

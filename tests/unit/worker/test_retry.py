@@ -1,12 +1,13 @@
 """What a failure means by default."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from abe_redis import Backoff, Bury, Event, Retry
 from abe_redis.errors import AnswerTooLateError, SettingsError
-from abe_redis.worker.slack_errors import SLACK_ERRORS, meanings
+from abe_redis.worker.slack_errors import PERMANENT, SLACK_ERRORS, meanings
 
 
 def failed(deliveries: int) -> Event:
@@ -135,3 +136,11 @@ def test_the_command_line_changes_meanings() -> None:
     for bad in ("not_in_channel", "=retry", "not_in_channel=drop", ""):
         with pytest.raises(SettingsError, match=f"--slack-error is {bad!r}; write CODE=MEANING"):
             meanings([bad])
+
+
+def test_the_page_has_every_error_that_no_retry_cures() -> None:
+    page = (Path(__file__).parents[3] / "docs/bolt.md").read_text(encoding="utf-8")
+    rows = {f"| {about} | {', '.join(f'`{code}`' for code in codes)} |" for about, codes in PERMANENT.items()}
+    assert rows == {
+        line for line in page.splitlines() if line.removeprefix("| ").startswith(tuple(PERMANENT))
+    }

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from abe_redis.events.event import Event
 from abe_redis.events.view import slack_envelope
+from abe_redis.runtime import bolt_releases
 from abe_redis.slack.bolt import recognition
 from abe_redis.worker.call import in_thread
 
@@ -39,12 +40,12 @@ class BoltHandler:
             SettingsError: It is no Bolt app, or one of a Bolt that is built differently.
         """
         self._handle = _dispatcher(app, recognition.check_app(app))
-        release = recognition.installed()
-        if release is not None and not recognition.is_supported(release):
+        release = bolt_releases.installed()
+        if release is not None and not bolt_releases.is_supported(release):
             _LOG.warning(
                 "slack-bolt %s is not among the releases that abe-redis is tested with (%s).",
                 release,
-                recognition.requirement(),
+                bolt_releases.requirement(),
             )
 
     async def handle_event(self, event: Event) -> None:

@@ -1,14 +1,9 @@
-"""Which objects are Bolt apps, and whether their version is one that is known to work."""
+"""Which objects are Bolt apps, and whether they are built as we know them."""
 
-import re
-import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 from abe_redis.errors import SettingsError
-
-OLDEST, TOO_NEW = (1, 18), (2,)
-"""Releases from the first to below the second are supported; tests run on the oldest and the newest."""
+from abe_redis.runtime.bolt_releases import installed, requirement
 
 type Kind = Literal["sync", "async"]
 
@@ -53,27 +48,3 @@ def check_app(app: Any) -> Kind:  # noqa: ANN401 - anything may be given
             f"failures would be lost. Install slack-bolt{requirement()}."
         )
     return kind
-
-
-def requirement() -> str:
-    """The supported releases, as pip writes them."""
-    return f">={'.'.join(map(str, OLDEST))},<{TOO_NEW[0]}"
-
-
-def installed() -> str | None:
-    """The installed release of slack-bolt; None if there is none."""
-    try:
-        return version("slack-bolt")
-    except PackageNotFoundError:
-        return None
-
-
-def is_supported(release: str) -> bool:
-    """Whether a release is one of those that the tests know."""
-    numbers = tuple(int(number) for number in re.findall(r"\d+", release)[:2])
-    return OLDEST <= numbers < TOO_NEW
-
-
-def is_loaded() -> bool:
-    """Whether this process uses Bolt."""
-    return "slack_bolt" in sys.modules
