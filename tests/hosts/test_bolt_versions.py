@@ -51,7 +51,7 @@ def test_an_older_bolt_keeps_the_contract(release: str, tmp_path: Path) -> None:
     assert "skipped" not in done.stdout
 
 
-type Start = Callable[[], Child]
+type Start = Callable[..., Child]
 
 
 @pytest.fixture
@@ -72,18 +72,17 @@ def start(
     shutil.copy(Path(__file__).with_name("bolt_bot.py"), tmp_path / "bot.py")
     variables = {
         "REDIS_URL": redis_url,
-        "REDIS_STREAM_LEASE_SECONDS": "2",
         "REDIS_STREAM_MAX_DELIVERIES": "2",
         "SLACK_API_URL": slack.api_url,
         "BOT_KIND": kind,
     }
     with ended(list[Child]()) as children:
 
-        def run() -> Child:
+        def run(**more: str) -> Child:
             child = Child(
                 [python, "-m", "abe_redis", "worker", "bot:app", "--group", "bot", "--retry-first", "0.01"],
                 cwd=tmp_path,
-                variables={name: os.environ[name] for name in ("HOME", "PATH")} | variables,
+                variables={name: os.environ[name] for name in ("HOME", "PATH")} | variables | more,
                 stderr=tmp_path / f"stderr-{len(children)}",
             )
             children.append(child)
@@ -152,12 +151,14 @@ def test_an_event_whose_listener_is_killed_is_delivered_again(
 ) -> None:
     publish(server, message("dies"))
     deliveries = tmp_path / "deliveries"
-    first = start()
+    lease = {"REDIS_STREAM_LEASE_SECONDS": "2"}
+    first = start(**lease)
     until(deliveries.exists, "the listener to begin")
     first.signal(signal.SIGKILL)
     first.wait()
-    second = start()
-    until(lambda: deliveries.read_text() == "1\n2\n", "the second delivery")
+    second = start(**lease)
+    # A worker that stands still for longer than so short a lease makes more of them.
+    until(lambda: deliveries.read_text().startswith("1\n2\n"), "the second delivery")
     second.signal(signal.SIGTERM)
     assert second.wait() == 0, second.stderr
     assert dead_letters(server) == {}
