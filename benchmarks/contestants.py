@@ -61,6 +61,17 @@ CONTESTANTS = (
         kinds=frozenset({"consume", "latency"}),
     ),
     Contestant(
+        "ours_bolt",
+        "abe-redis EventWorker, Bolt",
+        crash="taken over, 30 s",
+        dedup="1 day",
+        note="the same with the handler as a listener of an AsyncApp: what Bolt costs, beside the row above; "
+        "its events are a tenth of the others'",
+        place=_SLACK,
+        kinds=frozenset({"consume"}),
+        share=0.1,
+    ),
+    Contestant(
         "abe_redis_0_1",
         "abe-redis 0.1.0",
         crash="lost",

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from abe_redis.testing import FakeSlack, message
 from tests.hosts.environments import ROOT, Environment, environment
 from tests.hosts.processes import Child, ended, until
+from tests.patience import PATIENCE
 from tests.servers import Server
 
 STREAM, DEAD = "slack_events", "dead:{slack_events}"
@@ -162,3 +164,19 @@ def test_an_event_whose_listener_is_killed_is_delivered_again(
     second.signal(signal.SIGTERM)
     assert second.wait() == 0, second.stderr
     assert dead_letters(server) == {}
+
+
+def test_the_inner_event_alone_is_refused(tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).with_name("bolt_bot.py"), tmp_path / "bot.py")
+    done = subprocess.run(
+        [sys.executable, "-m", "abe_redis", "worker", "bot:app", "--view", "event"],
+        cwd=tmp_path,
+        env=os.environ | {"SLACK_API_URL": "http://127.0.0.1:9/api/", "BOT_KIND": "async"},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "'bot:app' is a Bolt app, which needs the envelope as Slack posted it." in done.stderr
+    assert "Traceback" not in done.stderr

@@ -44,7 +44,7 @@ class AsyncDispatcher:
             context={"abe_redis_event": attempt.event, "ack": _Ack(attempt)},
         )
         response = await app.async_dispatch(request)
-        if attempt.failure is None:
+        if attempt.lazy and attempt.failure is None:
             async with anyio.create_task_group() as tasks:
                 for function, its_request in attempt.lazy:
                     tasks.start_soon(self._run_lazy, function, its_request, attempt)
