@@ -2,15 +2,18 @@
 
 import hmac
 import ipaddress
+from collections.abc import MutableMapping
 from dataclasses import dataclass
+from typing import Any
 
+import anyio
 from mcp.server.transport_security import TransportSecuritySettings
 
 from abe_redis.errors import SettingsError
 from abe_redis.mcp.sessions import header
 from abe_redis.runtime.web import App, Receive, Scope, Send
 
-PATH, HEALTH = "/mcp", "/healthz"
+HEALTH = "/healthz"
 
 _LOCAL = ("127.0.0.1", "localhost", "[::1]")
 
@@ -81,6 +84,15 @@ def _is_local(host: str) -> bool:
         return host.lower() == "localhost"
 
 
+MOST_REQUESTS = 256
+"""Requests at the same time, event streams included; fewer than connections, so that `/healthz` answers."""
+
+MOST_BYTES = 4 * 1024 * 1024
+"""Largest body of a request."""
+BODY_SECONDS = 30.0
+"""Time for a body."""
+
+
 def http_app(app: App, token: str | None) -> App:
     """The server behind its token; `/healthz` needs none.
 
@@ -88,18 +100,54 @@ def http_app(app: App, token: str | None) -> App:
         app: The MCP server.
         token: The bearer token that callers must send; None for any caller.
     """
+    going_on = 0
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal going_on
         if scope["type"] != "http":
             await app(scope, receive, send)
         elif scope["path"] == HEALTH:
             await _answer(send, 200, b"ok")
         elif token is not None and not _knows(scope, token):
             await _answer(send, 401, b"a bearer token is needed", (b"www-authenticate", b"Bearer"))
+        elif going_on >= MOST_REQUESTS:
+            await _answer(send, 503, b"too many requests at the same time", (b"retry-after", b"5"))
         else:
-            await app(scope, receive, send)
+            going_on += 1
+            try:
+                await _with_body(app, scope, receive, send)
+            finally:
+                going_on -= 1
 
     return guard
+
+
+async def _with_body(app: App, scope: Scope, receive: Receive, send: Send) -> None:
+    """Let the application answer once the body is there; one that is too large or too slow is refused."""
+    body, whole = bytearray(), False
+    with anyio.move_on_after(BODY_SECONDS):
+        while not whole and len(body) <= MOST_BYTES:
+            message = await receive()
+            if message["type"] != "http.request":
+                return  # the client has gone
+            body += message.get("body", b"")
+            whole = not message.get("more_body")
+    if len(body) > MOST_BYTES:
+        await _answer(send, 413, b"the body is too large", (b"connection", b"close"))
+        return
+    if not whole:
+        await _answer(send, 408, b"the body did not come in time", (b"connection", b"close"))
+        return
+    is_read = False
+
+    async def again() -> MutableMapping[str, Any]:
+        nonlocal is_read
+        if is_read:
+            return await receive()
+        is_read = True
+        return {"type": "http.request", "body": bytes(body), "more_body": False}
+
+    await app(scope, again, send)
 
 
 def _knows(scope: Scope, token: str) -> bool:

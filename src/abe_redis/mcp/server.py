@@ -95,8 +95,8 @@ async def serve_http(
 ) -> None:
     """Serve over HTTP until a signal comes."""
     from abe_redis.mcp.compat.accept import accepting  # noqa: PLC0415 - stdio needs no web server
-    from abe_redis.mcp.http import PATH, http_app  # noqa: PLC0415
-    from abe_redis.mcp.sessions import Sessions  # noqa: PLC0415
+    from abe_redis.mcp.http import http_app  # noqa: PLC0415
+    from abe_redis.mcp.sessions import PATH, Sessions  # noqa: PLC0415
     from abe_redis.runtime.web import serve  # noqa: PLC0415
 
     async with anyio.create_task_group() as tasks:

@@ -4,6 +4,7 @@ Clients should end theirs with DELETE. Many never do: their process dies, or the
 Each costs memory. The oldest SDK has no limit, and others have one that does not give back a client's leases.
 """
 
+import json
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,10 +13,16 @@ from typing import Any
 
 import anyio
 
+from abe_redis.mcp.client_identity import WITHOUT_SESSIONS
+from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.runtime import clock
 from abe_redis.runtime.web import App, Receive, Scope, Send
 
+PATH = "/mcp"
 HEADER = b"mcp-session-id"
+
+MOST_SESSIONS = 200
+"""Sessions at the same time: each takes some 70 kB. Both lines of the SDK allow many more."""
 
 _LOOKS = 4
 """How often in the time limit idle sessions are looked for."""
@@ -43,6 +50,8 @@ class Sessions:
         self._idle_seconds = idle_seconds
         self._left = left
         self._open: dict[bytes, _Session] = {}
+        self._opening = 0
+        """Requests that may open a session, until they are answered."""
         self._last_scope: Scope | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,20 +60,38 @@ class Sessions:
             await self._app(scope, receive, send)
             return
         known = header(scope["headers"], HEADER)
-        status = 0
+        opens = scope["path"] == PATH and not known and not _is_without_sessions(scope)
+        if opens and scope["method"] != "POST":  # one line of the SDK would open a session all the same
+            await _refuse(send, HTTPStatus.BAD_REQUEST, "Missing session ID")
+            return
+        if opens and len(self._open) + self._opening >= MOST_SESSIONS:
+            await _refuse(
+                send, HTTPStatus.SERVICE_UNAVAILABLE, "Too many open sessions: end one, or try later"
+            )
+            return
+        status, made = 0, b""
 
         async def see(message: MutableMapping[str, Any]) -> None:
-            nonlocal status
+            nonlocal status, made
             if message["type"] == "http.response.start":
                 status = message["status"]
                 session = header(message.get("headers", ()), HEADER)
-                if session and not known and status == HTTPStatus.OK:
+                if session and not known:
+                    made = session
                     self._open[session] = _Session(used_at=clock.now())
                     self._last_scope = scope
             await send(message)
 
-        with self._used(known):
-            await self._app(scope, receive, see)
+        self._opening += opens
+        try:
+            with self._used(known):
+                await self._app(scope, receive, see)
+        finally:
+            self._opening -= opens
+        if (
+            made and status != HTTPStatus.OK
+        ):  # nothing was begun, and one line of the SDK keeps it all the same
+            await self._end(made)
         if known and (status == HTTPStatus.NOT_FOUND or (scope["method"], status) == ("DELETE", 200)):
             await self._forget(known)
 
@@ -110,6 +137,18 @@ class Sessions:
     async def _forget(self, session: bytes) -> None:
         if self._open.pop(session, None) is not None:
             await self._left(session.decode("latin-1"))
+
+
+def _is_without_sessions(scope: Scope) -> bool:
+    """Whether a request is of a protocol that has no sessions; one line of the SDK does not know it."""
+    return SDK_2 and header(scope["headers"], b"mcp-protocol-version") >= WITHOUT_SESSIONS.encode()
+
+
+async def _refuse(send: Send, status: HTTPStatus, words: str) -> None:
+    error = {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": words}}
+    kind = (b"content-type", b"application/json")
+    await send({"type": "http.response.start", "status": int(status), "headers": [kind]})
+    await send({"type": "http.response.body", "body": json.dumps(error).encode()})
 
 
 def header(headers: Any, name: bytes) -> bytes:  # noqa: ANN401 - ASGI

@@ -1,6 +1,5 @@
 """A web server that ends at a signal: for the MCP server over HTTP, and for the dashboard."""
 
-import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
@@ -9,9 +8,9 @@ from typing import Any, override
 
 import anyio
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from abe_redis.errors import AbeRedisError
+from abe_redis.runtime.impatient import HEAD_SECONDS, impatient, most_connections
 from abe_redis.runtime.signals import on_signal
 
 type Scope = MutableMapping[str, Any]
@@ -51,7 +50,7 @@ async def serve(
     app: App,
     listening: socket.socket,
     *,
-    head_seconds: float | None = None,
+    head_seconds: float = HEAD_SECONDS,
     on_ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
@@ -60,7 +59,7 @@ async def serve(
         app: An ASGI application.
         listening: Where; whoever made it closes it.
         head_seconds: Time that a client has for the head of a request, from its connection or from its last
-            answer; by default as long as it likes.
+            answer.
         on_ready: Called when a signal would end it in peace.
     """
     server = _server(app, head_seconds)
@@ -77,7 +76,7 @@ async def serve(
 
 @asynccontextmanager
 async def serving(
-    app: App, listening: socket.socket, *, head_seconds: float | None = None
+    app: App, listening: socket.socket, *, head_seconds: float = HEAD_SECONDS
 ) -> AsyncIterator[None]:
     """Serve in the background for the duration of a block."""
     server = _server(app, head_seconds)
@@ -89,11 +88,12 @@ async def serving(
             server.should_exit = True
 
 
-def _server(app: App, head_seconds: float | None = None) -> "_Server":
+def _server(app: App, head_seconds: float) -> "_Server":
     ending = anyio.Event()
     config = uvicorn.Config(
         _hanging_up(app, ending),
-        http="auto" if head_seconds is None else impatient(head_seconds),
+        http=impatient(head_seconds, most_connections()),
+        ws="none",
         log_level="warning",
         timeout_graceful_shutdown=_GRACE_SECONDS,
         server_header=False,
@@ -133,46 +133,6 @@ def _hanging_up(app: App, ending: anyio.Event) -> App:
             await send({"type": "http.response.body"})
 
     return run
-
-
-def impatient(seconds: float) -> type[asyncio.Protocol]:
-    """HTTP as uvicorn speaks it, with connections that end unless the head of a request comes in time.
-
-    Uvicorn waits for ever for the first byte and for the last line of a head, so that anybody could keep all
-    connections. Bodies are the application's to wait for.
-    """
-
-    class Impatient(H11Protocol):
-        _overdue: asyncio.TimerHandle | None = None
-
-        @override
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self._expect_a_head()
-
-        @override
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            is_answered = getattr(self.cycle, "response_complete", True)  # no cycle: no request yet
-            if not is_answered:
-                self._stop_waiting()
-            elif self._overdue is None:
-                self._expect_a_head()
-
-        @override
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._stop_waiting()
-            super().connection_lost(exc)
-
-        def _expect_a_head(self) -> None:
-            self._overdue = self.loop.call_later(seconds, self.transport.abort)
-
-        def _stop_waiting(self) -> None:
-            if self._overdue is not None:
-                self._overdue.cancel()
-                self._overdue = None
-
-    return Impatient
 
 
 class _Server(uvicorn.Server):

@@ -26,6 +26,7 @@ from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.consent import Consent
 from abe_redis.mcp.questions import Question
 from abe_redis.mcp.subscriptions import State, Subscriptions
+from abe_redis.mcp.waits import DID_NOT_WAIT, Waits
 from abe_redis.observability import hooks
 from abe_redis.operations.limits import AGREED
 from abe_redis.sanitize.untrusted import shown
@@ -63,6 +64,7 @@ class Server(SdkServer):
         self._withheld: dict[str, str] = {}
         self._questions: dict[str, Ask] = {}
         self._consent = Consent()
+        self._waits = Waits()
         self._prompts: dict[str, list[str]] = {}
         more: dict[str, Any] = {"title": title, "version": version, "extensions": [Apps()]} if SDK_2 else {}
         super().__init__(name=name, instructions=instructions, log_level="WARNING", **more)
@@ -206,8 +208,10 @@ class Server(SdkServer):
                 if not isinstance(agreed, frozenset | None):
                     return agreed
                 AGREED.set(agreed)
-            async with progress.reported(here, arguments):
-                return await super().call_tool(name, arguments, *context)
+            with self._waits.bounded(CALLER.get(), arguments) as did_not_wait:
+                async with progress.reported(here, arguments):
+                    answered = await super().call_tool(name, arguments, *context)
+            return _with_words(answered, DID_NOT_WAIT) if did_not_wait else answered
         except Exception as error:  # noqa: BLE001 - every failure becomes a sentence for the model
             cause = error.__cause__ or error
             if isinstance(cause, AbeRedisError):
@@ -261,6 +265,14 @@ def sentence(error: AbeRedisError) -> str:
     if len(said) <= _BEGIN_OF_A_SENTENCE + _END_OF_A_SENTENCE:
         return said
     return f"{said[:_BEGIN_OF_A_SENTENCE]}…{said[-_END_OF_A_SENTENCE:]}"  # its end says what to do
+
+
+def _with_words(answered: Any, words: str) -> Any:  # noqa: ANN401 - the SDK's
+    """An answer with a sentence more, unless events take the place."""
+    structure = answered.structured_content if SDK_2 else answered.structuredContent
+    if not (structure or {}).get("events"):
+        answered.content.append(TextContent(type="text", text=words))
+    return answered
 
 
 def answer(structure: dict[str, Any], text: str) -> CallToolResult:

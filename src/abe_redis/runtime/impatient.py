@@ -1,0 +1,90 @@
+"""HTTP for strangers: connections that wait for a request wait for a short time only, and are not too many.
+
+Uvicorn waits for ever for the first byte and for the last line of a head, and takes every connection, so that
+anybody could keep all of them, before a token is looked at.
+"""
+
+import asyncio
+from typing import ClassVar, override
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+HEAD_SECONDS = 10.0
+"""Time for the head of a request."""
+
+_MOST = 512
+
+
+def most_connections() -> int:
+    """The most connections of a server: at most half of the files that the process may open."""
+    try:
+        import resource  # noqa: PLC0415 - Windows has none
+    except ImportError:  # pragma: no cover - Windows
+        return _MOST
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST if files == resource.RLIM_INFINITY else max(1, min(_MOST, files // 2))
+
+
+class Impatient(H11Protocol):
+    """A connection that ends unless the head of a request comes in time."""
+
+    seconds = HEAD_SECONDS
+    most = _MOST
+    waiting: ClassVar[dict["Impatient", None]] = {}
+    """Those that wait for a request, in the order in which they began to."""
+    _overdue: asyncio.TimerHandle | None = None
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._look()
+        if len(self.connections) > self.most:
+            next(iter(self.waiting))._give_up()  # noqa: SLF001 - another one of us
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._look()
+
+    @override
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._look()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        """Wait for a request, or stop waiting, since one has come."""
+        if not getattr(self.cycle, "response_complete", True):
+            self._stop_waiting()
+        elif self._overdue is None and not self.transport.is_closing():
+            self.waiting[self] = None
+            self._overdue = self.loop.call_later(self.seconds, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        self.waiting.pop(self, None)
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
+
+    def _give_up(self) -> None:
+        """End at once, and do not count any more."""
+        self._stop_waiting()
+        self.connections.discard(self)
+        self.transport.abort()
+
+
+def impatient(seconds: float, most: int) -> type[Impatient]:
+    """HTTP as uvicorn speaks it, for one server.
+
+    A connection ends unless the head of a request comes in time. When there are too many, the one ends that
+    waits longest for a request. Bodies are the application's to wait for.
+
+    Args:
+        seconds: Time for a head, from the connection or from the last answer.
+        most: Most connections.
+    """
+    return type("OfOneServer", (Impatient,), {"seconds": seconds, "most": most, "waiting": {}})

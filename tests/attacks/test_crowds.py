@@ -1,0 +1,213 @@
+"""Too many of everything at once: waiting calls, half-sent requests, sessions, bytes."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+import redis
+
+from abe_redis.mcp import http
+from tests.attacks.conftest import LINES, OpenDoor
+from tests.attacks.tally import Tally
+from tests.attacks.wire import HANDSHAKE
+from tests.hosts.processes import until
+from tests.patience import PATIENCE
+from tests.servers import HOST
+
+BOTH = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+WAITS = 120
+
+
+def initialize(number: int = 0) -> dict[str, Any]:
+    parameters = {
+        "protocolVersion": HANDSHAKE,
+        "capabilities": {},
+        "clientInfo": {"name": "x", "version": "0"},
+    }
+    return {"jsonrpc": "2.0", "id": number, "method": "initialize", "params": parameters}
+
+
+@pytest.mark.parametrize("version", LINES)
+def test_calls_that_wait_take_few_connections(version: str, door: OpenDoor, redis_url: str) -> None:
+    tally, served = Tally(f"taking connections with waiting calls, SDK {version}"), door(version)
+    agents = [served.agent(f"agent-{number}") for number in range(12)]
+    call = {"name": "read_stream", "arguments": {"stream": "slack:quiet", "wait_seconds": 20}}
+    answers: list[str] = []
+    most = 0
+
+    async def wait(number: int, http_client: httpx.AsyncClient) -> None:
+        message = {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": call}
+        answered = await http_client.post(
+            "/mcp", json=message, headers={"mcp-session-id": agents[number % 12].session}
+        )
+        answers.append(answered.text)
+
+    async def play() -> None:
+        nonlocal most
+        limits = httpx.Limits(max_connections=None)
+        async with (
+            httpx.AsyncClient(base_url=served.url, headers=BOTH, limits=limits, timeout=PATIENCE) as client,
+            anyio.create_task_group() as tasks,
+        ):
+            for number in range(WAITS):
+                tasks.start_soon(wait, number + 10, client)
+            with redis.Redis.from_url(redis_url) as watching, anyio.fail_after(PATIENCE):
+                while len(answers) < WAITS - 32:
+                    most = max(most, len(watching.client_list()))
+                    await anyio.sleep(0.05)
+                at_once = sum("did not wait" in one for one in answers)
+                assert at_once == len(answers) == WAITS - 32
+                watching.xadd("slack:quiet", {"data": "{}"})  # which ends the waits
+
+    anyio.run(play)
+    for answered in answers:
+        tally.tried("a wait", escaped='"isError":true' in answered.replace(" ", ""))
+    tally.tried(f"{most} connections", escaped=most > 64)
+    tally.check(least=WAITS)
+
+
+@pytest.fixture
+def crowd() -> Iterator[ExitStack]:
+    with ExitStack() as sockets:
+        yield sockets
+
+
+BEGINNINGS = (
+    b"",
+    b"P",
+    b"POST /mcp HTTP/1.1\r\n",
+    b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nX: ",
+    b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nG",
+)
+
+
+def test_requests_that_never_end_keep_nobody_out(door: OpenDoor, crowd: ExitStack) -> None:
+    tally, served = Tally("keeping others out with half-sent requests"), door("2.3")
+    sockets = []
+    for number in range(600):
+        one = crowd.enter_context(socket.create_connection((HOST, served.port), timeout=PATIENCE))
+        one.sendall(BEGINNINGS[number % len(BEGINNINGS)])
+        sockets.append(one)
+        if number % 60 == 59:
+            code: object
+            try:
+                code = httpx.post(
+                    f"{served.url}/mcp", json=initialize(), headers=BOTH, timeout=PATIENCE
+                ).status_code
+            except httpx.HTTPError as error:
+                code = repr(error)
+            tally.tried(f"with {number + 1} of them: {code}", escaped=code != 200)
+
+    def are_ended() -> bool:
+        return all(map(is_ended, sockets))
+
+    until(are_ended, "all of them to be ended")
+    tally.check(least=10)
+
+
+def is_ended(one: socket.socket) -> bool:
+    one.settimeout(0.01)
+    try:
+        while one.recv(4096):
+            pass
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+@pytest.mark.parametrize("version", LINES)
+def test_sessions_are_bounded(version: str, door: OpenDoor) -> None:
+    tally, served = Tally(f"opening sessions without bound, SDK {version}"), door(version)
+    with httpx.Client(base_url=served.url, headers=BOTH, timeout=PATIENCE) as client:
+        for method in ("GET", "DELETE", "PUT", "OPTIONS"):
+            for _ in range(30):
+                code = client.request(method, "/mcp").status_code
+                tally.tried(f"{method} without a session", escaped=code < 400)
+        for number in range(60):  # one line of the SDK would keep a session for each
+            junk = [{"jsonrpc": "2.0", "id": 1, "method": "tools/list"}, {"x": 1}, "x", []][number % 4]
+            tally.tried("junk", escaped=client.post("/mcp", json=junk).status_code == 200)
+        opened = []
+        for number in range(230):
+            answered = client.post("/mcp", json=initialize(number))
+            if answered.status_code == 200:
+                opened.append(answered.headers["mcp-session-id"])
+            else:
+                assert (answered.status_code, "Too many open sessions" in answered.text) == (503, True)
+            tally.tried(f"session {number}", escaped=len(opened) > 200)
+        assert len(opened) == 200
+        assert client.delete("/mcp", headers={"mcp-session-id": opened[0]}).status_code == 200
+        until(lambda: client.post("/mcp", json=initialize()).status_code == 200, "a session to be free")
+    tally.check(least=400)
+
+
+@pytest.mark.parametrize("version", LINES)
+def test_a_body_is_bounded(version: str, door: OpenDoor) -> None:
+    served = door(version)
+
+    def pieces() -> Iterator[bytes]:
+        for _ in range(5 * 16):
+            yield b" " * 65_536
+
+    for body in (b" " * (4 * 1024 * 1024 + 1), pieces()):
+        try:
+            code = httpx.post(f"{served.url}/mcp", content=body, headers=BOTH, timeout=PATIENCE).status_code
+        except httpx.TransportError:  # it hung up while the body was on its way
+            continue
+        assert code == 413
+    assert served.agent().call("stream_stats") is not None
+
+
+async def never_ends() -> dict[str, Any]:
+    await anyio.sleep(0.01)
+    return {"type": "http.request", "body": b" ", "more_body": True}
+
+
+@pytest.mark.anyio
+async def test_a_body_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "BODY_SECONDS", 0.1)
+    said: list[Any] = []
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    async def app(*_: Any) -> None:
+        raise AssertionError("it is not called")
+
+    scope = {"type": "http", "path": "/mcp", "method": "POST", "headers": []}
+    await http.http_app(app, None)(scope, never_ends, send)
+    assert said[0]["status"] == 408
+
+
+@pytest.mark.anyio
+async def test_requests_at_the_same_time_are_bounded_and_health_is_answered() -> None:
+    tally, codes, free = Tally("too many requests at the same time"), list[int](), anyio.Event()
+
+    async def app(_: Any, __: Any, send: Any) -> None:
+        await free.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            codes.append(message["status"])
+
+    guarded: Any = http.http_app(app, None)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(300):
+            tasks.start_soon(guarded, {"type": "http", "path": "/mcp", "headers": []}, receive, send)
+        await anyio.wait_all_tasks_blocked()
+        for code in codes:
+            tally.tried("one more", escaped=code != 503)
+        await guarded({"type": "http", "path": "/healthz", "headers": []}, receive, send)
+        assert codes.pop() == 200
+        free.set()
+    assert codes.count(200) == 256
+    tally.check(least=44)
