@@ -292,11 +292,8 @@ class Settings(BaseSettings):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Secrets that must never appear in a message."""
-        secrets = (
-            *(self.redis_password, self.redis_sentinel_password),
-            *(self.slack_signing_secret, self.slack_app_token),
-        )
+        """Secrets that must never appear in a message about Redis."""
+        secrets = (self.redis_password, self.redis_sentinel_password)
         return tuple(secret.get_secret_value() for secret in secrets if secret)
 
     @override

@@ -59,6 +59,8 @@ class SlackDoor:
         await _send(answer, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        if scope["method"] == "GET" and b"ssl_check=1" in scope.get("query_string", b"").split(b"&"):
+            return Answer("answered")  # of a certificate; nothing else comes of it
         if scope["method"] != "POST":
             allowed = (("allow", "POST"),)
             return Answer("refused", 405, "Slack posts here.", reason="no POST", headers=allowed)

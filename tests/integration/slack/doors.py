@@ -39,6 +39,7 @@ async def post(
     *,
     method: str = "POST",
     hang_up: bool = False,
+    query: str = "",
 ) -> Reply:
     """Make a request, in one part or in several."""
     parts = [body] if isinstance(body, bytes) else list(body)
@@ -58,6 +59,7 @@ async def post(
         "type": "http",
         "method": method,
         "path": "/slack/events",
+        "query_string": query.encode(),
         "headers": [
             (name.lower().encode(), value.encode("latin-1", "surrogateescape")) for name, value in pairs
         ],

@@ -73,6 +73,7 @@ async def test_url_verification_and_ssl_checks_are_answered_at_once(slack: Slack
     assert (reply.status, reply.body, reply.headers["content-type"][:10]) == (200, "3eZbrw1aB", "text/plain")
     body, headers = signed_form({"command": "", "ssl_check": "1"}, SECRET)
     assert (await post(slack, body, headers)).status == 200
+    assert (await post(slack, b"", method="GET", query="token=t&ssl_check=1")).status == 200
     assert await redis.dbsize() == 0
 
 
