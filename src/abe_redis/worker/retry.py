@@ -67,7 +67,7 @@ class Backoff:
     deliveries: int = 5
     """Deliveries after which the event is buried."""
     slack_errors: Mapping[str, Meaning] = field(default_factory=lambda: SLACK_ERRORS, hash=False, repr=False)
-    """What Slack's errors mean, by their codes; `SLACK_ERRORS | {"not_in_channel": "retry"}` changes one."""
+    """What each error of Slack's means. To change one: `SLACK_ERRORS | {"not_in_channel": "retry"}`."""
 
     def __call__(self, event: Event, error: Exception) -> Decision:
         """The decision for a delivery that failed."""
