@@ -254,6 +254,7 @@ class Play:
                 "seconds until the dead worker's event was picked up": f"{self._recovery_seconds:.1f}",
             },
         )
+        story.tell("A Bolt app of yours runs on such a queue as it is: abe-redis worker bot:app")
 
     def _explain_use(self) -> None:
         command = Path(sys.executable).with_name("abe-redis")
