@@ -41,15 +41,29 @@ class Agent:
         Raises:
             DemoError: It answered with an error.
         """
+        result = await self._answer(tool, arguments)
+        if result.get("isError") or not isinstance(result.get("structuredContent"), dict):
+            raise DemoError(f"The tool {tool} answered: {result['content']}")
+        return dict(result["structuredContent"])
+
+    async def refused(self, tool: str, **arguments: Any) -> str:  # noqa: ANN401 - the tool checks them
+        """Call a tool that is to refuse, and return what it says.
+
+        Raises:
+            DemoError: It did what it was asked.
+        """
+        result = await self._answer(tool, arguments)
+        if not result.get("isError"):
+            raise DemoError(f"The tool {tool} did not refuse, but answered: {result['content']}")
+        return str(result["content"])
+
+    async def _answer(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
         try:
             answer = await self._session.call_tool(tool, arguments)
         except Exception as error:  # noqa: BLE001 - each release of the SDK raises exceptions of its own
             raise DemoError(f"The MCP server failed at {tool}: {error}. {self._last_words()}") from None
         # The names on the wire are the only ones that are the same in every release of the SDK.
-        result = answer.model_dump(by_alias=True)
-        if result.get("isError") or not isinstance(result.get("structuredContent"), dict):
-            raise DemoError(f"The tool {tool} answered: {result['content']}")
-        return dict(result["structuredContent"])
+        return answer.model_dump(by_alias=True)
 
     async def stats(self, stream: str) -> dict[str, Any]:
         """The answer of `stream_stats` about one stream."""

@@ -220,8 +220,14 @@ class Play:
             )
             stats = await client.stats(STREAM)
             story.check("stream_stats: both are pending", stats["groups"][0]["pending"] == len(ids), stats)
-            acked = await client.call("ack", stream=STREAM, group=GROUP, ids=ids)
-            story.check("ack: both are done", acked["acked"] == ids, acked)
+            question = await client.refused("ack", stream=STREAM, group=GROUP, ids=ids)
+            story.check(
+                "ack: asks for the user's agreement, since workers share this group",
+                "agreement" in question,
+                question,
+            )
+            acked = await client.call("ack", stream=STREAM, group=GROUP, ids=ids, confirm=True)
+            story.check("ack, when the user has agreed: both are done", acked["acked"] == ids, acked)
             self._finished.update([mention["event_id"]])
             return await client.stats(STREAM)
 
