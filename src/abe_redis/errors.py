@@ -70,6 +70,10 @@ class RequestError(AbeRedisError, ValueError):
     """The request cannot be carried out as it stands."""
 
 
+class InvalidArgumentError(RequestError):
+    """An argument of the request has a value that is not allowed."""
+
+
 class AnswerTooLateError(AbeRedisError):
     """Slack waits for this answer only while it posts, which is over when a worker handles the payload."""
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from abe_redis.errors import AbeRedisError, SettingsError
+from abe_redis.errors import AbeRedisError, InvalidArgumentError, InvalidNameError, SettingsError
 from abe_redis.runtime.groups import distinct
 
 
@@ -42,7 +42,11 @@ def main() -> None:
         _end(errors)
 
 
+_WRONG = (SettingsError, InvalidNameError, InvalidArgumentError)
+"""Errors about a setting or an argument, whatever state the queue is in."""
+
+
 def _end(errors: Sequence[AbeRedisError]) -> NoReturn:
     for error in errors:
         print(f"abe-redis: {error}", file=sys.stderr)  # noqa: T201
-    raise SystemExit(2 if all(isinstance(error, SettingsError) for error in errors) else 1)
+    raise SystemExit(2 if all(isinstance(error, _WRONG) for error in errors) else 1)

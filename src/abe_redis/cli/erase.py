@@ -44,7 +44,9 @@ def erase(
     menu, a text. That goes with --mentions alone; without it, the last line says how many such events there
     are.
 
-    It does not touch events in an outbox on a machine's disk, nor what handlers have stored elsewhere.
+    It does not touch events in an outbox on a machine's disk, nor what handlers have stored elsewhere. Redis'
+    own files (append-only file, snapshots) hold the events until BGREWRITEAOF and BGSAVE have written them
+    anew on each server and replica; backups hold them for good.
 
     Example: abe-redis erase --user U061F7AUR --dry-run
     """
@@ -75,4 +77,6 @@ def erase(
     if result.only_mentioned:
         more = count(result.only_mentioned, "more only mentions", "more only mention")
         lines.append(f"{more} the id; see --mentions.")
+    if result.note:
+        lines.append(result.note)
     show(result, "\n".join(lines), as_json=as_json)

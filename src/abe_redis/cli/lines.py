@@ -51,6 +51,7 @@ async def publish_lines(
             result.lines += len(step)
             result.duplicates += sum(one.duplicate for one in published)
             result.waiting += sum(one.waiting for one in published)
+            result.reason = next((one.reason for one in published if one.reason), result.reason)
             on_progress(len(step))
     except (AbeRedisError, asyncio.CancelledError):
         print(f"abe-redis: {_go_on(at, result.lines)}", file=sys.stderr)  # noqa: T201

@@ -73,12 +73,15 @@ def publish(
     except RecursionError:
         raise PayloadError("The payload is nested too deeply; nothing was published.") from None
     result = _run(lambda operations: operations.publish_event(value, stream=stream, event_id=event_id))
-    done = "added as"
+    text = f"{'already there' if result.duplicate else 'added'} as {result.id}"
     if result.waiting:
-        done = "Redis cannot be reached; kept in the outbox as"
-    elif result.duplicate:
-        done = "already there as"
-    show(result, f"{result.stream}: {done} {result.id}", as_json=as_json)
+        text = f"waits in the outbox as {result.id} until Redis takes it. {_why(result.reason)}"
+    show(result, f"{result.stream}: {text}".rstrip(), as_json=as_json)
+
+
+def _why(reason: str | None) -> str:
+    """Why events wait in the outbox, for people."""
+    return plain(reason or "Others wait there before it.")
 
 
 def _publish_lines(lines: typer.FileBinaryRead, stream: str | None, first: int, *, as_json: bool) -> None:
@@ -92,8 +95,9 @@ def _publish_lines(lines: typer.FileBinaryRead, stream: str | None, first: int, 
         )
     text = f"{count(result.lines, 'event')} published"
     text += f"; {result.duplicates} of them were already there" if result.duplicates else ""
-    text += f"; Redis cannot be reached, so {result.waiting} wait in the outbox" if result.waiting else ""
-    show(result, f"{text}.", as_json=as_json)
+    if result.waiting:
+        text += f"; {result.waiting} of them wait in the outbox until Redis takes them. {_why(result.reason)}"
+    show(result, text if result.waiting else f"{text}.", as_json=as_json)
 
 
 @app.command(rich_help_panel=EVENTS)
@@ -233,8 +237,10 @@ def stats(
         typer.echo("No stream exists yet: nothing was published.")
         return
     from abe_redis.cli.stats import print_stats  # noqa: PLC0415
+    from abe_redis.settings import Settings  # noqa: PLC0415
 
-    print_stats(result.streams, every_consumer=stream is not None)
+    seconds = Settings().redis_stream_lease_seconds
+    print_stats(result.streams, every_consumer=stream is not None, lease_seconds=seconds)
 
 
 @app.command(rich_help_panel=INSPECT)

@@ -21,12 +21,13 @@ class _Consumer(NamedTuple):
     one: ConsumerStats
 
 
-def print_stats(streams: Sequence[StreamStats], *, every_consumer: bool) -> None:
+def print_stats(streams: Sequence[StreamStats], *, every_consumer: bool, lease_seconds: float) -> None:
     """Print them.
 
     Args:
         streams: The streams, the worst first.
         every_consumer: Show all consumers; else those that hold an event longest.
+        lease_seconds: How long leases last by the settings of who looks.
     """
     console = Console(highlight=False)
     console.print(_of_streams(streams))
@@ -35,6 +36,10 @@ def print_stats(streams: Sequence[StreamStats], *, every_consumer: bool) -> None
         shown = [each for each in shown if each.one.holds][:_MOST_HOLDING]
     if shown:
         console.print(_of_consumers(shown))
+    if every_consumer:
+        console.print(
+            f"Leases of whoever has these settings last {lease_seconds:g} s (REDIS_STREAM_LEASE_SECONDS)."
+        )
     for one in streams:
         if one.health != "ok" or any(group.lost for group in one.groups):
             console.print(Text(f"{plain(one.stream)}: {plain(one.advice)}"))
@@ -64,13 +69,14 @@ def _of_streams(streams: Sequence[StreamStats]) -> Table:
 
 
 def _of_consumers(shown: Sequence[_Consumer]) -> Table:
-    table = _table("consumer", "group", "stream", "state", "pending", "holds", "for")
+    table = _table("consumer", "group", "stream", "state", "lease", "pending", "holds", "for")
     for stream, group, one in shown:
         table.add_row(
             Text(plain(one.name)),
             Text(plain(group)),
             Text(plain(stream)),
             "alive" if one.alive else f"silent for {duration(one.idle_seconds)}",
+            "" if one.lease_seconds is None else f"{one.lease_seconds:g} s",
             str(one.pending),
             one.holds or "",
             "" if one.held_seconds is None else duration(one.held_seconds),

@@ -106,6 +106,7 @@ class _Reader:
                     pending=one["pending"],
                     idle_seconds=one["idle"] / 1000,
                     alive=one["idle"] / 1000 < self.lease_seconds,
+                    lease_seconds=group.lease_seconds.get(one["name"]),
                     holds=held_id,
                     held_seconds=seconds,
                 )

@@ -27,7 +27,8 @@ def published(result: PublishResult) -> str:
     stream = quoted(result.stream)
     if result.waiting:
         return (
-            f"Redis is away: kept in the outbox as {result.id}. It is added to {stream} once Redis is back."
+            f"Kept in the outbox as {result.id}. It is added to {stream} once Redis takes it. "
+            f"{result.reason or ''}".rstrip()
         )
     if result.duplicate:
         return f"Already in {stream} as {result.id}; nothing was added."

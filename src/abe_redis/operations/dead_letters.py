@@ -10,7 +10,7 @@ from itertools import batched
 
 from redis.asyncio import Redis
 
-from abe_redis.errors import RequestError
+from abe_redis.errors import InvalidArgumentError, RequestError
 from abe_redis.operations import event_views
 from abe_redis.operations.scope import Scope, check_id, check_range
 from abe_redis.schemas import (
@@ -61,7 +61,7 @@ class Choice:
             check_id("An id", one)
         chosen = (self.ids, self.reason, self.group, self.event_type, self.older_than_seconds is not None)
         if self.everything == any(chosen):
-            raise RequestError("Say which dead letters: ids, a filter such as reason, or all of them.")
+            raise InvalidArgumentError("Say which dead letters: ids, a filter such as reason, or all.")
 
     def facts(self) -> dict[str, object]:
         """The choice for the audit."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from abe_redis.errors import RequestError
+from abe_redis.errors import InvalidArgumentError
 from abe_redis.events import codec, kinds, slack
 from abe_redis.operations.dead_letters import DeadLetters
 from abe_redis.operations.scope import Scope
@@ -74,7 +74,7 @@ async def erase(
     """
     wanted = [_Wanted(one, is_user=one is user) for one in (user, channel) if one]
     if not wanted:
-        raise RequestError("Say whose events to erase: a user id, a channel id or both.")
+        raise InvalidArgumentError("Say whose events to erase: a user id, a channel id or both.")
     result = EraseResult(streams=[], searched=0, dry_run=dry_run)
     async with scope.redis("erasing") as redis:
         if stream is not None:
@@ -95,8 +95,17 @@ async def erase(
         # Not whose: what is erased must not stay here by name.
         whose = " in ".join(word for word, one in (("a user", user), ("a channel", channel)) if one)
         count = sum(one.erased for one in result.streams)
+        if count:
+            result.note = _WHAT_STAYS
         await scope.note("erase", erased=count, whose=whose, streams=[one.stream for one in result.streams])
     return result
+
+
+_WHAT_STAYS = (
+    "Redis and its replicas have removed them from memory. The append-only file and snapshots on disk hold "
+    "them until they are written anew: send BGREWRITEAOF and BGSAVE to each server and replica. Backups, "
+    "outboxes and what handlers have stored are not touched."
+)
 
 
 async def _erase_in(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from abe_redis.backend import RedisMessageQueueBackend
-from abe_redis.errors import RedisUnavailableError, RequestError
+from abe_redis.errors import InvalidArgumentError, RedisUnavailableError, RequestError
 from abe_redis.inspection.memory import of_servers
 from abe_redis.operations import event_views
 from abe_redis.operations.dead_letters import Choice, DeadLetters
@@ -19,6 +19,7 @@ from abe_redis.operations.reading import Reading
 from abe_redis.operations.recording import Origin
 from abe_redis.operations.scope import check_range
 from abe_redis.operations.settlement import Concerned, Settlement
+from abe_redis.publishing.outbox import reason_of
 from abe_redis.schemas import (
     MAX_EVENT_ID,
     AckResult,
@@ -71,7 +72,9 @@ class Operations(Reading):
         """
         self.agent_leases.touch()
         if event_id is not None and not 0 < len(event_id) <= MAX_EVENT_ID:
-            raise RequestError(f"event_id has {len(event_id)} characters; give it 1 to {MAX_EVENT_ID}.")
+            raise InvalidArgumentError(
+                f"event_id has {len(event_id)} characters; give it 1 to {MAX_EVENT_ID}."
+            )
         name = names.check_stream(self._scope.allowed(stream))
         await self._check_publishable(name)
         if self._scope.limits.is_limited:
@@ -84,6 +87,7 @@ class Operations(Reading):
             id=published.id,
             duplicate=published.duplicate,
             waiting=published.is_kept,
+            reason=reason_of(published),
         )
 
     async def _check_publishable(self, name: str) -> None:
@@ -119,7 +123,13 @@ class Operations(Reading):
         done = await self._backend.publish_many(name, payloads, origin=self._origin)
         await self._scope.note("publish_many", stream=name, ids=[one.id for one in done])
         return [
-            PublishResult(stream=one.stream, id=one.id, duplicate=one.duplicate, waiting=one.is_kept)
+            PublishResult(
+                stream=one.stream,
+                id=one.id,
+                duplicate=one.duplicate,
+                waiting=one.is_kept,
+                reason=reason_of(one),
+            )
             for one in done
         ]
 

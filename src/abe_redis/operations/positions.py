@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from redis.asyncio import Redis
 
-from abe_redis.errors import RequestError
+from abe_redis.errors import InvalidArgumentError
 from abe_redis.operations.scope import check_id
 from abe_redis.streams import ids, manage
 
@@ -16,11 +16,11 @@ def seconds(duration: str) -> float:
     """A duration such as `90s`, `15m`, `2h`, `30d` or `4w`, in seconds.
 
     Raises:
-        RequestError: It is not a duration.
+        InvalidArgumentError: It is not a duration.
     """
     match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smhdw])", duration.strip(), re.ASCII)
     if match is None:
-        raise RequestError(f"{duration!r} is no duration; write it as 90s, 15m, 2h, 30d or 4w.")
+        raise InvalidArgumentError(f"{duration!r} is no duration; write it as 90s, 15m, 2h, 30d or 4w.")
     return float(match[1]) * _UNITS[match[2]]
 
 
@@ -60,7 +60,7 @@ async def _id(redis: Redis, word: str) -> str:
     try:
         moment = datetime.fromisoformat(word)
     except ValueError:
-        raise RequestError(
+        raise InvalidArgumentError(
             f"{word!r} is no point in a stream; write beginning, now, an entry id such as 1732000000000-0, a "
             "time such as 2026-01-31T09:00 (UTC unless it says otherwise), or a time ago such as 2h."
         ) from None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from abe_redis.errors import RequestError
+from abe_redis.errors import InvalidArgumentError, RequestError
 from abe_redis.operations import event_views, leasing, peeking
 from abe_redis.operations.caller import Caller
 from abe_redis.operations.positions import since as since_id
@@ -70,13 +70,13 @@ class Reading(Caller):
         """
         if group is None:
             if pending or create_group:
-                raise RequestError("pending and create_group need a group; name one with group.")
+                raise InvalidArgumentError("pending and create_group need a group; name one with group.")
             return await self.peek(
                 stream=stream, count=count, start=start, order=order, event_type=event_type, channel=channel,
                 user=user, since=since, wait_seconds=wait_seconds, max_chars=max_chars,
             )  # fmt: skip
         if event_type or channel or user or since:
-            raise RequestError(
+            raise InvalidArgumentError(
                 "event_type, channel, user and since are for looking: a lease takes the group's oldest "
                 "events in order. Leave them out, or leave out group."
             )
@@ -85,7 +85,7 @@ class Reading(Caller):
                 stream=stream, group=group, count=count, start=start, consumer=consumer, max_chars=max_chars
             )
         if start is not None:
-            raise RequestError(
+            raise InvalidArgumentError(
                 "A lease takes the group's oldest events in order: leave out start, or leave out group "
                 "to look without leasing."
             )

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.client import failures
-from abe_redis.errors import RequestError
+from abe_redis.errors import InvalidArgumentError, RequestError
 from abe_redis.inspection.health import quoted
 from abe_redis.inspection.stats import stream_stats
 from abe_redis.operations import recording
@@ -168,10 +168,11 @@ class Scope:
             return False
         may = self.limits.may_create(group, first=not groups)
         if create is None or (groups and not create) or not may:
+            how = "add --create-group" if self._origin == "cli" else "set create_group"
             offer = (
                 ""
                 if create is None
-                else " To make a new one that starts at the oldest event, set create_group."
+                else f" To make a new one that starts at the oldest event, {how}."
                 if may
                 else " Agents may not make it: it would keep history. A person makes it with `abe-redis "
                 f"group create {quoted(stream)} {quoted(group)} --from now`, or starts this server with "
@@ -219,7 +220,7 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
         RequestError: It is.
     """
     if not low <= value <= high:
-        raise RequestError(f"{name} is {value}; it must be between {low} and {high}.")
+        raise InvalidArgumentError(f"{name} is {value}; it must be between {low} and {high}.")
 
 
 def check_id(name: str, value: str) -> str:
@@ -229,5 +230,5 @@ def check_id(name: str, value: str) -> str:
         RequestError: It is none.
     """
     if not _ID.fullmatch(value):
-        raise RequestError(f"{name} is {value[:50]!r}; an entry id looks like 1732000000000-0.")
+        raise InvalidArgumentError(f"{name} is {value[:50]!r}; an entry id looks like 1732000000000-0.")
     return value if "-" in value else f"{value}-0"

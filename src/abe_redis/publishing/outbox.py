@@ -58,10 +58,18 @@ LOOK_SECONDS = 5.0
 class Kept(Published):
     """An event that waits in the outbox; its `id` is `outbox-` and the number of its row."""
 
+    reason: str = ""
+    """Why Redis could not take it, or the first of those that wait before it."""
+
     @property
     @override
     def is_kept(self) -> bool:
         return True
+
+
+def reason_of(published: Published) -> str | None:
+    """Why Redis does not take an event at present; None when it has."""
+    return (published.reason or None) if isinstance(published, Kept) else None
 
 
 def concerns_the_event(error: BaseException) -> bool:
@@ -91,6 +99,8 @@ class Outbox:
         self._away = False
         """True after the log said that Redis is away, until it says that Redis is back."""
         self._complaint = ""
+        self._reason = ""
+        """Why the last event was kept that Redis was asked to take."""
 
     # What publish does ------------------------------------------------------------------------
 
@@ -113,6 +123,7 @@ class Outbox:
             number = await self._do(self._file.append, Row(draft, published_at), _soon(KEEP_SECONDS))
         except OutboxError as error:
             raise type(error)(f"{reason} {error} The event was not kept.") from None
+        self._reason = str(reason)
         if not self._away:
             self._away = True
             _LOG.warning("%s Events are kept in the outbox %s until it takes them.", reason, self._file.path)
@@ -135,7 +146,7 @@ class Outbox:
     def _kept(self, number: int, stream: str) -> Kept:
         self.start()
         self._work.set()
-        return Kept(id=f"outbox-{number}", duplicate=False, length=0, stream=stream)
+        return Kept(f"outbox-{number}", duplicate=False, length=0, stream=stream, reason=self._reason)
 
     async def size(self) -> OutboxSize:
         """The number of events in the file, of all processes.

@@ -52,9 +52,10 @@ class PublishResult(BaseModel):
     duplicate: bool = Field(description="True when this event_id was already there and nothing was added.")
     waiting: bool = Field(
         default=False,
-        description="True when Redis cannot be reached: the event is safe in this machine's outbox, which "
-        "adds it when Redis is back.",
+        description="True when Redis does not take it at present: it is safe in this machine's outbox, "
+        "which adds it when Redis does.",
     )
+    reason: str | None = Field(default=None, description="Why Redis does not take it at present.")
 
 
 class PublishLinesResult(BaseModel):
@@ -62,7 +63,8 @@ class PublishLinesResult(BaseModel):
 
     lines: int = Field(default=0, description="Number of published events.")
     duplicates: int = Field(default=0, description="Number of them that were already there.")
-    waiting: int = Field(default=0, description="Number of them in the outbox, as Redis cannot be reached.")
+    waiting: int = Field(default=0, description="Number of them in the outbox, until Redis takes them.")
+    reason: str | None = Field(default=None, description="Why Redis does not take them at present.")
 
 
 class EventView(BaseModel):
@@ -256,6 +258,8 @@ class ErasedStream(BaseModel):
 
 class EraseResult(BaseModel):
     """The erased events of all streams and their dead letters."""
+
+    note: str = Field(default="", description="Where copies of them may be that this does not reach.")
 
     streams: list[ErasedStream]
     searched: int = Field(description="Number of searched entries.")

@@ -27,6 +27,9 @@ class ConsumerStats(BaseModel):
     pending: int = Field(description="Entries that it holds and has not acked.")
     idle_seconds: float = Field(description="Seconds since its last command in this group.")
     alive: bool = Field(description="True while idle_seconds is less than the lease time.")
+    lease_seconds: float | None = Field(
+        default=None, description="How long its leases last without renewal, as it said; null if it did not."
+    )
     holds: str | None = Field(
         default=None,
         description="Entry id of the event that it has held longest, of those that its handlers have.",

@@ -87,6 +87,8 @@ class GroupInfo:
     """Ids of those that wait for their time, so that nobody holds them."""
     notes: held.Notes
     """Since when consumers hold events."""
+    lease_seconds: dict[bytes, float]
+    """How long the leases of consumers last, as they said themselves."""
 
 
 async def of_group(redis: Redis, stream: str, row: Row, *, with_pending: bool) -> GroupInfo:
@@ -110,7 +112,8 @@ async def of_group(redis: Redis, stream: str, row: Row, *, with_pending: bool) -
     text = name.decode(errors="replace")
     pipeline.zrange(names.due(stream, text), 0, _MOST_POSTPONED - 1)
     pipeline.hgetall(names.held(stream, text))
-    consumers, summary, undelivered, pending, postponed, said = await pipeline.execute()
+    pipeline.hgetall(names.leases(stream, text))
+    consumers, summary, undelivered, pending, postponed, said, leases = await pipeline.execute()
     notes = held.notes_from(said)
     pending += await _beyond(redis, stream, name, pending, notes) if len(pending) == count else []
     return GroupInfo(
@@ -120,6 +123,7 @@ async def of_group(redis: Redis, stream: str, row: Row, *, with_pending: bool) -
         pending=pending,
         postponed=set(postponed),
         notes=notes,
+        lease_seconds={name: int(words.split()[0]) / 1000 for name, words in leases.items()},
     )
 
 

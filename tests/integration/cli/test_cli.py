@@ -201,10 +201,46 @@ def test_people_get_text() -> None:
     assert "\x1b" not in table, "no colour where nobody looks"
 
 
+def test_publish_says_why_an_event_waits_in_the_outbox(
+    own_server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("REDIS_URL", own_server.url)
+    monkeypatch.setenv("REDIS_OUTBOX", str(tmp_path / "outbox"))
+    with own_server.admin() as admin:
+        admin.config_set("maxmemory", "1")
+    full = run("publish", '{"n": 1}')
+    assert full.returncode == 0, full.stderr
+    assert "slack_events: waits in the outbox as outbox-1 until Redis takes it." in full.stdout
+    assert "has no memory left" in full.stdout
+    assert "could not be reached" not in full.stdout
+    assert "has no memory left" in json.loads(run("publish", '{"n": 2}', "--json").stdout)["reason"]
+    own_server.stop()
+    assert "could not be reached" in run("publish", '{"n": 3}').stdout
+
+
+@pytest.mark.usefixtures("at")
+def test_a_group_that_does_not_exist_is_answered_with_the_option_that_makes_it() -> None:
+    run("publish", '{"n": 1}')
+    run("read", "--group", "g", "--consumer", "ann")
+    nope = run("read", "--group", "nope")
+    assert nope.returncode == 1
+    assert "add --create-group" in nope.stderr
+    assert "create_group" not in nope.stderr
+
+
+@pytest.mark.usefixtures("at")
+def test_erase_says_what_it_does_not_reach() -> None:
+    run("publish", '{"type": "event_callback", "event": {"type": "message", "user": "U061F7AUR"}}')
+    erased = run("erase", "--user", "U061F7AUR", "--yes").stdout
+    assert "BGREWRITEAOF and BGSAVE" in erased
+    assert "BGREWRITEAOF" not in run("erase", "--user", "U061F7AUR", "--yes").stdout, "nothing was there"
+
+
 @pytest.mark.usefixtures("at")
 def test_stats_shows_which_consumer_holds_which_event() -> None:
     published = json.loads(run("publish", '{"type": "message"}', "--json").stdout)["id"]
     assert run("read", "--group", "workers", "--consumer", "ann").returncode == 0
+    assert "last 30 s (REDIS_STREAM_LEASE_SECONDS)" in run("stats", "slack_events").stdout
     for arguments in ([], ["slack_events"]):
         table = run("stats", *arguments).stdout
         (row,) = [line for line in table.splitlines() if "ann" in line]
@@ -222,10 +258,14 @@ def test_stats_shows_which_consumer_holds_which_event() -> None:
         (["publish", "[]"], {}, 1, "must be a dict"),
         (["read", "elsewhere"], {}, 1, "REDIS_STREAM_PATTERNS"),
         (["read", "-n", "0"], {}, 2, "'--count'"),
-        (["read", "--start", "x"], {}, 1, "looks like 1732000000000-0"),
+        (["read", "--start", "x"], {}, 2, "looks like 1732000000000-0"),
         (["nonsense"], {}, 2, "No such command"),
         (["publish"], {}, 2, "Give an event, or --lines"),
         (["read", "--follow", "--group", "g"], {}, 2, "--follow changes nothing"),
+        (["read", "--create-group"], {}, 2, "need a group"),
+        (["read", "--group", "g", "--user", "U061F7AUR"], {}, 2, "are for looking"),
+        (["publish", "{}", "--event-id", "x" * 300], {}, 2, "300 characters"),
+        (["read", "--since", "soon"], {}, 2, "no point in a stream"),
         (["top"], {}, 1, "use `abe-redis stats` instead"),
         (["stats"], {"REDIS_URL": "redis://:secret@127.0.0.1:1"}, 1, "could not be reached"),
         (["stats"], {"REDIS_URL": "redis://:secret@h/x"}, 2, "REDIS_URL is not valid"),

@@ -553,9 +553,9 @@ def test_help_shows_examples() -> None:
         (["bot:handle", "--timeout", "0"], 2, "Invalid value for '--timeout'"),
         (["bot:handle", "--drain", "-1"], 2, "Invalid value for '--drain'"),
         (["bot:handle", "--view", "raw"], 2, "Invalid value for '--view'"),
-        (["bot:handle", "--group", "\n"], 1, "group"),
+        (["bot:handle", "--group", "\n"], 2, "group"),
         (["bot:handle", "--respond-to", "slack:answers"], 2, "every answer would come back to the handler"),
-        (["bot:handle", "--respond-to", "dead:{x}"], 1, "dead:{x}"),
+        (["bot:handle", "--respond-to", "dead:{x}"], 2, "dead:{x}"),
     ],
 )
 def test_a_mistake_is_a_sentence(
