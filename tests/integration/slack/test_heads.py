@@ -16,7 +16,7 @@ from tests.integration.slack.doors import SECRET, door
 from tests.patience import PATIENCE
 from tests.servers import HOST
 
-HEAD_SECONDS = 1.0
+HEAD_SECONDS = 2.0
 BODY, HEADERS = signed(message("hi"), SECRET)
 HEAD = "".join(
     f"{line}\r\n"

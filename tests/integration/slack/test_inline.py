@@ -20,6 +20,7 @@ from abe_redis.testing.fake_slack.fake import FakeSlack
 from abe_redis.testing.signing import signed, signed_form
 from tests.integration.slack.doors import SECRET, door, post
 from tests.integration.slack.test_socket import receiving
+from tests.patience import PATIENCE
 from tests.unit.events.shapes import action
 
 OPTIONS = {"options": [{"text": {"type": "plain_text", "text": "Web"}, "value": "web"}]}
@@ -78,7 +79,7 @@ MADE = pytest.mark.parametrize("make", [sync_app, async_app])
 async def test_requests_that_need_an_answer_get_it_and_the_rest_is_queued(
     backend: RedisMessageQueueBackend, redis: Redis, make: Any
 ) -> None:
-    async with FakeSlack() as slack:
+    async with FakeSlack(answer_within=PATIENCE) as slack:
         here = door(backend, BoltAnswers(make(slack), ["shortcut:ticket"]))
         reply = await post(here, *signed_form(view_submission("form", {"why": "so"}), SECRET))
         assert (reply.status, json.loads(reply.body)) == (200, ERRORS)
@@ -105,7 +106,7 @@ async def test_requests_that_need_an_answer_get_it_and_the_rest_is_queued(
 async def test_a_request_that_the_app_cannot_answer_is_answered_as_the_app_does(
     backend: RedisMessageQueueBackend, redis: Redis, make: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with FakeSlack() as slack:
+    async with FakeSlack(answer_within=PATIENCE) as slack:
         here = door(backend, BoltAnswers(make(slack)))
         assert (await post(here, *signed_form(view_submission("unknown"), SECRET))).status == 404
         assert (await post(here, *signed_form(view_submission("broken"), SECRET))).status == 500
@@ -117,7 +118,7 @@ async def test_a_request_that_the_app_cannot_answer_is_answered_as_the_app_does(
 async def test_answers_go_back_by_socket_mode_with_the_ack(
     backend: RedisMessageQueueBackend, make: Any
 ) -> None:
-    async with FakeSlack() as slack:
+    async with FakeSlack(answer_within=PATIENCE) as slack:
         receiver = Receiver(backend, Queues.chosen(backend.settings), BoltAnswers(make(slack)))
         async with receiving(backend, slack, receiver=receiver):
             answered = await slack.send(view_submission("form", {"why": "so"}))
@@ -128,7 +129,7 @@ async def test_answers_go_back_by_socket_mode_with_the_ack(
 async def test_an_object_that_is_no_app_is_refused_at_the_start() -> None:
     with pytest.raises(SettingsError, match=r"'bot:handle' is 'int', no Bolt app"):
         BoltAnswers.of(7, "bot:handle", [])
-    async with FakeSlack() as slack:
+    async with FakeSlack(answer_within=PATIENCE) as slack:
         for wrong in ("app_mention", "views", "shortcut ticket", ":x"):
             with pytest.raises(SettingsError, match="names nothing that an app can answer"):
                 BoltAnswers.of(async_app(slack), "bot:app", [wrong])

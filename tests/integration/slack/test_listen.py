@@ -124,18 +124,18 @@ def test_a_deploy_loses_none_and_doubles_none(own_server: Server, tmp_path: Path
 def test_metrics_say_what_came_and_what_became_of_it(redis_url: str, tmp_path: Path, door: str) -> None:
     port, metrics = free_port(), free_port()
     words = [*words_for(door, port), "--metrics-port", str(metrics)]
-    with FakeSlack() as slack, listening(redis_url, slack, tmp_path, *words, name="one"):
+    with FakeSlack(retry_waits=RETRIES) as slack, listening(redis_url, slack, tmp_path, *words, name="one"):
         assert sending(slack, door, port)(1).wait(PATIENCE).accepted
         address = f"http://127.0.0.1:{metrics}"
         assert read(f"{address}/healthz") == "ok"
         text = read(f"{address}/metrics")
         name = door.removeprefix("--")
-        for line in (
-            f'abe_redis_received_total{{door="{name}"}} 1.0',
-            f'abe_redis_queued_total{{door="{name}",stream="slack_events"}} 1.0',
-            f'abe_redis_answer_seconds_count{{door="{name}"}} 1.0',
+        for line in (  # once, or more often on a machine so slow that Slack sends it again
+            rf'abe_redis_received_total{{door="{name}"}} [1-9]',
+            rf'abe_redis_queued_total{{door="{name}",stream="slack_events"}} [1-9]',
+            rf'abe_redis_answer_seconds_count{{door="{name}"}} [1-9]',
         ):
-            assert line in text
+            assert re.search(line, text), line
         if door == "--http":
             assert read(f"http://127.0.0.1:{port}/healthz") == "ok"
 

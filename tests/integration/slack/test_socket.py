@@ -62,7 +62,7 @@ async def test_a_thousand_events_are_queued_in_their_order(
 async def test_everything_that_slack_sends_reaches_its_stream_and_says_how_it_came(
     backend: RedisMessageQueueBackend,
 ) -> None:
-    async with FakeSlack() as slack, receiving(backend, slack, connections=3) as door:
+    async with FakeSlack(answer_within=PATIENCE) as slack, receiving(backend, slack, connections=3) as door:
         assert (door.connected, door.health()) == (3, None)
         for payload in (message("hi"), block_actions("go"), slash_command("/go")):
             assert (await slack.send(payload)).accepted
@@ -113,7 +113,7 @@ async def _opened(slack: FakeSlack, count: int) -> bool:
 
 async def test_a_token_that_slack_refuses_ends_it(backend: RedisMessageQueueBackend) -> None:
     door = SocketDoor(Receiver(backend, Queues("s")), "xapp-1", api_url="http://127.0.0.1:1/")
-    async with FakeSlack() as slack:
+    async with FakeSlack(answer_within=PATIENCE) as slack:
         slack.fail("apps.connections.open", "invalid_auth")
         door = SocketDoor(Receiver(backend, Queues("s")), "xapp-secret", api_url=slack.api_url)
         with pytest.RaisesGroup(
@@ -125,7 +125,7 @@ async def test_a_token_that_slack_refuses_ends_it(backend: RedisMessageQueueBack
 async def test_it_asks_again_while_slack_gives_no_connection(
     backend: RedisMessageQueueBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with FakeSlack() as slack:
+    async with FakeSlack(answer_within=PATIENCE) as slack:
         slack.fail("apps.connections.open", "internal_error", times=1)
         async with receiving(backend, slack):
             assert (await slack.send(message("hi"))).accepted
@@ -136,7 +136,7 @@ async def test_an_app_whose_socket_mode_is_switched_off_ends_it(backend: RedisMe
     with pytest.RaisesGroup(
         pytest.RaisesExc(RequestError, match="switched off Socket Mode"), flatten_subgroups=True
     ):
-        async with FakeSlack() as slack, receiving(backend, slack):
+        async with FakeSlack(answer_within=PATIENCE) as slack, receiving(backend, slack):
             slack.disconnect("link_disabled", closes_after=0)
             await anyio.sleep_forever()
 
@@ -152,7 +152,7 @@ async def test_bodies_are_never_logged(
     backend: RedisMessageQueueBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "abe_redis")
-    async with FakeSlack() as slack, receiving(backend, slack):
+    async with FakeSlack(answer_within=PATIENCE) as slack, receiving(backend, slack):
         assert (await slack.send(message("xyzzy-in-a-body"))).accepted
     assert "A connection to Slack is open." in caplog.text
     assert "xyzzy" not in caplog.text

@@ -29,7 +29,7 @@ SENT = {
 @pytest.mark.parametrize("by", ["http", "socket"])
 async def test_every_kind_reaches_its_listener(backend: RedisMessageQueueBackend, by: str) -> None:
     seen: dict[str, Any] = {}
-    async with FakeSlack() as slack:
+    async with FakeSlack(answer_within=PATIENCE) as slack:
         app = AsyncApp(client=AsyncWebClient("xoxb-1", base_url=slack.api_url), signing_secret=SECRET)
 
         def listener(name: str) -> Any:

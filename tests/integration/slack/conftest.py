@@ -1,0 +1,12 @@
+"""What all tests of the doors share."""
+
+import pytest
+
+from abe_redis.slack import http
+from tests.patience import PATIENCE
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no answer be late because the machine is slow; tests of that time set it themselves."""
+    monkeypatch.setattr(http, "ANSWER_SECONDS", PATIENCE)
