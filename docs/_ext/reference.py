@@ -154,6 +154,10 @@ def python() -> str:
         home = f"{found.__module__}.{name}"
         parts.append(f"## `{name}`\n\n```{{eval-rst}}\n.. {kind}:: {home}{_indented(members)}\n```\n")
     parts.append(
+        "## `abe_redis.bolt`\n\n```{eval-rst}\n.. autoclass:: abe_redis.slack.bolt.handler.BoltHandler\n   "
+        ":members:\n```\n"
+    )
+    parts.append(
         "## `abe_redis.testing`\n\n```{eval-rst}\n.. automodule:: abe_redis.testing\n   :members:\n   "
         ":imported-members:\n```\n"
     )

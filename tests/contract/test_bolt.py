@@ -377,8 +377,9 @@ async def test_an_event_is_done_when_its_lazy_listeners_are(bots: Bots) -> None:
 async def test_listeners_have_the_event(bots: Bots) -> None:
     app, ids = bots.app(), list[tuple[str, str, int]]()
 
-    def listener(context: Any) -> None:
+    def listener(context: Any, abe_redis_event: Event) -> None:
         event = context["abe_redis_event"]
+        assert abe_redis_event is event
         ids.append((event.stream, event.id, event.deliveries))
 
     app.event("app_mention")(ack=bots.fit(listener), lazy=[bots.fit(listener)])
