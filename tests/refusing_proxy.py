@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Self
+from typing import override
 
 import hiredis
+
+from tests.listener import Listener
 
 type Refusal = Callable[[Sequence[bytes]], bytes | None]
 """Says for a command the answer in place of the server's, `HANG_UP`, or None to pass it on."""
@@ -25,48 +26,23 @@ def refusing(*names: str, error: str = "ERR unknown command '{}'") -> Refusal:
     return refuse
 
 
-class RefusingProxy:
-    """Listens on a port of its own; knows where a command ends, so that each has an answer in its turn."""
+class RefusingProxy(Listener):
+    """Knows where a command ends, so that each has an answer in its turn."""
 
     def __init__(self, port: int, refusal: Refusal = lambda _: None) -> None:
-        self.port = 0
+        super().__init__(port)
         self.refusal = refusal
         self.loses: Callable[[Sequence[bytes], bytes], bool] = lambda *_: False
         """Says for a command and its answer whether that is lost, and the connection with it."""
         self.seen: list[str] = []
         """The names of the commands, in order."""
-        self.connections = 0
-        self._target = port
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
         self._forgotten: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._server is not None:
-            self._server.close()
-        while self._tasks:  # a connection may be accepted meanwhile
-            tasks = list(self._tasks)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     def forget(self) -> None:
         """Forget the connections that are open, as a NAT does: what comes over them vanishes in silence."""
         self._forgotten |= self._tasks
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
+    @override
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         me = asyncio.current_task()
         try:
@@ -98,17 +74,6 @@ class RefusingProxy:
             for one in (writer, up_writer):
                 with contextlib.suppress(OSError):
                     await one.wait_closed()
-
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection to the server, which nobody has to close when this is cancelled."""
-        connecting = asyncio.ensure_future(asyncio.open_connection("127.0.0.1", self._target))
-        try:
-            return await asyncio.shield(connecting)
-        except asyncio.CancelledError:
-            with contextlib.suppress(OSError):
-                _, writer = await connecting
-                writer.close()
-            raise
 
 
 async def _command(reader: asyncio.StreamReader) -> list[bytes]:

@@ -4,39 +4,20 @@ import asyncio
 import contextlib
 import socket
 import struct
-from types import TracebackType
-from typing import Self
+from typing import override
+
+from tests.listener import Listener
 
 
-class Proxy:
-    """Listens on a port of its own and passes everything on."""
+class Proxy(Listener):
+    """Passes everything on."""
 
     def __init__(self, port: int) -> None:
-        self.port = 0
-        self.accepted = 0
-        """How many connections were made so far."""
+        super().__init__(port)
         self.replaced = (b"", b"")
         """What is written in answers, and what stands there instead."""
-        self._target = port
         self._writers: set[asyncio.StreamWriter] = set()
         self._cut_next = 0
-        self._server: asyncio.Server | None = None
-        self._pumps: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._server is not None:
-            self._server.close()
-        self.reset()
-        for pump in self._pumps:
-            pump.cancel()
-        await asyncio.gather(*self._pumps, return_exceptions=True)
 
     def lead_to(self, port: int) -> None:
         """Let connections that are made from now on lead to another server; the others stay."""
@@ -51,20 +32,25 @@ class Proxy:
         """Pass on half of each of the next answers, and no more on that connection."""
         self._cut_next = count
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.accepted += 1
+    @override
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target)
+            up_reader, up_writer = await self._connect()
         except OSError:
             self._abort(writer)
             return
+        except BaseException:
+            self._abort(writer)
+            raise
         self._writers |= {writer, up_writer}
-        for task in (
-            asyncio.create_task(self._pump(reader, up_writer, answers=False)),
-            asyncio.create_task(self._pump(up_reader, writer, answers=True)),
-        ):
-            self._pumps.add(task)
-            task.add_done_callback(self._pumps.discard)
+        try:
+            await asyncio.gather(
+                self._pump(reader, up_writer, answers=False), self._pump(up_reader, writer, answers=True)
+            )
+        finally:
+            self._writers -= {writer, up_writer}
+            self._abort(writer)
+            self._abort(up_writer)
 
     async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool

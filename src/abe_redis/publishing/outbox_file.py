@@ -6,7 +6,6 @@ SQLite's write-ahead log with `synchronous=FULL` is synced at every commit, so a
 process and the machine. Unlike a rollback journal it needs one sync per commit, not three.
 """
 
-import errno
 import json
 import os
 import sqlite3
@@ -17,7 +16,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from abe_redis.errors import OutboxError, OutboxFullError
+from abe_redis.publishing import outbox_failures
 from abe_redis.publishing.outbox_locks import BUSY_SECONDS, WriterLocks, connect, make_private, patiently
 from abe_redis.runtime import fork
 from abe_redis.streams.publish import Draft
@@ -227,10 +226,7 @@ class OutboxFile:
         )
         if (pages - free) * page_bytes + len(fields) > MAX_BYTES:
             waiting, refused = database.execute("SELECT count(*), count(refused) FROM event").fetchone()
-            raise OutboxFullError(
-                f"The outbox {self.path} is full: it holds {waiting} events, {refused} of them refused by "
-                f"Redis, and may have {MAX_BYTES:,} bytes. Bring Redis back, or delete the refused ones."
-            )
+            raise outbox_failures.full(self.path, waiting=waiting, refused=refused, most_bytes=MAX_BYTES)
         cursor = database.execute(
             "INSERT INTO event (writer, stream, fields, identity, attempt, remember_seconds, published_at) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -274,10 +270,7 @@ class OutboxFile:
             if not _is_new(database):
                 (application,) = database.execute("PRAGMA application_id").fetchone()
                 if application != _APPLICATION_ID:
-                    raise OutboxError(
-                        f"The outbox {self.path} is another program's database. Name another file in "
-                        "REDIS_OUTBOX."
-                    )
+                    raise outbox_failures.foreign(self.path)
             database.execute("PRAGMA auto_vacuum = INCREMENTAL")
             # Turning the log on does not wait for others that do the same.
             patiently(lambda: database.execute("PRAGMA journal_mode = WAL"), until=until)
@@ -300,28 +293,7 @@ class OutboxFile:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise self._explain(error) from None
-
-    def _explain(self, error: sqlite3.Error | OSError) -> OutboxError:
-        where = f"The outbox {self.path}"
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of the number is detail
-        if code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) == errno.ENOSPC:
-            return OutboxFullError(f"{where} cannot grow: its disk is full. Make room on it.")
-        if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
-            return OutboxError(
-                f"{where} is damaged or not an SQLite database. Move it away to start a new one; the sqlite3 "
-                "program's .recover may save what it holds."
-            )
-        if code == sqlite3.SQLITE_BUSY:
-            return OutboxError(
-                f"{where} is locked by another program. End what holds it: a publish cannot wait for that."
-            )
-        if code == sqlite3.SQLITE_CANTOPEN and self.path.is_dir():
-            return OutboxError(f"{where} is a directory. Name a file in REDIS_OUTBOX.")
-        return OutboxError(
-            f"{where} cannot be used ({error}). REDIS_OUTBOX must name a file that this user may read and "
-            "write, in a directory where it may create files."
-        )
+            raise outbox_failures.explain(error, self.path) from None
 
 
 def _wait_for_others(database: sqlite3.Connection, until: float) -> None:

@@ -154,7 +154,7 @@ async def test_a_proxy_that_hangs_up_on_a_decoration_is_met_without_it(proxy: Re
     """As twemproxy does with every command that it does not know."""
     proxy.refusal = lambda words: HANG_UP if words[0].upper() == b"CLIENT" else None
     assert await publish_and_handle(settings(proxy), "slack:x") == [0]
-    assert proxy.seen.count("CLIENT") < proxy.connections
+    assert proxy.seen.count("CLIENT") < proxy.accepted
 
 
 async def test_a_needed_command_that_is_refused_is_named(proxy: RefusingProxy) -> None:
@@ -178,10 +178,10 @@ async def test_a_server_that_is_only_busy_keeps_its_connection(
     """While the server answers nobody, a second connection proves nothing."""
     async with RedisMessageQueueBackend(settings(proxy)) as backend:
         await backend.publish("slack:x", {})
-        before = proxy.connections
+        before = proxy.accepted
         await lone_redis.client_pause(1500)
         await backend.publish("slack:x", {})
-        assert proxy.connections - before <= 3
+        assert proxy.accepted - before <= 3
 
 
 @pytest.fixture

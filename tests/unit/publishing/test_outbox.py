@@ -158,10 +158,13 @@ def test_a_file_that_may_only_be_read() -> None:
         path = Path(directory) / "outbox.db"
         with closing(OutboxFile(path)) as outbox:
             outbox.append(row())
-        path.chmod(0o444)
+        path.chmod(0o400)
         path.parent.chmod(0o755)
+        if os.geteuid() == 0:
+            os.chown(path, 65534, 65534)
         code = (
             "import os, sys; from pathlib import Path; from abe_redis.publishing.outbox_file import *\n"
+            "from abe_redis.errors import OutboxError\n"
             "os.geteuid() or os.setuid(65534)\n"  # root may write to it all the same
             "try: OutboxFile(Path(sys.argv[1])).append(Row(Draft('s', {}, 'i', 'a', 1)))\n"
             "except OutboxError as error: print(error)"

@@ -1,0 +1,43 @@
+"""What a failure of the outbox's file means for people: which file, what is wrong with it, what to do."""
+
+import errno
+import sqlite3
+from pathlib import Path
+
+from abe_redis.errors import OutboxError, OutboxFullError
+
+
+def full(path: Path, *, waiting: int, refused: int, most_bytes: int) -> OutboxFullError:
+    """The file has reached its size limit."""
+    return OutboxFullError(
+        f"The outbox {path} is full: it holds {waiting} events, {refused} of them refused by "
+        f"Redis, and may have {most_bytes:,} bytes. Bring Redis back, or delete the refused ones."
+    )
+
+
+def foreign(path: Path) -> OutboxError:
+    """The file is a database, but not an outbox."""
+    return OutboxError(f"The outbox {path} is another program's database. Name another file in REDIS_OUTBOX.")
+
+
+def explain(error: sqlite3.Error | OSError, path: Path) -> OutboxError:
+    """The error of SQLite or the system, as a sentence."""
+    where = f"The outbox {path}"
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of the number is detail
+    if code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) == errno.ENOSPC:
+        return OutboxFullError(f"{where} cannot grow: its disk is full. Make room on it.")
+    if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
+        return OutboxError(
+            f"{where} is damaged or not an SQLite database. Move it away to start a new one; the sqlite3 "
+            "program's .recover may save what it holds."
+        )
+    if code == sqlite3.SQLITE_BUSY:
+        return OutboxError(
+            f"{where} is locked by another program. End what holds it: a publish cannot wait for that."
+        )
+    if code == sqlite3.SQLITE_CANTOPEN and path.is_dir():
+        return OutboxError(f"{where} is a directory. Name a file in REDIS_OUTBOX.")
+    return OutboxError(
+        f"{where} cannot be used ({error}). REDIS_OUTBOX must name a file that this user may read and "
+        "write, in a directory where it may create files."
+    )
