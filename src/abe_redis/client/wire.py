@@ -45,7 +45,7 @@ class Terms:
     max_calls: int = 4096
     """So many calls may be unanswered; the others wait for their turn."""
     max_bytes: int = 16 * 1024 * 1024
-    """While so many bytes are unanswered, calls wait for their turn."""
+    """Number of unanswered bytes at which further calls wait for their turn."""
     on_read_only: Callable[[], None] | None = None
     """Called when the server answered that it is a replica, after whoever asked was told."""
 

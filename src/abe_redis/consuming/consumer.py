@@ -24,7 +24,7 @@ from abe_redis.streams import lease, names
 from abe_redis.streams.reclaim import reclaim
 
 _AGAIN_SECONDS = 0.1
-"""How soon Redis is asked again about an event when it did not answer."""
+"""Pause before Redis is asked again about an event, when it did not answer."""
 
 
 class Consumer(GroupConsumer):

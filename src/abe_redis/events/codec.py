@@ -90,10 +90,10 @@ _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def _may_be_deeper(data: bytes, levels: int) -> bool:
-    """Whether to walk through what was encoded, which takes longer than to encode it.
+    """Whether the JSON may be nested deeper than `levels`; a full walk, which takes longer, then decides.
 
-    That is when it has so many brackets, and they do not vanish soon when each pair that encloses nothing is
-    taken away, which takes away a level or two at a time.
+    It removes empty pairs of brackets, a level or two at a time. JSON that has few brackets, or loses all of
+    them in a few rounds, is certainly not too deep.
     """
     brackets = data.translate(None, _ALL_BUT_BRACKETS)
     if len(brackets) <= 2 * levels:

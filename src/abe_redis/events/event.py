@@ -74,7 +74,7 @@ class Event(dict[str, Any]):
         """Give it back as not done: it is delivered again, to whoever asks first.
 
         Args:
-            delay: Not before so many seconds have passed; at most 7 days.
+            delay: Seconds to wait before the next delivery; at most 7 days.
             reason: For the log.
             counted: Whether this delivery counts among those after which an event is buried.
 

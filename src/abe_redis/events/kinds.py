@@ -102,7 +102,7 @@ _MESSAGE_MARKS = (
     *("channel", "channel_type", "user", "bot_id", "team", "ts", "event_ts"),
     *("subtype", "client_msg_id", "blocks"),
 )
-"""Fields of Slack's messages, by which theirs is told from what everybody calls a message."""
+"""Fields that tell a message of Slack's from any other payload whose type is `message`."""
 
 
 def is_slack_envelope(payload: Mapping[str, Any]) -> bool:

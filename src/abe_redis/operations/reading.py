@@ -1,6 +1,6 @@
 """The three ways to read a stream by hand: peek at it, lease from it, see what is pending.
 
-Each checks what it is asked, reads, and says what else there is to know of the stream.
+Each checks its arguments, reads, and adds the length and the groups of the stream.
 """
 
 from collections.abc import AsyncIterator
@@ -259,7 +259,7 @@ class Reading(Caller):
             yield _Stream(redis, name, exists=kind == "stream")
 
     async def _answered(self, result: ReadResult, found: _Stream, max_chars: int) -> ReadResult:
-        """The result with what else there is to know, in so many characters."""
+        """The result with the length and groups of the stream, in at most `max_chars` characters."""
         if found.exists:
             result.length, result.groups = await peek.brief(found.redis, found.name)
         elif not result.events:

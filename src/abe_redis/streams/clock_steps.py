@@ -23,7 +23,7 @@ _MEND = Script.load("mend_clock")
 
 
 def every_seconds(lease_seconds: float) -> float:
-    """How often somebody whose leases are so long looks."""
+    """Interval at which a consumer with this lease looks."""
     return min(EVERY_SECONDS, lease_seconds / 3)
 
 

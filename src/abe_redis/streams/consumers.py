@@ -8,7 +8,7 @@ from abe_redis.streams import names, slots
 from abe_redis.streams.scripts import Argument, Script
 
 GONE_LEASES = 10
-"""A consumer that holds nothing and was silent for so many of its leases is forgotten."""
+"""Number of its leases after which a silent consumer that holds nothing is forgotten."""
 
 _FORGET = Script.load("forget_gone")
 _WITHDRAW = Script.load("withdraw")

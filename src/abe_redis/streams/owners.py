@@ -173,7 +173,7 @@ async def load(
     Args:
         owner: Of the stream.
         after: Only what comes behind this id.
-        idle_seconds: Only what was not renewed for so long.
+        idle_seconds: Only entries that nobody has renewed for this time.
         everybody: Also what another consumer still has a lease on.
         finished_to: The last id that the owner had, if it knows all of the stream that it did not finish.
 

@@ -36,7 +36,7 @@ async def postpone(
         stream: Where it is.
         consumer: Who gives it back.
         entry_id: Which entry.
-        delay_seconds: Not before so many seconds have passed.
+        delay_seconds: Time before the next delivery.
         counted: Whether the delivery that Redis counted last counts.
         begun: How many of its deliveries handlers began, at least.
         sure: Whether its lease cannot be over; then it is put back if somebody dropped it.

@@ -91,7 +91,7 @@ class MemoryGroups:
         self._changed = anyio.Event()
 
     async def change(self, *, seconds: float | None = None) -> None:
-        """Wait until something is not as it was, or so long."""
+        """Wait until something changes, for `seconds` at most."""
         with anyio.move_on_after(seconds):
             await self._changed.wait()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -261,7 +262,9 @@ async def test_clocks_that_differ(redis_url: str, server: Server, monkeypatch: p
     now = time.time
     monkeypatch.setattr("abe_redis.doctor.server.time.time", lambda: now() - 60)
     finding = await the_only(server, "clock", "warning")
-    assert "60.0 s ahead of" in finding.found
+    seconds = re.search(r"([\d.]+) s ahead of", finding.found)
+    assert seconds is not None, finding.found
+    assert 30 < float(seconds[1]) < 90, "as exact as the answer came quickly"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ ANSWER_SECONDS = 5.0
 """Time for an answer, after which the connection counts as dead."""
 
 CALM_SECONDS = 5.0
-"""A replica that is met so long after the last one is the first of others."""
+"""Time without meeting a replica in the primary's place, after which the pauses begin anew."""
 
 SECOND_SECONDS = 0.7
 """How long a second connection may take to be answered, when the shared one is silent."""

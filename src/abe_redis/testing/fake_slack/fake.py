@@ -152,10 +152,10 @@ class FakeSlack:
         return self._api.calls(method)
 
     async def called(self, method: str, *, times: int = 1, seconds: float = 60) -> list[SlackCall]:
-        """Wait until a method was called so often without being refused, and return these calls.
+        """Wait for a number of calls of a method that were not refused, and return them.
 
         Raises:
-            TimeoutError: It was not, within so many seconds.
+            TimeoutError: There were fewer calls in time.
         """
 
         def found() -> list[SlackCall]:
@@ -210,10 +210,10 @@ class FakeSlack:
         return self._service.sockets.opened if self._service is not None else 0
 
     async def connected(self, connections: int = 1, *, seconds: float = 60) -> None:
-        """Wait until so many connections of Socket Mode are open.
+        """Wait until a number of Socket Mode connections are open.
 
         Raises:
-            TimeoutError: They are not, within so many seconds.
+            TimeoutError: There were fewer in time.
         """
         await self._until(
             lambda: self.connections >= connections, f"{connections} connections were not opened", seconds

@@ -66,10 +66,10 @@ class SlackDelivery:
         return self._ended.done()
 
     def wait(self, seconds: float | None = None) -> "SlackDelivery":
-        """Wait in this thread until it has ended.
+        """Wait in this thread until the delivery has ended.
 
         Raises:
-            TimeoutError: It has not ended within so many seconds.
+            TimeoutError: It has not ended in time.
         """
         try:
             self._ended.result(seconds)

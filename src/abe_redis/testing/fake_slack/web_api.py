@@ -33,7 +33,7 @@ class _Failure:
 
 @dataclass(slots=True)
 class _Limit:
-    """At most so many calls in so many seconds, for each channel on its own as Slack counts them."""
+    """A limit of calls in a number of seconds, counted for each channel separately, as Slack does."""
 
     calls: int
     seconds: float
