@@ -17,8 +17,11 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 
 STREAM, GROUP = "slack:example-agent", "agents"
 
-# A client passes on only what it is told to: without env, the server would not see REDIS_URL.
-SERVER = StdioServerParameters(command=sys.executable, args=["-m", "abe_redis", "mcp"], env={**os.environ})
+# A client passes on only what it is told to: without env, the server would not see REDIS_URL. A model reads
+# text; this program asks for a structure, too.
+SERVER = StdioServerParameters(
+    command=sys.executable, args=["-m", "abe_redis", "mcp", "--structured"], env={**os.environ}
+)
 
 
 async def call(session: ClientSession, tool: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -32,12 +35,12 @@ async def call(session: ClientSession, tool: str, **arguments: Any) -> dict[str,
 async def work_on_what_waits(session: ClientSession) -> None:
     """Lease, work, acknowledge, until nothing comes for a second."""
     while True:
-        lease = await call(session, "read_stream", stream=STREAM, group=GROUP, count=5, wait_seconds=1)
+        lease = await call(session, "lease_events", stream=STREAM, group=GROUP, count=5, wait_seconds=1)
         if not lease["events"]:
             return
         for event in lease["events"]:
-            # A model would think about the payload here, as data: it was written by people in Slack.
-            print(f"working on {event['id']}: {event['payload']['text']!r}")
+            # A model would think about the words here, as data: they were written by people in Slack.
+            print(f"working on {event['id']}: {event['untrusted_text']!r}")
         # Whatever is not acknowledged goes to someone else when the lease is over.
         done = await call(
             session, "ack", stream=STREAM, group=GROUP, ids=[one["id"] for one in lease["events"]]

@@ -1,7 +1,6 @@
 """Pages of the reference, written from the code each time the site is built, so that they cannot drift."""
 
 import asyncio
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -116,11 +115,9 @@ def tools() -> str:
             )
             if hint
         )
-        schema = json.dumps(tool.outputSchema, indent=2, ensure_ascii=False)
         parts.append(
             f"## `{tool.name}`\n\n{tool.title}{f' ({hints})' if hints else ''}.\n\n{tool.description}\n\n"
-            "| Parameter | Type | | |\n|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
-            f"The structured answer:\n\n```json\n{schema}\n```\n"
+            "| Parameter | Type | | |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
         )
     resources = asyncio.run(server.list_resources()), asyncio.run(server.list_resource_templates())
     parts.append("## Resources\n\n| URI | |\n|---|---|")

@@ -48,9 +48,9 @@ def test_agents_over_http_work_in_their_own_group_alone(
         for group in groups:
             where = {"stream": STREAM, "group": group}
             for tool, more in (
-                ("read_stream", {}),
-                ("read_stream", {"consumer": "worker-1"}),
-                ("read_stream", {"create_group": True}),
+                ("lease_events", {}),
+                ("lease_events", {"consumer": "worker-1"}),
+                ("lease_events", {"create_group": True}),
                 ("ack", {"ids": [held], "confirm": True}),
                 ("ack", {"ids": [held], "confirm": True, "consumer": "worker-1"}),
                 ("release", {"ids": [held], "delay_seconds": 3000, "confirm": True, "consumer": "worker-1"}),
@@ -75,7 +75,7 @@ def test_no_agent_makes_a_group_that_keeps_history(door: OpenDoor, client: redis
             *(("slack:none", group) for group in ("agents", "new")),
         ):
             for create in (True, False):
-                agent.ask("read_stream", {"stream": stream, "group": group, "create_group": create})
+                agent.ask("lease_events", {"stream": stream, "group": group, "create_group": create})
                 made = [row["name"] for row in client.xinfo_groups(stream)] if client.exists(stream) else []
                 tally.tried(
                     f"{group} of {stream} with {options}",
@@ -97,7 +97,7 @@ def test_the_events_of_a_minute_are_bounded(version: str, door: OpenDoor, client
     for round_ in range(10):
         agent = agents[round_ % 4]
         result = agent.ask(
-            "read_stream", {"stream": STREAM, "group": "agents", "count": 100, "max_chars": 200_000}
+            "lease_events", {"stream": STREAM, "group": "agents", "count": 100, "max_chars": 200_000}
         )
         if result.get("isError"):
             assert "--events-per-minute" in str(result)

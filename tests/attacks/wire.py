@@ -91,7 +91,7 @@ class Agent:
 
     def lease(self, stream: str, group: str, count: int = 10, **more: Any) -> list[str]:
         """The ids of the events that it is given."""
-        leased = self.call("read_stream", stream=stream, group=group, count=count, **more)
+        leased = self.call("lease_events", stream=stream, group=group, count=count, **more)
         return [event["id"] for event in leased["events"]]
 
     def __enter__(self) -> Self:

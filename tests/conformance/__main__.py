@@ -31,13 +31,13 @@ SESSION = (
         '"duplicate": false',
     ),
     (("tools/call", "--tool-name", "stream_stats"), '"health": "unread"'),
-    (("tools/call", "--tool-name", "read_stream", "--tool-arg", "stream=slack:a"), '"mode": "peek"'),
+    (("tools/call", "--tool-name", "read_stream", "--tool-arg", "stream=slack:a"), "slack-data-"),
     (
         (
-            *("tools/call", "--tool-name", "read_stream"),
+            *("tools/call", "--tool-name", "lease_events"),
             *("--tool-args-json", '{"stream": "slack:a", "group": "agents"}'),
         ),
-        '"lease_seconds": 30',
+        "The lease lasts 30 s",
     ),
     (
         (

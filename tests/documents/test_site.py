@@ -89,7 +89,16 @@ def test_nothing_is_missing_in_the_reference(site: Path) -> None:
     shown = re.sub(r"<[^>]+>", "", commands)
     for command in ("publish", "ack", "stats", "dead redrive", "group reset", "worker", "top", "mcp install"):
         assert f"abe-redis {command}" in shown
-    for tool in ("stream_stats", "read_stream", "ack", "release", "redrive", "publish_event"):
+    for tool in (
+        "stream_stats",
+        "read_stream",
+        "count_events",
+        "lease_events",
+        "ack",
+        "release",
+        "redrive",
+        "publish_event",
+    ):
         assert f'id="{tool.replace("_", "-")}"' in tools
     for name in public_names:
         assert f'<span class="pre">{name}</span>' in python, name

@@ -61,4 +61,8 @@ def test_a_client_installs_it(redis_url: str, tmp_path: Path) -> None:
             return [tool.name for tool in (await session.list_tools()).tools]
 
     assert anyio.run(tools) == [one["name"] for one in manifest["tools"]]
-    assert anyio.run(lambda: tools(abe_redis_mcp_read_only=True)) == ["read_stream", "stream_stats"]
+    assert anyio.run(lambda: tools(abe_redis_mcp_read_only=True)) == [
+        "stream_stats",
+        "read_stream",
+        "count_events",
+    ]

@@ -96,7 +96,7 @@ def test_it_tells_the_story_and_leaves_nothing_behind(demo: Demo) -> None:
         "Slack posts 200 events; two workers of one group share them",
         "200/200",
         "both of them worked",
-        "offers ack, publish_event, read_stream, redrive, release,",
+        "offers ack, count_events, lease_events, publish_event,",
         "every event was processed, none was lost",
     ):
         assert words in told

@@ -75,7 +75,7 @@ def serve(start: Start, redis_url: str) -> Callable[..., Served]:
         child = start(
             sdk,
             *("-m", "abe_redis", "mcp", "--http", "--port", str(port), *options),
-            variables={"REDIS_URL": redis_url} | variables,
+            variables={"REDIS_URL": redis_url, "ABE_REDIS_MCP_STRUCTURED": "1"} | variables,
         )
         return Served(child, port)
 
@@ -179,7 +179,7 @@ def test_each_client_has_leases_of_its_own(version: str, serve: Callable[..., Se
                 await call(first, "publish_event", payload={"type": "message"}, stream="slack:a")
             taken = {}
             for name, session in {"first": first, "second": second}.items():
-                lease = await call(session, "read_stream", stream="slack:a", group="agents", count=1)
+                lease = await call(session, "lease_events", stream="slack:a", group="agents", count=1)
                 taken[name] = lease["events"][0]["id"]
             others = {"stream": "slack:a", "group": "agents", "ids": [taken["first"]]}
             assert (await call(second, "ack", **others))["not_held"] == [taken["first"]]
@@ -187,11 +187,11 @@ def test_each_client_has_leases_of_its_own(version: str, serve: Callable[..., Se
             assert (await call(first, "ack", **others))["acked"] == [taken["first"]]
             held = await call(first, "read_stream", stream="slack:a", group="agents", pending=True)
             assert [one["id"] for one in held["events"]] == [taken["second"]]
-            named = others | {"ids": [taken["second"]], "consumer": held["events"][0]["consumer"]}
+            named = others | {"ids": [taken["second"]], "consumer": held["events"][0]["holder"]}
             assert (await call(first, "ack", **named))["not_held"] == [taken["second"]]
         async with served.client() as third:  # gets what the second, which has ended its session, had
             with anyio.fail_after(PATIENCE):
-                while not (await call(third, "read_stream", stream="slack:a", group="agents"))["events"]:
+                while not (await call(third, "lease_events", stream="slack:a", group="agents"))["events"]:
                     await anyio.sleep(0.1)
 
     anyio.run(play)
@@ -215,7 +215,7 @@ def test_a_call_needs_the_token_and_a_known_host(
 
     async def play() -> None:
         async with served.client(headers=right) as session:
-            assert len((await session.list_tools()).tools) == 6
+            assert len((await session.list_tools()).tools) == 8
 
     anyio.run(play)
     sdk = environments.mcp_sdk("1.30")
@@ -256,7 +256,7 @@ def test_a_call_is_answered_whatever_a_client_says_it_accepts(
             assert "stream_stats" in answer.text
             if accepted == "application/json":
                 assert answer.headers["content-type"] == "application/json"
-                assert len(answer.json()["result"]["tools"]) == 6
+                assert len(answer.json()["result"]["tools"]) == 8
             with client.stream("GET", "/mcp", headers=session) as events:
                 assert events.status_code == 200, accepted
 
@@ -278,7 +278,7 @@ def test_a_session_that_its_client_abandoned_ends_and_its_leases_are_free(
             return client.post("/mcp", json=request, headers=session)
 
         def takes_it(session: dict[str, str]) -> bool:
-            answer = call(session, "read_stream", group="agents")
+            answer = call(session, "lease_events", group="agents")
             return '"deliveries":1' in answer.text.replace(" ", "")
 
         def abandon() -> dict[str, str] | None:  # on a busy machine it may end between two calls
@@ -314,13 +314,35 @@ def test_a_call_that_waits_gives_signs_of_life(version: str, serve: Callable[...
 
 
 @pytest.mark.parametrize("version", ["1.30", "2.3"])
+def test_a_body_that_is_no_message_is_answered_with_its_id(
+    version: str, serve: Callable[..., Served]
+) -> None:
+    served = serve(version)
+    with httpx.Client(base_url=served.url, timeout=30) as client:
+        greeting = client.post("/mcp", json=INITIALIZE, headers=BOTH)
+        session = BOTH | {
+            "mcp-session-id": greeting.headers["mcp-session-id"],
+            "Content-Type": "application/json",
+        }
+        for text in ("[" * 5000 + "]" * 5000, '"\\ud83d"', "{"):
+            call = '{"name":"publish_event","arguments":{"payload":{"a":' + text + "}}}"
+            body = '{"jsonrpc":"2.0","id":7,"method":"tools/call","params":' + call + "}"
+            answer = client.post("/mcp", content=body, headers=session)
+            assert answer.status_code == 400
+            found = answer.json()
+            assert (found["id"], found["error"]["code"]) == (7, -32700)
+        request = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
+        assert client.post("/mcp", json=request, headers=session).status_code == 200, "and it goes on"
+
+
+@pytest.mark.parametrize("version", ["1.30", "2.3"])
 def test_its_end_gives_back_what_agents_had(version: str, serve: Callable[..., Served]) -> None:
     served = serve(version)
 
     async def lease() -> list[Any]:
         async with served.client() as session:
             await session.call_tool("publish_event", {"payload": {"type": "message"}})
-            answer = await session.call_tool("read_stream", {"group": "agents"})
+            answer = await session.call_tool("lease_events", {"group": "agents"})
             # The client still is there, and listens for news.
             served.child.signal(signal.SIGTERM)
             assert await anyio.to_thread.run_sync(served.child.wait) == 0
@@ -333,7 +355,7 @@ def test_its_end_gives_back_what_agents_had(version: str, serve: Callable[..., S
 
     async def take() -> Any:
         async with again.client() as session:
-            return (await session.call_tool("read_stream", {"group": "agents"})).structuredContent
+            return (await session.call_tool("lease_events", {"group": "agents"})).structuredContent
 
     (event,) = anyio.run(take)["events"]
     assert event["deliveries"] == 1

@@ -19,7 +19,7 @@ type Ask = Callable[..., Awaitable[Any]]
 
 
 def server(backend: RedisMessageQueueBackend, modes: Permissions | None = None) -> McpServer:
-    modes = modes or Permissions()
+    modes = modes or Permissions(structured=True)
     operations = Operations(backend, origin="mcp", streams=modes.streams, limits=modes)
 
     async def give() -> Operations:
@@ -47,7 +47,9 @@ def text_of(answer: Any) -> str:
 
 
 def size(answer: Any) -> int:
-    return len(text_of(answer)) + len(compact(answer.structuredContent))
+    """The characters of an answer, whichever of its halves a client shows its model."""
+    structure = answer.structuredContent
+    return len(text_of(answer)) + (0 if structure is None else len(compact(structure)))
 
 
 def said(number: int, text: str = "hello", **more: Any) -> dict[str, Any]:
@@ -56,5 +58,5 @@ def said(number: int, text: str = "hello", **more: Any) -> dict[str, Any]:
 
 
 async def lease(ask: Ask, count: int) -> list[str]:
-    events = (await ask("read_stream", group=GROUP, count=count)).structuredContent["events"]
+    events = (await ask("lease_events", group=GROUP, count=count)).structuredContent["events"]
     return [event["id"] for event in events]

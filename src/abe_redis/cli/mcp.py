@@ -84,6 +84,27 @@ def serve(
         int,
         typer.Option(metavar="BYTES", help="Largest event that the agent may publish.", min=100),
     ] = 256 * 1024,
+    structured: Annotated[
+        bool,
+        typer.Option(
+            "--structured",
+            envvar="ABE_REDIS_MCP_STRUCTURED",
+            show_envvar=True,
+            help="Give answers with people's words a structure, too, for programs; its fields of such words "
+            "are named untrusted_….",
+        ),
+    ] = False,
+    trusted_users: Annotated[
+        str,
+        typer.Option(
+            metavar="IDS",
+            help="Users, separated by commas: the agent reads the words of these alone, and of others only "
+            "who wrote, where and how much.",
+        ),
+    ] = "",
+    trusted_channels: Annotated[
+        str, typer.Option(metavar="IDS", help="Channels whose words the agent reads, whoever wrote them.")
+    ] = "",
     http: Annotated[
         bool, typer.Option("--http", help="Serve over HTTP, at /mcp, instead of stdin and stdout.")
     ] = False,
@@ -135,6 +156,7 @@ def serve(
         return
     from abe_redis.mcp.permissions import Permissions  # noqa: PLC0415
     from abe_redis.mcp.server import serve_http, serve_stdio  # noqa: PLC0415
+    from abe_redis.mcp.trust import Trust  # noqa: PLC0415
     from abe_redis.schemas.stats import AGENTS  # noqa: PLC0415
     from abe_redis.settings import Settings  # noqa: PLC0415
 
@@ -152,6 +174,8 @@ def serve(
         bytes_per_minute=bytes_per_minute,
         payload_bytes=max_payload,
         max_delay_seconds=max_delay,
+        structured=structured,
+        trust=Trust(frozenset(_names(trusted_users)), frozenset(_names(trusted_channels))),
     )
 
     def beside(operations: "Callable[[], Awaitable[Operations]]") -> AbstractAsyncContextManager[None]:

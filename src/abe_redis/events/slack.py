@@ -68,6 +68,17 @@ def user_of(payload: Mapping[str, Any]) -> str | None:
     return first(kinds.event_of(payload), *_user_fields(kinds.kind_of(payload)))
 
 
+def thread_of(payload: Mapping[str, Any]) -> str | None:
+    """The `ts` of the root of its thread, or of the message it is about; None when it is about none."""
+    kind = kinds.kind_of(payload)
+    return first(kinds.event_of(payload), kind.thread, kinds.THREAD if kind is kinds.OTHER else ())
+
+
+def words_of(payload: Mapping[str, Any]) -> str | None:
+    """What it says, whole; None when it says nothing."""
+    return first(kinds.event_of(payload), kinds.kind_of(payload).words, kinds.WORDS)
+
+
 def conversation_of(payload: Mapping[str, Any], grain: Grain = "channel") -> str | None:
     """What an event belongs to, so that its order counts; None when it names nothing of the kind.
 

@@ -81,7 +81,7 @@ def stalled(at: Situation) -> Verdict:
 
 
 def backlog(at: Situation) -> Verdict:
-    """Groups that do not keep up; not reported while others have no consumer at all.
+    """Groups that do not keep up, whatever is wrong with others.
 
     Where a consumer is stuck, `stuck` or `silent` names it, and more consumers are no cure.
     """
@@ -89,7 +89,7 @@ def backlog(at: Situation) -> Verdict:
         f"{_waiting(group)}{'.' if _stuck(group, at) else ': add consumers or make the handler faster.'}"
         for group in at.behind
     ]
-    return Verdict("backlog", said) if said and not at.stalled else Verdict()
+    return Verdict("backlog", said) if said else Verdict()
 
 
 def paused(at: Situation) -> Verdict:

@@ -1,145 +1,104 @@
-"""Bounded answers: text and structure together have at most `max_chars` characters."""
+"""Bounded overviews: text and structure together have at most so many characters."""
 
 from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel
 
-from abe_redis.operations.event_views import compact, fit
-from abe_redis.schemas import ReadResult, StatsResult, StreamStats
+from abe_redis.operations.event_views import compact
+from abe_redis.schemas import StatsResult, StreamStats
 
-OVERVIEW_CHARS = 2000
+OVERVIEW_CHARS = 4000
 """Characters of an overview of all streams."""
 
-_LEAST, _LEAST_PER_EVENT = 600, 350
-"""Characters that an answer takes, and each event in it without its payload, in text and structure."""
-
-_SHORT, _SHORT_SUMMARY = 40, 60
+_SHORT = 40
 _MOST_GROUPS = 10
-"""Bounds of names, summaries and groups of a stream when not everything fits."""
+"""Bounds of names and groups of a stream when not everything fits."""
 
 
-def most_events(max_chars: int) -> int:
-    """Number of events that an answer can show at all, with names and summaries of usual length."""
-    return max(1, (max_chars - _LEAST) // _LEAST_PER_EVENT)
-
-
-def size(result: BaseModel, text: str, *, full: bool = False) -> int:
+def size(result: BaseModel, text: str) -> int:
     """Characters of an answer: of its text, and of its structure as JSON."""
-    return len(text) + len(compact(plain(result, full=full)))
+    return len(text) + len(compact(plain(result)))
 
 
-def plain(result: BaseModel, *, full: bool = False) -> dict[str, Any]:
-    """The structure of an answer; unless `full`, without nulls and usual values."""
-    return result.model_dump(mode="json", exclude_defaults=not full)
-
-
-def fit_events(
-    result: ReadResult, text: Callable[[ReadResult], str], max_chars: int, *, full: bool = False
-) -> None:
-    """Shorten payloads, then summaries, then names, then drop the last events, until an answer fits.
-
-    Args:
-        result: The result to shorten, in place. The caller gives dropped events of a lease back.
-        text: Makes the answer's text.
-        max_chars: For text and structure together.
-        full: Whether the structure has everything.
-    """
-    result.note = _cut(result.note, max(150, max_chars // 4))
-    payloads = [(event.payload, event.truncated) for event in result.events]
-    for event in result.events:
-        event.payload, event.truncated = None, True
-
-    def left() -> int:
-        return max_chars - size(result, text(result), full=full)
-
-    for shorten in (_shorten_summaries, _shorten_names):
-        if left() < 0:
-            shorten(result)
-    note = result.note
-    while left() < 0 and len(result.events) > 1:
-        result.events.pop()
-        if result.mode == "lease":
-            result.note = (
-                f"{note} {len(payloads) - len(result.events)} more did not fit and stay in the group."
-            )
-        else:
-            result.next_start = result.events[-1].id
-    if left() < 0:
-        result.note, result.stream = "", _cut(result.stream, _SHORT)
-        result.length, result.groups = 0, []
-    # What a payload adds to its own length: its name in the structure, and a new line in the text.
-    share = max(0, left() - 20 * len(result.events)) // 2
-    for event, whole in zip(result.events, payloads, strict=False):
-        event.payload, event.truncated = whole
-    fit(result.events, share)
-    for event in result.events:
-        event.payload = event.payload or None  # not even a part of it fits
-
-
-def _shorten_summaries(result: ReadResult) -> None:
-    for event in result.events:
-        event.summary = _cut(event.summary, _SHORT_SUMMARY)
-        event.event_type = event.event_type and _cut(event.event_type, _SHORT)
-
-
-def _shorten_names(result: ReadResult) -> None:
-    for event in result.events:
-        event.consumer = event.consumer and _cut(event.consumer, _SHORT)
-    result.groups = result.groups[:_MOST_GROUPS]
-    for group in result.groups:
-        group.name = _cut(group.name, _SHORT)
+def plain(result: BaseModel) -> dict[str, Any]:
+    """The structure of an answer, without nulls and usual values."""
+    return result.model_dump(mode="json", exclude_defaults=True)
 
 
 def fit_overview(
     result: StatsResult, text: Callable[[StatsResult], str], max_chars: int = OVERVIEW_CHARS
 ) -> None:
-    """Drop consumers, shorten advice and names, and drop the healthiest streams, until it fits.
+    """Leave out figures, shorten advice, and keep of the healthiest streams only the names, until it fits.
 
     Args:
         result: The result to shorten, in place, with the worst stream first.
         text: Makes the answer's text.
         max_chars: For text and structure together.
     """
-    if size(result, text(result)) <= max_chars:
-        return
     every = result.streams
-    for stream in every:
-        stream.added = None
-        for group in stream.groups:
-            group.consumers = []
-    for most_groups, advice, name in _EVER_SMALLER:
+    for shorten in (_leave_as_it_is, _without_dates, _without_consumers, _without_groups):
         for stream in every:
-            stream.groups = stream.groups[:most_groups]
+            shorten(stream)
+        if size(result, text(result)) <= max_chars:
+            return
+    for advice, name, most_names in _EVER_SMALLER:
+        for stream in every:
             stream.advice, stream.stream = _cut(stream.advice, advice), _cut(stream.stream, name)
-        _keep_most(result, every, text, max_chars)
+        _keep_most(result, every, text, max_chars, most_names)
         if len(result.streams) >= min(_FEW, len(every)):
             return
 
 
-_EVER_SMALLER = ((_MOST_GROUPS, 500, 512), (1, 500, 512), (0, 300, 512), (0, 200, 100), (0, 80, _SHORT))
-"""For each stream: most groups, and most characters of its advice and of its name."""
+def _leave_as_it_is(_: StreamStats) -> None:
+    """What fits needs no shortening."""
+
+
+def _without_dates(stream: StreamStats) -> None:
+    stream.added = stream.first_at = stream.last_at = stream.memory_bytes = None
+
+
+def _without_consumers(stream: StreamStats) -> None:
+    stream.groups = stream.groups[:_MOST_GROUPS]
+    for group in stream.groups:
+        group.consumers, group.pending_by_age, group.unused_seconds = [], {}, None
+
+
+def _without_groups(stream: StreamStats) -> None:
+    stream.groups = []
+
+
 _FEW = 4
-"""Number of the worst streams that are worth more than the details of one."""
+"""Number of the worst streams that are worth more than the advice of one."""
+_NAMES_CHARS = 40
+_EVER_SMALLER = ((300, 512, 100), (150, 100, 100), (80, _SHORT, 100), (80, _SHORT, 20), (80, _SHORT, 0))
+"""Most characters of each stream's advice and name, and most names of streams beside those."""
 
 
 def _keep_most(
-    result: StatsResult, every: list[StreamStats], text: Callable[[StatsResult], str], max_chars: int
+    result: StatsResult,
+    every: list[StreamStats],
+    text: Callable[[StatsResult], str],
+    max_chars: int,
+    most_names: int,
 ) -> None:
     low, high = 0, len(every)
     while low < high:
         middle = (low + high + 1) // 2
-        _keep(result, every, middle)
+        _keep(result, every, middle, most_names)
         if size(result, text(result)) <= max_chars:
             low = middle
         else:
             high = middle - 1
-    _keep(result, every, low)
+    _keep(result, every, low, most_names)
 
 
-def _keep(result: StatsResult, every: list[StreamStats], count: int) -> None:
-    result.streams = every[:count]
-    result.omitted = len(every) - count
+def _keep(result: StatsResult, every: list[StreamStats], count: int, most_names: int) -> None:
+    """Keep the worst streams; of the others, the names, by what state they are in."""
+    result.streams, others = every[:count], every[count:]
+    result.omitted, result.names = len(others), {}
+    for one in others[:most_names]:
+        result.names.setdefault(one.health, []).append(_cut(one.stream, _NAMES_CHARS))
 
 
 def _cut(words: str, most: int) -> str:

@@ -1,29 +1,70 @@
 """The parameters that tools share, with their descriptions for a model."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from abe_redis import schemas
 
 Stream = Annotated[
-    str | None,
-    Field(description="Stream name; by default the one that Slack MCP Server publishes to.", max_length=512),
+    str | None, Field(description="Stream; by default the host's topic.", min_length=1, max_length=512)
 ]
-OneStream = Annotated[str, Field(description="The stream the events are in.", min_length=1, max_length=512)]
-Group = Annotated[str, Field(description="Consumer group.", min_length=1, max_length=512)]
+HeldIn = Annotated[
+    str | None, Field(description="Only what you hold in this stream.", min_length=1, max_length=512)
+]
+HeldBy = Annotated[
+    str | None, Field(description="Only what you hold in this group.", min_length=1, max_length=512)
+]
 Consumer = Annotated[
     str | None,
     Field(
-        description="Name under which events are held; by default this server's own. Give one only to "
-        "continue what you began under it.",
+        description="Name to hold events under; by default your own. Only to continue what you began so.",
         min_length=1,
         max_length=512,
     ),
 ]
-Id = Annotated[str, Field(description="Entry id, as in 1732000000000-0.", min_length=1, max_length=41)]
-Ids = Annotated[list[Id], Field(description="Ids of the events.", min_length=1, max_length=schemas.MAX_COUNT)]
+Id = Annotated[str, Field(min_length=1, max_length=41)]
+HeldIds = Annotated[
+    list[Id] | None,
+    Field(
+        description="Entry ids, as in 1732000000000-0. Without: all that you hold.",
+        min_length=1,
+        max_length=schemas.MAX_COUNT,
+    ),
+]
 Confirm = Annotated[
-    bool,
-    Field(description="Say true once the user has agreed; otherwise nothing is done.", strict=True),
+    bool, Field(description="True once the user has agreed; else nothing is done.", strict=True)
+]
+Count = Annotated[int, Field(description="How many at most.", ge=1, le=schemas.MAX_COUNT)]
+Type = Annotated[
+    str | None, Field(description="Only this type, as in app_mention.", min_length=1, max_length=100)
+]
+Channel = Annotated[
+    str | None, Field(description="Only this channel, as in C024.", min_length=1, max_length=100)
+]
+User = Annotated[
+    str | None, Field(description="Only by this user, as in U061.", min_length=1, max_length=100)
+]
+Thread = Annotated[
+    str | None,
+    Field(description="Only this thread: the ts of its root.", min_length=1, max_length=200),
+]
+Contains = Annotated[
+    str | None, Field(description="Only with these words, in any case.", min_length=1, max_length=200)
+]
+Since = Annotated[
+    str | None,
+    Field(
+        description="Only from then on: 15m, 2h, 1d (ago), 2026-01-31T09:00 (UTC) or an entry id.",
+        min_length=1,
+        max_length=41,
+    ),
+]
+Wait = Annotated[
+    float, Field(description="Seconds to wait when there is none.", ge=0, le=schemas.MAX_WAIT_SECONDS)
+]
+MaxChars = Annotated[int, Field(description="Characters of the whole answer.", ge=1000, le=schemas.MAX_CHARS)]
+Shown = Annotated[
+    Literal["none", "event", "whole"],
+    Field(description="JSON beside each line: none, the Slack event, or the whole envelope."),
 ]

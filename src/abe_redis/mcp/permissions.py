@@ -4,6 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from abe_redis.errors import RequestError
+from abe_redis.mcp.trust import Trust
 from abe_redis.operations.limits import Limits
 from abe_redis.runtime import clock
 from abe_redis.schemas import MAX_COUNT
@@ -80,6 +81,10 @@ class Permissions(Limits):
     """Largest payload to publish, in bytes of JSON."""
     max_delay_seconds: float = 3600.0
     """Longest time for which an event may be postponed."""
+    structured: bool = False
+    """Give answers with people's words a structure, too, for programs."""
+    trust: Trust = field(default_factory=Trust)
+    """Whose words are shown."""
     is_limited: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from abe_redis.operations.operations import Operations
+    from abe_redis.operations.settlement import Concerned
 
 _MOST_NAMED = 5
 _WORD = re.compile(r"[A-Za-z0-9_:.-]{1,60}")
@@ -50,7 +51,9 @@ class Questions:
         """Before dead letters are delivered again."""
         if arguments.get("dry_run", True):
             return None
-        chosen = {name: arguments[name] for name in ("ids", "reason", "event_type") if arguments.get(name)}
+        chosen = {
+            name: arguments[name] for name in ("ids", "reason", "event_type", "group") if arguments.get(name)
+        }
         operations = await self._operations()
         stream, letters = await operations.redrivable(stream=arguments.get("stream"), **chosen)
         if not letters:
@@ -72,19 +75,24 @@ class Questions:
         names = ("stream", "group", "ids", "consumer", "delay_seconds")
         given = {name: arguments[name] for name in names if arguments.get(name) is not None}
         concerned = await (await self._operations()).concerned(**given)
-        held, workers = concerned.held, concerned.workers
-        if not held or not (is_final or workers):
+        concerned = [one for one in concerned if one.held and (is_final or one.workers)]
+        if not concerned:
             return None
-        shared = ""
-        if workers:
-            others = ", ".join(map(_name, workers[:_MOST_NAMED]))
-            more = f" and {len(workers) - _MOST_NAMED} more" if len(workers) > _MOST_NAMED else ""
-            shared = f", where others work, too ({others}{more})"
-        return Question(
-            f"{doing} events, {len(held)} of {_name(arguments['stream'])}: {len(held)} for "
-            f"{_name(arguments['group'])}{shared}? {then} {_named(held)}",
-            frozenset(held),
+        held = [entry_id for one in concerned for entry_id in one.held]
+        of_each = ", ".join(
+            f"{len(one.held)} of {_name(one.stream)}: {len(one.held)} for {_name(one.group)}{_shared(one)}"
+            for one in concerned
         )
+        return Question(f"{doing} events, {of_each}? {then} {_named(held)}", frozenset(held))
+
+
+def _shared(concerned: "Concerned") -> str:
+    """Who else works there."""
+    workers = concerned.workers
+    if not workers:
+        return ""
+    more = f" and {len(workers) - _MOST_NAMED} more" if len(workers) > _MOST_NAMED else ""
+    return f", where others work, too ({', '.join(map(_name, workers[:_MOST_NAMED]))}{more})"
 
 
 def _name(name: str) -> str:

@@ -3,13 +3,15 @@
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from abe_redis import schemas
 from abe_redis.dashboard.page import page
 from abe_redis.errors import RequestError
-from abe_redis.mcp import answer_text
-from abe_redis.mcp.budget import fit_events, fit_overview
+from abe_redis.mcp import answer_text, event_text
+from abe_redis.mcp.agent_events import AgentRead, agent_read
+from abe_redis.mcp.budget import fit_overview
 from abe_redis.mcp.compat.sdk import Server, told
 from abe_redis.mcp.compat.sdk_line import SDK_2
+from abe_redis.mcp.event_budget import fit
+from abe_redis.mcp.permissions import Permissions
 from abe_redis.sanitize.untrusted import safe
 from abe_redis.schemas import SEVERITY, ReadResult, StreamStats
 
@@ -32,7 +34,9 @@ _CHARS = 20_000
 _NEWEST = 10
 
 
-def offer_resources(server: Server, operations: "Callable[[], Awaitable[Operations]]") -> None:
+def offer_resources(
+    server: Server, operations: "Callable[[], Awaitable[Operations]]", permissions: Permissions
+) -> None:
     """Register the overview, a stream and an entry as resources that can only be read."""
 
     async def overview() -> str:
@@ -42,20 +46,18 @@ def offer_resources(server: Server, operations: "Callable[[], Awaitable[Operatio
         return answer_text.stats(result)
 
     async def stream(stream: str) -> str:
-        found = await (await operations()).peek(
-            stream=_plain(stream), count=_NEWEST, max_chars=schemas.MAX_CHARS
-        )
-        return _shown(found)
+        found = await (await operations()).peek(stream=_plain(stream), count=_NEWEST, max_chars=None)
+        return await _shown(found, permissions)
 
     async def entry(stream: str, entry: str) -> str:
         found = await (await operations()).peek(
-            stream=_plain(stream), count=1, since=entry, order="oldest", max_chars=schemas.MAX_CHARS
+            stream=_plain(stream), count=1, since=entry, order="oldest", max_chars=None
         )
         if [one.id for one in found.events] != [entry]:
             raise RequestError(
                 f"There is no entry {entry[:50]!r} in {_plain(stream)[:100]!r}; it may be trimmed."
             )
-        return _shown(found)
+        return await _shown(found, permissions, whole=True)
 
     async def dashboard() -> str:
         return page()
@@ -106,7 +108,12 @@ def _plain(name: str) -> str:
     return name if SDK_2 else unquote(name)
 
 
-def _shown(result: ReadResult) -> str:
-    result, fence = safe(result), answer_text.tag()
-    fit_events(result, lambda part: answer_text.read(part, fence), _CHARS)
-    return answer_text.read(result, fence)
+async def _shown(result: ReadResult, permissions: Permissions, *, whole: bool = False) -> str:
+    made = await agent_read(result, "whole" if whole else "none", max_chars=_CHARS, trust=permissions.trust)
+    fence = event_text.tag()
+
+    def text(part: AgentRead) -> str:
+        return event_text.read(part, fence, may_change=not permissions.read_only)
+
+    fit(made, lambda part: len(text(part)), _CHARS, halves=1)
+    return text(made)

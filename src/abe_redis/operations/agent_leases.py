@@ -25,6 +25,18 @@ QUIET_SECONDS = 600.0
 _GIVE_BACK_SECONDS = 2.0
 
 
+class Kept(NamedTuple):
+    """An entry that is kept for a consumer."""
+
+    group: str
+    consumer: str
+    stream: str
+    id: str
+    deliveries: int
+    held_seconds: float
+    """Seconds since it was leased."""
+
+
 class _Kept(NamedTuple):
     """An entry whose lease is kept."""
 
@@ -58,6 +70,16 @@ class AgentLeases:
     def held(self, consumer: str) -> list[tuple[str, str]]:
         """Stream and id of the entries kept for a consumer, in all its groups."""
         return [key for (_, name), entries in self._held.items() if name == consumer for key in entries]
+
+    def every(self, consumer: str | None = None) -> list["Kept"]:
+        """Every entry that is kept here, or for one consumer, by group, consumer, stream and id."""
+        now = clock.now()
+        return sorted(
+            Kept(group, name, stream, entry_id, kept.deliveries, now - kept.since)
+            for (group, name), entries in self._held.items()
+            for (stream, entry_id), kept in entries.items()
+            if consumer in {None, name}
+        )
 
     def count(self, stream: str, group: str, consumer: str) -> int:
         """Number of entries of a stream that are kept for a consumer."""

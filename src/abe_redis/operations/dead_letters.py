@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from abe_redis.errors import InvalidArgumentError, RequestError
 from abe_redis.operations import event_views
 from abe_redis.operations.scope import Scope, check_id, check_range
+from abe_redis.sanitize.secrets import mask
 from abe_redis.schemas import (
     MAX_COUNT,
     DeadLetter,
@@ -169,7 +170,7 @@ class DeadLetters:
                 async for letter in self._matching(redis, one, choice):
                     total += 1
                     self._on_progress(1)
-                    reason = _VARYING.sub("#", letter.reason)
+                    reason = alike(letter.reason)
                     key = (one, letter.group, letter.handler, letter.event_type, reason)
                     kind = kinds.get(key)
                     if kind is None and len(kinds) >= _MOST_KINDS:
@@ -315,6 +316,11 @@ def _letter(stream: str, entry: peek.Entry, *, whole: bool = False) -> DeadLette
         trace=said(dead.TRACE) if whole else None,
         payload=shown.payload if whole else None,
     )
+
+
+def alike(reason: str) -> str:
+    """A reason without what differs among those that are alike, and first of all without secrets."""
+    return _VARYING.sub("#", mask(reason))
 
 
 def _order(entry_id: str) -> tuple[int, int]:

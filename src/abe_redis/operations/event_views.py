@@ -7,8 +7,8 @@ from abe_redis.events import codec, kinds, slack
 from abe_redis.events.codec import Fields
 from abe_redis.operations.summary import summarise
 from abe_redis.sanitize.secrets import cut
-from abe_redis.schemas import EventView
-from abe_redis.streams import ids
+from abe_redis.schemas import Buried, EventView
+from abe_redis.streams import dead, ids
 
 DEEPEST = 64
 """Levels of a payload that are shown; JSON parsers give up at 100, 200 or 255."""
@@ -21,15 +21,15 @@ def view(entry_id: str, fields: Fields | None, **more: Any) -> EventView:  # noq
         unreadable = "the entry was trimmed away" if fields is None else ""
     except codec.UndecodableError as error:
         payload, unreadable = None, f"unreadable: {error}"
-    reason = (fields or {}).get(b"abe:reason")
+    buried = _buried(entry_id, fields or {})
     if payload is not None:
         payload = codec.without_token(payload)  # older versions kept it
     too_deep = payload is not None and codec.is_deeper(payload, DEEPEST)
     if too_deep:
         payload = _cut_depth(payload, DEEPEST)
     summary = unreadable if payload is None else summarise(payload)
-    if reason is not None:
-        summary += f" [buried: {reason.decode(errors='replace')}]"
+    if buried is not None:
+        summary += f" [buried: {buried.reason}]"
     return EventView(
         id=entry_id,
         timestamp=ids.moment(entry_id),
@@ -37,7 +37,21 @@ def view(entry_id: str, fields: Fields | None, **more: Any) -> EventView:  # noq
         summary=summary,
         payload=payload,
         truncated=too_deep,
+        buried=buried,
         **more,
+    )
+
+
+def _buried(entry_id: str, fields: Fields) -> Buried | None:
+    """What a dead letter says of its burial."""
+    if (reason := fields.get(dead.REASON)) is None:
+        return None
+    group = fields.get(dead.GROUP)
+    return Buried(
+        group=None if group is None else group.decode(errors="replace"),
+        reason=reason.decode(errors="replace"),
+        deliveries=ids.number(fields.get(dead.DELIVERIES)),
+        first_id=fields.get(dead.FIRST_ID, entry_id.encode()).decode(errors="replace"),
     )
 
 

@@ -1,19 +1,23 @@
-"""Leasing events to whoever asks by hand: first what others left, then what is new."""
+"""Leasing events to whoever asks by hand: first what others left, then what is new; or chosen ones."""
+
+from collections.abc import Sequence
 
 from abe_redis.client.connections import Connections
 from abe_redis.consuming.discovery import say_lost
 from abe_redis.operations import event_views
 from abe_redis.operations.agent_leases import AgentRead
+from abe_redis.operations.filters import Filter
 from abe_redis.schemas import EventView, ReadResult
 from abe_redis.settings import Settings
-from abe_redis.streams import clock_steps, dead, lease, names
+from abe_redis.streams import clock_steps, dead, lease, names, peek
+from abe_redis.streams.choose import MOST_PASSED, Chosen, Why, take_these
 from abe_redis.streams.reclaim import reclaim
 
 
 async def take(
     connections: Connections, settings: Settings, taken: AgentRead, *, count: int, wait_seconds: float
 ) -> ReadResult:
-    """Lease events, and keep them; what cannot be handled is buried.
+    """Lease a group's oldest events, and keep them; what cannot be handled is buried.
 
     Args:
         connections: The way to Redis.
@@ -22,44 +26,149 @@ async def take(
         count: How many at most.
         wait_seconds: How long to wait when there is none.
     """
-    stream, group, consumer = taken.stream, taken.group, taken.consumer
     events: list[EventView] = []
     passed_over = True
     while passed_over and not events:
         leased = await _lease(connections, settings, taken, count=count, wait_seconds=wait_seconds)
-        passed_over = False
-        for entry in leased:
-            try:
-                dead.check_leased(entry, group, settings.redis_stream_max_deliveries)
-                dead.open_leased(entry)
-            except dead.ForOthersError:
-                await lease.ack(connections.commands, group, consumer, [(stream, entry.id)])
-                passed_over = True
-            except dead.PoisonEntryError as reason:
-                if await dead.bury(connections.commands, stream, group, consumer, entry.id, str(reason)):
-                    taken.buried.append(entry.id)
+        events, passed_over = await _opened(connections, settings, taken, leased)
+    if events:
+        note = "These are yours now: ack each one when it is done."
+    elif held := taken.agent_leases.count(taken.stream, taken.group, taken.consumer):
+        note = f"Nothing else is waiting in this group; you hold {held} of its events (pending=true)."
+    else:
+        note = "Nothing is waiting in this group."
+    return _result(settings, taken, events, note)
+
+
+async def take_chosen(
+    connections: Connections,
+    settings: Settings,
+    taken: AgentRead,
+    *,
+    ids: Sequence[str],
+    wanted: Filter,
+    count: int,
+) -> ReadResult:
+    """As `take`, but only the events of these ids, or those that match.
+
+    Args:
+        connections: The way to Redis.
+        settings: The lease, and how often an event is delivered.
+        taken: For which group and consumer; it keeps what is leased.
+        ids: Which events; these are taken also while they are postponed.
+        wanted: Which events, if there are no ids; those that wait, the oldest first.
+        count: How many at most.
+    """
+    looked_at = 0
+    chosen: Sequence[str] = ids
+    if not ids:
+        chosen, looked_at = await _waiting(connections, settings, taken, wanted, count)
+    outcome = Chosen([], [], 0)
+    if chosen:
+        outcome = await take_these(
+            connections.commands,
+            taken.group,
+            taken.consumer,
+            taken.stream,
+            chosen,
+            lease_seconds=settings.redis_stream_lease_seconds,
+            postponed=bool(ids),
+        )
+    events, _ = await _opened(connections, settings, taken, outcome.leased)
+    said = ["These are yours now: ack each one when it is done."] if events else []
+    if not chosen:
+        said.append(f"None of the {looked_at:,} that wait and were looked at matches.")
+    by_reason: dict[str, list[str]] = {}
+    for entry_id, why, holder in outcome.others:
+        ours = why == "held" and taken.agent_leases.holds(taken.stream, taken.group, taken.consumer, entry_id)
+        reason = "you hold it already" if ours else _WHY[why].format(holder=holder)
+        by_reason.setdefault(reason, []).append(entry_id)
+    said += [f"Not leased, {reason}: {', '.join(those)}." for reason, those in by_reason.items()]
+    if outcome.passed:
+        said.append(f"{outcome.passed} before them were passed over and wait as before.")
+    return _result(settings, taken, events, " ".join(said))
+
+
+_WHY: dict[Why, str] = {
+    "held": "held by {holder!r}",
+    "postponed": "postponed (give its id to take it all the same)",
+    "done": "the group has finished it, or it is not there",
+    "far": f"more than {MOST_PASSED} events of this group stand before it",
+}
+
+_LOOKED_AT = 1000
+
+
+async def _waiting(
+    connections: Connections, settings: Settings, taken: AgentRead, wanted: Filter, count: int
+) -> tuple[list[str], int]:
+    """The ids of events that wait in the group and match, the oldest first; and how many were looked at."""
+    redis, stream, group = connections.commands, taken.stream, taken.group
+    found, looked_at, after = list[str](), 0, None
+    while len(found) < count and looked_at < _LOOKED_AT:
+        rows = await peek.pending(redis, stream, group, after=after, count=100, consumer=None)
+        for row in rows:
+            free = row.idle_seconds is None or row.idle_seconds >= settings.redis_stream_lease_seconds
+            if free and row.due_at is None and row.fields is not None:
+                looked_at += 1
+                if wanted.matches(event_views.view(row.id, row.fields)):
+                    found.append(row.id)
+        if len(rows) < 100:  # noqa: PLR2004 - a page
+            break
+        after = rows[-1].id
+    after, passed = await peek.given(redis, stream, group), 0
+    while len(found) < count and passed <= MOST_PASSED:
+        page = await peek.entries(redis, stream, after=after, count=100, order="oldest")
+        for entry in page:
+            looked_at += 1
+            if wanted.matches(event_views.view(entry.id, entry.fields)):
+                found.append(entry.id)
             else:
-                taken.hold(entry.id, entry.deliveries)
-                events.append(
-                    event_views.view(
-                        entry.id,
-                        entry.fields,
-                        deliveries=entry.deliveries,
-                        consumer=consumer,
-                        idle_seconds=0,
-                    )
+                passed += 1
+        if len(page) < 100:  # noqa: PLR2004 - a page
+            break
+        after = page[-1].id
+    return found[:count], looked_at
+
+
+async def _opened(
+    connections: Connections, settings: Settings, taken: AgentRead, leased: Sequence[lease.Leased]
+) -> tuple[list[EventView], bool]:
+    """Keep leased entries, and bury those that cannot be handled.
+
+    Returns:
+        The events; and whether some were for other groups, so that they were passed over.
+    """
+    stream, group, consumer = taken.stream, taken.group, taken.consumer
+    events: list[EventView] = []
+    passed_over = False
+    for entry in leased:
+        try:
+            dead.check_leased(entry, group, settings.redis_stream_max_deliveries)
+            dead.open_leased(entry)
+        except dead.ForOthersError:
+            await lease.ack(connections.commands, group, consumer, [(stream, entry.id)])
+            passed_over = True
+        except dead.PoisonEntryError as reason:
+            if await dead.bury(connections.commands, stream, group, consumer, entry.id, str(reason)):
+                taken.buried.append(entry.id)
+        else:
+            taken.hold(entry.id, entry.deliveries)
+            events.append(
+                event_views.view(
+                    entry.id, entry.fields, deliveries=entry.deliveries, consumer=consumer, idle_seconds=0
                 )
-    note = (
-        "These are yours now: ack each one when it is done."
-        if events
-        else "Nothing is waiting in this group."
-        if not (held := taken.agent_leases.count(stream, group, consumer))
-        else f"Nothing else is waiting in this group; you hold {held} of its events (pending=true)."
-    )
+            )
+    return events, passed_over
+
+
+def _result(settings: Settings, taken: AgentRead, events: list[EventView], note: str) -> ReadResult:
     if taken.buried:
-        note += f" {len(taken.buried)} that could not be handled went to {names.dead_letters(stream)!r}."
+        note += (
+            f" {len(taken.buried)} that could not be handled went to {names.dead_letters(taken.stream)!r}."
+        )
     return ReadResult(
-        stream=stream,
+        stream=taken.stream,
         mode="lease",
         events=events,
         lease_seconds=settings.redis_stream_lease_seconds,

@@ -15,10 +15,10 @@ from abe_redis.inspection.memory import of_servers
 from abe_redis.operations import event_views
 from abe_redis.operations.dead_letters import Choice, DeadLetters
 from abe_redis.operations.limits import Limits
-from abe_redis.operations.reading import Reading
 from abe_redis.operations.recording import Origin
 from abe_redis.operations.scope import check_range
-from abe_redis.operations.settlement import Concerned, Settlement
+from abe_redis.operations.searching import Searching
+from abe_redis.operations.settlement import Concerned, Place, Settlement, joined, places
 from abe_redis.publishing.outbox import reason_of
 from abe_redis.schemas import (
     MAX_EVENT_ID,
@@ -37,7 +37,7 @@ from abe_redis.streams import names, peek
 _LOG = logging.getLogger(__name__)
 
 
-class Operations(Reading):
+class Operations(Searching):
     """The queue's operations, on the streams that `REDIS_STREAM_PATTERNS` names.
 
     Every method raises:
@@ -145,28 +145,38 @@ class Operations(Reading):
         await self.agent_leases.take_back(stream, group, self.holder(consumer), ids)
 
     async def ack(
-        self, *, stream: str, group: str, ids: Sequence[str], consumer: str | None = None
+        self,
+        *,
+        stream: str | None = None,
+        group: str | None = None,
+        ids: Sequence[str] | None = None,
+        consumer: str | None = None,
     ) -> AckResult:
         """Ack events that the consumer holds.
 
         Args:
-            stream: Where they are.
+            stream: Where they are; it, the group and the ids may be left out for all that was leased here.
             group: The group they were leased in.
             ids: 1 to 100 entry ids.
             consumer: The consumer that leased them; by default our own name.
         """
         self.agent_leases.touch()
-        name = self._scope.allowed(stream)
-        result = await self._settlement.ack(name, group, ids, self.holder(consumer))
-        await self._scope.note("ack", stream=name, group=group, consumer=consumer, ids=result.acked)
-        return result
+        results = []
+        for place in self._places(stream, group, ids, consumer):
+            name = self._scope.allowed(place.stream)
+            result = await self._settlement.ack(name, place.group, place.ids, place.consumer)
+            await self._scope.note(
+                "ack", stream=name, group=place.group, consumer=place.named, ids=result.acked
+            )
+            results.append(result)
+        return joined(results)
 
     async def release(
         self,
         *,
-        stream: str,
-        group: str,
-        ids: Sequence[str],
+        stream: str | None = None,
+        group: str | None = None,
+        ids: Sequence[str] | None = None,
         consumer: str | None = None,
         delay_seconds: float = 0,
         bury: str | None = None,
@@ -176,7 +186,7 @@ class Operations(Reading):
         A delivery that is given back does not count.
 
         Args:
-            stream: Where they are.
+            stream: Where they are; it, the group and the ids may be left out for all that was leased here.
             group: The group they were leased in.
             ids: 1 to 100 entry ids.
             consumer: The consumer that leased them; by default our own name.
@@ -184,32 +194,44 @@ class Operations(Reading):
             bury: A reason; with it, they move to the dead letters instead of back to other consumers.
         """
         self.agent_leases.touch()
-        name = self._scope.consumable(stream)
         check_range("delay_seconds", delay_seconds, 0, self._scope.limits.max_delay_seconds)
-        result = await self._settlement.release(
-            name, group, ids, self.holder(consumer), delay_seconds=delay_seconds, bury=bury
-        )
-        await self._scope.note(
-            "release",
-            stream=name,
-            group=group,
-            consumer=consumer,
-            ids=result.released,
-            delay_seconds=delay_seconds,
-            buried=result.buried,
-            reason=bury,
-        )
-        return result
+        results = []
+        for place in self._places(stream, group, ids, consumer):
+            name = self._scope.consumable(place.stream)
+            result = await self._settlement.release(
+                name, place.group, place.ids, place.consumer, delay_seconds=delay_seconds, bury=bury
+            )
+            await self._scope.note(
+                "release",
+                stream=name,
+                group=place.group,
+                consumer=place.named,
+                ids=result.released,
+                delay_seconds=delay_seconds,
+                buried=result.buried,
+                reason=bury,
+            )
+            results.append(result)
+        return joined(results)
+
+    def _places(
+        self, stream: str | None, group: str | None, ids: Sequence[str] | None, consumer: str | None
+    ) -> list[Place]:
+        """Where the events are that are to be settled."""
+        if stream is not None and group is not None and ids is not None:
+            return [Place(stream, group, self.holder(consumer), consumer, list(ids))]
+        kept = self.agent_leases.every(None if consumer is None else self.holder(consumer))
+        return places(kept, self.consumer, stream=stream, group=group, ids=ids)
 
     async def concerned(
         self,
         *,
-        stream: str,
-        group: str,
-        ids: Sequence[str],
+        stream: str | None = None,
+        group: str | None = None,
+        ids: Sequence[str] | None = None,
         consumer: str | None = None,
         delay_seconds: float = 0,
-    ) -> Concerned:
+    ) -> list[Concerned]:
         """Whom it would concern to settle these events; nothing is changed.
 
         Args:
@@ -219,10 +241,14 @@ class Operations(Reading):
             consumer: The consumer that leased them.
             delay_seconds: For how long they would be postponed.
         """
-        name = self._scope.allowed(stream)
         self._scope.limits.afford()
         check_range("delay_seconds", delay_seconds, 0, self._scope.limits.max_delay_seconds)
-        return await self._settlement.concerned(name, group, ids, self.holder(consumer))
+        return [
+            await self._settlement.concerned(
+                self._scope.allowed(place.stream), place.group, place.ids, place.consumer
+            )
+            for place in self._places(stream, group, ids, consumer)
+        ]
 
     async def redrive(
         self,
@@ -231,6 +257,7 @@ class Operations(Reading):
         ids: Sequence[str] = (),
         reason: str | None = None,
         event_type: str | None = None,
+        group: str | None = None,
         dry_run: bool = True,
     ) -> RedriveResult:
         """Send dead letters back to work: those that match every given field, or all of them.
@@ -240,11 +267,12 @@ class Operations(Reading):
             ids: Ids of dead letters.
             reason: Text that the reason contains.
             event_type: The type of the Slack event.
+            group: The group that gave up on them.
             dry_run: Change nothing, and return what would be done.
         """
         self.agent_leases.touch()
         name = self._scope.consumable(stream)
-        choice = _choice(ids, reason, event_type)
+        choice = _choice(ids, reason, event_type, group)
         return await DeadLetters(self._scope).redrive(name, choice, dry_run=dry_run)
 
     async def redrivable(
@@ -254,10 +282,12 @@ class Operations(Reading):
         ids: Sequence[str] = (),
         reason: str | None = None,
         event_type: str | None = None,
+        group: str | None = None,
     ) -> tuple[str, list[DeadLetter]]:
         """The stream, and the dead letters that a redrive with the same arguments would deliver again."""
         name = self._scope.consumable(stream)
-        return name, await DeadLetters(self._scope).concerned(name, _choice(ids, reason, event_type))
+        choice = _choice(ids, reason, event_type, group)
+        return name, await DeadLetters(self._scope).concerned(name, choice)
 
     async def stream_stats(self, *, stream: str | None = None, ages: bool = False) -> StatsResult:
         """The health of one stream, or of all, and the events in the outbox.
@@ -303,6 +333,6 @@ class Operations(Reading):
         return OutboxStats(waiting=size.waiting, refused=size.refused)
 
 
-def _choice(ids: Sequence[str], reason: str | None, event_type: str | None) -> Choice:
-    everything = not (ids or reason or event_type)
-    return Choice(ids=ids, everything=everything, reason=reason, event_type=event_type)
+def _choice(ids: Sequence[str], reason: str | None, event_type: str | None, group: str | None) -> Choice:
+    everything = not (ids or reason or event_type or group)
+    return Choice(ids=ids, everything=everything, reason=reason, event_type=event_type, group=group)

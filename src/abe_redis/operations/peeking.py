@@ -5,41 +5,45 @@ from dataclasses import dataclass
 import anyio
 
 from abe_redis.client.connections import Connections
-from abe_redis.events import slack
+from abe_redis.events.codec import DATA
 from abe_redis.operations import event_views
+from abe_redis.operations.filters import Filter
 from abe_redis.schemas import EventView, ReadResult
 from abe_redis.streams import ids, peek
 
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """A filter: the events that match every given field."""
-
-    event_type: str | None = None
-    channel: str | None = None
-    user: str | None = None
-    since: str | None = None
-    """No event before this id."""
-
-    @property
-    def is_given(self) -> bool:
-        """Whether it excludes any event."""
-        return any((self.event_type, self.channel, self.user, self.since))
-
-    def matches(self, view: EventView) -> bool:
-        """Whether an event matches."""
-        payload = view.payload or {}
-        return (
-            self.event_type in {None, view.event_type}
-            and (self.channel is None or self.channel in slack.channels_of(payload))
-            and (self.user is None or self.user in slack.users_of(payload))
-            and (self.since is None or ids.order(view.id) >= ids.order(self.since))
-        )
-
-
 _SCANNED = 2000
 """Entries that a filtered read searches in one call."""
+_SCANNED_BYTES = 16 * 1024 * 1024
+"""Bytes of payloads after which it stops, too."""
 _PAGE = 100
+
+
+@dataclass(slots=True)
+class _Search:
+    """What a search has found, and how far it has come."""
+
+    found: list[EventView]
+    last: str | None
+    """The id of the last entry that was looked at."""
+    scanned: int = 0
+    size: int = 0
+    """Bytes of payloads that were looked at."""
+    more: bool = True
+
+    @property
+    def may_go_on(self) -> bool:
+        return self.more and self.scanned < _SCANNED and self.size < _SCANNED_BYTES
+
+    def note(self, wanted: Filter) -> str:
+        """What came of it, in a sentence."""
+        if self.found:
+            return "Nothing was changed."
+        if not wanted.is_about_content:
+            return "There is no event here."
+        if not self.more or self.last is None:
+            return f"No event here matches: none of the {self.scanned:,} there are."
+        where = f"{ids.moment(self.last):%Y-%m-%d %H:%M} UTC"
+        return f"None in the {self.scanned:,} looked at, as far as {where}; more with start={self.last}."
 
 
 async def look(
@@ -53,42 +57,64 @@ async def look(
     wait_seconds: float,
 ) -> ReadResult:
     """Show entries and change nothing."""
-    found: list[EventView] = []
-    after, scanned, more = start, 0, True
+    search = _Search([], start)
     if order == "oldest" and start is None and wanted.since is not None:
-        after = ids.before(wanted.since)
-    page_size = _PAGE if wanted.is_given else count
-    while more and len(found) < count and scanned < _SCANNED:
-        page = await peek.entries(connections.commands, stream, after=after, count=page_size, order=order)
-        more = len(page) == page_size
-        for entry in page:
-            after, scanned = entry.id, scanned + 1
-            shown = event_views.view(entry.id, entry.fields)
-            if order == "newest" and wanted.since and ids.order(entry.id) < ids.order(wanted.since):
-                more = False
-                break
-            if wanted.matches(shown):
-                found.append(shown)
-                if len(found) == count:
-                    more = True
-                    break
-    if not (found or more) and wait_seconds and (order == "oldest" or start is None):
-        behind = after if order == "oldest" and after else "$"
-        found, last = await _wait(connections, stream, behind, count, wanted, wait_seconds)
+        search.last = ids.before(wanted.since)
+    await _search(connections, stream, search, count, order, wanted)
+    if not (search.found or search.more) and wait_seconds and (order == "oldest" or start is None):
+        behind = search.last if order == "oldest" and search.last else "$"
+        search.found, last = await _wait(connections, stream, behind, count, wanted, wait_seconds)
         if order == "oldest" and last != behind:
-            after, more = last, True
+            search.last, search.more = last, True
+    return ReadResult(
+        stream=stream,
+        mode="peek",
+        events=search.found,
+        next_start=search.last if search.more else None,
+        note=search.note(wanted),
+    )
+
+
+async def _search(
+    connections: Connections, stream: str, search: _Search, count: int, order: peek.Order, wanted: Filter
+) -> None:
+    """Look at entries in order until there are enough, none is left, or enough was looked at."""
+    page_size = _PAGE if wanted.is_given else count
+    while search.may_go_on and len(search.found) < count:
+        page = await peek.entries(
+            connections.commands, stream, after=search.last, count=page_size, order=order
+        )
+        search.more = len(page) == page_size
+        for entry in page:
+            if order == "newest" and wanted.since and ids.order(entry.id) < ids.order(wanted.since):
+                search.more = False
+                return
+            search.last, search.scanned = entry.id, search.scanned + 1
+            search.size += len(entry.fields.get(DATA, b""))
+            shown = event_views.view(entry.id, entry.fields)
+            if wanted.matches(shown):
+                search.found.append(shown)
+                if len(search.found) == count:
+                    search.more = True
+                    return
+        await anyio.lowlevel.checkpoint()
+
+
+async def wait_for_news(
+    connections: Connections, stream: str, *, count: int, wanted: Filter, wait_seconds: float
+) -> ReadResult:
+    """Wait for what is published from now on; `next_start` is where to go on, so that nothing is missed."""
+    newest = await peek.entries(connections.commands, stream, after=None, count=1, order="newest")
+    behind = newest[0].id if newest else "0-0"
+    found, last = await _wait(connections, stream, behind, count, wanted, wait_seconds)
+    what = "event that matches" if wanted.is_about_content else "event"
     return ReadResult(
         stream=stream,
         mode="peek",
         events=found,
-        next_start=after if more else None,
-        note=(
-            "Nothing was changed."
-            if found
-            else "No event here matches."
-            if wanted.is_given
-            else "There is no event here."
-        ),
+        next_start=last,
+        note=f"{'New' if found else f'No new {what}'} within {wait_seconds:g} s. To wait for what follows: "
+        f"start={last}, order=oldest and wait_seconds.",
     )
 
 

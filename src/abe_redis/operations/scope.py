@@ -147,11 +147,14 @@ class Scope:
         found = [await stream_stats(redis, one, self.settings, ages=ages) for one in streams]
         return [one for one in found if one is not None]
 
-    async def find_group(self, redis: Redis, stream: str, group: str, *, create: bool | None) -> bool:
+    async def find_group(
+        self, redis: Redis, stream: str, group: str, *, create: bool | None, start: str | None = None
+    ) -> bool:
         """Check that a group exists, or create it.
 
         A typo must not create a group, which would deliver finished work again. So a group is created only if
-        the stream has none yet, or on request (`create`); with None it never is.
+        the stream has none yet, or on request (`create`); with None it never is. It begins at the position
+        `start`, by default at the oldest event.
 
         Returns:
             Whether it was created.
@@ -180,7 +183,10 @@ class Scope:
             )
             known = f"Its groups: {_listed(groups)}." if groups else "It has no group yet."
             raise RequestError(f"The stream {stream!r} has no group {group!r}. {known}{offer}")
-        await ensure_group(redis, [stream], group)
+        if start is None:
+            await ensure_group(redis, [stream], group)
+        else:
+            await manage.create(redis, stream, group, start)
         return True
 
     async def workers(self, redis: Redis, stream: str, group: str) -> list[str]:

@@ -1,11 +1,13 @@
 """Settling leased events by hand: ack, release, bury."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from redis.asyncio import Redis
 
-from abe_redis.operations.agent_leases import AgentLeases
+from abe_redis.errors import RequestError
+from abe_redis.operations.agent_leases import AgentLeases, Kept
 from abe_redis.operations.scope import Scope, check_id, check_range
 from abe_redis.schemas import MAX_COUNT, AckResult, ReleaseResult
 from abe_redis.streams import dead, lease, names
@@ -14,8 +16,10 @@ from abe_redis.streams.release import postpone
 
 @dataclass(frozen=True, slots=True)
 class Concerned:
-    """Whom a settlement concerns."""
+    """Whom a settlement concerns, in one group of a stream."""
 
+    stream: str
+    group: str
     held: list[str]
     """Those of the events that the caller holds; nothing is done to others."""
     workers: list[str]
@@ -97,7 +101,9 @@ class Settlement:
         async with self.scope.redis(f"looking at what is leased in {stream!r}") as redis:
             by = await self._whose(redis, stream, group, holder, ids)
             held = by.get("done", [])
-            return Concerned(held, await self.scope.workers(redis, stream, group) if held else [])
+            return Concerned(
+                stream, group, held, await self.scope.workers(redis, stream, group) if held else []
+            )
 
     async def _agree(
         self,
@@ -141,3 +147,80 @@ class Settlement:
             may = self.by_name or holder == self.own or self.agent_leases.holds(stream, group, holder, one)
             by.setdefault(outcome if may or outcome == "unknown" else "not_held", []).append(one)
         return by
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where some of the events are that are to be settled together."""
+
+    stream: str
+    group: str
+    consumer: str
+    named: str | None
+    """The consumer for the audit, unless it is the caller's own name."""
+    ids: list[str]
+
+
+def places(
+    held: Iterable[Kept],
+    own: str,
+    *,
+    stream: str | None,
+    group: str | None,
+    ids: Sequence[str] | None,
+) -> list[Place]:
+    """Where the held events are that match all that is given, 100 at most in each place.
+
+    Args:
+        held: What the caller holds.
+        own: The caller's own consumer name.
+        stream: Only in this one.
+        group: Only in this one.
+        ids: Only these.
+
+    Raises:
+        RequestError: None is held that matches.
+    """
+    wanted = None if ids is None else {check_id("An id", one) for one in ids}
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for one in held:
+        if (
+            stream in {None, one.stream}
+            and group in {None, one.group}
+            and (wanted is None or one.id in wanted)
+        ):
+            found.setdefault((one.stream, one.group, one.consumer), []).append(one.id)
+    if not found:
+        what = "none of these" if ids is not None else "nothing"
+        where = "".join(
+            f" in the {word} {name!r}"
+            for word, name in (("stream", stream), ("group", group))
+            if name is not None
+        )
+        raise RequestError(
+            f"You hold {what}{where}, so nothing was changed. To settle what you hold elsewhere, or what you "
+            "leased before a restart, give stream, group and ids."
+        )
+    missing = (wanted or set()).difference(*found.values())
+    next(iter(found.values())).extend(sorted(missing))  # which says what became of them
+    return [
+        Place(name, of, consumer, None if consumer == own else consumer, ids_there[at : at + MAX_COUNT])
+        for (name, of, consumer), ids_there in found.items()
+        for at in range(0, len(ids_there), MAX_COUNT)
+    ]
+
+
+def joined[Result: (AckResult, ReleaseResult)](results: Sequence[Result]) -> Result:
+    """The results as one: those of one stream and group together, and others beside the first."""
+    by_place: dict[tuple[str, str], Result] = {}
+    for result in results:
+        known = by_place.setdefault((result.stream, result.group), result)
+        if known is not result:
+            for name, value in result:
+                if isinstance(value, list):
+                    joined_list: list[Any] = getattr(known, name)
+                    joined_list.extend(value)
+    first, *others = by_place.values()
+    also: list[Any] = first.also
+    also.extend(others)
+    return first

@@ -17,8 +17,13 @@ _WORDS = "{words}"
 _PLACE = re.compile(r"\{([^}]+)\}")
 
 
-def summarise(payload: Mapping[str, Any]) -> str:
-    """The line, as in `app_mention in C024 by U061: 'can you look at…'` or `edit by U061 in C024: 'done'`."""
+def summarise(payload: Mapping[str, Any], *, words: bool = True) -> str:
+    """The line, as in `app_mention in C024 by U061: 'can you look at…'` or `edit by U061 in C024: 'done'`.
+
+    Args:
+        payload: The event.
+        words: Whether what it says belongs to the line.
+    """
     kind, event = kinds.kind_of(payload), kinds.event_of(payload)
     name = kind.name if kind is not kinds.OTHER else slack.event_type(payload) or "event without a type"
 
@@ -34,12 +39,12 @@ def summarise(payload: Mapping[str, Any]) -> str:
                 found = _short(kinds.first(event, kinds.paths(path[1:])) or "")
                 return f" :{found}:" if found and path[0] == ":" else found
 
-    facts, words = kind.line.removesuffix(_WORDS), kind.line.endswith(_WORDS)
+    facts, has_words = kind.line.removesuffix(_WORDS), kind.line.endswith(_WORDS)
     line = _PLACE.sub(said, facts)
     if line.startswith(" "):  # the first part of the line is missing
         line = name + line
     line = " ".join(line.split())
-    if words:
+    if words and has_words:
         line += _quoted(kinds.first(event, kind.words, kinds.WORDS))
     return _SURROGATE.sub(lambda match: f"[U+{ord(match[0]):04X}]", line)  # which is not text
 

@@ -138,6 +138,9 @@ class StatsResult(BaseModel):
     omitted: int = Field(
         default=0, description="Number of streams left out of the list; none of them is worse."
     )
+    names: dict[Health, list[str]] = Field(
+        default={}, description="The names of those, by the state they are in, as far as they fit."
+    )
     outbox: OutboxStats | None = Field(
         default=None, description="Events on this machine's disk that wait for Redis; null without an outbox."
     )

@@ -1,6 +1,6 @@
 """Reading a stream without changing anything."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from abe_redis.events.codec import Fields
 from abe_redis.schemas import GroupBrief
-from abe_redis.streams import held, names
+from abe_redis.streams import held, ids, names
 
 type Order = Literal["newest", "oldest"]
 
@@ -95,14 +95,23 @@ async def wait(redis: Redis, stream: str, *, after: str, count: int, seconds: fl
 
 
 async def pending(
-    redis: Redis, stream: str, group: str, *, after: str | None, count: int, consumer: str | None
+    redis: Redis,
+    stream: str,
+    group: str,
+    *,
+    after: str | None,
+    count: int,
+    consumer: str | None,
+    until: str = "+",
 ) -> list[PendingEntry]:
     """The leased entries of a group, the oldest first.
 
     Raises:
         redis.ResponseError: NOGROUP, when the group does not exist.
     """
-    rows: Any = await redis.xpending_range(stream, group, f"({after}" if after else "-", "+", count, consumer)
+    rows: Any = await redis.xpending_range(
+        stream, group, f"({after}" if after else "-", until, count, consumer
+    )
     pipeline = redis.pipeline(transaction=False)
     for row in rows:
         pipeline.xrange(stream, row["message_id"], row["message_id"])
@@ -159,3 +168,48 @@ async def groups(redis: Redis, stream: str) -> list[str]:
     if await kind(redis, stream) != "stream":
         return []
     return [row["name"].decode(errors="replace") for row in await redis.xinfo_groups(stream)]
+
+
+async def remembered(redis: Redis, stream: str, event_ids: Sequence[str]) -> str | None:
+    """The id of the entry that was published to a stream under one of these event ids, if that is remembered.
+
+    Args:
+        stream: The stream.
+        event_ids: What makes it the same event, in any of the forms it may have.
+    """
+    pipeline = redis.pipeline(transaction=False)
+    for event_id in event_ids:
+        pipeline.get(names.seen(stream, f"event:{event_id}"))
+    known = [value for value in await pipeline.execute() if value]
+    return str(known[0].split()[0].decode()) if known else None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a group stands to an entry."""
+
+    group: str
+    given: bool
+    """Whether the group was given it."""
+    row: PendingEntry | None
+    """The entry, without its fields, if it is pending."""
+
+
+async def standings(redis: Redis, stream: str, entry_id: str) -> list[Standing]:
+    """How each group of a stream stands to an entry."""
+    rows: Any = await redis.xinfo_groups(stream)
+    found = []
+    for row in rows:
+        group = row["name"].decode(errors="replace")
+        pending_there = await pending(
+            redis, stream, group, after=ids.before(entry_id), count=1, consumer=None, until=entry_id
+        )
+        given_it = ids.order(entry_id) <= ids.order(row["last-delivered-id"])
+        found.append(Standing(group, given_it, pending_there[0] if pending_there else None))
+    return found
+
+
+async def given(redis: Redis, stream: str, group: str) -> str | None:
+    """The id up to which a group was given a stream's entries; None when there is no such group."""
+    rows: Any = await redis.xinfo_groups(stream)
+    return next((row["last-delivered-id"].decode() for row in rows if row["name"] == group.encode()), None)

@@ -268,7 +268,9 @@ async def tool_answers(backend: RedisMessageQueueBackend) -> list[str]:
     for tool, arguments in (
         ("publish_event", {"payload": payload("Ev1")}),
         ("read_stream", {}),
-        ("read_stream", {"group": "agents"}),
+        ("lease_events", {"group": "agents"}),
+        ("count_events", {"by": "type"}),
+        ("read_stream", {"event_id": "Ev1"}),
         ("ack", {"stream": TOPIC, "group": "agents", "ids": ["1-0"]}),
         ("stream_stats", {}),
     ):

@@ -81,15 +81,19 @@ async def test_a_model_is_shown_it_too(make_backend: MakeBackend, redis: Redis) 
     async def give() -> Operations:
         return Operations(backend, origin="mcp")
 
-    agent = make_server(give, Permissions())
+    agent = make_server(give, Permissions(structured=True))
     for levels in DEEP:
         await redis.xadd(TOPIC, {"data": nested(levels)})
     await redis.xadd(TOPIC, {"data": '{"n":1}'})
-    for how in ({}, {"group": GROUP}, {"group": GROUP, "pending": True}):
-        answer: Any = await agent.call_tool("read_stream", how | {"max_chars": 20_000})
+    for tool, how in (
+        ("read_stream", {}),
+        ("lease_events", {"group": GROUP}),
+        ("read_stream", {"group": GROUP, "pending": True}),
+    ):
+        answer: Any = await agent.call_tool(tool, how | {"max_chars": 20_000, "payload": "whole"})
         events = answer.structuredContent["events"]
         assert [event.get("truncated", False) for event in events].count(True) == len(DEEP)
-        assert {"n": 1} in [event["payload"] for event in events]
+        assert {"n": 1} in [event["untrusted_payload"] for event in events]
 
 
 @pytest.mark.parametrize("levels", [101, 500, 3000, 100_000])

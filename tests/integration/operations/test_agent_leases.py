@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Operations
-from abe_redis.mcp import answer_text
+from abe_redis.mcp import event_text
 from abe_redis.mcp.permissions import Permissions
 from tests.integration.agents import GROUP, TOPIC, Ask, asking, lease, refusal, said, server, size, text_of
 from tests.integration.conftest import MakeBackend, take
@@ -27,8 +27,8 @@ async def test_an_event_that_did_not_fit_goes_back_uncounted(
     for number in range(3):
         await ask("publish_event", payload=said(number))
     (mine,) = await lease(ask, 1)
-    with patch.object(answer_text, "read", side_effect=ValueError("it cannot be said")):
-        assert "failed unexpectedly" in await refusal(ask, "read_stream", group=GROUP, count=2)
+    with patch.object(event_text, "read", side_effect=ValueError("it cannot be said")):
+        assert "failed unexpectedly" in await refusal(ask, "lease_events", group=GROUP, count=2)
     counts = await held(redis)
     assert counts.pop(mine) == 1, "what it had before stays with it"
     assert set(counts.values()) == {0}
@@ -40,32 +40,39 @@ async def test_a_leased_event_is_shown_however_awkward_it_is(ask: Ask, redis: Re
     kind = '"' * 90
     for number in range(100):
         await ask("publish_event", payload={"type": kind, "number": number})
-    for more in ({"max_chars": 2000}, {"max_chars": 5000, "full": True}, {"full": True}):
-        answer = await ask("read_stream", group=GROUP, count=100, **more)
-        assert size(answer) <= more.get("max_chars", 20_000)
+    for max_chars, payload in ((2000, "none"), (5000, "whole"), (8000, "none")):
+        answer = await ask("lease_events", group=GROUP, count=100, max_chars=max_chars, payload=payload)
+        assert size(answer) <= max_chars
         shown = [event["id"] for event in answer.structuredContent["events"]]
         assert shown
         given = {entry: count for entry, count in (await held(redis)).items() if count}
         assert set(given) == set(shown), "what did not fit is not leased"
         await ask("ack", stream=TOPIC, group=GROUP, ids=shown)
-    assert "did not fit" in text_of(await ask("read_stream", group=GROUP, count=100, max_chars=1500))
+    assert "did not fit" in text_of(await ask("lease_events", group=GROUP, count=100, max_chars=1500))
 
 
 @pytest.mark.parametrize("name", ["s" * 500, '"' * 500, "\u200b" * 166])
 async def test_long_names_fit_too(make_backend: MakeBackend, redis: Redis, name: str) -> None:
-    ask = asking(server(make_backend(redis_stream_patterns="*")))
+    modes = Permissions(structured=True, create_groups=True)
+    ask = asking(server(make_backend(redis_stream_patterns="*"), modes))
     for number in range(20):
         await redis.xadd(name, {"data": json.dumps(said(number, "x" * 500))})
     group = name if name.isprintable() else GROUP
     for max_chars in (1000, 5000):
-        for more in ({}, {"full": True}, {"group": group}, {"group": group, "pending": True}):
-            answer = await ask("read_stream", stream=name, count=100, max_chars=max_chars, **more)
+        for tool, more in (
+            ("read_stream", {}),
+            ("read_stream", {"payload": "whole"}),
+            ("lease_events", {"group": group}),
+            ("read_stream", {"group": group, "pending": True}),
+            ("read_stream", {"pending": True}),
+        ):
+            answer = await ask(tool, stream=name, count=100, max_chars=max_chars, **more)
             assert size(answer) <= max_chars, more
             assert answer.structuredContent["events"]
-            if "group" in more and "pending" not in more:
+            if tool == "lease_events":
                 ids = [event["id"] for event in answer.structuredContent["events"]]
                 await ask("ack", stream=name, group=group, ids=[*ids[1:], "1-1"])
-    words = await refusal(ask, "read_stream", stream=name, group="g" * 500)
+    words = await refusal(ask, "lease_events", stream=name, group="g" * 500)
     assert len(words) <= 1100
     assert "\u200b" not in words
 
@@ -75,23 +82,25 @@ async def test_an_agent_sees_what_it_holds_and_what_was_postponed(ask: Ask, redi
         await ask("publish_event", payload=said(number))
     first, second = await lease(ask, 2)
     await redis.xreadgroup(GROUP, "worker-7", {TOPIC: ">"})
-    await ask("release", stream=TOPIC, group=GROUP, ids=[second], delay_seconds=3600)
+    await ask("release", stream=TOPIC, group=GROUP, ids=[second], delay_seconds=3600, confirm=True)
     answer = await ask("read_stream", group=GROUP, pending=True)
     mine, later, others = answer.structuredContent["events"]
     assert (mine["id"], mine["yours"]) == (first, True)
-    assert "consumer" not in later
-    assert later["due_at"] > later["timestamp"]
-    assert (others["consumer"], "yours" in others) == ("worker-7", False)
+    assert "holder" not in later
+    assert later["due_at"] > later["at"]
+    assert (others["holder"], "yours" in others) == ("worker-7", False)
     said_of = text_of(answer)
     assert all(words in said_of for words in ("held by you for", "postponed until", 'held by "worker-7"'))
-    assert "you hold 1 of its events" in text_of(await ask("read_stream", group=GROUP))
+    assert "you hold 1 of its events" in text_of(await ask("lease_events", group=GROUP))
+    (only,) = (await ask("read_stream", pending=True)).structuredContent["events"]
+    assert (only["id"], only["stream"], only["group"], only["yours"]) == (first, TOPIC, GROUP, True)
 
 
 async def test_every_answer_says_what_comes_next(ask: Ask) -> None:
     for number in range(3):
         await ask("publish_event", payload=said(number))
     ids = await lease(ask, 3)
-    more = f'read_stream(stream="{TOPIC}", group="{GROUP}")'
+    more = f'lease_events(stream="{TOPIC}", group="{GROUP}")'
     here = {"stream": TOPIC, "group": GROUP}
     assert more in text_of(await ask("ack", **here, ids=ids[:1]))
     answer = text_of(await ask("release", **here, ids=ids[1:2], delay_seconds=90))
@@ -108,7 +117,7 @@ async def test_the_words_of_an_error_are_fit_for_a_model(make_backend: MakeBacke
     await redis.xadd(odd, {"data": "{}"})
     await redis.xgroup_create(odd, odd, "0")
     for words in (
-        await refusal(ask, "read_stream", stream=odd, group="nope"),
+        await refusal(ask, "lease_events", stream=odd, group="nope"),
         await refusal(ask, "ack", stream="slack:gone", group=odd, ids=["1-1"]),
         await refusal(ask, "stream_stats", stream="slack:gone"),
     ):
@@ -124,7 +133,9 @@ async def test_arguments_are_what_they_are_taken_for(ask: Ask, redis: Redis) -> 
     await ask("release", stream=TOPIC, group=GROUP, ids=[only], bury=True, reason="x", confirm=True)
     assert "confirm=true" in await refusal(ask, "redrive", dry_run="false")
     assert (await ask("redrive", dry_run="true")).structuredContent["dry_run"]
-    assert (await ask("read_stream", wait_seconds="0.01")).structuredContent["events"]
+    assert (await ask("read_stream", wait_seconds="0.01", start="0-1", order="oldest")).structuredContent[
+        "events"
+    ]
     assert await redis.xlen("dead:{slack_events}") == 1
     # What some clients write as JSON in a string is a list where one belongs, and words where words do.
     await ask("publish_event", payload='{"type": "message"}', event_id='["an id"]')
@@ -137,7 +148,6 @@ async def test_odd_places_to_begin(ask: Ask) -> None:
     await ask("publish_event", payload=said(1))
     assert (await ask("read_stream", start="0-0")).structuredContent["events"] == []
     assert (await ask("read_stream", start="0-0", order="oldest")).structuredContent["events"]
-    assert "'since'" in await refusal(ask, "read_stream", since="")
 
 
 async def test_a_wait_for_somebody_goes_on_when_others_speak(ask: Ask, make_backend: MakeBackend) -> None:
@@ -155,7 +165,7 @@ async def test_a_wait_for_somebody_goes_on_when_others_speak(ask: Ask, make_back
         assert answers == []
         await person.publish_event(said(3))
     (event,) = answers[0].structuredContent["events"]
-    assert json.loads(json.dumps(event["payload"]))["event"]["user"] == "U1"
+    assert event["untrusted_user"] == "U1"
 
 
 async def test_a_read_only_agent_is_not_advised_to_lease(make_backend: MakeBackend) -> None:
@@ -167,8 +177,10 @@ async def test_a_read_only_agent_is_not_advised_to_lease(make_backend: MakeBacke
     for prompt in ("triage", "dead_letters", "explain_backlog"):
         found = await agent.get_prompt(prompt, {})
         told.append(str(found.messages))
-    assert not [words for words in told if "lease" in words or "with a group" in words or "redrive" in words]
+    assert not [
+        words for words in told if "lease_events" in words or "with a group" in words or "redrive" in words
+    ]
     with pytest.raises(ValueError, match=r"^'strem' is not an argument of .*; it has: stream, "):
         await agent.get_prompt("triage", {"strem": "a"})
     words = str((await agent.get_prompt("dead_letters", {"stream": "team{1}"})).messages)
-    assert "'dead:team{1}'" in words
+    assert "'team{1}'" in words

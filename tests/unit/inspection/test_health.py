@@ -78,7 +78,12 @@ RULE_BY_RULE = [
     ("stalled", [BUSY | {"alive": False, "paused": True}], {}, (None, "")),
     ("backlog", [BEHIND], {}, ("backlog", f"{ONE} 61 s ago): add consumers or make the handler faster.")),
     ("backlog", [BUSY], {}, (None, "")),
-    ("backlog", [BEHIND, BUSY | {"alive": False}], {}, (None, "")),
+    (
+        "backlog",
+        [BEHIND, BUSY | {"alive": False}],
+        {},
+        ("backlog", f"{ONE} 61 s ago): {ADD}"),
+    ),
     ("backlog", [held()], {}, ("backlog", f"{HAS}.")),
     ("backlog", [held(alive=False)], {}, ("backlog", f"{HAS}.")),
     (
@@ -206,14 +211,18 @@ def test_health_follows_from_the_state_of_the_group(facts: dict[str, Any], healt
     assert judged(group(**facts))[0] == health
 
 
-def test_the_worst_comes_first_and_is_all_that_is_said_of_those_that_wait() -> None:
+def test_the_worst_comes_first_and_hides_no_other_trouble() -> None:
     behind = group("behind", lag=1, oldest_undelivered_seconds=61)
     stalled = group("stalled", lag=1, alive=False)
     paused = group("paused", lag=1, paused=True)
     busy = group("busy", lag=1)
     assert judged(behind, stalled, busy) == (
         "stalled",
-        "Group 'stalled' has 0 pending and 1 not delivered yet and no consumer is alive: start one.",
+        (
+            "Group 'stalled' has 0 pending and 1 not delivered yet and no consumer is alive: start one. "
+            "Group 'behind' has 0 pending and 1 not delivered yet (the oldest published 61 s ago): add "
+            "consumers or make the handler faster."
+        ),
     )
     assert judged(busy, behind, paused) == (
         "backlog",

@@ -83,7 +83,10 @@ async def connected(stage: Stage) -> AsyncIterator[Agent]:
     stage.waiting_for = "the MCP server"
     log = stage.directory / "mcp.log"
     server = StdioServerParameters(
-        command=sys.executable, args=["-m", "abe_redis", "mcp"], env=stage.environment, cwd=stage.directory
+        command=sys.executable,
+        args=["-m", "abe_redis", "mcp", "--structured"],  # it is a program, and no model
+        env=stage.environment,
+        cwd=stage.directory,
     )
     with log.open("w") as errors:
         async with (

@@ -184,7 +184,7 @@ class Play:
             tools = await client.tools()
             story.check(
                 f"`abe-redis mcp` offers {', '.join(sorted(tools))}",
-                tools >= {"ack", "publish_event", "read_stream", "stream_stats"},
+                tools >= {"ack", "lease_events", "publish_event", "read_stream", "stream_stats"},
                 tools,
             )
             stats = await client.stats(STREAM)
@@ -193,11 +193,11 @@ class Play:
                 stats["health"] == "stalled" and stats["groups"][0]["lag"] == 1,
                 stats,
             )
-            looked = await client.call("read_stream", count=1)
+            looked = await client.call("read_stream", count=1, payload="whole")
             (seen,) = looked["events"]
             story.check(
                 "read_stream: looks at it and changes nothing; Slack's token was left out",
-                seen["payload"]["event_id"] == mention["event_id"]
+                seen["untrusted_event_id"] == mention["event_id"]
                 and slack.VERIFICATION_TOKEN not in json.dumps(looked),
                 looked,
             )
@@ -211,10 +211,10 @@ class Play:
                 and published[0]["id"] == published[1]["id"],
                 published,
             )
-            leased = await client.call("read_stream", group=GROUP)
+            leased = await client.call("lease_events", group=GROUP)
             ids = [event["id"] for event in leased["events"]]
             story.check(
-                "read_stream with a group: leases both",
+                "lease_events: takes both",
                 leased["mode"] == "lease" and ids == [seen["id"], published[0]["id"]],
                 leased,
             )

@@ -10,18 +10,19 @@ every failure becomes a sentence here, and every sentence is made fit for a mode
 
 import functools
 import inspect
-import json
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, override
 
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ValidationError
 
 from abe_redis.errors import AbeRedisError, RequestError
 from abe_redis.mcp import progress
 from abe_redis.mcp.client_identity import CALLER, caller
 from abe_redis.mcp.compat import stdio
+from abe_redis.mcp.compat.arguments import Tool, arguments_of, sentences, validated, without_absent
+from abe_redis.mcp.compat.plain_schema import plain_schema
 from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.consent import Consent
 from abe_redis.mcp.questions import Question
@@ -46,8 +47,6 @@ else:
 
 _LOG = logging.getLogger(__name__)
 
-type Tool = Callable[..., Any]
-
 type Ask = Callable[[dict[str, Any]], Awaitable[Question | None]]
 """Finds the question for the user before a call with these arguments, or None."""
 
@@ -61,6 +60,7 @@ class Server(SdkServer):
 
     def __init__(self, name: str, *, title: str, version: str, instructions: str) -> None:
         self._arguments: dict[str, type[BaseModel]] = {}
+        self._schemas: dict[str, dict[str, Any]] = {}
         self._withheld: dict[str, str] = {}
         self._questions: dict[str, Ask] = {}
         self._consent = Consent()
@@ -79,7 +79,8 @@ class Server(SdkServer):
         description: str,
         question: Ask | None = None,
         page: str | None = None,
-        **annotations: bool,
+        changes: bool,
+        may_be_repeated: bool = False,
     ) -> None:
         """Register a tool; its parameters are those of the function.
 
@@ -90,10 +91,12 @@ class Server(SdkServer):
             question: Finds what to ask the user first. The tool then has a parameter `confirm`, for clients
                 that cannot ask.
             page: The URI of a page that clients may show beside the answers.
-            annotations: `readOnlyHint`, `destructiveHint`, `idempotentHint`, `openWorldHint`.
+            changes: Whether it changes anything; clients are told that such a tool is destructive.
+            may_be_repeated: Whether calling it again with the same arguments changes nothing more.
         """
         name = function.__name__
-        self._arguments[name] = _arguments_of(function)
+        self._arguments[name] = model = arguments_of(function)
+        self._schemas[name] = plain_schema(model.model_json_schema())
         if question is not None:
             self._questions[name] = question
         self.add_tool(
@@ -101,7 +104,13 @@ class Server(SdkServer):
             name=name,
             title=title,
             description=description,
-            annotations=ToolAnnotations(title=title, **annotations),
+            annotations=ToolAnnotations(
+                title=title,
+                readOnlyHint=not changes,
+                destructiveHint=changes,
+                idempotentHint=may_be_repeated or not changes,
+                openWorldHint=False,
+            ),
             meta=None if page is None else {"ui": {"resourceUri": page}},
         )
         # The SDK parses strings that happen to be JSON as lists and objects, even if the tool wants a string.
@@ -163,7 +172,8 @@ class Server(SdkServer):
         tools: list[Any] = await super().list_tools()
         for tool in tools:
             schema = tool.input_schema if SDK_2 else tool.inputSchema
-            schema["additionalProperties"] = False
+            schema.clear()
+            schema.update(self._schemas[tool.name])
         return tools
 
     @override
@@ -233,10 +243,11 @@ class Server(SdkServer):
         if name not in self._arguments:
             raise RequestError(f"There is no tool {name!r}. Available are: {', '.join(self._arguments)}.")
         model = self._arguments[name]
+        arguments = without_absent(model, arguments)
         try:
-            valid = _validated(model, arguments)
+            valid = validated(model, arguments)
         except ValidationError as error:
-            raise RequestError(_sentences(error, model)) from None
+            raise RequestError(sentences(error, model)) from None
         return {argument: getattr(valid, argument) for argument in valid.model_fields_set}
 
 
@@ -280,55 +291,6 @@ def answer(structure: dict[str, Any], text: str) -> CallToolResult:
     return CallToolResult(content=[TextContent(type="text", text=text)], structuredContent=structure)
 
 
-def _arguments_of(function: Tool) -> type[BaseModel]:
-    fields: dict[str, Any] = {
-        parameter.name: (
-            parameter.annotation,
-            ... if parameter.default is parameter.empty else parameter.default,
-        )
-        for parameter in inspect.signature(function).parameters.values()
-    }
-    return create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields)
-
-
-_STRUCTURES = {"list_type", "dict_type"}
-
-
-def _validated(model: type[BaseModel], arguments: dict[str, Any]) -> BaseModel:
-    """The arguments as a model; some clients write a list or an object as JSON in a string."""
-    try:
-        return model.model_validate(arguments)
-    except ValidationError as error:
-        written = {
-            name: arguments[name]
-            for problem in error.errors(include_url=False)
-            for name in map(str, problem["loc"][:1])
-            if problem["type"] in _STRUCTURES and isinstance(arguments.get(name), str)
-        }
-        try:
-            read = {name: json.loads(value) for name, value in written.items()}
-        except (ValueError, RecursionError):
-            raise error from None
-        if not read:
-            raise
-        return model.model_validate(arguments | read)
-
-
-_MOST_PROBLEMS = 5
-
-
-def _sentences(error: ValidationError, model: type[BaseModel]) -> str:
-    """A sentence about wrong arguments, with the names of the right ones."""
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    said = []
-    for problem in problems[:_MOST_PROBLEMS]:
-        where = ".".join(str(part)[:40] for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            said.append(
-                f"{where!r} is not a parameter of this tool (it has: {', '.join(model.model_fields)})."
-            )
-        elif problem["type"] == "missing":
-            said.append(f"{where!r} is required.")
-        else:
-            said.append(f"{where!r}: {problem['msg'].removeprefix('Input ')}.")
-    return "The call was not carried out. " + " ".join(said)
+def text_answer(text: str) -> CallToolResult:
+    """A tool's answer that is text alone, since several clients would show their model only a structure."""
+    return CallToolResult(content=[TextContent(type="text", text=text)])

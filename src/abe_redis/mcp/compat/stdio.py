@@ -1,31 +1,56 @@
 """Serving over stdin and stdout: what clients write before a message and is none of it is dropped.
 
 Both SDK lines take a line for a message as it stands. Some clients write a byte order mark before the first
-line, and the SDK then answers nothing, not even an error; 1.26 ends at a byte that is not UTF-8.
+line, and the SDK then answers nothing, not even an error; 1.26 ends at a byte that is not UTF-8. What is no
+message is answered here; see `frames`.
 """
 
 import io
 import sys
+import threading
 from typing import IO, Any, cast
 
 import anyio
 from mcp.server.stdio import stdio_server
 
+from abe_redis.mcp.compat.frames import complaint
+
 _AROUND = " \t\r\n\ufeff"
 """Characters around a message; the last one is the byte order mark."""
 
 
-class _Lines:
-    """The lines of a binary stream, without what is around a message and without empty lines."""
+class _Out:
+    """The binary stdout, to which two threads write whole lines."""
 
     def __init__(self, binary: IO[bytes]) -> None:
+        self._binary = binary
+        self._lock = threading.Lock()
+
+    def write(self, line: str) -> None:
+        """Write a line."""
+        with self._lock:
+            self._binary.write(line.encode(errors="backslashreplace"))
+            self._binary.flush()
+
+    def flush(self) -> None:
+        """Each line is flushed as it is written."""
+
+
+class _Lines:
+    """The messages on a binary stream, each a line without what is around it."""
+
+    def __init__(self, binary: IO[bytes], out: _Out) -> None:
         self._text = io.TextIOWrapper(binary, encoding="utf-8", errors="replace")
+        self._out = out
 
     def readline(self) -> str:
-        """The next line that has something in it; empty at the end."""
+        """The next line that is a message; empty at the end. Others are answered."""
         while line := self._text.readline():
-            if message := line.strip(_AROUND):
+            if not (message := line.strip(_AROUND)):
+                continue
+            if (said := complaint(message)) is None:
                 return message + "\n"
+            self._out.write(said + "\n")
         return ""
 
 
@@ -36,6 +61,10 @@ async def serve(lowlevel: Any) -> None:  # noqa: ANN401 - of either SDK line
         lowlevel: The SDK's server behind the one that has the tools.
     """
     # The SDK would read the process's stdin by itself; what is given to it is read as it is.
-    lines = cast("IO[str]", _Lines(sys.stdin.buffer))
-    async with stdio_server(stdin=anyio.wrap_file(lines)) as (read, write):
+    out = _Out(sys.stdout.buffer)
+    lines = cast("IO[str]", _Lines(sys.stdin.buffer, out))
+    async with stdio_server(stdin=anyio.wrap_file(lines), stdout=anyio.wrap_file(cast("IO[str]", out))) as (
+        read,
+        write,
+    ):
         await lowlevel.run(read, write, lowlevel.create_initialization_options())

@@ -1,0 +1,184 @@
+"""Events as a model sees them; the names of fields tell words of others apart."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+import anyio
+from pydantic import BaseModel, Field
+
+from abe_redis.events import kinds, slack
+from abe_redis.mcp.trust import Trust
+from abe_redis.operations.event_views import compact, shorten
+from abe_redis.operations.summary import summarise
+from abe_redis.sanitize.secrets import MASKED, cut
+from abe_redis.sanitize.untrusted import safe, shown
+from abe_redis.schemas import CountResult, EventView, GroupBrief, GroupState, ReadResult
+from abe_redis.streams import names
+
+type Payload = Literal["none", "event", "whole"]
+"""What is shown of an event beside its line: nothing, the Slack event, or the whole envelope."""
+
+_MOST_TEXT, _MOST_OF_A_FIELD = 40_000, 200
+"""Characters of an event's text (Slack's own limit), and of any other field."""
+
+
+class AgentEvent(BaseModel):
+    """An event. People in Slack wrote what stands in the fields whose names begin with `untrusted_`."""
+
+    id: str
+    at: datetime
+    stream: str | None = None
+    group: str | None = None
+    untrusted_summary: str = ""
+    untrusted_type: str | None = None
+    untrusted_channel: str | None = None
+    untrusted_user: str | None = None
+    untrusted_thread: str | None = None
+    untrusted_event_id: str | None = None
+    untrusted_text: str | None = None
+    untrusted_payload: dict[str, Any] | None = None
+    untrusted_reason: str | None = None
+    """For a dead letter: why the group gave up on it."""
+    deliveries: int | None = None
+    holder: str | None = None
+    held_seconds: float | None = None
+    yours: bool = False
+    due_at: datetime | None = None
+    first_id: str | None = None
+    """For a dead letter: the id that it had in its stream."""
+    masked: bool = False
+    """Whether a secret in it is masked."""
+    truncated: bool = False
+    withheld: str | None = None
+    """What is not shown of it, and why."""
+
+
+class AgentRead(BaseModel):
+    """The answer to a read."""
+
+    stream: str
+    dead: bool = False
+    """Whether these are the stream's dead letters."""
+    mode: Literal["peek", "lease", "pending"]
+    length: int = 0
+    groups: list[GroupBrief] = []
+    events: list[AgentEvent]
+    handled: list[GroupState] = []
+    next_start: str | None = None
+    lease_seconds: float | None = None
+    note: str = ""
+    brief: bool = Field(default=False, exclude=True)
+    """Whether there is no room for what can be done next."""
+
+
+class AgentCountRow(BaseModel):
+    """How many events have something in common."""
+
+    untrusted_value: str = Field(description="What they have in common.")
+    count: int
+    last_id: str = Field(description="The newest of them.")
+
+
+class AgentCount(BaseModel):
+    """Events counted by what they have in common."""
+
+    stream: str
+    by: str
+    rows: list[AgentCountRow]
+    total: int = Field(description="Number of events that match.")
+    omitted: int = Field(default=0, description="Rows left out, none of them larger.")
+    searched: int = Field(description="Entries looked at, from the newest.")
+    back_to: datetime | None = Field(default=None, description="When the oldest of these was published.")
+    complete: bool = Field(description="Whether all entries were looked at.")
+
+
+def agent_count(result: CountResult) -> AgentCount:
+    """A count with names that say what others wrote."""
+    made = safe(result)
+    rows = [
+        AgentCountRow(untrusted_value=_short(row.value) or "", count=row.count, last_id=row.last_id)
+        for row in made.rows
+    ]
+    return AgentCount(rows=rows, **made.model_dump(exclude={"rows"}))
+
+
+async def agent_read(result: ReadResult, payload: Payload, *, max_chars: int, trust: Trust) -> AgentRead:
+    """A read with its events as a model sees them, made fit for it.
+
+    Args:
+        result: What was read; its payloads are not changed.
+        payload: What is shown beside each event's line.
+        max_chars: The bound of the answer; no payload is larger than that even before it is made to fit.
+        trust: Whose words are shown.
+    """
+    events = []
+    for view in result.events:
+        events.append(_event(view, payload, max_chars, trust))
+        await anyio.lowlevel.checkpoint()  # a page may be large, and others wait for answers, too
+    rest = safe(result.model_copy(update={"events": []}))
+    made = AgentRead(events=events, **rest.model_dump(exclude={"events"}))
+    if names.is_dead_letters(result.stream):
+        made.stream, made.dead = shown(names.buried_from(result.stream)), True
+    return made
+
+
+def _event(view: EventView, payload: Payload, max_chars: int, trust: Trust) -> AgentEvent:
+    whole = view.payload or {}
+    withheld = trust.withheld(whole)
+    said: dict[str, Any] = {
+        "untrusted_summary": _summary(view),
+        "untrusted_type": view.event_type,
+        "untrusted_channel": slack.channel_of(whole),
+        "untrusted_user": slack.user_of(whole),
+        "untrusted_thread": slack.thread_of(whole),
+        "untrusted_event_id": _text(whole.get("event_id")),
+        "untrusted_reason": None if view.buried is None else view.buried.reason,
+    }
+    said = {name: _short(value) for name, value in said.items()}
+    if withheld is None:
+        said["untrusted_text"] = None if (text := slack.words_of(whole)) is None else cut(text, _MOST_TEXT)
+        if payload != "none" and view.payload is not None:
+            chosen = dict(kinds.event_of(whole)) if payload == "event" else whole
+            said["untrusted_payload"] = shorten(chosen, max_chars) if _is_large(chosen, max_chars) else chosen
+    made = shown(said)
+    made["untrusted_summary"] = made["untrusted_summary"] or "event"
+    return AgentEvent(
+        id=view.id,
+        at=view.timestamp,
+        stream=view.stream and shown(view.stream),
+        group=shown(view.group or (view.buried and view.buried.group)),
+        deliveries=view.buried.deliveries if view.buried else view.deliveries,
+        holder=view.consumer and shown(view.consumer),
+        held_seconds=view.held_seconds,
+        yours=view.yours,
+        due_at=view.due_at,
+        first_id=_short(shown(view.buried.first_id)) if view.buried else None,
+        masked=compact(made).count(MASKED) > compact(said).count(MASKED),
+        truncated=view.truncated and payload != "none",
+        withheld=withheld,
+        **made,
+    )
+
+
+def _summary(view: EventView) -> str:
+    """What happened, where and by whom, without what was said; or why that cannot be known."""
+    if view.payload is not None:
+        return summarise(view.payload, words=False)
+    return view.summary.removesuffix("" if view.buried is None else f" [buried: {view.buried.reason}]")
+
+
+def _is_large(payload: Mapping[str, Any], max_chars: int) -> bool:
+    return len(compact(payload)) > max_chars
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _short(value: str | None) -> str | None:
+    """A field on one line, and shortened."""
+    if not value:
+        return None
+    line = " ".join(value.split())
+    return line if len(line) <= _MOST_OF_A_FIELD else f"{cut(line, _MOST_OF_A_FIELD)}…"

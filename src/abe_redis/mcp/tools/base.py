@@ -1,0 +1,60 @@
+"""What all tools share: the operations, the permissions, and answers with events."""
+
+from typing import TYPE_CHECKING
+
+from mcp.types import CallToolResult
+
+from abe_redis.mcp import event_text
+from abe_redis.mcp.agent_events import AgentRead, Payload, agent_read
+from abe_redis.mcp.budget import plain
+from abe_redis.mcp.compat.sdk import answer, text_answer
+from abe_redis.mcp.event_budget import fit
+from abe_redis.mcp.permissions import Permissions
+from abe_redis.operations.event_views import compact
+from abe_redis.schemas import ReadResult
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from abe_redis.operations.operations import Operations
+
+CHARS = 8000
+"""Characters that an answer has at most, unless the call says otherwise."""
+
+
+class ToolSet:
+    """Tools of one server."""
+
+    def __init__(self, operations: "Callable[[], Awaitable[Operations]]", permissions: Permissions) -> None:
+        """Create the tools without I/O.
+
+        Args:
+            operations: Returns the operations; called at each tool call, so that the first one can create
+                them.
+            permissions: What an agent may do.
+        """
+        self._operations = operations
+        self._permissions = permissions
+
+    async def _fitted(
+        self, result: ReadResult, payload: Payload, max_chars: int
+    ) -> tuple[CallToolResult, AgentRead]:
+        """The answer with these events, and what of them is in it.
+
+        What people wrote is in its text alone, unless a structure is asked for: several clients show their
+        model only the structure of an answer that has one.
+        """
+        made = await agent_read(result, payload, max_chars=max_chars, trust=self._permissions.trust)
+        fence, structured = event_text.tag(), self._permissions.structured
+        may_change = not self._permissions.read_only
+
+        def text(part: AgentRead) -> str:
+            return event_text.read(part, fence, may_change=may_change)
+
+        def size(part: AgentRead) -> int:
+            return len(text(part)) + (len(compact(plain(part))) if structured else 0)
+
+        fit(made, size, max_chars, halves=2 if structured else 1)
+        if structured:
+            return answer(plain(made), text(made)), made
+        return text_answer(text(made)), made

@@ -1,0 +1,32 @@
+"""The tool that shows the health of the queue."""
+
+from typing import Annotated
+
+from mcp.types import CallToolResult
+from pydantic import Field
+
+from abe_redis.mcp import answer_text
+from abe_redis.mcp.budget import OVERVIEW_CHARS, fit_overview, plain
+from abe_redis.mcp.compat.sdk import answer
+from abe_redis.mcp.tools.base import ToolSet
+from abe_redis.sanitize.untrusted import safe
+from abe_redis.schemas import SEVERITY
+
+STREAM_CHARS = 20_000
+"""Characters of an answer about one stream."""
+
+
+class HealthTools(ToolSet):
+    """The tool about health."""
+
+    async def stream_stats(
+        self,
+        stream: Annotated[
+            str | None, Field(description="Only this one, in detail.", min_length=1, max_length=512)
+        ] = None,
+    ) -> CallToolResult:
+        """The health of one stream, or of all."""
+        result = safe(await (await self._operations()).stream_stats(stream=stream))
+        result.streams.sort(key=lambda one: SEVERITY.index(one.health))
+        fit_overview(result, answer_text.stats, OVERVIEW_CHARS if stream is None else STREAM_CHARS)
+        return answer(plain(result), answer_text.stats(result))

@@ -1,0 +1,167 @@
+"""Tools that look at events and change nothing."""
+
+from typing import Annotated, Literal
+
+from mcp.types import CallToolResult
+from pydantic import Field
+
+from abe_redis import schemas
+from abe_redis.errors import RequestError
+from abe_redis.mcp import event_text
+from abe_redis.mcp.agent_events import agent_count
+from abe_redis.mcp.budget import plain
+from abe_redis.mcp.compat.sdk import answer
+from abe_redis.mcp.parameters import (
+    Channel,
+    Contains,
+    Count,
+    MaxChars,
+    Shown,
+    Since,
+    Stream,
+    Thread,
+    Type,
+    User,
+)
+from abe_redis.mcp.tools.base import CHARS, ToolSet
+
+
+class ReadingTools(ToolSet):
+    """Tools that look at events."""
+
+    async def read_stream(
+        self,
+        stream: Stream = None,
+        event_id: Annotated[
+            str | None,
+            Field(
+                description="Find this one, by Slack's event_id or its entry id, in all streams if none is "
+                "given, and see which groups are done with it.",
+                min_length=1,
+                max_length=schemas.MAX_EVENT_ID,
+            ),
+        ] = None,
+        contains: Contains = None,
+        event_type: Type = None,
+        channel: Channel = None,
+        user: User = None,
+        thread: Thread = None,
+        since: Since = None,
+        dead: Annotated[bool, Field(description="Look at the stream's dead letters.")] = False,
+        pending: Annotated[
+            bool,
+            Field(
+                description="Show what is leased, by whom, how long, how often; without group: what you hold."
+            ),
+        ] = False,
+        group: Annotated[
+            str | None,
+            Field(description="With pending: whose leases.", min_length=1, max_length=512),
+        ] = None,
+        consumer: Annotated[
+            str | None,
+            Field(description="With pending: only what this one holds.", min_length=1, max_length=512),
+        ] = None,
+        count: Count = 10,
+        order: Annotated[Literal["newest", "oldest"], Field(description="From which end.")] = "newest",
+        start: Annotated[
+            str | None,
+            Field(
+                description="Go on behind this id: start of the answer before.", min_length=1, max_length=41
+            ),
+        ] = None,
+        payload: Shown = "none",
+        wait_seconds: Annotated[
+            float,
+            Field(
+                description="Seconds to wait for an event; without start and since, for a new one.",
+                ge=0,
+                le=schemas.MAX_WAIT_SECONDS,
+            ),
+        ] = 0,
+        max_chars: MaxChars = CHARS,
+    ) -> CallToolResult:
+        """Look at events, or see what is leased."""
+        filters = {
+            "event_type": event_type,
+            "channel": channel,
+            "user": user,
+            "thread": thread,
+            "contains": contains,
+            "since": since,
+        }
+        given = [name for name, value in filters.items() if value is not None]
+        operations = await self._operations()
+        if event_id is not None:
+            _refuse_beside("event_id", [*given, *["dead"] * dead, *["pending"] * pending])
+            result = await operations.find_event(event_id, stream=stream)
+        elif pending:
+            _refuse_beside("pending", [*given, *["dead"] * dead, *["wait_seconds"] * bool(wait_seconds)])
+            if group is None:
+                result = await operations.held(stream=stream, count=count)
+            else:
+                result = await operations.pending(
+                    stream=stream,
+                    group=group,
+                    count=count,
+                    start=start,
+                    consumer=consumer,
+                    max_chars=None,
+                )
+        elif group is not None or consumer is not None:
+            work = "" if self._permissions.read_only else " To take work from a group: lease_events."
+            raise RequestError(
+                "group and consumer are for pending=true, which shows who holds what. Without them, "
+                f"read_stream shows the stream's events, whoever has had them.{work}"
+            )
+        else:
+            result = await operations.peek(
+                stream=stream,
+                dead=dead,
+                count=count,
+                start=start,
+                order=order,
+                news=bool(wait_seconds) and start is None and since is None,
+                wait_seconds=wait_seconds,
+                max_chars=None,
+                **filters,
+            )
+        return (await self._fitted(result, payload, max_chars))[0]
+
+    async def count_events(
+        self,
+        by: Annotated[
+            Literal["type", "user", "channel", "thread", "hour", "day", "reason", "group"],
+            Field(description="What to count by; reason and group are those of dead letters."),
+        ],
+        stream: Stream = None,
+        event_type: Type = None,
+        channel: Channel = None,
+        user: User = None,
+        thread: Thread = None,
+        contains: Contains = None,
+        since: Since = None,
+        dead: Annotated[bool, Field(description="Count the stream's dead letters.")] = False,
+        count: Annotated[int, Field(description="How many rows.", ge=1, le=schemas.MAX_COUNT)] = 20,
+    ) -> CallToolResult:
+        """Count events by what they have in common."""
+        made = agent_count(
+            await (await self._operations()).count_events(
+                by=by,
+                stream=stream,
+                event_type=event_type,
+                channel=channel,
+                user=user,
+                thread=thread,
+                contains=contains,
+                since=since,
+                dead=dead,
+                count=count,
+            )
+        )
+        return answer(plain(made), event_text.counted(made, event_text.tag()))
+
+
+def _refuse_beside(what: str, others: list[str]) -> None:
+    if others:
+        raise RequestError(f"{what} stands for itself: leave out {', '.join(others)}, or leave out {what}.")

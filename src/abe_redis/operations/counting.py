@@ -1,0 +1,93 @@
+"""Counting events by what they have in common."""
+
+from collections import Counter
+from typing import Any, Literal
+
+import anyio
+from redis.asyncio import Redis
+
+from abe_redis.events import slack
+from abe_redis.events.codec import DATA
+from abe_redis.operations import event_views
+from abe_redis.operations.dead_letters import alike
+from abe_redis.operations.filters import Filter
+from abe_redis.schemas import CountResult, CountRow, EventView
+from abe_redis.streams import ids, peek
+
+type By = Literal["type", "user", "channel", "thread", "hour", "day", "reason", "group"]
+
+_SEARCHED, _SEARCHED_BYTES = 20_000, 64 * 1024 * 1024
+"""Entries, and bytes of their payloads, after which counting stops."""
+_PAGE = 200
+_MOST_ROWS = 10_000
+_OTHERS = "(all others)"
+_NONE = "(none)"
+
+
+async def count(
+    redis: Redis, stream: str, *, source: str, by: By, wanted: Filter, most_rows: int
+) -> CountResult:
+    """Count the events of a stream, or its dead letters, from the newest on.
+
+    Args:
+        redis: The client.
+        stream: The stream, as the answer names it.
+        source: What is read: the stream, or its dead letters.
+        by: What the events of a row have in common.
+        wanted: Which events.
+        most_rows: How many rows at most; the rest is counted as left out.
+    """
+    counts, newest = Counter[str](), dict[str, str]()
+    after, searched, size, complete = None, 0, 0, False
+    while searched < _SEARCHED and size < _SEARCHED_BYTES and not complete:
+        page = await peek.entries(redis, source, after=after, count=_PAGE, order="newest")
+        complete = len(page) < _PAGE
+        for entry in page:
+            if wanted.since is not None and ids.order(entry.id) < ids.order(wanted.since):
+                complete = True
+                break
+            after, searched = entry.id, searched + 1
+            size += len(entry.fields.get(DATA, b""))
+            view = event_views.view(entry.id, entry.fields)
+            if wanted.matches(view):
+                value = _value(view, by)
+                value = value if value in counts or len(counts) < _MOST_ROWS else _OTHERS
+                counts[value] += 1
+                newest.setdefault(value, entry.id)
+        await anyio.lowlevel.checkpoint()
+    # Of times, the order is what people look for; of everything else, what is most.
+    found = sorted(counts.items()) if by in {"hour", "day"} else counts.most_common()
+    return CountResult(
+        stream=stream,
+        by=by,
+        rows=[
+            CountRow(value=value, count=count, last_id=newest[value]) for value, count in found[:most_rows]
+        ],
+        total=counts.total(),
+        omitted=len(found[most_rows:]),
+        searched=searched,
+        back_to=None if after is None else ids.moment(after),
+        complete=complete,
+    )
+
+
+def _value(view: EventView, by: By) -> str:
+    payload: dict[str, Any] = view.payload or {}
+    match by:
+        case "type":
+            found = view.event_type
+        case "user":
+            found = slack.user_of(payload)
+        case "channel":
+            found = slack.channel_of(payload)
+        case "thread":
+            found = slack.conversation_of(payload, "thread")
+        case "hour":
+            found = f"{view.timestamp:%Y-%m-%d %H}:00"
+        case "day":
+            found = f"{view.timestamp:%Y-%m-%d}"
+        case "reason":
+            found = None if view.buried is None else alike(view.buried.reason)
+        case "group":
+            found = None if view.buried is None else view.buried.group
+    return found or _NONE

@@ -1,0 +1,62 @@
+"""Which events somebody wants to see, take or count."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from abe_redis.events import slack
+from abe_redis.operations.event_views import compact
+from abe_redis.sanitize.untrusted import shown
+from abe_redis.schemas import EventView
+from abe_redis.streams import ids
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A filter: the events that match every given field."""
+
+    event_type: str | None = None
+    channel: str | None = None
+    user: str | None = None
+    since: str | None = None
+    """No event before this id."""
+    thread: str | None = None
+    """The `ts` of a thread's root, alone or behind its channel, as in `C024/1732000000.000100`."""
+    contains: str | None = None
+    """Words that stand anywhere in the event, regardless of case."""
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it excludes any event."""
+        return self.since is not None or self.is_about_content
+
+    @property
+    def is_about_content(self) -> bool:
+        """Whether it excludes any event for what is in it."""
+        return any((self.event_type, self.channel, self.user, self.thread, self.contains))
+
+    def matches(self, view: EventView) -> bool:
+        """Whether an event matches."""
+        payload = view.payload or {}
+        return (
+            self.event_type in {None, view.event_type}
+            and (self.channel is None or self.channel in slack.channels_of(payload))
+            and (self.user is None or self.user in slack.users_of(payload))
+            and (self.since is None or ids.order(view.id) >= ids.order(self.since))
+            and (self.thread is None or self._is_in_thread(payload))
+            and (self.contains is None or self._is_contained(view))
+        )
+
+    def _is_in_thread(self, payload: Mapping[str, Any]) -> bool:
+        channel, _, root = (self.thread or "").rpartition("/")
+        return root == slack.thread_of(payload) and (not channel or channel in slack.channels_of(payload))
+
+    def _is_contained(self, view: EventView) -> bool:
+        """Whether the words stand in what would be shown: nobody finds out a secret by guessing at it."""
+        words = (self.contains or "").casefold()
+
+        def is_in(payload: Mapping[str, Any]) -> bool:
+            said = slack.words_of(payload) or ""
+            return words in said.casefold() or words in compact(payload).casefold()
+
+        return view.payload is not None and is_in(view.payload) and is_in(shown(view.payload))

@@ -1,0 +1,132 @@
+"""Finding one event by its id, and how far each group is with it."""
+
+import re
+from collections.abc import Sequence
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from abe_redis.client import optional
+from abe_redis.events import codec, identity
+from abe_redis.operations import event_views
+from abe_redis.schemas import GroupState, ReadResult
+from abe_redis.streams import dead, names, peek
+
+_ENTRY_ID = re.compile(r"\d{10,19}-\d{1,19}", re.ASCII)
+_MOST_LETTERS = 1000
+"""Dead letters of a stream, the newest, that are searched for an event."""
+_NEWEST = 1000
+"""Entries of a stream, the newest, that are searched for an event whose id is not remembered."""
+_PAGE = 100
+
+
+async def find(redis: Redis, streams: Sequence[str], event_id: str) -> ReadResult:
+    """Find an event, and say how far each group is with it.
+
+    What deduplication remembers leads to it at once; what it does not remember is searched for among the
+    newest entries.
+
+    Args:
+        redis: The client.
+        streams: Where to look.
+        event_id: The event's id as Slack or the publisher gave it, or the id of its entry.
+    """
+    for stream in streams:
+        entry_id = await _entry_id(redis, stream, event_id)
+        entry = None if entry_id is None else await peek.entry(redis, stream, entry_id)
+        if entry_id is not None and (entry is not None or not _ENTRY_ID.fullmatch(event_id)):
+            view = event_views.view(entry_id, entry.fields if entry else None)
+            handled = await _handled(redis, stream, entry_id)
+            note = (
+                "Nothing was changed."
+                if entry
+                else "It was published under this id and trimmed since, which happens to finished events."
+            )
+            return ReadResult(stream=stream, mode="peek", events=[view], handled=handled, note=note)
+    where = f"in {streams[0]!r}" if len(streams) == 1 else f"in any of the {len(streams)} streams"
+    return ReadResult(
+        stream=streams[0] if len(streams) == 1 else "",
+        mode="peek",
+        events=[],
+        note=f"No event of the id {event_id!r} is remembered {where}, nor is it among the {_NEWEST:,} "
+        "newest.",
+    )
+
+
+async def _entry_id(redis: Redis, stream: str, event_id: str) -> str | None:
+    if _ENTRY_ID.fullmatch(event_id):
+        return event_id
+    newest = await peek.entries(redis, stream, after=None, count=1, order="newest")
+    oldest = await peek.entries(redis, stream, after=None, count=1, order="oldest")
+    apps = {app for entry in (*newest, *oldest) if (app := _app(entry))}
+    try:
+        known = await peek.remembered(
+            redis, stream, [event_id, *(identity.joined(app, event_id) for app in sorted(apps))]
+        )
+    except ResponseError as error:
+        if not optional.is_refused(error):
+            raise
+        known = None
+    if known is not None:
+        return known
+    after, seen = None, 0
+    while page := await peek.entries(redis, stream, after=after, count=_PAGE, order="newest"):
+        for entry in page:
+            if _payload(entry).get("event_id") == event_id:
+                return entry.id
+        after, seen = page[-1].id, seen + len(page)
+        if seen >= _NEWEST:
+            break
+    return None
+
+
+def _payload(entry: peek.Entry) -> dict[str, object]:
+    try:
+        return codec.decode(entry.fields)
+    except codec.UndecodableError:
+        return {}
+
+
+def _app(entry: peek.Entry) -> str | None:
+    app = _payload(entry).get("api_app_id")
+    return app if isinstance(app, str) else None
+
+
+async def _handled(redis: Redis, stream: str, entry_id: str) -> list[GroupState]:
+    states = [_state(one) for one in await peek.standings(redis, stream, entry_id)]
+    if any(one.state == "done" for one in states):
+        letters = await _letters(redis, stream, entry_id)
+        for state in states:
+            if state.state == "done" and state.group in letters:
+                state.state, state.dead_id = "buried", letters[state.group]
+    return states
+
+
+def _state(standing: peek.Standing) -> GroupState:
+    row = standing.row
+    if row is None:
+        return GroupState(group=standing.group, state="done" if standing.given else "undelivered")
+    return GroupState(
+        group=standing.group,
+        state="postponed" if row.due_at else "waiting" if row.idle_seconds is None else "held",
+        consumer=row.consumer,
+        held_seconds=None if row.due_at else row.held_seconds,
+        deliveries=row.deliveries,
+        due_at=row.due_at,
+    )
+
+
+async def _letters(redis: Redis, stream: str, entry_id: str) -> dict[str, str]:
+    """By the group that gave up on an entry, the id of its dead letter."""
+    found: dict[str, str] = {}
+    after, seen = None, 0
+    while seen < _MOST_LETTERS and (
+        page := await peek.entries(
+            redis, names.dead_letters(stream), after=after, count=_PAGE, order="newest"
+        )
+    ):
+        for entry in page:
+            if entry.fields.get(dead.FIRST_ID) == entry_id.encode():
+                found[entry.fields.get(dead.GROUP, b"").decode(errors="replace")] = entry.id
+        after, seen = page[-1].id, seen + len(page)
+    return found

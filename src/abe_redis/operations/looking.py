@@ -1,0 +1,215 @@
+"""Looking at a stream by hand: at its events, and at what is pending.
+
+Each checks its arguments, reads, and adds the length and the groups of the stream.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from abe_redis.errors import RequestError
+from abe_redis.operations import event_views, peeking
+from abe_redis.operations.caller import Caller
+from abe_redis.operations.filters import Filter
+from abe_redis.operations.positions import since as since_id
+from abe_redis.operations.scope import check_id, check_range
+from abe_redis.operations.slack_ids import wanted_name
+from abe_redis.schemas import MAX_CHARS, MAX_COUNT, MAX_WAIT_SECONDS, MIN_CHARS, ReadResult
+from abe_redis.streams import names, peek
+from abe_redis.streams.peek import Order, PendingEntry
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStream:
+    """A stream that is read, or the lack of one."""
+
+    redis: Redis
+    name: str
+    exists: bool
+
+
+class Looking(Caller):
+    """What a caller may look at, one stream at a time."""
+
+    async def peek(
+        self,
+        *,
+        stream: str | None = None,
+        dead: bool = False,
+        count: int = 10,
+        start: str | None = None,
+        order: Order = "newest",
+        event_type: str | None = None,
+        channel: str | None = None,
+        user: str | None = None,
+        since: str | None = None,
+        thread: str | None = None,
+        contains: str | None = None,
+        news: bool = False,
+        wait_seconds: float = 0,
+        max_chars: int | None = 20_000,
+    ) -> ReadResult:
+        """Look at events, and change nothing.
+
+        Args:
+            stream: By default the host's topic.
+            dead: Look at the dead letters of this stream instead.
+            count: 1 to 100.
+            start: Begin behind this id.
+            order: Which end to look from.
+            event_type: Show only events of this type.
+            channel: Show only events in this channel, as in `C0LAN2Q65` or `<#C0LAN2Q65|general>`.
+            user: Show only events by this user, as in `U061F7AUR` or `<@U061F7AUR>`.
+            since: Show only what was published from this time on, as in `2h` (ago) or `2026-01-31T09:00`.
+            thread: Show only events of this thread: the `ts` of its root, alone or as `CHANNEL/ts`.
+            contains: Show only events that contain these words, in whatever case.
+            news: Show nothing that is there, and wait for what comes.
+            wait_seconds: Up to 20; how long to wait when there is nothing.
+            max_chars: 500 to 200,000; how many characters of payload to return at most; None: all.
+        """
+        self.agent_leases.touch()
+        name = self._checked(stream, count=count, start=start, wait_seconds=wait_seconds, max_chars=max_chars)
+        if dead:
+            name = names.dead_letters(self._scope.consumable(stream))
+        async with self._open(name) as found:
+            from_id = None if since is None else await since_id(found.redis, since)
+            wanted = Filter(
+                event_type,
+                channel and wanted_name(channel, "channel"),
+                user and wanted_name(user, "user"),
+                from_id,
+                thread,
+                contains,
+            )
+            connections = await self._backend.connections()
+            if news:
+                result = await peeking.wait_for_news(
+                    connections, name, count=count, wanted=wanted, wait_seconds=wait_seconds
+                )
+            else:
+                result = await peeking.look(
+                    connections,
+                    name,
+                    count=count,
+                    start=start,
+                    order=order,
+                    wanted=wanted,
+                    wait_seconds=wait_seconds,
+                )
+            return await self._answered(result, found, max_chars)
+
+    async def pending(
+        self,
+        *,
+        group: str,
+        stream: str | None = None,
+        count: int = 10,
+        start: str | None = None,
+        consumer: str | None = None,
+        max_chars: int | None = 20_000,
+    ) -> ReadResult:
+        """See what is leased in a group, oldest first, and change nothing.
+
+        Args:
+            group: The group.
+            stream: By default the host's topic.
+            count: 1 to 100.
+            start: Begin behind this id.
+            consumer: Only what this one holds.
+            max_chars: 500 to 200,000; how many characters of payload to return at most; None: all.
+        """
+        self.agent_leases.touch()
+        name = self._checked(stream, group, consumer, count=count, start=start, max_chars=max_chars)
+        async with self._open(name) as found:
+            result = ReadResult(stream=name, mode="pending", events=[])
+            if found.exists:
+                await self._scope.find_group(found.redis, name, group, create=None)
+                result = await self._pending(found, group, count=count, start=start, consumer=consumer)
+            return await self._answered(result, found, max_chars)
+
+    def _checked(
+        self,
+        stream: str | None,
+        group: str | None = None,
+        consumer: str | None = None,
+        *,
+        count: int,
+        max_chars: int | None,
+        start: str | None = None,
+        wait_seconds: float = 0,
+    ) -> str:
+        """The stream's name, when all of this is in order."""
+        check_range("count", count, 1, MAX_COUNT)
+        check_range("wait_seconds", wait_seconds, 0, MAX_WAIT_SECONDS)
+        if max_chars is not None:
+            check_range("max_chars", max_chars, MIN_CHARS, MAX_CHARS)
+        name = self._scope.allowed(stream)
+        if start is not None:
+            check_id("start", start)
+        if group is not None:
+            names.check_group(group)
+        if consumer is not None:
+            names.check_consumer(consumer)
+        return name
+
+    @asynccontextmanager
+    async def _open(self, name: str) -> AsyncIterator[OpenStream]:
+        async with self._scope.redis(f"reading {name!r}") as redis:
+            kind = await peek.kind(redis, name)
+            if kind not in {"stream", "none"}:
+                raise RequestError(f"{name!r} is a {kind}, not a stream. {await self._scope.choice(redis)}")
+            yield OpenStream(redis, name, exists=kind == "stream")
+
+    async def _answered(self, result: ReadResult, found: OpenStream, max_chars: int | None) -> ReadResult:
+        """The result with the length and groups of the stream, in at most `max_chars` characters."""
+        if found.exists:
+            result.length, result.groups = await peek.brief(found.redis, found.name)
+        elif not result.events:
+            result.note = await self._scope.absence(found.redis, found.name)
+        if max_chars is not None and event_views.fit(result.events, max_chars):
+            result.note += (
+                " Some payloads were shortened: call again with a smaller count or a larger max_chars."
+            )
+        result.note = result.note.strip()
+        return result
+
+    async def _pending(
+        self, found: OpenStream, group: str, *, count: int, start: str | None, consumer: str | None
+    ) -> ReadResult:
+        rows = await peek.pending(found.redis, found.name, group, after=start, count=count, consumer=consumer)
+        events = [
+            event_views.view(
+                row.id,
+                row.fields,
+                deliveries=row.deliveries,
+                consumer=None if row.idle_seconds is None or row.due_at else row.consumer,
+                idle_seconds=None if row.due_at else row.idle_seconds,
+                held_seconds=None if row.due_at else row.held_seconds,
+                due_at=row.due_at,
+                yours=self._is_ours(found.name, group, row),
+            )
+            for row in rows
+        ]
+        return ReadResult(
+            stream=found.name,
+            mode="pending",
+            events=events,
+            next_start=rows[-1].id if len(rows) == count else None,
+            note=(
+                "Nothing was changed."
+                if rows
+                else f"Nothing is leased {'' if consumer is None else f'to {consumer!r} '}in group {group!r}."
+            ),
+        )
+
+    def _is_ours(self, stream: str, group: str, row: PendingEntry) -> bool:
+        """Whether the caller holds a pending entry at present."""
+        if row.due_at or row.idle_seconds is None:
+            return False
+        return row.consumer == self.consumer or self.agent_leases.holds(stream, group, row.consumer, row.id)
+
+    def _is_own(self, consumer: str) -> bool:
+        """Whether the name is ours alone; another process may have the same configured name."""
+        return consumer == self.consumer and self._settings.redis_stream_consumer is None

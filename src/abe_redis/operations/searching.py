@@ -1,0 +1,113 @@
+"""What a caller may find out beyond reading on: one event by its id, counts, and what it holds itself."""
+
+from abe_redis.errors import RequestError
+from abe_redis.operations import counting, event_views, finding
+from abe_redis.operations.filters import Filter
+from abe_redis.operations.positions import since as since_id
+from abe_redis.operations.reading import Reading
+from abe_redis.operations.scope import check_range
+from abe_redis.operations.slack_ids import wanted_name
+from abe_redis.schemas import MAX_COUNT, MAX_EVENT_ID, CountResult, ReadResult
+from abe_redis.streams import names, peek
+from abe_redis.streams.search import existing
+
+
+class Searching(Reading):
+    """What a caller may find out; nothing of it changes anything."""
+
+    async def find_event(self, event_id: str, *, stream: str | None = None) -> ReadResult:
+        """Find an event by its id, and say how far each group is with it.
+
+        Args:
+            event_id: The id that Slack or the publisher gave it, or the id of its entry.
+            stream: Where to look; by default in all streams.
+        """
+        self.agent_leases.touch()
+        check_range("The length of event_id", len(event_id), 1, MAX_EVENT_ID)
+        name = None if stream is None else self._scope.consumable(stream)
+        async with self._scope.redis(f"looking for {event_id!r}") as redis:
+            if name is not None:
+                await self._scope.check_exists(redis, name)
+            streams = [name] if name is not None else await existing(redis, self._scope.patterns)
+            if not streams:
+                raise RequestError(await self._scope.choice(redis))
+            return await finding.find(redis, streams, event_id)
+
+    async def count_events(
+        self,
+        *,
+        by: counting.By,
+        stream: str | None = None,
+        dead: bool = False,
+        event_type: str | None = None,
+        channel: str | None = None,
+        user: str | None = None,
+        since: str | None = None,
+        thread: str | None = None,
+        contains: str | None = None,
+        count: int = 20,
+    ) -> CountResult:
+        """Count events by what they have in common, from the newest on, up to a bound.
+
+        Args:
+            by: What the events of a row have in common; `reason` and `group` are those of dead letters.
+            stream: By default the host's topic.
+            dead: Count its dead letters instead.
+            event_type: Only events of this type, and so on, as for `peek`.
+            channel: As there.
+            user: As there.
+            since: As there.
+            thread: As there.
+            contains: As there.
+            count: How many rows at most; 1 to 100.
+        """
+        self.agent_leases.touch()
+        check_range("count", count, 1, MAX_COUNT)
+        name = self._scope.consumable(stream)
+        dead = dead or by in {"reason", "group"}
+        source = names.dead_letters(name) if dead else name
+        async with self._scope.redis(f"counting events of {name!r}") as redis:
+            if not dead:
+                await self._scope.check_exists(redis, name)
+            from_id = None if since is None else await since_id(redis, since)
+            wanted = Filter(
+                event_type,
+                channel and wanted_name(channel, "channel"),
+                user and wanted_name(user, "user"),
+                from_id,
+                thread,
+                contains,
+            )
+            return await counting.count(redis, name, source=source, by=by, wanted=wanted, most_rows=count)
+
+    async def held(self, *, stream: str | None = None, count: int = MAX_COUNT) -> ReadResult:
+        """What this caller holds, in all groups.
+
+        Args:
+            stream: Only of this one.
+            count: How many events at most; 1 to 100.
+        """
+        self.agent_leases.touch()
+        check_range("count", count, 1, MAX_COUNT)
+        name = None if stream is None else self._scope.allowed(stream)
+        held = [one for one in self.agent_leases.every() if name in {None, one.stream}]
+        result = ReadResult(stream=name or "", mode="pending", events=[], note="Nothing was changed.")
+        async with self._scope.redis("looking at what you hold") as redis:
+            for one in held[:count]:
+                entry = await peek.entry(redis, one.stream, one.id)
+                view = event_views.view(
+                    one.id,
+                    entry.fields if entry else None,
+                    stream=one.stream,
+                    group=one.group,
+                    deliveries=one.deliveries,
+                    consumer=one.consumer,
+                    held_seconds=one.held_seconds,
+                    yours=True,
+                )
+                result.events.append(view)
+        if not held:
+            result.note = "You hold nothing. To see what others hold, name a group."
+        elif len(held) > count:
+            result.note = f"Nothing was changed. You hold {len(held)}; these are the first {count}."
+        return result

@@ -1,0 +1,75 @@
+"""Leasing chosen entries, and no others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from redis.asyncio import Redis
+
+from abe_redis.runtime import clock
+from abe_redis.streams import names
+from abe_redis.streams.lease import Leased, fields_of
+from abe_redis.streams.scripts import Argument, Script
+
+_TAKE_THESE = Script.load("take_these")
+
+MOST_PASSED = 500
+"""Entries that may be passed over on the way to one that the group was not given yet."""
+
+type Why = Literal["held", "postponed", "done", "far"]
+"""Why an entry was not leased: somebody holds it, it is postponed, it is finished or not there, or too many
+that the group was not given yet stand before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What became of a choice."""
+
+    leased: list[Leased]
+    others: list[tuple[str, Why, str]]
+    """Id, why it was not leased, and who holds it, if somebody does."""
+    passed: int
+    """Entries that were delivered and given back at once, since they stood before a chosen one."""
+
+
+async def take_these(
+    redis: Redis,
+    group: str,
+    consumer: str,
+    stream: str,
+    ids: Sequence[str],
+    *,
+    lease_seconds: float,
+    postponed: bool,
+) -> Chosen:
+    """Lease these entries, as far as nobody holds them.
+
+    Args:
+        redis: The client.
+        group: The group.
+        consumer: Who takes them.
+        stream: Where they are.
+        ids: Which.
+        lease_seconds: How long the consumer's leases last.
+        postponed: Whether to take also what is postponed.
+
+    Raises:
+        redis.ResponseError: NOGROUP, when there is no such group.
+    """
+    keys = [stream, names.records(stream), names.due(stream, group), names.leases(stream, group)]
+    arguments: list[Argument] = [group, consumer, round(lease_seconds * 1000), MOST_PASSED, int(postponed)]
+    asked_at = clock.now()
+    rows, others, passed = await _TAKE_THESE(redis, keys, [*arguments, *ids])
+    leased = [
+        Leased(stream, entry_id.decode(), fields_of(flat), int(deliveries), asked_at, again=deliveries > 1)
+        for entry_id, flat, deliveries in rows
+    ]
+    order = {entry_id: at for at, entry_id in enumerate(ids)}
+    return Chosen(
+        leased=sorted(leased, key=lambda one: order[one.id]),
+        others=[
+            (entry_id.decode(), why.decode(), holder.decode(errors="replace"))
+            for entry_id, why, holder in others
+        ],
+        passed=passed,
+    )

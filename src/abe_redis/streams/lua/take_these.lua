@@ -1,0 +1,108 @@
+-- Leases chosen entries of a stream, and no others.
+--
+-- One that the group was not given yet can only be had together with those before it. These are given back at
+-- once, as if nobody had had them: whoever looks next takes them, in their order.
+--
+-- KEYS  the stream, its records, the sorted set of what is postponed, what consumers said of their leases
+-- ARGV  group, consumer, its lease in ms, how many entries may be passed over, 1 if what is postponed may be
+--       taken (else 0); then the ids
+-- Answers the leased entries, each with its id, fields and number of deliveries; of each other id, why not:
+-- `held` (and by whom), `postponed`, `done` (or never there), `far` (too many stand before it); and how many
+-- were passed over. Or an error when there is no such group.
+
+-- include: clock
+-- include: untouched
+-- include: ids
+-- include: leases
+-- include: read_new
+local stream, records, due, leases = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local most_passed, also_postponed = tonumber(ARGV[4]), ARGV[5] == '1'
+local now, of = now_ms(), group_of(stream, group)
+if not of then return redis.error_reply('NOGROUP no group ' .. group .. ' on ' .. stream) end
+say_lease(leases, consumer, lease_ms, now)
+local said, longest = leases_of(leases, lease_ms)
+local rows, others, ahead, last = {}, {}, {}, nil
+
+local function is_there(id) return #redis.call('XRANGE', stream, id, id) > 0 end
+
+local function take(id, deliveries)
+  local words = {'XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries + 1, 'FORCE'}
+  local entry = is_there(id) and redis.call(unpack(words))[1]
+  if not entry then
+    others[#others + 1] = {id, 'done', ''}
+    return
+  end
+  redis.call('ZREM', due, id)
+  rows[#rows + 1] = {id, entry[2], deliveries + 1}
+end
+
+local function take_pending(id, row, postponed)
+  local holder, idle, deliveries = row[2], row[3], row[4]
+  if postponed then
+    if also_postponed then take(id, deliveries) else others[#others + 1] = {id, 'postponed', ''} end
+  elseif idle > ten_years_ms or idle >= lease_of(holder, said, longest) then
+    take(id, deliveries)
+  else
+    others[#others + 1] = {id, 'held', holder}
+  end
+end
+
+for i = 6, #ARGV do
+  local id = ARGV[i]
+  local row = redis.call('XPENDING', stream, group, id, id, 1)[1]
+  local at = tonumber(redis.call('ZSCORE', due, id) or 0)
+  if row or at > 0 then
+    take_pending(id, row or {id, consumer, ten_years_ms + 1, 0}, at > now)
+  elseif before(of['last-delivered-id'], id) and is_there(id) then
+    ahead[id] = true
+    if not last or before(last, id) then last = id end
+  else
+    others[#others + 1] = {id, 'done', ''}
+  end
+end
+
+-- How many entries to read, so that no more than allowed are passed over.
+local function portion()
+  if not last then return 0 end
+  local from, wanted, passed, to_read = '(' .. of['last-delivered-id'], 0, 0, 0
+  while true do
+    local page = redis.call('XRANGE', stream, from, last, 'COUNT', 100)
+    for _, entry in ipairs(page) do
+      if ahead[entry[1]] then
+        wanted, to_read = wanted + 1, passed + wanted + 1
+      else
+        passed = passed + 1
+        if passed > most_passed then return to_read end
+      end
+    end
+    if #page < 100 then return to_read end
+    from = '(' .. page[#page][1]
+  end
+end
+
+local passed, to_read = 0, portion()
+while to_read > 0 do
+  local had = #found
+  local failure = read_new(stream, records, due, group, consumer, math.min(100, to_read), '0-0', true)
+  if failure then return failure end
+  if #found == had then break end
+  local entries = found[#found][2]
+  to_read = to_read - #entries
+  local back = {'XCLAIM', stream, group, consumer, 0}
+  for _, entry in ipairs(entries) do
+    if ahead[entry[1]] then
+      ahead[entry[1]] = nil
+      rows[#rows + 1] = {entry[1], entry[2], 1}
+    else
+      back[#back + 1] = entry[1]
+    end
+  end
+  if #back > 5 then
+    passed = passed + #back - 5
+    for _, word in ipairs({'TIME', 0, 'RETRYCOUNT', 0, 'JUSTID'}) do back[#back + 1] = word end
+    redis.call(unpack(back))
+  end
+end
+for id in pairs(ahead) do others[#others + 1] = {id, 'far', ''} end
+return {rows, others, passed}
