@@ -7,9 +7,9 @@ from typing import Any, Self
 import anyio
 
 from abe_redis.client.connections import Connections
-from abe_redis.consuming.base import GroupConsumer
 from abe_redis.consuming.consumer import Consumer
 from abe_redis.consuming.event_stream import EventStream
+from abe_redis.consuming.group_consumer import GroupConsumer
 from abe_redis.consuming.ordered.consumer import OrderedConsumer
 from abe_redis.errors import ClosedError, SettingsError
 from abe_redis.events.arrival import Arrival

@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 
 from abe_redis.client import failures
 from abe_redis.client.connections import Connections
-from abe_redis.consuming.base import TICK_SECONDS, GroupConsumer
 from abe_redis.consuming.blocking_reads import BlockingReads
 from abe_redis.consuming.discovery import say_all_lost
+from abe_redis.consuming.group_consumer import TICK_SECONDS, GroupConsumer
 from abe_redis.consuming.held import Held
 from abe_redis.consuming.prefetch import Prefetch
 from abe_redis.consuming.unconfirmed import Doubt, Unconfirmed

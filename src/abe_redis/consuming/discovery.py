@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from redis.asyncio import Redis
 
-from abe_redis.consuming.tolerance import Tolerance
+from abe_redis.consuming.optional_steps import Tolerance
 from abe_redis.runtime import nouns
 from abe_redis.streams import audit, names
 from abe_redis.streams.groups import ensure_group

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from redis.asyncio import Redis
 
 from abe_redis.consuming.held import Held
-from abe_redis.consuming.tolerance import Tolerance
+from abe_redis.consuming.optional_steps import Tolerance
 from abe_redis.settings import Settings
 from abe_redis.streams import held as notes
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Container, Iterable
 from redis.asyncio import Redis
 
 from abe_redis.client import failures
+from abe_redis.consuming.duplicates import Recognition
 from abe_redis.consuming.held import Buffer, Held
 from abe_redis.consuming.leases import Leases
-from abe_redis.consuming.recognition import Recognition
 from abe_redis.consuming.settling import may_work_later
 from abe_redis.events import codec
 from abe_redis.events.arrival import arrival_of

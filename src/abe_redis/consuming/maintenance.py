@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from redis.asyncio import Redis
 
 from abe_redis.consuming.discovery import say_lost
-from abe_redis.consuming.tolerance import Tolerance
+from abe_redis.consuming.optional_steps import Tolerance
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
 from abe_redis.streams import clock_steps, dead

@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 
 from abe_redis.client import failures
 from abe_redis.client.connections import Connections
-from abe_redis.consuming.base import GroupConsumer
 from abe_redis.consuming.blocking_reads import BlockingReads
+from abe_redis.consuming.group_consumer import GroupConsumer
 from abe_redis.consuming.held import Held
 from abe_redis.consuming.ordered.conversation_queues import ConversationQueues
 from abe_redis.consuming.ordered.owned_stream import State

@@ -23,8 +23,8 @@ from abe_redis.consuming.held import Buffer, Held
 from abe_redis.consuming.in_flight import InFlight
 from abe_redis.consuming.lifecycle import CLOSE_SECONDS, Lifecycle
 from abe_redis.consuming.maintenance import Maintenance
+from abe_redis.consuming.optional_steps import Tolerance
 from abe_redis.consuming.scheduler import Scheduler
-from abe_redis.consuming.tolerance import Tolerance
 from abe_redis.errors import LeaseLostError
 from abe_redis.events.event import Event
 from abe_redis.runtime import clock
