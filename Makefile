@@ -2,7 +2,7 @@
 # Arguments go into ARGS: make test ARGS="-k publish", make demo ARGS=--keep
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-under-load coverage mutants test-topologies chaos failover order simulate model conformance bench bench-quick bench-clients sizing check format slack-events lock promises docs picture build bundle check-build audit sbom clean
+.PHONY: help setup demo test test-under-load coverage mutants test-topologies chaos failover night order simulate model conformance bench bench-quick bench-clients sizing check format slack-events lock promises docs picture build bundle check-build audit sbom clean
 
 # What another project's shell session has set is not meant for this one's tools.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -51,6 +51,9 @@ chaos: $(SYNCED) ## break everything at random and count what is lost, in about 
 
 failover: $(SYNCED) ## primaries die and freeze and slots move under load, in about three minutes
 	.venv/bin/python -m tests.chaos.failover $(ARGS)
+
+night: $(SYNCED) ## an operator's night: backlog, full memory, frozen worker and more, each named with its remedy
+	.venv/bin/python -m tests.chaos.night $(ARGS)
 
 order: $(SYNCED) ## ordered workers die, join and freeze, and what came out of order is counted
 	.venv/bin/python -m tests.chaos.order $(ARGS)

@@ -226,10 +226,14 @@ def stats(
 
     Example: abe-redis stats --json
     """
-    result = _run(lambda operations: operations.stream_stats(stream=stream))
+    from abe_redis.cli.stats import stats_and_memory  # noqa: PLC0415
+
+    result, full = with_backend(lambda backend: stats_and_memory(backend, stream))
     if as_json:
         show(result, "", as_json=True)
         return
+    for sentence in full:
+        typer.echo(sentence)
     if result.outbox is not None:
         refused = f", {result.outbox.refused} refused" if result.outbox.refused else ""
         typer.echo(f"Outbox: {result.outbox.waiting} waiting{refused}.")

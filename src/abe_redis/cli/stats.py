@@ -1,18 +1,43 @@
 """The tables of `stats`: streams, who holds which event for how long, and what is wrong."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.cli.common import plain
+from abe_redis.errors import AbeRedisError
 from abe_redis.inspection.health import duration
-from abe_redis.schemas import ConsumerStats, StreamStats
+from abe_redis.operations.operations import Operations
+from abe_redis.schemas import ConsumerStats, StatsResult, StreamStats
 
 _MOST_HOLDING = 10
 """Consumers that are shown among many streams, those that hold an event longest."""
+
+
+_NEARLY_FULL = 0.9
+"""The part of a server's memory from which it is told of."""
+
+
+async def stats_and_memory(
+    backend: RedisMessageQueueBackend, stream: str | None
+) -> tuple[StatsResult, list[str]]:
+    """The state of the streams, and a sentence for each server that is nearly full."""
+    operations = Operations(backend, origin="cli")
+    result = await operations.stream_stats(stream=stream)
+    with suppress(AbeRedisError):  # the sentences are more than what was asked for
+        return result, [
+            f"Redis {one.server} uses {one.used_bytes / one.max_bytes:.0%} of its memory (maxmemory), and "
+            "refuses events when it is full. `abe-redis doctor` names what holds memory, and the command that "
+            "frees it."
+            for one in await operations.memory()
+            if one.max_bytes and one.used_bytes >= _NEARLY_FULL * one.max_bytes
+        ]
+    return result, []
 
 
 class _Consumer(NamedTuple):

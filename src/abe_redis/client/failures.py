@@ -78,6 +78,12 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
             f"when {doing}: its consumers are behind, or nobody reads it. Start or add consumers, see "
             "`abe-redis stats`, or raise REDIS_STREAM_HARD_MAXLEN."
         )
+    if "refuses the credentials" in said:
+        source = "REDIS_CREDENTIALS" if settings.redis_credentials else "REDIS_PASSWORD_FILE"
+        return RedisUnavailableError(
+            f"Redis at {where} refuses the credentials from {source}, which holds up {doing} ({said}). They "
+            "are read anew for each connection: put those there that are valid now."
+        )
     if (state := state_of(error)) is not None:
         kind = RedisRefusedError if state.is_full else RedisUnavailableError
         advised = advised or f" {state.advice}"

@@ -214,6 +214,7 @@ def test_publish_says_why_an_event_waits_in_the_outbox(
     assert "has no memory left" in full.stdout
     assert "could not be reached" not in full.stdout
     assert "has no memory left" in json.loads(run("publish", '{"n": 2}', "--json").stdout)["reason"]
+    assert "of its memory (maxmemory)" in run("stats").stdout
     own_server.stop()
     assert "could not be reached" in run("publish", '{"n": 3}').stdout
 
