@@ -3,12 +3,14 @@
 Exit codes: 0 done, 1 it failed (the reason is on stderr), 2 the command line or a setting is wrong.
 """
 
-import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from abe_redis.errors import AbeRedisError, InvalidArgumentError, InvalidNameError, SettingsError
 from abe_redis.runtime.groups import distinct
+
+if TYPE_CHECKING:
+    import typer
 
 
 def main() -> None:
@@ -32,7 +34,7 @@ def main() -> None:
 
     never_fail()
     try:
-        app()
+        _run(app)
     except AbeRedisError as error:
         _end([error])
     except BaseExceptionGroup as several:  # several tasks failed, most of them for the same reason
@@ -46,7 +48,32 @@ _WRONG = (SettingsError, InvalidNameError, InvalidArgumentError)
 """Errors about a setting or an argument, whatever state the queue is in."""
 
 
+def _run(app: "typer.Typer") -> None:
+    """Run a command. An error about its arguments repeats nothing that could control the terminal."""
+    import typer  # noqa: PLC0415
+    from typer import rich_utils  # noqa: PLC0415
+
+    try:
+        code = app(standalone_mode=False)
+    except typer.Abort:
+        rich_utils.rich_abort_error()
+        raise SystemExit(1) from None
+    except Exception as wrong:
+        if not isinstance(wrong, typer.BadParameter.__mro__[2]):  # whatever is wrong with a command line
+            raise
+        from abe_redis.sanitize.untrusted import lines  # noqa: PLC0415
+
+        error: Any = wrong
+        said = lines(error.format_message())
+        error.format_message = lambda: said
+        rich_utils.rich_format_error(error)
+        raise SystemExit(error.exit_code) from None
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
 def _end(errors: Sequence[AbeRedisError]) -> NoReturn:
+    from abe_redis.cli.common import plain, say  # noqa: PLC0415
+
     for error in errors:
-        print(f"abe-redis: {error}", file=sys.stderr)  # noqa: T201
+        say(f"abe-redis: {plain(str(error))}", to_stderr=True)
     raise SystemExit(2 if all(isinstance(error, _WRONG) for error in errors) else 1)

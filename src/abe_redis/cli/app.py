@@ -36,7 +36,9 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
     if wanted:
         from importlib.metadata import version  # noqa: PLC0415
 
-        typer.echo(f"abe-redis {version('abe-redis')}")
+        from abe_redis.cli.common import say  # noqa: PLC0415
+
+        say(f"abe-redis {version('abe-redis')}")
         raise typer.Exit
 
 

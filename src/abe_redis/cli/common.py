@@ -1,6 +1,5 @@
 """Helpers of the commands: one call on the queue, JSON output, a progress bar, a confirmation."""
 
-import json
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
@@ -87,15 +86,21 @@ def operations_of(backend: "RedisMessageQueueBackend") -> "Callable[[], Awaitabl
 
 def show(result: BaseModel, text: str, *, as_json: bool) -> None:
     """Print a result: as JSON for a script, or as text for a person."""
-    typer.echo(json_of(result, indent=2) if as_json else text)
+    say(json_of(result, indent=2) if as_json else text)
+
+
+def say(text: str, *, to_stderr: bool = False) -> None:
+    """Print. All output of the commands goes through here: nothing in it can control the terminal."""
+    from abe_redis.sanitize.untrusted import lines  # noqa: PLC0415
+
+    print(lines(text), file=sys.stderr if to_stderr else sys.stdout, flush=True)
 
 
 def json_of(result: BaseModel, *, indent: int | None = None) -> str:
-    """A result as JSON, even if strings within it are not valid Unicode."""
-    try:
-        return result.model_dump_json(indent=indent)
-    except ValueError:  # a lone surrogate, which only JSON's own escapes can carry
-        return json.dumps(result.model_dump(mode="json"), indent=indent)
+    """A result as JSON in ASCII, which no terminal and no code page changes."""
+    from abe_redis.sanitize.untrusted import ascii_json  # noqa: PLC0415
+
+    return ascii_json(result.model_dump(mode="json"), indent=indent)
 
 
 def plain(text: str) -> str:
@@ -114,10 +119,12 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        typer.echo(f"abe-redis: {question} There is no terminal to ask at; add --yes.", err=True)
+        say(f"abe-redis: {question} There is no terminal to ask at; add --yes.", to_stderr=True)
         raise typer.Exit(2)
-    if not typer.confirm(question, err=True):
-        typer.echo("Nothing was changed.")
+    from abe_redis.sanitize.untrusted import lines  # noqa: PLC0415
+
+    if not typer.confirm(lines(question), err=True):
+        say("Nothing was changed.")
         raise typer.Exit(1)
 
 

@@ -6,6 +6,7 @@ import anyio
 import typer
 
 from abe_redis.cli.app import INSPECT, app
+from abe_redis.cli.common import say
 
 
 @app.command(rich_help_panel=INSPECT)
@@ -36,7 +37,7 @@ def dashboard(
 
     with listen(HOST, port) as listening:
         url = f"http://{HOST}:{listening.getsockname()[1]}"
-        typer.echo(f"The dashboard is at {url} (Ctrl-C ends it).")
+        say(f"The dashboard is at {url} (Ctrl-C ends it).")
         if open_browser:
             typer.launch(url)
         anyio.run(run)

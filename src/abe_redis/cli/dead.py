@@ -212,7 +212,7 @@ def redrive(
         )
     done = "would go back to work" if dry_run else "went back to work"
     groups = ", ".join(f"{plain(name or '?')} {number}" for name, number in result.groups.items())
-    text = f"{count(result.redriven, 'dead letter')} of {result.stream} {done}"
+    text = f"{count(result.redriven, 'dead letter')} of {plain(result.stream)} {done}"
     text += f" (group {groups})" if groups else ""
     show_result(result, f"{text}; {result.left} are left.", as_json=as_json)
 
@@ -248,5 +248,5 @@ def purge(
             lambda scope: DeadLetters(scope, on_progress=on_progress).purge(stream, choice, dry_run=dry_run)
         )
     done = "would be removed" if dry_run else "removed"
-    text = f"{count(result.purged, 'dead letter')} of {result.stream} {done}; {result.left} are left."
+    text = f"{count(result.purged, 'dead letter')} of {plain(result.stream)} {done}; {result.left} are left."
     show_result(result, text, as_json=as_json)

@@ -7,7 +7,7 @@ import anyio
 import typer
 
 from abe_redis.cli.app import INSPECT, app
-from abe_redis.cli.common import AsJson
+from abe_redis.cli.common import AsJson, plain, say
 
 if TYPE_CHECKING:
     from abe_redis.doctor import Finding
@@ -34,11 +34,12 @@ def doctor(*, as_json: AsJson = False) -> None:
     from pydantic import TypeAdapter  # noqa: PLC0415
 
     from abe_redis.doctor import Finding, examine  # noqa: PLC0415
+    from abe_redis.sanitize.untrusted import ascii_json  # noqa: PLC0415
     from abe_redis.settings import Settings  # noqa: PLC0415
 
     findings = anyio.run(examine, Settings())
     if as_json:
-        typer.echo(TypeAdapter(list[Finding]).dump_json(findings, indent=2))
+        say(ascii_json(TypeAdapter(list[Finding]).dump_python(findings, mode="json"), indent=2))
     else:
         _print(findings)
     if any(finding.severity == "problem" for finding in findings):
@@ -57,7 +58,7 @@ def _print(findings: list["Finding"]) -> None:
         counts.append(f"{len(those)} {severity}{'s' if severity != 'ok' and len(those) != 1 else ''}")
         for finding in those:
             lines = textwrap.fill(
-                f"{finding.found} {finding.advice}".rstrip(),
+                plain(f"{finding.found} {finding.advice}".rstrip()),
                 max(console.width, 60),
                 initial_indent=f"{severity:9}{finding.check:14}",
                 subsequent_indent=_INDENT,
@@ -68,5 +69,5 @@ def _print(findings: list["Finding"]) -> None:
             shown.stylize(style, 0, len(severity))
             console.print(shown)
             if finding.command:
-                console.print(Text(f"{_INDENT}{finding.command}"))
-    console.print(f"{', '.join(counts)}.")
+                console.print(Text(f"{_INDENT}{plain(finding.command)}"))
+    say(f"{', '.join(counts)}.")

@@ -1,10 +1,10 @@
 """Reading each event as it comes, as `tail -F` does."""
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from abe_redis.cli.common import say
 from abe_redis.errors import RedisUnavailableError
 from abe_redis.runtime.groups import equal_failures_as_one
 from abe_redis.runtime.signals import on_signal
@@ -72,7 +72,7 @@ async def follow(
             )
         except RedisUnavailableError as error:
             if not reported:
-                print(f"abe-redis: {error} Retrying until it is back.", file=sys.stderr, flush=True)  # noqa: T201
+                say(f"abe-redis: {error} Retrying until it is back.", to_stderr=True)
             reported = True
             await anyio.sleep(_PAUSE_SECONDS)
             continue

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from abe_redis.cli.app import REPAIR, app
-from abe_redis.cli.common import AnyStream, AsJson, Stream, plain, show, with_scope
+from abe_redis.cli.common import AnyStream, AsJson, Stream, plain, say, show, with_scope
 
 if TYPE_CHECKING:
     from abe_redis.schemas import GroupChange, GroupsResult
@@ -33,7 +33,7 @@ def list_(stream: AnyStream = None, *, as_json: AsJson = False) -> None:
     if as_json:
         show(result, "", as_json=True)
     elif not result.groups:
-        typer.echo("No group exists yet: start a consumer, or create one with `abe-redis group create`.")
+        say("No group exists yet: start a consumer, or create one with `abe-redis group create`.")
     else:
         _print(result)
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from abe_redis.cli.common import say
 from abe_redis.errors import AbeRedisError, PayloadError
 from abe_redis.schemas import PublishLinesResult
 
@@ -54,7 +55,7 @@ async def publish_lines(
             result.reason = next((one.reason for one in published if one.reason), result.reason)
             on_progress(len(step))
     except (AbeRedisError, asyncio.CancelledError):
-        print(f"abe-redis: {_go_on(at, result.lines)}", file=sys.stderr)  # noqa: T201
+        say(f"abe-redis: {_go_on(at, result.lines)}", to_stderr=True)
         raise
     if events.bad is not None:
         number, why = events.bad

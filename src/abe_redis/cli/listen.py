@@ -9,7 +9,7 @@ import anyio
 import typer
 
 from abe_redis.cli.app import RUN, app
-from abe_redis.cli.common import MetricsHost, MetricsPort, exposed, operations_of
+from abe_redis.cli.common import MetricsHost, MetricsPort, exposed, operations_of, say
 from abe_redis.cli.handlers import find
 from abe_redis.errors import SettingsError
 
@@ -172,7 +172,7 @@ def _listen_to_requests(
 
     def tell() -> None:
         url = f"http://{host}:{listening.getsockname()[1]}{path}"
-        typer.echo(f"Listening to Slack at {url} (Ctrl-C ends it).")
+        say(f"Listening to Slack at {url} (Ctrl-C ends it).")
 
     with listening_at(host, port) as listening:
         anyio.run(run)
@@ -198,7 +198,7 @@ def _listen_to_sockets(
 
     def tell() -> None:
         count = f"{connections} connection{'s' * (connections > 1)}"
-        typer.echo(f"Listening to Slack by Socket Mode, over {count} (Ctrl-C ends it).")
+        say(f"Listening to Slack by Socket Mode, over {count} (Ctrl-C ends it).")
 
     door = SocketDoor(receiver, app_token(settings), connections=connections, api_url=api_url, on_ready=tell)
 

@@ -10,7 +10,7 @@ import anyio
 import typer
 
 from abe_redis.cli.app import RUN, app
-from abe_redis.cli.common import DryRun, MetricsHost, MetricsPort, Yes, confirm, exposed
+from abe_redis.cli.common import DryRun, MetricsHost, MetricsPort, Yes, confirm, exposed, say
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -191,7 +191,7 @@ def serve(
     token = os.environ.get("ABE_REDIS_MCP_TOKEN") if token is None else token
     address = HttpEndpoint(host, port, token, tuple(allow_host or ()), idle_seconds)
     with listen(host, port) as listening:
-        typer.echo(f"Serving on http://{host}:{listening.getsockname()[1]}/mcp", err=True)
+        say(f"Serving on http://{host}:{listening.getsockname()[1]}/mcp", to_stderr=True)
         anyio.run(serve_http, settings, permissions, address, listening, beside)
 
 
@@ -247,14 +247,14 @@ def install(
         file or path_of(client.value), client.value, name, settings, ["--read-only"] if read_only else []
     )
     if not registration.difference:
-        typer.echo(f"{name!r} is already registered in {registration.path}; nothing was changed.")
+        say(f"{name!r} is already registered in {registration.path}; nothing was changed.")
         return
-    typer.echo(registration.difference)
+    say(registration.difference)
     for warning in registration.warnings:
-        typer.echo(warning, err=True)
+        say(warning, to_stderr=True)
     if dry_run:
         return
     confirm(f"Change {registration.path}?", yes=yes)
     backup = registration.write()
     kept = f" The old file is {backup}." if backup else ""
-    typer.echo(f"Changed {registration.path}.{kept} Restart {client.value} to see it.")
+    say(f"Changed {registration.path}.{kept} Restart {client.value} to see it.")

@@ -9,7 +9,7 @@ import typer
 from pydantic import BaseModel
 
 from abe_redis.cli.app import EVENTS, INSPECT, app
-from abe_redis.cli.common import AsJson, json_of, plain, progress, show, with_backend
+from abe_redis.cli.common import AsJson, json_of, plain, progress, say, show, with_backend
 from abe_redis.cli.text import checked, from_stdin
 from abe_redis.errors import PayloadError
 from abe_redis.runtime.nouns import count
@@ -76,7 +76,7 @@ def publish(
     text = f"{'already there' if result.duplicate else 'added'} as {result.id}"
     if result.waiting:
         text = f"waits in the outbox as {result.id} until Redis takes it. {_why(result.reason)}"
-    show(result, f"{result.stream}: {text}".rstrip(), as_json=as_json)
+    show(result, f"{plain(result.stream)}: {text}".rstrip(), as_json=as_json)
 
 
 def _why(reason: str | None) -> str:
@@ -163,14 +163,14 @@ def read(
     )
     lines = [_line(event) for event in result.events]
     if result.note:
-        lines.append(result.note)
+        lines.append(plain(result.note))
     if result.next_start:
-        lines.append(f"More: add --start {result.next_start}")
+        lines.append(f"More: add --start {plain(result.next_start)}")
     show(result, "\n".join(lines), as_json=as_json)
 
 
 def _line(event: "EventView") -> str:
-    held = f"  (delivery {event.deliveries}, {event.consumer or 'nobody'})" if event.deliveries else ""
+    held = f"  (delivery {event.deliveries}, {plain(event.consumer or 'nobody')})" if event.deliveries else ""
     return f"{event.id}  {event.timestamp:%Y-%m-%d %H:%M:%S}  {plain(event.summary)}{held}"
 
 
@@ -180,14 +180,14 @@ def _follow(
     from abe_redis.cli.follow import follow_until_signal  # noqa: PLC0415
     from abe_redis.operations.operations import Operations  # noqa: PLC0415
 
-    def say(event: "EventView") -> None:
-        print(json_of(event) if as_json else _line(event), flush=True)  # noqa: T201
+    def show_event(event: "EventView") -> None:
+        say(json_of(event) if as_json else _line(event))
 
     with suppress(KeyboardInterrupt):
         with_backend(
             lambda backend: follow_until_signal(
                 Operations(backend, origin="cli"),
-                say,
+                show_event,
                 stream=stream,
                 count=number,
                 start=start,
@@ -212,7 +212,7 @@ def ack(
     result = _run(lambda operations: operations.ack(stream=stream, group=group, ids=ids, consumer=consumer))
     text = f"{len(result.acked)} acknowledged"
     for what, which in (("held by another consumer", result.not_held), ("not pending", result.unknown)):
-        text += f"; {what}: {', '.join(which)}" if which else ""
+        text += f"; {what}: {plain(', '.join(which))}" if which else ""
     show(result, text, as_json=as_json)
     if not result.acked:
         raise typer.Exit(1)
@@ -236,9 +236,9 @@ def stats(
         typer.echo(sentence)
     if result.outbox is not None:
         refused = f", {result.outbox.refused} refused" if result.outbox.refused else ""
-        typer.echo(f"Outbox: {result.outbox.waiting} waiting{refused}.")
+        say(f"Outbox: {result.outbox.waiting} waiting{refused}.")
     if not result.streams:
-        typer.echo("No stream exists yet: nothing was published.")
+        say("No stream exists yet: nothing was published.")
         return
     from abe_redis.cli.stats import print_stats  # noqa: PLC0415
     from abe_redis.settings import Settings  # noqa: PLC0415

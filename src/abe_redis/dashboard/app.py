@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from abe_redis.dashboard.page import page, policy
 from abe_redis.errors import AbeRedisError
-from abe_redis.sanitize.untrusted import safe
+from abe_redis.sanitize.untrusted import ascii_json, safe, shown
 from abe_redis.schemas import StatsResult
 
 HOST = "127.0.0.1"
@@ -37,8 +37,10 @@ def dashboard(fetch: Callable[[], Awaitable[StatsResult]]) -> Starlette:
         try:
             result = safe(await fetch())
         except AbeRedisError as error:
-            return JSONResponse({"error": str(error)}, status_code=503, headers=_HEADERS)
-        return Response(result.model_dump_json(), media_type="application/json", headers=_HEADERS)
+            return JSONResponse({"error": shown(str(error))}, status_code=503, headers=_HEADERS)
+        return Response(
+            ascii_json(result.model_dump(mode="json")), media_type="application/json", headers=_HEADERS
+        )
 
     async def health(_: Request) -> Response:
         return PlainTextResponse("ok")

@@ -1,25 +1,56 @@
-"""Logs for people and, with `--log-format json`, for machines: one JSON object per line."""
+"""Logs for people and, with `--log-format json`, for machines: one line per record, whoever logged it.
 
-import json
+Anyone in Slack can have a text logged: a handler raises `ValueError(event["text"])`, and its traceback holds
+the words. So the finished record, of any library, passes one door: secrets become ***, and what is not
+printed, above all what controls a terminal or begins a new line, is shown as an escape.
+"""
+
 import logging
+import math
 import sys
+import threading
 import traceback
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any, Literal, override
 
-from abe_redis.sanitize.secrets import mask
+from abe_redis.sanitize.untrusted import ascii_json, lines, one_line, shown
 
 type LogFormat = Literal["text", "json"]
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_DEEPEST = 20
 
 
 def set_up(log_format: LogFormat, level: int) -> None:
-    """Log to stderr, unless the program has configured handlers."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if log_format == "json" else logging.Formatter(_TEXT))
+    """Log to stderr, unless the program has configured handlers; log uncaught exceptions, too."""
+    handler = _Handler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter(_TEXT))
     logging.basicConfig(level=level, handlers=[handler])
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_of_a_thread
+
+
+class _Handler(logging.StreamHandler[Any]):
+    """Writes records; one that cannot be formatted is named, and its arguments are not repeated."""
+
+    @override
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exception()
+        if isinstance(error, OSError):
+            super().handleError(record)
+            return
+        where = one_line(f"{record.name} ({record.pathname}:{record.lineno}): {record.msg!r:.200}")
+        self.stream.write(f"A record of the logger {where} cannot be formatted: {type(error).__name__}.\n")
+
+
+class TextFormatter(logging.Formatter):
+    """A record as one line of text, its traceback included."""
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        return one_line(super().format(record))
 
 
 class JsonFormatter(logging.Formatter):
@@ -34,18 +65,31 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": mask(record.getMessage()),
-            "template": str(record.msg),
+            "message": one_line(record.getMessage()),
+            "template": one_line(str(record.msg)),
             "process": record.process,
         }
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]
             facts["exception"] = {
                 "type": type(error).__qualname__,
-                "trace": mask("".join(traceback.format_exception(error))),
+                "trace": lines("".join(traceback.format_exception(error))),
             }
-        facts |= {name: value for name, value in vars(record).items() if name not in _USUAL} | _span()
-        return json.dumps(facts, default=str, ensure_ascii=False)
+        if record.stack_info:
+            facts["stack"] = lines(record.stack_info)
+        facts |= {name: _plain(value) for name, value in vars(record).items() if name not in _USUAL} | _span()
+        return ascii_json(shown(facts))
+
+
+def _plain(value: object, deepest: int = _DEEPEST) -> Any:  # noqa: ANN401 - any JSON
+    """A value of `extra` as JSON can hold it."""
+    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    if deepest and isinstance(value, dict):
+        return {str(name): _plain(item, deepest - 1) for name, item in value.items()}
+    if deepest and isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item, deepest - 1) for item in value]
+    return one_line(str(value))
 
 
 def _span() -> dict[str, str]:
@@ -56,3 +100,16 @@ def _span() -> dict[str, str]:
     if not context.is_valid:
         return {}
     return {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    logging.getLogger("abe_redis").critical("The process ends.", exc_info=(kind, error, trace))
+
+
+def _log_uncaught_of_a_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None:
+        name = args.thread.name if args.thread else "unknown"
+        logging.getLogger("abe_redis").critical("The thread %s ends.", name, exc_info=args.exc_value)

@@ -94,6 +94,7 @@ def _server(app: App, head_seconds: float) -> "_Server":
         _hanging_up(app, ending),
         http=impatient(head_seconds, most_connections()),
         ws="none",
+        log_config=None,  # its records pass our formatter, as all others do
         log_level="warning",
         timeout_graceful_shutdown=_GRACE_SECONDS,
         server_header=False,

@@ -93,6 +93,24 @@ def line(text: str) -> str:
     return _BREAKS.sub(lambda match: f"[U+{ord(match[0]):04X}]", clean(text))
 
 
+_AS_WRITTEN = str.maketrans({"\n": "\\n", "\r": "\\r", "\t": "\\t"})
+
+
+def one_line(text: str) -> str:
+    """A finished line for a log: secrets masked, and whatever is not printed shown as an escape."""
+    return clean(mask(text)).translate(_AS_WRITTEN)
+
+
+def lines(text: str) -> str:
+    """As `clean`, for output of several lines: only line feeds and tabs stay, a carriage return does not."""
+    return clean(text).replace("\r", "[U+000D]")
+
+
+def ascii_json(value: Any, *, indent: int | None = None) -> str:  # noqa: ANN401 - any JSON
+    """JSON that is safe on any terminal and in any log: printable ASCII, the rest as escapes of JSON."""
+    return json.dumps(value, indent=indent, default=str).replace("\x7f", "\\u007f")
+
+
 def quoted(name: str, *, most: int = 100) -> str:
     """An untrusted name within our own text: in quotes, on one line, and shortened."""
     said = shown(name)

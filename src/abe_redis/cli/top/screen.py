@@ -13,7 +13,7 @@ from rich.text import Text
 
 from abe_redis.cli.top.view import SORTS, View, lag, oldest, pending
 from abe_redis.inspection.health import duration
-from abe_redis.sanitize.untrusted import clean
+from abe_redis.sanitize.untrusted import line
 from abe_redis.schemas import GroupStats, Health, StreamStats
 
 _COLOURS: dict[Health, str] = {
@@ -55,10 +55,10 @@ def draw(view: View, width: int, height: int) -> RenderableType:
 def _head(view: View, width: int) -> list[Text]:
     state = "paused" if view.paused else f"every {view.every_seconds:g} s"
     when = f"{view.at:%H:%M:%S}" if view.at else "loading …"
-    lines = [_line(f"abe-redis top   {view.where}   {when}   {state}", width, "bold")]
+    lines = [_line(f"abe-redis top   {_name(view.where)}   {when}   {state}", width, "bold")]
     if view.trouble:
         since = f" The table shows the state of {view.at:%H:%M:%S}." if view.at else ""
-        told = textwrap.wrap(view.trouble + since, width, max_lines=_MOST_TROUBLE, placeholder=" …")
+        told = textwrap.wrap(_name(view.trouble) + since, width, max_lines=_MOST_TROUBLE, placeholder=" …")
         return [*lines, *(_line(one, width, "bold red") for one in told)]
     lags = [lag(one) for one in view.streams]
     groups = [(one, group) for one in view.streams for group in one.groups]
@@ -199,7 +199,7 @@ def _count(number: int, one: str, many: str | None = None) -> str:
 
 def _name(text: str) -> str:
     """Untrusted text on one line."""
-    return " ".join(clean(text).split())
+    return " ".join(line(text).split())
 
 
 def _line(text: str, width: int, style: str) -> Text:

@@ -1,0 +1,123 @@
+"""A record is one line without secrets, whoever logged it and whatever is in it."""
+
+import io
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from abe_redis.observability import logs
+from abe_redis.observability.logs import JsonFormatter, TextFormatter
+
+EVIL = (
+    "\x1b]0;owned\x07\x1b[2J\x9b31m\x7f\u202egnp\u2028\u2066\U000e0041\r\n"
+    "2026-11-26 00:00:00 INFO abe_redis: forged"
+)
+SECRET = "xoxb-123456789012-abcdefghijkl"
+
+
+def raised(error: BaseException) -> BaseException:
+    try:
+        raise error
+    except type(error) as caught:
+        return caught
+
+
+class Odd:
+    def __repr__(self) -> str:
+        return EVIL + SECRET
+
+
+RECORDS: dict[str, dict[str, Any]] = {
+    "message": {"msg": EVIL + SECRET},
+    "arguments": {"msg": "said %s", "args": (EVIL + SECRET,)},
+    "an object": {"msg": "said %r", "args": (Odd(),)},
+    "logger": {"name": EVIL + SECRET, "msg": "hello"},
+    "traceback": {"msg": "failed", "exc": raised(ValueError(EVIL + SECRET))},
+    "group": {"msg": "failed", "exc": raised(ExceptionGroup(EVIL, [ValueError(SECRET)]))},
+    "extra": {"msg": "hello", "extra": {"said": EVIL, "token": "hunter2", "deep": [{EVIL: (SECRET, Odd())}]}},
+    "stack": {"msg": "hello", "sinfo": EVIL + SECRET},
+    "no number": {
+        "msg": "hello",
+        "extra": {"rate": float("nan"), "keys": {("a", 1): {2}}, "raw": EVIL.encode()},
+    },
+}
+
+
+def record(name: str = "foreign", msg: object = "", **more: Any) -> logging.LogRecord:
+    exc = more.get("exc")
+    return logging.getLogger("any").makeRecord(
+        name,
+        logging.ERROR,
+        "somewhere.py",
+        1,
+        msg,
+        more.get("args", ()),
+        (type(exc), exc, exc.__traceback__) if exc else None,
+        extra=more.get("extra"),
+        sinfo=more.get("sinfo"),
+    )
+
+
+@pytest.mark.parametrize("what", RECORDS)
+@pytest.mark.parametrize(
+    "formatter", [lambda: TextFormatter("%(asctime)s %(name)s: %(message)s"), JsonFormatter]
+)
+def test_a_record_is_one_printable_line_without_a_secret(
+    what: str, formatter: Callable[[], logging.Formatter]
+) -> None:
+    said = formatter().format(record(**RECORDS[what]))
+    assert said.isprintable(), said
+    assert SECRET[5:] not in said
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize("what", RECORDS)
+def test_a_record_as_json_is_ascii_and_nothing_that_it_holds_controls_a_terminal(what: str) -> None:
+    said = JsonFormatter().format(record(**RECORDS[what]))
+    assert said.isascii()
+    found = json.loads(said, parse_constant=pytest.fail)
+    assert found["level"] == "ERROR"
+    assert {"message", "template", "time", "logger"} <= found.keys()
+    for text in (
+        found["message"],
+        found["template"],
+        *found.get("exception", {}).get("trace", "").split("\n"),
+    ):
+        assert text.isprintable(), text
+
+
+def test_ordinary_writing_stays_readable_in_text() -> None:
+    family, persian = (
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467",
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+    )
+    said = f"{family} {persian} \u2764\ufe0f \u65e5\u672c \u00fc"
+    assert TextFormatter("%(message)s").format(record(msg=said)) == said
+    assert json.loads(JsonFormatter().format(record(msg=said)))["message"] == said
+
+
+def test_lines_of_a_traceback_are_told_apart_and_in_their_order() -> None:
+    said = TextFormatter("%(message)s").format(record(msg="failed", exc=raised(ValueError("here"))))
+    assert said.startswith("failed\\nTraceback (most recent call last):\\n  File ")
+    assert said.endswith("\\nValueError: here")
+
+
+def test_a_record_that_cannot_be_formatted_is_named_and_does_not_get_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = io.StringIO()
+    monkeypatch.setattr("sys.stderr", told)
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr("sys.excepthook", None)
+    monkeypatch.setattr("threading.excepthook", None)
+    logs.set_up("text", logging.WARNING)
+    logging.getLogger("foreign").error("%d of it", EVIL + SECRET)
+    said = told.getvalue()
+    assert "foreign" in said
+    assert "cannot be formatted: TypeError" in said
+    assert said.rstrip("\n").isprintable()
+    assert SECRET not in said
