@@ -4,11 +4,16 @@ A command imports heavy modules only when it runs, because an MCP client waits f
 """
 
 import logging
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from abe_redis.errors import SettingsError
 from abe_redis.observability.logs import LogFormat, set_up
+
+if TYPE_CHECKING:
+    from abe_redis.settings.variables import Variables
 
 EVENTS, INSPECT, RUN, REPAIR = "Events", "Inspect", "Run", "Repair"
 """The sections of `--help`."""
@@ -17,7 +22,8 @@ app = typer.Typer(
     name="abe-redis",
     help="""Slack events through Redis Streams.
 
-    Settings such as REDIS_URL come from the environment, and from .env in the working directory.
+    Settings such as REDIS_URL come from the environment, and from .env in the working directory; the MCP
+    server reads a file only with --env-file.
 
     Example: abe-redis demo
 
@@ -44,6 +50,7 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
 
 @app.callback()
 def options(
+    context: typer.Context,
     *,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
@@ -56,4 +63,29 @@ def options(
 ) -> None:
     """Set up logging for all commands."""
     del version
+    if context.invoked_subcommand != "mcp" and is_default(context, "log_format") and Path(".env").is_file():
+        from abe_redis.settings import variables  # noqa: PLC0415
+
+        log_format = log_format_of(variables.read(".env"), log_format)
     set_up(log_format, logging.DEBUG if verbose else logging.WARNING)
+
+
+def log_format_of(found: "Variables", given: LogFormat) -> LogFormat:
+    """The format of the log that a file of variables names, else the given one.
+
+    Raises:
+        SettingsError: It names one that does not exist.
+    """
+    match found.of_file("ABE_REDIS_LOG_FORMAT"):
+        case None:
+            return given
+        case "text" | "json" as named:
+            return named
+        case other:
+            raise SettingsError(f"ABE_REDIS_LOG_FORMAT is {other!r}, but should be 'text' or 'json'.")
+
+
+def is_default(context: Any, name: str) -> bool:  # noqa: ANN401 - a context of click, wherever typer has it
+    """Whether neither the command line nor the environment has the option."""
+    source = context.get_parameter_source(name)
+    return source is None or source.name == "DEFAULT"

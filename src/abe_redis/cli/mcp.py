@@ -1,5 +1,6 @@
 """mcp: serve agents. mcp install: register the server with an MCP client."""
 
+import logging
 import os
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
@@ -9,13 +10,37 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 import typer
 
-from abe_redis.cli.app import RUN, app
+from abe_redis.cli.app import RUN, app, is_default, log_format_of
 from abe_redis.cli.common import DryRun, MetricsHost, MetricsPort, Yes, confirm, exposed, say
+from abe_redis.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from abe_redis.operations.operations import Operations
+
+_LOG = logging.getLogger(__name__)
+
+
+def _read_options(context: typer.Context, file: Path | None) -> Path | None:
+    """Take this command's variables from the file; those of the environment and options win."""
+    if file is not None:
+        from abe_redis.settings import variables  # noqa: PLC0415
+
+        found = variables.read(file, required=True)
+        named = {"read_only": "ABE_REDIS_MCP_READ_ONLY", "token": "ABE_REDIS_MCP_TOKEN"}
+        # An empty token is one that somebody meant to set.
+        options = {option: found.written.get(name) for option, name in named.items()}
+        context.default_map = {
+            **(context.default_map or {}),
+            **{
+                option: value
+                for option, value in options.items()
+                if value or (option, value) == ("token", "")
+            },
+        }
+    return file
+
 
 mcp = typer.Typer(name="mcp", invoke_without_command=True)
 app.add_typer(mcp, rich_help_panel=RUN)
@@ -25,6 +50,17 @@ app.add_typer(mcp, rich_help_panel=RUN)
 def serve(
     context: typer.Context,
     *,
+    env_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--env-file",
+            metavar="FILE",
+            is_eager=True,
+            callback=_read_options,
+            help="A file with variables that the environment lacks, NAME=value on each line. Without this "
+            "option the server reads no file, not even .env: a client may start it in anybody's directory.",
+        ),
+    ] = None,
     read_only: Annotated[
         bool,
         typer.Option(
@@ -151,8 +187,12 @@ def serve(
     Example: abe-redis mcp --http --port 8765
 
     Example: abe-redis mcp --http --groups agents,bot
+
+    Example: abe-redis mcp --env-file /etc/abe-redis/mcp.env
     """
     if context.invoked_subcommand is not None:
+        if env_file is not None:
+            raise typer.BadParameter(f"Give --env-file behind {context.invoked_subcommand}.")
         return
     from abe_redis.mcp.permissions import Permissions  # noqa: PLC0415
     from abe_redis.mcp.server import serve_http, serve_stdio  # noqa: PLC0415
@@ -160,7 +200,10 @@ def serve(
     from abe_redis.schemas.stats import AGENTS  # noqa: PLC0415
     from abe_redis.settings import Settings  # noqa: PLC0415
 
-    settings = Settings()
+    if env_file is not None:
+        _log_as_the_file_says(context, env_file)
+    settings = Settings(_env_file=env_file, _strict=True)
+    _warn_of_a_file_that_is_not_read(env_file)
     chosen = _names(groups) or ((AGENTS,) if http else ())
     permissions = Permissions(
         read_only=read_only,
@@ -195,6 +238,31 @@ def serve(
         anyio.run(serve_http, settings, permissions, address, listening, beside)
 
 
+def _log_as_the_file_says(context: typer.Context, file: Path) -> None:
+    from abe_redis.observability.logs import set_up  # noqa: PLC0415
+    from abe_redis.settings import variables  # noqa: PLC0415
+
+    options = context.parent.params if context.parent else {}
+    if context.parent is not None and is_default(context.parent, "log_format"):
+        log_format = log_format_of(variables.read(file, required=True), "text")
+        set_up(log_format, logging.DEBUG if options.get("verbose") else logging.WARNING, again=True)
+
+
+def _warn_of_a_file_that_is_not_read(env_file: Path | None) -> None:
+    """Name what .env sets here, if that is not read: whoever wrote it may believe that it counts."""
+    from abe_redis.settings import Settings, variables  # noqa: PLC0415
+
+    try:
+        names = [] if env_file else variables.ours(variables.read(".env"), Settings.model_fields)
+    except SettingsError:
+        names = [".env cannot be read"]
+    if names:
+        _LOG.warning(
+            "The MCP server does not read .env, which sets %s here. Give --env-file .env if it is yours.",
+            ", ".join(names),
+        )
+
+
 def _names(given: str) -> tuple[str, ...]:
     """Names that are separated by commas."""
     return tuple(name for part in given.split(",") if (name := part.strip()))
@@ -227,6 +295,14 @@ def install(
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Register `abe-redis mcp --read-only`.")
     ] = False,
+    env_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--env-file",
+            metavar="FILE",
+            help="Register `abe-redis mcp --env-file FILE`. Without it no file counts, not even .env here.",
+        ),
+    ] = None,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
@@ -240,12 +316,15 @@ def install(
     Example: abe-redis mcp install --client cursor --dry-run
     """
     from abe_redis.mcp.install.programs import Registration, path_of  # noqa: PLC0415
-    from abe_redis.settings import Settings  # noqa: PLC0415
+    from abe_redis.settings import Settings, variables  # noqa: PLC0415
 
-    settings = Settings()
-    registration = Registration.of(
-        file or path_of(client.value), client.value, name, settings, ["--read-only"] if read_only else []
-    )
+    options = ["--read-only"] if read_only else []
+    if env_file is not None:
+        variables.read(env_file, required=True)
+        options += ["--env-file", str(env_file.expanduser().resolve())]
+    settings = Settings(_env_file=env_file)
+    _warn_of_a_file_that_is_not_read(env_file)
+    registration = Registration.of(file or path_of(client.value), client.value, name, settings, options)
     if not registration.difference:
         say(f"{name!r} is already registered in {registration.path}; nothing was changed.")
         return

@@ -23,11 +23,11 @@ _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "ta
 _DEEPEST = 20
 
 
-def set_up(log_format: LogFormat, level: int) -> None:
+def set_up(log_format: LogFormat, level: int, *, again: bool = False) -> None:
     """Log to stderr, unless the program has configured handlers; log uncaught exceptions, too."""
     handler = _Handler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter(_TEXT))
-    logging.basicConfig(level=level, handlers=[handler])
+    logging.basicConfig(level=level, handlers=[handler], force=again)
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_of_a_thread
 

@@ -1,22 +1,26 @@
 """Every environment variable that abe-redis reads, in one model.
 
 The environment comes first. Variables that it lacks are read from `.env` in the working directory, where the
-users of Slack MCP Server keep theirs (that server reads the file into its own settings only).
+users of Slack MCP Server keep theirs (that server reads the file into its own settings only). The MCP server
+reads a file only when it is told to: a client may start it in anybody's directory.
 """
 
+import logging
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, override
-from urllib.parse import unquote
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as SourceError
 
 from abe_redis.errors import SettingsError
-from abe_redis.settings import misspelt
-from abe_redis.settings.url import check_url
+from abe_redis.settings import misspelt, variables
+from abe_redis.settings.url import check_url, without_credentials
+
+_LOG = logging.getLogger(__name__)
 
 
 class Settings(BaseSettings):
@@ -30,8 +34,6 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_file=".env",
-        env_file_encoding="utf-8",
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -184,23 +186,47 @@ class Settings(BaseSettings):
         default="slack_events", min_length=1, description="The stream to which Slack MCP Server publishes."
     )
 
+    _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
     def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic checks each
-        misspelt.check_arguments(values, type(self).model_fields)
+        """Read the variables.
+
+        Args:
+            values: Settings that win over both; `_env_file`, a file to read instead of `.env`, or None; and
+                `_strict`, to refuse a variable that is probably misspelt instead of warning of it.
+        """
+        env_file, strict = values.pop("_env_file", ".env"), values.pop("_strict", False)
+        fields = type(self).model_fields
+        misspelt.check_arguments(values, fields)
+        found = variables.read(env_file)
+        written = {
+            name.lower(): value for name in variables.ours(found, fields) if (value := found.of_file(name))
+        }
+        written = {name: value for name, value in written.items() if name in fields and name not in values}
+        exported = {name.lower() for name, value in found.exported.items() if value}
+        origins = {name: "environment" for name in fields if name in exported}
+        origins |= dict.fromkeys(written, "file") | dict.fromkeys(values, "arguments")
         try:
-            super().__init__(**values)
+            super().__init__(**written | values)
         except ValidationError as error:
             raise SettingsError(_sentences(error)) from None
-        except (SourceError, UnicodeDecodeError, OSError) as error:
-            raise SettingsError(
-                f"The settings cannot be read: {type(error).__name__}. Check that .env is a readable "
-                "UTF-8 text file with lines of the form NAME=value."
-            ) from None
-        misspelt.warn_of_variables(self.model_config.get("env_file"), type(self).model_fields)
-        exported = {name.lower() for name, value in os.environ.items() if value}
-        if self.redis_credentials and "redis_credentials" not in values.keys() | exported:
+        except SourceError as error:
+            raise SettingsError(f"The settings cannot be read: {type(error).__name__}.") from None
+        self._origins = origins
+        known = (*fields, *variables.OF_COMMANDS)
+        misspelt.check_variables({**found.written, **found.exported}, known, strict=strict)
+        if origins.get("redis_credentials") == "file":
             raise SettingsError(
                 "REDIS_CREDENTIALS names code to run, so .env may not set it. Export it in the environment."
             )
+        url = values.get("redis_url") or found.exported.get("REDIS_URL") or written.get("redis_url", "")
+        variables.check_origins(str(url), {name: origins[name] for name in origins if getattr(self, name)})
+        if of_file := variables.ours(found, fields):
+            _LOG.debug("%s sets %s.", found.file, ", ".join(of_file))
+
+    def is_of_file(self, name: str) -> bool:
+        """Whether a setting was read from the file."""
+        return self._origins.get(name) == "file"
 
     @field_validator("redis_stream_patterns", "redis_stream_event_id", mode="before")
     @classmethod
@@ -235,20 +261,11 @@ class Settings(BaseSettings):
     def _move_credentials_out_of_the_url(cls, data: dict[str, Any]) -> dict[str, Any]:
         """Keep the secret in one place only, so that the URL can be shown."""
         url = data.get("redis_url")
-        if not isinstance(url, str) or "@" not in url or "://" not in url:
+        if not isinstance(url, str):
             return data
-        scheme, _, rest = url.partition("://")
-        authority, slash, path = rest.partition("/")
-        if "@" not in authority:
-            return data
-        credentials, _, hosts = authority.rpartition("@")
-        username, _, password = credentials.partition(":")
-        moved = {"redis_url": f"{scheme}://{hosts}{slash}{path}"}
-        if username:
-            moved["redis_username"] = unquote(username)
-        if password:
-            moved["redis_password"] = unquote(password)
-        return data | moved
+        shown, username, password = without_credentials(url)
+        moved = {"redis_url": shown, "redis_username": username, "redis_password": password}
+        return data | {name: value for name, value in moved.items() if value}
 
     @model_validator(mode="after")
     def _one_source_of_credentials(self) -> Self:

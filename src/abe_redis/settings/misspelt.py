@@ -1,21 +1,25 @@
 """Settings that look like ours and are none: they change nothing, which somebody must say."""
 
 import logging
-import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from pathlib import Path
-
-from dotenv import dotenv_values
 
 from abe_redis.errors import SettingsError
 
 _LOG = logging.getLogger(__name__)
 
-_OURS = "REDIS_STREAM_"
+_OURS = ("REDIS_STREAM_", "ABE_REDIS_")
 """Nobody else's variables begin so."""
+_NEARLY_OURS = ("REDIS_", "SLACK_EVENTS_", "ABE_", "ABEREDIS")
 _LIKENESS = 0.82
 """REDIS_PASS is like REDIS_PASSWORD; REDIS_HOST and REDIS_PORT, which Kubernetes sets, are like none."""
+_LIKENESS_OF_OURS = 0.5
+_LIKENESS_OF_A_PREFIX = 0.75
+"""ABE_MCP_TOKEN is like ABE_REDIS_MCP_TOKEN."""
+_OF_TESTS = "ABE_REDIS_TEST"
+_OF_KUBERNETES = re.compile(r"_(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)?)\Z")
+"""What it sets for each service, which may be called `redis-stream` or `abe-redis`."""
 
 _said: set[str] = set()
 
@@ -34,23 +38,35 @@ def check_arguments(given: Iterable[str], known: Iterable[str]) -> None:
             raise SettingsError(f"Settings has no {name!r}, so it would change nothing.{hint}")
 
 
-def warn_of_variables(env_file: object, known: Iterable[str]) -> None:
-    """Warn once of each variable that is probably meant for us, in the environment or in a file.
+def check_variables(given: Mapping[str, str], known: Iterable[str], *, strict: bool) -> None:
+    """Warn once of each variable that is probably meant for us and is none of ours, or refuse it.
 
     Args:
-        env_file: The file, which need not be there.
+        given: The variables that are set, in the environment or in a file.
         known: The names that are read, in any case.
+        strict: Whether to refuse them. The MCP server does: a misspelt limit would be none.
+
+    Raises:
+        SettingsError: There is one, and `strict` is true.
     """
-    names = {name.upper() for name in known}
-    given = {name.upper() for name in (*os.environ, *_names_in(env_file))}
-    for name in sorted(given - names - _said):
-        if not name.startswith(("REDIS_", "SLACK_EVENTS_")):
+    names = sorted({name.upper() for name in known})
+    for name in sorted(given.keys() - set(names)):
+        if not name.startswith(_NEARLY_OURS) or name.startswith(_OF_TESTS):
             continue
-        close = _meant(name, sorted(names), 0.5 if name.startswith(_OURS) else _LIKENESS)
-        if name.startswith(_OURS) or (close and close not in given):
+        if _OF_KUBERNETES.search(name):
+            continue
+        is_ours = name.startswith(_OURS)
+        likeness = _LIKENESS_OF_OURS if is_ours else _LIKENESS_OF_A_PREFIX if name[0] == "A" else _LIKENESS
+        close = _meant(name, names, likeness)
+        if not is_ours and (close is None or close in given):
+            continue
+        hint = f" Did you mean {close}?" if close else ""
+        said = f"{name} is set, but abe-redis reads no variable of that name.{hint}"
+        if strict:
+            raise SettingsError(f"{said} Correct or remove it: what it should set would not be set.")
+        if name not in _said:
             _said.add(name)
-            hint = f" Did you mean {close}?" if close else ""
-            _LOG.warning("%s is set, but abe-redis reads no variable of that name.%s", name, hint)
+            _LOG.warning(said)
 
 
 def _meant(name: str, names: Sequence[str], likeness: float) -> str | None:
@@ -59,7 +75,3 @@ def _meant(name: str, names: Sequence[str], likeness: float) -> str | None:
         if one == name or one.endswith(f"_{name}") or (one.startswith(name) and "_" in name):
             return one
     return next(iter(get_close_matches(name, names, 1, likeness)), None)
-
-
-def _names_in(path: object) -> list[str]:
-    return list(dotenv_values(path)) if isinstance(path, str) and Path(path).is_file() else []

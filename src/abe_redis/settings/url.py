@@ -1,7 +1,7 @@
 """What a `REDIS_URL` says, and which ones are sound."""
 
 import re
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 SCHEMES = (
     "redis",
@@ -13,6 +13,15 @@ SCHEMES = (
     "redis+cluster",
     "rediss+cluster",
 )
+
+
+def without_credentials(url: str) -> tuple[str, str, str]:
+    """A `REDIS_URL` without its credentials, and these: user name and password, which may be empty."""
+    scheme, slashes, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    credentials, _, hosts = authority.rpartition("@")
+    username, _, password = credentials.partition(":")
+    return f"{scheme}{slashes}{hosts}{slash}{path}", unquote(username), unquote(password)
 
 
 def split_url(url: str) -> tuple[SplitResult, list[tuple[str, int | None]]]:

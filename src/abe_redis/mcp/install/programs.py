@@ -96,7 +96,9 @@ class Registration:
                 ("REDIS_PASSWORD", settings.redis_password),
                 ("REDIS_SENTINEL_PASSWORD", settings.redis_sentinel_password),
             )
-            if secret and _at(new.value, (*place, "env", variable)) is None
+            if secret
+            and not settings.is_of_file(variable.lower())
+            and _at(new.value, (*place, "env", variable)) is None
         ]
         return cls(path, before, f"{mark}{new.text}".encode(), shown, warnings)
 
@@ -136,8 +138,8 @@ def _within_project(path: Path) -> Path:
 
 def _entry(settings: Settings, options: Sequence[str]) -> dict[str, Any]:
     start = _start()
-    environment = {"REDIS_URL": settings.redis_url}
-    if settings.redis_username:
+    environment = {} if settings.is_of_file("redis_url") else {"REDIS_URL": settings.redis_url}
+    if settings.redis_username and not settings.is_of_file("redis_username"):
         environment["REDIS_USERNAME"] = settings.redis_username
     return {"command": start[0], "args": [*start[1:], "mcp", *options], "env": environment}
 
