@@ -32,8 +32,7 @@ async def stats_and_memory(
     with suppress(AbeRedisError):  # the sentences are more than what was asked for
         return result, [
             f"Redis {one.server} uses {one.used_bytes / one.max_bytes:.0%} of its memory (maxmemory), and "
-            "refuses events when it is full. `abe-redis doctor` names what holds memory, and the command that "
-            "frees it."
+            "refuses events when it is full. `abe-redis doctor` names what holds memory, and what frees it."
             for one in await operations.memory()
             if one.max_bytes and one.used_bytes >= _NEARLY_FULL * one.max_bytes
         ]
