@@ -233,7 +233,7 @@ def stats(
         show(result, "", as_json=True)
         return
     for sentence in full:
-        typer.echo(sentence)
+        say(sentence)
     if result.outbox is not None:
         refused = f", {result.outbox.refused} refused" if result.outbox.refused else ""
         say(f"Outbox: {result.outbox.waiting} waiting{refused}.")
