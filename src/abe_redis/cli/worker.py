@@ -168,6 +168,7 @@ def worker(
     from abe_redis.settings import Settings  # noqa: PLC0415
     from abe_redis.streams import names  # noqa: PLC0415
     from abe_redis.worker.event_worker import EventWorker  # noqa: PLC0415
+    from abe_redis.worker.handlers import needs_envelope  # noqa: PLC0415
     from abe_redis.worker.retry import Backoff  # noqa: PLC0415
     from abe_redis.worker.slack_errors import meanings  # noqa: PLC0415
 
@@ -190,8 +191,8 @@ def worker(
     async def work() -> None:
         # Within the event loop, because the bot's object may create something that needs one.
         handle = ready_to_call(found, handler)
-        needs_envelope = getattr(handle, "needs_envelope", False)
-        if needs_envelope and view == "event":
+        whole = needs_envelope(handle)
+        if whole and view == "event":
             raise SettingsError(
                 f"{handler!r} is a Bolt app, which needs the envelope as Slack posted it. Leave out "
                 "--view event."
@@ -204,7 +205,7 @@ def worker(
                 concurrency=concurrency,
                 policy=policy,
                 handler_timeout=timeout,
-                view=None if needs_envelope or view == "envelope" else slack_event,
+                view=None if whole or view == "envelope" else slack_event,
                 respond_to=respond_to,
                 drain_seconds=drain,
                 ordered=ordered,

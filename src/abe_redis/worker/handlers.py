@@ -29,7 +29,7 @@ def check_handler(handler: object, name: str, *, view: object = None) -> None:
         raise SettingsError(f"The handler {name} has been called. Give the function itself, without ().")
     if inspect.isclass(handler):
         raise SettingsError(f"The handler {name} is a class. Give an object of it, {handler.__name__}().")
-    if view is slack_event and getattr(handler, "needs_envelope", False):
+    if view is slack_event and needs_envelope(handler):
         raise SettingsError(
             f"The handler {name} needs the whole envelope, as Slack posted it: leave out view=slack_event."
         )
@@ -48,6 +48,12 @@ def check_handler(handler: object, name: str, *, view: object = None) -> None:
     takes = signature(call)
     if takes is not None and not can_be_called(takes, None):
         raise SettingsError(f"{name} takes {takes}, but a handler is called with one argument, the event.")
+
+
+def needs_envelope(handler: object) -> bool:
+    """Whether a handler says that it needs the whole envelope."""
+    # Slack MCP Server's DecoratorHandler has every attribute.
+    return getattr(handler, "needs_envelope", None) is True
 
 
 def signature(call: Callable[..., Any]) -> inspect.Signature | None:
