@@ -53,6 +53,8 @@ def open_terminal(own_server: Server) -> Iterator[Open]:
 def busy(own_server: Server) -> None:
     """Three streams: one given back, one with a dead letter, one that nobody has begun with."""
     anyio.run(_fill, own_server.url)
+    with own_server.admin() as admin:
+        admin.xgroup_createconsumer(LONG, "workers", "silent")
 
 
 async def _fill(redis_url: str) -> None:
@@ -67,8 +69,10 @@ async def _fill(redis_url: str) -> None:
             await worker.shutdown()
 
         await backend.publish("slack:buried", {"type": "message"})
-        worker = EventWorker(backend, fail, group="workers")
-        await worker.run()
+        only = Settings(redis_url=redis_url, redis_stream_patterns="slack:buried")
+        async with RedisMessageQueueBackend(only) as other:  # which does not take what was given back
+            worker = EventWorker(other, fail, group="workers")
+            await worker.run()
         await backend.publish_many("slack_events", [{"type": "app_mention"}] * 12)
 
 
