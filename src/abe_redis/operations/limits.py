@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from abe_redis.errors import RequestError
-from abe_redis.streams.release import MAX_DELAY_SECONDS
+from abe_redis.schemas import MAX_DELAY_SECONDS
 
 AGREED: ContextVar[frozenset[str] | None] = ContextVar("agreed", default=None)
 """The ids of the events about which the call that runs has been agreed to; None: nobody has agreed."""

@@ -57,6 +57,8 @@ from abe_redis.schemas.stats import (
     StreamStats as StreamStats,
 )
 
+MAX_DELAY_SECONDS = 7 * 86_400
+"""The longest time for which an entry can be postponed."""
 MAX_COUNT = 100
 """Events in one answer, and ids in one ack."""
 MAX_WAIT_SECONDS = 20

@@ -8,14 +8,12 @@ from collections.abc import Mapping, Sequence
 
 from redis.asyncio import Redis
 
+from abe_redis.schemas import MAX_DELAY_SECONDS
 from abe_redis.streams import names, slots
 from abe_redis.streams.losses import say_gone
 from abe_redis.streams.scripts import Argument, Script
 
 _POSTPONE = Script.load("postpone")
-
-MAX_DELAY_SECONDS = 7 * 86_400
-"""The longest time for which an entry can be postponed."""
 
 
 async def postpone(

@@ -123,6 +123,7 @@ def test_many_events_from_a_file(tmp_path: Path) -> None:
         "lines": 600,
         "duplicates": 100,
         "waiting": 0,
+        "reason": None,
     }
     assert answer("stats", "slack_events")["streams"][0]["length"] == 1200
     looked = answer("read", "--order", "oldest", "-n", "2")
@@ -288,7 +289,7 @@ def test_a_mistake_is_a_sentence(
 
 def test_every_command_that_answers_has_json_for_scripts() -> None:
     """But for those that serve, are watched, or edit a file of this machine."""
-    others = {"mcp", "mcp install", "dashboard", "demo", "top", "worker"}
+    others = {"mcp", "mcp install", "dashboard", "demo", "listen", "top", "worker"}
     script = """
 import json, typer.main, abe_redis.cli as cli
 from unittest.mock import patch
