@@ -10,9 +10,10 @@ from tests.hosts import environments
 from tests.hosts.conftest import Start, start
 from tests.hosts.processes import Child, until
 from tests.hosts.web import status
+from tests.integration.conftest import make_backend, redis
 from tests.servers import HOST, free_port
 
-__all__ = ["start"]
+__all__ = ["make_backend", "redis", "start"]
 
 LINES = ("1.30", "2.3")
 """The newest release of each line of the SDK."""

@@ -66,7 +66,7 @@ def encode(payload: object) -> bytes:
             f"The payload has {len(data):,} bytes of JSON; the limit is {MAX_PAYLOAD_BYTES:,}. Nothing was "
             "published: store large content elsewhere and publish a reference to it."
         )
-    if _may_be_deeper(data, MAX_DEPTH) and is_deeper(payload, MAX_DEPTH):
+    if is_deeply_nested(data, payload, MAX_DEPTH):
         raise PayloadError(
             f"The payload is nested more than {MAX_DEPTH} levels deep; nothing was published. Publish deep "
             "content as a string of JSON."
@@ -106,6 +106,11 @@ def _may_be_deeper(data: bytes, levels: int) -> bool:
             break
         brackets = fewer
     return True
+
+
+def is_deeply_nested(data: bytes, payload: object, levels: int) -> bool:
+    """As `is_deeper`, and sooner, from what the payload is encoded as."""
+    return _may_be_deeper(data, levels) and is_deeper(payload, levels)
 
 
 def is_deeper(value: object, levels: int) -> bool:

@@ -24,7 +24,7 @@ def view(entry_id: str, fields: Fields | None, **more: Any) -> EventView:  # noq
     buried = _buried(entry_id, fields or {})
     if payload is not None:
         payload = codec.without_token(payload)  # older versions kept it
-    too_deep = payload is not None and codec.is_deeper(payload, DEEPEST)
+    too_deep = payload is not None and codec.is_deeply_nested((fields or {})[codec.DATA], payload, DEEPEST)
     if too_deep:
         payload = _cut_depth(payload, DEEPEST)
     summary = unreadable if payload is None else summarise(payload)

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import anyio.lowlevel
+
 from abe_redis.client.connections import Connections
 from abe_redis.consuming.discovery import say_lost
 from abe_redis.operations import event_views
@@ -143,6 +145,7 @@ async def _opened(
     events: list[EventView] = []
     passed_over = False
     for entry in leased:
+        await anyio.lowlevel.cancel_shielded_checkpoint()  # others have their turn; no lease is forgotten
         try:
             dead.check_leased(entry, group, settings.redis_stream_max_deliveries)
             dead.open_leased(entry)

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import anyio.lowlevel
 from redis.asyncio import Redis
 
 from abe_redis.errors import RequestError
 from abe_redis.operations import event_views, peeking
+from abe_redis.operations.bounding import Room
 from abe_redis.operations.caller import Caller
 from abe_redis.operations.filters import Filter
 from abe_redis.operations.positions import since as since_id
@@ -168,6 +170,10 @@ class Looking(Caller):
             result.length, result.groups = await peek.brief(found.redis, found.name)
         elif not result.events:
             result.note = await self._scope.absence(found.redis, found.name)
+        room = Room(len(result.events))
+        for event in result.events:
+            room.bound(event)
+            await anyio.lowlevel.checkpoint()  # others have their turn, however large the events are
         if max_chars is not None and event_views.fit(result.events, max_chars):
             result.note += (
                 " Some payloads were shortened: call again with a smaller count or a larger max_chars."

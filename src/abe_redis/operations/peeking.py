@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import anyio
+import anyio.lowlevel
 
 from abe_redis.client.connections import Connections
 from abe_redis.events.codec import DATA
@@ -15,7 +16,8 @@ _SCANNED = 2000
 """Entries that a filtered read searches in one call."""
 _SCANNED_BYTES = 16 * 1024 * 1024
 """Bytes of payloads after which it stops, too."""
-_PAGE = 100
+_PAGE, _FIRST, _PAGE_BYTES = 100, 2, 1024 * 1024
+"""Most entries that are read at once, how many at first, and about how many bytes."""
 
 
 @dataclass(slots=True)
@@ -79,16 +81,20 @@ async def _search(
     connections: Connections, stream: str, search: _Search, count: int, order: peek.Order, wanted: Filter
 ) -> None:
     """Look at entries in order until there are enough, none is left, or enough was looked at."""
-    page_size = _PAGE if wanted.is_given else count
+    most = _PAGE if wanted.is_given else count
+    page_size = min(most, _FIRST)
     while search.may_go_on and len(search.found) < count:
         page = await peek.entries(
             connections.commands, stream, after=search.last, count=page_size, order=order
         )
         search.more = len(page) == page_size
+        size = sum(len(entry.fields.get(DATA, b"")) for entry in page)
+        page_size = max(1, min(most, _PAGE_BYTES * len(page) // max(1, size)))
         for entry in page:
             if order == "newest" and wanted.since and ids.order(entry.id) < ids.order(wanted.since):
                 search.more = False
                 return
+            await anyio.lowlevel.checkpoint()  # others have their turn, however large the entries are
             search.last, search.scanned = entry.id, search.scanned + 1
             search.size += len(entry.fields.get(DATA, b""))
             shown = event_views.view(entry.id, entry.fields)
@@ -97,7 +103,6 @@ async def _search(
                 if len(search.found) == count:
                     search.more = True
                     return
-        await anyio.lowlevel.checkpoint()
 
 
 async def wait_for_news(

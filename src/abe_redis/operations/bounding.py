@@ -1,0 +1,98 @@
+"""Bounding what is shown of payloads before anything else is done with it: before it is masked and measured.
+
+An event may have megabytes, or hundreds of thousands of parts. What is done with it later takes time for each
+part, and the loop stands still meanwhile.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from abe_redis.operations.event_views import DEEPEST
+from abe_redis.sanitize.secrets import cut
+from abe_redis.schemas import EventView
+
+_MOST_NODES, _MOST_CHARS = 40_000, 250_000
+"""Parts and characters of all payloads of an answer. No answer has more characters than the second."""
+_LEAST_NODES, _LEAST_CHARS = 300, 2_000
+"""What each event has all the same."""
+_WITHIN_A_SECRET = 20_000
+"""Characters behind a cut that are looked at for a secret, which is not cut in two."""
+
+
+@dataclass(slots=True)
+class Room:
+    """The room that an answer has for payloads."""
+
+    events: int
+    """How many more there may be."""
+    nodes: int = _MOST_NODES
+    chars: int = _MOST_CHARS
+
+    def bound(self, view: EventView) -> None:
+        """Shorten an event's payload, in place, to its share of the room that is left."""
+        share = max(1, self.events)
+        self.events -= 1
+        part = _Part(max(_LEAST_NODES, self.nodes // share), max(_LEAST_CHARS, self.chars // share))
+        before = part.nodes, part.chars
+        if view.payload is not None:
+            view.payload = part.copied(view.payload, DEEPEST)
+            view.truncated = view.truncated or part.is_cut
+        self.nodes -= before[0] - part.nodes
+        self.chars -= before[1] - part.chars
+
+
+@dataclass(slots=True)
+class _Part:
+    """The room of one event, while its payload is copied."""
+
+    nodes: int
+    chars: int
+    is_cut: bool = False
+
+    def copied(self, value: Any, levels: int) -> Any:  # noqa: ANN401 - any JSON
+        self.nodes -= 1
+        if isinstance(value, str):
+            return self._text(value)
+        if not isinstance(value, dict | list):
+            self.chars -= 8
+            return value
+        if not levels:
+            self.is_cut = True
+            return "…"
+        if isinstance(value, list):
+            return self._items(value, levels)
+        return self._fields(value, levels)
+
+    @property
+    def _is_full(self) -> bool:
+        return self.nodes <= 0 or self.chars <= 0
+
+    def _text(self, value: str) -> str:
+        if len(value) > self.chars:
+            self.is_cut = True
+            most = max(0, self.chars)
+            kept = cut(value[: most + _WITHIN_A_SECRET], most)
+            value = f"{kept}…(+{len(value) - len(kept)} characters)"
+        self.chars -= len(value) + 2
+        return value
+
+    def _items(self, value: list[Any], levels: int) -> list[Any]:
+        kept: list[Any] = []
+        for item in value:
+            if self._is_full:
+                self.is_cut = True
+                kept.append(f"…(+{len(value) - len(kept)} items)")
+                break
+            kept.append(self.copied(item, levels - 1))
+        return kept
+
+    def _fields(self, value: dict[str, Any], levels: int) -> dict[str, Any]:
+        kept: dict[str, Any] = {}
+        for name, item in value.items():
+            if self._is_full or len(name) > self.chars:
+                self.is_cut = True
+                kept["…"] = f"(+{len(value) - len(kept)} fields)"
+                break
+            self.chars -= len(name) + 4
+            kept[name] = self.copied(item, levels - 1)
+        return kept
