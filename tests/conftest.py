@@ -41,6 +41,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="what stands behind redis_url; with another than a server, only the tests that use it run",
     )
 
+    parser.addoption(
+        "--refuse-each",
+        action="store_true",
+        help="play the contract behind a proxy that refuses each optional command in turn, not all at once",
+    )
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--topology") == "server":

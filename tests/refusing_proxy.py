@@ -14,6 +14,22 @@ type Refusal = Callable[[Sequence[bytes]], bytes | None]
 
 HANG_UP = b""
 
+OPTIONAL = (
+    "CLIENT",
+    "SCAN",
+    "DBSIZE",
+    "MEMORY",
+    "CONFIG",
+    "INFO",
+    "TIME",
+    "ACL",
+    "HELLO",
+    "SELECT",
+    "WAIT",
+    "KEYS",
+)
+"""Commands without which events are accepted, handled and looked at all the same."""
+
 
 def refusing(*names: str, error: str = "ERR unknown command '{}'") -> Refusal:
     """Refuses commands by their first word, or their first two."""

@@ -9,7 +9,9 @@ import pytest
 from abe_redis import Operations, RedisMessageQueueBackend, Settings
 from abe_redis.operations.dead_letters import Choice, DeadLetters
 from abe_redis.operations.scope import Scope
+from abe_redis.settings.url import split_url
 from abe_redis.testing import InMemoryBackend
+from tests.refusing_proxy import OPTIONAL, RefusingProxy, refusing
 
 type Backend = RedisMessageQueueBackend | InMemoryBackend
 
@@ -18,17 +20,33 @@ class Make(Protocol):
     def __call__(self, **settings: Any) -> Backend: ...
 
 
-@pytest.fixture(params=["redis", "memory"])
+ALL = "all that is optional"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run on Redis, in memory, and on Redis behind a proxy that refuses what is optional."""
+    if "make" in metafunc.fixturenames:
+        refused = OPTIONAL if metafunc.config.getoption("--refuse-each") else (ALL,)
+        kinds = ["redis", "memory", *(f"without {command}" for command in refused)]
+        metafunc.parametrize("make", kinds, indirect=True)
+
+
+@pytest.fixture
 async def make(request: pytest.FixtureRequest) -> AsyncIterator[Make]:
     """Makes back ends of one queue, as if each were in a process of its own; they are closed at the end."""
-    url = request.getfixturevalue("redis_url") if request.param == "redis" else "redis://nowhere"
     made: list[Backend] = []
     async with AsyncExitStack() as stack:
+        url = request.getfixturevalue("redis_url") if request.param != "memory" else "redis://nowhere"
+        if request.param.startswith("without "):
+            command = request.param.removeprefix("without ")
+            refusal = refusing(*(OPTIONAL if command == ALL else (command,)))
+            proxy = RefusingProxy(split_url(url)[1][0][1] or 0, refusal)
+            url = f"redis://127.0.0.1:{(await stack.enter_async_context(proxy)).port}"
 
         def another(**settings: Any) -> Backend:
             configured = Settings(**{"redis_url": url} | settings)
             backend: Backend
-            if request.param == "redis":
+            if request.param != "memory":
                 backend = RedisMessageQueueBackend(configured)
             else:
                 first = made[0] if made else None

@@ -272,8 +272,7 @@ class DeadLetters:
     async def _matching(
         self, redis: Redis, stream: str, choice: Choice, *, after: str | None = None
     ) -> AsyncIterator[DeadLetter]:
-        seconds, microseconds = await redis.time()
-        now = datetime.fromtimestamp(seconds + microseconds / 1e6, UTC)
+        now = datetime.fromtimestamp(await peek.now(redis), UTC)
         choice = replace(choice, ids=[check_id("An id", one) for one in choice.ids])
         async for page in peek.pages(redis, names.dead_letters(stream), size=_PAGE, after=after):
             for entry in page:

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from abe_redis.errors import InvalidArgumentError
 from abe_redis.operations.scope import check_id
-from abe_redis.streams import ids, manage
+from abe_redis.streams import ids, manage, peek
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -55,8 +55,7 @@ async def _id(redis: Redis, word: str) -> str:
     if re.fullmatch(r"\d{10,19}(-\d{1,19})?", word, re.ASCII):
         return check_id("The position", word) if "-" in word else word
     if re.fullmatch(r"[\d.]+[smhdw]", word, re.ASCII):
-        now, microseconds = await redis.time()
-        return str(max(0, round((now + microseconds / 1e6 - seconds(word)) * 1000)))
+        return str(max(0, round((await peek.now(redis) - seconds(word)) * 1000)))
     try:
         moment = datetime.fromisoformat(word)
     except ValueError:

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
+from abe_redis.client.optional import is_refused
 from abe_redis.events.codec import Fields
 from abe_redis.schemas import GroupBrief
 from abe_redis.streams import held, ids, names
@@ -37,6 +39,16 @@ class PendingEntry:
     deliveries: int
     due_at: datetime | None
     """The time at which it is due, if it was postponed."""
+
+
+async def now(redis: Redis) -> float:
+    """The server's time in seconds, or this machine's where TIME is refused."""
+    try:
+        return held.seconds(await redis.time())
+    except ResponseError as error:
+        if not is_refused(error):
+            raise
+        return held.seconds(error)
 
 
 async def kind(redis: Redis, key: str) -> str:

@@ -15,26 +15,10 @@ from abe_redis.client.topology.slots import slot_of
 from abe_redis.client.transport import Transport
 from abe_redis.errors import RedisUnavailableError, SettingsError
 from tests.patience import PATIENCE
-from tests.refusing_proxy import HANG_UP, RefusingProxy, refusing
+from tests.refusing_proxy import HANG_UP, OPTIONAL, RefusingProxy, refusing
 from tests.servers import HOST, Server
 
 pytestmark = pytest.mark.one_server
-
-OPTIONAL = (
-    "CLIENT",
-    "SCAN",
-    "DBSIZE",
-    "MEMORY",
-    "CONFIG",
-    "INFO",
-    "TIME",
-    "ACL",
-    "HELLO",
-    "SELECT",
-    "WAIT",
-    "KEYS",
-)
-"""Commands without which events are accepted, handled and looked at all the same."""
 
 
 @pytest.fixture
