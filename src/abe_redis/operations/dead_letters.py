@@ -23,7 +23,7 @@ from abe_redis.schemas import (
     PurgeResult,
     RedriveResult,
 )
-from abe_redis.streams import dead, ids, names, peek
+from abe_redis.streams import dead, dead_fields, ids, names, peek
 from abe_redis.streams.publish import announce
 from abe_redis.streams.search import existing
 
@@ -298,21 +298,21 @@ def _letter(stream: str, entry: peek.Entry, *, whole: bool = False) -> DeadLette
         return None if value is None else value.decode(errors="replace")
 
     shown = event_views.view(
-        entry.id, {name: value for name, value in entry.fields.items() if name != dead.REASON}
+        entry.id, {name: value for name, value in entry.fields.items() if name != dead_fields.REASON}
     )
     return DeadLetter(
         id=entry.id,
         stream=stream,
-        group=said(dead.GROUP),
-        reason=said(dead.REASON) or "",
-        deliveries=ids.number(entry.fields.get(dead.DELIVERIES)),
-        consumer=said(dead.CONSUMER),
+        group=said(dead_fields.GROUP),
+        reason=said(dead_fields.REASON) or "",
+        deliveries=ids.number(entry.fields.get(dead_fields.DELIVERIES)),
+        consumer=said(dead_fields.CONSUMER),
         buried_at=shown.timestamp,
-        first_id=said(dead.FIRST_ID) or entry.id,
+        first_id=said(dead_fields.FIRST_ID) or entry.id,
         event_type=shown.event_type,
         summary=shown.summary,
-        handler=said(dead.HANDLER),
-        trace=said(dead.TRACE) if whole else None,
+        handler=said(dead_fields.HANDLER),
+        trace=said(dead_fields.TRACE) if whole else None,
         payload=shown.payload if whole else None,
     )
 

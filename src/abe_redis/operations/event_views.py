@@ -8,7 +8,7 @@ from abe_redis.events.codec import Fields
 from abe_redis.operations.summary import summarise
 from abe_redis.sanitize.secrets import cut
 from abe_redis.schemas import Buried, EventView
-from abe_redis.streams import dead, ids
+from abe_redis.streams import dead_fields, ids
 
 DEEPEST = 64
 """Levels of a payload that are shown; JSON parsers give up at 100, 200 or 255."""
@@ -44,14 +44,14 @@ def view(entry_id: str, fields: Fields | None, **more: Any) -> EventView:  # noq
 
 def _buried(entry_id: str, fields: Fields) -> Buried | None:
     """What a dead letter says of its burial."""
-    if (reason := fields.get(dead.REASON)) is None:
+    if (reason := fields.get(dead_fields.REASON)) is None:
         return None
-    group = fields.get(dead.GROUP)
+    group = fields.get(dead_fields.GROUP)
     return Buried(
         group=None if group is None else group.decode(errors="replace"),
         reason=reason.decode(errors="replace"),
-        deliveries=ids.number(fields.get(dead.DELIVERIES)),
-        first_id=fields.get(dead.FIRST_ID, entry_id.encode()).decode(errors="replace"),
+        deliveries=ids.number(fields.get(dead_fields.DELIVERIES)),
+        first_id=fields.get(dead_fields.FIRST_ID, entry_id.encode()).decode(errors="replace"),
     )
 
 

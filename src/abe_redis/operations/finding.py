@@ -10,7 +10,7 @@ from abe_redis.client import optional
 from abe_redis.events import codec, identity
 from abe_redis.operations import event_views
 from abe_redis.schemas import GroupState, ReadResult
-from abe_redis.streams import dead, names, peek
+from abe_redis.streams import dead_fields, names, peek
 
 _ENTRY_ID = re.compile(r"\d{10,19}-\d{1,19}", re.ASCII)
 _MOST_LETTERS = 1000
@@ -126,7 +126,7 @@ async def _letters(redis: Redis, stream: str, entry_id: str) -> dict[str, str]:
         )
     ):
         for entry in page:
-            if entry.fields.get(dead.FIRST_ID) == entry_id.encode():
-                found[entry.fields.get(dead.GROUP, b"").decode(errors="replace")] = entry.id
+            if entry.fields.get(dead_fields.FIRST_ID) == entry_id.encode():
+                found[entry.fields.get(dead_fields.GROUP, b"").decode(errors="replace")] = entry.id
         after, seen = page[-1].id, seen + len(page)
     return found

@@ -13,11 +13,6 @@ from abe_redis.streams.lease import Leased
 from abe_redis.streams.losses import say_gone
 from abe_redis.streams.scripts import Argument, Script
 
-REASON, GROUP, FIRST_ID = b"abe:reason", b"abe:group", b"abe:id"
-CONSUMER, DELIVERIES = b"abe:consumer", b"abe:deliveries"
-HANDLER, TRACE = b"abe:handler", b"abe:trace"
-"""Fields of a dead letter, besides those of the buried entry."""
-
 ONLY, FIRST = b"abe:only", b"abe:first"
 """Fields of a redriven entry: the group that it is for, and its first id."""
 

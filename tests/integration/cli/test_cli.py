@@ -292,9 +292,10 @@ def test_every_command_that_answers_has_json_for_scripts() -> None:
     others = {"mcp", "mcp install", "dashboard", "demo", "listen", "top", "worker"}
     script = """
 import json, typer.main, abe_redis.cli as cli
+from contextlib import suppress
 from unittest.mock import patch
 from abe_redis.cli.app import app
-with patch("typer.Typer.__call__"):
+with patch("typer.Typer.__call__"), suppress(SystemExit):
     cli.main()
 def walk(command, name):
     if isinstance(command, typer.main.TyperGroup):
