@@ -162,3 +162,64 @@ def test_whatever_happens_each_conversation_is_in_order(seed: int) -> None:
     assert sum(map(len, ended.values())) == 200
     assert all(numbers == sorted(numbers) for numbers in ended.values())
     assert queues.next_at() is None or queues.next(now + 10) is None
+
+
+def test_the_number_of_events_that_could_be_handled_at_once_is_that_of_ready_conversations() -> None:
+    queues = ConversationQueues()
+    assert queues.at_once == 0
+    fill(queues, held(1, "A"), held(2, "A"), held(3, "B"))
+    assert queues.at_once == 2
+    take(queues)
+    assert queues.at_once == 1
+
+
+def test_a_stream_is_at_work_only_while_an_event_of_it_is() -> None:
+    queues = ConversationQueues()
+    fill(queues, one := held(1, "A", "s:p0"))
+    take(queues)
+    assert (queues.is_at_work("s:p0"), queues.is_at_work("s:p1")) == (True, False)
+    queues.ended(one)
+    assert not queues.is_at_work("s:p0")
+
+
+def test_a_removed_entry_has_no_turn() -> None:
+    queues = ConversationQueues()
+    fill(queues, one := held(1, "A"))
+    queues.remove(one)
+    assert queues.next(NOW) is None
+    fill(queues, held(2, "A"), held(3, "B"))
+    queues.clear()
+    assert (queues.next(NOW), len(queues)) == (None, 0)
+
+
+def test_a_dropped_stream_loses_its_own_entries_and_may_begin_anew() -> None:
+    queues = ConversationQueues()
+    here, there = held(1, "A", "s:p0"), held(2, "A", "s:p1")
+    fill(queues, here, there)
+    queues.stop("s:p0")
+    assert queues.waiting_in("s:p0") == [here]
+    assert queues.drop("s:p0") == [here]
+    assert take(queues) is there
+    fill(queues, again := held(3, "A", "s:p0"))
+    assert take(queues) is again
+
+
+def test_an_event_that_became_due_stays_due() -> None:
+    queues = ConversationQueues()
+    fill(queues, one := held(1, "A"))
+    queues.postpone(one, NOW + 5)
+    assert queues.next(NOW + 5) is one
+    queues.stop("s:p0")
+    queues.resume("s:p0")
+    assert queues.next_at() is None
+    assert queues.next(NOW) is one
+
+
+def test_nothing_is_left_of_entries_that_ended_or_were_removed() -> None:
+    queues = ConversationQueues()
+    fill(queues, held(1, "A"), held(2, "A"), gone := held(3, "B"))
+    queues.remove(gone)
+    while (one := take(queues)) is not None:
+        queues.ended(one)
+    assert not queues._queued
+    assert not queues._conversations
