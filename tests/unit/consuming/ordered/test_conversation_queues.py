@@ -223,3 +223,13 @@ def test_nothing_is_left_of_entries_that_ended_or_were_removed() -> None:
         queues.ended(one)
     assert not queues._queued
     assert not queues._conversations
+
+
+def test_all_events_that_are_due_at_the_same_time_become_ready_at_once() -> None:
+    queues = ConversationQueues()
+    fill(queues, *(three := [held(number, f"C{number}") for number in range(3)]))
+    for one in three:
+        queues.postpone(one, 1.0)
+    assert queues.at_once == 0
+    assert queues.next(1.0) is three[0]
+    assert queues.at_once == 3
