@@ -1,6 +1,7 @@
 """What makes an event the same event when it is published again."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,12 +37,20 @@ def slack_event_id(payload: Mapping[str, Any]) -> str | None:
     """
     if not kinds.is_slack_envelope(payload):
         return None
-    event_id, app = payload.get("event_id"), payload.get("api_app_id")
+    event_id, app = payload.get("event_id"), app_of(payload)
     if not (isinstance(event_id, str) and event_id):
         return None
-    if isinstance(app, str) and app:
+    if app:
         return joined(app, event_id)
     return joined("", event_id) if ":" in event_id else event_id
+
+
+def app_of(payload: Mapping[str, Any]) -> str:
+    """The app that an envelope is for; empty when it says none. What is no string is unlike any that is."""
+    app = payload.get("api_app_id")
+    if app is None or isinstance(app, str):
+        return app or ""
+    return "\0" + json.dumps(app, sort_keys=True, default=repr)
 
 
 def host_event_id(payload: Mapping[str, Any], fields: Sequence[kinds.Path]) -> str | None:

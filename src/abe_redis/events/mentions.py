@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
 from abe_redis.events import kinds
-from abe_redis.events.identity import joined
+from abe_redis.events.identity import app_of, joined
 
 TYPES = ("app_mention", "message")
 """What a merged event is meant as."""
@@ -52,7 +52,7 @@ def mention_in(payload: Mapping[str, Any]) -> Mention | None:
     channel, ts = event.get("channel"), event.get("ts")
     if not (isinstance(channel, str) and channel and isinstance(ts, str) and ts):
         return None
-    key = joined(str(payload.get("api_app_id") or ""), channel, ts)
+    key = joined(app_of(payload), channel, ts)
     return Mention(event["type"], key) if len(key) <= _LONGEST_KEY and key.isascii() else None
 
 

@@ -24,6 +24,11 @@ PAYLOADS: list[dict[str, Any]] = [
     {"delivery_id": "x" * 501},
     {"type": "event_callback", "event_id": "b:c", "api_app_id": "A"},
     {"type": "event_callback", "event_id": "c", "api_app_id": "A:b"},
+    # An app that is no string is some app all the same, and none of the others.
+    *(
+        {"type": "event_callback", "event_id": "Ev2", "api_app_id": app}
+        for app in (17, 18, "17", 0, None, ["A"])
+    ),
 ]
 SETTINGS: dict[str, Any] = {"redis_stream_event_id": ["delivery_id"]}
 
