@@ -82,12 +82,16 @@ class _Checker:
 
     # Nothing is lost --------------------------------------------------------------------------------
 
+    def _missing(self, records: list[Record], left: Left) -> list[str]:
+        """What is gone: neither finished nor unfinished."""
+        ended = {record.event for record in records if record.what in {"done", "buried"}}
+        return sorted(self._accepted.keys() - ended - left.unfinished - self._history.given_up, key=_order_of)
+
     def _lost(self, group: str, records: list[Record]) -> Iterator[Violation]:
         done = {record.event for record in records if record.what == "done"}
         dead = {record.event for record in records if record.what == "buried"}
         left = self._history.left.get(group, Left())
-        settled = done | dead | left.unfinished | self._history.given_up
-        missing = sorted(self._accepted.keys() - settled, key=_order_of)
+        missing = self._missing(records, left)
         if len(missing) > left.lost:
             yield Violation(
                 "lost",
@@ -231,6 +235,10 @@ class _Checker:
         self, group: str, runs: list[Run], records: list[Record], destroyed: list[Record]
     ) -> Iterator[Violation]:
         ended = {record.event: record.at for record in reversed(records) if record.what in {"done", "buried"}}
+        left = self._history.left.get(group, Left())
+        missing = self._missing(records, left)
+        if len(missing) <= left.lost:  # what is counted as lost never ends, and holds up nobody
+            ended |= dict.fromkeys(missing, 0.0)
         accepted: dict[str, list[Record]] = defaultdict(list)
         for record in self._accepted.values():
             if record.conversation:

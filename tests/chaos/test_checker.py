@@ -201,3 +201,18 @@ def test_one_who_wakes_must_not_start_while_another_goes_on() -> None:
     story.run("a", 47, 1, 2, "cancelled").away("a", 1.2, 9).run("b", 47, 4, 5, deliveries=2)
     story.run("b", 70, 8, 10).run("a", 47, 9.1, 9.2, deliveries=2)
     assert "two of a conversation" in story.broken
+
+
+def test_what_is_counted_as_lost_holds_up_nobody() -> None:
+    happened = [
+        Record(0, "accepted", "host", event="1", conversation="A"),
+        Record(1, "accepted", "host", event="2", conversation="A"),
+        Record(2, "start", "w", "g", event="2", conversation="A", deliveries=1, run=1),
+        Record(3, "done", "w", "g", event="2", conversation="A", deliveries=1, run=1),
+    ]
+    for lost, broken in ((1, set()), (0, {"lost", "out of order"})):
+        history = History(groups={"g": Group(True, 3)}, leases={"w": 2.0})
+        for record in happened:
+            history.note(record)
+        history.left["g"] = Left(lost=lost)
+        assert {one.rule for one in violations(history)} == broken

@@ -59,6 +59,7 @@ class AckBatcher:
             try:
                 redis = (await self._open()).commands
                 await self._in_flight.ack(redis)
+                await self._in_flight.say_parted(redis)
                 await self._in_flight.return_late(redis)
                 await self._in_flight.count_starts(redis)
                 await self._in_flight.bury(redis)  # at last, since it waits when Redis has no memory

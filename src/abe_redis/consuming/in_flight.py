@@ -114,7 +114,14 @@ class InFlight(Leases):
     @property
     def has_unsettled(self) -> bool:
         """Whether there is something that Redis does not know yet."""
-        return bool(self._finished or self._condemned or self._returning or self._uncounted or self._unsaid)
+        return bool(
+            self._finished
+            or self._condemned
+            or self._returning
+            or self._uncounted
+            or self._unsaid
+            or self._parted
+        )
 
     def deliver(self, held: Held) -> bool:
         """Count an entry from the buffer as delivered; False if it holds no event."""
@@ -257,6 +264,7 @@ class InFlight(Leases):
         """
         self.is_closing = True
         await self.ack(redis)
+        await self.say_parted(redis)
         await self.return_late(redis)
         with contextlib.suppress(*failures.FAILURES):  # what Redis has no memory for now, others bury
             await self.bury(redis)

@@ -12,7 +12,7 @@ from abe_redis.consuming.holding import Holding
 from abe_redis.consuming.settling import Settling
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
-from abe_redis.streams import lease
+from abe_redis.streams import lease, release
 
 RENEWED_AT_ONCE = 500
 """How many leases one command renews, so that the server is not held up."""
@@ -48,6 +48,8 @@ class Leases(Settling):
         """What handlers have begun with, of which Redis does not know yet."""
         self._unsaid: dict[tuple[str, str], Held] = {}
         """The same, of what is in no handler's hand any more."""
+        self._parted: dict[tuple[str, str], Held] = {}
+        """What others may have by now, so that it is not ours to renew."""
 
     async def renew(self, redis: Redis) -> None:
         """Begin the leases anew, except of what the handler has had for too long; tell how long that is."""
@@ -131,6 +133,29 @@ class Leases(Settling):
                         self.insist_on_count(held)
                     del self._uncounted[held.key]
         await self.say_counts(redis)
+
+    def part_with(self, held: Held) -> None:
+        """Let others have it, without having asked Redis whether they do."""
+        self._parted[held.key] = held
+
+    async def say_parted(self, redis: Redis) -> None:
+        """Give back what we parted with and nobody has: somebody may have dropped it with our consumer."""
+        ours_again = {held.key for held in self._every() if not held.lost}
+        for key in self._parted.keys() & ours_again:
+            del self._parted[key]
+        for some in batched(list(self._parted.values()), RENEWED_AT_ONCE):
+            claims = [lease.Claim(*held.key, held.begun, sure=False) for held in some]
+            outcomes = await lease.hold(redis, self._group, self._consumer, claims)
+            kept = [
+                held for held, outcome in zip(some, outcomes, strict=True) if outcome in {"done", "dropped"}
+            ]
+            if kept:
+                known = {held.key: held.begun for held in kept}
+                streams = list(lease.by_stream(known))
+                await release.release(redis, self._group, self._consumer, streams, known, everything=False)
+            for held in some:
+                if self._parted.get(held.key) is held:
+                    del self._parted[held.key]
 
     def insist_on_count(self, held: Held) -> None:
         """Let Redis count the deliveries that handlers began with it, though we may not hold it any more."""

@@ -50,6 +50,18 @@ async def test_a_new_stream_is_found_among_a_million_keys(
         assert int(found[1]) <= 50_000
 
 
+async def test_a_new_stream_is_found_soon_though_the_servers_clock_was_set_back(
+    backend: RedisMessageQueueBackend, redis: Redis
+) -> None:
+    """The index says what is new by the server's clock, which once was an hour ahead."""
+    seconds, _ = await redis.time()
+    await redis.zadd(names.INDEX, {"slack:old": seconds + 3600})
+    async with backend.consume() as events:
+        for number in range(3):
+            await backend.publish(f"slack:new{number}", {"n": number})
+            assert (await take_one(events))["n"] == number
+
+
 async def test_foreign_streams_are_found_by_a_search(backend: RedisMessageQueueBackend, redis: Redis) -> None:
     await redis.set("slack:string", "x")
     await redis.xadd(b"slack:\xff", {"data": "{}"})

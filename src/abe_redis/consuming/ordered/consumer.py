@@ -177,6 +177,9 @@ class OrderedConsumer(GroupConsumer):
     def _deliver_again(self, held: Held, delay: float) -> None:
         if held.entry.stream in self._ownership.streams:
             self._requeue(held.entry._replace(deliveries=held.begun + 1, again=True), delay)
+        else:
+            self._in_flight.part_with(held)
+            self._ack_batcher.finished.set()
 
     def _requeue(self, entry: lease.Leased, delay: float) -> None:
         for held in self._accept([entry]):
@@ -312,7 +315,9 @@ class OrderedConsumer(GroupConsumer):
         """Stop the handlers of a stream that another consumer may own by now."""
         for held in (*self._queues.drop(stream), *self._queues.at_work):
             if held.entry.stream == stream:
+                self._in_flight.part_with(held)
                 held.lose()
+        self._ack_batcher.finished.set()
 
     # The end ----------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 -- Writes streams into the index in which consumers find new ones, with the server's time in seconds. A
--- server replicates what a script did, not the script, so its own clock is allowed.
+-- server replicates what a script did, not the script, so its own clock is allowed. Consumers ask for what is
+-- newer than what they know, so times only rise, also when the clock was set back.
 --
 -- KEYS  the index
 -- ARGV  names of streams
@@ -9,5 +10,7 @@
 local index = KEYS[1]
 local seconds, microseconds = unpack(redis.call('TIME'))
 local now = seconds + microseconds / 1000000
+local newest = redis.call('ZRANGE', index, -1, -1, 'WITHSCORES')[2]
+if newest then now = math.max(now, newest + 0.000001) end
 for _, name in ipairs(ARGV) do redis.call('ZADD', index, now, name) end
 return redis.status_reply('OK')
