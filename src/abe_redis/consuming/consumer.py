@@ -20,7 +20,7 @@ from abe_redis.consuming.unconfirmed import Doubt, Unconfirmed
 from abe_redis.events.event import Event
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
-from abe_redis.streams import lease, names
+from abe_redis.streams import lease, names, owners
 from abe_redis.streams.reclaim import reclaim
 
 _AGAIN_SECONDS = 0.1
@@ -44,6 +44,14 @@ class Consumer(GroupConsumer):
         self._half_lease_seconds = settings.redis_stream_lease_seconds / 2
         self._prefetch = Prefetch()
         self._blocking_reads = BlockingReads[lease.Leased]()
+        self._waits = BlockingReads[str]()
+        self._positions: dict[str, str] = {}
+        """The last id that the group was given of each stream, as far as we know."""
+        self._counts_fetch = settings.redis_stream_max_deliveries > 1
+        """Whether one event that is fetched for a waiting caller counts as delivered at once.
+
+        Where one delivery is all there is, it counts when its handler has begun.
+        """
         self._unconfirmed = Unconfirmed()
         self._reclaim_at = 0.0
         """When to look for what has no holder any more."""
@@ -127,6 +135,7 @@ class Consumer(GroupConsumer):
         # In every turn: what has come is leased, and must not wait for its renewal until it is wanted.
         with self._unconfirmed.reading(Doubt.COUNTED):
             news = self._blocking_reads.collect()
+        self._waits.collect()
         await self._accept_news(redis, news)
         if clock.now() >= self._tick_at:
             await self._tick(redis)
@@ -168,7 +177,10 @@ class Consumer(GroupConsumer):
     async def _take_new(self, connections: Connections, seconds: float) -> None:
         self._scheduler.follow(self._discovery.ready)
         most = self._prefetch.batch
-        if self._scheduler.is_quiet:
+        if self._scheduler.is_quiet and not self._counts_fetch:
+            await self._wait(connections, seconds)
+            await self._take_more(connections.commands, most)
+        elif self._scheduler.is_quiet:
             streams = list(self._discovery.ready)
 
             async def read(some: Sequence[str]) -> list[lease.Leased]:
@@ -184,6 +196,18 @@ class Consumer(GroupConsumer):
         else:
             await self._take_more(connections.commands, most)
 
+    async def _wait(self, connections: Connections, seconds: float) -> None:
+        """Wait until a stream has more than the group was given, and take nothing."""
+        redis, after = (
+            connections.blocking,
+            {name: self._positions.get(name, "0") for name in self._discovery.ready},
+        )
+
+        async def wait(some: Sequence[str]) -> list[str]:
+            return await owners.wait(redis, {name: after[name] for name in some}, seconds=seconds)
+
+        self._scheduler.note_more(await self._waits.wait(redis, list(after), wait, seconds=seconds))
+
     async def _accept_news(self, redis: Redis, news: list[lease.Leased]) -> None:
         """Take in what blocking reads brought; what no handler begins with at once does not count yet."""
         if not news:
@@ -198,11 +222,12 @@ class Consumer(GroupConsumer):
 
     async def _take_more(self, redis: Redis, most: int) -> None:
         """Lease ahead; one event alone is for the caller who waits, so it counts as delivered at once."""
-        begun = most == 1 and self._waiting
+        begun = most == 1 and self._waiting and self._counts_fetch
         with self._unconfirmed.reading(Doubt.COUNTED if begun else Doubt.UNCOUNTED):
             taken = await lease.take_more(
                 *(redis, self.group, self.name, self._scheduler.plan(most)), most=most, begun=begun
             )
+        self._positions |= taken.positions
         accepted = self._accept(taken.leased)
         self._note(taken)
         if begun:
@@ -251,6 +276,7 @@ class Consumer(GroupConsumer):
         if self._blocking_reads.are_under_way:
             self._unconfirmed.leave(Doubt.COUNTED)
         await self._blocking_reads.end()
+        await self._waits.end()
 
     @override
     async def _let_go(self, redis: Redis) -> None:

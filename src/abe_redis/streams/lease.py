@@ -110,6 +110,8 @@ class Taken:
     """The streams that were read before there were enough entries."""
     more: set[str] = field(default_factory=set)
     """Those of them that may have more entries."""
+    positions: dict[str, str] = field(default_factory=dict)
+    """The last id that the group was given of each stream that was read, if the script says so."""
     failure: ResponseError | None = None
     """NOGROUP or WRONGTYPE, when a stream was deleted or replaced."""
 
@@ -166,6 +168,10 @@ async def take(
         found.extend(rows)
         taken.lost |= {name.decode(): lost for name, lost in zip(losses[::2], losses[1::2], strict=True)}
         taken.looked_at += streams[:looked]
+        at = answer.get(b"positions", ())
+        taken.positions |= {
+            name.decode(): last.decode() for name, last in zip(at[::2], at[1::2], strict=True)
+        }
         counts = {stream.decode(): len(entries) for stream, entries in rows}
         taken.more |= {stream for stream, count in counts.items() if count >= wanted[stream].most}
         if sum(counts.values()) >= share:

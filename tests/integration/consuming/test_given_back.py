@@ -157,7 +157,7 @@ async def test_a_prefetched_event_that_somebody_deletes_counts_as_lost_once(
         assert await lost(redis) == 1
 
 
-async def test_what_an_ordered_worker_held_is_handled_after_it_lost_the_stream_though_its_consumer_was_removed(
+async def test_what_is_held_of_a_lost_stream_is_handled_though_its_consumer_was_removed(
     make_backend: MakeBackend, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The worker that lost the stream is the only one who knows of it."""

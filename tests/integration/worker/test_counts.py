@@ -213,6 +213,32 @@ async def test_a_kill_buries_only_what_a_handler_has_seen(
     assert {one["deliveries"] for one in started(second)} == {1}
 
 
+@KINDS
+async def test_what_was_fetched_by_a_process_that_never_began_it_is_delivered(
+    redis: Redis, server: Server, live: Live, ordered: bool
+) -> None:
+    """A process that stands still is given an event by Redis, and killed before it knows."""
+    environment = {"REDIS_STREAM_MAX_DELIVERIES": "1", "REDIS_STREAM_LEASE_SECONDS": "2"}
+    await publish(redis, {"n": 0})
+    first = live(ordered=ordered, **environment)
+    first.wait_for(lambda lines: len(lines) > 0 or None, "it to be at work")
+    wait_until(lambda: is_finished(server) and waits(server), "it to wait")
+    os.kill(first.process.pid, signal.SIGSTOP)
+    await publish(redis, {"n": 1})
+    kill(first)
+    second = live(ordered=ordered, **environment)
+    wait_until(lambda: is_finished(server), "all to be finished")
+    kill(second)
+    assert [one["n"] for one in started(second)] == [1]
+    assert buried_of(server) == []
+
+
+def waits(server: Server) -> bool:
+    """Whether somebody waits for news."""
+    with server.admin() as client:
+        return any("b" in one["flags"] for one in client.client_list())
+
+
 def has_ended(worker: Child, server: Server) -> bool:
     return worker.process.poll() is not None or bool(buried_of(server))
 

@@ -4,8 +4,8 @@
 -- ARGV  group, consumer, how many entries to take at most, 1 if handlers begin with them at once (else 0);
 --       per stream: how many of it at most, the last id that the consumer had of it (or '')
 -- Answers the names and values of: found, per stream its entries; losses, streams and how many entries of
--- each were removed unread; looked, how many streams were read; failure, the error that ended the reading,
--- if any.
+-- each were removed unread; looked, how many streams were read; positions, streams and the last id that the
+-- group was given of each; failure, the error that ended the reading, if any.
 
 -- include: read_new
 local group, consumer, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -22,4 +22,6 @@ for i = 1, #KEYS, 3 do
   if failure then break end
   looked = looked + 1
 end
-return {'found', found, 'losses', losses, 'looked', looked, 'failure', failure or false}
+return {
+  'found', found, 'losses', losses, 'looked', looked, 'positions', positions, 'failure', failure or false,
+}

@@ -14,14 +14,16 @@ local function lost_since(stream, records, of, last)
   return of and note_loss(stream, records, of, facts(redis.call('XINFO', 'STREAM', stream))) or 0
 end
 
--- What was read and lost of the streams so far.
-local found, losses, taken = {}, {}, 0
+-- What was read and lost of the streams so far, and where the group is in them.
+local found, losses, positions, taken = {}, {}, {}, 0
 
 -- Reads up to `count` entries of a stream; answers the server's error, if it has one. A delivery counts when
 -- a handler begins, so these have none yet, unless it begins at once (`begun`); nor is any postponed,
 -- whatever was known of it. How far the group is now is noted, for the day somebody removes it.
 local function read_new(stream, records, due, group, consumer, count, last, begun)
   local of = group_of(stream, group)
+  positions[#positions + 1] = stream
+  positions[#positions + 1] = of and of['last-delivered-id'] or '0-0'
   local lost = lost_since(stream, records, of, last)
   if lost > 0 then
     losses[#losses + 1] = stream
@@ -36,6 +38,7 @@ local function read_new(stream, records, due, group, consumer, count, last, begu
   taken = taken + #entries
   local words = {'XCLAIM', stream, group, consumer, 0}
   for i, entry in ipairs(entries) do words[5 + i] = entry[1] end
+  positions[#positions] = words[#words]
   if redis.call('ZCARD', due) > 0 then redis.call('ZREM', due, unpack(words, 6)) end
   if of and of['entries-read'] and not of['lag'] then
     local read = of['entries-read'] + #entries
