@@ -55,6 +55,14 @@ MUTANTS = (
         "if row == nil then return 'unknown', 0 end",
         frozenset({"lost"}),
     ),
+    Mutant(
+        "a lease lasts as long as the taker's",
+        "streams/lua/reclaim.lua",
+        "local ms = lease_of(row[1], said, longest)",
+        "local ms = lease_ms",
+        frozenset({"again though done", "twice at once"}),
+        first=330,
+    ),
 )
 
 

@@ -155,37 +155,3 @@ async def test_a_prefetched_event_that_somebody_deletes_counts_as_lost_once(
         await until(is_counted)
         await anyio.sleep(0.5)  # for two more renewals
         assert await lost(redis) == 1
-
-
-async def test_what_is_held_of_a_lost_stream_is_handled_though_its_consumer_was_removed(
-    make_backend: MakeBackend, redis: Redis, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The worker that lost the stream is the only one who knows of it."""
-    started, gate, handled = anyio.Event(), anyio.Event(), list[int]()
-
-    async def wait(event: Event) -> None:
-        started.set()
-        await gate.wait()
-        handled.append(event["n"])
-
-    async def handle(event: Event) -> None:
-        handled.append(event["n"])
-
-    async def are_handled() -> bool:
-        return {0, 1, 2} <= set(handled)
-
-    first, second = (make_backend(redis_stream_lease_seconds=2) for _ in range(2))
-    for n in range(3):  # one conversation, of which the worker holds all and handles the first
-        await first.publish(STREAM, {"type": "message", "channel": "C1", "n": n})
-    async with working(EventWorker(first, wait, ordered=True)):
-        await started.wait()
-        await remove_consumers(redis)
-        await redis.set("abe:owner:{slack_events}:default", "another lease=300", px=300)
-        async with working(EventWorker(second, handle, ordered=True)):
-
-            async def has_noticed() -> bool:
-                return "does not own 'slack_events' any more" in caplog.text
-
-            await until(has_noticed)
-            gate.set()
-            await until(are_handled)

@@ -36,6 +36,9 @@ class InFlight:
         assert redis == "commands"
         self.done.append("buried")
 
+    async def say_parted(self, redis: Any) -> None:
+        assert redis == "commands"
+
     async def return_late(self, redis: Any) -> None:
         assert redis == "commands"
 
