@@ -263,3 +263,25 @@ async def test_at_the_end_all_is_let_go(commands: Redis, name: str | None, uncon
     assert not in_flight.has_finished
     assert list(in_flight.buffer) == []
     await in_flight.give_back(commands, [], unconfirmed=unconfirmed)
+
+
+@pytest.mark.parametrize("is_dropped", [False, True])
+async def test_what_it_parted_with_is_given_back_unless_it_is_its_own_again(
+    commands: Redis, is_dropped: bool
+) -> None:
+    in_flight, (mine, again, theirs) = await with_events(commands, 3)
+    for held in (mine, again, theirs):
+        in_flight.buffer.remove(held)
+        in_flight.part_with(held)
+        held.lose()
+    if is_dropped:
+        await commands.xgroup_delconsumer(A, "g", "me")
+    await commands.xclaim(A, "g", "other", 0, [theirs.entry.id], force=True)
+    in_flight.buffer.append(Held(again.entry, again.key, again.leased_at))
+    await in_flight.say_parted(commands)
+    assert not in_flight.has_unsettled
+    found: Any = await commands.xpending_range(A, "g", "-", "+", 9)
+    holders = {row["message_id"].decode(): row["consumer"] for row in found}
+    assert holders[mine.entry.id] == names.NOBODY
+    assert holders[theirs.entry.id] == b"other"
+    assert holders.get(again.entry.id) == (None if is_dropped else b"me")

@@ -218,7 +218,7 @@ async def test_what_was_fetched_by_a_process_that_never_began_it_is_delivered(
     redis: Redis, server: Server, live: Live, ordered: bool
 ) -> None:
     """A process that stands still is given an event by Redis, and killed before it knows."""
-    environment = {"REDIS_STREAM_MAX_DELIVERIES": "1", "REDIS_STREAM_LEASE_SECONDS": "2"}
+    environment: dict[str, Any] = {"REDIS_STREAM_MAX_DELIVERIES": "1", "REDIS_STREAM_LEASE_SECONDS": "2"}
     await publish(redis, {"n": 0})
     first = live(ordered=ordered, **environment)
     first.wait_for(lambda lines: len(lines) > 0 or None, "it to be at work")
