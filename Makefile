@@ -109,7 +109,7 @@ picture: $(SYNCED) ## docs/_static/demo.svg, the terminal of a demo, for the REA
 
 build: ## the sdist, and from it the wheel, in dist
 	@rm -rf dist
-	@sh scripts/bootstrap build --out-dir dist
+	@sh scripts/bootstrap build --out-dir dist --build-constraints scripts/build.txt --require-hashes
 
 bundle: $(SYNCED) build ## the wheel as an MCPB bundle, which Claude Desktop installs by itself
 	@.venv/bin/python scripts/bundle.py dist/*.whl

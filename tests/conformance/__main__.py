@@ -89,8 +89,9 @@ def main() -> int:
         sys.stderr.write("This needs npm and a Redis or Valkey server.\n")
         return 2
     MODULES.mkdir(parents=True, exist_ok=True)
-    shutil.copy(HERE / "package.json", MODULES)
-    subprocess.run([npm, "install", "--no-audit", "--no-fund", "--silent"], cwd=MODULES, check=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(HERE / name, MODULES)
+    subprocess.run([npm, "ci", "--no-audit", "--no-fund", "--silent"], cwd=MODULES, check=True)
     wrong: list[str] = []
     for version, eras in ERAS.items():
         sdk = environments.mcp_sdk(version)
