@@ -42,9 +42,12 @@ _WORDS = (
 )
 """A text without any of these has no such name."""
 
+# Slack's markup may stand around the name, brackets behind it, and the sign of a block before the value.
 _HEAD = re.compile(
-    rf"(?P<name>{NAME})\s{{0,4}}(?P<close>{_QUOTE})?(?P<before>\s{{0,8}})(?P<sign>=>|:=|==?|:)(?P<after>\s{{0,8}})",
+    rf"(?P<name>{NAME})(?:\[[^\]\n]{{0,20}}\])?[*_~]{{0,2}}\s{{0,4}}(?P<close>{_QUOTE})?(?P<before>\s{{0,8}})"
+    rf"(?P<sign>=>|->|\u2192|:=|==?|:)(?:(?!\*{{3}})[*_~]{{1,2}})?(?P<after>(?:\s{{0,8}}[|>][-+]?\s{{0,40}}\n)?\s{{0,8}})"
 )
+_OF_SENTENCES = (":", "->", "\u2192")
 _OPEN = re.compile(rf"[bruf@$]{{0,2}}(?P<quote>{_QUOTE})", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?\d[\d._]*(?![\w-])")
 _NOTHING = re.compile(r"(?:null|none|nil|true|false|undefined|\*{3,})(?![\w-])", re.IGNORECASE)
@@ -55,11 +58,11 @@ _WORD = re.compile(
     r"(?:[^\s&\"'`<>|\\;,]|\\(?![\\nrt\"'`])|[;,](?=[^\s;,&\"'`<>|\\]{1,80})(?![\w .-]{1,40}=))++"
 )
 _PLACEHOLDER = re.compile(
-    r"\$\{[^}\n]*\}?|\$\(|(?-i:\$[A-Z_][A-Z0-9_]*(?!\w))|\{\{|%[sdr]\b|%\(|\.{3}|\u2026|x{3,}(?!\w)|<|\[?redacted|\*\*\*"
+    r"\$\{[^}\n]{0,100}\}?|\$\(|(?-i:\$[A-Z_][A-Z0-9_]*(?!\w))|\{\{|%[sdr]\b|%\(|\.{3}|\u2026|x{3,}(?!\w)|<|\[?redacted|\*\*\*"
     r"|(?:os|self|cls|settings?|config|process|env|args|options|this|request|secrets|vars)\.\w",
     re.IGNORECASE,
 )
-_CALL = re.compile(r"[A-Za-z_][\w.]*[(\[]")
+_CALL = re.compile(r"[A-Za-z_][\w.]{0,100}+[(\[]")
 
 _HEADER = re.compile(
     r"(?P<name>(?:proxy-)?authorization|(?:set-)?cookie2?)\s{0,4}"
@@ -93,7 +96,7 @@ _TUPLE = re.compile(
 )
 _PLAIN = ("token", "secret", "secrets", "pass", "pin", "password", "cookie", "cookies", "credentials")
 """Names that are also words of a list, such as one of topics."""
-_ELEMENT = re.compile(rf"<[\w:.-]{{0,40}}?{NAME}(?:\s[^<>]{{0,200}})?>(?P<value>[^<>]++)</")
+_ELEMENT = re.compile(rf"<[\w:.-]{{0,40}}?{NAME}(?:\s[^<>]{{0,200}})?>(?:<!\[cdata\[)?(?P<value>[^<>]++)>?</")
 
 # Commands that take a secret as an argument, without a name that says so.
 _COMMAND = re.compile(
@@ -106,6 +109,7 @@ _COMMAND = re.compile(
     r"|(?:requirepass|masterauth)\s{1,4}[\"']?(?P<conf>[^\s\"']++)"
     r"|sshpass\s{1,4}-p\s{0,4}[\"']?(?P<ssh>[^\s\"']++)"
     r"|redis-cli[^\n]{0,200}?\s-a\s{1,4}[\"']?(?P<redis>[^\s\"']++)"
+    r"|docker\s{1,4}login[^\n]{0,200}?\s-p\s{1,4}[\"']?(?P<docker>[^\s\"']++)"
     r"|mysql[^\n]{0,200}?\s-p[\"']?(?P<mysql>[^\s\"']{3,}+)",
 )
 # Parts of a query that hold a secret only if they look like one.
@@ -117,8 +121,8 @@ _BACK = 400
 """Characters before an option in which its program's name stands."""
 
 _IS = re.compile(
-    rf"{NAME}\s{{1,4}}(?:is|was|are|ist|lautet|reads|changed to|set to)\s{{0,4}}[:=]?\s{{0,4}}[\"'`*_]{{0,2}}"
-    r"(?P<value>[^\s\"'`<>|]++)",
+    rf"{NAME}\s{{1,4}}(?:is|was|are|ist|lautet|reads|changed to|set to)(?![a-z])"
+    r"\s{0,4}[:=]?\s{0,4}[\"'`*_]{0,2}(?P<value>[^\s\"'`<>|]++)",
 )
 _USUAL = re.compile(
     r"v?\d+(?:[.:/-]\d+)++\w{0,3}|\d{1,2}(?::\d\d)+\w{0,2}|https?:.*|:[\w+-]+:.*|[#@]\w.*|\d{1,3}(?:,\d{3})++"
@@ -127,6 +131,7 @@ _USUAL = re.compile(
     re.IGNORECASE,
 )
 _LEAST_OF_A_WORD = 5
+_MOST_OF_A_WORD = 200
 _LONGEST_OF_WORDS = 24
 """Letters from which no word of a sentence is, but a secret may be."""
 _LEAST_OF_A_PASSWORD = 4
@@ -201,7 +206,7 @@ def _value(text: str, head: re.Match[str]) -> tuple[int, int] | None:
         return _quoted(text, opened)
     if _NOTHING.match(text, at):
         return None
-    if head["close"] is not None or head["sign"] != ":":
+    if head["close"] is not None or head["sign"] not in _OF_SENTENCES:
         if text[at : at + 1] in {"[", "{", "("}:
             return _bracketed(text, at)
         if head["close"] is not None and (number := _NUMBER.match(text, at)):
@@ -211,13 +216,17 @@ def _value(text: str, head: re.Match[str]) -> tuple[int, int] | None:
 
 def _bare(text: str, head: re.Match[str]) -> tuple[int, int] | None:
     """A value without quotes: whatever it is in a setting, what looks like a secret in a sentence."""
-    word = _WORD.match(text, head.end())
-    if word is None or _PLACEHOLDER.match(word[0]) or word[0].lower() == head["name"]:
+    at = head.end()
+    if _PLACEHOLDER.match(text, at):
         return None
-    if head["close"] is None and (head["sign"] == ":" or (head["before"] and head["after"])):
-        return _trimmed(word) if looks_secret(word[0], head["name"]) else None
-    is_path = head["name"] == "pwd" and word[0].startswith(("/", "~"))
-    return None if is_path or _CALL.match(word[0]) else word.span()
+    if head["close"] is None and (head["sign"] in _OF_SENTENCES or (head["before"] and head["after"])):
+        # What is not masked is looked at again from the next name on, so it must be short.
+        begun = _WORD.match(text, at, at + _MOST_OF_A_WORD)
+        word = _WORD.match(text, at) if begun and looks_secret(begun[0], head["name"]) else None
+        return _trimmed(word) if word else None
+    is_path = head["name"] == "pwd" and text[at : at + 1] in {"/", "~"}
+    word = None if is_path or _CALL.match(text, at) else _WORD.match(text, at)
+    return None if word is None or word[0].lower() == head["name"] else word.span()
 
 
 @lru_cache(maxsize=256)
@@ -227,7 +236,10 @@ def _closing(quote: str) -> re.Pattern[str]:
 
 def _quoted(text: str, opened: re.Match[str]) -> tuple[int, int] | None:
     """What stands between quotes that are escaped alike; to the end of the line if they are not closed."""
-    inner = _closing(opened["quote"]).match(text, opened.end())
+    start = opened.end()
+    if text.startswith(2 * opened["quote"], start):  # three quotes, of Python or of Slack's code
+        start += 2 * len(opened["quote"])
+    inner = _closing(opened["quote"]).match(text, start)
     if inner is None or inner.start() == inner.end():
         return None
     said = inner[0].strip()
@@ -289,8 +301,10 @@ def _plain_value(text: str, at: int) -> tuple[int, int] | None:
         return _quoted(text, opened)
     if text[at : at + 1] in {"[", "{"}:
         return _bracketed(text, at)
-    word = None if _NOTHING.match(text, at) else _WORD.match(text, at)
-    return word.span() if word and not _PLACEHOLDER.match(word[0]) else None
+    if _NOTHING.match(text, at) or _PLACEHOLDER.match(text, at):
+        return None
+    word = _WORD.match(text, at)
+    return word.span() if word else None
 
 
 def _in_commands(text: str, small: str) -> Iterator[tuple[int, int]]:
