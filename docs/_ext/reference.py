@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -44,7 +45,7 @@ def settings() -> str:
 
 def commands() -> str:
     """Every command with its arguments and options."""
-    with patch("typer.Typer.__call__"):
+    with patch("typer.Typer.__call__"), suppress(SystemExit):
         cli.main()  # which puts the commands on the app
     root = typer.main.get_command(command_line)
     parts = [
