@@ -57,7 +57,7 @@ _EMPTY = re.compile(r"(?:[\s,{}\[\]()]|null|true|false|none|-?\d[\d.]*)*+", re.I
 _WORD = re.compile(
     r"(?:[^\s&\"'`<>|\\;,]|\\(?![\\nrt\"'`])|[;,](?=[^\s;,&\"'`<>|\\]{1,80})(?![\w .-]{1,40}=))++"
 )
-_PLACEHOLDER = re.compile(
+PLACEHOLDER = re.compile(
     r"\$\{[^}\n]{0,100}\}?|\$\(|(?-i:\$[A-Z_][A-Z0-9_]*(?!\w))|\{\{|%[sdr]\b|%\(|\.{3}|\u2026|x{3,}(?!\w)|<|\[?redacted|\*\*\*"
     r"|(?:os|self|cls|settings?|config|process|env|args|options|this|request|secrets|vars)\.\w",
     re.IGNORECASE,
@@ -98,28 +98,10 @@ _PLAIN = ("token", "secret", "secrets", "pass", "pin", "password", "cookie", "co
 """Names that are also words of a list, such as one of topics."""
 _ELEMENT = re.compile(rf"<[\w:.-]{{0,40}}?{NAME}(?:\s[^<>]{{0,200}})?>(?:<!\[cdata\[)?(?P<value>[^<>]++)>?</")
 
-# Commands that take a secret as an argument, without a name that says so.
-_COMMAND = re.compile(
-    r"(?<![\w-])(?:-u|-U|--user|--proxy-user)[ =]{0,2}(?P<quote>[\"']?)(?P<user>[^\s\"':]{0,200}:)"
-    r"(?P<value>[^\s\"']++|(?<=[\"'])[^\"'\n]++)"
-    r"|(?<![\w-])--?(?:[a-z]{1,20}-){0,3}(?:password|passwd|pass|token|secret|api-?key|auth|bearer|access-?key|secret-?key)"
-    r"\s{1,4}[\"']?(?P<option>[^\s\"'<>|-][^\s\"'<>|]{3,}+)"
-    r"|identified\s{1,4}(?:with\s{1,4}\S{1,40}\s{1,4})?by\s{1,4}[\"'](?P<by>[^\"'\n]++)"
-    r"|login\s{1,8}\S{1,200}\s{1,8}password\s{1,8}(?P<netrc>\S++)"
-    r"|(?:requirepass|masterauth)\s{1,4}[\"']?(?P<conf>[^\s\"']++)"
-    r"|sshpass\s{1,4}-p\s{0,4}[\"']?(?P<ssh>[^\s\"']++)"
-    r"|redis-cli[^\n]{0,200}?\s-a\s{1,4}[\"']?(?P<redis>[^\s\"']++)"
-    r"|docker\s{1,4}login[^\n]{0,200}?\s-p\s{1,4}[\"']?(?P<docker>[^\s\"']++)"
-    r"|mysql[^\n]{0,200}?\s-p[\"']?(?P<mysql>[^\s\"']{3,}+)",
-)
 # Parts of a query that hold a secret only if they look like one.
 _QUERY = re.compile(
     r"[?&](?:code|sig|signature|x-(?:amz|goog)-(?:signature|credential)|auth|key)=(?P<value>[^\s&#\"'<>|]{16,}+)",
 )
-_PROGRAM = re.compile(r"curl|wget|http|fetch|xh\b")
-_BACK = 400
-"""Characters before an option in which its program's name stands."""
-
 _IS = re.compile(
     rf"{NAME}\s{{1,4}}(?:is|was|are|ist|lautet|reads|changed to|set to)(?![a-z])"
     r"\s{0,4}[:=]?\s{0,4}[\"'`*_]{0,2}(?P<value>[^\s\"'`<>|]++)",
@@ -175,7 +157,6 @@ def found_by_name(text: str, small: str) -> Iterator[tuple[int, int]]:
         yield from _in_headers(text, small)
         yield from _beside_a_name(text, small)
         yield from _told(text, small)
-    yield from _in_commands(text, small)
     if "=" in text:
         for match in _QUERY.finditer(small):
             if any(char.isdigit() for char in match["value"]):
@@ -217,7 +198,7 @@ def _value(text: str, head: re.Match[str]) -> tuple[int, int] | None:
 def _bare(text: str, head: re.Match[str]) -> tuple[int, int] | None:
     """A value without quotes: whatever it is in a setting, what looks like a secret in a sentence."""
     at = head.end()
-    if _PLACEHOLDER.match(text, at):
+    if PLACEHOLDER.match(text, at):
         return None
     if head["close"] is None and (head["sign"] in _OF_SENTENCES or (head["before"] and head["after"])):
         # What is not masked is looked at again from the next name on, so it must be short.
@@ -243,7 +224,7 @@ def _quoted(text: str, opened: re.Match[str]) -> tuple[int, int] | None:
     if inner is None or inner.start() == inner.end():
         return None
     said = inner[0].strip()
-    whole = _PLACEHOLDER.match(said)
+    whole = PLACEHOLDER.match(said)
     if _NOTHING.fullmatch(said) or (whole and (whole.end() == len(said) or said[:2] in ("${", "{{", "$("))):
         return None
     return inner.span()
@@ -265,7 +246,7 @@ def _bracketed(text: str, start: int) -> tuple[int, int] | None:
     return None if empty and empty.end() >= len(text) else (start, len(text))
 
 
-# Headers, pairs, commands, sentences -------------------------------------------------------------------
+# Headers, pairs, sentences -------------------------------------------------------------------
 
 
 def _in_headers(text: str, small: str) -> Iterator[tuple[int, int]]:
@@ -274,7 +255,7 @@ def _in_headers(text: str, small: str) -> Iterator[tuple[int, int]]:
         scheme = _SCHEME.match(small, start)
         if scheme is not None:
             span = scheme.span("what" if scheme["one"] else "all")
-            if not _PLACEHOLDER.match(text, *span):
+            if not PLACEHOLDER.match(text, *span):
                 yield span
         elif "cookie" in header["name"] and "=" in header["value"]:
             yield start, start + len(header["value"].rstrip())
@@ -301,21 +282,10 @@ def _plain_value(text: str, at: int) -> tuple[int, int] | None:
         return _quoted(text, opened)
     if text[at : at + 1] in {"[", "{"}:
         return _bracketed(text, at)
-    if _NOTHING.match(text, at) or _PLACEHOLDER.match(text, at):
+    if _NOTHING.match(text, at) or PLACEHOLDER.match(text, at):
         return None
     word = _WORD.match(text, at)
     return word.span() if word else None
-
-
-def _in_commands(text: str, small: str) -> Iterator[tuple[int, int]]:
-    for match in _COMMAND.finditer(small):
-        group = match.lastgroup or ""
-        start, end = match.span(group)
-        if group == "value":
-            if _PROGRAM.search(small, max(0, match.start() - _BACK), match.start()):
-                yield match.start("user"), end
-        elif not _PLACEHOLDER.match(text, start, end) and not (group == "option" and match[group].isalpha()):
-            yield start, end
 
 
 def _told(text: str, small: str) -> Iterator[tuple[int, int]]:
@@ -339,7 +309,7 @@ def looks_secret(word: str, name: str = "") -> bool:
         return len(word) >= (_LEAST_OF_A_PASSWORD if _PASSWORD.search(name) else _LEAST_OF_A_NUMBER)
     if word.isalpha() and word.isascii() and len(word) >= _LONGEST_OF_WORDS:
         return True
-    if len(word) < _LEAST_OF_A_WORD or _USUAL.fullmatch(word) or _PLACEHOLDER.match(word):
+    if len(word) < _LEAST_OF_A_WORD or _USUAL.fullmatch(word) or PLACEHOLDER.match(word):
         return False
     has_digit = any(char.isdigit() for char in word)
     has_sign = any(char in "!$%^&*+=~#@?" for char in word[1:])

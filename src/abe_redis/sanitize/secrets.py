@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
+from abe_redis.sanitize.commands import found_in_commands
 from abe_redis.sanitize.decoded import copies
 from abe_redis.sanitize.forms import SLASH, found_by_form
 from abe_redis.sanitize.invisible import seen_of
@@ -84,6 +85,7 @@ def _found(text: str) -> Iterator[tuple[int, int]]:
     small = folded(text)
     yield from found_by_form(text, small)
     yield from found_by_name(text, small)
+    yield from found_in_commands(text, small)
     if "@" in text:
         yield from _credentials(text)
 
