@@ -51,7 +51,7 @@ MUTANTS = (
     Mutant(
         "what somebody dropped is not put back",
         "streams/lua/shared/holder.lua",
-        "if not (sure or is_gone) then return 'unknown', 0 end",
+        "if not (sure or left) then return 'unknown', 0 end",
         "if row == nil then return 'unknown', 0 end",
         frozenset({"lost"}),
     ),
