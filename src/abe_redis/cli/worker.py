@@ -262,7 +262,7 @@ async def _run_until_signal(worker: "EventWorker", backend: "RedisMessageQueueBa
 
 
 async def _leave_handlers_behind(backend: "RedisMessageQueueBackend") -> None:
-    """Give all events back and end the process: a handler may shield itself, or swallow its cancellation."""
+    """End the process, though a handler shields itself or swallows its cancellation: its lease has to end."""
     with anyio.CancelScope(shield=True):
         await backend.close()
     _LOG.warning(
