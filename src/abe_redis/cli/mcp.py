@@ -28,7 +28,11 @@ def _read_options(context: typer.Context, file: Path | None) -> Path | None:
         from abe_redis.settings import variables  # noqa: PLC0415
 
         found = variables.read(file, required=True)
-        named = {"read_only": "ABE_REDIS_MCP_READ_ONLY", "token": "ABE_REDIS_MCP_TOKEN"}
+        named = {
+            "read_only": "ABE_REDIS_MCP_READ_ONLY",
+            "structured": "ABE_REDIS_MCP_STRUCTURED",
+            "token": "ABE_REDIS_MCP_TOKEN",
+        }
         # An empty token is one that somebody meant to set.
         options = {option: found.written.get(name) for option, name in named.items()}
         context.default_map = {

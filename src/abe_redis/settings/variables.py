@@ -16,7 +16,12 @@ from dotenv import dotenv_values
 from abe_redis.errors import SettingsError
 from abe_redis.settings.url import without_credentials
 
-OF_COMMANDS = ("ABE_REDIS_LOG_FORMAT", "ABE_REDIS_MCP_READ_ONLY", "ABE_REDIS_MCP_TOKEN")
+OF_COMMANDS = (
+    "ABE_REDIS_LOG_FORMAT",
+    "ABE_REDIS_MCP_READ_ONLY",
+    "ABE_REDIS_MCP_STRUCTURED",
+    "ABE_REDIS_MCP_TOKEN",
+)
 """Variables that are options of a command, rather than fields of `Settings`."""
 
 CREDENTIALS = (
