@@ -1,7 +1,7 @@
 """Findings about a Redis that serves as a queue, and what to do about each.
 
-* `server` examines the server itself, `queue` its streams, `rights` the permissions of this user, and
-  `machine` this machine;
+* `server` examines the server itself, `memory` what it has room for, `queue` its streams, `rights` the
+  permissions of this user, and `machine` this machine;
 * `context` defines the input of a check, and its findings.
 
 Nothing here writes to Redis. A check that this user may not run says so, and the others go on.
@@ -13,7 +13,7 @@ from redis.exceptions import NoPermissionError
 
 from abe_redis.client import failures
 from abe_redis.client.connections import Connections
-from abe_redis.doctor import machine, queue, rights, server
+from abe_redis.doctor import machine, memory, queue, rights, server
 from abe_redis.doctor.context import Context, Finding, Severity, ok, problem, warning
 from abe_redis.errors import AbeRedisError, SettingsError
 from abe_redis.settings import Settings
@@ -26,8 +26,8 @@ _OF_A_SERVER: tuple[Check, ...] = (
     server.version,
     server.capabilities,
     server.persistence,
-    server.eviction,
-    server.memory,
+    memory.eviction,
+    memory.memory,
     server.replication,
     server.clients,
     server.clock,

@@ -62,3 +62,14 @@ class Context:
         if self._info is None:
             self._info = await self.redis.info()
         return self._info
+
+
+_FULL, _NEARLY_FULL = 0.95, 0.8
+"""Fractions of a limit."""
+
+
+def fullness(part: float, found: str, advice: str) -> Finding:
+    """The finding about a limit of which this part is used."""
+    if part < _NEARLY_FULL:
+        return ok(found)
+    return (warning if part < _FULL else problem)(found, advice)

@@ -1,7 +1,8 @@
-"""What holds the memory of a server that is nearly full, and the command that frees it."""
+"""Checks of the server's memory: what happens when it is full, and what holds it and how to free that."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
+from abe_redis.doctor.context import Context, Finding, fullness, ok, problem
 from abe_redis.inspection.health import quoted
 from abe_redis.schemas import GroupStats, StreamStats
 from abe_redis.streams import ids
@@ -11,6 +12,33 @@ MOST_NAMED = 5
 
 type Advice = tuple[str, str, str]
 """What holds memory, what to do, and the command that frees it."""
+
+
+async def eviction(context: Context) -> AsyncIterator[Finding]:
+    """Whether a full server refuses writes, or removes events in silence."""
+    policy = (await context.info())["maxmemory_policy"]
+    if policy == "noeviction":
+        yield ok("A full server refuses to write instead of removing events (maxmemory-policy noeviction).")
+    else:
+        yield problem(
+            f"A full server removes keys in silence, events among them (maxmemory-policy {policy}).",
+            "Set noeviction in the server's configuration, too, and send:",
+            "CONFIG SET maxmemory-policy noeviction",
+        )
+
+
+async def memory(context: Context) -> AsyncIterator[Finding]:
+    """How much of its memory the server uses."""
+    info = await context.info()
+    used, limit = int(info["used_memory"]), int(info["maxmemory"])
+    if not limit:
+        yield ok(f"{mebibytes(used)} used; no maxmemory is set.")
+    else:
+        yield fullness(
+            used / limit,
+            f"{mebibytes(used)} of {mebibytes(limit)} used (maxmemory).",
+            "Raise maxmemory, or free what is named below: a full server refuses events.",
+        )
 
 
 def holders(stats: StreamStats, dead_letter_bytes: int | None) -> Iterator[Advice]:

@@ -1,4 +1,4 @@
-"""Checks of the server itself: version, persistence, memory, replication, clock, encryption."""
+"""Checks of the server itself: version, persistence, replication, clock, encryption."""
 
 import ipaddress
 import os
@@ -9,8 +9,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from abe_redis.client import failures
 from abe_redis.client.version import OLDEST, is_old
-from abe_redis.doctor.context import Context, Finding, ok, problem, warning
-from abe_redis.doctor.memory import mebibytes
+from abe_redis.doctor.context import Context, Finding, fullness, ok, problem, warning
 from abe_redis.settings import Settings
 from abe_redis.settings.url import split_url
 from abe_redis.streams import names
@@ -109,52 +108,15 @@ async def persistence(context: Context) -> AsyncIterator[Finding]:
         )
 
 
-async def eviction(context: Context) -> AsyncIterator[Finding]:
-    """Whether a full server refuses writes, or removes events in silence."""
-    policy = (await context.info())["maxmemory_policy"]
-    if policy == "noeviction":
-        yield ok("A full server refuses to write instead of removing events (maxmemory-policy noeviction).")
-    else:
-        yield problem(
-            f"A full server removes keys in silence, events among them (maxmemory-policy {policy}).",
-            "Set noeviction in the server's configuration, too, and send:",
-            "CONFIG SET maxmemory-policy noeviction",
-        )
-
-
-_FULL, _NEARLY_FULL = 0.95, 0.8
-"""Fractions of a limit."""
-
-
-async def memory(context: Context) -> AsyncIterator[Finding]:
-    """How much of its memory the server uses."""
-    info = await context.info()
-    used, limit = int(info["used_memory"]), int(info["maxmemory"])
-    if not limit:
-        yield ok(f"{mebibytes(used)} used; no maxmemory is set.")
-    else:
-        yield _fullness(
-            used / limit,
-            f"{mebibytes(used)} of {mebibytes(limit)} used (maxmemory).",
-            "Raise maxmemory, or free what is named below: a full server refuses events.",
-        )
-
-
 async def clients(context: Context) -> AsyncIterator[Finding]:
     """How close the server is to refusing connections."""
     info = await context.info()
     connected, limit = int(info["connected_clients"]), int(info["maxclients"])
-    yield _fullness(
+    yield fullness(
         connected / limit,
         f"{connected} of {limit} clients connected (maxclients).",
         "Raise maxclients, or run fewer processes: a full server refuses connections.",
     )
-
-
-def _fullness(part: float, found: str, advice: str) -> Finding:
-    if part < _NEARLY_FULL:
-        return ok(found)
-    return (warning if part < _FULL else problem)(found, advice)
 
 
 _LAG_SECONDS = 10

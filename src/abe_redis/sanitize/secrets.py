@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from abe_redis.sanitize.commands import found_in_commands
 from abe_redis.sanitize.decoded import copies
-from abe_redis.sanitize.forms import SLASH, found_by_form
 from abe_redis.sanitize.invisible import seen_of
-from abe_redis.sanitize.named import folded, found_by_name, is_name
+from abe_redis.sanitize.secret_commands import found_in_commands
+from abe_redis.sanitize.secret_forms import SLASH, found_by_form
+from abe_redis.sanitize.secret_names import folded, found_by_name, is_name
 
 MASKED = "***"
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from abe_redis.sanitize.invisible import all_seen, is_seen
 from abe_redis.sanitize.joining import joining_in
-from abe_redis.sanitize.named import NAMES_A_NAME, NAMES_A_VALUE, is_pair, is_secret_number
+from abe_redis.sanitize.secret_names import NAMES_A_NAME, NAMES_A_VALUE, is_pair, is_secret_number
 from abe_redis.sanitize.secrets import MASKED, is_secret, mask
 
 _BREAKS = re.compile("[\n\r\t]")

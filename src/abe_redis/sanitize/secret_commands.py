@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from abe_redis.sanitize.named import PLACEHOLDER
+from abe_redis.sanitize.secret_names import PLACEHOLDER
 
 _COMMAND = re.compile(
     r"(?<![\w-])(?:-u|-U|--user|--proxy-user)[ =]{0,2}(?P<quote>[\"']?)(?P<user>[^\s\"':]{0,200}:)"
