@@ -56,7 +56,7 @@ ROLES = (
         "publisher",
         streams="type exists xadd xlen xrange xtrim xack xpending xgroup|setid "
         "xinfo|stream xinfo|groups xinfo|consumers",
-        helpers="get set zadd hget hgetall hset hincrby",
+        helpers="get set zadd zrange hget hgetall hset hincrby",
         elsewhere="eval evalsha time cluster|slots",
         publishes=True,
     ),
