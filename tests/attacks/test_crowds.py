@@ -31,6 +31,7 @@ def initialize(number: int = 0) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": number, "method": "initialize", "params": parameters}
 
 
+@pytest.mark.promise("At most 256 requests go on at the same time")
 @pytest.mark.parametrize("version", LINES)
 def test_calls_that_wait_take_few_connections(version: str, door: OpenDoor, redis_url: str) -> None:
     tally, served = Tally(f"taking connections with waiting calls, SDK {version}"), door(version)
@@ -85,6 +86,8 @@ BEGINNINGS = (
 )
 
 
+@pytest.mark.promise("The head of a request has 10 s")
+@pytest.mark.promise("Of at most 512 connections")
 def test_requests_that_never_end_keep_nobody_out(door: OpenDoor, crowd: ExitStack) -> None:
     tally, served = Tally("keeping others out with half-sent requests"), door("2.3")
     sockets = []
@@ -121,6 +124,7 @@ def is_ended(one: socket.socket) -> bool:
     return True
 
 
+@pytest.mark.promise("At most 256 requests go on at the same time")
 @pytest.mark.parametrize("version", LINES)
 def test_sessions_are_bounded(version: str, door: OpenDoor) -> None:
     tally, served = Tally(f"opening sessions without bound, SDK {version}"), door(version)
@@ -146,6 +150,7 @@ def test_sessions_are_bounded(version: str, door: OpenDoor) -> None:
     tally.check(least=400)
 
 
+@pytest.mark.promise("The head of a request has 10 s")
 @pytest.mark.parametrize("version", LINES)
 def test_a_body_is_bounded(version: str, door: OpenDoor) -> None:
     served = door(version)
@@ -168,6 +173,7 @@ async def never_ends() -> dict[str, Any]:
     return {"type": "http.request", "body": b" ", "more_body": True}
 
 
+@pytest.mark.promise("The head of a request has 10 s")
 @pytest.mark.anyio
 async def test_a_body_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "BODY_SECONDS", 0.1)
@@ -184,6 +190,8 @@ async def test_a_body_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatc
     assert said[0]["status"] == 408
 
 
+@pytest.mark.promise("At most 256 requests go on at the same time")
+@pytest.mark.promise("`/healthz` needs no token and is not counted.")
 @pytest.mark.anyio
 async def test_requests_at_the_same_time_are_bounded_and_health_is_answered() -> None:
     tally, codes, free = Tally("too many requests at the same time"), list[int](), anyio.Event()

@@ -23,6 +23,7 @@ from tests.integration.conftest import until
 ROW = Row(Draft("slack_events", {b"data": b"{}"}, "Ev1", "a", 60.0))
 
 
+@pytest.mark.promise("The outbox is refused when it")
 def test_no_file_of_others_becomes_the_outbox(tmp_path: Path) -> None:
     tally = Tally("planting a file where the outbox is")
     victim = tmp_path / "victim"
@@ -48,6 +49,7 @@ def test_no_file_of_others_becomes_the_outbox(tmp_path: Path) -> None:
     tally.check(least=9)
 
 
+@pytest.mark.promise("The outbox is refused when it")
 def test_an_outbox_where_everybody_may_write_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     file = OutboxFile(tmp_path / "outbox.db")
@@ -56,6 +58,7 @@ def test_an_outbox_where_everybody_may_write_is_refused(tmp_path: Path) -> None:
         file.append(ROW)
 
 
+@pytest.mark.promise("The outbox is refused when it")
 def test_an_outbox_that_is_open_to_others_is_closed_to_them(tmp_path: Path) -> None:
     path = tmp_path / "outbox.db"
     path.touch(0o666)
@@ -66,6 +69,7 @@ def test_an_outbox_that_is_open_to_others_is_closed_to_them(tmp_path: Path) -> N
     file.close()
 
 
+@pytest.mark.promise("The outbox is refused when it")
 @pytest.mark.anyio
 async def test_a_row_that_somebody_wrote_reaches_no_key_that_is_no_stream(
     tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
@@ -105,6 +109,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "project"
 
 
+@pytest.mark.promise("`abe-redis mcp install` registers the command beside")
 @pytest.mark.parametrize("client", ["claude-code", "vscode"])
 def test_the_registration_follows_no_link_out_of_the_project(client: str, project: Path) -> None:
     tally = Tally(f"leading the registration with {client} out of the project")
@@ -152,6 +157,7 @@ def test_a_path_that_is_no_file_is_left_alone(project: Path) -> None:
         Registration.of(path_of("claude-code"), "claude-code", "abe-redis", Settings(), [])
 
 
+@pytest.mark.promise("`abe-redis mcp install` registers the command beside")
 def test_the_registered_command_runs_nothing_of_the_directory_it_is_started_in(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

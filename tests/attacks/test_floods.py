@@ -35,6 +35,7 @@ KINDS = {
 }
 
 
+@pytest.mark.promise("A read looks at some 16 MiB at most")
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("lease", [False, True], ids=["look", "lease"])
@@ -75,6 +76,7 @@ async def test_a_read_of_what_is_large_stays_short_and_lets_others_have_their_tu
     tally.check(least=2)
 
 
+@pytest.mark.promise("A read looks at some 16 MiB at most")
 @pytest.mark.anyio
 async def test_a_read_takes_few_bytes_at_once(make_backend: MakeBackend, redis: Redis) -> None:
     large = json.dumps({"type": "message", "text": "x" * (MAX_PAYLOAD_BYTES - 100)})

@@ -31,6 +31,7 @@ def employ(client: redis.Redis, group: str, worker: str = "worker-1", stream: st
     client.xgroup_createconsumer(stream, group, worker)
 
 
+@pytest.mark.promise("It works only in the groups that `--groups` names")
 @pytest.mark.parametrize("version", LINES)
 def test_agents_over_http_work_in_their_own_group_alone(
     version: str, door: OpenDoor, client: redis.Redis
@@ -62,6 +63,7 @@ def test_agents_over_http_work_in_their_own_group_alone(
     tally.check(least=60)
 
 
+@pytest.mark.promise("It makes no group on a stream that has others")
 def test_no_agent_makes_a_group_that_keeps_history(door: OpenDoor, client: redis.Redis) -> None:
     tally = Tally("keeping history with a new group")
     fill(client, 3)
@@ -87,6 +89,8 @@ def test_no_agent_makes_a_group_that_keeps_history(door: OpenDoor, client: redis
     assert allowed.lease(STREAM, "agents", create_group=True)
 
 
+@pytest.mark.promise("So have the events of a minute that agents lease")
+@pytest.mark.promise("All clients of a server share these.")
 @pytest.mark.parametrize("version", LINES)
 def test_the_events_of_a_minute_are_bounded(version: str, door: OpenDoor, client: redis.Redis) -> None:
     tally = Tally(f"taking more events than allowed, SDK {version}")
@@ -114,6 +118,7 @@ def test_the_events_of_a_minute_are_bounded(version: str, door: OpenDoor, client
     tally.check(least=10)
 
 
+@pytest.mark.promise("So have the events of a minute that agents lease")
 def test_the_bytes_of_a_minute_are_bounded(door: OpenDoor, client: redis.Redis) -> None:
     tally = Tally("publishing more bytes than allowed")
     agent = door("2.3", *MUCH, "--bytes-per-minute", "10000").agent()
@@ -134,6 +139,7 @@ def test_what_is_not_taken_is_not_counted(door: OpenDoor, client: redis.Redis) -
     assert client.xpending(STREAM, "agents")["pending"] == 61
 
 
+@pytest.mark.promise("So have the events of a minute that agents lease")
 def test_no_agent_makes_partitions_or_streams_without_bound(door: OpenDoor, client: redis.Redis) -> None:
     tally = Tally("making partitions and streams")
     client.xadd("slack_events:p1", {"data": "{}"})
@@ -149,6 +155,7 @@ def test_no_agent_makes_partitions_or_streams_without_bound(door: OpenDoor, clie
     tally.check(least=75)
 
 
+@pytest.mark.promise("So have the events of a minute that agents lease")
 @pytest.mark.parametrize("delay", [3601, 86_400, 604_800, 604_801, 1e300, -1, -0.001, "1d"])
 def test_nothing_is_postponed_beyond_the_bound(delay: Any, door: OpenDoor, client: redis.Redis) -> None:
     fill(client, 1)
@@ -163,6 +170,7 @@ def test_nothing_is_postponed_beyond_the_bound(delay: Any, door: OpenDoor, clien
     ] == [held]
 
 
+@pytest.mark.promise("The consumers of agents are called `mcp-…`")
 def test_an_agent_hides_no_stall(door: OpenDoor, client: redis.Redis) -> None:
     tally = Tally("hiding a stall")
     fill(client, 10)

@@ -22,6 +22,8 @@ def holders(redis_url: str) -> dict[str, str]:
         return {row["message_id"].decode(): row["consumer"].decode() for row in rows}
 
 
+@pytest.mark.promise("Over HTTP a client is known by the session")
+@pytest.mark.promise("Leases, questions and limits of waiting are kept by that identity")
 @pytest.mark.parametrize("version", LINES)
 def test_no_client_acts_as_another(version: str, door: OpenDoor, redis_url: str) -> None:
     prepare(redis_url, 8)
@@ -63,6 +65,7 @@ def test_no_client_acts_as_another(version: str, door: OpenDoor, redis_url: str)
     assert victim.call("ack", stream=STREAM, group=GROUP, ids=ids)["acked"] == ids
 
 
+@pytest.mark.promise("A client of protocol 2026-07-28, which has no sessions")
 def test_clients_without_sessions_keep_what_they_lease_apart_by_name(door: OpenDoor, redis_url: str) -> None:
     prepare(redis_url, 2)
     served = door("2.3")

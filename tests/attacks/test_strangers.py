@@ -43,6 +43,7 @@ def test_no_name_of_another_machine_is_served_without_a_token() -> None:
         HttpEndpoint(name, 1, None, (name,))
 
 
+@pytest.mark.promise("An empty token is refused.")
 @pytest.mark.parametrize(
     ("options", "variables", "words"),
     [
@@ -72,6 +73,7 @@ def metrics(start: Start, redis_url: str) -> tuple[Child, int]:
     return child, port
 
 
+@pytest.mark.promise("The metrics port answers callers on its own machine only")
 def test_a_page_in_a_browser_reads_no_metrics_under_a_name_of_its_own(metrics: tuple[Child, int]) -> None:
     tally, port = Tally("reading metrics under another name"), metrics[1]
 
