@@ -8,7 +8,7 @@ import anyio
 from pydantic import BaseModel, Field
 
 from abe_redis.events import kinds, slack
-from abe_redis.mcp.trust import Trust
+from abe_redis.mcp.trust import Trust, fact
 from abe_redis.operations.event_views import compact, shorten
 from abe_redis.operations.summary import summarise
 from abe_redis.sanitize.secrets import MASKED, cut
@@ -135,6 +135,9 @@ def _event(view: EventView, payload: Payload, max_chars: int, trust: Trust) -> A
         "untrusted_event_id": _text(whole.get("event_id")),
         "untrusted_reason": None if view.buried is None else view.buried.reason,
     }
+    if withheld is not None:
+        said = {name: fact(name.removeprefix("untrusted_"), value) for name, value in said.items()}
+        said["untrusted_summary"], said["untrusted_reason"] = _facts(said), None
     said = {name: _short(value) for name, value in said.items()}
     if withheld is None:
         said["untrusted_text"] = None if (text := slack.words_of(whole)) is None else cut(text, _MOST_TEXT)
@@ -159,6 +162,12 @@ def _event(view: EventView, payload: Payload, max_chars: int, trust: Trust) -> A
         withheld=withheld,
         **made,
     )
+
+
+def _facts(said: Mapping[str, str | None]) -> str:
+    """What happened, where and by whom, by the facts of a withheld event."""
+    by, where = said["untrusted_user"], said["untrusted_channel"]
+    return f"{said['untrusted_type'] or 'event'}{f' in {where}' if where else ''}{f' by {by}' if by else ''}"
 
 
 def _summary(view: EventView) -> str:

@@ -1,10 +1,12 @@
 """The permissions and limits of agents at this server, as set when the server starts."""
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from abe_redis.errors import RequestError
-from abe_redis.mcp.trust import Trust
+from abe_redis.mcp.trust import Trust, fact
 from abe_redis.operations.limits import Limits
 from abe_redis.runtime import clock
 from abe_redis.schemas import MAX_COUNT
@@ -126,6 +128,16 @@ class Permissions(Limits):
     def may_create(self, group: str, *, first: bool) -> bool:
         """Whether agents may make this group; without leave, only their own, on a stream without any."""
         return self.create_groups or (first and group in (self.groups or (AGENTS, self.own_group)))
+
+    def may_read(self, payload: Mapping[str, Any]) -> bool:
+        """Whether an agent may know the words of this event."""
+        return self.trust.withheld(payload) is None
+
+    def known(self, name: str, value: str | None, payload: Mapping[str, Any]) -> str | None:
+        """A fact about an event; of one that an agent may not read never a word, nor why it was buried."""
+        if self.may_read(payload):
+            return value
+        return None if name == "reason" else fact(name, value)
 
     def grant(self, events: int) -> int:
         """How many of these events may be taken now."""

@@ -11,6 +11,7 @@ from abe_redis.events.codec import DATA
 from abe_redis.operations import event_views
 from abe_redis.operations.dead_letters import alike
 from abe_redis.operations.filters import Filter
+from abe_redis.operations.limits import Limits
 from abe_redis.schemas import CountResult, CountRow, EventView
 from abe_redis.streams import ids, peek
 
@@ -22,6 +23,8 @@ _PAGE = 200
 _MOST_ROWS = 10_000
 _OTHERS = "(all others)"
 _NONE = "(none)"
+_SAID: frozenset[By] = frozenset({"type", "user", "channel", "thread", "reason"})
+"""What comes from the event or from its handler, and may hold words of others."""
 
 
 async def count(
@@ -50,7 +53,7 @@ async def count(
             size += len(entry.fields.get(DATA, b""))
             view = event_views.view(entry.id, entry.fields)
             if wanted.matches(view):
-                value = _value(view, by)
+                value = _value(view, by, wanted.limits)
                 value = value if value in counts or len(counts) < _MOST_ROWS else _OTHERS
                 counts[value] += 1
                 newest.setdefault(value, entry.id)
@@ -71,7 +74,7 @@ async def count(
     )
 
 
-def _value(view: EventView, by: By) -> str:
+def _value(view: EventView, by: By, limits: Limits) -> str:
     payload: dict[str, Any] = view.payload or {}
     match by:
         case "type":
@@ -90,4 +93,6 @@ def _value(view: EventView, by: By) -> str:
             found = None if view.buried is None else alike(view.buried.reason)
         case "group":
             found = None if view.buried is None else view.buried.group
+    if by in _SAID:
+        found = limits.known(by, found, payload)
     return found or _NONE

@@ -238,6 +238,10 @@ class DeadLetters:
             return False
         return True
 
+    def _may_read(self, entry: peek.Entry) -> bool:
+        """Whether the caller may find out by a filter why this was buried: a reason may quote the event."""
+        return self._scope.limits.may_read(event_views.view(entry.id, entry.fields).payload or {})
+
     async def concerned(self, stream: str, choice: Choice) -> list[DeadLetter]:
         """The dead letters that a redrive would deliver again; nothing is changed."""
         choice.check()
@@ -277,7 +281,7 @@ class DeadLetters:
         async for page in peek.pages(redis, names.dead_letters(stream), size=_PAGE, after=after):
             for entry in page:
                 letter = _letter(stream, entry)
-                if choice.matches(letter, now):
+                if choice.matches(letter, now) and (choice.reason is None or self._may_read(entry)):
                     yield letter
 
 

@@ -1,11 +1,12 @@
 """Which events somebody wants to see, take or count."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from abe_redis.events import slack
 from abe_redis.operations.event_views import compact
+from abe_redis.operations.limits import Limits
 from abe_redis.sanitize.untrusted import shown
 from abe_redis.schemas import EventView
 from abe_redis.streams import ids
@@ -24,6 +25,8 @@ class Filter:
     """The `ts` of a thread's root, alone or behind its channel, as in `C024/1732000000.000100`."""
     contains: str | None = None
     """Words that stand anywhere in the event, regardless of case."""
+    limits: Limits = field(default_factory=Limits)
+    """Of whose events nobody finds out the words by guessing at them."""
 
     @property
     def is_given(self) -> bool:
@@ -59,4 +62,9 @@ class Filter:
             said = slack.words_of(payload) or ""
             return words in said.casefold() or words in compact(payload).casefold()
 
-        return view.payload is not None and is_in(view.payload) and is_in(shown(view.payload))
+        return (
+            view.payload is not None
+            and is_in(view.payload)
+            and is_in(shown(view.payload))
+            and self.limits.may_read(view.payload)
+        )

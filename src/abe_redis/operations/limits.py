@@ -4,9 +4,10 @@ A person may do everything. An agent's limits are checked here, below every door
 them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from abe_redis.errors import RequestError
 from abe_redis.schemas import MAX_DELAY_SECONDS
@@ -33,6 +34,14 @@ class Limits:
     def may_create(self, group: str, *, first: bool) -> bool:  # noqa: ARG002 - a person may
         """Whether the caller may make this group, which may be the first of its stream."""
         return True
+
+    def may_read(self, payload: Mapping[str, Any]) -> bool:  # noqa: ARG002 - a person may
+        """Whether the caller may know the words of this event, or find out which they are."""
+        return True
+
+    def known(self, name: str, value: str | None, payload: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - as above
+        """What the caller may know of a fact about an event, such as its `channel`."""
+        return value
 
     def grant(self, events: int) -> int:
         """How many of these events the caller may take now; what it does not take, it gives back.

@@ -84,6 +84,7 @@ class Looking(Caller):
                 from_id,
                 thread,
                 contains,
+                self._scope.limits,
             )
             connections = await self._backend.connections()
             if news:

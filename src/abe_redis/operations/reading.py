@@ -119,7 +119,12 @@ class Reading(Looking):
         name = self._checked(
             stream, group, consumer, count=count, wait_seconds=wait_seconds, max_chars=max_chars
         )
-        wanted = Filter(event_type, channel and wanted_name(channel, "channel"), contains=contains)
+        wanted = Filter(
+            event_type,
+            channel and wanted_name(channel, "channel"),
+            contains=contains,
+            limits=self._scope.limits,
+        )
         chosen = list(dict.fromkeys(check_id("An id", one) for one in ids))
         check_range("The number of ids", len(chosen), 0, MAX_COUNT)
         _check_choice(chosen, wanted, wait_seconds=wait_seconds, since=since, create_group=create_group)

@@ -77,6 +77,7 @@ class Searching(Reading):
                 from_id,
                 thread,
                 contains,
+                self._scope.limits,
             )
             return await counting.count(redis, name, source=source, by=by, wanted=wanted, most_rows=count)
 
