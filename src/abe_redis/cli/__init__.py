@@ -17,6 +17,7 @@ def main() -> None:
     """Run the command line. An expected failure is a sentence on stderr, not a traceback."""
     # Importing a module adds its commands to the app.
     from abe_redis.cli import (  # noqa: F401, PLC0415
+        count,
         dashboard,
         dead,
         demo,

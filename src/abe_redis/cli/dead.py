@@ -1,4 +1,4 @@
-"""dead list, summary, show, redrive and purge: the events that a group gave up on."""
+"""dead list, summary, show, bury, redrive and purge: the events that a group gave up on."""
 
 import json
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +15,7 @@ from abe_redis.cli.common import (
     confirm,
     plain,
     progress,
+    with_backend,
     with_scope,
 )
 from abe_redis.cli.common import show as show_result
@@ -178,6 +179,31 @@ def show(
         lines += ["", *map(plain, text.splitlines())]
         blocks.append("\n".join(lines))
     show_result(result, "\n\n".join(blocks), as_json=as_json)
+
+
+@dead.command()
+def bury(
+    stream: Stream,
+    entry_id: Annotated[str, typer.Argument(metavar="ID", help="The event's id, as `read` shows it.")],
+    *,
+    group: Annotated[str, typer.Option("--group", "-g", help="The group that gives up on it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; whoever redrives it reads that.")],
+    as_json: AsJson = False,
+) -> None:
+    """Give up on an event that nobody holds, for one group: it becomes a dead letter.
+
+    Example: abe-redis dead bury slack_events 1732000000000-0 --group workers --reason "its file is gone"
+    """
+    from abe_redis.operations import burying  # noqa: PLC0415
+    from abe_redis.operations.operations import Operations  # noqa: PLC0415
+
+    result = with_backend(
+        lambda backend: burying.bury(
+            Operations(backend, origin="cli"), entry_id, stream=stream, group=group, reason=reason
+        )
+    )
+    text = f"{count(len(result.buried), 'event')} of {plain(result.stream)} buried for {plain(result.group)}."
+    show_result(result, text, as_json=as_json)
 
 
 @dead.command()

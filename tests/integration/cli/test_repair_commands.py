@@ -16,12 +16,14 @@ from pydantic import BaseModel
 from abe_redis.doctor.rights import ROLES
 from abe_redis.schemas import (
     AuditResult,
+    CountResult,
     DeadLettersResult,
     EraseResult,
     GroupChange,
     GroupsResult,
     PurgeResult,
     RedriveResult,
+    ReleaseResult,
 )
 from abe_redis.streams import names
 from abe_redis.streams.names import Patterns
@@ -32,7 +34,7 @@ TOPIC = "slack_events"
 DEAD = names.dead_letters(TOPIC)
 NASTY = "\x1b[2J\x9b1m\u202e\r\n\x07"
 COMMANDS = (
-    *("dead list", "dead redrive", "dead purge", "erase"),
+    *("dead list", "dead bury", "dead redrive", "dead purge", "erase", "count"),
     *(f"group {name}" for name in ("list", "create", "reset", "remove", "replay", "pause", "resume")),
 )
 
@@ -130,6 +132,11 @@ def test_people_get_text_that_cannot_steer_the_terminal(redis: redis_py.Redis) -
     [
         (f"dead redrive {TOPIC}", 2, "Say which dead letters"),
         (f"dead purge {TOPIC}", 2, "Say which dead letters"),
+        (f"dead bury {TOPIC} 1-1 --group bot --reason no", 1, "it is not there"),
+        (f"dead bury {TOPIC} 1-1 --group none --reason no", 1, "no group 'none'"),
+        (f"dead bury {TOPIC} x --group bot --reason no", 2, "looks like 1732000000000-0"),
+        (f"dead bury {TOPIC} 1-1 --group bot", 2, "--reason"),
+        ("dead bury slack:none 1-1 --group bot --reason no", 1, "does not exist"),
         (f"dead purge {TOPIC} --all", 2, "add --yes"),
         (f"dead purge {TOPIC} x --yes", 2, "looks like 1732000000000-0"),
         (f"dead purge {TOPIC} --older-than soon --yes", 2, "is no duration"),
@@ -161,6 +168,49 @@ def test_a_refused_repair_changes_nothing_and_says_why(
     assert (redis.xlen(TOPIC), redis.xlen(DEAD)) == (1, 1), "nothing was changed"
 
 
+def test_an_event_is_buried_by_its_id_for_one_group(redis: redis_py.Redis) -> None:
+    for entry_id in (ids := ["5-0", "6-0"]):
+        redis.xadd(TOPIC, {"data": json.dumps({"n": entry_id})}, id=entry_id)
+    first, second = ids
+    for group in ("bot", "other"):
+        redis.xgroup_create(TOPIC, group, "0")
+    line = f"dead bury {TOPIC} {second} --group bot --reason broken"
+    assert answer(ReleaseResult, line).buried == [second]
+    (letter,) = answer(DeadLettersResult, "dead list").letters
+    assert (letter.first_id, letter.group, letter.reason) == (second, "bot", "broken")
+    again = run(line)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "the group has finished it" in again.stderr
+    redis.xclaim(TOPIC, "bot", "somebody", 0, [first])  # which was passed over, and waits
+    held = run(f"dead bury {TOPIC} {first} --group bot --reason broken")
+    assert held.returncode == 1
+    assert "held by 'somebody'" in held.stderr
+    redis.xreadgroup("other", "somebody", {TOPIC: ">"})
+    assert redis.xpending(TOPIC, "other")["pending"] == 2, "the other group has both"
+    assert redis.xlen(DEAD) == 1
+
+
+def test_events_are_counted_by_what_they_have_in_common(redis: redis_py.Redis) -> None:
+    for number in range(3):
+        event = {"type": "message", "user": f"U{number % 2}", "text": f"number {number}"}
+        redis.xadd(TOPIC, {"data": json.dumps(event)})
+    bury(redis)
+    by_user = answer(CountResult, f"count {TOPIC} --by user")
+    assert ({row.value: row.count for row in by_user.rows}, by_user.total) == ({"U0": 2, "U1": 1}, 3)
+    assert answer(CountResult, f"count {TOPIC} --by user --contains 2").total == 1
+    assert answer(CountResult, f"count {TOPIC} --by reason").rows[0].value == "Boom"
+    lines = run("count --by user -n 1").stdout.splitlines()
+    assert lines[0].split()[:2] == ["2", "U0"]
+    assert lines[1:] == [
+        f"3 events of {TOPIC}; all were looked at.",
+        "Another 1 row: raise --count, or narrow the choice.",
+    ]
+    assert run(f"count {TOPIC} --by reason").stdout.endswith(
+        f"1 dead letter of {TOPIC}; all were looked at.\n"
+    )
+    assert run("count --by colour").returncode == 2
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_teaches_by_example(command: str) -> None:
     result = run(command, "--help")
@@ -177,6 +227,7 @@ OPERATOR = f"{_RULES} +exists +xadd +xdel +xgroup|destroy +hsetnx +del"
 def test_the_operators_role_is_enough(make_servers_url: tuple[str, redis_py.Redis]) -> None:
     url, admin = make_servers_url
     bury(admin, user="U1")
+    admin.xadd(TOPIC, {"data": '{"user": "U1"}'}, id="6-0")
     admin.hset(names.records(TOPIC), "floor bot", "5-0 9 3")
     for line in (
         "dead list",
@@ -184,6 +235,8 @@ def test_the_operators_role_is_enough(make_servers_url: tuple[str, redis_py.Redi
         f"dead purge {TOPIC} --all --yes",
         "group list",
         f"group create {TOPIC} a",
+        f"dead bury {TOPIC} 6-0 --group a --reason broken",
+        f"count {TOPIC} --by reason",
         f"group pause {TOPIC} a",
         f"group resume {TOPIC} a",
         f"group replay {TOPIC} bot --from beginning",

@@ -1,0 +1,62 @@
+"""count: how many events have something in common."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from abe_redis.cli.app import INSPECT, app
+from abe_redis.cli.common import AsJson, plain, show, with_backend
+from abe_redis.runtime.nouns import count as count_of
+
+
+@app.command("count", rich_help_panel=INSPECT)
+def count_(
+    stream: Annotated[str | None, typer.Argument(help="The stream; by default SLACK_EVENTS_TOPIC.")] = None,
+    *,
+    by: Annotated[
+        Literal["type", "user", "channel", "thread", "hour", "day", "reason", "group"],
+        typer.Option(help="What to count by; reason and group are those of dead letters."),
+    ] = "type",
+    dead: Annotated[bool, typer.Option("--dead", help="Count the stream's dead letters.")] = False,
+    number: Annotated[int, typer.Option("--count", "-n", help="How many rows at most.", min=1, max=100)] = 20,
+    event_type: Annotated[str | None, typer.Option(help="Only events of this type.")] = None,
+    channel: Annotated[str | None, typer.Option(help="Only events in the channel of this id.")] = None,
+    user: Annotated[str | None, typer.Option(help="Only events by the user of this id.")] = None,
+    thread: Annotated[
+        str | None, typer.Option(help="Only events of the thread whose root has this ts.")
+    ] = None,
+    contains: Annotated[str | None, typer.Option(help="Only events that contain these words.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only events from then on, as in 2h (ago) or 2026-01-31T09:00.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count events by what they have in common, from the newest on; the most first, times in their order.
+
+    Example: abe-redis count slack_events --by channel --since 2h
+
+    Example: abe-redis count slack_events --by reason
+    """
+    from abe_redis.operations.operations import Operations  # noqa: PLC0415
+
+    result = with_backend(
+        lambda backend: Operations(backend, origin="cli").count_events(
+            by=by,
+            stream=stream,
+            dead=dead,
+            event_type=event_type,
+            channel=channel,
+            user=user,
+            thread=thread,
+            contains=contains,
+            since=since,
+            count=number,
+        )
+    )
+    lines = [f"{row.count:>7}  {plain(row.value)}  (newest {row.last_id})" for row in result.rows]
+    what = "dead letter" if dead or by in {"reason", "group"} else "event"
+    looked = "all were looked at" if result.complete else f"the {result.searched} newest were looked at"
+    lines.append(f"{count_of(result.total, what)} of {plain(result.stream)}; {looked}.")
+    if result.omitted:
+        lines.append(f"Another {count_of(result.omitted, 'row')}: raise --count, or narrow the choice.")
+    show(result, "\n".join(lines), as_json=as_json)
