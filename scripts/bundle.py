@@ -23,6 +23,21 @@ from abe_redis.mcp.server import make_server
 from abe_redis.operations.operations import Operations
 
 SERVER = json.loads((Path(__file__).parents[1] / "server.json").read_text("utf-8"))
+REPOSITORY = "https://github.com/Chisanan232/abe-redis"
+DOCUMENTS = f"{REPOSITORY}/blob/main/docs"
+LONG_DESCRIPTION = f"""\
+Lets an agent see which Slack events wait in Redis Streams, who works on them and what went wrong, and work
+through them:
+
+- `stream_stats`, `read_stream` and `count_events` look, and change nothing;
+- `lease_events`, `ack` and `release` take events, finish them and give them back;
+- `redrive` delivers again what was given up on, and `publish_event` adds an event.
+
+What people wrote reaches the model fenced and labelled as data, without secrets. Giving up on events and
+delivering them again ask you first. *Read only* offers the first three tools alone.
+
+It talks to your Redis and to this client, and to nothing else: [privacy]({DOCUMENTS}/security.md#privacy).
+"""
 TITLES = {
     "REDIS_URL": "Redis URL",
     "REDIS_PASSWORD": "Redis password",
@@ -85,7 +100,13 @@ def manifest(metadata: Message) -> dict[str, object]:
         "display_name": SERVER["title"],
         "version": metadata["Version"],
         "description": metadata["Summary"],
+        "long_description": LONG_DESCRIPTION,
         "author": {"name": "The contributors to abe-redis"},
+        "repository": {"type": "git", "url": f"{REPOSITORY}.git"},
+        "homepage": REPOSITORY,
+        "documentation": f"{DOCUMENTS}/agents.md",
+        "support": f"{REPOSITORY}/issues",
+        "privacy_policies": [f"{DOCUMENTS}/security.md#privacy"],
         "license": metadata["License-Expression"],
         "keywords": (metadata["Keywords"] or "").split(","),
         "server": {
