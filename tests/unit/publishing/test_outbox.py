@@ -58,7 +58,9 @@ async def test_an_event_that_redis_cannot_take_is_on_disk(
         "event": {"text": "grüß 🎉 \ud800"},
     }
     kept = await queue.publish_event("slack_events", payload, origin="mcp")
-    assert kept == Kept(id="outbox-1", duplicate=False, length=0, stream="slack_events")
+    assert isinstance(kept, Kept)
+    assert kept == Kept(id="outbox-1", duplicate=False, length=0, stream="slack_events", reason=kept.reason)
+    assert "could not be reached" in kept.reason
     assert (await queue.publish_event("slack_events", {"n": 2})).id == "outbox-2"
     assert await queue.outbox_size() == OutboxSize(waiting=2, refused=0)
     (first, identity), _ = rows(path)
