@@ -1,12 +1,8 @@
 """The real engine in simulated processes: one that publishes, and workers; what they do is written down."""
 
 import asyncio
-import functools
-import importlib.metadata
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
-
-from redis.asyncio import client
 
 from abe_redis import Backoff, Event, EventWorker, RedisMessageQueueBackend, Settings
 from abe_redis.errors import AbeRedisError
@@ -14,15 +10,6 @@ from tests.chaos.history import History, Record, Violation
 from tests.simulation.process import Process
 from tests.simulation.schedule import Schedule
 from tests.simulation.world import World
-
-# What redis-py does anew for each client, though it is always the same: it asks for its own version, which
-# reads a file, and writes the names of all commands in capitals.
-importlib.metadata.version = functools.cache(importlib.metadata.version)
-_client: Any = client
-_CALLBACKS = _client.CaseInsensitiveDict(
-    _client.get_response_callbacks(user_protocol=2, legacy_responses=True)
-)
-_client.CaseInsensitiveDict = lambda _: _CALLBACKS
 
 
 @lru_cache(maxsize=256)
@@ -133,7 +120,7 @@ class Actors:
             backend = RedisMessageQueueBackend(_settings(lease, schedule.max_deliveries, schedule.maxlen))
             worker = self._workers[name] = EventWorker(
                 backend,
-                functools.partial(self._handle, process, group),
+                partial(self._handle, process, group),
                 group=group,
                 concurrency=schedule.concurrency,
                 policy=Backoff(first=0.3, most=1.0, deliveries=schedule.max_deliveries),
