@@ -374,7 +374,7 @@ async def test_an_operation_says_that_the_event_waits(own_server: Server, tmp_pa
     async with RedisMessageQueueBackend(settings) as backend:
         result = await Operations(backend).publish_event({"n": 1})
         assert result.waiting
-        assert "kept in the outbox" in answer_text.published(result)
+        assert "Kept in the outbox" in answer_text.published(result)
 
 
 async def test_stats_show_what_waits_in_the_outbox(own_server: Server, tmp_path: Path) -> None:
