@@ -17,17 +17,19 @@ from tests.patience import PATIENCE
 from tests.servers import HOST
 
 HEAD_SECONDS = 2.0
-BODY, HEADERS = signed(message("hi"), SECRET)
-HEAD = "".join(
-    f"{line}\r\n"
-    for line in (
+
+
+def request() -> tuple[bytes, bytes]:
+    """The head and the body of a request that is signed now."""
+    body, headers = signed(message("hi"), SECRET)
+    lines = (
         "POST /slack/events HTTP/1.1",
         "Host: here",
-        *(f"{name}: {value}" for name, value in HEADERS.items()),
-        f"Content-Length: {len(BODY)}",
+        *(f"{name}: {value}" for name, value in headers.items()),
+        f"Content-Length: {len(body)}",
         "",
     )
-).encode()
+    return "".join(f"{line}\r\n" for line in lines).encode(), body
 
 
 @asynccontextmanager
@@ -52,7 +54,7 @@ async def until_closed(reader: asyncio.StreamReader) -> bytes:
             return b""
 
 
-@pytest.mark.parametrize("sent", [b"", b"P", HEAD[:-2]])
+@pytest.mark.parametrize("sent", [b"", b"P", request()[0][:-2]])
 async def test_a_connection_without_a_whole_head_is_closed(
     backend: RedisMessageQueueBackend, sent: bytes
 ) -> None:
@@ -65,14 +67,15 @@ async def test_a_slow_body_is_waited_for_and_the_connection_may_be_used_again(
     backend: RedisMessageQueueBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http, "ANSWER_SECONDS", PATIENCE)
+    head, body = request()
     async with connection(backend) as (reader, writer):
-        writer.write(HEAD + BODY[:10])
+        writer.write(head + body[:10])
         await anyio.sleep(2 * HEAD_SECONDS)
-        writer.write(BODY[10:])
+        writer.write(body[10:])
         with anyio.fail_after(PATIENCE):
             assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
             await reader.readuntil(b"\r\n\r\n")
-        writer.write(HEAD + BODY)
+        writer.write(head + body)
         with anyio.fail_after(PATIENCE):
             assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
             await reader.readuntil(b"\r\n\r\n")
@@ -85,6 +88,7 @@ async def test_a_body_that_never_comes_is_answered_in_slacks_time(
 ) -> None:
     monkeypatch.setattr(http, "ANSWER_SECONDS", 0.2)
     async with connection(backend) as (reader, writer):
-        writer.write(HEAD + BODY[:10])
+        head, body = request()
+        writer.write(head + body[:10])
         with anyio.fail_after(PATIENCE):
             assert await reader.readline() == b"HTTP/1.1 503 Service Unavailable\r\n"
