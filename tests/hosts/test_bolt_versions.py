@@ -148,6 +148,27 @@ def test_each_failure_is_retried_and_then_buried_with_its_own_exception(
 
 @pytest.mark.timeout(600)
 @pytest.mark.one_server
+def test_a_rate_limit_is_waited_for_and_spends_no_delivery(
+    server: Server, start: Start, slack: FakeSlack
+) -> None:
+    """Slack refuses more often than an event may be delivered."""
+    slack.limit("conversations.history", calls=0, seconds=1, times=3)
+    publish(server, message("is limited"))
+    worker = start()
+
+    def is_answered() -> bool:
+        return any(call.answer.get("ok") for call in slack.calls("conversations.history"))
+
+    until(lambda: is_answered() or worker.process.poll() is not None, "the call that Slack lets through")
+    assert is_answered(), worker.stderr
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 0, worker.stderr
+    assert "1 handled, 3 failed, 0 given back" in worker.stderr
+    assert dead_letters(server) == {}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.one_server
 def test_an_event_whose_listener_is_killed_is_delivered_again(
     server: Server, start: Start, tmp_path: Path
 ) -> None:
