@@ -7,10 +7,10 @@ from abe_redis.dashboard.page import page
 from abe_redis.errors import RequestError
 from abe_redis.mcp import answer_text, event_text
 from abe_redis.mcp.agent_events import AgentRead, agent_read
-from abe_redis.mcp.budget import fit_overview
+from abe_redis.mcp.answer_length import fit
 from abe_redis.mcp.compat.sdk import Server, told
 from abe_redis.mcp.compat.sdk_line import SDK_2
-from abe_redis.mcp.event_budget import fit
+from abe_redis.mcp.overview_length import fit_overview
 from abe_redis.mcp.permissions import Permissions
 from abe_redis.sanitize.untrusted import safe
 from abe_redis.schemas import SEVERITY, ReadResult, StreamStats

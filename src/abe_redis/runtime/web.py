@@ -10,8 +10,8 @@ import anyio
 import uvicorn
 
 from abe_redis.errors import AbeRedisError
-from abe_redis.runtime.impatient import HEAD_SECONDS, impatient, most_connections
 from abe_redis.runtime.signals import on_signal
+from abe_redis.runtime.slow_clients import HEAD_SECONDS, impatient, most_connections
 
 type Scope = MutableMapping[str, Any]
 type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -6,9 +6,9 @@ from mcp.types import CallToolResult
 
 from abe_redis.mcp import event_text
 from abe_redis.mcp.agent_events import AgentRead, Payload, agent_read
-from abe_redis.mcp.budget import plain
+from abe_redis.mcp.answer_length import fit
 from abe_redis.mcp.compat.sdk import answer, text_answer
-from abe_redis.mcp.event_budget import fit
+from abe_redis.mcp.overview_length import plain
 from abe_redis.mcp.permissions import Permissions
 from abe_redis.operations.event_views import compact
 from abe_redis.schemas import ReadResult

@@ -6,8 +6,8 @@ from mcp.types import CallToolResult
 from pydantic import Field
 
 from abe_redis.mcp import answer_text
-from abe_redis.mcp.budget import OVERVIEW_CHARS, fit_overview, plain
 from abe_redis.mcp.compat.sdk import answer
+from abe_redis.mcp.overview_length import OVERVIEW_CHARS, fit_overview, plain
 from abe_redis.mcp.tools.base import ToolSet
 from abe_redis.sanitize.untrusted import safe
 from abe_redis.schemas import SEVERITY

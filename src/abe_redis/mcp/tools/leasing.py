@@ -8,9 +8,9 @@ from pydantic import Field
 from abe_redis import schemas
 from abe_redis.errors import RequestError
 from abe_redis.mcp import answer_text
-from abe_redis.mcp.budget import plain
+from abe_redis.mcp.answer_length import most_events
 from abe_redis.mcp.compat.sdk import answer
-from abe_redis.mcp.event_budget import most_events
+from abe_redis.mcp.overview_length import plain
 from abe_redis.mcp.parameters import (
     Channel,
     Confirm,

@@ -9,8 +9,8 @@ from abe_redis import schemas
 from abe_redis.errors import RequestError
 from abe_redis.mcp import event_text
 from abe_redis.mcp.agent_events import agent_count
-from abe_redis.mcp.budget import plain
 from abe_redis.mcp.compat.sdk import answer
+from abe_redis.mcp.overview_length import plain
 from abe_redis.mcp.parameters import (
     Channel,
     Contains,

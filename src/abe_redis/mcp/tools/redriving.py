@@ -7,8 +7,8 @@ from pydantic import Field
 
 from abe_redis import schemas
 from abe_redis.mcp import answer_text
-from abe_redis.mcp.budget import plain
 from abe_redis.mcp.compat.sdk import answer
+from abe_redis.mcp.overview_length import plain
 from abe_redis.mcp.parameters import Confirm, Id
 from abe_redis.mcp.tools.base import ToolSet
 from abe_redis.sanitize.untrusted import safe
