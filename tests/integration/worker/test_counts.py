@@ -214,6 +214,7 @@ async def test_a_kill_buries_only_what_a_handler_has_seen(
 
 
 @KINDS
+@pytest.mark.one_server
 async def test_what_was_fetched_by_a_process_that_never_began_it_is_delivered(
     redis: Redis, server: Server, live: Live, ordered: bool
 ) -> None:
