@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from abe_redis.events import slack
 from abe_redis.operations.event_views import compact
 from abe_redis.operations.limits import Limits
+from abe_redis.operations.slack_ids import wanted_name
 from abe_redis.sanitize.untrusted import shown
 from abe_redis.schemas import EventView
 from abe_redis.streams import ids
@@ -27,6 +28,33 @@ class Filter:
     """Words that stand anywhere in the event, regardless of case."""
     limits: Limits = field(default_factory=Limits)
     """Of whose events nobody finds out the words by guessing at them."""
+
+    @classmethod
+    def of(
+        cls,
+        limits: Limits,
+        *,
+        event_type: str | None = None,
+        channel: str | None = None,
+        user: str | None = None,
+        since: str | None = None,
+        thread: str | None = None,
+        contains: str | None = None,
+    ) -> Self:
+        """A filter as people give it: a channel and a user may be written as Slack writes mentions.
+
+        Raises:
+            RequestError: The channel or the user is a broken mention, or an id of the other kind.
+        """
+        return cls(
+            event_type,
+            channel and wanted_name(channel, "channel"),
+            user and wanted_name(user, "user"),
+            since,
+            thread,
+            contains,
+            limits,
+        )
 
     @property
     def is_given(self) -> bool:

@@ -17,7 +17,6 @@ from abe_redis.operations.caller import Caller
 from abe_redis.operations.filters import Filter
 from abe_redis.operations.positions import since as since_id
 from abe_redis.operations.scope import check_id, check_range
-from abe_redis.operations.slack_ids import wanted_name
 from abe_redis.schemas import MAX_CHARS, MAX_COUNT, MAX_WAIT_SECONDS, MIN_CHARS, ReadResult
 from abe_redis.streams import names, peek
 from abe_redis.streams.peek import Order, PendingEntry
@@ -77,14 +76,14 @@ class Looking(Caller):
             name = names.dead_letters(self._scope.consumable(stream))
         async with self._open(name) as found:
             from_id = None if since is None else await since_id(found.redis, since)
-            wanted = Filter(
-                event_type,
-                channel and wanted_name(channel, "channel"),
-                user and wanted_name(user, "user"),
-                from_id,
-                thread,
-                contains,
+            wanted = Filter.of(
                 self._scope.limits,
+                event_type=event_type,
+                channel=channel,
+                user=user,
+                since=from_id,
+                thread=thread,
+                contains=contains,
             )
             connections = await self._backend.connections()
             if news:

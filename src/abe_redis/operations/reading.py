@@ -8,7 +8,6 @@ from abe_redis.operations.filters import Filter
 from abe_redis.operations.looking import Looking
 from abe_redis.operations.positions import position
 from abe_redis.operations.scope import check_id, check_range
-from abe_redis.operations.slack_ids import wanted_name
 from abe_redis.schemas import MAX_COUNT, ReadResult
 from abe_redis.streams.peek import Order
 
@@ -119,12 +118,7 @@ class Reading(Looking):
         name = self._checked(
             stream, group, consumer, count=count, wait_seconds=wait_seconds, max_chars=max_chars
         )
-        wanted = Filter(
-            event_type,
-            channel and wanted_name(channel, "channel"),
-            contains=contains,
-            limits=self._scope.limits,
-        )
+        wanted = Filter.of(self._scope.limits, event_type=event_type, channel=channel, contains=contains)
         chosen = list(dict.fromkeys(check_id("An id", one) for one in ids))
         check_range("The number of ids", len(chosen), 0, MAX_COUNT)
         _check_choice(chosen, wanted, wait_seconds=wait_seconds, since=since, create_group=create_group)

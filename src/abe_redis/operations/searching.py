@@ -6,7 +6,6 @@ from abe_redis.operations.filters import Filter
 from abe_redis.operations.positions import since as since_id
 from abe_redis.operations.reading import Reading
 from abe_redis.operations.scope import check_range
-from abe_redis.operations.slack_ids import wanted_name
 from abe_redis.schemas import MAX_COUNT, MAX_EVENT_ID, CountResult, ReadResult
 from abe_redis.streams import names, peek
 from abe_redis.streams.search import existing
@@ -70,14 +69,14 @@ class Searching(Reading):
             if not dead:
                 await self._scope.check_exists(redis, name)
             from_id = None if since is None else await since_id(redis, since)
-            wanted = Filter(
-                event_type,
-                channel and wanted_name(channel, "channel"),
-                user and wanted_name(user, "user"),
-                from_id,
-                thread,
-                contains,
+            wanted = Filter.of(
                 self._scope.limits,
+                event_type=event_type,
+                channel=channel,
+                user=user,
+                since=from_id,
+                thread=thread,
+                contains=contains,
             )
             return await counting.count(redis, name, source=source, by=by, wanted=wanted, most_rows=count)
 

@@ -50,11 +50,14 @@ class _NotingStore:
         return noting(found, self._attempt) if "find" in name and callable(found) else found
 
 
-def noting_authorize(authorize: Any, attempt: Attempt) -> Any:  # noqa: ANN401 - Bolt's
-    """A copy of what Bolt authorizes by, whose exceptions the attempt hears of."""
-    noted = copy.copy(authorize)
-    if hasattr(noted, "func"):
-        noted.func = noting(noted.func, attempt)
-    if hasattr(noted, "installation_store"):
-        noted.installation_store = _NotingStore(noted.installation_store, attempt)
+def noting_authorization(middleware: Any, attempt: Attempt) -> Any:  # noqa: ANN401 - either of Bolt's classes
+    """A copy of Bolt's authorization, if it asks anybody, whose exceptions the attempt hears of."""
+    if not hasattr(middleware, "authorize"):
+        return middleware
+    noted = copy.copy(middleware)
+    noted.authorize = authorize = copy.copy(middleware.authorize)
+    if hasattr(authorize, "func"):
+        authorize.func = noting(authorize.func, attempt)
+    if hasattr(authorize, "installation_store"):
+        authorize.installation_store = _NotingStore(authorize.installation_store, attempt)
     return noted

@@ -23,7 +23,7 @@ from abe_redis.slack.bolt.attempt import Answer, Attempt
 from abe_redis.slack.bolt.auth_tests import LOCKS, AuthTests
 from abe_redis.slack.bolt.errors_of_bolt import is_unmatched
 from abe_redis.slack.bolt.late import refuse_answer, without_triggers
-from abe_redis.slack.bolt.swallowed import noting_authorize
+from abe_redis.slack.bolt.swallowed import noting_authorization
 
 
 class SyncDispatcher:
@@ -174,10 +174,7 @@ class _Authorization(Middleware):
     """Bolt's authorization, whose failure is reported instead of answered."""
 
     def __init__(self, inner: Any, attempt: Attempt) -> None:  # noqa: ANN401 - either of Bolt's classes
-        if hasattr(inner, "authorize"):
-            inner = copy.copy(inner)
-            inner.authorize = noting_authorize(inner.authorize, attempt)
-        self._inner = inner
+        self._inner = noting_authorization(inner, attempt)
         self._attempt = attempt
 
     @override
