@@ -26,8 +26,16 @@ def describe(error: BaseException) -> str:
         return f"{type(error).__name__} of {'; '.join(each[:_MOST_OF_A_GROUP])}"[:_MOST] + more
     if isinstance(error, SystemExit):
         return f"sys.exit({error.code!r})"[:_MOST]
-    message = mask(" ".join(str(error).split()))
+    message = mask(" ".join(_message(error).split()))
     return f"{type(error).__name__}: {message[:_MOST]}" if message else type(error).__name__
+
+
+def _message(error: BaseException) -> str:
+    """What an exception says, unless it fails to say it."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - people's own `__str__`
+        return "(it has a message that cannot be shown)"
 
 
 def trace(error: BaseException, *, most: int = _MOST_OF_A_TRACE) -> str:

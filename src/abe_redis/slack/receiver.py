@@ -73,7 +73,9 @@ class Receiver:
         kind = kinds.kind_of(payload)
         if kind.name == "url_verification":
             challenge = payload.get("challenge")
-            return Answer("answered", body=challenge if isinstance(challenge, str) else "")
+            return Answer(
+                "answered", body=challenge if isinstance(challenge, str) and challenge.isprintable() else ""
+            )
         if "ssl_check" in payload:
             return Answer("answered")
         if self._live is not None and self._live.wants(payload):

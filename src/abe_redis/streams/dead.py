@@ -82,11 +82,16 @@ async def bury(
         False when another consumer holds it; then nothing was changed.
     """
     keys = [stream, names.dead_letters(stream), names.due(stream, group), names.records(stream)]
-    more = [word for name, value in detail.items() for word in (f"abe:{name}", value)]
-    arguments: list[Argument] = [group, consumer, entry_id, reason, begun, int(sure), *more]
+    more = [word for name, value in detail.items() for word in (f"abe:{name}", _encoded(value))]
+    arguments: list[Argument] = [group, consumer, entry_id, _encoded(reason), begun, int(sure), *more]
     answer = int(await _BURY(redis, keys, arguments))
     say_gone(stream, group, [entry_id] if answer < 0 else [])
     return answer != 0
+
+
+def _encoded(said: str) -> bytes:
+    """What people and exceptions say may hold a lone surrogate, which is no text: its escape is written."""
+    return said.encode(errors="backslashreplace")
 
 
 _REDRIVE = Script.load("redrive")

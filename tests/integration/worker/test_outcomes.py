@@ -11,7 +11,7 @@ import anyio.lowlevel
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis import Bury, Drop, Event, EventWorker, RedisMessageQueueBackend, Retry
+from abe_redis import Backoff, Bury, Drop, Event, EventWorker, RedisMessageQueueBackend, Retry
 from abe_redis.observability.hooks import EndOfHandling, Observer, observed
 from abe_redis.runtime.groups import equal_failures_as_one
 from tests.integration.conftest import MakeBackend, take_one, until
@@ -265,3 +265,28 @@ def test_failures_that_came_together_stay_together() -> None:
     with pytest.raises(ExceptionGroup, match="both") as found, equal_failures_as_one():
         raise ExceptionGroup("outer", [both])
     assert found.value is both
+
+
+class MuteError(Exception):
+    """Fails when it is asked what it says."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize("error", [ValueError("\ud800"), MuteError()], ids=["no_text", "mute"])
+@pytest.mark.parametrize("ordered", [False, True], ids=["plain", "ordered"])
+async def test_an_exception_that_cannot_be_written_ends_no_worker(
+    make_backend: MakeBackend, outcomes: Outcomes, error: Exception, ordered: bool
+) -> None:
+    backend = make_backend(redis_stream_max_deliveries=2)
+
+    async def handle(event: Event) -> None:
+        if event["n"] == 0:
+            raise error
+
+    await publish(backend, 0, 1)
+    worker = EventWorker(backend, handle, ordered=ordered, policy=Backoff(first=0.01, most=0.01))
+    async with at_work(worker):
+        await until_true(lambda: len(outcomes.told) == 3)
+    assert sorted(told[:2] for told in outcomes.told) == [(0, "buried"), (0, "retried"), (1, "done")]

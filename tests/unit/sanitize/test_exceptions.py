@@ -39,3 +39,12 @@ def test_where_it_was_raised_is_told() -> None:
     assert found.startswith("Traceback")
     assert "test_where_it_was_raised_is_told" in found
     assert found.endswith("LookupError: here")
+
+
+def test_an_exception_that_cannot_be_told_is_told_by_its_type() -> None:
+    class Mute(Exception):  # noqa: N818 - what people write
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    assert describe(Mute()) == "Mute: (it has a message that cannot be shown)"
+    assert trace(Mute())
