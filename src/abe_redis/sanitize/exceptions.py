@@ -26,7 +26,7 @@ def describe(error: BaseException) -> str:
         return f"{type(error).__name__} of {'; '.join(each[:_MOST_OF_A_GROUP])}"[:_MOST] + more
     if isinstance(error, SystemExit):
         return f"sys.exit({error.code!r})"[:_MOST]
-    message = mask(" ".join(_message(error).split()))
+    message = mask(" ".join(_as_text(_message(error)).split()))
     return f"{type(error).__name__}: {message[:_MOST]}" if message else type(error).__name__
 
 
@@ -38,9 +38,14 @@ def _message(error: BaseException) -> str:
         return "(it has a message that cannot be shown)"
 
 
+def _as_text(said: str) -> str:
+    """A lone surrogate, which no log and no Redis takes, is written as its escape."""
+    return said.encode(errors="backslashreplace").decode()
+
+
 def trace(error: BaseException, *, most: int = _MOST_OF_A_TRACE) -> str:
     """The end of its traceback, which says most, with secrets masked."""
-    return mask("".join(traceback.format_exception(error)))[-most:].rstrip()
+    return mask(_as_text("".join(traceback.format_exception(error))))[-most:].rstrip()
 
 
 def place(error: BaseException) -> str | None:

@@ -286,7 +286,9 @@ async def test_an_exception_that_cannot_be_written_ends_no_worker(
             raise error
 
     await publish(backend, 0, 1)
-    worker = EventWorker(backend, handle, ordered=ordered, policy=Backoff(first=0.01, most=0.01))
+    worker = EventWorker(
+        backend, handle, ordered=ordered, policy=Backoff(first=0.01, most=0.01, deliveries=2)
+    )
     async with at_work(worker):
         await until_true(lambda: len(outcomes.told) == 3)
     assert sorted(told[:2] for told in outcomes.told) == [(0, "buried"), (0, "retried"), (1, "done")]

@@ -48,3 +48,9 @@ def test_an_exception_that_cannot_be_told_is_told_by_its_type() -> None:
 
     assert describe(Mute()) == "Mute: (it has a message that cannot be shown)"
     assert trace(Mute())
+
+
+def test_what_is_no_text_is_told_by_its_escape() -> None:
+    odd = ValueError("half \ud83d")
+    assert describe(odd) == r"ValueError: half \ud83d"
+    assert trace(odd) == r"ValueError: half \ud83d"
