@@ -23,7 +23,8 @@ from redis.retry import Retry
 from tests.patience import PATIENCE
 
 HOST = "127.0.0.1"
-_ADMIN = "test-admin"  # a user, and its password
+ADMIN = "test-admin"
+"""A user who may do everything, and its password."""
 
 
 class ServerError(RuntimeError):
@@ -119,8 +120,8 @@ class Server:
         """Return a client that may do everything, over the socket, whatever users and TLS there are."""
         return redis.Redis(
             unix_socket_path=str(self.socket),
-            username=_ADMIN,
-            password=_ADMIN,
+            username=ADMIN,
+            password=ADMIN,
             decode_responses=True,
             retry=Retry(NoBackoff(), 0),  # whether it answers now is the question
         )
@@ -181,7 +182,7 @@ class Server:
                     client.execute_command("CONFIG", "SET", name, self._fresh_config[name])
             strangers = {*client.execute_command("ACL", "USERS")} - {
                 "default",
-                _ADMIN,
+                ADMIN,
                 *self._users,
             }
             if strangers:
@@ -254,7 +255,7 @@ class Server:
                 "tls-auth-clients": "yes",
             }
         lines = [f"{name} {value}" for name, value in (options | self._options).items()]
-        users = {_ADMIN: f"on >{_ADMIN} ~* &* +@all"} | self._users
+        users = {ADMIN: f"on >{ADMIN} ~* &* +@all"} | self._users
         return lines + [f"user {name} {rules}" for name, rules in users.items()]
 
     def _answers(self) -> bool:

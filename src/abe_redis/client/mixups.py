@@ -10,6 +10,10 @@ _SENTINEL = (
     "pass on EVALSHA, EVAL and the commands of streams."
 )
 _TLS = "If that port speaks TLS, write rediss:// in REDIS_URL, or set REDIS_SSL=true."
+_CUT_OFF = (
+    f"{_TLS} If it answered before, see its log: it may have restarted, or have cut off those who take "
+    "too much of its memory (maxmemory-clients)."
+)
 _NO_TLS = "If that port does not speak TLS, write redis:// in REDIS_URL, and unset REDIS_SSL."
 _OTHER = "What answers there is not Redis: check the host and the port in REDIS_URL."
 
@@ -41,7 +45,7 @@ _ALWAYS = (
 _WITHOUT_TLS = (
     (r"unknown command '?`?(EVALSHA|EVAL|XADD|XREADGROUP|XINFO|SET|GET|SCAN|TYPE)", _SENTINEL),
     (r"Protocol error, got \"\\x15\"|\\x15", _TLS),
-    (r"reset by peer|closed the connection|connection was lost", _TLS),
+    (r"reset by peer|closed the connection|connection was lost", _CUT_OFF),
 )
 _WITH_TLS = (
     (r"WRONG_VERSION_NUMBER|record layer|UNEXPECTED_EOF|no connection within|no answer within", _NO_TLS),

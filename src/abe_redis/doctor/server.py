@@ -10,6 +10,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 from abe_redis.client import failures
 from abe_redis.client.version import OLDEST, is_old
 from abe_redis.doctor.context import Context, Finding, fullness, ok, problem, warning
+from abe_redis.runtime import nouns
 from abe_redis.settings import Settings
 from abe_redis.settings.url import split_url
 from abe_redis.streams import names
@@ -117,6 +118,12 @@ async def clients(context: Context) -> AsyncIterator[Finding]:
         f"{connected} of {limit} clients connected (maxclients).",
         "Raise maxclients, or run fewer processes: a full server refuses connections.",
     )
+    if evicted := int(info.get("evicted_clients", 0)):
+        yield warning(
+            f"The server has cut off {nouns.count(evicted, 'client')}, since clients took too much of its "
+            "memory.",
+            "Raise maxmemory-clients: it cuts off who reads or publishes large events first.",
+        )
 
 
 _LAG_SECONDS = 10

@@ -11,7 +11,7 @@ from typing import Any
 import redis
 
 from tests.patience import PATIENCE
-from tests.servers import Server
+from tests.servers import ADMIN, Server
 
 type State = Callable[[Server], contextlib.AbstractContextManager[None]]
 
@@ -99,7 +99,35 @@ def crowded(server: Server) -> Iterator[None]:
             admin.config_set("maxclients", before)
 
 
+@contextmanager
+def loading(server: Server) -> Iterator[None]:
+    """LOADING: it reads its data anew, each key slowly; the server needs `MAY_LOAD`."""
+
+    def reload() -> None:
+        with redis.Redis(**_UNHURRIED, unix_socket_path=str(server.socket)) as client:
+            client.execute_command("DEBUG", "RELOAD")
+
+    with server.admin() as admin:
+        admin.execute_command("DEBUG", "POPULATE", "50000", "filler", "64")
+        admin.config_set("loading-process-events-interval-bytes", "1024")
+        admin.config_set("key-load-delay", "1000")
+        thread = threading.Thread(target=reload)
+        thread.start()
+        _wait(lambda: "loading" in _answer(admin, "EXISTS", "filler:1"))
+        try:
+            yield
+            assert "loading" in _answer(admin, "EXISTS", "filler:1"), "it was over too soon"
+        finally:
+            admin.config_set("key-load-delay", "0")
+            thread.join()
+
+
+MAY_LOAD = {"enable-debug-command": "yes"}
+"""The options of a server that can be made to load its data anew."""
+_UNHURRIED: Any = {"username": ADMIN, "password": ADMIN, "socket_timeout": None}
+
 STATES: dict[str, State] = {
+    "LOADING": loading,
     "OOM": out_of_memory,
     "NOREPLICAS": without_replicas,
     "MISCONF": unable_to_save,
@@ -124,7 +152,7 @@ def _answer(client: redis.Redis, *words: str) -> str:
     try:
         answer: Any = client.execute_command(*words)  # type: ignore[no-untyped-call, unused-ignore]
         return str(answer)
-    except redis.ResponseError as error:
+    except redis.RedisError as error:
         return str(error)
 
 

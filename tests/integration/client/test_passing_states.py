@@ -10,7 +10,7 @@ import pytest
 from abe_redis import Event, EventWorker, RedisMessageQueueBackend, Settings
 from abe_redis.doctor import examine
 from abe_redis.errors import AbeRedisError
-from tests.integration.client.states import STATES, State, busy, out_of_memory, without_replicas
+from tests.integration.client.states import MAY_LOAD, STATES, State, busy, out_of_memory, without_replicas
 from tests.integration.conftest import take_one, until
 from tests.patience import PATIENCE
 from tests.servers import Server, Servers
@@ -23,7 +23,7 @@ SETTINGS: dict[str, Any] = {"redis_stream_patterns": TOPIC, "redis_stream_lease_
 def server(request: pytest.FixtureRequest) -> Server:
     """A server of either kind that is the test's own."""
     servers: Servers = request.getfixturevalue(request.param)
-    return servers()
+    return servers(options=MAY_LOAD)
 
 
 @pytest.fixture(params=list(STATES))
@@ -157,3 +157,30 @@ async def test_the_sentence_says_what_to_do(server: Server) -> None:
             await backend.publish(TOPIC, {})
         with out_of_memory(server), pytest.raises(AbeRedisError, match="maxmemory"):
             await backend.publish(TOPIC, {})
+
+
+async def test_a_server_that_evicts_clients_is_a_pause_and_the_doctor_says_so(server: Server) -> None:
+    """It cuts off whoever has large events in a buffer; 128 KiB for all is the least that it takes."""
+    handled: set[int] = set()
+
+    async def handle(event: Event) -> None:
+        handled.add(event["n"])
+
+    async def all_is_handled() -> bool:
+        return handled == set(range(21))
+
+    async with backend_of(server) as backend, anyio.create_task_group() as tasks:
+        with server.admin() as admin:
+            admin.config_set("maxmemory-clients", "1")
+            with pytest.raises(AbeRedisError, match=r"TLS.*maxmemory-clients"):
+                await backend.publish(TOPIC, {"n": 0, "text": "x" * 300_000})
+            for number in range(20):
+                await backend.publish(TOPIC, {"n": number, "text": "x" * 30_000})
+            worker = EventWorker(backend, handle)
+            tasks.start_soon(worker.run)
+            await backend.publish(TOPIC, {"n": 20})
+            findings = await examine(backend.settings)
+            assert [one for one in findings if one.check == "clients" and "has cut off" in one.found]
+            admin.config_set("maxmemory-clients", "0")
+        await until(all_is_handled)
+        await worker.shutdown()
