@@ -14,8 +14,9 @@ OTHERS = {
     "SLACK_BOT_TOKEN",
     # deploy/bot.py's
     "SLACK_API_URL",
-    # redis-cli's and Python's
+    # redis-cli's, the manifest's own (in Redis's command line) and Python's
     "REDISCLI_AUTH",
+    "OBSERVER_PASSWORD",
     "PYTHONUNBUFFERED",
 }
 

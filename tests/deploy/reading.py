@@ -70,6 +70,18 @@ def compose() -> Iterator[Program]:
         )
 
 
+def redis_arguments(program: Program) -> dict[str, list[str]]:
+    """The options of a Redis server's command line, each with its values."""
+    _, _, *words = program.command
+    found: dict[str, list[str]] = {}
+    for word in words:
+        if word.startswith("--"):
+            values = found.setdefault(word.removeprefix("--"), [])
+        else:
+            values.append(word)
+    return found
+
+
 def dockerfile() -> dict[str, Any]:
     """Of the image that is made, the exec forms, the user and the variables."""
     last = instructions()[-1]
@@ -149,7 +161,8 @@ def units() -> list[Path]:
 def unit(path: Path) -> dict[str, list[str]]:
     """A unit's settings, as systemd puts them together: the common ones are read after its own."""
     found: dict[str, list[str]] = {}
-    for part in (path, *(SYSTEMD / "abe-redis-.service.d").glob("*.conf")):
+    drop_ins = [*(SYSTEMD / "abe-redis-.service.d").glob("*.conf"), *Path(f"{path}.d").glob("*.conf")]
+    for part in (path, *sorted(drop_ins, key=lambda one: one.name)):
         for line in part.read_text("utf-8").splitlines():
             if "=" in line and not line.startswith("#"):
                 name, _, value = line.partition("=")

@@ -11,6 +11,9 @@ import pytest
 import yaml
 from packaging.version import Version
 
+from abe_redis import Settings
+from abe_redis.doctor.rights import ROLES
+from abe_redis.streams.names import Patterns
 from tests.deploy.command_lines import parsed, variables
 from tests.deploy.reading import (
     DEPLOY,
@@ -26,12 +29,14 @@ from tests.deploy.reading import (
     manifests,
     pods,
     programs,
+    redis_arguments,
     unit,
     units,
 )
 
 FILES = [path for path in sorted(DEPLOY.rglob("*")) if path.is_file() and path.suffix != ".pyc"]
 OURS = [program for program in programs() if program.command[0] == "abe-redis"]
+BASES = {text.split()[0] for stage in instructions()[1:] for name, text in stage if name == "FROM"}
 SPARE = 5
 """Seconds that a worker has between the end of --drain and SIGKILL, to give back what is left."""
 NAME = "app.kubernetes.io/name"
@@ -167,7 +172,9 @@ def test_images_are_this_version_and_never_the_latest() -> None:
     (renamed,) = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text("utf-8"))["images"]
     assert renamed["newTag"] == release
     images = {service["image"] for service in compose_file()["services"].values()}
-    assert set(everything("image")) == images == {f"abe-redis:{release}", "redis:8.6"}
+    assert set(everything("image")) == images
+    (server,) = images - {f"abe-redis:{release}"}
+    assert server.startswith("redis:8.6.")
     assert f"-t abe-redis:{release} " in (DEPLOY / "Dockerfile").read_text("utf-8")
 
 
@@ -175,8 +182,18 @@ def test_the_image_runs_as_a_numbered_user_from_a_python_that_slack_mcp_takes() 
     image = dockerfile()
     assert re.fullmatch(r"[1-9]\d+:[1-9]\d+", image["USER"])
     assert (image["ENTRYPOINT"], image["CMD"]) == (["abe-redis"], ["--help"])
-    bases = {text.split()[0] for stage in instructions()[1:] for name, text in stage if name == "FROM"}
-    assert bases == {"python:3.13-slim", "uv", "${FROM}"}
+    assert {base.partition("@")[0] for base in BASES} == {"python:3.13.15-slim-trixie", "uv", "${FROM}"}
+
+
+def test_images_of_others_are_named_by_what_they_contain() -> None:
+    """A tag may be pushed anew; a digest cannot be."""
+    others = [base for base in BASES if base not in {"uv", "${FROM}"}]
+    others += [image for image in everything("image") if not image.startswith("abe-redis:")]
+    others += [one["image"] for one in compose_file()["services"].values() if "abe-redis" not in one["image"]]
+    assert len(others) == 3
+    assert all(re.fullmatch(r"[a-z]+:[\w.-]+@sha256:[0-9a-f]{64}", one) for one in others)
+    brought = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text("utf-8"))["updates"]
+    assert {"docker", "docker-compose"} <= {one["package-ecosystem"] for one in brought}
 
 
 def test_the_image_leaves_out_nothing_that_it_copies() -> None:
@@ -210,13 +227,27 @@ def test_no_service_can_do_more_than_it_must() -> None:
 def test_redis_is_the_same_everywhere() -> None:
     (conf,) = (one["data"]["redis.conf"] for _, one in manifests() if "redis.conf" in one.get("data", {}))
     assert conf == REDIS_CONF.read_text("utf-8")
-    passwords = [
-        program.command[-2:] for program in programs() if Path(program.command[0]).name == "redis-server"
+    servers = [program for program in programs() if Path(program.command[0]).name == "redis-server"]
+    options = [redis_arguments(program) for program in servers]
+    assert [found.pop("requirepass") for found in options] == [
+        ["${REDIS_PASSWORD:?is missing in .env}"],
+        ["$(REDISCLI_AUTH)"],
     ]
-    assert passwords == [
-        ("--requirepass", "${REDIS_PASSWORD:?is missing in .env}"),
-        ("--requirepass", "$(REDISCLI_AUTH)"),
+    assert [found["user"].pop(2) for found in options] == [
+        ">${MCP_REDIS_PASSWORD:?is missing in .env}",
+        ">$(OBSERVER_PASSWORD)",
     ]
+    (line,) = (role.setuser(Patterns(Settings().patterns)) for role in ROLES if role.reads_only)
+    name, rules = line.removeprefix("ACL SETUSER ").split(" reset on >PASSWORD ")
+    assert options == [{"user": [name, "on", *rules.split()]}] * 2
+
+
+def test_the_mcp_server_is_redis_observer_as_long_as_it_only_reads() -> None:
+    for program in OURS:
+        of_agents = "mcp" in program.command and not program.where.startswith("systemd")
+        user = program.variables.get("REDIS_USERNAME", "")
+        assert ("abe-observer" in user) == of_agents
+    assert unit(SYSTEMD / "abe-redis-mcp.service")["EnvironmentFile"][-1] == "/etc/abe-redis/observer.env"
 
 
 @pytest.mark.parametrize(("name", "pod"), pods(), ids=[name for name, _ in pods()])

@@ -8,10 +8,9 @@ import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import batched
 from pathlib import Path
 from threading import Thread
 from typing import override
@@ -20,9 +19,19 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 import redis
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
 
 from abe_redis.testing import app_mention, block_actions, signed, signed_form, slash_command
-from tests.deploy.reading import DEPLOY, REDIS_CONF, ROOT, compose, compose_file, instructions
+from tests.deploy.reading import (
+    DEPLOY,
+    REDIS_CONF,
+    ROOT,
+    compose,
+    compose_file,
+    instructions,
+    redis_arguments,
+)
 from tests.hosts.environments import find_uv, uv_variables
 from tests.hosts.processes import Child, until
 from tests.patience import PATIENCE
@@ -32,6 +41,7 @@ SECRETS = {
     "REDIS_PASSWORD": "a-password-of-nobody",
     "SLACK_BOT_TOKEN": "xoxb-of-nobody",
     "SLACK_SIGNING_SECRET": "a-signing-secret-of-nobody",
+    "MCP_REDIS_PASSWORD": "a-password-of-an-observer",
     "ABE_REDIS_MCP_TOKEN": "a-token-of-nobody-that-is-long",
 }
 SCRIPTS = sysconfig.get_path("scripts")
@@ -50,10 +60,10 @@ def filled_in(text: str) -> str:
 def redis_options() -> dict[str, str]:
     """What Redis is started with: its file, and the options of the command line."""
     (program,) = (one for one in compose() if one.where == "compose redis")
-    server, file, *options = program.command
+    server, file, *_ = program.command
     assert (server, Path(file).name) == ("redis-server", REDIS_CONF.name)
     found = dict(line.split(maxsplit=1) for line in REDIS_CONF.read_text("utf-8").splitlines())
-    found |= {name.removeprefix("--"): filled_in(value) for name, value in batched(options, 2)}
+    found |= {name: filled_in(" ".join(values)) for name, values in redis_arguments(program).items()}
     return {name: value for name, value in found.items() if name != "dir"}  # the test server has its own
 
 
@@ -237,6 +247,40 @@ def test_the_mcp_server_wants_its_token(queue: Server, tmp_path: Path) -> None:
         assert httpx.post(url, json={}).status_code == 401
         assert httpx.post(url, json={}, headers={"Authorization": f"Bearer {token}"}).status_code != 401
         assert server.end() == 0
+
+
+@asynccontextmanager
+async def agent(url: str, token: str) -> AsyncIterator[ClientSession]:
+    async with (
+        httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE) as client,
+        streamable_http_client(url, http_client=client) as (read, write, _),
+        ClientSession(read, write) as session,
+    ):
+        await session.initialize()
+        yield session
+
+
+async def test_the_mcp_server_may_look_at_redis_and_change_nothing(queue: Server, tmp_path: Path) -> None:
+    with queue.admin() as admin:
+        admin.xadd("slack_events", {"data": json.dumps(app_mention("hello"))})
+    with closed(Service("mcp", queue, tmp_path)) as server:
+        server.until_healthy()
+        url, token = f"http://{HOST}:{server.port}/mcp", SECRETS["ABE_REDIS_MCP_TOKEN"]
+        async with agent(url, token) as session:
+            for tool, answer in (("stream_stats", "unread"), ("read_stream", "hello")):
+                found = await session.call_tool(tool, {})
+                assert answer in getattr(found.content[0], "text", ""), found
+        with queue.admin() as admin:
+            (who,) = {one["user"] for one in admin.client_list() if one["name"].startswith("abe-redis")}
+            assert who == "abe-observer"
+            assert admin.acl_log() == []
+        assert server.end() == 0
+    with redis.Redis.from_url(
+        queue.url, username="abe-observer", password=SECRETS["MCP_REDIS_PASSWORD"]
+    ) as observer:
+        for command in ("XADD slack_events * f v", "XGROUP CREATE slack_events g 0", "DEL slack_events"):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                observer.execute_command(command)
 
 
 def test_the_doctor_is_content_with_this_redis(debian_redis: Servers) -> None:

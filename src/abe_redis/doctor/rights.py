@@ -73,7 +73,7 @@ ROLES = (
         "observer",
         streams="type xlen xrange xrevrange xread xpending "
         "xinfo|stream xinfo|groups xinfo|consumers memory|usage",
-        helpers="hgetall zrange zscore",
+        helpers="get hgetall zrange zscore",
         elsewhere="time scan cluster|slots",
         reads_only=True,
     ),
