@@ -6,7 +6,8 @@ looks like Slack's: it is a secret that Slack and the app share.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from json import encoder
 from typing import Any
 
 from pydantic_core import from_json
@@ -17,6 +18,20 @@ from abe_redis.events.kinds import is_of_slack
 # The standard library's is not the fastest, but others write NaN as null and a set as a list, in silence.
 # What contains itself is found by its depth, without keeping books of every object.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
+
+
+def _made_once() -> Callable[[object], str]:
+    """What `_ENCODER.encode` does to a dict, without a new C encoder for each: a fifth of the time."""
+    make: Any = vars(encoder)["c_make_encoder"]  # which has no types
+    if make is None:
+        return _ENCODER.encode
+    parts: Callable[[object, int], Iterable[str]] = make(
+        None, _ENCODER.default, encoder.encode_basestring, None, *(":", ","), *(False, False, False)
+    )
+    return lambda payload: "".join(parts(payload, 0))
+
+
+_text_of = _made_once()
 
 type Fields = dict[bytes, bytes]
 """A stream entry's fields."""
@@ -50,7 +65,7 @@ def encode(payload: object) -> bytes:
         raise PayloadError(f"A payload must be a dict, not {type(payload).__name__}; nothing was published.")
     payload = without_token(payload)
     try:
-        text = _ENCODER.encode(payload)
+        text = _text_of(payload)
     except RecursionError:
         raise PayloadError(
             "The payload is nested too deeply or contains itself; nothing was published."

@@ -74,9 +74,13 @@ def joined(*parts: str) -> str:
 
 
 def _fit_for_a_key(event_id: str) -> str:
-    if len(event_id) <= _LONGEST and not any("\ud800" <= char <= "\udfff" for char in event_id):
+    if len(event_id) <= _LONGEST and (event_id.isascii() or not _has_lone_surrogate(event_id)):
         return event_id
     return f"digest:{hashlib.blake2b(event_id.encode(errors='surrogatepass'), digest_size=32).hexdigest()}"
+
+
+def _has_lone_surrogate(text: str) -> bool:
+    return any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _at(value: Any, path: kinds.Path) -> Any:  # noqa: ANN401 - any JSON

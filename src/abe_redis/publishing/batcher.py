@@ -11,13 +11,14 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from redis.exceptions import NoScriptError, ResponseError
 
 from abe_redis.client import failures
 from abe_redis.client.calls import Promise, Words
-from abe_redis.streams.publish import Draft, command, published
+from abe_redis.publishing.waiter import Waiter
+from abe_redis.streams.publish import Answer, Draft, command, published, rows
 
 if TYPE_CHECKING:
     from abe_redis.events.published import Published
@@ -72,7 +73,7 @@ class Batcher:
             The result; or redis.ResponseError when it was refused; or redis.RedisError or TimeoutError when
             the result is unknown. Cancelling the call does not disturb others.
         """
-        waiter: asyncio.Future[Published] = self._loop.create_future()
+        waiter: Waiter[Published] = Waiter(loop=self._loop)
         slot = self._way.slot(draft.stream)
         batch = self._gathering.get(slot)
         if batch is None:
@@ -105,7 +106,7 @@ class Batcher:
         except Exception as error:  # noqa: BLE001 - the callers get every failure
             batch.set_exception(error)
 
-    def _ended(self, batch: "_Batch", found: Sequence[Any] | Exception) -> None:
+    def _ended(self, batch: "_Batch", found: Answer | Exception) -> None:
         self._under_way.pop(batch, None)
         if isinstance(found, NoScriptError) and not batch.in_full:
             batch.in_full = True
@@ -143,16 +144,16 @@ class _Batch:
 
     __slots__ = ("_ended", "drafts", "in_full", "sent_at", "size", "waiting")
 
-    def __init__(self, ended: "Callable[[_Batch, Sequence[Any] | Exception], None]") -> None:
+    def __init__(self, ended: "Callable[[_Batch, Answer | Exception], None]") -> None:
         self.drafts: list[Draft] = []
-        self.waiting: list[asyncio.Future[Published]] = []
+        self.waiting: list[Waiter[Published]] = []
         self.size = 0
         self.sent_at = 0.0
         self.in_full = False
         """Whether the script itself was sent, since the server did not know it."""
         self._ended = ended
 
-    def add(self, draft: Draft, waiter: "asyncio.Future[Published]") -> None:
+    def add(self, draft: Draft, waiter: "Waiter[Published]") -> None:
         self.drafts.append(draft)
         self.waiting.append(waiter)
         self.size += draft.size
@@ -163,24 +164,26 @@ class _Batch:
             part.add(self.drafts[at], self.waiting[at])
         return part
 
-    def answer(self, found: Sequence[Any] | Exception) -> None:
+    def answer(self, found: Answer | Exception) -> None:
         """Give each caller its own answer, or the failure to all."""
-        rows = [found] * len(self.waiting) if isinstance(found, Exception) else found
-        for draft, waiter, row in zip(self.drafts, self.waiting, rows, strict=True):
+        found = [found] * len(self.waiting) if isinstance(found, Exception) else rows(found)
+        # Of a lone event nothing else is waiting here, so its task may run at once.
+        keep = Waiter.resume if len(self.waiting) == 1 else Waiter.set_result
+        for draft, waiter, row in zip(self.drafts, self.waiting, found, strict=True):
             if waiter.done():
                 continue
             if isinstance(row, Exception):
                 # A copy: each of the tasks that raise it writes its own traceback into it.
                 waiter.set_exception(copy(row))
             else:
-                waiter.set_result(published(draft, row))
+                keep(waiter, published(draft, row))
 
     # As `Promise`.
 
     def done(self) -> bool:
         return False
 
-    def set_result(self, result: Sequence[Any]) -> None:
+    def set_result(self, result: Answer) -> None:
         self._ended(self, result)
 
     def set_exception(self, error: Exception) -> None:

@@ -53,15 +53,24 @@ def command(drafts: Sequence[Draft], *, hard_maxlen: int, in_full: bool = False)
         in_full: Send the script itself instead of its digest.
 
     Returns:
-        A command, whose answer has a row for each.
+        A command, whose answer `rows` reads.
     """
     return _PUBLISH.command(*_said(drafts, hard_maxlen), in_full=in_full)
 
 
-def published(draft: Draft, row: Any) -> Published:  # noqa: ANN401 - as Redis gave it
+type Row = bytes | Exception
+type Answer = bytes | list[Row]
+
+
+def rows(answer: Answer) -> list[Row]:
+    """The row for each entry in the answer to `command`; an error for one that was refused."""
+    return answer if isinstance(answer, list) else list[Row](answer.split(b"\n"))
+
+
+def published(draft: Draft, row: bytes) -> Published:
     """The result in a row of the answer, unless it is an error."""
-    entry_id, duplicate, length = row
-    return Published(entry_id.decode(), bool(duplicate), length, draft.stream)
+    entry_id, duplicate, length = row.split(b" ")
+    return Published(entry_id.decode(), duplicate == b"1", int(length), draft.stream)
 
 
 async def publish(redis: Redis, drafts: Sequence[Draft], *, hard_maxlen: int) -> list[Published]:
@@ -76,16 +85,19 @@ async def publish(redis: Redis, drafts: Sequence[Draft], *, hard_maxlen: int) ->
     for at, draft in enumerate(drafts):
         places[draft.stream].append(at)
 
-    async def add(some: Sequence[str]) -> list[tuple[int, Any]]:
+    async def add(some: Sequence[str]) -> list[tuple[int, Row]]:
         theirs = sorted(chain.from_iterable(places[stream] for stream in some))
-        rows = await _PUBLISH(redis, *_said([drafts[at] for at in theirs], hard_maxlen))
-        return list(zip(theirs, rows, strict=True))
+        answer = await _PUBLISH(redis, *_said([drafts[at] for at in theirs], hard_maxlen))
+        return list(zip(theirs, rows(answer), strict=True))
 
-    rows = sorted(chain.from_iterable(await slots.each(slots.by_slot(redis, streams), add)))
-    for _, row in rows:
+    found = dict(chain.from_iterable(await slots.each(slots.by_slot(redis, streams), add)))
+    results = []
+    for at, draft in enumerate(drafts):
+        row = found[at]
         if isinstance(row, Exception):
             raise row
-    return [published(drafts[at], row) for at, row in rows]
+        results.append(published(draft, row))
+    return results
 
 
 def _said(drafts: Sequence[Draft], hard_maxlen: int) -> tuple[list[str], list[Argument]]:
@@ -93,11 +105,15 @@ def _said(drafts: Sequence[Draft], hard_maxlen: int) -> tuple[list[str], list[Ar
     keys, arguments = list[str](), list[Argument]([hard_maxlen])
     for stream, fields, event_id, attempt, remember_seconds in drafts:
         keys += (stream, names.seen(stream, event_id))
+        remember_ms = round(remember_seconds * 1000)
+        if len(fields) == 1:
+            arguments += (attempt, remember_ms, "", 2, DATA, fields[DATA])
+            continue
         mentioned = ""
         if MENTION in fields:
             mentioned, key = Mention.read(fields[MENTION])
             keys.append(names.mention(stream, key))
-        arguments += (attempt, round(remember_seconds * 1000), mentioned, 2 * len(fields))
+        arguments += (attempt, remember_ms, mentioned, 2 * len(fields))
         arguments += chain.from_iterable(fields.items())
     return keys, arguments
 

@@ -70,3 +70,12 @@ def test_nothing_that_stands_elsewhere_stops_anything(odd: object) -> None:
             mentions.mention_in(one)
             identity.event_id_of(one, fields=fields)
             json.dumps(slack_event(Event(one, stream="s", group="g", id="1-0", deliveries=1)))
+
+
+def test_a_python_without_the_c_encoder_writes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    payload = {"text": "wer prüft es?", "ts": 1.5, "of": [1, None, True, {"deep": []}]}
+    monkeypatch.setattr("json.encoder.c_make_encoder", None)
+    written = codec._made_once()(payload)
+    monkeypatch.undo()
+    assert written == codec._made_once()(payload)
+    assert written.encode() == codec.encode(payload)

@@ -36,8 +36,9 @@ class Server:
         words = self.sent[number][0]
         return [words[at + 1] for at, word in enumerate(words) if word == b"data"]  # type: ignore[misc]
 
-    def answer(self, number: int, *rows: Any) -> None:
-        self.sent[number][1].set_result(list(rows))
+    def answer(self, number: int, *rows: bytes | Exception) -> None:
+        refused = any(isinstance(row, Exception) for row in rows)
+        self.sent[number][1].set_result(list(rows) if refused else b"\n".join(rows))  # type: ignore[arg-type]
 
     def refuse(self, number: int, error: Exception) -> None:
         self.sent[number][1].set_exception(error)
@@ -47,8 +48,8 @@ def draft(number: int = 1, *, stream: str = "s", data: bytes | None = None) -> D
     return Draft(stream, {b"data": data or b"%d" % number}, f"event:{number}", f"attempt {number}", 60)
 
 
-def row(number: int) -> list[Any]:
-    return [b"%d-0" % number, 0, number]
+def row(number: int, *, duplicate: bool = False) -> bytes:
+    return b"%d-0 %d %d" % (number, duplicate, number)
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ async def test_each_has_its_own_error(server: Server, batcher: Batcher) -> None:
     first, *waiters = [batcher.publish(draft(number)) for number in range(4)]
     await turns()
     server.answer(0, row(0))
-    server.answer(1, row(1), ResponseError("STREAMFULL it has 3 entries"), [b"3-0", 1, 3])
+    server.answer(1, row(1), ResponseError("STREAMFULL it has 3 entries"), row(3, duplicate=True))
     assert (await first).length == 0
     assert (await waiters[0]).id == "1-0"
     with pytest.raises(ResponseError, match="STREAMFULL"):
@@ -225,3 +226,22 @@ async def test_a_batch_that_cannot_be_sent_fails_all_its_callers(server: Server,
             await waiter
     server.answer(0, row(0))
     assert (await first).id == "0-0"
+
+
+async def test_the_task_of_a_lone_event_runs_when_the_answer_arrives(
+    server: Server, batcher: Batcher
+) -> None:
+    ended: list[str] = []
+
+    async def publish() -> None:
+        await batcher.publish(draft(0))
+        ended.append("published")
+
+    task = asyncio.create_task(publish())
+    await turns()
+    loop = asyncio.get_running_loop()
+    loop.call_soon(server.answer, 0, row(0))
+    loop.call_soon(ended.append, "a turn later")
+    await task
+    await turns()
+    assert ended == ["published", "a turn later"]

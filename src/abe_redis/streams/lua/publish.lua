@@ -10,13 +10,14 @@
 -- ARGV  how many entries a stream may have;
 --       per entry: the attempt, for how many ms its event is remembered (0: add without looking), its type if
 --       it is a mention (else ''), how many words its fields are, its fields' names and values
--- Answers per entry: its id, 1 if it was there already (else 0), and the stream's length; or an error. A
--- server that may not write answers one error for all.
+-- Answers one text, a line per entry: its id, 1 if it was there already (else 0), and the stream's length.
+-- If one was refused, the lines are items of a list, with errors among them. A server that may not write
+-- answers one error for all.
 
 -- include: named
 local hard_maxlen = tonumber(ARGV[1])
 local entry = 2 -- where the entry's arguments begin
-local answers = {}
+local answers, is_refused = {}, false
 local lengths = {} -- per stream, so that each is asked for its length once
 
 local key = 1
@@ -39,10 +40,10 @@ while key < #KEYS do
       local id, first_attempt = string.match(known, '^(%S+) (.*)$')
       -- WAIT is for what this connection wrote, and what was lost may have been written by another.
       redis.call('SET', seen, known, 'KEEPTTL')
-      answer = {id, first_attempt == attempt and 0 or 1, length}
+      answer = id .. (first_attempt == attempt and ' 0 ' or ' 1 ') .. length
     elseif kept and string.match(kept, '^%S+') ~= mention then
       redis.call('SET', twin, kept, 'KEEPTTL')
-      answer = {string.match(kept, '%S+$'), 1, length}
+      answer = string.match(kept, '%S+$') .. ' 1 ' .. length
     elseif length >= hard_maxlen then
       answer = redis.error_reply('STREAMFULL it has ' .. hard_maxlen .. ' entries')
     else
@@ -55,11 +56,12 @@ while key < #KEYS do
           if twin then redis.call('SET', twin, mention .. ' ' .. answer, 'PX', remember_ms) end
         end
         length = length + 1
-        answer = {answer, 0, length}
+        answer = answer .. ' 0 ' .. length
       end
     end
     lengths[stream] = length
   end
   answers[#answers + 1] = answer
+  is_refused = is_refused or type(answer) == 'table'
 end
-return answers
+return is_refused and answers or table.concat(answers, '\n')
