@@ -70,7 +70,9 @@ def test_lines_are_published_as_they_come(server: Server, redis_url: str, tmp_pa
         child.process.send_signal(signal.SIGINT)
         assert child.wait() in {1, 130}
         # Redis may have the last line before the command has the answer; then it is published again, under its id.
-        told = [f"Published before it: {done}. Continue there with --from-line {done + 1}." for done in (2, 3)]
+        told = [
+            f"Published before it: {done}. Continue there with --from-line {done + 1}." for done in (2, 3)
+        ]
         assert any(sentence in child.stderr for sentence in told), child.stderr
 
 
