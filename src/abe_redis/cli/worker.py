@@ -46,7 +46,8 @@ def worker(
             "--group",
             "-g",
             help="The consumer group; by default REDIS_STREAM_GROUP. Each event goes to one worker of a "
-            "group, and to every group.",
+            "group, and to every group. A new group begins at the oldest event; one that begins at the end "
+            "is made before: `abe-redis group create STREAM GROUP --from now`.",
         ),
     ] = None,
     concurrency: Annotated[

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from redis.asyncio import Redis
 
+from abe_redis.consuming import new_groups
 from abe_redis.consuming.optional_steps import Tolerance
 from abe_redis.runtime import nouns
 from abe_redis.streams import audit, names
@@ -43,6 +44,7 @@ class Discovery:
         self._news: dict[str, float] = {}
         """The time of the last known news in the index."""
         self._ticks = 0
+        self._began = time.time()
 
     @property
     def joined(self) -> list[str]:
@@ -86,7 +88,11 @@ class Discovery:
     async def _ask(self, redis: Redis, asked: list[str]) -> None:
         """Sort names into those we read and those to check again."""
         now = time.monotonic()
-        for name, found in zip(asked, await ensure_group(redis, asked, self._group), strict=True):
+        ensured = await ensure_group(redis, asked, self._group)
+        if new := [name for name, found in zip(asked, ensured, strict=True) if found.new]:
+            telling = new_groups.tell(redis, self._group, new, began=self._began)
+            await self._tolerance.attempt("looking at what waits for a new group", telling)
+        for name, found in zip(asked, ensured, strict=True):
             say_lost(name, self._group, found.lost)
             if found.again:
                 await self._tell_of_restoring(redis, name)

@@ -57,6 +57,7 @@ class GroupConsumer(ABC):
         self.group = group
         self.name = name
         self.on_closed: Callable[[GroupConsumer], None] = lambda _: None
+        self.on_connected: Callable[[], None] = lambda: None
         self._open = connections
         self._settings = settings
         self._in_flight = InFlight(settings, group, name, self, buffer, on_group_gone=self._group_is_gone)
@@ -66,6 +67,8 @@ class GroupConsumer(ABC):
         self._maintenance = Maintenance(settings, group, tolerance)
         self._scheduler = Scheduler()
         self._tick_at = self._renew_at = 0.0
+        self._connected = False
+        """Whether Redis has answered."""
         self._waiting = False
         """Whether a caller waits for an event."""
         self._draining = False
@@ -80,6 +83,7 @@ class GroupConsumer(ABC):
             end_handlers=self._end_handlers,
             end_reads=self._end_reads,
             let_go=self._leave,
+            may_hold=lambda: self._connected,
             on_closed=lambda: self.on_closed(self),
         )
 
@@ -209,6 +213,9 @@ class GroupConsumer(ABC):
                 if failed:
                     await connections.revive()
                 await connections.check()
+                if not self._connected:
+                    self._connected = True
+                    self.on_connected()
                 await self._turn(connections)
                 if warned:
                     _LOG.warning("Group %r reads again.", self.group)

@@ -38,6 +38,7 @@ class Lifecycle:
         end_handlers: Callable[[], Awaitable[None]],
         end_reads: Callable[[], Awaitable[None]],
         let_go: Callable[[], Awaitable[None]],
+        may_hold: Callable[[], bool],
         on_closed: Callable[[], None],
     ) -> None:
         """Start nothing yet.
@@ -50,6 +51,7 @@ class Lifecycle:
             end_handlers: Ends the handlers that can be cancelled.
             end_reads: Ends what the tasks leave running.
             let_go: Acks and releases what the consumer holds.
+            may_hold: Whether it has ever been able to hold anything.
             on_closed: Called at the very end.
         """
         self.closed = False
@@ -63,6 +65,7 @@ class Lifecycle:
         self._end_handlers = end_handlers
         self._end_reads = end_reads
         self._let_go = let_go
+        self._may_hold = may_hold
         self._on_closed = on_closed
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._closing: asyncio.Task[None] | None = None
@@ -147,7 +150,8 @@ class Lifecycle:
                 with anyio.fail_after(CLOSE_SECONDS):
                     await self._let_go()
         except (*failures.FAILURES, AbeRedisError) as error:
-            _LOG.warning(
+            _LOG.log(
+                logging.WARNING if self._may_hold() else logging.DEBUG,
                 "What consumer %r held could not be given back (%s: %s); it comes again after its lease.",
                 *(self._name, type(error).__name__, " ".join(mask(str(error)).split())[:_MOST_SAID]),
             )

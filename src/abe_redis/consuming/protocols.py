@@ -34,6 +34,8 @@ class ConsumerProtocol(Protocol):
 
     group: str
     name: str
+    on_connected: Callable[[], None]
+    """Called once, when the queue has answered."""
 
     async def next(self) -> Event:
         """Finish the events in flight and wait for the next one; StopAsyncIteration when closed."""

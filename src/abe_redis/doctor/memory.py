@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 
 from abe_redis.doctor.context import Context, Finding, fullness, ok, problem
-from abe_redis.inspection.health import quoted
+from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import GroupStats, StreamStats
 from abe_redis.streams import ids
 

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator, Iterator
 
 from abe_redis.doctor import memory
 from abe_redis.doctor.context import Context, Finding, Severity, ok, problem, warning
-from abe_redis.inspection.health import about_disuse, quoted
+from abe_redis.inspection.health import about_disuse
 from abe_redis.inspection.stats import stream_stats
+from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import Health, StreamStats
 from abe_redis.settings import Settings
 from abe_redis.streams import names, peek, slots

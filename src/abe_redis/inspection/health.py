@@ -1,9 +1,9 @@
 """The health of a stream, from its numbers: what is wrong, since when, and what to do."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import ConsumerStats, GroupStats, Health, StreamStats
 from abe_redis.settings import Settings
 from abe_redis.streams import names
@@ -222,14 +222,6 @@ def _destroyed(group: GroupStats, stream: str) -> str:
         "again where it had finished: start one, or remove it with `abe-redis group remove "
         f"{quoted(stream)} {quoted(group.name)} --force`."
     )
-
-
-def quoted(name: str) -> str:
-    """A name quoted for a shell, without characters that control a terminal."""
-    if name.isprintable():
-        return shlex.quote(name)
-    escaped = "".join(chr(byte) if chr(byte).isalnum() else f"\\x{byte:02x}" for byte in name.encode())
-    return f"$'{escaped}'"
 
 
 def _waiting(group: GroupStats) -> str:

@@ -10,10 +10,10 @@ from redis.asyncio import Redis
 from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.client import failures
 from abe_redis.errors import InvalidArgumentError, RequestError
-from abe_redis.inspection.health import quoted
 from abe_redis.inspection.stats import stream_stats
 from abe_redis.operations import recording
 from abe_redis.operations.limits import Limits
+from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import StreamStats
 from abe_redis.schemas.stats import is_agent
 from abe_redis.streams import manage, names, peek

@@ -9,12 +9,12 @@ a consumer; `lost`, how many entries were removed before it had finished them; `
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from redis.asyncio import Redis
 
-from abe_redis.streams import names
+from abe_redis.streams import ids, names
 from abe_redis.streams.scripts import Argument, Script
 
 type Readiness = Literal["ready", "paused", "missing", "other"]
@@ -25,6 +25,7 @@ _FORGOTTEN_SECONDS = 7 * 86_400
 """Time for which the records of a deleted stream are kept."""
 
 _ENSURE = Script.load("ensure_group")
+_NEW = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class Ensured:
     """How many entries were removed before the group had finished them, as far as is news."""
     again: bool = False
     """Whether somebody had removed the group, and it was made again."""
+    new: bool = field(default=False, compare=False)
+    """Whether the group was made, and nobody had made it before."""
 
 
 async def ensure_group(redis: Redis, streams: Sequence[str], group: str) -> list[Ensured]:
@@ -46,7 +49,33 @@ async def ensure_group(redis: Redis, streams: Sequence[str], group: str) -> list
     """
     arguments: list[Argument] = [group, _FORGOTTEN_SECONDS * 1000]
     answers = await _ENSURE.each(redis, streams, arguments, keys=names.with_records)
-    return [Ensured(state=state.decode(), lost=lost, again=bool(again)) for state, lost, again in answers]
+    return [
+        Ensured(state=state.decode(), lost=lost, again=made == 1, new=made == _NEW)
+        for state, lost, made in answers
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a stream holds for a group that is new."""
+
+    began: float
+    """When its oldest entry was published, in seconds since the epoch."""
+    length: int
+    groups: list[str]
+
+
+async def history(redis: Redis, stream: str) -> History | None:
+    """What a new group of a stream begins with; None when that is nothing."""
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.xrange(stream, count=1)
+    pipeline.xlen(stream)
+    pipeline.xinfo_groups(stream)
+    first, length, rows = await pipeline.execute()
+    if not first:
+        return None
+    names_of = [row["name"].decode(errors="replace") for row in rows]
+    return History(began=ids.moment(first[0][0]).timestamp(), length=length, groups=names_of)
 
 
 _RECORD = Script.load("record_progress")

@@ -26,6 +26,7 @@ class MemoryConsumer:
     ) -> None:
         self.group = group
         self.name = name
+        self.on_connected: Callable[[], None] = lambda: None
         self._groups = groups
         self._is_reachable = is_reachable
         self._patterns = patterns
@@ -50,6 +51,8 @@ class MemoryConsumer:
         """Wait for an event beside those in hand; None when closed."""
         if self._waiting:
             raise RuntimeError("Two tasks ask the same consume() for an event; give each its own.")
+        if self._loop is None:
+            self.on_connected()
         self._loop = asyncio.get_running_loop()
         self._waiting = True
         try:

@@ -8,6 +8,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 from typing import Any
 
 import anyio
@@ -117,13 +118,11 @@ class EventWorker:
         consume = self._backend.consume_ordered if self._ordered else self._backend.consume
         events = consume(group=self._group)
         tracing.trace_if_wanted()
-        _LOG.info(
+        events.behind.on_connected = partial(
+            _LOG.info,
             "Consumer %r of group %r handles events of %s at %s, %d at a time.",
-            events.consumer,
-            events.behind.group,
-            self._backend.patterns,
-            self._backend.settings.redis_url,
-            self._concurrency,
+            *(events.consumer, events.behind.group, self._backend.patterns),
+            *(self._backend.settings.redis_url, self._concurrency),
         )
         try:
             with equal_failures_as_one():

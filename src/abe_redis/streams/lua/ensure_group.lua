@@ -6,8 +6,8 @@
 -- KEYS  per stream: the stream, its records
 -- ARGV  group, for how many ms the records of a stream that does not exist are kept
 -- Answers per stream: `ready`, `paused`, `missing` or `other` (another kind of key); how many entries were
--- removed before the group had finished them, as far as is news; and 1 if somebody had removed the group
--- (else 0).
+-- removed before the group had finished them, as far as is news; and 1 if somebody had removed the group, 2 if
+-- it is new (else 0).
 -- flags: allow-oom
 
 -- include: note_deleted
@@ -21,7 +21,7 @@ for i = 1, #KEYS, 2 do
   local stream, records = KEYS[i], KEYS[i + 1]
   local kind, state = redis.call('TYPE', stream).ok, 'ready'
   local info = kind == 'stream' and facts(redis.call('XINFO', 'STREAM', stream))
-  local again = 0
+  local made = 0
   local from, lost = floor_of(records, group, info and info['entries-added'] or 0)
   if kind == 'none' then
     redis.call('PEXPIRE', records, forgotten_ms)
@@ -35,7 +35,7 @@ for i = 1, #KEYS, 2 do
       local refused, put_back = make_again(stream, records, group, from,
         from == '0' and info['entries-added'] - info['length'])
       if refused then return refused end
-      if from ~= '0' or put_back > 0 then again = 1 end
+      made = (from ~= '0' or put_back > 0) and 1 or 2
     end
     if not redis.call('HGET', records, 'floor ' .. group) then
       of = of or group_of(stream, group)
@@ -43,6 +43,6 @@ for i = 1, #KEYS, 2 do
     end
     if redis.call('HGET', records, 'paused ' .. group) then state = 'paused' end
   end
-  answers[#answers + 1] = {state, lost, again}
+  answers[#answers + 1] = {state, lost, made}
 end
 return answers

@@ -1,0 +1,68 @@
+"""What a consumer says of a group that it has made: one with a mistyped name handles all history anew."""
+
+import logging
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from redis.asyncio import Redis
+
+from abe_redis.runtime import nouns
+from abe_redis.runtime.shell import quoted
+from abe_redis.streams.groups import history
+
+_LOG = logging.getLogger(__name__)
+
+_LIKENESS = 0.75
+_MOST_NAMED = 3
+
+
+async def tell(redis: Redis, group: str, streams: Sequence[str], *, began: float) -> None:
+    """Say that a group is new, where it begins, what waits for it, and which group was perhaps meant.
+
+    Nothing is said of streams that are as new as the consumer.
+
+    Args:
+        redis: The client.
+        group: The group, which was just made at the beginning of the streams.
+        streams: Where it was made.
+        began: When the consumer began, in seconds since the epoch.
+
+    Raises:
+        redis.RedisError: The server refused to tell, or could not be reached.
+    """
+    older, waiting, others = list[str](), 0, dict[str, None]()
+    for stream in streams:
+        found = await history(redis, stream)
+        if found is not None and found.began < began:
+            older.append(stream)
+            waiting += found.length
+            others |= dict.fromkeys(found.groups)
+    others.pop(group, None)
+    if older:
+        level = logging.WARNING if others else logging.INFO
+        _LOG.log(level, "%s", _sentence(group, older, waiting, list(others)))
+
+
+def _sentence(group: str, streams: list[str], waiting: int, others: list[str]) -> str:
+    where = repr(streams[0]) if len(streams) == 1 else f"{_listed(streams)} ({len(streams)} streams)"
+    arguments = f"{quoted(streams[0])} {quoted(group)}"
+    said = (
+        f"Group {group!r} of {where} is new: it begins at the oldest event, so "
+        f"{nouns.count(waiting, 'event')} {'waits' if waiting == 1 else 'wait'} for it"
+    )
+    if others:
+        said += f", which other groups ({_listed(others)}) may have handled"
+    said += "."
+    if meant := get_close_matches(group, others, 1, _LIKENESS):
+        said += (
+            f" Was {meant[0]!r} meant? Then end this consumer, and remove the new group: "
+            f"`abe-redis group remove {arguments} --force`."
+        )
+    return (
+        f"{said} One that begins at the end is made before: `abe-redis group create {arguments} --from now`."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(map(repr, names[:_MOST_NAMED])) + rest

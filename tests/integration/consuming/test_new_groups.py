@@ -1,0 +1,96 @@
+"""A consumer that makes its group says so: a mistyped name handles all of the history anew."""
+
+import logging
+from typing import Any
+
+import anyio
+import pytest
+
+from abe_redis import EventWorker
+from abe_redis.operations.groups import Groups
+from abe_redis.operations.scope import Scope
+from tests.integration.conftest import MakeBackend, take
+from tests.patience import PATIENCE
+
+TOPIC, OTHER = "slack_events", "slack:other"
+
+
+async def said(make_backend: MakeBackend, group: str, caplog: pytest.LogCaptureFixture, events: int) -> Any:
+    """What is logged of a new group when a consumer of it takes the first events."""
+    caplog.clear()
+    async with make_backend().consume(group=group) as stream:
+        await take(stream, events)
+    records = [one for one in caplog.records if "is new" in one.getMessage()]
+    return [(one.levelname, one.getMessage()) for one in records]
+
+
+@pytest.fixture(autouse=True)
+def _hear_all(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+
+async def test_it_says_where_it_begins_and_what_waits(
+    make_backend: MakeBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    await make_backend().publish_many(TOPIC, [{"n": n} for n in range(3)])
+    ((level, sentence),) = await said(make_backend, "workers", caplog, 3)
+    assert level == "INFO"
+    assert (
+        "Group 'workers' of 'slack_events' is new: it begins at the oldest event, so 3 events wait"
+        in sentence
+    )
+    assert "`abe-redis group create slack_events workers --from now`" in sentence
+    assert await said(make_backend, "workers", caplog, 0) == []
+
+
+async def test_it_warns_where_others_have_handled_them_and_names_the_group_that_was_meant(
+    make_backend: MakeBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    for stream in (TOPIC, OTHER):
+        await make_backend().publish(stream, {"n": 1})
+    await said(make_backend, "workers", caplog, 2)
+    ((level, sentence),) = await said(make_backend, "wrokers", caplog, 2)
+    assert level == "WARNING"
+    assert "(2 streams)" in sentence
+    assert "2 events wait for it, which other groups ('workers') may have handled" in sentence
+    assert "Was 'workers' meant?" in sentence
+    assert f"`abe-redis group remove {TOPIC} wrokers --force`" in sentence
+    ((_, sentence),) = await said(make_backend, "audit", caplog, 2)
+    assert "meant" not in sentence
+
+
+async def test_it_says_nothing_of_streams_that_are_newer_than_the_consumer(
+    make_backend: MakeBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    publisher = make_backend()
+    async with make_backend().consume(group="workers") as stream:
+        await publisher.publish(TOPIC, {"n": 1})
+        await take(stream, 1)
+    assert "is new" not in caplog.text
+
+
+async def test_one_that_was_made_at_the_end_gets_later_events_only(
+    make_backend: MakeBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = make_backend()
+    await backend.publish(TOPIC, {"n": 1})
+    await Groups(Scope(backend, origin="cli")).create(TOPIC, "audit", start="now")
+    await backend.publish(TOPIC, {"n": 2})
+    async with backend.consume(group="audit") as events:
+        assert await take(events, 1) == [{"n": 2}]
+    assert "is new" not in caplog.text
+
+
+async def test_a_worker_that_does_not_reach_redis_claims_nothing(
+    make_backend: MakeBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither that it handles events, nor that it had some to give back."""
+    worker = EventWorker(make_backend(redis_url="redis://127.0.0.1:1"), print)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+        with anyio.fail_after(PATIENCE):
+            while "could not be reached" not in caplog.text:
+                await anyio.sleep(0.01)
+        await worker.shutdown()
+    assert "handles events" not in caplog.text
+    assert "could not be given back" not in caplog.text
