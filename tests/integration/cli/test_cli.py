@@ -69,7 +69,7 @@ def test_lines_are_published_as_they_come(server: Server, redis_url: str, tmp_pa
                 until(lambda: client.xlen("slack_events") == number + 1, "a line to be published")  # noqa: B023
         child.process.send_signal(signal.SIGINT)
         assert child.wait() in {1, 130}
-        # Redis may have the last line before the command has the answer; then it is published again, under its id.
+        # Redis may have the last line before the command has the answer; then it is published again.
         told = [
             f"Published before it: {done}. Continue there with --from-line {done + 1}." for done in (2, 3)
         ]
