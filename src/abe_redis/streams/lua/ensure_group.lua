@@ -6,8 +6,8 @@
 -- KEYS  per stream: the stream, its records
 -- ARGV  group, for how many ms the records of a stream that does not exist are kept
 -- Answers per stream: `ready`, `paused`, `missing` or `other` (another kind of key); how many entries were
--- removed before the group had finished them, as far as is news; and 1 if somebody had removed the group, 2 if
--- it is new (else 0).
+-- removed before the group had finished them, as far as is news; and 1 if somebody had removed the group,
+-- 2 if it is new (else 0).
 -- flags: allow-oom
 
 -- include: note_deleted
