@@ -4,6 +4,7 @@
 """
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -69,6 +70,11 @@ def lazy_fails() -> None:
 
 
 @fit
+def exits() -> None:
+    sys.exit(3)
+
+
+@fit
 def nothing() -> None:
     pass
 
@@ -95,6 +101,8 @@ def dies(context: Any) -> None:
 
 app.message("listener fails")(listener_fails)
 app.message("lazy fails")(ack=nothing, lazy=[lazy_fails])
+app.message("listener exits")(exits)
+app.message("lazy exits")(ack=nothing, lazy=[nothing, exits])
 app.message("middleware fails")(nothing)
 app.message("not authorized")(nothing)
 app.message("say fails")(say_fails)

@@ -19,7 +19,11 @@ type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 type App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _GRACE_SECONDS = 3
-"""Time that running calls get to end when the server shuts down."""
+"""Time that running calls get to end when the server shuts down; then they are cancelled."""
+_CLOSE_SECONDS = 1
+"""Time that connections then get to close; then they are dropped."""
+_LAST_SECONDS = 10
+"""Time after which Uvicorn gives up on a call that does not let itself be cancelled, and logs an error."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -89,17 +93,45 @@ async def serving(
 
 
 def _server(app: App, head_seconds: float) -> "_Server":
-    ending = anyio.Event()
+    ending, calls = anyio.Event(), set[anyio.CancelScope]()
     config = uvicorn.Config(
-        _hanging_up(app, ending),
+        _ended_by(calls, _hanging_up(app, ending)),
         http=impatient(head_seconds, most_connections()),
         ws="none",
         log_config=None,  # its records pass our formatter, as all others do
         log_level="warning",
-        timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_graceful_shutdown=_LAST_SECONDS,
         server_header=False,
     )
-    return _Server(config, ending)
+    return _Server(config, ending, calls)
+
+
+def _ended_by(calls: set[anyio.CancelScope], app: App) -> App:
+    """Let calls be cancelled from outside: such a call is answered 503, if it has no answer yet."""
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        has_begun = False
+
+        async def say(message: MutableMapping[str, Any]) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        with anyio.CancelScope() as call:
+            calls.add(call)
+            try:
+                await app(scope, receive, say)
+            finally:
+                calls.discard(call)
+        if call.cancelled_caught and not has_begun:
+            headers = [(b"content-length", b"0"), (b"connection", b"close")]
+            await send({"type": "http.response.start", "status": 503, "headers": headers})
+            await send({"type": "http.response.body"})
+
+    return run
 
 
 def _hanging_up(app: App, ending: anyio.Event) -> App:
@@ -139,14 +171,30 @@ def _hanging_up(app: App, ending: anyio.Event) -> App:
 class _Server(uvicorn.Server):
     """Serves until `should_exit`, and leaves signals to its caller."""
 
-    def __init__(self, config: uvicorn.Config, ending: anyio.Event) -> None:
+    def __init__(self, config: uvicorn.Config, ending: anyio.Event, calls: set[anyio.CancelScope]) -> None:
         super().__init__(config)
         self._ending = ending
+        self._calls = calls
 
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._ending.set()
-        await super().shutdown(sockets)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._end_what_is_left)
+            await super().shutdown(sockets)
+            tasks.cancel_scope.cancel()
+
+    async def _end_what_is_left(self) -> None:
+        """Cancel calls after their grace, and then drop connections whose clients do not read or go on."""
+        await anyio.sleep(_GRACE_SECONDS)
+        for call in list(self._calls):
+            call.cancel()
+        await anyio.sleep(_CLOSE_SECONDS)
+        for connection in list(self.server_state.connections):
+            self.server_state.connections.discard(connection)
+            transport = getattr(connection, "transport", None)
+            if transport is not None:
+                transport.abort()
 
     @contextmanager
     @override

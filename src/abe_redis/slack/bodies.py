@@ -1,28 +1,40 @@
-"""What stands in a request's body: JSON for events, a form for commands and interactivity."""
+"""What stands in a request's body: JSON for events, a form for commands and interactivity.
+
+The body itself says which of them it is: its content type may be what some client or proxy made of it.
+"""
 
 import json
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
+from abe_redis.slack.shapes import Sent
+
 MOST_BYTES = 1024 * 1024
 """Slack's largest envelopes have about 100 KB, and a form takes up to three bytes for one."""
 
 _MOST_FIELDS = 200
-_FORM = "application/x-www-form-urlencoded"
 
 
 class BadBodyError(Exception):
     """The body is not what Slack sends; its first argument says why, without anything from the body."""
 
 
-def decoded(body: bytes, content_type: str) -> dict[str, Any]:
-    """The payload in a body: of a form, what its field `payload` holds, or else its fields.
+def decoded(body: bytes) -> Sent:
+    """What a body holds: JSON, or a form with JSON in its field `payload`, or a form's fields.
 
     Raises:
-        BadBodyError: There is none.
+        BadBodyError: It is none of these, or has no shape of Slack's.
     """
-    if content_type.partition(";")[0].strip().lower() != _FORM:
-        return _object(body, "body")
+    sent = _read(body)
+    flaw = sent.flaw()
+    if flaw is not None:
+        raise BadBodyError(flaw)
+    return sent
+
+
+def _read(body: bytes) -> Sent:
+    if body.lstrip(b" \t\r\n")[:1] in (b"{", b"["):
+        return Sent(_object(body, "body"), "event")
     try:
         # Strict ASCII, as a form is: what is not has to be written as %XX.
         fields = dict(
@@ -31,12 +43,10 @@ def decoded(body: bytes, content_type: str) -> dict[str, Any]:
             )
         )
     except ValueError:
-        raise BadBodyError("the form cannot be decoded") from None
+        raise BadBodyError("the body is neither JSON nor a form") from None
     if "payload" in fields:
-        return _object(fields["payload"].encode(), "field payload")
-    if not fields:
-        raise BadBodyError("the form is empty")
-    return fields
+        return Sent(_object(fields["payload"].encode(), "field payload"), "interactive")
+    return Sent(fields, "command")
 
 
 def _object(text: bytes, what: str) -> dict[str, Any]:

@@ -85,11 +85,11 @@ class SlackDoor:
             self._tell_once(flaw)
             return Answer("refused", 401, "This is not signed by Slack.", reason=flaw)
         try:
-            payload = bodies.decoded(body, headers.get("content-type", ""))
+            sent = bodies.decoded(body)
         except bodies.BadBodyError as error:
             _LOG.warning("A request that Slack signed was refused: %s.", error)
             return Answer("refused", 400, f"This cannot be read: {error}.", reason="bad body")
-        return await self._receiver.take(payload, _arrival(headers))
+        return await self._receiver.take(sent, _arrival(headers))
 
     def _tell_once(self, flaw: signatures.Flaw) -> None:
         """Log a kind of refusal once: anybody can cause more, and the metrics count them."""

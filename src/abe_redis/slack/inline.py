@@ -4,16 +4,18 @@ The rest of its listeners run in `abe-redis worker`, on what was queued.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
-
-import anyio.to_thread
 
 from abe_redis.errors import SettingsError
 from abe_redis.events import kinds
-from abe_redis.slack.bolt.recognition import kind_of
+from abe_redis.slack.bolt.copies import AppCopy
+from abe_redis.slack.bolt.exits import outlive
+from abe_redis.slack.bolt.recognition import check_app, kind_of
 from abe_redis.slack.queues import ASKING, names_in
 from abe_redis.slack.receiver import Answer
+from abe_redis.slack.shapes import Sent
+from abe_redis.worker.call import call, in_thread
 
 if TYPE_CHECKING:
     from slack_bolt import App, BoltResponse
@@ -66,10 +68,12 @@ class BoltAnswers:
             )
         return cls(app, inline)
 
-    def wants(self, payload: Mapping[str, Any]) -> bool:
-        """Whether the app answers this payload."""
-        kind = kinds.kind_of(payload).name
-        return kind in self._wanted or any(f"{kind}:{name}" in self._wanted for name in names_in(payload))
+    def wants(self, sent: Sent) -> bool:
+        """Whether the app answers what Slack sent."""
+        kind = sent.kind.name
+        return kind in self._wanted or any(
+            f"{kind}:{name}" in self._wanted for name in names_in(sent.payload)
+        )
 
     async def answer(self, payload: dict[str, Any]) -> Answer:
         """The app's answer. Bolt does not check the signature: the door has, and with several secrets."""
@@ -82,15 +86,20 @@ class BoltAnswers:
         return Answer(fate, response.status, response.body, content_type, reason=said)
 
     async def _dispatched(self, payload: dict[str, Any]) -> "BoltResponse":
-        app: Any = self._app
+        kind = check_app(self._app)
+        copied = AppCopy(self._app, kind)
+        outlive(copied.runner)
         response: BoltResponse
-        if kind_of(app) == "sync":
+        if kind == "sync":
             from slack_bolt import BoltRequest  # noqa: PLC0415 - an extra
 
-            request = BoltRequest(body=payload, mode="socket_mode")
-            response = await anyio.to_thread.run_sync(lambda: app.dispatch(request), abandon_on_cancel=True)
+            dispatch = in_thread(copied.app.dispatch)
+            response = await call(
+                lambda: dispatch(BoltRequest(body=payload, mode="socket_mode")), seconds=None
+            )
             return response
         from slack_bolt.request.async_request import AsyncBoltRequest  # noqa: PLC0415
 
-        response = await app.async_dispatch(AsyncBoltRequest(body=payload, mode="socket_mode"))
+        request = AsyncBoltRequest(body=payload, mode="socket_mode")
+        response = await call(lambda: copied.app.async_dispatch(request), seconds=None)
         return response

@@ -7,6 +7,7 @@ from typing import Any, Self
 from abe_redis.errors import SettingsError
 from abe_redis.events import kinds
 from abe_redis.settings import Settings
+from abe_redis.slack.shapes import Sent
 from abe_redis.streams import names
 
 LIVE = frozenset({"block_suggestion", "dialog_suggestion"})
@@ -26,7 +27,7 @@ class Queues:
     events: str
     """The Events API's, and whatever stands in no other."""
     actions: str = "slack:actions"
-    """Buttons, menus and inputs, in messages, in views and in attachments."""
+    """Buttons, menus and inputs, in messages, in views and in attachments; interactivity of unknown types."""
     commands: str = "slack:commands"
     shortcuts: str = "slack:shortcuts"
     """Shortcuts, global and on messages."""
@@ -54,17 +55,20 @@ class Queues:
             queues = replace(queues, **dict.fromkeys([family] if is_one else families, stream))
         return queues
 
-    def of(self, payload: Mapping[str, Any]) -> str:
-        """The stream for a payload."""
-        kind = kinds.kind_of(payload)
-        if kind.family == "command":
+    def of(self, sent: Sent) -> str:
+        """The stream for what Slack sent."""
+        kind = sent.kind
+        if sent.form == "command" or kind.family == "command":
             return self.commands
         if kind.name in _SHORTCUTS:
             return self.shortcuts
         if kind.name in _VIEWS:
             return self.views
-        is_unknown_action = kind is kinds.OTHER and ("trigger_id" in payload or "response_url" in payload)
-        return self.actions if kind.family == "interactive" or is_unknown_action else self.events
+        is_interactive = sent.form == "interactive" or kind.family == "interactive"
+        is_unknown_action = kind is kinds.OTHER and (
+            "trigger_id" in sent.payload or "response_url" in sent.payload
+        )
+        return self.actions if is_interactive or is_unknown_action else self.events
 
 
 def names_in(payload: Mapping[str, Any]) -> set[str]:

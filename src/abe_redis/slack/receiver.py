@@ -6,16 +6,15 @@ queued all the same is not queued twice.
 
 import logging
 import traceback
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from abe_redis.errors import AbeRedisError, PayloadError
-from abe_redis.events import kinds
 from abe_redis.events.arrival import Arrival
 from abe_redis.events.published import Published
 from abe_redis.observability.hooks import Fate
 from abe_redis.slack.queues import LIVE, Queues
+from abe_redis.slack.shapes import Sent
 
 _LOG = logging.getLogger(__name__)
 
@@ -45,8 +44,8 @@ class Publisher(Protocol):
 class LiveApp(Protocol):
     """Answers what cannot be queued; `BoltAnswers` satisfies it."""
 
-    def wants(self, payload: Mapping[str, Any]) -> bool:
-        """Whether it answers this payload."""
+    def wants(self, sent: Sent) -> bool:
+        """Whether it answers what Slack sent."""
 
     async def answer(self, payload: dict[str, Any]) -> Answer:
         """Its answer."""
@@ -62,24 +61,21 @@ class Receiver:
         self._refused = 0
         """Events that Redis did not take, since it last took one."""
 
-    async def take(self, payload: dict[str, Any], arrival: Arrival) -> Answer:
-        """Queue a payload, or answer what is not for the queue."""
+    async def take(self, sent: Sent, arrival: Arrival) -> Answer:
+        """Queue what Slack sent, or answer what is not for the queue."""
         try:
-            return await self._take(payload, arrival)
+            return await self._take(sent, arrival)
         except Exception as error:  # noqa: BLE001 - one event's failure is not the next one's
             return failed(error)
 
-    async def _take(self, payload: dict[str, Any], arrival: Arrival) -> Answer:
-        kind = kinds.kind_of(payload)
-        if kind.name == "url_verification":
-            challenge = payload.get("challenge")
-            return Answer(
-                "answered", body=challenge if isinstance(challenge, str) and challenge.isprintable() else ""
-            )
-        if "ssl_check" in payload:
+    async def _take(self, sent: Sent, arrival: Arrival) -> Answer:
+        if arrival.path == "http" and sent.challenge is not None:
+            return Answer("answered", body=sent.challenge)
+        if arrival.path == "http" and sent.is_ssl_check:
             return Answer("answered")
-        if self._live is not None and self._live.wants(payload):
-            return await self._live.answer(payload)
+        if self._live is not None and self._live.wants(sent):
+            return await self._live.answer(sent.payload)
+        kind = sent.kind
         if kind.name in LIVE:
             _LOG.warning(
                 "Slack asks for options (%s), which no queue can give in time. Name the Bolt app that has "
@@ -87,10 +83,12 @@ class Receiver:
                 kind.name,
             )
             return Answer("refused", 501, "Nobody here answers this at once.", reason="needs a live answer")
-        return await self._queue(payload, arrival)
+        return await self._queue(sent, arrival)
 
-    async def _queue(self, payload: dict[str, Any], arrival: Arrival) -> Answer:
-        stream = self._queues.of(payload)
+    async def _queue(self, sent: Sent, arrival: Arrival) -> Answer:
+        stream = self._queues.of(sent)
+        # Whatever it is, it is Slack's: what is called a token here is the app's secret.
+        payload = {name: value for name, value in sent.payload.items() if name != "token"}
         try:
             await self._publisher.publish_event(stream, payload, arrival=arrival)
         except PayloadError as error:

@@ -19,6 +19,7 @@ import anyio.abc
 from abe_redis.events.arrival import Arrival
 from abe_redis.observability import hooks
 from abe_redis.slack.receiver import Answer, Receiver
+from abe_redis.slack.shapes import Form, Sent
 
 _LOG = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ class Connection:
         end = hooks.receiving("socket")
         payload = said.get("payload")
         if isinstance(payload, dict):
-            answer = await self._receiver.take(payload, _arrival(said))
+            answer = await self._receiver.take(Sent(payload, _form(said)), _arrival(said))
         else:
             answer = Answer("refused", 400, reason="bad body")
         if answer.status == 200:  # noqa: PLR2004 - whatever else it is, Slack sends it again
@@ -155,6 +156,15 @@ def _said(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     return found if isinstance(found, dict) else {}
+
+
+def _form(said: dict[str, Any]) -> Form:
+    match said.get("type"):
+        case "interactive":
+            return "interactive"
+        case "slash_commands":
+            return "command"
+    return "event"
 
 
 def _arrival(said: dict[str, Any]) -> Arrival:

@@ -59,7 +59,7 @@ async def call(handle: Callable[[], Awaitable[Any]], *, seconds: float | None) -
         raise TimeoutError(f"the handler took longer than {seconds:g} s")
     if isinstance(failure, Exception):
         raise failure
-    raise _as_exception(failure) from failure
+    raise as_exception(failure) from failure
 
 
 async def _take_back_cancellations(task: asyncio.Task[Any], count: int) -> None:
@@ -125,7 +125,8 @@ def _was_raised_by_code(error: BaseException) -> bool:
     return opcode.opname[trace.tb_frame.f_code.co_code[trace.tb_lasti]] == "RAISE_VARARGS"
 
 
-def _as_exception(error: BaseException) -> Exception:
+def as_exception(error: BaseException) -> Exception:
+    """A failure of the handler that says what it let out, which is no `Exception`."""
     if isinstance(error, SystemExit):
         return RuntimeError(f"the handler called {describe(error)}")
     if isinstance(error, asyncio.CancelledError):

@@ -5,6 +5,7 @@ import logging
 import random
 import time
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 import pytest
@@ -78,6 +79,54 @@ async def test_url_verification_and_ssl_checks_are_answered_at_once(slack: Slack
     assert (await post(slack, body, headers)).status == 200
     assert (await post(slack, b"", method="GET", query="token=t&ssl_check=1")).status == 200
     assert await redis.dbsize() == 0
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/x-www-form-urlencoded", "text/plain", "", "multipart/form-data"]
+)
+async def test_the_body_says_what_it_is_and_not_its_content_type(
+    slack: SlackDoor, redis: Redis, content_type: str
+) -> None:
+    for payload, sign, stream in (
+        (message("hi"), signed, "slack_events"),
+        (block_actions("go"), signed_form, "slack:actions"),
+        (slash_command("/go"), signed_form, "slack:commands"),
+    ):
+        body, headers = sign(payload | {"token": "verification"}, SECRET)
+        assert (await post(slack, body, headers | {"Content-Type": content_type})).status == 200
+        entries: Any = await redis.xrange(stream)
+        ((_, fields),) = entries
+        stored = json.loads(fields[b"data"])
+        assert stored == {name: value for name, value in payload.items() if name != "token"}
+
+
+async def test_a_stray_field_of_slack_s_checks_loses_nothing(slack: SlackDoor, redis: Redis) -> None:
+    sent = 0
+    for stray in ({"ssl_check": "0"}, {"ssl_check": ""}, {"ssl_check": "1"}, {"challenge": "x"}):
+        for payload, sign in (
+            (message("hi") | stray, signed),
+            (block_actions("go") | stray, signed_form),
+            (slash_command("/go") | stray | {"type": "url_verification"}, signed_form),
+        ):
+            reply = await post(slack, *sign(payload, SECRET))
+            assert (reply.status, reply.body) == (200, "")
+            sent += 1
+    queued = [await redis.xlen(stream) for stream in ("slack_events", "slack:actions", "slack:commands")]
+    assert sum(queued) == sent
+
+
+async def test_what_is_no_shape_of_slack_s_is_refused_and_an_unknown_type_is_not(
+    slack: SlackDoor, redis: Redis
+) -> None:
+    for body in (b"foo=bar", b"type=url_verification&challenge=x", b"ssl_check=0", b"{}", b"payload=%7B%7D"):
+        reply = await post(slack, body, resigned(body, "application/x-www-form-urlencoded"))
+        assert (reply.status, reply.body[:19]) == (400, "This cannot be read")
+    assert await redis.dbsize() == 0
+    body = b"payload=" + quote(json.dumps({"type": "zz", "token": "verification"})).encode()
+    assert (await post(slack, body, resigned(body, "application/x-www-form-urlencoded"))).status == 200
+    entries: Any = await redis.xrange("slack:actions")
+    ((_, fields),) = entries
+    assert json.loads(fields[b"data"]) == {"type": "zz"}
 
 
 async def test_a_request_that_slack_did_not_sign_now_is_refused(slack: SlackDoor, redis: Redis) -> None:

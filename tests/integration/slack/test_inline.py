@@ -1,8 +1,10 @@
 """A Bolt app answers at once what cannot be queued; everything else is queued."""
 
 import json
+import logging
 from typing import Any
 
+import anyio
 import pytest
 from redis.asyncio import Redis
 from slack_bolt import App
@@ -18,6 +20,7 @@ from abe_redis.slack.receiver import Receiver
 from abe_redis.testing import block_actions, message, slash_command, view_submission
 from abe_redis.testing.fake_slack.fake import FakeSlack
 from abe_redis.testing.signing import signed, signed_form
+from tests.contract.bolt.bots import Bots
 from tests.integration.slack.doors import SECRET, door, post
 from tests.integration.slack.test_socket import receiving
 from tests.patience import PATIENCE
@@ -112,6 +115,61 @@ async def test_a_request_that_the_app_cannot_answer_is_answered_as_the_app_does(
         assert (await post(here, *signed_form(view_submission("broken"), SECRET))).status == 500
     assert "The Bolt app answered 404 to a view_submission." in caplog.text
     assert await redis.dbsize() == 0
+
+
+@MADE
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), KeyboardInterrupt(), BaseExceptionGroup("several", [SystemExit(3)])]
+)
+async def test_a_listener_that_exits_fails_alone(
+    backend: RedisMessageQueueBackend, make: Any, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with FakeSlack(answer_within=PATIENCE) as slack:
+        app: Any = make(slack)
+
+        def leave() -> None:
+            raise error
+
+        def acknowledge(ack: Any) -> Any:
+            return ack()
+
+        app.view("exits")(bots_of(make).fit(leave))
+        app.view("exits later")(ack=bots_of(make).fit(acknowledge), lazy=[bots_of(make).fit(leave)])
+        app.view("middle", middleware=[bots_of(make).fit(leave)])(bots_of(make).fit(acknowledge))
+        here = door(backend, BoltAnswers(app))
+        assert (await post(here, *signed_form(view_submission("exits"), SECRET))).status == 500
+        assert (await post(here, *signed_form(view_submission("middle"), SECRET))).status == 503
+        assert (await post(here, *signed_form(view_submission("exits later"), SECRET))).status == 200
+        with anyio.fail_after(PATIENCE):
+            while "Failed to run an internal function" not in caplog.text:
+                await anyio.sleep(0.01)
+        assert (await post(here, *signed_form(view_submission("form"), SECRET))).status == 200
+
+
+@MADE
+async def test_an_app_that_answers_here_logs_nothing_that_people_wrote(
+    backend: RedisMessageQueueBackend, make: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    words = "xyzzy-what-somebody-wrote"
+    asked = action("dialog_submission", callback_id="none", submission={"name": words})
+    pressed = action("interactive_message", callback_id="none", actions=[{"name": words, "value": words}])
+    async with FakeSlack(answer_within=PATIENCE) as slack:
+        app: Any = make(slack)
+        here = door(backend, BoltAnswers(app, ["interactive_message"]))
+        for payload in (view_submission("form", {"why": words}), view_submission("none", {"why": words})):
+            await post(here, *signed_form(payload, SECRET))
+        for payload in (asked, pressed, SUGGESTION | {"value": words}):
+            await post(here, *signed_form(payload, SECRET))
+        app.use(bots_of(make).fit(lambda: None))
+        await post(here, *signed_form(view_submission("form", {"why": words}), SECRET))
+    assert "skipped calling" in caplog.text
+    assert words not in caplog.text
+
+
+def bots_of(make: Any) -> Bots:
+    """Functions for the kind of app that `make` makes."""
+    return Bots(make is async_app, FakeSlack())
 
 
 @MADE

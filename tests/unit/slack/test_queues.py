@@ -7,6 +7,7 @@ import pytest
 from abe_redis.errors import InvalidNameError, SettingsError
 from abe_redis.settings import Settings
 from abe_redis.slack.queues import Queues
+from abe_redis.slack.shapes import Sent
 from abe_redis.testing import block_actions, message, slash_command, view_submission
 from tests.unit.events.shapes import action, envelope
 
@@ -34,8 +35,26 @@ SETTINGS = Settings(slack_events_topic="slack_events")
     ],
 )
 def test_each_kind_has_its_stream(payload: dict[str, Any], stream: str) -> None:
-    assert Queues.chosen(SETTINGS).of(payload) == stream
-    assert Queues.chosen(SETTINGS, ["all"]).of(payload) == "all"
+    sent = Sent(payload, "event")
+    assert Queues.chosen(SETTINGS).of(sent) == stream
+    assert Queues.chosen(SETTINGS, ["all"]).of(sent) == "all"
+
+
+@pytest.mark.parametrize(
+    ("sent", "stream"),
+    [
+        (Sent({"type": "zz"}, "interactive"), "slack:actions"),
+        (Sent({"type": "url_verification", "challenge": "x"}, "interactive"), "slack:actions"),
+        (Sent({"type": "message", "team_id": "T0"}, "interactive"), "slack:actions"),
+        (Sent(action("shortcut"), "interactive"), "slack:shortcuts"),
+        (Sent(view_submission("form"), "interactive"), "slack:views"),
+        (Sent(slash_command("/go") | {"type": "url_verification"}, "command"), "slack:commands"),
+        (Sent(slash_command("/go") | {"type": "block_suggestion"}, "command"), "slack:commands"),
+        (Sent({"command": "/go"}, "command"), "slack:commands"),
+    ],
+)
+def test_the_form_in_which_it_came_decides_where_the_payload_does_not(sent: Sent, stream: str) -> None:
+    assert Queues.chosen(SETTINGS).of(sent) == stream
 
 
 def test_a_choice_is_for_one_kind_and_the_last_one_counts() -> None:

@@ -1,6 +1,5 @@
 """Dispatch through an `AsyncApp`: what fails is reported, and it ends when everything in it has ended."""
 
-import copy
 from collections.abc import Awaitable, Callable
 from typing import Any, override
 
@@ -17,10 +16,12 @@ from slack_bolt.response import BoltResponse
 from slack_bolt.util.utils import get_arg_names_of_callable
 
 from abe_redis.slack.bolt.attempt import Answer, Attempt
-from abe_redis.slack.bolt.auth_tests import LOCKS, AuthTests
+from abe_redis.slack.bolt.auth_tests import AuthTests
 from abe_redis.slack.bolt.errors_of_bolt import is_unmatched
-from abe_redis.slack.bolt.late import refuse_answer, without_triggers
+from abe_redis.slack.bolt.late import refuse_answer
+from abe_redis.slack.bolt.private_app import Parts, private_app
 from abe_redis.slack.bolt.swallowed import noting_authorization
+from abe_redis.worker.call import call
 
 
 class AsyncDispatcher:
@@ -29,7 +30,6 @@ class AsyncDispatcher:
     def __init__(self, app: Any) -> None:  # noqa: ANN401 - an AsyncApp, whose inside is used
         self._app = app
         self._auth_tests = AuthTests()
-        self._asking = [anyio.Lock() for _ in range(LOCKS)]
 
     async def dispatch(self, attempt: Attempt) -> None:
         """Dispatch an event, and wait for its lazy listeners.
@@ -37,7 +37,7 @@ class AsyncDispatcher:
         Raises:
             Exception: What failed in it.
         """
-        app = self._private(attempt)
+        app = private_app(self._app, _PARTS, attempt, self._auth_tests)
         request = AsyncBoltRequest(
             mode="socket_mode",
             body=dict(attempt.body),
@@ -50,63 +50,19 @@ class AsyncDispatcher:
                     tasks.start_soon(self._run_lazy, function, its_request, attempt)
         attempt.check(response.status)
 
-    def _private(self, attempt: Attempt) -> Any:  # noqa: ANN401 - an AsyncApp
-        app = copy.copy(self._app)
-        runner = app._async_listener_runner = copy.copy(app._async_listener_runner)  # noqa: SLF001
-        runner.process_before_response = True
-        runner.lazy_listener_runner = _LazyRunner(attempt)
-        runner.listener_error_handler = _ErrorHandler(attempt, runner.listener_error_handler)
-        app._async_middleware_error_handler = _ErrorHandler(  # noqa: SLF001 - there is no public way
-            attempt,
-            app._async_middleware_error_handler,  # noqa: SLF001
-        )
-        app._async_middleware_list = [  # noqa: SLF001
-            _Authorization(one, attempt) if isinstance(one, AsyncAuthorization) else one
-            for one in app._async_middleware_list  # noqa: SLF001
-        ]
-        init_context = app._init_context  # noqa: SLF001
-
-        def init(request: AsyncBoltRequest) -> None:
-            init_context(request)
-            request.context["listener_runner"] = runner
-            self._equip(request.context["client"], request.context.get("team_id"), attempt)
-
-        app._init_context = init  # noqa: SLF001
-        return app
-
-    def _equip(self, client: Any, team: str | None, attempt: Attempt) -> None:  # noqa: ANN401
-        """Let a request's client remember `auth.test`, and refuse what comes too late."""
-        ask = client.auth_test
-
-        async def auth_test(**arguments: Any) -> Any:  # noqa: ANN401 - a SlackResponse
-            token = arguments.get("token") or client.token
-            async with self._asking[hash(token) % LOCKS]:
-                answer = self._auth_tests.get(team, token)
-                if answer is None:
-                    try:
-                        answer = await ask(**arguments)
-                    except Exception as error:
-                        attempt.swallowed = error
-                        raise
-                    self._auth_tests.put(team, token, answer)
-            return answer
-
-        client.auth_test = auth_test
-        client.api_call = without_triggers(client.api_call)
-
     async def _run_lazy(
         self, function: Callable[..., Awaitable[Any]], request: AsyncBoltRequest, attempt: Attempt
     ) -> None:
+        arguments = build_async_required_kwargs(
+            logger=self._app.logger,
+            required_arg_names=get_arg_names_of_callable(function),
+            request=request,
+            response=None,
+            this_func=function,
+        )
         try:
-            await function(
-                **build_async_required_kwargs(
-                    logger=self._app.logger,
-                    required_arg_names=get_arg_names_of_callable(function),
-                    request=request,
-                    response=None,
-                    this_func=function,
-                )
-            )
+            # A task that lets SystemExit out ends the event loop; a call makes a failure of it.
+            await call(lambda: function(**arguments), seconds=None)
         except Exception as error:  # noqa: BLE001 - the attempt's failure
             attempt.fail(error)
 
@@ -152,7 +108,7 @@ class _ErrorHandler:
 class _Authorization(AsyncMiddleware):
     """Bolt's authorization, whose failure is reported instead of answered."""
 
-    def __init__(self, inner: Any, attempt: Attempt) -> None:  # noqa: ANN401 - either of Bolt's classes
+    def __init__(self, attempt: Attempt, inner: Any) -> None:  # noqa: ANN401 - either of Bolt's classes
         self._inner = noting_authorization(inner, attempt)
         self._attempt = attempt
 
@@ -186,3 +142,6 @@ class _Ack(AsyncAck):
         if answer.body and not self._is_event:
             refuse_answer()
         return answer
+
+
+_PARTS = Parts("async", _LazyRunner, _ErrorHandler, _Authorization, AsyncAuthorization)

@@ -34,7 +34,7 @@ class Attempt:
     def __init__(self, event: Event, body: Mapping[str, Any]) -> None:
         self.event = event
         self.body = body
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
         """The first exception that nobody answered for."""
         self.was_answered = False
         """Whether an `@app.error` handler answered for an exception."""
@@ -43,7 +43,7 @@ class Attempt:
         self.lazy: list[tuple[Callable[..., Any], Any]] = []
         """Lazy listeners that are to run, each with its request."""
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Note an exception; the first is the attempt's failure."""
         if self.failure is None:
             self.failure = error
@@ -79,7 +79,7 @@ class Attempt:
         """Look at the dispatch's answer.
 
         Raises:
-            Exception: What failed in it.
+            BaseException: What failed in it; the worker makes a failure of one that ends programs.
         """
         if self.failure is None and not self.was_answered and status >= _FAILED:
             self.fail(

@@ -1,14 +1,22 @@
 """Answers of `auth.test`, remembered: an app with an installation store asks Slack for every event."""
 
+import inspect
+import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+import anyio
+
+from abe_redis.slack.bolt.attempt import Attempt
+from abe_redis.slack.bolt.swallowed import noting
 
 LIFE_SECONDS = 600
 """How long an answer is used; a token that is revoked meanwhile fails at its next use."""
 
-LOCKS = 64
+_LOCKS = 64
 """Tokens that may be asked about at the same time; each is asked about once, however many events wait."""
 
 _MOST = 10_000
@@ -25,6 +33,35 @@ class AuthTests:
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[str | None, str | None], _Known] = OrderedDict()
+        self._threads = [threading.Lock() for _ in range(_LOCKS)]
+        self._tasks = [anyio.Lock() for _ in range(_LOCKS)]
+
+    def asking_once(self, client: Any, team: str | None, attempt: Attempt) -> Callable[..., Any]:  # noqa: ANN401
+        """A client's `auth_test`, sync or async, which remembers answers; the attempt hears of a failure.
+
+        Args:
+            client: The client, of slack_sdk.
+            team: The workspace.
+            attempt: The dispatch that asks.
+        """
+        ask = noting(client.auth_test, attempt)
+        if inspect.iscoroutinefunction(ask):
+
+            async def awaited(**arguments: Any) -> Any:  # noqa: ANN401 - a SlackResponse
+                token = arguments.get("token") or client.token
+                async with self._tasks[hash(token) % _LOCKS]:
+                    known = self.get(team, token)
+                    return self.put(team, token, await ask(**arguments)) if known is None else known
+
+            return awaited
+
+        def called(**arguments: Any) -> Any:  # noqa: ANN401 - a SlackResponse
+            token = arguments.get("token") or client.token
+            with self._threads[hash(token) % _LOCKS]:
+                known = self.get(team, token)
+                return self.put(team, token, ask(**arguments)) if known is None else known
+
+        return called
 
     def get(self, team: str | None, token: str | None) -> Any | None:  # noqa: ANN401 - a SlackResponse
         """The answer, unless it is too old."""
@@ -33,9 +70,10 @@ class AuthTests:
             return None
         return known.answer
 
-    def put(self, team: str | None, token: str | None, answer: Any) -> None:  # noqa: ANN401
-        """Remember an answer."""
+    def put(self, team: str | None, token: str | None, answer: Any) -> Any:  # noqa: ANN401
+        """Remember an answer, and return it."""
         self._known[team, token] = _Known(answer, time.monotonic())
         self._known.move_to_end((team, token))
         while len(self._known) > _MOST:
             self._known.popitem(last=False)
+        return answer

@@ -1,5 +1,6 @@
 """Which objects are Bolt apps, and whether they are built as we know them."""
 
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from abe_redis.errors import SettingsError
@@ -12,16 +13,22 @@ _KINDS: dict[tuple[str, str], Kind] = {
     ("slack_bolt.app.async_app", "AsyncApp"): "async",
 }
 
-_NEEDED: dict[Kind, tuple[str, ...]] = {
-    "sync": ("_init_context", "_listener_runner", "_middleware_error_handler", "_middleware_list"),
-    "async": (
-        "_init_context",
-        "_async_listener_runner",
-        "_async_middleware_error_handler",
-        "_async_middleware_list",
-    ),
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """The attributes that a copy of an app has of its own, because there is no public way to replace them."""
+
+    runner: str
+    middleware_error_handler: str
+    middleware: str
+    init_context: str = "_init_context"
+    logger: str = "_framework_logger"
+
+
+INSIDE: dict[Kind, Inside] = {
+    "sync": Inside("_listener_runner", "_middleware_error_handler", "_middleware_list"),
+    "async": Inside("_async_listener_runner", "_async_middleware_error_handler", "_async_middleware_list"),
 }
-"""What a handler replaces in its own copy of an app, because there is no public way."""
 
 
 def kind_of(app: object) -> Kind | None:
@@ -41,7 +48,8 @@ def check_app(app: Any) -> Kind:  # noqa: ANN401 - anything may be given
         raise SettingsError(
             f"BoltHandler takes an App or an AsyncApp of slack_bolt, not {type(app).__name__!r}."
         )
-    missing = [name for name in _NEEDED[kind] if not hasattr(app, name)]
+    needed = sorted(getattr(INSIDE[kind], field.name) for field in fields(Inside))
+    missing = [name for name in needed if not hasattr(app, name)]
     if missing:
         raise SettingsError(
             f"slack-bolt {installed() or '?'} is built differently ({', '.join(missing)} is missing), so its "

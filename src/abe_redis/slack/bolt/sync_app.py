@@ -1,7 +1,5 @@
 """Dispatch through an `App`: what fails in it is reported, and it ends when everything in it has ended."""
 
-import copy
-import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any, override
@@ -20,9 +18,10 @@ from slack_bolt.util.utils import get_arg_names_of_callable
 
 from abe_redis.events.event import Event
 from abe_redis.slack.bolt.attempt import Answer, Attempt
-from abe_redis.slack.bolt.auth_tests import LOCKS, AuthTests
+from abe_redis.slack.bolt.auth_tests import AuthTests
 from abe_redis.slack.bolt.errors_of_bolt import is_unmatched
-from abe_redis.slack.bolt.late import refuse_answer, without_triggers
+from abe_redis.slack.bolt.late import refuse_answer
+from abe_redis.slack.bolt.private_app import Parts, private_app
 from abe_redis.slack.bolt.swallowed import noting_authorization
 
 
@@ -32,7 +31,6 @@ class SyncDispatcher:
     def __init__(self, app: Any) -> None:  # noqa: ANN401 - an App, whose inside is used
         self._app = app
         self._auth_tests = AuthTests()
-        self._asking = [threading.Lock() for _ in range(LOCKS)]
 
     def dispatch(self, attempt: Attempt) -> None:
         """Dispatch an event in this thread, and then its lazy listeners, one after the other.
@@ -40,7 +38,7 @@ class SyncDispatcher:
         Raises:
             Exception: What failed in it.
         """
-        app = self._private(attempt)
+        app = private_app(self._app, _PARTS, attempt, self._auth_tests)
         request = BoltRequest(
             mode="socket_mode",
             body=dict(attempt.body),
@@ -51,50 +49,6 @@ class SyncDispatcher:
             for function, its_request in attempt.lazy:
                 self._run_lazy(function, its_request, attempt)
         attempt.check(response.status)
-
-    def _private(self, attempt: Attempt) -> Any:  # noqa: ANN401 - an App
-        app = copy.copy(self._app)
-        runner = app._listener_runner = copy.copy(app._listener_runner)  # noqa: SLF001
-        runner.process_before_response = True
-        runner.lazy_listener_runner = _LazyRunner(attempt)
-        runner.listener_error_handler = _ErrorHandler(attempt, runner.listener_error_handler)
-        app._middleware_error_handler = _ErrorHandler(  # noqa: SLF001 - there is no public way
-            attempt,
-            app._middleware_error_handler,  # noqa: SLF001
-        )
-        app._middleware_list = [  # noqa: SLF001
-            _Authorization(one, attempt) if isinstance(one, Authorization) else one
-            for one in app._middleware_list  # noqa: SLF001
-        ]
-        init_context = app._init_context  # noqa: SLF001
-
-        def init(request: BoltRequest) -> None:
-            init_context(request)
-            request.context["listener_runner"] = runner
-            self._equip(request.context["client"], request.context.get("team_id"), attempt)
-
-        app._init_context = init  # noqa: SLF001
-        return app
-
-    def _equip(self, client: Any, team: str | None, attempt: Attempt) -> None:  # noqa: ANN401
-        """Let a request's client remember `auth.test`, and refuse what comes too late."""
-        ask = client.auth_test
-
-        def auth_test(**arguments: Any) -> Any:  # noqa: ANN401 - a SlackResponse
-            token = arguments.get("token") or client.token
-            with self._asking[hash(token) % LOCKS]:
-                answer = self._auth_tests.get(team, token)
-                if answer is None:
-                    try:
-                        answer = ask(**arguments)
-                    except Exception as error:
-                        attempt.swallowed = error
-                        raise
-                    self._auth_tests.put(team, token, answer)
-            return answer
-
-        client.auth_test = auth_test
-        client.api_call = without_triggers(client.api_call)
 
     def _run_lazy(self, function: Callable[..., Any], request: BoltRequest, attempt: Attempt) -> None:
         try:
@@ -107,7 +61,7 @@ class SyncDispatcher:
                     this_func=function,
                 )
             )
-        except Exception as error:  # noqa: BLE001 - the attempt's failure
+        except BaseException as error:  # noqa: BLE001 - the attempt's failure, whatever it is
             attempt.fail(error)
 
 
@@ -173,7 +127,7 @@ class _ErrorHandler:
 class _Authorization(Middleware):
     """Bolt's authorization, whose failure is reported instead of answered."""
 
-    def __init__(self, inner: Any, attempt: Attempt) -> None:  # noqa: ANN401 - either of Bolt's classes
+    def __init__(self, attempt: Attempt, inner: Any) -> None:  # noqa: ANN401 - either of Bolt's classes
         self._inner = noting_authorization(inner, attempt)
         self._attempt = attempt
 
@@ -207,3 +161,6 @@ class _Ack(Ack):
         if answer.body and not self._is_event:
             refuse_answer()
         return answer
+
+
+_PARTS = Parts("sync", _LazyRunner, _ErrorHandler, _Authorization, Authorization)

@@ -1,26 +1,17 @@
-"""A Bolt app as a worker's handler: what its failures mean, sync and async, on every supported release.
+"""A Bolt app as a worker's handler: what its failures mean, sync and async, on every supported release."""
 
-This file needs nothing of the other tests, so that it also runs where an older Bolt is installed.
-"""
-
-import functools
-import inspect
 import threading
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import anyio
 import anyio.to_thread
 import pytest
-from slack_bolt import App, BoltResponse
-from slack_bolt.async_app import AsyncApp
-from slack_sdk import WebClient
+from slack_bolt import BoltResponse
 from slack_sdk.errors import SlackApiError
 from slack_sdk.oauth.installation_store import Bot
-from slack_sdk.web.async_client import AsyncWebClient
 
-from abe_redis import Bury, Event, EventWorker, Retry, slack_event
+from abe_redis import Event, EventWorker, Retry, slack_event
 from abe_redis.bolt import AnswerTooLateError, BoltHandler, FailedAnswerError, NotAuthorizedError
 from abe_redis.errors import SettingsError
 from abe_redis.sanitize.exceptions import place
@@ -34,85 +25,9 @@ from abe_redis.testing import (
     slash_command,
     view_submission,
 )
+from tests.contract.bolt.bots import PATIENCE, TOKEN, Bots, handle
 
-PATIENCE = 120
-TOKEN = "xoxb-test"
 REFUSED = SlackApiError("refused", {"error": "fatal_error"})  # type: ignore[no-untyped-call]
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-async def slack() -> AsyncIterator[FakeSlack]:
-    async with FakeSlack() as slack:
-        yield slack
-
-
-@dataclass
-class Bots:
-    """Makes apps of one kind, with listeners that are written once for both."""
-
-    is_async: bool
-    slack: FakeSlack
-
-    def app(self, **options: Any) -> Any:
-        options.setdefault("signing_secret", "of-nobody")
-        token = None if options.keys() & {"authorize", "installation_store"} else TOKEN
-        if self.is_async:
-            return AsyncApp(client=AsyncWebClient(token=token, base_url=self.slack.api_url), **options)
-        return App(client=WebClient(token=token, base_url=self.slack.api_url), **options)
-
-    def fit(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function as this kind needs it; it returns what an async one awaits."""
-        if not self.is_async:
-            return function
-
-        @functools.wraps(function)
-        async def awaiting(*positional: Any, **named: Any) -> Any:
-            result = function(*positional, **named)
-            return await result if inspect.isawaitable(result) else result
-
-        return awaiting
-
-
-@pytest.fixture(params=["sync", "async"])
-def bots(request: pytest.FixtureRequest, slack: FakeSlack) -> Bots:
-    return Bots(request.param == "async", slack)
-
-
-@dataclass
-class Seen:
-    errors: list[Exception] = field(default_factory=list)
-    worker: EventWorker | None = None
-    backend: InMemoryBackend | None = None
-
-    @property
-    def error(self) -> Exception:
-        (error,) = self.errors
-        return error
-
-
-async def handle(app: Any, *payloads: dict[str, Any], stream: str = "slack_events", **options: Any) -> Seen:
-    """Let a worker handle payloads by an app until all are finished; failures are buried."""
-    seen = Seen(backend=InMemoryBackend())
-    assert seen.backend is not None
-
-    def bury(event: Event, error: Exception) -> Bury:
-        seen.errors.append(error)
-        return Bury("as the test has it")
-
-    await seen.backend.publish_many(stream, list(payloads))
-    options.setdefault("policy", bury)
-    seen.worker = EventWorker(seen.backend, BoltHandler(app), group="bot", **options)
-    with anyio.fail_after(PATIENCE):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(seen.worker.run)
-            await seen.backend.finished("bot")
-            await seen.worker.shutdown()
-    return seen
 
 
 def raise_(error: Exception) -> None:
@@ -347,6 +262,15 @@ async def test_an_envelope_that_the_host_padded_matches_as_slack_sent_it(bots: B
     assert (await handle(app, padded, textless)).errors == []
     (event,) = said
     assert not event.keys() & {"thread_ts", "item"}
+
+
+async def test_an_event_with_a_stray_field_of_slack_s_checks_has_its_listener(bots: Bots) -> None:
+    app, said = bots.app(), list[str]()
+    app.event("app_mention")(bots.fit(lambda event: said.append(event["text"])))
+    app.action("press")(bots.fit(lambda: said.append("pressed")))
+    strays = [app_mention("hi") | {"ssl_check": "1"}, block_actions("press") | {"ssl_check": "1"}]
+    assert (await handle(app, *strays)).errors == []
+    assert len(said) == 2
 
 
 # The event, and its end

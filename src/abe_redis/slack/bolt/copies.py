@@ -1,0 +1,86 @@
+"""A copy of a Bolt app, which logs no payloads, and which is changed in place of the app.
+
+The app itself stays as it is, since it may answer Slack in the same process.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from abe_redis.slack.bolt.log import without_bodies
+from abe_redis.slack.bolt.recognition import INSIDE, Kind
+
+_DOORS = tuple(
+    f"slack_bolt.middleware.{name}." for name in ("request_verification", "ssl_check", "url_verification")
+)
+
+
+class AppCopy:
+    """A copy of an app, and its parts that may be changed."""
+
+    def __init__(self, app: Any, kind: Kind) -> None:  # noqa: ANN401 - of Bolt
+        """Copy an app.
+
+        Args:
+            app: The app.
+            kind: Which kind it is.
+        """
+        self._inside = INSIDE[kind]
+        self.app: Any = copy.copy(app)
+        """The copy."""
+        without_bodies(self.app, self._inside.logger)
+        self.runner: Any = copy.copy(self._get("runner"))
+        """It runs the listeners."""
+        without_bodies(self.runner)
+        self._set("runner", self.runner)
+        self._set("middleware", [_quiet(one) for one in self._get("middleware") if not _is_of_a_door(one)])
+        init_context = self._get("init_context")
+
+        def init(request: Any) -> None:  # noqa: ANN401 - of Bolt
+            init_context(request)
+            request.context["listener_runner"] = self.runner
+            without_bodies(request.context["client"], "_logger")
+
+        self._set("init_context", init)
+
+    def replace_middleware(self, change: Callable[[Any], Any]) -> None:
+        """Put something in the place of each middleware, or itself."""
+        self._set("middleware", [change(one) for one in self._get("middleware")])
+
+    def replace_error_handlers(self, change: Callable[[Any], Any]) -> None:
+        """Put something in the place of the error handlers of listeners and of middleware."""
+        self.runner.listener_error_handler = change(self.runner.listener_error_handler)
+        self._set("middleware_error_handler", change(self._get("middleware_error_handler")))
+
+    def equip_clients(self, equip: Callable[[Any, str | None], None]) -> None:
+        """Let each request's client, which is its own, be changed with the workspace that it is for."""
+        init_context = self._get("init_context")
+
+        def init(request: Any) -> None:  # noqa: ANN401 - of Bolt
+            init_context(request)
+            equip(request.context["client"], request.context.get("team_id"))
+
+        self._set("init_context", init)
+
+    def _get(self, part: str) -> Any:  # noqa: ANN401 - of Bolt
+        return getattr(self.app, getattr(self._inside, part))
+
+    def _set(self, part: str, value: Any) -> None:  # noqa: ANN401 - of Bolt
+        setattr(self.app, getattr(self._inside, part), value)
+
+
+def _is_of_a_door(middleware: Any) -> bool:  # noqa: ANN401 - of Bolt
+    """Whether it answers what a door has answered: the check of a signature, a certificate or an address.
+
+    What comes here and looks like one of these is an event with a stray field, which has its listener.
+    """
+    return type(middleware).__module__.startswith(_DOORS)
+
+
+def _quiet(middleware: Any) -> Any:  # noqa: ANN401 - of Bolt
+    """A copy of a middleware of Bolt's own; a user's stays, with the logger that its function is given."""
+    if not type(middleware).__module__.startswith("slack_bolt.") or hasattr(middleware, "func"):
+        return middleware
+    quiet = copy.copy(middleware)
+    without_bodies(quiet)
+    return quiet

@@ -1,0 +1,49 @@
+"""The copy of an app that dispatches one event: what fails in it is reported to the attempt."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from abe_redis.slack.bolt.attempt import Attempt
+from abe_redis.slack.bolt.auth_tests import AuthTests
+from abe_redis.slack.bolt.copies import AppCopy
+from abe_redis.slack.bolt.late import without_triggers
+from abe_redis.slack.bolt.recognition import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What reports to an attempt, in an app of one kind."""
+
+    kind: Kind
+    lazy_runner: Callable[[Attempt], Any]
+    error_handler: Callable[[Attempt, Any], Any]
+    """Made from the app's own."""
+    authorization: Callable[[Attempt, Any], Any]
+    """Made from Bolt's own."""
+    bolt_authorization: type
+
+
+def private_app(app: Any, parts: Parts, attempt: Attempt, auth_tests: AuthTests) -> Any:  # noqa: ANN401 - of Bolt
+    """The copy for one event.
+
+    Args:
+        app: The app.
+        parts: What is put into the copy.
+        attempt: What they report to.
+        auth_tests: Answers of `auth.test`, which clients remember.
+    """
+
+    def equip(client: Any, team: str | None) -> None:  # noqa: ANN401 - a client of slack_sdk
+        client.auth_test = auth_tests.asking_once(client, team, attempt)
+        client.api_call = without_triggers(client.api_call)
+
+    copied = AppCopy(app, parts.kind)
+    copied.runner.process_before_response = True
+    copied.runner.lazy_listener_runner = parts.lazy_runner(attempt)
+    copied.replace_error_handlers(lambda inner: parts.error_handler(attempt, inner))
+    copied.replace_middleware(
+        lambda one: parts.authorization(attempt, one) if isinstance(one, parts.bolt_authorization) else one
+    )
+    copied.equip_clients(equip)
+    return copied.app
