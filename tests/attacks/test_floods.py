@@ -9,7 +9,9 @@ import anyio.lowlevel
 import pytest
 from redis.asyncio import Redis
 
+from abe_redis.events import codec
 from abe_redis.events.codec import MAX_PAYLOAD_BYTES
+from abe_redis.streams import names
 from tests.attacks.tally import Tally
 from tests.integration.agents import asking, server, size
 from tests.integration.conftest import MakeBackend
@@ -87,3 +89,79 @@ async def test_a_read_takes_few_bytes_at_once(make_backend: MakeBackend, redis: 
     found = answer.structuredContent
     assert 1 <= len(found["events"]) < 6
     assert found["next_start"] == found["events"][-1]["id"]
+
+
+WAYS: dict[str, tuple[str, dict[str, Any]]] = {
+    "pending": ("read_stream", {"pending": True, "group": "bot", "count": 100}),
+    "held": ("read_stream", {"pending": True, "count": 100}),
+    "dead letters": ("read_stream", {"dead": True, "count": 100}),
+    "by id": ("read_stream", {"event_id": "nowhere"}),
+    "counts": ("count_events", {"by": "type"}),
+    "reasons": ("count_events", {"by": "reason"}),
+    "chosen": ("lease_events", {"group": "bot", "contains": "nowhere"}),
+    "redrive": ("redrive", {"reason": "boom"}),
+}
+
+
+@pytest.mark.promise("gives way between events")
+@pytest.mark.anyio
+@pytest.mark.parametrize("way", WAYS)
+async def test_whatever_looks_at_many_events_gives_way_between_them(
+    way: str, make_backend: MakeBackend, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted in decoded events without a turn of the loop between them."""
+    tally, data = Tally(f"a flood by way of {way}"), json.dumps({"type": "message", "text": "x" * 20_000})
+    events = 30
+    for _ in range(events):
+        await redis.xadd(STREAM, {"data": data})
+        await redis.xadd(names.dead_letters(STREAM), {"data": data, "abe:reason": "boom", "abe:group": "bot"})
+    await redis.xgroup_create(STREAM, "bot", "0")
+    ask = asking(server(make_backend()))
+    if way == "held":
+        await ask("lease_events", group="bot", count=events, max_chars=200_000)
+    elif way != "chosen":
+        await redis.xreadgroup("bot", "worker-1", {STREAM: ">"}, count=events)
+    in_turn, longest, is_done = 0, 0, False
+    decode = codec.decode
+
+    def counting(fields: codec.Fields) -> dict[str, Any]:
+        nonlocal in_turn, longest
+        in_turn += 1
+        longest = max(longest, in_turn)
+        return decode(fields)
+
+    async def turns() -> None:
+        nonlocal in_turn
+        while not is_done:
+            in_turn = 0
+            await anyio.lowlevel.checkpoint()
+
+    monkeypatch.setattr(codec, "decode", counting)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(turns)
+        tool, arguments = WAYS[way]
+        await ask(tool, **arguments)
+        is_done = True
+    assert longest, "something was decoded"
+    tally.tried("turns of the loop", escaped=longest > 3)
+    tally.check(least=1)
+
+
+@pytest.mark.promise("A read looks at some 16 MiB at most")
+@pytest.mark.anyio
+@pytest.mark.parametrize("arguments", [{}, {"pending": True, "group": "bot"}, {"pending": True}])
+async def test_what_is_pending_is_read_in_few_bytes_too(
+    arguments: dict[str, Any], make_backend: MakeBackend, redis: Redis
+) -> None:
+    large = json.dumps({"type": "message", "text": "x" * (MAX_PAYLOAD_BYTES - 100)})
+    for _ in range(6):
+        await redis.xadd(STREAM, {"data": large})
+    await redis.xgroup_create(STREAM, "bot", "0")
+    ask = asking(server(make_backend()))
+    for _ in range(3):
+        await ask("lease_events", group="bot", count=2)
+    answer = await ask("read_stream", count=6, **arguments)
+    found = answer.structuredContent
+    assert 1 <= len(found["events"]) < 6
+    if "group" in arguments:
+        assert found["next_start"] == found["events"][-1]["id"]

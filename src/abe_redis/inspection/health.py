@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import ConsumerStats, GroupStats, Health, StreamStats
 from abe_redis.settings import Settings
-from abe_redis.streams import names
 from abe_redis.streams.trim import is_over
 
 BACKLOG_SECONDS = 60
@@ -161,8 +160,7 @@ def dead_letters(at: Situation) -> Verdict:
     if not count:
         return Verdict()
     letters = "1 dead letter: read it" if count == 1 else f"{count} dead letters: read them"
-    where = f"in {names.dead_letters(at.stats.stream)!r}, or with `abe-redis dead list`"
-    return Verdict("dead_letters", [f"{letters} {where}."])
+    return Verdict("dead_letters", [f"{letters} with `abe-redis dead list {quoted(at.stats.stream)}`."])
 
 
 def above_bound(at: Situation) -> Verdict:

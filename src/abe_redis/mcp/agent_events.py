@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from abe_redis.events import kinds, slack
 from abe_redis.mcp.trust import Trust, fact
-from abe_redis.operations.event_views import compact, shorten
+from abe_redis.operations.event_views import CUT, compact, shorten
 from abe_redis.operations.summary import summarise
 from abe_redis.sanitize.secrets import MASKED, cut
 from abe_redis.sanitize.untrusted import safe, shown
@@ -19,8 +19,8 @@ from abe_redis.streams import names
 type Payload = Literal["none", "event", "whole"]
 """What is shown of an event beside its line: nothing, the Slack event, or the whole envelope."""
 
-_MOST_TEXT, _MOST_OF_A_FIELD = 40_000, 200
-"""Characters of an event's text (Slack's own limit), and of any other field."""
+_MOST_OF_A_FIELD = 200
+"""Characters of any field but an event's text."""
 
 
 class AgentEvent(BaseModel):
@@ -139,10 +139,13 @@ def _event(view: EventView, payload: Payload, max_chars: int, trust: Trust) -> A
         said = {name: fact(name.removeprefix("untrusted_"), value) for name, value in said.items()}
         said["untrusted_summary"], said["untrusted_reason"] = _facts(said), None
     said = {name: _short(value) for name, value in said.items()}
+    is_cut = False
     if withheld is None:
-        said["untrusted_text"] = None if (text := slack.words_of(whole)) is None else cut(text, _MOST_TEXT)
+        said["untrusted_text"] = slack.words_of(whole)
+        is_cut = view.truncated and bool(CUT.search(said["untrusted_text"] or ""))
         if payload != "none" and view.payload is not None:
             chosen = dict(kinds.event_of(whole)) if payload == "event" else whole
+            is_cut = view.truncated or _is_large(chosen, max_chars)
             said["untrusted_payload"] = shorten(chosen, max_chars) if _is_large(chosen, max_chars) else chosen
     made = shown(said)
     made["untrusted_summary"] = made["untrusted_summary"] or "event"
@@ -158,7 +161,7 @@ def _event(view: EventView, payload: Payload, max_chars: int, trust: Trust) -> A
         due_at=view.due_at,
         first_id=_short(shown(view.buried.first_id)) if view.buried else None,
         masked=compact(made).count(MASKED) > compact(said).count(MASKED),
-        truncated=view.truncated and payload != "none",
+        truncated=is_cut,
         withheld=withheld,
         **made,
     )

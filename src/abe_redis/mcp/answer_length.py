@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from abe_redis.mcp.agent_events import AgentEvent, AgentRead
-from abe_redis.operations.event_views import compact, shorten
+from abe_redis.operations.event_views import CUT, compact, shorten
 from abe_redis.sanitize.secrets import cut
 
 _LEAST, _LEAST_PER_EVENT = 600, 150
@@ -88,7 +88,7 @@ def _length(text: str | None) -> int:
 
 def _shorten(event: AgentEvent, most: int, text: str | None = None) -> None:
     """Shorten an event's words; its text stands for a payload of which nothing would be left."""
-    event.truncated = True
+    was_cut, event.truncated = event.truncated, True
     most -= 40
     if event.untrusted_payload is not None:
         event.untrusted_payload = shorten(event.untrusted_payload, most) if most > _SHORT else None
@@ -99,11 +99,14 @@ def _shorten(event: AgentEvent, most: int, text: str | None = None) -> None:
     said = event.untrusted_text
     if said is None:
         return
+    missing = 0
+    if was_cut and (before := CUT.search(said)):
+        said, missing = said[: before.start()], int(before[1])
     length = min(len(said), max(0, most - 30))
     while length > 0 and _length(cut(said, length)) > most - 30:
         length = length * 3 // 4
     kept = cut(said, length) if length > 0 else ""
-    event.untrusted_text = f"{kept}…(+{len(said) - len(kept)} characters)" if kept else None
+    event.untrusted_text = f"{kept}…(+{missing + len(said) - len(kept)} characters)" if kept else None
 
 
 def _shorten_fields(result: AgentRead) -> None:

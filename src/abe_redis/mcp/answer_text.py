@@ -72,19 +72,23 @@ def _others(not_held: Sequence[str], unknown: Sequence[str], group: str) -> list
 def redriven(result: RedriveResult) -> str:
     """The text for a `RedriveResult`."""
     letters, stream = _count(result.redriven, "dead letter"), quoted(result.stream)
+    there = f"To see what there is: read_stream(stream={whole(result.stream)}, dead=true)."
+    unknown = f" No dead letter of it has the id {', '.join(result.unknown)}." if result.unknown else ""
     groups = ", ".join(f"{count} to group {quoted(group)}" for group, count in result.groups.items())
     where = f" ({groups})" if groups else ""
     if result.dry_run:
         again = (
             "To do it: call again with dry_run=false and confirm=true, once the user has agreed."
             if result.redriven
-            else f"To see what there is: read_stream(stream={whole(result.stream)}, dead=true)."
+            else there
         )
-        return f"{letters} of {stream} would be delivered again{where}. Nothing was changed. {again}"
+        return f"{letters} of {stream} would be delivered again{where}. Nothing was changed.{unknown} {again}"
+    if not result.redriven:
+        return f"Nothing was delivered again: no dead letter of {stream} was chosen.{unknown} {there}"
     verb = "is" if result.redriven == 1 else "are"
     return (
-        f"{letters} of {stream} {verb} delivered again{where}; {result.left} left. To see what becomes "
-        f"of them: stream_stats(stream={whole(result.stream)})."
+        f"{letters} of {stream} {verb} delivered again{where}; {result.left} left.{unknown} "
+        f"To see what becomes of them: stream_stats(stream={whole(result.stream)})."
     )
 
 

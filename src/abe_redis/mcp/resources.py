@@ -8,6 +8,7 @@ from abe_redis.errors import RequestError
 from abe_redis.mcp import answer_text, event_text
 from abe_redis.mcp.agent_events import AgentRead, agent_read
 from abe_redis.mcp.answer_length import fit
+from abe_redis.mcp.commands import for_agent
 from abe_redis.mcp.compat.sdk import Server, told
 from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.overview_length import fit_overview
@@ -41,6 +42,8 @@ def offer_resources(
 
     async def overview() -> str:
         result = safe(await (await operations()).stream_stats())
+        for one in result.streams:
+            one.advice = for_agent(one.advice)
         result.streams.sort(key=lambda one: SEVERITY.index(one.health))
         fit_overview(result, answer_text.stats)
         return answer_text.stats(result)

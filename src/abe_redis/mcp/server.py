@@ -106,7 +106,7 @@ async def serve_http(
             server = make_server(queue.operations, permissions)
             tasks.start_soon(server.subscriptions.run)
             served = server.http_app(PATH, address.host, address.security())
-            sessions = Sessions(accepting(answering(served)), address.idle_seconds, queue.left)
+            sessions = Sessions(accepting(answering(served)), address.idle_seconds, queue.left, queue.holds)
             tasks.start_soon(sessions.run)
             async with beside(queue.operations):
                 await serve(http_app(sessions, address.token), listening)
@@ -152,6 +152,11 @@ class _Queue:
         """Give back at once the leases of a client that has ended its session."""
         if (operations := self._operations.get(Identity.of("session", session, ""))) is not None:
             operations.agent_leases.leave()
+
+    def holds(self, session: str) -> bool:
+        """Whether the client of a session holds events."""
+        operations = self._operations.get(Identity.of("session", session, ""))
+        return operations is not None and bool(operations.agent_leases.every())
 
     async def end(self) -> None:
         """Give leases back and close."""

@@ -24,12 +24,17 @@ HEADER = b"mcp-session-id"
 MOST_SESSIONS = 200
 """Sessions at the same time: each takes some 70 kB. Both lines of the SDK allow many more."""
 
+_MISSED_SECONDS = 60.0
+"""Idle time from which a session that holds nothing makes room for a new one when there are too many."""
+
 _LOOKS = 4
 """How often in the time limit idle sessions are looked for."""
 
 
 @dataclass(slots=True)
 class _Session:
+    asked: int = 0
+    """Requests since the one that began it; the first says no more than that the client is ready."""
     calls: int = 0
     """Requests that go on, among them an event stream that is open."""
     used_at: float = 0.0
@@ -38,14 +43,22 @@ class _Session:
 class Sessions:
     """The sessions of an application that serves MCP over HTTP."""
 
-    def __init__(self, app: App, idle_seconds: float, left: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        app: App,
+        idle_seconds: float,
+        left: Callable[[str], Awaitable[None]],
+        holds: Callable[[str], bool],
+    ) -> None:
         """Watch the sessions of an application.
 
         Args:
             app: The application.
             idle_seconds: How long a session lasts in which no request comes and none goes on.
             left: Called with a session that has ended.
+            holds: Whether a session holds events.
         """
+        self._holds = holds
         self._app = app
         self._idle_seconds = idle_seconds
         self._left = left
@@ -64,7 +77,7 @@ class Sessions:
         if opens and scope["method"] != "POST":  # one line of the SDK would open a session all the same
             await _refuse(send, HTTPStatus.BAD_REQUEST, "Missing session ID")
             return
-        if opens and len(self._open) + self._opening >= MOST_SESSIONS:
+        if opens and len(self._open) + self._opening >= MOST_SESSIONS and not await self._make_room():
             await _refuse(
                 send, HTTPStatus.SERVICE_UNAVAILABLE, "Too many open sessions: end one, or try later"
             )
@@ -104,6 +117,19 @@ class Sessions:
             for session in idle:
                 await self._end(session)
 
+    async def _make_room(self) -> bool:
+        """End the session that is missed least: one never used, else one that holds nothing and is idle."""
+        bound = clock.now() - _MISSED_SECONDS
+        spare = [
+            (kept.asked > 1, kept.used_at, session)
+            for session, kept in self._open.items()
+            if not kept.calls
+            and (kept.asked <= 1 or (kept.used_at < bound and not self._holds(session.decode("latin-1"))))
+        ]
+        if spare:
+            await self._end(min(spare)[-1])
+        return bool(spare)
+
     @contextmanager
     def _used(self, session: bytes) -> Iterator[None]:
         kept = self._open.get(session)
@@ -111,6 +137,7 @@ class Sessions:
             yield
             return
         kept.calls += 1
+        kept.asked += 1
         try:
             yield
         finally:

@@ -40,6 +40,7 @@ def offer_tools(server: Server, tools: Tools, questions: Questions, permissions:
             server.withhold(name, withheld)
         return
     _offer_work(server, tools, questions)
+    server.bound("release", "delay_seconds", permissions.max_delay_seconds)
     if not permissions.publish:
         server.withhold("publish_event", "this server was started with --no-publish.")
         return

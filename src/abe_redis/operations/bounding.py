@@ -19,6 +19,16 @@ _WITHIN_A_SECRET = 20_000
 """Characters behind a cut that are looked at for a secret, which is not cut in two."""
 
 
+_SHORT = 200
+"""Characters of a text that is kept before longer ones: ids, types and times are as short."""
+_MOST_SORTED = 1000
+"""Fields of an object of which the short ones are kept first."""
+
+
+def _is_long(value: object) -> bool:
+    return isinstance(value, dict | list) or (isinstance(value, str) and len(value) > _SHORT)
+
+
 @dataclass(slots=True)
 class Room:
     """The room that an answer has for payloads."""
@@ -88,11 +98,15 @@ class _Part:
 
     def _fields(self, value: dict[str, Any], levels: int) -> dict[str, Any]:
         kept: dict[str, Any] = {}
-        for name, item in value.items():
+        fields = [*value.items()] if len(value) <= _MOST_SORTED else value.items()
+        if isinstance(fields, list):
+            fields.sort(key=lambda field: _is_long(field[1]))
+        for name, item in fields:
             if self._is_full or len(name) > self.chars:
                 self.is_cut = True
                 kept["…"] = f"(+{len(value) - len(kept)} fields)"
                 break
             self.chars -= len(name) + 4
             kept[name] = self.copied(item, levels - 1)
-        return kept
+        order = [name for name in value if name in kept] if isinstance(fields, list) else []
+        return {name: kept.pop(name) for name in order} | kept

@@ -3,17 +3,17 @@
 from collections import Counter
 from typing import Any, Literal
 
-import anyio
+import anyio.lowlevel
 from redis.asyncio import Redis
 
 from abe_redis.events import slack
-from abe_redis.events.codec import DATA
 from abe_redis.operations import event_views
 from abe_redis.operations.dead_letters import alike
 from abe_redis.operations.filters import Filter
 from abe_redis.operations.limits import Limits
 from abe_redis.schemas import CountResult, CountRow, EventView
 from abe_redis.streams import ids, peek
+from abe_redis.streams.page_size import PageSize
 
 type By = Literal["type", "user", "channel", "thread", "hour", "day", "reason", "group"]
 
@@ -41,23 +41,25 @@ async def count(
         most_rows: How many rows at most; the rest is counted as left out.
     """
     counts, newest = Counter[str](), dict[str, str]()
-    after, searched, size, complete = None, 0, 0, False
-    while searched < _SEARCHED and size < _SEARCHED_BYTES and not complete:
-        page = await peek.entries(redis, source, after=after, count=_PAGE, order="newest")
-        complete = len(page) < _PAGE
+    after, searched, complete = None, 0, False
+    pages = PageSize(_PAGE, most_bytes=_SEARCHED_BYTES)
+    while searched < _SEARCHED and not (complete or pages.is_spent()):
+        asked = min(pages.count, _SEARCHED - searched)
+        page = await peek.entries(redis, source, after=after, count=asked, order="newest")
+        complete = len(page) < asked
+        pages.note(entry.fields for entry in page)
         for entry in page:
+            await anyio.lowlevel.checkpoint()  # others have their turn, however large the entries are
             if wanted.since is not None and ids.order(entry.id) < ids.order(wanted.since):
                 complete = True
                 break
             after, searched = entry.id, searched + 1
-            size += len(entry.fields.get(DATA, b""))
             view = event_views.view(entry.id, entry.fields)
             if wanted.matches(view):
                 value = _value(view, by, wanted.limits)
                 value = value if value in counts or len(counts) < _MOST_ROWS else _OTHERS
                 counts[value] += 1
                 newest.setdefault(value, entry.id)
-        await anyio.lowlevel.checkpoint()
     # Of times, the order is what people look for; of everything else, what is most.
     found = sorted(counts.items()) if by in {"hour", "day"} else counts.most_common()
     return CountResult(

@@ -1,6 +1,7 @@
 """A readable view of an entry: a summary, and a payload that fits."""
 
 import json
+import re
 from typing import Any
 
 from abe_redis.events import codec, kinds, slack
@@ -94,7 +95,15 @@ def shorten(payload: dict[str, Any], limit: int) -> dict[str, Any]:
 
     No secret is cut in two, since masking would not recognize the rest of one; so names stay whole, too.
     """
-    for string, items, depth in ((1000, 50, 12), (300, 20, 8), (100, 10, 6), (40, 5, 4), (20, 3, 3)):
+    large = [(limit // share, 100, 16) for share in (2, 8) if limit // share > _LARGE]
+    for string, items, depth in (
+        *large,
+        (_LARGE, 50, 12),
+        (300, 20, 8),
+        (100, 10, 6),
+        (40, 5, 4),
+        (20, 3, 3),
+    ):
         shorter = _cut(payload, string, items, depth)
         if len(compact(shorter)) <= limit:
             return dict(shorter)
@@ -106,14 +115,25 @@ def shorten(payload: dict[str, Any], limit: int) -> dict[str, Any]:
     return kept
 
 
+CUT = re.compile(r"…\(\+(\d{1,9}) characters\)$")
+"""The end of a text that was shortened: how much is missing."""
+
+_LARGE = 1000
+"""Characters of a text that is shortened first."""
 _LONGEST_NAME = 40
 """Most characters of a field that stays even when nearly nothing fits."""
+
+
+def _length(text: str) -> int:
+    """Characters that a text has, or had before it was shortened."""
+    before = CUT.search(text[-_LONGEST_NAME:])
+    return len(text) if before is None else len(text) - len(before[0]) + int(before[1])
 
 
 def _cut(value: Any, string: int, items: int, depth: int) -> Any:  # noqa: ANN401 - any JSON
     if isinstance(value, str):
         kept = cut(value, string)
-        return value if kept == value else f"{kept}…(+{len(value) - len(kept)} characters)"
+        return value if kept == value else f"{kept}…(+{_length(value) - len(kept)} characters)"
     if isinstance(value, list):
         if depth <= 0:
             return f"…({len(value)} items)"

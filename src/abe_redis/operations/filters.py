@@ -25,7 +25,7 @@ class Filter:
     thread: str | None = None
     """The `ts` of a thread's root, alone or behind its channel, as in `C024/1732000000.000100`."""
     contains: str | None = None
-    """Words that stand anywhere in the event, regardless of case."""
+    """Words that stand anywhere in the event, or in the reason for which it was buried, in whatever case."""
     limits: Limits = field(default_factory=Limits)
     """Of whose events nobody finds out the words by guessing at them."""
 
@@ -90,9 +90,9 @@ class Filter:
             said = slack.words_of(payload) or ""
             return words in said.casefold() or words in compact(payload).casefold()
 
-        return (
-            view.payload is not None
-            and is_in(view.payload)
-            and is_in(shown(view.payload))
-            and self.limits.may_read(view.payload)
-        )
+        if not self.limits.may_read(view.payload or {}):
+            return False
+        reason = "" if view.buried is None else view.buried.reason
+        if words in reason.casefold() and words in shown(reason).casefold():
+            return True
+        return view.payload is not None and is_in(view.payload) and is_in(shown(view.payload))

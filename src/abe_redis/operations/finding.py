@@ -3,14 +3,17 @@
 import re
 from collections.abc import Sequence
 
+import anyio.lowlevel
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from abe_redis.client import optional
 from abe_redis.events import codec, identity
 from abe_redis.operations import event_views
+from abe_redis.operations.bounding import Room
 from abe_redis.schemas import GroupState, ReadResult
 from abe_redis.streams import dead_fields, names, peek
+from abe_redis.streams.page_size import PageSize
 
 _ENTRY_ID = re.compile(r"\d{10,19}-\d{1,19}", re.ASCII)
 _MOST_LETTERS = 1000
@@ -36,6 +39,7 @@ async def find(redis: Redis, streams: Sequence[str], event_id: str) -> ReadResul
         entry = None if entry_id is None else await peek.entry(redis, stream, entry_id)
         if entry_id is not None and (entry is not None or not _ENTRY_ID.fullmatch(event_id)):
             view = event_views.view(entry_id, entry.fields if entry else None)
+            Room(1).bound(view)
             handled = await _handled(redis, stream, entry_id)
             note = (
                 "Nothing was changed."
@@ -69,13 +73,15 @@ async def _entry_id(redis: Redis, stream: str, event_id: str) -> str | None:
         known = None
     if known is not None:
         return known
-    after, seen = None, 0
-    while page := await peek.entries(redis, stream, after=after, count=_PAGE, order="newest"):
+    after, seen, pages = None, 0, PageSize(_PAGE)
+    while page := await peek.entries(redis, stream, after=after, count=pages.count, order="newest"):
         for entry in page:
+            await anyio.lowlevel.checkpoint()  # others have their turn, however large the entries are
             if _payload(entry).get("event_id") == event_id:
                 return entry.id
         after, seen = page[-1].id, seen + len(page)
-        if seen >= _NEWEST:
+        pages.note(entry.fields for entry in page)
+        if seen >= _NEWEST or pages.is_spent():
             break
     return None
 
@@ -119,12 +125,17 @@ def _state(standing: peek.Standing) -> GroupState:
 async def _letters(redis: Redis, stream: str, entry_id: str) -> dict[str, str]:
     """By the group that gave up on an entry, the id of its dead letter."""
     found: dict[str, str] = {}
-    after, seen = None, 0
-    while seen < _MOST_LETTERS and (
-        page := await peek.entries(
-            redis, names.dead_letters(stream), after=after, count=_PAGE, order="newest"
+    after, seen, pages = None, 0, PageSize(_PAGE)
+    while (
+        seen < _MOST_LETTERS
+        and not pages.is_spent()
+        and (
+            page := await peek.entries(
+                redis, names.dead_letters(stream), after=after, count=pages.count, order="newest"
+            )
         )
     ):
+        pages.note(entry.fields for entry in page)
         for entry in page:
             if entry.fields.get(dead_fields.FIRST_ID) == entry_id.encode():
                 found[entry.fields.get(dead_fields.GROUP, b"").decode(errors="replace")] = entry.id

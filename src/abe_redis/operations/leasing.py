@@ -13,6 +13,7 @@ from abe_redis.schemas import EventView, ReadResult
 from abe_redis.settings import Settings
 from abe_redis.streams import clock_steps, dead, lease, names, peek
 from abe_redis.streams.choose import MOST_PASSED, Chosen, Why, take_these
+from abe_redis.streams.page_size import PageSize
 from abe_redis.streams.reclaim import reclaim
 
 
@@ -61,10 +62,10 @@ async def take_chosen(
         wanted: Which events, if there are no ids; those that wait, the oldest first.
         count: How many at most.
     """
-    looked_at = 0
+    looked_at, complete = 0, True
     chosen: Sequence[str] = ids
     if not ids:
-        chosen, looked_at = await _waiting(connections, settings, taken, wanted, count)
+        chosen, looked_at, complete = await _waiting(connections, settings, taken, wanted, count)
     outcome = Chosen([], [], 0)
     if chosen:
         outcome = await take_these(
@@ -79,7 +80,12 @@ async def take_chosen(
     events, _ = await _opened(connections, settings, taken, outcome.leased)
     said = ["These are yours now: ack each one when it is done."] if events else []
     if not chosen:
-        said.append(f"None of the {looked_at:,} that wait and were looked at matches.")
+        said.append(
+            f"None of the {looked_at:,} that wait and were looked at matches."
+            if complete
+            else f"None of the first {looked_at:,} that wait matches. More wait behind them, and can be "
+            f"chosen when these are taken: at most {MOST_PASSED} are passed over. To see those: read_stream."
+        )
     by_reason: dict[str, list[str]] = {}
     for entry_id, why, holder in outcome.others:
         ours = why == "held" and taken.agent_leases.holds(taken.stream, taken.group, taken.consumer, entry_id)
@@ -98,39 +104,49 @@ _WHY: dict[Why, str] = {
     "far": f"more than {MOST_PASSED} events of this group stand before it",
 }
 
-_LOOKED_AT = 1000
+_LOOKED_AT, _PAGE = 1000, 100
 
 
 async def _waiting(
     connections: Connections, settings: Settings, taken: AgentRead, wanted: Filter, count: int
-) -> tuple[list[str], int]:
-    """The ids of events that wait in the group and match, the oldest first; and how many were looked at."""
+) -> tuple[list[str], int, bool]:
+    """The ids of events that wait in the group and match, the oldest first.
+
+    Returns:
+        Also how many were looked at, and whether these are all that wait.
+    """
     redis, stream, group = connections.commands, taken.stream, taken.group
-    found, looked_at, after = list[str](), 0, None
-    while len(found) < count and looked_at < _LOOKED_AT:
-        rows = await peek.pending(redis, stream, group, after=after, count=100, consumer=None)
+    found, looked_at, after, pages = list[str](), 0, None, PageSize(_PAGE)
+    while len(found) < count and looked_at < _LOOKED_AT and not pages.is_spent():
+        asked = pages.count
+        rows = await peek.pending(redis, stream, group, after=after, count=asked, consumer=None)
+        pages.note(row.fields for row in rows)
         for row in rows:
+            await anyio.lowlevel.checkpoint()  # others have their turn, however large the entries are
             free = row.idle_seconds is None or row.idle_seconds >= settings.redis_stream_lease_seconds
             if free and row.due_at is None and row.fields is not None:
                 looked_at += 1
                 if wanted.matches(event_views.view(row.id, row.fields)):
                     found.append(row.id)
-        if len(rows) < 100:  # noqa: PLR2004 - a page
+        if len(rows) < asked:
             break
         after = rows[-1].id
-    after, passed = await peek.given(redis, stream, group), 0
-    while len(found) < count and passed <= MOST_PASSED:
-        page = await peek.entries(redis, stream, after=after, count=100, order="oldest")
+    after, passed, complete = await peek.given(redis, stream, group), 0, False
+    while len(found) < count and passed <= MOST_PASSED and not pages.is_spent():
+        asked = pages.count
+        page = await peek.entries(redis, stream, after=after, count=asked, order="oldest")
+        pages.note(entry.fields for entry in page)
         for entry in page:
+            await anyio.lowlevel.checkpoint()
             looked_at += 1
             if wanted.matches(event_views.view(entry.id, entry.fields)):
                 found.append(entry.id)
             else:
                 passed += 1
-        if len(page) < 100:  # noqa: PLR2004 - a page
+        if complete := len(page) < asked:
             break
         after = page[-1].id
-    return found[:count], looked_at
+    return found[:count], looked_at, complete
 
 
 async def _opened(

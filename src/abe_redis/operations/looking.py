@@ -17,8 +17,9 @@ from abe_redis.operations.caller import Caller
 from abe_redis.operations.filters import Filter
 from abe_redis.operations.positions import since as since_id
 from abe_redis.operations.scope import check_id, check_range
-from abe_redis.schemas import MAX_CHARS, MAX_COUNT, MAX_WAIT_SECONDS, MIN_CHARS, ReadResult
+from abe_redis.schemas import MAX_CHARS, MAX_COUNT, MAX_WAIT_SECONDS, MIN_CHARS, EventView, ReadResult
 from abe_redis.streams import names, peek
+from abe_redis.streams.page_size import PageSize
 from abe_redis.streams.peek import Order, PendingEntry
 
 
@@ -184,30 +185,41 @@ class Looking(Caller):
     async def _pending(
         self, found: OpenStream, group: str, *, count: int, start: str | None, consumer: str | None
     ) -> ReadResult:
-        rows = await peek.pending(found.redis, found.name, group, after=start, count=count, consumer=consumer)
-        events = [
-            event_views.view(
-                row.id,
-                row.fields,
-                deliveries=row.deliveries,
-                consumer=None if row.idle_seconds is None or row.due_at else row.consumer,
-                idle_seconds=None if row.due_at else row.idle_seconds,
-                held_seconds=None if row.due_at else row.held_seconds,
-                due_at=row.due_at,
-                yours=self._is_ours(found.name, group, row),
+        events, pages, after, more = list[EventView](), PageSize(count), start, True
+        while more and len(events) < count and not pages.is_spent():
+            asked = min(pages.count, count - len(events))
+            rows = await peek.pending(
+                found.redis, found.name, group, after=after, count=asked, consumer=consumer
             )
-            for row in rows
-        ]
+            more = len(rows) == asked
+            pages.note(row.fields for row in rows)
+            for row in rows:
+                await anyio.lowlevel.checkpoint()  # others have their turn, however large the events are
+                events.append(self._pending_view(found.name, group, row))
+                after = row.id
         return ReadResult(
             stream=found.name,
             mode="pending",
             events=events,
-            next_start=rows[-1].id if len(rows) == count else None,
+            next_start=after if more else None,
             note=(
                 "Nothing was changed."
-                if rows
+                if events
                 else f"Nothing is leased {'' if consumer is None else f'to {consumer!r} '}in group {group!r}."
             ),
+        )
+
+    def _pending_view(self, stream: str, group: str, row: PendingEntry) -> EventView:
+        is_postponed = row.due_at is not None
+        return event_views.view(
+            row.id,
+            row.fields,
+            deliveries=row.deliveries,
+            consumer=None if row.idle_seconds is None or is_postponed else row.consumer,
+            idle_seconds=None if is_postponed else row.idle_seconds,
+            held_seconds=None if is_postponed else row.held_seconds,
+            due_at=row.due_at,
+            yours=self._is_ours(stream, group, row),
         )
 
     def _is_ours(self, stream: str, group: str, row: PendingEntry) -> bool:

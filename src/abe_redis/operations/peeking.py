@@ -6,18 +6,18 @@ import anyio
 import anyio.lowlevel
 
 from abe_redis.client.connections import Connections
-from abe_redis.events.codec import DATA
 from abe_redis.operations import event_views
 from abe_redis.operations.filters import Filter
 from abe_redis.schemas import EventView, ReadResult
 from abe_redis.streams import ids, peek
+from abe_redis.streams.page_size import PageSize
 
 _SCANNED = 2000
 """Entries that a filtered read searches in one call."""
 _SCANNED_BYTES = 16 * 1024 * 1024
 """Bytes of payloads after which it stops, too."""
-_PAGE, _FIRST, _PAGE_BYTES = 100, 2, 1024 * 1024
-"""Most entries that are read at once, how many at first, and about how many bytes."""
+_PAGE = 100
+"""Most entries that are read at once."""
 
 
 @dataclass(slots=True)
@@ -28,13 +28,7 @@ class _Search:
     last: str | None
     """The id of the last entry that was looked at."""
     scanned: int = 0
-    size: int = 0
-    """Bytes of payloads that were looked at."""
     more: bool = True
-
-    @property
-    def may_go_on(self) -> bool:
-        return self.more and self.scanned < _SCANNED and self.size < _SCANNED_BYTES
 
     def note(self, wanted: Filter) -> str:
         """What came of it, in a sentence."""
@@ -81,22 +75,18 @@ async def _search(
     connections: Connections, stream: str, search: _Search, count: int, order: peek.Order, wanted: Filter
 ) -> None:
     """Look at entries in order until there are enough, none is left, or enough was looked at."""
-    most = _PAGE if wanted.is_given else count
-    page_size = min(most, _FIRST)
-    while search.may_go_on and len(search.found) < count:
-        page = await peek.entries(
-            connections.commands, stream, after=search.last, count=page_size, order=order
-        )
-        search.more = len(page) == page_size
-        size = sum(len(entry.fields.get(DATA, b"")) for entry in page)
-        page_size = max(1, min(most, _PAGE_BYTES * len(page) // max(1, size)))
+    pages = PageSize(_PAGE if wanted.is_given else count, _SCANNED_BYTES)
+    while search.more and search.scanned < _SCANNED and not pages.is_spent() and len(search.found) < count:
+        asked = pages.count
+        page = await peek.entries(connections.commands, stream, after=search.last, count=asked, order=order)
+        search.more = len(page) == asked
+        pages.note(entry.fields for entry in page)
         for entry in page:
             if order == "newest" and wanted.since and ids.order(entry.id) < ids.order(wanted.since):
                 search.more = False
                 return
             await anyio.lowlevel.checkpoint()  # others have their turn, however large the entries are
             search.last, search.scanned = entry.id, search.scanned + 1
-            search.size += len(entry.fields.get(DATA, b""))
             shown = event_views.view(entry.id, entry.fields)
             if wanted.matches(shown):
                 search.found.append(shown)
@@ -128,9 +118,21 @@ async def _wait(
 ) -> tuple[list[EventView], str]:
     """What comes behind an id and is wanted, as soon as there is some; and the last id seen."""
     deadline, found = anyio.current_time() + seconds, list[EventView]()
-    while not found and (left := deadline - anyio.current_time()) > 0:
-        entries = await peek.wait(connections.blocking, stream, after=behind, count=count, seconds=left)
-        behind = entries[-1].id if entries else behind
-        seen = [event_views.view(entry.id, entry.fields) for entry in entries]
-        found = [one for one in seen if wanted.matches(one)]
+    pages = PageSize(count)
+    while not found and not pages.is_spent() and (left := deadline - anyio.current_time()) > 0:
+        page = await peek.wait(connections.blocking, stream, after=behind, count=pages.count, seconds=left)
+        while page:  # and what came with it
+            for entry in page:
+                await anyio.lowlevel.checkpoint()
+                behind, shown = entry.id, event_views.view(entry.id, entry.fields)
+                if wanted.matches(shown):
+                    found.append(shown)
+                    if len(found) == count:
+                        return found, behind
+            pages.note(entry.fields for entry in page)
+            if pages.is_spent():
+                break
+            page = await peek.entries(
+                connections.commands, stream, after=behind, count=pages.count, order="oldest"
+            )
     return found, behind

@@ -2,12 +2,14 @@
 
 from abe_redis.errors import RequestError
 from abe_redis.operations import counting, event_views, finding
+from abe_redis.operations.bounding import Room
 from abe_redis.operations.filters import Filter
 from abe_redis.operations.positions import since as since_id
 from abe_redis.operations.reading import Reading
 from abe_redis.operations.scope import check_range
 from abe_redis.schemas import MAX_COUNT, MAX_EVENT_ID, CountResult, ReadResult
 from abe_redis.streams import names, peek
+from abe_redis.streams.page_size import PageSize
 from abe_redis.streams.search import existing
 
 
@@ -93,8 +95,12 @@ class Searching(Reading):
         held = [one for one in self.agent_leases.every() if name in {None, one.stream}]
         result = ReadResult(stream=name or "", mode="pending", events=[], note="Nothing was changed.")
         async with self._scope.redis("looking at what you hold") as redis:
+            room, read = Room(min(count, len(held))), PageSize(count)
             for one in held[:count]:
+                if read.is_spent():
+                    break
                 entry = await peek.entry(redis, one.stream, one.id)
+                read.note([] if entry is None else [entry.fields])
                 view = event_views.view(
                     one.id,
                     entry.fields if entry else None,
@@ -105,9 +111,11 @@ class Searching(Reading):
                     held_seconds=one.held_seconds,
                     yours=True,
                 )
+                room.bound(view)
                 result.events.append(view)
         if not held:
             result.note = "You hold nothing. To see what others hold, name a group."
-        elif len(held) > count:
-            result.note = f"Nothing was changed. You hold {len(held)}; these are the first {count}."
+        elif len(held) > len(result.events):
+            first = len(result.events)
+            result.note = f"Nothing was changed. You hold {len(held)}; these are the first {first}."
         return result

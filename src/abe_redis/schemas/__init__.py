@@ -191,6 +191,7 @@ class RedriveResult(BaseModel):
     groups: dict[str, int] = Field(description="The same per group that gave up on them.")
     left: int = Field(description="Number of dead letters that the stream has now.")
     dry_run: bool
+    unknown: list[str] = Field(default=[], description="Ids that no dead letter of the stream has.")
 
 
 class PurgeResult(BaseModel):

@@ -83,8 +83,12 @@ class GroupStats(BaseModel):
 
     @property
     def workers(self) -> list[ConsumerStats]:
-        """The live consumers that work for it; agents, who take what they like, only in their own group."""
-        own = self.name == AGENTS
+        """The live consumers that work for it.
+
+        Agents, who take what they like, count only in their own group: in the one of that name, unless others
+        have a consumer in it, alive or not.
+        """
+        own = self.name == AGENTS and all(is_agent(one.name) for one in self.consumers)
         return [one for one in self.consumers if one.alive and (own or not is_agent(one.name))]
 
 

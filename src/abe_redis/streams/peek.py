@@ -1,5 +1,6 @@
 """Reading a stream without changing anything."""
 
+import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from abe_redis.client.optional import is_refused
 from abe_redis.events.codec import Fields
 from abe_redis.schemas import GroupBrief
 from abe_redis.streams import held, ids, names
+from abe_redis.streams.page_size import PageSize
 
 type Order = Literal["newest", "oldest"]
 
@@ -86,12 +88,21 @@ async def entry(redis: Redis, stream: str, entry_id: str) -> Entry | None:
 async def pages(
     redis: Redis, stream: str, *, size: int, after: str | None = None
 ) -> AsyncIterator[list[Entry]]:
-    """Entries behind an id, the oldest first, some at a time; removing them meanwhile does no harm."""
-    while page := await entries(redis, stream, after=after, count=size, order="oldest"):
+    """Entries behind an id, the oldest first, some at a time; removing them meanwhile does no harm.
+
+    Args:
+        redis: The client.
+        stream: The stream.
+        size: Most entries of a page; it has fewer when these are large.
+        after: The id.
+    """
+    pages = PageSize(size, most_bytes=sys.maxsize)
+    while page := await entries(redis, stream, after=after, count=(asked := pages.count), order="oldest"):
         yield page
-        if len(page) < size:
+        if len(page) < asked:
             return
         after = page[-1].id
+        pages.note(entry.fields for entry in page)
 
 
 async def wait(redis: Redis, stream: str, *, after: str, count: int, seconds: float) -> list[Entry]:

@@ -275,7 +275,7 @@ async def test_a_search_that_ends_early_says_how_to_go_on(
     agent: Operations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("abe_redis.operations.peeking._SCANNED", 4)
-    monkeypatch.setattr("abe_redis.operations.peeking._FIRST", 4)
+    monkeypatch.setattr("abe_redis.streams.page_size._FIRST", 4)
     monkeypatch.setattr("abe_redis.operations.peeking._PAGE", 4)
     await fill(agent, 9)
     found = await agent.peek(contains="nowhere")

@@ -37,12 +37,21 @@ def verdict(rule: str, *groups: GroupStats, length: int = 10, dead_letters: int 
     return found.health, " ".join(found.said)
 
 
+def consumers(**alive: bool) -> dict[str, Any]:
+    return {
+        "consumers": [
+            ConsumerStats(name=name.replace("_", "-"), pending=0, idle_seconds=1, alive=is_alive)
+            for name, is_alive in alive.items()
+        ]
+    }
+
+
 BUSY = {"lag": 1, "oldest_undelivered_seconds": 5}
 BEHIND = {"lag": 1, "oldest_undelivered_seconds": 61}
 START = "and no consumer is alive: start one."
 RESUME = "and is paused: resume it when it may go on."
 DISUSED = "Nobody has used group 'g' for 9.0 days, so trimming does not wait for it any more."
-LETTER = "1 dead letter: read it in 'dead:{s}', or with `abe-redis dead list`."
+LETTER = "1 dead letter: read it with `abe-redis dead list s`."
 OVER = "The backlog keeps it above its bound of 100 entries."
 ONE = "Group 'g' has 0 pending and 1 not delivered yet (the oldest published"
 
@@ -254,7 +263,7 @@ def test_losses_are_reported_even_beside_waiting_events() -> None:
 
 
 def test_dead_letters_are_told_when_nothing_else_is_wrong() -> None:
-    where = "in 'dead:{s}', or with `abe-redis dead list`."
+    where = "with `abe-redis dead list s`."
     assert judged(group(), dead_letters=1) == ("dead_letters", f"1 dead letter: read it {where}")
     assert judged(group(), dead_letters=2) == ("dead_letters", f"2 dead letters: read them {where}")
     health, said = judged(group(lag=1), dead_letters=1)
@@ -315,3 +324,21 @@ def test_disuse_is_told_of_those_that_have_something_to_do() -> None:
     unused: dict[str, Any] = {"unused_seconds": 9 * DAY, "alive": False}
     assert SINCE in judged(group(lag=1, **unused))[1]
     assert SINCE not in judged(group(**unused))[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "those", "expected"),
+    [
+        ("agents", {"mcp_a": True}, "working"),
+        ("agents", {"mcp_a": True, "mcp_b": False}, "working"),
+        ("agents", {"mcp_a": True, "worker_1": False}, "stalled"),
+        ("agents", {"mcp_a": False, "worker_1": True}, "working"),
+        ("bot", {"mcp_a": True}, "stalled"),
+        ("bot", {"mcp_a": True, "worker_1": False}, "stalled"),
+    ],
+)
+def test_no_agent_hides_that_workers_are_gone_whatever_their_group_is_called(
+    name: str, those: dict[str, bool], expected: str
+) -> None:
+    found, _ = judged(group(name, **BUSY | consumers(**those)))
+    assert found == expected

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from abe_redis.mcp.compat.frames import complaint
+from abe_redis.mcp.compat.frames import batch, complaint
 
 DEEP = '{"jsonrpc":"2.0","id":%s,"method":"tools/call","params":{"id":9,"a":' + "[" * 5000 + "]" * 5000 + "}}"
 PARSE_ERROR, INVALID_REQUEST = -32700, -32600
@@ -32,6 +32,11 @@ PARSE_ERROR, INVALID_REQUEST = -32700, -32600
         ('{"jsonrpc":"2.0","id":4,"method":5}', INVALID_REQUEST, 4),
         ('{"jsonrpc":"2.0","id":"a","method":"ping","params":[1]}', INVALID_REQUEST, "a"),
         ('{"id":1.5}', INVALID_REQUEST, None),
+        ('{"jsonrpc":"2.0","id":1.5,"method":"ping"}', INVALID_REQUEST, None),
+        ('{"jsonrpc":"2.0","id":null,"method":"ping"}', INVALID_REQUEST, None),
+        ('{"jsonrpc":"2.0","id":true,"method":"ping"}', INVALID_REQUEST, None),
+        ('[{"jsonrpc":"2.0","id":1,"method":"ping"}]', INVALID_REQUEST, None),
+        ("[[1]]", INVALID_REQUEST, None),
     ],
 )
 def test_what_is_no_message_is_answered(frame: str | bytes, code: int, entry_id: str | int | None) -> None:
@@ -51,13 +56,27 @@ def test_what_is_no_message_is_answered(frame: str | bytes, code: int, entry_id:
         '{"jsonrpc":"2.0","id":1,"method":"ping","params":null}',
         '{"jsonrpc":"2.0","id":1,"result":{}}',
         '{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"x"}}',
-        '[{"jsonrpc":"2.0","id":1,"method":"ping"}]',
         '{"jsonrpc":"2.0","id":1,"method":"a","params":{"t":"\\ud83d\\ude00"}}',
     ],
 )
 def test_what_is_a_message_is_left_to_the_sdk(frame: str) -> None:
     assert complaint(frame) is None
     assert complaint(frame.encode()) is None
+
+
+@pytest.mark.parametrize(
+    ("frame", "messages"),
+    [
+        ('[{"id":1},{"id":2}]', ['{"id": 1}', '{"id": 2}']),
+        ('["x", 7]', ['"x"', "7"]),
+        ("[]", None),
+        ("[[1]]", None),
+        ("[1,", None),
+        ('{"id":1}', None),
+    ],
+)
+def test_a_batch_is_the_messages_that_it_holds(frame: str, messages: list[str] | None) -> None:
+    assert batch(frame) == messages
 
 
 def test_whatever_comes_is_a_message_or_answered() -> None:

@@ -21,7 +21,7 @@ _LONGEST_ID = 200
 
 
 def complaint(frame: str | bytes) -> str | None:
-    """The answer to a frame that is no message; None when it is one, or several.
+    """The answer to a frame that is no message; None when it is one.
 
     Args:
         frame: A line, or the body of a request.
@@ -33,14 +33,28 @@ def complaint(frame: str | bytes) -> str | None:
         why = str(error)[:100].encode("ascii", "replace").decode()
         return _error(_PARSE_ERROR, f"The message is not JSON that can be read: {why}.", _id_of(text))
     if isinstance(message, list) and message:
-        return None  # whatever the SDK makes of batches
+        return _error(_INVALID_REQUEST, "Batches are not taken: send each message by itself.", None)
     if not isinstance(message, dict) or not _is_message(message):
         found = message.get("id") if isinstance(message, dict) else None
         return _error(_INVALID_REQUEST, "The message is no JSON-RPC 2.0 message.", _fit(found))
     return None
 
 
+def batch(frame: str) -> list[str] | None:
+    """The messages of a batch, which one version of the protocol has; None when a frame is no batch."""
+    if not frame.startswith("["):
+        return None
+    try:
+        parts = from_json(frame)
+    except ValueError:
+        return None
+    is_batch = bool(parts) and not any(isinstance(one, list) for one in parts)
+    return [json.dumps(one) for one in parts] if is_batch else None
+
+
 def _is_message(message: dict[str, Any]) -> bool:
+    if "id" in message and (isinstance(message["id"], bool) or not isinstance(message["id"], str | int)):
+        return False
     if "method" in message:
         return isinstance(message["method"], str) and isinstance(message.get("params"), dict | None)
     return "result" in message or "error" in message

@@ -11,6 +11,7 @@ every failure becomes a sentence here, and every sentence is made fit for a mode
 import functools
 import inspect
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, override
 
@@ -20,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from abe_redis.errors import AbeRedisError, RequestError
 from abe_redis.mcp import progress
 from abe_redis.mcp.client_identity import CALLER, caller
+from abe_redis.mcp.commands import for_agent
 from abe_redis.mcp.compat import stdio
 from abe_redis.mcp.compat.arguments import Tool, arguments_of, sentences, validated, without_absent
 from abe_redis.mcp.compat.plain_schema import plain_schema
@@ -163,6 +165,11 @@ class Server(SdkServer):
         self._prompts[function.__name__] = list(inspect.signature(function).parameters)
         self.prompt(name=function.__name__, title=title, description=description)(function)
 
+    def bound(self, name: str, parameter: str, most: float) -> None:
+        """Say the largest value of a parameter at this server; the operations below refuse more."""
+        said = self._schemas[name]["properties"][parameter]
+        said["description"] = re.sub(r" to [\d.e+]+\)\.$", f" to {most:g}).", said["description"])
+
     def withhold(self, name: str, why: str) -> None:
         """Withhold a tool, and answer calls of it with the reason."""
         self._withheld[name] = why
@@ -272,7 +279,7 @@ _BEGIN_OF_A_SENTENCE, _END_OF_A_SENTENCE = 600, 400
 
 def sentence(error: AbeRedisError) -> str:
     """The sentence about a failure for a model: one line, bounded, and with untrusted text made fit."""
-    said = " ".join(shown(str(error)).split())
+    said = for_agent(" ".join(shown(str(error)).split()))
     if len(said) <= _BEGIN_OF_A_SENTENCE + _END_OF_A_SENTENCE:
         return said
     return f"{said[:_BEGIN_OF_A_SENTENCE]}…{said[-_END_OF_A_SENTENCE:]}"  # its end says what to do

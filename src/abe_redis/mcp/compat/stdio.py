@@ -13,7 +13,7 @@ from typing import IO, Any, cast
 import anyio
 from mcp.server.stdio import stdio_server
 
-from abe_redis.mcp.compat.frames import complaint
+from abe_redis.mcp.compat.frames import batch, complaint
 
 _AROUND = " \t\r\n\ufeff"
 """Characters around a message; the last one is the byte order mark."""
@@ -42,15 +42,21 @@ class _Lines:
     def __init__(self, binary: IO[bytes], out: _Out) -> None:
         self._text = io.TextIOWrapper(binary, encoding="utf-8", errors="replace")
         self._out = out
+        self._batch: list[str] = []
+        """Messages of a batch that are not read yet; each is answered by itself."""
 
     def readline(self) -> str:
-        """The next line that is a message; empty at the end. Others are answered."""
-        while line := self._text.readline():
-            if not (message := line.strip(_AROUND)):
+        """The next message; empty at the end. What is none is answered."""
+        while self._batch or (line := self._text.readline()):
+            message = self._batch.pop(0) if self._batch else line.strip(_AROUND)
+            if not message:
                 continue
-            if (said := complaint(message)) is None:
+            if (parts := batch(message)) is not None:
+                self._batch += parts
+            elif (said := complaint(message)) is None:
                 return message + "\n"
-            self._out.write(said + "\n")
+            else:
+                self._out.write(said + "\n")
         return ""
 
 

@@ -6,6 +6,7 @@ from mcp.types import CallToolResult
 from pydantic import Field
 
 from abe_redis.mcp import answer_text
+from abe_redis.mcp.commands import for_agent
 from abe_redis.mcp.compat.sdk import answer
 from abe_redis.mcp.overview_length import OVERVIEW_CHARS, fit_overview, plain
 from abe_redis.mcp.tools.base import ToolSet
@@ -27,6 +28,8 @@ class HealthTools(ToolSet):
     ) -> CallToolResult:
         """The health of one stream, or of all."""
         result = safe(await (await self._operations()).stream_stats(stream=stream))
+        for one in result.streams:
+            one.advice = for_agent(one.advice)
         result.streams.sort(key=lambda one: SEVERITY.index(one.health))
         fit_overview(result, answer_text.stats, OVERVIEW_CHARS if stream is None else STREAM_CHARS)
         return answer(plain(result), answer_text.stats(result))

@@ -63,7 +63,9 @@ class ReadingTools(ToolSet):
             Field(description="With pending: only what this one holds.", min_length=1, max_length=512),
         ] = None,
         count: Count = 10,
-        order: Annotated[Literal["newest", "oldest"], Field(description="From which end.")] = "newest",
+        order: Annotated[
+            Literal["newest", "oldest"], Field(description="From which end; pending is always oldest first.")
+        ] = "newest",
         start: Annotated[
             str | None,
             Field(

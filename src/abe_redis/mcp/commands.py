@@ -1,0 +1,44 @@
+"""What a sentence tells people to do with a command, told to an agent, which has tools and no shell.
+
+A command for which there is a tool becomes a call of it. Of any other the agent learns that the user has it.
+"""
+
+import re
+import shlex
+from collections.abc import Sequence
+
+from abe_redis.mcp.event_text import whole
+
+_COMMAND = re.compile(r"`abe-redis ([^`]+)`")
+
+
+def for_agent(sentences: str) -> str:
+    """Sentences in which commands are named as an agent can use them."""
+    return _COMMAND.sub(_told, sentences)
+
+
+def _told(command: re.Match[str]) -> str:
+    try:
+        words = shlex.split(command[1])
+    except ValueError:
+        words = []
+    return _call(words) or f"{command[0]}, a command that the user can run"
+
+
+def _call(words: Sequence[str]) -> str | None:
+    """The call that does the same as a command."""
+    match [word for word in words if not word.startswith("-")]:
+        case ["stats", *streams]:
+            return f"stream_stats({_stream(streams)})"
+        case ["dead", "list" | "show", *streams]:
+            return f"read_stream({_stream(streams[:1], more='dead=true')})"
+        case ["dead", "summary", *streams]:
+            return f"count_events({_stream(streams, more='by="reason"')})"
+        case ["read", *streams]:
+            return f"read_stream({_stream(streams)})"
+    return None
+
+
+def _stream(streams: Sequence[str], *, more: str = "") -> str:
+    given = [f"stream={whole(one)}" for one in streams[:1]]
+    return ", ".join([*given, *filter(None, [more])])

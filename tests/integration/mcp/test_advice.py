@@ -1,0 +1,136 @@
+"""What a tool tells an agent can be done with its tools, and says how much is missing."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from abe_redis.mcp.permissions import Permissions
+from abe_redis.streams import dead_fields, names
+from tests.integration.agents import GROUP, TOPIC, Ask, asking, refusal, said, server, text_of
+from tests.integration.conftest import MakeBackend
+
+
+async def bury(ask: Ask) -> str:
+    """The id of a dead letter of the topic."""
+    await ask("publish_event", payload=said(1))
+    await ask("lease_events", group=GROUP, count=1)
+    await ask("release", bury=True, reason="its file is gone", confirm=True)
+    (event,) = (await ask("read_stream", dead=True)).structuredContent["events"]
+    return str(event["id"])
+
+
+async def test_the_advice_about_dead_letters_is_a_call_that_shows_them(make_backend: MakeBackend) -> None:
+    agent = server(make_backend())
+    ask = asking(agent)
+    entry_id = await bury(ask)
+    for advice in (
+        text_of(await ask("stream_stats")),
+        text_of(await ask("stream_stats", stream=TOPIC)),
+        str(next(iter(await agent.read_resource("abe-redis://overview"))).content),
+        (await ask("stream_stats")).structuredContent["streams"][0]["advice"],
+    ):
+        (call,) = re.findall(r"read it with read_stream\(stream=\"(.*?)\", dead=true\)", advice)
+        assert entry_id in text_of(await ask("read_stream", stream=call, dead=True))
+        assert "abe-redis " not in advice
+
+
+async def test_a_command_without_a_tool_is_the_users(make_backend: MakeBackend, redis: Redis) -> None:
+    ask = asking(server(make_backend()))
+    await ask("publish_event", payload=said(1))
+    await ask("lease_events", group=GROUP)
+    await ask("ack")
+    await ask("publish_event", payload=said(2))
+    await redis.hset(names.records(TOPIC), f"floor {GROUP}", "0-1 0 1")
+    await redis.xgroup_destroy(TOPIC, GROUP)
+    advice = text_of(await ask("stream_stats"))
+    assert f"`abe-redis group remove {TOPIC} {GROUP} --force`, a command that the user can run." in advice
+
+
+async def test_a_redrive_names_the_ids_that_no_dead_letter_has(ask: Ask) -> None:
+    entry_id = await bury(ask)
+    for arguments in ({}, {"dry_run": False, "confirm": True}):
+        answer = text_of(await ask("redrive", ids=["5-5"], **arguments))
+        assert "No dead letter of it has the id 5-5." in answer
+        assert "is delivered again" not in answer
+        assert "read_stream(stream=" in answer
+    answer = await ask("redrive", ids=["5-5", entry_id], dry_run=False, confirm=True)
+    assert "1 dead letter of" in text_of(answer)
+    assert "No dead letter of it has the id 5-5." in text_of(answer)
+    assert answer.structuredContent["unknown"] == ["5-5"]
+
+
+@pytest.mark.parametrize("most", [60, 7200])
+async def test_a_tools_schema_has_this_servers_longest_delay(make_backend: MakeBackend, most: int) -> None:
+    agent = server(make_backend(), Permissions(max_delay_seconds=most))
+    (tool,) = [one for one in await agent.list_tools() if one.name == "release"]
+    assert f"(0 to {most})." in tool.inputSchema["properties"]["delay_seconds"]["description"]
+    assert f"between 0 and {most}" in await refusal(asking(agent), "release", delay_seconds=most + 1)
+
+
+@pytest.mark.parametrize("length", [30_000, 45_000, 300_000])
+@pytest.mark.parametrize("max_chars", [8000, 200_000])
+@pytest.mark.parametrize("arguments", [{}, {"payload": "whole"}, {"event_id": "Ev1"}])
+async def test_what_is_missing_of_a_long_text_is_counted(
+    make_backend: MakeBackend, length: int, max_chars: int, arguments: dict[str, Any]
+) -> None:
+    backend = make_backend()
+    await backend.publish(TOPIC, said(1, "m" * length, thread_ts="1732000000.000100", ts="1732000001.000100"))
+    ask = asking(server(backend, Permissions()))
+    answer = text_of(await ask("read_stream", max_chars=max_chars, **arguments))
+    shown = len(max(re.findall("m{100,}", answer), key=len, default=""))
+    missing = re.findall(r"…\(\+(\d+) characters\)", answer)
+    assert [shown + int(one) for one in missing] == [length] * len(missing)
+    assert bool(missing) == (shown < length)
+    assert ("shortened" in answer) == bool(missing)
+    assert shown >= min(length, max_chars) // 8
+    assert len(answer) <= max_chars
+    assert "thread 1732000000.000100" in answer
+
+
+async def dead_letters(redis: Redis, *reasons: str) -> None:
+    await redis.xadd(TOPIC, {"data": json.dumps(said(1))})
+    for reason in reasons:
+        fields: Any = {"data": json.dumps(said(2)), dead_fields.REASON: reason, dead_fields.GROUP: "bot"}
+        await redis.xadd(names.dead_letters(TOPIC), fields)
+
+
+async def test_no_filter_by_reason_gives_out_what_is_masked(ask: Ask, redis: Redis) -> None:
+    await dead_letters(redis, "HttpError: 401, Authorization: Bearer q7Zk2pXw9vM4")
+    hits = 0
+    for guess in ("Bearer q7Z", "bearer q", "q7Zk2pXw9vM4", "Xw9"):
+        for tool, arguments in (
+            ("redrive", {"reason": guess}),
+            ("read_stream", {"dead": True, "contains": guess}),
+            ("count_events", {"by": "reason", "contains": guess}),
+        ):
+            hits += not text_of(await ask(tool, **arguments)).startswith("0 ")
+    assert hits == 0
+    assert text_of(await ask("redrive", reason="HttpError: 401")).startswith("1 dead letter")
+
+
+@pytest.mark.parametrize(
+    "reason", ["JiraError: 401 xoxb-1234567890-secretsecret", "ValueError: 'C024' is\nnot"]
+)
+async def test_the_reason_that_is_shown_is_one_that_finds(ask: Ask, redis: Redis, reason: str) -> None:
+    await dead_letters(redis, reason, reason, "another")
+    (event, *_) = (await ask("read_stream", dead=True, order="oldest")).structuredContent["events"]
+    rows = (await ask("count_events", by="reason")).structuredContent["rows"]
+    for shown in (event["untrusted_reason"], rows[0]["untrusted_value"]):
+        assert text_of(await ask("redrive", reason=shown)).startswith("2 dead letters"), shown
+    found = await ask("read_stream", dead=True, contains=reason.partition(" ")[0])
+    assert len(found.structuredContent["events"]) == 2
+
+
+async def test_a_choice_that_gave_up_says_that_more_wait(ask: Ask, redis: Redis) -> None:
+    pipeline = redis.pipeline()
+    for number in range(700):
+        pipeline.xadd(TOPIC, {"data": json.dumps(said(number))})
+    await pipeline.execute()
+    await redis.xgroup_create(TOPIC, "bot", "0")
+    assert "More wait behind them" in text_of(await ask("lease_events", group="bot", contains="nowhere"))
+    await redis.xtrim(TOPIC, maxlen=300, approximate=False)
+    answer = text_of(await ask("lease_events", group="bot", contains="nowhere"))
+    assert "None of the 300 that wait and were looked at matches." in answer
