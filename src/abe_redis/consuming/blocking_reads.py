@@ -1,4 +1,4 @@
-"""Blocking reads in progress: one for all streams, or in a cluster one per slot.
+"""Blocking reads in progress: one for all streams; several for very many, and in a cluster one per slot.
 
 Each has a connection of its own and waits at the server until an entry comes. When one returns, the others go
 on waiting.
@@ -6,10 +6,14 @@ on waiting.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from itertools import batched
 from typing import Any
 
 from abe_redis.client.commands import Client
 from abe_redis.runtime import tasks
+
+MOST_STREAMS = 1000
+"""Streams that one blocking read names: the server looks at all of them, and does so again with each read."""
 
 
 class BlockingReads[T]:
@@ -45,7 +49,7 @@ class BlockingReads[T]:
         """
         if self._failure is not None:
             return self.collect()
-        groups = redis.by_slot(streams)
+        groups = [list(part) for group in redis.by_slot(streams) for part in batched(group, MOST_STREAMS)]
         if not groups and not self._under_way:  # the last stream went away meanwhile
             return []
         if len(groups) == 1 and not self._under_way:

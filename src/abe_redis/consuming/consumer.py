@@ -1,6 +1,5 @@
 """A consumer of events in any order, each under a lease of its own, with prefetch."""
 
-import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import override
@@ -16,12 +15,16 @@ from abe_redis.consuming.discovery import say_all_lost
 from abe_redis.consuming.group_consumer import TICK_SECONDS, GroupConsumer
 from abe_redis.consuming.held import Held
 from abe_redis.consuming.prefetch import Prefetch
+from abe_redis.consuming.rounds import Rounds
 from abe_redis.consuming.unconfirmed import Doubt, Unconfirmed
 from abe_redis.events.event import Event
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
 from abe_redis.streams import lease, names, owners
 from abe_redis.streams.reclaim import reclaim
+
+_RECLAIM_SECONDS = 2 * TICK_SECONDS
+"""Interval of looking for what has no holder any more."""
 
 _AGAIN_SECONDS = 0.1
 """Pause before Redis is asked again about an event, when it did not answer."""
@@ -55,6 +58,9 @@ class Consumer(GroupConsumer):
         self._unconfirmed = Unconfirmed()
         self._reclaim_at = 0.0
         """When to look for what has no holder any more."""
+        self._rounds = Rounds(
+            lease_seconds=settings.redis_stream_lease_seconds, every_seconds=_RECLAIM_SECONDS
+        )
 
     # What a caller does -----------------------------------------------------------------------
 
@@ -119,6 +125,7 @@ class Consumer(GroupConsumer):
     @override
     async def nack(self, event: Event, *, delay: float, reason: str | None, counted: bool) -> None:
         self._reclaim_at = min(self._reclaim_at, clock.now() + delay)
+        self._rounds.expect([event.stream])
         await super().nack(event, delay=delay, reason=reason, counted=counted)
 
     # What the task does -----------------------------------------------------------------------
@@ -171,6 +178,7 @@ class Consumer(GroupConsumer):
 
     async def _give_back(self, redis: Redis, held: list[Held]) -> None:
         """Let others have what was leased ahead."""
+        self._rounds.expect([one.entry.stream for one in held])
         with self._unconfirmed.reading(Doubt.UNCOUNTED):
             await self._in_flight.give_back_buffered(redis, held)
 
@@ -237,7 +245,7 @@ class Consumer(GroupConsumer):
         """Reclaim abandoned entries; one by one, if they may be what killed their handler."""
         leased = await self._accepted(self._abandoned(redis))
         if not leased:
-            self._reclaim_at = clock.now() + 2 * TICK_SECONDS
+            self._reclaim_at = clock.now() + _RECLAIM_SECONDS
         return bool(leased)
 
     async def _abandoned(self, redis: Redis) -> list[lease.Leased]:
@@ -245,12 +253,12 @@ class Consumer(GroupConsumer):
             redis,
             self.group,
             self.name,
-            # In a different order each time, so that no stream is always last.
-            random.sample(list(self._discovery.ready), len(self._discovery.ready)),
+            self._rounds.next(self._discovery.ready),
             lease_seconds=self._settings.redis_stream_lease_seconds,
             count=1,
             fresh=self._prefetch.ahead,
             begun=False,
+            places=self._rounds.places,
         )
         say_all_lost(lost, self.group)
         return leased

@@ -18,7 +18,7 @@ _LOG = logging.getLogger(__name__)
 EVERY_SECONDS = 10.0
 """How often to look; for a lease of less than three times as long, three times in a lease."""
 
-_PAGE = 500
+_PAGE = 300
 _MEND = Script.load("mend_clock")
 
 
@@ -60,4 +60,4 @@ async def mend(redis: Redis, group: str, streams: Sequence[str], *, lease_second
                 ", ".join(map(repr, sorted(back))),
             )
 
-    await slots.each(slots.by_slot(redis, streams), look)
+    await slots.in_steps(redis, streams, look, most=slots.MANY_STREAMS)

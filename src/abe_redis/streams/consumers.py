@@ -36,7 +36,7 @@ async def forget_gone(redis: Redis, group: str, streams: Sequence[str], *, idle_
         ]
         return int(await _FORGET(redis, keys, arguments))
 
-    return sum(await slots.each(slots.by_slot(redis, streams), forget))
+    return sum(await slots.in_steps(redis, streams, forget))
 
 
 async def withdraw(redis: Redis, group: str, consumer: str, streams: Iterable[str]) -> None:
@@ -50,4 +50,4 @@ async def withdraw(redis: Redis, group: str, consumer: str, streams: Iterable[st
         keys = [of(stream, group) for stream in some for of in (names.leases, names.held)]
         await _WITHDRAW(redis, keys, [consumer])
 
-    await slots.each(slots.by_slot(redis, list(streams)), forget)
+    await slots.in_steps(redis, list(streams), forget, most=slots.MANY_STREAMS)

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from abe_redis.events.codec import UndecodableError, decode
 from abe_redis.runtime import nouns
-from abe_redis.streams import names
+from abe_redis.streams import names, slots
 from abe_redis.streams.lease import Leased
 from abe_redis.streams.losses import say_gone
 from abe_redis.streams.scripts import Argument, Script
@@ -149,5 +149,6 @@ async def expire(redis: Redis, streams: Sequence[str], *, days: float) -> dict[s
         streams,
         [round(days * 86_400_000)],
         keys=lambda some: [names.dead_letters(stream) for stream in some],
+        most=slots.MANY_STREAMS,
     )
     return {stream: count for stream, count in zip(streams, removed, strict=True) if count}

@@ -61,7 +61,7 @@ async def note(redis: Redis, group: str, consumer: str, streams: Sequence[str], 
                 arguments += (number, one.id, one.begun, max(0, round(one.seconds * 1000)))
         await _NOTE(redis, [names.held(stream, group) for stream in some], arguments)
 
-    await slots.each(slots.by_slot(redis, streams), run)
+    await slots.in_steps(redis, streams, run)
 
 
 class Since(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 from redis.asyncio import Redis
 
 from abe_redis.runtime import clock
-from abe_redis.streams import names
+from abe_redis.streams import names, slots
 from abe_redis.streams.lease import Leased, Portion, Taken, fields_of, take
 from abe_redis.streams.losses import say_gone
 from abe_redis.streams.scripts import Argument, Script
@@ -63,7 +63,11 @@ _DISOWN = Script.load("disown")
 
 async def _each(script: Script, redis: Redis, owner: Owner, streams: Sequence[str], *words: Argument) -> Any:  # noqa: ANN401
     return await script.each(
-        redis, streams, words, keys=lambda some: [names.owner(stream, owner.group) for stream in some]
+        redis,
+        streams,
+        words,
+        keys=lambda some: [names.owner(stream, owner.group) for stream in some],
+        most=slots.MANY_STREAMS,
     )
 
 

@@ -1,7 +1,7 @@
 """Adding an event to a stream, once."""
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
+from itertools import batched, chain
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
@@ -144,4 +144,5 @@ _ANNOUNCE = Script.load("announce")
 
 async def announce(redis: Redis, streams: list[str]) -> None:
     """Write streams into the index in which consumers find new ones."""
-    await _ANNOUNCE(redis, [names.INDEX], streams)
+    for some in batched(streams, slots.MANY_STREAMS):
+        await _ANNOUNCE(redis, [names.INDEX], some)

@@ -1,7 +1,8 @@
 """Taking entries that nobody holds any more: their lease has expired, they were released, or they are due."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import MutableMapping, Sequence
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -9,6 +10,14 @@ from abe_redis.runtime import clock
 from abe_redis.streams import names, slots
 from abe_redis.streams.lease import Leased, fields_of
 from abe_redis.streams.scripts import Argument, Script
+
+NOTHING_PENDING = ""
+"""The place of a stream in which nothing is pending."""
+FIRST = "-"
+"""The place of a stream whose pending entries are looked at from the first on."""
+
+_MOST_PAGES = 20
+"""Pages of streams with many pending entries that one reclaim looks at; the next one goes on behind them."""
 
 _RECLAIM = Script.load("reclaim")
 
@@ -23,6 +32,7 @@ async def reclaim(
     count: int,
     fresh: int | None = None,
     begun: bool = True,
+    places: MutableMapping[str, str] | None = None,
 ) -> tuple[list[Leased], Counter[str]]:
     """Lease entries whose lease has expired, that were released, or that are due.
 
@@ -33,30 +43,42 @@ async def reclaim(
         count: How many at most when one of them was in a handler's hand before.
         fresh: How many at most when none was; by default `count`.
         begun: Whether this delivery counts from now on; else `hold` has to say when it begins.
+        places: Per stream where to begin, as the last reclaim left it; this one writes down where it came to.
 
     Returns:
         The entries; and per stream, how many of them had been removed.
     """
-    leased: list[Leased] = []
+    places = {} if places is None else places
     lost: Counter[str] = Counter()
     arguments: list[Argument] = [group, consumer, round(lease_seconds * 1000), count, fresh or count]
     arguments.append(int(begun))
-    for some in slots.by_slot(redis, streams):
-        keys = [
-            key
-            for stream in some
-            for key in (stream, names.due(stream, group), names.records(stream), names.leases(stream, group))
-        ]
-        asked_at = clock.now()
-        taken, gone = await _RECLAIM(redis, keys, arguments)
-        lost.update(stream.decode() for stream in gone)
-        leased = [
-            Leased(
-                *(stream.decode(), entry_id.decode(), fields_of(fields), int(deliveries), asked_at),
-                again=bool(again),
-            )
-            for stream, entry_id, fields, deliveries, again in taken
-        ]
-        if leased:
-            break
-    return leased, lost
+    pages = _MOST_PAGES
+    for slot in slots.by_slot(redis, streams):
+        left = deque(slot)
+        while left:
+            some = [left.popleft() for _ in range(min(len(left), slots.MANY_STREAMS))]
+            keys = [
+                key
+                for one in some
+                for key in (one, names.due(one, group), names.records(one), names.leases(one, group))
+            ]
+            begins = (places.get(one) or FIRST for one in some)
+            asked_at = clock.now()
+            taken, gone, looked = await _RECLAIM(redis, keys, [*arguments, *begins])
+            lost.update(stream.decode() for stream in gone)
+            for stream, place in zip(some, (place.decode() for place in looked), strict=False):
+                places[stream] = place
+                if place not in {NOTHING_PENDING, FIRST} and pages:
+                    pages -= 1
+                    left.append(stream)
+            if taken:
+                return [_leased(row, asked_at) for row in taken], lost
+            left.extendleft(reversed(some[len(looked) :]))
+    return [], lost
+
+
+def _leased(row: Any, asked_at: float) -> Leased:  # noqa: ANN401 - as Redis gave it
+    stream, entry_id, fields, deliveries, again = row
+    return Leased(
+        *(stream.decode(), entry_id.decode(), fields_of(fields), int(deliveries), asked_at), again=bool(again)
+    )

@@ -105,4 +105,4 @@ async def release(
                 arguments += (stream, entry_id, count)
         return int(await _RELEASE(redis, names.with_records_and_due(some, group), arguments))
 
-    return sum(await slots.each(slots.by_slot(redis, streams), give))
+    return sum(await slots.in_steps(redis, streams, give))

@@ -85,13 +85,17 @@ class Script:
         arguments: Sequence[Argument],
         *,
         keys: Callable[[Sequence[str]], Sequence[str]],
+        most: int = slots.MOST_STREAMS,
     ) -> list[Any]:
-        """Run it for streams of any slots; its answer is a list with an item for each.
+        """Run it for streams of any slots, some at a time; its answer is a list with an item for each.
+
+        A script that has done enough for one call leaves streams at the end out, and is then called for them.
 
         Args:
             streams: The streams.
             arguments: The same arguments for all.
             keys: Returns the keys for some of the streams.
+            most: How many streams one call names.
 
         Returns:
             The answer for each stream, in order.
@@ -101,10 +105,14 @@ class Script:
         """
 
         async def run(some: Sequence[str]) -> list[tuple[str, Any]]:
-            return list(zip(some, await self(redis, keys(some), arguments), strict=True))
+            found: list[tuple[str, Any]] = []
+            while some:
+                answers = await self(redis, keys(some), arguments)
+                found += zip(some, answers, strict=False)
+                some = some[len(answers) :]
+            return found
 
-        groups = slots.by_slot(redis, streams)
-        answers = dict(chain.from_iterable(await slots.each(groups, run)))
+        answers = dict(chain.from_iterable(await slots.in_steps(redis, streams, run, most=most)))
         return [answers[stream] for stream in streams]
 
     def command(self, keys: Sequence[str], arguments: Sequence[Argument], *, in_full: bool = False) -> Words:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from itertools import batched
 from typing import Any
 
 from redis.asyncio import Redis
@@ -10,6 +11,11 @@ from abe_redis.client.commands import Client
 
 _STEP = 10_000
 """Keys that one SCAN examines."""
+
+MOST_STREAMS = 100
+"""Streams that one call of a script names, so that it does not hold the server up."""
+MANY_STREAMS = 250
+"""The same, of a script that does little with each."""
 
 
 def by_slot(redis: Redis, streams: Sequence[str]) -> list[list[str]]:
@@ -51,6 +57,33 @@ async def keys(
             cursor, found = await server.scan(cursor or 0, match=match, count=_STEP, _type=kind)
             looked += _STEP
             yield found
+
+
+async def in_steps[T](
+    redis: Redis,
+    streams: Sequence[str],
+    run: Callable[[Sequence[str]], Awaitable[T]],
+    *,
+    most: int = MOST_STREAMS,
+) -> list[T]:
+    """Call a function for some streams of one slot at a time: slots concurrently, steps of a slot in turn.
+
+    The server answers others between two steps, so they are not sent together.
+
+    Args:
+        redis: The client.
+        streams: The streams, of any slots.
+        run: The function.
+        most: How many of them a step has.
+
+    Returns:
+        The result for each step.
+    """
+
+    async def steps(some: Sequence[str]) -> list[T]:
+        return [await run(step) for step in batched(some, most)]
+
+    return [found for one in await each(by_slot(redis, streams), steps) for found in one]
 
 
 async def each[T](groups: Sequence[Sequence[str]], run: Callable[[Sequence[str]], Awaitable[T]]) -> list[T]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from abe_redis.settings import Settings
-from abe_redis.streams import names
+from abe_redis.streams import names, slots
 from abe_redis.streams.scripts import Argument, Script
 
 _LOG = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ async def trim(
         unread: Whether entries are removed, too, that no group has ever read.
     """
     arguments: list[Argument] = [maxlen, STEP, round(idle_days * 86_400_000), int(unread)]
-    answers = await _TRIM.each(redis, streams, arguments, keys=names.with_records)
+    answers = await _TRIM.each(redis, streams, arguments, keys=names.with_records, most=slots.MANY_STREAMS)
     return [
         Trimmed(
             removed=max(0, removed),

@@ -10,14 +10,15 @@
 -- KEYS  per stream: the stream, the sorted set of what is postponed, its records
 -- ARGV  group, every how many ms somebody looks, how many leases to look at in each stream
 -- Answers per stream by how many ms the clock was set back, as far as is news; and 1 when there are more
--- leases to look at (else 0).
+-- leases to look at (else 0). When the first streams have enough of them for one call, the others are not
+-- looked at, and answered as if they had more.
 
 -- include: clock
 -- include: is_gone
 local group, every_ms, page = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local tolerated_ms = 100 -- what a correction may be without being a step; things stand still for no longer
 local field, now = 'clock ' .. group, now_ms()
-local answers = {}
+local answers, rows_seen = {}, 0
 
 local function advance(due, ms)
   local rows = redis.call('ZRANGE', due, 0, -1, 'WITHSCORES')
@@ -27,6 +28,7 @@ end
 -- Begins leases of a page anew that show no idle time; answers from which entry on to look at others.
 local function begin_anew(stream, records, from)
   local rows = redis.call('XPENDING', stream, group, from, '+', page)
+  rows_seen = rows_seen + #rows
   for _, row in ipairs(rows) do
     local id, holder, idle = row[1], row[2], row[3]
     if idle == 0 and #redis.call('XCLAIM', stream, group, holder, 0, id, 'IDLE', 0, 'JUSTID') == 0 then
@@ -56,7 +58,8 @@ local function mend(stream, due, records)
 end
 
 for i = 1, #KEYS, 3 do
-  local back_ms, from = mend(KEYS[i], KEYS[i + 1], KEYS[i + 2])
+  local back_ms, from = 0, '-'
+  if rows_seen < page then back_ms, from = mend(KEYS[i], KEYS[i + 1], KEYS[i + 2]) end
   answers[#answers + 1] = {back_ms, from == '+' and 0 or 1}
 end
 return answers

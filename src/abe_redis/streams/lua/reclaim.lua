@@ -6,12 +6,18 @@
 -- is due though nobody holds it was dropped, when somebody removed the consumer that had postponed it. A
 -- lease lasts as long as its holder said, however long those of the taker are.
 --
+-- One call does a limited amount of work. Redis goes through all that is pending to find what is idle, so
+-- where that is much, a call looks at a page of it and says where the next one begins.
+--
 -- KEYS  per stream: the stream, the sorted set of what is postponed, its records, what consumers said of
 --       their leases
 -- ARGV  group, consumer, its lease in ms, how many to take at most when a handler had one of them already,
---       how many when no handler had any, 1 if their deliveries begin now (0: when `hold` says so)
+--       how many when no handler had any, 1 if their deliveries begin now (0: when `hold` says so); per
+--       stream: where the page begins, if it has many pending entries ('-': at the first)
 -- Answers the entries, each with its stream, id, fields, number of deliveries, and 1 if a handler may have
--- begun with it (else 0); and the stream of each entry that is lost.
+-- begun with it (else 0); the stream of each entry that is lost; and of each stream that it looked at, the
+-- first of them: '' when nothing is pending, '-' when it looked at all of that, else where the next page
+-- begins.
 
 -- include: clock
 -- include: untouched
@@ -22,7 +28,9 @@
 local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most_with_redelivered, limit, counted = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local now = now_ms()
-local taken, lost = {}, {}
+local taken, lost, looked = {}, {}, {}
+local most_scanned, page = 10000, 1000 -- pending entries: in one go, or else at a time
+local work, most_work = 0, 1500 -- microseconds, roughly
 
 -- Takes a pending entry, unless it is enough: then it answers false.
 local function take(stream, records, pending)
@@ -32,6 +40,7 @@ local function take(stream, records, pending)
   end
   if #taken >= limit then return false end
   local entry = redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries + counted)[1]
+  work = work + 10
   if entry then
     local fields = entry[2]
     taken[#taken + 1] = {stream, id, fields, deliveries + 1, is_untouched(pending) and 0 or 1}
@@ -65,10 +74,7 @@ local function take_due(stream, due, records)
 end
 
 -- Each holder of pending entries, with the length of its leases; and that length, if they have it in common.
-local function holders_of(stream, leases)
-  local summary = redis.pcall('XPENDING', stream, group)
-  if is_gone(summary, 'XPENDING') or summary[1] == 0 then return {} end
-  local said, longest = leases_of(leases, lease_ms)
+local function holders_of(summary, said, longest)
   local holders, common = {}, nil
   for i, row in ipairs(summary[4]) do
     local ms = lease_of(row[1], said, longest)
@@ -80,8 +86,8 @@ end
 
 -- Up to `count` pending entries whose lease is over, oldest first. Where leases differ, each holder is asked
 -- about by itself, so that many who hold theirs for longer do not hide one who does not.
-local function idle_rows(stream, leases, count)
-  local holders, common = holders_of(stream, leases)
+local function idle_rows(stream, summary, said, longest, count)
+  local holders, common = holders_of(summary, said, longest)
   if common then return redis.call('XPENDING', stream, group, 'IDLE', common, '-', '+', count) end
   local found = {}
   for _, holder in ipairs(holders) do
@@ -94,24 +100,52 @@ local function idle_rows(stream, leases, count)
   return found
 end
 
-local function take_idle(stream, due, records, leases, postponed)
-  local count = math.min(1000, limit - #taken + postponed)
-  for _, row in ipairs(idle_rows(stream, leases, count)) do
+-- The same of a page of many pending entries; and where the next one begins.
+local function idle_rows_of_page(stream, said, longest, from)
+  local rows, found = redis.call('XPENDING', stream, group, from, '+', page), {}
+  for _, row in ipairs(rows) do
+    local holder, idle = row[2], row[3]
+    if idle >= lease_of(holder, said, longest) then found[#found + 1] = row end
+  end
+  return found, #rows == page and '(' .. rows[page][1] or '-'
+end
+
+-- Takes what may be taken of these; where that was enough, answers the id that it did not come to. What is
+-- postponed is dated anew, so that it does not hide the others; in a page it hides none.
+local function take_all(stream, due, records, rows, postponed, is_page)
+  for _, row in ipairs(rows) do
     local id, holder = row[1], row[2]
     if postponed > 0 and redis.call('ZSCORE', due, id) then
-      redis.call('XCLAIM', stream, group, holder, 0, id, 'IDLE', 0, 'JUSTID')
-    else
-      take(stream, records, row)
+      if not is_page then redis.call('XCLAIM', stream, group, holder, 0, id, 'IDLE', 0, 'JUSTID') end
+    elseif not take(stream, records, row) then
+      return id
     end
   end
 end
 
+-- Answers where to go on: see above.
+local function take_idle(stream, due, records, leases, postponed, from)
+  local summary = redis.pcall('XPENDING', stream, group)
+  if is_gone(summary, 'XPENDING') or summary[1] == 0 then return '' end
+  local said, longest = leases_of(leases, lease_ms)
+  if summary[1] <= most_scanned then
+    local count = math.min(300, limit - #taken + postponed)
+    work = work + summary[1] / 10 + count / 3
+    take_all(stream, due, records, idle_rows(stream, summary, said, longest, count), postponed)
+    return '-'
+  end
+  work = work + page
+  local rows, next_page = idle_rows_of_page(stream, said, longest, from)
+  return take_all(stream, due, records, rows, postponed, true) or next_page
+end
+
 for i = 1, #KEYS, 4 do
-  if #taken >= limit then break end
+  if #taken >= limit or work >= most_work then break end
   local stream, due, records, leases = KEYS[i], KEYS[i + 1], KEYS[i + 2], KEYS[i + 3]
   say_lease(leases, consumer, lease_ms, now)
   local postponed = redis.call('ZCARD', due)
   if postponed > 0 then take_due(stream, due, records) end
-  take_idle(stream, due, records, leases, postponed)
+  looked[#looked + 1] = take_idle(stream, due, records, leases, postponed, ARGV[6 + (i + 3) / 4])
+  work = work + 10
 end
-return {taken, lost}
+return {taken, lost, looked}

@@ -6,12 +6,13 @@
 -- KEYS  per stream: the stream, its records
 -- ARGV  group
 -- Answers per stream: how many entries were removed before the group had finished them, as far as is news;
--- how many it has yet to finish; and 1 if the server has no memory left (else 0).
+-- how many it has yet to finish; and 1 if the server has no memory left (else 0). Where the first streams
+-- have many groups, it answers for these alone.
 
 -- include: note_deleted
 -- include: progress
 local group = ARGV[1]
-local answers = {}
+local answers, most_groups = {}, 300
 
 -- Writes what is recorded; answers 1 if the server has no memory left, else 0.
 local function record(records, floor, last)
@@ -27,6 +28,7 @@ local function record(records, floor, last)
 end
 
 for i = 1, #KEYS, 2 do
+  if groups_seen >= most_groups then break end
   local stream, records = KEYS[i], KEYS[i + 1]
   local of, lost, unfinished, is_full = group_of(stream, group), 0, 0, 0
   if of then

@@ -11,7 +11,8 @@
 --       before it is passed over (0: no group is), 1 to remove also what no group has ever read (else 0)
 -- Answers per stream: how many it removed (-1: the stream is above its bound, and none could go); groups
 -- that were passed over with how many entries each of them had not finished; and how many entries were
--- removed though no group has read them (-1: there is no group, so they were kept).
+-- removed though no group has read them (-1: there is no group, so they were kept). When the first streams
+-- have enough to remove for one call, it answers for these alone.
 -- flags: allow-oom
 
 -- include: clock
@@ -21,7 +22,7 @@
 local maxlen, step, idle_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local takes_unread = ARGV[4] == '1'
 local now, seconds = now_ms(), redis.call('TIME')[1]
-local answers = {}
+local answers, entries_seen, most_entries = {}, 0, 3 * step
 
 -- Whether a group holds back what it needs. One without a record of its use is used from now on.
 local function holds(stream, records, of)
@@ -102,6 +103,7 @@ local function trim(stream, records)
   local groups = groups_of(stream, records)
   if #groups == 0 and not takes_unread then return -1, {}, -1 end
   local entries = redis.call('XRANGE', stream, '-', '+', 'COUNT', math.min(excess, step) + 1)
+  entries_seen = entries_seen + #entries + 10
   local cut, unused, given_up = entries[#entries][1], {}, {}
   for _, of in ipairs(groups) do
     if before(of.needed, cut) then
@@ -122,6 +124,7 @@ local function trim(stream, records)
 end
 
 for i = 1, #KEYS, 2 do
+  if entries_seen >= most_entries then break end
   local stream, records = KEYS[i], KEYS[i + 1]
   answers[#answers + 1] = {trim(stream, records)}
 end
