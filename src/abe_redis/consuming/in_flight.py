@@ -207,7 +207,7 @@ class InFlight(Leases):
         self.active.add(held.key[0])
         self._letting_go[held.key] = held
         try:
-            return await self.move_to_dead_letters(redis, held, reason)
+            return await self.move_to_dead_letters(redis, held, reason, in_hand=True)
         except BaseException as error:
             if may_work_later(error):
                 self.insist_on_burial(held, reason)
@@ -233,7 +233,15 @@ class InFlight(Leases):
         await self.renew_these(redis, given)  # which puts back what somebody dropped
         known = {held.key: held.begun for held in given}
         streams = list(dict.fromkeys((*lease.by_stream(known), *draining)))
-        await release.release(redis, self._group, self._consumer, streams, known, everything=False)
+        await release.release(
+            *(redis, self._group, self._consumer, streams, known),
+            everything=False,
+            in_hand=self._in_hand(given),
+        )
+
+    def _in_hand(self, given: Iterable[Held]) -> dict[tuple[str, str], bool]:
+        """What is given back and may have been dropped, each with whether its lease cannot be over."""
+        return {held.key: self.is_sure(held) for held in given if not (held.lost or held.is_let_go)}
 
     async def give_back_unconfirmed(self, redis: Redis, streams: list[str], *, counted: bool = True) -> None:
         """Give back what a failed read may have leased us without our seeing it.
@@ -288,6 +296,7 @@ class InFlight(Leases):
                 everything=everything,
                 counted=counted,
                 leaves=True,
+                in_hand=self._in_hand(given),
             )
 
     @property

@@ -144,15 +144,26 @@ class Leases(Settling):
         for key in self._parted.keys() & ours_again:
             del self._parted[key]
         for some in batched(list(self._parted.values()), RENEWED_AT_ONCE):
-            claims = [lease.Claim(*held.key, held.begun, sure=False) for held in some]
+            stages = [lease.Stage.OVER if held.is_let_go else lease.Stage.WAITING for held in some]
+            claims = [
+                lease.Claim(*held.key, held.begun, sure=False, stage=stage)
+                for held, stage in zip(some, stages, strict=True)
+            ]
             outcomes = await lease.hold(redis, self._group, self._consumer, claims)
             kept = [
                 held for held, outcome in zip(some, outcomes, strict=True) if outcome in {"done", "dropped"}
             ]
             if kept:
                 known = {held.key: held.begun for held in kept}
+                in_hand = {held.key: False for held in kept if not held.is_let_go}
                 streams = list(lease.by_stream(known))
-                await release.release(redis, self._group, self._consumer, streams, known, everything=False)
+                for held in kept:
+                    held.is_let_go = True
+                await release.release(
+                    *(redis, self._group, self._consumer, streams, known),
+                    everything=False,
+                    in_hand=in_hand,
+                )
             for held in some:
                 if self._parted.get(held.key) is held:
                     del self._parted[held.key]

@@ -94,9 +94,9 @@ class Settling:
         while self._condemned:
             held, reason = self._condemned[0]
             stream, entry_id = held.key
-            held.is_let_go = True
+            in_hand, held.is_let_go = not held.is_let_go, True
             try:
-                buried = await self.move_to_dead_letters(redis, held, reason)
+                buried = await self.move_to_dead_letters(redis, held, reason, in_hand=in_hand)
             except failures.FAILURES as error:
                 if group_is_gone(error):
                     self._on_group_gone()
@@ -155,15 +155,17 @@ class Settling:
             counted=not held.is_spared,
             begun=held.begun,
             sure=self.is_sure(held) and not held.is_let_go,
+            in_hand=not held.is_let_go,
         )
 
-    async def move_to_dead_letters(self, redis: Redis, held: Held, reason: str) -> bool:
+    async def move_to_dead_letters(self, redis: Redis, held: Held, reason: str, *, in_hand: bool) -> bool:
         """Bury it; False when it was not ours any more."""
         stream, entry_id = held.key
         return await dead.bury(
             *(redis, stream, self._group, self._consumer, entry_id, reason, held.detail),
             begun=held.begun,
             sure=self.is_sure(held),
+            in_hand=in_hand,
         )
 
     def is_sure(self, held: Held) -> bool:

@@ -65,6 +65,7 @@ async def bury(
     *,
     begun: int = 0,
     sure: bool = False,
+    in_hand: bool = False,
 ) -> bool:
     """Move an entry that this consumer holds to the dead letters, and ack it, in one step.
 
@@ -77,13 +78,23 @@ async def bury(
         detail: What is kept beside the reason, each as a field of its own.
         begun: How many of its deliveries handlers began, at least.
         sure: Whether its lease cannot be over; then it is buried though somebody dropped it.
+        in_hand: Whether nobody tried to bury it before; then it is buried, too, unless others may have it.
 
     Returns:
         False when another consumer holds it; then nothing was changed.
     """
     keys = [stream, names.dead_letters(stream), names.due(stream, group), names.records(stream)]
     more = [word for name, value in detail.items() for word in (f"abe:{name}", _encoded(value))]
-    arguments: list[Argument] = [group, consumer, entry_id, _encoded(reason), begun, int(sure), *more]
+    arguments: list[Argument] = [
+        group,
+        consumer,
+        entry_id,
+        _encoded(reason),
+        begun,
+        int(sure),
+        int(in_hand),
+        *more,
+    ]
     answer = int(await _BURY(redis, keys, arguments))
     say_gone(stream, group, [entry_id] if answer < 0 else [])
     return answer != 0

@@ -5,6 +5,7 @@ whatever its own lease time is. RETRYCOUNT sets the count that XREADGROUP and XC
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from redis.asyncio import Redis
 
@@ -27,6 +28,7 @@ async def postpone(
     counted: bool = True,
     begun: int = 0,
     sure: bool = False,
+    in_hand: bool = False,
 ) -> bool:
     """Release an entry, to be delivered again after a delay.
 
@@ -38,6 +40,7 @@ async def postpone(
         counted: Whether the delivery that Redis counted last counts.
         begun: How many of its deliveries handlers began, at least.
         sure: Whether its lease cannot be over; then it is put back if somebody dropped it.
+        in_hand: Whether it was not given back before; then it is put back, too, unless others may have it.
 
     Returns:
         False when another consumer holds it by now, so that nothing was changed; or when the stream does not
@@ -48,7 +51,7 @@ async def postpone(
     """
     delay_ms = round(min(max(delay_seconds, 0), MAX_DELAY_SECONDS) * 1000)
     arguments: list[Argument] = [group, consumer, entry_id, delay_ms, 2 * MAX_DELAY_SECONDS * 1000]
-    arguments += (0 if counted else 1, begun, int(sure))
+    arguments += (0 if counted else 1, begun, int(sure), int(in_hand))
     keys = [stream, names.due(stream, group), names.records(stream)]
     answer = int(await _POSTPONE(redis, keys, arguments))
     say_gone(stream, group, [entry_id] if answer < 0 else [])
@@ -71,6 +74,7 @@ async def release(
     everything: bool,
     counted: bool = True,
     leaves: bool = False,
+    in_hand: Mapping[tuple[str, str], bool] = MappingProxyType({}),
 ) -> int:
     """Release entries, so that the next consumer takes them.
 
@@ -86,6 +90,8 @@ async def release(
             cancelled or failed read left with it unseen. What waits to be taken up again is left alone.
         counted: Whether Redis counted such a read as a delivery.
         leaves: Whether the consumer has nothing in flight then, and takes nothing more.
+        in_hand: Known entries that the consumer has in hand, each with whether its lease cannot be over. They
+            are put back where somebody dropped them, unless others may have them.
 
     Returns:
         The number of released entries.
@@ -102,7 +108,7 @@ async def release(
         theirs = set(some)
         for (stream, entry_id), count in known.items():
             if stream in theirs:
-                arguments += (stream, entry_id, count)
+                arguments += (stream, entry_id, count, int(in_hand.get((stream, entry_id), -1)))
         return int(await _RELEASE(redis, names.with_records_and_due(some, group), arguments))
 
     return sum(await slots.in_steps(redis, streams, give))

@@ -3,6 +3,7 @@
 A member knows what it holds: it never starts that a second time, and puts it back where somebody dropped it.
 """
 
+import math
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Event, EventWorker, RedisMessageQueueBackend, Retry
+from abe_redis.runtime import clock
 from tests.hosts.processes import Child
 from tests.integration.conftest import MakeBackend, until
 
@@ -326,3 +328,64 @@ async def test_a_handler_that_ignores_its_cancellation_is_not_started_beside_its
         may_end.set()
         await until(lambda: is_finished(redis))
     assert (started, most) == (2, 1)
+
+
+async def dropped_and_there_again(redis: Redis, *, stolen_owner: bool) -> None:
+    """A consumer is removed, and a read of its own that was on its way makes it again."""
+    (row,) = await redis.xinfo_consumers(STREAM, "default")
+    pipeline = redis.pipeline(transaction=True)
+    if stolen_owner:
+        pipeline.set("abe:owner:{slack_events}:default", "another", px=1500)
+    pipeline.xgroup_delconsumer(STREAM, "default", row["name"])
+    pipeline.xgroup_createconsumer(STREAM, "default", row["name"])
+    assert (await pipeline.execute())[-2] == 1
+
+
+@pytest.mark.promise("although the worker cannot know whether its lease is over")
+async def test_a_worker_that_doubts_its_lease_keeps_what_was_dropped_with_its_consumer(
+    make_backend: MakeBackend, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handlers = Handlers()
+    backend = make_backend(redis_stream_lease_seconds=3)
+    await publish(backend, 1)
+    async with working(EventWorker(backend, handlers)):
+        await until_at_work(handlers, 1)
+        monkeypatch.setattr(clock, "doubted_at", lambda: math.inf)
+        await dropped_and_there_again(redis, stolen_owner=False)
+
+        async def is_put_back() -> bool:
+            return len(await pending(redis)) == 1
+
+        await until(is_put_back)
+        handlers.may_end.set()
+        await until(lambda: is_finished(redis))
+    assert (handlers.started, handlers.done, handlers.cancelled) == ({1: 1}, {1: 1}, {})
+
+
+async def test_an_event_whose_worker_lost_the_stream_and_then_its_consumer_is_delivered_again(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    handlers = Handlers()
+    backend = make_backend(redis_stream_lease_seconds=1.5)
+    await publish(backend, 1)
+    async with working(EventWorker(backend, handlers, ordered=True)):
+        await until_at_work(handlers, 1)
+
+        async def is_counted() -> bool:
+            return [row["times_delivered"] for row in (await pending(redis)).values()] == [1]
+
+        await until(is_counted)  # until then, the worker puts it back since its lease is young
+        await dropped_and_there_again(redis, stolen_owner=True)
+
+        async def is_cancelled() -> bool:
+            return handlers.cancelled == {1: 1}
+
+        await until(is_cancelled)
+        handlers.may_end.set()
+
+        async def is_done() -> bool:
+            return handlers.done == {1: 1}
+
+        await until(is_done)
+        await until(lambda: is_finished(redis))
+    assert handlers.started == {1: 2}

@@ -202,6 +202,7 @@ class OrderedConsumer(GroupConsumer):
         if clock.now() >= self._renew_at:
             await self._renew(redis)
         await self._release_revoked(redis)
+        await self._in_flight.say_parted(redis)  # what somebody dropped goes before what follows it
         await self._takeover.load_claimed(redis)
         self._set_alarm()
         seconds = self._seconds_left()

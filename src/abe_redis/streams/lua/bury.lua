@@ -6,7 +6,8 @@
 --
 -- KEYS  the stream, its dead letters, the sorted set of what is postponed, the stream's records
 -- ARGV  group, consumer, the entry's id, the reason, how many of its deliveries handlers began at least,
---       1 if its lease cannot be over (else 0); then names and values of what is kept beside the reason
+--       1 if its lease cannot be over (else 0), 1 if nobody tried to bury it before (else 0); then names and
+--       values of what is kept beside the reason
 -- Answers 1, also when it was buried before; 0, and changes nothing, when the consumer does not hold the
 -- entry; -1 when the stream does not have it any more, so that it is lost, and counted as that; or an error
 -- when there is no such group.
@@ -17,8 +18,8 @@
 -- include: note_gone
 local stream, dead, due, records = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, consumer, id, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local began, sure = tonumber(ARGV[5]), ARGV[6] == '1'
-local state, counted = holder(stream, group, consumer, id, sure, records)
+local began, sure, in_hand = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7] == '1'
+local state, counted = holder(stream, group, consumer, id, sure, records, in_hand)
 if state == 'no_group' then return redis.error_reply('NOGROUP no group ' .. group .. ' on ' .. stream) end
 local has_no_row = state == 'dropped' or state == 'unknown' or state == 'deleted'
 if has_no_row and is_buried(stream, dead, group, id) then return 1 end
@@ -38,7 +39,7 @@ if entry then
     'abe:reason', reason, 'abe:stream', stream, 'abe:group', group, 'abe:id', ours['abe:first'] or id,
     'abe:deliveries', deliveries, 'abe:consumer', consumer, 'abe:at', seconds,
   }) do fields[#fields + 1] = word end
-  for i = 7, #ARGV do fields[#fields + 1] = ARGV[i] end
+  for i = 8, #ARGV do fields[#fields + 1] = ARGV[i] end
   redis.call('XADD', dead, '*', unpack(fields))
 end
 redis.call('XACK', stream, group, id)

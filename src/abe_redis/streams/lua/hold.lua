@@ -21,8 +21,9 @@ local answers, place = {}, 0
 for i = 4, #ARGV, 5 do
   local at, id, deliveries, sure = 3 * tonumber(ARGV[i]) - 2, ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
   local stream, records, due = KEYS[at], KEYS[at + 1], KEYS[at + 2]
-  local state, counted = holder(stream, group, consumer, id, sure == '1', records)
-  if state == 'dropped' and ARGV[i + 4] == '1' then state = 'unknown' end
+  local in_hand = ARGV[i + 4] ~= '1'
+  local state, counted = holder(stream, group, consumer, id, sure == '1', records, in_hand)
+  if state == 'dropped' and not in_hand then state = 'unknown' end
   if state == 'held' or state == 'dropped' then
     local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a word twice does no harm
     local kept = redis.call('XCLAIM', stream, group, consumer, 0, id,

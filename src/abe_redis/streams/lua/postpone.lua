@@ -9,7 +9,7 @@
 -- KEYS  the stream, the sorted set of what is postponed, the stream's records
 -- ARGV  group, consumer, the entry's id, the delay in ms (0: none), for how many ms the set is kept,
 --       how many deliveries are not counted, how many of its deliveries handlers began at least, 1 if its
---       lease cannot be over (else 0)
+--       lease cannot be over (else 0), 1 if it was not given back before (else 0)
 -- Answers 1; 0, and changes nothing, when the consumer does not hold the entry; -1 when the stream does not
 -- have it any more, so that it is lost, and counted as that; or an error when there is no such group though a
 -- handler began with it.
@@ -21,7 +21,8 @@
 local stream, due, records = KEYS[1], KEYS[2], KEYS[3]
 local group, consumer, id, delay_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local keep_ms, uncounted, began, sure = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8] == '1'
-local state, counted = holder(stream, group, consumer, id, sure, records)
+local in_hand = ARGV[9] == '1'
+local state, counted = holder(stream, group, consumer, id, sure, records, in_hand)
 if state == 'no_group' and began > 0 then
   return redis.error_reply('NOGROUP no group ' .. group .. ' on ' .. stream)
 end

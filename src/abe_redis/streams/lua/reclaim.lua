@@ -25,6 +25,7 @@
 -- include: ids
 -- include: leases
 -- include: note_gone
+-- include: robbed
 local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most_with_redelivered, limit, counted = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local now = now_ms()
@@ -119,6 +120,8 @@ local function take_all(stream, due, records, rows, postponed, is_page)
       if not is_page then redis.call('XCLAIM', stream, group, holder, 0, id, 'IDLE', 0, 'JUSTID') end
     elseif not take(stream, records, row) then
       return id
+    elseif holder ~= consumer and row[3] <= ten_years_ms then
+      note_robbed(records, group, holder)
     end
   end
 end

@@ -7,7 +7,9 @@
 -- ARGV  group, consumer, `all` (also what a read left with the consumer that nobody saw) or `these`, how
 --       often such a read was counted as a delivery, 1 if the consumer leaves and has nothing in flight then
 --       (else 0);
---       per known entry: its stream, its id, the number of deliveries it shall have (below 0: keep the entry)
+--       per known entry: its stream, its id, the number of deliveries it shall have (below 0: keep it), 1
+--       if the consumer has it in hand and its lease cannot be over, 0 if it may be over, else -1; what it
+--       has in hand is put back where somebody dropped it
 -- Answers how many were given back.
 
 -- include: untouched
@@ -17,12 +19,14 @@
 local group, consumer, everything, counted = ARGV[1], ARGV[2], ARGV[3] == 'all', ARGV[4]
 local leaves = ARGV[5] == '1'
 local released = 0
-local deliveries_of = {} -- per stream and id
+local deliveries_of, in_hand_of = {}, {} -- per stream: by id; and in their order, each with `sure`
 
-for i = 6, #ARGV, 3 do
-  local stream, id, deliveries = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
+for i = 6, #ARGV, 4 do
+  local stream, id, deliveries, lease = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
   deliveries_of[stream] = deliveries_of[stream] or {}
   deliveries_of[stream][id] = deliveries
+  in_hand_of[stream] = in_hand_of[stream] or {}
+  if lease ~= '-1' then table.insert(in_hand_of[stream], {id = id, sure = lease == '1'}) end
 end
 
 -- Whether something of what nobody holds may be in flight: it was not given back.
@@ -44,10 +48,11 @@ local function others_hold(stream)
   return false
 end
 
-local function release(stream, records, id, deliveries)
+local function release(stream, records, id, deliveries, is_dropped)
   if deliveries < 0 then return end
+  local force = is_dropped and 'FORCE' or 'JUSTID' -- a word twice does no harm
   local kept = redis.call('XCLAIM', stream, group, nobody, 0, id,
-    'TIME', 0, 'RETRYCOUNT', deliveries, 'JUSTID')
+    'TIME', 0, 'RETRYCOUNT', deliveries, 'JUSTID', force)
   if #kept == 0 then note_gone(stream, records, group) end
   released = released + 1
 end
@@ -83,11 +88,20 @@ local function release_known(stream, records, known)
   end
 end
 
+local function release_dropped(stream, records, known, in_hand)
+  for _, one in ipairs(in_hand) do
+    local state = holder(stream, group, consumer, one.id, one.sure, records, true)
+    if state == 'dropped' then release(stream, records, one.id, known[one.id], true) end
+    if state == 'deleted' then note_gone(stream, records, group) end
+  end
+end
+
 for i = 1, #KEYS, 3 do
   local stream, records, due = KEYS[i], KEYS[i + 1], KEYS[i + 2]
   local known = deliveries_of[stream] or {}
   local held = redis.pcall('XPENDING', stream, group, '-', '+', 1, consumer)
   if not is_gone(held, 'XPENDING') then
+    release_dropped(stream, records, known, in_hand_of[stream] or {})
     if #held > 0 then
       if everything then
         release_all(stream, records, due, known)

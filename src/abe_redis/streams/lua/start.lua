@@ -12,7 +12,7 @@ local stream, owner, due, records = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, consumer, token, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local deliveries, sure = tonumber(ARGV[5]), ARGV[6] == '1'
 if redis.call('GET', owner) ~= token then return redis.status_reply('disowned') end
-local state, counted = holder(stream, group, consumer, id, sure, records)
+local state, counted = holder(stream, group, consumer, id, sure, records, true)
 if state == 'no_group' then return redis.status_reply(state) end
 if state == 'deleted' and note_gone(stream, records, group) then
   redis.call('ZREM', due, id)

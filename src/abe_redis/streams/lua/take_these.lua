@@ -15,6 +15,7 @@
 -- include: ids
 -- include: leases
 -- include: read_new
+-- include: robbed
 local stream, records, due, leases = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most_passed, also_postponed = tonumber(ARGV[4]), ARGV[5] == '1'
@@ -26,7 +27,7 @@ local rows, others, ahead, last = {}, {}, {}, nil
 
 local function is_there(id) return #redis.call('XRANGE', stream, id, id) > 0 end
 
-local function take(id, deliveries)
+local function take(id, deliveries, holder)
   local words = {'XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries + 1, 'FORCE'}
   local entry = is_there(id) and redis.call(unpack(words))[1]
   if not entry then
@@ -34,15 +35,18 @@ local function take(id, deliveries)
     return
   end
   redis.call('ZREM', due, id)
+  if holder and holder ~= consumer then note_robbed(records, group, holder) end
   rows[#rows + 1] = {id, entry[2], deliveries + 1}
 end
 
 local function take_pending(id, row, postponed)
   local holder, idle, deliveries = row[2], row[3], row[4]
   if postponed then
-    if also_postponed then take(id, deliveries) else others[#others + 1] = {id, 'postponed', ''} end
-  elseif idle > ten_years_ms or idle >= lease_of(holder, said, longest) then
+    if also_postponed then take(id, deliveries, holder) else others[#others + 1] = {id, 'postponed', ''} end
+  elseif idle > ten_years_ms then
     take(id, deliveries)
+  elseif idle >= lease_of(holder, said, longest) then
+    take(id, deliveries, holder)
   else
     others[#others + 1] = {id, 'held', holder}
   end

@@ -5,6 +5,7 @@
 
 -- include: facts
 -- include: forgotten
+-- include: robbed
 local nobody = 'abe:nobody'
 local is_removed = {} -- per stream
 
@@ -23,16 +24,27 @@ local function removed(stream, records, group, consumer)
   return is_removed[stream]
 end
 
+-- Whether others may have what was the consumer's: they took something from it, or it was forgotten.
+local function robbed(records, group, consumer)
+  for _, list in ipairs({robbed_of(records, group), forgotten_of(records, group)}) do
+    for _, one in ipairs(list) do
+      if one.name == consumer or one.name == nobody then return true end
+    end
+  end
+  return false
+end
+
 -- Answers how the consumer stands to an entry, and the entry's number of deliveries; without the `records`,
 -- one that was forgotten counts as removed:
 --   held      the entry is pending under its name, or was put back for it
 --   dropped   nobody holds the entry, but the consumer did: its lease cannot be over (`sure`), or somebody
---             removed the consumer together with all it held
+--             removed the consumer together with all it held; or the consumer has not let go of the entry
+--             (`in_hand`), and nobody took any from it
 --   not_held  somebody else holds it
 --   unknown   nobody holds it; somebody may have finished it
 --   deleted   as `dropped`, but the stream does not have the entry any more, or does not exist
 --   no_group  the group does not exist
-local function holder(stream, group, consumer, id, sure, records)
+local function holder(stream, group, consumer, id, sure, records, in_hand)
   local rows = redis.pcall('XPENDING', stream, group, id, id, 1)
   if is_gone(rows, 'XPENDING') then
     return redis.call('TYPE', stream).ok == 'stream' and 'no_group' or 'deleted', 0
@@ -41,6 +53,6 @@ local function holder(stream, group, consumer, id, sure, records)
   if row and row[2] == consumer then return 'held', row[4] end
   local left = (not row or row[2] == nobody) and removed(stream, records, group, consumer)
   if row then return row[2] == nobody and 'held' or 'not_held', row[4] end
-  if not (sure or left) then return 'unknown', 0 end
+  if not (sure or left or in_hand and not robbed(records, group, consumer)) then return 'unknown', 0 end
   return #redis.call('XRANGE', stream, id, id) == 0 and 'deleted' or 'dropped', 0
 end

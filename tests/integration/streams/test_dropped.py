@@ -1,0 +1,179 @@
+"""What somebody dropped with a consumer is told from what others took over, though both leave no row."""
+
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from abe_redis.streams import choose, dead, lease, names, owners, release
+from abe_redis.streams.owners import Owner
+from abe_redis.streams.reclaim import reclaim
+from tests.integration.on_streams import A, fill, hold, let_lapse, recorded, rows
+
+TAKER = Owner("g", "taker", "the taker's token", 5.0)
+LEASE_SECONDS = 5.0
+
+
+@pytest.fixture
+def redis_url(either_url: str) -> str:
+    """Every test runs on both servers."""
+    return either_url
+
+
+async def drop(redis: Redis, name: str = "holder") -> None:
+    """Somebody removes a consumer, and a read of its own that was on its way makes it again."""
+    await redis.xgroup_delconsumer(A, "g", name)
+    await redis.xgroup_createconsumer(A, "g", name)
+
+
+async def take(redis: Redis, how: str, ids: list[str]) -> None:
+    """Another takes over what was idle for long."""
+    if how == "reclaim":
+        leased, _ = await reclaim(redis, "g", "taker", [A], lease_seconds=LEASE_SECONDS, count=10)
+        assert [entry.id for entry in leased] == ids
+    elif how == "load":
+        assert await owners.own(redis, TAKER, [A]) == [A]
+        loaded = await owners.load(redis, TAKER, A, everybody=True)
+        assert loaded is not None
+        assert [entry.id for entry, _ in loaded.entries] == ids
+    else:
+        chosen = await choose.take_these(
+            redis, "g", "taker", A, ids, lease_seconds=LEASE_SECONDS, postponed=True
+        )
+        assert [entry.id for entry in chosen.leased] == ids
+
+
+def claims(ids: list[str], stage: lease.Stage = lease.Stage.AT_WORK) -> list[lease.Claim]:
+    return [lease.Claim(A, entry_id, begun=1, sure=False, stage=stage) for entry_id in ids]
+
+
+async def test_a_consumer_that_was_removed_and_is_there_again_takes_back_what_it_has_in_hand(
+    commands: Redis,
+) -> None:
+    ids = await hold(commands, A, 2)
+    await drop(commands)
+    assert await lease.hold(commands, "g", "holder", claims(ids, lease.Stage.OVER)) == ["unknown"] * 2
+    assert await lease.hold(commands, "g", "holder", claims(ids)) == ["dropped"] * 2
+    assert {entry_id: row[:2] for entry_id, row in (await rows(commands, A)).items()} == dict.fromkeys(
+        ids, ("holder", 1)
+    )
+
+
+@pytest.mark.parametrize("how", ["reclaim", "load", "choose"])
+async def test_what_others_took_over_and_finished_is_not_taken_back(commands: Redis, how: str) -> None:
+    ids = await hold(commands, A, 2)
+    await let_lapse(commands, A, ids, deliveries=1)
+    await take(commands, how, ids)
+    await commands.xack(A, "g", *ids)
+    assert await lease.hold(commands, "g", "holder", claims(ids)) == ["unknown"] * 2
+    assert not await release.postpone(
+        commands, A, "g", "holder", ids[0], delay_seconds=1, begun=1, in_hand=True
+    )
+    assert not await dead.bury(commands, A, "g", "holder", ids[0], "poison", in_hand=True)
+    known = dict.fromkeys(((A, entry_id) for entry_id in ids), 1)
+    given = await release.release(
+        *(commands, "g", "holder", [A], known), everything=False, in_hand=dict.fromkeys(known, False)
+    )
+    assert given == 0
+    assert await rows(commands, A) == {}
+
+
+async def test_who_is_robbed_under_nobodys_name_may_be_anybody(commands: Redis) -> None:
+    """A group was made again: what its consumers had is pending under nobody's name, until others take it."""
+    ids = await hold(commands, A, 1)
+    await let_lapse(commands, A, ids, deliveries=1, by="abe:nobody")
+    await take(commands, "reclaim", ids)
+    await commands.xack(A, "g", *ids)
+    assert await lease.hold(commands, "g", "holder", claims(ids)) == ["unknown"]
+
+
+@pytest.mark.parametrize("how", ["reclaim", "load", "choose"])
+async def test_who_gave_something_back_was_not_robbed(commands: Redis, how: str) -> None:
+    ids = await hold(commands, A, 1)
+    await release.release(commands, "g", "holder", [A], {(A, ids[0]): 0}, everything=False)
+    await take(commands, how, ids)
+    await commands.xack(A, "g", *ids)
+    assert await recorded(commands, A, "robbed") is None
+    ids = await hold(commands, A, 1)
+    await drop(commands)
+    assert await lease.hold(commands, "g", "holder", claims(ids)) == ["dropped"]
+
+
+@pytest.mark.parametrize("in_hand", [False, True])
+async def test_what_was_dropped_is_settled_unless_it_may_be_settled_already(
+    commands: Redis, in_hand: bool
+) -> None:
+    postponed, buried = await hold(commands, A, 2)
+    await drop(commands)
+    found: list[Any] = [
+        await release.postpone(
+            commands, A, "g", "holder", postponed, delay_seconds=60, begun=1, in_hand=in_hand
+        ),
+        await dead.bury(commands, A, "g", "holder", buried, "poison", in_hand=in_hand),
+    ]
+    assert found == [in_hand, in_hand]
+    assert list(await rows(commands, A)) == ([postponed] if in_hand else [])
+    assert await commands.zcard(names.due(A, "g")) == int(in_hand)
+    assert await dead.count(commands, A) == int(in_hand)
+
+
+@pytest.mark.parametrize("everything", [False, True])
+async def test_what_was_dropped_before_it_is_given_back_is_nobodys(commands: Redis, everything: bool) -> None:
+    ids = await hold(commands, A, 4)
+    await drop(commands)
+    await commands.xdel(A, ids[3])
+    known = {(A, ids[0]): 1, (A, ids[1]): 0, (A, ids[2]): 1, (A, ids[3]): 1}
+    in_hand = {(A, ids[0]): True, (A, ids[1]): False, (A, ids[3]): False}
+    given = await release.release(
+        *(commands, "g", "holder", [A], known), everything=everything, in_hand=in_hand
+    )
+    assert given == 2
+    assert {entry_id: row[:2] for entry_id, row in (await rows(commands, A)).items()} == {
+        ids[0]: ("abe:nobody", 1),
+        ids[1]: ("abe:nobody", 0),
+    }
+    assert await recorded(commands, A, "lost") == b"1"
+
+
+async def test_a_delivery_of_what_was_dropped_starts(commands: Redis) -> None:
+    (entry_id,) = await hold(commands, A, 1, by="taker")
+    await owners.own(commands, TAKER, [A])
+    await drop(commands, "taker")
+    entry = lease.Leased(A, entry_id, {}, 1)
+    assert await owners.start(commands, TAKER, entry) == "started"
+
+
+async def test_the_record_of_who_was_robbed_is_bounded_and_forgets(commands: Redis) -> None:
+    async def noted() -> dict[str, int]:
+        lines = (await recorded(commands, A, "robbed") or b"").decode().splitlines()
+        return {name: int(at) for at, _, name in (line.partition(" ") for line in lines)}
+
+    seconds, _ = await commands.time()
+    day = 86_400
+    old = [(seconds - 8 * day, "a week ago"), (seconds - 4 * day, "holder"), (seconds - day, "another")]
+    lines = "".join(f"{at} {name}\n" for at, name in old)
+    await commands.hset(names.records(A), "robbed g", lines)
+    (entry_id,) = await hold(commands, A, 1)
+    await let_lapse(commands, A, [entry_id], deliveries=1)
+    await take(commands, "reclaim", [entry_id])
+    found = await noted()
+    assert list(found) == ["another", "holder"]
+    assert found["holder"] >= seconds
+    await let_lapse(commands, A, [entry_id], deliveries=1)
+    before = await recorded(commands, A, "robbed")
+    await take(commands, "reclaim", [entry_id])
+    assert await recorded(commands, A, "robbed") == before, "it is said once"
+    many = "".join(f"{seconds} many{number}\n" for number in range(1000))
+    await commands.hset(names.records(A), "robbed g", many)
+    await let_lapse(commands, A, [entry_id], deliveries=1)
+    await take(commands, "reclaim", [entry_id])
+    assert list(await noted()) == [*(f"many{number}" for number in range(1, 1000)), "holder"]
+
+
+async def test_an_agent_that_takes_what_waits_for_later_robs_whoever_waits_for_it(commands: Redis) -> None:
+    """An ordered consumer keeps what it postponed."""
+    (entry_id,) = await hold(commands, A, 1)
+    await release.postpone(commands, A, "g", "holder", entry_id, delay_seconds=60)
+    await take(commands, "choose", [entry_id])
+    assert b" holder\n" in await recorded(commands, A, "robbed")
+    assert await fill(commands, A, 1)
