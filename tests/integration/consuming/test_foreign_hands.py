@@ -341,7 +341,6 @@ async def dropped_and_there_again(redis: Redis, *, stolen_owner: bool) -> None:
     assert (await pipeline.execute())[-2] == 1
 
 
-@pytest.mark.promise("although the worker cannot know whether its lease is over")
 async def test_a_worker_that_doubts_its_lease_keeps_what_was_dropped_with_its_consumer(
     make_backend: MakeBackend, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
