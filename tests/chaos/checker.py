@@ -82,16 +82,32 @@ class _Checker:
 
     # Nothing is lost --------------------------------------------------------------------------------
 
-    def _missing(self, records: list[Record], left: Left) -> list[str]:
+    def _missing(self, group: str, records: list[Record], left: Left) -> list[str]:
         """What is gone: neither finished nor unfinished."""
         ended = {record.event for record in records if record.what in {"done", "buried"}}
-        return sorted(self._accepted.keys() - ended - left.unfinished - self._history.given_up, key=_order_of)
+        gone = self._accepted.keys() - ended - left.unfinished - self._history.given_up
+        return sorted(gone - self._before_it_joined(group), key=_order_of)
+
+    def _before_it_joined(self, group: str) -> set[str]:
+        """What was accepted before a group was there, while another was: it finds what that one left."""
+        joined: dict[str, dict[str, float]] = defaultdict(dict)
+        for record in self._records:
+            if record.what == "joined":
+                joined[record.stream].setdefault(record.group, record.at)
+        later: dict[str, float] = {
+            stream: theirs[group]
+            for stream, theirs in joined.items()
+            if group in theirs and theirs[group] > min(theirs.values())
+        }
+        return {
+            event for event, record in self._accepted.items() if record.at < later.get(record.stream, 0.0)
+        }
 
     def _lost(self, group: str, records: list[Record]) -> Iterator[Violation]:
         done = {record.event for record in records if record.what == "done"}
         dead = {record.event for record in records if record.what == "buried"}
         left = self._history.left.get(group, Left())
-        missing = self._missing(records, left)
+        missing = self._missing(group, records, left)
         if len(missing) > left.lost:
             yield Violation(
                 "lost",
@@ -236,9 +252,11 @@ class _Checker:
     ) -> Iterator[Violation]:
         ended = {record.event: record.at for record in reversed(records) if record.what in {"done", "buried"}}
         left = self._history.left.get(group, Left())
-        missing = self._missing(records, left)
+        missing = self._missing(group, records, left)
         if len(missing) <= left.lost:  # what is counted as lost never ends, and holds up nobody
             ended |= dict.fromkeys(missing, 0.0)
+        gone = self._before_it_joined(group) - left.unfinished - ended.keys()
+        ended |= dict.fromkeys(gone, 0.0)
         accepted: dict[str, list[Record]] = defaultdict(list)
         for record in self._accepted.values():
             if record.conversation:

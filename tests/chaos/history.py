@@ -17,6 +17,7 @@ type What = Literal[
     "redriven",  # and was taken out of them again
     "gone",  # a process ended, or was killed
     "destroyed",  # somebody removed a group, or a stream with its groups
+    "joined",  # a group is there for the first time in a stream
     "dropped",  # somebody removed a consumer, and with it what Redis knew of its events
 ]
 

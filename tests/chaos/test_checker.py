@@ -70,6 +70,19 @@ def test_a_counted_loss_is_not_a_silent_one() -> None:
     assert Story().accepted(1, 2).run("a", 1, 1, 2).left(lost=1).broken == set()
 
 
+def test_a_group_that_joins_another_finds_what_that_one_left() -> None:
+    story = Story(ordered=True).accepted(1, at=1).accepted(2, at=3).run("a", 2, 5, 6)
+    assert story.broken == {"lost", "out of order"}
+    story.also(0.5, "joined", group="another").also(4, "joined").also(7, "joined", group="another")
+    assert story.broken == set()
+
+
+def test_what_is_gone_before_any_group_is_there_is_lost() -> None:
+    story = Story().accepted(1, at=1).also(2, "joined").also(3, "joined", group="another")
+    assert story.broken == {"lost"}
+    assert Story().accepted(1, at=3).also(1, "joined", group="another").also(2, "joined").broken == {"lost"}
+
+
 def test_an_event_that_only_started_is_not_done() -> None:
     assert Story().accepted(1).run("a", 1, 1, 2, "failed").broken == {"lost"}
 

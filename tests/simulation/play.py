@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from abe_redis.client import optional
 from abe_redis.observability.loop_watch import LoopWatch
 from abe_redis.streams import trim
 from abe_redis.worker import event_worker
@@ -64,6 +65,8 @@ def play(schedule: Schedule) -> Outcome:
     """Play a schedule to its end."""
     with small_steps():
         _warm_up()
+        # What the engine has learned of a server would let the next schedule depend on those before it.
+        optional._left_out.clear()
         return _Play(schedule).play()
 
 
@@ -207,6 +210,8 @@ class _Play:
         self._commands += 1
         if words[0] == b"XREADGROUP" and self._world.connected is not None:
             self._consumers.setdefault(self._world.connected, words[3])
+        if words[0] == b"XGROUP" and words[1] == b"CREATE":
+            self._actors.note("joined", group=words[3].decode(), stream=words[2].decode())
         if words[0] == b"XADD" and words[1].startswith(b"dead:"):
             fields = dict(zip(words[3::2], words[4::2], strict=True))
             self._actors.note(

@@ -1,6 +1,10 @@
 """What the simulator itself promises: the same seed is the same story, and what fails becomes short."""
 
 import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +23,29 @@ def _told(outcome: Outcome) -> list[tuple[object, ...]]:
 @pytest.mark.parametrize("seed", [3, 17, 361])
 def test_a_seed_is_always_the_same_story(seed: int) -> None:
     assert _told(play(generate(seed))) == _told(play(generate(seed)))
+
+
+def test_a_seed_is_the_same_story_in_every_process_whatever_was_played_there_before() -> None:
+    """Seed 13 cuts a connection in its first command, so that the engine thinks less of the server."""
+    seeds = [13, 10, 183, 378]
+    program = (
+        "from tests.simulation.play import play\n"
+        "from tests.simulation.schedule import generate\n"
+        f"for seed in {seeds[::-1]}:\n"
+        "    outcome = play(generate(seed))\n"
+        "    print(seed, outcome.turns, outcome.commands, [tuple(one) for one in outcome.history.records])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"PYTHONHASHSEED": "1"},  # this process has another
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    here = [(seed, play(generate(seed))) for seed in seeds]
+    told = [f"{seed} {outcome.turns} {outcome.commands} {_told(outcome)}" for seed, outcome in here]
+    assert done.stdout.splitlines() == told[::-1]
 
 
 def test_other_seeds_are_other_stories() -> None:
