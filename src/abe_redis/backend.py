@@ -1,6 +1,6 @@
 """The backend that Slack MCP Server loads: `publish`, `consume` and `close` on Redis Streams."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -32,17 +32,25 @@ class RedisMessageQueueBackend:
     `abe.types.MessageQueueBackendProtocol`.
     """
 
-    def __init__(self, settings: Settings, *, conversation: Conversation | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        conversation: Conversation | None = None,
+        streams: Collection[str] = (),
+    ) -> None:
         """Configure a backend; it opens nothing yet.
 
         Args:
             settings: How to reach Redis, and how to use it.
             conversation: Returns the conversation of a published payload, or None if its order does not
-            matter;
-                by default as `REDIS_STREAM_CONVERSATION` says.
+                matter; by default as `REDIS_STREAM_CONVERSATION` says.
+            streams: Names and patterns that restrict what `consume()` reads of the streams that
+                `REDIS_STREAM_PATTERNS` names; by default it reads all of them.
 
         Raises:
             SettingsError: One of them is not valid.
+            InvalidNameError: One of the streams is not among those of `REDIS_STREAM_PATTERNS`.
         """
         given: object = settings
         if not isinstance(given, Settings):  # which is not repeated: a URL may hold a password
@@ -54,8 +62,11 @@ class RedisMessageQueueBackend:
         if conversation is not None and not callable(conversation):
             raise SettingsError(f"conversation is {conversation!r}; it must be a function of the payload.")
         self.settings = settings
-        self.patterns = names.Patterns(settings.patterns, partitions=settings.redis_stream_partitions)
+        self._published = names.Patterns(settings.patterns, partitions=settings.redis_stream_partitions)
+        """The streams that somebody consumes."""
+        self.patterns = names.narrowed(self._published, streams)
         """The streams that `consume()` discovers."""
+        self._streams = streams
         self._conversation = conversation
         self._closed = False
         tracing.trace_if_wanted()
@@ -70,7 +81,7 @@ class RedisMessageQueueBackend:
         self._name = self.settings.consumer_name
 
     def _make_share(self) -> "LoopShare":
-        return LoopShare(self.settings, self.patterns, self._conversation)
+        return LoopShare(self.settings, self._published, self._conversation)
 
     @property
     def _publisher(self) -> Publisher:
@@ -237,7 +248,7 @@ class RedisMessageQueueBackend:
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process needs to make the same: everything else is this one's."""
-        return {"settings": self.settings, "conversation": self._conversation}
+        return {"settings": self.settings, "conversation": self._conversation, "streams": self._streams}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 import pytest
 
 from abe_redis import Operations, RedisMessageQueueBackend, Settings
-from abe_redis.operations.dead_letters import Choice, DeadLetters
+from abe_redis.operations.dead_letter_choice import Choice
+from abe_redis.operations.dead_letters import DeadLetters
 from abe_redis.operations.scope import Scope
 from abe_redis.settings.url import split_url
 from abe_redis.testing import InMemoryBackend

@@ -26,13 +26,16 @@ def main() -> None:
         group,
         listen,
         mcp,
+        mcp_install,
         queue,
+        settle,
         worker,
     )
-    from abe_redis.cli.app import app  # noqa: PLC0415
+    from abe_redis.cli.app import app, in_order  # noqa: PLC0415
     from abe_redis.cli.text import never_fail  # noqa: PLC0415
     from abe_redis.cli.top import command  # noqa: F401, PLC0415
 
+    in_order(app)
     never_fail()
     try:
         _run(app)
@@ -54,6 +57,8 @@ def _run(app: "typer.Typer") -> None:
     import typer  # noqa: PLC0415
     from typer import rich_utils  # noqa: PLC0415
 
+    from abe_redis.cli.usage import in_words  # noqa: PLC0415
+
     try:
         code = app(standalone_mode=False)
     except typer.Abort:
@@ -65,7 +70,7 @@ def _run(app: "typer.Typer") -> None:
         from abe_redis.sanitize.untrusted import lines  # noqa: PLC0415
 
         error: Any = wrong
-        said = lines(error.format_message())
+        said = lines(in_words(error))
         error.format_message = lambda: said
         rich_utils.rich_format_error(error)
         raise SystemExit(error.exit_code) from None

@@ -38,6 +38,22 @@ app = typer.Typer(
 )
 
 
+_ORDER = (
+    *("publish", "read", "ack", "release"),
+    *("stats", "count", "top", "dashboard", "doctor", "audit"),
+    *("worker", "listen", "demo", "erase"),
+)
+"""The commands as a newcomer meets them; the families, such as `dead`, come behind those of their section."""
+
+
+def in_order(commands: typer.Typer) -> None:
+    """Bring the commands of `--help` into an order that does not depend on what their modules are called."""
+    places = {name: place for place, name in enumerate(_ORDER)}
+    commands.registered_commands.sort(
+        key=lambda one: places[str(one.name or getattr(one.callback, "__name__", ""))]
+    )
+
+
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
     if wanted:
         from importlib.metadata import version  # noqa: PLC0415

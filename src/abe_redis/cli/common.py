@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import anyio
 import typer
@@ -22,7 +22,8 @@ MetricsPort = Annotated[
     int | None,
     typer.Option(
         "--metrics-port",
-        help="Serve metrics for Prometheus at this port, at /metrics; /healthz answers if the process lives.",
+        help="Serve metrics for Prometheus at this port, at /metrics; /healthz answers if the process lives. "
+        "By default there are none.",
         min=0,
         max=65_535,
     ),
@@ -55,6 +56,13 @@ def with_scope[Result](call: "Callable[[Scope], Awaitable[Result]]") -> Result:
     from abe_redis.operations.scope import Scope  # noqa: PLC0415
 
     return with_backend(lambda backend: call(Scope(backend, origin="cli")))
+
+
+def with_operations[Result](call: "Callable[[Operations], Awaitable[Result]]") -> Result:
+    """Make one call on the operations, as a person."""
+    from abe_redis.operations.operations import Operations  # noqa: PLC0415
+
+    return with_backend(lambda backend: call(Operations(backend, origin="cli")))
 
 
 def exposed(
@@ -108,6 +116,16 @@ def plain(text: str) -> str:
     from abe_redis.sanitize.untrusted import line  # noqa: PLC0415
 
     return line(text)
+
+
+def fail(sentence: str) -> NoReturn:
+    """Say on stderr what failed, and end with 1; what was done before is shown already.
+
+    Raises:
+        typer.Exit: Always.
+    """
+    say(f"abe-redis: {sentence}", to_stderr=True)
+    raise typer.Exit(1)
 
 
 def confirm(question: str, *, yes: bool) -> None:

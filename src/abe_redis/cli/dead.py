@@ -13,6 +13,7 @@ from abe_redis.cli.common import (
     Stream,
     Yes,
     confirm,
+    fail,
     plain,
     progress,
     with_backend,
@@ -20,9 +21,11 @@ from abe_redis.cli.common import (
 )
 from abe_redis.cli.common import show as show_result
 from abe_redis.runtime.nouns import count
+from abe_redis.runtime.shell import quoted
 
 if TYPE_CHECKING:
-    from abe_redis.operations.dead_letters import Choice
+    from abe_redis.operations.dead_letter_choice import Choice
+    from abe_redis.schemas import PurgeResult, RedriveResult
 
 dead = typer.Typer(
     name="dead", no_args_is_help=True, help="Dead letters: the events that a group gave up on."
@@ -50,7 +53,7 @@ def _choice(
     older_than: str | None,
 ) -> "Choice":
     from abe_redis.operations import positions  # noqa: PLC0415
-    from abe_redis.operations.dead_letters import Choice  # noqa: PLC0415
+    from abe_redis.operations.dead_letter_choice import Choice  # noqa: PLC0415
 
     return Choice(
         ids=ids or (),
@@ -240,7 +243,7 @@ def redrive(
     groups = ", ".join(f"{plain(name or '?')} {number}" for name, number in result.groups.items())
     text = f"{count(result.redriven, 'dead letter')} of {plain(result.stream)} {done}"
     text += f" (group {groups})" if groups else ""
-    show_result(result, f"{text}; {result.left} are left.", as_json=as_json)
+    _show_change(result, f"{text}; {result.left} are left.", is_done=bool(result.redriven), as_json=as_json)
 
 
 @dead.command()
@@ -275,4 +278,20 @@ def purge(
         )
     done = "would be removed" if dry_run else "removed"
     text = f"{count(result.purged, 'dead letter')} of {plain(result.stream)} {done}; {result.left} are left."
-    show_result(result, text, as_json=as_json)
+    _show_change(result, text, is_done=bool(result.purged), as_json=as_json)
+
+
+def _show_change(result: "RedriveResult | PurgeResult", text: str, *, is_done: bool, as_json: bool) -> None:
+    """Show what was done, and name the ids that no chosen dead letter has; then the command has failed.
+
+    Raises:
+        typer.Exit: There are some.
+    """
+    if is_done or as_json or not result.unknown:
+        show_result(result, text, as_json=as_json)
+    if result.unknown:
+        unknown, stream = plain(", ".join(result.unknown)), plain(quoted(result.stream))
+        fail(
+            f"There is no such dead letter of {plain(result.stream)}: {unknown}. "
+            f"`abe-redis dead list {stream}` shows those there are."
+        )

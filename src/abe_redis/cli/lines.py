@@ -1,7 +1,6 @@
 """Publishing many events from a file or from stdin, one JSON object per line."""
 
 import asyncio
-import json
 import sys
 import threading
 from collections import deque
@@ -10,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from abe_redis.cli.common import say
+from abe_redis.cli.text import json_object
 from abe_redis.errors import AbeRedisError, PayloadError
 from abe_redis.schemas import PublishLinesResult
 
@@ -57,6 +57,8 @@ async def publish_lines(
     except (AbeRedisError, asyncio.CancelledError):
         say(f"abe-redis: {_go_on(at, result.lines)}", to_stderr=True)
         raise
+    if events.empty:
+        say(f"abe-redis: Of these events, {events.empty} are empty ({{}}).", to_stderr=True)
     if events.bad is not None:
         number, why = events.bad
         raise PayloadError(f"Line {number} is no JSON object ({why}). {_go_on(number, result.lines)}")
@@ -79,6 +81,8 @@ class _Events:
     def __init__(self, lines: BinaryIO, first: int) -> None:
         self._lines, self._first = lines, first
         self.bad: tuple[int, str] | None = None
+        self.empty = 0
+        """Number of events without any field."""
 
     def __iter__(self) -> Iterator[_Event]:
         number = 0
@@ -86,17 +90,13 @@ class _Events:
             for number, line in enumerate(self._lines, 1):
                 if number < self._first or not line.strip():
                     continue
-                payload = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-                if not isinstance(payload, dict):
-                    self.bad = number, f"it is a {type(payload).__name__}"
-                    return
+                payload = json_object(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+                self.empty += not payload
                 yield number, payload
         except UnicodeDecodeError as error:
             self.bad = number, f"it is not UTF-8: {error.reason}"
         except ValueError as error:
             self.bad = number, str(error)
-        except RecursionError:
-            self.bad = number, "it is nested too deeply"
 
 
 async def _as_they_come(events: _Events) -> AsyncIterator[list[_Event]]:

@@ -12,6 +12,7 @@ from abe_redis.cli.app import RUN, app
 from abe_redis.cli.common import MetricsHost, MetricsPort, exposed, operations_of, say
 from abe_redis.cli.handlers import find
 from abe_redis.errors import SettingsError
+from abe_redis.runtime.extras import how_to_install
 
 if TYPE_CHECKING:
     from abe_redis.backend import RedisMessageQueueBackend
@@ -90,7 +91,7 @@ def listen(
     slack:views (see --queue). Handlers find how an event came in its attribute `arrival`.
 
     --http needs SLACK_SIGNING_SECRET, and refuses what is not signed with it. --socket needs SLACK_APP_TOKEN
-    and abe-redis[bolt].
+    and the extra `bolt`.
 
     At SIGTERM or Ctrl-C it takes no more, finishes what has come, and ends. For a deploy, start the new one
     first.
@@ -193,7 +194,7 @@ def _listen_to_sockets(
         from abe_redis.slack.socket_mode import SocketDoor, app_token  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise SettingsError(
-            f"--socket needs {error.name!r}, which is not installed: install abe-redis[bolt]."
+            f"--socket needs {error.name!r}, which is not installed: {how_to_install('bolt')}"
         ) from None
 
     def tell() -> None:

@@ -1,16 +1,24 @@
-"""publish, read, ack, stats and audit: an agent's operations, for people and scripts."""
+"""publish, read, stats and audit: an agent's operations, for people and scripts."""
 
-import json
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from pydantic import BaseModel
 
 from abe_redis.cli.app import EVENTS, INSPECT, app
-from abe_redis.cli.common import AsJson, json_of, plain, progress, say, show, with_backend
-from abe_redis.cli.text import checked, from_stdin
+from abe_redis.cli.common import (
+    AnyStream,
+    AsJson,
+    json_of,
+    plain,
+    progress,
+    say,
+    show,
+    with_backend,
+    with_operations,
+)
+from abe_redis.cli.settle import how_to_see_leases, how_to_settle
+from abe_redis.cli.text import checked, from_stdin, json_object
 from abe_redis.errors import PayloadError
 from abe_redis.runtime.nouns import count
 
@@ -18,15 +26,21 @@ if TYPE_CHECKING:
     from abe_redis.schemas import EventView
 
 Stream = Annotated[str | None, typer.Argument(help="The stream; by default SLACK_EVENTS_TOPIC.")]
-Group = Annotated[str | None, typer.Option("--group", "-g", help="The consumer group.")]
-Consumer = Annotated[str | None, typer.Option("--consumer", help="The consumer that holds the events.")]
-
-
-def _run[Result: BaseModel](call: Callable[[Any], Awaitable[Result]]) -> Result:
-    """Make one call on the operations."""
-    from abe_redis.operations.operations import Operations  # noqa: PLC0415
-
-    return with_backend(lambda backend: call(Operations(backend, origin="cli")))
+Group = Annotated[
+    str | None,
+    typer.Option(
+        "--group", "-g", help="The consumer group that leases the events; without it, nothing is changed."
+    ),
+]
+Consumer = Annotated[
+    str | None,
+    typer.Option(
+        "--consumer",
+        help="With --group: the consumer for which events are leased, by default you (cli-USER@HOST); with "
+        "--pending, show only what this one holds.",
+        show_default=False,
+    ),
+]
 
 
 @app.command(rich_help_panel=EVENTS)
@@ -39,7 +53,10 @@ def publish(
         str | None, typer.Option("--stream", "-s", help="The stream; by default SLACK_EVENTS_TOPIC.")
     ] = None,
     event_id: Annotated[
-        str | None, typer.Option(help="An id; a stream adds an event of the same id only once.")
+        str | None,
+        typer.Option(
+            help="An id; a stream adds an event of one id only once. By default the event's own `event_id`."
+        ),
     ] = None,
     lines: Annotated[
         typer.FileBinaryRead | None,
@@ -67,12 +84,17 @@ def publish(
         return
     text = from_stdin() if payload == "-" else checked(payload or "")
     try:
-        value = json.loads(text)
+        value = json_object(text)
     except ValueError as error:
-        raise PayloadError(f"The payload is not JSON ({error}); nothing was published.") from None
-    except RecursionError:
-        raise PayloadError("The payload is nested too deeply; nothing was published.") from None
-    result = _run(lambda operations: operations.publish_event(value, stream=stream, event_id=event_id))
+        raise PayloadError(
+            f"The event is no JSON object ({error}); nothing was published. It looks like "
+            """{"type": "message", "text": "hello"}; in a shell, put it in single quotes."""
+        ) from None
+    result = with_operations(
+        lambda operations: operations.publish_event(value, stream=stream, event_id=event_id)
+    )
+    if not value:
+        say("abe-redis: The event is empty ({}): no handler can tell what it is about.", to_stderr=True)
     text = f"{'already there' if result.duplicate else 'added'} as {result.id}"
     if result.waiting:
         text = f"waits in the outbox as {result.id} until Redis takes it. {_why(result.reason)}"
@@ -88,7 +110,7 @@ def _publish_lines(lines: typer.FileBinaryRead, stream: str | None, first: int, 
     from abe_redis.cli.lines import own, publish_lines  # noqa: PLC0415
 
     with progress("publishing") as on_progress:
-        result = _run(
+        result = with_operations(
             lambda operations: publish_lines(
                 operations, own(lines), stream=stream, first=first, on_progress=on_progress
             )
@@ -113,7 +135,10 @@ def read(
     pending: Annotated[
         bool, typer.Option("--pending", help="With --group: show the leased events, and change nothing.")
     ] = False,
-    start: Annotated[str | None, typer.Option(help="Begin after this entry id.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="Begin after this entry id; by default at the end that --order names."),
+    ] = None,
     order: Annotated[
         Literal["newest", "oldest"], typer.Option(help="The end of the stream at which to begin.")
     ] = "newest",
@@ -131,15 +156,17 @@ def read(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show events; with --group, lease them to --consumer, to be finished with ack.
+    """Show events; with --group, lease them, to be settled with `ack` or `release`.
 
     Example: abe-redis read slack_events --order oldest -n 5
+
+    Example: abe-redis read slack_events --group workers -n 1
 
     Example: abe-redis read slack_events --follow --event-type app_mention
 
     Example: abe-redis read slack_events --user U061F7AUR --since 2h --json
     """
-    filters = {"event_type": event_type, "channel": channel, "user": user, "since": since}
+    filters: dict[str, Any] = {"event_type": event_type, "channel": channel, "user": user, "since": since}
     if on_and_on:
         if group or pending or create_group or consumer or order == "oldest" or wait:
             raise typer.BadParameter(
@@ -147,7 +174,7 @@ def read(
             )
         _follow(stream, number, start, filters, as_json=as_json)
         return
-    result = _run(
+    result = with_operations(
         lambda operations: operations.read_stream(
             stream=stream,
             count=number,
@@ -164,6 +191,9 @@ def read(
     lines = [_line(event) for event in result.events]
     if result.note:
         lines.append(plain(result.note))
+    if group and not pending and result.groups:
+        settle = how_to_settle(result, group, consumer) if result.events else how_to_see_leases(result, group)
+        lines.append(settle)
     if result.next_start:
         lines.append(f"More: add --start {plain(result.next_start)}")
     show(result, "\n".join(lines), as_json=as_json)
@@ -196,32 +226,8 @@ def _follow(
         )
 
 
-@app.command(rich_help_panel=EVENTS)
-def ack(
-    stream: Annotated[str, typer.Argument(help="The stream.")],
-    ids: Annotated[list[str], typer.Argument(help="The ids of the finished events.")],
-    *,
-    group: Annotated[str, typer.Option("--group", "-g", help="The consumer group.")],
-    consumer: Annotated[str, typer.Option("--consumer", help="The consumer that holds the events.")],
-    as_json: AsJson = False,
-) -> None:
-    """Finish events that a consumer holds.
-
-    Example: abe-redis ack slack_events 1732000000000-0 --group workers --consumer me
-    """
-    result = _run(lambda operations: operations.ack(stream=stream, group=group, ids=ids, consumer=consumer))
-    text = f"{len(result.acked)} acknowledged"
-    for what, which in (("held by another consumer", result.not_held), ("not pending", result.unknown)):
-        text += f"; {what}: {plain(', '.join(which))}" if which else ""
-    show(result, text, as_json=as_json)
-    if not result.acked:
-        raise typer.Exit(1)
-
-
 @app.command(rich_help_panel=INSPECT)
-def stats(
-    stream: Annotated[str | None, typer.Argument(help="One stream.")] = None, *, as_json: AsJson = False
-) -> None:
+def stats(stream: AnyStream = None, *, as_json: AsJson = False) -> None:
     """Show the health of the streams: waiting events, consumers, and what is wrong.
 
     Example: abe-redis stats --json

@@ -1,7 +1,9 @@
 """Text in and out: UTF-8 in, whatever the console's code page is; out, whatever the console can show."""
 
 import io
+import json
 import sys
+from typing import Any, NoReturn
 
 from abe_redis.errors import PayloadError
 
@@ -47,6 +49,42 @@ def checked(argument: str) -> str:
     if any("\udc80" <= character <= "\udcff" for character in argument):
         return decoded(argument.encode("utf-8", "surrogateescape"), "the command line")
     return argument
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """The JSON object that a text holds.
+
+    Raises:
+        ValueError: It holds none; the message says why, as the end of a sentence.
+    """
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        why = error.msg[:1].lower() + error.msg[1:]
+        raise ValueError(f"{why} at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except ValueError as error:
+        if "digits" in str(error):  # how Python refuses to read it
+            raise ValueError("it has a whole number of several thousand digits") from None
+        raise
+    if not isinstance(value, dict):
+        raise ValueError(f"it is {_KINDS[type(value)]}")  # noqa: TRY004 - of the text, not of a caller's argument
+    return value
+
+
+_KINDS = {
+    list: "an array",
+    str: "a text in quotes",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "null",
+}
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"JSON has no number {name}")
 
 
 def never_fail() -> None:

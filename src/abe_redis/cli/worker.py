@@ -50,6 +50,17 @@ def worker(
             "is made before: `abe-redis group create STREAM GROUP --from now`.",
         ),
     ] = None,
+    stream: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stream",
+            "-s",
+            help="Handle only the events of this stream, or of those that match a pattern such as "
+            "'slack:*'; by default of all that REDIS_STREAM_PATTERNS names. Give it once for each. Ordered "
+            "workers of a group need the same ones.",
+            show_default=False,
+        ),
+    ] = None,
     concurrency: Annotated[
         int,
         typer.Option(
@@ -91,7 +102,7 @@ def worker(
         typer.Option(
             metavar="ORIGIN",
             help="Bury events of this origin instead of handling them: `mcp` is what an agent "
-            "published, `cli` what a command did. Give it once for each.",
+            "published, `cli` what a command did. Give it once for each; by default none is refused.",
             show_default=False,
         ),
     ] = None,
@@ -100,7 +111,7 @@ def worker(
         typer.Option(
             metavar="STREAM",
             help="A stream to which each result of the handler is published, unless it is None. The worker "
-            "must not read that stream itself.",
+            "must not read that stream itself. By default results are dropped.",
         ),
     ] = None,
     drain: Annotated[
@@ -155,6 +166,8 @@ def worker(
 
     Example: abe-redis worker bot:handle --group workers --concurrency 8
 
+    Example: abe-redis worker bot:handle --group workers --stream slack_events
+
     Example: abe-redis worker bot:handle --group workers --concurrency 8 --ordered
 
     Example: abe-redis worker bot:handle --group workers --refuse-origin mcp
@@ -175,10 +188,11 @@ def worker(
 
     _log_what_the_worker_does()
     settings = Settings()
-    if respond_to is not None and names.Patterns(settings.patterns).match(names.check_stream(respond_to)):
+    patterns = names.narrowed(names.Patterns(settings.patterns), stream or ())
+    if respond_to is not None and patterns.match(names.check_stream(respond_to)):
         raise SettingsError(
             f"--respond-to names {respond_to!r}, which this worker reads itself: every answer would come "
-            f"back to the handler. Name a stream that is not among {names.Patterns(settings.patterns)}."
+            f"back to the handler. Name a stream that is not among {patterns}."
         )
     policy = Backoff(
         first=retry_first,
@@ -198,7 +212,7 @@ def worker(
                 f"{handler!r} is a Bolt app, which needs the envelope as Slack posted it. Leave out "
                 "--view event."
             )
-        async with RedisMessageQueueBackend(settings) as backend:
+        async with RedisMessageQueueBackend(settings, streams=stream or ()) as backend:
             worker = EventWorker(
                 backend,
                 handle,

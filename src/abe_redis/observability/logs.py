@@ -28,6 +28,7 @@ def set_up(log_format: LogFormat, level: int, *, again: bool = False) -> None:
     handler = _Handler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter(_TEXT))
     logging.basicConfig(level=level, handlers=[handler], force=again)
+    logging.getLogger("asyncio").setLevel(max(level, logging.INFO))  # its DEBUG is about Python's own loop
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_of_a_thread
 

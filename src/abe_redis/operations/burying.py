@@ -8,15 +8,17 @@ from abe_redis.schemas import ReleaseResult
 async def bury(
     operations: Operations, entry_id: str, *, stream: str, group: str, reason: str
 ) -> ReleaseResult:
-    """Lease an event that nobody holds, and move it to the dead letters.
+    """Move an event to the dead letters that the caller holds, or that it leases since nobody holds it.
 
     The group must exist: to make one for this would deliver all that the stream has. If this process dies
-    in between, the lease ends and the event is delivered as before.
+    after it leased the event, the lease ends and the event is delivered as before.
 
     Raises:
-        RequestError: It is not there, the group has finished it, or somebody holds it.
+        RequestError: It is not there, the group has finished it, or somebody else holds it.
     """
-    await operations.pending(stream=stream, group=group, count=1)
+    held = await operations.release(stream=stream, group=group, ids=[entry_id], bury=reason)
+    if held.buried:
+        return held
     leased = await operations.lease(stream=stream, group=group, ids=[entry_id])
     if not leased.events:
         raise RequestError(f"The event {entry_id!r} was not buried. {leased.note}")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.operations.agent_leases import AgentLeases
 from abe_redis.operations.limits import Limits
-from abe_redis.operations.recording import Origin
+from abe_redis.operations.recording import Origin, person
 from abe_redis.operations.scope import Scope
 from abe_redis.streams import names
 
@@ -34,8 +34,13 @@ class Caller:
         self._backend = backend
         self._settings = backend.settings
         self._origin = origin
-        self.consumer = "-".join(filter(None, (origin, backend.settings.consumer_name, caller)))
-        """The consumer name of leases for which the caller gives none."""
+        configured, is_shell = backend.settings.redis_stream_consumer, origin == "cli"
+        base = person() if is_shell and configured is None else backend.settings.consumer_name
+        self.consumer = "-".join(filter(None, (origin, base, caller)))
+        """The consumer name of leases for which the caller gives none. A person's is the same in every shell
+        of this machine, so that one command settles what another one has leased."""
+        self.is_name_unique = not is_shell and configured is None
+        """Whether no other process holds events under that name."""
         who = self.consumer if origin == "mcp" else None
         self._scope = Scope(backend, streams=streams, origin=origin, who=who, limits=limits)
         self.agent_leases = AgentLeases(backend.connections, self._settings.redis_stream_lease_seconds)

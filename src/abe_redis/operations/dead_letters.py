@@ -1,25 +1,24 @@
 """Dead letters: find, redrive and purge them."""
 
-import re
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import batched
 
 import anyio.lowlevel
 from redis.asyncio import Redis
 
-from abe_redis.errors import InvalidArgumentError, RequestError
+from abe_redis.errors import RequestError
 from abe_redis.operations import event_views
+from abe_redis.operations.dead_letter_choice import Choice
+from abe_redis.operations.dead_letter_kinds import DeadLetterKinds
 from abe_redis.operations.scope import Scope, check_id, check_range
-from abe_redis.sanitize.secrets import mask
 from abe_redis.sanitize.untrusted import shown
 from abe_redis.schemas import (
     MAX_COUNT,
     DeadLetter,
-    DeadLetterKind,
     DeadLettersResult,
     DeadSummaryResult,
     PurgeResult,
@@ -30,69 +29,6 @@ from abe_redis.streams.publish import announce
 from abe_redis.streams.search import existing
 
 _PAGE = 50
-
-_VARYING = re.compile(r"""'[^']{1,200}'|"[^"]{1,200}"|\b[0-9a-fA-F-]*\d[0-9a-fA-F.:-]*""")
-"""What differs among reasons that are alike: numbers, ids, what stands in quotes."""
-_MOST_KINDS = 10_000
-_OTHERS = "(other reasons: there are too many kinds)"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """A choice of dead letters: those that match every given field."""
-
-    ids: Sequence[str] = ()
-    """Ids of dead letters."""
-    everything: bool = False
-    """All of them; required when no other field is given."""
-    reason: str | None = None
-    """Text that the reason contains, ignoring case."""
-    group: str | None = None
-    """The group that gave up on them."""
-    event_type: str | None = None
-    """The type of the Slack event."""
-    older_than_seconds: float | None = None
-    """Least time since they were buried."""
-
-    def check(self) -> None:
-        """Refuse an empty choice.
-
-        Raises:
-            RequestError: Nothing was chosen, or an id is not valid.
-        """
-        for one in self.ids:
-            check_id("An id", one)
-        chosen = (self.ids, self.reason, self.group, self.event_type, self.older_than_seconds is not None)
-        if self.everything == any(chosen):
-            raise InvalidArgumentError("Say which dead letters: ids, a filter such as reason, or all.")
-
-    def facts(self) -> dict[str, object]:
-        """The choice for the audit."""
-        return {
-            "ids": list(self.ids),
-            "reason": self.reason,
-            "group": self.group,
-            "event_type": self.event_type,
-            "older_than_seconds": self.older_than_seconds,
-        }
-
-    def is_in(self, reason: str) -> bool:
-        """Whether the words stand in a reason, or in that of its kind."""
-        words = " ".join((self.reason or "").casefold().removesuffix("…").split())
-        return any(words in " ".join(one.casefold().split()) for one in (reason, alike(reason)))
-
-    def matches(self, letter: DeadLetter, now: datetime) -> bool:
-        """Whether a dead letter matches."""
-        return (
-            (not self.ids or letter.id in self.ids)
-            and (self.reason is None or self.is_in(letter.reason))
-            and self.group in {None, letter.group}
-            and self.event_type in {None, letter.event_type}
-            and (
-                self.older_than_seconds is None
-                or (now - letter.buried_at).total_seconds() >= self.older_than_seconds
-            )
-        )
 
 
 class DeadLetters:
@@ -126,7 +62,7 @@ class DeadLetters:
         after, _, begin_in = (start or "").partition("@")
         after = check_id("start", after) if after else ""
         async with self._scope.redis("looking at dead letters") as redis:
-            for one in [name] if name is not None else await self.sources(redis):
+            for one in await self._streams(redis, name):
                 result.total += await dead.count(redis, one)
                 if result.more or one < begin_in:
                     continue
@@ -146,16 +82,14 @@ class DeadLetters:
         name = None if stream is None else self._scope.consumable(stream)
         result = DeadLettersResult(letters=[], total=0, more=False)
         async with self._scope.redis(f"looking at the dead letter {dead_id}") as redis:
-            for one in [name] if name is not None else await self.sources(redis):
+            for one in await self._streams(redis, name):
                 result.total += await dead.count(redis, one)
                 entry = await peek.entry(redis, names.dead_letters(one), dead_id)
                 if entry is not None:
                     result.letters.append(_letter(one, entry, whole=True))
         if not result.letters:
             where = f"of {name!r}" if name is not None else "of any stream"
-            raise RequestError(
-                f"There is no dead letter {dead_id} {where}. `abe-redis dead list` shows those there are."
-            )
+            raise RequestError(f"There is no dead letter {dead_id} {where}. {self._scope.dead_list(name)}")
         return result
 
     async def summarise(
@@ -170,36 +104,13 @@ class DeadLetters:
         """
         check_range("count", count, 1, MAX_COUNT)
         name = None if stream is None else self._scope.consumable(stream)
-        kinds: dict[tuple[str | None, ...], DeadLetterKind] = {}
-        total = 0
+        kinds = DeadLetterKinds()
         async with self._scope.redis("looking at dead letters") as redis:
-            for one in [name] if name is not None else await self.sources(redis):
+            for one in await self._streams(redis, name):
                 async for letter in self._matching(redis, one, choice):
-                    total += 1
+                    kinds.add(letter)
                     self._on_progress(1)
-                    reason = alike(letter.reason)
-                    key = (one, letter.group, letter.handler, letter.event_type, reason)
-                    kind = kinds.get(key)
-                    if kind is None and len(kinds) >= _MOST_KINDS:
-                        key = (one, None, None, None, _OTHERS)
-                        kind = kinds.get(key)
-                    if kind is None:
-                        kinds[key] = DeadLetterKind(
-                            stream=one,
-                            group=key[1],
-                            handler=key[2],
-                            event_type=key[3],
-                            reason=key[4] or "",
-                            count=1,
-                            first_at=letter.buried_at,
-                            last_at=letter.buried_at,
-                            last_id=letter.id,
-                        )
-                    else:
-                        kind.count += 1
-                        kind.last_at, kind.last_id = letter.buried_at, letter.id
-        found = sorted(kinds.values(), key=lambda kind: -kind.count)
-        return DeadSummaryResult(kinds=found[:count], total=total, omitted=len(found[count:]))
+        return kinds.result(count)
 
     async def redrive(self, stream: str, choice: Choice, *, dry_run: bool = False) -> RedriveResult:
         """Send dead letters back to work, each to the group that gave up on it and to no other.
@@ -209,7 +120,7 @@ class DeadLetters:
         choice.check()
         name = self._scope.consumable(stream)
         async with self._scope.redis(f"redriving dead letters of {name!r}") as redis:
-            found = [letter async for letter in self._matching(redis, name, choice)]
+            found, unknown = await self._chosen(redis, name, choice)
             letters = sorted(filter(self._may_redrive, found), key=lambda letter: _order(letter.first_id))
             if self._scope.limits.is_limited and not dry_run:
                 agreed = set(self._scope.limits.agreed([letter.id for letter in letters]))
@@ -229,8 +140,8 @@ class DeadLetters:
                 redriven=len(redriven),
                 groups=dict(Counter(group_of[one] for one in redriven)),
                 left=await dead.count(redis, name),
+                unknown=unknown,
                 dry_run=dry_run,
-                unknown=sorted({check_id("An id", one) for one in choice.ids} - {one.id for one in found}),
             )
         if redriven and not dry_run:
             await self._scope.note("redrive", stream=name, **choice.facts(), redriven=result.redriven)
@@ -253,7 +164,7 @@ class DeadLetters:
         choice.check()
         name = self._scope.consumable(stream)
         async with self._scope.redis(f"looking at dead letters of {name!r}") as redis:
-            found = [letter async for letter in self._matching(redis, name, choice)]
+            found, _ = await self._chosen(redis, name, choice)
         letters = [letter for letter in found if self._may_redrive(letter)]
         self._scope.limits.afford(len(letters))
         return letters
@@ -263,7 +174,7 @@ class DeadLetters:
         choice.check()
         name = self._scope.consumable(stream)
         async with self._scope.redis(f"purging dead letters of {name!r}") as redis:
-            letters = [letter async for letter in self._matching(redis, name, choice)]
+            letters, unknown = await self._chosen(redis, name, choice)
             purged = len(letters) if dry_run else 0
             for step in () if dry_run else _in_steps(letters):
                 purged += await dead.purge(redis, name, step)
@@ -271,13 +182,35 @@ class DeadLetters:
             left = await dead.count(redis, name)
         if purged and not dry_run:
             await self._scope.note("purge", stream=name, **choice.facts(), purged=purged)
-        return PurgeResult(stream=name, purged=purged, left=left, dry_run=dry_run)
+        return PurgeResult(stream=name, purged=purged, left=left, unknown=unknown, dry_run=dry_run)
 
     async def sources(self, redis: Redis) -> list[str]:
         """Streams that may have dead letters: existing ones, and those with nothing else left."""
         found = set(await existing(redis, self._scope.patterns, limit=sys.maxsize))
         buried = await existing(redis, _DeadLettersOf(self._scope.patterns), limit=sys.maxsize)
         return sorted(found | {names.buried_from(name) for name in buried})
+
+    async def _streams(self, redis: Redis, name: str | None) -> list[str]:
+        """The stream of this name, or all of them.
+
+        Raises:
+            RequestError: There is no such stream, and there are no dead letters of it.
+        """
+        if name is None:
+            return await self.sources(redis)
+        await self._scope.check_known(redis, name)
+        return [name]
+
+    async def _chosen(self, redis: Redis, name: str, choice: Choice) -> tuple[list[DeadLetter], list[str]]:
+        """The dead letters of a stream that match, and the given ids that none of these has.
+
+        Raises:
+            RequestError: There is no such stream.
+        """
+        await self._scope.check_known(redis, name)
+        letters = [letter async for letter in self._matching(redis, name, choice)]
+        given = {check_id("An id", one) for one in choice.ids}
+        return letters, sorted(given - {letter.id for letter in letters})
 
     async def _matching(
         self, redis: Redis, stream: str, choice: Choice, *, after: str | None = None
@@ -328,11 +261,6 @@ def _letter(stream: str, entry: peek.Entry, *, whole: bool = False) -> DeadLette
         trace=said(dead_fields.TRACE) if whole else None,
         payload=view.payload if whole else None,
     )
-
-
-def alike(reason: str) -> str:
-    """A reason without what differs among those that are alike, and first of all without secrets."""
-    return _VARYING.sub("#", mask(reason))
 
 
 def _order(entry_id: str) -> tuple[int, int]:

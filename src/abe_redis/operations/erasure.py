@@ -67,8 +67,8 @@ async def erase(
         on_progress: Called with the number of entries that were just searched.
 
     Raises:
-        RequestError: Neither user nor channel was given, one is no id of its kind, or the settings do not
-            allow the stream.
+        RequestError: Neither user nor channel was given, one is no id of its kind, or the stream does
+            not exist or is not allowed by the settings.
         RedisUnavailableError: Redis could not be reached.
         RedisRefusedError: Redis refused a command; events erased before remain erased.
     """
@@ -79,6 +79,7 @@ async def erase(
     async with scope.redis("erasing") as redis:
         if stream is not None:
             sources = [scope.consumable(stream)]
+            await scope.check_known(redis, sources[0])
         else:
             sources = await DeadLetters(scope).sources(redis)
         for source in sources:
@@ -91,20 +92,21 @@ async def erase(
                 result.only_mentioned += mentioned
                 if erased.erased:
                     result.streams.append(erased)
+    count = sum(one.erased for one in result.streams)
+    if count:
+        result.note = f"{_WOULD_GO if dry_run else _GONE} {_WHAT_STAYS}"
     if not dry_run:
         # Not whose: what is erased must not stay here by name.
         whose = " in ".join(word for word, one in (("a user", user), ("a channel", channel)) if one)
-        count = sum(one.erased for one in result.streams)
-        if count:
-            result.note = _WHAT_STAYS
         await scope.note("erase", erased=count, whose=whose, streams=[one.stream for one in result.streams])
     return result
 
 
+_GONE = "Redis and its replicas have removed them from memory."
+_WOULD_GO = "Erasing removes them from the memory of Redis and its replicas."
 _WHAT_STAYS = (
-    "Redis and its replicas have removed them from memory. The append-only file and snapshots on disk hold "
-    "them until they are written anew: send BGREWRITEAOF and BGSAVE to each server and replica. Backups, "
-    "outboxes and what handlers have stored are not touched."
+    "The append-only file and snapshots on disk hold them until they are written anew: send BGREWRITEAOF and "
+    "BGSAVE to each server and replica. Backups, outboxes and what handlers have stored are not touched."
 )
 
 
@@ -122,16 +124,13 @@ async def _erase_in(
         relations = [min(_relation(entry.fields, one) for one in wanted) for entry in page]
         ids = [entry.id for entry, relation in zip(page, relations, strict=True) if relation >= least]
         mentioned += sum(_Relation.NONE < relation < least for relation in relations)
-        if dry_run:
-            erased += len(ids)
-        elif ids:
-            gone, open_ = await erase_entries(redis, stream, ids)
+        if ids:
+            gone, open_ = await erase_entries(redis, stream, ids, dry_run=dry_run)
             erased += gone
             unfinished += open_
         searched += len(page)
         on_progress(len(page))
-    counted = None if dry_run else unfinished
-    return searched, mentioned, ErasedStream(stream=stream, erased=erased, unfinished=counted)
+    return searched, mentioned, ErasedStream(stream=stream, erased=erased, unfinished=unfinished)
 
 
 def _relation(fields: codec.Fields, wanted: _Wanted) -> _Relation:

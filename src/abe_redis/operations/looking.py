@@ -229,5 +229,5 @@ class Looking(Caller):
         return row.consumer == self.consumer or self.agent_leases.holds(stream, group, row.consumer, row.id)
 
     def _is_own(self, consumer: str) -> bool:
-        """Whether the name is ours alone; another process may have the same configured name."""
-        return consumer == self.consumer and self._settings.redis_stream_consumer is None
+        """Whether the name is ours alone."""
+        return consumer == self.consumer and self.is_name_unique

@@ -13,7 +13,8 @@ from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.errors import InvalidArgumentError, RedisUnavailableError, RequestError
 from abe_redis.inspection.memory import of_servers
 from abe_redis.operations import event_views
-from abe_redis.operations.dead_letters import Choice, DeadLetters
+from abe_redis.operations.dead_letter_choice import Choice
+from abe_redis.operations.dead_letters import DeadLetters
 from abe_redis.operations.limits import Limits
 from abe_redis.operations.recording import Origin
 from abe_redis.operations.scope import check_range

@@ -135,6 +135,22 @@ class Scope:
         if kind != "stream":
             raise RequestError(f"{stream!r} is a {kind}, not a stream. {await self.choice(redis)}")
 
+    def dead_list(self, stream: str | None) -> str:
+        """A sentence about how the caller finds the dead letters there are."""
+        if self._origin == "mcp":
+            return "read_stream with dead=true shows those there are."
+        where = "" if stream is None else f" {quoted(stream)}"
+        return f"`abe-redis dead list{where}` shows those there are."
+
+    async def check_known(self, redis: Redis, stream: str) -> None:
+        """Refuse a stream of which nothing exists, not even dead letters.
+
+        Raises:
+            RequestError: There is no such stream.
+        """
+        if await peek.kind(redis, names.dead_letters(stream)) != "stream":
+            await self.check_exists(redis, stream)
+
     async def stats(self, redis: Redis, stream: str | None, *, ages: bool = False) -> list[StreamStats]:
         """The state of one stream, or of all; with `ages`, of each group's pending entries, too.
 

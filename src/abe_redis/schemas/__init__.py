@@ -201,6 +201,7 @@ class PurgeResult(BaseModel):
     purged: int = Field(description="Number removed for good; with dry_run, number that would be.")
     left: int = Field(description="Number of dead letters that the stream has now.")
     dry_run: bool
+    unknown: list[str] = Field(default=[], description="Ids that no dead letter of the stream has.")
 
 
 class GroupOfStream(GroupStats):
@@ -230,7 +231,7 @@ class ErasedStream(BaseModel):
 
     stream: str
     erased: int = Field(description="Number of removed entries; with dry_run, number that would be.")
-    unfinished: int | None = Field(default=None, description="Of them, not finished; null with dry_run.")
+    unfinished: int = Field(description="Of them, not finished by some group.")
 
 
 class EraseResult(BaseModel):

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as SourceError
 
 from abe_redis.errors import SettingsError
-from abe_redis.settings import misspelt, variables
+from abe_redis.settings import misspelt, sentences, variables
 from abe_redis.settings.url import check_url, without_credentials
 
 _LOG = logging.getLogger(__name__)
@@ -209,7 +209,7 @@ class Settings(BaseSettings):
         try:
             super().__init__(**written | values)
         except ValidationError as error:
-            raise SettingsError(_sentences(error)) from None
+            raise SettingsError(sentences.of(error)) from None
         except SourceError as error:
             raise SettingsError(f"The settings cannot be read: {type(error).__name__}.") from None
         self._origins = origins
@@ -316,20 +316,3 @@ class Settings(BaseSettings):
     @override
     def __repr_args__(self) -> Any:
         return ((name, value) for name, value in super().__repr_args__() if name in self.model_fields_set)
-
-
-def _sentences(error: ValidationError) -> str:
-    """One sentence per wrong value, without the value where it could be a secret."""
-    sentences = []
-    for problem in error.errors(include_url=False, include_context=False):
-        location = str(problem["loc"][0]) if problem["loc"] else ""
-        message = problem["msg"].removeprefix("Value error, ")
-        if not location:
-            sentences.append(f"{message}.")
-        elif location in {"redis_url", "redis_password", "redis_username", "redis_sentinel_password"}:
-            sentences.append(f"{location.upper()} is not valid: {message}.")
-        else:
-            message = message.removeprefix("Input should be ")
-            given = problem.get("input")
-            sentences.append(f"{location.upper()} is {given!r}, but should be {message}.")
-    return " ".join(sentences)

@@ -65,10 +65,15 @@ def read(file: Path | str | None, *, required: bool = False) -> Variables:
         lines = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
     except (UnicodeDecodeError, OSError) as error:
         raise SettingsError(
-            f"The settings cannot be read: {type(error).__name__}. Check that {path} is a readable "
-            "UTF-8 text file with lines of the form NAME=value."
+            f"The settings cannot be read from {path}: {why_unreadable(error)}. Make it a readable UTF-8 "
+            "text file with lines of the form NAME=value."
         ) from None
     return Variables(path, exported, _expanded(path, lines))
+
+
+def why_unreadable(error: OSError | UnicodeDecodeError) -> str:
+    """Why a file of text cannot be read, in words."""
+    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else (error.strerror or "it failed")
 
 
 def ours(variables: Variables, known: Mapping[str, object]) -> list[str]:

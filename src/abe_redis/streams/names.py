@@ -6,7 +6,7 @@ stays in one cluster slot. A stream whose name has a hash tag of its own shares 
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from os.path import commonprefix
 
@@ -260,6 +260,24 @@ class Narrowed(Patterns):
     def match(self, name: str) -> bool:
         """Whether both match the name."""
         return super().match(name) and self._whole.match(name)
+
+
+def narrowed(whole: Patterns, streams: Collection[str]) -> Patterns:
+    """The patterns, or only what of their streams these names and globs match, too.
+
+    Raises:
+        InvalidNameError: One of the names is not among them, so that nothing of it would ever be read.
+    """
+    if not streams:
+        return whole
+    found = Narrowed(whole, streams)
+    for name in found.literals:
+        if not found.match(check_stream(name)):
+            raise InvalidNameError(
+                f"The stream {name!r} is not among those that are read here: {whole} "
+                "(REDIS_STREAM_PATTERNS). Correct the name, or add it there."
+            )
+    return found
 
 
 @lru_cache(maxsize=256)

@@ -19,7 +19,7 @@ def abe_redis_backend() -> "InMemoryBackend":
 
 @pytest.fixture(scope="session")
 def abe_redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a real server that is started for these tests; needs abe-redis[embedded]."""
+    """The URL of a real server that is started for these tests; needs the extra `embedded`."""
     from abe_redis.embedded.server import EmbeddedServer  # noqa: PLC0415
 
     directory = tmp_path_factory.mktemp("abe-redis")

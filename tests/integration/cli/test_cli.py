@@ -12,21 +12,13 @@ from typing import Any
 import pytest
 
 from abe_redis.sanitize.untrusted import clean
+from tests.command_line import run_command
 from tests.hosts.processes import Child, ended, until
-from tests.patience import PATIENCE
 from tests.servers import Server
 
 
 def run(*arguments: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "abe_redis", *arguments],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        env=os.environ | {"COLUMNS": "120"} | environment,
-    )
+    return run_command(*arguments, stdin=stdin, env=os.environ | {"COLUMNS": "120"} | environment)
 
 
 @pytest.fixture
@@ -102,7 +94,7 @@ def test_a_session() -> None:
 
     refused = run("ack", "slack_events", first["id"], "--group", "workers", "--consumer", "other")
     assert refused.returncode == 1
-    assert "held by another consumer" in refused.stdout
+    assert "Held by another consumer" in refused.stderr
     acked = answer("ack", "slack_events", first["id"], again["id"], "--group", "workers", "--consumer", "me")
     assert acked["acked"] == [first["id"], again["id"]]
     assert answer("stats", "slack_events")["streams"][0]["health"] == "ok"
@@ -119,8 +111,8 @@ def test_many_events_from_a_file(tmp_path: Path) -> None:
     assert broken.returncode == 1
     assert broken.stdout == ""
     assert broken.stderr == (
-        "abe-redis: Line 702 is no JSON object (it is a list). Published before it: 700. Continue there with "
-        "--from-line 702.\n"
+        "abe-redis: Line 702 is no JSON object (it is an array). Published before it: 700. Continue there "
+        "with --from-line 702.\n"
     )
     path.write_text("\n".join(lines), encoding="utf-8")
     assert answer("publish", "--lines", "-", "--from-line", "601", stdin=path.read_text()) == {
@@ -261,11 +253,29 @@ def test_stats_shows_which_consumer_holds_which_event(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("arguments", "environment", "code", "says"),
     [
-        (["publish", "{"], {}, 1, "The payload is not JSON"),
-        (["publish", "[]"], {}, 1, "must be a dict"),
+        (["publish", "{"], {}, 1, "The event is no JSON object (expecting property name"),
+        (["publish", "[]"], {}, 1, "is no JSON object (it is an array); nothing"),
         (["read", "elsewhere"], {}, 1, "REDIS_STREAM_PATTERNS"),
         (["read", "-n", "0"], {}, 2, "'--count'"),
         (["read", "--start", "x"], {}, 2, "looks like 1732000000000-0"),
+        (["read", "-n", "x"], {}, 2, "it must be a whole number."),
+        (["read", "--wait", "x"], {}, 2, "it must be a number."),
+        (["read", "--limit", "5"], {}, 2, "No such option: --limit. Did you mean --count?"),
+        (["publish", "{}", "--topic", "x"], {}, 2, "Did you mean --stream?"),
+        (["stats", "--limit", "5"], {}, 2, "No such option: --limit"),
+        (["publish", "null"], {}, 1, "(it is null)"),
+        (["publish", '"hello"'], {}, 1, "(it is a text in quotes)"),
+        (["publish", '{"n": NaN}'], {}, 1, "(JSON has no number NaN)"),
+        (["publish", '{"n": ' + "9" * 5000 + "}"], {}, 1, "several thousand digits"),
+        (["publish", "{hello}"], {}, 1, "in a shell, put it in single quotes"),
+        (["stats"], {"REDIS_MAX_CONNECTIONS": "abc"}, 2, "is 'abc', but should be a whole number."),
+        (["stats"], {"REDIS_MAX_CONNECTIONS": "0"}, 2, "is '0', but should be at least 1."),
+        (["stats"], {"REDIS_SSL": "maybe"}, 2, "is 'maybe', but should be true or false."),
+        (["stats"], {"REDIS_STREAM_PARTITIONS": "1.5"}, 2, "is '1.5', but should be a whole number."),
+        (["stats"], {"REDIS_STREAM_PARTITIONS": "1001"}, 2, "is '1001', but should be at most 1000."),
+        (["stats"], {"REDIS_STREAM_LEASE_SECONDS": "x"}, 2, "is 'x', but should be a number."),
+        (["stats"], {"REDIS_CREDENTIALS": "abc"}, 2, "should be MODULE:NAME, as in bot.credentials:provider"),
+        (["stats"], {"REDIS_PASSWORD_FILE": "/no/file"}, 1, "cannot be read (No such file or directory)"),
         (["nonsense"], {}, 2, "No such command"),
         (["publish"], {}, 2, "Give an event, or --lines"),
         (["read", "--follow", "--group", "g"], {}, 2, "--follow changes nothing"),
@@ -290,6 +300,23 @@ def test_a_mistake_is_a_sentence(
     assert says in result.stderr
     assert "Traceback" not in result.stderr
     assert "secret" not in result.stderr + result.stdout
+
+
+@pytest.mark.usefixtures("at")
+def test_an_empty_event_is_published_with_a_warning(tmp_path: Path) -> None:
+    published = run("publish", "{}")
+    assert (published.returncode, published.stdout[:23]) == (0, "slack_events: added as ")
+    assert published.stderr == "abe-redis: The event is empty ({}): no handler can tell what it is about.\n"
+    path = tmp_path / "events.jsonl"
+    path.write_text('{}\n{"n": 1}\n{}\n', encoding="utf-8")
+    many = run("publish", "--lines", str(path))
+    assert (many.returncode, many.stdout) == (0, "3 events published.\n")
+    assert many.stderr == "abe-redis: Of these events, 2 are empty ({}).\n"
+
+
+@pytest.mark.usefixtures("at")
+def test_a_verbose_log_is_about_us() -> None:
+    assert "asyncio" not in run("-v", "stats").stderr
 
 
 def test_every_command_that_answers_has_json_for_scripts() -> None:
@@ -322,10 +349,12 @@ print(json.dumps(dict(walk(typer.main.get_command(app), ""))))
 def test_help_teaches_by_example() -> None:
     assert run("--version").stdout.startswith("abe-redis ")
     overview = run("--help").stdout
+    found = re.findall(r"^│ ([a-z]+) ", overview, re.MULTILINE)
+    order = ["publish", "read", "ack", "release", "stats", "worker", "demo", "mcp", "erase", "dead"]
+    assert [one for one in found if one in order] == order
     for command in ("publish", "read", "ack", "stats", "mcp", "demo"):
-        assert command in overview
         assert run(command, "--help").returncode == 0
-    for command in ("publish", "read", "ack", "stats", "top"):
+    for command in ("publish", "read", "ack", "release", "stats", "top"):
         assert f"Example: abe-redis {command}" in run(command, "--help").stdout
 
 

@@ -11,7 +11,8 @@ from redis.asyncio import Redis
 
 from abe_redis import Backoff, Event, EventWorker, RedisMessageQueueBackend
 from abe_redis.errors import RequestError
-from abe_redis.operations.dead_letters import Choice, DeadLetters
+from abe_redis.operations.dead_letter_choice import Choice
+from abe_redis.operations.dead_letters import DeadLetters
 from abe_redis.operations.scope import Scope
 from tests.integration.conftest import MakeBackend, until
 

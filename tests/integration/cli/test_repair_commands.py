@@ -6,7 +6,6 @@ import os
 import re
 import socket
 import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -27,7 +26,7 @@ from abe_redis.schemas import (
 )
 from abe_redis.streams import names
 from abe_redis.streams.names import Patterns
-from tests.patience import PATIENCE
+from tests.command_line import run_command
 from tests.servers import Server, Servers
 
 TOPIC = "slack_events"
@@ -46,15 +45,8 @@ def redis(either_url: str, monkeypatch: pytest.MonkeyPatch) -> redis_py.Redis:
 
 
 def run(line: str, *more: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "abe_redis", *line.split(), *more],
-        input=stdin if stdin is not None else "y\n",
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        env=os.environ | {"COLUMNS": "120"},
-    )
+    given = "y\n" if stdin is None else stdin
+    return run_command(*line.split(), *more, stdin=given, env=os.environ | {"COLUMNS": "120"})
 
 
 def answer[Model: BaseModel](model: type[Model], line: str) -> Model:
@@ -138,6 +130,15 @@ def test_people_get_text_that_cannot_steer_the_terminal(redis: redis_py.Redis) -
         (f"dead bury {TOPIC} 1-1 --group bot", 2, "--reason"),
         ("dead bury slack:none 1-1 --group bot --reason no", 1, "does not exist"),
         (f"dead purge {TOPIC} --all", 2, "add --yes"),
+        (f"dead purge {TOPIC} 1-1 --yes", 1, "There is no such dead letter of slack_events: 1-1"),
+        (f"dead redrive {TOPIC} 1-1 2-2", 1, "There is no such dead letter of slack_events: 1-1, 2-2"),
+        (f"dead redrive {TOPIC} 1-1 --dry-run", 1, "abe-redis dead list slack_events"),
+        ("dead show 1-1", 1, "There is no dead letter 1-1"),
+        ("dead list slack:typo", 1, "'slack:typo' does not exist"),
+        ("dead summary slack:typo", 1, "'slack:typo' does not exist"),
+        ("dead redrive slack:typo --all", 1, "'slack:typo' does not exist"),
+        ("dead purge slack:typo --all --yes", 1, "'slack:typo' does not exist"),
+        ("erase --user U1 --stream slack:typo --yes", 1, "'slack:typo' does not exist"),
         (f"dead purge {TOPIC} x --yes", 2, "looks like 1732000000000-0"),
         (f"dead purge {TOPIC} --older-than soon --yes", 2, "is no duration"),
         ("dead list --count 101", 2, "--count"),
@@ -188,6 +189,36 @@ def test_an_event_is_buried_by_its_id_for_one_group(redis: redis_py.Redis) -> No
     redis.xreadgroup("other", "somebody", {TOPIC: ">"})
     assert redis.xpending(TOPIC, "other")["pending"] == 2, "the other group has both"
     assert redis.xlen(DEAD) == 1
+
+
+@pytest.mark.parametrize(("line", "left"), [("dead redrive", 1), ("dead purge --yes", 1)])
+def test_an_unknown_id_among_others_is_an_error_and_the_others_are_done(
+    redis: redis_py.Redis, line: str, left: int
+) -> None:
+    known, other = bury(redis), bury(redis)
+    result = run(f"{line} {TOPIC} {known} 1-1")
+    assert result.returncode == 1
+    assert "1 dead letter of slack_events" in result.stdout
+    assert "There is no such dead letter of slack_events: 1-1" in result.stderr
+    assert redis.xlen(DEAD) == left
+    told = run(f"{line} {TOPIC} 1-1 {other} --json")
+    assert json.loads(told.stdout)["unknown"] == ["1-1"]
+    assert (told.returncode, redis.xlen(DEAD)) == (1, 0)
+
+
+def test_dead_letters_of_a_stream_that_has_nothing_else_are_found(redis: redis_py.Redis) -> None:
+    known = bury(redis)
+    assert not redis.exists(TOPIC)
+    assert known in run(f"dead list {TOPIC}").stdout
+    assert run(f"dead purge {TOPIC} {known} --yes").returncode == 0
+
+
+def test_what_this_shell_holds_is_buried(redis: redis_py.Redis) -> None:
+    redis.xadd(TOPIC, {"data": "{}"}, id="5-0")
+    assert "5-0" in run(f"read {TOPIC} --group bot").stdout
+    buried = run(f"dead bury {TOPIC} 5-0 --group bot --reason broken")
+    assert (buried.returncode, buried.stderr) == (0, "")
+    assert (redis.xlen(DEAD), redis.xpending(TOPIC, "bot")["pending"]) == (1, 0)
 
 
 def test_events_are_counted_by_what_they_have_in_common(redis: redis_py.Redis) -> None:

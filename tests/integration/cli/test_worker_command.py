@@ -396,6 +396,21 @@ def test_answers_are_sent_on(queue: Server, start: Start) -> None:
     end(worker)
 
 
+def test_a_worker_handles_only_the_streams_that_it_is_given(start: Start, queue: Server) -> None:
+    with queue.admin() as client:
+        for number, stream in enumerate(("slack:a", "slack:b", "slack_events", "slack:c1")):
+            client.xadd(stream, {"data": json.dumps({"n": number})})
+        worker = start("bot:handle", "--stream", "slack:b", "-s", "slack:c*")
+        wait_for_log(worker, "handles events of slack:b, slack:c*")
+        wait_until_said(worker, "finished", 2)
+        client.xadd("slack:c2", {"data": json.dumps({"n": 4})})
+        client.xadd("slack:b", {"data": json.dumps({"n": 5})})
+        wait_until_said(worker, "finished", 4)
+        end(worker)
+        assert sorted(one["n"] for one in said(worker, "started")) == [1, 3, 4, 5]
+        assert [client.xinfo_groups(one) for one in ("slack:a", "slack_events")] == [[], []]
+
+
 def test_as_many_functions_run_at_a_time_as_was_asked_for(queue: Server, start: Start) -> None:
     """More than the 40 threads that anyio has by default."""
     publish(queue, *({"n": number} for number in range(45)))
@@ -556,6 +571,9 @@ def test_help_shows_examples() -> None:
         (["bot:handle", "--drain", "-1"], 2, "Invalid value for '--drain'"),
         (["bot:handle", "--view", "raw"], 2, "Invalid value for '--view'"),
         (["bot:handle", "--group", "\n"], 2, "group"),
+        (["bot:handle", "--stream", "elsewhere"], 2, "'elsewhere' is not among those that are read here"),
+        (["bot:handle", "--stream", "dead:{slack_events}"], 2, "dead:{slack_events}"),
+        (["bot:handle", "-s", "slack:a", "-s", "slack:b", "--respond-to", "slack:b"], 2, "slack:a, slack:b"),
         (["bot:handle", "--respond-to", "slack:answers"], 2, "every answer would come back to the handler"),
         (["bot:handle", "--respond-to", "dead:{x}"], 2, "dead:{x}"),
     ],

@@ -12,7 +12,8 @@ from abe_redis.errors import PayloadError
 from abe_redis.mcp.permissions import Permissions
 from abe_redis.mcp.server import make_server
 from abe_redis.operations.audit import changes
-from abe_redis.operations.dead_letters import Choice, DeadLetters
+from abe_redis.operations.dead_letter_choice import Choice
+from abe_redis.operations.dead_letters import DeadLetters
 from abe_redis.operations.event_views import DEEPEST
 from abe_redis.operations.scope import Scope
 from abe_redis.schemas import EventView

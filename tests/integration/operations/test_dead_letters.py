@@ -15,7 +15,8 @@ from redis.asyncio import Redis
 
 from abe_redis import Bury, Event, EventWorker, Operations, RedisMessageQueueBackend, Retry, Settings
 from abe_redis.errors import RedisRefusedError, RequestError
-from abe_redis.operations.dead_letters import Choice, DeadLetters
+from abe_redis.operations.dead_letter_choice import Choice
+from abe_redis.operations.dead_letters import DeadLetters
 from abe_redis.operations.scope import Scope
 from abe_redis.sanitize.exceptions import describe
 from abe_redis.streams import names
@@ -218,7 +219,8 @@ async def test_two_redrives_at_once_move_nothing_twice(redis: Redis, letters: De
 _REDRIVE = f"""
 import anyio
 from abe_redis import RedisMessageQueueBackend
-from abe_redis.operations.dead_letters import Choice, DeadLetters
+from abe_redis.operations.dead_letter_choice import Choice
+from abe_redis.operations.dead_letters import DeadLetters
 from abe_redis.operations.scope import Scope
 
 async def main():

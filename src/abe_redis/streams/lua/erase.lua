@@ -4,22 +4,34 @@
 -- moved over what was erased in front of it, since Redis cannot tell the lag across a gap.
 --
 -- KEYS  the stream
--- ARGV  ids of entries
+-- ARGV  1 to count only, and change nothing (else 0); then ids of entries
 -- Answers how many there were, and how many of them some group had not finished.
 
 -- include: facts
 -- include: ids
 -- include: position
 local stream = KEYS[1]
+local only_count = ARGV[1] == '1'
 local groups, erased, unfinished = {}, 0, 0
+
+local function take_out(id)
+  if only_count then return #redis.call('XRANGE', stream, id, id) > 0 end
+  return redis.call('XDEL', stream, id) == 1
+end
+
+local function take_from(group, id)
+  if only_count then return #redis.call('XPENDING', stream, group, id, id, 1) > 0 end
+  return redis.call('XACK', stream, group, id) == 1
+end
 
 for i, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
   groups[i] = facts(row)
   groups[i].unread = 0
 end
 
-for _, id in ipairs(ARGV) do
-  if redis.call('XDEL', stream, id) == 1 then
+for i = 2, #ARGV do
+  local id = ARGV[i]
+  if take_out(id) then
     erased = erased + 1
     local open = 0
     for _, of in ipairs(groups) do
@@ -27,13 +39,15 @@ for _, id in ipairs(ARGV) do
         of.unread = of.unread + 1
         of.gap = of.gap or id
         open = 1
-      elseif redis.call('XACK', stream, of['name'], id) == 1 then
+      elseif take_from(of['name'], id) then
         open = 1
       end
     end
     unfinished = unfinished + open
   end
 end
+
+if only_count then return {erased, unfinished} end
 
 -- The position behind what was erased, when nothing else lies between.
 local function behind_gap(position, gap)

@@ -13,6 +13,7 @@ import anyio
 import anyio.to_thread
 
 from abe_redis.errors import AbeRedisError
+from abe_redis.runtime.extras import how_to_install
 from abe_redis.testing.fake_slack.records import Answer, SlackCall, SlackDelivery
 from abe_redis.testing.fake_slack.web_api import WebApi
 
@@ -68,7 +69,7 @@ class FakeSlack:
             from abe_redis.testing.fake_slack.service import Service  # noqa: PLC0415 - needs aiohttp
         except ModuleNotFoundError as error:
             raise AbeRedisError(
-                f"FakeSlack needs {error.name!r}, which is not installed: install abe-redis[bolt]."
+                f"FakeSlack needs {error.name!r}, which is not installed: {how_to_install('bolt')}"
             ) from None
         began: Future[None] = Future()
         self._thread = threading.Thread(

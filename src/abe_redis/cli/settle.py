@@ -1,0 +1,113 @@
+"""ack and release: settling events that `read --group` has leased."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from abe_redis.cli.app import EVENTS, app
+from abe_redis.cli.common import AsJson, Stream, fail, plain, show, with_operations
+from abe_redis.runtime.shell import quoted
+
+if TYPE_CHECKING:
+    from abe_redis.schemas import AckResult, ReadResult, ReleaseResult
+
+Ids = Annotated[list[str], typer.Argument(help="The ids of the events, as `read --group` shows them.")]
+Group = Annotated[str, typer.Option("--group", "-g", help="The consumer group in which they are leased.")]
+Consumer = Annotated[
+    str | None,
+    typer.Option(
+        "--consumer",
+        help="The consumer that holds the events; by default you, for whom `read --group` leases.",
+    ),
+]
+
+
+@app.command(rich_help_panel=EVENTS)
+def ack(
+    stream: Stream, ids: Ids, *, group: Group, consumer: Consumer = None, as_json: AsJson = False
+) -> None:
+    """Finish events that `read --group` has leased: the group does not get them again.
+
+    Example: abe-redis ack slack_events 1732000000000-0 --group workers
+    """
+    result = with_operations(
+        lambda operations: operations.ack(stream=stream, group=group, ids=ids, consumer=consumer)
+    )
+    show(result, f"{len(result.acked)} acknowledged.", as_json=as_json)
+    _say_what_was_not_settled(result)
+
+
+@app.command(rich_help_panel=EVENTS)
+def release(
+    stream: Stream,
+    ids: Ids,
+    *,
+    group: Group,
+    consumer: Consumer = None,
+    delay: Annotated[
+        str,
+        typer.Option(
+            "--delay", help="Time before they are delivered again, such as 90s, 15m or 2h; at most 7d."
+        ),
+    ] = "0s",
+    as_json: AsJson = False,
+) -> None:
+    """Give leased events back unfinished; the delivery does not count. `dead bury` gives up on one.
+
+    Example: abe-redis release slack_events 1732000000000-0 --group workers --delay 15m
+    """
+    from abe_redis.operations.positions import seconds  # noqa: PLC0415
+
+    delay_seconds = seconds(delay)
+    result = with_operations(
+        lambda operations: operations.release(
+            stream=stream, group=group, ids=ids, consumer=consumer, delay_seconds=delay_seconds
+        )
+    )
+    when = f" Their next delivery is in {delay}." if delay_seconds and result.released else ""
+    show(result, f"{len(result.released)} given back.{when}", as_json=as_json)
+    _say_what_was_not_settled(result)
+
+
+def _say_what_was_not_settled(result: "AckResult | ReleaseResult") -> None:
+    """Name the ids that were not settled, and why; then the command has failed.
+
+    Raises:
+        typer.Exit: There are some.
+    """
+    sentences = []
+    if result.unknown:
+        sentences.append(
+            f"Not pending in group {plain(result.group)} of {plain(result.stream)}: "
+            f"{plain(', '.join(result.unknown))} (finished before, never leased, or not there)."
+        )
+    if result.not_held:
+        look = _command("read", result.stream, [], result.group, None)
+        sentences.append(
+            f"Held by another consumer: {plain(', '.join(result.not_held))}. `{look} --pending` shows by "
+            "which; name it with --consumer."
+        )
+    if sentences:
+        fail(" ".join(sentences))
+
+
+def how_to_settle(result: "ReadResult", group: str, consumer: str | None) -> str:
+    """The commands that settle what a read has leased."""
+    ids = [event.id for event in result.events]
+    them = "them" if len(ids) > 1 else "it"
+    until = f"You have {result.lease_seconds:g} s; then others may take {them} (REDIS_STREAM_LEASE_SECONDS)."
+    done = f"  When done: {_command('ack', result.stream, ids, group, consumer)}"
+    back = f"  If not:    {_command('release', result.stream, ids, group, consumer)}"
+    return f"{until}\n{done}\n{back}"
+
+
+def how_to_see_leases(result: "ReadResult", group: str) -> str:
+    """The command that shows what is leased in a group."""
+    return f"To see what is leased: {_command('read', result.stream, [], group, None)} --pending"
+
+
+def _command(name: str, stream: str, ids: Sequence[str], group: str, consumer: str | None) -> str:
+    words = ["abe-redis", name, quoted(stream), *ids, "--group", quoted(group)]
+    words += ["--consumer", quoted(consumer)] if consumer is not None else []
+    return " ".join(words)

@@ -1,0 +1,68 @@
+"""Which dead letters a command or a tool means: by id, reason, group, type and age."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from abe_redis.errors import InvalidArgumentError
+from abe_redis.operations.dead_letter_kinds import alike
+from abe_redis.operations.scope import check_id
+from abe_redis.schemas import DeadLetter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A choice of dead letters: those that match every given field."""
+
+    ids: Sequence[str] = ()
+    """Ids of dead letters."""
+    everything: bool = False
+    """All of them; required when no other field is given."""
+    reason: str | None = None
+    """Text that the reason contains, ignoring case."""
+    group: str | None = None
+    """The group that gave up on them."""
+    event_type: str | None = None
+    """The type of the Slack event."""
+    older_than_seconds: float | None = None
+    """Least time since they were buried."""
+
+    def check(self) -> None:
+        """Refuse an empty choice.
+
+        Raises:
+            RequestError: Nothing was chosen, or an id is not valid.
+        """
+        for one in self.ids:
+            check_id("An id", one)
+        chosen = (self.ids, self.reason, self.group, self.event_type, self.older_than_seconds is not None)
+        if self.everything == any(chosen):
+            raise InvalidArgumentError("Say which dead letters: ids, a filter such as reason, or all.")
+
+    def facts(self) -> dict[str, object]:
+        """The choice for the audit."""
+        return {
+            "ids": list(self.ids),
+            "reason": self.reason,
+            "group": self.group,
+            "event_type": self.event_type,
+            "older_than_seconds": self.older_than_seconds,
+        }
+
+    def is_in(self, reason: str) -> bool:
+        """Whether the words stand in a reason, or in that of its kind."""
+        words = " ".join((self.reason or "").casefold().removesuffix("…").split())
+        return any(words in " ".join(one.casefold().split()) for one in (reason, alike(reason)))
+
+    def matches(self, letter: DeadLetter, now: datetime) -> bool:
+        """Whether a dead letter matches."""
+        return (
+            (not self.ids or letter.id in self.ids)
+            and (self.reason is None or self.is_in(letter.reason))
+            and self.group in {None, letter.group}
+            and self.event_type in {None, letter.event_type}
+            and (
+                self.older_than_seconds is None
+                or (now - letter.buried_at).total_seconds() >= self.older_than_seconds
+            )
+        )

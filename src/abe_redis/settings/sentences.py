@@ -1,0 +1,54 @@
+"""What is wrong with a setting, in words of people who do not know Python."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+_MAY_HOLD_SECRETS = {"redis_url", "redis_password", "redis_username", "redis_sentinel_password"}
+_WORDS = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "finite_number": "a number, and not an infinite one",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number of fewer digits",
+    "int_type": "a whole number",
+    "string_too_short": "a name of at least one character",
+    "string_type": "text",
+}
+"""Per kind of an error of pydantic, what the value should be."""
+_FORMS = {"redis_credentials": "MODULE:NAME, as in bot.credentials:provider"}
+"""Per setting with a form of its own, that form."""
+
+
+def of(error: ValidationError) -> str:
+    """One sentence per wrong value, without the value where it could be a secret."""
+    return " ".join(map(_sentence, error.errors(include_url=False)))
+
+
+def _sentence(problem: Any) -> str:  # noqa: ANN401 - an ErrorDetails of pydantic
+    location = str(problem["loc"][0]) if problem["loc"] else ""
+    message = problem["msg"].removeprefix("Value error, ")
+    if not location:
+        return f"{message}."
+    if location in _MAY_HOLD_SECRETS:
+        return f"{location.upper()} is not valid: {message}."
+    should = _expected(location, problem["type"], problem.get("ctx", {})) or message.removeprefix(
+        "Input should be "
+    )
+    return f"{location.upper()} is {problem.get('input')!r}, but should be {should}."
+
+
+def _expected(location: str, kind: str, bounds: dict[str, Any]) -> str | None:
+    match kind:
+        case "string_pattern_mismatch":
+            return _FORMS[location]
+        case "greater_than_equal":
+            return f"at least {bounds['ge']:g}"
+        case "less_than_equal":
+            return f"at most {bounds['le']:g}"
+        case "greater_than":
+            return f"more than {bounds['gt']:g}"
+    return _WORDS.get(kind)

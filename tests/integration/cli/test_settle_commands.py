@@ -1,0 +1,113 @@
+"""read --group, ack and release: leasing from a shell, where each command is a process of its own."""
+
+import json
+import re
+import shlex
+from typing import Any
+
+import pytest
+import redis as redis_py
+
+from tests.integration.cli.test_cli import answer, run
+
+TOPIC = "slack_events"
+
+
+@pytest.fixture
+def redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> redis_py.Redis:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    client = redis_py.Redis.from_url(redis_url, protocol=2)
+    for number in range(1, 4):
+        client.xadd(TOPIC, {"data": json.dumps({"type": "message", "text": str(number)})}, id=f"{number}-0")
+    return client
+
+
+def pending(redis: redis_py.Redis) -> dict[str, str]:
+    """Per id, who holds it."""
+    rows: Any = redis.xpending_range(TOPIC, "workers", "-", "+", 10)
+    return {row["message_id"].decode(): row["consumer"].decode() for row in rows}
+
+
+def command_in(text: str, name: str) -> list[str]:
+    """The arguments of the command of this name that the text says."""
+    (line,) = [line for line in text.splitlines() if f" abe-redis {name} " in line]
+    return shlex.split(line.partition("abe-redis ")[2])
+
+
+def test_the_commands_that_a_lease_prints_settle_it(redis: redis_py.Redis) -> None:
+    leased = run("read", "--group", "workers", "-n", "2")
+    assert leased.returncode == 0
+    done = run(*command_in(leased.stdout, "ack"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2 acknowledged.\n", "")
+    again = run("read", "--group", "workers")
+    assert list(pending(redis)) == ["3-0"]
+    back = run(*command_in(again.stdout, "release"))
+    assert (back.returncode, back.stdout, back.stderr) == (0, "1 given back.\n", "")
+    assert "(delivery 1," in run("read", "--group", "workers").stdout, "the one given back does not count"
+
+
+def test_a_lease_for_another_consumer_is_settled_by_what_it_prints(redis: redis_py.Redis) -> None:
+    leased = run("read", "--group", "the workers", "--consumer", "ann's", "-n", "1")
+    assert run("ack", TOPIC, "1-0", "--group", "the workers").returncode == 1, "it is not this shell's"
+    assert run(*command_in(leased.stdout, "ack")).returncode == 0
+    assert redis.xpending(TOPIC, "the workers")["pending"] == 0
+
+
+def test_a_shell_that_holds_everything_says_how_to_see_it(redis: redis_py.Redis) -> None:
+    run("read", "--group", "workers")
+    assert len(pending(redis)) == 3
+    nothing = run("read", "--group", "workers")
+    assert "Nothing is waiting in this group." in nothing.stdout
+    shown = run(*shlex.split(nothing.stdout.rpartition("abe-redis ")[2]))
+    assert re.findall(r"^\d-0", shown.stdout, re.MULTILINE) == ["1-0", "2-0", "3-0"]
+
+
+def test_a_released_event_may_wait(redis: redis_py.Redis) -> None:
+    run("read", "--group", "workers", "-n", "1")
+    back = run("release", TOPIC, "1-0", "--group", "workers", "--delay", "15m")
+    assert (back.returncode, back.stdout) == (0, "1 given back. Their next delivery is in 15m.\n")
+    assert [one["id"] for one in answer("read", "--group", "workers")["events"]] == ["2-0", "3-0"]
+
+
+@pytest.mark.parametrize("command", ["ack", "release"])
+def test_an_id_that_cannot_be_settled_is_an_error(command: str, redis: redis_py.Redis) -> None:
+    run("read", "--group", "workers", "-n", "1")
+    run("read", "--group", "workers", "-n", "1", "--consumer", "ann")
+    result = run(command, TOPIC, "1-0", "2-0", "9-9", "--group", "workers", "--json")
+    assert result.returncode == 1
+    told = json.loads(result.stdout)
+    assert (told["unknown"], told["not_held"]) == (["9-9"], ["2-0"])
+    assert told["acked" if command == "ack" else "released"] == ["1-0"]
+    assert "Not pending in group workers of slack_events: 9-9" in result.stderr
+    assert "Held by another consumer: 2-0." in result.stderr
+    assert "`abe-redis read slack_events --group workers --pending`" in result.stderr
+    assert pending(redis)["2-0"] == "ann"
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "says"),
+    [
+        ("release slack_events 1-0 --group nope", 1, "has no group 'nope'"),
+        ("release slack:none 1-0 --group workers", 1, "does not exist"),
+        ("release slack_events x --group workers", 2, "looks like 1732000000000-0"),
+        ("release slack_events 1-0 --group workers --delay soon", 2, "is no duration"),
+        ("release slack_events 1-0 --group workers --delay 8d", 2, "between 0 and 604800"),
+        ("release slack_events 1-0", 2, "'--group'"),
+        ("release", 2, "Missing argument"),
+    ],
+)
+def test_a_refused_release_says_why(line: str, code: int, says: str, redis: redis_py.Redis) -> None:
+    redis.xgroup_create(TOPIC, "workers", "0")
+    result = run(*line.split())
+    assert (result.returncode, result.stdout) == (code, "")
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_two_shells_of_a_user_do_not_release_for_each_other(redis: redis_py.Redis) -> None:
+    """A read that fails gives back what it leased, and nothing that another command of this user holds."""
+    run("read", "--group", "workers", "-n", "1")
+    assert run("read", "--group", "workers", "--wait", "21").returncode == 2
+    assert run("read", "--group", "workers", "-n", "1").returncode == 0
+    assert sorted(pending(redis)) == ["1-0", "2-0"]
+    assert len(set(pending(redis).values())) == 1
