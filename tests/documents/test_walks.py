@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_line import run_command
 from tests.hosts.environments import run_uv
 from tests.patience import PATIENCE
 
@@ -126,10 +127,7 @@ def test_the_snippets_of_a_page_run(page: str, redis_url: str, tmp_path: Path) -
             )
         if language == "sh":
             for line in body.splitlines():
-                command = [sys.executable, "-m", "abe_redis", *shlex.split(line)[1:]]
-                done = subprocess.run(
-                    command, env=environment, check=False, timeout=PATIENCE, capture_output=True
-                )
+                done = run_command(*shlex.split(line)[1:], env=environment)
                 # The doctor finds something in every test server: that nothing is written to disk.
                 assert done.returncode == 0 or "doctor" in line, (line, done.stderr)
 
@@ -148,13 +146,7 @@ def test_every_command_that_is_shown_exists_with_its_options(page: str) -> None:
         command = [word for word in words[:2] if re.fullmatch(r"[a-z]+", word)]
         if command[0] not in {"dead", "group", "mcp"}:
             command = command[:1]
-        helped = subprocess.run(
-            [sys.executable, "-m", "abe_redis", *command, "--help"],
-            env=os.environ | {"COLUMNS": "300"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        helped = run_command(*command, "--help", env=os.environ | {"COLUMNS": "300"})
         assert helped.returncode == 0, line
         for option in re.findall(r"(?<!\S)(--[a-z-]+)", line):
             assert option in helped.stdout, (line, option)

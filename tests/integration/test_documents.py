@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from abe_redis import Settings
+from tests.command_line import run_command
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
@@ -51,14 +52,10 @@ def test_the_commands_of_a_page_run(redis_url: str, page: str, least: int) -> No
     commands = [line for block in blocks for line in block.splitlines() if line.startswith("abe-redis")]
     assert len(commands) >= least
     for command in commands:
-        result = subprocess.run(
-            [sys.executable, "-m", "abe_redis", *shlex.split(command)[1:]],
+        result = run_command(
+            *shlex.split(command)[1:],
             # What the commands leased stays so until the doctor looks, however slow the machine is.
             env=os.environ | {"REDIS_URL": redis_url, "REDIS_STREAM_LEASE_SECONDS": "600"},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
         )
         assert result.returncode == 0, (command, result.stdout, result.stderr)
         assert result.stdout

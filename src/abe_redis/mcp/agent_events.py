@@ -13,7 +13,7 @@ from abe_redis.operations.event_views import CUT, compact, shorten
 from abe_redis.operations.summary import summarise
 from abe_redis.sanitize.secrets import MASKED, cut
 from abe_redis.sanitize.untrusted import safe, shown
-from abe_redis.schemas import CountResult, EventView, GroupBrief, GroupState, ReadResult
+from abe_redis.schemas import Counted, CountResult, EventView, GroupBrief, GroupState, ReadResult
 from abe_redis.streams import names
 
 type Payload = Literal["none", "event", "whole"]
@@ -80,17 +80,8 @@ class AgentCountRow(BaseModel):
     last_id: str = Field(description="The newest of them.")
 
 
-class AgentCount(BaseModel):
+class AgentCount(Counted[AgentCountRow]):
     """Events counted by what they have in common."""
-
-    stream: str
-    by: str
-    rows: list[AgentCountRow]
-    total: int = Field(description="Number of events that match.")
-    omitted: int = Field(default=0, description="Rows left out, none of them larger.")
-    searched: int = Field(description="Entries looked at, from the newest.")
-    back_to: datetime | None = Field(default=None, description="When the oldest of these was published.")
-    complete: bool = Field(description="Whether all entries were looked at.")
 
 
 def agent_count(result: CountResult) -> AgentCount:

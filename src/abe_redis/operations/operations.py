@@ -7,16 +7,14 @@ disagree.
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
-from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.errors import InvalidArgumentError, RedisUnavailableError, RequestError
 from abe_redis.inspection.memory import of_servers
 from abe_redis.operations import event_views
 from abe_redis.operations.dead_letter_choice import Choice
 from abe_redis.operations.dead_letters import DeadLetters
-from abe_redis.operations.limits import Limits
-from abe_redis.operations.recording import Origin
 from abe_redis.operations.scope import check_range
 from abe_redis.operations.searching import Searching
 from abe_redis.operations.settlement import Concerned, Place, Settlement, joined, places
@@ -48,18 +46,9 @@ class Operations(Searching):
         InvalidNameError: A name is not allowed.
     """
 
-    def __init__(
-        self,
-        backend: RedisMessageQueueBackend,
-        *,
-        origin: Origin | None = None,
-        streams: Sequence[str] = (),
-        caller: str | None = None,
-        limits: Limits | None = None,
-    ) -> None:
-        """As for `Caller`."""
-        super().__init__(backend, origin=origin, streams=streams, caller=caller, limits=limits)
-        self._settlement = Settlement(self._scope, self.agent_leases, self.consumer, by_name=origin != "mcp")
+    @cached_property
+    def _settlement(self) -> Settlement:
+        return Settlement(self._scope, self.agent_leases, self.consumer, by_name=self._origin != "mcp")
 
     async def publish_event(
         self, payload: dict[str, Any], *, stream: str | None = None, event_id: str | None = None

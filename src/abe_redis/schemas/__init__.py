@@ -12,6 +12,9 @@ from abe_redis.schemas.events import (
     Buried as Buried,
 )
 from abe_redis.schemas.events import (
+    Counted as Counted,
+)
+from abe_redis.schemas.events import (
     CountResult as CountResult,
 )
 from abe_redis.schemas.events import (

@@ -113,12 +113,12 @@ class CountRow(BaseModel):
     last_id: str = Field(description="The newest of them.")
 
 
-class CountResult(BaseModel):
+class Counted[Row: BaseModel](BaseModel):
     """Events counted by what they have in common, the most first."""
 
     stream: str
     by: str
-    rows: list[CountRow]
+    rows: list[Row]
     total: int = Field(description="Number of events that match.")
     omitted: int = Field(default=0, description="Number of rows that were left out, none of them larger.")
     searched: int = Field(description="Number of entries that were looked at, from the newest.")
@@ -126,3 +126,7 @@ class CountResult(BaseModel):
         default=None, description="When the oldest of these was published (UTC)."
     )
     complete: bool = Field(description="Whether all entries were looked at.")
+
+
+class CountResult(Counted[CountRow]):
+    """Events counted by what they have in common, the most first."""

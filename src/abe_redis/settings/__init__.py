@@ -1,8 +1,8 @@
 """Every environment variable that abe-redis reads, in one model.
 
-The environment comes first. Variables that it lacks are read from `.env` in the working directory, where the
-users of Slack MCP Server keep theirs (that server reads the file into its own settings only). The MCP server
-reads a file only when it is told to: a client may start it in anybody's directory.
+The environment wins. Variables that it does not set come from `.env` in the working directory, where users of
+Slack MCP Server keep theirs (that server reads the file into its own settings only). Our MCP server reads a
+file only with `--env-file`, because a client may start it in a stranger's directory.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""What a `REDIS_URL` says, and which ones are sound."""
+"""Takes a `REDIS_URL` apart, and refuses one that is malformed or ambiguous."""
 
 import re
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -16,7 +16,7 @@ SCHEMES = (
 
 
 def without_credentials(url: str) -> tuple[str, str, str]:
-    """A `REDIS_URL` without its credentials, and these: user name and password, which may be empty."""
+    """The `REDIS_URL` without credentials, the user name, and the password; each may be empty."""
     scheme, slashes, rest = url.partition("://")
     authority, slash, path = rest.partition("/")
     credentials, _, hosts = authority.rpartition("@")
@@ -44,7 +44,7 @@ def split_url(url: str) -> tuple[SplitResult, list[tuple[str, int | None]]]:
 
 
 def check_url(url: str) -> None:
-    """Refuse an ambiguous `REDIS_URL`. Its credentials are already removed.
+    """Refuse a malformed or ambiguous `REDIS_URL`, whose credentials are already removed.
 
     Raises:
         ValueError: The message does not repeat the URL, since a mistyped one may hold a password in an

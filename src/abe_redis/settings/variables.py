@@ -1,8 +1,8 @@
-"""The one reader of variables: the environment first, then a file; and where each value comes from.
+"""Reads variables from the environment and from a file, and remembers where each value comes from.
 
-Whoever owns a directory may write its `.env`, and whoever starts a program there may have exported secrets.
-So a file may use no variable of the environment (`${AWS_SECRET_ACCESS_KEY}` within a URL would send it away),
-and the credentials of one source never go to the server that the other one names.
+The owner of a directory can put any `.env` into it, and the user who starts a program there may have exported
+secrets. So a file cannot use variables of the environment: `${AWS_SECRET_ACCESS_KEY}` in a URL would send the
+secret to a stranger. And credentials from one source never go to a server that the other source names.
 """
 
 import os
@@ -22,14 +22,14 @@ OF_COMMANDS = (
     "ABE_REDIS_MCP_STRUCTURED",
     "ABE_REDIS_MCP_TOKEN",
 )
-"""Variables that are options of a command, rather than fields of `Settings`."""
+"""Variables that set options of a command, and are no fields of `Settings`."""
 
 CREDENTIALS = (
     *("redis_username", "redis_password", "redis_password_file", "redis_credentials"),
     *("redis_sentinel_username", "redis_sentinel_password"),
     *("redis_ssl_ca_certs", "redis_ssl_certfile", "redis_ssl_keyfile"),
 )
-"""What is shown to a server, and what decides which server is trusted."""
+"""Settings that a server gets to see, or that decide which server is trusted."""
 
 _OURS = ("REDIS_", "SLACK_", "ABE_REDIS_")
 _REFERENCE = re.compile(r"\$\{([^}:]*)(?::-([^}]*))?\}")
@@ -44,16 +44,16 @@ class Variables:
     written: Mapping[str, str] = field(default_factory=dict)
 
     def of_file(self, name: str) -> str | None:
-        """The value that the file gives to a variable that the environment lacks; None if it gives none."""
+        """The file's value of a variable that the environment does not set; None if the file has none."""
         return None if self.exported.get(name) else self.written.get(name) or None
 
 
 def read(file: Path | str | None, *, required: bool = False) -> Variables:
-    """Read the environment, and a file if it is there.
+    """Read the environment, and the file if it exists.
 
     Raises:
-        SettingsError: The file cannot be read, takes something from the environment, or is not there though
-            it is required.
+        SettingsError: The file cannot be read, uses a variable of the environment, or is required and does
+            not exist.
     """
     exported = {name.upper(): value for name, value in os.environ.items()}
     path = None if file is None else Path(file).expanduser()
@@ -77,43 +77,43 @@ def why_unreadable(error: OSError | UnicodeDecodeError) -> str:
 
 
 def ours(variables: Variables, known: Mapping[str, object]) -> list[str]:
-    """The names of our variables that the file sets and the environment does not."""
+    """The names of our variables that the file sets and the environment does not set."""
     names = {name.upper() for name in known} | set(OF_COMMANDS)
     return sorted(name for name in variables.written if name in names and variables.of_file(name))
 
 
 def check_origins(url: str, origins: Mapping[str, str]) -> None:
-    """Refuse credentials that would go to a server of another source.
+    """Refuse credentials that come from another source than the server's URL.
 
     Args:
-        url: The URL as it was given.
-        origins: The source of each setting that has one: `file`, `environment` or `arguments`.
+        url: The URL with its credentials.
+        origins: Per setting that is set, its source: `file`, `environment` or `arguments`.
 
     Raises:
-        SettingsError: There are some. The sentence has their names, and no values.
+        SettingsError: A credential comes from another source. The sentence names it without its value.
     """
     where = {"file": "in a file", "environment": "in the environment", "arguments": "as an argument"}
     of_url = origins.get("redis_url")
-    if of_url is None:  # this machine's own, by default
+    if of_url is None:  # the default, a server on this machine
         return
     password_in_url = without_credentials(url)[2]
     for name in CREDENTIALS:
         origin = origins.get(name)
         if origin is None or (of_url == "file") == (origin == "file"):
             continue
-        if name == "redis_password" and password_in_url:  # which wins
+        if name == "redis_password" and password_in_url:  # the password in the URL wins
             continue
         raise SettingsError(
-            f"REDIS_URL is set {where[of_url]}, and {name.upper()} {where[origin]}. Credentials of the one "
-            "never go to a server of the other: set both in the same place."
+            f"REDIS_URL is set {where[of_url]}, and {name.upper()} {where[origin]}. Credentials never go to "
+            "a server that another source names: set both in the same place."
         )
 
 
 def _expanded(path: Path, lines: Mapping[str, str | None]) -> dict[str, str]:
-    """The values with `${NAME}` replaced by what the same file says of NAME before."""
+    """The values, with `${NAME}` replaced by the value that the same file gave to NAME before."""
     expanded = dict[str, str]()
     foreign = dict[str, str]()
-    """By the name of a variable, what it takes from the environment."""
+    """Per variable that uses the environment, the variable that it uses."""
     for name, value in lines.items():
         if value is None:
             continue
@@ -123,8 +123,8 @@ def _expanded(path: Path, lines: Mapping[str, str | None]) -> dict[str, str]:
             )
             if taken and name.upper().startswith(_OURS):
                 raise SettingsError(
-                    f"{name} in {path} takes {taken} from the environment. A file may use only what it sets "
-                    "itself: export the variable, or write its value."
+                    f"{name} in {path} takes {taken} from the environment. A file can only use variables "
+                    f"that it sets itself: export {name}, or write its value into the file."
                 )
             if taken:
                 foreign[name.upper()] = taken

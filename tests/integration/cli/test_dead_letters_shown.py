@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from typing import Any
 
 import anyio
@@ -14,6 +13,7 @@ from abe_redis.errors import RequestError
 from abe_redis.operations.dead_letter_choice import Choice
 from abe_redis.operations.dead_letters import DeadLetters
 from abe_redis.operations.scope import Scope
+from tests.command_line import run_command
 from tests.integration.conftest import MakeBackend, until
 
 SECRET = "xoxb-123456789012-123456789012-abcdefabcdefabcdefabcdef"
@@ -107,13 +107,11 @@ async def test_a_redriven_event_leaves_its_trace_behind(make_backend: MakeBacken
 
 
 async def command(redis_url: str, *words: str) -> str:
-    done = await anyio.run_process(
-        [sys.executable, "-m", "abe_redis", "dead", *words],
-        env=os.environ | {"REDIS_URL": redis_url},
-        check=False,
+    done = await anyio.to_thread.run_sync(
+        lambda: run_command("dead", *words, env=os.environ | {"REDIS_URL": redis_url})
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout.decode()
+    return done.stdout
 
 
 async def test_the_commands_print_it_for_people_and_scripts(

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,8 @@ from abe_redis.doctor.context import Context
 from abe_redis.doctor.rights import ROLES, Role
 from abe_redis.streams import names, peek
 from abe_redis.streams.names import Patterns
+from tests.command_line import run_command
 from tests.integration.conftest import take, take_one, until
-from tests.patience import PATIENCE
 from tests.servers import Server, Servers
 
 SECURITY = Path(__file__).parents[3] / "docs/security.md"
@@ -678,14 +677,8 @@ def test_the_security_page_has_the_acl_line_of_every_role() -> None:
 
 def run(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
     url = server.url.replace("redis://", f"redis://default:{SECRET}@")
-    return subprocess.run(
-        [sys.executable, "-m", "abe_redis", "doctor", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        env={name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"REDIS_URL": url},
-    )
+    variables = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    return run_command("doctor", *arguments, env=variables | {"REDIS_URL": url})
 
 
 def test_the_doctor_command_lists_the_worst_first_and_exits_with_1(make_server: Servers) -> None:
