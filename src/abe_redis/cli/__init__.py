@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from abe_redis.errors import AbeRedisError, InvalidArgumentError, InvalidNameError, SettingsError
-from abe_redis.runtime.groups import distinct
+from abe_redis.runtime.exception_groups import distinct
 
 if TYPE_CHECKING:
     import typer
@@ -32,7 +32,7 @@ def main() -> None:
         worker,
     )
     from abe_redis.cli.app import app, in_order  # noqa: PLC0415
-    from abe_redis.cli.text import never_fail  # noqa: PLC0415
+    from abe_redis.cli.encoding import never_fail  # noqa: PLC0415
     from abe_redis.cli.top import command  # noqa: F401, PLC0415
 
     in_order(app)

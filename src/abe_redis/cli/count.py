@@ -6,7 +6,7 @@ import typer
 
 from abe_redis.cli.app import INSPECT, app
 from abe_redis.cli.common import AsJson, plain, show, with_backend
-from abe_redis.runtime.nouns import count as count_of
+from abe_redis.runtime.plurals import count as count_of
 
 
 @app.command("count", rich_help_panel=INSPECT)

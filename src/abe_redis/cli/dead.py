@@ -20,7 +20,7 @@ from abe_redis.cli.common import (
     with_scope,
 )
 from abe_redis.cli.common import show as show_result
-from abe_redis.runtime.nouns import count
+from abe_redis.runtime.plurals import count
 from abe_redis.runtime.shell import quoted
 
 if TYPE_CHECKING:

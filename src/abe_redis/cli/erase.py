@@ -6,7 +6,7 @@ import typer
 
 from abe_redis.cli.app import REPAIR, app
 from abe_redis.cli.common import AsJson, DryRun, Yes, confirm, plain, progress, show, with_scope
-from abe_redis.runtime.nouns import count
+from abe_redis.runtime.plurals import count
 
 
 @app.command(rich_help_panel=REPAIR)

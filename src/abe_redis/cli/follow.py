@@ -6,7 +6,7 @@ import anyio
 
 from abe_redis.cli.common import say
 from abe_redis.errors import RedisUnavailableError
-from abe_redis.runtime.groups import equal_failures_as_one
+from abe_redis.runtime.exception_groups import equal_failures_as_one
 from abe_redis.runtime.signals import on_signal
 from abe_redis.schemas import MAX_COUNT, MAX_WAIT_SECONDS
 

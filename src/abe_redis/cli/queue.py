@@ -17,10 +17,10 @@ from abe_redis.cli.common import (
     with_backend,
     with_operations,
 )
+from abe_redis.cli.encoding import checked, from_stdin, json_object
 from abe_redis.cli.settle import how_to_see_leases, how_to_settle
-from abe_redis.cli.text import checked, from_stdin, json_object
 from abe_redis.errors import PayloadError
-from abe_redis.runtime.nouns import count
+from abe_redis.runtime.plurals import count
 
 if TYPE_CHECKING:
     from abe_redis.schemas import EventView
@@ -107,7 +107,7 @@ def _why(reason: str | None) -> str:
 
 
 def _publish_lines(lines: typer.FileBinaryRead, stream: str | None, first: int, *, as_json: bool) -> None:
-    from abe_redis.cli.lines import own, publish_lines  # noqa: PLC0415
+    from abe_redis.cli.publish_lines import own, publish_lines  # noqa: PLC0415
 
     with progress("publishing") as on_progress:
         result = with_operations(

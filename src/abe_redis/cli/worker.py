@@ -247,7 +247,7 @@ def _log_what_the_worker_does() -> None:
 
 async def _run_until_signal(worker: "EventWorker", backend: "RedisMessageQueueBackend", drain: float) -> None:
     """Run the worker; shut it down at the first signal, cancel it at the second."""
-    from abe_redis.runtime.groups import equal_failures_as_one  # noqa: PLC0415
+    from abe_redis.runtime.exception_groups import equal_failures_as_one  # noqa: PLC0415
 
     ended = anyio.Event()
 

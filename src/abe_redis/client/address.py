@@ -7,7 +7,7 @@ from typing import Any
 
 from redis import exceptions
 
-from abe_redis.client import optional
+from abe_redis.client import optional_commands
 from abe_redis.client.calls import Words
 
 type Find = Callable[[], Awaitable["Address"]]
@@ -62,7 +62,7 @@ class Address:
         if self.db:
             await ask(("SELECT", self.db))
         if self.client_name:
-            await optional.ask(
+            await optional_commands.ask(
                 ask, ("CLIENT", "SETNAME", self.client_name), self.identity, "connections have no name"
             )
         if self.primary and (role := await _role(ask)) != "master":
@@ -95,7 +95,7 @@ async def _role(ask: Ask) -> str:
     try:
         said = await ask(("HELLO",))  # which every user may send, unlike ROLE
     except exceptions.ResponseError as error:
-        if not optional.is_refused(error):
+        if not optional_commands.is_refused(error):
             raise
         return str((await ask(("ROLE",)))[0], "utf-8").replace("slave", "replica")
     return str(dict(zip(said[::2], said[1::2], strict=True))[b"role"], "utf-8")

@@ -13,7 +13,7 @@ from redis.exceptions import (
     TimeoutError,  # noqa: A004 - redis' own
 )
 
-from abe_redis.client import mixups, script_rights
+from abe_redis.client import script_rights, url_mixups
 from abe_redis.client.passing_states import STREAM_FULL, code_of, state_of
 from abe_redis.errors import AbeRedisError, RedisRefusedError, RedisUnavailableError
 from abe_redis.settings import Settings
@@ -58,7 +58,7 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
     if isinstance(error, AbeRedisError):
         return error
     where, said = settings.redis_url, _shown(error, settings)
-    advised = mixups.advice(said, settings)
+    advised = url_mixups.advice(said, settings)
     if isinstance(error, _REFUSALS):
         return RedisRefusedError(
             f"Redis at {where} refused the user name or password while {doing} ({said}). Check "

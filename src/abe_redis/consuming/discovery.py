@@ -8,10 +8,10 @@ from redis.asyncio import Redis
 
 from abe_redis.consuming import new_groups
 from abe_redis.consuming.optional_steps import Tolerance
-from abe_redis.runtime import nouns
+from abe_redis.runtime import plurals
 from abe_redis.streams import audit, names
+from abe_redis.streams.find_streams import Search, announced
 from abe_redis.streams.groups import ensure_group
-from abe_redis.streams.search import Search, announced
 
 _LOG = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ def say_lost(stream: str, group: str, count: int) -> None:
         _LOG.error(
             "%s of %r %s removed before group %r had finished them, by somebody's XTRIM, XDEL or "
             "DEL, or by eviction.",
-            nouns.count(count, "event"),
+            plurals.count(count, "event"),
             stream,
             "was" if count == 1 else "were",
             group,

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from redis.asyncio import Redis
 
-from abe_redis.runtime import nouns
+from abe_redis.runtime import plurals
 from abe_redis.runtime.shell import quoted
 from abe_redis.streams.groups import history
 
@@ -48,7 +48,7 @@ def _sentence(group: str, streams: list[str], waiting: int, others: list[str]) -
     arguments = f"{quoted(streams[0])} {quoted(group)}"
     said = (
         f"Group {group!r} of {where} is new: it begins at the oldest event, so "
-        f"{nouns.count(waiting, 'event')} {'waits' if waiting == 1 else 'wait'} for it"
+        f"{plurals.count(waiting, 'event')} {'waits' if waiting == 1 else 'wait'} for it"
     )
     if others:
         said += f", which other groups ({_listed(others)}) may have handled"

@@ -10,7 +10,7 @@ from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import Health, StreamStats
 from abe_redis.settings import Settings
 from abe_redis.streams import names, peek, slots
-from abe_redis.streams.search import existing
+from abe_redis.streams.find_streams import existing
 from abe_redis.streams.trim import is_over
 
 _SEVERITY: dict[Health, Severity] = {

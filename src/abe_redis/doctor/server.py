@@ -10,7 +10,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 from abe_redis.client import failures
 from abe_redis.client.version import OLDEST, is_old
 from abe_redis.doctor.context import Context, Finding, fullness, ok, problem, warning
-from abe_redis.runtime import nouns
+from abe_redis.runtime import plurals
 from abe_redis.settings import Settings
 from abe_redis.settings.url import split_url
 from abe_redis.streams import names
@@ -120,7 +120,7 @@ async def clients(context: Context) -> AsyncIterator[Finding]:
     )
     if evicted := int(info.get("evicted_clients", 0)):
         yield warning(
-            f"The server has cut off {nouns.count(evicted, 'client')}, since clients took too much of its "
+            f"The server has cut off {plurals.count(evicted, 'client')}, since clients took too much of its "
             "memory.",
             "Raise maxmemory-clients: it cuts off who reads or publishes large events first.",
         )

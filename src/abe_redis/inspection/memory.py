@@ -3,7 +3,7 @@
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from abe_redis.client.optional import is_refused
+from abe_redis.client.optional_commands import is_refused
 from abe_redis.schemas import ServerMemory
 from abe_redis.settings import Settings
 from abe_redis.streams import slots

@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 
 from abe_redis.events import kinds, slack
 from abe_redis.mcp.trust import Trust, fact
+from abe_redis.operations.event_line import summarise
 from abe_redis.operations.event_views import CUT, compact, shorten
-from abe_redis.operations.summary import summarise
 from abe_redis.sanitize.secrets import MASKED, cut
 from abe_redis.sanitize.untrusted import safe, shown
 from abe_redis.schemas import Counted, CountResult, EventView, GroupBrief, GroupState, ReadResult

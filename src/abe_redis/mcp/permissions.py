@@ -7,7 +7,7 @@ from typing import Any
 
 from abe_redis.errors import RequestError
 from abe_redis.mcp.trust import Trust, fact
-from abe_redis.operations.limits import Limits
+from abe_redis.operations.caller_limits import Limits
 from abe_redis.runtime import clock
 from abe_redis.schemas import MAX_COUNT
 from abe_redis.schemas.stats import AGENTS

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.operations.agent_leases import AgentLeases
-from abe_redis.operations.limits import Limits
+from abe_redis.operations.caller_limits import Limits
 from abe_redis.operations.recording import Origin, person
 from abe_redis.operations.scope import Scope
 from abe_redis.streams import names

@@ -8,9 +8,9 @@ from redis.asyncio import Redis
 
 from abe_redis.events import slack
 from abe_redis.operations import event_views
+from abe_redis.operations.caller_limits import Limits
 from abe_redis.operations.dead_letter_kinds import alike
 from abe_redis.operations.filters import Filter
-from abe_redis.operations.limits import Limits
 from abe_redis.schemas import CountResult, CountRow, EventView
 from abe_redis.streams import ids, peek
 from abe_redis.streams.page_size import PageSize

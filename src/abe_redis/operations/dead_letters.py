@@ -25,8 +25,8 @@ from abe_redis.schemas import (
     RedriveResult,
 )
 from abe_redis.streams import dead, dead_fields, ids, names, peek
+from abe_redis.streams.find_streams import existing
 from abe_redis.streams.publish import announce
-from abe_redis.streams.search import existing
 
 _PAGE = 50
 

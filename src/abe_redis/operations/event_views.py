@@ -6,7 +6,7 @@ from typing import Any
 
 from abe_redis.events import codec, kinds, slack
 from abe_redis.events.codec import Fields
-from abe_redis.operations.summary import summarise
+from abe_redis.operations.event_line import summarise
 from abe_redis.sanitize.secrets import cut
 from abe_redis.schemas import Buried, EventView
 from abe_redis.streams import dead_fields, ids

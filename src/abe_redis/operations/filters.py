@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from abe_redis.events import slack
+from abe_redis.operations.caller_limits import Limits
 from abe_redis.operations.event_views import compact
-from abe_redis.operations.limits import Limits
 from abe_redis.operations.slack_ids import wanted_name
 from abe_redis.sanitize.untrusted import shown
 from abe_redis.schemas import EventView

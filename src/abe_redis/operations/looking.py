@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 
 from abe_redis.errors import RequestError
 from abe_redis.operations import event_views, peeking
-from abe_redis.operations.bounding import Room
 from abe_redis.operations.caller import Caller
 from abe_redis.operations.filters import Filter
+from abe_redis.operations.payload_size import Room
 from abe_redis.operations.positions import since as since_id
 from abe_redis.operations.scope import check_id, check_range
 from abe_redis.schemas import MAX_CHARS, MAX_COUNT, MAX_WAIT_SECONDS, MIN_CHARS, EventView, ReadResult

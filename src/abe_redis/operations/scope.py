@@ -12,13 +12,13 @@ from abe_redis.client import failures
 from abe_redis.errors import InvalidArgumentError, RequestError
 from abe_redis.inspection.stats import stream_stats
 from abe_redis.operations import recording
-from abe_redis.operations.limits import Limits
+from abe_redis.operations.caller_limits import Limits
 from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import StreamStats
 from abe_redis.schemas.stats import is_agent
 from abe_redis.streams import manage, names, peek
+from abe_redis.streams.find_streams import existing
 from abe_redis.streams.groups import ensure_group
-from abe_redis.streams.search import existing
 
 _LOG = logging.getLogger(__name__)
 

@@ -1,16 +1,16 @@
 """What a caller may find out beyond reading on: one event by its id, counts, and what it holds itself."""
 
 from abe_redis.errors import RequestError
-from abe_redis.operations import counting, event_views, finding
-from abe_redis.operations.bounding import Room
+from abe_redis.operations import counting, event_views, find_event
 from abe_redis.operations.filters import Filter
+from abe_redis.operations.payload_size import Room
 from abe_redis.operations.positions import since as since_id
 from abe_redis.operations.reading import Reading
 from abe_redis.operations.scope import check_range
 from abe_redis.schemas import MAX_COUNT, MAX_EVENT_ID, CountResult, ReadResult
 from abe_redis.streams import names, peek
+from abe_redis.streams.find_streams import existing
 from abe_redis.streams.page_size import PageSize
-from abe_redis.streams.search import existing
 
 
 class Searching(Reading):
@@ -32,7 +32,7 @@ class Searching(Reading):
             streams = [name] if name is not None else await existing(redis, self._scope.patterns)
             if not streams:
                 raise RequestError(await self._scope.choice(redis))
-            return await finding.find(redis, streams, event_id)
+            return await find_event.find(redis, streams, event_id)
 
     async def count_events(
         self,

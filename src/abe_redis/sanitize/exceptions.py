@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from types import FrameType, TracebackType
 
-from abe_redis.runtime.groups import leaves
+from abe_redis.runtime.exception_groups import leaves
 from abe_redis.sanitize.secrets import mask
 
 _MOST = 300

@@ -7,7 +7,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from abe_redis.events.codec import UndecodableError, decode
-from abe_redis.runtime import nouns
+from abe_redis.runtime import plurals
 from abe_redis.streams import names, slots
 from abe_redis.streams.lease import Leased
 from abe_redis.streams.losses import say_gone
@@ -36,7 +36,7 @@ def check_leased(entry: Leased, group: str, max_deliveries: int) -> None:
     if only is not None and only != group.encode():
         raise ForOthersError
     if entry.deliveries > max_deliveries:
-        raise PoisonEntryError(f"delivered {nouns.count(entry.deliveries - 1, 'time')} without an ack")
+        raise PoisonEntryError(f"delivered {plurals.count(entry.deliveries - 1, 'time')} without an ack")
 
 
 def open_leased(entry: Leased) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 
-from abe_redis.runtime import nouns
+from abe_redis.runtime import plurals
 
 _LOG = logging.getLogger(__name__)
 
@@ -14,7 +14,7 @@ def say_gone(stream: str, group: str, ids: Sequence[str]) -> None:
         _LOG.error(
             "%s of %r that group %r had not finished %s removed: %s. Somebody used XTRIM or XDEL, or removed "
             "the consumer.",
-            nouns.count(len(ids), "event"),
+            plurals.count(len(ids), "event"),
             stream,
             group,
             "was" if len(ids) == 1 else "were",

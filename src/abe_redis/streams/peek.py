@@ -9,7 +9,7 @@ from typing import Any, Literal
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from abe_redis.client.optional import is_refused
+from abe_redis.client.optional_commands import is_refused
 from abe_redis.events.codec import Fields
 from abe_redis.schemas import GroupBrief
 from abe_redis.streams import held, ids, names

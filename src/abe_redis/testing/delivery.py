@@ -11,7 +11,7 @@ from abe_redis.events import codec
 from abe_redis.events.arrival import Arrival
 from abe_redis.events.codec import DATA
 from abe_redis.events.event import Event
-from abe_redis.runtime.nouns import count
+from abe_redis.runtime.plurals import count
 from abe_redis.streams.names import Patterns
 
 

@@ -19,7 +19,7 @@ from abe_redis.errors import AbeRedisError, LeaseLostError, SettingsError
 from abe_redis.events.event import Event
 from abe_redis.observability import hooks, tracing
 from abe_redis.observability.hooks import Outcome
-from abe_redis.runtime.groups import equal_failures_as_one
+from abe_redis.runtime.exception_groups import equal_failures_as_one
 from abe_redis.sanitize.exceptions import describe, place, trace
 from abe_redis.streams.names import Patterns, check_stream
 from abe_redis.worker.call import call, in_thread, is_cancelled

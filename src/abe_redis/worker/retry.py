@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from abe_redis.errors import AnswerTooLateError
 from abe_redis.events.event import Event
-from abe_redis.runtime.nouns import count
+from abe_redis.runtime.plurals import count
 from abe_redis.sanitize.exceptions import describe
 from abe_redis.worker.slack_errors import SLACK_ERRORS, Meaning, code_of, seconds_to_wait
 

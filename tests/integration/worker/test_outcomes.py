@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from abe_redis import Backoff, Bury, Drop, Event, EventWorker, RedisMessageQueueBackend, Retry
 from abe_redis.observability.hooks import EndOfHandling, Observer, observed
-from abe_redis.runtime.groups import equal_failures_as_one
+from abe_redis.runtime.exception_groups import equal_failures_as_one
 from tests.integration.conftest import MakeBackend, take_one, until
 from tests.patience import PATIENCE
 

@@ -9,7 +9,7 @@ import pytest
 
 from abe_redis import Event, slack_event
 from abe_redis.events import codec, identity, kinds, mentions, slack
-from abe_redis.operations.summary import summarise
+from abe_redis.operations.event_line import summarise
 from abe_redis.testing import (
     app_mention,
     assistant_thread_started,

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from abe_redis.operations.event_line import summarise
 from abe_redis.operations.event_views import DEEPEST, compact, fit, shorten, view
-from abe_redis.operations.summary import summarise
 from abe_redis.sanitize.secrets import mask
 from abe_redis.sanitize.untrusted import shown
 from abe_redis.schemas import EventView

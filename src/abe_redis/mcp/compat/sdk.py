@@ -31,7 +31,7 @@ from abe_redis.mcp.questions import Question
 from abe_redis.mcp.subscriptions import State, Subscriptions
 from abe_redis.mcp.waits import DID_NOT_WAIT, Waits
 from abe_redis.observability import hooks
-from abe_redis.operations.limits import AGREED
+from abe_redis.operations.caller_limits import AGREED
 from abe_redis.sanitize.untrusted import shown
 
 if TYPE_CHECKING:  # for the line in the lock file

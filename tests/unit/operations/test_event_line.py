@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from abe_redis.events import kinds
-from abe_redis.operations.summary import summarise
+from abe_redis.operations.event_line import summarise
 from tests.unit.events.shapes import CHANNEL, USER, action, command, envelope
 
 SAID = {"type": "message", "channel": CHANNEL, "user": USER, "text": "hi", "ts": "10.1"}

@@ -6,7 +6,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from abe_redis.client import optional
+from abe_redis.client import optional_commands
 from abe_redis.streams import names, slots
 from abe_redis.streams.publish import announce
 
@@ -66,7 +66,7 @@ class Search:
         try:
             await self._advance(redis)
         except ResponseError as error:
-            if not optional.is_refused(error):
+            if not optional_commands.is_refused(error):
                 raise
             self._refused = True
             _say_unsearched(redis, error)
@@ -89,7 +89,7 @@ class Search:
 
 
 def _say_unsearched(redis: Redis, error: ResponseError) -> None:
-    optional.say_left_out(
+    optional_commands.say_left_out(
         *("SCAN", slots.identity(redis), error),
         without="streams of other programs are read if REDIS_STREAM_PATTERNS names them in full",
     )
@@ -109,7 +109,7 @@ async def existing(redis: Redis, patterns: names.Patterns, *, limit: int = 1000)
             async for keys in slots.keys(redis, most=_LOOKED_AT, match=patterns.search, kind="stream"):
                 candidates |= set(_matching(keys, patterns))
         except ResponseError as error:
-            if not optional.is_refused(error):
+            if not optional_commands.is_refused(error):
                 raise
             _say_unsearched(redis, error)
     chosen = sorted(candidates)[:limit]

@@ -7,10 +7,10 @@ import anyio.lowlevel
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from abe_redis.client import optional
+from abe_redis.client import optional_commands
 from abe_redis.events import codec, identity
 from abe_redis.operations import event_views
-from abe_redis.operations.bounding import Room
+from abe_redis.operations.payload_size import Room
 from abe_redis.schemas import GroupState, ReadResult
 from abe_redis.streams import dead_fields, names, peek
 from abe_redis.streams.page_size import PageSize
@@ -68,7 +68,7 @@ async def _entry_id(redis: Redis, stream: str, event_id: str) -> str | None:
             redis, stream, [event_id, *(identity.joined(app, event_id) for app in sorted(apps))]
         )
     except ResponseError as error:
-        if not optional.is_refused(error):
+        if not optional_commands.is_refused(error):
             raise
         known = None
     if known is not None:

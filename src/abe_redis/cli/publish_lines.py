@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from abe_redis.cli.common import say
-from abe_redis.cli.text import json_object
+from abe_redis.cli.encoding import json_object
 from abe_redis.errors import AbeRedisError, PayloadError
 from abe_redis.schemas import PublishLinesResult
 
