@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from abe_redis.client import optional
+from abe_redis.client import optional_commands
 from abe_redis.observability.loop_watch import LoopWatch
 from abe_redis.streams import trim
 from abe_redis.worker import event_worker
@@ -66,7 +66,7 @@ def play(schedule: Schedule) -> Outcome:
     with small_steps():
         _warm_up()
         # What the engine has learned of a server would let the next schedule depend on those before it.
-        optional._left_out.clear()
+        optional_commands._left_out.clear()
         return _Play(schedule).play()
 
 
