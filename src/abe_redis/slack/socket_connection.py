@@ -18,7 +18,7 @@ import anyio.abc
 
 from abe_redis.events.arrival import Arrival
 from abe_redis.observability import hooks
-from abe_redis.slack.receiver import Answer, Receiver
+from abe_redis.slack.receiver import ANSWER_SECONDS, Answer, Receiver
 from abe_redis.slack.shapes import Form, Sent
 
 _LOG = logging.getLogger(__name__)
@@ -113,9 +113,10 @@ class Connection:
 
     async def _take(self, socket: aiohttp.ClientWebSocketResponse, said: dict[str, Any]) -> None:
         end = hooks.receiving("socket")
-        payload = said.get("payload")
+        payload, answer = said.get("payload"), _TOO_SLOW
         if isinstance(payload, dict):
-            answer = await self._receiver.take(Sent(payload, _form(said)), _arrival(said))
+            with anyio.move_on_after(ANSWER_SECONDS):
+                answer = await self._receiver.take(Sent(payload, _form(said)), _arrival(said))
         else:
             answer = Answer("refused", 400, reason="bad body")
         if answer.status == 200:  # noqa: PLR2004 - whatever else it is, Slack sends it again
@@ -123,6 +124,9 @@ class Connection:
             with suppress(aiohttp.ClientError, ConnectionError):  # it comes again, and is there already
                 await socket.send_str(json.dumps(ack))
         end(answer.fate, answer.reason)
+
+
+_TOO_SLOW = Answer("refused", 503, reason="too slow")
 
 
 type _Take = Callable[[], Coroutine[Any, Any, None]]

@@ -264,6 +264,16 @@ async def test_an_envelope_that_the_host_padded_matches_as_slack_sent_it(bots: B
     assert not event.keys() & {"thread_ts", "item"}
 
 
+async def test_an_event_that_was_published_without_an_envelope_has_its_listener(bots: Bots) -> None:
+    app, said = bots.app(), list[tuple[str, str | None]]()
+    app.event("app_mention")(bots.fit(lambda event, context: said.append((event["ts"], context.team_id))))
+    app.message("hi")(bots.fit(lambda event: said.append((event["ts"], None))))
+    bare = {"channel": "C1", "user": "U1", "text": "hi", "ts": "1.1"}
+    seen = await handle(app, {"type": "app_mention", "team": "T1"} | bare, {"type": "message"} | bare)
+    assert seen.errors == []
+    assert said == [("1.1", "T1"), ("1.1", None)]
+
+
 async def test_an_event_with_a_stray_field_of_slack_s_checks_has_its_listener(bots: Bots) -> None:
     app, said = bots.app(), list[str]()
     app.event("app_mention")(bots.fit(lambda event: said.append(event["text"])))

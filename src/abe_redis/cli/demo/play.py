@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import anyio.abc
 
-from abe_redis.cli.demo import agent, slack, stage, workers
+from abe_redis.cli.demo import agent, bolt, slack, stage, workers
 from abe_redis.cli.demo.terminal import DemoError, Story
 from abe_redis.cli.demo.worker import GROUP, LONG_TASK
 from abe_redis.errors import AbeRedisError
@@ -117,7 +117,13 @@ class Play:
             for worker in both:
                 self._finished.update(worker.finished)
                 self._by_worker[worker.name] = worker.finished.total()
-            return await self._let_an_agent_work()
+            async with bolt.behind_the_scene(self._stage) as act:
+                stats = await self._let_an_agent_work()
+                if act is None:
+                    self._story.tell(bolt.MISSING)
+                else:
+                    await act.perform(self._stage, self._story)
+            return stats
 
     async def _share_the_work(self, both: list[workers.Worker]) -> None:
         story = self._story
@@ -260,7 +266,6 @@ class Play:
                 "seconds until the dead worker's event was picked up": f"{self._recovery_seconds:.1f}",
             },
         )
-        story.tell("A Bolt app of yours runs on such a queue as it is: abe-redis worker bot:app")
 
     def _explain_use(self) -> None:
         command = Path(sys.executable).with_name("abe-redis")

@@ -1,0 +1,39 @@
+"""What a door has taken and refused, for the log: counts and reasons, and nothing of a payload."""
+
+from collections import Counter
+from typing import override
+
+from abe_redis.observability.hooks import EndOfReceiving, Fate, Observer
+
+
+class Tally(Observer):
+    """Counts what comes by all doors of this process."""
+
+    def __init__(self) -> None:
+        self._received = 0
+        self._ended: dict[Fate, Counter[str]] = {}
+
+    @override
+    def receiving(self, door: str) -> EndOfReceiving:
+        self._received += 1
+        return self._end
+
+    def _end(self, fate: Fate, reason: str) -> None:
+        self._ended.setdefault(fate, Counter())[reason] += 1
+
+    def __str__(self) -> str:
+        """As in `5 received: 3 queued (3 to 'slack_events'), 2 refused (2 bad signature)`."""
+        parts = [
+            self._part("queued", "{count} to {reason!r}"),
+            self._part("answered", ""),
+            self._part("refused", "{count} {reason}"),
+        ]
+        counts = ", ".join(part for part in parts if part)
+        return f"{self._received} received: {counts}" if counts else f"{self._received} received"
+
+    def _part(self, fate: Fate, each: str) -> str:
+        reasons = self._ended.get(fate)
+        if not reasons:
+            return ""
+        told = ", ".join(each.format(count=count, reason=reason) for reason, count in reasons.most_common())
+        return f"{reasons.total()} {fate}" + (f" ({told})" if each else "")

@@ -1,0 +1,28 @@
+"""Publishing what belongs to one conversation one after the other, so that a retry lets nothing overtake."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+
+class Turns:
+    """Turns in any number of conversations; who asks first has the first turn."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, anyio.Lock] = {}
+
+    @asynccontextmanager
+    async def turn(self, conversation: str | None) -> AsyncIterator[None]:
+        """Wait for a turn, and have it for the duration of a block. Without a conversation there are none."""
+        if conversation is None:
+            yield
+            return
+        lock = self._locks.setdefault(conversation, anyio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            facts = lock.statistics()
+            if not facts.locked and not facts.tasks_waiting:
+                self._locks.pop(conversation, None)

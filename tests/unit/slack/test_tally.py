@@ -1,0 +1,28 @@
+"""What a door has taken and refused, as one line of the log."""
+
+from abe_redis.settings import Settings
+from abe_redis.slack.queues import Queues
+from abe_redis.slack.tally import Tally
+
+
+def test_counts_and_reasons_are_told() -> None:
+    tally = Tally()
+    assert str(tally) == "0 received"
+    for fate, reason in (
+        *[("queued", "slack_events")] * 2,
+        ("queued", "slack:actions"),
+        ("answered", ""),
+        ("refused", "bad signature"),
+    ):
+        tally.receiving("http")(fate, reason)  # type: ignore[arg-type]
+    tally.receiving("socket")  # which has not ended
+    assert str(tally) == (
+        "6 received: 3 queued (2 to 'slack_events', 1 to 'slack:actions'), 1 answered, "
+        "1 refused (1 bad signature)"
+    )
+
+
+def test_streams_are_told_with_what_goes_there() -> None:
+    settings = Settings(slack_events_topic="slack_events")
+    assert str(Queues.chosen(settings, ["all"])) == "'all'"
+    assert str(Queues.chosen(settings)).startswith("'slack_events' (events), 'slack:actions' (actions), ")
