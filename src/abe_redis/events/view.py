@@ -56,8 +56,8 @@ def slack_event(event: dict[str, Any]) -> dict[str, Any]:
 def slack_envelope(event: Mapping[str, Any]) -> dict[str, Any]:
     """The payload as Slack posted it, for what works on envelopes, such as Bolt.
 
-    What Slack MCP Server padded with None is left out, and a merged mention is an `app_mention`. An event that
-    was published without an envelope gets one.
+    What Slack MCP Server padded with None is left out, and a merged mention is an `app_mention`. An event
+    that was published without an envelope gets one.
     """
     if not kinds.is_slack_envelope(event):
         if kinds.kind_of(event).family not in {"event", "message"}:

@@ -13,6 +13,8 @@ MOST_BYTES = 1024 * 1024
 """Slack's largest envelopes have about 100 KB, and a form takes up to three bytes for one."""
 
 _MOST_FIELDS = 200
+_MOST_OF_A_CHECK = 200
+"""Bytes."""
 
 
 class BadBodyError(Exception):
@@ -30,6 +32,17 @@ def decoded(body: bytes) -> Sent:
     if flaw is not None:
         raise BadBodyError(flaw)
     return sent
+
+
+def is_ssl_check(body: bytes) -> bool:
+    """Whether this is Slack's look at a certificate, and nothing else: `ssl_check=1&token=…`."""
+    if not body.startswith((b"ssl_check=1", b"token=")) or len(body) > _MOST_OF_A_CHECK:
+        return False
+    try:
+        sent = decoded(body)
+    except BadBodyError:
+        return False
+    return sent.is_ssl_check and sent.payload.keys() <= {"ssl_check", "token"}
 
 
 def _read(body: bytes) -> Sent:

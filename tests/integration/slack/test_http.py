@@ -74,6 +74,14 @@ async def test_url_verification_and_ssl_checks_are_answered_at_once(slack: Slack
     assert (reply.status, reply.body, reply.headers["content-type"][:10]) == (200, "3eZbrw1aB", "text/plain")
     body, headers = signed_form({"command": "", "ssl_check": "1"}, SECRET)
     assert (await post(slack, body, headers)).status == 200
+    for unsigned in (b"ssl_check=1&token=t", b"token=t&ssl_check=1"):
+        assert (
+            await post(slack, unsigned, {"Content-Type": "application/x-www-form-urlencoded"})
+        ).status == 200
+    for unsigned in (b"ssl_check=0&token=t", b"ssl_check=1&command=%2Fgo&team_id=T0", b"ssl_check=1&x=1"):
+        assert (await post(slack, unsigned)).status == 401
+    assert (await post(slack, b"token=" + b"x" * 300 + b"&ssl_check=1")).status == 401
+    assert (await post(slack, b"token=%FF&ssl_check=1")).status == 401
     assert (await post(slack, b"", method="GET", query="token=t&ssl_check=1")).status == 200
     assert await redis.dbsize() == 0
 
