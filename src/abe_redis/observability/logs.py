@@ -21,6 +21,8 @@ type LogFormat = Literal["text", "json"]
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _DEEPEST = 20
+_MOST = 60_000
+"""Characters of a message or a traceback."""
 
 
 def set_up(log_format: LogFormat, level: int, *, again: bool = False) -> None:
@@ -46,12 +48,20 @@ class _Handler(logging.StreamHandler[Any]):
         self.stream.write(f"A record of the logger {where} cannot be formatted: {type(error).__name__}.\n")
 
 
+def _bounded(text: str) -> str:
+    """Beginning and end of a text that is too long for a log, and to be searched for secrets in time."""
+    left_out = len(text) - _MOST
+    if left_out <= 0:
+        return text
+    return f"{text[: _MOST // 2]} ({left_out:,} characters are left out) {text[-_MOST // 2 :]}"
+
+
 class TextFormatter(logging.Formatter):
     """A record as one line of text, its traceback included."""
 
     @override
     def format(self, record: logging.LogRecord) -> str:
-        return one_line(super().format(record))
+        return one_line(_bounded(super().format(record)))
 
 
 class JsonFormatter(logging.Formatter):
@@ -66,15 +76,15 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": one_line(record.getMessage()),
-            "template": one_line(str(record.msg)),
+            "message": one_line(_bounded(record.getMessage())),
+            "template": one_line(_bounded(str(record.msg))),
             "process": record.process,
         }
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]
             facts["exception"] = {
                 "type": type(error).__qualname__,
-                "trace": lines("".join(traceback.format_exception(error))),
+                "trace": lines(_bounded("".join(traceback.format_exception(error)))),
             }
         if record.stack_info:
             facts["stack"] = lines(record.stack_info)
@@ -90,7 +100,7 @@ def _plain(value: object, deepest: int = _DEEPEST) -> Any:  # noqa: ANN401 - any
         return {str(name): _plain(item, deepest - 1) for name, item in value.items()}
     if deepest and isinstance(value, list | tuple | set | frozenset):
         return [_plain(item, deepest - 1) for item in value]
-    return one_line(str(value))
+    return one_line(_bounded(str(value)))
 
 
 def _span() -> dict[str, str]:

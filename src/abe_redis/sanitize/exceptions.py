@@ -13,6 +13,11 @@ _MOST = 300
 _MOST_OF_A_GROUP = 5
 _MOST_OF_A_TRACE = 8000
 
+_MOST_READ = 20_000
+"""Characters of a message that are searched for secrets; beyond what is shown they are a margin."""
+_MOST_READ_OF_A_TRACE = 100_000
+_MOST_READ_OF_A_GROUP = 100
+
 _OURS = str(Path(__file__).parents[1]) + os.sep
 _PYTHONS = str(Path(os.__file__).parent) + os.sep
 
@@ -20,14 +25,21 @@ _PYTHONS = str(Path(os.__file__).parent) + os.sep
 def describe(error: BaseException) -> str:
     """An exception's type and message on one line; for a group, those of its members, each once."""
     if isinstance(error, BaseExceptionGroup):
-        found = Counter(describe(one) for one in leaves(error))
+        failures = list(leaves(error))
+        found = Counter(describe(one) for one in failures[:_MOST_READ_OF_A_GROUP])
         each = [text if count == 1 else f"{text} ({count} times)" for text, count in found.items()]
-        more = f"; and {len(each) - _MOST_OF_A_GROUP} more" if len(each) > _MOST_OF_A_GROUP else ""
+        left = len(each) - _MOST_OF_A_GROUP + len(failures[_MOST_READ_OF_A_GROUP:])
+        more = f"; and {left} more" if left > 0 else ""
         return f"{type(error).__name__} of {'; '.join(each[:_MOST_OF_A_GROUP])}"[:_MOST] + more
     if isinstance(error, SystemExit):
-        return f"sys.exit({error.code!r})"[:_MOST]
-    message = mask(" ".join(_as_text(_message(error)).split()))
+        return f"sys.exit({_masked(_code(error))})"[:_MOST]
+    message = _masked(_message(error))
     return f"{type(error).__name__}: {message[:_MOST]}" if message else type(error).__name__
+
+
+def _masked(said: str) -> str:
+    """The beginning of a message on one line, without secrets."""
+    return mask(" ".join(_as_text(said[:_MOST_READ]).split()))
 
 
 def _message(error: BaseException) -> str:
@@ -38,6 +50,13 @@ def _message(error: BaseException) -> str:
         return "(it has a message that cannot be shown)"
 
 
+def _code(error: SystemExit) -> str:
+    try:
+        return repr(error.code)
+    except Exception:  # noqa: BLE001 - people's own `__repr__`
+        return "something that cannot be shown"
+
+
 def _as_text(said: str) -> str:
     """A lone surrogate, which no log and no Redis takes, is written as its escape."""
     return said.encode(errors="backslashreplace").decode()
@@ -45,7 +64,8 @@ def _as_text(said: str) -> str:
 
 def trace(error: BaseException, *, most: int = _MOST_OF_A_TRACE) -> str:
     """The end of its traceback, which says most, with secrets masked."""
-    return mask(_as_text("".join(traceback.format_exception(error))))[-most:].rstrip()
+    read = "".join(traceback.format_exception(error))[-_MOST_READ_OF_A_TRACE:]
+    return mask(_as_text(read))[-most:].rstrip()
 
 
 def place(error: BaseException) -> str | None:

@@ -121,3 +121,22 @@ def test_a_record_that_cannot_be_formatted_is_named_and_does_not_get_through(
     assert "cannot be formatted: TypeError" in said
     assert said.rstrip("\n").isprintable()
     assert SECRET not in said
+
+
+def test_what_is_too_long_for_a_log_is_cut_before_it_is_searched_for_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searched = list[int]()
+
+    def one_line(text: str) -> str:
+        searched.append(len(text))
+        return text
+
+    monkeypatch.setattr(logs, "one_line", one_line)
+    record = logging.makeLogRecord({"msg": "begin %s end", "args": ("x" * 5_000_000,), "levelname": "INFO"})
+    for formatter in (logs.TextFormatter("%(message)s"), logs.JsonFormatter()):
+        told = formatter.format(record)
+        assert "begin xx" in told
+        assert "xx end" in told
+        assert "characters are left out" in told
+    assert max(searched) < 100_000

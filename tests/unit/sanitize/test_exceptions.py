@@ -2,6 +2,7 @@
 
 import pytest
 
+from abe_redis.sanitize import exceptions
 from abe_redis.sanitize.exceptions import describe, trace
 
 
@@ -9,6 +10,42 @@ def test_an_error_is_told_in_a_line_of_so_much() -> None:
     assert describe(ValueError()) == "ValueError"
     assert describe(ValueError(" two\n  lines ")) == "ValueError: two lines"
     assert describe(ValueError("x" * 1000)) == f"ValueError: {'x' * 300}"
+
+
+def test_of_what_is_long_no_more_is_searched_than_is_shown_and_a_margin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searched = list[int]()
+
+    def mask(text: str) -> str:
+        searched.append(len(text))
+        return text
+
+    monkeypatch.setattr(exceptions, "mask", mask)
+    for error in (
+        ValueError("x" * 5_000_000),
+        SystemExit("x" * 5_000_000),
+        ExceptionGroup("many", [ValueError(f"{number}" + "x" * 100_000) for number in range(300)]),
+    ):
+        assert len(describe(error)) <= 330
+        assert len(trace(error)) <= 8_000
+        assert sum(searched) < 3_000_000
+        searched.clear()
+
+
+def test_members_of_a_large_group_are_counted() -> None:
+    group = ExceptionGroup("many", [ValueError(number) for number in range(1_000)])
+    assert describe(group).endswith("; and 995 more")
+
+
+def test_what_a_program_exits_with_is_told_without_secrets() -> None:
+    class Mute:
+        def __repr__(self) -> str:
+            raise RuntimeError("no words")
+
+    assert describe(SystemExit(3)) == "sys.exit(3)"
+    assert describe(SystemExit("token xoxb-123456789012-ab")) == "sys.exit('token ***')"
+    assert describe(SystemExit(Mute())) == "sys.exit(something that cannot be shown)"
 
 
 @pytest.mark.parametrize(
