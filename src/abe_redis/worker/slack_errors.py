@@ -72,6 +72,7 @@ PERMANENT: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "unknown_method",
             "view_too_large",
         ),
+        "a response_url": ("expired_url", "used_url"),
         "a trigger": (
             "exchanged_trigger_id",
             "expired_trigger_id",

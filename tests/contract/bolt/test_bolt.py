@@ -11,7 +11,7 @@ from slack_bolt import BoltResponse
 from slack_sdk.errors import SlackApiError
 from slack_sdk.oauth.installation_store import Bot
 
-from abe_redis import Event, EventWorker, Retry, slack_event
+from abe_redis import Backoff, Bury, Event, EventWorker, Retry, slack_event
 from abe_redis.bolt import AnswerTooLateError, BoltHandler, FailedAnswerError, NotAuthorizedError
 from abe_redis.errors import SettingsError
 from abe_redis.sanitize.exceptions import place
@@ -414,21 +414,26 @@ async def test_as_many_events_run_at_a_time_as_the_worker_lets(bots: Bots) -> No
 
 
 async def test_an_async_listener_that_takes_too_long_is_cancelled(slack: FakeSlack) -> None:
-    bots, cancelled = Bots(is_async=True, slack=slack), list[str]()
+    bots, cancelled, errors = Bots(is_async=True, slack=slack), set[str](), list[Exception]()
     app = bots.app()
 
-    async def forever() -> None:
+    async def forever(body: dict[str, Any]) -> None:
         try:
             await anyio.sleep_forever()
         finally:
-            cancelled.append("cancelled")
+            cancelled.add(body["event"]["type"])
+
+    def again_until_cancelled(event: Event, error: Exception) -> Retry | Bury:
+        """On a slow machine the time may be over before the listener begins."""
+        errors.append(error)
+        return Bury("cancelled") if event["event"]["type"] in cancelled else Retry()
 
     app.event("app_mention")(forever)
     app.event("message")(ack=bots.fit(lambda: None), lazy=[forever])
     await slack_is_known(app)
-    seen = await handle(app, app_mention("hi"), message("hi"), handler_timeout=0.1)
-    assert [type(error) for error in seen.errors] == [TimeoutError] * 2
-    assert cancelled == ["cancelled"] * 2
+    await handle(app, app_mention("hi"), message("hi"), handler_timeout=0.1, policy=again_until_cancelled)
+    assert {type(error) for error in errors} == {TimeoutError}
+    assert cancelled == {"app_mention", "message"}
 
 
 async def test_a_sync_listener_that_takes_too_long_is_a_failure(slack: FakeSlack) -> None:
@@ -484,6 +489,47 @@ async def test_a_command_is_answered_at_its_response_url(bots: Bots) -> None:
     assert (await handle(app, command)).errors == []
     (call,) = bots.slack.calls("response_url")
     assert call.arguments["text"] == "done"
+
+
+@pytest.mark.parametrize("is_lazy", [False, True])
+@pytest.mark.parametrize(
+    ("error", "status", "decision"),
+    [
+        ("expired_url", 404, Bury),
+        ("used_url", 404, Bury),
+        ("internal_error", 500, Retry),
+        ("odd words", 502, Retry),
+    ],
+)
+async def test_a_refused_response_is_the_failure(
+    bots: Bots, is_lazy: bool, error: str, status: int, decision: type
+) -> None:
+    app = bots.app()
+    respond = bots.fit(lambda respond: respond("done"))
+    if is_lazy:
+        app.command("/deploy")(ack=bots.fit(lambda ack: ack()), lazy=[respond])
+    else:
+        app.command("/deploy")(respond)
+    bots.slack.fail("response_url", error, status=status)
+    command = slash_command("/deploy") | {"response_url": bots.slack.response_url()}
+    failure = (await handle(app, command)).error
+    assert isinstance(failure, SlackApiError)
+    assert f"respond() was refused with {status} " in str(failure)
+    assert command["response_url"] not in str(failure)
+    event = Event(command, stream="s", group="g", id="1-0", deliveries=1)
+    assert type(Backoff()(event, failure)) is decision
+
+
+async def test_a_response_that_slack_limits_is_waited_for(bots: Bots) -> None:
+    app = bots.app()
+    app.command("/deploy")(bots.fit(lambda respond: respond("done")))
+    bots.slack.limit("response_url", seconds=7)
+    command = slash_command("/deploy") | {"response_url": bots.slack.response_url()}
+    failure = (await handle(app, command)).error
+    decision = Backoff()(Event(command, stream="s", group="g", id="1-0", deliveries=1), failure)
+    assert isinstance(decision, Retry)
+    assert not decision.counts
+    assert 7 <= decision.delay <= 8
 
 
 @pytest.mark.parametrize(

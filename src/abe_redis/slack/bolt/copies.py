@@ -52,13 +52,13 @@ class AppCopy:
         self.runner.listener_error_handler = change(self.runner.listener_error_handler)
         self._set("middleware_error_handler", change(self._get("middleware_error_handler")))
 
-    def equip_clients(self, equip: Callable[[Any, str | None], None]) -> None:
-        """Let each request's client, which is its own, be changed with the workspace that it is for."""
+    def equip_requests(self, equip: Callable[[Any], None]) -> None:
+        """Let the context of each request be changed; its client is its own."""
         init_context = self._get("init_context")
 
         def init(request: Any) -> None:  # noqa: ANN401 - of Bolt
             init_context(request)
-            equip(request.context["client"], request.context.get("team_id"))
+            equip(request.context)
 
         self._set("init_context", init)
 

@@ -9,6 +9,7 @@ from abe_redis.slack.bolt.auth_tests import AuthTests
 from abe_redis.slack.bolt.copies import AppCopy
 from abe_redis.slack.bolt.late import without_triggers
 from abe_redis.slack.bolt.recognition import Kind
+from abe_redis.slack.bolt.responses import Respond
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,11 @@ def private_app(app: Any, parts: Parts, attempt: Attempt, auth_tests: AuthTests)
         auth_tests: Answers of `auth.test`, which clients remember.
     """
 
-    def equip(client: Any, team: str | None) -> None:  # noqa: ANN401 - a client of slack_sdk
-        client.auth_test = auth_tests.asking_once(client, team, attempt)
+    def equip(context: Any) -> None:  # noqa: ANN401 - of Bolt
+        client = context["client"]
+        client.auth_test = auth_tests.asking_once(client, context.get("team_id"), attempt)
         client.api_call = without_triggers(client.api_call)
+        context["respond"] = Respond(context.respond)
 
     copied = AppCopy(app, parts.kind)
     copied.runner.process_before_response = True
@@ -45,5 +48,5 @@ def private_app(app: Any, parts: Parts, attempt: Attempt, auth_tests: AuthTests)
     copied.replace_middleware(
         lambda one: parts.authorization(attempt, one) if isinstance(one, parts.bolt_authorization) else one
     )
-    copied.equip_clients(equip)
+    copied.equip_requests(equip)
     return copied.app
