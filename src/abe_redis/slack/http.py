@@ -12,11 +12,14 @@ from typing import Any
 
 import anyio
 
+from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.errors import AbeRedisError
 from abe_redis.events.arrival import Arrival
 from abe_redis.observability import hooks
 from abe_redis.runtime.web import Receive, Scope, Send
+from abe_redis.settings import Settings
 from abe_redis.slack import bodies, signatures
+from abe_redis.slack.queues import Queues
 from abe_redis.slack.receiver import ANSWER_SECONDS, Answer, Receiver, failed
 
 _LOG = logging.getLogger(__name__)
@@ -204,10 +207,6 @@ class _FromEnvironment:
 
 
 def _from_environment() -> SlackDoor:
-    from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415 - heavy, and not always needed
-    from abe_redis.settings import Settings  # noqa: PLC0415
-    from abe_redis.slack.queues import Queues  # noqa: PLC0415
-
     settings = Settings()
     secrets = signatures.secrets_of(settings)
     # Each event loop closes the connections that it opened when it ends.

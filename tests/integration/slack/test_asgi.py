@@ -1,5 +1,8 @@
 """The door that the environment configures, mounted in an application of one's own."""
 
+import os
+import subprocess
+import sys
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -13,6 +16,7 @@ from abe_redis.slack.http import _FromEnvironment, asgi
 from abe_redis.testing import message
 from abe_redis.testing.signing import signed
 from tests.integration.slack.doors import SECRET, post
+from tests.patience import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -73,3 +77,41 @@ async def test_a_websocket_is_closed() -> None:
 
     await asgi({"type": "websocket"}, receive, send)
     assert [one["type"] for one in said] == ["websocket.close"]
+
+
+FIRST_REQUEST = """
+import hashlib, hmac, sys, time
+import anyio
+from abe_redis.slack.http import asgi
+
+body = b'{"type": "event_callback", "event": {"type": "app_mention", "channel": "C1"}}'
+now = str(int(time.time())).encode()
+signature = b"v0=" + hmac.new(b"secret", b"v0:" + now + b":" + body, hashlib.sha256).hexdigest().encode()
+headers = [(b"x-slack-request-timestamp", now), (b"x-slack-signature", signature)]
+scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers}
+said = []
+
+async def receive():
+    return {"type": "http.request", "body": body}
+
+async def send(message):
+    said.append(message)
+
+before = set(sys.modules)
+anyio.run(asgi, scope, receive, send)
+new = set(sys.modules) - before
+print(said[0]["status"], sorted(name for name in new if name.startswith(("abe_", "redis"))))
+"""
+
+
+def test_the_first_request_does_not_wait_for_imports(redis_url: str) -> None:
+    """It would hold up every route of the application that mounts it."""
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_REQUEST],
+        env=os.environ | {"REDIS_URL": redis_url, "SLACK_SIGNING_SECRET": "secret"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert done.stdout == "200 []\n", done.stdout + done.stderr
