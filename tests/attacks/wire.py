@@ -38,7 +38,7 @@ class Agent:
     def _greet(self) -> None:
         greeting = self.http.post(
             "/mcp",
-            json=self._message(
+            json=self.message(
                 "initialize",
                 {
                     "protocolVersion": HANDSHAKE,
@@ -52,7 +52,8 @@ class Agent:
         self.http.headers["mcp-session-id"] = self.session
         self.http.post("/mcp", json={"jsonrpc": "2.0", "method": "notifications/initialized"})
 
-    def _message(self, method: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    def message(self, method: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The next request of its session."""
         self._number += 1
         return {"jsonrpc": "2.0", "id": self._number, "method": method, "params": dict(parameters)}
 
@@ -67,7 +68,7 @@ class Agent:
                 f"{_META}clientCapabilities": self._capabilities,
             }
             headers = {"Mcp-Method": "tools/call", "Mcp-Name": tool}
-        return self.http.post("/mcp", json=self._message("tools/call", parameters), headers=headers)
+        return self.http.post("/mcp", json=self.message("tools/call", parameters), headers=headers)
 
     def ask(self, tool: str, arguments: Mapping[str, Any], **more: Any) -> dict[str, Any]:
         """The result of a call, also of one that is refused."""

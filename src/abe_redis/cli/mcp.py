@@ -175,6 +175,22 @@ def serve(
             max=1800,
         ),
     ] = 1800,
+    oauth_issuer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="With --http: the authorization server whose tokens clients send, in place of one bearer "
+            "token. Their scopes say what each may do: read, work, redrive, publish.",
+        ),
+    ] = None,
+    oauth_resource: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="With --oauth-issuer: the URL of this server as clients know it, such as "
+            "https://mcp.example.com/mcp. A token must name it as its audience.",
+        ),
+    ] = None,
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
 ) -> None:
@@ -231,11 +247,15 @@ def serve(
         anyio.run(serve_stdio, settings, permissions, beside)
         return
     from abe_redis.mcp.http import HttpEndpoint  # noqa: PLC0415
+    from abe_redis.mcp.oauth import OAuth  # noqa: PLC0415
     from abe_redis.runtime.web import listen  # noqa: PLC0415
 
     # An empty variable is not the same as none: whoever set it believes that there is a token.
     token = os.environ.get("ABE_REDIS_MCP_TOKEN") if token is None else token
-    address = HttpEndpoint(host, port, token, tuple(allow_host or ()), idle_seconds)
+    if (oauth_issuer is None) != (oauth_resource is None):
+        raise SettingsError("--oauth-issuer and --oauth-resource belong together: give both, or none.")
+    oauth = OAuth(oauth_issuer, oauth_resource) if oauth_issuer and oauth_resource else None
+    address = HttpEndpoint(host, port, token, tuple(allow_host or ()), idle_seconds, oauth)
     with listen(host, port) as listening:
         say(f"Serving on http://{host}:{listening.getsockname()[1]}/mcp", to_stderr=True)
         anyio.run(serve_http, settings, permissions, address, listening, beside)

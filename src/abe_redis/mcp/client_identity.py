@@ -2,16 +2,19 @@
 
 A client is known by what it cannot choose: its session, whose id the server made. Since protocol 2026-07-28
 there are no sessions; such clients are apart from all that have one, and among themselves they are known by
-the name they give. Whatever a client calls itself, and whatever header it sends, it never has another's
-identity of the other kind. What others see of an identity is a label, by which nothing is looked up.
+the name they give and, where an authorization server says whose token they send, by that. Whatever a client
+calls itself, and whatever header it sends, it never has another's identity of the other kind. What others see
+of an identity is a label, by which nothing is looked up.
 """
 
 import hashlib
+import json
 import re
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from abe_redis.mcp.access import ACCESS
 from abe_redis.mcp.compat.sdk_line import SDK_2
 
 WITHOUT_SESSIONS = "2026-07-28"
@@ -68,8 +71,11 @@ def caller(context: Any) -> Identity | None:  # noqa: ANN401 - of either SDK lin
     name = ""
     if introduced is not None:
         name = (introduced.client_info if SDK_2 else introduced.clientInfo).name
+    access = ACCESS.get()
+    person = name if access is None else access.person
+    key = name if access is None else json.dumps([access.principal, name])
     session = request.headers.get("mcp-session-id")
     # Without sessions the header is whatever a client writes: the SDK does not look at it.
     if not session or (SDK_2 and (context.protocol_version or "") >= WITHOUT_SESSIONS):
-        return Identity.of("name", name, name)
-    return Identity.of("session", session, name)
+        return Identity.of("name", key, person)
+    return Identity.of("session", session, person)

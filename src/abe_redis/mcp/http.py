@@ -10,6 +10,7 @@ import anyio
 from mcp.server.transport_security import TransportSecuritySettings
 
 from abe_redis.errors import SettingsError
+from abe_redis.mcp.oauth import OAuth, protected
 from abe_redis.mcp.sessions import header
 from abe_redis.runtime.web import App, Receive, Scope, Send
 
@@ -34,8 +35,17 @@ class HttpEndpoint:
     """Further host names under which callers reach it, such as a proxy's."""
     idle_seconds: float = 1800.0
     """How long a client's session lasts in which it asks for nothing."""
+    oauth: OAuth | None = None
+    """The authorization server whose tokens clients send, in place of the one bearer token."""
 
     def __post_init__(self) -> None:
+        if self.oauth is not None:
+            if self.token is not None:
+                raise SettingsError(
+                    "There are both --oauth-issuer and a token (ABE_REDIS_MCP_TOKEN): unset one of them, so "
+                    "that it is clear who may call."
+                )
+            return
         if self.token is not None and not self.token.strip():
             raise SettingsError(
                 "The token is empty: set a token in ABE_REDIS_MCP_TOKEN, or unset the variable to serve "
@@ -61,7 +71,8 @@ class HttpEndpoint:
 
     def security(self) -> TransportSecuritySettings:
         """The accepted hosts and origins; web pages that call this machine by another name are refused."""
-        names = [*_LOCAL, *self.names, *([] if self.host in {"0.0.0.0", "::"} else [self.host])]  # noqa: S104
+        known = [] if self.oauth is None else [self.oauth.host]
+        names = [*_LOCAL, *known, *self.names, *([] if self.host in {"0.0.0.0", "::"} else [self.host])]  # noqa: S104
         return TransportSecuritySettings(
             enable_dns_rebinding_protection=True,
             allowed_hosts=[allowed for name in names for allowed in (name, f"{name}:*")],
@@ -93,13 +104,15 @@ BODY_SECONDS = 30.0
 """Time for a body."""
 
 
-def http_app(app: App, token: str | None) -> App:
+def http_app(app: App, token: str | None, oauth: OAuth | None = None) -> App:
     """The server behind its token; `/healthz` needs none.
 
     Args:
         app: The MCP server.
         token: The bearer token that callers must send; None for any caller.
+        oauth: The authorization server whose tokens callers must send instead.
     """
+    checked = app if oauth is None else protected(app, oauth)
     going_on = 0
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,7 +128,7 @@ def http_app(app: App, token: str | None) -> App:
         else:
             going_on += 1
             try:
-                await _with_body(app, scope, receive, send)
+                await _with_body(checked, scope, receive, send)
             finally:
                 going_on -= 1
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from abe_redis.errors import RequestError
+from abe_redis.mcp import access
 from abe_redis.mcp.trust import Trust, fact
 from abe_redis.operations.caller_limits import Limits
 from abe_redis.runtime import clock
 from abe_redis.schemas import MAX_COUNT
 from abe_redis.schemas.stats import AGENTS
+from abe_redis.streams.names import Patterns
 
 _MINUTE = 60.0
 
@@ -117,8 +119,18 @@ class Permissions(Limits):
                 "(--max-payload). Publish a reference to what is large."
             )
 
-    def check_group(self, group: str) -> None:
+    def narrowed(self, patterns: Patterns) -> Patterns:
+        """Of these streams, those that the token of the call allows."""
+        return access.narrowed(patterns)
+
+    def facts(self) -> dict[str, str]:
+        """Whose token it was."""
+        known = access.ACCESS.get()
+        return {} if known is None else {"person": known.person}
+
+    def check_group(self, group: str, stream: str) -> None:
         """Refuse work in a group that agents may not work in."""
+        access.check_group(group, stream)
         if self.groups and group not in self.groups:
             raise RequestError(
                 f"This server does not work in the group {group!r}, only in: "

@@ -104,12 +104,13 @@ async def serve_http(
         queue = _Queue(settings, tasks, permissions)
         try:
             server = make_server(queue.operations, permissions)
+            server.know_access()
             tasks.start_soon(server.subscriptions.run)
             served = server.http_app(PATH, address.host, address.security())
             sessions = Sessions(accepting(answering(served)), address.idle_seconds, queue.left, queue.holds)
             tasks.start_soon(sessions.run)
             async with beside(queue.operations):
-                await serve(http_app(sessions, address.token), listening)
+                await serve(http_app(sessions, address.token, address.oauth), listening)
         finally:
             with anyio.CancelScope(shield=True):
                 await queue.end()

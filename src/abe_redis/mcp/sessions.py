@@ -15,6 +15,7 @@ import anyio
 
 from abe_redis.mcp.client_identity import WITHOUT_SESSIONS
 from abe_redis.mcp.compat.sdk_line import SDK_2
+from abe_redis.mcp.oauth import access_of
 from abe_redis.runtime import clock
 from abe_redis.runtime.web import App, Receive, Scope, Send
 
@@ -33,6 +34,8 @@ _LOOKS = 4
 
 @dataclass(slots=True)
 class _Session:
+    user: Any = None
+    """Whose token began it, where there are such; nobody else's is taken for it."""
     asked: int = 0
     """Requests since the one that began it; the first says no more than that the client is ready."""
     calls: int = 0
@@ -73,6 +76,9 @@ class Sessions:
             await self._app(scope, receive, send)
             return
         known = header(scope["headers"], HEADER)
+        if (kept := self._open.get(known)) is not None and not _is_same(kept.user, scope.get("user")):
+            await _refuse(send, HTTPStatus.NOT_FOUND, "Session not found")
+            return
         opens = scope["path"] == PATH and not known and not _is_without_sessions(scope)
         if opens and scope["method"] != "POST":  # one line of the SDK would open a session all the same
             await _refuse(send, HTTPStatus.BAD_REQUEST, "Missing session ID")
@@ -91,7 +97,7 @@ class Sessions:
                 session = header(message.get("headers", ()), HEADER)
                 if session and not known:
                     made = session
-                    self._open[session] = _Session(used_at=clock.now())
+                    self._open[session] = _Session(scope.get("user"), used_at=clock.now())
                     self._last_scope = scope
             await send(message)
 
@@ -151,6 +157,8 @@ class Sessions:
             return
         kept = [one for one in opened["headers"] if one[0] in {b"host", b"mcp-protocol-version"}]
         scope = {**opened, "method": "DELETE", "headers": [*kept, (HEADER, session)], "state": {}}
+        if session in self._open:
+            scope["user"] = self._open[session].user
 
         async def receive() -> MutableMapping[str, Any]:
             return {"type": "http.request", "body": b"", "more_body": False}
@@ -164,6 +172,16 @@ class Sessions:
     async def _forget(self, session: bytes) -> None:
         if self._open.pop(session, None) is not None:
             await self._left(session.decode("latin-1"))
+
+
+def _is_same(one: Any, other: Any) -> bool:  # noqa: ANN401 - of the SDK, or none
+    """Whether two tokens are of the same person at the same client."""
+    return access_of({"user": one}) is None or _principal(one) == _principal(other)
+
+
+def _principal(user: Any) -> str | None:  # noqa: ANN401 - as above
+    access = access_of({"user": user})
+    return None if access is None else access.principal
 
 
 def _is_without_sessions(scope: Scope) -> bool:

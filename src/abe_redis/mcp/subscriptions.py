@@ -33,8 +33,12 @@ type State = Callable[[str], Awaitable[object]]
 class Subscriptions:
     """The subscribers of each resource, and its state at the last notification."""
 
-    def __init__(self, state: State, *, every_seconds: float = _EVERY_SECONDS) -> None:
+    def __init__(
+        self, state: State, check: Callable[[str], None], *, every_seconds: float = _EVERY_SECONDS
+    ) -> None:
         self._state = state
+        self._check = check
+        """Refuses a resource that the caller may not follow."""
         self._every_seconds = every_seconds
         self._subscribed: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
         """By connection, which a client may abandon silently."""
@@ -106,6 +110,7 @@ class Subscriptions:
             await self._bus.publish(ResourceUpdated(uri=uri))
 
     async def _subscribe(self, connection: Any, uri: str) -> None:  # noqa: ANN401 - as below
+        self._check(uri)
         self._subscribed.setdefault(connection, set()).add(uri)
         await self._begin([uri])
 
@@ -114,6 +119,8 @@ class Subscriptions:
 
     @asynccontextmanager
     async def _listening(self, uris: list[str]) -> AsyncIterator[None]:
+        for uri in uris:
+            self._check(uri)
         self._listened.update(uris)
         try:
             await self._begin(uris)

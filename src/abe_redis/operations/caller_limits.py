@@ -11,6 +11,7 @@ from typing import Any
 
 from abe_redis.errors import RequestError
 from abe_redis.schemas import MAX_DELAY_SECONDS
+from abe_redis.streams.names import Patterns
 
 AGREED: ContextVar[frozenset[str] | None] = ContextVar("agreed", default=None)
 """The ids of the events about which the call that runs has been agreed to; None: nobody has agreed."""
@@ -24,8 +25,16 @@ class Limits:
     max_delay_seconds: float = MAX_DELAY_SECONDS
     """Longest time for which an event may be postponed."""
 
-    def check_group(self, group: str) -> None:
-        """Refuse work in a group that the caller may not work in.
+    def narrowed(self, patterns: Patterns) -> Patterns:
+        """Of these streams, those that the caller may touch."""
+        return patterns
+
+    def facts(self) -> dict[str, str]:
+        """Whatever else the audit has of a caller."""
+        return {}
+
+    def check_group(self, group: str, stream: str) -> None:
+        """Refuse work in a group of a stream that the caller may not work in.
 
         Raises:
             RequestError: It may not.

@@ -150,7 +150,7 @@ class DeadLetters:
     def _may_redrive(self, letter: DeadLetter) -> bool:
         """Whether the caller may work in the group that a dead letter goes back to."""
         try:
-            self._scope.limits.check_group(letter.group or "")
+            self._scope.limits.check_group(letter.group or "", letter.stream)
         except RequestError:
             return False
         return True

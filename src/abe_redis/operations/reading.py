@@ -123,7 +123,7 @@ class Reading(Looking):
         check_range("The number of ids", len(chosen), 0, MAX_COUNT)
         _check_choice(chosen, wanted, wait_seconds=wait_seconds, since=since, create_group=create_group)
         holder, limits = self.holder(consumer), self._scope.limits
-        limits.check_group(group)
+        limits.check_group(group, name)
         async with self._open(name) as found:
             if not found.exists:
                 return await self._answered(

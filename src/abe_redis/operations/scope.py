@@ -51,8 +51,13 @@ class Scope:
         self._who = who
         self._backend = backend
         self.settings = backend.settings
-        self.patterns = names.Narrowed(backend.patterns, streams) if streams else backend.patterns
+        self._patterns = names.Narrowed(backend.patterns, streams) if streams else backend.patterns
         self._narrowed = ", and narrowed by --streams" if streams else ""
+
+    @property
+    def patterns(self) -> names.Patterns:
+        """The streams that the caller may touch at present."""
+        return self.limits.narrowed(self._patterns)
 
     @asynccontextmanager
     async def redis(self, doing: str) -> AsyncIterator[Redis]:
@@ -68,7 +73,9 @@ class Scope:
             return
         try:
             redis = (await self._backend.connections()).commands
-            await recording.note_change(redis, self._who or recording.person(), what, facts, self._origin)
+            await recording.note_change(
+                redis, self._who or recording.person(), what, facts | self.limits.facts(), self._origin
+            )
         except failures.FAILURES as error:
             sentence = failures.explain(error, self.settings, doing="writing down what was changed")
             _LOG.warning("%s It was done all the same: %s %s", sentence, what, facts)

@@ -41,7 +41,7 @@ class Settlement:
 
     async def ack(self, stream: str, group: str, ids: Sequence[str], holder: str) -> AckResult:
         """Ack events; see `Operations.ack`."""
-        ids = self._checked(group, ids)
+        ids = self._checked(stream, group, ids)
         async with self.scope.redis(f"acknowledging in {stream!r}") as redis:
             by = await self._whose(redis, stream, group, holder, ids)
             await self._agree(redis, stream, group, by, is_shared=True)
@@ -69,7 +69,7 @@ class Settlement:
         bury: str | None,
     ) -> ReleaseResult:
         """Release or bury events; see `Operations.release`."""
-        ids = self._checked(group, ids)
+        ids = self._checked(stream, group, ids)
         done: list[str] = []
         async with self.scope.redis(f"giving back events of {stream!r}") as redis:
             by = await self._whose(redis, stream, group, holder, ids)
@@ -97,7 +97,7 @@ class Settlement:
 
     async def concerned(self, stream: str, group: str, ids: Sequence[str], holder: str) -> "Concerned":
         """Whom a settlement would concern; nothing is changed."""
-        ids = self._checked(group, ids)
+        ids = self._checked(stream, group, ids)
         async with self.scope.redis(f"looking at what is leased in {stream!r}") as redis:
             by = await self._whose(redis, stream, group, holder, ids)
             held = by.get("done", [])
@@ -127,9 +127,9 @@ class Settlement:
             by["done"] = self.scope.limits.agreed(held)
             by.setdefault("not_held", []).extend(one for one in held if one not in by["done"])
 
-    def _checked(self, group: str, ids: Sequence[str]) -> list[str]:
+    def _checked(self, stream: str, group: str, ids: Sequence[str]) -> list[str]:
         """The complete ids, each once."""
-        self.scope.limits.check_group(group)
+        self.scope.limits.check_group(group, stream)
         check_range("The number of ids", len(ids), 1, MAX_COUNT)
         full = list(dict.fromkeys(check_id("An id", one) for one in ids))
         names.check_group(group)

@@ -19,7 +19,7 @@ from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, ValidationError
 
 from abe_redis.errors import AbeRedisError, RequestError
-from abe_redis.mcp import progress
+from abe_redis.mcp import access, progress
 from abe_redis.mcp.client_identity import CALLER, caller
 from abe_redis.mcp.commands import for_agent
 from abe_redis.mcp.compat import stdio
@@ -139,6 +139,12 @@ class Server(SdkServer):
         self.settings.transport_security = security
         return self.streamable_http_app()
 
+    def know_access(self) -> None:
+        """Let every request run with the access that its token gives; for servers over HTTP."""
+        from abe_redis.mcp.compat.requests import know_access  # noqa: PLC0415 - stdio needs no web server
+
+        know_access(getattr(self, "_lowlevel_server" if SDK_2 else "_mcp_server"))
+
     def offer_resource(self, function: Tool, uri: str, *, title: str, description: str) -> None:
         """Register a text resource under a URI or a template of URIs, whose variables are its parameters."""
         name = function.__name__
@@ -155,9 +161,9 @@ class Server(SdkServer):
             meta={"ui": {"prefersBorder": True}},
         )(function)
 
-    def offer_updates(self, state: State) -> None:
+    def offer_updates(self, state: State, check: Callable[[str], None]) -> None:
         """Let clients subscribe to resources; the caller runs `subscriptions`."""
-        self.subscriptions = Subscriptions(state)
+        self.subscriptions = Subscriptions(state, check)
         self.subscriptions.serve(self)
 
     def offer_prompt(self, function: Tool, *, title: str, description: str) -> None:
@@ -214,21 +220,10 @@ class Server(SdkServer):
             CALLER.set(caller(here))
             AGREED.set(None)
             arguments = self._checked(name, given)
-            if find := self._questions.get(name):
-                agreed = await self._consent.ask(
-                    here,
-                    functools.partial(find, arguments),
-                    CALLER.get(),
-                    [name, arguments],
-                    confirmed=arguments.get("confirm") is True,
-                )
-                if not isinstance(agreed, frozenset | None):
-                    return agreed
-                AGREED.set(agreed)
-            with self._waits.bounded(CALLER.get(), arguments) as did_not_wait:
-                async with progress.reported(here, arguments):
-                    answered = await super().call_tool(name, arguments, *context)
-            return _with_words(answered, DID_NOT_WAIT) if did_not_wait else answered
+            power = access.OF_TOOLS[name]
+            access.check(power)
+            with access.within(power):
+                return await self._run(name, arguments, here, *context)
         except Exception as error:  # noqa: BLE001 - every failure becomes a sentence for the model
             cause = error.__cause__ or error
             if isinstance(cause, AbeRedisError):
@@ -238,6 +233,24 @@ class Server(SdkServer):
                 f"{name} failed unexpectedly ({type(cause).__name__}). Nothing is known to be wrong with the "
                 "call: try again, and if it fails again, look into the server's log."
             ) from None
+
+    async def _run(self, name: str, arguments: dict[str, Any], here: Any, *context: Any) -> Any:  # noqa: ANN401 - the SDK's
+        """Ask the user, if that is needed, and run the tool."""
+        if find := self._questions.get(name):
+            agreed = await self._consent.ask(
+                here,
+                functools.partial(find, arguments),
+                CALLER.get(),
+                [name, arguments],
+                confirmed=arguments.get("confirm") is True,
+            )
+            if not isinstance(agreed, frozenset | None):
+                return agreed
+            AGREED.set(agreed)
+        with self._waits.bounded(CALLER.get(), arguments) as did_not_wait:
+            async with progress.reported(here, arguments):
+                answered = await super().call_tool(name, arguments, *context)
+        return _with_words(answered, DID_NOT_WAIT) if did_not_wait else answered
 
     def _checked(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """The validated arguments, as the tool and the question for the user get them.

@@ -1,0 +1,138 @@
+"""What the token of a call allows, where an authorization server says who may do what.
+
+A scope is a power (`read`, `work`, `redrive` or `publish`), alone or with the streams and the groups for
+which it is given: `work/slack:ops/bot`, `read/slack_*`. Names are globs, as in REDIS_STREAM_PATTERNS. What
+the server itself does not offer, no scope gives.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from abe_redis.errors import RequestError
+from abe_redis.streams.names import Narrowed, Patterns
+
+type Power = Literal["read", "work", "redrive", "publish"]
+
+POWERS: tuple[Power, ...] = get_args(Power.__value__)
+
+OF_TOOLS: dict[str, Power] = {
+    "stream_stats": "read",
+    "read_stream": "read",
+    "count_events": "read",
+    "lease_events": "work",
+    "ack": "work",
+    "release": "work",
+    "redrive": "redrive",
+    "publish_event": "publish",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A power, for some streams and groups."""
+
+    power: Power
+    streams: str = "*"
+    groups: str = "*"
+
+    @classmethod
+    def of(cls, scope: str) -> "Grant | None":
+        """The grant of a scope; None when the scope is not ours."""
+        power, *names = scope.split("/")
+        if power not in POWERS or len(names) > 2 or "" in names:  # noqa: PLR2004 - a stream and a group
+            return None
+        return cls(power, *names)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who makes a call, and what the token allows."""
+
+    person: str
+    """As the authorization server calls them, for the audit."""
+    principal: str
+    """What tells one person at one client from all others, which nobody can choose."""
+    grants: tuple[Grant, ...]
+
+    @classmethod
+    def of(cls, person: str, principal: str, scopes: Iterable[str]) -> "Access":
+        """The access that scopes give; those that are not ours give nothing."""
+        return cls(person, principal, tuple(grant for one in scopes if (grant := Grant.of(one))))
+
+
+ACCESS: ContextVar[Access | None] = ContextVar("access", default=None)
+"""The access of the call that runs; None where no authorization server is asked."""
+_WITHIN: ContextVar[tuple[Grant, ...] | None] = ContextVar("within", default=None)
+"""The grants of the power that the call needs."""
+
+
+@contextmanager
+def within(power: Power) -> Iterator[None]:
+    """Run with the streams and groups for which the caller has a power: with none, if it has it for none."""
+    access = ACCESS.get()
+    found = None if access is None else tuple(one for one in access.grants if one.power == power)
+    token = _WITHIN.set(found)
+    try:
+        yield
+    finally:
+        _WITHIN.reset(token)
+
+
+def check(power: Power) -> None:
+    """Refuse a call whose token does not give a power for anything.
+
+    Raises:
+        RequestError: It does not.
+    """
+    access = ACCESS.get()
+    if access is not None and not any(one.power == power for one in access.grants):
+        has = ", ".join(sorted({one.power for one in access.grants})) or "none of this server"
+        raise RequestError(
+            f"Your token does not have the scope {power!r} (it has: {has}). Ask the user to sign in again "
+            "with it."
+        )
+
+
+def check_resource(stream: str | None) -> None:
+    """Refuse to tell a caller of changes of a stream, or of all, for which it may not read.
+
+    Raises:
+        RequestError: It may not.
+    """
+    grants = _WITHIN.get()
+    if grants is None or any(_has(one.streams, stream) if stream else one.streams == "*" for one in grants):
+        return
+    raise RequestError(
+        f"Your token does not allow to read {repr(stream) if stream else 'all streams'}: ask the user "
+        "to sign in again with the scope 'read', or follow a stream that it allows."
+    )
+
+
+def narrowed(patterns: Patterns) -> Patterns:
+    """Of these streams, those for which the call has its power."""
+    grants = _WITHIN.get()
+    if grants is None or any(one.streams == "*" for one in grants):
+        return patterns
+    return Narrowed(patterns, sorted({one.streams for one in grants}))
+
+
+def check_group(group: str, stream: str) -> None:
+    """Refuse work in a group of a stream for which the call does not have its power.
+
+    Raises:
+        RequestError: It does not.
+    """
+    grants = _WITHIN.get()
+    if grants is None or any(_has(one.streams, stream) and _has(one.groups, group) for one in grants):
+        return
+    raise RequestError(
+        f"Your token does not allow this in the group {group!r} of {stream!r}. Ask the user for the scope, "
+        f"such as 'work/{stream}/{group}', or work in another group."
+    )
+
+
+def _has(glob: str, name: str) -> bool:
+    return glob == "*" or Patterns([glob]).match(name)
