@@ -38,6 +38,8 @@ type Fields = dict[bytes, bytes]
 
 DATA = b"data"
 ORIGIN = b"origin"
+AGENT = "mcp"
+"""The origin of what agents publish."""
 TRACEPARENT, TRACESTATE = b"traceparent", b"tracestate"
 """Fields by which the handler's span is joined to the publisher's; see https://www.w3.org/TR/trace-context/."""
 CONVERSATION = b"conversation"

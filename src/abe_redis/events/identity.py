@@ -45,6 +45,11 @@ def slack_event_id(payload: Mapping[str, Any]) -> str | None:
     return joined("", event_id) if ":" in event_id else event_id
 
 
+def of_agent(event_id: str) -> str:
+    """The id of an event that an agent publishes: apart from that of the event that really has this id."""
+    return joined("mcp", event_id)
+
+
 def app_of(payload: Mapping[str, Any]) -> str:
     """The app that an envelope is for; empty when it says none. What is no string is unlike any that is."""
     app = payload.get("api_app_id")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import ConsumerStats, GroupStats, Health, StreamStats
+from abe_redis.schemas.stats import is_agent
 from abe_redis.settings import Settings
 from abe_redis.streams.trim import is_over
 
@@ -124,7 +125,8 @@ def silent(at: Situation) -> Verdict:
     said = []
     for group in at.waiting:
         for one in group.consumers:
-            if one.pending and not one.alive:
+            # What an agent has postponed is its consumer's until it is due, and waits for nobody.
+            if one.pending and not one.alive and (one.holds or not is_agent(one.name)):
                 events = "1 event" if one.pending == 1 else f"{one.pending} events"
                 longest = f", {one.holds} for {duration(one.held_seconds or 0)}" if one.holds else ""
                 said.append(

@@ -7,6 +7,7 @@ from abe_redis.sanitize.untrusted import quoted
 from abe_redis.schemas import (
     SEVERITY,
     AckResult,
+    ConsumerStats,
     PublishResult,
     RedriveResult,
     ReleaseResult,
@@ -108,6 +109,37 @@ def stats(result: StatsResult) -> str:
     if result.omitted:
         lines.append(f"{result.omitted} have no line here; stream_stats(stream=NAME) shows one of them.")
     return "\n".join([*lines, *outbox(result)])
+
+
+_MOST_GROUPS, _MOST_CONSUMERS = 20, 20
+
+
+def one_stream(result: StatsResult) -> str:
+    """The text about one stream: what is wrong with it, and its groups with their consumers."""
+    lines = [stats(result)]
+    for group in (group for one in result.streams for group in one.groups[:_MOST_GROUPS]):
+        facts = [
+            f"{group.pending:,} pending",
+            f"{'?' if group.lag is None else f'{group.lag:,}'} not delivered",
+        ]
+        facts += [f"{group.lost:,} lost"] * bool(group.lost) + ["paused"] * group.paused
+        facts += ["destroyed by somebody"] * group.destroyed
+        if group.pending_by_age:
+            ages = ", ".join(
+                f"{count} {age.replace('_', ' ')}" for age, count in group.pending_by_age.items()
+            )
+            facts.append(f"pending by age: {ages}")
+        lines.append(f"Group {quoted(group.name)}: {'; '.join(facts)}.")
+        lines += [_consumer(one) for one in group.consumers[:_MOST_CONSUMERS]]
+        if more := len(group.consumers) - _MOST_CONSUMERS:
+            lines += [f"  {more} consumers more."] * (more > 0)
+    return "\n".join(lines)
+
+
+def _consumer(one: ConsumerStats) -> str:
+    holds = f", {one.holds} for {one.held_seconds or 0:.0f} s" if one.holds else ""
+    state = "alive" if one.alive else f"silent for {one.idle_seconds:.0f} s"
+    return f"  Consumer {quoted(one.name)}: {state}, holds {one.pending:,}{holds}."
 
 
 def _stream(one: StreamStats) -> str:

@@ -25,9 +25,9 @@ async def reported(context: Any, arguments: Mapping[str, Any]) -> AsyncIterator[
     async def tell() -> None:
         while True:
             await anyio.sleep(_EVERY_SECONDS)
-            waited = min(time.monotonic() - began, seconds)
+            waited = time.monotonic() - began  # each report must say more than the one before
             try:
-                await context.report_progress(waited, seconds, "waiting for an event")
+                await context.report_progress(waited, max(waited, seconds), "waiting for an event")
             except Exception as error:  # noqa: BLE001 - the call goes on, even if the report fails
                 _LOG.debug("Progress could not be told: %s", type(error).__name__)
                 return

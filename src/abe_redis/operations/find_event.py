@@ -63,10 +63,9 @@ async def _entry_id(redis: Redis, stream: str, event_id: str) -> str | None:
     newest = await peek.entries(redis, stream, after=None, count=1, order="newest")
     oldest = await peek.entries(redis, stream, after=None, count=1, order="oldest")
     apps = {app for entry in (*newest, *oldest) if (app := _app(entry))}
+    own = [event_id, *(identity.joined(app, event_id) for app in sorted(apps))]
     try:
-        known = await peek.remembered(
-            redis, stream, [event_id, *(identity.joined(app, event_id) for app in sorted(apps))]
-        )
+        known = await peek.remembered(redis, stream, [*own, *map(identity.of_agent, own)])
     except ResponseError as error:
         if not optional_commands.is_refused(error):
             raise

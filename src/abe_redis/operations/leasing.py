@@ -30,10 +30,12 @@ async def take(
         wait_seconds: How long to wait when there is none.
     """
     events: list[EventView] = []
-    passed_over = True
-    while passed_over and not events:
+    goes_on = True
+    while goes_on and not events:
+        buried = len(taken.buried)
         leased = await _lease(connections, settings, taken, count=count, wait_seconds=wait_seconds)
         events, passed_over = await _opened(connections, settings, taken, leased)
+        goes_on = passed_over or len(taken.buried) > buried
     if events:
         note = "These are yours now: ack each one when it is done."
     elif held := taken.agent_leases.count(taken.stream, taken.group, taken.consumer):

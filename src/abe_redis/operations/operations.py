@@ -11,6 +11,8 @@ from functools import cached_property
 from typing import Any
 
 from abe_redis.errors import InvalidArgumentError, RedisUnavailableError, RequestError
+from abe_redis.events import codec
+from abe_redis.events.identity import event_id_of
 from abe_redis.inspection.memory import of_servers
 from abe_redis.operations import event_views
 from abe_redis.operations.dead_letter_choice import Choice
@@ -70,6 +72,8 @@ class Operations(Searching):
         if self._scope.limits.is_limited:
             size = len(event_views.compact(payload).encode(errors="surrogatepass"))
             self._scope.limits.spend(1, size)
+        if (known := await self._is_there(name, payload, event_id)) is not None:
+            return PublishResult(stream=name, id=known, duplicate=True)
         published = await self._backend.publish_event(name, payload, event_id=event_id, origin=self._origin)
         await self._scope.note("publish_event", stream=published.stream, ids=[published.id])
         return PublishResult(
@@ -79,6 +83,16 @@ class Operations(Searching):
             waiting=published.is_kept,
             reason=reason_of(published),
         )
+
+    async def _is_there(self, name: str, payload: dict[str, Any], event_id: str | None) -> str | None:
+        """The entry of an event that an agent would publish again: what it publishes has an id of its own."""
+        own = event_id_of(payload, given=event_id)
+        if self._origin != codec.AGENT or own is None:
+            return None
+        async with self._scope.redis(f"publishing to {name!r}") as redis:
+            if await peek.kind(redis, name) != "stream":
+                return None
+            return await peek.remembered(redis, name, [own])
 
     async def _check_publishable(self, name: str) -> None:
         """Refuse to make a stream that the caller may not make: a partition, or too many.

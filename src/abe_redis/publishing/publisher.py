@@ -17,7 +17,7 @@ from abe_redis.client.passing_states import STREAM_FULL, code_of, is_full
 from abe_redis.errors import AbeRedisError, ClosedError
 from abe_redis.events import codec, kinds, slack
 from abe_redis.events.arrival import ARRIVAL, Arrival
-from abe_redis.events.identity import event_id_of
+from abe_redis.events.identity import event_id_of, of_agent
 from abe_redis.events.mentions import mention_in
 from abe_redis.events.published import Published
 from abe_redis.observability import hooks
@@ -164,10 +164,13 @@ class Publisher:
         fields = {codec.DATA: codec.encode(payload)}
         if origin:
             fields[codec.ORIGIN] = codec.as_origin(origin)
-        if self._merges_mentions and (mention := mention_in(payload)) is not None:
+        by_agent = origin == codec.AGENT
+        if self._merges_mentions and not by_agent and (mention := mention_in(payload)) is not None:
             fields[codec.MENTION] = mention.written()
         attempt = f"{self._attempts}{next(self._attempt_numbers):016x}"
         event_id = event_id_of(payload, given=event_id, fields=self._id_fields)
+        if event_id and by_agent:  # an agent takes no id away from the event that will really have it
+            event_id = of_agent(event_id)
         stream = topic
         if self._partitioner.is_needed:
             conversation = self._partitioner.name(payload)

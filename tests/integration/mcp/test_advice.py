@@ -135,3 +135,45 @@ async def test_a_choice_that_gave_up_says_that_more_wait(ask: Ask, redis: Redis)
     await redis.xtrim(TOPIC, maxlen=300, approximate=False)
     answer = text_of(await ask("lease_events", group="bot", contains="nowhere"))
     assert "None of the 300 that wait and were looked at matches." in answer
+
+
+@pytest.mark.parametrize("merges", [False, True])
+async def test_an_agent_takes_no_id_away_from_the_real_event(make_backend: MakeBackend, merges: bool) -> None:
+    backend = make_backend(redis_stream_merge_mentions=merges)
+    ask = asking(server(backend))
+    mention = {"type": "app_mention", "channel": "C1", "user": "U1", "ts": "1732000000.000100"}
+    envelope = {"type": "event_callback", "event_id": "Ev7", "team_id": "T1", "api_app_id": "A1"}
+    fake = envelope | {"event": mention | {"text": "fake"}}
+    first = (await ask("publish_event", payload=fake)).structuredContent
+    assert (await ask("publish_event", payload=fake)).structuredContent["id"] == first["id"]
+    real = await backend.publish_event(TOPIC, envelope | {"event": mention | {"text": "real"}})
+    message = {"event_id": "Ev8", "event": mention | {"type": "message", "text": "real"}}
+    await backend.publish_event(TOPIC, envelope | message)
+    assert (real.duplicate, real.id == first["id"]) == (False, False)
+    assert "real" in text_of(await ask("read_stream"))
+    again = await ask("publish_event", payload=envelope | {"event": mention})
+    assert again.structuredContent["id"] == real.id, "what is there already is not added by an agent"
+    found = text_of(await ask("read_stream", event_id="Ev7"))
+    assert real.id in found
+
+
+async def test_a_lease_goes_on_behind_what_it_buries(make_backend: MakeBackend, redis: Redis) -> None:
+    await redis.xadd(TOPIC, {"data": "no JSON"})
+    await redis.xadd(TOPIC, {"data": json.dumps(said(1))})
+    await redis.xgroup_create(TOPIC, GROUP, "0")
+    answer = text_of(await asking(server(make_backend()))("lease_events", group=GROUP, count=1))
+    assert answer.startswith("1 event ")
+    assert "1 that could not be handled" in answer
+
+
+async def test_one_streams_groups_and_consumers_stand_in_the_text_too(ask: Ask, redis: Redis) -> None:
+    for number in range(3):
+        await ask("publish_event", payload=said(number))
+    for group in ("bot", "archive"):
+        await redis.xgroup_create(TOPIC, group, "0")
+    await redis.xreadgroup("bot", "w9", {TOPIC: ">"}, count=2)
+    answer = text_of(await ask("stream_stats", stream=TOPIC))
+    assert 'Group "archive": 0 pending; 3 not delivered.' in answer
+    assert re.search(r'Group "bot": 2 pending; 1 not delivered; pending by age: 2 under 10s', answer)
+    assert re.search(r'  Consumer "w9": alive, holds 2, \d+-\d for \d+ s\.', answer)
+    assert "Consumer" not in text_of(await ask("stream_stats"))

@@ -342,3 +342,14 @@ def test_no_agent_hides_that_workers_are_gone_whatever_their_group_is_called(
 ) -> None:
     found, _ = judged(group(name, **BUSY | consumers(**those)))
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "holds", "is_said"), [("mcp-a", None, False), ("mcp-a", "1-0", True), ("w", None, True)]
+)
+def test_what_an_ended_agent_has_postponed_is_not_held_by_a_dead_process(
+    name: str, holds: str | None, is_said: bool
+) -> None:
+    gone = ConsumerStats(name=name, pending=2, idle_seconds=600, alive=False, holds=holds)
+    _, said = judged(group("bot", pending=2, consumers=[gone]))
+    assert ("silent for" in said) == is_said

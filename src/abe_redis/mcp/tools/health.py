@@ -31,5 +31,6 @@ class HealthTools(ToolSet):
         for one in result.streams:
             one.advice = for_agent(one.advice)
         result.streams.sort(key=lambda one: SEVERITY.index(one.health))
-        fit_overview(result, answer_text.stats, OVERVIEW_CHARS if stream is None else STREAM_CHARS)
-        return answer(plain(result), answer_text.stats(result))
+        text = answer_text.stats if stream is None else answer_text.one_stream
+        fit_overview(result, text, OVERVIEW_CHARS if stream is None else STREAM_CHARS)
+        return answer(plain(result), text(result))
