@@ -2,7 +2,7 @@
 # Arguments go into ARGS: make test ARGS="-k publish", make demo ARGS=--keep
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-under-load coverage mutants test-topologies chaos failover night order simulate model conformance bench bench-quick bench-clients sizing check format slack-events lock promises docs picture build bundle check-build audit sbom clean
+.PHONY: help setup demo test test-under-load coverage mutants test-topologies chaos failover night order simulate model conformance generated listed bench bench-quick bench-clients sizing check format slack-events lock promises docs picture build bundle check-build audit sbom clean
 
 # What another project's shell session has set is not meant for this one's tools.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -64,8 +64,14 @@ simulate: $(SYNCED) ## the engine under simulated time, network and faults, for 
 model: $(SYNCED) ## every way in which two members of a group can go, up to a fault, over the real Lua
 	.venv/bin/python -m tests.simulation.model $(ARGS)
 
-conformance: $(SYNCED) ## what the official MCP suite and the inspector say; needs npm
+conformance: $(SYNCED) ## what the official MCP suite, the inspector and the bundle's validator say; needs npm
 	.venv/bin/python -m tests.conformance $(ARGS)
+
+generated: $(SYNCED) ## 12,000 answers and 4,000 wrong calls of each line of the MCP SDK, in some minutes
+	.venv/bin/python -m tests.generated $(ARGS)
+
+listed: $(SYNCED) ## server.json against the registry's schema; needs the network
+	.venv/bin/check-jsonschema --schemafile "$$(.venv/bin/python -c 'import json; print(json.load(open("server.json"))["$$schema"])')" server.json
 
 bench: $(SYNCED) ## the same work by abe-redis and by others, in about ten minutes
 	.venv/bin/python -m benchmarks $(ARGS)

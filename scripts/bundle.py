@@ -22,6 +22,8 @@ from abe_redis.mcp.permissions import Permissions
 from abe_redis.mcp.server import make_server
 from abe_redis.operations.operations import Operations
 
+PICTURES = Path(__file__).parents[1] / "docs/_static"
+ICON, SCREENSHOT = PICTURES / "icon.png", PICTURES / "dashboard.png"
 SERVER = json.loads((Path(__file__).parents[1] / "server.json").read_text("utf-8"))
 REPOSITORY = "https://github.com/Chisanan232/abe-redis"
 DOCUMENTS = f"{REPOSITORY}/blob/main/docs"
@@ -55,6 +57,8 @@ def main(wheel: Path) -> Path:
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
         shutil.copy(wheel, root)
+        for picture in (ICON, SCREENSHOT):
+            shutil.copy(picture, root)
         (root / "manifest.json").write_text(json.dumps(manifest(metadata), indent=2) + "\n", "utf-8")
         (root / "pyproject.toml").write_text(project(metadata, wheel.name), "utf-8")
         (root / "server.py").write_text(ENTRY_POINT, "utf-8")
@@ -106,6 +110,8 @@ def manifest(metadata: Message) -> dict[str, object]:
         "homepage": REPOSITORY,
         "documentation": f"{DOCUMENTS}/agents.md",
         "support": f"{REPOSITORY}/issues",
+        "icon": ICON.name,
+        "screenshots": [SCREENSHOT.name],
         "privacy_policies": [f"{DOCUMENTS}/security.md#privacy"],
         "license": metadata["License-Expression"],
         "keywords": (metadata["Keywords"] or "").split(","),

@@ -10,11 +10,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.hosts import environments
-from tests.hosts.environments import ROOT, Environment
+from tests.hosts.environments import ROOT, Environment, run_uv
 from tests.hosts.web import mcp_server
 from tests.servers import Server, any_binary
 
@@ -92,7 +94,7 @@ def main() -> int:
     for name in ("package.json", "package-lock.json"):
         shutil.copy(HERE / name, MODULES)
     subprocess.run([npm, "ci", "--no-audit", "--no-fund", "--silent"], cwd=MODULES, check=True)
-    wrong: list[str] = []
+    wrong = [*validated()]
     for version, eras in ERAS.items():
         sdk = environments.mcp_sdk(version)
         for era in eras:
@@ -104,6 +106,22 @@ def main() -> int:
         sys.stdout.write(f"✗ {words}\n")
     sys.stdout.write(f"{len(EXPECTED)} scenarios are known not to fit; {len(wrong)} other differences.\n")
     return int(bool(wrong))
+
+
+def validated() -> Iterator[str]:
+    """What is wrong with the bundle for the validator that makers of bundles have."""
+    with tempfile.TemporaryDirectory() as directory:
+        dist = Path(directory)
+        run_uv("build", "--quiet", "--wheel", "--python", sys.executable, "--out-dir", directory, str(ROOT))
+        (wheel,) = dist.glob("*.whl")
+        made = [sys.executable, str(ROOT / "scripts/bundle.py"), str(wheel)]
+        bundle = subprocess.run(made, capture_output=True, text=True, check=True).stdout.strip()
+        with zipfile.ZipFile(bundle) as content:
+            content.extractall(dist / "unpacked")
+        result = _node("@anthropic-ai/mcpb/dist/cli/cli.js", "validate", str(dist / "unpacked/manifest.json"))
+    sys.stdout.write(f"mcpb validate: {result.stdout.strip().splitlines()[-1:]}\n")
+    if result.returncode:
+        yield f"mcpb validate: {result.stdout} {result.stderr}"
 
 
 def inspect(sdk: Environment, server: Server, era: str) -> Iterator[str]:

@@ -1,10 +1,14 @@
 """What the MCPB bundle tells its user before it is installed."""
 
+import base64
 import importlib.util
+import json
 import re
+import struct
 from email.message import Message
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -45,6 +49,29 @@ def test_it_says_where_support_documents_and_privacy_are(manifest: dict[str, Any
 def test_it_describes_every_tool_and_no_other(manifest: dict[str, Any]) -> None:
     described = set(re.findall(r"`([a-z_]+)`", manifest["long_description"]))
     assert described == {tool["name"] for tool in manifest["tools"]}
+
+
+def test_it_has_an_icon_and_a_picture(manifest: dict[str, Any]) -> None:
+    for name, side in ((manifest["icon"], 512), (manifest["screenshots"][0], 1000)):
+        data = (ROOT / "docs/_static" / name).read_bytes()
+        assert data.startswith(b"\x89PNG")
+        width, height = struct.unpack(">II", data[16:24])
+        assert min(width, height) >= side
+    icons = json.loads((ROOT / "server.json").read_text("utf-8"))["icons"]
+    assert all(one["src"].endswith(f"/main/docs/_static/{manifest['icon']}") for one in icons)
+
+
+def test_the_links_that_install_it_register_what_mcp_json_does() -> None:
+    page = (ROOT / "docs/agents.md").read_text("utf-8")
+    (ours,) = json.loads((ROOT / "mcp.json").read_text("utf-8"))["mcpServers"].values()
+    links = re.findall(r"\(https://(?:cursor|insiders)\.[^)]*\)", page)
+    assert len(links) == 2
+    for link in links:
+        query = parse_qs(urlsplit(link[1:-1]).query)
+        (config,) = query["config"]
+        given = json.loads(config if config.startswith("{") else base64.b64decode(config))
+        assert query["name"] == ["abe-redis"]
+        assert given == ours | {"command": "uvx", "args": [ours["command"], *ours["args"]]}
 
 
 def test_the_readme_leads_to_what_is_private() -> None:

@@ -3,6 +3,7 @@
 import inspect
 import json
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -78,9 +79,13 @@ def sentences(error: ValidationError, model: type[BaseModel]) -> str:
     for problem in problems[:_MOST_PROBLEMS]:
         where = ".".join(str(part)[:40] for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            said.append(
-                f"{where!r} is not a parameter of this tool (it has: {', '.join(model.model_fields)})."
-            )
+            known = [*model.model_fields]
+            plain = where.strip("_").replace("-", "_").lower()
+            close = get_close_matches(plain, known, n=1) or [
+                one for one in known if one.replace("_", "") == plain
+            ]
+            meant = f"did you mean {close[0]!r}? " if close else ""
+            said.append(f"{where!r} is not a parameter of this tool: {meant}It has: {', '.join(known)}.")
         elif problem["type"] == "missing":
             said.append(f"{where!r} is required.")
         else:
