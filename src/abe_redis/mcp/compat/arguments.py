@@ -84,8 +84,8 @@ def sentences(error: ValidationError, model: type[BaseModel]) -> str:
             close = get_close_matches(plain, known, n=1) or [
                 one for one in known if one.replace("_", "") == plain
             ]
-            meant = f"did you mean {close[0]!r}? " if close else ""
-            said.append(f"{where!r} is not a parameter of this tool: {meant}It has: {', '.join(known)}.")
+            meant = f" Did you mean {close[0]!r}?" if close else ""
+            said.append(f"{where!r} is not a parameter of this tool (it has: {', '.join(known)}).{meant}")
         elif problem["type"] == "missing":
             said.append(f"{where!r} is required.")
         else:
