@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import ResponseError
 
-from abe_redis.streams import groups, lease, release
+from abe_redis.streams import acks, groups, lease, release
 from abe_redis.streams import reclaim as reclaiming
 from tests.simulation.direct import Direct, finish
 from tests.simulation.server.keyspace import SortedSet
@@ -234,7 +234,7 @@ def fail(state: State, redis: Direct, member: Member, held: Held) -> Member:
 
 
 def ack(state: State, redis: Direct, member: Member, held: Held) -> Member:
-    outcomes = _answered(lease.ack(redis, GROUP, member.name, [(STREAM, held.id)]))
+    outcomes = _answered(acks.ack(redis, GROUP, member.name, [(STREAM, held.id)]))
     return member if outcomes is None or outcomes[0] == "no_group" else _with(member, held, None)
 
 

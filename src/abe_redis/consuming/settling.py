@@ -10,7 +10,7 @@ from abe_redis.client import failures
 from abe_redis.consuming.held import Held
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
-from abe_redis.streams import dead, lease, release
+from abe_redis.streams import acks, dead, release
 
 _LOG = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Settling:
         if not (acked := list(self._finished)):
             return
         entries = [held.key for held in acked]
-        outcomes = await lease.ack(redis, self._group, self._consumer, entries)
+        outcomes = await acks.ack(redis, self._group, self._consumer, entries, exact=False)
         self.active.update({stream for stream, _ in entries})
         kept = list[Held]()
         for held, outcome in zip(acked, outcomes, strict=True):

@@ -11,7 +11,7 @@ from abe_redis.operations.agent_leases import AgentRead
 from abe_redis.operations.filters import Filter
 from abe_redis.schemas import EventView, ReadResult
 from abe_redis.settings import Settings
-from abe_redis.streams import clock_steps, dead, lease, names, peek
+from abe_redis.streams import acks, clock_steps, dead, lease, names, peek
 from abe_redis.streams.choose import MOST_PASSED, Chosen, Why, take_these
 from abe_redis.streams.page_size import PageSize
 from abe_redis.streams.reclaim import reclaim
@@ -168,7 +168,7 @@ async def _opened(
             dead.check_leased(entry, group, settings.redis_stream_max_deliveries)
             dead.open_leased(entry)
         except dead.ForOthersError:
-            await lease.ack(connections.commands, group, consumer, [(stream, entry.id)])
+            await acks.ack(connections.commands, group, consumer, [(stream, entry.id)])
             passed_over = True
         except dead.PoisonEntryError as reason:
             if await dead.bury(connections.commands, stream, group, consumer, entry.id, str(reason)):

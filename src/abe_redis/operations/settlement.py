@@ -10,7 +10,7 @@ from abe_redis.errors import RequestError
 from abe_redis.operations.agent_leases import AgentLeases, Kept
 from abe_redis.operations.scope import Scope, check_id, check_range
 from abe_redis.schemas import MAX_COUNT, AckResult, ReleaseResult
-from abe_redis.streams import dead, lease, names
+from abe_redis.streams import acks, dead, lease, names
 from abe_redis.streams.release import postpone
 
 
@@ -46,7 +46,7 @@ class Settlement:
             by = await self._whose(redis, stream, group, holder, ids)
             await self._agree(redis, stream, group, by, is_shared=True)
             mine = by.pop("done", [])
-            outcomes = await lease.ack(redis, group, holder, [(stream, one) for one in mine]) if mine else []
+            outcomes = await acks.ack(redis, group, holder, [(stream, one) for one in mine]) if mine else []
             for one, outcome in zip(mine, outcomes, strict=True):
                 by.setdefault(outcome, []).append(one)
         self.agent_leases.forget(stream, group, holder, ids)

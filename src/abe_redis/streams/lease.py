@@ -1,4 +1,4 @@
-"""Leases on entries: take, renew, ack.
+"""Leases on entries: take, renew.
 
 A lease is a row of the group's pending entries list: the entry belongs to a consumer until it has
 been idle for the lease time. Every change checks in the same atomic step that the caller still
@@ -222,7 +222,6 @@ class Claim(NamedTuple):
 _HOLD = Script.load("hold")
 _UNCOUNT = Script.load("uncount")
 _RENEW = Script.load("renew")
-_ACK = Script.load("ack")
 
 
 async def _each_held(
@@ -315,17 +314,3 @@ async def whose(redis: Redis, group: str, consumer: str, entries: Sequence[tuple
     """As `renew`, but with the outcome for each entry; `done` for those that this consumer holds."""
     outcomes = await _each_held(_RENEW, redis, group, consumer, entries)
     return [outcome if outcome in {"done", "not_held"} else "unknown" for outcome in outcomes]
-
-
-async def ack(redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]]) -> list[Outcome]:
-    """Ack entries that this consumer holds.
-
-    Args:
-        consumer: The consumer that holds the entries.
-        entries: Stream and id of each.
-
-    Returns:
-        Per entry: `done`, `not_held`, `unknown` or `no_group`.
-    """
-    outcomes = await _each_held(_ACK, redis, group, consumer, entries)
-    return [outcome if outcome in {"done", "not_held", "no_group"} else "unknown" for outcome in outcomes]

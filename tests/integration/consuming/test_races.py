@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Event, EventWorker
-from abe_redis.streams import lease
+from abe_redis.streams import acks, lease
 from abe_redis.streams.reclaim import reclaim
 from tests.integration.conftest import MakeBackend, until
 
@@ -24,7 +24,7 @@ async def test_an_ack_of_what_was_lost_a_moment_ago_is_refused(make_backend: Mak
     taken: set[str] = set()
 
     async def ack(entry_id: str) -> None:
-        (outcome,) = await lease.ack(redis, "g", "holder", [("s", entry_id)])
+        (outcome,) = await acks.ack(redis, "g", "holder", [("s", entry_id)])
         (finished if outcome == "done" else refused).add(entry_id)
 
     async def take_over() -> None:

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from abe_redis import RedisMessageQueueBackend, Settings
-from abe_redis.streams import lease, names
+from abe_redis.streams import acks, lease, names
 from abe_redis.streams.groups import Ensured, Progress, ensure_group, record_progress
 from abe_redis.streams.trim import STEP, Trimmed, Trimmer, is_over, trim
 from tests.integration.conftest import until
@@ -73,7 +73,7 @@ async def test_a_group_that_was_deleted_goes_on_where_it_was(commands: Redis) ->
     await add(commands, A, "1-0", "2-5", "3-0", "4-0")
     await ensure_group(commands, [A], "g")
     held = await lease.take_new(commands, "g", "me", [A], count=3, block_ms=None)
-    await lease.ack(commands, "g", "me", [(A, held[0].id)])
+    await acks.ack(commands, "g", "me", [(A, held[0].id)])
     assert await record_progress(commands, [A], "g") == [Progress(lost=0, unfinished=3)]
     assert await recorded(commands, A, "floor") == b"2-4 4 3"
     await commands.xgroup_destroy(A, "g")

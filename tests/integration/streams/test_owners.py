@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from abe_redis.streams import lease, names, owners
+from abe_redis.streams import acks, lease, names, owners
 from abe_redis.streams.owners import Owner
 from tests.integration.on_streams import LONG_MS, A, B, C, fill, hold, let_lapse, now_ms, recorded, rows
 
@@ -66,7 +66,7 @@ async def test_a_stream_has_one_owner(commands: Redis) -> None:
 async def test_an_owner_takes_over_what_was_not_finished(commands: Redis) -> None:
     ids = await hold(commands, A, 5)
     await fill(commands, A, 2)
-    await lease.ack(commands, "g", "holder", [(A, ids[0])])
+    await acks.ack(commands, "g", "holder", [(A, ids[0])])
     await let_lapse(commands, A, ids[1:2], deliveries=0)
     await let_lapse(commands, A, ids[2:3], deliveries=3)
     now = await now_ms(commands)

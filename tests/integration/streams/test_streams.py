@@ -10,7 +10,7 @@ from redis.exceptions import ReadOnlyError, ResponseError
 
 from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.schemas import MAX_DELAY_SECONDS
-from abe_redis.streams import dead, lease, names, owners, release
+from abe_redis.streams import acks, dead, lease, names, owners, release
 from abe_redis.streams.lease import Portion
 from abe_redis.streams.publish import Draft, announce, command, publish, publish_health_check
 from abe_redis.streams.reclaim import reclaim
@@ -303,7 +303,7 @@ async def test_each_entry_has_its_own_outcome(commands: Redis, how: str) -> None
     await let_lapse(commands, A, [a[0], a[2]], deliveries=2, by="me")
     await let_lapse(commands, B, b, deliveries=2, by="me")
     entries = [(B, b[1]), (A, a[0]), (A, a[1]), (C, "1-1"), (B, b[0]), (A, "1-1"), (A, a[2])]
-    act = lease.whose if how == "renew" else lease.ack
+    act = lease.whose if how == "renew" else acks.ack
     outcomes = await act(commands, "g", "me", entries)
     assert outcomes == ["done", "done", "not_held", "unknown", "done", "unknown", "done"]
     left = await rows(commands, A)
@@ -318,7 +318,7 @@ async def test_each_entry_has_its_own_outcome(commands: Redis, how: str) -> None
 
 
 async def test_an_empty_request_sends_no_command(commands: Redis) -> None:
-    assert await lease.ack(commands, "g", "me", []) == []
+    assert await acks.ack(commands, "g", "me", []) == []
     assert await lease.renew(commands, "g", "me", []) == set()
 
 
@@ -403,7 +403,7 @@ async def test_a_consumer_that_holds_nothing_leaves_the_group(commands: Redis, e
     for stream in (A, B):
         ids = await hold(commands, stream, 1, by="me")
         if stream == A:
-            await lease.ack(commands, "g", "me", [(stream, ids[0])])
+            await acks.ack(commands, "g", "me", [(stream, ids[0])])
     before = int((await commands.time())[0])
     known = {(B, ids[0]): release.KEEP}
     assert await release.release(commands, "g", "me", [A, B], known, everything=everything) == 0

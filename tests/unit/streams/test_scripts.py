@@ -132,7 +132,10 @@ def test_the_linter_says_where_a_fault_is(
     monkeypatch.setattr("abe_redis.streams.scripts.LUA", tmp_path)
     assert check_lua.main() == 0
     ack = tmp_path / "ack.lua"
-    ack.write_text(ack.read_text("utf-8").replace("group, id)", "group, identifier)"), encoding="utf-8")
+    text = ack.read_text("utf-8").replace("group, unpack(ids)", "group, unpack(identifier)")
+    ack.write_text(text, encoding="utf-8")
+        ack.read_text("utf-8").replace("group, unpack(ids)", "group, unpack(identifier)"), encoding="utf-8"
+    )
     (tmp_path / "shared/lonely.lua").touch()
     capsys.readouterr()
     assert check_lua.main() == 1

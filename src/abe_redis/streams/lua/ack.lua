@@ -1,14 +1,67 @@
 -- Acks entries that a consumer holds; what is finished is not due any more.
 --
+-- Where nobody else holds anything, what is pending is held by the consumer, so one command acks all. Else
+-- one command tells what it holds among them. Only of what it does not, each is looked at by itself.
+--
 -- KEYS  per stream: the stream, the sorted set of what is postponed
--- ARGV  group, consumer; per entry: the number of its stream, its id
--- Answers which entries it does not hold: see `each_held`.
+-- ARGV  group, consumer, `exact` (or `quick`: when some of a stream's entries are not pending, all of these
+--       may be answered as `unknown`, though the others are acked); per stream: how many of its entries
+--       follow, their ids
+-- Answers of which entries it does not hold the place, counted from 0, and how it stands to them: see
+-- `holder`.
 
--- include: each_held
-local group, consumer, first_entry = ARGV[1], ARGV[2], 3
-local postponed = {} -- per stream, how many entries are
-return each_held(group, consumer, first_entry, function(stream, id, due)
-  redis.call('XACK', stream, group, id)
-  postponed[due] = postponed[due] or redis.call('ZCARD', due)
-  if postponed[due] > 0 then redis.call('ZREM', due, id) end
-end)
+-- include: holder
+-- include: ids
+local group, consumer, is_quick = ARGV[1], ARGV[2], ARGV[3] == 'quick'
+local first, place = 4, 0
+local answers, page = {}, 100
+
+local function ack(stream, due, ids)
+  if #ids == 0 then return 0 end
+  if redis.call('ZCARD', due) > 0 then redis.call('ZREM', due, unpack(ids)) end
+  return redis.call('XACK', stream, group, unpack(ids))
+end
+
+-- Whether everything that is pending in a group is the consumer's.
+local function is_alone(summary)
+  return #(summary[4] or {}) == 1 and summary[4][1][1] == consumer
+end
+
+-- What the consumer holds between the first and the last of these entries.
+local function held_among(stream, ids)
+  local from, to, held = ids[1], ids[1], {}
+  for _, id in ipairs(ids) do
+    if before(id, from) then from = id elseif before(to, id) then to = id end
+  end
+  repeat
+    local rows = redis.call('XPENDING', stream, group, from, to, page, consumer)
+    for _, row in ipairs(rows) do held[row[1]] = true end
+    if #rows > 0 then from = '(' .. rows[#rows][1] end
+  until #rows < page
+  return held
+end
+
+local function ack_stream(stream, due, ids)
+  local summary, held = redis.pcall('XPENDING', stream, group), {}
+  if not is_gone(summary, 'XPENDING') and summary[1] > 0 then
+    if is_quick and is_alone(summary) and ack(stream, due, ids) == #ids then return end
+    held = held_among(stream, ids)
+  end
+  local ours = {}
+  for at, id in ipairs(ids) do
+    local state = held[id] and 'held' or holder(stream, group, consumer, id, false)
+    if state == 'held' then
+      ours[#ours + 1] = id
+    else
+      answers[#answers + 1] = {place + at - 1, state}
+    end
+  end
+  ack(stream, due, ours)
+end
+
+for i = 1, #KEYS, 2 do
+  local last = first + tonumber(ARGV[first])
+  ack_stream(KEYS[i], KEYS[i + 1], {unpack(ARGV, first + 1, last)})
+  place, first = place + last - first, last + 1
+end
+return answers

@@ -1,0 +1,59 @@
+"""Acks: a consumer is done with entries that it holds."""
+
+from collections.abc import Sequence
+from itertools import batched
+
+from redis.asyncio import Redis
+
+from abe_redis.streams import names, slots
+from abe_redis.streams.lease import Outcome
+from abe_redis.streams.scripts import Argument, Script
+
+ACKED_AT_ONCE = 500
+"""Entries, and streams of these, that one command acks at most, so that the server is not held up."""
+
+_ACK = Script.load("ack")
+
+
+async def ack(
+    redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]], *, exact: bool = True
+) -> list[Outcome]:
+    """Ack entries that this consumer holds.
+
+    Args:
+        consumer: The consumer that holds the entries.
+        entries: Stream and id of each.
+        exact: Whether each outcome has to be right. Else it costs less, and when one entry of a stream was
+            not pending any more, the others of it, which are acked, can be `unknown`, too.
+
+    Returns:
+        Per entry: `done`, `not_held`, `unknown` or `no_group`.
+    """
+    outcomes = ["done"] * len(entries)
+    places: dict[str, list[int]] = {}
+    for at, (stream, _) in enumerate(entries):
+        places.setdefault(stream, []).append(at)
+
+    async def run(some: Sequence[tuple[str, Sequence[int]]]) -> None:
+        arguments: list[Argument] = [group, consumer, "exact" if exact else "quick"]
+        theirs: list[int] = []
+        for _, at_once in some:
+            arguments += (len(at_once), *(entries[at][1] for at in at_once))
+            theirs += at_once
+        keys = names.with_due((stream for stream, _ in some), group)
+        for at, outcome in await _ACK(redis, keys, arguments):
+            told = outcome.decode()
+            outcomes[theirs[at]] = told if told in {"not_held", "no_group"} else "unknown"
+
+    async def steps(streams: Sequence[str]) -> None:
+        some: list[tuple[str, Sequence[int]]] = []
+        for stream in streams:
+            for at_once in batched(places[stream], ACKED_AT_ONCE):
+                if sum(len(one) + 1 for _, one in some) + len(at_once) > ACKED_AT_ONCE:
+                    await run(some)
+                    some = []
+                some.append((stream, at_once))
+        await run(some)
+
+    await slots.each(slots.by_slot(redis, list(places)), steps)
+    return outcomes
