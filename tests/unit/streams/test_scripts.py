@@ -134,8 +134,6 @@ def test_the_linter_says_where_a_fault_is(
     ack = tmp_path / "ack.lua"
     text = ack.read_text("utf-8").replace("group, unpack(ids)", "group, unpack(identifier)")
     ack.write_text(text, encoding="utf-8")
-        ack.read_text("utf-8").replace("group, unpack(ids)", "group, unpack(identifier)"), encoding="utf-8"
-    )
     (tmp_path / "shared/lonely.lua").touch()
     capsys.readouterr()
     assert check_lua.main() == 1
