@@ -157,6 +157,13 @@ class Server:
         self.stop()
         self.start()
 
+    def move_to(self, port: int) -> None:
+        """Stop, and start at another port with what it has on disk, as a primary."""
+        self.stop()
+        self._options.pop("replicaof", None)
+        self.port = port
+        self.start()
+
     def freeze(self) -> None:
         """SIGSTOP: connections stay open and are accepted, nothing is answered."""
         if not self._frozen:

@@ -1,20 +1,27 @@
-"""The short form of `make night`: no process ends, nothing is lost, and each cause is named."""
+"""The short form of `make night`: no process ends, the promise is kept, and `stats` names each cause."""
 
 from tests.chaos.night import play
 
 
 def test_an_operators_night_ends_no_process_and_loses_nothing() -> None:
     night = play(events=200)
-    assert night.accepted == night.done
+    assert night.accepted - night.given_up <= night.done
     for trouble, words in {
         "backlog": "start a consumer",
-        "blocking handler": "holds",
-        "hanging handler": "has held event",
-        "frozen worker": "has been silent for",
-        "destroyed group": "group restored",
+        "blocked loop": "holds",
+        "hanging handler": "give it a time limit",
+        "frozen worker": "A live consumer takes over what it holds",
+        "deleted group": "see `abe-redis audit`",
         "deleted consumer": "were put back",
         "full memory": "Raise its maxmemory",
-        "restarted server": "could not be reached",
-        "rotated password": "refuses the credentials from REDIS_PASSWORD_FILE",
+        "stopped server": "Check that it runs",
+        "full disk": "REDIS_OUTBOX",
+        "failover": "If its primary is changing, that passes",
+        "rotated password": "REDIS_PASSWORD_FILE",
+        "expired user": "put those there that are valid now",
+        "deleted stream": "lost",
+        "wrong type": "Rename it",
+        "wrong type of ours": "Rename it",
+        "clock set back": "time service (NTP)",
     }.items():
         assert words in night.said[trouble], (trouble, night.said[trouble])

@@ -232,14 +232,14 @@ def stats(stream: AnyStream = None, *, as_json: AsJson = False) -> None:
 
     Example: abe-redis stats --json
     """
-    from abe_redis.cli.stats import stats_and_memory  # noqa: PLC0415
+    from abe_redis.cli.stats import stats_and_causes  # noqa: PLC0415
 
-    result, full = with_backend(lambda backend: stats_and_memory(backend, stream))
+    result, causes = with_backend(lambda backend: stats_and_causes(backend, stream))
     if as_json:
         show(result, "", as_json=True)
         return
-    for sentence in full:
-        say(sentence)
+    for sentence in causes:
+        say(plain(sentence))
     if result.outbox is not None:
         refused = f", {result.outbox.refused} refused" if result.outbox.refused else ""
         say(f"Outbox: {result.outbox.waiting} waiting{refused}.")
@@ -251,6 +251,14 @@ def stats(stream: AnyStream = None, *, as_json: AsJson = False) -> None:
 
     seconds = Settings().redis_stream_lease_seconds
     print_stats(result.streams, every_consumer=stream is not None, lease_seconds=seconds)
+
+
+def _facts(facts: dict[str, Any]) -> str:
+    """What a change was about, as `name: value, value; name: value`."""
+    return "; ".join(
+        f"{name.replace('_', ' ')}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in facts.items()
+    )
 
 
 @app.command(rich_help_panel=INSPECT)
@@ -268,8 +276,8 @@ def audit(
 
     result = with_backend(lambda backend: changes(Scope(backend), count=count))
     lines = [
-        f"{one.at:%Y-%m-%d %H:%M:%S}  {plain(one.origin)}  {plain(one.what)}  {plain(one.who)}  "
-        + plain(str(one.facts))
+        f"{one.at:%Y-%m-%d %H:%M:%S}  {plain(one.origin)}  {plain(one.what.replace('_', ' '))}  "
+        f"{plain(one.who)}  {plain(_facts(one.facts))}"
         for one in result.changes
     ]
     show(result, "\n".join(lines) or "Nobody has changed anything.", as_json=as_json)

@@ -1,6 +1,6 @@
 """The tables of `stats`: streams, who holds which event for how long, and what is wrong."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -9,33 +9,33 @@ from rich.table import Table
 from rich.text import Text
 
 from abe_redis.backend import RedisMessageQueueBackend
-from abe_redis.cli.common import plain
-from abe_redis.errors import AbeRedisError
+from abe_redis.cli.common import plain, say
+from abe_redis.errors import AbeRedisError, RedisRefusedError
 from abe_redis.inspection.health import duration
 from abe_redis.operations.operations import Operations
+from abe_redis.runtime.plurals import count
 from abe_redis.schemas import ConsumerStats, StatsResult, StreamStats
 
 _MOST_HOLDING = 10
 """Consumers that are shown among many streams, those that hold an event longest."""
 
 
-_NEARLY_FULL = 0.9
-"""The part of a server's memory from which it is told of."""
+_ANY_WIDTH = 10_000
 
 
-async def stats_and_memory(
+async def stats_and_causes(
     backend: RedisMessageQueueBackend, stream: str | None
 ) -> tuple[StatsResult, list[str]]:
-    """The state of the streams, and a sentence for each server that is nearly full."""
+    """The state of the streams, and a sentence for each cause of trouble that is no stream's."""
     operations = Operations(backend, origin="cli")
-    result = await operations.stream_stats(stream=stream)
-    with suppress(AbeRedisError):  # the sentences are more than what was asked for
-        return result, [
-            f"Redis {one.server} uses {one.used_bytes / one.max_bytes:.0%} of its memory (maxmemory), and "
-            "refuses events when it is full. `abe-redis doctor` names what holds memory, and what frees it."
-            for one in await operations.memory()
-            if one.max_bytes and one.used_bytes >= _NEARLY_FULL * one.max_bytes
-        ]
+    try:
+        result = await operations.stream_stats(stream=stream)
+    except RedisRefusedError:
+        for cause in await operations.causes([]):
+            say(plain(cause))
+        raise
+    with suppress(AbeRedisError):  # the causes are more than what was asked for
+        return result, await operations.causes(result.streams)
     return result, []
 
 
@@ -54,12 +54,12 @@ def print_stats(streams: Sequence[StreamStats], *, every_consumer: bool, lease_s
         lease_seconds: How long leases last by the settings of who looks.
     """
     console = Console(highlight=False)
-    console.print(_of_streams(streams))
+    _print_fitting(console, _of_streams(streams), map(_stream_line, streams))
     shown = sorted(_consumers(streams), key=lambda each: -(each.one.held_seconds or 0))
     if not every_consumer:
         shown = [each for each in shown if each.one.holds][:_MOST_HOLDING]
     if shown:
-        console.print(_of_consumers(shown))
+        _print_fitting(console, _of_consumers(shown), map(_consumer_line, shown))
     if every_consumer:
         console.print(
             f"Leases of whoever has these settings last {lease_seconds:g} s (REDIS_STREAM_LEASE_SECONDS)."
@@ -67,6 +67,41 @@ def print_stats(streams: Sequence[StreamStats], *, every_consumer: bool, lease_s
     for one in streams:
         if one.health != "ok" or any(group.lost for group in one.groups):
             console.print(Text(f"{plain(one.stream)}: {plain(one.advice)}"))
+
+
+def _print_fitting(console: Console, table: Table, lines: Iterable[str]) -> None:
+    """Print a table; in a terminal that is too narrow for it, a line for each row."""
+    if console.measure(table, options=console.options.update(width=_ANY_WIDTH)).maximum <= console.width:
+        console.print(table)
+        return
+    for one in lines:
+        console.print(Text(one))
+
+
+def _stream_line(one: StreamStats) -> str:
+    return (
+        f"{plain(one.stream)}: {one.health}; {count(one.length, 'entry', 'entries')}, "
+        f"{count(len(one.groups), 'group')}, {sum(group.pending for group in one.groups)} pending, "
+        f"lag {_lag(one)}, {one.dead_letters} dead"
+    )
+
+
+def _consumer_line(each: _Consumer) -> str:
+    one = each.one
+    holds = f", holds {one.holds} for {duration(one.held_seconds or 0)}" if one.holds else ""
+    return (
+        f"{plain(one.name)} of {plain(each.group)} on {plain(each.stream)}: {_state(one)}; "
+        f"{one.pending} pending{holds}"
+    )
+
+
+def _state(one: ConsumerStats) -> str:
+    return "alive" if one.alive else f"silent for {duration(one.idle_seconds)}"
+
+
+def _lag(one: StreamStats) -> str:
+    lags = [group.lag for group in one.groups]
+    return "?" if None in lags else str(sum(lag or 0 for lag in lags))
 
 
 def _consumers(streams: Sequence[StreamStats]) -> Iterator[_Consumer]:
@@ -79,14 +114,13 @@ def _consumers(streams: Sequence[StreamStats]) -> Iterator[_Consumer]:
 def _of_streams(streams: Sequence[StreamStats]) -> Table:
     table = _table("stream", "health", "entries", "groups", "pending", "lag", "dead")
     for one in streams:
-        lags = [group.lag for group in one.groups]
         table.add_row(
             Text(plain(one.stream)),
             one.health,
             str(one.length),
             str(len(one.groups)),
             str(sum(group.pending for group in one.groups)),
-            "?" if None in lags else str(sum(lag or 0 for lag in lags)),
+            _lag(one),
             str(one.dead_letters),
         )
     return table
@@ -99,7 +133,7 @@ def _of_consumers(shown: Sequence[_Consumer]) -> Table:
             Text(plain(one.name)),
             Text(plain(group)),
             Text(plain(stream)),
-            "alive" if one.alive else f"silent for {duration(one.idle_seconds)}",
+            _state(one),
             "" if one.lease_seconds is None else f"{one.lease_seconds:g} s",
             str(one.pending),
             one.holds or "",

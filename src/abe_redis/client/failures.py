@@ -95,8 +95,8 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
         )
     if str(error).startswith("WRONGTYPE"):
         return RedisRefusedError(
-            f"The key is not a stream, so Redis at {where} refused {doing}. Choose another stream, or rename "
-            "that key."
+            f"The key is not a stream, or a key beside it is of another type, so Redis at {where} refused "
+            f"{doing}. Choose another stream, or rename that key: `abe-redis doctor` names it."
         )
     return RedisRefusedError(f"Redis at {where} refused {doing}: {said}.{advised}")
 

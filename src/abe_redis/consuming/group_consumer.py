@@ -37,6 +37,9 @@ _LOG = logging.getLogger(__name__)
 TICK_SECONDS = 0.8
 """Interval of discovery: a stream that we publish to is found within a second."""
 
+_SILENT_FAILURES = 3
+"""Failures in a row that a stream which was deleted or replaced may cause before they are logged."""
+
 
 class GroupConsumer(ABC):
     """The consumer behind an `EventStream` or an `EventWorker`."""
@@ -154,7 +157,8 @@ class GroupConsumer(ABC):
             redis = (await self._open()).commands
             with self._insisting():
                 ours = await self._in_flight.nack(redis, held, delay_seconds=delay, insist=self._insists)
-        _LOG.info("Gave back event %s of %r: %s", event.id, event.stream, reason or "no reason given")
+        level = logging.DEBUG if held.detail else logging.INFO  # then the worker has said so
+        _LOG.log(level, "Gave back event %s of %r: %s", event.id, event.stream, reason or "no reason given")
         if not ours:
             raise LeaseLostError
 
@@ -165,7 +169,8 @@ class GroupConsumer(ABC):
             redis = (await self._open()).commands
             with self._insisting():
                 ours = await self._in_flight.bury_delivered(redis, held, reason)
-        _LOG.warning("Buried event %s of %r: %s", event.id, event.stream, reason)
+        level = logging.DEBUG if held.detail else logging.WARNING
+        _LOG.log(level, "Buried event %s of %r: %s", event.id, event.stream, reason)
         if not ours:
             raise LeaseLostError
 
@@ -223,9 +228,9 @@ class GroupConsumer(ABC):
             except failures.FAILURES as error:
                 failed += 1
                 self._turn_failed(error)
-                if not failures.stream_is_gone(error):
+                if not failures.stream_is_gone(error) or failed > _SILENT_FAILURES:
                     sentence = failures.explain(error, self._settings, doing=f"reading group {self.group!r}")
-                    if not failures.passes(error):
+                    if not failures.passes(error) and not failures.stream_is_gone(error):
                         raise sentence from None
                     if not warned:
                         _LOG.warning("%s Trying again until it works.", sentence)

@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator, Iterator
 
 from abe_redis.doctor import memory
 from abe_redis.doctor.context import Context, Finding, Severity, ok, problem, warning
-from abe_redis.inspection.health import about_disuse
+from abe_redis.inspection.health import about_disuse, held_by
 from abe_redis.inspection.stats import stream_stats
 from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import Health, StreamStats
+from abe_redis.schemas.stats import is_person
 from abe_redis.settings import Settings
-from abe_redis.streams import names, peek, slots
+from abe_redis.streams import key_types, names, peek, slots
 from abe_redis.streams.find_streams import existing
 from abe_redis.streams.trim import is_over
 
@@ -26,15 +27,16 @@ _SEVERITY: dict[Health, Severity] = {
 
 async def keys(context: Context) -> AsyncIterator[Finding]:
     """Whether each key that a pattern names is a stream, or does not exist yet."""
-    others = 0
-    for name in context.patterns.literals:
-        kind = await peek.kind(context.redis, name)
-        if kind not in {"stream", "none"}:
-            others += 1
+    group = context.settings.redis_stream_group
+    others = await key_types.mistyped(context.redis, context.patterns.literals, group)
+    for one in others:
+        if one.key in context.patterns.literals:
             yield problem(
-                f"The key {name!r} is a {kind}, not a stream: nothing can be published to it.",
+                f"The key {one.key!r} is a {one.kind}, not a stream: nothing can be published to it.",
                 "Rename it, or choose another name in REDIS_STREAM_PATTERNS and SLACK_EVENTS_TOPIC.",
             )
+        else:
+            yield problem(one.sentence)
     if not others:
         yield ok("No key of another type has the name of a stream.")
 
@@ -91,11 +93,11 @@ def _judge(stats: StreamStats, settings: Settings) -> Iterator[Finding]:
         )
     for group in waiting:
         where = f"group {group.name!r} of {stats.stream!r}"
-        gone = [one for one in group.consumers if one.pending and not one.alive]
-        for one in gone:
+        gone = [one for one in group.consumers if not one.alive and held_by(one, group)]
+        for one in [one for one in gone if not is_person(one.name)]:
             yield warning(
                 f"Consumer {one.name!r} in {where} has been silent for {one.idle_seconds:.0f} s and holds "
-                f"{_count(one.pending, 'event', 'events')}.",
+                f"{_count(held_by(one, group), 'event', 'events')}.",
                 f"A live consumer of the group takes over what has been held for {lease_seconds:g} s: see "
                 "to it that one runs.",
             )

@@ -69,7 +69,11 @@ async def capabilities(context: Context) -> AsyncIterator[Finding]:
             unknown.append(name)
         elif not isinstance(answer, ResponseError) or str(answer).startswith("NOGROUP"):
             known.append(name)
-    said = f"Newer stream commands here, none of them needed: {', '.join(known) or 'none'}."
+    said = (
+        f"It has newer stream commands, none of which is needed: {', '.join(known)}."
+        if known
+        else "It has none of the newer stream commands, and needs none."
+    )
     yield ok(said + (f" This user may not try {', '.join(unknown)}." if unknown else ""))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import ConsumerStats, GroupStats, Health, StreamStats
-from abe_redis.schemas.stats import is_agent
+from abe_redis.schemas.stats import is_agent, is_person
 from abe_redis.settings import Settings
 from abe_redis.streams.trim import is_over
 
@@ -74,7 +74,7 @@ def stalled(at: Situation) -> Verdict:
     said = [
         _destroyed(group, at.stats.stream)
         if group.destroyed
-        else f"{_waiting(group)} and no {_missing(group)}: start one."
+        else f"{_waiting(group)} and no {_missing(group)}: start one{_or_remove(group, at.stats.stream)}."
         for group in at.stalled
     ]
     return Verdict("stalled", said) if said else Verdict()
@@ -86,7 +86,7 @@ def backlog(at: Situation) -> Verdict:
     Where a consumer is stuck, `stuck` or `silent` names it, and more consumers are no cure.
     """
     said = [
-        f"{_waiting(group)}{'.' if _stuck(group, at) else ': add consumers or make the handler faster.'}"
+        f"{_waiting(group)}{'.' if _is_held_up(group, at) else ': add consumers or make the handler faster.'}"
         for group in at.behind
     ]
     return Verdict("backlog", said) if said else Verdict()
@@ -102,6 +102,18 @@ def working(at: Situation) -> Verdict:
     """Working groups; not reported while others have no consumer or do not keep up."""
     said = [f"{_waiting(group)}." for group in at.waiting]
     return Verdict("working", said) if said and not (at.stalled or at.behind) else Verdict()
+
+
+def retrying(at: Situation) -> Verdict:
+    """Events that wait for a retry, so that nobody holds them."""
+    said = []
+    for group in at.waiting:
+        if group.postponed:
+            events = "1 event waits" if group.postponed == 1 else f"{group.postponed} events wait"
+            said.append(
+                f"{events} in group {group.name!r} for a retry or a delay: the log of its workers says why."
+            )
+    return Verdict(said=said)
 
 
 def stuck(at: Situation) -> Verdict:
@@ -122,19 +134,15 @@ def stuck(at: Situation) -> Verdict:
 
 def silent(at: Situation) -> Verdict:
     """Consumers that hold events and ask for nothing: their process hangs, or is gone."""
-    said = []
-    for group in at.waiting:
-        for one in group.consumers:
+    return Verdict(
+        said=[
+            _silent(one, group)
+            for group in at.waiting
+            for one in group.consumers
             # What an agent has postponed is its consumer's until it is due, and waits for nobody.
-            if one.pending and not one.alive and (one.holds or not is_agent(one.name)):
-                events = "1 event" if one.pending == 1 else f"{one.pending} events"
-                longest = f", {one.holds} for {duration(one.held_seconds or 0)}" if one.holds else ""
-                said.append(
-                    f"Consumer {one.name!r} of group {group.name!r} holds {events}{longest}, and has been "
-                    f"silent for {duration(one.idle_seconds)}: its process is gone or frozen, or its handler "
-                    "blocks the event loop. A live consumer takes over what it holds."
-                )
-    return Verdict(said=said)
+            if not one.alive and held_by(one, group) and (one.holds or not is_agent(one.name))
+        ]
+    )
 
 
 def disused(at: Situation) -> Verdict:
@@ -173,7 +181,10 @@ def above_bound(at: Situation) -> Verdict:
     return Verdict(said=[f"The backlog keeps it above its bound of {bound} entries."])
 
 
-RULES = (unread, stalled, backlog, paused, working, stuck, silent, disused, lost, dead_letters, above_bound)
+RULES = (
+    *(unread, stalled, backlog, paused, working, retrying, stuck, silent),
+    *(disused, lost, dead_letters, above_bound),
+)
 """The worst first: a stream's health is that of the first rule with a finding."""
 
 
@@ -197,14 +208,38 @@ def _has_work(group: GroupStats) -> bool:
 
 def _missing(group: GroupStats) -> str:
     """The one who is not there."""
-    held = sum(one.pending for one in group.consumers if one.alive)
-    if any(one.alive for one in group.consumers):
-        return f"worker is alive (agents hold {held})"
-    return "consumer is alive"
+    alive = [one for one in group.consumers if one.alive]
+    if not alive:
+        return "consumer is alive"
+    who = "agents" if all(is_agent(one.name) for one in alive) else "people or agents"
+    return f"worker is alive ({who} hold {sum(one.pending for one in alive)})"
+
+
+def held_by(one: ConsumerStats, group: GroupStats) -> int:
+    """How many events a consumer holds, without those that wait for a retry."""
+    return 0 if group.postponed >= group.pending else max(0, one.pending - one.postponed)
+
+
+def _silent(one: ConsumerStats, group: GroupStats) -> str:
+    """The sentence about a consumer that holds events and is silent."""
+    count = held_by(one, group)
+    events = "1 event" if count == 1 else f"{count} events"
+    longest = f", {one.holds} for {duration(one.held_seconds or 0)}" if one.holds else ""
+    said = f"Consumer {one.name!r} of group {group.name!r} holds {events}{longest}"
+    if is_person(one.name):
+        return (
+            f"{said}: somebody leased that with `abe-redis read`. Finish it with `abe-redis ack`, or leave "
+            "it to a live worker."
+        )
+    return (
+        f"{said}, and has been silent for {duration(one.idle_seconds)}: its process is gone or frozen, or "
+        "its handler blocks the event loop. A live consumer takes over what it holds."
+    )
 
 
 def _is_behind(group: GroupStats) -> bool:
-    oldest = max(group.oldest_pending_seconds or 0, group.oldest_undelivered_seconds or 0)
+    held = group.oldest_pending_seconds if group.pending > group.postponed else None
+    oldest = max(held or 0, group.oldest_undelivered_seconds or 0)
     return _has_undelivered(group) and oldest > BACKLOG_SECONDS
 
 
@@ -213,6 +248,19 @@ def _stuck(group: GroupStats, at: Situation) -> list[ConsumerStats]:
     bound = at.settings.redis_stream_lease_seconds
     found = [one for one in group.consumers if (one.held_seconds or 0) > bound]
     return sorted(found, key=lambda one: -(one.held_seconds or 0))
+
+
+def _is_held_up(group: GroupStats, at: Situation) -> bool:
+    """Whether more consumers are no cure: one is stuck, or most of the work waits for a retry."""
+    return bool(_stuck(group, at)) or 2 * group.postponed > group.pending + (group.lag or 0)
+
+
+def _or_remove(group: GroupStats, stream: str) -> str:
+    """What else to do about a group of which nobody has anything in flight, as one of a mistyped name."""
+    if group.pending:
+        return ""
+    command = f"abe-redis group remove {quoted(stream)} {quoted(group.name)} --force"
+    return f"; or, if the group is a mistake, remove it: `{command}`"
 
 
 def _destroyed(group: GroupStats, stream: str) -> str:

@@ -1,5 +1,6 @@
 """A stream in numbers; `health` interprets them."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -82,6 +83,7 @@ class _Reader:
         """One group, from its row of XINFO GROUPS."""
         group = await streams_info.of_group(self.redis, self.stream, row, with_pending=self.ages)
         unread, lost = self._unread(row)
+        postponed = Counter(row["consumer"] for row in group.pending if row["message_id"] in group.postponed)
         holding = held.longest(group.pending, group.postponed, group.notes, self.info.now)
         unused = [one["idle"] / 1000 for one in group.consumers]
         if used := self._recorded("used", row["name"]):
@@ -89,6 +91,7 @@ class _Reader:
         return GroupStats(
             name=row["name"].decode(errors="replace"),
             pending=row["pending"],
+            postponed=min(row["pending"], len(group.postponed)),
             lag=unread,
             oldest_pending_seconds=self._age(group.oldest_pending) if group.oldest_pending else None,
             oldest_undelivered_seconds=(
@@ -104,6 +107,7 @@ class _Reader:
                 ConsumerStats(
                     name=one["name"].decode(errors="replace"),
                     pending=one["pending"],
+                    postponed=min(one["pending"], postponed[one["name"]]),
                     idle_seconds=one["idle"] / 1000,
                     alive=one["idle"] / 1000 < self.lease_seconds,
                     lease_seconds=group.lease_seconds.get(one["name"]),

@@ -89,6 +89,9 @@ class JsonFormatter(logging.Formatter):
         if record.stack_info:
             facts["stack"] = lines(record.stack_info)
         facts |= {name: _plain(value) for name, value in vars(record).items() if name not in _USUAL} | _span()
+        given = vars(record).get("exception")
+        if isinstance(given, dict) and isinstance(given.get("trace"), str):
+            facts["exception"]["trace"] = lines(given["trace"])  # as that of a record's own exception
         return ascii_json(shown(facts))
 
 

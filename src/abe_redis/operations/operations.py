@@ -14,7 +14,7 @@ from abe_redis.errors import InvalidArgumentError, RedisUnavailableError, Reques
 from abe_redis.events import codec
 from abe_redis.events.identity import event_id_of
 from abe_redis.inspection.memory import of_servers
-from abe_redis.operations import event_views
+from abe_redis.operations import causes, event_views
 from abe_redis.operations.dead_letter_choice import Choice
 from abe_redis.operations.dead_letters import DeadLetters
 from abe_redis.operations.scope import check_range
@@ -75,7 +75,8 @@ class Operations(Searching):
         if (known := await self._is_there(name, payload, event_id)) is not None:
             return PublishResult(stream=name, id=known, duplicate=True)
         published = await self._backend.publish_event(name, payload, event_id=event_id, origin=self._origin)
-        await self._scope.note("publish_event", stream=published.stream, ids=[published.id])
+        if not published.duplicate:
+            await self._scope.note("publish_event", stream=published.stream, ids=[published.id])
         return PublishResult(
             stream=published.stream,
             id=published.id,
@@ -125,7 +126,7 @@ class Operations(Searching):
         self.agent_leases.touch()
         name = names.check_stream(self._scope.allowed(stream))
         done = await self._backend.publish_many(name, payloads, origin=self._origin)
-        await self._scope.note("publish_many", stream=name, ids=[one.id for one in done])
+        await self._scope.note("publish_many", stream=name, ids=[one.id for one in done if not one.duplicate])
         return [
             PublishResult(
                 stream=one.stream,
@@ -328,6 +329,10 @@ class Operations(Searching):
         """The memory of each server that has keys; of none that does not tell this user."""
         async with self._scope.redis("looking at the server's memory") as redis:
             return await of_servers(redis, self._settings)
+
+    async def causes(self, streams: Sequence[StreamStats]) -> list[str]:
+        """What is wrong with the server or with keys, each with its remedy."""
+        return await causes.find(self._scope, streams)
 
     async def outbox(self) -> OutboxStats | None:
         """The events in this machine's outbox; None without an outbox."""

@@ -120,7 +120,7 @@ class Scope:
         """A sentence that names the existing streams."""
         found = await existing(redis, self.patterns)
         if not found:
-            return "No stream exists; publish an event to make one."
+            return "No stream exists yet: nothing was published."
         return f"Streams that exist: {_listed(found)}."
 
     async def absence(self, redis: Redis, stream: str) -> str:

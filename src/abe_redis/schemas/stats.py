@@ -20,11 +20,21 @@ def is_agent(consumer: str) -> bool:
     return consumer.startswith("mcp-")
 
 
+def is_person(consumer: str) -> bool:
+    """Whether a consumer is one of the command line, by its name."""
+    return consumer.startswith("cli-")
+
+
 class ConsumerStats(BaseModel):
     """One consumer of a group."""
 
     name: str
     pending: int = Field(description="Entries that it holds and has not acked.")
+    postponed: int = Field(
+        default=0,
+        description="Those of them that wait for a retry or a delay, so that nobody holds them; of the 100 "
+        "oldest, and of the 1,000 oldest in an answer about one stream.",
+    )
     idle_seconds: float = Field(description="Seconds since its last command in this group.")
     alive: bool = Field(description="True while idle_seconds is less than the lease time.")
     lease_seconds: float | None = Field(
@@ -47,6 +57,10 @@ class GroupStats(BaseModel):
 
     name: str
     pending: int = Field(description="Entries that consumers hold and have not acked.")
+    postponed: int = Field(
+        default=0,
+        description="Those of them that wait for a retry or a delay, so that nobody holds them.",
+    )
     lag: int | None = Field(
         default=None, description="Entries not delivered yet; null when Redis does not know."
     )
@@ -86,10 +100,14 @@ class GroupStats(BaseModel):
         """The live consumers that work for it.
 
         Agents, who take what they like, count only in their own group: in the one of that name, unless others
-        have a consumer in it, alive or not.
+        have a consumer in it, alive or not. A person who reads at the command line is none.
         """
         own = self.name == AGENTS and all(is_agent(one.name) for one in self.consumers)
-        return [one for one in self.consumers if one.alive and (own or not is_agent(one.name))]
+        return [
+            one
+            for one in self.consumers
+            if one.alive and not is_person(one.name) and (own or not is_agent(one.name))
+        ]
 
 
 class StreamStats(BaseModel):

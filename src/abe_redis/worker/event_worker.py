@@ -22,6 +22,7 @@ from abe_redis.observability.hooks import Outcome
 from abe_redis.runtime.exception_groups import equal_failures_as_one
 from abe_redis.sanitize.exceptions import describe, place, trace
 from abe_redis.streams.names import Patterns, check_stream
+from abe_redis.worker import failure_log
 from abe_redis.worker.call import call, in_thread, is_cancelled
 from abe_redis.worker.handlers import check_handler, name_of
 from abe_redis.worker.protocols import Queue
@@ -260,19 +261,7 @@ class EventWorker:
         """Ask the policy about a failure, and carry the decision out."""
         event = held.event
         decision = self._decide(event, error)
-        at = place(error)
-        stack = trace(error)
-        _LOG.warning(
-            "The handler of %s of %r failed at delivery %s with %s%s; %s.",
-            event.id,
-            event.stream,
-            event.deliveries,
-            describe(error),
-            f" at {at}" if at else "",
-            decision,
-            extra={"exception": {"type": type(error).__qualname__, "trace": stack}},
-        )
-        _LOG.debug("Where the handler of %s of %r failed:\n%s", event.id, event.stream, stack)
+        stack = failure_log.tell(event, error, decision)
         held.detail = {"handler": self._name, "trace": stack[-_MOST_STORED:]}
         return await self._carry_out(member, held, decision, describe(error))
 

@@ -48,7 +48,8 @@ def consumers(**alive: bool) -> dict[str, Any]:
 
 BUSY = {"lag": 1, "oldest_undelivered_seconds": 5}
 BEHIND = {"lag": 1, "oldest_undelivered_seconds": 61}
-START = "and no consumer is alive: start one."
+REMOVE = "start one; or, if the group is a mistake, remove it: `abe-redis group remove s g --force`."
+START = f"and no consumer is alive: {REMOVE}"
 RESUME = "and is paused: resume it when it may go on."
 DISUSED = "Nobody has used group 'g' for 9.0 days, so trimming does not wait for it any more."
 LETTER = "1 dead letter: read it with `abe-redis dead list s`."
@@ -78,6 +79,21 @@ ADD = "add consumers or make the handler faster."
 HAS = "Group 'g' has 3 pending and 1 not delivered yet (the oldest published 61 s ago)"
 SILENT_AND_HELD = FROZEN.replace("2 events", "2 events, 7-0 for 5 min").replace("40 s", "4 s")
 
+WAIT = "4 events wait in group 'g' for a retry or a delay: the log of its workers says why."
+ONE_WAITS = WAIT.replace("4 events wait", "1 event waits")
+ONE_IS_HELD = FROZEN.replace("2 events", "1 event")
+ALL_RETRIED = {"pending": 4, "postponed": 4}
+RETRIES = (
+    "Group 'g' has 4 pending (the oldest published 99 s ago) and 1 not delivered yet (the oldest published "
+    "5 s ago)."
+)
+SLOW_FOR_RETRIES = "Group 'g' has 4 pending and 1 not delivered yet (the oldest published 61 s ago)."
+RETRIED = {"lag": 1, "consumers": [ConsumerStats(**HOLDER, postponed=1, alive=False)]}
+LEASED_BY_HAND = (
+    "Consumer 'cli-me' of group 'g' holds 2 events, 7-0 for 5 min: somebody leased that with `abe-redis "
+    "read`. Finish it with `abe-redis ack`, or leave it to a live worker."
+)
+
 RULE_BY_RULE = [
     ("unread", [], {}, ("unread", "It has 10 events and no group, so nobody reads it: start a consumer.")),
     ("unread", [], {"length": 0}, (None, "")),
@@ -87,6 +103,7 @@ RULE_BY_RULE = [
     ("stalled", [BUSY | {"alive": False, "paused": True}], {}, (None, "")),
     ("backlog", [BEHIND], {}, ("backlog", f"{ONE} 61 s ago): add consumers or make the handler faster.")),
     ("backlog", [BUSY], {}, (None, "")),
+    ("backlog", [BEHIND | ALL_RETRIED], {}, ("backlog", SLOW_FOR_RETRIES)),
     (
         "backlog",
         [BEHIND, BUSY | {"alive": False}],
@@ -108,11 +125,19 @@ RULE_BY_RULE = [
     ("working", [{}], {}, (None, "")),
     ("working", [BUSY, BEHIND], {}, (None, "")),
     ("working", [BUSY, BUSY | {"alive": False}], {}, (None, "")),
+    ("retrying", [BUSY], {}, (None, "")),
+    ("working", [BUSY | ALL_RETRIED | {"oldest_pending_seconds": 99}], {}, ("working", RETRIES)),
+    ("retrying", [BUSY | ALL_RETRIED], {}, (None, WAIT)),
+    ("retrying", [BUSY | ALL_RETRIED | {"postponed": 1}], {}, (None, ONE_WAITS)),
+    ("retrying", [BUSY], {}, (None, "")),
     ("stuck", [held()], {}, (None, STUCK_SAID)),
     ("stuck", [held(held_seconds=30)], {}, (None, "")),
     ("stuck", [held(alive=False)], {}, (None, "")),
     ("stuck", [held() | {"paused": True}], {}, (None, "")),
     ("silent", [held(alive=False)], {}, (None, SILENT_AND_HELD)),
+    ("silent", [RETRIED | {"pending": 2, "postponed": 2}], {}, (None, "")),
+    ("silent", [RETRIED | {"pending": 300, "postponed": 1}], {}, (None, ONE_IS_HELD)),
+    ("silent", [held(alive=False, name="cli-me")], {}, (None, LEASED_BY_HAND)),
     ("silent", [{"pending": 2, "consumers": [ConsumerStats(**HOLDER, alive=False)]}], {}, (None, FROZEN)),
     ("silent", [{"pending": 2, "consumers": [ConsumerStats(**HOLDER, alive=True)]}], {}, (None, "")),
     ("silent", [BUSY | {"alive": False}], {}, (None, "")),
@@ -228,7 +253,8 @@ def test_the_worst_comes_first_and_hides_no_other_trouble() -> None:
     assert judged(behind, stalled, busy) == (
         "stalled",
         (
-            "Group 'stalled' has 0 pending and 1 not delivered yet and no consumer is alive: start one. "
+            f"Group 'stalled' has 0 pending and 1 not delivered yet and no consumer is alive: "
+            f"{REMOVE.replace('remove s g', 'remove s stalled')} "
             "Group 'behind' has 0 pending and 1 not delivered yet (the oldest published 61 s ago): add "
             "consumers or make the handler faster."
         ),

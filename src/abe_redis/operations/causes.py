@@ -1,0 +1,95 @@
+"""What is wrong with the server or with keys, rather than with a stream: each a sentence with its remedy."""
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from abe_redis.client import failures
+from abe_redis.client.optional_commands import is_refused
+from abe_redis.inspection.health import duration
+from abe_redis.inspection.memory import of_servers
+from abe_redis.operations import audit
+from abe_redis.operations.scope import Scope
+from abe_redis.schemas import StreamStats
+from abe_redis.streams import key_types, names
+
+NEARLY_FULL = 0.9
+"""The part of a server's memory from which it is told of."""
+
+_AHEAD_SECONDS = 2.0
+_RECENT = timedelta(hours=1)
+_LOOKED_AT = 50
+"""Streams whose keys are looked at, and changes in the audit."""
+
+
+async def find(scope: Scope, streams: Sequence[StreamStats]) -> list[str]:
+    """The causes, the worst first; what this user may not ask is left out.
+
+    Raises:
+        AbeRedisError: The server could not be reached.
+    """
+    found = []
+    async with scope.redis("looking at the server") as redis:
+        for look in (_writing, _memory, _types, _clock, _restored):
+            try:
+                found += await look(redis, scope, streams)
+            except ResponseError as error:
+                if not is_refused(error):
+                    raise
+    return found
+
+
+async def _writing(redis: Redis, scope: Scope, _: Sequence[StreamStats]) -> list[str]:
+    """Whether the server takes writes; this one, of a key that is not there, changes nothing."""
+    (stream, *__) = scope.patterns.literals or (scope.settings.slack_events_topic,)
+    try:
+        await redis.set(names.in_slot_of(f"abe:probe:{os.urandom(8).hex()}:", stream), "", xx=True)
+    except RedisError as error:
+        if not failures.passes(error) or not isinstance(error, ResponseError):
+            raise
+        return [str(failures.explain(error, scope.settings, doing="publishing"))]
+    return []
+
+
+async def _memory(redis: Redis, scope: Scope, _: Sequence[StreamStats]) -> list[str]:
+    return [
+        f"Redis {one.server} uses {one.used_bytes / one.max_bytes:.0%} of its memory (maxmemory), and "
+        "refuses events when it is full. `abe-redis doctor` names what holds memory, and what frees it."
+        for one in await of_servers(redis, scope.settings)
+        if one.max_bytes and one.used_bytes >= NEARLY_FULL * one.max_bytes
+    ]
+
+
+async def _types(redis: Redis, scope: Scope, streams: Sequence[StreamStats]) -> list[str]:
+    known = dict.fromkeys([*scope.patterns.literals, *(one.stream for one in streams[:_LOOKED_AT])])
+    found = await key_types.mistyped(redis, known, scope.settings.redis_stream_group)
+    return [one.sentence for one in found]
+
+
+async def _clock(redis: Redis, _: Scope, streams: Sequence[StreamStats]) -> list[str]:
+    last = max((one.last_at for one in streams if one.last_at), default=None)
+    if last is None:
+        return []
+    ahead = last.timestamp() - (await redis.time())[0]
+    if ahead <= _AHEAD_SECONDS:
+        return []
+    said = (
+        f"The newest event is {duration(ahead)} ahead of the server's clock, which was set back: ages are "
+        "wrong until it has caught up. Let a time service (NTP) slew the clock instead of stepping it."
+    )
+    return [said]
+
+
+async def _restored(redis: Redis, _: Scope, __: Sequence[StreamStats]) -> list[str]:
+    """What consumers made again lately, since somebody had destroyed it."""
+    since = datetime.now(UTC) - _RECENT
+    changes = await audit.last(redis, _LOOKED_AT)
+    found = [one for one in changes if one.origin == "consumer" and one.at > since]
+    return [
+        f"{one.what} at {one.at:%H:%M:%S} UTC: {one.facts.get('group')!r} of {one.facts.get('stream')!r}, "
+        "which somebody had destroyed. What it had not finished is delivered (again): see `abe-redis audit`."
+        for one in found[:3]
+    ]

@@ -1,0 +1,64 @@
+"""Keys that must be of a type, and are of another: somebody else uses their names."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from abe_redis.streams import names
+
+
+class Mistyped(NamedTuple):
+    """A key of a type that it must not have."""
+
+    key: str
+    kind: str
+    wanted: str
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong, and what to do."""
+        holds = "holds events" if self.wanted == "stream" else "is abe-redis's own"
+        return (
+            f"The key {self.key!r} is a {self.kind}, but it {holds} and must be a {self.wanted}: workers "
+            "wait until it is, and what needs it is refused. Rename it, or delete it."
+        )
+
+
+async def mistyped(redis: Redis, streams: Iterable[str], group: str) -> list[Mistyped]:
+    """Which keys of these streams, and of all streams, are of another type than they must be.
+
+    Args:
+        redis: The client.
+        streams: Streams, whether they exist or not.
+        group: A group whose helper keys are looked at, beside those of the groups that exist.
+
+    Raises:
+        redis.RedisError: The server refused to tell, or could not be reached.
+    """
+    wanted = {names.INDEX: "zset", names.AUDIT: "stream"}
+    for stream in streams:
+        wanted |= {stream: "stream", names.dead_letters(stream): "stream", names.records(stream): "hash"}
+        for one in {group, *await _groups(redis, stream)}:
+            wanted |= {
+                names.due(stream, one): "zset",
+                names.leases(stream, one): "hash",
+                names.held(stream, one): "hash",
+            }
+    pipeline = redis.pipeline(transaction=False)
+    for key in wanted:
+        pipeline.type(key)
+    kinds = [str(kind.decode()) for kind in await pipeline.execute()]
+    return [
+        Mistyped(key, kind, must_be)
+        for (key, must_be), kind in zip(wanted.items(), kinds, strict=True)
+        if kind not in {must_be, "none"}
+    ]
+
+
+async def _groups(redis: Redis, stream: str) -> list[str]:
+    try:
+        return [row["name"].decode(errors="replace") for row in await redis.xinfo_groups(stream)]
+    except ResponseError:  # there is no such stream
+        return []

@@ -1,0 +1,41 @@
+"""What the log says of a handler's failure: a line, and the traceback for those who ask for it."""
+
+import logging
+
+from abe_redis.events.event import Event
+from abe_redis.sanitize.exceptions import describe, place, trace
+from abe_redis.worker.retry import Decision
+
+_LOG = logging.getLogger("abe_redis.worker.event_worker")
+
+
+class _Hint:
+    """Says once per process how to see tracebacks."""
+
+    def __init__(self) -> None:
+        self._is_given = False
+
+    def give(self) -> None:
+        if not self._is_given and not _LOG.isEnabledFor(logging.DEBUG):
+            _LOG.info(
+                "`abe-redis -v worker` logs the traceback of each failure, and so does --log-format json; a "
+                "dead letter keeps its end, which `abe-redis dead show ID` shows."
+            )
+        self._is_given = True
+
+
+_HINT = _Hint()
+
+
+def tell(event: Event, error: Exception, decision: Decision) -> str:
+    """Log a failure, and return its traceback."""
+    at, stack = place(error), trace(error)
+    _LOG.warning(
+        "The handler of %s of %r failed at delivery %s with %s%s; %s.",
+        *(event.id, event.stream, event.deliveries, describe(error)),
+        *(f" at {at}" if at else "", decision),
+        extra={"exception": {"type": type(error).__qualname__, "trace": stack}},
+    )
+    _LOG.debug("Where the handler of %s of %r failed:\n%s", event.id, event.stream, stack)
+    _HINT.give()
+    return stack

@@ -1,0 +1,96 @@
+"""What `stats` and its like say to a person: of retries, of people, of what does not exist."""
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from abe_redis import RedisMessageQueueBackend
+from tests.integration.cli.test_cli import run
+from tests.integration.conftest import take_one
+
+TOPIC = "slack_events"
+LEASE = {"REDIS_STREAM_LEASE_SECONDS": "0.5"}
+
+
+@pytest.fixture
+def at(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+
+
+async def shown(*arguments: str, **environment: str) -> str:
+    """What a command prints, while consumers of the test live."""
+    done = await anyio.to_thread.run_sync(lambda: run(*arguments, **environment))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.usefixtures("at")
+async def test_an_event_that_waits_for_a_retry_is_held_by_nobody(backend: RedisMessageQueueBackend) -> None:
+    """Whether its consumer lives or has ended; more consumers are no cure."""
+    await backend.publish_many(TOPIC, [{"n": 1}, {"n": 2}])
+    async with backend.consume(group="bot") as events:
+        for _ in range(2):
+            await (await take_one(events)).nack(delay=600)
+        alive = run("stats", TOPIC)
+    gone = run("stats", TOPIC, **LEASE)
+    for shown in (alive.stdout, gone.stdout):
+        words = " ".join(shown.split())
+        assert (
+            "2 events wait in group 'bot' for a retry or a delay: the log of its workers says why." in words
+        )
+        assert "is gone" not in words
+        assert "add consumers" not in words
+
+
+@pytest.mark.usefixtures("at")
+async def test_a_person_is_no_worker(backend: RedisMessageQueueBackend) -> None:
+    await backend.publish_many(TOPIC, [{"n": 1}, {"n": 2}])
+    await shown("read", TOPIC, "--group", "bot", "-n", "1")
+    words = " ".join((await shown("stats", TOPIC, REDIS_STREAM_LEASE_SECONDS="3600")).split())
+    assert "no worker is alive (people or agents hold 1): start one." in words
+    words = " ".join((await shown("stats", TOPIC, **LEASE)).split())
+    assert "somebody leased that with `abe-redis read`" in words
+
+
+@pytest.mark.usefixtures("at")
+@pytest.mark.parametrize("columns", [50, 80, 200])
+async def test_it_fits_a_terminal_of_any_width(backend: RedisMessageQueueBackend, columns: int) -> None:
+    await backend.publish(TOPIC, {"n": 1})
+    async with backend.consume(group="bot") as events:
+        event = await take_one(events)
+        said = await shown("stats", TOPIC, COLUMNS=str(columns))
+    whole = "".join(said.split())
+    for words in (TOPIC, event.id, events.consumer, "alive"):
+        assert words in whole
+    assert max(map(len, said.splitlines())) <= columns
+    assert ("┃ health" in said) == (columns > 50)
+
+
+@pytest.mark.usefixtures("at")
+@pytest.mark.parametrize(
+    "command",
+    [
+        "stats s",
+        "group list s",
+        "group pause s g",
+        "dead list s",
+        "dead summary s",
+        "dead redrive s --all",
+        "count s --by type",
+    ],
+)
+def test_a_stream_that_does_not_exist_has_one_answer(command: str) -> None:
+    done = run(*command.split(), REDIS_STREAM_PATTERNS="s")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "abe-redis: The stream 's' does not exist (yet). No stream exists yet: nothing was published.\n"
+    )
+
+
+@pytest.mark.usefixtures("at")
+def test_the_audit_is_text_and_knows_no_duplicates() -> None:
+    for _ in range(2):
+        assert run("publish", '{"n": 1}', "--event-id", "one").returncode == 0
+    ((line),) = run("audit").stdout.splitlines()
+    assert "publish event" in line
+    assert "stream: slack_events; ids: " in line
