@@ -1,6 +1,6 @@
 """The backend that Slack MCP Server loads: `publish`, `consume` and `close` on Redis Streams."""
 
-from collections.abc import AsyncGenerator, Collection, Iterable
+from collections.abc import Collection, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,6 +15,7 @@ from abe_redis.errors import ClosedError, SettingsError
 from abe_redis.events.arrival import Arrival
 from abe_redis.events.published import Published
 from abe_redis.observability import tracing
+from abe_redis.publishing.loop_share import LoopShare
 from abe_redis.publishing.outbox_file import OutboxSize
 from abe_redis.publishing.partitioner import Conversation
 from abe_redis.publishing.publisher import Publisher
@@ -80,7 +81,7 @@ class RedisMessageQueueBackend:
         self._consumers_made = 0
         self._name = self.settings.consumer_name
 
-    def _make_share(self) -> "LoopShare":
+    def _make_share(self) -> LoopShare:
         return LoopShare(self.settings, self._published, self._conversation)
 
     @property
@@ -273,63 +274,3 @@ class RedisMessageQueueBackend:
         """
         outbox = self._publisher.outbox
         return OutboxSize(waiting=0, refused=0) if outbox is None else await outbox.size()
-
-
-class LoopShare:
-    """The part of a backend that belongs to one event loop: its connections and what uses them."""
-
-    def __init__(
-        self, settings: Settings, patterns: names.Patterns, conversation: Conversation | None
-    ) -> None:
-        self.publisher = Publisher(settings, patterns, self.connections, conversation)
-        self._settings = settings
-        self._connections: Connections | None = None
-        self._changing = anyio.Lock()
-        self._end: AsyncGenerator[None] | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the connections are open."""
-        return self._connections is not None
-
-    async def connections(self) -> Connections:
-        """The connections, opened on first use."""
-        if self._connections is not None:
-            return self._connections
-        async with self._changing:
-            if self._connections is None:
-                self._connections = await Connections.open(self._settings)
-                self._end = self._until_the_end()
-                await anext(self._end)
-                if self.publisher.outbox is not None:
-                    self.publisher.outbox.start()
-            return self._connections
-
-    async def _until_the_end(self) -> AsyncGenerator[None]:
-        """Close on request, or when the loop ends, which closes such generators."""
-        try:
-            yield
-        finally:
-            self._end = None
-            await self._close()
-
-    async def close(self) -> None:
-        """Stop forwarding from the outbox, and close the connections."""
-        await self._close()
-        if self._end is not None:
-            await self._end.aclose()
-
-    async def _close(self) -> None:
-        async with self._changing:
-            if self.publisher.outbox is not None:
-                await self.publisher.outbox.close()
-            connections, self._connections = self._connections, None
-            if connections is not None:
-                await connections.close()
-
-    def forsake(self) -> None:
-        """Release what outlives a loop that has ended without closing anything."""
-        if self.publisher.outbox is not None:
-            self.publisher.outbox.forsake()
-        if self._connections is not None:
-            self._connections.forsake()

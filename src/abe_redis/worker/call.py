@@ -21,6 +21,13 @@ import anyio.to_thread
 from abe_redis.sanitize.exceptions import describe
 
 
+def as_coroutine_function(handler: Callable[[Any], Any]) -> Callable[[Any], Awaitable[Any]]:
+    """The handler as a coroutine function; a plain function runs in a thread."""
+    if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
+        return handler
+    return in_thread(handler)
+
+
 async def call(handle: Callable[[], Awaitable[Any]], *, seconds: float | None) -> Any:  # noqa: ANN401
     """Call a handler and wait for its result.
 

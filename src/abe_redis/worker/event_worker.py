@@ -5,7 +5,6 @@ Slack MCP Server's own consumers log a handler's exception and go on, so the eve
 """
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
@@ -15,15 +14,15 @@ import anyio
 import anyio.lowlevel
 
 from abe_redis.consuming.protocols import ConsumerProtocol, InFlightEvent
-from abe_redis.errors import AbeRedisError, LeaseLostError, SettingsError
+from abe_redis.errors import AbeRedisError, LeaseLostError
 from abe_redis.events.event import Event
 from abe_redis.observability import hooks, tracing
 from abe_redis.observability.hooks import Outcome
 from abe_redis.runtime.exception_groups import equal_failures_as_one
 from abe_redis.sanitize.exceptions import describe, place, trace
-from abe_redis.streams.names import Patterns, check_stream
 from abe_redis.worker import failure_log
-from abe_redis.worker.call import call, in_thread, is_cancelled
+from abe_redis.worker.arguments import check_arguments
+from abe_redis.worker.call import as_coroutine_function, call, is_cancelled
 from abe_redis.worker.handlers import check_handler, name_of
 from abe_redis.worker.protocols import Queue
 from abe_redis.worker.retry import Backoff, Bury, Decision, Drop, Policy, Retry
@@ -77,7 +76,7 @@ class EventWorker:
             refuse_origins: Events that came from one of these, as `mcp` for what an agent published, are
                 buried instead of handled, so that they can be looked at.
         """
-        _check(backend, concurrency, policy, view, respond_to)
+        check_arguments(backend, concurrency, policy, view, respond_to)
         for name, seconds in (("handler_timeout", handler_timeout), ("drain_seconds", drain_seconds)):
             if seconds is not None and not seconds >= 0:
                 raise ValueError(f"{name} is {seconds!r}; it must be a number of seconds.")
@@ -115,7 +114,7 @@ class EventWorker:
             raise ValueError("An EventWorker needs a handler: give it one, or give one to run().")
         self._name = name_of(chosen)
         check_handler(chosen, name_of(chosen), view=self._view)
-        handle = _as_coroutine_function(getattr(chosen, "handle_event", chosen))
+        handle = as_coroutine_function(getattr(chosen, "handle_event", chosen))
         consume = self._backend.consume_ordered if self._ordered else self._backend.consume
         events = consume(group=self._group)
         tracing.trace_if_wanted()
@@ -303,35 +302,3 @@ class EventWorker:
             _LOG.warning("%s The event is %s%s.", failure, what, when)
             return "buried" if is_buried else "retried"
         return "retried"
-
-
-def _check(
-    backend: object, concurrency: object, policy: object, view: object, respond_to: str | None
-) -> None:
-    """Refuse arguments that would fail with every event, or serve none.
-
-    Raises:
-        SettingsError: One of them is not valid.
-    """
-    if not (hasattr(backend, "consume") and hasattr(backend, "settings")):
-        raise SettingsError(
-            f"EventWorker takes a backend first, not {type(backend).__name__!r}: make one with "
-            "RedisMessageQueueBackend.from_env()."
-        )
-    if not isinstance(concurrency, int) or concurrency < 1:
-        raise SettingsError(f"concurrency is {concurrency!r}; it must be a number, at least 1.")
-    for name, given in (("policy", policy), ("view", view)):
-        if given is not None and (not callable(given) or inspect.isclass(given)):
-            raise SettingsError(f"{name} is {given!r}; it must be a function.")
-    patterns: Patterns | None = getattr(backend, "patterns", None)
-    if respond_to is not None and patterns is not None and patterns.match(check_stream(respond_to)):
-        raise SettingsError(
-            f"respond_to names {respond_to!r}, which this worker reads itself: every answer would come "
-            f"back to the handler. Name a stream that is not among {patterns}."
-        )
-
-
-def _as_coroutine_function(handler: Handler) -> Callable[[Any], Awaitable[Any]]:
-    if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
-        return handler
-    return in_thread(handler)

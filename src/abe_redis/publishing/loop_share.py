@@ -1,0 +1,71 @@
+"""The part of a backend that belongs to one event loop: its connections, and the publisher that uses them."""
+
+from collections.abc import AsyncGenerator
+
+import anyio
+
+from abe_redis.client.connections import Connections
+from abe_redis.publishing.partitioner import Conversation
+from abe_redis.publishing.publisher import Publisher
+from abe_redis.settings import Settings
+from abe_redis.streams import names
+
+
+class LoopShare:
+    """Opens the connections on first use, and closes them on request or when the loop ends."""
+
+    def __init__(
+        self, settings: Settings, patterns: names.Patterns, conversation: Conversation | None
+    ) -> None:
+        self.publisher = Publisher(settings, patterns, self.connections, conversation)
+        self._settings = settings
+        self._connections: Connections | None = None
+        self._changing = anyio.Lock()
+        self._end: AsyncGenerator[None] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connections are open."""
+        return self._connections is not None
+
+    async def connections(self) -> Connections:
+        """The connections, opened on first use."""
+        if self._connections is not None:
+            return self._connections
+        async with self._changing:
+            if self._connections is None:
+                self._connections = await Connections.open(self._settings)
+                self._end = self._until_the_end()
+                await anext(self._end)
+                if self.publisher.outbox is not None:
+                    self.publisher.outbox.start()
+            return self._connections
+
+    async def _until_the_end(self) -> AsyncGenerator[None]:
+        """Close on request, or when the loop ends, which closes such generators."""
+        try:
+            yield
+        finally:
+            self._end = None
+            await self._close()
+
+    async def close(self) -> None:
+        """Stop forwarding from the outbox, and close the connections."""
+        await self._close()
+        if self._end is not None:
+            await self._end.aclose()
+
+    async def _close(self) -> None:
+        async with self._changing:
+            if self.publisher.outbox is not None:
+                await self.publisher.outbox.close()
+            connections, self._connections = self._connections, None
+            if connections is not None:
+                await connections.close()
+
+    def forsake(self) -> None:
+        """Release what outlives a loop that has ended without closing anything."""
+        if self.publisher.outbox is not None:
+            self.publisher.outbox.forsake()
+        if self._connections is not None:
+            self._connections.forsake()
