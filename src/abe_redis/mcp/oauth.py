@@ -8,6 +8,7 @@ import http.client
 import json
 import logging
 import ssl
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -238,6 +239,35 @@ def access_of(scope: Any) -> Access | None:  # noqa: ANN401 - ASGI
     return token.access if isinstance(token, Token) else None
 
 
+def _naming(document: App, oauth: OAuth) -> App:
+    """The SDK's document with the URLs as they were given: it adds a slash, which strict clients refuse."""
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        head: MutableMapping[str, Any] = {}
+        body = b""
+
+        async def exactly(message: MutableMapping[str, Any]) -> None:
+            nonlocal head, body
+            if message["type"] == "http.response.start":
+                head = message
+                return
+            body += message.get("body", b"")
+            if message.get("more_body"):
+                return
+            if head["status"] == http.HTTPStatus.OK and scope["method"] == "GET":
+                said = json.loads(body)
+                said |= {"resource": oauth.resource, "authorization_servers": [oauth.issuer]}
+                body = json.dumps(said).encode()
+                kept = [one for one in head["headers"] if one[0].lower() != b"content-length"]
+                head["headers"] = [*kept, (b"content-length", str(len(body)).encode())]
+            await send(head)
+            await send({"type": "http.response.body", "body": body})
+
+        await document(scope, receive, exactly)
+
+    return run
+
+
 def protected(app: App, oauth: OAuth) -> App:
     """An application behind its tokens, and beside it the document that says where clients get some."""
     resource = AnyHttpUrl(oauth.resource)
@@ -248,7 +278,8 @@ def protected(app: App, oauth: OAuth) -> App:
         resource_name="abe-redis",
     )
     # Several clients look for it at the root, too.
-    document = Router([*routes, *(Route(METADATA, one.endpoint, methods=["GET"]) for one in routes)])
+    found = Router([*routes, *(Route(METADATA, one.endpoint, methods=["GET"]) for one in routes)])
+    document = _naming(found, oauth)
 
     async def allowed(scope: Scope, receive: Receive, send: Send) -> None:
         access = access_of(scope)

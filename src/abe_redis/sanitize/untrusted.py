@@ -28,7 +28,7 @@ def shown(value: Any) -> Any:  # noqa: ANN401 - any JSON
         match value:
             case [str(name), str(item)] if is_pair(name, item):  # as HTTP's headers are listed
                 return [shown(name), MASKED]
-        return [shown(item) for item in value]
+        return [shown(item) for item in _masked_together(value)]
     if isinstance(value, dict):
         named = any(
             isinstance(item, str) and key.lower() in NAMES_A_NAME and is_secret(item)
@@ -41,6 +41,37 @@ def shown(value: Any) -> Any:  # noqa: ANN401 - any JSON
             for name, item in value.items()
         }
     return value
+
+
+_BEFORE = 200
+"""Characters before an element of a text that may say that the element is a secret."""
+_BESIDE = frozenset(["mrkdwn", "plain_text"])
+"""Types of texts that stand beside each other as fields do, not as parts of one sentence."""
+
+
+def _masked_together(items: list[Any]) -> list[Any]:
+    """The elements of a list, with those masked that are a secret by what stands in the elements before.
+
+    Slack's client makes an element of its own of each part that is written as code, bold or a link.
+    """
+    texts = [one.get("text") if isinstance(one, dict) else None for one in items]
+    if sum(isinstance(text, str) for text in texts) < 2:  # noqa: PLR2004 - one beside another
+        return items
+    made, before = [], ""
+    for item, text in zip(items, texts, strict=True):
+        if not isinstance(text, str):
+            made.append(item)
+            before += " "
+            continue
+        if before:
+            before += ": " if item.get("type") in _BESIDE else ""
+            alone, together = mask(before), mask(before + text)
+            if not together.endswith(mask(text)):
+                kept = together[len(alone) :] if together.startswith(alone) else MASKED
+                item = item | {"text": kept}  # noqa: PLW2901 - as it is shown
+        made.append(item)
+        before = (before + text)[-_BEFORE:]
+    return made
 
 
 def _could_tell(value: object) -> bool:
