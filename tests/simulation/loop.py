@@ -88,6 +88,11 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             heapq.heappop(timers)
         return timers[0][0] if timers else None
 
+    @property
+    def has_timers(self) -> bool:
+        """Whether something waits for a time."""
+        return bool(self._timers)
+
     def wake(self, now_us: int) -> None:
         """Let timers ring that are due."""
         timers = self._timers

@@ -43,7 +43,7 @@ class Outcome:
 def small_steps() -> Iterator[None]:
     """Trim after a few entries, since a schedule has not hundreds; keep the log quiet, and threads out."""
     step, disabled = trim.STEP, logging.root.manager.disable
-    join, leave = LoopWatch.join, LoopWatch.leave
+    watch = LoopWatch.__init__, LoopWatch.join, LoopWatch.leave
     worker: Any = event_worker
     trace, place = worker.trace, worker.place
     trim.STEP = 3
@@ -51,11 +51,12 @@ def small_steps() -> Iterator[None]:
     worker.place = lambda _: None
     logging.disable(logging.CRITICAL)
     watched: Any = LoopWatch
-    watched.join = watched.leave = lambda *_: None  # a thread would look at a loop whose time is not its own
+    # A thread would look at a loop whose time is not its own.
+    watched.__init__ = watched.join = watched.leave = lambda *_: None
     try:
         yield
     finally:
-        watched.join, watched.leave = join, leave
+        watched.__init__, watched.join, watched.leave = watch
         worker.trace, worker.place = trace, place
         trim.STEP = step
         logging.disable(disabled)

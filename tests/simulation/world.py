@@ -137,7 +137,8 @@ class World:
                 ask_at = self.now_us + 100_000
                 if done():
                     return
-            ready = [one for one in self.processes if one.loop.ready and not one.is_paused]
+            now_us = self.now_us
+            ready = [one for one in self.processes if one.loop.ready and now_us >= one.paused_until_us]
             if ready:
                 self._turn(ready[0] if len(ready) == 1 else self._chance.choice(ready))
                 continue
@@ -165,7 +166,7 @@ class World:
             heapq.heappop(events)[2]()
         self.server.serve()
         for process in self.processes:
-            if process.alive and not process.is_paused:
+            if process.alive and process.loop.has_timers and not process.is_paused:
                 process.loop.wake(process.monotonic_us)
 
     def _turn(self, process: Process) -> None:

@@ -294,6 +294,11 @@ def wait(db: Keyspace, words: list[bytes]) -> Reply:
     return 0
 
 
+def ping(db: Keyspace, words: list[bytes]) -> Reply:
+    """PING."""
+    return Status(b"PONG")
+
+
 def client(db: Keyspace, words: list[bytes]) -> Reply:
     """CLIENT SETNAME name."""
     if words[0].upper() != b"SETNAME":
@@ -316,5 +321,5 @@ COMMANDS: dict[bytes, Command] = {
     b"HINCRBY": hincrby, b"ZADD": zadd, b"ZREM": zrem, b"ZCARD": zcard, b"ZSCORE": zscore, b"ZRANGE": zrange,
     b"EXISTS": exists, b"DEL": del_, b"UNLINK": del_, b"TYPE": type_, b"PEXPIRE": pexpire, b"EXPIRE": expire,
     b"PERSIST": persist, b"PTTL": pttl, b"SCAN": scan, b"TIME": time, b"DBSIZE": dbsize,
-    b"FLUSHALL": flushall, b"WAIT": wait, b"CLIENT": client, b"HELLO": hello,
+    b"FLUSHALL": flushall, b"WAIT": wait, b"CLIENT": client, b"HELLO": hello, b"PING": ping,
 }  # fmt: skip
