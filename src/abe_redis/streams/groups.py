@@ -5,8 +5,8 @@ it. So a hash beside the stream records, per group: `floor`, up to where it had 
 entries the stream had ever had then, and how many of them were unfinished; `used`, when it last had
 a consumer; `lost`, how many entries were removed before it had finished them; `paused`, since when;
 `last`, up to where it had been given entries; `deleted`, what XDEL had removed when it was last counted;
-`forgotten`, which of its consumers were removed since they held nothing and were silent; `robbed`, from which
-others took entries whose leases were over.
+`forgotten`, which of its consumers were removed since they held nothing and were silent; `robbed`, which
+entries others took from which of them when the leases were over.
 """
 
 from collections.abc import Sequence

@@ -143,31 +143,47 @@ async def test_a_delivery_of_what_was_dropped_starts(commands: Redis) -> None:
     assert await owners.start(commands, TAKER, entry) == "started"
 
 
-async def test_the_record_of_who_was_robbed_is_bounded_and_forgets(commands: Redis) -> None:
-    async def noted() -> dict[str, int]:
+@pytest.mark.parametrize("removed", [False, True])
+async def test_what_is_taken_over_is_told_entry_by_entry(commands: Redis, removed: bool) -> None:
+    """Somebody dropped one of two, and others took the other."""
+    dropped, taken = await hold(commands, A, 2)
+    await commands.xack(A, "g", dropped)  # as if with its consumer
+    await let_lapse(commands, A, [taken], deliveries=1)
+    await take(commands, "load", [taken])
+    await commands.xack(A, "g", taken)
+    if removed:
+        await commands.xgroup_delconsumer(A, "g", "holder")
+    assert await lease.hold(commands, "g", "holder", claims([dropped, taken])) == ["dropped", "unknown"]
+
+
+async def test_the_record_of_what_was_taken_over_is_bounded_and_forgets(commands: Redis) -> None:
+    async def noted() -> list[str]:
         lines = (await recorded(commands, A, "robbed") or b"").decode().splitlines()
-        return {name: int(at) for at, _, name in (line.partition(" ") for line in lines)}
+        return [line.partition(" ")[2] for line in lines]
+
+    async def rob(entry_id: str) -> None:
+        await let_lapse(commands, A, [entry_id], deliveries=1)
+        await take(commands, "reclaim", [entry_id])
 
     seconds, _ = await commands.time()
-    day = 86_400
-    old = [(seconds - 8 * day, "a week ago"), (seconds - 4 * day, "holder"), (seconds - day, "another")]
-    lines = "".join(f"{at} {name}\n" for at, name in old)
+    lines = f"{seconds - 8 * 86_400} 1-0 a week ago\n{seconds - 86_400} 1-0 another\n"
     await commands.hset(names.records(A), "robbed g", lines)
-    (entry_id,) = await hold(commands, A, 1)
-    await let_lapse(commands, A, [entry_id], deliveries=1)
-    await take(commands, "reclaim", [entry_id])
-    found = await noted()
-    assert list(found) == ["another", "holder"]
-    assert found["holder"] >= seconds
-    await let_lapse(commands, A, [entry_id], deliveries=1)
-    before = await recorded(commands, A, "robbed")
-    await take(commands, "reclaim", [entry_id])
-    assert await recorded(commands, A, "robbed") == before, "it is said once"
-    many = "".join(f"{seconds} many{number}\n" for number in range(1000))
+    first, second = await hold(commands, A, 2)
+    await commands.xclaim(A, "g", "nobody else", 0, [second])
+    await rob(first)
+    await rob(first)
+    assert await noted() == ["1-0 another", f"{first} holder"]
+    many = "".join(f"{seconds} {number}-0 many{number % 900}\n" for number in range(1200))
     await commands.hset(names.records(A), "robbed g", many)
-    await let_lapse(commands, A, [entry_id], deliveries=1)
-    await take(commands, "reclaim", [entry_id])
-    assert list(await noted()) == [*(f"many{number}" for number in range(1, 1000)), "holder"]
+    await rob(first)
+    found = await noted()
+    assert len(found) == 1000
+    assert found[-1] == f"{first} holder"
+    assert found[-200:-1] == [f"{number}-0 many{number % 900}" for number in range(1001, 1200)]
+    assert all(line.startswith("- many") for line in found[:-200])
+    old = found[-201].removeprefix("- ")
+    await commands.xgroup_createconsumer(A, "g", old)
+    assert await lease.hold(commands, "g", old, [lease.Claim(A, "7-7", begun=1, sure=False)]) == ["unknown"]
 
 
 async def test_an_agent_that_takes_what_waits_for_later_robs_whoever_waits_for_it(commands: Redis) -> None:

@@ -63,7 +63,7 @@ for _, row in ipairs(rows) do
     redis.call('XACK', stream, group, id)
   elseif is_free(holder_name, idle) then
     local entry = redis.call('XRANGE', stream, id, id)[1]
-    if holder_name ~= consumer and not is_given_back then note_robbed(records, group, holder_name) end
+    if holder_name ~= consumer and not is_given_back then note_robbed(records, group, holder_name, id) end
     if entry then
       local fields = entry[2]
       redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'JUSTID')
@@ -75,6 +75,7 @@ for _, row in ipairs(rows) do
     end
   end
 end
+write_robbed(group)
 if lost > 0 then redis.call('HINCRBY', records, 'lost ' .. group, lost) end
 local next_page = #rows == count and '(' .. rows[count][1] or ''
 return {1, of['last-delivered-id'], found, lost + gone, next_page}

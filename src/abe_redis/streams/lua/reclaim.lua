@@ -121,7 +121,7 @@ local function take_all(stream, due, records, rows, postponed, is_page)
     elseif not take(stream, records, row) then
       return id
     elseif holder ~= consumer and row[3] <= ten_years_ms then
-      note_robbed(records, group, holder)
+      note_robbed(records, group, holder, id)
     end
   end
 end
@@ -151,4 +151,5 @@ for i = 1, #KEYS, 4 do
   looked[#looked + 1] = take_idle(stream, due, records, leases, postponed, ARGV[6 + (i + 3) / 4])
   work = work + 10
 end
+write_robbed(group)
 return {taken, lost, looked}

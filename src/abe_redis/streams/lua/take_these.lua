@@ -35,7 +35,7 @@ local function take(id, deliveries, holder)
     return
   end
   redis.call('ZREM', due, id)
-  if holder and holder ~= consumer then note_robbed(records, group, holder) end
+  if holder and holder ~= consumer then note_robbed(records, group, holder, id) end
   rows[#rows + 1] = {id, entry[2], deliveries + 1}
 end
 
@@ -65,6 +65,8 @@ for i = 6, #ARGV do
     others[#others + 1] = {id, 'done', ''}
   end
 end
+
+write_robbed(group)
 
 -- How many entries to read, so that no more than allowed are passed over.
 local function portion()

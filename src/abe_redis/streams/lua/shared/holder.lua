@@ -24,14 +24,16 @@ local function removed(stream, records, group, consumer)
   return is_removed[stream]
 end
 
--- Whether others may have what was the consumer's: they took something from it, or it was forgotten.
-local function robbed(records, group, consumer)
-  for _, list in ipairs({robbed_of(records, group), forgotten_of(records, group)}) do
-    for _, one in ipairs(list) do
-      if one.name == consumer or one.name == nobody then return true end
-    end
+-- Whether others took an entry from the consumer; and whether they may have.
+local function robbed(records, group, consumer, id)
+  local may_be = false
+  for _, one in ipairs(robbed_of(records, group)) do
+    local is_whose = one.name == consumer or one.name == nobody
+    if is_whose and one.id == id then return true, true end
+    may_be = may_be or is_whose and one.id == '-'
   end
-  return false
+  for _, one in ipairs(forgotten_of(records, group)) do may_be = may_be or one.name == consumer end
+  return false, may_be
 end
 
 -- Answers how the consumer stands to an entry, and the entry's number of deliveries; without the `records`,
@@ -39,7 +41,7 @@ end
 --   held      the entry is pending under its name, or was put back for it
 --   dropped   nobody holds the entry, but the consumer did: its lease cannot be over (`sure`), or somebody
 --             removed the consumer together with all it held; or the consumer has not let go of the entry
---             (`in_hand`), and nobody took any from it
+--             (`in_hand`); and nobody took it from there
 --   not_held  somebody else holds it
 --   unknown   nobody holds it; somebody may have finished it
 --   deleted   as `dropped`, but the stream does not have the entry any more, or does not exist
@@ -53,6 +55,10 @@ local function holder(stream, group, consumer, id, sure, records, in_hand)
   if row and row[2] == consumer then return 'held', row[4] end
   local left = (not row or row[2] == nobody) and removed(stream, records, group, consumer)
   if row then return row[2] == nobody and 'held' or 'not_held', row[4] end
-  if not (sure or left or in_hand and not robbed(records, group, consumer)) then return 'unknown', 0 end
+  if not sure then
+    local is_robbed, may_be = false, true
+    if records then is_robbed, may_be = robbed(records, group, consumer, id) end
+    if is_robbed or not (left or in_hand and not may_be) then return 'unknown', 0 end
+  end
   return #redis.call('XRANGE', stream, id, id) == 0 and 'deleted' or 'dropped', 0
 end
