@@ -2,7 +2,7 @@
 # Arguments go into ARGS: make test ARGS="-k publish", make demo ARGS=--keep
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-under-load coverage mutants test-topologies chaos failover night order simulate model conformance generated listed bench bench-quick bench-clients sizing check format slack-events lock promises docs picture build bundle check-build audit sbom clean
+.PHONY: help setup demo test test-under-load coverage mutants test-topologies chaos chaos-matrix failover night order simulate model conformance generated listed bench bench-quick bench-clients sizing check format slack-events lock promises docs picture build bundle check-build audit sbom clean
 
 # What another project's shell session has set is not meant for this one's tools.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -48,6 +48,9 @@ test-topologies: $(SYNCED) ## integration and host tests behind Sentinels, and i
 
 chaos: $(SYNCED) ## break everything at random and count what is lost, in about two minutes
 	.venv/bin/python -m tests.chaos $(ARGS)
+
+chaos-matrix: $(SYNCED) ## five seeds on Redis, Valkey, Sentinels and a cluster, plain and ordered: 100,000 events, an hour
+	.venv/bin/python -m tests.chaos.matrix $(ARGS)
 
 failover: $(SYNCED) ## primaries die and freeze and slots move under load, in about three minutes
 	.venv/bin/python -m tests.chaos.failover $(ARGS)

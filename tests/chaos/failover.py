@@ -6,6 +6,7 @@ that is the time that Redis itself takes to replace it, and what is lost or hand
 
 import argparse
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.chaos import log
-from tests.chaos.actors import GROUP
+from tests.chaos.actors import GROUP, ORDERED_GROUP
 from tests.chaos.checker import violations
 from tests.chaos.history import Group, History, Outage, Violation
 from tests.servers import Server, ServerError, any_binary
@@ -76,8 +77,20 @@ class Account:
 class Run:
     """Publishers and workers in processes of their own, on servers that are disturbed one by one."""
 
-    def __init__(self, servers: Sentinels | Cluster, *, streams: int, events: int, seconds: float) -> None:
+    def __init__(
+        self,
+        servers: Sentinels | Cluster,
+        *,
+        streams: int,
+        events: int,
+        seconds: float,
+        seed: int = 0,
+        ordered: bool = False,
+    ) -> None:
         self._servers = servers
+        self._seed = seed
+        self._chance = random.Random(seed)
+        self._ordered = ordered
         self._streams = [f"slack:{number}" for number in range(streams)]
         self._events = events
         self._seconds = seconds
@@ -89,14 +102,15 @@ class Run:
         with ExitStack() as stack:
             stack.callback(shutil.rmtree, self._directory, ignore_errors=True)
             for number in range(WORKERS):
-                self._start(stack, "worker", f"handled-{number}", number)
+                role = "ordered-worker" if self._ordered else "worker"
+                self._start(stack, role, f"handled-{number}", self._seed + number)
             each = self._events // PUBLISHERS
             publishers = [
                 self._start(
                     stack,
                     "publisher",
                     f"accepted-{number}",
-                    *(number, number * each, each, round(each / self._seconds) + 1),
+                    *(self._seed + number, number * each, each, round(each / self._seconds) + 1),
                 )
                 for number in range(PUBLISHERS)
             ]
@@ -131,18 +145,19 @@ class Run:
     # What is done to the servers ----------------------------------------------------------------
 
     def _disturb(self) -> None:
-        for how, name in ((Server.kill, "kill -9 a primary"), (Server.freeze, "freeze a primary")):
-            self._replace(how, name)
+        ways = [(Server.kill, "kill -9 a primary"), (Server.freeze, "freeze a primary")]
+        for how, name in self._chance.sample(ways, len(ways)):
+            self._replace(how, name, of=self._chance.randrange(len(self._streams)))
         if isinstance(self._servers, Cluster):
             self._move(self._servers, 1000)
 
-    def _replace(self, how: Callable[[Server], None], name: str) -> None:
-        victim = self._primary_of(0)
+    def _replace(self, how: Callable[[Server], None], name: str, *, of: int) -> None:
+        victim = self._primary_of(of)
         concerned = [number for number in range(len(self._streams)) if self._primary_of(number) is victim]
         disturbance = Disturbance(name, time.monotonic(), concerned)
         self._account.disturbances.append(disturbance)
         how(victim)
-        wait_until(lambda: self._primary_of(0) is not victim, "another primary")
+        wait_until(lambda: self._primary_of(of) is not victim, "another primary")
         disturbance.redis_seconds = time.monotonic() - disturbance.at
         # With one replica each, nothing counts as published until there is one again.
         self._servers.revive()
@@ -207,9 +222,9 @@ class Run:
     def _check(self) -> list[Violation]:
         """What the history of all processes says against the promise."""
         records = list(log.read(self._directory))
-        history = History(
-            {GROUP: Group(False, 99)}, {record.process: LEASE_SECONDS for record in records}, records
-        )
+        group = {ORDERED_GROUP: Group(True, 99)} if self._ordered else {GROUP: Group(False, 99)}
+        leases = {record.process: LEASE_SECONDS for record in records}
+        history = History(group, leases, records, in_order=False)
         for one in self._account.disturbances:
             # Also while Redis moves back, and whoever was away has its leases again.
             history.outages.append(Outage("", one.at, one.over + 2 * LEASE_SECONDS))

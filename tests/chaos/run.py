@@ -293,7 +293,7 @@ class Run:
         with self._server.admin() as admin:
             account.dead_letters = sum(admin.xlen(f"dead:{{{stream}}}") for stream in STREAMS)
             for key in admin.scan_iter():
-                ours = key in STREAMS or key == "abe:streams" or key.startswith("abe:groups:")
+                ours = key in STREAMS or key in {"abe:streams", "abe:audit"} or key.startswith("abe:groups:")
                 if not ours and admin.ttl(key) < 0:
                     account.stray_keys.append(key)
             if not self._naive:
