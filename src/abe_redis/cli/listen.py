@@ -198,6 +198,7 @@ def _listen_to_requests(
     async def run() -> None:
         async with backend, exposed(metrics.host, metrics.port, operations_of(backend)):
             await serve(routed, listening, head_seconds=_HEAD_SECONDS, on_ready=tell)
+            await receiver.finish()
 
     def tell() -> None:
         url = f"http://{host}:{listening.getsockname()[1]}{path}"
@@ -242,6 +243,7 @@ def _listen_to_sockets(
         ):
             await tasks.start(on_signal, end)
             await door.run()
+            await receiver.finish()
             tasks.cancel_scope.cancel()
 
     with _counted():

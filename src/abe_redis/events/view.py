@@ -57,17 +57,16 @@ def slack_envelope(event: Mapping[str, Any]) -> dict[str, Any]:
     """The payload as Slack posted it, for what works on envelopes, such as Bolt.
 
     What Slack MCP Server padded with None is left out, and a merged mention is an `app_mention`. An event
-    that was published without an envelope gets one.
+    that was published without an envelope gets one. Each has a `team_id`, without which an older Bolt fails.
     """
-    if not kinds.is_slack_envelope(event):
-        if kinds.kind_of(event).family not in {"event", "message"}:
-            return dict(event)
-        team = next(kinds.values(event, kinds.paths("team_id team")), None)
-        return {"type": "event_callback", "event": dict(event)} | ({"team_id": team} if team else {})
+    if not kinds.is_slack_envelope(event) and kinds.kind_of(event).family not in {"event", "message"}:
+        return dict(event)
+    outer = dict(event) if kinds.is_slack_envelope(event) else {"type": "event_callback"}
     inner = _unpadded(event)
     if isinstance(event, Event) and event.merged_types:
         inner["type"] = event.merged_types[0]
-    return dict(event) | {"event": inner}
+    team = kinds.first(inner, kinds.paths("team_id team"))
+    return {"team_id": team} | outer | {"event": inner}
 
 
 def _unpadded(event: Mapping[str, Any]) -> dict[str, Any]:

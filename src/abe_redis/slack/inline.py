@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from abe_redis.errors import SettingsError
 from abe_redis.events import kinds
 from abe_redis.slack.bolt.copies import AppCopy
-from abe_redis.slack.bolt.exits import outlive
+from abe_redis.slack.bolt.exits import Running, outlive
 from abe_redis.slack.bolt.recognition import check_app, kind_of
 from abe_redis.slack.queues import ASKING, names_in
 from abe_redis.slack.receiver import Answer
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from slack_bolt.async_app import AsyncApp
 
     from abe_redis.observability.hooks import Fate
+
+FINISH_SECONDS = 5.0
+"""Time that listeners get at the end; a listener that has answered may go on for long."""
 
 _NO_SUCCESS = 300
 """Status codes from here on are none."""
@@ -47,6 +50,7 @@ class BoltAnswers:
             SettingsError: One of them is no kind that can be answered.
         """
         self._app = app
+        self._running = Running()
         self._wanted = frozenset(inline) | ASKING
         for one in sorted(self._wanted):
             if one.partition(":")[0] not in _CHOICES:
@@ -85,10 +89,14 @@ class BoltAnswers:
         said = f"the app said {response.status}"
         return Answer(fate, response.status, response.body, content_type, reason=said)
 
+    async def finish(self) -> None:
+        """Wait for listeners that go on after their answer, and for lazy ones."""
+        await self._running.finish(FINISH_SECONDS)
+
     async def _dispatched(self, payload: dict[str, Any]) -> "BoltResponse":
         kind = check_app(self._app)
         copied = AppCopy(self._app, kind)
-        outlive(copied.runner)
+        outlive(copied.runner, self._running)
         response: BoltResponse
         if kind == "sync":
             from slack_bolt import BoltRequest  # noqa: PLC0415 - an extra

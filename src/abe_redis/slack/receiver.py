@@ -55,6 +55,9 @@ class LiveApp(Protocol):
     async def answer(self, payload: dict[str, Any]) -> Answer:
         """Its answer."""
 
+    async def finish(self) -> None:
+        """Wait for what goes on after an answer."""
+
 
 class Receiver:
     """Takes each payload to its end; the same for both doors."""
@@ -90,6 +93,11 @@ class Receiver:
             return await self._take(sent, arrival)
         except Exception as error:  # noqa: BLE001 - one event's failure is not the next one's
             return failed(error)
+
+    async def finish(self) -> None:
+        """At the end, when nothing more is taken: wait for what the app still does."""
+        if self._live is not None:
+            await self._live.finish()
 
     async def _take(self, sent: Sent, arrival: Arrival) -> Answer:
         if arrival.path == "http" and sent.challenge is not None:

@@ -59,7 +59,7 @@ async def call(handle: Callable[[], Awaitable[Any]], *, seconds: float | None) -
         failure = error
     if task.cancelling() > cancelled_before:
         await _take_back_cancellations(task, cancelled_before)
-    if failure is None and not limit.cancelled_caught:
+    if failure is None and not limit.cancel_called:  # it may have swallowed the cancellation
         return result
     await anyio.lowlevel.checkpoint_if_cancelled()  # then the handler did not fail
     if failure is None or (limit.cancel_called and isinstance(failure, asyncio.CancelledError)):

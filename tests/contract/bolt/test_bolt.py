@@ -269,9 +269,12 @@ async def test_an_event_that_was_published_without_an_envelope_has_its_listener(
     app.event("app_mention")(bots.fit(lambda event, context: said.append((event["ts"], context.team_id))))
     app.message("hi")(bots.fit(lambda event: said.append((event["ts"], None))))
     bare = {"channel": "C1", "user": "U1", "text": "hi", "ts": "1.1"}
-    seen = await handle(app, {"type": "app_mention", "team": "T1"} | bare, {"type": "message"} | bare)
+    without_team = {"type": "event_callback", "event": {"type": "app_mention"} | bare}
+    seen = await handle(
+        app, {"type": "app_mention", "team": "T1"} | bare, {"type": "message"} | bare, without_team
+    )
     assert seen.errors == []
-    assert said == [("1.1", "T1"), ("1.1", None)]
+    assert said == [("1.1", "T1"), ("1.1", None), ("1.1", None)]
 
 
 async def test_an_event_with_a_stray_field_of_slack_s_checks_has_its_listener(bots: Bots) -> None:

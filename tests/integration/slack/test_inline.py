@@ -14,9 +14,12 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from abe_redis import RedisMessageQueueBackend
 from abe_redis.errors import SettingsError
+from abe_redis.events.arrival import Arrival
+from abe_redis.slack import inline
 from abe_redis.slack.inline import BoltAnswers
 from abe_redis.slack.queues import Queues
 from abe_redis.slack.receiver import Receiver
+from abe_redis.slack.shapes import Sent
 from abe_redis.testing import block_actions, message, slash_command, view_submission
 from abe_redis.testing.fake_slack.fake import FakeSlack
 from abe_redis.testing.signing import signed, signed_form
@@ -144,6 +147,42 @@ async def test_a_listener_that_exits_fails_alone(
             while "Failed to run an internal function" not in caplog.text:
                 await anyio.sleep(0.01)
         assert (await post(here, *signed_form(view_submission("form"), SECRET))).status == 200
+
+
+async def test_at_the_end_listeners_that_have_answered_may_finish(
+    backend: RedisMessageQueueBackend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with FakeSlack(answer_within=PATIENCE) as slack:
+        app, may_end, ended = async_app(slack), anyio.Event(), list[str]()
+
+        async def work(ack: Any) -> None:
+            await ack()
+            await may_end.wait()
+            ended.append("listener")
+
+        async def acknowledge(ack: Any) -> None:
+            await ack()
+
+        async def lazy() -> None:
+            await may_end.wait()
+            ended.append("lazy")
+
+        app.view("works")(work)
+        app.view("lazy")(ack=acknowledge, lazy=[lazy])
+        receiver = Receiver(backend, Queues.chosen(backend.settings), BoltAnswers(app))
+        await receiver.finish()
+        for name in ("works", "lazy"):
+            answer = await receiver.take(Sent(view_submission(name), "interactive"), Arrival(path="http"))
+            assert answer.status == 200
+        monkeypatch.setattr(inline, "FINISH_SECONDS", 0.01)
+        await receiver.finish()
+        assert "Listeners of the Bolt app (2) did not end within 0.01 s." in caplog.text
+        assert ended == []
+        monkeypatch.setattr(inline, "FINISH_SECONDS", PATIENCE)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(receiver.finish)
+            may_end.set()
+        assert sorted(ended) == ["lazy", "listener"]
 
 
 @MADE

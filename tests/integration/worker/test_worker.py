@@ -1,5 +1,6 @@
 """Handlers that fail, hang, block and die: what becomes of their events."""
 
+import contextlib
 import json
 import sys
 import threading
@@ -356,6 +357,25 @@ async def test_a_handler_has_its_time(backend: RedisMessageQueueBackend, redis: 
         await until(nothing_pending(redis))
     (letter,) = await letters(redis)
     assert letter[b"abe:reason"] == b"TimeoutError: the handler took longer than 0.05 s"
+
+
+async def test_a_handler_that_swallows_its_cancellation_has_had_its_time_all_the_same(
+    backend: RedisMessageQueueBackend, redis: Redis
+) -> None:
+    async def handle(_: Event) -> str:
+        with contextlib.suppress(BaseException):  # as people write it
+            await anyio.sleep_forever()
+        return "done, it says"
+
+    await publish(backend, 1)
+    worker = EventWorker(
+        backend, handle, handler_timeout=0.05, policy=lambda _event, error: Bury(describe(error))
+    )
+    async with at_work(worker):
+        await until(nothing_pending(redis))
+    (letter,) = await letters(redis)
+    assert letter[b"abe:reason"] == b"TimeoutError: the handler took longer than 0.05 s"
+    assert (worker.handled, worker.failed) == (0, 1)
 
 
 @pytest.mark.parametrize("in_thread", [False, True])

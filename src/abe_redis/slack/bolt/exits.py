@@ -3,43 +3,83 @@
 import copy
 import functools
 import inspect
+import logging
 from collections.abc import Callable
 from typing import Any
 
+import anyio
+
 from abe_redis.worker.call import as_exception
+
+_LOG = logging.getLogger(__name__)
 
 _EXITS = (SystemExit, KeyboardInterrupt, BaseExceptionGroup)
 """A task that lets one of the first two out ends its event loop."""
 
 
-def outlive(runner: Any) -> None:  # noqa: ANN401 - of Bolt
-    """Let what would end the process, in a listener that this runner runs, be a failure of that listener."""
+class Running:
+    """The listeners that run, which may go on when Slack has its answer."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = anyio.Event()
+
+    def begin(self) -> None:
+        """One more runs."""
+        self._count += 1
+
+    def end(self) -> None:
+        """One has ended."""
+        self._count -= 1
+        if not self._count:
+            self._none.set()
+
+    async def finish(self, seconds: float) -> None:
+        """Wait for those that run, for a time."""
+        with anyio.move_on_after(seconds):
+            while self._count:
+                self._none = anyio.Event()
+                await self._none.wait()
+        if self._count:
+            _LOG.warning("Listeners of the Bolt app (%d) did not end within %g s.", self._count, seconds)
+
+
+def outlive(runner: Any, running: Running) -> None:  # noqa: ANN401 - of Bolt
+    """Let what would end the process, in a listener that this runner runs, be a failure of that listener.
+
+    Args:
+        runner: It runs the listeners of an app.
+        running: Where they are counted. Threads are waited for by Python itself, when the process ends.
+    """
     run, lazy = runner.run, copy.copy(runner.lazy_listener_runner)
     start = lazy.start
 
     def run_outliving(*positional: Any, listener: Any, **named: Any) -> Any:  # noqa: ANN401 - of Bolt
         guarded = copy.copy(listener)
-        guarded.run_ack_function = _outliving(listener.run_ack_function)
+        guarded.run_ack_function = _outliving(listener.run_ack_function, running)
         return run(*positional, listener=guarded, **named)
 
     def start_outliving(function: Callable[..., Any], request: Any) -> None:  # noqa: ANN401 - of Bolt
-        start(function=_outliving(function), request=request)
+        start(function=_outliving(function, running), request=request)
 
     runner.run = run_outliving
     lazy.start = start_outliving
     runner.lazy_listener_runner = lazy
 
 
-def _outliving(call: Callable[..., Any]) -> Callable[..., Any]:
+def _outliving(call: Callable[..., Any], running: Running) -> Callable[..., Any]:
     """The same function, sync or async, which raises an `Exception` where it raises an exit."""
     if inspect.iscoroutinefunction(call):
 
         @functools.wraps(call)
         async def awaited(*positional: Any, **named: Any) -> Any:  # noqa: ANN401 - the listener's
+            running.begin()
             try:
                 return await call(*positional, **named)
             except _EXITS as error:
                 raise _failure(error) from error
+            finally:
+                running.end()
 
         return awaited
 
