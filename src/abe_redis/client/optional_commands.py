@@ -7,7 +7,8 @@ does not need is left out from then on, and the log says so once.
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from redis import exceptions
@@ -30,6 +31,16 @@ def is_refused(error: BaseException) -> bool:
     if isinstance(error, exceptions.NoPermissionError):
         return True
     return isinstance(error, exceptions.ResponseError) and _REFUSED.search(str(error)) is not None
+
+
+@contextmanager
+def suppress_refusal() -> Iterator[None]:
+    """Go on when the server has no such command, or does not permit it to this user."""
+    try:
+        yield
+    except exceptions.ResponseError as error:
+        if not is_refused(error):
+            raise
 
 
 def say_left_out(command: str, server: str, reason: object, without: str) -> None:

@@ -65,7 +65,7 @@ class GroupConsumer(ABC):
         self._settings = settings
         self._in_flight = InFlight(settings, group, name, self, buffer, on_group_gone=self._group_is_gone)
         self._ack_batcher = AckBatcher(connections, settings, self._in_flight, group)
-        tolerance = Tolerance(settings, group)
+        self._tolerance = tolerance = Tolerance(settings, group)
         self._discovery = Discovery(patterns, group, tolerance, consumer=name)
         self._maintenance = Maintenance(settings, group, tolerance)
         self._scheduler = Scheduler()
@@ -311,7 +311,8 @@ class GroupConsumer(ABC):
         redis = (await self._open()).commands
         await self._let_go(redis)
         if self._in_flight.may_take_all:
-            await consumers.withdraw(redis, self.group, self.name, self._discovery.joined)
+            withdrawing = consumers.withdraw(redis, self.group, self.name, self._discovery.joined)
+            await self._tolerance.attempt("removing what a consumer said of its leases", withdrawing)
 
     @abstractmethod
     async def _end_reads(self) -> None:

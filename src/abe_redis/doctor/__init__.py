@@ -13,6 +13,7 @@ from redis.exceptions import NoPermissionError
 
 from abe_redis.client import failures
 from abe_redis.client.connections import Connections
+from abe_redis.client.optional_commands import suppress_refusal
 from abe_redis.doctor import machine, memory, queue, rights, server
 from abe_redis.doctor.context import Context, Finding, Severity, ok, problem, warning
 from abe_redis.errors import AbeRedisError, SettingsError
@@ -66,8 +67,9 @@ async def _examine_server(settings: Settings) -> list[Finding]:
     except AbeRedisError as error:
         return [_named("reachability", problem(str(error)))]
     try:
-        # Every user may send HELLO.
-        await connections.commands.execute_command("HELLO")  # type: ignore[no-untyped-call, unused-ignore]
+        # Every user may send HELLO; a proxy may refuse it, and answers so.
+        with suppress_refusal():
+            await connections.commands.execute_command("HELLO")  # type: ignore[no-untyped-call, unused-ignore]
     except failures.FAILURES as error:
         said = failures.explain(error, settings, doing="examining the server")
         return [_named("reachability", problem(str(said)))]

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from abe_redis.client import failures
-from abe_redis.client.optional_commands import is_refused
+from abe_redis.client.optional_commands import suppress_refusal
 from abe_redis.inspection.health import duration
 from abe_redis.inspection.memory import of_servers
 from abe_redis.operations import audit
@@ -34,11 +34,8 @@ async def find(scope: Scope, streams: Sequence[StreamStats]) -> list[str]:
     found = []
     async with scope.redis("looking at the server") as redis:
         for look in (_writing, _memory, _types, _clock, _restored):
-            try:
+            with suppress_refusal():
                 found += await look(redis, scope, streams)
-            except ResponseError as error:
-                if not is_refused(error):
-                    raise
     return found
 
 

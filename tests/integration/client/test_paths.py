@@ -13,7 +13,10 @@ from abe_redis import EventWorker, Operations, RedisMessageQueueBackend, Setting
 from abe_redis.client.address import Address
 from abe_redis.client.topology.slots import slot_of
 from abe_redis.client.transport import Transport
+from abe_redis.doctor import examine
 from abe_redis.errors import RedisUnavailableError, SettingsError
+from abe_redis.operations.audit import changes
+from abe_redis.operations.scope import Scope
 from tests.patience import PATIENCE
 from tests.refusing_proxy import HANG_UP, OPTIONAL, RefusingProxy, refusing
 from tests.servers import HOST, Server
@@ -80,6 +83,15 @@ async def test_an_optional_command_that_is_refused_stops_nothing(proxy: Refusing
     topic = "slack:x"
     assert await publish_and_handle(settings(proxy), topic) == [0]
     assert await stats(settings(proxy), topic) == [topic]
+    async with RedisMessageQueueBackend(settings(proxy)) as backend:
+        operations = Operations(backend, origin="cli")
+        assert await operations.causes((await operations.stream_stats()).streams) == []
+        await operations.publish_event({"n": 1}, stream=topic)
+        (change,) = (await changes(Scope(backend), count=9)).changes
+        assert change.what == "publish_event"
+    findings = await examine(settings(proxy))
+    assert {one.check for one in findings if one.severity == "problem"} == {"streams"}, "its group is alone"
+    assert {one.check for one in findings} >= {"reachability", "writing", "keys", "streams", "rights"}
 
 
 @pytest.mark.parametrize(

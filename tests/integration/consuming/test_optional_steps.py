@@ -54,3 +54,23 @@ async def test_refused_upkeep_never_ends_reading(
         await publisher.publish(TOPIC, {"n": 5})
         assert await take_one(events) == {"n": 5}
         await until(lambda: said("recording what is finished works again"))
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_who_may_not_say_what_it_holds_gives_everything_back_all_the_same(
+    make_backend: MakeBackend, redis: Redis, caplog: pytest.LogCaptureFixture, ordered: bool
+) -> None:
+    """As a user does whose rights were made before there were such notes."""
+    send: Any = redis.execute_command
+    kinds = "streams seen:* groups:* due:* leases:* audit owner:* members:*"
+    keys = [f"~abe:{kind}" for kind in kinds.split()]
+    await send("ACL", "SETUSER", "worker", "on", ">secret", "&*", "+@all", f"~{TOPIC}", "~dead:*", *keys)
+    worker = make_backend(redis_username="worker", redis_password="secret", redis_stream_lease_seconds=1)
+    await make_backend().publish(TOPIC, {"n": 1})
+    events: Any = worker.consume_ordered() if ordered else worker.consume()
+    async with events:
+        await take_one(events)
+    assert "removing what a consumer said of its leases" in caplog.text
+    assert "could not be given back" not in caplog.text
+    async with make_backend().consume() as others:
+        assert await take_one(others) == {"n": 1}
