@@ -76,10 +76,10 @@ generated: $(SYNCED) ## 12,000 answers and 4,000 wrong calls of each line of the
 listed: $(SYNCED) ## server.json against the registry's schema; needs the network
 	.venv/bin/check-jsonschema --schemafile "$$(.venv/bin/python -c 'import json; print(json.load(open("server.json"))["$$schema"])')" server.json
 
-bench: $(SYNCED) ## the same work by abe-redis and by others, in about ten minutes
+bench: $(SYNCED) ## the same work by abe-redis and by others, on Valkey and on Redis, in about twenty minutes
 	.venv/bin/python -m benchmarks $(ARGS)
 
-bench-quick: $(SYNCED) ## the same in about a minute, for a first impression
+bench-quick: $(SYNCED) ## the same in about two minutes, for a first impression
 	.venv/bin/python -m benchmarks --quick $(ARGS)
 
 bench-clients: $(SYNCED) ## how long clients of one MCP server wait for each other, in about two minutes

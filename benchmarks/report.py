@@ -1,5 +1,6 @@
 """Tables of a run, for a terminal and for a document."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,10 @@ RATES = {
 }
 """Workloads in events per second."""
 
+
+USUAL = "redis_naive"
+"""What most would use: redis-py, with each call awaited."""
+SAME = "The same on another server; the tables above are of the one on which abe-redis gains less."
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 NOTHING = "\N{EM DASH}"
@@ -62,9 +67,11 @@ abe-redis, with every guarantee on, and its alternatives do the same work.
 make bench ARGS="--table docs/benchmarks.md --chart docs/benchmarks"
 ```
 
-takes about six minutes and writes this page. All contestants work on one server in turns, each publisher
-and consumer in a process of its own, and encode the same Slack envelope from a dict. Rates differ between
-machines, and by a fifth between two runs on one machine; ratios within a run differ less.
+takes about six minutes for each server and writes this page. It runs on Valkey and on the system's Redis,
+and shows the worse of the two; `--runs 3` runs each several times, in turns. All contestants work on one
+server in turns, each publisher and consumer in a process of its own, and encode the same Slack envelope from
+a dict. Rates differ between machines, and by a fifth between two runs on one machine; ratios within a run
+differ less.
 
 ![Events per second of abe-redis and others: 64 tasks publish; a consumer acks](benchmarks/light.svg)
 
@@ -85,10 +92,24 @@ GROWTH = """## How it grows
 """
 
 
-def markdown(results: Results) -> str:
-    """All tables, and under what circumstances they came about."""
+def markdown(results: Results, *others: Results) -> str:
+    """All tables, and under what circumstances they came about; of other servers, the rates."""
     shown = [table.markdown() for table in tables(results)]
+    for other in others:
+        rates = _rates(other)
+        server = other.machine["server"]
+        shown.append(replace(rates, title=f"{rates.title}, on {server}", about=SAME).markdown())
     return "\n".join([PREFACE, circumstances(results), *shown, GROWTH])
+
+
+def worst_first(runs: list[Results]) -> list[Results]:
+    """The runs in order, beginning with that of the server on which abe-redis gains least over redis-py."""
+
+    def gain(results: Results) -> float:
+        times = [results.times_faster(workload, USUAL) or 1 for workload in RATES]
+        return math.prod(times)
+
+    return sorted(runs, key=gain)
 
 
 def circumstances(results: Results) -> str:
@@ -109,13 +130,15 @@ def _rates(results: Results) -> Table:
         if rate is None:
             return "wrong" if results.wrong(workload, name) else NOTHING
         times = results.times_faster(workload, name)
-        return f"{rate:,.0f}" if name == OURS or times is None else f"{rate:,.0f} ({times:.2f}{TIMES})"
+        shown = f"{rate:,.0f}" if name == OURS or times is None else f"{rate:,.0f} ({times:.2f}{TIMES})"
+        cpu, server = (results.median(workload, name, figure) for figure in ("cpu", "server_cpu"))
+        return shown if cpu is None or server is None else f"{shown} {cpu * 100:.0f}+{server * 100:.0f}"
 
     table = Table(
         "Events per second",
-        "In brackets: the rate of abe-redis divided by this one; above 1, abe-redis is faster. Then: what "
-        "happens to the events of a consumer that died, and for how long an event is not added a second "
-        "time.",
+        "In brackets: the rate of abe-redis divided by this one; above 1, abe-redis is faster. Behind it: "
+        "microseconds of CPU per event, of the process and of the server. Then: what happens to the events "
+        "of a consumer that died, and for how long an event is not added a second time.",
         ("", *RATES.values()),
         _rows(results, lambda one: [cell(workload, one.name) for workload in RATES], limit=True),
     )

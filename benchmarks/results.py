@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from benchmarks.contestants import OURS
@@ -83,9 +83,18 @@ class Results:
             {one.at for one in self.measurements if one.workload == workload and one.at is not None}
         )
 
+    def add(self, again: "Results") -> None:
+        """Take in another run on the same server."""
+        rounds = 1 + max((one.round for one in self.measurements), default=-1)
+        self.measurements += [replace(one, round=rounds + one.round) for one in again.measurements]
+
     def to_json(self) -> str:
         """All of it."""
-        return json.dumps(asdict(self) | {"medians": self._medians()}, indent=1) + "\n"
+        return to_json([self])
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, with the medians."""
+        return asdict(self) | {"medians": self._medians()}
 
     def _medians(self) -> list[dict[str, Any]]:
         keys = dict.fromkeys((one.workload, one.contestant, one.at) for one in self.measurements)
@@ -99,3 +108,9 @@ class Results:
             }
             for workload, contestant, at in keys
         ]
+
+
+def to_json(runs: list[Results]) -> str:
+    """All of the runs: one, or a list of those on several servers."""
+    whole = [one.as_dict() for one in runs]
+    return json.dumps(whole[0] if len(whole) == 1 else whole, indent=1) + "\n"

@@ -353,6 +353,13 @@ def any_binary() -> Path | None:
     return named_binary() or bundled_binary() or system_binary()
 
 
+def every_binary() -> list[Path]:
+    """Find each kind of server that is here: the bundled Valkey, and the system's Redis; or the named one."""
+    if named := named_binary():
+        return [named]
+    return [binary for binary in (bundled_binary(), system_binary()) if binary is not None]
+
+
 def free_port() -> int:
     """Pick a port that is still free after a restart: below those that systems give to outgoing connections.
 

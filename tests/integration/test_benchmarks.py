@@ -12,7 +12,7 @@ import pytest
 from benchmarks import chart, report
 from benchmarks.contestants import CONTESTANTS, OURS, Contestant
 from benchmarks.plan import Plan
-from benchmarks.results import Results
+from benchmarks.results import Results, to_json
 from benchmarks.run import run
 from benchmarks.workloads import WORKLOADS
 from benchmarks.workloads.consume import longest_wait
@@ -170,6 +170,33 @@ def test_tables_have_a_row_for_everybody(results: Results) -> None:
     assert {len(row) for row in rates.rows} == {len(rates.header)}
     assert NAIVE.note in notes.rows[2][-1]
     assert "| redis-py, as usual |" in report.markdown(results)
+
+
+def test_a_page_shows_the_worse_server_and_the_rates_of_the_other(results: Results) -> None:
+    better = replace(
+        results,
+        machine=results.machine | {"server": "Another 1.0"},
+        measurements=[
+            replace(one, figures=one.figures | {"rate": one.figures.get("rate", 0) * 2})
+            if one.contestant == OURS
+            else one
+            for one in results.measurements
+        ],
+    )
+    assert report.worst_first([better, results]) == [results, better]
+    page = report.markdown(results, better)
+    assert page.count("## Events per second") == 2
+    assert "## Events per second, on Another 1.0" in page
+    both = json.loads(to_json([results, better]))
+    assert [one["machine"]["server"] for one in both][1] == "Another 1.0"
+
+
+def test_runs_on_one_server_are_rounds_of_one(results: Results) -> None:
+    twice = replace(results, measurements=list(results.measurements))
+    twice.add(results)
+    rounds = [one.round for one in twice.of("publish-1", OURS)]
+    assert rounds == list(range(2 * TINY.rounds))
+    assert twice.median("publish-1", OURS, "rate") == results.median("publish-1", OURS, "rate")
 
 
 @pytest.mark.parametrize(
