@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from abe_redis.errors import SettingsError
 from abe_redis.events import kinds
+from abe_redis.slack.bolt.auth_tests import AuthTests
 from abe_redis.slack.bolt.copies import AppCopy
 from abe_redis.slack.bolt.exits import Running, outlive
 from abe_redis.slack.bolt.recognition import check_app, kind_of
@@ -51,6 +52,7 @@ class BoltAnswers:
         """
         self._app = app
         self._running = Running()
+        self._auth_tests = AuthTests()
         self._wanted = frozenset(inline) | ASKING
         for one in sorted(self._wanted):
             if one.partition(":")[0] not in _CHOICES:
@@ -93,10 +95,15 @@ class BoltAnswers:
         """Wait for listeners that go on after their answer, and for lazy ones."""
         await self._running.finish(FINISH_SECONDS)
 
+    def _equip(self, context: Any) -> None:  # noqa: ANN401 - of Bolt
+        client = context["client"]
+        client.auth_test = self._auth_tests.asking_once(client, context.get("team_id"), client.auth_test)
+
     async def _dispatched(self, payload: dict[str, Any]) -> "BoltResponse":
         kind = check_app(self._app)
         copied = AppCopy(self._app, kind)
         outlive(copied.runner, self._running)
+        copied.equip_requests(self._equip)
         response: BoltResponse
         if kind == "sync":
             from slack_bolt import BoltRequest  # noqa: PLC0415 - an extra

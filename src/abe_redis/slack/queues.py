@@ -7,11 +7,8 @@ from typing import Any, Self
 from abe_redis.errors import SettingsError
 from abe_redis.events import kinds
 from abe_redis.settings import Settings
-from abe_redis.slack.shapes import Sent
+from abe_redis.slack.shapes import LIVE, Sent
 from abe_redis.streams import names
-
-LIVE = frozenset({"block_suggestion", "dialog_suggestion"})
-"""Kinds whose answer is what Slack asks for: a queue has none to give within three seconds."""
 
 ASKING = LIVE | {"view_submission", "dialog_submission"}
 """Kinds to which a Bolt app may have an answer, as errors beside the inputs of a form."""
@@ -84,9 +81,9 @@ def names_in(payload: Mapping[str, Any]) -> set[str]:
     found = [payload.get("callback_id"), payload.get("action_id"), payload.get("command")]
     found.append(view.get("callback_id") if isinstance(view, Mapping) else None)
     actions = payload.get("actions")
-    found += [
+    found += [  # of several, Bolt looks at the first
         one.get("action_id")
-        for one in (actions if isinstance(actions, list) else ())
+        for one in (actions[:1] if isinstance(actions, list) else ())
         if isinstance(one, Mapping)
     ]
     return {one for one in found if isinstance(one, str)}

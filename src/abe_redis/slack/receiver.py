@@ -14,7 +14,7 @@ from abe_redis.events.arrival import Arrival
 from abe_redis.events.published import Published
 from abe_redis.events.slack import Grain, conversation_of
 from abe_redis.observability.hooks import Fate
-from abe_redis.slack.queues import LIVE, Queues
+from abe_redis.slack.queues import Queues
 from abe_redis.slack.shapes import Sent
 from abe_redis.slack.turns import Turns
 
@@ -106,12 +106,11 @@ class Receiver:
             return Answer("answered")
         if self._live is not None and self._live.wants(sent):
             return await self._live.answer(sent.payload)
-        kind = sent.kind
-        if kind.name in LIVE:
+        if sent.asks_for_options:
             _LOG.warning(
                 "Slack asks for options (%s), which no queue can give in time. Name the Bolt app that has "
                 "them: abe-redis listen --http bot:app.",
-                kind.name,
+                sent.kind.name,
             )
             return Answer("refused", 501, "Nobody here answers this at once.", reason="needs a live answer")
         return await self._queue(sent, arrival)

@@ -18,6 +18,10 @@ _INTERACTIVE = ("trigger_id", "response_url", "actions", "callback_id", "action_
 """Fields, one of which interactivity without a type has, as it came until 2017."""
 
 
+LIVE = frozenset({"block_suggestion", "dialog_suggestion"})
+"""Kinds whose answer is what Slack asks for: a queue has none to give within three seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """A payload and the form in which it came."""
@@ -48,6 +52,12 @@ class Sent:
         """Whether Slack looks at the certificate of a command's address, and uses no command."""
         is_check = self.form == "command" and self.payload.get("ssl_check") == "1"
         return is_check and self.kind.family != "command"
+
+    @property
+    def asks_for_options(self) -> bool:
+        """Whether a menu, also one of an attachment, waits for options, which no queue can give in time."""
+        kind = self.kind.name
+        return kind in LIVE or (kind == "interactive_message" and "actions" not in self.payload)
 
     def flaw(self) -> str | None:
         """Why Slack does not send this over HTTP, in words without anything from it; None if it may.

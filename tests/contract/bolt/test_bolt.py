@@ -8,6 +8,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from slack_bolt import BoltResponse
+from slack_bolt.error import BoltUnhandledRequestError
 from slack_sdk.errors import SlackApiError
 from slack_sdk.oauth.installation_store import Bot
 
@@ -240,6 +241,13 @@ async def test_an_event_without_a_listener_is_done(bots: Bots, raises: bool) -> 
     assert seen.errors == []
     assert seen.worker is not None
     assert seen.worker.handled == 1
+
+
+async def test_a_listener_that_raises_what_bolt_raises_has_failed(bots: Bots) -> None:
+    app = bots.app(raise_error_for_unhandled_request=True)
+    error = BoltUnhandledRequestError(request=None, current_response=None)
+    app.event("app_mention")(bots.fit(lambda: raise_(error)))
+    assert (await handle(app, app_mention("hi"))).error is error
 
 
 async def test_an_event_that_a_middleware_ends_is_done(bots: Bots) -> None:

@@ -198,6 +198,7 @@ async def test_an_app_that_answers_here_logs_nothing_that_people_wrote(
         here = door(backend, BoltAnswers(app, ["interactive_message"]))
         for payload in (view_submission("form", {"why": words}), view_submission("none", {"why": words})):
             await post(here, *signed_form(payload, SECRET))
+        assert len(slack.calls("auth.test")) == 1
         for payload in (asked, pressed, SUGGESTION | {"value": words}):
             await post(here, *signed_form(payload, SECRET))
         app.use(bots_of(make).fit(lambda: None))

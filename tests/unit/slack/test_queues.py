@@ -6,7 +6,7 @@ import pytest
 
 from abe_redis.errors import InvalidNameError, SettingsError
 from abe_redis.settings import Settings
-from abe_redis.slack.queues import Queues
+from abe_redis.slack.queues import Queues, names_in
 from abe_redis.slack.shapes import Sent
 from abe_redis.testing import block_actions, message, slash_command, view_submission
 from tests.unit.events.shapes import action, envelope
@@ -38,6 +38,26 @@ def test_each_kind_has_its_stream(payload: dict[str, Any], stream: str) -> None:
     sent = Sent(payload, "event")
     assert Queues.chosen(SETTINGS).of(sent) == stream
     assert Queues.chosen(SETTINGS, ["all"]).of(sent) == "all"
+
+
+def test_a_listener_is_named_by_what_bolt_looks_at() -> None:
+    two = block_actions("first")
+    two["actions"].append({"action_id": "second"})
+    assert "first" in names_in(two)
+    assert "second" not in names_in(two)
+
+
+@pytest.mark.parametrize(
+    ("payload", "asks"),
+    [
+        (action("block_suggestion"), True),
+        (action("interactive_message", name="menu", value="w"), True),
+        (action("interactive_message", actions=[{"name": "menu"}]), False),
+        (block_actions("go"), False),
+    ],
+)
+def test_menus_that_wait_for_their_options_are_known(payload: dict[str, Any], asks: bool) -> None:
+    assert Sent(payload, "interactive").asks_for_options is asks
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,6 @@ from typing import Any
 
 import anyio
 
-from abe_redis.slack.bolt.attempt import Attempt
-from abe_redis.slack.bolt.swallowed import noting
-
 LIFE_SECONDS = 600
 """How long an answer is used; a token that is revoked meanwhile fails at its next use."""
 
@@ -36,15 +33,19 @@ class AuthTests:
         self._threads = [threading.Lock() for _ in range(_LOCKS)]
         self._tasks = [anyio.Lock() for _ in range(_LOCKS)]
 
-    def asking_once(self, client: Any, team: str | None, attempt: Attempt) -> Callable[..., Any]:  # noqa: ANN401
-        """A client's `auth_test`, sync or async, which remembers answers; the attempt hears of a failure.
+    def asking_once(
+        self,
+        client: Any,  # noqa: ANN401 - of slack_sdk
+        team: str | None,
+        ask: Callable[..., Any],
+    ) -> Callable[..., Any]:
+        """A client's `auth_test`, sync or async, which remembers answers.
 
         Args:
-            client: The client, of slack_sdk.
+            client: The client.
             team: The workspace.
-            attempt: The dispatch that asks.
+            ask: The client's own `auth_test`.
         """
-        ask = noting(client.auth_test, attempt)
         if inspect.iscoroutinefunction(ask):
 
             async def awaited(**arguments: Any) -> Any:  # noqa: ANN401 - a SlackResponse

@@ -10,6 +10,7 @@ from abe_redis.slack.bolt.copies import AppCopy
 from abe_redis.slack.bolt.late import without_triggers
 from abe_redis.slack.bolt.recognition import Kind
 from abe_redis.slack.bolt.responses import Respond
+from abe_redis.slack.bolt.swallowed import noting
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ def private_app(app: Any, parts: Parts, attempt: Attempt, auth_tests: AuthTests)
 
     def equip(context: Any) -> None:  # noqa: ANN401 - of Bolt
         client = context["client"]
-        client.auth_test = auth_tests.asking_once(client, context.get("team_id"), attempt)
+        ask = noting(client.auth_test, attempt)
+        client.auth_test = auth_tests.asking_once(client, context.get("team_id"), ask)
         client.api_call = without_triggers(client.api_call)
         context["respond"] = Respond(context.respond)
 
