@@ -126,7 +126,7 @@ if __name__ == "__main__":
     # What the commands import when they run, at once and for all of them.
     import abe_redis.backend
     import abe_redis.cli.app
-    import abe_redis.cli.stats
+    import abe_redis.cli.stats_tables
     import abe_redis.operations.audit
     import abe_redis.operations.erasure
     import abe_redis.operations.groups

@@ -52,7 +52,7 @@ def lint(source: Path) -> subprocess.CompletedProcess[str]:
         ("events/codec.py", "from abe_redis.streams import names"),
         ("client/tls.py", "import abe_redis.backend"),
         ("mcp/overview_length.py", "from abe_redis.cli import common"),
-        ("cli/queue.py", "from abe_redis.mcp import text"),
+        ("cli/read.py", "from abe_redis.mcp import text"),
         ("worker/retry.py", "import redis"),
         ("streams/lease.py", "from abe_redis import EventWorker"),
         ("stray.py", "import json"),

@@ -17,6 +17,7 @@ def main() -> None:
     """Run the command line. An expected failure is a sentence on stderr, not a traceback."""
     # Importing a module adds its commands to the app.
     from abe_redis.cli import (  # noqa: F401, PLC0415
+        audit,
         count,
         dashboard,
         dead,
@@ -27,8 +28,10 @@ def main() -> None:
         listen,
         mcp,
         mcp_install,
-        queue,
+        publish,
+        read,
         settle,
+        stats,
         worker,
     )
     from abe_redis.cli.app import app, in_order  # noqa: PLC0415

@@ -1,150 +1,31 @@
-"""The tables of `stats`: streams, who holds which event for how long, and what is wrong."""
+"""stats: the health of the streams."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
-from typing import NamedTuple
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from abe_redis.backend import RedisMessageQueueBackend
-from abe_redis.cli.common import plain, say
-from abe_redis.errors import AbeRedisError, RedisRefusedError
-from abe_redis.inspection.health import duration
-from abe_redis.operations.operations import Operations
-from abe_redis.runtime.plurals import count
-from abe_redis.schemas import ConsumerStats, StatsResult, StreamStats
-
-_MOST_HOLDING = 10
-"""Consumers that are shown among many streams, those that hold an event longest."""
+from abe_redis.cli.app import INSPECT, app
+from abe_redis.cli.common import AnyStream, AsJson, plain, say, show, with_backend
 
 
-_ANY_WIDTH = 10_000
+@app.command(rich_help_panel=INSPECT)
+def stats(stream: AnyStream = None, *, as_json: AsJson = False) -> None:
+    """Show the health of the streams: waiting events, consumers, and what is wrong.
 
-
-async def stats_and_causes(
-    backend: RedisMessageQueueBackend, stream: str | None
-) -> tuple[StatsResult, list[str]]:
-    """The state of the streams, and a sentence for each cause of trouble that is no stream's."""
-    operations = Operations(backend, origin="cli")
-    try:
-        result = await operations.stream_stats(stream=stream)
-    except RedisRefusedError:
-        for cause in await operations.causes([]):
-            say(plain(cause))
-        raise
-    with suppress(AbeRedisError):  # the causes are more than what was asked for
-        return result, await operations.causes(result.streams)
-    return result, []
-
-
-class _Consumer(NamedTuple):
-    stream: str
-    group: str
-    one: ConsumerStats
-
-
-def print_stats(streams: Sequence[StreamStats], *, every_consumer: bool, lease_seconds: float) -> None:
-    """Print them.
-
-    Args:
-        streams: The streams, the worst first.
-        every_consumer: Show all consumers; else those that hold an event longest.
-        lease_seconds: How long leases last by the settings of who looks.
+    Example: abe-redis stats --json
     """
-    console = Console(highlight=False)
-    _print_fitting(console, _of_streams(streams), map(_stream_line, streams))
-    shown = sorted(_consumers(streams), key=lambda each: -(each.one.held_seconds or 0))
-    if not every_consumer:
-        shown = [each for each in shown if each.one.holds][:_MOST_HOLDING]
-    if shown:
-        _print_fitting(console, _of_consumers(shown), map(_consumer_line, shown))
-    if every_consumer:
-        console.print(
-            f"Leases of whoever has these settings last {lease_seconds:g} s (REDIS_STREAM_LEASE_SECONDS)."
-        )
-    for one in streams:
-        if one.health != "ok" or any(group.lost for group in one.groups):
-            console.print(Text(f"{plain(one.stream)}: {plain(one.advice)}"))
+    from abe_redis.cli.stats_tables import stats_and_causes  # noqa: PLC0415
 
-
-def _print_fitting(console: Console, table: Table, lines: Iterable[str]) -> None:
-    """Print a table; in a terminal that is too narrow for it, a line for each row."""
-    if console.measure(table, options=console.options.update(width=_ANY_WIDTH)).maximum <= console.width:
-        console.print(table)
+    result, causes = with_backend(lambda backend: stats_and_causes(backend, stream))
+    if as_json:
+        show(result, "", as_json=True)
         return
-    for one in lines:
-        console.print(Text(one))
+    for sentence in causes:
+        say(plain(sentence))
+    if result.outbox is not None:
+        refused = f", {result.outbox.refused} refused" if result.outbox.refused else ""
+        say(f"Outbox: {result.outbox.waiting} waiting{refused}.")
+    if not result.streams:
+        say("No stream exists yet: nothing was published.")
+        return
+    from abe_redis.cli.stats_tables import print_stats  # noqa: PLC0415
+    from abe_redis.settings import Settings  # noqa: PLC0415
 
-
-def _stream_line(one: StreamStats) -> str:
-    return (
-        f"{plain(one.stream)}: {one.health}; {count(one.length, 'entry', 'entries')}, "
-        f"{count(len(one.groups), 'group')}, {sum(group.pending for group in one.groups)} pending, "
-        f"lag {_lag(one)}, {one.dead_letters} dead"
-    )
-
-
-def _consumer_line(each: _Consumer) -> str:
-    one = each.one
-    holds = f", holds {one.holds} for {duration(one.held_seconds or 0)}" if one.holds else ""
-    return (
-        f"{plain(one.name)} of {plain(each.group)} on {plain(each.stream)}: {_state(one)}; "
-        f"{one.pending} pending{holds}"
-    )
-
-
-def _state(one: ConsumerStats) -> str:
-    return "alive" if one.alive else f"silent for {duration(one.idle_seconds)}"
-
-
-def _lag(one: StreamStats) -> str:
-    lags = [group.lag for group in one.groups]
-    return "?" if None in lags else str(sum(lag or 0 for lag in lags))
-
-
-def _consumers(streams: Sequence[StreamStats]) -> Iterator[_Consumer]:
-    for stream in streams:
-        for group in stream.groups:
-            for one in group.consumers:
-                yield _Consumer(stream.stream, group.name, one)
-
-
-def _of_streams(streams: Sequence[StreamStats]) -> Table:
-    table = _table("stream", "health", "entries", "groups", "pending", "lag", "dead")
-    for one in streams:
-        table.add_row(
-            Text(plain(one.stream)),
-            one.health,
-            str(one.length),
-            str(len(one.groups)),
-            str(sum(group.pending for group in one.groups)),
-            _lag(one),
-            str(one.dead_letters),
-        )
-    return table
-
-
-def _of_consumers(shown: Sequence[_Consumer]) -> Table:
-    table = _table("consumer", "group", "stream", "state", "lease", "pending", "holds", "for")
-    for stream, group, one in shown:
-        table.add_row(
-            Text(plain(one.name)),
-            Text(plain(group)),
-            Text(plain(stream)),
-            _state(one),
-            "" if one.lease_seconds is None else f"{one.lease_seconds:g} s",
-            str(one.pending),
-            one.holds or "",
-            "" if one.held_seconds is None else duration(one.held_seconds),
-        )
-    return table
-
-
-def _table(first: str, *columns: str) -> Table:
-    table = Table()
-    table.add_column(first, overflow="fold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+    seconds = Settings().redis_stream_lease_seconds
+    print_stats(result.streams, every_consumer=stream is not None, lease_seconds=seconds)

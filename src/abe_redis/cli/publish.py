@@ -1,0 +1,90 @@
+"""publish: add an event to a stream, or many from a file."""
+
+from typing import Annotated
+
+import typer
+
+from abe_redis.cli.app import EVENTS, app
+from abe_redis.cli.common import AsJson, plain, progress, say, show, with_operations
+from abe_redis.cli.encoding import checked, from_stdin, json_object
+from abe_redis.errors import PayloadError
+from abe_redis.runtime.plurals import count
+
+
+@app.command(rich_help_panel=EVENTS)
+def publish(
+    payload: Annotated[
+        str | None, typer.Argument(help="The event as a JSON object, or - to read it from stdin.")
+    ] = None,
+    *,
+    stream: Annotated[
+        str | None, typer.Option("--stream", "-s", help="The stream; by default SLACK_EVENTS_TOPIC.")
+    ] = None,
+    event_id: Annotated[
+        str | None,
+        typer.Option(
+            help="An id; a stream adds an event of one id only once. By default the event's own `event_id`."
+        ),
+    ] = None,
+    lines: Annotated[
+        typer.FileBinaryRead | None,
+        typer.Option(help="Publish each line of this file, one JSON object per line; - is stdin."),
+    ] = None,
+    from_line: Annotated[
+        int, typer.Option(help="With --lines: the number of the first line to publish.", min=1)
+    ] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Add an event to a stream, or many from a file.
+
+    Example: abe-redis publish '{"type": "app_mention", "text": "hello"}'
+
+    Example: abe-redis publish --lines events.jsonl --stream slack_events
+    """
+    if (payload is None) == (lines is None):
+        raise typer.BadParameter("Give an event, or --lines with a file of events, and not both.")
+    if lines is None and from_line != 1:
+        raise typer.BadParameter("--from-line is for --lines.")
+    if lines is not None:
+        if event_id is not None:
+            raise typer.BadParameter("--event-id is for one event; in a file, each has its own.")
+        _publish_lines(lines, stream, from_line, as_json=as_json)
+        return
+    text = from_stdin() if payload == "-" else checked(payload or "")
+    try:
+        value = json_object(text)
+    except ValueError as error:
+        raise PayloadError(
+            f"The event is no JSON object ({error}); nothing was published. It looks like "
+            """{"type": "message", "text": "hello"}; in a shell, put it in single quotes."""
+        ) from None
+    result = with_operations(
+        lambda operations: operations.publish_event(value, stream=stream, event_id=event_id)
+    )
+    if not value:
+        say("abe-redis: The event is empty ({}): no handler can tell what it is about.", to_stderr=True)
+    text = f"{'already there' if result.duplicate else 'added'} as {result.id}"
+    if result.waiting:
+        text = f"waits in the outbox as {result.id} until Redis takes it. {_why(result.reason)}"
+    show(result, f"{plain(result.stream)}: {text}".rstrip(), as_json=as_json)
+
+
+def _why(reason: str | None) -> str:
+    """Why events wait in the outbox, for people."""
+    return plain(reason or "Others wait there before it.")
+
+
+def _publish_lines(lines: typer.FileBinaryRead, stream: str | None, first: int, *, as_json: bool) -> None:
+    from abe_redis.cli.publish_lines import own, publish_lines  # noqa: PLC0415
+
+    with progress("publishing") as on_progress:
+        result = with_operations(
+            lambda operations: publish_lines(
+                operations, own(lines), stream=stream, first=first, on_progress=on_progress
+            )
+        )
+    text = f"{count(result.lines, 'event')} published"
+    text += f"; {result.duplicates} of them were already there" if result.duplicates else ""
+    if result.waiting:
+        text += f"; {result.waiting} of them wait in the outbox until Redis takes them. {_why(result.reason)}"
+    show(result, text if result.waiting else f"{text}.", as_json=as_json)

@@ -1,0 +1,134 @@
+"""read: show events, follow them as they come, or lease them."""
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from abe_redis.cli.app import EVENTS, app
+from abe_redis.cli.common import AsJson, json_of, plain, say, show, with_backend, with_operations
+from abe_redis.cli.settle import how_to_see_leases, how_to_settle
+
+if TYPE_CHECKING:
+    from abe_redis.schemas import EventView
+
+Stream = Annotated[str | None, typer.Argument(help="The stream; by default SLACK_EVENTS_TOPIC.")]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        "--group", "-g", help="The consumer group that leases the events; without it, nothing is changed."
+    ),
+]
+Consumer = Annotated[
+    str | None,
+    typer.Option(
+        "--consumer",
+        help="With --group: the consumer for which events are leased, by default you (cli-USER@HOST); with "
+        "--pending, show only what this one holds.",
+        show_default=False,
+    ),
+]
+
+
+@app.command(rich_help_panel=EVENTS)
+def read(
+    stream: Stream = None,
+    *,
+    number: Annotated[int, typer.Option("--count", "-n", help="How many at most.", min=1, max=100)] = 10,
+    group: Group = None,
+    create_group: Annotated[
+        bool, typer.Option("--create-group", help="Create the group, even if the stream has others.")
+    ] = False,
+    consumer: Consumer = None,
+    pending: Annotated[
+        bool, typer.Option("--pending", help="With --group: show the leased events, and change nothing.")
+    ] = False,
+    start: Annotated[
+        str | None,
+        typer.Option(help="Begin after this entry id; by default at the end that --order names."),
+    ] = None,
+    order: Annotated[
+        Literal["newest", "oldest"], typer.Option(help="The end of the stream at which to begin.")
+    ] = "newest",
+    event_type: Annotated[str | None, typer.Option(help="Only events of this type.")] = None,
+    channel: Annotated[str | None, typer.Option(help="Only events in the channel of this id.")] = None,
+    user: Annotated[str | None, typer.Option(help="Only events by the user of this id.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only events from then on, as in 2h (ago) or 2026-01-31T09:00.")
+    ] = None,
+    wait: Annotated[
+        float, typer.Option(help="Seconds to wait for an event when there is none.", min=0, max=20)
+    ] = 0,
+    on_and_on: Annotated[
+        bool, typer.Option("--follow", "-f", help="Show each new event as it comes, until Ctrl-C.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show events; with --group, lease them, to be settled with `ack` or `release`.
+
+    Example: abe-redis read slack_events --order oldest -n 5
+
+    Example: abe-redis read slack_events --group workers -n 1
+
+    Example: abe-redis read slack_events --follow --event-type app_mention
+
+    Example: abe-redis read slack_events --user U061F7AUR --since 2h --json
+    """
+    filters: dict[str, Any] = {"event_type": event_type, "channel": channel, "user": user, "since": since}
+    if on_and_on:
+        if group or pending or create_group or consumer or order == "oldest" or wait:
+            raise typer.BadParameter(
+                "--follow changes nothing: combine it only with --count, --start and filters."
+            )
+        _follow(stream, number, start, filters, as_json=as_json)
+        return
+    result = with_operations(
+        lambda operations: operations.read_stream(
+            stream=stream,
+            count=number,
+            group=group,
+            create_group=create_group,
+            consumer=consumer,
+            pending=pending,
+            start=start,
+            order=order,
+            wait_seconds=wait,
+            **filters,
+        )
+    )
+    lines = [_line(event) for event in result.events]
+    if result.note:
+        lines.append(plain(result.note))
+    if group and not pending and result.groups:
+        settle = how_to_settle(result, group, consumer) if result.events else how_to_see_leases(result, group)
+        lines.append(settle)
+    if result.next_start:
+        lines.append(f"More: add --start {plain(result.next_start)}")
+    show(result, "\n".join(lines), as_json=as_json)
+
+
+def _line(event: "EventView") -> str:
+    held = f"  (delivery {event.deliveries}, {plain(event.consumer or 'nobody')})" if event.deliveries else ""
+    return f"{event.id}  {event.timestamp:%Y-%m-%d %H:%M:%S}  {plain(event.summary)}{held}"
+
+
+def _follow(
+    stream: str | None, number: int, start: str | None, filters: dict[str, str | None], *, as_json: bool
+) -> None:
+    from abe_redis.cli.follow import follow_until_signal  # noqa: PLC0415
+    from abe_redis.operations.operations import Operations  # noqa: PLC0415
+
+    def show_event(event: "EventView") -> None:
+        say(json_of(event) if as_json else _line(event))
+
+    with suppress(KeyboardInterrupt):
+        with_backend(
+            lambda backend: follow_until_signal(
+                Operations(backend, origin="cli"),
+                show_event,
+                stream=stream,
+                count=number,
+                start=start,
+                **filters,
+            )
+        )
