@@ -5,11 +5,13 @@ from typing import Any
 
 import anyio
 import pytest
+from redis.asyncio import Redis
 
 from abe_redis import EventWorker
 from abe_redis.operations.groups import Groups
 from abe_redis.operations.scope import Scope
-from tests.integration.conftest import MakeBackend, take
+from abe_redis.streams import key_types, names
+from tests.integration.conftest import MakeBackend, take, until
 from tests.patience import PATIENCE
 
 TOPIC, OTHER = "slack_events", "slack:other"
@@ -94,3 +96,43 @@ async def test_a_worker_that_does_not_reach_redis_claims_nothing(
         await worker.shutdown()
     assert "handles events" not in caplog.text
     assert "could not be given back" not in caplog.text
+
+
+async def test_it_says_nothing_of_a_stream_that_is_empty_and_lists_few_of_many(
+    make_backend: MakeBackend, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    publisher = make_backend()
+    await redis.xgroup_create(TOPIC, "other", "0", mkstream=True)
+    for number in range(5):
+        await publisher.publish(f"slack:{number}", {"n": number})
+
+    async def all_are_announced() -> bool:
+        return int(await redis.zcard(names.INDEX)) == 5
+
+    await until(all_are_announced)
+    sentences = await said(make_backend, "workers", caplog, 5)
+    assert "5 events wait" in sentences[0][1]
+    assert "(5 streams)" in sentences[0][1]
+    assert "and 2 more" in sentences[0][1]
+    assert TOPIC not in sentences[0][1]
+
+
+async def test_a_key_beside_the_stream_of_another_type_is_said_and_waited_for(
+    make_backend: MakeBackend, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    helper = names.records(TOPIC)
+    await make_backend().publish(TOPIC, {"n": 1})
+    await redis.delete(helper)
+    await redis.set(helper, "of somebody else")
+    async with make_backend().consume() as stream, anyio.create_task_group() as tasks:
+        tasks.start_soon(take, stream, 1)
+
+        async def is_said() -> bool:
+            return "a key beside it is of another type" in caplog.text
+
+        await until(is_said)
+        (found,) = await key_types.mistyped(redis, [TOPIC], "default")
+        assert found.sentence.startswith(
+            f"The key {helper!r} is a string, but it is abe-redis's own and must"
+        )
+        await redis.delete(helper)
