@@ -87,7 +87,7 @@ class Operations(Searching):
 
     async def _is_there(self, name: str, payload: dict[str, Any], event_id: str | None) -> str | None:
         """The entry of an event that an agent would publish again: what it publishes has an id of its own."""
-        own = event_id_of(payload, given=event_id)
+        own = event_id_of(payload, given=event_id) if isinstance(payload, dict) else None  # which is refused
         if self._origin != codec.AGENT or own is None:
             return None
         async with self._scope.redis(f"publishing to {name!r}") as redis:
