@@ -85,7 +85,7 @@ class Operations(Searching):
             reason=reason_of(published),
         )
 
-    async def _is_there(self, name: str, payload: dict[str, Any], event_id: str | None) -> str | None:
+    async def _is_there(self, name: str, payload: object, event_id: str | None) -> str | None:
         """The entry of an event that an agent would publish again: what it publishes has an id of its own."""
         own = event_id_of(payload, given=event_id) if isinstance(payload, dict) else None  # which is refused
         if self._origin != codec.AGENT or own is None:
