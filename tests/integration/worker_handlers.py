@@ -4,6 +4,7 @@ It is copied into the directory where the worker is started, as `bot.py`.
 """
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -27,6 +28,10 @@ async def handle(event: dict[str, Any]) -> None:
     say("started", event)
     await anyio.sleep(event.get("seconds", 0))
     say("finished", event)
+
+
+async def tell_of_the_collector(event: dict[str, Any]) -> None:
+    say("collector", event, first=gc.get_threshold()[0], frozen=gc.get_freeze_count())
 
 
 async def endless(event: dict[str, Any]) -> None:

@@ -179,6 +179,7 @@ def worker(
     # Import our own modules first, so that no file in the bot's directory shadows them.
     from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415
     from abe_redis.events.view import slack_event  # noqa: PLC0415
+    from abe_redis.runtime import collector  # noqa: PLC0415
     from abe_redis.settings import Settings  # noqa: PLC0415
     from abe_redis.streams import names  # noqa: PLC0415
     from abe_redis.worker.event_worker import EventWorker  # noqa: PLC0415
@@ -202,6 +203,7 @@ def worker(
     )
     uvloop = find_spec("uvloop") is not None
     found = find(handler)
+    collector.set_for_a_worker()
 
     async def work() -> None:
         # Within the event loop, because the bot's object may create something that needs one.

@@ -10,7 +10,7 @@ import inspect
 import math
 import opcode
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,11 +46,11 @@ async def call(handle: Callable[[], Awaitable[Any]], *, seconds: float | None) -
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - a task runs us
     cancelled_before = task.cancelling()
-    limit = anyio.CancelScope(deadline=math.inf if seconds is None else anyio.current_time() + seconds)
+    limit = None if seconds is None else anyio.CancelScope(deadline=anyio.current_time() + seconds)
     failure: BaseException | None = None
     result: Any = None
     try:
-        with limit:
+        with limit or nullcontext():
             result = await handle()
     except BaseException as error:
         # Ctrl-C was pressed, or this coroutine is being closed and must not await anything.
@@ -59,10 +59,11 @@ async def call(handle: Callable[[], Awaitable[Any]], *, seconds: float | None) -
         failure = error
     if task.cancelling() > cancelled_before:
         await _take_back_cancellations(task, cancelled_before)
-    if failure is None and not limit.cancel_called:  # it may have swallowed the cancellation
+    if failure is None and not (limit and limit.cancel_called):  # it may have swallowed the cancellation
         return result
     await anyio.lowlevel.checkpoint_if_cancelled()  # then the handler did not fail
-    if failure is None or (limit.cancel_called and isinstance(failure, asyncio.CancelledError)):
+    is_late = limit is not None and limit.cancel_called
+    if failure is None or (is_late and isinstance(failure, asyncio.CancelledError)):
         raise TimeoutError(f"the handler took longer than {seconds:g} s")
     if isinstance(failure, Exception):
         raise failure

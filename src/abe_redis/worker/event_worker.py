@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
-from typing import Any
+from typing import Any, override
 
 import anyio
 import anyio.lowlevel
@@ -16,14 +16,15 @@ import anyio.lowlevel
 from abe_redis.consuming.protocols import ConsumerProtocol, InFlightEvent
 from abe_redis.errors import AbeRedisError, LeaseLostError
 from abe_redis.events.event import Event
-from abe_redis.observability import hooks, tracing
+from abe_redis.observability import tracing
 from abe_redis.observability.hooks import Outcome
 from abe_redis.runtime.exception_groups import equal_failures_as_one
 from abe_redis.sanitize.exceptions import describe, place, trace
 from abe_redis.worker import failure_log
 from abe_redis.worker.arguments import check_arguments
-from abe_redis.worker.call import as_coroutine_function, call, is_cancelled
+from abe_redis.worker.call import as_coroutine_function, call
 from abe_redis.worker.handlers import check_handler, name_of
+from abe_redis.worker.handling_tasks import Handle, HandlingTasks
 from abe_redis.worker.protocols import Queue
 from abe_redis.worker.retry import Backoff, Bury, Decision, Drop, Policy, Retry
 
@@ -37,7 +38,7 @@ type Handler = Callable[[Any], Awaitable[Any] | Any]
 """Called with the event (or the result of `view`); a plain function runs in a thread."""
 
 
-class EventWorker:
+class EventWorker(HandlingTasks):
     """Delivers the events of a group to a handler, several at the same time.
 
     It satisfies `EventConsumer` of abstract-backend: `run(handler)` and `shutdown()`.
@@ -82,6 +83,7 @@ class EventWorker:
                 raise ValueError(f"{name} is {seconds!r}; it must be a number of seconds.")
         if handler is not None:
             check_handler(handler, name_of(handler))
+        super().__init__()
         self._backend = backend
         self._handler = handler
         self._group = group
@@ -93,15 +95,11 @@ class EventWorker:
         self._drain_seconds = drain_seconds
         self._ordered = ordered
         self._refused = frozenset(refuse_origins)
-        self._stopping = anyio.Event()
         self._name = ""
-        self._at_work = 0
         self.handled = 0
         """Deliveries whose handler succeeded."""
         self.failed = 0
         """Deliveries whose handler failed."""
-        self.given_back = 0
-        """Deliveries whose handler was cancelled because the worker ended."""
 
     async def run(self, handler: Handler | None = None) -> None:
         """Handle events until `shutdown` is called or the backend is closed.
@@ -157,62 +155,23 @@ class EventWorker:
         _LOG.warning("Handlers did not end within %s s; their events are given back.", self._drain_seconds)
         scope.cancel()
 
-    async def _dispatch(self, member: ConsumerProtocol, handle: Callable[[Any], Awaitable[Any]]) -> None:
+    async def _dispatch(self, member: ConsumerProtocol, handle: Handle) -> None:
         """Handle events one by one, in as many tasks as the concurrency."""
         asking = anyio.Lock()
         async with anyio.create_task_group() as handlers:
             for _ in range(self._concurrency):
                 handlers.start_soon(self._work, member, handle, asking)
 
-    async def _work(
-        self, member: ConsumerProtocol, handle: Callable[[Any], Awaitable[Any]], asking: anyio.Lock
-    ) -> None:
-        while not self._stopping.is_set():
-            held = member.get_nowait()
-            if held is None:
-                async with asking:
-                    held = await member.take()
-                if held is None:
-                    return
-            try:
-                await self._handle(member, held, handle)
-            finally:
-                member.ended(held)
-            await anyio.lowlevel.checkpoint()  # a handler may never wait for anything
-
-    async def _handle(
-        self, member: ConsumerProtocol, held: InFlightEvent, handle: Callable[[Any], Awaitable[Any]]
-    ) -> None:
-        event = held.event
-        outcome: Outcome = "given_back"
-        failure: Exception | None = None
-        self._at_work += 1
-        end = hooks.handling(event)
-        scope = anyio.CancelScope()
-        try:
-            with scope:
-                held.on_lost = scope.cancel  # the consumer that holds it now handles it
-                if event.origin in self._refused:
-                    outcome = await self._refuse(member, held)
-                else:
-                    outcome, failure = await self._attempt(member, held, handle)
-        except asyncio.CancelledError:
-            if not scope.cancel_called or is_cancelled():
-                self.given_back += outcome == "given_back"
-                raise
-            # The scope left it to us, since the handler has not taken back a cancellation of its own.
-        finally:
-            if scope.cancel_called and outcome == "given_back" and not is_cancelled():
-                outcome = "lost" if held.lost else "given_back"
-                self.given_back += not held.lost
-                why = "its lease was lost" if held.lost else "the backend is closed"
-                _LOG.warning("The handler of %s of %r was cancelled: %s.", event.id, event.stream, why)
-            self._at_work -= 1
-            if end is not None:
-                end(outcome, failure)
+    @override
+    async def _treat(
+        self, member: ConsumerProtocol, held: InFlightEvent, handle: Handle
+    ) -> tuple[Outcome, Exception | None]:
+        if held.event.origin in self._refused:
+            return await self._refuse(member, held), None
+        return await self._attempt(member, held, handle)
 
     async def _attempt(
-        self, member: ConsumerProtocol, held: InFlightEvent, handle: Callable[[Any], Awaitable[Any]]
+        self, member: ConsumerProtocol, held: InFlightEvent, handle: Handle
     ) -> tuple[Outcome, Exception | None]:
         """Run the handler once, and return the outcome and the handler's exception."""
         event = held.event

@@ -119,6 +119,13 @@ def end(worker: Child) -> None:
 
 @pytest.mark.promise("The worker asks its own task and scopes whether it was cancelled itself")
 @pytest.mark.promise("A worker that receives `SIGTERM` gives its events back at once.")
+def test_its_garbage_collector_leaves_alone_what_was_imported(queue: Server, start: Start) -> None:
+    publish(queue, {"n": 1})
+    (told,) = wait_until_said(start("bot:tell_of_the_collector"), "collector")
+    assert told["first"] == 20_000
+    assert told["frozen"] > 10_000
+
+
 def test_at_sigterm_what_is_at_work_ends_and_the_rest_goes_to_others(queue: Server, start: Start) -> None:
     """Quick events make it lease ahead; then slow ones come, so that it holds more than it works on."""
     lease = {"REDIS_STREAM_LEASE_SECONDS": "120"}

@@ -321,7 +321,7 @@ async def test_when_all_tasks_are_cancelled_no_handler_has_failed(
     run = asyncio.create_task(worker.run())
     await until(lambda: _is(lambda: started == 8))
     of_the_worker = [
-        task for task in asyncio.all_tasks() - before if task.get_name().endswith("EventWorker._work")
+        task for task in asyncio.all_tasks() - before if task.get_name().endswith("HandlingTasks._work")
     ]
     assert len(of_the_worker) == 8
     for task in (*of_the_worker, run):

@@ -1,0 +1,96 @@
+"""The tasks of a worker: what is lost ends its own handler, and no other."""
+
+import logging
+from types import SimpleNamespace
+from typing import Any, override
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from abe_redis.consuming.held import Held
+from abe_redis.consuming.protocols import ConsumerProtocol, InFlightEvent
+from abe_redis.observability.hooks import Outcome
+from abe_redis.streams.lease import Leased
+from abe_redis.worker.handling_tasks import Handle, HandlingTasks
+
+STREAM = "slack_events"
+
+
+def held_event(number: int) -> Held:
+    event: Any = SimpleNamespace(id=f"{number}-1", stream=STREAM, origin=None)
+    return Held(Leased(STREAM, event.id, {}, 1), (STREAM, event.id), 0.0, opened=event)
+
+
+class Member:
+    """Gives these events, and then no more."""
+
+    def __init__(self, *held: Held) -> None:
+        self.left = list(held)
+        self.over: list[Held] = []
+
+    def get_nowait(self) -> Held | None:
+        return self.left.pop(0) if self.left else None
+
+    async def take(self) -> Held | None:
+        return None
+
+    def ended(self, held: Held) -> None:
+        self.over.append(held)
+
+
+class LosesTheFirst(HandlingTasks):
+    """Loses its first event while it waits, though that is settled; the others succeed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[str] = []
+
+    @override
+    async def _treat(
+        self, member: ConsumerProtocol, held: InFlightEvent, handle: Handle
+    ) -> tuple[Outcome, Exception | None]:
+        name = held.event.id
+        if not self.done:
+            self.done.append(name)
+            held.opened = None  # it was given back by hand
+            assert held.on_lost is not None
+            held.on_lost()
+            await anyio.sleep(3600)
+        self.done.append(name)
+        return "done", None
+
+    async def work(self, member: Any) -> None:
+        await self._work(member, None, anyio.Lock())  # type: ignore[arg-type]
+
+
+async def test_a_handler_is_cancelled_also_when_it_had_settled_its_event(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    member, worker = Member(*map(held_event, range(3))), LosesTheFirst()
+    with caplog.at_level(logging.WARNING):
+        await worker.work(member)
+    assert "The handler of 0-1 of 'slack_events' was cancelled: the backend is closed." in caplog.text
+    assert worker.done == ["0-1", "1-1", "2-1"], "the next events have a scope of their own"
+    assert [held.key[1] for held in member.over] == ["0-1", "1-1", "2-1"]
+    assert worker.given_back == 1
+
+
+async def test_the_loss_of_an_event_that_is_over_cancels_nobody() -> None:
+    first, second = held_event(0), held_event(1)
+
+    class LosesWhatIsOver(LosesTheFirst):
+        @override
+        async def _treat(
+            self, member: ConsumerProtocol, held: InFlightEvent, handle: Handle
+        ) -> tuple[Outcome, Exception | None]:
+            if held is second:
+                first.lose()
+            await anyio.lowlevel.checkpoint()
+            self.done.append(held.event.id)
+            return "done", None
+
+    worker = LosesWhatIsOver()
+    await worker.work(Member(first, second))
+    assert worker.done == ["0-1", "1-1"]
+    assert first.lost
