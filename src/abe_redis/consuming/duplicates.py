@@ -24,11 +24,16 @@ class Recognition:
         for entry in leased:
             if entry.again:
                 again = True
+                self._note(entry.stream, entry.id)
             else:
                 first.setdefault(entry.stream, entry.id)
                 last[entry.stream] = entry.id
         for stream, entry_id in last.items():
-            place, known = ids.order(entry_id), self._last.get(stream)
+            known = self._last.get(stream)
             again = again or (known is not None and ids.order(first[stream]) <= known)
-            self._last[stream] = place if known is None else max(place, known)
+            self._note(stream, entry_id)
         return again
+
+    def _note(self, stream: str, entry_id: str) -> None:
+        place, known = ids.order(entry_id), self._last.get(stream)
+        self._last[stream] = place if known is None else max(place, known)
