@@ -29,8 +29,8 @@ MUTANTS = (
     Mutant(
         "a start of a handler is not counted",
         "streams/lua/hold.lua",
-        "'IDLE', 0, 'RETRYCOUNT', math.max(counted, deliveries), 'JUSTID', force)",
-        "'IDLE', 0, 'RETRYCOUNT', counted, 'JUSTID', force)",
+        "dated, 0, 'RETRYCOUNT', math.max(counted, deliveries), 'JUSTID', force)",
+        "dated, 0, 'RETRYCOUNT', counted, 'JUSTID', force)",
         frozenset({"count fell", "too many starts"}),
         first=150,
     ),
@@ -51,8 +51,8 @@ MUTANTS = (
     Mutant(
         "what somebody dropped is not put back",
         "streams/lua/shared/holder.lua",
-        "if not (sure or left) then return 'unknown', 0 end",
-        "if row == nil then return 'unknown', 0 end",
+        "if not sure then",
+        "if row == nil then return 'unknown', 0 end\n  if not sure then",
         frozenset({"lost"}),
     ),
     Mutant(

@@ -193,3 +193,17 @@ async def test_an_agent_that_takes_what_waits_for_later_robs_whoever_waits_for_i
     await take(commands, "choose", [entry_id])
     assert b" holder\n" in await recorded(commands, A, "robbed")
     assert await fill(commands, A, 1)
+
+
+@pytest.mark.parametrize("stage", list(lease.Stage))
+async def test_what_was_given_back_is_counted_and_stays_nobodys_unless_it_is_in_hand(
+    commands: Redis, stage: lease.Stage
+) -> None:
+    """A count that comes late: with its old consumer's name, it would be lost when somebody removes that."""
+    (entry_id,) = await hold(commands, A, 1)
+    await release.release(commands, "g", "holder", [A], {(A, entry_id): 0}, everything=False)
+    assert await lease.hold(commands, "g", "holder", claims([entry_id], stage)) == ["done"]
+    name, deliveries, idle_ms = (await rows(commands, A))[entry_id]
+    is_nobodys = stage is lease.Stage.OVER
+    assert (name, deliveries) == ("abe:nobody" if is_nobodys else "holder", 1)
+    assert (idle_ms > 10**12) is is_nobodys

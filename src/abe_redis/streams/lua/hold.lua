@@ -22,12 +22,14 @@ for i = 4, #ARGV, 5 do
   local at, id, deliveries, sure = 3 * tonumber(ARGV[i]) - 2, ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
   local stream, records, due = KEYS[at], KEYS[at + 1], KEYS[at + 2]
   local in_hand = ARGV[i + 4] ~= '1'
-  local state, counted = holder(stream, group, consumer, id, sure == '1', records, in_hand)
+  local state, counted, is_given_back = holder(stream, group, consumer, id, sure == '1', records, in_hand)
   if state == 'dropped' and not in_hand then state = 'unknown' end
   if state == 'held' or state == 'dropped' then
     local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a word twice does no harm
-    local kept = redis.call('XCLAIM', stream, group, consumer, 0, id,
-      'IDLE', 0, 'RETRYCOUNT', math.max(counted, deliveries), 'JUSTID', force)
+    local whose, dated = consumer, 'IDLE'
+    if is_given_back and not in_hand then whose, dated = nobody, 'TIME' end -- and nobody's it stays
+    local kept = redis.call('XCLAIM', stream, group, whose, 0, id,
+      dated, 0, 'RETRYCOUNT', math.max(counted, deliveries), 'JUSTID', force)
     if #kept == 0 then state = 'deleted' end
     if is_start then
       redis.call('ZREM', due, id)

@@ -6,6 +6,7 @@
 -- include: facts
 -- include: forgotten
 -- include: robbed
+-- include: untouched
 local nobody = 'abe:nobody'
 local is_removed = {} -- per stream
 
@@ -36,8 +37,8 @@ local function robbed(records, group, consumer, id)
   return false, may_be
 end
 
--- Answers how the consumer stands to an entry, and the entry's number of deliveries; without the `records`,
--- one that was forgotten counts as removed:
+-- Answers how the consumer stands to an entry, the entry's number of deliveries, and whether it was given
+-- back to nobody; without the `records`, one that was forgotten counts as removed:
 --   held      the entry is pending under its name, or was put back for it
 --   dropped   nobody holds the entry, but the consumer did: its lease cannot be over (`sure`), or somebody
 --             removed the consumer together with all it held; or the consumer has not let go of the entry
@@ -54,7 +55,8 @@ local function holder(stream, group, consumer, id, sure, records, in_hand)
   local row = rows[1]
   if row and row[2] == consumer then return 'held', row[4] end
   local left = (not row or row[2] == nobody) and removed(stream, records, group, consumer)
-  if row then return row[2] == nobody and 'held' or 'not_held', row[4] end
+  if row and row[2] == nobody then return 'held', row[4], row[3] > ten_years_ms end
+  if row then return 'not_held', row[4] end
   if not sure then
     local is_robbed, may_be = false, true
     if records then is_robbed, may_be = robbed(records, group, consumer, id) end
