@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from abe_redis.cli.demo.stage import Child, Stage
 from abe_redis.cli.demo.terminal import Story
+from abe_redis.runtime.extras import how_to_install
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from abe_redis.testing import FakeSlack
 
-MISSING = 'Bolt is not installed here. To see a Bolt app on the queue: pip install "abe-redis[bolt]"'
+MISSING = f"Bolt is not installed here. To see a Bolt app on the queue: {how_to_install('bolt')}"
 
 STREAM = "slack:bolt"
 """A stream of its own, beside that of the other acts."""
