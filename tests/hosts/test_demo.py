@@ -125,7 +125,7 @@ async def test_without_bolt_the_demo_says_how_to_get_it(monkeypatch: pytest.Monk
     monkeypatch.setattr(bolt, "find_spec", lambda _: None)
     async with bolt.behind_the_scene(Stage(Path())) as act:
         assert act is None
-    assert 'pip install "abe-redis[bolt]"' in bolt.MISSING
+    assert 'pip install "abe-redis[bolt]' in bolt.MISSING
 
 
 def test_a_host_that_does_not_start_is_told_in_a_sentence(demo: Demo, tmp_path: Path) -> None:
