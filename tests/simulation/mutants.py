@@ -55,14 +55,6 @@ MUTANTS = (
         "if row == nil then return 'unknown', 0 end\n  if not sure then",
         frozenset({"lost"}),
     ),
-    Mutant(
-        "a lease lasts as long as the taker's",
-        "streams/lua/reclaim.lua",
-        "local ms = lease_of(row[1], said, longest)",
-        "local ms = lease_ms",
-        frozenset({"again though done", "twice at once"}),
-        first=330,
-    ),
 )
 
 
