@@ -5,7 +5,8 @@ import pickle
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis import InvalidNameError, RedisMessageQueueBackend, Settings
+from abe_redis import RedisMessageQueueBackend, Settings
+from abe_redis.errors import InvalidNameError
 from tests.integration.conftest import take
 
 

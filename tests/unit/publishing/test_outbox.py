@@ -64,7 +64,7 @@ async def test_an_event_that_redis_cannot_take_is_on_disk(
     assert (await queue.publish_event("slack_events", {"n": 2})).id == "outbox-2"
     assert await queue.outbox_size() == OutboxSize(waiting=2, refused=0)
     (first, identity), _ = rows(path)
-    assert identity == "event:Ev1"
+    assert identity == "event:mcp:Ev1"
     assert '"origin": "mcp"' in first
 
 
