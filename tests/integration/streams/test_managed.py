@@ -462,7 +462,7 @@ async def test_entries_are_shown_from_either_end(commands: Redis) -> None:
 async def test_all_entries_in_pages(commands: Redis, size: int) -> None:
     ids = await fill(commands, A, 4)
     found = [[one.id for one in page] async for page in peek.pages(commands, A, size=size)]
-    assert sum(found, []) == ids
+    assert [entry_id for page in found for entry_id in page] == ids
     assert all(0 < len(page) <= size for page in found)
     assert [page async for page in peek.pages(commands, B, size=size)] == []
 
