@@ -19,6 +19,7 @@ from typing import Any
 
 from redis.asyncio import client
 
+from tests.simulation.by_hand import BY_HAND
 from tests.simulation.play import Outcome, play
 from tests.simulation.schedule import generate
 from tests.simulation.shrink import shrink
@@ -121,14 +122,15 @@ def main() -> int:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, help="play one schedule, and tell its story")
+    parser.add_argument("--by-hand", choices=BY_HAND, help="the same with a schedule that no seed makes")
     parser.add_argument(
         "--shown", type=int, default=3, help="how many of the failures are made short and shown"
     )
     parser.add_argument("--until-failure", action="store_true", help="stop at the first failure")
     parser.add_argument("--whole", action="store_true", help="do not make them short")
     options = parser.parse_args()
-    if options.seed is not None:
-        outcome = play(generate(options.seed))
+    if options.seed is not None or options.by_hand:
+        outcome = play(BY_HAND[options.by_hand] if options.by_hand else generate(options.seed))
         if outcome.violations and not options.whole:
             outcome = shrink(outcome)
         sys.stdout.write(story(outcome) + "\n")

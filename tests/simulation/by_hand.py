@@ -1,0 +1,17 @@
+"""Schedules for what few seeds come upon."""
+
+from tests.simulation.schedule import Schedule, Step
+
+BY_HAND = {
+    # One leases for long, and renews in times in which the leases of the others would be over.
+    "mixed leases": Schedule(
+        "mixed leases",
+        (
+            Step(0.0, "start worker", "w0", 8.0, group="g"),
+            Step(0.0, "publish", "slack:a", events=(0, 1)),
+            *(Step(2.0 + n / 2, "start worker", f"w{n}", 1.0, group="g") for n in (1, 2, 3)),
+        ),
+        durations=((0, 15.0), (1, 15.0)),
+    )
+}
+"""By name."""
