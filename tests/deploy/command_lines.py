@@ -22,7 +22,7 @@ OTHERS = {
 
 
 def _command() -> Any:
-    for name in ("dead", "doctor", "listen", "mcp", "queue", "worker"):
+    for name in ("audit", "dead", "doctor", "listen", "mcp", "publish", "read", "stats", "worker"):
         import_module(f"abe_redis.cli.{name}")  # each puts its commands on the app
     return typer.main.get_command(import_module("abe_redis.cli.app").app)
 

@@ -22,7 +22,7 @@ from tests.servers import Server, Servers
 TOPIC, GROUP = "slack_events", "bot"
 
 COMMANDS = (
-    "publish {}",
+    'publish {"n":1}',
     "read",
     f"stats {TOPIC}",
     "count --by type",
@@ -76,7 +76,7 @@ def test_commands(
     with state(server):
         said = {command: run(command) for command in COMMANDS}
     assert {name for name, (code, _) in said.items() if code not in {0, 1}} == set()
-    assert said["publish {}"][0] == 1
+    assert said['publish {"n":1}'][0] == 1
     for command, (code, error) in said.items():
         if code:
             assert error.count("\n") == 1, (command, error)
