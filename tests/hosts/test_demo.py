@@ -164,7 +164,7 @@ def test_without_the_extra_it_says_what_to_install(demo: Demo, missing: str) -> 
     )
     assert (done.returncode, done.stdout) == (1, "")
     (sentence,) = done.stderr.splitlines()
-    assert 'pip install "abe-redis[demo]"' in sentence
+    assert 'pip install "abe-redis[demo]' in sentence
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,9 @@ def test_stats_and_doctor(open_terminal: Open) -> None:
     stats = open_terminal("stats", size=(80, 40))
     assert stats.exit_code() == 0
     screen = stats.screen()
-    assert all(words in screen for words in ("slack_events", "slack:buried", "health", "dead letter"))
+    assert all(
+        words in screen for words in ("slack_events: unread", "slack:buried: dead_letters", "dead letter")
+    )
     assert all(len(line) <= 80 for line in screen.splitlines())
     doctor = open_terminal("doctor", size=(100, 60))
     doctor.exit_code()
