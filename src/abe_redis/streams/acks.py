@@ -47,12 +47,14 @@ async def ack(
 
     async def steps(streams: Sequence[str]) -> None:
         some: list[tuple[str, Sequence[int]]] = []
+        size = 0
         for stream in streams:
             for at_once in batched(places[stream], ACKED_AT_ONCE):
-                if sum(len(one) + 1 for _, one in some) + len(at_once) > ACKED_AT_ONCE:
+                if size + len(at_once) > ACKED_AT_ONCE:
                     await run(some)
-                    some = []
+                    some, size = [], 0
                 some.append((stream, at_once))
+                size += len(at_once) + 1
         await run(some)
 
     await slots.each(slots.by_slot(redis, list(places)), steps)

@@ -34,14 +34,7 @@ class AppCopy:
         without_bodies(self.runner)
         self._set("runner", self.runner)
         self._set("middleware", [_quiet(one) for one in self._get("middleware") if not _is_of_a_door(one)])
-        init_context = self._get("init_context")
-
-        def init(request: Any) -> None:  # noqa: ANN401 - of Bolt
-            init_context(request)
-            request.context["listener_runner"] = self.runner
-            without_bodies(request.context["client"], "_logger")
-
-        self._set("init_context", init)
+        self.equip_requests(self._quieten)
 
     def replace_middleware(self, change: Callable[[Any], Any]) -> None:
         """Put something in the place of each middleware, or itself."""
@@ -61,6 +54,10 @@ class AppCopy:
             equip(request.context)
 
         self._set("init_context", init)
+
+    def _quieten(self, context: Any) -> None:  # noqa: ANN401 - of Bolt
+        context["listener_runner"] = self.runner
+        without_bodies(context["client"], "_logger")
 
     def _get(self, part: str) -> Any:  # noqa: ANN401 - of Bolt
         return getattr(self.app, getattr(self._inside, part))
