@@ -8,7 +8,7 @@ from itertools import batched
 from redis.asyncio import Redis
 
 from abe_redis.consuming.held import Buffer, Held
-from abe_redis.consuming.holding import Holding
+from abe_redis.consuming.hold_times import Holding
 from abe_redis.consuming.settling import Settling
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings

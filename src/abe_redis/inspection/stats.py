@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from abe_redis.inspection.health import judge
 from abe_redis.schemas import Age, ConsumerStats, GroupStats, StreamStats
 from abe_redis.settings import Settings
-from abe_redis.streams import held, ids
+from abe_redis.streams import hold_times, ids
 from abe_redis.streams import info as streams_info
 from abe_redis.streams.info import Row, StreamInfo
 
@@ -84,7 +84,7 @@ class _Reader:
         group = await streams_info.of_group(self.redis, self.stream, row, with_pending=self.ages)
         unread, lost = self._unread(row)
         postponed = Counter(row["consumer"] for row in group.pending if row["message_id"] in group.postponed)
-        holding = held.longest(group.pending, group.postponed, group.notes, self.info.now)
+        holding = hold_times.longest(group.pending, group.postponed, group.notes, self.info.now)
         unused = [one["idle"] / 1000 for one in group.consumers]
         if used := self._recorded("used", row["name"]):
             unused.append(max(0.0, self.info.now - used))

@@ -15,7 +15,7 @@ from abe_redis.client import failures
 from abe_redis.client.connections import Connections
 from abe_redis.errors import AbeRedisError
 from abe_redis.runtime import clock
-from abe_redis.streams import held, lease, release
+from abe_redis.streams import hold_times, lease, release
 
 _LOG = logging.getLogger(__name__)
 
@@ -135,9 +135,9 @@ class AgentLeases:
         """Note since when a consumer holds its entries; who cannot keeps them all the same."""
         entries = self._held[group, consumer]
         now = clock.now()
-        said = [held.Held(*key, kept.deliveries, now - kept.since) for key, kept in entries.items()]
+        said = [hold_times.Held(*key, kept.deliveries, now - kept.since) for key, kept in entries.items()]
         with suppress(ResponseError):
-            await held.note(redis, group, consumer, list(lease.by_stream(entries)), said)
+            await hold_times.note(redis, group, consumer, list(lease.by_stream(entries)), said)
 
     async def give_back(self) -> None:
         """Give back everything, without counting the deliveries.

@@ -11,7 +11,7 @@ import anyio.lowlevel
 from redis.asyncio import Redis
 
 from abe_redis.errors import RequestError
-from abe_redis.operations import event_views, peeking
+from abe_redis.operations import event_views, matching_entries
 from abe_redis.operations.caller import Caller
 from abe_redis.operations.filters import Filter
 from abe_redis.operations.payload_size import Room
@@ -88,11 +88,11 @@ class Looking(Caller):
             )
             connections = await self._backend.connections()
             if news:
-                result = await peeking.wait_for_news(
+                result = await matching_entries.wait_for_news(
                     connections, name, count=count, wanted=wanted, wait_seconds=wait_seconds
                 )
             else:
-                result = await peeking.look(
+                result = await matching_entries.look(
                     connections,
                     name,
                     count=count,

@@ -17,8 +17,8 @@ from abe_redis.inspection.memory import of_servers
 from abe_redis.operations import causes, event_views
 from abe_redis.operations.dead_letter_choice import Choice
 from abe_redis.operations.dead_letters import DeadLetters
+from abe_redis.operations.find_and_count import Searching
 from abe_redis.operations.scope import check_range
-from abe_redis.operations.searching import Searching
 from abe_redis.operations.settlement import Concerned, Place, Settlement, joined, places
 from abe_redis.publishing.outbox import reason_of
 from abe_redis.schemas import (

@@ -147,6 +147,8 @@ async def purge(redis: Redis, stream: str, ids: Sequence[str]) -> int:
 
 
 _EXPIRE = Script.load("expire")
+_EXPIRED_AT_ONCE = 200
+"""Most dead letters of a stream that one sweep removes when they are too old; the next sweep goes on."""
 
 
 async def expire(redis: Redis, streams: Sequence[str], *, days: float) -> dict[str, int]:
@@ -158,7 +160,7 @@ async def expire(redis: Redis, streams: Sequence[str], *, days: float) -> dict[s
     removed = await _EXPIRE.each(
         redis,
         streams,
-        [round(days * 86_400_000)],
+        [round(days * 86_400_000), _EXPIRED_AT_ONCE],
         keys=lambda some: [names.dead_letters(stream) for stream in some],
         most=slots.MANY_STREAMS,
     )

@@ -6,7 +6,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from abe_redis.streams import held, names
+from abe_redis.streams import hold_times, names
 
 type Row = dict[str, Any]
 """A reply of XINFO or XPENDING, with Redis's own names."""
@@ -67,7 +67,7 @@ async def of_stream(redis: Redis, stream: str) -> StreamInfo | None:
         records=records,
         memory_bytes=memory if isinstance(memory, int) else None,
         dead_letters=dead_letters,
-        now=held.seconds(clock),
+        now=hold_times.seconds(clock),
     )
 
 
@@ -85,7 +85,7 @@ class GroupInfo:
     """The oldest pending entries, as XPENDING shows them."""
     postponed: set[bytes]
     """Ids of those that wait for their time, so that nobody holds them."""
-    notes: held.Notes
+    notes: hold_times.Notes
     """Since when consumers hold events."""
     lease_seconds: dict[bytes, float]
     """How long the leases of consumers last, as they said themselves."""
@@ -114,7 +114,7 @@ async def of_group(redis: Redis, stream: str, row: Row, *, with_pending: bool) -
     pipeline.hgetall(names.held(stream, text))
     pipeline.hgetall(names.leases(stream, text))
     consumers, summary, undelivered, pending, postponed, said, leases = await pipeline.execute()
-    notes = held.notes_from(said)
+    notes = hold_times.notes_from(said)
     pending += await _beyond(redis, stream, name, pending, notes) if len(pending) == count else []
     return GroupInfo(
         consumers=[one for one in consumers if one["name"] != names.NOBODY],
@@ -127,7 +127,9 @@ async def of_group(redis: Redis, stream: str, row: Row, *, with_pending: bool) -
     )
 
 
-async def _beyond(redis: Redis, stream: str, group: bytes, read: list[Row], notes: held.Notes) -> list[Row]:
+async def _beyond(
+    redis: Redis, stream: str, group: bytes, read: list[Row], notes: hold_times.Notes
+) -> list[Row]:
     """Of the pending entries that consumers speak of, the longest held that are not among those read."""
     known = {row["message_id"] for row in read}
     others = {entry_id: since.at_ms for (_, entry_id), since in notes.items() if entry_id not in known}

@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 from abe_redis.client.optional_commands import is_refused
 from abe_redis.events.codec import Fields
 from abe_redis.schemas import GroupBrief
-from abe_redis.streams import held, ids, names
+from abe_redis.streams import hold_times, ids, names
 from abe_redis.streams.page_size import PageSize
 
 type Order = Literal["newest", "oldest"]
@@ -46,11 +46,11 @@ class PendingEntry:
 async def now(redis: Redis) -> float:
     """The server's time in seconds, or this machine's where TIME is refused."""
     try:
-        return held.seconds(await redis.time())
+        return hold_times.seconds(await redis.time())
     except ResponseError as error:
         if not is_refused(error):
             raise
-        return held.seconds(error)
+        return hold_times.seconds(error)
 
 
 async def kind(redis: Redis, key: str) -> str:
@@ -144,7 +144,7 @@ async def pending(
     *found, said, clock = await pipeline.execute(raise_on_error=False)
     if failed := next((one for one in (*found, said) if isinstance(one, Exception)), None):
         raise failed
-    notes, now = held.notes_from(said), held.seconds(clock)
+    notes, now = hold_times.notes_from(said), hold_times.seconds(clock)
     return [
         PendingEntry(
             id=row["message_id"].decode(),
@@ -156,7 +156,7 @@ async def pending(
             due_at=None if due is None else datetime.fromtimestamp(float(due) / 1000, UTC),
         )
         for row, entry, due in zip(rows, found[::2], found[1::2], strict=True)
-        for lasted in [held.seconds_of(row, notes, now)]
+        for lasted in [hold_times.seconds_of(row, notes, now)]
     ]
 
 

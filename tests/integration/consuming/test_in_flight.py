@@ -12,7 +12,7 @@ from abe_redis.consuming.held import Held
 from abe_redis.consuming.in_flight import InFlight
 from abe_redis.events import codec
 from abe_redis.streams import lease, names
-from abe_redis.streams.held import GIVEN_BACK_MS
+from abe_redis.streams.hold_times import GIVEN_BACK_MS
 from tests.integration.on_streams import A, B, fill, let_lapse, rows
 
 

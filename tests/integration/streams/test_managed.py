@@ -15,7 +15,7 @@ from abe_redis.streams import lease, manage, names, peek, release
 from abe_redis.streams.consumers import forget_gone
 from abe_redis.streams.erase import erase
 from abe_redis.streams.groups import ensure_group
-from abe_redis.streams.held import GIVEN_BACK_MS
+from abe_redis.streams.hold_times import GIVEN_BACK_MS
 from abe_redis.streams.ids import order
 from abe_redis.streams.manage import Unfinished
 from abe_redis.streams.reclaim import reclaim

@@ -11,13 +11,13 @@ import anyio.lowlevel
 import pytest
 
 from abe_redis import Event, EventWorker, Settings
-from abe_redis.consuming import holding
+from abe_redis.consuming import hold_times as holding
 from abe_redis.consuming.held import Held
-from abe_redis.consuming.holding import Holding
+from abe_redis.consuming.hold_times import Holding
 from abe_redis.observability.loop_watch import LoopWatch
 from abe_redis.operations.operations import Operations
 from abe_redis.schemas import ConsumerStats, EventView
-from abe_redis.streams import held
+from abe_redis.streams import hold_times
 from abe_redis.streams.lease import Leased
 from abe_redis.worker.retry import Retry
 from tests.integration.conftest import MakeBackend, pending, take_one, until
@@ -337,7 +337,7 @@ async def test_an_event_far_behind_many_others_is_found_too(make_backend: MakeBa
     await redis.xreadgroup("default", "many", {STREAM: ">"}, count=149)
     await redis.xreadgroup("default", "one", {STREAM: ">"}, count=1)
     last = done[-1].id
-    await held.note(redis, "default", "one", [STREAM], [held.Held(STREAM, last, 1, 500.0)])
+    await hold_times.note(redis, "default", "one", [STREAM], [hold_times.Held(STREAM, last, 1, 500.0)])
     (stream,) = await operations.glance()
     by_name = {one.name: one for one in stream.groups[0].consumers}
     assert by_name["one"].holds == last

@@ -1,1 +1,1 @@
-"""A live view of the queue in a terminal: view and rates, screen, live and keys."""
+"""A live view of the queue in a terminal: its state, its columns and figures, the screen, keys, the loop."""

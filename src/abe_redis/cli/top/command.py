@@ -30,7 +30,7 @@ def top(
 
     from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415
     from abe_redis.cli.top.live import run  # noqa: PLC0415
-    from abe_redis.cli.top.view import View  # noqa: PLC0415
+    from abe_redis.cli.top.state import State  # noqa: PLC0415
     from abe_redis.operations.operations import Operations  # noqa: PLC0415
     from abe_redis.settings import Settings  # noqa: PLC0415
 
@@ -39,7 +39,7 @@ def top(
     async def watch() -> None:
         async with RedisMessageQueueBackend(settings) as backend:
             operations = Operations(backend, origin="cli")
-            view = View(settings.redis_url, every)
-            await run(view, operations.glance, Console(highlight=False))
+            state = State(settings.redis_url, every)
+            await run(state, operations.glance, Console(highlight=False))
 
     anyio.run(watch)

@@ -11,23 +11,23 @@ from rich.live import Live
 
 from abe_redis.cli.top.keys import keys, single_keys
 from abe_redis.cli.top.screen import draw
-from abe_redis.cli.top.view import View
+from abe_redis.cli.top.state import State
 from abe_redis.errors import AbeRedisError
 from abe_redis.schemas import StreamStats
 
 type FetchStats = Callable[[], Awaitable[list[StreamStats]]]
 
 
-async def run(view: View, fetch: FetchStats, console: Console) -> None:
+async def run(state: State, fetch: FetchStats, console: Console) -> None:
     """Show it until q or Ctrl-C.
 
     Args:
-        view: The state to show.
+        state: The state to show.
         fetch: Returns the state of all streams.
         console: The terminal.
     """
     with single_keys(), Live(console=console, screen=True, auto_refresh=False) as live:
-        top = _Top(view, fetch, live)
+        top = _Top(state, fetch, live)
         top.redraw()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(top.watch)
@@ -38,34 +38,34 @@ async def run(view: View, fetch: FetchStats, console: Console) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Top:
-    view: View
+    state: State
     fetch: FetchStats
     live: Live
 
     def redraw(self) -> None:
-        self.live.update(draw(self.view, *self.live.console.size), refresh=True)
+        self.live.update(draw(self.state, *self.live.console.size), refresh=True)
 
     async def watch(self) -> None:
         while True:
-            if not self.view.paused:
+            if not self.state.paused:
                 await self._fetch()
                 self.redraw()
-            await anyio.sleep(self.view.every_seconds)
+            await anyio.sleep(self.state.every_seconds)
 
     async def _fetch(self) -> None:
         try:
             streams = await self.fetch()
         except AbeRedisError as error:
-            self.view.trouble = str(error)  # shown above the last known state
+            self.state.trouble = str(error)  # shown above the last known state
             return
-        self.view.take(streams, datetime.now().astimezone())
+        self.state.take(streams, datetime.now().astimezone())
 
     async def listen(self) -> None:
         """Carry out the pressed keys, until q or the end of stdin."""
         async for key in keys():
             if key in {"q", "Q"}:
                 return
-            self.view.press(key)
+            self.state.press(key)
             self.redraw()
 
     async def resize(self) -> None:

@@ -1,9 +1,11 @@
 """One dispatch of an event through a Bolt app: what failed in it, and what is left to run."""
 
 import logging
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from slack_bolt.error import BoltUnhandledRequestError
 from slack_bolt.response import BoltResponse
 
 from abe_redis.errors import FailedAnswerError, NotAuthorizedError
@@ -97,3 +99,11 @@ class Attempt:
 
     def __str__(self) -> str:
         return f"event {self.event.id} of {self.event.stream!r}"
+
+
+def is_unmatched(error: Exception) -> bool:
+    """Whether no listener is for the event, which is no failure: `raise_error_for_unhandled_request`."""
+    if not isinstance(error, BoltUnhandledRequestError):
+        return False
+    raised_in = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return raised_in[-1].startswith("slack_bolt.")  # a listener's own is a failure

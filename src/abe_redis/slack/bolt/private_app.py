@@ -7,7 +7,7 @@ from typing import Any
 from abe_redis.slack.bolt.attempt import Attempt
 from abe_redis.slack.bolt.auth_tests import AuthTests
 from abe_redis.slack.bolt.copies import AppCopy
-from abe_redis.slack.bolt.late import without_triggers
+from abe_redis.slack.bolt.only_while_posting import without_triggers
 from abe_redis.slack.bolt.recognition import Kind
 from abe_redis.slack.bolt.responses import Respond
 from abe_redis.slack.bolt.swallowed import noting

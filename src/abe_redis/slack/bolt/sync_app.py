@@ -17,10 +17,9 @@ from slack_bolt.response import BoltResponse
 from slack_bolt.util.utils import get_arg_names_of_callable
 
 from abe_redis.events.event import Event
-from abe_redis.slack.bolt.attempt import Answer, Attempt
+from abe_redis.slack.bolt.attempt import Answer, Attempt, is_unmatched
 from abe_redis.slack.bolt.auth_tests import AuthTests
-from abe_redis.slack.bolt.errors_of_bolt import is_unmatched
-from abe_redis.slack.bolt.late import refuse_answer
+from abe_redis.slack.bolt.only_while_posting import refuse_answer
 from abe_redis.slack.bolt.private_app import Parts, private_app
 from abe_redis.slack.bolt.swallowed import noting_authorization
 

@@ -274,15 +274,15 @@ async def test_filters_by_words_and_thread(agent: Operations) -> None:
 async def test_a_search_that_ends_early_says_how_to_go_on(
     agent: Operations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("abe_redis.operations.peeking._SCANNED", 4)
+    monkeypatch.setattr("abe_redis.operations.matching_entries._SCANNED", 4)
     monkeypatch.setattr("abe_redis.streams.page_size._FIRST", 4)
-    monkeypatch.setattr("abe_redis.operations.peeking._PAGE", 4)
+    monkeypatch.setattr("abe_redis.operations.matching_entries._PAGE", 4)
     await fill(agent, 9)
     found = await agent.peek(contains="nowhere")
     assert found.note.startswith("None in the 4 looked at, as far as ")
     assert found.note.endswith(f"more with start={found.next_start}.")
-    monkeypatch.setattr("abe_redis.operations.peeking._SCANNED", 2000)
-    monkeypatch.setattr("abe_redis.operations.peeking._SCANNED_BYTES", 1)
+    monkeypatch.setattr("abe_redis.operations.matching_entries._SCANNED", 2000)
+    monkeypatch.setattr("abe_redis.operations.matching_entries._SCANNED_BYTES", 1)
     assert "in the 4 looked at" in (await agent.peek(contains="nowhere")).note
 
 

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from abe_redis.consuming.held import Held
 from abe_redis.consuming.optional_steps import Tolerance
 from abe_redis.settings import Settings
-from abe_redis.streams import held as notes
+from abe_redis.streams import hold_times as notes
 
 FEWEST = 3
 """Events that must be finished before one that goes on is compared with them."""

@@ -5,7 +5,7 @@ from abe_redis.operations import counting, event_views, find_event
 from abe_redis.operations.filters import Filter
 from abe_redis.operations.payload_size import Room
 from abe_redis.operations.positions import since as since_id
-from abe_redis.operations.reading import Reading
+from abe_redis.operations.read_stream import Reading
 from abe_redis.operations.scope import check_range
 from abe_redis.schemas import MAX_COUNT, MAX_EVENT_ID, CountResult, ReadResult
 from abe_redis.streams import names, peek
