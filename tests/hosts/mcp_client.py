@@ -48,12 +48,17 @@ questions: list[str] = []
 updates: list[str] = []
 """URIs of the resources that were said to have changed."""
 
+lines: list[str] = []
+"""What was said to have changed in them, by clients that pass it on."""
+
 
 async def hear(message: Any) -> None:
     """Note what the server tells without being asked."""
     message = getattr(message, "root", message)  # 1.x wraps it
     if getattr(message, "method", "") == "notifications/resources/updated":
         updates.append(str(message.params.uri))
+        said = plain(message)["params"].get("_meta") or {}
+        lines.extend(value for name, value in said.items() if name.endswith("/changed"))
 
 
 async def follow(session: Any, uris: list[str], *, task_status: Any) -> None:
@@ -125,7 +130,7 @@ async def main() -> None:
                 await tasks.start(follow, session, request["follow"])
                 say({})
             elif "updates" in request:
-                say({"updates": updates})
+                say({"updates": updates, "lines": lines})
             elif "questions" in request:
                 say({"questions": questions})
             else:

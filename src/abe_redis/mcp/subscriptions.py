@@ -2,50 +2,87 @@
 
 Until 2025-11-25 a client subscribes to each resource (`resources/subscribe`). Since 2026-07-28 it opens one
 stream for all its subscriptions (`subscriptions/listen`). Redis does not notify anyone of a changed stream,
-so this module polls the resources that have subscribers, and no others.
+so this module polls the resources that have subscribers, and no others, once a second at most.
+
+What changed is said in a line: in the notification's `_meta`, and in the resource itself for clients that
+pass on nothing but its URI.
 """
 
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import anyio
 
-from abe_redis.errors import AbeRedisError
+from abe_redis.errors import AbeRedisError, RequestError
+from abe_redis.mcp.changes import Followed
 from abe_redis.mcp.compat.sdk_line import SDK_2
+from abe_redis.schemas import EventView, StreamStats
 
 _LOG = logging.getLogger(__name__)
 
-_EVERY_SECONDS = 2.0
+_AGAIN = "Redis answers again"
+CHANGED = "io.github.chisanan232.abe-redis/changed"
+"""The name of the line in the `_meta` of a notification."""
+
+_EVERY_SECONDS = 1.0
 _MOST_OF_THE_TIME = 0.1
 """Largest share of the time that polling takes, with any number of subscriptions."""
 _PATIENCE_SECONDS = 2.0
 """Time for which a client that does not read can delay notifications to the others."""
 
-type State = Callable[[str], Awaitable[object]]
-"""Returns the state of a resource whose change is worth a notification; None: it never changes."""
+
+class Queue(Protocol):
+    """Where subscriptions look."""
+
+    async def look(self, stream: str | None) -> list[StreamStats]:
+        """The state of a stream, or of all.
+
+        Raises:
+            RequestError: There is no such stream.
+        """
+
+    async def newest(self, stream: str, count: int) -> list[EventView]:
+        """The newest events of a stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What changed in a resource, and when that was seen."""
+
+    line: str
+    at: datetime
 
 
 class Subscriptions:
     """The subscribers of each resource, and its state at the last notification."""
 
     def __init__(
-        self, state: State, check: Callable[[str], None], *, every_seconds: float = _EVERY_SECONDS
+        self, queue: Queue, check: Callable[[str], None], *, every_seconds: float = _EVERY_SECONDS
     ) -> None:
-        self._state = state
+        self._queue = queue
         self._check = check
         """Refuses a resource that the caller may not follow."""
         self._every_seconds = every_seconds
         self._subscribed: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
         """By connection, which a client may abandon silently."""
         self._listened: Counter[str] = Counter()
-        self._told: dict[str, object] = {}
+        self._told: dict[str, list[StreamStats] | None] = {}
+        """By URI: the state at the last notification; None if Redis did not tell it."""
+        self._changes: dict[Followed, Change] = {}
+        """The last change of each resource that has subscribers."""
         self._someone = anyio.Event()
         self._bus: Any = None
+
+    def last_change(self, followed: Followed) -> Change | None:
+        """What the last notification of a resource was about; None if there was none."""
+        return self._changes.get(followed)
 
     def serve(self, server: Any) -> None:  # noqa: ANN401 - the SDK's own server, of either line
         """Answer what clients ask for."""
@@ -63,6 +100,8 @@ class Subscriptions:
             began = time.monotonic()
             wanted = self._wanted()
             self._told = {uri: seen for uri, seen in self._told.items() if uri in wanted}
+            followed = {Followed.by(uri) for uri in wanted}
+            self._changes = {one: change for one, change in self._changes.items() if one in followed}
             if not wanted:
                 self._someone = anyio.Event()
             for uri in wanted:
@@ -80,26 +119,43 @@ class Subscriptions:
         self._someone.set()
 
     async def _look(self, uri: str) -> None:
-        now = await self._now(uri)
-        if now is not None and now != self._told.get(uri):
-            self._told[uri] = now
-            await self._tell(uri)
+        followed = Followed.by(uri)
+        now, before = await self._now(uri), self._told.get(uri)
+        if followed is None or now is None:
+            return
+        self._told[uri] = now
+        if before is None or followed.state(now) != followed.state(before):
+            line = _AGAIN if before is None else await self._line_about(followed, before, now)
+            self._changes[followed] = Change(line, datetime.now(UTC))
+            await self._tell(uri, line)
 
-    async def _now(self, uri: str) -> object:
-        from abe_redis.client import failures  # noqa: PLC0415 - redis-py, which a start does without
+    async def _line_about(self, followed: Followed, before: list[StreamStats], now: list[StreamStats]) -> str:
+        from abe_redis.client import failures  # noqa: PLC0415 - as below
 
         try:
-            return await self._state(uri)
+            return await followed.line(before, now, self._queue.newest)
+        except (*failures.FAILURES, AbeRedisError):
+            return "changed"  # and Redis did not tell more
+
+    async def _now(self, uri: str) -> list[StreamStats] | None:
+        from abe_redis.client import failures  # noqa: PLC0415 - redis-py, which a start does without
+
+        if (followed := Followed.by(uri)) is None:
+            return None
+        try:
+            return await self._queue.look(followed.stream)
+        except RequestError:
+            return []  # not there, or not yet
         except (*failures.FAILURES, AbeRedisError) as error:
             _LOG.debug("%s could not be looked at: %s", uri, type(error).__name__)
-            return None  # and what is seen next is news
+            return None
 
-    async def _tell(self, uri: str) -> None:
+    async def _tell(self, uri: str, line: str) -> None:
         for connection, uris in list(self._subscribed.items()):
             if uri in uris:
                 try:
                     with anyio.move_on_after(_PATIENCE_SECONDS):
-                        await connection.send_resource_updated(uri)
+                        await _notify(connection, uri, {CHANGED: line})
                 except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                     self._subscribed.pop(connection, None)
         if self._bus is not None:
@@ -108,6 +164,11 @@ class Subscriptions:
             )
 
             await self._bus.publish(ResourceUpdated(uri=uri))
+
+    def _line(self, uri: str) -> str | None:
+        followed = Followed.by(uri)
+        change = None if followed is None else self._changes.get(followed)
+        return None if change is None else change.line
 
     async def _subscribe(self, connection: Any, uri: str) -> None:  # noqa: ANN401 - as below
         self._check(uri)
@@ -169,7 +230,8 @@ class Subscriptions:
 
         async def listen(context: Any, wanted: Any) -> Any:  # noqa: ANN401 - the SDK's
             async with self._listening(list(wanted.notifications.resource_subscriptions or [])):
-                return await streams(context, wanted)
+                told = _WithLines(context.session, self._line)
+                return await streams(replace(context, session=told), wanted)
 
         for method, parameters, handler in (
             ("resources/subscribe", "SubscribeRequestParams", subscribe),
@@ -177,3 +239,33 @@ class Subscriptions:
             ("subscriptions/listen", "SubscriptionsListenRequestParams", listen),
         ):
             server._lowlevel_server.add_request_handler(method, known[parameters], handler)  # noqa: SLF001
+
+
+async def _notify(connection: Any, uri: str, meta: dict[str, str]) -> None:  # noqa: ANN401 - of either line
+    if SDK_2:
+        await connection.send_resource_updated(uri, meta=meta)
+        return
+    from mcp import types  # noqa: PLC0415
+
+    parameters: Any = types.ResourceUpdatedNotificationParams
+    notification = types.ResourceUpdatedNotification(params=parameters(uri=uri, _meta=meta))
+    await connection.send_notification(types.ServerNotification(notification))
+
+
+class _WithLines:
+    """A session of 2.x whose notifications say what changed, which the SDK's own do not."""
+
+    def __init__(self, session: Any, line: Callable[[str], str | None]) -> None:  # noqa: ANN401 - the SDK's
+        self._session = session
+        self._line = line
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the session's
+        return getattr(self._session, name)
+
+    async def send_notification(self, notification: Any, related_request_id: Any = None) -> None:  # noqa: ANN401
+        uri = getattr(notification.params, "uri", None)
+        if uri is not None and (line := self._line(uri)) is not None:
+            said = {**(notification.params.meta or {}), CHANGED: line}
+            parameters = notification.params.model_copy(update={"meta": said})
+            notification = notification.model_copy(update={"params": parameters})
+        await self._session.send_notification(notification, related_request_id=related_request_id)

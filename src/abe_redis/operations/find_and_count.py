@@ -7,7 +7,7 @@ from abe_redis.operations.payload_size import Room
 from abe_redis.operations.positions import since as since_id
 from abe_redis.operations.read_stream import Reading
 from abe_redis.operations.scope import check_range
-from abe_redis.schemas import MAX_COUNT, MAX_EVENT_ID, CountResult, ReadResult
+from abe_redis.schemas import MAX_COUNT, MAX_EVENT_ID, CountResult, EventView, ReadResult
 from abe_redis.streams import names, peek
 from abe_redis.streams.find_streams import existing
 from abe_redis.streams.page_size import PageSize
@@ -81,6 +81,27 @@ class Searching(Reading):
                 contains=contains,
             )
             return await counting.count(redis, name, source=source, by=by, wanted=wanted, most_rows=count)
+
+    async def newest(self, stream: str, count: int) -> list[EventView]:
+        """The newest events, fewer if they are large; looking at them does not count as a call of an agent.
+
+        Args:
+            stream: The stream.
+            count: How many at most.
+        """
+        found, pages = list[EventView](), PageSize(count)
+        async with self._scope.redis(f"looking at {stream!r}") as redis:
+            while (room := count - len(found)) and not pages.is_spent():
+                asked = min(room, pages.count)
+                after = found[-1].id if found else None
+                page = await peek.entries(
+                    redis, self._scope.allowed(stream), after=after, count=asked, order="newest"
+                )
+                pages.note(entry.fields for entry in page)
+                found += [event_views.view(entry.id, entry.fields) for entry in page]
+                if len(page) < asked:
+                    break
+        return found
 
     async def held(self, *, stream: str | None = None, count: int = MAX_COUNT) -> ReadResult:
         """What this caller holds, in all groups.

@@ -28,7 +28,7 @@ from abe_redis.mcp.compat.plain_schema import plain_schema
 from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.consent import Consent
 from abe_redis.mcp.questions import Question
-from abe_redis.mcp.subscriptions import State, Subscriptions
+from abe_redis.mcp.subscriptions import Queue, Subscriptions
 from abe_redis.mcp.waits import DID_NOT_WAIT, Waits
 from abe_redis.observability import hooks
 from abe_redis.operations.caller_limits import AGREED
@@ -161,9 +161,9 @@ class Server(SdkServer):
             meta={"ui": {"prefersBorder": True}},
         )(function)
 
-    def offer_updates(self, state: State, check: Callable[[str], None]) -> None:
+    def offer_updates(self, queue: Queue, check: Callable[[str], None]) -> None:
         """Let clients subscribe to resources; the caller runs `subscriptions`."""
-        self.subscriptions = Subscriptions(state, check)
+        self.subscriptions = Subscriptions(queue, check)
         self.subscriptions.serve(self)
 
     def offer_prompt(self, function: Tool, *, title: str, description: str) -> None:
