@@ -217,10 +217,9 @@ class Night:
         (stream,) = await self.operations.glance(stream=STREAM)
         return [one for group in stream.groups for one in group.consumers]
 
-    async def holds_something(self, worker: Child) -> bool:
-        """Whether a worker has work."""
-        found = await self.consumers()
-        return any(f"-{worker.process.pid}-" in one.name and one.pending for one in found)
+    async def somebody_works(self) -> bool:
+        """Whether a worker has work; which one takes it is up to Redis."""
+        return any(one.pending for one in await self.consumers())
 
     async def all_is_done(self) -> None:
         """Wait until all that was accepted is handled; no worker may end meanwhile."""

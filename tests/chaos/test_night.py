@@ -12,7 +12,7 @@ def test_an_operators_night_ends_no_process_and_loses_nothing() -> None:
         "hanging handler": "give it a time limit",
         "frozen worker": "A live consumer takes over what it holds",
         "deleted group": "see `abe-redis audit`",
-        "deleted consumer": "were put back",
+        "deleted consumer": "Put back",
         "full memory": "Raise its maxmemory",
         "stopped server": "Check that it runs",
         "full disk": "REDIS_OUTBOX",

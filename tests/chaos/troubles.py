@@ -42,7 +42,7 @@ async def a_handler_that_hangs(night: "Night", __: ExitStack) -> None:
 
 async def a_frozen_worker(night: "Night", __: ExitStack) -> None:
     await night.publish(8, sleep=LEASE_SECONDS)
-    await night.until(lambda: night.holds_something(night.workers[0]), "the worker to have work")
+    await night.until(night.somebody_works, "a worker to have work")
     with night.frozen(0):
         with night.frozen(1):  # as above
             night.said["frozen worker"] = await night.advised("its process is gone or frozen")
@@ -68,7 +68,7 @@ async def _has_recorded_floor(night: "Night") -> bool:
 
 async def a_deleted_consumer(night: "Night", __: ExitStack) -> None:
     await night.publish(6, sleep=LEASE_SECONDS)
-    await night.until(lambda: night.holds_something(night.workers[0]), "the worker to have work")
+    await night.until(night.somebody_works, "a worker to have work")
     with night.server.admin() as admin:
         for row in admin.xinfo_consumers(STREAM, GROUP):
             admin.xgroup_delconsumer(STREAM, GROUP, row["name"])

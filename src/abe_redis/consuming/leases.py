@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from abe_redis.consuming.held import Buffer, Held
 from abe_redis.consuming.hold_times import Holding
 from abe_redis.consuming.settling import Settling
-from abe_redis.runtime import clock
+from abe_redis.runtime import clock, plurals
 from abe_redis.settings import Settings
 from abe_redis.streams import lease, release
 
@@ -89,9 +89,9 @@ class Leases(Settling):
                 self._note_outcome(held, outcome, now)
             if dropped := outcomes.count("dropped"):
                 _LOG.warning(
-                    "%s events that consumer %r of group %r has in flight were put back: somebody had "
-                    "removed the consumer from the group.",
-                    dropped,
+                    "Put back %s that consumer %r of group %r has in flight: somebody had removed the "
+                    "consumer from the group.",
+                    plurals.count(dropped, "event"),
                     self._consumer,
                     self._group,
                 )

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from abe_redis.consuming.discovery import say_lost
 from abe_redis.consuming.optional_steps import Tolerance
-from abe_redis.runtime import clock
+from abe_redis.runtime import clock, plurals
 from abe_redis.settings import Settings
 from abe_redis.streams import clock_steps, dead
 from abe_redis.streams.consumers import GONE_LEASES, forget_gone
@@ -71,8 +71,8 @@ class Maintenance:
         if self._dead_days and streams:
             for stream, count in (await dead.expire(redis, streams, days=self._dead_days)).items():
                 _LOG.warning(
-                    "Removed %s dead letters of %r that were older than %g days (REDIS_STREAM_DEAD_DAYS).",
-                    count,
+                    "Removed %s of %r older than %g days (REDIS_STREAM_DEAD_DAYS).",
+                    plurals.count(count, "dead letter"),
                     stream,
                     self._dead_days,
                 )

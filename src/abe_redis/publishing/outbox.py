@@ -34,7 +34,7 @@ from abe_redis.client.topology.node import ANSWER_SECONDS
 from abe_redis.errors import AbeRedisError, ClosedError, InvalidNameError, OutboxError
 from abe_redis.events.published import Published
 from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize, Row
-from abe_redis.runtime import tasks
+from abe_redis.runtime import plurals, tasks
 from abe_redis.settings import Settings
 from abe_redis.streams import names
 from abe_redis.streams.publish import Draft, publish
@@ -219,12 +219,14 @@ class Outbox:
             await self._do(self._file.release, writer)
         finally:
             if delivered:
-                _LOG.warning("Redis took %d events from the outbox %s.", delivered, self._file.path)
+                _LOG.warning(
+                    "Redis took %s from the outbox %s.", plurals.count(delivered, "event"), self._file.path
+                )
             if refused:
                 _LOG.error(
-                    "Redis refused %d events from the outbox %s for good; they stay in that file, each with "
+                    "Redis refused %s from the outbox %s for good; that file keeps each with "
                     "its reason. The last: %s",
-                    *(refused, self._file.path, reason),
+                    *(plurals.count(refused, "event"), self._file.path, reason),
                 )
 
     def _complain(self, error: BaseException) -> None:

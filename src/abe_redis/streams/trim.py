@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
+from abe_redis.runtime import plurals
 from abe_redis.settings import Settings
 from abe_redis.streams import names, slots
 from abe_redis.streams.scripts import Argument, Script
@@ -170,9 +171,9 @@ class Trimmer:
     def _say_given_up(self, counts: Counter[tuple[str, str]]) -> None:
         for (stream, group), count in counts.items():
             _LOG.warning(
-                "Gave up %s events of %r that group %r had not finished: it has had no consumer for %g days "
+                "Gave up %s of %r that group %r had not finished: it has had no consumer for %g days "
                 "(REDIS_STREAM_GROUP_IDLE_DAYS).",
-                count,
+                plurals.count(count, "event"),
                 stream,
                 group,
                 self._idle_days,
@@ -181,5 +182,7 @@ class Trimmer:
     def _say_cut(self, counts: Counter[str]) -> None:
         for stream, count in counts.items():
             _LOG.warning(
-                "Removed %s events of %r that nobody had read (REDIS_STREAM_TRIM_UNREAD).", count, stream
+                "Removed %s of %r that nobody had read (REDIS_STREAM_TRIM_UNREAD).",
+                plurals.count(count, "event"),
+                stream,
             )
