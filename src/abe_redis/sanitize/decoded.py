@@ -8,7 +8,7 @@ as well: each has one more layer of escapes undone, and maps what is found back 
 import html
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from abe_redis.sanitize.invisible import is_seen, seen_of
@@ -34,8 +34,15 @@ _ALIKE = str.maketrans(
     "\u201c\u201d\u201e\u201f\u00ab\u00bb\u2033\u2036\u301d\u301e"
     "\u2018\u2019\u201a\u201b\u2039\u203a\u2032\u2035\u00b4"
     "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u00a0\u2003\u2002\u2009\u202f\u3000\u2044\u2215"
+    # Letters of Cyrillic and Greek that look like those of ASCII.
+    "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0455\u0456\u0458\u04bb\u0501\u051b\u051d"
+    "\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0423\u0425\u0405\u0406\u0408"
+    "\u03b1\u03bf\u03c1\u03bd\u03b9\u0391\u0392\u0395\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7"
     + "".join(map(chr, range(0xFF01, 0xFF5F))),
-    '"' * 10 + "'" * 9 + "-" * 7 + " " * 6 + "//" + "".join(map(chr, range(0x21, 0x7F))),
+    '"' * 10 + "'" * 9 + "-" * 7 + " " * 6 + "//"
+    "abekmhopctyxsijhdqw"
+    "ABEKMHOPCTYXSIJ"
+    "aopviABEHIKMNOPTYX" + "".join(map(chr, range(0x21, 0x7F))),
 )
 
 
@@ -91,8 +98,13 @@ def _plain(text: str) -> str:
 def _undone(copy: Copy) -> Copy | None:
     """The copy with its outermost escapes undone; None if it has none."""
     found = [one.span() for one in _ESCAPE.finditer(copy.text)] if _COULD_ESCAPE.search(copy.text) else []
-    if not found:
-        return None
+    return with_meanings(copy, found, lambda span: _meant(copy.text[slice(*span)])) if found else None
+
+
+def with_meanings(
+    copy: Copy, found: Sequence[tuple[int, int]], meaning: Callable[[tuple[int, int]], str]
+) -> Copy | None:
+    """The copy with each of these spans replaced by what it means; None if nothing is left."""
     inner = Copy("", copy)
     parts = list[str]()
     length = at = 0
@@ -106,7 +118,7 @@ def _undone(copy: Copy) -> Copy | None:
 
     for start, end in found:
         length = add(copy.text[at:start], at, start, same=True)
-        length = add(_meant(copy.text[start:end]), start, end, same=False)
+        length = add(meaning((start, end)), start, end, same=False)
         at = end
     add(copy.text[at:], at, len(copy.text), same=True)
     inner.text = _plain("".join(parts))

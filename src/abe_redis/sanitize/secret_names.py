@@ -30,11 +30,13 @@ _SHORT = "|".join(["pwd", "auth(?<=_auth)", *(f"{word}(?<![a-z]{word})" for word
 _HUMP = re.compile(r"[a-z](?=(?:Pass|Pw|Pin|Otp|Jwt|Dsn|Bearer)(?![a-z]))")
 _BEHIND = (
     r"(?:[ _.-]?(?:value|string|text|hash|plain|confirm(?:ation)?|repeat|prod(?:uction)?|dev|test|staging"
-    r"|live|base|v?\d{1,3}))?"
+    r"|live|base|input|field|block|box|element|entry|action|answer|v?\d{1,3})){0,2}"
 )
 NAME = rf"(?:{_LONG}|{_SHORT}){_BEHIND}"
 
 _IS_NAME = re.compile(rf"{NAME}\s*\Z")
+_HUMPS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_WITHIN = re.compile(rf"{NAME}(?![a-z])|passw(?:or)?d|passphrase|credential|api[ _.-]?key")
 _PASSWORD = re.compile(r"passw|passc|passp|pwd|pw\b|pin\b|otp\b|secret", re.IGNORECASE)
 _WORDS = (
     *("token", "secret", "pass", "credential", "auth", "cookie", "key", "string", "webhook", "pwd", "pw"),
@@ -62,6 +64,12 @@ PLACEHOLDER = re.compile(
     r"|(?:os|self|cls|settings?|config|process|env|args|options|this|request|secrets|vars)\.\w",
     re.IGNORECASE,
 )
+LINK = re.compile(
+    r"<(?:[a-z]{2,10}:|!)[^|<>\n]{0,2000}\|(?P<label>[^|<>\n]{1,200})>"
+    r"|\[(?P<text>[^\[\]\n]{1,200})\]\([^()\n]{0,2000}\)",
+    re.IGNORECASE,
+)
+"""A link with its label, in Slack's markup or in Markdown."""
 _CALL = re.compile(r"[A-Za-z_][\w.]{0,100}+[(\[]")
 
 _HEADER = re.compile(
@@ -77,7 +85,17 @@ _LEAST_OF_A_BEARER = 20
 
 # An object with a name beside a value, as HAR, Kubernetes and Slack's fields have it, or a pair in a list.
 NAMES_A_NAME = ("name", "key", "header", "field", "label", "title", "property", "variable", "id", "k", "n")
-NAMES_A_VALUE = ("value", "values", "val", "v", "data", "default", "initial_value", "valuefrom")
+NAMES_A_VALUE = (
+    "value",
+    "values",
+    "val",
+    "v",
+    "data",
+    "default",
+    "initial_value",
+    "rich_text_value",
+    "valuefrom",
+)
 _MEANS = rf"(?:{'|'.join(NAMES_A_NAME)})"
 _HOLDS = rf"(?:{'|'.join(NAMES_A_VALUE)})"
 _BESIDE = (
@@ -101,10 +119,6 @@ _ELEMENT = re.compile(rf"<[\w:.-]{{0,40}}?{NAME}(?:\s[^<>]{{0,200}})?>(?:<!\[cda
 # Parts of a query that hold a secret only if they look like one.
 _QUERY = re.compile(
     r"[?&](?:code|sig|signature|x-(?:amz|goog)-(?:signature|credential)|auth|key)=(?P<value>[^\s&#\"'<>|]{16,}+)",
-)
-_IS = re.compile(
-    rf"{NAME}\s{{1,4}}(?:is|was|are|ist|lautet|reads|changed to|set to)(?![a-z])"
-    r"\s{0,4}[:=]?\s{0,4}[\"'`*_]{0,2}(?P<value>[^\s\"'`<>|]++)",
 )
 _USUAL = re.compile(
     r"v?\d+(?:[.:/-]\d+)++\w{0,3}|\d{1,2}(?::\d\d)+\w{0,2}|https?:.*|:[\w+-]+:.*|[#@]\w.*|\d{1,3}(?:,\d{3})++"
@@ -133,6 +147,11 @@ def is_name(name: str) -> bool:
     return _IS_NAME.search(folded(name)) is not None
 
 
+def is_named_within(said: str) -> bool:
+    """Whether a label or an id names a secret anywhere in it."""
+    return _WITHIN.search(folded(_HUMPS.sub("_", said))) is not None
+
+
 def is_secret_number(name: str, number: str) -> bool:
     """Whether a number under the name of a secret is one, rather than a count or a limit."""
     return len(number) >= (1 if _PASSWORD.search(name) else _LEAST_OF_A_NUMBER)
@@ -145,6 +164,11 @@ def is_pair(name: str, value: str) -> bool:
     return name.lower() not in _PLAIN or looks_secret(value) or _SCHEME.match(folded(value)) is not None
 
 
+def could_name(small: str) -> bool:
+    """Whether a folded text may hold the name of a secret."""
+    return any(word in small for word in _WORDS)
+
+
 def found_by_name(text: str, small: str) -> Iterator[tuple[int, int]]:
     """The spans of the secrets that a name announces.
 
@@ -152,11 +176,10 @@ def found_by_name(text: str, small: str) -> Iterator[tuple[int, int]]:
         text: Where to look.
         small: The same, `folded`: names are looked for there.
     """
-    if any(word in small for word in _WORDS):
+    if could_name(small):
         yield from _assigned(text, small)
         yield from _in_headers(text, small)
         yield from _beside_a_name(text, small)
-        yield from _told(text, small)
     if "=" in text:
         for match in _QUERY.finditer(small):
             if any(char.isdigit() for char in match["value"]):
@@ -198,6 +221,8 @@ def _value(text: str, head: re.Match[str]) -> tuple[int, int] | None:
 def _bare(text: str, head: re.Match[str]) -> tuple[int, int] | None:
     """A value without quotes: whatever it is in a setting, what looks like a secret in a sentence."""
     at = head.end()
+    if link := LINK.match(text, at):
+        return link.span() if looks_secret(link["label"] or link["text"], head["name"]) else None
     if PLACEHOLDER.match(text, at):
         return None
     if head["close"] is None and (head["sign"] in _OF_SENTENCES or (head["before"] and head["after"])):
@@ -246,7 +271,7 @@ def _bracketed(text: str, start: int) -> tuple[int, int] | None:
     return None if empty and empty.end() >= len(text) else (start, len(text))
 
 
-# Headers, pairs, sentences -------------------------------------------------------------------
+# Headers, pairs -------------------------------------------------------------------
 
 
 def _in_headers(text: str, small: str) -> Iterator[tuple[int, int]]:
@@ -286,13 +311,6 @@ def _plain_value(text: str, at: int) -> tuple[int, int] | None:
         return None
     word = _WORD.match(text, at)
     return word.span() if word else None
-
-
-def _told(text: str, small: str) -> Iterator[tuple[int, int]]:
-    for match in _IS.finditer(small):
-        start, end = match.span("value")
-        if looks_secret(text[start:end]):
-            yield start, start + len(text[start:end].rstrip(".,;:!?)*_"))
 
 
 def _trimmed(word: re.Match[str]) -> tuple[int, int]:

@@ -5,21 +5,25 @@ possessive or bounded.
 """
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from abe_redis.sanitize.decoded import copies
 from abe_redis.sanitize.invisible import seen_of
+from abe_redis.sanitize.pieces import unbroken, unmarked
 from abe_redis.sanitize.secret_commands import found_in_commands
 from abe_redis.sanitize.secret_forms import SLASH, found_by_form
-from abe_redis.sanitize.secret_names import folded, found_by_name, is_name
+from abe_redis.sanitize.secret_names import folded, found_by_name, is_name, is_named_within
+from abe_redis.sanitize.secret_writing import found_in_writing
 
 MASKED = "***"
 
-_CLUE = re.compile(r"[-.=@:_%&\\/0-9\"'\u0080-\U0010ffff]|bearer|basic|is ", re.IGNORECASE)
+_CLUE = re.compile(r"[-.=@:_%&\\/0-9\"'`|<\n\u0080-\U0010ffff]|bearer|basic|is ", re.IGNORECASE)
 """Every secret contains one of these; many strings of an event contain none."""
 
 _MOST_OF_A_NAME = 60
+_MOST_OF_A_LABEL = 120
 
 # From the two slashes to white space, a quote, or the next URL.
 _URL = re.compile(rf":{SLASH}{SLASH}(?P<rest>(?:[^\s\":]++|:(?!{SLASH}{SLASH}))++)", re.IGNORECASE)
@@ -34,12 +38,17 @@ _AHEAD = 8 * _MOST_OF_A_PASSWORD
 URL."""
 
 
-def mask(text: str) -> str:
-    """The text with secrets of known forms, credentials in URLs and values of secret names masked."""
-    if not _CLUE.search(text):
+def mask(text: str, also: Sequence[tuple[int, int]] = ()) -> str:
+    """The text with secrets of known forms, credentials in URLs and values of secret names masked.
+
+    Args:
+        text: The text.
+        also: Spans of it that are known to be secrets by what stands beside it.
+    """
+    if not also and not _CLUE.search(text):
         return text
     parts, at = list[str](), 0
-    for start, end in _spans(text):
+    for start, end in _spans(text, also):
         parts += (text[at:start], MASKED)
         at = end
     return "".join([*parts, text[at:]]) if parts else text
@@ -55,6 +64,12 @@ def _is_secret(name: str) -> bool:
     return any(is_name(copy.text) for copy in copies(name))
 
 
+@lru_cache(maxsize=4096)
+def is_about_secret(said: str) -> bool:
+    """Whether a label or an id names a secret anywhere in it, as `new-password-input-3f` does."""
+    return any(is_named_within(copy.text) for copy in copies(said[:_MOST_OF_A_LABEL]))
+
+
 def cut(text: str, most: int) -> str:
     """The beginning of a text, of at most that many characters, without a part of a secret that goes on."""
     if len(text) <= most:
@@ -65,11 +80,22 @@ def cut(text: str, most: int) -> str:
     return text[:most]
 
 
-def _spans(text: str) -> Iterator[tuple[int, int]]:
-    """The spans of the secrets in a text and in its copies without escapes, in order and disjoint."""
-    found = sorted(
-        copy.span(*span) for copy in copies(text) for span in _found(copy.text) if span[0] < span[1]
-    )
+def spans(text: str) -> list[tuple[int, int]]:
+    """The spans of the secrets in a text, in order and disjoint."""
+    return list(_spans(text)) if _CLUE.search(text) else []
+
+
+def _spans(text: str, also: Sequence[tuple[int, int]] = ()) -> Iterator[tuple[int, int]]:
+    """The spans of the secrets in a text and in its copies without escapes and marks."""
+    found = list(also)
+    for copy in copies(text):
+        found += [copy.span(*span) for span in _found(copy.text) if span[0] < span[1]]
+        plain = unmarked(copy)
+        if plain is not None:
+            found += [plain.span(*span) for span in found_by_form(plain.text, folded(plain.text))]
+        if joined := unbroken(plain or copy):
+            found += [joined[0].span(*span) for span in _broken(joined[0].text, joined[1])]
+    found.sort()
     begin = end = -1
     for first, behind in found:
         if first >= end:  # it does not overlap the one before
@@ -81,10 +107,28 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
         yield begin, end
 
 
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+def _broken(text: str, lines: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The spans of secrets of known forms that go on in the next line: what goes on has a digit in it."""
+    for start, end in found_by_form(text, folded(text)):
+        last = start
+        for at in lines[bisect_right(lines, start) : bisect_left(lines, end)]:
+            behind = lines[bisect_right(lines, at)] if at < lines[-1] else end
+            part = text[at : min(end, behind)]
+            if not any(char.isdigit() for char in part) or _DATE.match(part):
+                break
+            last = at + len(part)
+        if last > start:
+            yield start, last
+
+
 def _found(text: str) -> Iterator[tuple[int, int]]:
     small = folded(text)
     yield from found_by_form(text, small)
     yield from found_by_name(text, small)
+    yield from found_in_writing(text, small)
     yield from found_in_commands(text, small)
     if "@" in text:
         yield from _credentials(text)

@@ -14,8 +14,9 @@ from pydantic import BaseModel
 
 from abe_redis.sanitize.invisible import all_seen, is_seen
 from abe_redis.sanitize.joining import joining_in
+from abe_redis.sanitize.read_together import Spans, asks_for_secret, secrets_of
 from abe_redis.sanitize.secret_names import NAMES_A_NAME, NAMES_A_VALUE, is_pair, is_secret_number
-from abe_redis.sanitize.secrets import MASKED, is_secret, mask
+from abe_redis.sanitize.secrets import MASKED, is_about_secret, is_secret, mask
 
 _BREAKS = re.compile("[\n\r\t]")
 
@@ -24,54 +25,56 @@ def shown(value: Any) -> Any:  # noqa: ANN401 - any JSON
     """JSON with every string and every name masked and cleaned."""
     if isinstance(value, str):
         return clean(mask(value))
-    if isinstance(value, list):
-        match value:
-            case [str(name), str(item)] if is_pair(name, item):  # as HTTP's headers are listed
-                return [shown(name), MASKED]
-        return [shown(item) for item in _masked_together(value)]
-    if isinstance(value, dict):
-        named = any(
+    return _Shown(*secrets_of(value)).of(value) if isinstance(value, list | dict) else value
+
+
+class _Shown:
+    """One payload as it is shown."""
+
+    def __init__(self, found: Spans, asked: frozenset[str]) -> None:
+        self._found = found
+        """The secrets of its texts by what is read beside them."""
+        self._asked = asked
+        """Ids of the inputs that ask for a secret."""
+
+    def of(self, value: Any, *, is_asked: bool = False) -> Any:  # noqa: ANN401 - any JSON
+        """A part of it.
+
+        Args:
+            value: The part.
+            is_asked: Whether it belongs to an input that asks for a secret.
+        """
+        if isinstance(value, str):
+            return clean(mask(value))
+        if isinstance(value, list):
+            match value:
+                case [str(name), str(item)] if is_pair(name, item):  # as HTTP's headers are listed
+                    return [shown(name), MASKED]
+            return [self.of(item, is_asked=is_asked) for item in value]
+        if isinstance(value, dict):
+            return self._object(value, is_asked=is_asked)
+        return value
+
+    def _object(self, value: dict[str, Any], *, is_asked: bool) -> dict[str, Any]:
+        is_asked = is_asked or asks_for_secret(value)
+        named = is_asked or any(
             isinstance(item, str) and key.lower() in NAMES_A_NAME and is_secret(item)
             for key, item in value.items()
         )
         return {
             shown(name): MASKED
             if (_could_tell(item) and named and name.lower() in NAMES_A_VALUE) or _is_secret(name, item)
-            else shown(item)
+            else self._field(value, name, is_asked=is_asked)
             for name, item in value.items()
         }
-    return value
 
-
-_BEFORE = 200
-"""Characters before an element of a text that may say that the element is a secret."""
-_BESIDE = frozenset(["mrkdwn", "plain_text"])
-"""Types of texts that stand beside each other as fields do, not as parts of one sentence."""
-
-
-def _masked_together(items: list[Any]) -> list[Any]:
-    """The elements of a list, with those masked that are a secret by what stands in the elements before.
-
-    Slack's client makes an element of its own of each part that is written as code, bold or a link.
-    """
-    texts = [one.get("text") if isinstance(one, dict) else None for one in items]
-    if sum(isinstance(text, str) for text in texts) < 2:  # noqa: PLR2004 - one beside another
-        return items
-    made, before = [], ""
-    for item, text in zip(items, texts, strict=True):
-        if not isinstance(text, str):
-            made.append(item)
-            before += " "
-            continue
-        if before:
-            before += ": " if item.get("type") in _BESIDE else ""
-            alone, together = mask(before), mask(before + text)
-            if not together.endswith(mask(text)):
-                kept = together[len(alone) :] if together.startswith(alone) else MASKED
-                item = item | {"text": kept}  # noqa: PLW2901 - as it is shown
-        made.append(item)
-        before = (before + text)[-_BEFORE:]
-    return made
+    def _field(self, value: dict[str, Any], name: str, *, is_asked: bool) -> Any:  # noqa: ANN401 - any JSON
+        item = value[name]
+        if isinstance(item, str):
+            return clean(mask(item, self._found.get((id(value), name), ())))
+        if isinstance(item, dict) and not is_asked:
+            is_asked = name in self._asked or is_about_secret(name)
+        return self.of(item, is_asked=is_asked)
 
 
 def _could_tell(value: object) -> bool:
