@@ -14,7 +14,7 @@ import pytest
 from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.errors import OutboxError, RequestError
 from abe_redis.mcp.install.programs import Registration, path_of
-from abe_redis.publishing import outbox
+from abe_redis.publishing import outbox_delivery
 from abe_redis.publishing.outbox_file import OutboxFile, Row
 from abe_redis.streams.publish import Draft
 from tests.attacks.tally import Tally
@@ -74,7 +74,7 @@ def test_an_outbox_that_is_open_to_others_is_closed_to_them(tmp_path: Path) -> N
 async def test_a_row_that_somebody_wrote_reaches_no_key_that_is_no_stream(
     tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(outbox_delivery, "LOOK_SECONDS", 0.2)
     tally, path = Tally("writing to other keys through the outbox"), tmp_path / "outbox.db"
     file = OutboxFile(path)
     hostile = ["abe:audit", "abe:streams", "dead:{slack_events}", "slack:a}", "a\nb", "\u202ex", "x" * 600]

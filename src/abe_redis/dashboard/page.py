@@ -5,7 +5,7 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-_STYLE, _SCRIPTS = "page.css", ("page.js", "source.js")
+_STYLE, _SCRIPTS = "page.css", ("draw.js", "fetch.js")
 
 
 @cache

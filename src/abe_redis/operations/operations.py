@@ -20,7 +20,7 @@ from abe_redis.operations.dead_letters import DeadLetters
 from abe_redis.operations.find_and_count import Searching
 from abe_redis.operations.scope import check_range
 from abe_redis.operations.settlement import Concerned, Place, Settlement, joined, places
-from abe_redis.publishing.outbox import reason_of
+from abe_redis.publishing.outbox_delivery import reason_of
 from abe_redis.schemas import (
     MAX_EVENT_ID,
     AckResult,

@@ -22,7 +22,7 @@ from abe_redis.events.mentions import mention_in
 from abe_redis.events.published import Published
 from abe_redis.observability import hooks
 from abe_redis.publishing.batcher import Batcher
-from abe_redis.publishing.outbox import Kept, Outbox, concerns_the_event
+from abe_redis.publishing.outbox_delivery import Kept, Outbox, concerns_the_event
 from abe_redis.publishing.partitioner import Conversation, Partitioner
 from abe_redis.publishing.retry import FirstTry, retry
 from abe_redis.settings import Settings

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from abe_redis import RedisMessageQueueBackend, Settings
-from abe_redis.publishing import outbox, publisher
+from abe_redis.publishing import outbox_delivery, publisher
 from abe_redis.testing import InMemoryBackend
 from tests.command_line import run_command
 from tests.integration.conftest import MakeBackend, take, until
@@ -70,7 +70,7 @@ async def test_each_waits_in_the_outbox_and_is_delivered_once(
     own_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher, "PUBLISH_SECONDS", 0.3)
-    monkeypatch.setattr(outbox, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(outbox_delivery, "LOOK_SECONDS", 0.2)
     settings = Settings(
         redis_url=own_server.url,
         redis_outbox=tmp_path / "outbox.db",

@@ -18,8 +18,8 @@ import pytest
 from abe_redis import Operations, RedisMessageQueueBackend, Settings
 from abe_redis.errors import OutboxError, RedisRefusedError, RedisUnavailableError
 from abe_redis.mcp import answer_text
-from abe_redis.publishing import outbox, publisher
-from abe_redis.publishing.outbox import Kept
+from abe_redis.publishing import outbox_delivery, publisher
+from abe_redis.publishing.outbox_delivery import Kept
 from abe_redis.publishing.outbox_file import OutboxSize
 from abe_redis.schemas import OutboxStats
 from tests.integration.conftest import take, until
@@ -30,9 +30,9 @@ PUBLISHER = """
 import asyncio, itertools, sys
 from pathlib import Path
 from abe_redis import Operations, RedisMessageQueueBackend, Settings
-from abe_redis.publishing import outbox, publisher
+from abe_redis.publishing import outbox_delivery, publisher
 
-publisher.PUBLISH_SECONDS, outbox.LOOK_SECONDS = 0.3, 0.2
+publisher.PUBLISH_SECONDS, outbox_delivery.LOOK_SECONDS = 0.3, 0.2
 url, path, name, first = sys.argv[1:]
 
 async def main():
@@ -104,7 +104,7 @@ class MakeQueue(Protocol):
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "PUBLISH_SECONDS", 0.3)
-    monkeypatch.setattr(outbox, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(outbox_delivery, "LOOK_SECONDS", 0.2)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.errors import OutboxError
-from abe_redis.publishing import outbox, publisher
+from abe_redis.publishing import outbox_delivery, publisher
 from tests import lateness
 
 STREAM = "slack_events"
@@ -32,7 +32,7 @@ async def test_a_foreign_lock_holds_a_publish_no_longer_than_slack_waits(
 ) -> None:
     """Without it, as long as Redis is tried; with it, that and the time that is left."""
     monkeypatch.setattr(publisher, "PUBLISH_SECONDS", 0.2)
-    monkeypatch.setattr(outbox, "KEEP_BEHIND_SECONDS", 0.6)
+    monkeypatch.setattr(outbox_delivery, "KEEP_BEHIND_SECONDS", 0.6)
     path = tmp_path / "outbox"
     async with RedisMessageQueueBackend(Settings(redis_url=NOWHERE, redis_outbox=path)) as backend:
         if waits:
@@ -50,5 +50,5 @@ async def test_a_foreign_lock_holds_a_publish_no_longer_than_slack_waits(
 
 
 def test_the_times_add_up_to_less_than_slack_waits() -> None:
-    assert publisher.PUBLISH_SECONDS + outbox.KEEP_SECONDS < 3
-    assert outbox.KEEP_BEHIND_SECONDS + outbox.KEEP_SECONDS < 3
+    assert publisher.PUBLISH_SECONDS + outbox_delivery.KEEP_SECONDS < 3
+    assert outbox_delivery.KEEP_BEHIND_SECONDS + outbox_delivery.KEEP_SECONDS < 3

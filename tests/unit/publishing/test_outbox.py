@@ -17,7 +17,7 @@ import pytest
 from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.errors import ClosedError, OutboxError, OutboxFullError, RedisUnavailableError
 from abe_redis.publishing import outbox_file, publisher
-from abe_redis.publishing.outbox import Kept
+from abe_redis.publishing.outbox_delivery import Kept
 from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize, Row
 from abe_redis.streams.publish import Draft
 from tests.patience import PATIENCE
