@@ -1,7 +1,10 @@
 -- Records up to where a group has finished each stream, for the day either is deleted: see `floor`.
 --
+-- How many entries the group has been given is written anew: after a read that waited, Redis 7.0 itself tells
+-- it neither the append-only file nor replicas.
+--
 -- What is recorded has always the same size, so it is written also when memory is full: after a write that
--- frees something, a script may go on.
+-- frees something, a script may go on. So what tells whether memory is full comes first.
 --
 -- KEYS  per stream: the stream, its records
 -- ARGV  group
@@ -37,6 +40,9 @@ for i = 1, #KEYS, 2 do
     local facts_then
     facts_then, unfinished = progress_of(stream, of, info)
     is_full = record(records, facts_then, of['last-delivered-id'])
+    if of['entries-read'] then
+      redis.call(to_position('SETID', stream, group, of['last-delivered-id'], of['entries-read']))
+    end
   end
   answers[#answers + 1] = {lost, unfinished, is_full}
 end

@@ -3,6 +3,10 @@
 -- How many entries were ever added, how many of these the group was given (which `read_new` keeps known), and
 -- how many lie behind its position tell it. Those behind are counted only when something was deleted since
 -- they last were, and only when they can be no more than 10,000; until then nothing is forgotten.
+--
+-- Redis 7.0 forgets how many it has given the group with a restart and on a replica, as far as nobody wrote
+-- it down (see `read_new`). Where the group was given everything, and nothing was deleted since that was last
+-- counted, nothing is missing.
 
 -- include: note_loss
 local most_counted = 10000
@@ -17,14 +21,18 @@ local function count_behind(stream, position)
   end
 end
 
--- How many entries lie behind the group's position; nil when that was counted before, or takes too long.
+-- How many entries lie behind the group's position; nil when that was counted before, or takes too long. And
+-- whether none can have been deleted unread.
 local function news_behind(stream, records, of, info)
   local last, deleted = of['last-delivered-id'], info['max-deleted-entry-id']
-  if last == info['last-generated-id'] then return 0 end
   local at_most = math.min(info['entries-added'] - of['entries-read'], info['length'])
   local removed = before(last, deleted) and info['entries-added'] - info['length'] or 0
   local state, field = string.format('%s %.0f', deleted, removed), 'deleted ' .. of['name']
-  if redis.call('HGET', records, field) == state then
+  local is_known = deleted == '0-0' or redis.call('HGET', records, field) == state
+  if last == info['last-generated-id'] then
+    if not is_known then redis.pcall('HSET', records, field, state) end
+    return 0, is_known
+  elseif is_known then
     of['lag'] = of['lag'] or at_most
   elseif at_most <= most_counted then
     redis.pcall('HSET', records, field, state) -- who may not write it counts again
@@ -34,15 +42,16 @@ end
 
 local function note_deleted(stream, records, of, info)
   local lost = note_loss(stream, records, of, info)
-  if not of['entries-read'] or info['max-deleted-entry-id'] == '0-0' then return lost end
-  local behind = news_behind(stream, records, of, info)
+  if not of['entries-read'] then return lost end
+  local behind, none_deleted = news_behind(stream, records, of, info)
   if not behind then return lost end
   of['lag'] = behind
   local read = info['entries-added'] - behind
   local gone = read - of['entries-read']
   if gone <= 0 then return lost end
   redis.call(to_position('SETID', stream, of['name'], of['last-delivered-id'], read))
-  redis.call('HINCRBY', records, 'lost ' .. of['name'], gone)
   of['entries-read'] = read
+  if none_deleted then return lost end
+  redis.call('HINCRBY', records, 'lost ' .. of['name'], gone)
   return lost + gone
 end

@@ -1,9 +1,11 @@
 -- Leases entries that nobody in the group was given yet; `portion` says how much of which stream.
 --
 -- With a read, Redis forgets that entries were trimmed unread, so they are counted before it. While the
--- last entry that the consumer had, or an older one, is there, none was trimmed. Where entries were deleted
--- further on, Redis forgets how many it has given the group, so that is put right after the read: the next
--- record tells by it what is missing (see `note_deleted`).
+-- last entry that the consumer had, or an older one, is there, none was trimmed.
+--
+-- How many entries the group has been given is written after the read. Redis forgets it where entries were
+-- deleted further on (the next record tells by it what is missing, see `note_deleted`); and XREADGROUP of
+-- Redis 7.0 tells it neither the append-only file nor replicas.
 
 -- include: note_loss
 -- include: named
@@ -40,7 +42,7 @@ local function read_new(stream, records, due, group, consumer, count, last, begu
   for i, entry in ipairs(entries) do words[5 + i] = entry[1] end
   positions[#positions] = words[#words]
   if redis.call('ZCARD', due) > 0 then redis.call('ZREM', due, unpack(words, 6)) end
-  if of and of['entries-read'] and not of['lag'] then
+  if of and of['entries-read'] then
     local read = of['entries-read'] + #entries
     redis.call(to_position('SETID', stream, group, words[#words], read))
   end
