@@ -50,6 +50,11 @@ class RefusingProxy(Listener):
         self.refusal = refusal
         self.loses: Callable[[Sequence[bytes], bytes], bool] = lambda *_: False
         """Says for a command and its answer whether that is lost, and the connection with it."""
+        self.holds_up: Callable[[Sequence[bytes]], bool] = lambda _: False
+        """Says for a command whether it waits for `let_go`, and with it what comes behind it."""
+        self.held_up = 0
+        """How many did."""
+        self.let_go = asyncio.Event()
         self.seen: list[str] = []
         """The names of the commands, in order."""
         self._forgotten: set[asyncio.Task[None]] = set()
@@ -72,6 +77,9 @@ class RefusingProxy(Listener):
                     if me in self._forgotten:
                         continue
                     self.seen.append(words[0].decode().upper())
+                    if self.holds_up(words):
+                        self.held_up += 1
+                        await self.let_go.wait()
                     answer = self.refusal(words)
                     if answer == HANG_UP:
                         return

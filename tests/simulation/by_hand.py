@@ -12,6 +12,19 @@ BY_HAND = {
             *(Step(2.0 + n / 2, "start worker", f"w{n}", 1.0, group="g") for n in (1, 2, 3)),
         ),
         durations=((0, 15.0), (1, 15.0)),
-    )
+    ),
+    # Sent in time, it arrives when another has finished what it gives back.
+    "late command": Schedule(
+        "late command",
+        (
+            Step(0.0, "start worker", "w0", 1.0, group="g"),
+            Step(0.0, "publish", "slack:a", events=(0,)),
+            Step(1.0, "hold commands", "w0", 2.5),
+            Step(1.0, "start worker", "w1", 1.0, group="g"),
+            Step(3.6, "publish", "slack:a", events=(1,)),  # until then nothing heals
+        ),
+        durations=((0, 0.4),),
+        failing=((0, 1),),
+    ),
 }
 """By name."""

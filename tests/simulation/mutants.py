@@ -53,9 +53,17 @@ MUTANTS = (
     Mutant(
         "what somebody dropped is not put back",
         "streams/lua/shared/holder.lua",
-        "if not sure then",
-        "if row == nil then return 'unknown', 0 end\n  if not sure then",
+        "local others_took_it, may_be",
+        "if row == nil then return 'unknown', 0 end\n  local others_took_it, may_be",
         frozenset({"lost"}),
+    ),
+    Mutant(
+        "who was sure of its lease takes back what others finished",
+        "streams/lua/shared/holder.lua",
+        "if others_took_it or not",
+        "if others_took_it and not sure or not",
+        frozenset({"again though done"}),
+        by_hand="late command",
     ),
     Mutant(
         "a lease lasts as long as the taker's",

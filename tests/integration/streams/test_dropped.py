@@ -43,8 +43,10 @@ async def take(redis: Redis, how: str, ids: list[str]) -> None:
         assert [entry.id for entry in chosen.leased] == ids
 
 
-def claims(ids: list[str], stage: lease.Stage = lease.Stage.AT_WORK) -> list[lease.Claim]:
-    return [lease.Claim(A, entry_id, begun=1, sure=False, stage=stage) for entry_id in ids]
+def claims(
+    ids: list[str], stage: lease.Stage = lease.Stage.AT_WORK, *, sure: bool = False
+) -> list[lease.Claim]:
+    return [lease.Claim(A, entry_id, begun=1, sure=sure, stage=stage) for entry_id in ids]
 
 
 async def test_a_consumer_that_was_removed_and_is_there_again_takes_back_what_it_has_in_hand(
@@ -60,19 +62,26 @@ async def test_a_consumer_that_was_removed_and_is_there_again_takes_back_what_it
 
 
 @pytest.mark.parametrize("how", ["reclaim", "load", "choose"])
-async def test_what_others_took_over_and_finished_is_not_taken_back(commands: Redis, how: str) -> None:
+@pytest.mark.parametrize("sure", [False, True])
+async def test_what_others_took_over_and_finished_is_not_taken_back(
+    commands: Redis, how: str, sure: bool
+) -> None:
+    """Also when its holder was sure of its lease when it sent a command that arrives later than that."""
     ids = await hold(commands, A, 2)
     await let_lapse(commands, A, ids, deliveries=1)
     await take(commands, how, ids)
     await commands.xack(A, "g", *ids)
-    assert await lease.hold(commands, "g", "holder", claims(ids)) == ["unknown"] * 2
+    assert await lease.hold(commands, "g", "holder", claims(ids, sure=sure)) == ["unknown"] * 2
     assert not await release.postpone(
-        commands, A, "g", "holder", ids[0], delay_seconds=1, begun=1, in_hand=True
+        commands, A, "g", "holder", ids[0], delay_seconds=1, begun=1, sure=sure, in_hand=True
     )
-    assert not await dead.bury(commands, A, "g", "holder", ids[0], "poison", in_hand=True)
+    assert not await dead.bury(commands, A, "g", "holder", ids[0], "poison", sure=sure, in_hand=True)
+    owner = Owner("g", "holder", TAKER.token if how == "load" else "its token", LEASE_SECONDS)
+    await owners.own(commands, owner, [A])
+    assert await owners.start(commands, owner, lease.Leased(A, ids[1], {}, 1), sure=sure) == "gone"
     known = dict.fromkeys(((A, entry_id) for entry_id in ids), 1)
     given = await release.release(
-        *(commands, "g", "holder", [A], known), everything=False, in_hand=dict.fromkeys(known, False)
+        *(commands, "g", "holder", [A], known), everything=False, in_hand=dict.fromkeys(known, sure)
     )
     assert given == 0
     assert await rows(commands, A) == {}
@@ -85,6 +94,27 @@ async def test_who_is_robbed_under_nobodys_name_may_be_anybody(commands: Redis) 
     await take(commands, "reclaim", ids)
     await commands.xack(A, "g", *ids)
     assert await lease.hold(commands, "g", "holder", claims(ids)) == ["unknown"]
+
+
+@pytest.mark.parametrize("how", ["reclaim", "load", "choose"])
+@pytest.mark.parametrize("by", ["taker", "abe:nobody"])
+@pytest.mark.parametrize("given_back", [False, True])
+async def test_who_was_robbed_and_has_it_again_takes_it_back_when_it_is_dropped(
+    commands: Redis, how: str, by: str, given_back: bool
+) -> None:
+    """It was given back meanwhile, or taken in turn; nobody's was a group's that was made again."""
+    ids = await hold(commands, A, 1, by="taker")
+    await let_lapse(commands, A, ids, deliveries=1, by=by)
+    leased, _ = await reclaim(commands, "g", "another", [A], lease_seconds=LEASE_SECONDS, count=10)
+    assert [entry.id for entry in leased] == ids
+    assert await recorded(commands, A, "robbed")
+    if given_back:
+        await release.release(commands, "g", "another", [A], {(A, ids[0]): 1}, everything=False)
+    else:
+        await let_lapse(commands, A, ids, deliveries=1, by="another")
+    await take(commands, how, ids)
+    await drop(commands, "taker")
+    assert await lease.hold(commands, "g", "taker", claims(ids)) == ["dropped"]
 
 
 @pytest.mark.parametrize("how", ["reclaim", "load", "choose"])

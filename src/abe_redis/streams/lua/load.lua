@@ -63,7 +63,7 @@ for _, row in ipairs(rows) do
     redis.call('XACK', stream, group, id)
   elseif is_free(holder_name, idle) then
     local entry = redis.call('XRANGE', stream, id, id)[1]
-    if holder_name ~= consumer and not is_given_back then note_robbed(records, group, holder_name, id) end
+    note_taken(records, group, consumer, id, not is_given_back and holder_name or nil)
     if entry then
       local fields = entry[2]
       redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'JUSTID')

@@ -33,8 +33,9 @@ local taken, lost, looked = {}, {}, {}
 local most_scanned, page = 10000, 1000 -- pending entries: in one go, or else at a time
 local work, most_work = 0, 1500 -- microseconds, roughly
 
--- Takes a pending entry, unless it is enough: then it answers false.
-local function take(stream, records, pending)
+-- Takes a pending entry, from a holder that has not given it back (else nil), unless it is enough: then it
+-- answers false.
+local function take(stream, records, pending, holder)
   local id, deliveries = pending[1], pending[4]
   if deliveries > 0 and #taken < limit then
     limit = math.max(most_with_redelivered, math.min(limit, #taken))
@@ -45,6 +46,7 @@ local function take(stream, records, pending)
   if entry then
     local fields = entry[2]
     taken[#taken + 1] = {stream, id, fields, deliveries + 1, is_untouched(pending) and 0 or 1}
+    note_taken(records, group, consumer, id, holder)
   else
     redis.call('HINCRBY', records, 'lost ' .. group, 1)
     lost[#lost + 1] = stream
@@ -118,10 +120,8 @@ local function take_all(stream, due, records, rows, postponed, is_page)
     local id, holder = row[1], row[2]
     if postponed > 0 and redis.call('ZSCORE', due, id) then
       if not is_page then redis.call('XCLAIM', stream, group, holder, 0, id, 'IDLE', 0, 'JUSTID') end
-    elseif not take(stream, records, row) then
+    elseif not take(stream, records, row, row[3] <= ten_years_ms and holder or nil) then
       return id
-    elseif holder ~= consumer and row[3] <= ten_years_ms then
-      note_robbed(records, group, holder, id)
     end
   end
 end

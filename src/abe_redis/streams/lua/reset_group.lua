@@ -24,6 +24,8 @@ while #rows > 0 do
   rows = redis.call('XPENDING', stream, group, '-', '+', 100)
 end
 redis.call(to_position('SETID', stream, group, position, read_at(stream, position)))
-redis.call('HDEL', records, 'floor ' .. group, 'last ' .. group, 'lost ' .. group, 'deleted ' .. group)
+for _, what in ipairs({'floor', 'last', 'lost', 'deleted', 'robbed'}) do
+  redis.call('HDEL', records, what .. ' ' .. group)
+end
 redis.call('DEL', due)
 return {pending, passed, 1}

@@ -35,7 +35,7 @@ local function take(id, deliveries, holder)
     return
   end
   redis.call('ZREM', due, id)
-  if holder and holder ~= consumer then note_robbed(records, group, holder, id) end
+  note_taken(records, group, consumer, id, holder)
   rows[#rows + 1] = {id, entry[2], deliveries + 1}
 end
 

@@ -7,7 +7,6 @@
 -- include: forgotten
 -- include: robbed
 -- include: untouched
-local nobody = 'abe:nobody'
 local is_removed = {} -- per stream
 
 -- Whether somebody removed the consumer from the group; asked before the first command that would add it.
@@ -27,22 +26,19 @@ end
 
 -- Whether others took an entry from the consumer; and whether they may have.
 local function robbed(records, group, consumer, id)
-  local may_be = false
-  for _, one in ipairs(robbed_of(records, group)) do
-    local is_whose = one.name == consumer or one.name == nobody
-    if is_whose and one.id == id then return true, true end
-    may_be = may_be or is_whose and one.id == '-'
-  end
+  if not records then return false, true end
+  local is_sure, may_be = is_robbed(records, group, consumer, id)
   for _, one in ipairs(forgotten_of(records, group)) do may_be = may_be or one.name == consumer end
-  return false, may_be
+  return is_sure, may_be
 end
 
 -- Answers how the consumer stands to an entry, the entry's number of deliveries, and whether it was given
 -- back to nobody; without the `records`, one that was forgotten counts as removed:
 --   held      the entry is pending under its name, or was put back for it
---   dropped   nobody holds the entry, but the consumer did: its lease cannot be over (`sure`), or somebody
---             removed the consumer together with all it held; or the consumer has not let go of the entry
---             (`in_hand`); and nobody took it from there
+--   dropped   nobody holds the entry, but the consumer did, and nobody took it from there: its lease cannot
+--             be over (`sure`), or somebody removed the consumer together with all it held; or the consumer
+--             has not let go of the entry (`in_hand`). What was sure when it was said need not be when it
+--             arrives, so others who are known to have taken the entry count for more
 --   not_held  somebody else holds it
 --   unknown   nobody holds it; somebody may have finished it
 --   deleted   as `dropped`, but the stream does not have the entry any more, or does not exist
@@ -57,10 +53,7 @@ local function holder(stream, group, consumer, id, sure, records, in_hand)
   local left = (not row or row[2] == nobody) and removed(stream, records, group, consumer)
   if row and row[2] == nobody then return 'held', row[4], row[3] > ten_years_ms end
   if row then return 'not_held', row[4] end
-  if not sure then
-    local is_robbed, may_be = false, true
-    if records then is_robbed, may_be = robbed(records, group, consumer, id) end
-    if is_robbed or not (left or in_hand and not may_be) then return 'unknown', 0 end
-  end
+  local others_took_it, may_be = robbed(records, group, consumer, id)
+  if others_took_it or not (sure or left or in_hand and not may_be) then return 'unknown', 0 end
   return #redis.call('XRANGE', stream, id, id) == 0 and 'deleted' or 'dropped', 0
 end

@@ -1,29 +1,56 @@
 -- Which entries others took from which consumers of a group that had not given them back. Where nobody holds
 -- what a consumer has in hand, and nobody took it from there, nobody can have finished it: it was dropped,
 -- when somebody removed the consumer, though the consumer may be there again since. Whose entries were taken
--- from under nobody's name is not known, so `abe:nobody` stands for everybody.
+-- from under nobody's name is not known, so `abe:nobody` stands for everybody but who has them now. Who has
+-- an entry again is robbed of it no longer.
 --
 -- The records have them in one field, the newest last, a line each. Of the older ones only the consumer is
 -- kept, with `-` in place of the id: it may have lost anything then.
 
+local nobody = 'abe:nobody'
 local most_robbed, most_robbed_ids, robbed_seconds = 1000, 200, 7 * 86400
-local robbed_lists, is_news = {}, {} -- per records
+local robbed_lists, robbed_by_id, is_news = {}, {}, {} -- per records
+
+local function add_robbed(records, one)
+  local by_id = robbed_by_id[records]
+  table.insert(robbed_lists[records], one)
+  by_id[one.id] = by_id[one.id] or {}
+  table.insert(by_id[one.id], one)
+end
 
 local function robbed_of(records, group)
   if robbed_lists[records] then return robbed_lists[records] end
-  local listed = {}
+  robbed_lists[records], robbed_by_id[records] = {}, {}
   local lines = redis.call('HGET', records, 'robbed ' .. group) or ''
   for at, id, name in string.gmatch(lines, '(%d+) (%S+) ([^\n]*)\n') do
-    listed[#listed + 1] = {at = tonumber(at), id = id, name = name}
+    local taker = string.match(name, '^' .. nobody .. ' (.*)$')
+    add_robbed(records, {at = tonumber(at), id = id, name = taker and nobody or name, taker = taker})
   end
-  robbed_lists[records] = listed
-  return listed
+  return robbed_lists[records]
 end
 
--- Notes that an entry was taken from a consumer; `write_robbed` follows.
-local function note_robbed(records, group, consumer, id)
-  local listed = robbed_of(records, group)
-  listed[#listed + 1] = {at = tonumber(redis.call('TIME')[1]), id = id, name = consumer}
+-- Whether others took an entry from the consumer; and whether they may have.
+local function is_robbed(records, group, consumer, id)
+  local may_be = false
+  for _, one in ipairs(robbed_of(records, group)) do
+    local is_whose = one.name == consumer or one.name == nobody and one.taker ~= consumer
+    if is_whose and one.id == id then return true, true end
+    may_be = may_be or is_whose and one.id == '-'
+  end
+  return false, may_be
+end
+
+-- Notes that a consumer took an entry, from a holder or from where it was given back (nil); `write_robbed`
+-- follows.
+local function note_taken(records, group, consumer, id, holder)
+  robbed_of(records, group)
+  for _, one in ipairs(robbed_by_id[records][id] or {}) do
+    if one.name == consumer then one.is_over, is_news[records] = true, true end
+    if one.name == nobody and one.taker ~= consumer then one.taker, is_news[records] = consumer, true end
+  end
+  if not holder or holder == consumer then return end
+  local taker = holder == nobody and consumer or nil
+  add_robbed(records, {at = tonumber(redis.call('TIME')[1]), id = id, name = holder, taker = taker})
   is_news[records] = true
 end
 
@@ -34,13 +61,17 @@ local function write_robbed(group)
     local listed, lines, kept, is_said = robbed_lists[records], {}, 0, {}
     for at = #listed, 1, -1 do
       local one = listed[at]
-      local id = #listed - at < most_robbed_ids and one.id or '-'
-      local key = id .. ' ' .. one.name
-      if not is_said[key] and now - one.at < robbed_seconds and kept < most_robbed then
+      local key = one.id .. ' ' .. one.name .. (one.taker and ' ' .. one.taker or '')
+      if #listed - at >= most_robbed_ids then key = '- ' .. one.name end
+      if not (one.is_over or is_said[key]) and now - one.at < robbed_seconds and kept < most_robbed then
         is_said[key], kept = true, kept + 1
         table.insert(lines, 1, string.format('%.0f %s\n', one.at, key))
       end
     end
-    redis.pcall('HSET', records, 'robbed ' .. group, table.concat(lines))
+    if kept == 0 then
+      redis.call('HDEL', records, 'robbed ' .. group)
+    else
+      redis.pcall('HSET', records, 'robbed ' .. group, table.concat(lines))
+    end
   end
 end
