@@ -4,6 +4,7 @@ import json
 import random
 import re
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from redis.asyncio import Redis
@@ -135,7 +136,8 @@ def check_structure(answer: Any, events: int) -> None:
 @pytest.mark.parametrize("injection", INJECTIONS, ids=range(len(INJECTIONS)))
 async def test_no_words_of_others_break_out(make_backend: MakeBackend, redis: Redis, injection: str) -> None:
     backend = make_backend(redis_stream_patterns="slack*,*odd*")
-    ask = asking(server(backend))
+    agent = server(backend)
+    ask = asking(agent)
     event = {
         "type": injection,
         "channel": injection,
@@ -167,6 +169,10 @@ async def test_no_words_of_others_break_out(make_backend: MakeBackend, redis: Re
     stream_line, group_line, consumer_line = text_of(consumers).split("\n")
     assert (stream_line[:2], group_line[:7], consumer_line[:12]) == ('"s', 'Group "', '  Consumer "')
     assert (stream_line + group_line + consumer_line).isprintable()
+    (group,) = await agent.read_resource(f"abe-redis://streams/{TOPIC}/groups/{quote(name, safe='')}")
+    assert str(group.content)[:2] == '"s'
+    assert [line.isprintable() for line in str(group.content).split("\n")] == [True] * 3
+    assert "secretsecret" not in str(group.content)
     if name.isprintable():
         check_structure(await ask("read_stream", group=name, pending=True), 2)
     await redis.xadd(
