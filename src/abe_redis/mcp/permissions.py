@@ -1,9 +1,12 @@
 """The permissions and limits of agents at this server, as set when the server starts."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+import anyio
 
 from abe_redis.errors import RequestError
 from abe_redis.mcp import access
@@ -19,6 +22,11 @@ _MINUTE = 60.0
 
 _NEW_STREAMS = 20
 """Most streams per minute that agents make by publishing to them."""
+
+
+_READS = 4
+"""Calls that read pages of events at the same time: 16 MiB each at most."""
+_TURN_SECONDS = 30.0
 
 
 class Budget:
@@ -96,6 +104,22 @@ class Permissions(Limits):
         self._events = Budget(self.events_per_minute)
         self._bytes = Budget(self.bytes_per_minute)
         self._streams = Budget(_NEW_STREAMS)
+        self._reads = anyio.Semaphore(_READS)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Some calls at a time read pages, since these share a connection to Redis."""
+        with anyio.move_on_after(_TURN_SECONDS) as waiting:
+            await self._reads.acquire()
+        if waiting.cancelled_caught:
+            raise RequestError(
+                f"This server is busy: {_READS} calls read events at a time, and this one waited "
+                f"{_TURN_SECONDS:g} s for its turn. Try again, with fewer calls at once."
+            )
+        try:
+            yield
+        finally:
+            self._reads.release()
 
     def check_change(self) -> None:
         """Count a call that changes something.

@@ -52,7 +52,9 @@ class Questions:
         if arguments.get("dry_run", True):
             return None
         chosen = {
-            name: arguments[name] for name in ("ids", "reason", "event_type", "group") if arguments.get(name)
+            name: arguments[name]
+            for name in ("ids", "reason", "event_type", "group", "since")
+            if arguments.get(name)
         }
         operations = await self._operations()
         stream, letters = await operations.redrivable(stream=arguments.get("stream"), **chosen)

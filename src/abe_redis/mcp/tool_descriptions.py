@@ -88,8 +88,8 @@ def _offer_work(server: Server, tools: Tools, questions: Questions) -> None:
         tools.redrive,
         title="Deliver dead letters again",
         description="Send dead letters back to work, each to the group that gave up on it: by ids, words of "
-        "the reason, event_type or group. It only says what would be done (dry_run); to do it, give "
-        "dry_run=false and, once the user has agreed, confirm=true.",
+        "the reason, event_type, group or since when. It only says what would be done (dry_run); to do it, "
+        "give dry_run=false and, once the user has agreed, confirm=true.",
         question=questions.before_redrive,
         changes=True,
     )

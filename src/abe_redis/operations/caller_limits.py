@@ -4,8 +4,8 @@ A person may do everything. An agent's limits are checked here, below every door
 them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -62,6 +62,15 @@ class Limits:
 
     def give_back(self, events: int) -> None:
         """Note that so many granted events were not taken."""
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """The caller's turn to read a page of events: pages are large, and share a connection.
+
+        Raises:
+            RequestError: It does not come in time.
+        """
+        yield
 
     def spend(self, events: int, size: int = 0) -> None:
         """Count events that are added or delivered again, and the bytes that are written.

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
 from abe_redis.errors import InvalidArgumentError
-from abe_redis.operations.dead_letter_kinds import alike
+from abe_redis.operations.dead_letter_kinds import says
 from abe_redis.operations.scope import check_id
 from abe_redis.schemas import DeadLetter
 
@@ -26,6 +27,13 @@ class Choice:
     """The type of the Slack event."""
     older_than_seconds: float | None = None
     """Least time since they were buried."""
+    since: str | None = None
+    """Only those buried from that point on, as in `2h` (ago), `2026-01-31T09:00` or an id."""
+
+    @classmethod
+    def of(cls, ids: Sequence[str], **filters: str | None) -> Self:
+        """A choice by these ids and filters; without any, all of them."""
+        return cls(ids=ids, everything=not (ids or any(filters.values())), **filters)  # type: ignore[arg-type]
 
     def check(self) -> None:
         """Refuse an empty choice.
@@ -35,7 +43,8 @@ class Choice:
         """
         for one in self.ids:
             check_id("An id", one)
-        chosen = (self.ids, self.reason, self.group, self.event_type, self.older_than_seconds is not None)
+        aged = self.older_than_seconds is not None or self.since is not None
+        chosen = (self.ids, self.reason, self.group, self.event_type, aged)
         if self.everything == any(chosen):
             raise InvalidArgumentError("Say which dead letters: ids, a filter such as reason, or all.")
 
@@ -47,18 +56,14 @@ class Choice:
             "group": self.group,
             "event_type": self.event_type,
             "older_than_seconds": self.older_than_seconds,
+            "since": self.since,
         }
-
-    def is_in(self, reason: str) -> bool:
-        """Whether the words stand in a reason, or in that of its kind."""
-        words = " ".join((self.reason or "").casefold().removesuffix("…").split())
-        return any(words in " ".join(one.casefold().split()) for one in (reason, alike(reason)))
 
     def matches(self, letter: DeadLetter, now: datetime) -> bool:
         """Whether a dead letter matches."""
         return (
             (not self.ids or letter.id in self.ids)
-            and (self.reason is None or self.is_in(letter.reason))
+            and (self.reason is None or says(letter.reason, self.reason))
             and self.group in {None, letter.group}
             and self.event_type in {None, letter.event_type}
             and (

@@ -16,6 +16,12 @@ def alike(reason: str) -> str:
     return _VARYING.sub("#", mask(reason))
 
 
+def says(reason: str, words: str) -> bool:
+    """Whether words, in any case, stand in a reason or in that of its kind, as both are shown."""
+    sought = " ".join(words.casefold().removesuffix("…").split())
+    return any(sought in " ".join(one.casefold().split()) for one in (reason, alike(reason)))
+
+
 class DeadLetterKinds:
     """The kinds of the dead letters that were added so far."""
 

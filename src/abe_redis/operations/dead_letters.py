@@ -14,6 +14,7 @@ from abe_redis.errors import RequestError
 from abe_redis.operations import event_views
 from abe_redis.operations.dead_letter_choice import Choice
 from abe_redis.operations.dead_letter_kinds import DeadLetterKinds
+from abe_redis.operations.positions import since as since_id
 from abe_redis.operations.scope import Scope, check_id, check_range
 from abe_redis.sanitize.untrusted import shown
 from abe_redis.schemas import (
@@ -208,7 +209,8 @@ class DeadLetters:
             RequestError: There is no such stream.
         """
         await self._scope.check_known(redis, name)
-        letters = [letter async for letter in self._matching(redis, name, choice)]
+        async with self._scope.limits.turn():
+            letters = [letter async for letter in self._matching(redis, name, choice)]
         given = {check_id("An id", one) for one in choice.ids}
         return letters, sorted(given - {letter.id for letter in letters})
 
@@ -216,6 +218,9 @@ class DeadLetters:
         self, redis: Redis, stream: str, choice: Choice, *, after: str | None = None
     ) -> AsyncIterator[DeadLetter]:
         now = datetime.fromtimestamp(await peek.now(redis), UTC)
+        if choice.since is not None:
+            first = ids.before(await since_id(redis, choice.since))
+            after = first if after is None or ids.order(after) < ids.order(first) else after
         choice = replace(choice, ids=[check_id("An id", one) for one in choice.ids])
         async for page in peek.pages(redis, names.dead_letters(stream), size=_PAGE, after=after):
             for entry in page:

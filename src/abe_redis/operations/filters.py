@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from abe_redis.events import slack
 from abe_redis.operations.caller_limits import Limits
+from abe_redis.operations.dead_letter_kinds import says
 from abe_redis.operations.event_views import compact
 from abe_redis.operations.slack_ids import wanted_name
 from abe_redis.sanitize.untrusted import shown
@@ -92,7 +93,6 @@ class Filter:
 
         if not self.limits.may_read(view.payload or {}):
             return False
-        reason = "" if view.buried is None else view.buried.reason
-        if words in reason.casefold() and words in shown(reason).casefold():
+        if view.buried is not None and says(shown(view.buried.reason), words):
             return True
         return view.payload is not None and is_in(view.payload) and is_in(shown(view.payload))

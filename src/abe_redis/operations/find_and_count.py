@@ -32,7 +32,8 @@ class Searching(Reading):
             streams = [name] if name is not None else await existing(redis, self._scope.patterns)
             if not streams:
                 raise RequestError(await self._scope.choice(redis))
-            return await find_event.find(redis, streams, event_id)
+            async with self._scope.limits.turn():
+                return await find_event.find(redis, streams, event_id)
 
     async def count_events(
         self,
@@ -80,7 +81,8 @@ class Searching(Reading):
                 thread=thread,
                 contains=contains,
             )
-            return await counting.count(redis, name, source=source, by=by, wanted=wanted, most_rows=count)
+            async with self._scope.limits.turn():
+                return await counting.count(redis, name, source=source, by=by, wanted=wanted, most_rows=count)
 
     async def newest(self, stream: str, count: int) -> list[EventView]:
         """The newest events, fewer if they are large; looking at them does not count as a call of an agent.
@@ -115,7 +117,7 @@ class Searching(Reading):
         name = None if stream is None else self._scope.allowed(stream)
         held = [one for one in self.agent_leases.every() if name in {None, one.stream}]
         result = ReadResult(stream=name or "", mode="pending", events=[], note="Nothing was changed.")
-        async with self._scope.redis("looking at what you hold") as redis:
+        async with self._scope.redis("looking at what you hold") as redis, self._scope.limits.turn():
             room, read = Room(min(count, len(held))), PageSize(count)
             for one in held[:count]:
                 if read.is_spent():

@@ -8,6 +8,7 @@ from abe_redis.client.connections import Connections
 from abe_redis.consuming.discovery import say_lost
 from abe_redis.operations import event_views
 from abe_redis.operations.agent_leases import AgentRead
+from abe_redis.operations.caller_limits import Limits
 from abe_redis.operations.filters import Filter
 from abe_redis.schemas import EventView, ReadResult
 from abe_redis.settings import Settings
@@ -18,7 +19,13 @@ from abe_redis.streams.reclaim import reclaim
 
 
 async def take(
-    connections: Connections, settings: Settings, taken: AgentRead, *, count: int, wait_seconds: float
+    connections: Connections,
+    settings: Settings,
+    taken: AgentRead,
+    limits: Limits,
+    *,
+    count: int,
+    wait_seconds: float,
 ) -> ReadResult:
     """Lease a group's oldest events, and keep them; what cannot be handled is buried.
 
@@ -26,6 +33,7 @@ async def take(
         connections: The way to Redis.
         settings: The lease, and how often an event is delivered.
         taken: For which group and consumer; it keeps what is leased.
+        limits: Of who asks.
         count: How many at most.
         wait_seconds: How long to wait when there is none.
     """
@@ -33,7 +41,7 @@ async def take(
     goes_on = True
     while goes_on and not events:
         buried = len(taken.buried)
-        leased = await _lease(connections, settings, taken, count=count, wait_seconds=wait_seconds)
+        leased = await _lease(connections, settings, taken, limits, count=count, wait_seconds=wait_seconds)
         events, passed_over = await _opened(connections, settings, taken, leased)
         goes_on = passed_over or len(taken.buried) > buried
     if events:
@@ -198,26 +206,34 @@ def _result(settings: Settings, taken: AgentRead, events: list[EventView], note:
 
 
 async def _lease(
-    connections: Connections, settings: Settings, taken: AgentRead, *, count: int, wait_seconds: float
+    connections: Connections,
+    settings: Settings,
+    taken: AgentRead,
+    limits: Limits,
+    *,
+    count: int,
+    wait_seconds: float,
 ) -> list[lease.Leased]:
     stream, group, consumer = taken.stream, taken.group, taken.consumer
     lease_seconds = settings.redis_stream_lease_seconds
     await clock_steps.mend(connections.commands, group, [stream], lease_seconds=lease_seconds)
-    leased, lost = await reclaim(
-        connections.commands,
-        group,
-        consumer,
-        [stream],
-        lease_seconds=lease_seconds,
-        count=count,
-    )
-    say_lost(stream, group, lost[stream])
-    if len(leased) < count:
-        leased += await lease.take_new(
-            connections.commands, group, consumer, [stream], count=count - len(leased), block_ms=None
+    new = list[lease.Leased]()
+    async with limits.turn():
+        leased, lost = await reclaim(
+            connections.commands,
+            group,
+            consumer,
+            [stream],
+            lease_seconds=lease_seconds,
+            count=count,
         )
-    if not leased and wait_seconds:
-        leased = await lease.take_new(
+        say_lost(stream, group, lost[stream])
+        if len(leased) < count:
+            new = await lease.take_new(
+                connections.commands, group, consumer, [stream], count=count - len(leased), block_ms=None
+            )
+    if not (leased or new) and wait_seconds:
+        new = await lease.take_new(
             connections.blocking,
             group,
             consumer,
@@ -225,4 +241,4 @@ async def _lease(
             count=count,
             block_ms=max(1, round(wait_seconds * 1000)),
         )
-    return leased
+    return [*leased, *new]

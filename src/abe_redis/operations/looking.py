@@ -129,7 +129,8 @@ class Looking(Caller):
             result = ReadResult(stream=name, mode="pending", events=[])
             if found.exists:
                 await self._scope.find_group(found.redis, name, group, create=None)
-                result = await self._pending(found, group, count=count, start=start, consumer=consumer)
+                async with self._scope.limits.turn():
+                    result = await self._pending(found, group, count=count, start=start, consumer=consumer)
             return await self._answered(result, found, max_chars)
 
     def _checked(

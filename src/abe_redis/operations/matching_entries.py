@@ -56,7 +56,8 @@ async def look(
     search = _Search([], start)
     if order == "oldest" and start is None and wanted.since is not None:
         search.last = ids.before(wanted.since)
-    await _search(connections, stream, search, count, order, wanted)
+    async with wanted.limits.turn():
+        await _search(connections, stream, search, count, order, wanted)
     if not (search.found or search.more) and wait_seconds and (order == "oldest" or start is None):
         behind = search.last if order == "oldest" and search.last else "$"
         search.found, last = await _wait(connections, stream, behind, count, wanted, wait_seconds)

@@ -263,6 +263,7 @@ class Operations(Searching):
         reason: str | None = None,
         event_type: str | None = None,
         group: str | None = None,
+        since: str | None = None,
         dry_run: bool = True,
     ) -> RedriveResult:
         """Send dead letters back to work: those that match every given field, or all of them.
@@ -273,11 +274,12 @@ class Operations(Searching):
             reason: Text that the reason contains.
             event_type: The type of the Slack event.
             group: The group that gave up on them.
+            since: Only those buried from that point on, as for `peek`.
             dry_run: Change nothing, and return what would be done.
         """
         self.agent_leases.touch()
         name = self._scope.consumable(stream)
-        choice = _choice(ids, reason, event_type, group)
+        choice = Choice.of(ids, reason=reason, event_type=event_type, group=group, since=since)
         return await DeadLetters(self._scope).redrive(name, choice, dry_run=dry_run)
 
     async def redrivable(
@@ -288,10 +290,11 @@ class Operations(Searching):
         reason: str | None = None,
         event_type: str | None = None,
         group: str | None = None,
+        since: str | None = None,
     ) -> tuple[str, list[DeadLetter]]:
         """The stream, and the dead letters that a redrive with the same arguments would deliver again."""
         name = self._scope.consumable(stream)
-        choice = _choice(ids, reason, event_type, group)
+        choice = Choice.of(ids, reason=reason, event_type=event_type, group=group, since=since)
         return name, await DeadLetters(self._scope).concerned(name, choice)
 
     async def stream_stats(self, *, stream: str | None = None, ages: bool = False) -> StatsResult:
@@ -340,8 +343,3 @@ class Operations(Searching):
             return None
         size = await self._backend.outbox_size()
         return OutboxStats(waiting=size.waiting, refused=size.refused)
-
-
-def _choice(ids: Sequence[str], reason: str | None, event_type: str | None, group: str | None) -> Choice:
-    everything = not (ids or reason or event_type or group)
-    return Choice(ids=ids, everything=everything, reason=reason, event_type=event_type, group=group)

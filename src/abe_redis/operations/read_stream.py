@@ -140,12 +140,18 @@ class Reading(Looking):
                     connections = await self._backend.connections()
                     most = grant.events
                     if chosen or wanted.is_given:
-                        result = await leasing.take_chosen(
-                            connections, self._settings, taken, ids=chosen[:most], wanted=wanted, count=most
-                        )
+                        async with limits.turn():
+                            result = await leasing.take_chosen(
+                                *(connections, self._settings, taken),
+                                ids=chosen[:most],
+                                wanted=wanted,
+                                count=most,
+                            )
                     else:
                         result = await leasing.take(
-                            connections, self._settings, taken, count=most, wait_seconds=wait_seconds
+                            *(connections, self._settings, taken, limits),
+                            count=most,
+                            wait_seconds=wait_seconds,
                         )
                     grant.taken = len(taken.ids)
                     await self._scope.note(

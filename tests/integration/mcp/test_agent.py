@@ -448,6 +448,41 @@ async def test_burying_wants_a_reason_and_the_user_and_redriving_brings_back(ask
     assert len(await lease(ask, 10)) == 1
 
 
+async def test_what_failed_of_late_for_a_reason_is_found_and_redriven(ask: Ask, redis: Redis) -> None:
+    now, _ = await redis.time()
+    for days, reason in (
+        (3, "TimeoutError: after 30 s"),
+        (1, "TimeoutError: after 31 s"),
+        (0, "KeyError: 'a'"),
+    ):
+        fields = {
+            "data": json.dumps(said(days)),
+            "abe:reason": reason,
+            "abe:group": GROUP,
+            "abe:id": f"{days + 1}-0",
+        }
+        await redis.xadd("dead:{slack_events}", fields, id=f"{(now - days * 86_400 - 60) * 1000}-0")  # type: ignore[arg-type]
+        await redis.xadd(TOPIC, {"data": "{}"})
+    shown = text_of(await ask("read_stream", dead=True, since="2d", contains="timeouterror"))
+    assert "1 dead letter of" in shown
+    assert "after 31 s" in shown
+    for kind in ("TimeoutError: after # s", "TimeoutError:  after 31"):
+        assert "1 dead letter of" in text_of(await ask("read_stream", dead=True, since="2d", contains=kind))
+    assert text_of(await ask("redrive", reason="TimeoutError", since="4d")).startswith("2 dead letters")
+    assert text_of(await ask("redrive", since="2d")).startswith("2 dead letters")
+    done = text_of(await ask("redrive", reason="TimeoutError", since="2d", dry_run=False, confirm=True))
+    assert done.startswith("1 dead letter")
+    assert "2 left" in done
+
+
+async def test_what_is_pending_comes_in_one_order(ask: Ask) -> None:
+    await ask("publish_event", payload=said(1))
+    await lease(ask, 1)
+    for more in ({}, {"group": GROUP}):
+        assert "leave out order" in await refusal(ask, "read_stream", pending=True, order="newest", **more)
+        assert "1 event" in text_of(await ask("read_stream", pending=True, order="oldest", **more))
+
+
 @pytest.mark.promise("Every change is written to the stream `abe:audit`")
 async def test_every_change_is_written_down(make_backend: MakeBackend, redis: Redis) -> None:
     ask = asking(server(make_backend(), Permissions(create_groups=True, structured=True)))

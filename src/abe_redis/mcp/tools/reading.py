@@ -64,8 +64,9 @@ class ReadingTools(ToolSet):
         ] = None,
         count: Count = 10,
         order: Annotated[
-            Literal["newest", "oldest"], Field(description="From which end; pending is always oldest first.")
-        ] = "newest",
+            Literal["newest", "oldest"] | None,
+            Field(description="From which end, by default the newest; pending is always oldest first."),
+        ] = None,
         start: Annotated[
             str | None,
             Field(
@@ -99,6 +100,10 @@ class ReadingTools(ToolSet):
             result = await operations.find_event(event_id, stream=stream)
         elif pending:
             _refuse_beside("pending", [*given, *["dead"] * dead, *["wait_seconds"] * bool(wait_seconds)])
+            if order == "newest":
+                raise RequestError(
+                    "pending shows what was published first, first: leave out order, and go on with start."
+                )
             if group is None:
                 result = await operations.held(stream=stream, count=count)
             else:
@@ -122,7 +127,7 @@ class ReadingTools(ToolSet):
                 dead=dead,
                 count=count,
                 start=start,
-                order=order,
+                order=order or "newest",
                 news=bool(wait_seconds) and start is None and since is None,
                 wait_seconds=wait_seconds,
                 max_chars=None,

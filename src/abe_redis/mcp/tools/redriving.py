@@ -44,6 +44,14 @@ class RedrivingTools(ToolSet):
         group: Annotated[
             str | None, Field(description="Those that this group gave up on.", min_length=1, max_length=512)
         ] = None,
+        since: Annotated[
+            str | None,
+            Field(
+                description="Those given up on from then on: 2h, 1d (ago), 2026-01-31T09:00 (UTC) or an id.",
+                min_length=1,
+                max_length=41,
+            ),
+        ] = None,
         dry_run: Annotated[bool, Field(description="Only say what would be done; true by default.")] = True,
         confirm: Confirm = False,  # noqa: ARG002 - what was asked before counts
     ) -> CallToolResult:
@@ -57,6 +65,7 @@ class RedrivingTools(ToolSet):
                 reason=reason,
                 event_type=event_type,
                 group=group,
+                since=since,
                 dry_run=dry_run,
             )
         )

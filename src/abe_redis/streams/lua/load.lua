@@ -16,6 +16,7 @@
 -- with it (else 0); how many entries were removed meanwhile; from which id on the next page is ('': there is
 -- none). Or an error when there is no such group.
 
+-- include: agents
 -- include: clock
 -- include: untouched
 -- include: ids
@@ -66,8 +67,10 @@ for _, row in ipairs(rows) do
     note_taken(records, group, consumer, id, not is_given_back and holder_name or nil)
     if entry then
       local fields = entry[2]
+      local due_at = redis.call('ZSCORE', due, id)
+      if not due_at then deliveries = deliveries_of_handlers(holder_name, deliveries) end
       redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'JUSTID')
-      local wait_ms = math.max(0, (redis.call('ZSCORE', due, id) or 0) - now)
+      local wait_ms = math.max(0, (due_at or 0) - now)
       found[#found + 1] = {id, fields, deliveries + 1, wait_ms, is_untouched(row) and 0 or 1}
     else
       redis.call('XACK', stream, group, id)

@@ -20,6 +20,7 @@
 -- begins.
 
 -- include: clock
+-- include: agents
 -- include: untouched
 -- include: facts
 -- include: ids
@@ -118,7 +119,9 @@ end
 local function take_all(stream, due, records, rows, postponed, is_page)
   for _, row in ipairs(rows) do
     local id, holder = row[1], row[2]
-    if postponed > 0 and redis.call('ZSCORE', due, id) then
+    local is_postponed = postponed > 0 and redis.call('ZSCORE', due, id)
+    if not is_postponed then row[4] = deliveries_of_handlers(holder, row[4]) end
+    if is_postponed then
       if not is_page then redis.call('XCLAIM', stream, group, holder, 0, id, 'IDLE', 0, 'JUSTID') end
     elseif not take(stream, records, row, row[3] <= ten_years_ms and holder or nil) then
       return id

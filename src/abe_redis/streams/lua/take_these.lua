@@ -11,6 +11,7 @@
 -- were passed over. Or an error when there is no such group.
 
 -- include: clock
+-- include: agents
 -- include: untouched
 -- include: ids
 -- include: leases
@@ -46,7 +47,7 @@ local function take_pending(id, row, postponed)
   elseif idle > ten_years_ms then
     take(id, deliveries)
   elseif idle >= lease_of(holder, said, longest) then
-    take(id, deliveries, holder)
+    take(id, deliveries_of_handlers(holder, deliveries), holder)
   else
     others[#others + 1] = {id, 'held', holder}
   end
