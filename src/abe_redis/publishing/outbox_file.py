@@ -11,13 +11,17 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
+from typing import Concatenate
 
+from abe_redis.errors import OutboxFullError
 from abe_redis.publishing import outbox_failures
 from abe_redis.publishing.outbox_locks import BUSY_SECONDS, WriterLocks, connect, make_private, patiently
+from abe_redis.publishing.outbox_reserve import LOG_PAGES, Reserve
 from abe_redis.runtime import fork
 from abe_redis.streams.publish import Draft
 
@@ -80,6 +84,23 @@ class OutboxSize:
     """Refused by Redis for good, and kept with the reason."""
 
 
+def _has_reserve[**P, T](
+    method: Callable[Concatenate["OutboxFile", P], T],
+) -> Callable[Concatenate["OutboxFile", P], T]:
+    """Let a method that empties the file go on when the disk is full, with the room kept for that."""
+
+    @wraps(method)
+    def call(self: "OutboxFile", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(self, *args, **kwargs)
+        except OutboxFullError:
+            if not self._reserve.give_up():
+                raise
+            return method(self, *args, **kwargs)
+
+    return call
+
+
 class OutboxFile:
     """Rows on disk. The file is made by the first row, readable by its owner only.
 
@@ -94,6 +115,7 @@ class OutboxFile:
         """False once no row of this process can still wait."""
         self._writer = os.urandom(8).hex()
         self._locks = WriterLocks(self.path)
+        self._reserve = Reserve(self.path)
         self._opened: sqlite3.Connection | None = None
         # A thread goes on when its caller is cancelled, so two may meet here.
         self._guard = threading.Lock()
@@ -153,6 +175,7 @@ class OutboxFile:
             self.holds_own = _is_awaited(database, self._writer)
             return self._append(database, row) if self.holds_own else None
 
+    @_has_reserve
     def claim(self) -> list[str]:
         """The writers of waiting rows that are ours to deliver: this process, and dead ones."""
         if not self._exists():
@@ -161,6 +184,7 @@ class OutboxFile:
             writers = database.execute("SELECT DISTINCT writer FROM event WHERE refused IS NULL")
             return [writer for (writer,) in writers.fetchall() if self._locks.take(writer)]
 
+    @_has_reserve
     def first(self, writer: str) -> list[Row]:
         """The first waiting rows, in order, as many as one read returns."""
         rows: list[Row] = []
@@ -181,6 +205,19 @@ class OutboxFile:
 
     def settle(self, done: Sequence[int], refused: Mapping[int, str]) -> None:
         """Delete the finished rows, and mark the refused ones with their reasons."""
+        if self._reserve.is_there:
+            with suppress(OutboxFullError):
+                self._settle(done, refused)
+                return
+            self._reserve.give_up()
+        for number in done:  # one at a time, so that the log stays within the room that was kept
+            self._settle([number], {})
+            self._empty_log()
+        for number, reason in refused.items():
+            self._settle([], {number: reason})
+            self._empty_log()
+
+    def _settle(self, done: Sequence[int], refused: Mapping[int, str]) -> None:
         with self._transaction() as database:
             database.executemany("DELETE FROM event WHERE number = ?", [[number] for number in done])
             database.executemany(
@@ -188,13 +225,16 @@ class OutboxFile:
                 [[reason, number] for number, reason in refused.items()],
             )
 
+    @_has_reserve
     def release(self, writer: str) -> None:
         """Release a writer that has no rows left, and return the space to the disk."""
         with self._transaction() as database:
             if not _is_awaited(database, writer):
                 database.execute("PRAGMA incremental_vacuum").fetchall()
                 self._locks.drop(writer, remove=True)
+        self._empty_log()
 
+    @_has_reserve
     def size(self) -> OutboxSize:
         """The number of events in it, of all processes."""
         if not self._exists():
@@ -204,6 +244,7 @@ class OutboxFile:
             every, refused = database.execute(query).fetchone()
         return OutboxSize(every - refused, refused)
 
+    @_has_reserve
     def close(self) -> None:
         """Close the file, and release every lock."""
         try:
@@ -227,6 +268,7 @@ class OutboxFile:
         if (pages - free) * page_bytes + len(fields) > MAX_BYTES:
             waiting, refused = database.execute("SELECT count(*), count(refused) FROM event").fetchone()
             raise outbox_failures.full(self.path, waiting=waiting, refused=refused, most_bytes=MAX_BYTES)
+        self._reserve.hold(len(fields))
         cursor = database.execute(
             "INSERT INTO event (writer, stream, fields, identity, attempt, remember_seconds, published_at) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -253,6 +295,12 @@ class OutboxFile:
                 self._forget()  # which rolls back, and the next call looks at the file anew
                 raise
 
+    def _empty_log(self) -> None:
+        """Take the log's pages into the file, and return its space to the disk, if nobody reads in it."""
+        with self._guard, self._explained():
+            if self._opened is not None:
+                self._opened.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def _exists(self) -> bool:
         with self._explained():
             return self.path.exists()
@@ -274,6 +322,7 @@ class OutboxFile:
             database.execute("PRAGMA auto_vacuum = INCREMENTAL")
             # Turning the log on does not wait for others that do the same.
             patiently(lambda: database.execute("PRAGMA journal_mode = WAL"), until=until)
+            database.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
             database.execute("PRAGMA synchronous = FULL")
             database.execute("PRAGMA fullfsync = ON")  # macOS: else the disk's own cache keeps it
             database.execute("BEGIN IMMEDIATE")
