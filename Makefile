@@ -67,7 +67,7 @@ simulate: $(SYNCED) ## the engine under simulated time, network and faults, for 
 model: $(SYNCED) ## every way in which two members of a group can go, up to a fault, over the real Lua
 	.venv/bin/python -m tests.simulation.model $(ARGS)
 
-conformance: $(SYNCED) ## what the official MCP suite, the inspector and the bundle's validator say; needs npm
+conformance: $(SYNCED) ## what the MCP suite, the inspector, the bundle's validator and an OAuth server say; needs npm
 	.venv/bin/python -m tests.conformance $(ARGS)
 
 generated: $(SYNCED) ## 12,000 answers and 4,000 wrong calls of each line of the MCP SDK, in some minutes

@@ -1,4 +1,4 @@
-"""`python -m tests.conformance`, or `make conformance`: run both on both lines of the SDK; needs npm.
+"""`python -m tests.conformance`, or `make conformance`: run all of them on both lines of the SDK; needs npm.
 
 The suite's scenarios mostly call tools, resources and prompts that a server has only to be tested. What fails
 for that reason, or since we do not offer the feature, is listed here; anything else that fails, and anything
@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.conformance import authorization
 from tests.hosts import environments
 from tests.hosts.environments import ROOT, Environment, run_uv
 from tests.hosts.web import mcp_server
@@ -57,8 +58,13 @@ SESSION = (
 )
 """What the inspector asks, each time of a new server, and words of the answer."""
 
+OAUTH = (("1.26", False), ("1.30", False), ("2.0", False), ("2.3", False), ("2.3", True))
+"""Releases of the SDK whose clients sign in, and whether they speak the newest protocol."""
+
 HERE = Path(__file__).parent
 MODULES = ROOT / ".cache" / "npm"
+NODE = MODULES / "node_modules" / "node" / "bin" / "node"
+ISSUER = "authorization_server.mjs"
 
 _FIXTURE = "calls a tool, a resource or a prompt that a server has only to be tested"
 _NOT_OFFERED = "we do not offer this feature of the protocol"
@@ -91,7 +97,7 @@ def main() -> int:
         sys.stderr.write("This needs npm and a Redis or Valkey server.\n")
         return 2
     MODULES.mkdir(parents=True, exist_ok=True)
-    for name in ("package.json", "package-lock.json"):
+    for name in ("package.json", "package-lock.json", ISSUER):
         shutil.copy(HERE / name, MODULES)
     subprocess.run([npm, "ci", "--no-audit", "--no-fund", "--silent"], cwd=MODULES, check=True)
     wrong = [*validated()]
@@ -102,10 +108,23 @@ def main() -> int:
                 wrong += [f"mcp {version}, {era}: {words}" for words in inspect(sdk, server, era)]
         with Server(binary) as server:
             wrong += [f"mcp {version}: {words}" for words in conform(sdk, server)]
+    wrong += signed_in(binary)
     for words in wrong:
         sys.stdout.write(f"✗ {words}\n")
     sys.stdout.write(f"{len(EXPECTED)} scenarios are known not to fit; {len(wrong)} other differences.\n")
     return int(bool(wrong))
+
+
+def signed_in(binary: Path) -> Iterator[str]:
+    """What is wrong for people who sign in at an authorization server."""
+    with authorization.issuing(NODE, MODULES / ISSUER) as issuer, tempfile.TemporaryDirectory() as directory:
+        for version, modern in OAUTH:
+            with Server(binary) as server:
+                sdk, cwd = environments.mcp_sdk(version), Path(directory)
+                found = [*authorization.sign_in(sdk, server, issuer, cwd, modern=modern)]
+            era = "modern" if modern else "legacy"
+            sys.stdout.write(f"oidc-provider, mcp {version}, {era}: {len(found)} differences\n")
+            yield from (f"mcp {version}, {era}: {words}" for words in found)
 
 
 def validated() -> Iterator[str]:
@@ -130,7 +149,8 @@ def inspect(sdk: Environment, server: Server, era: str) -> Iterator[str]:
     for (method, *options), expected in SESSION:
         result = _node(
             "@modelcontextprotocol/inspector/clients/launcher/build/index.js",
-            *("--cli", "--protocol-era", era, "--method", method, "-e", f"REDIS_URL={server.url}", *options),
+            *("--cli", "--protocol-era", era, "--connect-timeout", "120000"),
+            *("--method", method, "-e", f"REDIS_URL={server.url}", *options),
             *("--", sdk.python, "-m", "abe_redis", "mcp"),
         )
         if result.returncode or expected not in " ".join(result.stdout.split()).replace('\\"', '"'):
@@ -158,9 +178,8 @@ def conform(sdk: Environment, server: Server) -> Iterator[str]:
 
 
 def _node(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    node = MODULES / "node_modules" / "node" / "bin" / "node"
     return subprocess.run(
-        [node, MODULES / "node_modules" / script, *arguments],
+        [NODE, MODULES / "node_modules" / script, *arguments],
         cwd=MODULES,
         env=os.environ | {"NO_COLOR": "1"},
         capture_output=True,

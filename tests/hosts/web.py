@@ -31,18 +31,20 @@ def status(
 
 
 @contextmanager
-def mcp_server(sdk: Environment, redis_url: str) -> Iterator[str]:
-    """`abe-redis mcp --http` on this SDK, as it comes; gives the URL for clients."""
+def mcp_server(sdk: Environment, redis_url: str, *, issuer: str = "") -> Iterator[str]:
+    """`abe-redis mcp --http` on this SDK, or for those who sign in at an issuer; gives its URL."""
     port = free_port()
+    resource = f"http://{HOST}:{port}/mcp"
+    more = ["--oauth-issuer", issuer, "--oauth-resource", resource] if issuer else []
     process = subprocess.Popen(
-        [sdk.python, "-m", "abe_redis", "mcp", "--http", "--port", str(port)],
+        [sdk.python, "-m", "abe_redis", "mcp", "--http", "--port", str(port), *more],
         env=sdk.variables({"REDIS_URL": redis_url}),
         stderr=subprocess.DEVNULL,
     )
     address = f"http://{HOST}:{port}"
     try:
         until(lambda: status(f"{address}/healthz", headers={}) == 200, "the server to listen")
-        yield f"{address}/mcp"
+        yield resource
     finally:
         process.terminate()
         process.wait()

@@ -12,7 +12,7 @@ _LEAST, _LEAST_PER_EVENT = 600, 150
 """Characters that an answer takes, and each event in it without its words."""
 _LEAST_WORDS = 200
 """Characters of an event's words below which fewer events are shown instead."""
-_SHORT = 40
+_SHORT, _LEAST_FACT = 40, 5
 
 type Size = Callable[[AgentRead], int]
 """Returns the characters of an answer."""
@@ -50,6 +50,9 @@ def fit(result: AgentRead, size: Size, max_chars: int, *, halves: int) -> None:
     for shorten_more in (_shorten_fields, _shorten_names, _shorten_all):
         if size(result) > max_chars:
             shorten_more(result)
+    most = _SHORT // 2
+    while size(result) > max_chars and most > _LEAST_FACT:
+        _shorten_facts(result, most := most // 2)
     _fill(result.events, words, cut_before, (max_chars - size(result)) // halves)
     while size(result) > max_chars and (longest := max(result.events, key=_room, default=None)):
         if not _room(longest):
@@ -109,12 +112,12 @@ def _shorten(event: AgentEvent, most: int, text: str | None = None) -> None:
     event.untrusted_text = f"{kept}…(+{missing + len(said) - len(kept)} characters)" if kept else None
 
 
-def _shorten_fields(result: AgentRead) -> None:
+def _shorten_fields(result: AgentRead, most: int = 2 * _SHORT) -> None:
     for event in result.events:
         for name in type(event).model_fields:
             value = getattr(event, name)
             if name.startswith("untrusted_") and isinstance(value, str):
-                setattr(event, name, _cut(value, 2 * _SHORT))
+                setattr(event, name, _cut(value, most))
 
 
 def _shorten_names(result: AgentRead) -> None:
@@ -136,6 +139,19 @@ def _shorten_all(result: AgentRead) -> None:
             value: str | None = getattr(event, name)
             setattr(event, name, value and _cut(value, _SHORT // 2))
     result.length, result.groups, result.handled = 0, [], result.handled[:2]
+
+
+def _shorten_facts(result: AgentRead, most: int) -> None:
+    """Shorten all that is left: both halves of an answer together say a name four times."""
+    _shorten_fields(result, most)
+    result.stream = _cut(result.stream, most)
+    for event in result.events:
+        for name in ("stream", "group", "holder", "first_id"):
+            value: str | None = getattr(event, name)
+            setattr(event, name, value and _cut(value, most))
+    for state in result.handled:
+        state.group = _cut(state.group, most)
+        state.consumer = state.consumer and _cut(state.consumer, most)
 
 
 def _cut(words: str, most: int) -> str:

@@ -311,6 +311,33 @@ async def test_many_groups_with_long_names_fit_too(make_backend: MakeBackend, re
         assert stream["health"] == "stalled"
 
 
+@pytest.mark.parametrize("letter", ["x", "\u202e", '"'], ids=["plain", "hidden", "quote"])
+async def test_the_smallest_answer_holds_the_longest_facts(
+    make_backend: MakeBackend, redis: Redis, letter: str
+) -> None:
+    stream, backend = f"slack:{letter * 150}", make_backend()
+    ask = asking(server(backend, Permissions(structured=True)))
+    long, name = letter * 300, (letter if letter.isprintable() else "x") * 150
+    event = dict.fromkeys(("type", "user", "channel", "thread_ts", "text"), long)
+    data = json.dumps({"type": "event_callback", "event_id": long, "event": event})
+    facts: Any = dict.fromkeys(("abe:reason", "abe:group", "abe:id"), long)
+    entry: Any = await redis.xadd(stream, {"data": data})
+    for group in ("a", "b", "c"):
+        await redis.xgroup_create(stream, group + name, "0")
+        await redis.xreadgroup(group + name, group + name, {stream: ">"})
+    await redis.xadd(f"dead:{{{stream}}}", facts | {"data": data, "abe:deliveries": "5"})
+    for how in (
+        {"event_id": entry.decode()},
+        {"pending": True, "group": f"a{name}"},
+        {"dead": True},
+        {"count": 1},
+    ):
+        for payload in ("none", "whole"):
+            answer = await ask("read_stream", stream=stream, max_chars=1000, payload=payload, **how)
+            assert size(answer) <= 1000, (how, text_of(answer), answer.structuredContent)
+            assert len(answer.structuredContent["events"]) == 1
+
+
 async def test_nothing_is_said_that_says_nothing(ask: Ask) -> None:
     await ask("publish_event", payload=said(1, 'hello\n"there"'))
     answer = await ask("read_stream")
