@@ -75,6 +75,18 @@ def unbroken(copy: Copy) -> tuple[Copy, list[int]] | None:
     ]
 
 
+_TAG = re.compile(
+    r"</?(?:a|b|br|code|div|em|font|i|li|mark|p|pre|s|span|strong|sub|sup|table|tbody|td|th|tr|tt|u|ul)\b[^<>]{0,500}>",
+    re.IGNORECASE,
+)
+
+
+def untagged(copy: Copy) -> Copy | None:
+    """The copy without HTML's tags, which Slack puts into the preview of a file; None if it has none."""
+    found = [tag.span() for tag in _TAG.finditer(copy.text)] if "</" in copy.text else []
+    return with_meanings(copy, found, lambda _: "") if found else None
+
+
 def _only(copy: Copy, words: Iterable[tuple[int, int]], left_out: list[tuple[int, int]]) -> Copy | None:
     """The copy with nothing but these words, without what is left out of them; None if there are none."""
     if not left_out:

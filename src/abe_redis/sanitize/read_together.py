@@ -15,7 +15,10 @@ from abe_redis.sanitize.secrets import is_about_secret, is_secret, spans
 type Spans = dict[tuple[int, str], list[tuple[int, int]]]
 """Per object, by its `id`, and name of a text in it: what of the text is a secret."""
 
-_TEXTS = ("pretext", "author_name", "title", "label", "text", "value", "preview", "fallback", "footer")
+_TEXTS = (
+    *("command", "pretext", "author_name", "name", "key", "field", "title", "label"),
+    *("text", "content", "value", "preview", "fallback", "footer"),
+)
 """Names of texts in the order in which they are read."""
 _LINES = {
     "rich_text_section": ("", "\n"),

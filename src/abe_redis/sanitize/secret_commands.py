@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from abe_redis.sanitize.secret_names import PLACEHOLDER
 
 _COMMAND = re.compile(
-    r"(?<![\w-])(?:-u|-U|--user|--proxy-user)[ =]{0,2}(?P<quote>[\"']?)(?P<user>[^\s\"':]{0,200}:)"
+    r"(?<![\w-])(?:-u|-U|--user|--proxy-user)[ =]{0,2}(?:\\?\n[ \t]{0,20})?(?P<quote>[\"']?)"
+    r"(?P<user>[^\s\"':]{0,200}:)"
     r"(?P<value>[^\s\"']++|(?<=[\"'])[^\"'\n]++)"
     r"|(?<![\w-])--?(?:[a-z]{1,20}-){0,3}(?:password|passwd|pass|token|secret|api-?key|auth|bearer|access-?key|secret-?key)"
     r"\s{1,4}[\"']?(?P<option>[^\s\"'<>|-][^\s\"'<>|]{3,}+)"
     r"|identified\s{1,4}(?:with\s{1,4}\S{1,40}\s{1,4})?by\s{1,4}[\"'](?P<by>[^\"'\n]++)"
+    r"|(?:encrypted|with)\s{1,4}password\s{1,4}[\"'](?P<sql>[^\"'\n]++)"
+    r"|type\s{0,2}=\s{0,2}[\"']?password[\"']?[^<>\n]{0,200}?value\s{0,2}=\s{0,2}[\"']?(?P<input>[^\s\"'<>]++)"
     r"|login\s{1,8}\S{1,200}\s{1,8}password\s{1,8}(?P<netrc>\S++)"
     r"|(?:requirepass|masterauth)\s{1,4}[\"']?(?P<conf>[^\s\"']++)"
     r"|sshpass\s{1,4}-p\s{0,4}[\"']?(?P<ssh>[^\s\"']++)"

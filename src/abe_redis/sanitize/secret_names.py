@@ -5,8 +5,6 @@ setting, so the value is a secret whatever it looks like. `password: word` may b
 look like a secret, as `hunter2` and `Tr0ub4dor&3` do.
 """
 
-import base64
-import binascii
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -20,9 +18,13 @@ _QUOTE = r"\\{0,32}[\"'`]"
 _LONG = (
     r"token(?<!publickeytoken)|secrets?|(?:db|pg|user|my|root|admin|ftp|smtp|mail|http|proxy|redis)pass"
     r"|cookies?|connection[ _.-]?string|webhook[ _.-]?url"
-    r"|passw(?:or)?ds?|passwort|passphrases?|passcodes?|credentials?|authorization"
+    r"|passw(?:or)?ds?|passwort|passphrases?|passcodes?|cred(?:ential)?s?(?<![a-z]cred)(?<![a-z]creds)|authorization"
+    r"|(?:recovery|backup|2fa|mfa|one[ -]?time|verification|security)[ _.-]?codes?"
+    # The word in other languages, with the letters that look like Latin ones as `decoded` has them.
+    r"|kennwort|mot de passe|contrase\u00f1a|senha(?<![a-z]senha)|wachtwoord|l\u00f6senord|has\u0142o"
+    r"|\u043fapo\u043b\u044c|\u30d1\u30b9\u30ef\u30fc\u30c9|\u5bc6\u7801|\u5bc6\u78bc|\ube44\ubc00\ubc88\ud638"
     r"|(?:api|access|account|auth|client|crypt(?:ion)?|encryption|hmac|license|master|private|secret|service"
-    r"|session|shared(?:access)?|signing|storage|ssh)[ _.-]?keys?"
+    r"|session|shared(?:access)?|signing|storage|subscription|ssh)[ _.-]?keys?"
 )
 # Short ones are parts of other words, so they stand alone or behind a separator.
 _ALONE = ("pass", "pw", "pin", "otp", "jwt", "dsn", "bearer")
@@ -37,16 +39,25 @@ NAME = rf"(?:{_LONG}|{_SHORT}){_BEHIND}"
 _IS_NAME = re.compile(rf"{NAME}\s*\Z")
 _HUMPS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _WITHIN = re.compile(rf"{NAME}(?![a-z])|passw(?:or)?d|passphrase|credential|api[ _.-]?key")
-_PASSWORD = re.compile(r"passw|passc|passp|pwd|pw\b|pin\b|otp\b|secret", re.IGNORECASE)
+_PASSWORD = re.compile(r"passw|passc|passp|pwd|pw\b|pin\b|otp\b|secret|kennw|\bcode", re.IGNORECASE)
 _WORDS = (
     *("token", "secret", "pass", "credential", "auth", "cookie", "key", "string", "webhook", "pwd", "pw"),
-    *("pin", "otp", "jwt", "dsn", "bearer"),
+    *("pin", "otp", "jwt", "dsn", "bearer", "cred", "code", "kennwort", "mot de", "contrase\u00f1a", "senha"),
+    *(
+        "wachtwoord",
+        "l\u00f6senord",
+        "has\u0142o",
+        "\u043fapo",
+        "\u30d1\u30b9\u30ef\u30fc\u30c9",
+        "\u5bc6",
+        "\ube44\ubc00",
+    ),
 )
 """A text without any of these has no such name."""
 
 # Slack's markup may stand around the name, brackets behind it, and the sign of a block before the value.
 _HEAD = re.compile(
-    rf"(?P<name>{NAME})(?:\[[^\]\n]{{0,20}}\])?[*_~]{{0,2}}\s{{0,4}}(?P<close>{_QUOTE})?(?P<before>\s{{0,8}})"
+    rf"(?P<name>{NAME})(?:\[[^\]\n]{{0,20}}\])?[*_~]{{0,2}}\s{{0,4}}(?P<close>{_QUOTE})?\]?(?P<before>\s{{0,8}})"
     rf"(?P<sign>=>|->|\u2192|:=|==?|:)(?:(?!\*{{3}})[*_~]{{1,2}})?(?P<after>(?:\s{{0,8}}[|>][-+]?\s{{0,40}}\n)?\s{{0,8}})"
 )
 _OF_SENTENCES = (":", "->", "\u2192")
@@ -77,11 +88,9 @@ _HEADER = re.compile(
     rf"(?:{_QUOTE})?\s{{0,4}}[:=,]\s{{0,8}}(?:b?{_QUOTE})?(?P<value>[^\r\n\"'`<>\\]++)",
 )
 _SCHEME = re.compile(
-    r"(?P<one>bearer|basic|token|apikey|api-key|negotiate|ntlm|splunk|key|bot|dpop)\s{1,8}(?P<what>[^\s\"'`,;<>\\]++)"
+    r"(?P<one>bearer|basic|token|apikey|api-key|negotiate|ntlm|splunk|key|bot|dpop|ssws)\s{1,8}[`*_~]{0,3}(?P<what>[^\s\"'`,;<>\\]++)"
     r"|(?P<many>digest|hawk|oauth|aws4-hmac-sha256|signature|mac|scram-sha-256)\s{1,8}(?P<all>[^\r\n]++)",
 )
-_BEARER = re.compile(r"(?P<scheme>bearer|basic)\s{1,8}(?P<what>[\w.~+/=-]{6,}+)")
-_LEAST_OF_A_BEARER = 20
 
 # An object with a name beside a value, as HAR, Kubernetes and Slack's fields have it, or a pair in a list.
 NAMES_A_NAME = ("name", "key", "header", "field", "label", "title", "property", "variable", "id", "k", "n")
@@ -116,10 +125,6 @@ _PLAIN = ("token", "secret", "secrets", "pass", "pin", "password", "cookie", "co
 """Names that are also words of a list, such as one of topics."""
 _ELEMENT = re.compile(rf"<[\w:.-]{{0,40}}?{NAME}(?:\s[^<>]{{0,200}})?>(?:<!\[cdata\[)?(?P<value>[^<>]++)>?</")
 
-# Parts of a query that hold a secret only if they look like one.
-_QUERY = re.compile(
-    r"[?&](?:code|sig|signature|x-(?:amz|goog)-(?:signature|credential)|auth|key)=(?P<value>[^\s&#\"'<>|]{16,}+)",
-)
 _USUAL = re.compile(
     r"v?\d+(?:[.:/-]\d+)++\w{0,3}|\d{1,2}(?::\d\d)+\w{0,2}|https?:.*|:[\w+-]+:.*|[#@]\w.*|\d{1,3}(?:,\d{3})++"
     r"|\d{1,4}(?:[mk]?s|[mhdwkx]|[kmg]i?b|sec\w*|min\w*|hours?|days?|weeks?|months?|years?|char\w*|bytes?|bits?|th)"
@@ -180,14 +185,6 @@ def found_by_name(text: str, small: str) -> Iterator[tuple[int, int]]:
         yield from _assigned(text, small)
         yield from _in_headers(text, small)
         yield from _beside_a_name(text, small)
-    if "=" in text:
-        for match in _QUERY.finditer(small):
-            if any(char.isdigit() for char in match["value"]):
-                yield match.span("value")
-    if "bearer" in small or "basic" in small:
-        for match in _BEARER.finditer(small):
-            if _could_be_sent(match["scheme"], text[slice(*match.span("what"))]):
-                yield match.span("what")
 
 
 # Names with a value ------------------------------------------------------------------------------------
@@ -332,13 +329,3 @@ def looks_secret(word: str, name: str = "") -> bool:
     has_digit = any(char.isdigit() for char in word)
     has_sign = any(char in "!$%^&*+=~#@?" for char in word[1:])
     return any(char.isalpha() for char in word) and (has_digit or has_sign)
-
-
-def _could_be_sent(scheme: str, what: str) -> bool:
-    """Whether what follows `Bearer` or `Basic` in a text is a token rather than a word."""
-    if scheme.lower() == "basic":
-        try:
-            return b":" in base64.b64decode(what + "=" * (-len(what) % 4), validate=True)
-        except (binascii.Error, ValueError):
-            return False
-    return any(char.isdigit() for char in what) or (len(what) >= _LEAST_OF_A_BEARER and not what.islower())

@@ -13,36 +13,55 @@ _VALUE = r"(?P<value>[^\s\"'`<>|*~]{1,200}+)"
 
 _NAME = re.compile(NAME)
 # What may stand between a name and its value.
+_FOR = r"\s{1,3}(?:for|of|to|on|in|from)(?:\s(?:[\w.@/-]{1,40}|<[@#!][\w|^.-]{1,60}>)){1,3}"
 _BESIDE = re.compile(
     rf"{_MARKS}(?:"
-    # `password (prod): …`, `token for db: …`, `password :key: …`, `password - …`, `password: ||…||`
-    r"(?:\s{1,3}(?:\([^()\n]{1,40}\)|:[\w+-]{1,30}:|(?:for|of|to|on|in|from)(?:\s[\w.@/-]{1,40}){1,3}))"
-    rf"{_MARKS}\s{{0,4}}[:=-]{{0,2}}{_MARKS}\s{{0,4}}[|(\[`*_~]{{0,3}}"
+    # `password (prod): …`, `password :key: …`, `token for db: …`, `password - …`, `password: ||…||`
+    rf"\s{{1,3}}(?:\([^()\n]{{1,40}}\)|:[\w+-]{{1,30}}:){_MARKS}\s{{0,4}}[:=-]{{0,2}}{_MARKS}\s{{0,4}}[|(\[`*_~]{{0,3}}"
+    rf"|{_FOR}{_MARKS}(?:\s{{0,4}}[:=-]{{1,2}}|\s(?:is|was)\s|\s(?=[`*])){_MARKS}\s{{0,4}}[|(\[`*_~]{{0,3}}"
     r"|\s{1,4}-{1,2}\s{1,4}[`*_~]{0,3}"
     r"|\s{0,4}[:=]\s{0,4}[|(\[]{1,2}"
     # as code or bold
     r"|:?\s{1,4}[`*~]{1,3}_?"
     rf"){_VALUE}",
 )
-_NEXT = re.compile(rf"\s{{1,3}}{_VALUE}(?=[\s.,;!?\"']|\Z)")
+_NEXT = re.compile(rf"{_MARKS}[ \t]{{1,3}}{_VALUE}(?=[\s.,;!?\"']|\Z)")
+_LEAST_OF_A_NEXT = 8
+"""Characters of a secret that follows the name of another kind than a password, with no sign between."""
 _VERBS = frozenset({"pass", "bearer"})
 """Names that are more often something else in a sentence."""
 _SPOKEN = re.compile(r"(?<![\w-])(?:passw(?:or)?d|passphrase|passcode|pwd)")
 _LINKED = re.compile(rf"{_MARKS}(?:\s{{0,4}}[:=-])?(?:\s{{1,4}}(?:is|was))?\s{{1,4}}(?=[<\[])")
 _BELOW = re.compile(
-    rf"(?:\s?\([^()\n]{{1,40}}\))?{_MARKS}\s{{0,3}}[:=]?{_MARKS}(?:\s(?:is|was))?:?{_MARKS}"
+    rf"(?:\s?\([^()\n]{{1,40}}\)|{_FOR})?"
+    rf"{_MARKS}\s{{0,3}}[:=]?{_MARKS}(?:\s(?:is|was))?:?{_MARKS}"
     r"[ \t]{0,8}(?:\r?\n[ \t]{0,8}){1,4}"
     r"(?:>|&gt;|[\u2022\u25e6*+-]\s|\d{1,2}[.)]\s)?[ \t]{0,8}"
     r"(?:```[a-z]{0,10}\n?|[`*_~|]{1,2})?[ \t]{0,8}"
     rf"{_VALUE}(?=[`*_~|\"']{{0,3}}[ \t]{{0,8}}(?:\r?\n|\Z|```))",
 )
 _IS = re.compile(
-    rf"{NAME}(?:'s|\s{{1,4}}(?:is|was|are|ist|lautet|reads|changed to|set to))(?![a-z])"
+    rf"{NAME}(?:'s|\s{{1,4}}(?:is|was|are|ist|lautet|reads|will be|should be"
+    r"|(?:(?:has been|is|was|got)\s{1,4}(?:now\s)?)?(?:re)?(?:set|changed|updated)\s{1,4}to))(?![a-z])"
     r"\s{0,4}[:=]?\s{0,4}[\"'`*_]{0,2}(?P<value>[^\s\"'`<>|]++)",
 )
-_ROW = re.compile(r"^[ \t\"'>]{0,8}\|(?P<cells>[^\n]{1,4000})", re.MULTILINE)
-_RULE = re.compile(r"[\s|:-]+")
-_NAME_OF_COLUMN = re.compile(rf"{_MARKS}(?:[\w .-]{{0,40}}?){NAME}{_MARKS}")
+# `setPassword("…")`, `os.environ["TOKEN"] = …`; `set the password to …`
+_SETTER = re.compile(
+    rf"(?:\b(?:set|with|add)[a-z_]{{0,20}}?|\.){NAME}\(\s{{0,4}}[\"'](?P<value>[^\"'\n]{{1,200}}+)"
+    r"|[\"']auth[\"']\s{0,4}:\s{0,4}[\"'](?P<auth>[\w+/=-]{6,200}+)[\"']"
+    rf"|\b(?:set|reset|changed?|updated?)\s(?:(?:the|my|your|its|our)\s)?(?:[a-z]{{1,20}}\s){{0,2}}?{NAME}\s{{1,3}}to\s{{1,3}}"
+    r"[\"'`*_]{0,2}(?P<other>[^\s\"'`<>|*~]{1,200}+)"
+)
+# `creds: admin / …`
+_LOGIN = re.compile(
+    r"\b(?:creds?|credentials?|log[io]ns?|user(?:name)?\s?[/,&+]\s?pass(?:word)?|basic auth)\s{0,3}"
+    rf"(?:(?:[:=\u2192]|->|=>|-)\s{{0,3}})?[`\"']?[\w.@-]{{1,60}}[`\"']?\s{{0,2}}[/|:]\s{{0,2}}[`\"']?{_VALUE}"
+)
+# `use … as the password`, `… (password)`
+_TURNED = re.compile(
+    rf"(?<![^\s\"'`(]){_VALUE}[\"'`]?\s{{1,3}}"
+    rf"(?:(?:is|as)\s(?:the|my|your|our|its|a)\s(?:[\w-]{{1,20}}\s){{0,2}}?{NAME}|\((?:the\s)?{NAME}\))"
+)
 _MOST_OF_A_LABEL = 60
 
 
@@ -53,8 +72,9 @@ def found_in_writing(text: str, small: str) -> Iterator[tuple[int, int]]:
     yield from _told(text, small)
     for head in _NAME.finditer(small):
         yield from _beside(text, small, head)
-    if "|" in text:
-        yield from _in_columns(text, small)
+    for pattern in (_SETTER, _LOGIN, _TURNED):
+        for match in pattern.finditer(small):
+            yield from _likely(text, match, "password")
 
 
 def _told(text: str, small: str) -> Iterator[tuple[int, int]]:
@@ -71,8 +91,9 @@ def _beside(text: str, small: str, head: re.Match[str]) -> Iterator[tuple[int, i
         return
     if match := _BESIDE.match(small, at):
         yield from _likely(text, match, name)
-    if _SPOKEN.fullmatch(name) and (match := _NEXT.match(small, at)):
-        yield from _likely(text, match, name)
+    if match := _NEXT.match(small, at):
+        least = 0 if _SPOKEN.fullmatch(name) else _LEAST_OF_A_NEXT
+        yield from _likely(text, match, name) if len(match["value"]) >= least else ()
     between = _LINKED.match(small, at)
     link = LINK.match(text, between.end()) if between else None
     if link and looks_secret(link["label"] or link["text"], name):
@@ -84,28 +105,7 @@ def _beside(text: str, small: str, head: re.Match[str]) -> Iterator[tuple[int, i
 
 
 def _likely(text: str, match: re.Match[str], name: str) -> Iterator[tuple[int, int]]:
-    start, end = match.span("value")
+    start, end = match.span(match.lastgroup or 0)
     word = text[start:end].rstrip(".,;:!?)]}_")
     if looks_secret(word, name):
         yield start, start + len(word)
-
-
-def _in_columns(text: str, small: str) -> Iterator[tuple[int, int]]:
-    """The cells of a table's columns that have the name of a secret at their head."""
-    behind, named = -2, list[bool]()
-    for row in _ROW.finditer(small):
-        at = row.start("cells")
-        if row.start() != behind + 1:  # another table
-            named = [_is_of_secrets(cell.strip()) for cell in row["cells"].split("|")]
-        elif any(named) and not _RULE.fullmatch(row["cells"]):
-            for position, cell in enumerate(row["cells"].split("|")):
-                if position < len(named) and named[position] and cell.strip(" -"):
-                    start = at + len(cell) - len(cell.lstrip())
-                    yield start, start + len(text[start : at + len(cell)].rstrip())
-                at += len(cell) + 1
-        behind = row.end()
-
-
-def _is_of_secrets(head: str) -> bool:
-    """Whether the cells below this one hold secrets."""
-    return head not in _VERBS and _NAME_OF_COLUMN.fullmatch(head) is not None

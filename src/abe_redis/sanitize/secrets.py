@@ -11,10 +11,12 @@ from functools import lru_cache
 
 from abe_redis.sanitize.decoded import copies
 from abe_redis.sanitize.invisible import seen_of
-from abe_redis.sanitize.pieces import unbroken, unmarked
+from abe_redis.sanitize.pieces import unbroken, unmarked, untagged
+from abe_redis.sanitize.secret_columns import found_in_columns
 from abe_redis.sanitize.secret_commands import found_in_commands
 from abe_redis.sanitize.secret_forms import SLASH, found_by_form
 from abe_redis.sanitize.secret_names import folded, found_by_name, is_name, is_named_within
+from abe_redis.sanitize.secret_requests import found_in_requests
 from abe_redis.sanitize.secret_writing import found_in_writing
 
 MASKED = "***"
@@ -90,6 +92,8 @@ def _spans(text: str, also: Sequence[tuple[int, int]] = ()) -> Iterator[tuple[in
     found = list(also)
     for copy in copies(text):
         found += [copy.span(*span) for span in _found(copy.text) if span[0] < span[1]]
+        if (words := untagged(copy)) is not None:
+            found += [words.span(*span) for span in _found(words.text) if span[0] < span[1]]
         plain = unmarked(copy)
         if plain is not None:
             found += [plain.span(*span) for span in found_by_form(plain.text, folded(plain.text))]
@@ -129,6 +133,8 @@ def _found(text: str) -> Iterator[tuple[int, int]]:
     yield from found_by_form(text, small)
     yield from found_by_name(text, small)
     yield from found_in_writing(text, small)
+    yield from found_in_columns(text, small)
+    yield from found_in_requests(text, small)
     yield from found_in_commands(text, small)
     if "@" in text:
         yield from _credentials(text)

@@ -28,6 +28,10 @@ def shown(value: Any) -> Any:  # noqa: ANN401 - any JSON
     return _Shown(*secrets_of(value)).of(value) if isinstance(value, list | dict) else value
 
 
+_LEAST_OF_FLAT = 4
+"""Strings of a list in which names and values alternate, as Node.js lists headers."""
+
+
 class _Shown:
     """One payload as it is shown."""
 
@@ -50,7 +54,17 @@ class _Shown:
             match value:
                 case [str(name), str(item)] if is_pair(name, item):  # as HTTP's headers are listed
                     return [shown(name), MASKED]
-            return [self.of(item, is_asked=is_asked) for item in value]
+            flat = (
+                len(value) >= _LEAST_OF_FLAT
+                and len(value) % 2 == 0
+                and all(isinstance(one, str) for one in value)
+            )
+            return [
+                MASKED
+                if flat and at % 2 and is_pair(value[at - 1], item)
+                else self.of(item, is_asked=is_asked)
+                for at, item in enumerate(value)
+            ]
         if isinstance(value, dict):
             return self._object(value, is_asked=is_asked)
         return value

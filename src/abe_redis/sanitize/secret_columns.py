@@ -1,0 +1,69 @@
+"""Secrets in the columns of a table that people paste: between bars, tabs, spaces, commas or semicolons."""
+
+import re
+from collections.abc import Iterator
+
+from abe_redis.sanitize.secret_names import NAME, could_name
+
+_BETWEEN = (
+    ("|", re.compile(r"\|")),
+    ("\t", re.compile(r"\t")),
+    (",", re.compile(r",")),
+    (";", re.compile(r";")),
+    ("  ", re.compile(r" {2,20}")),
+)
+"""What stands between cells: what says whether to look, and the whole of it."""
+_LINE = re.compile(r"(?P<quote>[\"'>`]{0,4}[ \t]{0,8})(?P<cells>[^\r\n]{1,4000})")
+_RULE = re.compile(r"[\s|:+=-]+")
+_HEAD = re.compile(rf"[*_~`\"']{{0,3}}(?:[\w .-]{{0,40}}?){NAME}[*_~`\"']{{0,3}}")
+_NOT_SECRET = frozenset({"pass", "bearer"})
+_MOST_OF_A_HEAD = 60
+_AROUND = " \t-\"'`"
+
+type Cell = tuple[int, int]
+
+
+def found_in_columns(text: str, small: str) -> Iterator[tuple[int, int]]:
+    """The spans of the secrets. `small` is the text, `folded`."""
+    if not could_name(small):
+        return
+    for sign, between in _BETWEEN:
+        if sign in text and "\n" in text:
+            yield from _columns(text, small, sign, between)
+
+
+def _columns(text: str, small: str, sign: str, between: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+    behind, head, named = -1, list[Cell](), list[bool]()
+    for line in _LINE.finditer(small):
+        start, end = line.span("cells")
+        if sign not in line["cells"]:
+            behind = -1
+            continue
+        cells = _cells(small, start, end, between)
+        follows = line.start() == behind + 1 and behind >= 0
+        if not follows or (sign in ",;" and len(cells) != len(head)):
+            head, named = cells, [_is_of_secrets(small[slice(*cell)], sign) for cell in cells]
+        elif any(named) and not _RULE.fullmatch(line["cells"]):
+            for cell, is_secret in zip(cells, named, strict=False):
+                first, last = cell
+                word = text[first:last].strip(_AROUND)
+                if is_secret and word:
+                    at = text.index(word, first)
+                    yield at, at + len(word)
+        behind = line.end()
+
+
+def _cells(text: str, start: int, end: int, between: re.Pattern[str]) -> list[Cell]:
+    cells, at = list[Cell](), start
+    for sign in between.finditer(text, start, end):
+        cells.append((at, sign.start()))
+        at = sign.end()
+    return [*cells, (at, end)]
+
+
+def _is_of_secrets(head: str, sign: str) -> bool:
+    """Whether the cells below this one hold secrets; in a sentence a space follows a comma."""
+    if len(head) > _MOST_OF_A_HEAD or (sign in ",;" and head[:1] == " "):
+        return False
+    word = head.strip(_AROUND)
+    return word not in _NOT_SECRET and _HEAD.fullmatch(word) is not None
