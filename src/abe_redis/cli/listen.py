@@ -179,6 +179,7 @@ def _listen_to_requests(
     from starlette.responses import PlainTextResponse, Response  # noqa: PLC0415
     from starlette.routing import Route  # noqa: PLC0415
 
+    from abe_redis.runtime import shared_loop  # noqa: PLC0415
     from abe_redis.runtime.web import listen as listening_at  # noqa: PLC0415
     from abe_redis.runtime.web import serve  # noqa: PLC0415
     from abe_redis.slack.http import SlackDoor  # noqa: PLC0415
@@ -196,6 +197,7 @@ def _listen_to_requests(
     routed = Starlette(routes=[Route(_HEALTH, healthz), Route(path, door)])
 
     async def run() -> None:
+        shared_loop.keep_running()
         async with backend, exposed(metrics.host, metrics.port, operations_of(backend)):
             await serve(routed, listening, head_seconds=_HEAD_SECONDS, on_ready=tell)
             await receiver.finish()
@@ -217,6 +219,7 @@ def _listen_to_sockets(
     connections: int,
     api_url: str,
 ) -> None:
+    from abe_redis.runtime import shared_loop  # noqa: PLC0415
     from abe_redis.runtime.signals import on_signal  # noqa: PLC0415
 
     try:
@@ -236,6 +239,7 @@ def _listen_to_sockets(
         door.shutdown()
 
     async def run() -> None:
+        shared_loop.keep_running()
         async with (
             backend,
             exposed(metrics.host, metrics.port, operations_of(backend), health=door.health),

@@ -179,7 +179,7 @@ def worker(
     # Import our own modules first, so that no file in the bot's directory shadows them.
     from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415
     from abe_redis.events.view import slack_event  # noqa: PLC0415
-    from abe_redis.runtime import collector  # noqa: PLC0415
+    from abe_redis.runtime import collector, shared_loop  # noqa: PLC0415
     from abe_redis.settings import Settings  # noqa: PLC0415
     from abe_redis.streams import names  # noqa: PLC0415
     from abe_redis.worker.event_worker import EventWorker  # noqa: PLC0415
@@ -206,6 +206,7 @@ def worker(
     collector.set_for_a_worker()
 
     async def work() -> None:
+        shared_loop.keep_running()
         # Within the event loop, because the bot's object may create something that needs one.
         handle = ready_to_call(found, handler)
         whole = needs_envelope(handle)

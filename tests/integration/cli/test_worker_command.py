@@ -394,6 +394,26 @@ def test_the_hosts_decorated_functions_are_called(queue: Server, start: Start, t
     end(worker)
 
 
+def test_a_handler_cannot_stop_the_loop_that_all_share(queue: Server, start: Start, tmp_path: Path) -> None:
+    (tmp_path / "old.py").write_text(
+        "import asyncio\n"
+        "from bot import say\n"
+        "async def handle(event):\n"
+        "    if event['n'] == 1:\n"
+        "        asyncio.get_running_loop().stop()\n"
+        "    say('finished', event, n=event['n'])\n"
+    )
+    publish(queue, {"n": 1}, {"n": 2})
+    worker = start("old:handle", REDIS_STREAM_MAX_DELIVERIES="1")
+    wait_until_said(worker, "finished")
+    until(lambda: left(queue) == 0, "everything to be finished")
+    assert [one["n"] for one in said(worker, "finished")] == [2]
+    with queue.admin() as client:
+        ((_, buried),) = client.xrange(DEAD)
+    assert "loop.stop() was called" in buried["abe:reason"]
+    end(worker)
+
+
 def test_answers_are_sent_on(queue: Server, start: Start) -> None:
     publish(queue, {"n": 21})
     worker = start("bot:doubles", "--respond-to", "answers")
