@@ -48,6 +48,7 @@ def bearer(token: str) -> dict[str, str]:
 
 @pytest.mark.promise("With `--oauth-issuer` there is no token for all")
 @pytest.mark.promise("A token counts only if the issuer has signed it")
+@pytest.mark.promise("A token that calls itself something else")
 @pytest.mark.parametrize("version", LINES)
 def test_only_tokens_of_the_issuer_for_this_server_are_taken(
     version: str, served: Callable[..., Door], issuer: Issuer
@@ -76,6 +77,7 @@ def test_only_tokens_of_the_issuer_for_this_server_are_taken(
             bearer(issuer.token(good, kid="two")),
             bearer(issuer.token(good, kid="../keys")),
             bearer(issuer.token(good)[:-4] + "AAAA"),
+            *(bearer(issuer.token(good, typ=one)) for one in ("logout+jwt", "dpop+jwt", "x", "secevent+jwt")),
         ]
         changes: list[dict[str, Any]] = [
             {"aud": "https://other.example.com/mcp"},
@@ -90,6 +92,7 @@ def test_only_tokens_of_the_issuer_for_this_server_are_taken(
             {"nbf": now + 600},
             {"sub": None},
             {"sub": 7},
+            {"cnf": {"jkt": "a-key-of-the-client"}},
         ]
         for changed in changes:
             claims = {name: value for name, value in (good | changed).items() if value is not None}
@@ -106,6 +109,7 @@ def test_only_tokens_of_the_issuer_for_this_server_are_taken(
         for claims in (good, good | {"aud": ["x", RESOURCE]}, good | {"scope": None, "scp": ["read"]}):
             assert code(bearer(issuer.token({name: one for name, one in claims.items() if one}))) == 200
         assert code(bearer(issuer.token(good, key="two"))) == 200, "any of its keys"
+        assert code(bearer(issuer.token(good, typ="at+JWT"))) == 200
         asked = issuer.asked.count("/keys")  # now and then again, on a slow machine
         assert asked < len(refused) // 2, "no stranger makes the server ask the issuer all the time"
     tally.check(least=25)

@@ -605,7 +605,7 @@ def test_subscribers_are_notified_of_changes(
     if protocol == HANDSHAKE:
         assert client.greeting["capabilities"]["resources"]["subscribe"] is True
     overview, followed, other = "abe-redis://overview", "abe-redis://streams/slack%3Aa", "slack:b"
-    client.follow(followed, "abe-redis://streams/elsewhere")
+    client.follow(followed, "abe-redis://streams/slack%3Aelsewhere")
 
     client.call("publish_event", payload=ENVELOPE, stream=other)
     client.call("publish_event", payload=ENVELOPE, stream="slack:a")
@@ -615,6 +615,13 @@ def test_subscribers_are_notified_of_changes(
     client.follow(overview)
     client.call("lease_events", stream="slack:a", group=GROUP)
     wait_until(lambda: set(client.updates()[1:]) == {followed, overview}, "news of both")
+    if protocol == HANDSHAKE:
+        for uri, why in (
+            ("abe-redis://streams/abe%3Aaudit", "may touch"),
+            ("abe-redis://streams/elsewhere/groups/x", "may touch"),
+            ("abe-redis://overviews", "is no resource of this server"),
+        ):
+            assert why in client.do("subscribe_resource", uri=uri)["error"], "not accepted, and then silent"
     client.close()
 
 
@@ -696,6 +703,13 @@ def test_the_line_is_on_the_wire_of_the_protocol_without_sessions(
     meta = find("notifications/resources/updated")["params"]["_meta"]
     assert meta["io.github.chisanan232.abe-redis/changed"].startswith("1 new mention in C1")
     assert meta["io.modelcontextprotocol/subscriptionId"] == "follow"
+
+    unseen = {"resourceSubscriptions": ["abe-redis://streams/abe%3Aaudit"]}
+    child.send(json.dumps(request | {"id": "no", "params": {"notifications": unseen, "_meta": said}}))
+    refused: dict[str, Any] = child.wait_for(
+        lambda lines: next((one for one in map(json.loads, lines) if one.get("id") == "no"), None), "an error"
+    )
+    assert "may touch" in refused["error"]["message"]
     child.close_stdin()
     assert child.wait(seconds=15) == 0
 

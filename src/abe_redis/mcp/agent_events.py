@@ -129,6 +129,7 @@ def _event(view: EventView, payload: Payload, max_chars: int, trust: Trust) -> A
     if withheld is not None:
         said = {name: fact(name.removeprefix("untrusted_"), value) for name, value in said.items()}
         said["untrusted_summary"], said["untrusted_reason"] = _facts(said), None
+        withheld += "" if view.buried is None else "; so is why it was given up on"
     said = {name: _short(value) for name, value in said.items()}
     is_cut = False
     if withheld is None:

@@ -32,6 +32,8 @@ METADATA = "/.well-known/oauth-protected-resource"
 
 _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 """Signatures by a key that only the issuer has; with a shared secret, or none, anybody could sign."""
+_TYPES = frozenset(["jwt", "at+jwt", "application/at+jwt"])
+"""What an access token may call itself; others are for signing out, for proofs and more."""
 _LEEWAY_SECONDS = 30
 _FETCH_SECONDS, _MOST_BYTES = 5.0, 1024 * 1024
 _AGAIN_SECONDS = 30.0
@@ -100,7 +102,9 @@ class Tokens:
         if len(token) > _LONGEST_TOKEN:
             return None
         try:
-            key = await self._key(jwt.get_unverified_header(token))
+            header = jwt.get_unverified_header(token)
+            is_access = str(header.get("typ") or "jwt").lower() in _TYPES
+            key = await self._key(header) if is_access else None
             if key is None:
                 return None
             resource = self.oauth.resource
@@ -115,6 +119,9 @@ class Tokens:
             )
         except jwt.PyJWTError as error:
             _LOG.info("A token was refused (%s).", type(error).__name__)
+            return None
+        if "cnf" in claims:
+            _LOG.info("A token was refused: it is bound to a key of the client's, which is not checked here.")
             return None
         return _checked(token, claims, resource)
 

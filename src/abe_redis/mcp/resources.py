@@ -45,9 +45,17 @@ def offer_resources(
     async def dashboard() -> str:
         return page()
 
-    def check(uri: str) -> None:
+    async def check(uri: str) -> None:
+        if not uri.startswith(_STREAM_BEGIN):
+            if uri not in {OVERVIEW, DASHBOARD}:
+                raise RequestError(
+                    f"{uri[:100]!r} is no resource of this server: follow {OVERVIEW} or {STREAM}."
+                )
+            access.check_resource(None)
+            return
         name = unquote(uri.removeprefix(_STREAM_BEGIN).partition("/")[0])
-        access.check_resource(name if uri.startswith(_STREAM_BEGIN) else None)
+        access.check_resource(name)
+        (await operations()).check_readable(name)
 
     server.offer_page(
         dashboard, DASHBOARD, title="Dashboard", description="The health of the queue, for people."

@@ -11,7 +11,7 @@ pass on nothing but its URI.
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -30,6 +30,9 @@ _LOG = logging.getLogger(__name__)
 _AGAIN = "Redis answers again"
 CHANGED = "io.github.chisanan232.abe-redis/changed"
 """The name of the line in the `_meta` of a notification."""
+
+_INVALID = -32602
+"""JSON-RPC: invalid parameters."""
 
 _EVERY_SECONDS = 1.0
 _MOST_OF_THE_TIME = 0.1
@@ -64,7 +67,7 @@ class Subscriptions:
     """The subscribers of each resource, and its state at the last notification."""
 
     def __init__(
-        self, queue: Queue, check: Callable[[str], None], *, every_seconds: float = _EVERY_SECONDS
+        self, queue: Queue, check: Callable[[str], Awaitable[None]], *, every_seconds: float = _EVERY_SECONDS
     ) -> None:
         self._queue = queue
         self._check = check
@@ -170,8 +173,16 @@ class Subscriptions:
         change = None if followed is None else self._changes.get(followed)
         return None if change is None else change.line
 
+    async def _allowed(self, uris: Iterable[str]) -> None:
+        """Refuse, in a sentence, to follow what the caller may not: it would never hear of it."""
+        try:
+            for uri in uris:
+                await self._check(uri)
+        except AbeRedisError as error:
+            raise _refusal(error) from None
+
     async def _subscribe(self, connection: Any, uri: str) -> None:  # noqa: ANN401 - as below
-        self._check(uri)
+        await self._allowed([uri])
         self._subscribed.setdefault(connection, set()).add(uri)
         await self._begin([uri])
 
@@ -180,8 +191,7 @@ class Subscriptions:
 
     @asynccontextmanager
     async def _listening(self, uris: list[str]) -> AsyncIterator[None]:
-        for uri in uris:
-            self._check(uri)
+        await self._allowed(uris)
         self._listened.update(uris)
         try:
             await self._begin(uris)
@@ -250,6 +260,22 @@ async def _notify(connection: Any, uri: str, meta: dict[str, str]) -> None:  # n
     parameters: Any = types.ResourceUpdatedNotificationParams
     notification = types.ResourceUpdatedNotification(params=parameters(uri=uri, _meta=meta))
     await connection.send_notification(types.ServerNotification(notification))
+
+
+def _refusal(error: AbeRedisError) -> Exception:
+    """An error of the protocol, whose sentence both lines pass on."""
+    from mcp.shared import exceptions  # noqa: PLC0415
+
+    from abe_redis.mcp.compat.sdk import sentence  # noqa: PLC0415 - which imports this
+
+    known: Any = exceptions  # by names that one line does not have
+    if SDK_2:
+        refusal: Exception = known.MCPError(_INVALID, sentence(error))
+    else:
+        from mcp.types import ErrorData  # noqa: PLC0415
+
+        refusal = known.McpError(ErrorData(code=_INVALID, message=sentence(error)))
+    return refusal
 
 
 class _WithLines:

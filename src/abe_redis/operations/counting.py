@@ -22,7 +22,7 @@ _SEARCHED, _SEARCHED_BYTES = 20_000, 64 * 1024 * 1024
 _PAGE = 200
 _MOST_ROWS = 10_000
 _OTHERS = "(all others)"
-_NONE = "(none)"
+_NONE, _WITHHELD = "(none)", "(withheld)"
 _SAID: frozenset[By] = frozenset({"type", "user", "channel", "thread", "reason"})
 """What comes from the event or from its handler, and may hold words of others."""
 
@@ -95,6 +95,6 @@ def _value(view: EventView, by: By, limits: Limits) -> str:
             found = None if view.buried is None else alike(view.buried.reason)
         case "group":
             found = None if view.buried is None else view.buried.group
-    if by in _SAID:
-        found = limits.known(by, found, payload)
+    if by in _SAID and found:
+        found = limits.known(by, found, payload) or _WITHHELD
     return found or _NONE

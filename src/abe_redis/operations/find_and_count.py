@@ -84,6 +84,10 @@ class Searching(Reading):
             async with self._scope.limits.turn():
                 return await counting.count(redis, name, source=source, by=by, wanted=wanted, most_rows=count)
 
+    def check_readable(self, stream: str) -> None:
+        """Refuse a stream that the caller may not look at, whether it exists or not."""
+        self._scope.allowed(stream)
+
     async def newest(self, stream: str, count: int) -> list[EventView]:
         """The newest events, fewer if they are large; looking at them does not count as a call of an agent.
 

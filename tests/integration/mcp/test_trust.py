@@ -197,7 +197,12 @@ async def test_nobody_guesses_the_reason_of_a_stranger_s_dead_letter(
         await _bury(ask, f"KeyError: {WORD}")
         redriven = await ask("redrive", reason="Zan", dry_run=True)
 
+        letters = text_of(await ask("read_stream", dead=True))
+        counted = text_of(await ask("count_events", by="reason"))
+
     assert redriven.structuredContent["redriven"] == 1  # that of the trusted one
+    assert letters.count("are withheld; so is why it was given up on") == 1
+    assert '1: "(withheld)"' in counted, "which is not the same as a letter without a reason"
 
 
 async def test_in_a_trusted_channel_everybody_s_words_are_shown(make_backend: MakeBackend) -> None:

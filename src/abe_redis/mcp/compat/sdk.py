@@ -161,7 +161,7 @@ class Server(SdkServer):
             meta={"ui": {"prefersBorder": True}},
         )(function)
 
-    def offer_updates(self, queue: Queue, check: Callable[[str], None]) -> None:
+    def offer_updates(self, queue: Queue, check: Callable[[str], Awaitable[None]]) -> None:
         """Let clients subscribe to resources; the caller runs `subscriptions`."""
         self.subscriptions = Subscriptions(queue, check)
         self.subscriptions.serve(self)
