@@ -1,9 +1,9 @@
 """What happens in a schedule: a plain list that a seed makes, that shrinks, and that one can read."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, override
 
 
 class Step(NamedTuple):
@@ -86,12 +86,27 @@ OTHER_FAULTS: dict[str, int] = {}
 """What may be done besides, when it is asked for."""
 
 
+LONG_EVERY = 5
+
+
 def generate(seed: int, *, faults: dict[str, int] | None = None) -> Schedule:
-    """The schedule that belongs to a seed."""
-    return _Generator(seed, faults or FAULTS).schedule()
+    """The schedule that belongs to a seed: every fifth is a long one.
+
+    Most faults need few events, few members and few steps that come close to each other, and a long schedule
+    costs as much as several short ones.
+    """
+    kind = _Short if seed % LONG_EVERY else _Generator
+    return kind(seed, faults or FAULTS).schedule()
 
 
 class _Generator:
+    starts: Sequence[float] = (0.1, 0.85, 0.9, 1.0, 1.3, 2.0)
+    """When the first fault comes: mostly while the first events are handled."""
+    counts: Sequence[int] = (0, 1, 1, 2, 3, 4, 5)
+    """How many faults there are."""
+    gaps: Sequence[float] = (0.02, 0.2, 0.7, 1.5)
+    """How long after one the next comes."""
+
     def __init__(self, seed: int, faults: dict[str, int]) -> None:
         self._seed = seed
         self._chance = random.Random(seed)
@@ -162,11 +177,11 @@ class _Generator:
         return number
 
     def _break(self, workers: list[tuple[str, str]]) -> float:
-        chance, at = self._chance, chance_start(self._chance)
-        for _ in range(chance.choice([0, 1, 1, 2, 3, 4, 5])):
+        chance, at = self._chance, self._chance.choice(self.starts)
+        for _ in range(chance.choice(self.counts)):
             (what,) = chance.choices(list(self._faults), list(self._faults.values()))
             at = self._fault(what, workers, at)
-            at += chance.choice([0.02, 0.2, 0.7, 1.5])
+            at += chance.choice(self.gaps)
         return at
 
     def _fault(self, what: str, workers: list[tuple[str, str]], at: float) -> float:
@@ -201,6 +216,47 @@ class _Generator:
         return at
 
 
-def chance_start(chance: random.Random) -> float:
-    """When the first fault comes: mostly while the first events are handled."""
-    return chance.choice([0.1, 0.85, 0.9, 1.0, 1.3, 2.0])
+class _Short(_Generator):
+    """Few events, which the workers find when they start, and faults that come close to each other."""
+
+    starts = (0.01, 0.03, 0.05, 0.07, 0.1, 0.2, 0.4, 0.7)
+    counts = (1, 1, 1, 2, 2, 3)
+    gaps = (0.0, 0.02, 0.1, 0.4, 0.9)
+
+    @override
+    def schedule(self) -> Schedule:
+        chance = self._chance
+        kinds = {"one": (("g", False),), "ordered": (("o", True),), "both": (("g", False), ("o", True))}
+        groups: tuple[tuple[str, bool], ...] = kinds[chance.choices(list(kinds), [5, 4, 1])[0]]
+        self._lease, self._mixed = 1.0, chance.random() < 0.1
+        events = range(chance.choice([1, 2, 2, 3]))
+        self._publish_all(events)
+        starting_at = chance.choice([0.0, 0.01, 0.02, 0.02])
+        workers = [
+            (self._worker(name, starting_at), name)
+            for name, _ in groups
+            for _ in range(chance.choice([1, 2, 2]))
+        ]
+        end = self._break(workers)
+        if chance.random() < 0.4:  # else all faults end with the last step
+            self._step(end + chance.choice([0.5, 1.3]), "wait")
+        return Schedule(
+            self._seed,
+            tuple(sorted(self._steps, key=lambda step: step.at)),
+            groups=groups,
+            max_deliveries=chance.choice([1, 2, 3]),
+            maxlen=chance.choice([3, 10_000]),
+            concurrency=chance.choice([1, 2, 3]),
+            durations=tuple((n, chance.choice([0.1, 0.3, 0.8])) for n in events if chance.random() < 0.5),
+            failing=tuple((n, chance.choice([1, 1, 2, 99])) for n in events if chance.random() < 0.25),
+        )
+
+    def _publish_all(self, events: range) -> None:
+        chance, at = self._chance, 0.0
+        streams = STREAMS[: chance.choice([1, 1, 1, 2])]
+        while events:
+            count = chance.randint(1, len(events))
+            self._step(at, "publish", chance.choice(streams), events=tuple(events[:count]))
+            if chance.random() < 0.05:
+                self._step(at + chance.uniform(0, 0.5), "publish again", events=(events[0],))
+            events, at = events[count:], at + chance.choice([0.0, 0.05, 0.3])
