@@ -92,6 +92,21 @@ def test_timers_of_a_stopped_process_ring_when_it_goes_on() -> None:
     assert rang == [pytest.approx(3.5, abs=0.01)]
 
 
+def test_a_process_that_is_killed_while_it_connects_does_nothing_more() -> None:
+    world, connected = World(1), list[object]()
+    with world.inside():
+        process = world.process("p")
+
+        async def connect() -> None:
+            connected.append(await process.connect(asyncio.Protocol))
+
+        process.spawn(connect(), "connect")
+        world.run(0.00003)  # it has asked, and is not answered yet
+        process.kill()
+        world.run(1)
+    assert connected == []
+
+
 def test_shrinking_keeps_only_the_steps_that_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     """A schedule that fails whenever a worker is killed needs nothing but that, and a worker."""
 
