@@ -45,11 +45,12 @@ def small_steps() -> Iterator[None]:
     step, disabled = trim.STEP, logging.root.manager.disable
     watch = LoopWatch.__init__, LoopWatch.join, LoopWatch.leave
     telling: Any = failure_log
-    told = telling.tell, event_worker.describe
+    worker: Any = event_worker
+    told = telling.tell, worker.describe
     trim.STEP = 3
     # What the log says of a failure nobody reads, and it takes a tenth of the time.
     telling.tell = lambda *_: ""
-    event_worker.describe = lambda error: type(error).__name__  # type: ignore[attr-defined]
+    worker.describe = lambda error: type(error).__name__
     logging.disable(logging.CRITICAL)
     watched: Any = LoopWatch
     # A thread would look at a loop whose time is not its own.
@@ -58,7 +59,7 @@ def small_steps() -> Iterator[None]:
         yield
     finally:
         watched.__init__, watched.join, watched.leave = watch
-        telling.tell, event_worker.describe = told  # type: ignore[attr-defined]
+        telling.tell, worker.describe = told
         trim.STEP = step
         logging.disable(disabled)
 
