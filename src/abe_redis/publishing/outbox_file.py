@@ -20,8 +20,9 @@ from typing import Concatenate
 
 from abe_redis.errors import OutboxFullError
 from abe_redis.publishing import outbox_failures
-from abe_redis.publishing.outbox_locks import BUSY_SECONDS, WriterLocks, connect, make_private, patiently
-from abe_redis.publishing.outbox_reserve import LOG_PAGES, Reserve
+from abe_redis.publishing.outbox_database import open_database, wait_for_others
+from abe_redis.publishing.outbox_locks import BUSY_SECONDS, WriterLocks
+from abe_redis.publishing.outbox_reserve import Reserve
 from abe_redis.runtime import fork
 from abe_redis.streams.publish import Draft
 
@@ -36,25 +37,6 @@ BATCH_BYTES = 1024 * 1024
 BATCH_ROWS = 64
 """Bytes that are read from the file at once."""
 
-# A file just made is closed once; on POSIX that would drop the locks of another that opened it.
-_OPENING = threading.Lock()
-
-_APPLICATION_ID = 0x41424551  # "ABEQ": no other program's database is written to
-_SCHEMA = (
-    f"PRAGMA application_id = {_APPLICATION_ID}",
-    """CREATE TABLE event (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    writer TEXT NOT NULL,
-    stream TEXT NOT NULL,
-    fields TEXT NOT NULL,
-    identity TEXT NOT NULL,
-    attempt TEXT NOT NULL,
-    remember_seconds REAL NOT NULL,
-    published_at REAL NOT NULL,
-    refused TEXT
-)""",
-    "CREATE INDEX waiting ON event (writer, number) WHERE refused IS NULL",
-)
 _COLUMNS = "stream, fields, identity, attempt, remember_seconds, published_at, number"
 
 
@@ -284,10 +266,9 @@ class OutboxFile:
             if not self._exists():  # it was removed, so rows written there would be lost
                 self._forget()
             if self._opened is None:
-                with _OPENING:
-                    self._opened = self._open(until)
+                self._opened = open_database(self.path, until)
             try:
-                _wait_for_others(self._opened, until)
+                wait_for_others(self._opened, until)
                 self._opened.execute("BEGIN IMMEDIATE")
                 yield self._opened
                 self._opened.execute("COMMIT")
@@ -310,31 +291,6 @@ class OutboxFile:
             self._opened.close()
             self._opened = None
 
-    def _open(self, until: float) -> sqlite3.Connection:
-        make_private(self.path)
-        database = connect(self.path, seconds=0)
-        try:
-            _wait_for_others(database, until)
-            if not _is_new(database):
-                (application,) = database.execute("PRAGMA application_id").fetchone()
-                if application != _APPLICATION_ID:
-                    raise outbox_failures.foreign(self.path)
-            database.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            # Turning the log on does not wait for others that do the same.
-            patiently(lambda: database.execute("PRAGMA journal_mode = WAL"), until=until)
-            database.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
-            database.execute("PRAGMA synchronous = FULL")
-            database.execute("PRAGMA fullfsync = ON")  # macOS: else the disk's own cache keeps it
-            database.execute("BEGIN IMMEDIATE")
-            if _is_new(database):
-                for statement in _SCHEMA:
-                    database.execute(statement)
-            database.execute("COMMIT")
-        except BaseException:
-            database.close()
-            raise
-        return database
-
     # What can go wrong ------------------------------------------------------------------------
 
     @contextmanager
@@ -343,16 +299,6 @@ class OutboxFile:
             yield
         except (sqlite3.Error, OSError) as error:
             raise outbox_failures.explain(error, self.path) from None
-
-
-def _wait_for_others(database: sqlite3.Connection, until: float) -> None:
-    """Let each statement wait for the locks of others, but not longer than a monotonic time."""
-    milliseconds = max(0, round(1000 * (until - time.monotonic())))
-    database.execute(f"PRAGMA busy_timeout = {milliseconds}")
-
-
-def _is_new(database: sqlite3.Connection) -> bool:
-    return not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
 
 
 def _is_awaited(database: sqlite3.Connection, writer: str) -> bool:

@@ -1,0 +1,81 @@
+"""The database in the outbox's file: how it is opened, and what SQLite is told about it."""
+
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+from abe_redis.publishing import outbox_failures
+from abe_redis.publishing.outbox_locks import connect, make_private, patiently
+from abe_redis.publishing.outbox_reserve import LOG_PAGES
+
+# A file just made is closed once; on POSIX that would drop the locks of another that opened it.
+_OPENING = threading.Lock()
+
+_APPLICATION_ID = 0x41424551  # "ABEQ": no other program's database is written to
+_SCHEMA = (
+    f"PRAGMA application_id = {_APPLICATION_ID}",
+    """CREATE TABLE event (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    writer TEXT NOT NULL,
+    stream TEXT NOT NULL,
+    fields TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    attempt TEXT NOT NULL,
+    remember_seconds REAL NOT NULL,
+    published_at REAL NOT NULL,
+    refused TEXT
+)""",
+    "CREATE INDEX waiting ON event (writer, number) WHERE refused IS NULL",
+)
+
+
+def open_database(path: Path, until: float) -> sqlite3.Connection:
+    """Open the file, and make it if it is not there.
+
+    Args:
+        path: The file.
+        until: Monotonic time until which the locks of others are waited for.
+
+    Raises:
+        OutboxError: It is another program's, or not this user's alone.
+        sqlite3.Error: It cannot be opened.
+    """
+    with _OPENING:
+        return _open(path, until)
+
+
+def _open(path: Path, until: float) -> sqlite3.Connection:
+    make_private(path)
+    database = connect(path, seconds=0)
+    try:
+        wait_for_others(database, until)
+        if not _is_new(database):
+            (application,) = database.execute("PRAGMA application_id").fetchone()
+            if application != _APPLICATION_ID:
+                raise outbox_failures.foreign(path)
+        database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        # Turning the log on does not wait for others that do the same.
+        patiently(lambda: database.execute("PRAGMA journal_mode = WAL"), until=until)
+        database.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute("PRAGMA fullfsync = ON")  # macOS: else the disk's own cache keeps it
+        database.execute("BEGIN IMMEDIATE")
+        if _is_new(database):
+            for statement in _SCHEMA:
+                database.execute(statement)
+        database.execute("COMMIT")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def wait_for_others(database: sqlite3.Connection, until: float) -> None:
+    """Let each statement wait for the locks of others, but not longer than a monotonic time."""
+    milliseconds = max(0, round(1000 * (until - time.monotonic())))
+    database.execute(f"PRAGMA busy_timeout = {milliseconds}")
+
+
+def _is_new(database: sqlite3.Connection) -> bool:
+    return not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
