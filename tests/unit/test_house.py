@@ -34,6 +34,12 @@ def test_the_architecture_page_draws_the_contract() -> None:
     assert drawn == there
 
 
+def test_the_architecture_page_names_modules_that_there_are() -> None:
+    tree = (ROOT / "docs/architecture.md").read_text("utf-8").split("```")[1]
+    named = set(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", tree.partition("tests/ ")[0]))
+    assert named - {one.stem for one in (ROOT / "src").rglob("*")} == set()
+
+
 def lint(source: Path) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name("lint-imports")
     return subprocess.run(
