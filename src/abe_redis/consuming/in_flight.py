@@ -160,7 +160,8 @@ class InFlight(Leases):
         return self.delivered_events.pop(held.key, None) is not None
 
     def finish(self, held: Held) -> None:
-        """The handler is done with this; `ack` follows."""
+        """The handler is done with this; `ack` follows, so it is not given back though we parted with it."""
+        self._parted.pop(held.key, None)
         if self._take_out(held):
             self._finished.append(held)
 

@@ -151,7 +151,9 @@ class Leases(Settling):
             ]
             outcomes = await lease.hold(redis, self._group, self._consumer, claims)
             kept = [
-                held for held, outcome in zip(some, outcomes, strict=True) if outcome in {"done", "dropped"}
+                held
+                for held, outcome in zip(some, outcomes, strict=True)
+                if outcome in {"done", "dropped"} and self._parted.get(held.key) is held
             ]
             if kept:
                 known = {held.key: held.begun for held in kept}

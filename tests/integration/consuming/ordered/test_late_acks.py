@@ -1,0 +1,70 @@
+"""An event whose handler ends while its stream is lost: it is done."""
+
+import asyncio
+import time
+from typing import Any
+
+import anyio
+import pytest
+from redis.asyncio import Redis
+
+from abe_redis import Event, EventWorker
+from abe_redis.streams import lease
+from tests.integration.conftest import MakeBackend, until
+from tests.integration.consuming.test_foreign_hands import publish, working
+from tests.integration.consuming.test_in_flight import delivered_events, with_events
+from tests.integration.on_streams import A, rows
+
+LEASE_SECONDS = 1.0
+
+
+async def test_what_is_done_as_the_stream_is_lost_is_not_done_again(make_backend: MakeBackend) -> None:
+    """The loop stands still for more than a lease; a moment after the worker notices, the handler ends."""
+    handled = list[int]()
+
+    async def handle(event: Event) -> None:
+        handled.append(event["n"])
+        if event["n"] == 0:
+            time.sleep(1.5 * LEASE_SECONDS)  # noqa: ASYNC251 - it blocks the loop on purpose
+            with anyio.CancelScope(shield=True):
+                for _ in range(3):
+                    await asyncio.sleep(0)
+
+    backend = make_backend(redis_stream_lease_seconds=LEASE_SECONDS)
+    await publish(backend, 0)
+    async with working(EventWorker(backend, handle, ordered=True)):
+
+        async def has(number: int) -> bool:
+            return number in handled
+
+        await until(lambda: has(0))
+        await publish(backend, 1)
+        await until(lambda: has(1))
+    assert handled == [0, 1]
+
+
+@pytest.mark.parametrize("when", ["before it is said", "while it is said"])
+async def test_what_is_done_after_it_was_parted_with_is_not_given_back(
+    commands: Redis, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    in_flight, (held,) = await with_events(commands, 1)
+    delivered_events(in_flight, held)
+    in_flight.part_with(held)
+    held.lose()
+    hold = lease.hold
+
+    async def and_finish(*arguments: Any, **options: Any) -> Any:
+        outcomes = await hold(*arguments, **options)
+        await finish()
+        return outcomes
+
+    async def finish() -> None:
+        in_flight.finish(held)
+        await in_flight.ack(commands)
+
+    if when == "before it is said":
+        await finish()
+    else:
+        monkeypatch.setattr(lease, "hold", and_finish)
+    await in_flight.say_parted(commands)
+    assert await rows(commands, A) == {}
