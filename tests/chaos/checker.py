@@ -32,6 +32,8 @@ _LEASE_PART = 0.6
 """A lease is renewed in a third of its time at the latest, so an outage of this part of it may end it."""
 _SLACK = 0.25
 """Seconds in which one who is back has noticed what others did meanwhile."""
+_LATE_SECONDS = 0.4
+"""An answer that takes longer may cost a lease."""
 _COUNTED_SECONDS = 0.3
 """A handler's first start is counted in Redis so soon; of one whose process ends before, nobody may know."""
 _FLOOR_SECONDS = 3.0
@@ -47,13 +49,25 @@ def violations(history: History) -> list[Violation]:
 class _Checker:
     def __init__(self, history: History) -> None:
         self._history = history
-        self._outages = _joined(history.outages)
         self._records = sorted(history.records, key=lambda record: record.at)
         self._gone = {record.process: record.at for record in self._records if record.what == "gone"}
+        self._outages = _joined([*history.outages, *self._waits()])
         self._accepted: dict[str, Record] = {}
         for record in self._records:
             if record.what == "accepted":
                 self._accepted.setdefault(record.event, record)
+
+    def _waits(self) -> Iterator[Outage]:
+        """How long processes waited for an answer, as on a busy machine; at last, until they were gone."""
+        last = dict[str, float]()
+        for record in self._records:
+            if record.what == "answered":
+                last[record.process] = record.at
+                if record.at - record.since > _LATE_SECONDS:
+                    yield Outage(record.process, record.since, record.at)
+        for process, at in self._gone.items():
+            if process in last:
+                yield Outage(process, last[process], at)
 
     def check(self, group: str) -> Iterator[Violation]:
         theirs = [record for record in self._records if record.group == group]

@@ -16,6 +16,7 @@ type What = Literal[
     "buried",  # an event is among the dead letters
     "redriven",  # and was taken out of them again
     "gone",  # a process ended, or was killed
+    "answered",  # the server answered a process that asks all the time
     "destroyed",  # somebody removed a group, or a stream with its groups
     "joined",  # a group is there for the first time in a stream
     "dropped",  # somebody removed a consumer, and with it what Redis knew of its events
@@ -40,6 +41,8 @@ class Record(NamedTuple):
     """What a start and its end have in common."""
     clock: float = 0.0
     """The process's own clock."""
+    since: float = 0.0
+    """With `answered`, when the server had answered before."""
 
 
 class Outage(NamedTuple):

@@ -186,6 +186,21 @@ def test_an_ack_may_be_lost_with_its_process_or_its_connection(at: float) -> Non
     assert story.away("a", at, at + 0.5).broken == set()
 
 
+@pytest.mark.parametrize(("process", "broken"), [("a", set()), ("b", {"again though done"})])
+def test_an_ack_may_be_late_where_a_process_waited_for_answers(process: str, broken: set[str]) -> None:
+    """As on a machine that is too busy; it excuses nobody else."""
+    story = Story().accepted(1).run("a", 1, 1, 2).run("b", 1, 5, 6, deliveries=2)
+    assert story.also(4.5, "answered", process, since=1.8).broken == broken
+
+
+@pytest.mark.parametrize(("answered", "broken"), [(1.2, set()), (1.9, {"count fell"})])
+def test_a_start_may_be_uncounted_where_the_process_is_gone_before_an_answer(
+    answered: float, broken: set[str]
+) -> None:
+    story = Story().accepted(1).run("a", 1, 1, 1.1).also(answered, "answered", "a", since=answered - 0.1)
+    assert story.also(2, "gone", "a").run("b", 1, 5, 6).broken == broken
+
+
 def test_an_outage_long_after_the_ack_excuses_nothing() -> None:
     story = Story().accepted(1).run("a", 1, 1, 2).run("b", 1, 9, 10, deliveries=2)
     assert story.away("a", 6, 8).broken == {"again though done"}
