@@ -6,7 +6,7 @@ entries the stream had ever had then, and how many of them were unfinished; `use
 a consumer; `lost`, how many entries were removed before it had finished them; `paused`, since when;
 `last`, up to where it had been given entries; `deleted`, what XDEL had removed when it was last counted;
 `forgotten`, which of its consumers were removed since they held nothing and were silent; `robbed`, which
-entries others took from which of them when the leases were over.
+entries others took from which of them when the leases were over; `given`, what was given back to nobody.
 """
 
 from collections.abc import Sequence

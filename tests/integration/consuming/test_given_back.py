@@ -14,12 +14,15 @@ from tests.integration.consuming.test_foreign_hands import KINDS, STREAM, publis
 RECORDS = "abe:groups:{slack_events}"
 
 
-async def remove_consumers(redis: Redis) -> None:
-    """As somebody does who tidies up."""
+async def remove_consumers(redis: Redis, *, all_of_them: bool = False) -> None:
+    """As somebody does who tidies up; perhaps also the one that stands for nobody."""
     rows: Any = await redis.xinfo_consumers(STREAM, "default")
     for row in rows:
-        if not row["name"].startswith(b"abe:"):
+        if all_of_them or not row["name"].startswith(b"abe:"):
             await redis.xgroup_delconsumer(STREAM, "default", row["name"])
+
+
+ALSO_NOBODY = pytest.mark.parametrize("all_of_them", [False, True], ids=["workers", "and-nobody"])
 
 
 async def lost(redis: Redis) -> int:
@@ -27,8 +30,9 @@ async def lost(redis: Redis) -> int:
 
 
 @KINDS
+@ALSO_NOBODY
 async def test_events_that_a_worker_gave_back_stay_when_its_consumer_is_removed(
-    make_backend: MakeBackend, redis: Redis, ordered: bool
+    make_backend: MakeBackend, redis: Redis, ordered: bool, all_of_them: bool
 ) -> None:
     started, handled = anyio.Event(), list[int]()
 
@@ -44,7 +48,7 @@ async def test_events_that_a_worker_gave_back_stay_when_its_consumer_is_removed(
     async with working(EventWorker(first, wait, ordered=ordered, drain_seconds=0)):
         await started.wait()
     await first.close()
-    await remove_consumers(redis)
+    await remove_consumers(redis, all_of_them=all_of_them)
 
     async def are_handled() -> bool:
         return sorted(handled) == [0, 1, 2]
@@ -53,15 +57,16 @@ async def test_events_that_a_worker_gave_back_stay_when_its_consumer_is_removed(
         await until(are_handled)
 
 
+@ALSO_NOBODY
 async def test_events_nacked_without_a_delay_stay_when_their_consumer_is_removed(
-    make_backend: MakeBackend, redis: Redis
+    make_backend: MakeBackend, redis: Redis, all_of_them: bool
 ) -> None:
     first = make_backend()
     await publish(first, 0)
     async with first.consume() as events:
         event = await take_one(events)
         await event.nack()
-        await remove_consumers(redis)
+        await remove_consumers(redis, all_of_them=all_of_them)
         again = await take_one(events)
     assert (again.id, again.deliveries) == (event.id, 2)
 

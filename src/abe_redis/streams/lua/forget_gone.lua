@@ -14,6 +14,7 @@
 -- include: facts
 -- include: leases
 -- include: forgotten
+-- include: nobody
 local group, idle_ms, idle_leases = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local now, forgotten = now_ms(), 0
 local most_noted, noted_seconds = 1000, 7 * 86400
@@ -47,6 +48,7 @@ for i = 1, #KEYS, 4 do
       redis.call('XGROUP', 'DELCONSUMER', stream, group, of['name'])
       redis.call('HDEL', held, of['name'])
       redis.call('HSET', records, 'used ' .. group, redis.call('TIME')[1])
+      if of['name'] == nobody then redis.call('HDEL', records, 'given ' .. group) end
       names[#names + 1] = of['name']
     else
       is_there[of['name']] = true

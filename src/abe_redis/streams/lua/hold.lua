@@ -14,7 +14,7 @@
 
 -- include: holder
 -- include: ids
--- include: note_gone
+-- include: given
 local group, consumer, is_start = ARGV[1], ARGV[2], ARGV[3] == 'start'
 local answers, place = {}, 0
 
@@ -27,7 +27,11 @@ for i = 4, #ARGV, 5 do
   if state == 'held' or state == 'dropped' then
     local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a word twice does no harm
     local whose, dated = consumer, 'IDLE'
-    if is_given_back and not in_hand then whose, dated = nobody, 'TIME' end -- and nobody's it stays
+    if is_given_back and not in_hand then -- and nobody's it stays
+      whose, dated = nobody, 'TIME'
+    elseif is_given_back then
+      note_given(records, group, id)
+    end
     local kept = redis.call('XCLAIM', stream, group, whose, 0, id,
       dated, 0, 'RETRYCOUNT', math.max(counted, deliveries), 'JUSTID', force)
     if #kept == 0 then state = 'deleted' end
@@ -44,4 +48,5 @@ for i = 4, #ARGV, 5 do
   if state ~= 'held' then answers[#answers + 1] = {place, state} end
   place = place + 1
 end
+write_given(group)
 return answers

@@ -22,7 +22,7 @@
 -- include: ids
 -- include: holder
 -- include: leases
--- include: note_gone
+-- include: given
 local stream, owner, records, due, leases = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, consumer, token, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local from, idle_ms, everybody, count = ARGV[5], tonumber(ARGV[6]), ARGV[7] == 'all', tonumber(ARGV[8])
@@ -44,6 +44,7 @@ local function is_free(name, idle)
 end
 
 if from == '-' then
+  put_back_given(stream, records, group)
   for _, id in ipairs(redis.call('ZRANGE', due, 0, 999)) do
     if #redis.call('XPENDING', stream, group, id, id, 1) == 0 and not before(of['last-delivered-id'], id) then
       if #redis.call('XRANGE', stream, id, id) > 0 then
@@ -65,6 +66,7 @@ for _, row in ipairs(rows) do
   elseif is_free(holder_name, idle) then
     local entry = redis.call('XRANGE', stream, id, id)[1]
     note_taken(records, group, consumer, id, not is_given_back and holder_name or nil)
+    note_given(records, group, id)
     if entry then
       local fields = entry[2]
       local due_at = redis.call('ZSCORE', due, id)
@@ -79,6 +81,7 @@ for _, row in ipairs(rows) do
   end
 end
 write_robbed(group)
+write_given(group)
 if lost > 0 then redis.call('HINCRBY', records, 'lost ' .. group, lost) end
 local next_page = #rows == count and '(' .. rows[count][1] or ''
 return {1, of['last-delivered-id'], found, lost + gone, next_page}

@@ -17,7 +17,7 @@
 
 -- include: clock
 -- include: holder
--- include: note_gone
+-- include: given
 local stream, due, records = KEYS[1], KEYS[2], KEYS[3]
 local group, consumer, id, delay_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local keep_ms, uncounted, began, sure = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8] == '1'
@@ -33,6 +33,7 @@ end
 if state ~= 'held' and state ~= 'dropped' then return 0 end
 local deliveries = math.max(0, counted - uncounted, began)
 local whose, dated = consumer, 'IDLE'
+put_back_given(stream, records, group)
 if delay_ms == 0 then whose, dated = nobody, 'TIME' end
 local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a word twice does no harm
 local kept = redis.call('XCLAIM', stream, group, whose, 0, id,
@@ -41,6 +42,8 @@ if #kept == 0 then
   redis.call('ZREM', due, id)
   return note_gone(stream, records, group) and -1 or 0
 end
+note_given(records, group, id, delay_ms == 0 and deliveries or nil)
+write_given(group)
 if delay_ms > 0 then
   redis.call('ZADD', due, now_ms() + delay_ms, id)
   redis.call('PEXPIRE', due, keep_ms)

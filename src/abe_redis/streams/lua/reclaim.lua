@@ -25,7 +25,7 @@
 -- include: facts
 -- include: ids
 -- include: leases
--- include: note_gone
+-- include: given
 -- include: robbed
 local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most_with_redelivered, limit, counted = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
@@ -44,6 +44,7 @@ local function take(stream, records, pending, holder)
   if #taken >= limit then return false end
   local entry = redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries + counted)[1]
   work = work + 10
+  note_given(records, group, id)
   if entry then
     local fields = entry[2]
     taken[#taken + 1] = {stream, id, fields, deliveries + 1, is_untouched(pending) and 0 or 1}
@@ -149,10 +150,12 @@ for i = 1, #KEYS, 4 do
   if #taken >= limit or work >= most_work then break end
   local stream, due, records, leases = KEYS[i], KEYS[i + 1], KEYS[i + 2], KEYS[i + 3]
   say_lease(leases, consumer, lease_ms, now)
+  put_back_given(stream, records, group)
   local postponed = redis.call('ZCARD', due)
   if postponed > 0 then take_due(stream, due, records) end
   looked[#looked + 1] = take_idle(stream, due, records, leases, postponed, ARGV[6 + (i + 3) / 4])
   work = work + 10
 end
 write_robbed(group)
+write_given(group)
 return {taken, lost, looked}

@@ -13,9 +13,8 @@
 -- Answers how many were given back.
 
 -- include: untouched
--- include: facts
 -- include: holder
--- include: note_gone
+-- include: given
 local group, consumer, everything, counted = ARGV[1], ARGV[2], ARGV[3] == 'all', ARGV[4]
 local leaves = ARGV[5] == '1'
 local released = 0
@@ -53,7 +52,7 @@ local function release(stream, records, id, deliveries, is_dropped)
   local force = is_dropped and 'FORCE' or 'JUSTID' -- a word twice does no harm
   local kept = redis.call('XCLAIM', stream, group, nobody, 0, id,
     'TIME', 0, 'RETRYCOUNT', deliveries, 'JUSTID', force)
-  if #kept == 0 then note_gone(stream, records, group) end
+  if #kept == 0 then note_gone(stream, records, group) else note_given(records, group, id, deliveries) end
   released = released + 1
 end
 
@@ -101,6 +100,7 @@ for i = 1, #KEYS, 3 do
   local known = deliveries_of[stream] or {}
   local held = redis.pcall('XPENDING', stream, group, '-', '+', 1, consumer)
   if not is_gone(held, 'XPENDING') then
+    put_back_given(stream, records, group)
     release_dropped(stream, records, known, in_hand_of[stream] or {})
     if #held > 0 then
       if everything then
@@ -116,4 +116,5 @@ for i = 1, #KEYS, 3 do
     end
   end
 end
+write_given(group)
 return released

@@ -27,7 +27,8 @@ if not first then unread = 0
 elseif before(position, first[1]) then unread = info['length'] end
 if force or (pending == 0 and unread == 0) then
   if of then redis.call('XGROUP', 'DESTROY', stream, group) end
-  local recorded = {'floor', 'last', 'used', 'lost', 'deleted', 'paused', 'clock', 'forgotten', 'robbed'}
+  local recorded =
+    {'floor', 'last', 'used', 'lost', 'deleted', 'paused', 'clock', 'forgotten', 'robbed', 'given'}
   for _, what in ipairs(recorded) do redis.call('HDEL', records, what .. ' ' .. group) end
   redis.call('DEL', due, leases, held)
   return {pending, unread or -1, 1}

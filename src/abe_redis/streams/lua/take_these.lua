@@ -17,6 +17,7 @@
 -- include: leases
 -- include: read_new
 -- include: robbed
+-- include: given
 local stream, records, due, leases = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most_passed, also_postponed = tonumber(ARGV[4]), ARGV[5] == '1'
@@ -25,6 +26,7 @@ if not of then return redis.error_reply('NOGROUP no group ' .. group .. ' on ' .
 say_lease(leases, consumer, lease_ms, now)
 local said, longest = leases_of(leases, lease_ms)
 local rows, others, ahead, last = {}, {}, {}, nil
+put_back_given(stream, records, group)
 
 local function is_there(id) return #redis.call('XRANGE', stream, id, id) > 0 end
 
@@ -37,6 +39,7 @@ local function take(id, deliveries, holder)
   end
   redis.call('ZREM', due, id)
   note_taken(records, group, consumer, id, holder)
+  note_given(records, group, id)
   rows[#rows + 1] = {id, entry[2], deliveries + 1}
 end
 
@@ -96,13 +99,14 @@ while to_read > 0 do
   if #found == had then break end
   local entries = found[#found][2]
   to_read = to_read - #entries
-  local back = {'XCLAIM', stream, group, consumer, 0}
+  local back = {'XCLAIM', stream, group, nobody, 0}
   for _, entry in ipairs(entries) do
     if ahead[entry[1]] then
       ahead[entry[1]] = nil
       rows[#rows + 1] = {entry[1], entry[2], 1}
     else
       back[#back + 1] = entry[1]
+      note_given(records, group, entry[1], 0)
     end
   end
   if #back > 5 then
@@ -111,5 +115,6 @@ while to_read > 0 do
     redis.call(unpack(back))
   end
 end
+write_given(group)
 for id in pairs(ahead) do others[#others + 1] = {id, 'far', ''} end
 return {rows, others, passed}

@@ -3,6 +3,7 @@
 -- When a group that somebody removed is made again, what its consumers may have in flight is pending under
 -- a name that no consumer has; each of them takes back what is its own.
 
+-- include: nobody
 -- include: facts
 -- include: forgotten
 -- include: robbed

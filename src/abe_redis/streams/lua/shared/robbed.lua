@@ -7,7 +7,7 @@
 -- The records have them in one field, the newest last, a line each. Of the older ones only the consumer is
 -- kept, with `-` in place of the id: it may have lost anything then.
 
-local nobody = 'abe:nobody'
+-- include: nobody
 local most_robbed, most_robbed_ids, robbed_seconds = 1000, 200, 7 * 86400
 local robbed_lists, robbed_by_id, is_news = {}, {}, {} -- per records
 

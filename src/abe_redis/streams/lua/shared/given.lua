@@ -1,0 +1,73 @@
+-- What was given back is pending under nobody's name. So that it is not lost when somebody removes that
+-- consumer, too, the records have the ids of all that was, each with its number of deliveries: in one field,
+-- a line each. Whoever gives something back or takes it writes them anew.
+
+-- include: nobody
+-- include: facts
+-- include: ids
+-- include: note_gone
+local given_lists, is_given_news = {}, {} -- per records
+
+local function given_of(records, group)
+  if not given_lists[records] then
+    given_lists[records] = {}
+    local lines = redis.call('HGET', records, 'given ' .. group) or ''
+    for id, deliveries in string.gmatch(lines, '(%S+) (%d+)\n') do given_lists[records][id] = deliveries end
+  end
+  return given_lists[records]
+end
+
+-- Notes that an entry was given back, with its number of deliveries; or that somebody took it: then without.
+-- `write_given` follows.
+local function note_given(records, group, id, deliveries)
+  local given, count = given_of(records, group), deliveries and string.format('%.0f', deliveries)
+  if given[id] ~= count then given[id], is_given_news[records] = count, true end
+end
+
+-- Writes down what was noted. A server that is out of memory takes no more of it.
+local function write_given(group)
+  for records in pairs(is_given_news) do
+    local lines = {}
+    for id, deliveries in pairs(given_lists[records]) do
+      lines[#lines + 1] = id .. ' ' .. deliveries .. '\n'
+    end
+    if #lines == 0 then
+      redis.call('HDEL', records, 'given ' .. group)
+    else
+      redis.pcall('HSET', records, 'given ' .. group, table.concat(lines))
+    end
+  end
+end
+
+-- How many entries are pending under nobody's name; nil when somebody removed that consumer.
+local function count_given(stream, group)
+  local rows = redis.pcall('XINFO', 'CONSUMERS', stream, group)
+  if is_gone(rows, 'XINFO CONSUMERS') then return 0 end
+  for _, row in ipairs(rows) do
+    local of = facts(row)
+    if of['name'] == nobody then return of['pending'] end
+  end
+end
+
+-- Makes pending again what was given back, and dropped since, when somebody removed the consumer that stands
+-- for nobody. While that one is there and has nothing, all of it was taken.
+local function put_back_given(stream, records, group)
+  local given = given_of(records, group)
+  if not next(given) then return end
+  local count = count_given(stream, group)
+  if count and count > 0 then return end
+  local of = not count and group_of(stream, group)
+  for id, deliveries in pairs(given) do
+    local is_dropped = of and not before(of['last-delivered-id'], id)
+      and #redis.call('XPENDING', stream, group, id, id, 1) == 0
+    if not is_dropped then
+      note_given(records, group, id)
+    elseif #redis.call('XRANGE', stream, id, id) == 0 then
+      note_gone(stream, records, group)
+      note_given(records, group, id)
+    else
+      redis.call('XCLAIM', stream, group, nobody, 0, id,
+        'TIME', 0, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
+    end
+  end
+end
