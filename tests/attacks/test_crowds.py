@@ -31,6 +31,41 @@ def initialize(number: int = 0) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": number, "method": "initialize", "params": parameters}
 
 
+@pytest.mark.promise("The headers `Host` and `Origin` are checked")
+@pytest.mark.anyio
+async def test_a_host_and_an_origin_are_names_with_a_port_and_nothing_else() -> None:
+    tally, codes = Tally("hosts and origins that only begin well"), list[int]()
+
+    async def app(_: Any, __: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            codes.append(message["status"])
+
+    async def code(name: str, value: str) -> int:
+        headers = [(name.encode(), value.encode())]
+        await http.http_app(app, None)({"type": "http", "path": "/mcp", "headers": headers}, receive, send)
+        return codes.pop()
+
+    for evil in (
+        "127.0.0.1:8765@evil.com", "127.0.0.1:8765.evil.com", "localhost:x@evil.com", "localhost:",
+        "localhost:80:80", "localhost:80/evil", "localhost:80#evil", "localhost:80?evil",
+        "localhost:80\\@evil", "[::1]:1@evil", "a b",
+    ):  # fmt: skip
+        tally.tried(f"Host: {evil}", escaped=await code("host", evil) != 421)
+        for scheme in ("http", "https"):
+            tally.tried(f"Origin: {evil}", escaped=await code("origin", f"{scheme}://{evil}") != 421)
+    tally.check(least=33)
+    for good in ("localhost", "127.0.0.1:8765", "[::1]:8765", "mcp.example.com", "mcp_1.internal:80"):
+        assert await code("host", good) == 200
+        assert await code("origin", f"http://{good}") == 200
+    assert await code("origin", "null") == 200, "which the SDK refuses"
+
+
 @pytest.mark.promise("At most 256 requests go on at the same time")
 @pytest.mark.parametrize("version", LINES)
 def test_calls_that_wait_take_few_connections(version: str, door: OpenDoor, redis_url: str) -> None:

@@ -2,6 +2,7 @@
 
 import hmac
 import ipaddress
+import re
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -121,6 +122,8 @@ def http_app(app: App, token: str | None, oauth: OAuth | None = None) -> App:
             await app(scope, receive, send)
         elif scope["path"] == HEALTH:
             await _answer(send, 200, b"ok")
+        elif not _is_named_well(scope):
+            await _answer(send, 421, b"the headers Host and Origin name no host")
         elif token is not None and not _knows(scope, token):
             await _answer(send, 401, b"a bearer token is needed", (b"www-authenticate", b"Bearer"))
         elif going_on >= MOST_REQUESTS:
@@ -161,6 +164,20 @@ async def _with_body(app: App, scope: Scope, receive: Receive, send: Send) -> No
         return {"type": "http.request", "body": bytes(body), "more_body": False}
 
     await app(scope, again, send)
+
+
+_HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
+_ORIGIN = re.compile(
+    rb"(?:null|[a-z][a-z0-9+.-]{0,40}://(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?)"
+)
+
+
+def _is_named_well(scope: Scope) -> bool:
+    """Whether its host and origin are names with a port: the SDK compares only what stands before a colon."""
+    host, origin = header(scope["headers"], b"host"), header(scope["headers"], b"origin")
+    return (not host or _HOST.fullmatch(host) is not None) and (
+        not origin or _ORIGIN.fullmatch(origin) is not None
+    )
 
 
 def _knows(scope: Scope, token: str) -> bool:

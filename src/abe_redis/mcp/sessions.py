@@ -5,6 +5,7 @@ Each costs memory. The oldest SDK has no limit, and others have one that does no
 """
 
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,8 +37,10 @@ _LOOKS = 4
 class _Session:
     user: Any = None
     """Whose token began it, where there are such; nobody else's is taken for it."""
-    asked: int = 0
-    """Requests since the one that began it; the first says no more than that the client is ready."""
+    whose: str = ""
+    """The person, or the address, that has it."""
+    is_used: bool = False
+    """Whether something was asked in it and answered; that the client is ready says no more than that."""
     calls: int = 0
     """Requests that go on, among them an event stream that is open."""
     used_at: float = 0.0
@@ -83,7 +86,11 @@ class Sessions:
         if opens and scope["method"] != "POST":  # one line of the SDK would open a session all the same
             await _refuse(send, HTTPStatus.BAD_REQUEST, "Missing session ID")
             return
-        if opens and len(self._open) + self._opening >= MOST_SESSIONS and not await self._make_room():
+        if (
+            opens
+            and len(self._open) + self._opening >= MOST_SESSIONS
+            and not await self._make_room(_whose(scope))
+        ):
             await _refuse(
                 send, HTTPStatus.SERVICE_UNAVAILABLE, "Too many open sessions: end one, or try later"
             )
@@ -94,10 +101,11 @@ class Sessions:
             nonlocal status, made
             if message["type"] == "http.response.start":
                 status = message["status"]
+                _note_use(kept, status)
                 session = header(message.get("headers", ()), HEADER)
                 if session and not known:
                     made = session
-                    self._open[session] = _Session(scope.get("user"), used_at=clock.now())
+                    self._open[session] = _Session(scope.get("user"), _whose(scope), used_at=clock.now())
                     self._last_scope = scope
             await send(message)
 
@@ -123,15 +131,23 @@ class Sessions:
             for session in idle:
                 await self._end(session)
 
-    async def _make_room(self) -> bool:
-        """End the session that is missed least: one never used, else one that holds nothing and is idle."""
+    async def _make_room(self, whose: str) -> bool:
+        """End the session that is missed least.
+
+        That is one never used, else one that holds nothing and is idle, else one that holds nothing of
+        whoever has most of them, if that is more than who asks has.
+        """
         bound = clock.now() - _MISSED_SECONDS
-        spare = [
-            (kept.asked > 1, kept.used_at, session)
-            for session, kept in self._open.items()
-            if not kept.calls
-            and (kept.asked <= 1 or (kept.used_at < bound and not self._holds(session.decode("latin-1"))))
-        ]
+        shares = Counter(kept.whose for kept in self._open.values())
+        most, share = shares.most_common(1)[0] if shares else ("", 0)
+        spare = []
+        for session, kept in self._open.items():
+            if kept.calls or (kept.is_used and self._holds(session.decode("latin-1"))):
+                continue
+            if not kept.is_used or kept.used_at < bound:
+                spare.append((int(kept.is_used), kept.used_at, session))
+            elif kept.whose == most and share > shares[whose] + 1:
+                spare.append((2, kept.used_at, session))
         if spare:
             await self._end(min(spare)[-1])
         return bool(spare)
@@ -143,7 +159,6 @@ class Sessions:
             yield
             return
         kept.calls += 1
-        kept.asked += 1
         try:
             yield
         finally:
@@ -177,6 +192,17 @@ class Sessions:
 def _is_same(one: Any, other: Any) -> bool:  # noqa: ANN401 - of the SDK, or none
     """Whether two tokens are of the same person at the same client."""
     return access_of({"user": one}) is None or _principal(one) == _principal(other)
+
+
+def _note_use(session: _Session | None, status: int) -> None:
+    """Note that something was asked and answered; a client's word that it is ready is accepted (202)."""
+    if session is not None and status == HTTPStatus.OK:
+        session.is_used = True
+
+
+def _whose(scope: Scope) -> str:
+    """Who asks: the person that a token names, else the address."""
+    return _principal(scope.get("user")) or str((scope.get("client") or ("",))[0])
 
 
 def _principal(user: Any) -> str | None:  # noqa: ANN401 - as above

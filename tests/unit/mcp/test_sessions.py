@@ -24,13 +24,14 @@ class Client:
         opens = not sessions.header(scope["headers"], HEADER)
         self._made += opens
         headers = [(HEADER, str(self._made).encode())] if opens else []
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        status = 202 if scope["query_string"] else 200
+        await send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def _left(self, session: str) -> None:
         self.ended.append(session)
 
-    async def ask(self, session: str = "") -> int:
-        """The status of a request, which opens a session if it has none."""
+    async def ask(self, session: str = "", *, tells: bool = False, address: str = "192.0.2.1") -> int:
+        """The status of a request, which opens a session if it has none; to tell is not to ask."""
         status = 0
 
         async def send(message: MutableMapping[str, Any]) -> None:
@@ -42,7 +43,16 @@ class Client:
 
         headers = [(HEADER, session.encode())] if session else []
         await self.sessions(
-            {"type": "http", "path": PATH, "method": "POST", "headers": headers}, receive, send
+            {
+                "type": "http",
+                "path": PATH,
+                "method": "POST",
+                "headers": headers,
+                "query_string": b"x" * tells,
+                "client": (address, 1),
+            },
+            receive,
+            send,
         )
         return status
 
@@ -56,9 +66,8 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
 async def test_a_session_that_was_never_used_makes_room_the_oldest_first(client: Client) -> None:
     for _ in range(3):
         assert await client.ask() == 200
-    await client.ask("1")  # which says that the client is ready
-    await client.ask("2")
-    await client.ask("2")  # and asks for something
+    await client.ask("1", tells=True)  # that it is ready
+    await client.ask("2")  # which asks for something
     assert [await client.ask(), await client.ask()] == [200, 200]
     assert client.ended == ["3", "1"], "in the order in which they were used last"
 
@@ -68,8 +77,7 @@ async def test_a_session_in_use_makes_no_room_until_it_is_idle_and_holds_nothing
 ) -> None:
     for number in range(3):
         await client.ask()
-        for _ in range(2):
-            await client.ask(str(number + 1))
+        await client.ask(str(number + 1))
     assert await client.ask() == 503
     client.holding.update(["1", "2"])
     later = clock.now() + 61
@@ -78,3 +86,15 @@ async def test_a_session_in_use_makes_no_room_until_it_is_idle_and_holds_nothing
     assert client.ended == ["3"]
     assert await client.ask() == 200, "the one that has just been opened, and was never used"
     assert client.ended == ["3", "4"]
+
+
+async def test_who_has_most_sessions_makes_room_for_others(client: Client) -> None:
+    for number in range(3):
+        await client.ask()
+        await client.ask(str(number + 1))
+    client.holding.add("1")
+    assert await client.ask(address="192.0.2.2") == 200
+    assert client.ended == ["2"], "the oldest that holds nothing"
+    await client.ask("4", address="192.0.2.2")
+    assert await client.ask(address="192.0.2.2") == 503, "it has as many as the other"
+    assert await client.ask(address="192.0.2.3") == 200

@@ -2,8 +2,9 @@
 
 import json
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,12 +164,29 @@ def _values(
         return {place: entry}
     if isinstance(found[-1].value, dict) and "url" in found[-1].value:
         raise JsoncError(f"has a server {place[-1]!r} with a URL, which is not one that it starts")
+    there = found[-1].value if isinstance(found[-1].value, dict) else {}
+    if hijacks := _hijacks(there):
+        raise JsoncError(
+            f"has {', '.join(hijacks)} for the server {place[-1]!r}, which may make it run other code: "
+            "take it out first"
+        )
     environment = {
         (*place, "env", variable): value
         for variable, value in entry["env"].items()
         if variable.lower() in given
     }
     return {(*place, key): entry[key] for key in ("command", "args")} | environment
+
+
+_OF_CODE = re.compile(r"PYTHON|LD_|DYLD_|BASH_ENV$", re.IGNORECASE)
+"""Variables by which the interpreter, or what loads it, takes code from elsewhere."""
+
+
+def _hijacks(entry: Mapping[str, Any]) -> list[str]:
+    """What an entry has, whoever put it there, that may change which code its command runs."""
+    environment = entry.get("env")
+    names = environment if isinstance(environment, dict) else {}
+    return [*filter(_OF_CODE.match, names), *(["envFile"] if "envFile" in entry else [])]
 
 
 def _with(value: dict[str, Any], values: dict[_Place, Any]) -> dict[str, Any]:

@@ -165,3 +165,24 @@ def test_a_link_stays_one(path: Path) -> None:
     assert install(path).returncode == 0
     assert path.is_symlink()
     assert "abe-redis" in json.loads(real.read_text("utf-8"))["mcpServers"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"env": {"PYTHONPATH": "."}},
+        {"env": {"REDIS_URL": "redis://h", "PythonStartup": "x.py", "PYTHONHOME": "."}},
+        {"env": {"LD_PRELOAD": "./x.so"}},
+        {"env": {"DYLD_INSERT_LIBRARIES": "./x.dylib"}},
+        {"env": {"BASH_ENV": "x"}},
+        {"envFile": ".evil"},
+    ],
+)
+def test_an_entry_that_brings_code_of_a_stranger_is_not_made_ours(path: Path, more: dict[str, Any]) -> None:
+    text = json.dumps({"mcpServers": {"abe-redis": {"command": "evil", **more}}})
+    path.write_text(text, "utf-8")
+    done = install(path)
+    assert done.returncode == 1
+    assert "which may make it run other code" in done.stderr
+    assert next(iter(more.get("env", {"envFile": 0}))) in done.stderr or "Python" in done.stderr
+    assert path.read_text("utf-8") == text
