@@ -400,7 +400,7 @@ def hints(*, changes: bool, may_be_repeated: bool) -> dict[str, bool]:
 
 
 LOOKS = hints(changes=False, may_be_repeated=True)
-FILTERS = ["contains", "event_type", "channel", "user", "thread", "since"]
+FILTERS = ["contains", "event_type", "channel", "user", "thread", "since", "until"]
 TOOLS = {
     "stream_stats": ("Health of the queue", LOOKS, {"stream"}),
     "read_stream": (
@@ -434,7 +434,7 @@ TOOLS = {
     "redrive": (
         "Deliver dead letters again",
         hints(changes=True, may_be_repeated=False),
-        {"stream", "ids", "reason", "event_type", "group", "dry_run", "confirm"},
+        {"stream", "ids", "reason", "event_type", "group", "since", "until", "dry_run", "confirm"},
     ),
     "publish_event": (
         "Publish an event",

@@ -94,7 +94,7 @@ def _facts(event: AgentEvent) -> list[str]:
 def _state(one: GroupState) -> str:
     holder = "" if one.consumer is None else quoted(one.consumer)
     how = {
-        "done": "done",
+        "done": "done, unless the group began after it",
         "held": f"held by {holder} for {one.held_seconds or 0:.0f} s, delivery {one.deliveries}",
         "waiting": f"given back, waits to be taken again, had {one.deliveries} deliveries",
         "postponed": f"postponed until {when(one.due_at) if one.due_at else '?'}, "

@@ -18,7 +18,7 @@ HeldBy = Annotated[
 Consumer = Annotated[
     str | None,
     Field(
-        description="Name to hold events under; by default your own. Only to continue what you began so.",
+        description="Name to hold events under, only to continue what you began so.",
         min_length=1,
         max_length=512,
     ),
@@ -55,10 +55,14 @@ Contains = Annotated[
 Since = Annotated[
     str | None,
     Field(
-        description="Only from then on: 15m, 2h, 1d (ago), 2026-01-31T09:00 (UTC) or an entry id.",
+        description="Only from then on: 2h, 1d (ago), 2026-01-31T09:00 (UTC) or an entry id.",
         min_length=1,
         max_length=41,
     ),
+]
+Until = Annotated[
+    str | None,
+    Field(description="Only before then, given like since.", min_length=1, max_length=41),
 ]
 Wait = Annotated[
     float, Field(description="Seconds to wait when there is none.", ge=0, le=schemas.MAX_WAIT_SECONDS)

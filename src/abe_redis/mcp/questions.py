@@ -53,7 +53,7 @@ class Questions:
             return None
         chosen = {
             name: arguments[name]
-            for name in ("ids", "reason", "event_type", "group", "since")
+            for name in ("ids", "reason", "event_type", "group", "since", "until")
             if arguments.get(name)
         }
         operations = await self._operations()

@@ -41,7 +41,7 @@ async def count(
         most_rows: How many rows at most; the rest is counted as left out.
     """
     counts, newest = Counter[str](), dict[str, str]()
-    after, searched, complete = None, 0, False
+    after, searched, complete = wanted.until, 0, False
     pages = PageSize(_PAGE, most_bytes=_SEARCHED_BYTES)
     while searched < _SEARCHED and not (complete or pages.is_spent()):
         asked = min(pages.count, _SEARCHED - searched)

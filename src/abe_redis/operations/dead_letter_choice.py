@@ -29,6 +29,8 @@ class Choice:
     """Least time since they were buried."""
     since: str | None = None
     """Only those buried from that point on, as in `2h` (ago), `2026-01-31T09:00` or an id."""
+    until: str | None = None
+    """Only those buried before that point."""
 
     @classmethod
     def of(cls, ids: Sequence[str], **filters: str | None) -> Self:
@@ -43,7 +45,7 @@ class Choice:
         """
         for one in self.ids:
             check_id("An id", one)
-        aged = self.older_than_seconds is not None or self.since is not None
+        aged = any(one is not None for one in (self.older_than_seconds, self.since, self.until))
         chosen = (self.ids, self.reason, self.group, self.event_type, aged)
         if self.everything == any(chosen):
             raise InvalidArgumentError("Say which dead letters: ids, a filter such as reason, or all.")
@@ -57,6 +59,7 @@ class Choice:
             "event_type": self.event_type,
             "older_than_seconds": self.older_than_seconds,
             "since": self.since,
+            "until": self.until,
         }
 
     def matches(self, letter: DeadLetter, now: datetime) -> bool:

@@ -221,10 +221,13 @@ class DeadLetters:
         if choice.since is not None:
             first = ids.before(await since_id(redis, choice.since))
             after = first if after is None or ids.order(after) < ids.order(first) else after
+        end = None if choice.until is None else ids.order(await since_id(redis, choice.until))
         choice = replace(choice, ids=[check_id("An id", one) for one in choice.ids])
         async for page in peek.pages(redis, names.dead_letters(stream), size=_PAGE, after=after):
             for entry in page:
                 await anyio.lowlevel.checkpoint()  # others have their turn, however large the entries are
+                if end is not None and ids.order(entry.id) >= end:
+                    return
                 letter = _letter(stream, entry)
                 if self._scope.limits.is_limited:  # who is shown no secret finds none out by guessing
                     letter.reason = shown(letter.reason)

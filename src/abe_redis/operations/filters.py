@@ -23,6 +23,8 @@ class Filter:
     user: str | None = None
     since: str | None = None
     """No event before this id."""
+    until: str | None = None
+    """No event from this id on."""
     thread: str | None = None
     """The `ts` of a thread's root, alone or behind its channel, as in `C024/1732000000.000100`."""
     contains: str | None = None
@@ -39,6 +41,7 @@ class Filter:
         channel: str | None = None,
         user: str | None = None,
         since: str | None = None,
+        until: str | None = None,
         thread: str | None = None,
         contains: str | None = None,
     ) -> Self:
@@ -52,6 +55,7 @@ class Filter:
             channel and wanted_name(channel, "channel"),
             user and wanted_name(user, "user"),
             since,
+            until,
             thread,
             contains,
             limits,
@@ -60,7 +64,7 @@ class Filter:
     @property
     def is_given(self) -> bool:
         """Whether it excludes any event."""
-        return self.since is not None or self.is_about_content
+        return self.since is not None or self.until is not None or self.is_about_content
 
     @property
     def is_about_content(self) -> bool:
@@ -75,6 +79,7 @@ class Filter:
             and (self.channel is None or self.channel in slack.channels_of(payload))
             and (self.user is None or self.user in slack.users_of(payload))
             and (self.since is None or ids.order(view.id) >= ids.order(self.since))
+            and (self.until is None or ids.order(view.id) < ids.order(self.until))
             and (self.thread is None or self._is_in_thread(payload))
             and (self.contains is None or self._is_contained(view))
         )

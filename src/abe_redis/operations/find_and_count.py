@@ -45,6 +45,7 @@ class Searching(Reading):
         channel: str | None = None,
         user: str | None = None,
         since: str | None = None,
+        until: str | None = None,
         thread: str | None = None,
         contains: str | None = None,
         count: int = 20,
@@ -59,6 +60,7 @@ class Searching(Reading):
             channel: As there.
             user: As there.
             since: As there.
+            until: As there.
             thread: As there.
             contains: As there.
             count: How many rows at most; 1 to 100.
@@ -72,12 +74,14 @@ class Searching(Reading):
             if not dead:
                 await self._scope.check_exists(redis, name)
             from_id = None if since is None else await since_id(redis, since)
+            to_id = None if until is None else await since_id(redis, until)
             wanted = Filter.of(
                 self._scope.limits,
                 event_type=event_type,
                 channel=channel,
                 user=user,
                 since=from_id,
+                until=to_id,
                 thread=thread,
                 contains=contains,
             )

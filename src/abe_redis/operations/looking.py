@@ -47,6 +47,7 @@ class Looking(Caller):
         channel: str | None = None,
         user: str | None = None,
         since: str | None = None,
+        until: str | None = None,
         thread: str | None = None,
         contains: str | None = None,
         news: bool = False,
@@ -65,6 +66,7 @@ class Looking(Caller):
             channel: Show only events in this channel, as in `C0LAN2Q65` or `<#C0LAN2Q65|general>`.
             user: Show only events by this user, as in `U061F7AUR` or `<@U061F7AUR>`.
             since: Show only what was published from this time on, as in `2h` (ago) or `2026-01-31T09:00`.
+            until: Show only what was published before this time.
             thread: Show only events of this thread: the `ts` of its root, alone or as `CHANNEL/ts`.
             contains: Show only events that contain these words, in whatever case.
             news: Show nothing that is there, and wait for what comes.
@@ -77,12 +79,14 @@ class Looking(Caller):
             name = names.dead_letters(self._scope.consumable(stream))
         async with self._open(name) as found:
             from_id = None if since is None else await since_id(found.redis, since)
+            to_id = None if until is None else await since_id(found.redis, until)
             wanted = Filter.of(
                 self._scope.limits,
                 event_type=event_type,
                 channel=channel,
                 user=user,
                 since=from_id,
+                until=to_id,
                 thread=thread,
                 contains=contains,
             )

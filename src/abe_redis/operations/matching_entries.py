@@ -56,6 +56,8 @@ async def look(
     search = _Search([], start)
     if order == "oldest" and start is None and wanted.since is not None:
         search.last = ids.before(wanted.since)
+    if order == "newest" and start is None and wanted.until is not None:
+        search.last = wanted.until
     async with wanted.limits.turn():
         await _search(connections, stream, search, count, order, wanted)
     if not (search.found or search.more) and wait_seconds and (order == "oldest" or start is None):

@@ -264,6 +264,7 @@ class Operations(Searching):
         event_type: str | None = None,
         group: str | None = None,
         since: str | None = None,
+        until: str | None = None,
         dry_run: bool = True,
     ) -> RedriveResult:
         """Send dead letters back to work: those that match every given field, or all of them.
@@ -275,11 +276,12 @@ class Operations(Searching):
             event_type: The type of the Slack event.
             group: The group that gave up on them.
             since: Only those buried from that point on, as for `peek`.
+            until: Only those buried before that point.
             dry_run: Change nothing, and return what would be done.
         """
         self.agent_leases.touch()
         name = self._scope.consumable(stream)
-        choice = Choice.of(ids, reason=reason, event_type=event_type, group=group, since=since)
+        choice = Choice.of(ids, reason=reason, event_type=event_type, group=group, since=since, until=until)
         return await DeadLetters(self._scope).redrive(name, choice, dry_run=dry_run)
 
     async def redrivable(
@@ -291,10 +293,11 @@ class Operations(Searching):
         event_type: str | None = None,
         group: str | None = None,
         since: str | None = None,
+        until: str | None = None,
     ) -> tuple[str, list[DeadLetter]]:
         """The stream, and the dead letters that a redrive with the same arguments would deliver again."""
         name = self._scope.consumable(stream)
-        choice = Choice.of(ids, reason=reason, event_type=event_type, group=group, since=since)
+        choice = Choice.of(ids, reason=reason, event_type=event_type, group=group, since=since, until=until)
         return name, await DeadLetters(self._scope).concerned(name, choice)
 
     async def stream_stats(self, *, stream: str | None = None, ages: bool = False) -> StatsResult:

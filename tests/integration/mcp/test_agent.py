@@ -208,6 +208,19 @@ def test_there_are_enough_of_them() -> None:
     assert len(INJECTIONS) >= 40
 
 
+async def test_dead_letters_of_a_day_are_redriven_by_one_call(ask: Ask, redis: Redis) -> None:
+    first = 1_732_000_000_000
+    for number in range(6):
+        facts: Any = {"abe:reason": f"TimeoutError: {number} s", "abe:group": GROUP, "abe:id": "1-1"}
+        await redis.xadd("dead:{slack_events}", facts | {"data": "{}"}, id=f"{first + number}-0")
+    chosen = {"reason": "TimeoutError", "since": f"{first + 1}-0", "until": f"{first + 3}-0"}
+    assert (await ask("redrive", **chosen)).structuredContent["redriven"] == 2
+    done = await ask("redrive", **chosen, dry_run=False, confirm=True)
+    assert (done.structuredContent["redriven"], done.structuredContent["left"]) == (2, 4)
+    left = (await ask("read_stream", dead=True, order="oldest")).structuredContent["events"]
+    assert [event["id"] for event in left] == [f"{first + number}-0" for number in (0, 3, 4, 5)]
+
+
 # --- How much ------------------------------------------------------------------------------------------
 
 
@@ -403,6 +416,13 @@ async def test_filters_choose_by_channel_user_type_and_time(ask: Ask) -> None:
     assert await found(since="2999-01-01T00:00") == []
     fourth = (await ask("read_stream", order="oldest")).structuredContent["events"][3]["id"]
     assert await found(since=fourth) == list(range(3, 12))
+    assert await found(until=fourth) == list(range(3))
+    assert await found(until="now") == list(range(12))
+    assert await found(until="1h") == []
+    before = (await ask("read_stream", until=fourth, count=2)).structuredContent
+    assert [event["untrusted_event_id"] for event in before["events"]] == ["Ev2", "Ev1"]
+    counted = (await ask("count_events", by="type", until=fourth)).structuredContent
+    assert (counted["total"], counted["searched"]) == (3, 3)
     newest = (await ask("read_stream", since=fourth, count=100)).structuredContent
     assert len(newest["events"]) == 9
     assert "next_start" not in newest

@@ -21,6 +21,7 @@ from abe_redis.mcp.parameters import (
     Stream,
     Thread,
     Type,
+    Until,
     User,
 )
 from abe_redis.mcp.tools.base import CHARS, ToolSet
@@ -47,6 +48,7 @@ class ReadingTools(ToolSet):
         user: User = None,
         thread: Thread = None,
         since: Since = None,
+        until: Until = None,
         dead: Annotated[bool, Field(description="Look at the stream's dead letters.")] = False,
         pending: Annotated[
             bool,
@@ -92,6 +94,7 @@ class ReadingTools(ToolSet):
             "thread": thread,
             "contains": contains,
             "since": since,
+            "until": until,
         }
         given = [name for name, value in filters.items() if value is not None]
         operations = await self._operations()
@@ -148,6 +151,7 @@ class ReadingTools(ToolSet):
         thread: Thread = None,
         contains: Contains = None,
         since: Since = None,
+        until: Until = None,
         dead: Annotated[bool, Field(description="Count the stream's dead letters.")] = False,
         count: Annotated[int, Field(description="How many rows.", ge=1, le=schemas.MAX_COUNT)] = 20,
     ) -> CallToolResult:
@@ -162,6 +166,7 @@ class ReadingTools(ToolSet):
                 thread=thread,
                 contains=contains,
                 since=since,
+                until=until,
                 dead=dead,
                 count=count,
             )

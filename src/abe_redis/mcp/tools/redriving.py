@@ -9,7 +9,7 @@ from abe_redis import schemas
 from abe_redis.mcp import answer_text
 from abe_redis.mcp.compat.sdk import answer
 from abe_redis.mcp.overview_length import plain
-from abe_redis.mcp.parameters import Confirm, Id
+from abe_redis.mcp.parameters import Confirm, Id, Until
 from abe_redis.mcp.tools.base import ToolSet
 from abe_redis.sanitize.untrusted import safe
 
@@ -47,11 +47,12 @@ class RedrivingTools(ToolSet):
         since: Annotated[
             str | None,
             Field(
-                description="Those given up on from then on: 2h, 1d (ago), 2026-01-31T09:00 (UTC) or an id.",
+                description="Those given up on from then on: 1d (ago), 2026-01-31T09:00 (UTC) or an id.",
                 min_length=1,
                 max_length=41,
             ),
         ] = None,
+        until: Until = None,
         dry_run: Annotated[bool, Field(description="Only say what would be done; true by default.")] = True,
         confirm: Confirm = False,  # noqa: ARG002 - what was asked before counts
     ) -> CallToolResult:
@@ -66,6 +67,7 @@ class RedrivingTools(ToolSet):
                 event_type=event_type,
                 group=group,
                 since=since,
+                until=until,
                 dry_run=dry_run,
             )
         )
