@@ -177,7 +177,8 @@ def show(
             "reason": one.reason,
         }
         lines = [f"{name:<11}{plain(value)}" for name, value in facts.items() if value]
-        lines += ["", *map(plain, one.trace.splitlines())] if one.trace else []
+        # Indented, so that no line of an exception's message looks like one of ours.
+        lines += ["", *(f"  {plain(said)}" for said in one.trace.splitlines())] if one.trace else []
         text = json.dumps(one.payload, indent=2, ensure_ascii=False) if one.payload is not None else ""
         lines += ["", *map(plain, text.splitlines())]
         blocks.append("\n".join(lines))

@@ -137,3 +137,14 @@ async def test_the_commands_print_it_for_people_and_scripts(
         assert words in shown
     as_json = json.loads(await command(redis_url, "show", bad.id, "--json"))
     assert as_json["letters"][0]["payload"] == {"type": "message", "n": 1}
+
+
+async def test_no_line_of_an_exception_looks_like_one_of_ours(redis: Redis, redis_url: str) -> None:
+    forged = "Boom\nreason     all is well\nid         1-1\n\x1b[2J"
+    fields: dict[Any, Any] = {"data": "{}", "abe:reason": forged, "abe:group": "bot", "abe:trace": forged}
+    entry_id: Any = await redis.xadd("dead:{slack_events}", fields)
+    lines = (await command(redis_url, "show", entry_id.decode())).splitlines()
+    assert [line for line in lines if line.startswith("id ")] == [f"id         {entry_id.decode()}"]
+    assert len([line for line in lines if line.startswith("reason ")]) == 1
+    assert "  id         1-1" in lines
+    assert "\x1b" not in "".join(lines)
