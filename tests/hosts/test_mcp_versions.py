@@ -402,7 +402,7 @@ def hints(*, changes: bool, may_be_repeated: bool) -> dict[str, bool]:
 LOOKS = hints(changes=False, may_be_repeated=True)
 FILTERS = ["contains", "event_type", "channel", "user", "thread", "since", "until"]
 TOOLS = {
-    "stream_stats": ("Health of the queue", LOOKS, {"stream"}),
+    "stream_stats": ("Health of the queue", LOOKS, {"stream", "changes"}),
     "read_stream": (
         "Look at events",
         LOOKS,

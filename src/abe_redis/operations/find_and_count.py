@@ -1,13 +1,13 @@
 """What a caller may find out beyond reading on: one event by its id, counts, and what it holds itself."""
 
 from abe_redis.errors import RequestError
-from abe_redis.operations import counting, event_views, find_event
+from abe_redis.operations import audit, counting, event_views, find_event
 from abe_redis.operations.filters import Filter
 from abe_redis.operations.payload_size import Room
 from abe_redis.operations.positions import since as since_id
 from abe_redis.operations.read_stream import Reading
 from abe_redis.operations.scope import check_range
-from abe_redis.schemas import MAX_COUNT, MAX_EVENT_ID, CountResult, EventView, ReadResult
+from abe_redis.schemas import MAX_COUNT, MAX_EVENT_ID, Change, CountResult, EventView, ReadResult
 from abe_redis.streams import names, peek
 from abe_redis.streams.find_streams import existing
 from abe_redis.streams.page_size import PageSize
@@ -87,6 +87,19 @@ class Searching(Reading):
             )
             async with self._scope.limits.turn():
                 return await counting.count(redis, name, source=source, by=by, wanted=wanted, most_rows=count)
+
+    async def changes(self, *, stream: str | None = None, count: int = MAX_COUNT) -> list[Change]:
+        """The last changes that people and agents made to streams that the caller may see, the newest first.
+
+        Args:
+            stream: Only to this one.
+            count: How many of the last changes are looked at.
+        """
+        self.agent_leases.touch()
+        wanted = None if stream is None else self._scope.allowed(stream)
+        async with self._scope.redis("reading what was changed") as redis:
+            found = [(one, str(one.facts.get("stream", ""))) for one in await audit.last(redis, count)]
+        return [one for one, name in found if wanted in {None, name} and self._scope.patterns.match(name)]
 
     def check_readable(self, stream: str) -> None:
         """Refuse a stream that the caller may not look at, whether it exists or not."""

@@ -221,6 +221,32 @@ async def test_dead_letters_of_a_day_are_redriven_by_one_call(ask: Ask, redis: R
     assert [event["id"] for event in left] == [f"{first + number}-0" for number in (0, 3, 4, 5)]
 
 
+async def test_an_agent_is_told_what_was_changed_where_it_may_look(make_backend: MakeBackend) -> None:
+    backend = make_backend()
+    ask = asking(server(backend, Permissions(structured=True, create_groups=True)))
+    nothing = await ask("stream_stats", changes=True)
+    assert text_of(nothing) == "Nobody has changed anything here."
+    for stream in (TOPIC, "slack:ops"):
+        for number in range(3):
+            await ask("publish_event", payload=said(number), stream=stream)
+    await ask("lease_events", group=GROUP, count=3)
+    await ask("release", bury=True, reason="it says so", confirm=True)
+    told = await ask("stream_stats", changes=True)
+    lines = text_of(told).split("\n")
+    assert lines[0] == "9 changes, the newest first."
+    assert re.fullmatch(
+        r'[\d: -]+ UTC: "release" by "mcp-\S+" in group "agents" of "slack_events", 3 buried', lines[1]
+    )
+    assert lines[3].endswith('of "slack_events", made the group')
+    assert lines[-1].endswith('of "slack_events", 1 event')
+    assert told.structuredContent == {"changes": lines[1:]}
+    assert "it says so" not in text_of(told), "a reason is people's words"
+    narrow = asking(server(backend, Permissions(streams=("slack:ops",))))
+    assert text_of(await narrow("stream_stats", changes=True)).startswith("3 changes")
+    assert text_of(await ask("stream_stats", changes=True, stream="slack:ops")).startswith("3 changes")
+    assert "may touch" in await refusal(narrow, "stream_stats", changes=True, stream=TOPIC)
+
+
 # --- How much ------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ from mcp.types import CallToolResult
 from pydantic import Field
 
 from abe_redis.mcp import answer_text
+from abe_redis.mcp.change_text import changed
 from abe_redis.mcp.commands import for_agent
 from abe_redis.mcp.compat.sdk import answer
 from abe_redis.mcp.overview_length import OVERVIEW_CHARS, fit_overview, plain
@@ -25,8 +26,12 @@ class HealthTools(ToolSet):
         stream: Annotated[
             str | None, Field(description="Only this one, in detail.", min_length=1, max_length=512)
         ] = None,
+        changes: Annotated[bool, Field(description="Show what was changed last, and by whom.")] = False,
     ) -> CallToolResult:
-        """The health of one stream, or of all."""
+        """The health of one stream, or of all; or what was changed there."""
+        if changes:
+            lines = changed(await (await self._operations()).changes(stream=stream))
+            return answer({"changes": lines[1:]}, "\n".join(lines))
         result = safe(await (await self._operations()).stream_stats(stream=stream))
         for one in result.streams:
             one.advice = for_agent(one.advice)

@@ -36,8 +36,8 @@ class ReadingTools(ToolSet):
         event_id: Annotated[
             str | None,
             Field(
-                description="Find this one, by Slack's event_id or its entry id, in all streams if none is "
-                "given, and see which groups are done with it.",
+                description="Find this one, by Slack's event_id or its entry id, by default in all streams, "
+                "and see which groups are done with it.",
                 min_length=1,
                 max_length=schemas.MAX_EVENT_ID,
             ),

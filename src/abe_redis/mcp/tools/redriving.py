@@ -22,7 +22,7 @@ class RedrivingTools(ToolSet):
         stream: Annotated[
             str | None,
             Field(
-                description="The stream they came from; by default the host's topic.",
+                description="Their stream; by default the host's topic.",
                 min_length=1,
                 max_length=512,
             ),
@@ -30,7 +30,7 @@ class RedrivingTools(ToolSet):
         ids: Annotated[
             list[Id] | None,
             Field(
-                description="Ids of dead letters, as read_stream(dead=true) shows them.",
+                description="Ids that read_stream(dead=true) shows.",
                 min_length=1,
                 max_length=schemas.MAX_COUNT,
             ),
