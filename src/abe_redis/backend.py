@@ -25,6 +25,20 @@ from abe_redis.settings import Settings
 from abe_redis.streams import names
 
 
+def check_settings(given: object, of: type) -> None:
+    """Refuse what is no Settings.
+
+    Raises:
+        SettingsError: It is none. It is not repeated: a URL may hold a password.
+    """
+    if not isinstance(given, Settings):
+        what = of.__name__
+        raise SettingsError(
+            f"{what} takes Settings, not {type(given).__name__!r}: write "
+            f"{what}(Settings(redis_url=…)), or {what}.from_env()."
+        )
+
+
 class RedisMessageQueueBackend:
     """A message queue on Redis Streams: every accepted event is processed at least once.
 
@@ -53,13 +67,7 @@ class RedisMessageQueueBackend:
             SettingsError: One of them is not valid.
             InvalidNameError: One of the streams is not among those of `REDIS_STREAM_PATTERNS`.
         """
-        given: object = settings
-        if not isinstance(given, Settings):  # which is not repeated: a URL may hold a password
-            what = type(self).__name__
-            raise SettingsError(
-                f"{what} takes Settings, not {type(given).__name__!r}: write "
-                f"{what}(Settings(redis_url=…)), or {what}.from_env()."
-            )
+        check_settings(settings, type(self))
         if conversation is not None and not callable(conversation):
             raise SettingsError(f"conversation is {conversation!r}; it must be a function of the payload.")
         self.settings = settings

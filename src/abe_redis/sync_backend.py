@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Self
 
-from abe_redis.backend import RedisMessageQueueBackend
+from abe_redis.backend import RedisMessageQueueBackend, check_settings
 from abe_redis.errors import ClosedError
 from abe_redis.events.published import Published
 from abe_redis.publishing.outbox_file import OutboxSize
@@ -31,6 +31,7 @@ class SyncBackend:
             settings: Where Redis is and how to behave there.
             conversation: As for `RedisMessageQueueBackend`.
         """
+        check_settings(settings, type(self))
         self.settings = settings
         self._backend = RedisMessageQueueBackend(settings, conversation=conversation)
         self._conversation = conversation

@@ -78,9 +78,13 @@ class _Checker:
         for run in runs:
             per_event[run.record.event].append(run)
         destroyed = [record for record in theirs if record.what == "destroyed"]
+        redriven: dict[str, list[float]] = defaultdict(list)
+        for record in theirs:
+            if record.what == "redriven":
+                redriven[record.event].append(record.at)
         for event, its in per_event.items():
             yield from self._at_once(its, "twice at once", f"event {event}", destroyed)
-            yield from self._again(event, its, theirs, destroyed)
+            yield from self._again(event, its, redriven[event], destroyed)
         if self._history.groups[group].ordered:
             yield from self._order(group, runs, theirs, destroyed)
 
@@ -224,9 +228,8 @@ class _Checker:
     # Not again --------------------------------------------------------------------------------------
 
     def _again(
-        self, event: str, runs: list[Run], records: list[Record], destroyed: list[Record]
+        self, event: str, runs: list[Run], redriven: list[float], destroyed: list[Record]
     ) -> Iterator[Violation]:
-        redriven = [record.at for record in records if record.what == "redriven" and record.event == event]
         done = [run for run in runs if run.outcome == "done"]
         for one in done:
             for later in runs:

@@ -32,11 +32,15 @@ def decoded(data: bytes, source: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        hint = " It looks like UTF-16, as PowerShell writes it." if data.startswith(_UTF_16) else ""
         raise PayloadError(
             f"What comes from {source} is not UTF-8 (byte {error.start} is 0x{data[error.start]:02x}); "
-            f"nothing was published.{hint} Convert it to UTF-8 first."
+            f"nothing was published.{hint_of_utf_16(data)} Convert it to UTF-8 first."
         ) from None
+
+
+def hint_of_utf_16(data: bytes) -> str:
+    """A sentence about bytes that begin as UTF-16 does; else nothing."""
+    return " It looks like UTF-16, as PowerShell writes it." if data.startswith(_UTF_16) else ""
 
 
 def checked(argument: str) -> str:
@@ -60,7 +64,7 @@ def json_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        why = error.msg[:1].lower() + error.msg[1:]
+        why = error.msg[:1].lower() + error.msg[1:].removesuffix(" at")
         raise ValueError(f"{why} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None

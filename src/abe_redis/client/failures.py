@@ -84,6 +84,11 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
             f"Redis at {where} refuses the credentials from {source}, which holds up {doing} ({said}). They "
             "are read anew for each connection: put those there that are valid now."
         )
+    if "of REDIS_PASSWORD_FILE cannot be read" in said or "provider of REDIS_CREDENTIALS" in said:
+        return RedisUnavailableError(
+            f"There are no credentials for Redis at {where}, which holds up {doing}: {said}. That is looked "
+            "at anew for each connection, so nothing needs a restart when it is right."
+        )
     if (state := state_of(error)) is not None:
         kind = RedisRefusedError if state.is_full else RedisUnavailableError
         advised = advised or f" {state.advice}"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from abe_redis.backend import RedisMessageQueueBackend
+from abe_redis.errors import SettingsError
 from abe_redis.operations.agent_leases import AgentLeases
 from abe_redis.operations.caller_limits import Limits
 from abe_redis.operations.recording import Origin, person
@@ -31,6 +32,12 @@ class Caller:
             caller: The name of one of several callers, for its leases and its changes in the audit.
             limits: What the caller may do; by default everything.
         """
+        given: object = backend
+        if not isinstance(given, RedisMessageQueueBackend):  # which is not repeated: a URL holds a password
+            raise SettingsError(
+                f"{type(self).__name__} takes a RedisMessageQueueBackend, not {type(given).__name__!r}: make "
+                "one with RedisMessageQueueBackend.from_env()."
+            )
         self._backend = backend
         self._settings = backend.settings
         self._origin = origin

@@ -15,6 +15,7 @@ _WORDS = {
     "int_parsing": "a whole number",
     "int_parsing_size": "a whole number of fewer digits",
     "int_type": "a whole number",
+    "path_type": "the path of a file",
     "string_too_short": "a name of at least one character",
     "string_type": "text",
 }

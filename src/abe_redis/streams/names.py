@@ -254,6 +254,10 @@ class Narrowed(Patterns):
     """The streams of other patterns that these patterns match, too."""
 
     def __init__(self, whole: Patterns, patterns: Iterable[str]) -> None:
+        if isinstance(patterns, str) or not all(isinstance(one, str) for one in patterns):
+            raise InvalidNameError(
+                f"streams is {patterns!r}; it must be a list of names, as ['slack_events']."
+            )
         super().__init__(patterns, partitions=whole.partitions)
         self._whole = whole
 

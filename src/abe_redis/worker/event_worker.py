@@ -77,10 +77,16 @@ class EventWorker(HandlingTasks):
             refuse_origins: Events that came from one of these, as `mcp` for what an agent published, are
                 buried instead of handled, so that they can be looked at.
         """
-        check_arguments(backend, concurrency, policy, view, respond_to)
-        for name, seconds in (("handler_timeout", handler_timeout), ("drain_seconds", drain_seconds)):
-            if seconds is not None and not seconds >= 0:
-                raise ValueError(f"{name} is {seconds!r}; it must be a number of seconds.")
+        check_arguments(
+            backend,
+            group=group,
+            concurrency=concurrency,
+            functions={"policy": policy, "view": view},
+            seconds={"handler_timeout": handler_timeout, "drain_seconds": drain_seconds},
+            respond_to=respond_to,
+            ordered=ordered,
+            refuse_origins=refuse_origins,
+        )
         if handler is not None:
             check_handler(handler, name_of(handler))
         super().__init__()

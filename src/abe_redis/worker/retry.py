@@ -4,11 +4,18 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from abe_redis.errors import AnswerTooLateError
+from abe_redis.errors import AnswerTooLateError, SettingsError
 from abe_redis.events.event import Event
 from abe_redis.runtime.plurals import count
 from abe_redis.sanitize.exceptions import describe
 from abe_redis.worker.slack_errors import SLACK_ERRORS, Meaning, code_of, seconds_to_wait
+
+
+def _check(of: str, **times: object) -> None:
+    """Refuse times that are none, before an event waits for them."""
+    for name, given in times.items():
+        if not (isinstance(given, int | float) and given >= 0):
+            raise SettingsError(f"{of}'s {name} is {given!r}; it must be a number of seconds, at least 0.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +26,9 @@ class Retry:
     """Seconds until the next delivery."""
     counts: bool = True
     """Whether this delivery counts among those after which an event is buried."""
+
+    def __post_init__(self) -> None:
+        _check("Retry", delay=self.delay)
 
     def __str__(self) -> str:
         uncounted = "" if self.counts else ", and this delivery does not count"
@@ -68,6 +78,12 @@ class Backoff:
     """Deliveries after which the event is buried."""
     slack_errors: Mapping[str, Meaning] = field(default_factory=lambda: SLACK_ERRORS, hash=False, repr=False)
     """What each error of Slack's means. To change one: `SLACK_ERRORS | {"not_in_channel": "retry"}`."""
+
+    def __post_init__(self) -> None:
+        _check("Backoff", first=self.first, most=self.most)
+        deliveries: object = self.deliveries
+        if not isinstance(deliveries, int) or deliveries < 1:
+            raise SettingsError(f"Backoff's deliveries is {deliveries!r}; it must be a number, at least 1.")
 
     def __call__(self, event: Event, error: Exception) -> Decision:
         """The decision for a delivery that failed."""

@@ -275,7 +275,12 @@ def test_stats_shows_which_consumer_holds_which_event(monkeypatch: pytest.Monkey
         (["stats"], {"REDIS_STREAM_PARTITIONS": "1001"}, 2, "is '1001', but should be at most 1000."),
         (["stats"], {"REDIS_STREAM_LEASE_SECONDS": "x"}, 2, "is 'x', but should be a number."),
         (["stats"], {"REDIS_CREDENTIALS": "abc"}, 2, "should be MODULE:NAME, as in bot.credentials:provider"),
-        (["stats"], {"REDIS_PASSWORD_FILE": "/no/file"}, 1, "cannot be read (No such file or directory)"),
+        (
+            ["stats"],
+            {"REDIS_PASSWORD_FILE": "/no/file"},
+            1,
+            "read (No such file or directory). That is looked",
+        ),
         (["nonsense"], {}, 2, "No such command"),
         (["publish"], {}, 2, "Give an event, or --lines"),
         (["read", "--follow", "--group", "g"], {}, 2, "--follow changes nothing"),

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +55,18 @@ def test_input_that_is_not_utf_8_is_an_error_and_nothing_is_published(
     assert result.returncode == 1
     assert hint in result.stderr
     assert b"Traceback" not in result.stderr
+    assert read(redis_url) == []
+
+
+def test_lines_in_utf_16_are_named_as_such(redis_url: str, tmp_path: Path) -> None:
+    lines = tmp_path / "lines"
+    lines.write_bytes(b"\xff\xfe" + EVENT.encode("utf-16-le"))
+    result = run("publish", "--lines", str(lines), redis_url=redis_url)
+    assert result.returncode == 1
+    assert (
+        b"Line 1 is no JSON object (it is not UTF-8: invalid start byte. It looks like UTF-16"
+        in result.stderr
+    )
     assert read(redis_url) == []
 
 

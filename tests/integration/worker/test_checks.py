@@ -2,13 +2,24 @@
 
 import functools
 import logging
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from abe_redis import EventWorker, RedisMessageQueueBackend, Settings, SyncBackend
-from abe_redis.errors import SettingsError
+from abe_redis import (
+    Backoff,
+    EventWorker,
+    Operations,
+    RedisMessageQueueBackend,
+    Retry,
+    Settings,
+    SyncBackend,
+)
+from abe_redis.errors import InvalidNameError, SettingsError
 from abe_redis.settings import misspelt
 
 
@@ -84,6 +95,8 @@ def test_every_kind_of_handler_is_accepted(backend: RedisMessageQueueBackend, ha
         ({"policy": 5}, "policy is 5; it must be a function"),
         ({"view": "event"}, "view is 'event'; it must be a function"),
         ({"respond_to": "slack_events"}, "which this worker reads itself"),
+        ({"ordered": "no"}, "ordered is 'no'; it must be True or False"),
+        ({"refuse_origins": "mcp"}, r"must be a list, \['mcp'\]"),
     ],
 )
 def test_a_handler_that_would_fail_with_every_event_is_refused_at_once(
@@ -93,15 +106,65 @@ def test_a_handler_that_would_fail_with_every_event_is_refused_at_once(
         EventWorker(backend, handle, **options)
 
 
-@pytest.mark.parametrize("options", [{"handler_timeout": -1}, {"drain_seconds": float("nan")}])
+@pytest.mark.parametrize("group", [3, "a\nb", "x" * 600])
+def test_the_name_of_a_group_is_checked_at_once(backend: RedisMessageQueueBackend, group: Any) -> None:
+    with pytest.raises(InvalidNameError, match="consumer group"):
+        EventWorker(backend, handle, group=group)
+
+
+@pytest.mark.parametrize(
+    "options", [{"handler_timeout": -1}, {"handler_timeout": "5"}, {"drain_seconds": float("nan")}]
+)
 def test_times_are_checked_at_once(backend: RedisMessageQueueBackend, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be a number of seconds"):
         EventWorker(backend, handle, **options)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Retry(-1),
+        lambda: Retry(float("nan")),
+        lambda: Retry(timedelta(seconds=1)),  # type: ignore[arg-type]
+        lambda: Backoff(first="1"),  # type: ignore[arg-type]
+        lambda: Backoff(most=-1),
+    ],
+)
+def test_a_delay_is_a_number_of_seconds(make: Callable[[], object]) -> None:
+    with pytest.raises(SettingsError, match="must be a number of seconds, at least 0"):
+        make()
+
+
+@pytest.mark.parametrize("deliveries", [0, "5", None])
+def test_an_event_has_one_delivery_at_least(deliveries: Any) -> None:
+    with pytest.raises(SettingsError, match=r"Backoff's deliveries is .*; it must be a number, at least 1"):
+        Backoff(deliveries=deliveries)
+
+
+@pytest.mark.parametrize("streams", ["slack_events", [b"slack_events"]])
+def test_streams_are_a_list_of_names(backend: RedisMessageQueueBackend, streams: Any) -> None:
+    for take in (partial(RedisMessageQueueBackend, Settings()), partial(Operations, backend)):
+        with pytest.raises(InvalidNameError, match=r"it must be a list of names, as \['slack_events'\]"):
+            take(streams=streams)
+
+
+def test_operations_take_a_back_end_and_repeat_no_url() -> None:
+    with pytest.raises(
+        SettingsError, match=r"Operations takes a RedisMessageQueueBackend, not 'str'"
+    ) as found:
+        Operations("redis://:secret@localhost")  # type: ignore[arg-type]
+    assert "secret" not in str(found.value)
+
+
+def test_what_is_no_path_is_said_without_words_of_python() -> None:
+    with pytest.raises(SettingsError, match="REDIS_PASSWORD_FILE is 5, but should be the path of a file"):
+        Settings(redis_password_file=5)
+
+
 @pytest.mark.parametrize("kind", [RedisMessageQueueBackend, SyncBackend])
 def test_a_back_end_takes_settings_and_repeats_no_url(kind: Any) -> None:
-    with pytest.raises(SettingsError, match=r"takes Settings, not 'str'.*from_env") as found:
+    says = rf"^{kind.__name__} takes Settings, not 'str'.*from_env"
+    with pytest.raises(SettingsError, match=says) as found:
         kind("redis://:secret@localhost")
     assert "secret" not in str(found.value)
     with pytest.raises(SettingsError, match="takes Settings, not 'NoneType'"):
