@@ -38,6 +38,10 @@ class RedisRefusedError(AbeRedisError):
     """Redis answered with an error that a retry does not cure."""
 
 
+class CredentialsRefusedError(RedisRefusedError):
+    """Redis refused the user name or password."""
+
+
 class OutboxError(AbeRedisError):
     """The outbox cannot be used."""
 

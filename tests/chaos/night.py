@@ -234,9 +234,11 @@ class Night:
         self.say(f"  {len(self.accepted)} accepted, all of them handled")
 
     async def until(self, condition: Callable[[], Awaitable[Any]], what: str) -> Any:
-        """Wait for something true, and return it."""
-        end = time.monotonic() + 2 * PATIENCE
+        """Wait for something true, and return it; while events are handled, it is on its way."""
+        done, end = -1, 0.0
         while not (found := await condition()):
+            if len(self.done) > done:
+                done, end = len(self.done), time.monotonic() + 2 * PATIENCE
             assert time.monotonic() < end, f"waited in vain for {what}; stats: {await self.stats()}"
             await asyncio.sleep(0.05)
         return found

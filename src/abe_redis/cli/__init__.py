@@ -3,11 +3,13 @@
 Exit codes: 0 done, 1 it failed (the reason is on stderr), 2 the command line or a setting is wrong.
 """
 
+import errno
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from abe_redis.errors import AbeRedisError, InvalidArgumentError, InvalidNameError, SettingsError
-from abe_redis.runtime.exception_groups import distinct
+from abe_redis.runtime.exception_groups import distinct, equal_failures_as_one
 
 if TYPE_CHECKING:
     import typer
@@ -41,7 +43,8 @@ def main() -> None:
     in_order(app)
     never_fail()
     try:
-        _run(app)
+        with equal_failures_as_one():
+            _run(app)
     except AbeRedisError as error:
         _end([error])
     except BaseExceptionGroup as several:  # several tasks failed, most of them for the same reason
@@ -49,7 +52,14 @@ def main() -> None:
         if len(errors) < len(distinct(several)):
             raise
         _end(errors)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        sys.stdout = None  # what is left in its buffer cannot be written either
+        _end([AbeRedisError(f"The disk is full, so not all could be written down ({error.strerror}).")])
 
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _WRONG = (SettingsError, InvalidNameError, InvalidArgumentError)
 """Errors about a setting or an argument, whatever state the queue is in."""

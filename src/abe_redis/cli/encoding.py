@@ -32,15 +32,16 @@ def decoded(data: bytes, source: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        hint = f" It {like}." if (like := like_utf_16(data)) else ""
         raise PayloadError(
             f"What comes from {source} is not UTF-8 (byte {error.start} is 0x{data[error.start]:02x}); "
-            f"nothing was published.{hint_of_utf_16(data)} Convert it to UTF-8 first."
+            f"nothing was published.{hint} Convert it to UTF-8 first."
         ) from None
 
 
-def hint_of_utf_16(data: bytes) -> str:
-    """A sentence about bytes that begin as UTF-16 does; else nothing."""
-    return " It looks like UTF-16, as PowerShell writes it." if data.startswith(_UTF_16) else ""
+def like_utf_16(data: bytes) -> str:
+    """Words about bytes that begin as UTF-16 does; else none."""
+    return "looks like UTF-16, as PowerShell writes it" if data.startswith(_UTF_16) else ""
 
 
 def checked(argument: str) -> str:

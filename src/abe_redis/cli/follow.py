@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from abe_redis.cli.common import say
-from abe_redis.errors import RedisUnavailableError
+from abe_redis.errors import CredentialsRefusedError, RedisUnavailableError
 from abe_redis.runtime.exception_groups import equal_failures_as_one
 from abe_redis.runtime.signals import on_signal
 from abe_redis.schemas import MAX_COUNT, MAX_WAIT_SECONDS
@@ -53,6 +53,7 @@ async def follow(
         start: Show all events after this id.
         wanted: Filters, as for `Operations.peek`.
     """
+    let_in = start is None
     if start is None:
         newest = await operations.peek(stream=stream, count=count, **wanted)
         for event in reversed(newest.events):
@@ -70,13 +71,15 @@ async def follow(
                 wait_seconds=MAX_WAIT_SECONDS,
                 **wanted,
             )
-        except RedisUnavailableError as error:
+        except (RedisUnavailableError, CredentialsRefusedError) as error:
+            if not let_in and isinstance(error, CredentialsRefusedError):
+                raise
             if not reported:
                 say(f"abe-redis: {error} Retrying until it is back.", to_stderr=True)
             reported = True
             await anyio.sleep(_PAUSE_SECONDS)
             continue
-        reported = False
+        let_in, reported = True, False
         for event in result.events:
             show(event)
         start = result.next_start or (result.events[-1].id if result.events else start)

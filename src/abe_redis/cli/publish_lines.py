@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from abe_redis.cli.common import say
-from abe_redis.cli.encoding import hint_of_utf_16, json_object
+from abe_redis.cli.encoding import json_object, like_utf_16
 from abe_redis.errors import AbeRedisError, PayloadError
 from abe_redis.schemas import PublishLinesResult
 
@@ -94,7 +94,8 @@ class _Events:
                 self.empty += not payload
                 yield number, payload
         except UnicodeDecodeError as error:
-            self.bad = number, f"it is not UTF-8: {error.reason}{hint_of_utf_16(error.object)}".rstrip(".")
+            hint = like_utf_16(error.object)
+            self.bad = number, f"it is not UTF-8: {error.reason}{f'; it {hint}' if hint else ''}"
         except ValueError as error:
             self.bad = number, str(error)
 

@@ -15,12 +15,16 @@ from redis.exceptions import (
 
 from abe_redis.client import script_rights, url_mixups
 from abe_redis.client.passing_states import STREAM_FULL, code_of, state_of
-from abe_redis.errors import AbeRedisError, RedisRefusedError, RedisUnavailableError
+from abe_redis.errors import AbeRedisError, CredentialsRefusedError, RedisRefusedError, RedisUnavailableError
 from abe_redis.settings import Settings
 
 # AttributeError: redis-py on 3.12 and 3.13 raises it for a stale socket (#4287).
 FAILURES = (RedisError, OSError, EOFError, AttributeError)
 """Every exception that a command can raise because of the server or the connection."""
+
+_NO_KEY = "no such key"
+"""What XINFO says when somebody removed the stream just before."""
+_GONE = ("NOGROUP", "WRONGTYPE", "UNBLOCKED", _NO_KEY)
 
 _REFUSALS = (AuthenticationError, AuthorizationError)
 
@@ -34,9 +38,14 @@ def passes(error: BaseException) -> bool:
     return state_of(error) is not None
 
 
+def passes_for_who_was_let_in(error: BaseException) -> bool:
+    """The same for whoever has been let in: its credentials are refused while somebody changes them, too."""
+    return isinstance(error, _REFUSALS) or passes(error)
+
+
 def stream_is_gone(error: BaseException) -> bool:
     """Whether a stream or group was deleted or replaced by a key of another type."""
-    return isinstance(error, ResponseError) and str(error).startswith(("NOGROUP", "WRONGTYPE", "UNBLOCKED"))
+    return isinstance(error, ResponseError) and str(error).startswith(_GONE)
 
 
 def pause_seconds(failures: int) -> float:
@@ -60,7 +69,7 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
     where, said = settings.redis_url, _shown(error, settings)
     advised = url_mixups.advice(said, settings)
     if isinstance(error, _REFUSALS):
-        return RedisRefusedError(
+        return CredentialsRefusedError(
             f"Redis at {where} refused the user name or password while {doing} ({said}). Check "
             f"REDIS_USERNAME and REDIS_PASSWORD, or the credentials in REDIS_URL."
             f"{advised}{_about_sentinels(settings)}"
@@ -78,17 +87,8 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
             f"when {doing}: its consumers are behind, or nobody reads it. Start or add consumers, see "
             "`abe-redis stats`, or raise REDIS_STREAM_HARD_MAXLEN."
         )
-    if "refuses the credentials" in said:
-        source = "REDIS_CREDENTIALS" if settings.redis_credentials else "REDIS_PASSWORD_FILE"
-        return RedisUnavailableError(
-            f"Redis at {where} refuses the credentials from {source}, which holds up {doing} ({said}). They "
-            "are read anew for each connection: put those there that are valid now."
-        )
-    if "of REDIS_PASSWORD_FILE cannot be read" in said or "provider of REDIS_CREDENTIALS" in said:
-        return RedisUnavailableError(
-            f"There are no credentials for Redis at {where}, which holds up {doing}: {said}. That is looked "
-            "at anew for each connection, so nothing needs a restart when it is right."
-        )
+    if about_credentials := _about_credentials(said, settings, doing=doing):
+        return RedisUnavailableError(about_credentials)
     if (state := state_of(error)) is not None:
         kind = RedisRefusedError if state.is_full else RedisUnavailableError
         advised = advised or f" {state.advice}"
@@ -98,12 +98,30 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
             f"Redis at {where} could not be reached for {doing} ({said}). Check that it runs and that "
             f"REDIS_URL is right.{advised or _about_tls(settings)}"
         )
+    if str(error).startswith(_NO_KEY):
+        return RedisUnavailableError(f"Somebody removed a stream while {doing} at {where}. Try again.")
     if str(error).startswith("WRONGTYPE"):
         return RedisRefusedError(
             f"The key is not a stream, or a key beside it is of another type, so Redis at {where} refused "
             f"{doing}. Choose another stream, or rename that key: `abe-redis doctor` names it."
         )
     return RedisRefusedError(f"Redis at {where} refused {doing}: {said}.{advised}")
+
+
+def _about_credentials(said: str, settings: Settings, *, doing: str) -> str:
+    """The sentence about credentials that are read for each connection, if it is they that lack."""
+    if "refuses the credentials" in said:
+        source = "REDIS_CREDENTIALS" if settings.redis_credentials else "REDIS_PASSWORD_FILE"
+        return (
+            f"Redis at {settings.redis_url} refuses the credentials from {source}, which holds up {doing} "
+            f"({said}). They are read anew for each connection: put those there that are valid now."
+        )
+    if "of REDIS_PASSWORD_FILE cannot be read" in said or "provider of REDIS_CREDENTIALS" in said:
+        return (
+            f"There are no credentials for Redis at {settings.redis_url}, which holds up {doing}: {said}. "
+            "That is looked at anew for each connection, so nothing needs a restart when it is right."
+        )
+    return ""
 
 
 def _about_sentinels(settings: Settings) -> str:

@@ -67,7 +67,7 @@ class AckBatcher:
                 if self._in_flight.has_unsettled:
                     self.finished.set()
             except failures.FAILURES as error:
-                if not failures.passes(error):
+                if not failures.passes_for_who_was_let_in(error):
                     raise failures.explain(
                         error, self._settings, doing=f"acking in group {self._group!r}"
                     ) from None

@@ -72,6 +72,8 @@ class GroupConsumer(ABC):
         self._tick_at = self._renew_at = 0.0
         self._connected = False
         """Whether Redis has answered."""
+        self._passes = failures.passes
+        """Whether a retry helps after a failure."""
         self._waiting = False
         """Whether a caller waits for an event."""
         self._draining = False
@@ -225,12 +227,13 @@ class GroupConsumer(ABC):
                 if warned:
                     _LOG.warning("Group %r reads again.", self.group)
                 failed, warned = 0, False
+                self._passes = failures.passes_for_who_was_let_in
             except failures.FAILURES as error:
                 failed += 1
                 self._turn_failed(error)
                 if not failures.stream_is_gone(error) or failed > _SILENT_FAILURES:
                     sentence = failures.explain(error, self._settings, doing=f"reading group {self.group!r}")
-                    if not failures.passes(error) and not failures.stream_is_gone(error):
+                    if not self._passes(error) and not failures.stream_is_gone(error):
                         raise sentence from None
                     if not warned:
                         _LOG.warning("%s Trying again until it works.", sentence)

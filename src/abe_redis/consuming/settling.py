@@ -17,7 +17,7 @@ _LOG = logging.getLogger(__name__)
 
 def may_work_later(error: BaseException) -> bool:
     """Whether what failed is worth another try: Redis did not refuse it for good."""
-    refused = isinstance(error, failures.FAILURES) and not failures.passes(error)
+    refused = isinstance(error, failures.FAILURES) and not failures.passes_for_who_was_let_in(error)
     return not refused or group_is_gone(error)
 
 
@@ -101,7 +101,7 @@ class Settling:
                 if group_is_gone(error):
                     self._on_group_gone()
                     return
-                if failures.passes(error):
+                if failures.passes_for_who_was_let_in(error):
                     raise
                 doing = f"burying {entry_id} of {stream!r}"
                 _LOG.error(

@@ -256,8 +256,9 @@ def _is_held_up(group: GroupStats, at: Situation) -> bool:
 
 
 def _or_remove(group: GroupStats, stream: str) -> str:
-    """What else to do about a group of which nobody has anything in flight, as one of a mistyped name."""
-    if group.pending:
+    """What else to do about a group that nobody uses, as one of a mistyped name."""
+    unused = group.unused_seconds
+    if group.pending or (unused is not None and unused < BACKLOG_SECONDS):
         return ""
     command = f"abe-redis group remove {quoted(stream)} {quoted(group.name)} --force"
     return f"; or, if the group is a mistake, remove it: `{command}`"

@@ -163,8 +163,11 @@ class _Reader:
 
         Redis counts both as lag: see `groups`.
         """
+        last_delivered = ids.order(row["last-delivered-id"])
+        if last_delivered >= ids.order(self.info.facts["last-generated-id"]):
+            return 0, 0  # Redis 7.0 counts what the group had before a restart
         first = self.info.facts["first-entry"]
-        if first and ids.order(first[0]) <= ids.order(row["last-delivered-id"]):
+        if first and ids.order(first[0]) <= last_delivered:
             return row["lag"], 0
         length, read = self.info.facts["length"], row["entries-read"]
         return length, 0 if read is None else max(0, self.info.facts["entries-added"] - length - read)

@@ -64,7 +64,7 @@ def test_lines_in_utf_16_are_named_as_such(redis_url: str, tmp_path: Path) -> No
     result = run("publish", "--lines", str(lines), redis_url=redis_url)
     assert result.returncode == 1
     assert (
-        b"Line 1 is no JSON object (it is not UTF-8: invalid start byte. It looks like UTF-16"
+        b"Line 1 is no JSON object (it is not UTF-8: invalid start byte; it looks like UTF-16"
         in result.stderr
     )
     assert read(redis_url) == []
@@ -75,6 +75,24 @@ def test_an_argument_that_is_not_utf_8_is_an_error(redis_url: str) -> None:
     result = run("publish", b'{"text": "\xfc"}', redis_url=redis_url)
     assert result.returncode == 1
     assert b"the command line is not UTF-8" in result.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("arguments", ["stats", "read"])
+def test_a_full_disk_under_the_output_is_a_sentence(redis_url: str, arguments: str) -> None:
+    command = [sys.executable, "-m", "abe_redis", arguments]
+    with Path("/dev/full").open("wb") as full:
+        result = subprocess.run(
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"REDIS_URL": redis_url},
+            check=False,
+        )
+    assert result.returncode == 1
+    assert result.stderr == (
+        b"abe-redis: The disk is full, so not all could be written down (No space left on device).\n"
+    )
 
 
 @pytest.mark.parametrize("console", CONSOLES)

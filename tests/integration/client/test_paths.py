@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import anyio
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis import EventWorker, Operations, RedisMessageQueueBackend, Settings
+from abe_redis import Event, EventWorker, Operations, RedisMessageQueueBackend, Settings
+from abe_redis.cli.follow import follow
 from abe_redis.client.address import Address
 from abe_redis.client.topology.slots import slot_of
 from abe_redis.client.transport import Transport
@@ -17,6 +19,7 @@ from abe_redis.doctor import examine
 from abe_redis.errors import RedisUnavailableError, SettingsError
 from abe_redis.operations.audit import changes
 from abe_redis.operations.scope import Scope
+from tests.integration.conftest import until
 from tests.patience import PATIENCE
 from tests.refusing_proxy import HANG_UP, OPTIONAL, RefusingProxy, refusing
 from tests.servers import HOST, Server
@@ -234,6 +237,39 @@ def _keys(words: Sequence[bytes]) -> list[bytes]:
     return list(words[1:]) if name in {b"DEL", b"EXISTS", b"UNLINK", b"MGET"} else []
 
 
+# --- Streams that vanish between two commands ---------------------------------------------------------
+
+
+async def test_a_stream_that_vanishes_under_who_looks_and_who_reads_ends_nobody(
+    proxy: RefusingProxy, lone_redis: Redis, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It is there for one command, and for the next it is not: XINFO says "no such key"."""
+    topic, shown, handled, said = "slack:x", list[int](), list[int](), list[str]()
+    vanished = 3
+
+    def vanish(words: Sequence[bytes]) -> bytes | None:
+        nonlocal vanished
+        if not vanished or words[0].upper() != b"XINFO":
+            return None
+        vanished -= 1
+        return b"-ERR no such key\r\n"
+
+    async def all_is_seen() -> bool:
+        said.append(capfd.readouterr().err)
+        return not vanished and shown[-1:] == [1] and handled == [0, 1]
+
+    async with RedisMessageQueueBackend(settings(proxy)) as backend, anyio.create_task_group() as tasks:
+        await backend.publish(topic, {"number": 0})
+        await backend.publish(topic, {"number": 1})
+        proxy.refusal = vanish
+        show = lambda event: shown.append((event.payload or {})["number"])  # noqa: E731 - named where it is used
+        tasks.start_soon(partial(follow, Operations(backend), show, stream=topic, count=1, start="0-0"))
+        tasks.start_soon(handle, backend, handled, 2)
+        await until(all_is_seen)
+        tasks.cancel_scope.cancel()
+    assert f"Somebody removed a stream while reading '{topic}' at" in "".join(said)
+
+
 # --- Credentials that change --------------------------------------------------------------------------
 
 
@@ -255,6 +291,54 @@ async def test_a_rotated_password_file_is_a_pause(own_server: Server, tmp_path: 
                 file.write_text(f"secret-{number}")
                 await admin.client_kill_filter(_type="normal", skipme=True)
     assert sorted(handled) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_a_password_that_is_set_for_a_while_is_a_pause_for_whoever_was_let_in(
+    own_server: Server, ordered: bool, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also for a handler that ends meanwhile, and for who looks on."""
+    topic, handled, shown, said = "slack:x", list[int](), list[int](), list[str]()
+    one = Settings(redis_url=own_server.url, slack_events_topic=topic, redis_stream_lease_seconds=60)
+    begun, go_on = anyio.Event(), anyio.Event()
+
+    async def slow(event: Event) -> None:
+        begun.set()
+        await go_on.wait()
+        handled.append(event["number"])
+
+    async def look(backend: RedisMessageQueueBackend) -> None:
+        await follow(
+            Operations(backend),
+            lambda event: shown.append((event.payload or {})["number"]),
+            stream=topic,
+            count=1,
+            start=None,
+        )
+
+    async def all_is_seen() -> bool:
+        return (handled, shown) == ([0, 1], [0, 1])
+
+    async def is_said() -> bool:
+        said.append(capfd.readouterr().err)
+        return "Retrying until it is back" in "".join(said) and "Trying again until it works" in caplog.text
+
+    async with RedisMessageQueueBackend(one) as backend, anyio.create_task_group() as tasks:
+        await backend.publish(topic, {"number": 0})
+        worker = EventWorker(backend, slow, ordered=ordered)
+        tasks.start_soon(worker.run)
+        tasks.start_soon(look, backend)
+        await begun.wait()
+        with own_server.admin() as admin:
+            admin.execute_command("ACL", "SETUSER", "default", "resetpass", ">new")
+            admin.execute_command("CLIENT", "KILL", "USER", "default")
+            go_on.set()
+            await until(is_said)
+            admin.execute_command("ACL", "SETUSER", "default", "nopass")
+        await backend.publish(topic, {"number": 1})
+        await until(all_is_seen)
+        await worker.shutdown()
+        tasks.cancel_scope.cancel()
 
 
 async def test_a_provider_is_asked_for_each_connection(

@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+import anyio
 import pytest
 from redis.asyncio import Redis
 
@@ -12,6 +13,7 @@ from abe_redis.errors import RedisRefusedError
 from abe_redis.operations.groups import Groups
 from abe_redis.operations.scope import Scope
 from tests.integration.conftest import MakeBackend, take, until
+from tests.servers import Servers
 
 TOPIC = "slack_events"
 RECORDS = "abe:groups:{slack_events}"
@@ -257,3 +259,15 @@ async def test_health_checks_respect_the_hard_limit(make_backend: MakeBackend) -
     )
     with pytest.raises(RedisRefusedError, match="REDIS_STREAM_HARD_MAXLEN"):
         await stranger.publish(TOPIC, {"type": "health_check"})
+
+
+async def test_after_a_restart_nothing_waits_that_is_done(debian_redis: Servers) -> None:
+    """Redis 7.0 forgets how many entries it gave a group."""
+    server = debian_redis(persistent=True)
+    settings = Settings(redis_url=server.url, redis_stream_patterns=TOPIC)
+    async with RedisMessageQueueBackend(settings) as backend:
+        await backend.publish_many(TOPIC, events(5))
+        assert await numbers(backend, 5) == list(range(5))
+        await anyio.to_thread.run_sync(server.restart)
+        (group,) = (await stats(backend)).groups
+    assert group.lag == 0

@@ -99,6 +99,13 @@ RULE_BY_RULE = [
     ("unread", [], {"length": 0}, (None, "")),
     ("unread", [{}], {}, (None, "")),
     ("stalled", [BUSY | {"alive": False}], {}, ("stalled", f"{ONE} 5 s ago) {START}")),
+    (
+        "stalled",
+        [BUSY | {"alive": False, "unused_seconds": 59}],
+        {},
+        ("stalled", f"{ONE} 5 s ago) and no consumer is alive: start one."),
+    ),
+    ("stalled", [BUSY | {"alive": False, "unused_seconds": 60}], {}, ("stalled", f"{ONE} 5 s ago) {START}")),
     ("stalled", [BUSY], {}, (None, "")),
     ("stalled", [BUSY | {"alive": False, "paused": True}], {}, (None, "")),
     ("backlog", [BEHIND], {}, ("backlog", f"{ONE} 61 s ago): add consumers or make the handler faster.")),
