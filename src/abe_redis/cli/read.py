@@ -10,7 +10,8 @@ from abe_redis.cli.common import AsJson, json_of, plain, say, show, with_backend
 from abe_redis.cli.settle import how_to_see_leases, how_to_settle
 
 if TYPE_CHECKING:
-    from abe_redis.schemas import EventView
+    from abe_redis.operations.operations import Operations
+    from abe_redis.schemas import EventView, ReadResult
 
 Stream = Annotated[str | None, typer.Argument(help="The stream; by default SLACK_EVENTS_TOPIC.")]
 Group = Annotated[
@@ -83,8 +84,9 @@ def read(
         _follow(stream, number, start, filters, as_json=as_json)
         return
     result = with_operations(
-        lambda operations: operations.read_stream(
-            stream=stream,
+        lambda operations: _read(
+            operations,
+            stream,
             count=number,
             group=group,
             create_group=create_group,
@@ -105,6 +107,14 @@ def read(
     if result.next_start:
         lines.append(f"More: add --start {plain(result.next_start)}")
     show(result, "\n".join(lines), as_json=as_json)
+
+
+async def _read(operations: "Operations", stream: str | None, **how: Any) -> "ReadResult":  # noqa: ANN401
+    """As `Operations.read_stream`; a stream that is named and does not exist is an error."""
+    result = await operations.read_stream(stream=stream, **how)
+    if stream is not None and not (result.events or result.length):
+        await operations.glance(stream=stream)
+    return result
 
 
 def _line(event: "EventView") -> str:

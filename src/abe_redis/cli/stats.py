@@ -18,7 +18,9 @@ def stats(stream: AnyStream = None, *, as_json: AsJson = False) -> None:
         return
     for sentence in causes:
         say(plain(sentence))
-    if result.outbox is not None:
+    if result.outbox is not None and result.outbox.trouble:
+        say(plain(result.outbox.trouble))
+    elif result.outbox is not None:
         refused = f", {result.outbox.refused} refused" if result.outbox.refused else ""
         say(f"Outbox: {result.outbox.waiting} waiting{refused}.")
     if not result.streams:

@@ -153,6 +153,8 @@ def outbox(result: StatsResult) -> list[str]:
     """A sentence on the outbox, if there is one."""
     if result.outbox is None:
         return []
+    if result.outbox.trouble:
+        return [result.outbox.trouble]
     refused = f" and {result.outbox.refused} that Redis refused" if result.outbox.refused else ""
     return [f"This machine's outbox holds {result.outbox.waiting} events that wait for Redis{refused}."]
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from abe_redis.errors import InvalidArgumentError, RedisUnavailableError, RequestError
+from abe_redis.errors import InvalidArgumentError, OutboxError, RedisUnavailableError, RequestError
 from abe_redis.events import codec
 from abe_redis.events.identity import event_id_of
 from abe_redis.inspection.memory import of_servers
@@ -308,15 +308,17 @@ class Operations(Searching):
             ages: Also read the age of each pending entry, as always for a single stream.
         """
         self.agent_leases.touch()
-        outbox = await self.outbox()
+        try:
+            outbox = await self.outbox()
+        except OutboxError as error:
+            outbox = OutboxStats(waiting=0, refused=0, trouble=str(error))
         try:
             streams = await self.glance(stream=stream, ages=ages or stream is not None)
         except RedisUnavailableError as error:
             if outbox is None:
                 raise
-            raise RedisUnavailableError(
-                f"{error} The outbox keeps {outbox.waiting} events until then."
-            ) from None
+            kept = outbox.trouble or f"The outbox keeps {outbox.waiting} events until then."
+            raise RedisUnavailableError(f"{error} {kept}") from None
         found = Counter(one.health for one in streams)
         return StatsResult(streams=streams, health=dict(found), outbox=outbox)
 

@@ -150,6 +150,10 @@ class OutboxStats(BaseModel):
 
     waiting: int = Field(description="Events that will be added as soon as Redis accepts them.")
     refused: int = Field(description="Events that Redis refused for good; the file has the reasons.")
+    trouble: str | None = Field(
+        default=None,
+        description="Why it cannot be looked at, as when its disk is full; its numbers are unknown then.",
+    )
 
 
 class StatsResult(BaseModel):

@@ -71,6 +71,8 @@ async def test_it_fits_a_terminal_of_any_width(backend: RedisMessageQueueBackend
     "command",
     [
         "stats s",
+        "read s",
+        "read s --group g",
         "group list s",
         "group pause s g",
         "dead list s",

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import anyio
 import pytest
 
-from abe_redis import Operations, RedisMessageQueueBackend, Settings
+from abe_redis import Operations, RedisMessageQueueBackend, Settings, cli
 from abe_redis.errors import OutboxError, RedisRefusedError, RedisUnavailableError
 from abe_redis.mcp import answer_text
 from abe_redis.publishing import outbox_delivery, publisher
@@ -29,7 +29,7 @@ from tests.servers import Server
 PUBLISHER = """
 import asyncio, itertools, sys
 from pathlib import Path
-from abe_redis import Operations, RedisMessageQueueBackend, Settings
+from abe_redis import Operations, RedisMessageQueueBackend, Settings, cli
 from abe_redis.publishing import outbox_delivery, publisher
 
 publisher.PUBLISH_SECONDS, outbox_delivery.LOOK_SECONDS = 0.3, 0.2
@@ -375,6 +375,34 @@ async def test_an_operation_says_that_the_event_waits(own_server: Server, tmp_pa
         result = await Operations(backend).publish_event({"n": 1})
         assert result.waiting
         assert "Kept in the outbox" in answer_text.published(result)
+
+
+async def test_an_outbox_that_cannot_be_looked_at_hides_nothing_else(
+    own_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As when its disk is full."""
+    outbox = tmp_path / "outbox.db"
+    outbox.write_bytes(b"no database" * 1000)
+    monkeypatch.setenv("REDIS_URL", own_server.url)
+    monkeypatch.setenv("REDIS_OUTBOX", str(outbox))
+    with own_server.admin() as admin:
+        admin.xadd("slack_events", {"data": "{}"})
+    async with RedisMessageQueueBackend(Settings()) as backend:
+        result = await Operations(backend).stream_stats()
+        assert [one.health for one in result.streams] == ["unread"]
+        (said,) = answer_text.outbox(result)
+        own_server.stop()
+        with pytest.raises(RedisUnavailableError, match=r"could not be reached.*is damaged"):
+            await Operations(backend).stream_stats()
+    assert "is damaged or not an SQLite database" in said
+    await anyio.to_thread.run_sync(own_server.start)
+    monkeypatch.setattr(sys, "argv", ["abe-redis", "stats"])
+    with pytest.raises(SystemExit) as end:
+        await anyio.to_thread.run_sync(cli.main)
+    assert end.value.code == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("The outbox ")
+    assert "unread" in shown or "No stream exists yet" in shown
 
 
 async def test_stats_show_what_waits_in_the_outbox(own_server: Server, tmp_path: Path) -> None:
