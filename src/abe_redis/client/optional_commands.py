@@ -13,6 +13,8 @@ from typing import Any
 
 from redis import exceptions
 
+from abe_redis.client.passing_states import state_of
+
 _LOG = logging.getLogger(__name__)
 
 _REFUSED = re.compile(
@@ -81,5 +83,6 @@ async def ask(
         say_left_out(command, server, "it hung up", without)
         raise
     except exceptions.ResponseError as error:
-        # Whatever it is, nobody needs this.
-        say_left_out(command, server, error, without)
+        if state_of(error) is None:  # else the next connection tries again
+            # Whatever it is, nobody needs this.
+            say_left_out(command, server, error, without)

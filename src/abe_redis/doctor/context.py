@@ -47,6 +47,8 @@ class Context:
     redis: Redis
     is_nearly_full: bool = False
     """Whether one of the servers has little memory left."""
+    refuses_writes: bool = False
+    """Whether the server takes no writes at present."""
     patterns: Patterns = field(init=False)
     _info: dict[str, Any] | None = field(init=False, default=None)
 

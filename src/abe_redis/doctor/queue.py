@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from abe_redis.doctor import memory
 from abe_redis.doctor.context import Context, Finding, Severity, ok, problem, warning
-from abe_redis.inspection.health import about_disuse, held_by
+from abe_redis.inspection.health import about_disuse, held_by, judge
 from abe_redis.inspection.stats import stream_stats
 from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import Health, StreamStats
@@ -50,7 +50,9 @@ async def streams(context: Context) -> AsyncIterator[Finding]:
     for name in found:
         stats = await stream_stats(context.redis, name, settings)
         if stats is not None:
-            for finding in _judge(stats, settings):
+            if context.refuses_writes:
+                stats.health, stats.advice = judge(stats, settings, refuses_writes=True)
+            for finding in _judge(stats, settings, refuses_writes=context.refuses_writes):
                 yield finding
             if stats.last_at is not None:
                 ahead = stats.last_at.timestamp() - (await context.redis.time())[0]
@@ -69,7 +71,7 @@ def _set_back(stream: str, seconds: float) -> Finding:
     )
 
 
-def _judge(stats: StreamStats, settings: Settings) -> Iterator[Finding]:
+def _judge(stats: StreamStats, settings: Settings, *, refuses_writes: bool) -> Iterator[Finding]:
     """The stream's health, and what endangers the queue."""
     maxlen, lease_seconds = settings.redis_stream_maxlen, settings.redis_stream_lease_seconds
     severity = _SEVERITY[stats.health]
@@ -91,7 +93,7 @@ def _judge(stats: StreamStats, settings: Settings) -> Iterator[Finding]:
             if needed
             else "The next event that is published or acknowledged there trims it.",
         )
-    for group in waiting:
+    for group in [] if refuses_writes else waiting:  # then nothing shows that workers live
         where = f"group {group.name!r} of {stats.stream!r}"
         gone = [one for one in group.consumers if not one.alive and held_by(one, group)]
         for one in [one for one in gone if not is_person(one.name)]:

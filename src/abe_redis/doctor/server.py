@@ -42,6 +42,7 @@ async def writing(context: Context) -> AsyncIterator[Finding]:
         return  # one who may only read has nothing to fear
     except ResponseError as error:
         if failures.passes(error):
+            context.refuses_writes = True
             yield problem(str(failures.explain(error, context.settings, doing="publishing")))
             return
         raise

@@ -22,6 +22,8 @@ class Situation:
 
     stats: StreamStats
     settings: Settings
+    refuses_writes: bool = False
+    """Whether the server takes no writes. Then workers wait, and nothing shows that they live."""
 
     @property
     def paused(self) -> list[GroupStats]:
@@ -36,7 +38,7 @@ class Situation:
     @property
     def stalled(self) -> list[GroupStats]:
         """Those of them without a live worker."""
-        return [group for group in self.waiting if not group.workers]
+        return [group for group in self.waiting if not group.workers and not self.refuses_writes]
 
     @property
     def behind(self) -> list[GroupStats]:
@@ -134,6 +136,8 @@ def stuck(at: Situation) -> Verdict:
 
 def silent(at: Situation) -> Verdict:
     """Consumers that hold events and ask for nothing: their process hangs, or is gone."""
+    if at.refuses_writes:
+        return Verdict()
     return Verdict(
         said=[
             _silent(one, group)
@@ -188,9 +192,9 @@ RULES = (
 """The worst first: a stream's health is that of the first rule with a finding."""
 
 
-def judge(stats: StreamStats, settings: Settings) -> tuple[Health, str]:
+def judge(stats: StreamStats, settings: Settings, *, refuses_writes: bool = False) -> tuple[Health, str]:
     """What is wrong, since when, and what to do; the worst thing first."""
-    situation = Situation(stats, settings)
+    situation = Situation(stats, settings, refuses_writes)
     verdicts = [rule(situation) for rule in RULES]
     health: Health = next((one.health for one in verdicts if one.health), "ok")
     said = " ".join(sentence for verdict in verdicts for sentence in verdict.said)
@@ -251,8 +255,10 @@ def _stuck(group: GroupStats, at: Situation) -> list[ConsumerStats]:
 
 
 def _is_held_up(group: GroupStats, at: Situation) -> bool:
-    """Whether more consumers are no cure: one is stuck, or most of the work waits for a retry."""
-    return bool(_stuck(group, at)) or 2 * group.postponed > group.pending + (group.lag or 0)
+    """Whether more consumers are no cure: the server, one of them or most of the work waits."""
+    return (
+        at.refuses_writes or bool(_stuck(group, at)) or 2 * group.postponed > group.pending + (group.lag or 0)
+    )
 
 
 def _or_remove(group: GroupStats, stream: str) -> str:

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from abe_redis.client import failures
 from abe_redis.client.optional_commands import suppress_refusal
-from abe_redis.inspection.health import duration
+from abe_redis.inspection.health import duration, judge
 from abe_redis.inspection.memory import of_servers
 from abe_redis.operations import audit
 from abe_redis.operations.scope import Scope
@@ -39,14 +39,19 @@ async def find(scope: Scope, streams: Sequence[StreamStats]) -> list[str]:
     return found
 
 
-async def _writing(redis: Redis, scope: Scope, _: Sequence[StreamStats]) -> list[str]:
-    """Whether the server takes writes; this one, of a key that is not there, changes nothing."""
+async def _writing(redis: Redis, scope: Scope, streams: Sequence[StreamStats]) -> list[str]:
+    """Whether the server takes writes; this one, of a key that is not there, changes nothing.
+
+    Where it takes none, the streams are judged anew: no worker is to blame.
+    """
     (stream, *__) = scope.patterns.literals or (scope.settings.slack_events_topic,)
     try:
         await redis.set(names.in_slot_of(f"abe:probe:{os.urandom(8).hex()}:", stream), "", xx=True)
     except RedisError as error:
         if not failures.passes(error) or not isinstance(error, ResponseError):
             raise
+        for one in streams:
+            one.health, one.advice = judge(one, scope.settings, refuses_writes=True)
         return [str(failures.explain(error, scope.settings, doing="publishing"))]
     return []
 

@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from abe_redis import Event, EventWorker, RedisMessageQueueBackend, Settings
+from abe_redis import Event, EventWorker, Operations, RedisMessageQueueBackend, Settings
 from abe_redis.doctor import examine
 from abe_redis.errors import AbeRedisError
 from tests.integration.client.states import MAY_LOAD, STATES, State, busy, out_of_memory, without_replicas
@@ -184,3 +184,26 @@ async def test_a_server_that_evicts_clients_is_a_pause_and_the_doctor_says_so(se
             admin.config_set("maxmemory-clients", "0")
         await until(all_is_handled)
         await worker.shutdown()
+
+
+async def test_no_worker_is_called_dead_while_the_server_takes_no_writes(server: Server) -> None:
+    """Nothing shows that it lives, since a read of a group is a write."""
+    async with backend_of(server) as backend:
+        await backend.publish_many(TOPIC, [{"n": 0}, {"n": 1}])
+        assert await take_one(backend.consume()) == {"n": 0}
+        operations = Operations(backend)
+
+        async def looks_dead() -> bool:
+            (stream,) = await operations.glance(stream=TOPIC)
+            return stream.health == "stalled"
+
+        with without_replicas(server):
+            await until(looks_dead)
+            streams = await operations.glance(stream=TOPIC)
+            causes = await operations.causes(streams)
+            findings = await examine(backend.settings)
+    assert "min-replicas-to-write" in causes[0]
+    assert streams[0].health == "working"
+    said = " ".join([streams[0].advice, *(f"{one.found} {one.advice}" for one in findings)])
+    for words in ("is alive", "is gone or frozen", "has been silent", "group remove"):
+        assert words not in said
