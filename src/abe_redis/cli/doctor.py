@@ -1,5 +1,6 @@
 """doctor: findings about the server and the queue in it."""
 
+import re
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ _STYLES = {"problem": "bold red", "warning": "yellow", "ok": "green"}
 """The style of each severity, the worst first."""
 
 _INDENT = " " * 23
+_COLUMNS = 100 - len(_INDENT)
+_WORD = re.compile(r"\([^)]*\)|\S+")
+"""A word of an ACL rule; what is in parentheses belongs together."""
 
 
 @app.command(rich_help_panel=INSPECT)
@@ -46,6 +50,19 @@ def doctor(*, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
+def in_lines(command: str) -> list[str]:
+    """A command as it is printed: a long ACL SETUSER, which adds to a user, as several short ones."""
+    words = _WORD.findall(command)
+    if len(command) <= _COLUMNS or words[:2] != ["ACL", "SETUSER"]:
+        return [command] if command else []
+    lines = [words[:3]]
+    for word in words[3:]:
+        if len(" ".join([*lines[-1], word])) > _COLUMNS and len(lines[-1]) > len(words[:3]):
+            lines.append(words[:3])
+        lines[-1] = [*lines[-1], word]
+    return [" ".join(line) for line in lines]
+
+
 def _print(findings: list["Finding"]) -> None:
     """Print the worst first. Wrap sentences but not commands, so that these can be copied."""
     from rich.console import Console  # noqa: PLC0415
@@ -68,6 +85,6 @@ def _print(findings: list["Finding"]) -> None:
             shown = Text(lines)
             shown.stylize(style, 0, len(severity))
             console.print(shown)
-            if finding.command:
-                console.print(Text(f"{_INDENT}{plain(finding.command)}"))
+            for command in in_lines(plain(finding.command)):
+                console.print(Text(f"{_INDENT}{command}"))
     say(f"{', '.join(counts)}.")

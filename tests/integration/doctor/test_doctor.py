@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
 from abe_redis import Event, EventWorker, Operations, RedisMessageQueueBackend, Retry, Settings
+from abe_redis.cli.doctor import in_lines
 from abe_redis.client.version import OLDEST
 from abe_redis.doctor import Finding, Severity, examine
 from abe_redis.doctor import server as server_checks
@@ -672,6 +673,24 @@ def test_the_security_page_has_the_acl_line_of_every_role() -> None:
         assert role.setuser(Patterns(Settings().patterns)) + "\n" in text
 
 
+def test_an_acl_line_makes_the_same_user_when_it_is_printed_as_several(servers: Servers) -> None:
+    server = servers(persistent=True)
+    with server.admin() as admin:
+        for role in ROLES:
+            line = role.setuser(Patterns((*PATTERNS, TOPIC)))
+            printed = in_lines(line)
+            assert len(printed) > 1
+            users = []
+            for commands in ([line], printed):
+                for command in commands:
+                    assert len(command) <= 77 or commands == [line]
+                    admin.execute_command(*re.findall(r"\([^)]*\)|\S+", command))
+                users.append(admin.execute_command("ACL", "GETUSER", f"abe-{role.name}"))
+            assert users[0] == users[1]
+    assert in_lines("") == []
+    assert in_lines("CONFIG SET appendfsync always") == ["CONFIG SET appendfsync always"]
+
+
 # --- The command ----------------------------------------------------------------------------------------
 
 
@@ -694,7 +713,7 @@ def test_the_doctor_command_lists_the_worst_first_and_exits_with_1(make_server: 
     assert first.startswith("problem  eviction ")
     assert "CONFIG SET maxmemory-policy noeviction" in [line.strip() for line in lines]
     for line in (first, *lines):
-        assert len(line) <= 80 or line.strip().startswith("ACL SETUSER")
+        assert len(line) <= (100 if line.strip().startswith("ACL SETUSER") else 80)
         assert line == line.rstrip()
     found = run(server, "--json")
     assert found.returncode == 1
