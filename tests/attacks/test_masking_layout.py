@@ -287,6 +287,7 @@ WRITTEN = {
     "sql": "ALTER USER bob WITH PASSWORD '{S}'",
     "form": "<input type=password value='{S}'>",
     "curl in lines": "curl \\\n -u \\\n bob:{S} https://x",
+    "name and values": '{"name": "api_key", "value": ["{S}"]}',
     "docker": '{"auths":{"h":{"auth":"{S}"}}}',
     "future": "temp password will be {S}",
     "reset": "password has been reset to {S}",

@@ -58,6 +58,7 @@ def test_what_is_no_secret_stays(elements: list[Any]) -> None:
             "fields": [{"text": "password"}, {"text": "Owner"}, {"text": "sunshine"}, 3],
             "rows": [3, [], [[[[[[[]]]]]]]],
         },
+        {"text": "curl -H 'Authorization: Bearer $TOKEN' https://a.test/?sig=abcdefgh --token something"},
         {"type": "input", "label": 3, "element": "a", "block_id": ["b"]},
         {"type": "input", "element": {"type": "x"}, "label": {"text": ""}},
         {"text": f"{'who ' * 30} the token\nhunter2z"},
