@@ -225,8 +225,11 @@ class Consumer(GroupConsumer):
 
     async def _uncount(self, redis: Redis, accepted: list[Held]) -> None:
         await anyio.lowlevel.checkpoint()
-        if waiting := [held.key for held in accepted if held.handed_at is None]:
-            await lease.uncount(redis, self.group, self.name, waiting)
+        if waiting := [held for held in accepted if held.handed_at is None]:
+            await lease.uncount(redis, self.group, self.name, [held.key for held in waiting])
+            for held in waiting:
+                if held.handed_at is not None:
+                    self._in_flight.count_anew(held)
 
     async def _take_more(self, redis: Redis, most: int) -> None:
         """Lease ahead; one event alone is for the caller who waits, so it counts as delivered at once."""

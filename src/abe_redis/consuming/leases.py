@@ -174,6 +174,13 @@ class Leases(Settling):
         """Let Redis count the deliveries that handlers began with it, though we may not hold it any more."""
         self._unsaid[held.key] = held
 
+    def count_anew(self, held: Held) -> None:
+        """Let Redis count a delivery that began while it was told that none had."""
+        if self.delivered_events.get(held.key) is held:
+            self._uncounted[held.key] = held
+        else:
+            self.insist_on_count(held)
+
     async def say_counts(self, redis: Redis) -> None:
         """Let Redis count what it could not be told in time, where nobody else has the entry by now."""
         for some in batched(list(self._unsaid.values()), RENEWED_AT_ONCE):

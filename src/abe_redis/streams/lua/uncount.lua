@@ -1,16 +1,23 @@
 -- Takes back the count of deliveries that have not begun: a blocking read gave a consumer these entries.
 --
--- KEYS  streams
--- ARGV  group, consumer; per entry: the number of its stream in KEYS, its id
+-- The consumer goes on meanwhile. What a handler has begun and failed with before this comes is postponed, or
+-- counts for more by now: that keeps its count.
+--
+-- KEYS  per stream: the stream, the sorted set of what is postponed
+-- ARGV  group, consumer; per entry: the number of its stream, its id
 -- Answers how many of them the consumer still holds.
 
 -- include: is_gone
 local group, consumer, held = ARGV[1], ARGV[2], 0
 for i = 3, #ARGV, 2 do
-  local stream, id = KEYS[tonumber(ARGV[i])], ARGV[i + 1]
+  local at, id = 2 * tonumber(ARGV[i]) - 1, ARGV[i + 1]
+  local stream, due = KEYS[at], KEYS[at + 1]
   local rows = redis.pcall('XPENDING', stream, group, id, id, 1, consumer)
   if not is_gone(rows, 'XPENDING') and rows[1] then
-    redis.call('XCLAIM', stream, group, consumer, 0, id, 'IDLE', 0, 'RETRYCOUNT', 0, 'JUSTID')
+    local deliveries = rows[1][4]
+    if deliveries == 1 and not redis.call('ZSCORE', due, id) then
+      redis.call('XCLAIM', stream, group, consumer, 0, id, 'IDLE', 0, 'RETRYCOUNT', 0, 'JUSTID')
+    end
     held = held + 1
   end
 end

@@ -7,6 +7,7 @@
 -- include: ids
 -- include: note_gone
 local given_lists, is_given_news = {}, {} -- per records
+local most_given = 5000 -- of so many at most the ids are kept, so that writing them stays cheap
 
 local function given_of(records, group)
   if not given_lists[records] then
@@ -29,6 +30,7 @@ local function write_given(group)
   for records in pairs(is_given_news) do
     local lines = {}
     for id, deliveries in pairs(given_lists[records]) do
+      if #lines == most_given then break end
       lines[#lines + 1] = id .. ' ' .. deliveries .. '\n'
     end
     if #lines == 0 then
