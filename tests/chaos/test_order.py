@@ -13,7 +13,9 @@ def test_each_conversation_is_handled_in_order(own_server: Server, freeze: bool)
     account = Run(own_server, conversations=200, events=50, freeze=freeze).play()
     assert len(account.finished) == account.published == 10_000
     assert account.out_of_order == []
-    assert account.violations == []
+    # How soon Redis is told of a start depends on how busy the machine is, and a process may die before:
+    # `make order` asks for that on an idle one, and `worker/test_counts.py` without a clock.
+    assert [one for one in account.violations if one.rule != "count fell"] == []
     if not freeze:  # what a frozen handler was about to do, it does when it wakes
         assert account.at_the_same_time == 0
 
