@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from redis.asyncio import Redis
+
 from abe_redis.events import slack
+from abe_redis.operations import positions
 from abe_redis.operations.caller_limits import Limits
 from abe_redis.operations.dead_letter_kinds import says
 from abe_redis.operations.event_views import compact
@@ -60,6 +63,27 @@ class Filter:
             contains,
             limits,
         )
+
+    @classmethod
+    async def asked(
+        cls, redis: Redis, limits: Limits, *, since: str | None, until: str | None, **words: str | None
+    ) -> Self:
+        """The same, where times are written as people write them: a time, a time ago, an entry id.
+
+        Args:
+            redis: Its clock counts.
+            limits: Of the caller.
+            since: From when on.
+            until: Up to when.
+            words: The other fields, as for `of`.
+
+        Raises:
+            InvalidArgumentError: A time cannot be read.
+            RequestError: As for `of`.
+        """
+        from_id = None if since is None else await positions.since(redis, since)
+        to_id = None if until is None else await positions.since(redis, until)
+        return cls.of(limits, since=from_id, until=to_id, **words)
 
     @property
     def is_given(self) -> bool:

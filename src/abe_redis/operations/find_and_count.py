@@ -4,7 +4,6 @@ from abe_redis.errors import RequestError
 from abe_redis.operations import audit, counting, event_views, find_event
 from abe_redis.operations.filters import Filter
 from abe_redis.operations.payload_size import Room
-from abe_redis.operations.positions import since as since_id
 from abe_redis.operations.read_stream import Reading
 from abe_redis.operations.scope import check_range
 from abe_redis.schemas import MAX_COUNT, MAX_EVENT_ID, Change, CountResult, EventView, ReadResult
@@ -73,15 +72,14 @@ class Searching(Reading):
         async with self._scope.redis(f"counting events of {name!r}") as redis:
             if not dead:
                 await self._scope.check_exists(redis, name)
-            from_id = None if since is None else await since_id(redis, since)
-            to_id = None if until is None else await since_id(redis, until)
-            wanted = Filter.of(
+            wanted = await Filter.asked(
+                redis,
                 self._scope.limits,
                 event_type=event_type,
                 channel=channel,
                 user=user,
-                since=from_id,
-                until=to_id,
+                since=since,
+                until=until,
                 thread=thread,
                 contains=contains,
             )

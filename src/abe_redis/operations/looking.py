@@ -15,7 +15,6 @@ from abe_redis.operations import event_views, matching_entries
 from abe_redis.operations.caller import Caller
 from abe_redis.operations.filters import Filter
 from abe_redis.operations.payload_size import Room
-from abe_redis.operations.positions import since as since_id
 from abe_redis.operations.scope import check_id, check_range
 from abe_redis.schemas import MAX_CHARS, MAX_COUNT, MAX_WAIT_SECONDS, MIN_CHARS, EventView, ReadResult
 from abe_redis.streams import names, peek
@@ -78,15 +77,14 @@ class Looking(Caller):
         if dead:
             name = names.dead_letters(self._scope.consumable(stream))
         async with self._open(name) as found:
-            from_id = None if since is None else await since_id(found.redis, since)
-            to_id = None if until is None else await since_id(found.redis, until)
-            wanted = Filter.of(
+            wanted = await Filter.asked(
+                found.redis,
                 self._scope.limits,
                 event_type=event_type,
                 channel=channel,
                 user=user,
-                since=from_id,
-                until=to_id,
+                since=since,
+                until=until,
                 thread=thread,
                 contains=contains,
             )

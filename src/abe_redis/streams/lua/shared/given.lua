@@ -1,6 +1,6 @@
 -- What was given back is pending under nobody's name. So that it is not lost when somebody removes that
--- consumer, too, the records have the ids of all that was, each with its number of deliveries: in one field,
--- a line each. Whoever gives something back or takes it writes them anew.
+-- consumer, too, the records have the ids of what was, each with its number of deliveries: in one field, a
+-- line each. Whoever gives something back or takes it writes them anew.
 
 -- include: nobody
 -- include: facts
