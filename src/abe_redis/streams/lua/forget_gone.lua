@@ -15,6 +15,7 @@
 -- include: leases
 -- include: forgotten
 -- include: nobody
+-- include: record_lines
 local group, idle_ms, idle_leases = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local now, forgotten = now_ms(), 0
 local most_noted, noted_seconds = 1000, 7 * 86400
@@ -30,11 +31,7 @@ local function note(records, names, is_there)
     end
   end
   for _, name in ipairs(names) do lines[#lines + 1] = string.format('%.0f %s\n', seconds, name) end
-  if #lines > 0 then
-    redis.pcall('HSET', records, 'forgotten ' .. group, table.concat(lines))
-  elseif #noted > 0 then
-    redis.call('HDEL', records, 'forgotten ' .. group)
-  end
+  if #lines > 0 or #noted > 0 then record_lines(records, 'forgotten ' .. group, lines) end
 end
 
 for i = 1, #KEYS, 4 do

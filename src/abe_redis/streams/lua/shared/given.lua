@@ -6,6 +6,7 @@
 -- include: facts
 -- include: ids
 -- include: note_gone
+-- include: record_lines
 local given_lists, is_given_news = {}, {} -- per records
 local most_given = 5000 -- of so many at most the ids are kept, so that writing them stays cheap
 
@@ -25,7 +26,7 @@ local function note_given(records, group, id, deliveries)
   if given[id] ~= count then given[id], is_given_news[records] = count, true end
 end
 
--- Writes down what was noted. A server that is out of memory takes no more of it.
+-- Writes down what was noted.
 local function write_given(group)
   for records in pairs(is_given_news) do
     local lines = {}
@@ -33,11 +34,7 @@ local function write_given(group)
       if #lines == most_given then break end
       lines[#lines + 1] = id .. ' ' .. deliveries .. '\n'
     end
-    if #lines == 0 then
-      redis.call('HDEL', records, 'given ' .. group)
-    else
-      redis.pcall('HSET', records, 'given ' .. group, table.concat(lines))
-    end
+    record_lines(records, 'given ' .. group, lines)
   end
 end
 

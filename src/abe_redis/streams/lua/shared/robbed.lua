@@ -8,6 +8,7 @@
 -- kept, with `-` in place of the id: it may have lost anything then.
 
 -- include: nobody
+-- include: record_lines
 local most_robbed, most_robbed_ids, robbed_seconds = 1000, 200, 7 * 86400
 local robbed_lists, robbed_by_id, is_news = {}, {}, {} -- per records
 
@@ -54,7 +55,7 @@ local function note_taken(records, group, consumer, id, holder)
   is_news[records] = true
 end
 
--- Writes down what was noted. A server that is out of memory does not take it.
+-- Writes down what was noted.
 local function write_robbed(group)
   local now = tonumber(redis.call('TIME')[1])
   for records in pairs(is_news) do
@@ -68,10 +69,6 @@ local function write_robbed(group)
         table.insert(lines, 1, string.format('%.0f %s\n', one.at, key))
       end
     end
-    if kept == 0 then
-      redis.call('HDEL', records, 'robbed ' .. group)
-    else
-      redis.pcall('HSET', records, 'robbed ' .. group, table.concat(lines))
-    end
+    record_lines(records, 'robbed ' .. group, lines)
   end
 end
