@@ -1,6 +1,7 @@
 """What every test stands on: an environment of its own, and real servers."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +47,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="play the contract behind a proxy that refuses each optional command in turn, not all at once",
     )
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C again where the caller ignores it, as a shell does for what runs behind a `&`.
+
+    What a test starts would ignore it, too, and never end.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -431,7 +431,7 @@ def test_a_worker_handles_only_the_streams_that_it_is_given(start: Start, queue:
         worker = start("bot:handle", "--stream", "slack:b", "-s", "slack:c*")
         wait_for_log(worker, "handles events of slack:b, slack:c*")
         wait_until_said(worker, "finished", 2)
-        client.xadd("slack:c2", {"data": json.dumps({"n": 4})})
+        assert run("publish", '{"n": 4}', "--stream", "slack:c2").returncode == 0
         client.xadd("slack:b", {"data": json.dumps({"n": 5})})
         wait_until_said(worker, "finished", 4)
         end(worker)
