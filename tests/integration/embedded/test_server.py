@@ -287,13 +287,17 @@ def test_a_server_that_dies_young_is_not_started_in_a_rush(
     assert 2 <= (directory / "server.log").read_text().count("try") <= 10
 
 
-def test_starting_while_another_ends_it(directory: Path) -> None:
-    for number in range(20):
-        server = EmbeddedServer(directory)
-        with redis.Redis(unix_socket_path=str(server.start()), decode_responses=True) as connection:
-            assert connection.incr("starts") == number + 1
-        server.stop()
-        time.sleep(0.9 + number % 6 * 0.05)  # about when the supervisor's patience ends
+def test_starting_while_another_ends_it(tmp_path: Path) -> None:
+    def start_again_and_again(number: int) -> None:
+        for start in range(5):
+            server = EmbeddedServer(tmp_path / str(number))
+            with redis.Redis(unix_socket_path=str(server.start()), decode_responses=True) as connection:
+                assert connection.incr("starts") == start + 1
+            server.stop()
+            time.sleep(0.9 + (5 * number + start) % 6 * 0.05)  # about when the supervisor's patience ends
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(start_again_and_again, range(4)))
 
 
 @pytest.mark.parametrize("name", ["with space", "'quotes\"", "100%s", "日本", "x" * 150, "$HOME;ls"])
