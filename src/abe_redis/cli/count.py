@@ -6,6 +6,7 @@ import typer
 
 from abe_redis.cli.app import INSPECT, app
 from abe_redis.cli.common import AsJson, plain, show, with_backend
+from abe_redis.cli.filters import Channel, Contains, EventType, Since, Thread, Until, User
 from abe_redis.runtime.plurals import count as count_of
 
 
@@ -19,16 +20,13 @@ def count_(
     ] = "type",
     dead: Annotated[bool, typer.Option("--dead", help="Count the stream's dead letters.")] = False,
     number: Annotated[int, typer.Option("--count", "-n", help="How many rows at most.", min=1, max=100)] = 20,
-    event_type: Annotated[str | None, typer.Option(help="Only events of this type.")] = None,
-    channel: Annotated[str | None, typer.Option(help="Only events in the channel of this id.")] = None,
-    user: Annotated[str | None, typer.Option(help="Only events by the user of this id.")] = None,
-    thread: Annotated[
-        str | None, typer.Option(help="Only events of the thread whose root has this ts.")
-    ] = None,
-    contains: Annotated[str | None, typer.Option(help="Only events that contain these words.")] = None,
-    since: Annotated[
-        str | None, typer.Option(help="Only events from then on, as in 2h (ago) or 2026-01-31T09:00.")
-    ] = None,
+    event_type: EventType = None,
+    channel: Channel = None,
+    user: User = None,
+    thread: Thread = None,
+    contains: Contains = None,
+    since: Since = None,
+    until: Until = None,
     as_json: AsJson = False,
 ) -> None:
     """Count events by what they have in common, from the newest on; the most first, times in their order.
@@ -50,6 +48,7 @@ def count_(
             thread=thread,
             contains=contains,
             since=since,
+            until=until,
             count=number,
         )
     )

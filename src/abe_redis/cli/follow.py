@@ -1,6 +1,6 @@
 """Reading each event as it comes, as `tail -F` does."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import anyio
 
@@ -13,6 +13,7 @@ from abe_redis.schemas import MAX_COUNT, MAX_WAIT_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from abe_redis.operations.filters import Asked
     from abe_redis.operations.operations import Operations
     from abe_redis.schemas import EventView
 
@@ -42,7 +43,7 @@ async def follow(
     stream: str | None,
     count: int,
     start: str | None,
-    **wanted: Any,  # noqa: ANN401 - as there
+    **asked: "Unpack[Asked]",
 ) -> None:
     """Show the newest events, then each new one, until cancelled. It survives outages of Redis.
 
@@ -51,11 +52,11 @@ async def follow(
         stream: By default the host's topic.
         count: Number of newest events to begin with. With `start`, it does not count.
         start: Show all events after this id.
-        wanted: Filters, as for `Operations.peek`.
+        asked: Show only these.
     """
     let_in = start is None
     if start is None:
-        newest = await operations.peek(stream=stream, count=count, **wanted)
+        newest = await operations.peek(stream=stream, count=count, **asked)
         for event in reversed(newest.events):
             show(event)
         latest = await operations.peek(stream=stream, count=1)
@@ -69,7 +70,7 @@ async def follow(
                 start=start,
                 order="oldest",
                 wait_seconds=MAX_WAIT_SECONDS,
-                **wanted,
+                **asked,
             )
         except (RedisUnavailableError, CredentialsRefusedError) as error:
             if not let_in and isinstance(error, CredentialsRefusedError):

@@ -7,9 +7,11 @@ import typer
 
 from abe_redis.cli.app import EVENTS, app
 from abe_redis.cli.common import AsJson, json_of, plain, say, show, with_backend, with_operations
+from abe_redis.cli.filters import Channel, Contains, EventType, Since, Thread, Until, User
 from abe_redis.cli.settle import how_to_see_leases, how_to_settle
 
 if TYPE_CHECKING:
+    from abe_redis.operations.filters import Asked
     from abe_redis.operations.operations import Operations
     from abe_redis.schemas import EventView, ReadResult
 
@@ -51,12 +53,13 @@ def read(
     order: Annotated[
         Literal["newest", "oldest"], typer.Option(help="The end of the stream at which to begin.")
     ] = "newest",
-    event_type: Annotated[str | None, typer.Option(help="Only events of this type.")] = None,
-    channel: Annotated[str | None, typer.Option(help="Only events in the channel of this id.")] = None,
-    user: Annotated[str | None, typer.Option(help="Only events by the user of this id.")] = None,
-    since: Annotated[
-        str | None, typer.Option(help="Only events from then on, as in 2h (ago) or 2026-01-31T09:00.")
-    ] = None,
+    event_type: EventType = None,
+    channel: Channel = None,
+    user: User = None,
+    thread: Thread = None,
+    contains: Contains = None,
+    since: Since = None,
+    until: Until = None,
     wait: Annotated[
         float, typer.Option(help="Seconds to wait for an event when there is none.", min=0, max=20)
     ] = 0,
@@ -75,13 +78,21 @@ def read(
 
     Example: abe-redis read slack_events --user U061F7AUR --since 2h --json
     """
-    filters: dict[str, Any] = {"event_type": event_type, "channel": channel, "user": user, "since": since}
+    asked: Asked = {
+        "event_type": event_type,
+        "channel": channel,
+        "user": user,
+        "thread": thread,
+        "contains": contains,
+        "since": since,
+        "until": until,
+    }
     if on_and_on:
         if group or pending or create_group or consumer or order == "oldest" or wait:
             raise typer.BadParameter(
                 "--follow changes nothing: combine it only with --count, --start and filters."
             )
-        _follow(stream, number, start, filters, as_json=as_json)
+        _follow(stream, number, start, asked, as_json=as_json)
         return
     result = with_operations(
         lambda operations: _read(
@@ -95,7 +106,7 @@ def read(
             start=start,
             order=order,
             wait_seconds=wait,
-            **filters,
+            **asked,
         )
     )
     lines = [_line(event) for event in result.events]
@@ -122,9 +133,7 @@ def _line(event: "EventView") -> str:
     return f"{event.id}  {event.timestamp:%Y-%m-%d %H:%M:%S}  {plain(event.summary)}{held}"
 
 
-def _follow(
-    stream: str | None, number: int, start: str | None, filters: dict[str, str | None], *, as_json: bool
-) -> None:
+def _follow(stream: str | None, number: int, start: str | None, asked: "Asked", *, as_json: bool) -> None:
     from abe_redis.cli.follow import follow_until_signal  # noqa: PLC0415
     from abe_redis.operations.operations import Operations  # noqa: PLC0415
 
@@ -139,6 +148,6 @@ def _follow(
                 stream=stream,
                 count=number,
                 start=start,
-                **filters,
+                **asked,
             )
         )

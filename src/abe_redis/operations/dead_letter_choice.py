@@ -3,12 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import Self, TypedDict, Unpack
 
 from abe_redis.errors import InvalidArgumentError
 from abe_redis.operations.dead_letter_kinds import says
 from abe_redis.operations.scope import check_id
 from abe_redis.schemas import DeadLetter
+
+
+class AskedLetters(TypedDict, total=False):
+    """Which dead letters somebody asks for: those that match every given field, as in `Choice`."""
+
+    ids: Sequence[str]
+    reason: str | None
+    group: str | None
+    event_type: str | None
+    since: str | None
+    until: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +44,9 @@ class Choice:
     """Only those buried before that point."""
 
     @classmethod
-    def of(cls, ids: Sequence[str], **filters: str | None) -> Self:
-        """A choice by these ids and filters; without any, all of them."""
-        return cls(ids=ids, everything=not (ids or any(filters.values())), **filters)  # type: ignore[arg-type]
+    def of(cls, **asked: Unpack[AskedLetters]) -> Self:
+        """The dead letters that somebody asks for; all of them for who asks for none."""
+        return cls(everything=not any(asked.values()), **asked)
 
     def check(self) -> None:
         """Refuse an empty choice.

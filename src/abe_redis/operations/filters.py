@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 from redis.asyncio import Redis
 
@@ -15,6 +15,25 @@ from abe_redis.operations.slack_ids import wanted_name
 from abe_redis.sanitize.untrusted import shown
 from abe_redis.schemas import EventView
 from abe_redis.streams import ids
+
+
+class Asked(TypedDict, total=False):
+    """Which events somebody asks for, as people write it: those that match every given field."""
+
+    event_type: str | None
+    """Their type, as in `app_mention`."""
+    channel: str | None
+    """Their channel, as in `C0LAN2Q65` or `<#C0LAN2Q65|general>`."""
+    user: str | None
+    """Whose they are, as in `U061F7AUR` or `<@U061F7AUR>`."""
+    since: str | None
+    """From when on they were published, as in `2h` (ago), `2026-01-31T09:00` or an entry id."""
+    until: str | None
+    """Before when they were published."""
+    thread: str | None
+    """Their thread: the `ts` of its root, alone or as `CHANNEL/ts`."""
+    contains: str | None
+    """Words that they contain, in whatever case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,54 +55,40 @@ class Filter:
     """Of whose events nobody finds out the words by guessing at them."""
 
     @classmethod
-    def of(
-        cls,
-        limits: Limits,
-        *,
-        event_type: str | None = None,
-        channel: str | None = None,
-        user: str | None = None,
-        since: str | None = None,
-        until: str | None = None,
-        thread: str | None = None,
-        contains: str | None = None,
-    ) -> Self:
-        """A filter as people give it: a channel and a user may be written as Slack writes mentions.
+    def of(cls, limits: Limits, **asked: Unpack[Asked]) -> Self:
+        """The filter that somebody asks for, with entry ids as times.
+
+        Args:
+            limits: Of the caller.
+            asked: What is asked for.
 
         Raises:
             RequestError: The channel or the user is a broken mention, or an id of the other kind.
         """
-        return cls(
-            event_type,
-            channel and wanted_name(channel, "channel"),
-            user and wanted_name(user, "user"),
-            since,
-            until,
-            thread,
-            contains,
-            limits,
-        )
+        if channel := asked.get("channel"):
+            asked["channel"] = wanted_name(channel, "channel")
+        if user := asked.get("user"):
+            asked["user"] = wanted_name(user, "user")
+        return cls(limits=limits, **asked)
 
     @classmethod
-    async def asked(
-        cls, redis: Redis, limits: Limits, *, since: str | None, until: str | None, **words: str | None
-    ) -> Self:
-        """The same, where times are written as people write them: a time, a time ago, an entry id.
+    async def at_times(cls, redis: Redis, limits: Limits, **asked: Unpack[Asked]) -> Self:
+        """The filter that somebody asks for, with times as people write them.
 
         Args:
             redis: Its clock counts.
             limits: Of the caller.
-            since: From when on.
-            until: Up to when.
-            words: The other fields, as for `of`.
+            asked: What is asked for.
 
         Raises:
             InvalidArgumentError: A time cannot be read.
             RequestError: As for `of`.
         """
-        from_id = None if since is None else await positions.since(redis, since)
-        to_id = None if until is None else await positions.since(redis, until)
-        return cls.of(limits, since=from_id, until=to_id, **words)
+        if (since := asked.get("since")) is not None:
+            asked["since"] = await positions.since(redis, since)
+        if (until := asked.get("until")) is not None:
+            asked["until"] = await positions.since(redis, until)
+        return cls.of(limits, **asked)
 
     @property
     def is_given(self) -> bool:

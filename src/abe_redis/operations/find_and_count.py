@@ -1,8 +1,10 @@
 """What a caller may find out beyond reading on: one event by its id, counts, and what it holds itself."""
 
+from typing import Unpack
+
 from abe_redis.errors import RequestError
 from abe_redis.operations import audit, counting, event_views, find_event
-from abe_redis.operations.filters import Filter
+from abe_redis.operations.filters import Asked, Filter
 from abe_redis.operations.payload_size import Room
 from abe_redis.operations.read_stream import Reading
 from abe_redis.operations.scope import check_range
@@ -40,14 +42,8 @@ class Searching(Reading):
         by: counting.By,
         stream: str | None = None,
         dead: bool = False,
-        event_type: str | None = None,
-        channel: str | None = None,
-        user: str | None = None,
-        since: str | None = None,
-        until: str | None = None,
-        thread: str | None = None,
-        contains: str | None = None,
         count: int = 20,
+        **asked: Unpack[Asked],
     ) -> CountResult:
         """Count events by what they have in common, from the newest on, up to a bound.
 
@@ -55,14 +51,8 @@ class Searching(Reading):
             by: What the events of a row have in common; `reason` and `group` are those of dead letters.
             stream: By default the host's topic.
             dead: Count its dead letters instead.
-            event_type: Only events of this type, and so on, as for `peek`.
-            channel: As there.
-            user: As there.
-            since: As there.
-            until: As there.
-            thread: As there.
-            contains: As there.
             count: How many rows at most; 1 to 100.
+            asked: Count only these.
         """
         self.agent_leases.touch()
         check_range("count", count, 1, MAX_COUNT)
@@ -72,17 +62,7 @@ class Searching(Reading):
         async with self._scope.redis(f"counting events of {name!r}") as redis:
             if not dead:
                 await self._scope.check_exists(redis, name)
-            wanted = await Filter.asked(
-                redis,
-                self._scope.limits,
-                event_type=event_type,
-                channel=channel,
-                user=user,
-                since=since,
-                until=until,
-                thread=thread,
-                contains=contains,
-            )
+            wanted = await Filter.at_times(redis, self._scope.limits, **asked)
             async with self._scope.limits.turn():
                 return await counting.count(redis, name, source=source, by=by, wanted=wanted, most_rows=count)
 

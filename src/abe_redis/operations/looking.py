@@ -6,6 +6,7 @@ Each checks its arguments, reads, and adds the length and the groups of the stre
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Unpack
 
 import anyio.lowlevel
 from redis.asyncio import Redis
@@ -13,7 +14,7 @@ from redis.asyncio import Redis
 from abe_redis.errors import RequestError
 from abe_redis.operations import event_views, matching_entries
 from abe_redis.operations.caller import Caller
-from abe_redis.operations.filters import Filter
+from abe_redis.operations.filters import Asked, Filter
 from abe_redis.operations.payload_size import Room
 from abe_redis.operations.scope import check_id, check_range
 from abe_redis.schemas import MAX_CHARS, MAX_COUNT, MAX_WAIT_SECONDS, MIN_CHARS, EventView, ReadResult
@@ -42,16 +43,10 @@ class Looking(Caller):
         count: int = 10,
         start: str | None = None,
         order: Order = "newest",
-        event_type: str | None = None,
-        channel: str | None = None,
-        user: str | None = None,
-        since: str | None = None,
-        until: str | None = None,
-        thread: str | None = None,
-        contains: str | None = None,
         news: bool = False,
         wait_seconds: float = 0,
         max_chars: int | None = 20_000,
+        **asked: Unpack[Asked],
     ) -> ReadResult:
         """Look at events, and change nothing.
 
@@ -61,33 +56,17 @@ class Looking(Caller):
             count: 1 to 100.
             start: Begin behind this id.
             order: Which end to look from.
-            event_type: Show only events of this type.
-            channel: Show only events in this channel, as in `C0LAN2Q65` or `<#C0LAN2Q65|general>`.
-            user: Show only events by this user, as in `U061F7AUR` or `<@U061F7AUR>`.
-            since: Show only what was published from this time on, as in `2h` (ago) or `2026-01-31T09:00`.
-            until: Show only what was published before this time.
-            thread: Show only events of this thread: the `ts` of its root, alone or as `CHANNEL/ts`.
-            contains: Show only events that contain these words, in whatever case.
             news: Show nothing that is there, and wait for what comes.
             wait_seconds: Up to 20; how long to wait when there is nothing.
             max_chars: 500 to 200,000; how many characters of payload to return at most; None: all.
+            asked: Show only these.
         """
         self.agent_leases.touch()
         name = self._checked(stream, count=count, start=start, wait_seconds=wait_seconds, max_chars=max_chars)
         if dead:
             name = names.dead_letters(self._scope.consumable(stream))
         async with self._open(name) as found:
-            wanted = await Filter.asked(
-                found.redis,
-                self._scope.limits,
-                event_type=event_type,
-                channel=channel,
-                user=user,
-                since=since,
-                until=until,
-                thread=thread,
-                contains=contains,
-            )
+            wanted = await Filter.at_times(found.redis, self._scope.limits, **asked)
             connections = await self._backend.connections()
             if news:
                 result = await matching_entries.wait_for_news(

@@ -8,14 +8,14 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Unpack
 
 from abe_redis.errors import InvalidArgumentError, OutboxError, RedisUnavailableError, RequestError
 from abe_redis.events import codec
 from abe_redis.events.identity import event_id_of
 from abe_redis.inspection.memory import of_servers
 from abe_redis.operations import causes, event_views
-from abe_redis.operations.dead_letter_choice import Choice
+from abe_redis.operations.dead_letter_choice import AskedLetters, Choice
 from abe_redis.operations.dead_letters import DeadLetters
 from abe_redis.operations.find_and_count import Searching
 from abe_redis.operations.scope import check_range
@@ -256,49 +256,25 @@ class Operations(Searching):
         ]
 
     async def redrive(
-        self,
-        *,
-        stream: str | None = None,
-        ids: Sequence[str] = (),
-        reason: str | None = None,
-        event_type: str | None = None,
-        group: str | None = None,
-        since: str | None = None,
-        until: str | None = None,
-        dry_run: bool = True,
+        self, *, stream: str | None = None, dry_run: bool = True, **asked: Unpack[AskedLetters]
     ) -> RedriveResult:
-        """Send dead letters back to work: those that match every given field, or all of them.
+        """Send dead letters back to work.
 
         Args:
             stream: The stream they came from; by default the host's topic.
-            ids: Ids of dead letters.
-            reason: Text that the reason contains.
-            event_type: The type of the Slack event.
-            group: The group that gave up on them.
-            since: Only those buried from that point on, as for `peek`.
-            until: Only those buried before that point.
             dry_run: Change nothing, and return what would be done.
+            asked: Which; by default all of them.
         """
         self.agent_leases.touch()
         name = self._scope.consumable(stream)
-        choice = Choice.of(ids, reason=reason, event_type=event_type, group=group, since=since, until=until)
-        return await DeadLetters(self._scope).redrive(name, choice, dry_run=dry_run)
+        return await DeadLetters(self._scope).redrive(name, Choice.of(**asked), dry_run=dry_run)
 
     async def redrivable(
-        self,
-        *,
-        stream: str | None = None,
-        ids: Sequence[str] = (),
-        reason: str | None = None,
-        event_type: str | None = None,
-        group: str | None = None,
-        since: str | None = None,
-        until: str | None = None,
+        self, *, stream: str | None = None, **asked: Unpack[AskedLetters]
     ) -> tuple[str, list[DeadLetter]]:
         """The stream, and the dead letters that a redrive with the same arguments would deliver again."""
         name = self._scope.consumable(stream)
-        choice = Choice.of(ids, reason=reason, event_type=event_type, group=group, since=since, until=until)
-        return name, await DeadLetters(self._scope).concerned(name, choice)
+        return name, await DeadLetters(self._scope).concerned(name, Choice.of(**asked))
 
     async def stream_stats(self, *, stream: str | None = None, ages: bool = False) -> StatsResult:
         """The health of one stream, or of all, and the events in the outbox.

@@ -1,10 +1,11 @@
 """Reading a stream by hand: one door to looking, leasing, and what is pending."""
 
 from collections.abc import Sequence
+from typing import Unpack
 
 from abe_redis.errors import InvalidArgumentError
 from abe_redis.operations import leasing
-from abe_redis.operations.filters import Filter
+from abe_redis.operations.filters import Asked, Filter
 from abe_redis.operations.looking import Looking
 from abe_redis.operations.positions import position
 from abe_redis.operations.scope import check_id, check_range
@@ -26,14 +27,9 @@ class Reading(Looking):
         pending: bool = False,
         start: str | None = None,
         order: Order = "newest",
-        event_type: str | None = None,
-        channel: str | None = None,
-        user: str | None = None,
-        since: str | None = None,
-        thread: str | None = None,
-        contains: str | None = None,
         wait_seconds: float = 0,
         max_chars: int = 20_000,
+        **asked: Unpack[Asked],
     ) -> ReadResult:
         """One door to the three: with a group, `lease`, or `pending` when that is set; else `peek`.
 
@@ -46,36 +42,28 @@ class Reading(Looking):
             pending: Show what is leased in the group, and change nothing.
             start: To peek, and for what is pending; a lease goes on where the group is.
             order: To peek; a lease is always oldest first.
-            event_type: To peek.
-            channel: To peek.
-            user: To peek.
-            since: To peek.
-            thread: To peek.
-            contains: To peek.
             wait_seconds: To peek, and for a lease.
             max_chars: How many characters of payload to return at most.
+            asked: To peek.
         """
         if group is None:
             if pending or create_group:
                 raise InvalidArgumentError("pending and create_group need a group; name one with group.")
             return await self.peek(
-                stream=stream, count=count, start=start, order=order, event_type=event_type, channel=channel,
-                user=user, since=since, thread=thread, contains=contains, wait_seconds=wait_seconds,
-                max_chars=max_chars,
+                stream=stream, count=count, start=start, order=order, wait_seconds=wait_seconds,
+                max_chars=max_chars, **asked,
             )  # fmt: skip
-        if event_type or channel or user or since or thread or contains:
+        if unheeded := [
+            *(name for name, value in asked.items() if value),
+            *["start"] * bool(start and not pending),
+        ]:
             raise InvalidArgumentError(
-                "event_type, channel, user, since, thread and contains are for looking: a lease takes the "
-                "group's oldest events in order. Leave them out, or leave out group."
+                f"A group's events come in their order: leave out {', '.join(unheeded)}, or leave out group "
+                "to look without leasing."
             )
         if pending:
             return await self.pending(
                 stream=stream, group=group, count=count, start=start, consumer=consumer, max_chars=max_chars
-            )
-        if start is not None:
-            raise InvalidArgumentError(
-                "A lease takes the group's oldest events in order: leave out start, or leave out group "
-                "to look without leasing."
             )
         return await self.lease(
             stream=stream, group=group, count=count, create_group=create_group, consumer=consumer,

@@ -164,6 +164,10 @@ def test_read_shows_only_what_filters_ask_for() -> None:
         "--user U1 --channel C1": ["0"],
         "--since 1h": ["0", "1", "2"],
         "--since 2200-01-01 --user U1": [],
+        "--until 1h": [],
+        "--until 2200-01-01 --channel C2": ["1"],
+        "--contains c2": ["1"],
+        "--thread 1732000000.000100": [],
     }.items():
         found = answer("read", "--order", "oldest", *words.split())
         assert [one["payload"]["text"] for one in found["events"]] == numbers, words
@@ -285,7 +289,8 @@ def test_stats_shows_which_consumer_holds_which_event(monkeypatch: pytest.Monkey
         (["publish"], {}, 2, "Give an event, or --lines"),
         (["read", "--follow", "--group", "g"], {}, 2, "--follow changes nothing"),
         (["read", "--create-group"], {}, 2, "need a group"),
-        (["read", "--group", "g", "--user", "U061F7AUR"], {}, 2, "are for looking"),
+        (["read", "--group", "g", "--user", "U061F7AUR"], {}, 2, "leave out user, or leave out group to look"),
+        (["read", "--group", "g", "--until", "1h", "--start", "1-1"], {}, 2, "leave out until, start, or"),
         (["publish", "{}", "--event-id", "x" * 300], {}, 2, "300 characters"),
         (["read", "--since", "soon"], {}, 2, "no point in a stream"),
         (["top"], {}, 1, "use `abe-redis stats` instead"),

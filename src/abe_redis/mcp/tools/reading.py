@@ -1,6 +1,6 @@
 """Tools that look at events and change nothing."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from mcp.types import CallToolResult
 from pydantic import Field
@@ -25,6 +25,9 @@ from abe_redis.mcp.parameters import (
     User,
 )
 from abe_redis.mcp.tools.base import CHARS, ToolSet
+
+if TYPE_CHECKING:
+    from abe_redis.operations.filters import Asked
 
 
 class ReadingTools(ToolSet):
@@ -87,7 +90,7 @@ class ReadingTools(ToolSet):
         max_chars: MaxChars = CHARS,
     ) -> CallToolResult:
         """Look at events, or see what is leased."""
-        filters = {
+        asked: Asked = {
             "event_type": event_type,
             "channel": channel,
             "user": user,
@@ -96,7 +99,7 @@ class ReadingTools(ToolSet):
             "since": since,
             "until": until,
         }
-        given = [name for name, value in filters.items() if value is not None]
+        given = [name for name, value in asked.items() if value is not None]
         operations = await self._operations()
         if event_id is not None:
             _refuse_beside("event_id", [*given, *["dead"] * dead, *["pending"] * pending])
@@ -134,7 +137,7 @@ class ReadingTools(ToolSet):
                 news=bool(wait_seconds) and start is None and since is None,
                 wait_seconds=wait_seconds,
                 max_chars=None,
-                **filters,
+                **asked,
             )
         return (await self._fitted(result, payload, max_chars))[0]
 

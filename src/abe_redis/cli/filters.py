@@ -1,0 +1,15 @@
+"""The options that say which events somebody wants to see or to count."""
+
+from typing import Annotated
+
+import typer
+
+EventType = Annotated[str | None, typer.Option(help="Only events of this type.")]
+Channel = Annotated[str | None, typer.Option(help="Only events in the channel of this id.")]
+User = Annotated[str | None, typer.Option(help="Only events by the user of this id.")]
+Thread = Annotated[str | None, typer.Option(help="Only events of the thread whose root has this ts.")]
+Contains = Annotated[str | None, typer.Option(help="Only events that contain these words.")]
+Since = Annotated[
+    str | None, typer.Option(help="Only events from then on, as in 2h (ago) or 2026-01-31T09:00.")
+]
+Until = Annotated[str | None, typer.Option(help="Only events from before then.")]
