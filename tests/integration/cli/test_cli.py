@@ -289,7 +289,12 @@ def test_stats_shows_which_consumer_holds_which_event(monkeypatch: pytest.Monkey
         (["publish"], {}, 2, "Give an event, or --lines"),
         (["read", "--follow", "--group", "g"], {}, 2, "--follow changes nothing"),
         (["read", "--create-group"], {}, 2, "need a group"),
-        (["read", "--group", "g", "--user", "U061F7AUR"], {}, 2, "leave out user, or leave out group to look"),
+        (
+            ["read", "--group", "g", "--user", "U061F7AUR"],
+            {},
+            2,
+            "leave out user, or leave out group to look",
+        ),
         (["read", "--group", "g", "--until", "1h", "--start", "1-1"], {}, 2, "leave out until, start, or"),
         (["publish", "{}", "--event-id", "x" * 300], {}, 2, "300 characters"),
         (["read", "--since", "soon"], {}, 2, "no point in a stream"),
