@@ -23,6 +23,7 @@ import anyio
 from abe_redis.errors import AbeRedisError, RequestError
 from abe_redis.mcp.changes import Followed
 from abe_redis.mcp.compat.sdk_line import SDK_2
+from abe_redis.mcp.refusals import protocol_error
 from abe_redis.schemas import EventView, StreamStats
 
 _LOG = logging.getLogger(__name__)
@@ -30,9 +31,6 @@ _LOG = logging.getLogger(__name__)
 _AGAIN = "Redis answers again"
 CHANGED = "io.github.chisanan232.abe-redis/changed"
 """The name of the line in the `_meta` of a notification."""
-
-_INVALID = -32602
-"""JSON-RPC: invalid parameters."""
 
 _EVERY_SECONDS = 1.0
 _MOST_OF_THE_TIME = 0.1
@@ -179,7 +177,7 @@ class Subscriptions:
             for uri in uris:
                 await self._check(uri)
         except AbeRedisError as error:
-            raise _refusal(error) from None
+            raise protocol_error(error) from None
 
     async def _subscribe(self, connection: Any, uri: str) -> None:  # noqa: ANN401 - as below
         await self._allowed([uri])
@@ -260,22 +258,6 @@ async def _notify(connection: Any, uri: str, meta: dict[str, str]) -> None:  # n
     parameters: Any = types.ResourceUpdatedNotificationParams
     notification = types.ResourceUpdatedNotification(params=parameters(uri=uri, _meta=meta))
     await connection.send_notification(types.ServerNotification(notification))
-
-
-def _refusal(error: AbeRedisError) -> Exception:
-    """An error of the protocol, whose sentence both lines pass on."""
-    from mcp.shared import exceptions  # noqa: PLC0415
-
-    from abe_redis.mcp.compat.sdk import sentence  # noqa: PLC0415 - which imports this
-
-    known: Any = exceptions  # by names that one line does not have
-    if SDK_2:
-        refusal: Exception = known.MCPError(_INVALID, sentence(error))
-    else:
-        from mcp.types import ErrorData  # noqa: PLC0415
-
-        refusal = known.McpError(ErrorData(code=_INVALID, message=sentence(error)))
-    return refusal
 
 
 class _WithLines:

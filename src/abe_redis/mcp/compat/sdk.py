@@ -21,18 +21,17 @@ from pydantic import BaseModel, ValidationError
 from abe_redis.errors import AbeRedisError, RequestError
 from abe_redis.mcp import access, progress
 from abe_redis.mcp.client_identity import CALLER, caller
-from abe_redis.mcp.commands import for_agent
 from abe_redis.mcp.compat import stdio
 from abe_redis.mcp.compat.arguments import Tool, arguments_of, sentences, validated, without_absent
 from abe_redis.mcp.compat.plain_schema import plain_schema
 from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.consent import Consent
 from abe_redis.mcp.questions import Question
+from abe_redis.mcp.refusals import sentence
 from abe_redis.mcp.subscriptions import Queue, Subscriptions
 from abe_redis.mcp.waits import DID_NOT_WAIT, Waits
 from abe_redis.observability import hooks
 from abe_redis.operations.caller_limits import AGREED
-from abe_redis.sanitize.untrusted import shown
 
 if TYPE_CHECKING:  # for the line in the lock file
     from mcp.server.fastmcp import FastMCP as SdkServer
@@ -285,17 +284,6 @@ def told(function: Tool) -> Tool:
             raise ValueError(f"It failed unexpectedly ({type(error).__name__}).") from None
 
     return told_of
-
-
-_BEGIN_OF_A_SENTENCE, _END_OF_A_SENTENCE = 600, 400
-
-
-def sentence(error: AbeRedisError) -> str:
-    """The sentence about a failure for a model: one line, bounded, and with untrusted text made fit."""
-    said = for_agent(" ".join(shown(str(error)).split()))
-    if len(said) <= _BEGIN_OF_A_SENTENCE + _END_OF_A_SENTENCE:
-        return said
-    return f"{said[:_BEGIN_OF_A_SENTENCE]}…{said[-_END_OF_A_SENTENCE:]}"  # its end says what to do
 
 
 def _with_words(answered: Any, words: str) -> Any:  # noqa: ANN401 - the SDK's
