@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Container, Iterable
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -132,17 +133,23 @@ class InFlight(Leases):
         except dead.PoisonEntryError as reason:
             self._condemned.append((held, str(reason)))
             return False
+        fields = entry.fields
+        beside: dict[str, Any] = {}
+        if len(fields) > 1:  # seldom
+            beside = {
+                "origin": fields.get(codec.ORIGIN, b"").decode(errors="replace") or None,
+                "trace": trace_of(fields),
+                "merged_types": merged_types_of(fields),
+                "arrival": arrival_of(fields),
+            }
         held.opened = Event(
             payload,
             stream=entry.stream,
             group=self._group,
             id=entry.id,
             deliveries=entry.deliveries,
-            origin=entry.fields.get(codec.ORIGIN, b"").decode(errors="replace") or None,
-            trace=trace_of(entry.fields),
-            merged_types=merged_types_of(entry.fields),
-            arrival=arrival_of(entry.fields),
             holder=self._holder,
+            **beside,
         )
         held.handed_at = self.delivered_at = time.monotonic()
         self.delivered += 1

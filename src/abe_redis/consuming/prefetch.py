@@ -22,11 +22,11 @@ class Prefetch:
     @property
     def batch(self) -> int:
         """Number of events per batch: half of it, so that the next arrives while the last is handled."""
-        return max(1, self.ahead // 2)
+        return self.ahead // 2 or 1
 
     def has_room(self, buffered: int) -> bool:
         """Whether to lease another batch with this many in the buffer."""
-        return buffered <= self.ahead - self.batch
+        return buffered <= self.ahead - (self.ahead // 2 or 1)
 
     def note_batch(self, delivered: int, largest_bytes: int) -> None:
         """Note that a batch was leased.

@@ -10,7 +10,7 @@ import inspect
 import math
 import opcode
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,8 +50,11 @@ async def call(handle: Callable[[], Awaitable[Any]], *, seconds: float | None) -
     failure: BaseException | None = None
     result: Any = None
     try:
-        with limit or nullcontext():
+        if limit is None:
             result = await handle()
+        else:
+            with limit:
+                result = await handle()
     except BaseException as error:
         # Ctrl-C was pressed, or this coroutine is being closed and must not await anything.
         if isinstance(error, KeyboardInterrupt | GeneratorExit) and not _was_raised_by_code(error):

@@ -89,11 +89,10 @@ class EventWorker(HandlingTasks):
         )
         if handler is not None:
             check_handler(handler, name_of(handler))
-        super().__init__()
+        super().__init__(concurrency)
         self._backend = backend
         self._handler = handler
         self._group = group
-        self._concurrency = concurrency
         self._policy = policy or Backoff(deliveries=backend.settings.redis_stream_max_deliveries)
         self._timeout = handler_timeout
         self._view = view or (lambda event: event)
@@ -172,18 +171,13 @@ class EventWorker(HandlingTasks):
     async def _treat(
         self, member: ConsumerProtocol, held: InFlightEvent, handle: Handle
     ) -> tuple[Outcome, Exception | None]:
-        if held.event.origin in self._refused:
-            return await self._refuse(member, held), None
-        return await self._attempt(member, held, handle)
-
-    async def _attempt(
-        self, member: ConsumerProtocol, held: InFlightEvent, handle: Handle
-    ) -> tuple[Outcome, Exception | None]:
-        """Run the handler once, and return the outcome and the handler's exception."""
         event = held.event
+        if event.origin in self._refused:
+            return await self._refuse(member, held), None
         try:
             result = await call(lambda: handle(self._view(event)), seconds=self._timeout)
-            await self._respond(event, result)
+            if result is not None and self._respond_to is not None:
+                await self._respond(self._respond_to, event, result)
         except Exception as error:  # noqa: BLE001 - the policy decides what it means
             await anyio.lowlevel.checkpoint_if_cancelled()  # then it is no failure of the handler's
             if held.opened is event:
@@ -203,13 +197,11 @@ class EventWorker(HandlingTasks):
         _LOG.warning("Event %s of %r is buried: %s.", event.id, event.stream, decision.reason)
         return await self._carry_out(member, held, decision, decision.reason)
 
-    async def _respond(self, event: Event, result: Any) -> None:  # noqa: ANN401 - the handler's
-        if self._respond_to is not None and result is not None:
-            response = {"type": "response", "stream": event.stream, "in_reply_to": event.id, "result": result}
-            # A redelivered event answers once.
-            await self._backend.publish_event(
-                self._respond_to, response, event_id=f"{event.group}:{event.stream}:{event.id}"
-            )
+    async def _respond(self, stream: str, event: Event, result: Any) -> None:  # noqa: ANN401 - the handler's
+        response = {"type": "response", "stream": event.stream, "in_reply_to": event.id, "result": result}
+        # A redelivered event answers once.
+        event_id = f"{event.group}:{event.stream}:{event.id}"
+        await self._backend.publish_event(stream, response, event_id=event_id)
 
     def _decide(self, event: Event, error: Exception) -> Decision:
         """The policy's decision about a failure. A failure of the policy ends the worker, with its cause."""

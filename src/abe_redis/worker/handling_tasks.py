@@ -2,13 +2,18 @@
 
 A task has one cancel scope for all its events, since a scope for each costs more than the rest of the task.
 When an event is lost, the scope is cancelled and ends with that event; the next event has another scope.
+
+A handler may never wait for anything. So the tasks let the event loop go on: after as many events as there
+are tasks, and after the first that ends when the handlers have had it for a millisecond. To do so after each
+event costs as much as a small handler.
 """
 
 import asyncio
 import logging
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -17,20 +22,48 @@ from abe_redis.observability import hooks
 from abe_redis.observability.hooks import EndOfHandling, Outcome
 from abe_redis.worker.call import is_cancelled
 
+if TYPE_CHECKING:
+    from abe_redis.events.event import Event
+
 _LOG = logging.getLogger(__name__)
 
 type Handle = Callable[[Any], Awaitable[Any]]
+
+TURN_SECONDS = 0.001
+"""How long the handlers of one worker that wait for nothing have the event loop, all together."""
+
+
+class _Turn:
+    """The turn of the event loop that the handlers of one worker have."""
+
+    def __init__(self, events: int) -> None:
+        self._events = events
+        """How many events may end in it, before the event loop goes on."""
+        self._left = 0
+        self._ends_at: float | None = None
+
+    def is_over(self) -> bool:
+        """Whether the event loop has to go on, after one more event."""
+        now = time.monotonic()
+        if self._ends_at is None:
+            self._ends_at, self._left = now + TURN_SECONDS, self._events
+            asyncio.get_running_loop().call_soon(self._end)
+        self._left -= 1
+        return self._left <= 0 or now >= self._ends_at
+
+    def _end(self) -> None:
+        self._ends_at = None
 
 
 class _InHand:
     """The event that a task has in hand, and what became of it so far."""
 
-    __slots__ = ("end", "failure", "held", "name", "outcome")
+    __slots__ = ("end", "event", "failure", "held", "outcome")
 
     def __init__(self) -> None:
         self.held: InFlightEvent | None = None
-        self.name = ("", "")
-        """Id and stream, which the log needs also when it is settled."""
+        self.event: Event | None = None
+        """The event, which the log needs also when it is settled."""
         self.end: EndOfHandling | None = None
         self.outcome: Outcome = "given_back"
         self.failure: Exception | None = None
@@ -39,8 +72,10 @@ class _InHand:
 class HandlingTasks(ABC):
     """A worker's tasks, and how many events they have in hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, concurrency: int = 1) -> None:
         self._stopping = anyio.Event()
+        self._concurrency = concurrency
+        self._turn = _Turn(concurrency)
         self._at_work = 0
         self.given_back = 0
         """Deliveries whose handler was cancelled because the worker ended."""
@@ -80,6 +115,7 @@ class HandlingTasks(ABC):
         in_hand: _InHand,
     ) -> bool:
         """Handle events while none is lost; False when there are no more."""
+        turn, lose = self._turn, scope.cancel
         while not self._stopping.is_set():
             held: InFlightEvent | None = member.get_nowait()
             if held is None:
@@ -89,15 +125,15 @@ class HandlingTasks(ABC):
                     return False
             self._at_work += 1
             in_hand.held, in_hand.outcome, in_hand.failure = held, "given_back", None
-            event = held.event
-            in_hand.name = (event.id, event.stream)
-            in_hand.end = hooks.handling(event)
-            held.on_lost = scope.cancel  # the consumer that holds it now handles it
+            in_hand.event = held.event
+            in_hand.end = hooks.handling(held.event)
+            held.on_lost = lose  # the consumer that holds it now handles it
             in_hand.outcome, in_hand.failure = await self._treat(member, held, handle)
             if scope.cancel_called:
                 return True
             self._ended(member, held, in_hand)
-            await asyncio.sleep(0)  # a handler may never wait for anything
+            if turn.is_over():
+                await asyncio.sleep(0)
         return False
 
     def _note_cancelled(self, held: InFlightEvent, in_hand: _InHand) -> None:
@@ -105,7 +141,9 @@ class HandlingTasks(ABC):
         in_hand.outcome = "lost" if held.lost else "given_back"
         self.given_back += not held.lost
         why = "its lease was lost" if held.lost else "the backend is closed"
-        _LOG.warning("The handler of %s of %r was cancelled: %s.", *in_hand.name, why)
+        event = in_hand.event
+        name = ("", "") if event is None else (event.id, event.stream)
+        _LOG.warning("The handler of %s of %r was cancelled: %s.", *name, why)
 
     def _ended(self, member: ConsumerProtocol, held: InFlightEvent, in_hand: _InHand) -> None:
         """Let go of an event: its loss cancels nothing any more."""

@@ -1,6 +1,7 @@
 """The tasks of a worker: what is lost ends its own handler, and no other."""
 
 import logging
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any, override
 
@@ -12,6 +13,7 @@ from abe_redis.consuming.held import Held
 from abe_redis.consuming.protocols import ConsumerProtocol, InFlightEvent
 from abe_redis.observability.hooks import Outcome
 from abe_redis.streams.lease import Leased
+from abe_redis.worker import handling_tasks
 from abe_redis.worker.handling_tasks import Handle, HandlingTasks
 
 STREAM = "slack_events"
@@ -42,8 +44,8 @@ class Member:
 class LosesTheFirst(HandlingTasks):
     """Loses its first event while it waits, though that is settled; the others succeed."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, concurrency: int = 1) -> None:
+        super().__init__(concurrency)
         self.done: list[str] = []
 
     @override
@@ -94,3 +96,33 @@ async def test_the_loss_of_an_event_that_is_over_cancels_nobody() -> None:
     await worker.work(Member(first, second))
     assert worker.done == ["0-1", "1-1"]
     assert first.lost
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(3600.0, 4), (0.0, 1)], ids=["by number", "by time"])
+async def test_others_have_their_turn_though_no_handler_waits(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, most: int
+) -> None:
+    monkeypatch.setattr(handling_tasks, "TURN_SECONDS", seconds)
+    turns = 0
+    per_turn = Counter[int]()
+
+    class NeverWaits(LosesTheFirst):
+        @override
+        async def _treat(
+            self, member: ConsumerProtocol, held: InFlightEvent, handle: Handle
+        ) -> tuple[Outcome, Exception | None]:
+            per_turn[turns] += 1
+            return "done", None
+
+    async with anyio.create_task_group() as tasks:
+
+        async def work() -> None:
+            await NeverWaits(concurrency=4).work(Member(*map(held_event, range(40))))
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(work)
+        while True:
+            turns += 1
+            await anyio.lowlevel.checkpoint()
+    assert sum(per_turn.values()) == 40
+    assert max(per_turn.values()) == most
