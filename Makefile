@@ -2,7 +2,7 @@
 # Arguments go into ARGS: make test ARGS="-k publish", make demo ARGS=--keep
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-under-load coverage mutants test-topologies chaos chaos-matrix failover night order simulate model conformance generated listed bench bench-quick bench-clients sizing check format slack-events lock promises docs picture build bundle check-build audit sbom clean
+.PHONY: help setup demo test test-under-load coverage mutants test-topologies chaos chaos-matrix failover night order simulate model conformance generated listed bench bench-quick bench-clients sizing soak check format slack-events lock promises docs picture build bundle check-build audit sbom clean
 
 # What another project's shell session has set is not meant for this one's tools.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -87,6 +87,9 @@ bench-clients: $(SYNCED) ## how long clients of one MCP server wait for each oth
 
 sizing: $(SYNCED) ## what many workspaces cost, into docs/scaling.md, in about seven minutes
 	.venv/bin/python -m benchmarks.sizing --page docs/scaling.md $(ARGS)
+
+soak: $(SYNCED) ## what a million events and a hundred thousand dead letters cost, into docs/scaling.md, in about five minutes
+	.venv/bin/python -m benchmarks.soak --page docs/scaling.md $(ARGS)
 
 check: $(SYNCED) ## formatting, lint and types, of the Lua scripts too; who imports whom
 	.venv/bin/ruff format --check
