@@ -15,11 +15,11 @@ from abe_redis.settings import Settings
 _LOG = logging.getLogger(__name__)
 
 ACK_SECONDS = 0.02
-"""Longest time that a finished event waits to be acked; whatever finishes meanwhile joins the batch."""
+"""Longest time that a finished event waits to be acked; events that finish in that time join the batch."""
 
 
 class AckBatcher:
-    """Lets go of what is finished, and counts what has begun; it alone does so while the consumer lives."""
+    """Acks finished events and counts begun deliveries; while the consumer runs, nothing else does."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class AckBatcher:
         self._group = group
 
     async def send(self) -> None:
-        """Let what is finished be on its way to Redis before what comes next, which may kill this process."""
+        """Send the acks of finished events before the next event, which may kill this process."""
         await anyio.lowlevel.checkpoint()
         self.reading.set()
         await anyio.lowlevel.checkpoint()
@@ -62,7 +62,7 @@ class AckBatcher:
                 await self._in_flight.say_parted(redis)
                 await self._in_flight.return_late(redis)
                 await self._in_flight.count_starts(redis)
-                await self._in_flight.bury(redis)  # at last, since it waits when Redis has no memory
+                await self._in_flight.bury(redis)  # last, since it waits when Redis has no memory
                 failed = 0
                 if self._in_flight.has_unsettled:
                     self.finished.set()

@@ -21,7 +21,7 @@ class BlockingReads[T]:
 
     def __init__(self) -> None:
         self._under_way: dict[str, asyncio.Task[list[T]]] = {}
-        """Each by its first stream."""
+        """The reads, each by its first stream."""
         self._failure: BaseException | None = None
 
     @property
@@ -37,7 +37,7 @@ class BlockingReads[T]:
         *,
         seconds: float,
     ) -> list[T]:
-        """Wait for entries of any stream. Later results are collected later.
+        """Wait for entries of any stream. `collect` returns the results that come later.
 
         Args:
             streams: All of them.
@@ -50,7 +50,7 @@ class BlockingReads[T]:
         if self._failure is not None:
             return self.collect()
         groups = [list(part) for group in redis.by_slot(streams) for part in batched(group, MOST_STREAMS)]
-        if not groups and not self._under_way:  # the last stream went away meanwhile
+        if not groups and not self._under_way:  # the last stream was deleted in the meantime
             return []
         if len(groups) == 1 and not self._under_way:
             return await read(streams)

@@ -24,10 +24,10 @@ from abe_redis.streams import lease, names, owners
 from abe_redis.streams.reclaim import reclaim
 
 _RECLAIM_SECONDS = 2 * TICK_SECONDS
-"""Interval of looking for what has no holder any more."""
+"""Interval of looking for entries that no consumer holds any more."""
 
 _AGAIN_SECONDS = 0.1
-"""Pause before Redis is asked again about an event, when it did not answer."""
+"""Pause before asking Redis again about an event, after it did not answer."""
 
 
 class Consumer(GroupConsumer):
@@ -53,11 +53,11 @@ class Consumer(GroupConsumer):
         self._counts_fetch = settings.redis_stream_max_deliveries > 1
         """Whether one event that is fetched for a waiting caller counts as delivered at once.
 
-        Where one delivery is all there is, it counts when its handler has begun.
+        With a limit of one delivery, it counts only when its handler has begun.
         """
         self._unconfirmed = Unconfirmed()
         self._reclaim_at = 0.0
-        """When to look for what has no holder any more."""
+        """Time of the next look for entries that no consumer holds any more."""
         self._rounds = Rounds(
             lease_seconds=settings.redis_stream_lease_seconds, every_seconds=_RECLAIM_SECONDS
         )
@@ -95,7 +95,7 @@ class Consumer(GroupConsumer):
                     self._recheck()
                 await anyio.sleep(_AGAIN_SECONDS)
                 continue
-            if self._closed:  # which gives it back
+            if self._closed:  # closing releases it
                 return None
             if not buffer or buffer[0] is not held:
                 continue
@@ -105,15 +105,15 @@ class Consumer(GroupConsumer):
         return None
 
     async def _is_fresh(self, held: Held) -> bool:
-        """Whether a buffered event is still ours: the process may have been frozen meanwhile.
+        """Whether we still hold a buffered event: the process may have been frozen since its lease.
 
-        If it may have killed its process before, this delivery counts from now on.
+        If the event may have killed a process before, this delivery counts from now on.
         """
         if held.entry.again and not held.lost:
             await self._ack_batcher.send()
             if not await self._in_flight.start((await self._open()).commands, held):
                 return False
-        while not held.lost and self._is_stale(held):  # again, if it stood still while it asked
+        while not held.lost and self._is_stale(held):  # again, if it froze while it waited
             await self._in_flight.renew_these((await self._open()).commands, [held])
         return not held.lost
 
@@ -139,7 +139,7 @@ class Consumer(GroupConsumer):
             await in_flight.give_back_unconfirmed(redis, self._discovery.joined, counted=counted)
             self._unconfirmed.settled()
             self._reclaim_at = 0.0
-        # In every turn: what has come is leased, and must not wait for its renewal until it is wanted.
+        # In every turn: what has arrived is leased, and its lease must be renewed even if no caller waits.
         with self._unconfirmed.reading(Doubt.COUNTED):
             news = self._blocking_reads.collect()
         self._waits.collect()
@@ -168,7 +168,7 @@ class Consumer(GroupConsumer):
         known = set(self._discovery.ready)
         await self._discovery.tick(redis)
         if self._discovery.ready.keys() - known:
-            self._reclaim_at = 0.0  # to reclaim is also to say how long our leases are, before a read
+            self._reclaim_at = 0.0  # a reclaim also records how long our leases are, before a read
         if held := self._in_flight.buffered_in(self._discovery.paused):
             await self._give_back(redis, held)
         if self._buffer and not self._waiting and self._prefetch.is_slow(self._in_flight.delivered_at):
@@ -177,7 +177,7 @@ class Consumer(GroupConsumer):
         await self._maintain(redis, self._discovery.ready)
 
     async def _give_back(self, redis: Redis, held: list[Held]) -> None:
-        """Let others have what was leased ahead."""
+        """Release prefetched entries."""
         self._rounds.expect([one.entry.stream for one in held])
         with self._unconfirmed.reading(Doubt.UNCOUNTED):
             await self._in_flight.give_back_buffered(redis, held)
@@ -194,7 +194,7 @@ class Consumer(GroupConsumer):
             async def read(some: Sequence[str]) -> list[lease.Leased]:
                 return await lease.take_new(
                     *(connections.blocking, self.group, self.name, some),
-                    count=1,  # it counts as delivered, which is right if it is so at once
+                    count=1,  # it counts as delivered, which is right when a caller waits
                     block_ms=round(seconds * 1000),
                 )
 
@@ -205,7 +205,7 @@ class Consumer(GroupConsumer):
             await self._take_more(connections.commands, most)
 
     async def _wait(self, connections: Connections, seconds: float) -> None:
-        """Wait until a stream has more than the group was given, and take nothing."""
+        """Wait until a stream has entries that the group was not given, and lease none."""
         redis, after = (
             connections.blocking,
             {name: self._positions.get(name, "0") for name in self._discovery.ready},
@@ -217,7 +217,7 @@ class Consumer(GroupConsumer):
         self._scheduler.note_more(await self._waits.wait(redis, list(after), wait, seconds=seconds))
 
     async def _accept_news(self, redis: Redis, news: list[lease.Leased]) -> None:
-        """Take in what blocking reads brought; what no handler begins with at once does not count yet."""
+        """Take in the results of blocking reads; events that no handler begins at once do not count yet."""
         if not news:
             return
         self._scheduler.note_news(news)
@@ -232,7 +232,7 @@ class Consumer(GroupConsumer):
                     self._in_flight.count_anew(held)
 
     async def _take_more(self, redis: Redis, most: int) -> None:
-        """Lease ahead; one event alone is for the caller who waits, so it counts as delivered at once."""
+        """Prefetch; a single event is for the waiting caller, so it counts as delivered at once."""
         begun = most == 1 and self._waiting and self._counts_fetch
         with self._unconfirmed.reading(Doubt.COUNTED if begun else Doubt.UNCOUNTED):
             taken = await lease.take_more(
@@ -245,7 +245,7 @@ class Consumer(GroupConsumer):
             await self._uncount(redis, accepted)
 
     async def _take_abandoned(self, redis: Redis) -> bool:
-        """Reclaim abandoned entries; one by one, if they may be what killed their handler."""
+        """Reclaim abandoned entries; one by one if they may have killed their handler."""
         leased = await self._accepted(self._abandoned(redis))
         if not leased:
             self._reclaim_at = clock.now() + _RECLAIM_SECONDS
@@ -267,7 +267,7 @@ class Consumer(GroupConsumer):
         return leased
 
     async def _accepted(self, taking: Awaitable[list[lease.Leased]]) -> list[lease.Leased]:
-        """Take in what a read leases us."""
+        """Take in what a read leases to us."""
         with self._unconfirmed.reading(Doubt.UNCOUNTED):
             leased = await taking
         self._accept(leased)

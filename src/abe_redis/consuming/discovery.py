@@ -48,7 +48,7 @@ class Discovery:
 
     @property
     def joined(self) -> list[str]:
-        """Streams in whose group this consumer may hold something: read, paused, or asked for again."""
+        """Streams in whose group this consumer may hold something: read, paused, or to be checked again."""
         return list(dict.fromkeys((*self.ready, *self.paused, *self._missing)))
 
     async def tick(self, redis: Redis) -> None:
@@ -68,7 +68,7 @@ class Discovery:
             await self._ask(redis, list(dict.fromkeys(asked)))
 
     async def _read_index(self, redis: Redis, asked: list[str]) -> None:
-        """Add the streams of which there is news to those that are asked about."""
+        """Add the streams with news in the index to those to check."""
         # Now and then read the whole index, since a failover may set the server's clock back.
         whole = self._ticks % _WHOLE_INDEX_EVERY == 0
         since = 0.0 if whole else max(self._news.values(), default=0.0)
@@ -104,7 +104,7 @@ class Discovery:
                 del self._missing[name]
 
     async def _tell_of_restoring(self, redis: Redis, stream: str) -> None:
-        """Tell that a group was made again: in the log, and in the audit, where its removal is not."""
+        """Say in the log and the audit that a group was made again; the audit lacks its removal."""
         _LOG.warning(
             "Group %r of %r was made again, since somebody had removed it. What its consumers have "
             "in flight stays theirs; what else it had not finished is delivered (again).",

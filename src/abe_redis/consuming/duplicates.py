@@ -1,7 +1,8 @@
-"""Whether what was just leased may be in flight already, at a price that does not matter.
+"""A cheap check whether newly leased entries may be in flight already.
 
-Redis gives new entries in the order of their ids, so one that is not behind all that came before is here
-for the second time: somebody set the group back, or made it again. So may be what was taken over.
+Redis delivers new entries in the order of their ids. An entry whose id is not greater than all ids before it
+is here for the second time: somebody set the group back, or made it again. A reclaimed entry may be here for
+the second time, too.
 """
 
 from collections.abc import Iterable
@@ -11,13 +12,13 @@ from abe_redis.streams.lease import Leased
 
 
 class Recognition:
-    """The largest id that came of each stream."""
+    """The largest id leased so far from each stream."""
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[int, int]] = {}
 
     def may_know(self, leased: Iterable[Leased]) -> bool:
-        """Whether one of these may have come before; from now on, all have."""
+        """Whether one of these entries may have been leased before. Remembers all of them."""
         first: dict[str, str] = {}
         last: dict[str, str] = {}
         again = False

@@ -23,11 +23,11 @@ class EventStream:
     def __init__(
         self, member: ConsumerProtocol, *, anew: Callable[[], ConsumerProtocol] | None = None
     ) -> None:
-        """Stand before a member of a group.
+        """Iterate over the events of a consumer.
 
         Args:
-            member: What runs behind it.
-            anew: Makes another member, for a process that was forked before this one was asked for anything.
+            member: The consumer.
+            anew: Makes another consumer, for a process that was forked before the first call.
         """
         self._member = member
         self._anew = anew
@@ -36,7 +36,7 @@ class EventStream:
 
     @property
     def behind(self) -> ConsumerProtocol:
-        """What runs behind it, for a caller that holds several events at a time.
+        """The consumer behind it, for a caller that holds several events at a time.
 
         Raises:
             ForkedError: It was begun in the parent process.
@@ -69,7 +69,7 @@ class EventStream:
 
     async def aclose(self) -> None:
         """Release the held events and stop; the current event counts as not processed."""
-        if self._generation == fork.generation():  # else it is the parent's
+        if self._generation == fork.generation():  # else it belongs to the parent
             await self._member.close()
 
     async def __aenter__(self) -> Self:

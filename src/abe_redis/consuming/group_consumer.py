@@ -38,14 +38,14 @@ TICK_SECONDS = 0.8
 """Interval of discovery: a stream that we publish to is found within a second."""
 
 _SILENT_FAILURES = 3
-"""Failures in a row that a stream which was deleted or replaced may cause before they are logged."""
+"""Number of consecutive failures from a deleted or replaced stream before one is logged."""
 
 
 class GroupConsumer(ABC):
     """The consumer behind an `EventStream` or an `EventWorker`."""
 
     _insists = True
-    """Whether what could not be given back is so later; else it is delivered again here."""
+    """Whether a failed release is tried again later; else the event is delivered again here."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class GroupConsumer(ABC):
         self._ack_batcher.finished.set()
 
     def ended(self, held: Held) -> None:
-        """Note that the handler of an event is not at work any more, whatever became of it."""
+        """Note that the handler of an event has ended, with any result."""
         if self._in_flight.ended(held):
             self._arrived.set()
         self._handler_ended.set()
@@ -181,7 +181,7 @@ class GroupConsumer(ABC):
         try:
             yield
         finally:
-            self._ack_batcher.finished.set()  # which does it later, if this failed
+            self._ack_batcher.finished.set()  # the ack batcher does it later, if this failed
 
     def _in_hand(self, event: Event) -> Held:
         self._life.check_process()
@@ -250,7 +250,7 @@ class GroupConsumer(ABC):
         """
 
     def _turn_failed(self, error: BaseException) -> None:
-        """Note what a failed turn says of the streams."""
+        """Learn from a failed turn which streams to check."""
         if failures.stream_is_gone(error):
             self._recheck()
 
@@ -260,7 +260,7 @@ class GroupConsumer(ABC):
         self._tick_at = self._renew_at = 0.0
 
     def _group_is_gone(self) -> None:
-        """Make it again, and take back what is ours of it."""
+        """Make the group again, and take back our entries."""
         self._recheck()
         self._wanted.set()
 
@@ -272,7 +272,7 @@ class GroupConsumer(ABC):
         self._tick_at = clock.now() + TICK_SECONDS
 
     async def _renew_held(self, redis: Redis) -> None:
-        """Begin the leases of what we hold anew, and again in a third of a lease."""
+        """Renew our leases now, and again after a third of a lease."""
         self._renew_at = clock.now() + self._settings.redis_stream_lease_seconds / 3
         try:
             await self._in_flight.renew(redis)
@@ -322,7 +322,7 @@ class GroupConsumer(ABC):
         """End the background reads."""
 
     async def _end_handlers(self) -> None:
-        """Cancel the handlers, and wait until they have ended: an event that is given back is done again."""
+        """Cancel the handlers and wait until they end, because a released event is handled again."""
         for held in self._in_flight.at_work:
             if held.on_lost is not None:
                 held.on_lost()

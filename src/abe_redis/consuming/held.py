@@ -1,4 +1,4 @@
-"""One entry in flight, and what holds those that no handler has yet."""
+"""One entry in flight, and the buffer of entries that wait for a handler."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,49 +16,49 @@ class Held:
     key: tuple[str, str]
     """Stream and id."""
     leased_at: float
-    """When, by `clock.now`, the lease was asked for or renewed; it began then or later."""
+    """Time, by `clock.now`, of the request that leased or renewed it; the lease began then or later."""
     handed_at: float | None = None
     """Monotonic time when it was given to the handler."""
     lost: bool = False
-    """Whether somebody else holds it by now."""
+    """Whether another consumer may hold it now."""
     on_lost: Callable[[], None] | None = None
     """Called when it is lost while the handler has it."""
     detail: Mapping[str, str] = field(default_factory=dict)
-    """What is kept beside the reason when it is buried."""
+    """Further fields of its dead letter, besides the reason."""
     has_ended: bool = False
-    """Whether the handler that can be cancelled is not at work any more."""
+    """Whether its cancellable handler has ended."""
     opened: Event | None = None
-    """The event, while it is in a handler's hand."""
+    """The event, while a handler works on it."""
 
     is_spared: bool = False
-    """Whether it is given back without counting the delivery that ends with it."""
+    """Whether its release leaves the present delivery uncounted."""
     is_let_go: bool = False
-    """Whether Redis was told that it is given back or buried, though the answer may not have come."""
+    """Whether a command that releases or buries it was sent; the answer may be missing."""
 
     @property
     def event(self) -> Event:
-        """What the handler has in hand."""
+        """The event that the handler works on."""
         if self.opened is None:
             raise RuntimeError("It is not in a handler's hand.")
         return self.opened
 
     @property
     def begun(self) -> int:
-        """How many of its deliveries handlers began, without one that does not count."""
+        """Number of its deliveries that a handler has begun, without one that does not count."""
         return self.entry.deliveries - (self.handed_at is None or self.is_spared)
 
     @property
     def is_over(self) -> bool:
-        """Whether its handler is done with it, or it needs none."""
+        """Whether its handler has finished with it, or it needs no handler."""
         return self.is_let_go or (self.handed_at is not None and self.opened is None)
 
     @property
     def is_at_work(self) -> bool:
-        """Whether a handler that can be cancelled is at work with it."""
+        """Whether a cancellable handler is working on it."""
         return self.on_lost is not None and not self.has_ended
 
     def lose(self) -> None:
-        """Note that it is not ours any more."""
+        """Note that we no longer hold it."""
         if not self.lost:
             self.lost = True
             if self.on_lost is not None:
@@ -66,7 +66,7 @@ class Held:
 
 
 class Buffer(Protocol):
-    """What is leased ahead, in the order in which it is handed out; a `deque` is one."""
+    """Prefetched entries, in the order of their delivery; a `deque` is one."""
 
     def __iter__(self) -> Iterator[Held]: ...
 

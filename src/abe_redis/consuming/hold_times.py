@@ -1,4 +1,4 @@
-"""How long handlers hold their events: noted for whoever looks, and warned of where one takes too long."""
+"""How long handlers hold their events: recorded in Redis, and logged when one takes too long."""
 
 import logging
 import time
@@ -13,9 +13,9 @@ from abe_redis.settings import Settings
 from abe_redis.streams import hold_times as notes
 
 FEWEST = 3
-"""Events that must be finished before one that goes on is compared with them."""
+"""Number of finished events needed before a running one is compared with them."""
 BY_FAR = 10
-"""Times the longest of them."""
+"""An event is reported when it takes this many times as long as the longest of them."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -31,19 +31,19 @@ class Holding:
         self._took: deque[float] = deque(maxlen=100)
         self._told: set[Held] = set()
         self._noted: set[str] = set()
-        """Streams of which something is noted."""
+        """Streams for which Redis has a record of ours."""
 
     def ended(self, held: Held) -> None:
-        """Note that a handler is done with an event."""
+        """Note that a handler has finished with an event."""
         if held.handed_at is not None:
             self._took.append(time.monotonic() - held.handed_at)
 
     async def tell(self, redis: Redis, at_work: Iterable[Held]) -> None:
-        """Note since when handlers hold their events, and warn of those that hold theirs for too long.
+        """Record since when handlers hold their events, and warn of those that take too long.
 
         Args:
             redis: The client.
-            at_work: What handlers have.
+            at_work: The events that handlers work on.
 
         Raises:
             redis.RedisError: The server could not be reached.
@@ -59,7 +59,7 @@ class Holding:
         self._noted = streams
 
     def _warn(self, held: dict[Held, float]) -> None:
-        """Warn once of each event that is held for longer than a lease, and than its peers by far."""
+        """Warn once of each event that is held for longer than a lease and far longer than its peers."""
         self._told &= held.keys()
         if len(self._took) < FEWEST:
             return

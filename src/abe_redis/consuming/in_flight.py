@@ -1,4 +1,4 @@
-"""What one consumer has in flight, and how it lets go: by ack, by burial, by giving back."""
+"""The events that one consumer has in flight, and how they are settled: by ack, burial or release."""
 
 import contextlib
 import time
@@ -39,9 +39,9 @@ class InFlight(Leases):
             settings: Leases, and how often an event is delivered.
             group: The group.
             consumer: The name under which it leases.
-            holder: Who settles an event in a handler's hand.
+            holder: Settles an event that a handler works on.
             buffer: What is leased ahead.
-            on_group_gone: Called when a group does not exist in which something is in flight.
+            on_group_gone: Called when something is in flight in a group that does not exist.
         """
         super().__init__(settings, group, consumer, buffer, on_group_gone)
         self.largest_bytes = 1
@@ -51,7 +51,7 @@ class InFlight(Leases):
         self.delivered_at = 0.0
         """Monotonic time when a handler was last given an event."""
         self.buries_in_turn = False
-        """Whether what is to be buried waits in the buffer until `condemn`, since others wait behind it."""
+        """Whether an entry to bury waits in the buffer until `condemn`, because others wait behind it."""
         self._recognition = Recognition()
         self._holder = holder
 
@@ -98,12 +98,12 @@ class InFlight(Leases):
         return None
 
     def _is_news(self, entry: lease.Leased) -> bool:
-        """Whether to take an entry in: not while a handler is at work with it, or it waits to be settled."""
+        """Whether to take an entry in: not while a handler works on it, nor while it waits to be settled."""
         key = (entry.stream, entry.id)
         at_work = self.delivered_events.get(key)
         if at_work is None:
             for held in [held for held in self.buffer if held.key == key]:
-                self.buffer.remove(held)  # what Redis says of it is newer
+                self.buffer.remove(held)  # Redis has newer facts about it
             return key not in self._keys_to_settle()
         if at_work.lost:
             self._waiting[key] = Held(self._counted_at_least(entry, at_work), key, entry.asked_at)
@@ -159,7 +159,7 @@ class InFlight(Leases):
         return True
 
     def _take_out(self, held: Held) -> bool:
-        """Take it out of a handler's hand; False if it was not there any more."""
+        """Take it from its handler; False if the handler no longer had it."""
         self._uncounted.pop(held.key, None)
         if held.opened is not None:
             self._holding.ended(held)
@@ -167,13 +167,13 @@ class InFlight(Leases):
         return self.delivered_events.pop(held.key, None) is not None
 
     def finish(self, held: Held) -> None:
-        """The handler is done with this; `ack` follows, so it is not given back though we parted with it."""
+        """Note that the handler has finished it; `ack` follows, so `part_with` no longer releases it."""
         self._parted.pop(held.key, None)
         if self._take_out(held):
             self._finished.append(held)
 
     def ended(self, held: Held) -> bool:
-        """Note that the handler is not at work any more; True if the event waited for that, to come again."""
+        """Note that the handler has ended; True if the event waited for this to be delivered again."""
         held.has_ended = True
         if held.lost and self.delivered_events.get(held.key) is held:
             if self._uncounted.get(held.key) is held:
@@ -185,12 +185,12 @@ class InFlight(Leases):
         return True
 
     async def nack(self, redis: Redis, held: Held, *, delay_seconds: float, insist: bool = False) -> bool:
-        """Give back what a handler has in hand; False when it was not ours any more.
+        """Release an event from its handler; False when we no longer held it.
 
         Args:
-            held: What.
-            delay_seconds: After how long it is delivered again.
-            insist: Whether it is given back later if Redis does not answer now.
+            held: The event.
+            delay_seconds: Time until it is delivered again.
+            insist: Whether to release it later if Redis does not answer now.
         """
         self._take_out(held)
         due_at = clock.now() + delay_seconds
@@ -207,9 +207,9 @@ class InFlight(Leases):
             del self._letting_go[held.key]
 
     async def bury_delivered(self, redis: Redis, held: Held, reason: str) -> bool:
-        """Move what a handler has in hand to the dead letters; False when it was not ours any more.
+        """Move an event from its handler to the dead letters; False when we no longer held it.
 
-        It is buried later if Redis does not answer now.
+        If Redis does not answer now, it is buried later.
         """
         self._take_out(held)
         self.active.add(held.key[0])
@@ -233,8 +233,8 @@ class InFlight(Leases):
         """Release prefetched entries, without counting a delivery.
 
         Args:
-            given: What.
-            draining: Streams of which nothing is held then, so that this consumer leaves their groups.
+            given: The entries.
+            draining: Streams of which this consumer then holds nothing; it leaves their groups.
         """
         for held in given:
             self.buffer.remove(held)
@@ -248,15 +248,15 @@ class InFlight(Leases):
         )
 
     def _in_hand(self, given: Iterable[Held]) -> dict[tuple[str, str], bool]:
-        """What is given back and may have been dropped, each with whether its lease cannot be over."""
+        """Entries to release that somebody may have dropped, each with whether its lease certainly lasts."""
         return {held.key: self.is_sure(held) for held in given if not (held.lost or held.is_let_go)}
 
     async def give_back_unconfirmed(self, redis: Redis, streams: list[str], *, counted: bool = True) -> None:
-        """Give back what a failed read may have leased us without our seeing it.
+        """Release what a failed read may have leased to us although its answer was lost.
 
         Args:
             streams: Every stream it may have read.
-            counted: Whether Redis counted what it gave as delivered, as a blocking read does.
+            counted: Whether Redis counted the read as a delivery, as it does for a blocking read.
         """
         if not self.may_take_all or not streams:
             return
@@ -282,7 +282,7 @@ class InFlight(Leases):
         await self.ack(redis)
         await self.say_parted(redis)
         await self.return_late(redis)
-        with contextlib.suppress(*failures.FAILURES):  # what Redis has no memory for now, others bury
+        with contextlib.suppress(*failures.FAILURES):  # else others bury it
             await self.bury(redis)
         known = dict.fromkeys(self._unsaid, release.KEEP)
         await self.say_counts(redis)
@@ -309,7 +309,7 @@ class InFlight(Leases):
 
     @property
     def at_work(self) -> list[Held]:
-        """What handlers are at work with that can be cancelled."""
+        """The events whose handlers are running and can be cancelled."""
         return [held for held in self.delivered_events.values() if held.is_at_work]
 
     @property

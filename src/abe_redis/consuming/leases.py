@@ -1,4 +1,4 @@
-"""The leases of what one consumer has in flight: renewed, put back where dropped, and counted."""
+"""The leases of a consumer's events in flight: renews them, restores dropped ones, counts deliveries."""
 
 import logging
 import time
@@ -15,16 +15,16 @@ from abe_redis.settings import Settings
 from abe_redis.streams import lease, release
 
 RENEWED_AT_ONCE = 500
-"""How many leases one command renews, so that the server is not held up."""
+"""Most leases that one command renews, so that it does not block the server."""
 
 COUNTED_AFTER_SECONDS = 0.02
-"""A first delivery is counted when its handler is at work for longer; most have been acked by then."""
+"""A first delivery is counted when its handler runs for longer than this; most events are acked before."""
 
 _LOG = logging.getLogger(__name__)
 
 
 class Leases(Settling):
-    """What is in flight, by how far it is."""
+    """The events in flight, by how far each has come."""
 
     def __init__(
         self,
@@ -36,23 +36,23 @@ class Leases(Settling):
     ) -> None:
         super().__init__(settings, group, consumer, on_group_gone)
         self.buffer = buffer
-        """Leased ahead, in the order in which they are handed out."""
+        """Prefetched events, in the order of their delivery."""
         self.delivered_events: dict[tuple[str, str], Held] = {}
         """What handlers work on, by stream and id."""
         self._holding = Holding(settings, group, consumer)
         self.is_closing = False
-        """Whether no handler ends any more what it has in hand."""
+        """Whether handlers no longer finish their events, because the consumer closes."""
         self._waiting: dict[tuple[str, str], Held] = {}
-        """What is ours again while a handler that lost it is still at work with it."""
+        """Events that were leased to us again while a handler that lost them is still running."""
         self._uncounted: dict[tuple[str, str], Held] = {}
-        """What handlers have begun with, of which Redis does not know yet."""
+        """Events with a delivery that has begun and that Redis has not counted yet."""
         self._unsaid: dict[tuple[str, str], Held] = {}
-        """The same, of what is in no handler's hand any more."""
+        """The same, for events that no handler has any more."""
         self._parted: dict[tuple[str, str], Held] = {}
-        """What others may have by now, so that it is not ours to renew."""
+        """Events that other consumers may hold by now, so that we do not renew them."""
 
     async def renew(self, redis: Redis) -> None:
-        """Begin the leases anew, except of what the handler has had for too long; tell how long that is."""
+        """Renew the leases, except of events handled for too long; record since when each is held."""
         oldest = time.monotonic() - self._settings.redis_stream_max_handling_seconds
         for held in self.delivered_events.values():
             if held.handed_at is not None and held.handed_at < oldest and not held.lost:
@@ -72,11 +72,10 @@ class Leases(Settling):
         return [*self.buffer, *at_work, *self._finished, *returning, *condemned]
 
     async def renew_these(self, redis: Redis, every: Sequence[Held], *, begins: bool = False) -> None:
-        """Begin some leases anew, and put back what somebody dropped; what somebody else has is lost.
+        """Renew some leases, and restore dropped entries; entries that another consumer holds are lost.
 
         Args:
-            every: Which.
-            begins: Whether a handler has them, or will have them now.
+            every: The entries. begins: Whether a handler has them, or gets them now.
         """
         for ours in batched((held for held in every if not held.lost), RENEWED_AT_ONCE):
             now = clock.now()
@@ -109,7 +108,7 @@ class Leases(Settling):
             case "no_group":
                 self._on_group_gone()
             case "deleted" if held.key in self.delivered_events:
-                held.leased_at = now  # nobody else can have it, so its handler may end
+                held.leased_at = now  # no other consumer can have it, so its handler may finish
             case _:
                 held.lose()
 
@@ -122,7 +121,7 @@ class Leases(Settling):
         return outcome in {"done", "dropped"}
 
     async def count_starts(self, redis: Redis) -> None:
-        """Let Redis count the deliveries that handlers began a while ago."""
+        """Count at Redis the deliveries that began a while ago."""
         before = time.monotonic() - COUNTED_AFTER_SECONDS
         begun = [held for held in self._uncounted.values() if (held.handed_at or 0.0) <= before]
         if begun:
@@ -135,11 +134,11 @@ class Leases(Settling):
         await self.say_counts(redis)
 
     def part_with(self, held: Held) -> None:
-        """Let others have it, without having asked Redis whether they do."""
+        """Give it up without asking Redis whether another consumer holds it."""
         self._parted[held.key] = held
 
     async def say_parted(self, redis: Redis) -> None:
-        """Give back what we parted with and nobody has: somebody may have dropped it with our consumer."""
+        """Release what we gave up and nobody holds: somebody may have dropped it with our consumer."""
         ours_again = {held.key for held in self._every() if not held.lost}
         for key in self._parted.keys() & ours_again:
             del self._parted[key]
@@ -171,18 +170,18 @@ class Leases(Settling):
                     del self._parted[held.key]
 
     def insist_on_count(self, held: Held) -> None:
-        """Let Redis count the deliveries that handlers began with it, though we may not hold it any more."""
+        """Count its begun deliveries at Redis later, even if we no longer hold it."""
         self._unsaid[held.key] = held
 
     def count_anew(self, held: Held) -> None:
-        """Let Redis count a delivery that began while it was told that none had."""
+        """Count a delivery again that began while `uncount` was on its way."""
         if self.delivered_events.get(held.key) is held:
             self._uncounted[held.key] = held
         else:
             self.insist_on_count(held)
 
     async def say_counts(self, redis: Redis) -> None:
-        """Let Redis count what it could not be told in time, where nobody else has the entry by now."""
+        """Count late deliveries at Redis, of entries that no other consumer holds by now."""
         for some in batched(list(self._unsaid.values()), RENEWED_AT_ONCE):
             claims = [lease.Claim(*held.key, held.begun, sure=False, stage=lease.Stage.OVER) for held in some]
             outcomes = await lease.hold(redis, self._group, self._consumer, claims)
@@ -193,7 +192,7 @@ class Leases(Settling):
                     del self._unsaid[held.key]
 
     def _with_all_counted(self, entry: lease.Leased) -> lease.Leased:
-        """The entry, with what we know of its deliveries though Redis may not yet."""
+        """The entry, with our own count of its deliveries if Redis does not have it yet."""
         known = self._unsaid.get((entry.stream, entry.id))
         return entry if known is None else self._counted_at_least(entry, known)
 
@@ -202,5 +201,5 @@ class Leases(Settling):
         return entry._replace(deliveries=max(entry.deliveries, known.begun + 1), again=True)
 
     def known(self, stream: str) -> set[tuple[str, str]]:
-        """Stream and id of what is in flight of a stream, finished or not."""
+        """Stream and id of the stream's events in flight, finished or not."""
         return {held.key for held in (*self._every(), *self._letting_go.values()) if held.key[0] == stream}

@@ -16,7 +16,7 @@ from abe_redis.sanitize.secrets import mask
 _LOG = logging.getLogger(__name__)
 
 _LEAST_STANDSTILL_SECONDS = 0.5
-"""A loop that stands still for a shorter time may be that of a busy machine, however short the lease is."""
+"""Shortest standstill of the loop that is reported; a busy machine causes shorter ones."""
 
 _MOST_SAID = 300
 """Characters of a failure at the end that are logged."""
@@ -82,7 +82,7 @@ class Lifecycle:
             raise ForkedError
 
     def check_loop(self) -> None:
-        """Refuse to go on in another event loop than that of the tasks.
+        """Refuse to go on in an event loop other than that of the tasks.
 
         Raises:
             WrongLoopError: This is another one.
@@ -124,7 +124,7 @@ class Lifecycle:
         """End the tasks and let go of everything; at once and for all callers."""
         if self._loop is None or self._loop is asyncio.get_running_loop():
             await asyncio.shield(self._close_soon())
-        else:  # if it no longer runs, the leases of its events have to expire
+        else:  # if the loop no longer runs, the leases of its events have to expire
             await run_in(self._loop, self.close)
 
     def abandon(self) -> None:

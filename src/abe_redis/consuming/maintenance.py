@@ -21,7 +21,7 @@ from abe_redis.streams.trim import Trimmer
 _LOG = logging.getLogger(__name__)
 
 _ROOM = 1000
-"""Number of finished events that go when the server is full; with fewer it is full again at once."""
+"""Number of finished events removed when the server is full; after fewer it is full again at once."""
 
 
 class Maintenance:
@@ -36,9 +36,9 @@ class Maintenance:
         self._unfinished: set[str] = set()
         """Streams whose group had unfinished entries at the last check."""
         self._is_full = False
-        """Whether the server had no memory left when it was last asked to record something."""
+        """Whether the server had no memory left at the last attempt to record something."""
         self._room = 0
-        """Number of finished events that go before their time, since the server had no memory left."""
+        """Number of finished events removed early because the server had no memory left."""
         self._dead_days = settings.redis_stream_dead_days
         self._gone_seconds = GONE_LEASES * settings.redis_stream_lease_seconds
         self._lease_seconds = settings.redis_stream_lease_seconds
@@ -47,12 +47,12 @@ class Maintenance:
         self._sweep_at = clock.now() + self._sweep_seconds
 
     async def tick(self, redis: Redis, streams: Iterable[str], active: set[str], held: set[str]) -> None:
-        """See to the streams that are read.
+        """Maintain the streams that are read.
 
         Args:
-            streams: Which are read.
-            active: Those of them in which something was finished.
-            held: Those of which a handler has something.
+            streams: The streams.
+            active: Those in which an event was finished.
+            held: Those of which a handler has an event.
         """
         if clock.now() >= self._sweep_at:
             self._sweep_at = clock.now() + self._sweep_seconds
@@ -61,7 +61,7 @@ class Maintenance:
             self._clock_at = clock.now() + clock_steps.every_seconds(self._lease_seconds)
             looking = clock_steps.mend(redis, self._group, list(streams), lease_seconds=self._lease_seconds)
             await self._tolerance.attempt("looking at the server's clock", looking)
-        # Also what nothing was finished of: more may have been published to it since.
+        # Also streams in which nothing was finished: more may have been published to them.
         recorded = sorted(active | self._unfinished | held)
         await self._tolerance.attempt("recording what is finished", self._record(redis, recorded))
         await self._tolerance.attempt("trimming", self._trim(redis, self._to_trim | active))
@@ -103,9 +103,9 @@ class Maintenance:
         if not self._room:
             self._to_trim = set(await self._trimmer.trim(redis, sorted(streams)))
             return
-        # Also when nothing is finished any more: what was finished may still be there.
+        # Also when nothing was finished lately: older finished events may still be there.
         self._to_trim = streams
         removed = await self._trimmer.make_room(redis, sorted(streams))
         self._room = max(0, self._room - removed)
-        if not (removed or self._unfinished or self._is_full):  # there is no more to remove
+        if not (removed or self._unfinished or self._is_full):  # there is nothing more to remove
             self._room = 0

@@ -1,4 +1,4 @@
-"""What a consumer says of a group that it has made: one with a mistyped name handles all history anew."""
+"""What a consumer logs about a group that it has made: a mistyped name handles all history again."""
 
 import logging
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What a consumer does beside reading may be refused without ending it."""
+"""Steps that Redis may refuse without ending the consumer."""
 
 import logging
 from collections.abc import Awaitable
@@ -12,20 +12,20 @@ _LOG = logging.getLogger(__name__)
 
 
 class Tolerance:
-    """Does what may fail without anybody having to stop."""
+    """Runs steps whose failure stops nothing."""
 
     def __init__(self, settings: Settings, group: str) -> None:
         self._settings = settings
         self._group = group
         self._refused: set[str] = set()
-        """What failed when it was tried last."""
+        """The steps whose last attempt failed."""
 
     async def attempt(self, doing: str, work: Awaitable[None]) -> None:
-        """Do something; when the server refuses it, say so once.
+        """Run a step; when the server refuses it, say so once.
 
         Args:
-            doing: What it is, for the log.
-            work: Does it.
+            doing: The step in words, for the log.
+            work: Runs it.
 
         Raises:
             redis.RedisError: The server could not be reached, or a stream is not what it was.

@@ -1,4 +1,4 @@
-"""Which streams a consumer looks through for what nobody holds any more, and where in each it goes on."""
+"""Which streams a consumer searches for entries to reclaim, and where it continues in each."""
 
 import math
 import random
@@ -7,15 +7,15 @@ from collections.abc import Collection
 from abe_redis.streams.reclaim import FIRST, NOTHING_PENDING
 
 MOST_IDLE = 400
-"""Streams in which nothing was pending that one round looks at; unless there are too many for a lease."""
+"""Streams without pending entries that one round looks at, unless there are too many for a lease."""
 
 
 class Rounds:
     """The rounds of one consumer.
 
-    A round looks at every stream in which something was pending when it was last looked at. Of the others it
-    looks at a part, so that all have their turn within half a lease: what is taken from one meanwhile has a
-    lease that lasts until then.
+    A round looks at every stream in which something was pending at the last look. It looks at a part of the
+    others, so that each has its turn within half a lease. The lease of an entry taken from one of them lasts
+    until that turn.
     """
 
     def __init__(self, *, lease_seconds: float, every_seconds: float) -> None:
@@ -26,12 +26,12 @@ class Rounds:
             every_seconds: How often a round is made.
         """
         self.places: dict[str, str] = {}
-        """Per stream where to go on: see `reclaim`."""
+        """Per stream, where to continue; see `reclaim`."""
         self._rounds = max(1, math.floor(lease_seconds / 2 / every_seconds))
         self._next = 0
 
     def expect(self, streams: Collection[str]) -> None:
-        """Note that something is pending in these streams, or will be, so that the next rounds look there."""
+        """Note that these streams have pending entries, or will have, so that the next rounds look there."""
         for stream in streams:
             if self.places.get(stream, NOTHING_PENDING) == NOTHING_PENDING:
                 self.places[stream] = FIRST

@@ -1,8 +1,8 @@
 """The scheduler: which streams a consumer reads next, and how many entries of each.
 
 Streams that had more entries than the last read took are busy. They are served in turn, the one that has
-waited longest first. The idle ones are polled in turn, a few with every read, so that their first event does
-not wait until no stream is busy.
+waited longest first. The idle ones are polled in turn, a few with every read. So their first event does not
+wait until no stream is busy.
 """
 
 from collections.abc import Container, Iterable
@@ -49,7 +49,7 @@ class Scheduler:
         self._most = most
         asked = () if self._left_out and self._busy else islice(self._quiet, LOOKED_AT + most)
         portions = [Portion(name, 1, "") for name in asked]
-        # At least two of each halves the cost of many busy streams, and lets none wait for two rounds.
+        # At least two of each: that halves the cost of many busy streams, and none waits for two rounds.
         each = min(most, max(2, most // max(1, len(self._busy))))
         portions += [Portion(name, each, last) for name, last in islice(self._busy.items(), most)]
         return portions

@@ -1,4 +1,4 @@
-"""What handlers are done with: acked, given back or buried, and insisted on while Redis does not answer."""
+"""Settles events: acks, releases or buries them, and tries again while Redis does not answer."""
 
 import logging
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def may_work_later(error: BaseException) -> bool:
-    """Whether what failed is worth another try: Redis did not refuse it for good."""
+    """Whether a failed command is worth another try: Redis did not refuse it for good."""
     refused = isinstance(error, failures.FAILURES) and not failures.passes_for_who_was_let_in(error)
     return not refused or group_is_gone(error)
 
@@ -33,15 +33,15 @@ class Settling:
         self, settings: Settings, group: str, consumer: str, on_group_gone: Callable[[], None]
     ) -> None:
         self.on_buried: Callable[[Held], None] = lambda _: None
-        """Called when something is buried that could not be at first, or never will be."""
+        """Called when an event is buried after a delay, or can never be buried."""
         self.active: set[str] = set()
         """Streams in which something was finished since this was last emptied."""
         self._finished: list[Held] = []
         self._condemned: list[tuple[Held, str]] = []
         self._returning: dict[tuple[str, str], tuple[Held, float]] = {}
-        """What is to be given back, since Redis did not answer: each with the time when it is due again."""
+        """Events to release again because Redis did not answer, each with the time at which it is due."""
         self._letting_go: dict[tuple[str, str], Held] = {}
-        """What is being given back or buried just now."""
+        """Events that are being released or buried now."""
         self._on_group_gone = on_group_gone
         self._settings = settings
         self._group = group
@@ -49,7 +49,7 @@ class Settling:
 
     @property
     def has_finished(self) -> bool:
-        """Whether something is finished and not acked yet, or waits for its burial."""
+        """Whether an event is finished and not acked yet, or waits for its burial."""
         return bool(self._finished or self._condemned)
 
     def _keys_to_settle(self) -> set[tuple[str, str]]:
@@ -57,12 +57,12 @@ class Settling:
         return {held.key for held in settling} | self._returning.keys() | self._letting_go.keys()
 
     def is_settling(self, stream: str) -> bool:
-        """Whether something of a stream is finished and not acked yet, or waits for its burial."""
+        """Whether an event of a stream is finished and not acked yet, or waits for its burial."""
         unsettled = (*self._finished, *(held for held, _ in self._condemned))
         return any(held.key[0] == stream for held in unsettled)
 
     async def ack(self, redis: Redis) -> None:
-        """Ack what is finished; what fails stays finished and is acked the next time."""
+        """Ack finished events; one whose ack fails is acked the next time."""
         if not (acked := list(self._finished)):
             return
         entries = [held.key for held in acked]
@@ -86,7 +86,7 @@ class Settling:
         return clock.now() >= held.leased_at + self._settings.redis_stream_lease_seconds
 
     async def bury(self, redis: Redis) -> None:
-        """Move what cannot be handled to the dead letters.
+        """Move the events that cannot be handled to the dead letters.
 
         Raises:
             redis.RedisError: The server could not be reached.
@@ -115,15 +115,15 @@ class Settling:
             self.on_buried(held)
 
     def insist_on_nack(self, held: Held, due_at: float) -> None:
-        """Give it back when that is possible, since it was not.
+        """Release it later, because Redis did not answer now.
 
-        It may be given back already: then others may have it, or may be done with it.
+        The first command may have released it: then another consumer may hold it, or may have finished it.
         """
         held.is_let_go = True
         self._returning[held.key] = (held, due_at)
 
     def insist_on_burial(self, held: Held, reason: str) -> None:
-        """Bury it when that is possible, since it was not, as far as we know."""
+        """Bury it later, because Redis did not answer now."""
         held.is_let_go = True
         self._condemned.append((held, reason))
 
@@ -132,7 +132,7 @@ class Settling:
         return any(one is held for one, _ in self._condemned)
 
     async def return_late(self, redis: Redis) -> None:
-        """Give back what could not be given back in time, with what is left of its delay."""
+        """Release what could not be released in time, with the rest of its delay."""
         for key, (held, due_at) in list(self._returning.items()):
             try:
                 await self.postpone(redis, held, max(0.0, due_at - clock.now()))
@@ -144,7 +144,7 @@ class Settling:
             del self._returning[key]
 
     async def postpone(self, redis: Redis, held: Held, delay_seconds: float) -> bool:
-        """Give back what a handler began with; False when it was not ours any more."""
+        """Release an event that a handler has begun; False when we no longer held it."""
         return await release.postpone(
             redis,
             held.key[0],
@@ -159,7 +159,7 @@ class Settling:
         )
 
     async def move_to_dead_letters(self, redis: Redis, held: Held, reason: str, *, in_hand: bool) -> bool:
-        """Bury it; False when it was not ours any more."""
+        """Bury it; False when we no longer held it."""
         stream, entry_id = held.key
         return await dead.bury(
             *(redis, stream, self._group, self._consumer, entry_id, reason, held.detail),
@@ -169,6 +169,6 @@ class Settling:
         )
 
     def is_sure(self, held: Held) -> bool:
-        """Whether its lease cannot be over, for all that this process knows."""
+        """Whether its lease certainly lasts, as far as this process can know."""
         is_young = clock.now() < held.leased_at + self._settings.redis_stream_lease_seconds
         return is_young and held.leased_at >= clock.doubted_at()

@@ -1,4 +1,4 @@
-"""What a read may have leased us when its answer never came."""
+"""Entries that a read may have leased to us although its answer was lost."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Doubt(Enum):
-    """What the reads whose answers are lost may have left behind."""
+    """What reads with lost answers may have leased."""
 
     NOTHING = "every answer has come"
     UNCOUNTED = "entries whose counts are right: a script read them, or took them over"
@@ -14,14 +14,14 @@ class Doubt(Enum):
 
 
 class Unconfirmed:
-    """The reads of one consumer that have no answer yet, or never will."""
+    """The reads of one consumer that have no answer yet, or whose answer was lost."""
 
     def __init__(self) -> None:
         self.doubt = Doubt.NOTHING
 
     @contextmanager
     def reading(self, doubt: Doubt) -> Iterator[None]:
-        """While a read runs, and for good if it fails or is cancelled, it is in doubt what it leased us."""
+        """Mark what a read leases as in doubt: while it runs, and for good if it fails or is cancelled."""
         before = self.doubt
         self.leave(doubt)
         yield
@@ -35,5 +35,5 @@ class Unconfirmed:
         self.doubt = doubt if self.doubt in {Doubt.NOTHING, doubt} else Doubt.UNCOUNTED
 
     def settled(self) -> None:
-        """Note that what they left was given back."""
+        """Note that what they leased was released."""
         self.doubt = Doubt.NOTHING

@@ -167,7 +167,7 @@ class _Batch:
     def answer(self, found: Answer | Exception) -> None:
         """Give each caller its own answer, or the failure to all."""
         found = [found] * len(self.waiting) if isinstance(found, Exception) else rows(found)
-        # Of a lone event nothing else is waiting here, so its task may run at once.
+        # Nothing else waits for the answer to a lone event, so its task may run at once.
         keep = Waiter.resume if len(self.waiting) == 1 else Waiter.set_result
         for draft, waiter, row in zip(self.drafts, self.waiting, found, strict=True):
             if waiter.done():

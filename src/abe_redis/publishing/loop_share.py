@@ -64,7 +64,7 @@ class LoopShare:
                 await connections.close()
 
     def forsake(self) -> None:
-        """Release what outlives a loop that has ended without closing anything."""
+        """Release the resources of a loop that ended without closing them."""
         if self.publisher.outbox is not None:
             self.publisher.outbox.forsake()
         if self._connections is not None:

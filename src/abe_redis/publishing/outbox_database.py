@@ -9,7 +9,7 @@ from abe_redis.publishing import outbox_failures
 from abe_redis.publishing.outbox_locks import connect, make_private, patiently
 from abe_redis.publishing.outbox_reserve import LOG_PAGES
 
-# A file just made is closed once; on POSIX that would drop the locks of another that opened it.
+# A new file is closed once; on POSIX that would drop the locks of anyone who has it open.
 _OPENING = threading.Lock()
 
 _APPLICATION_ID = 0x41424551  # "ABEQ": no other program's database is written to
@@ -31,11 +31,11 @@ _SCHEMA = (
 
 
 def open_database(path: Path, until: float) -> sqlite3.Connection:
-    """Open the file, and make it if it is not there.
+    """Open the file; make it if it does not exist.
 
     Args:
         path: The file.
-        until: Monotonic time until which the locks of others are waited for.
+        until: Monotonic time until which to wait for the locks of others.
 
     Raises:
         OutboxError: It is another program's, or not this user's alone.
@@ -72,7 +72,7 @@ def _open(path: Path, until: float) -> sqlite3.Connection:
 
 
 def wait_for_others(database: sqlite3.Connection, until: float) -> None:
-    """Let each statement wait for the locks of others, but not longer than a monotonic time."""
+    """Let each statement wait for the locks of others until a monotonic time."""
     milliseconds = max(0, round(1000 * (until - time.monotonic())))
     database.execute(f"PRAGMA busy_timeout = {milliseconds}")
 

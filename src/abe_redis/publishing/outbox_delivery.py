@@ -2,7 +2,7 @@
 
 An event that Redis could not take within publish's budget becomes a row of an SQLite file, synced
 to disk before `keep` returns, and is sent from there with the identity and the attempt it had at
-first: if Redis had it after all, nothing is added.
+first: if Redis already has it, nothing is added.
 
 Processes may share a file. Each writes and delivers rows under a name of its own, in order, and
 holds a lock on `FILE-NAME.lock` while it lives. The kernel drops the lock however the process
@@ -42,7 +42,7 @@ from abe_redis.streams.publish import Draft, publish
 _LOG = logging.getLogger(__name__)
 
 POSSIBLE_DUPLICATE = b"possible-duplicate"
-"""Field beside the payload, `1`: Redis may have had this event already, and cannot tell any more."""
+"""Field beside the payload, `1`: Redis may already have had this event, and can no longer tell."""
 
 KEEP_SECONDS = 0.4
 """Time that a publish which has used up its tries waits for the file's lock; Slack waits three seconds for
@@ -59,7 +59,7 @@ class Kept(Published):
     """An event that waits in the outbox; its `id` is `outbox-` and the number of its row."""
 
     reason: str = ""
-    """Why Redis could not take it, or the first of those that wait before it."""
+    """Why Redis could not take it, or could not take the first event before it."""
 
     @property
     @override
@@ -100,7 +100,7 @@ class Outbox:
         """True after the log said that Redis is away, until it says that Redis is back."""
         self._complaint = ""
         self._reason = ""
-        """Why the last event was kept that Redis was asked to take."""
+        """Why Redis did not take the last event that was offered to it."""
 
     # What publish does ------------------------------------------------------------------------
 
@@ -198,7 +198,7 @@ class Outbox:
                 try:
                     for row in rows:
                         try:
-                            # Whoever wrote into the file need not have been this program.
+                            # Another program may have written into the file.
                             names.check_stream(row.draft.stream)
                             (published,) = await publish(
                                 connections.publishing, [_marked(row)], hard_maxlen=self._hard_maxlen
@@ -249,7 +249,7 @@ class Outbox:
             await self._do(self._file.close)
 
     def forsake(self) -> None:
-        """Let go of the file, when the loop has ended without `close`."""
+        """Release the file of a loop that has ended without `close`."""
         self._closed = True
         self._file.forsake()
 

@@ -31,11 +31,11 @@ MAX_BYTES = 256 * 1024 * 1024
 hour)."""
 
 _PATIENCE_SECONDS = 5.0
-"""How long a row waits to be written when nobody says how long it may."""
+"""Default time for which a row waits to be written."""
 
 BATCH_BYTES = 1024 * 1024
 BATCH_ROWS = 64
-"""Bytes that are read from the file at once."""
+"""Most bytes that one read takes from the file."""
 
 _COLUMNS = "stream, fields, identity, attempt, remember_seconds, published_at, number"
 
@@ -69,7 +69,7 @@ class OutboxSize:
 def _has_reserve[**P, T](
     method: Callable[Concatenate["OutboxFile", P], T],
 ) -> Callable[Concatenate["OutboxFile", P], T]:
-    """Let a method that empties the file go on when the disk is full, with the room kept for that."""
+    """Let a method that empties the file use the reserved room when the disk is full."""
 
     @wraps(method)
     def call(self: "OutboxFile", /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -99,7 +99,7 @@ class OutboxFile:
         self._locks = WriterLocks(self.path)
         self._reserve = Reserve(self.path)
         self._opened: sqlite3.Connection | None = None
-        # A thread goes on when its caller is cancelled, so two may meet here.
+        # A thread continues when its caller is cancelled, so two may run here at once.
         self._guard = threading.Lock()
         fork.hears_of_forks(self)
 
@@ -114,8 +114,8 @@ class OutboxFile:
     def forked(self) -> None:
         """Use a writer name and connections of our own.
 
-        The kernel's locks are the parent's alone, but SQLite keeps books of them in each process, and would
-        believe that the child has them, too. Closing what was inherited sets the books right.
+        The kernel's locks belong to the parent alone. But SQLite keeps its own list of them, and in the child
+        that list would be wrong. Closing the inherited connections corrects it.
         """
         self._guard.release()
         self._locks.drop_all()
@@ -134,7 +134,8 @@ class OutboxFile:
 
         Args:
             row: The event.
-            until: Monotonic time until which another's lock on the file is waited for; None: 5 s from now.
+            until: Monotonic time until which to wait for another process's lock on the file; None: 5 s from
+            now.
 
         Returns:
             Its number.
@@ -192,7 +193,7 @@ class OutboxFile:
                 self._settle(done, refused)
                 return
             self._reserve.give_up()
-        for number in done:  # one at a time, so that the log stays within the room that was kept
+        for number in done:  # one at a time, so that the log stays within the reserved room
             self._settle([number], {})
             self._empty_log()
         for number, reason in refused.items():
@@ -263,7 +264,7 @@ class OutboxFile:
     def _transaction(self, until: float | None = None) -> Iterator[sqlite3.Connection]:
         with self._guard, self._explained():
             until = time.monotonic() + BUSY_SECONDS if until is None else until
-            if not self._exists():  # it was removed, so rows written there would be lost
+            if not self._exists():  # the file was removed, so rows written there would be lost
                 self._forget()
             if self._opened is None:
                 self._opened = open_database(self.path, until)
@@ -273,11 +274,11 @@ class OutboxFile:
                 yield self._opened
                 self._opened.execute("COMMIT")
             except BaseException:
-                self._forget()  # which rolls back, and the next call looks at the file anew
+                self._forget()  # closing rolls back, and the next call checks the file again
                 raise
 
     def _empty_log(self) -> None:
-        """Take the log's pages into the file, and return its space to the disk, if nobody reads in it."""
+        """Move the log's pages into the file, and return the log's space to the disk, if nobody reads it."""
         with self._guard, self._explained():
             if self._opened is not None:
                 self._opened.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -302,7 +303,7 @@ class OutboxFile:
 
 
 def _is_awaited(database: sqlite3.Connection, writer: str) -> bool:
-    """Whether a row of this writer waits to be delivered."""
+    """Whether a row of this writer waits for delivery."""
     query = "SELECT 1 FROM event WHERE writer = ? AND refused IS NULL LIMIT 1"
     return database.execute(query, [writer]).fetchone() is not None
 

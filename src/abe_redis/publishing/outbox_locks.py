@@ -75,8 +75,8 @@ class WriterLocks:
 def make_private(path: Path) -> None:
     """Create the file if there is none, for its owner only; SQLite gives its log the same mode.
 
-    One that exists is not even opened: on POSIX, closing it would drop every lock that this process
-    holds on it.
+    An existing file is not even opened: on POSIX, closing it would drop every lock that this process holds on
+    it.
 
     Raises:
         OutboxError: It is a link or another user's, or others may put another in its place.
@@ -108,7 +108,7 @@ def _check_own(path: Path) -> None:
         except FileNotFoundError:
             continue
         if stat.S_ISDIR(found.st_mode):
-            continue  # which SQLite says
+            continue  # SQLite reports this itself
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid():
             raise OutboxError(
                 f"{file} is not a file of this user but a link, or another's, so the outbox does not trust "

@@ -1,8 +1,8 @@
-"""Room on the outbox's disk that is kept for emptying it.
+"""Reserved room on the outbox's disk, for emptying it.
 
-Even a deletion writes to the disk first. On a full one nothing could leave the outbox, though Redis is back.
-So a file beside it holds some room, and goes when the emptying needs that. The next event brings it back, or
-is refused like any other on a full disk.
+Even a deletion first writes to the disk. On a full disk no event could leave the outbox, even when Redis is
+back. So a file beside the outbox reserves some room, and is deleted when the emptying needs it. The next
+event creates it again, or is refused, as every event is on a full disk.
 """
 
 import os
@@ -11,9 +11,9 @@ from pathlib import Path
 from abe_redis.publishing.outbox_locks import make_private
 
 LEAST_BYTES = 256 * 1024
-"""Enough to open the outbox anew, to delete a row, and for the pages of the log that the file still lacks."""
+"""Enough to reopen the outbox, to delete a row, and for the log's pages that are not in the file yet."""
 LOG_PAGES = 32
-"""Pages of 4 KiB that SQLite's log may have before they go to the file, which has to grow by as many."""
+"""Most pages of 4 KiB in SQLite's log before they move to the file, which grows by as many."""
 
 
 class Reserve:
@@ -31,7 +31,7 @@ class Reserve:
         """Make the file if it is not there, or is too small.
 
         Args:
-            largest: Bytes of the event that is about to be written; the log has it a second time.
+            largest: Bytes of the event that is about to be written; the log holds it a second time.
 
         Raises:
             OutboxError: The file is not ours alone.

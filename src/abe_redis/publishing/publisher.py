@@ -169,7 +169,7 @@ class Publisher:
             fields[codec.MENTION] = mention.written()
         attempt = f"{self._attempts}{next(self._attempt_numbers):016x}"
         event_id = event_id_of(payload, given=event_id, fields=self._id_fields)
-        if event_id and by_agent:  # an agent takes no id away from the event that will really have it
+        if event_id and by_agent:  # an agent must not take the id of a real event
             event_id = of_agent(event_id)
         stream = topic
         if self._partitioner.is_needed:
@@ -239,7 +239,7 @@ class Publisher:
         return failures.explain(error, self._settings, doing=f"publishing to {topic!r}")
 
     async def _make_room(self, error: BaseException, streams: set[str]) -> None:
-        """Remove finished events, of which a full server or stream may have some."""
+        """Remove finished events from a full server or stream."""
         with suppress(*failures.FAILURES), anyio.move_on_after(TEND_SECONDS):
             redis = (await self._open()).commands
             if code_of(error) == STREAM_FULL:
@@ -256,7 +256,7 @@ class Publisher:
         )
 
     async def _tend(self, stream: str, published: Published) -> None:
-        """The maintenance of a stream; the event is safe even if this fails."""
+        """Maintain a stream; the event is safe even if this fails."""
         if not self._is_due(stream, published):
             return
         now = time.monotonic()

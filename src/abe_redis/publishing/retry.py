@@ -1,4 +1,4 @@
-"""Trying again what may be repeated, until its time is up."""
+"""Retries a repeatable step until its time is up."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ _MOST_PAUSE_SECONDS = 0.4
 
 
 class FirstTry(NamedTuple):
-    """A try that failed already."""
+    """A first try that has failed."""
 
     began: float
     """Monotonic time, in seconds."""
@@ -31,16 +31,16 @@ async def retry[Result](
     """Try until it succeeds, or fails in a way that does not pass, or its time is up.
 
     Args:
-        attempt: What is tried; it must be repeatable.
-        seconds: For how long, from the beginning of the first try.
-        between: Is done before each further try.
+        attempt: The step; it must be repeatable.
+        seconds: The time limit, from the beginning of the first try.
+        between: Runs before each further try.
         failed: The first try, if it was made already.
 
     Returns:
         What the attempt returns.
 
     Raises:
-        failures.FAILURES: Why it failed at last; what went wrong before says more than that our time was up.
+        failures.FAILURES: The last failure, or an earlier one if that says more than that the time was up.
     """
     deadline = (failed.began if failed else time.monotonic()) + seconds
     pause = _FIRST_PAUSE_SECONDS

@@ -1,4 +1,4 @@
-"""Acks: a consumer is done with entries that it holds."""
+"""Acks: a consumer has finished entries that it holds."""
 
 from collections.abc import Sequence
 from itertools import batched
@@ -10,7 +10,7 @@ from abe_redis.streams.lease import Outcome
 from abe_redis.streams.scripts import Argument, Script
 
 ACKED_AT_ONCE = 500
-"""Entries, and streams of these, that one command acks at most, so that the server is not held up."""
+"""Most entries, and most streams, that one command acks, so that it does not block the server."""
 
 _ACK = Script.load("ack")
 
@@ -23,8 +23,8 @@ async def ack(
     Args:
         consumer: The consumer that holds the entries.
         entries: Stream and id of each.
-        exact: Whether each outcome has to be right. Else it costs less, and when one entry of a stream was
-            not pending any more, the others of it, which are acked, can be `unknown`, too.
+        exact: Whether each outcome has to be right. Otherwise it costs less: when one entry of a stream is no
+        longer pending, other entries of the stream are acked but may be reported as `unknown`, too.
 
     Returns:
         Per entry: `done`, `not_held`, `unknown` or `no_group`.

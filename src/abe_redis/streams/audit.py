@@ -1,4 +1,4 @@
-"""Writing into the audit, the stream of what was changed: its last ten thousand entries are kept."""
+"""Writes to the audit, the stream of changes: its last ten thousand entries are kept."""
 
 import json
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from abe_redis.streams.publish import append
 KEPT = 10_000
 
 type Source = Literal["mcp", "cli", "consumer"]
-"""Where a change came from: the MCP server, the command line, or a consumer that mends something."""
+"""Where a change came from: the MCP server, the command line, or a consumer that repairs something."""
 
 
 async def record(redis: Redis, who: str, what: str, facts: dict[str, Any], source: Source) -> None:

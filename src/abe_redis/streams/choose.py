@@ -14,22 +14,22 @@ from abe_redis.streams.scripts import Argument, Script
 _TAKE_THESE = Script.load("take_these")
 
 MOST_PASSED = 500
-"""Entries that may be passed over on the way to one that the group was not given yet."""
+"""Most undelivered entries that may be skipped to reach a chosen one."""
 
 type Why = Literal["held", "postponed", "done", "far"]
-"""Why an entry was not leased: somebody holds it, it is postponed, it is finished or not there, or too many
-that the group was not given yet stand before it."""
+"""Why an entry was not leased: another consumer holds it, it is postponed, it is finished or does not exist,
+or too many undelivered entries stand before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What became of a choice."""
+    """The result of leasing chosen entries."""
 
     leased: list[Leased]
     others: list[tuple[str, Why, str]]
-    """Id, why it was not leased, and who holds it, if somebody does."""
+    """Per entry that was not leased: its id, the reason, and the consumer that holds it, if any."""
     passed: int
-    """Entries that were delivered and given back at once, since they stood before a chosen one."""
+    """Number of entries that were leased and released at once, because they stood before a chosen one."""
 
 
 async def take_these(

@@ -1,7 +1,7 @@
-"""The server's clock, set back: what would stand still until it has caught up goes on after a lease.
+"""Repairs after the server's clock was set back: what would stand still goes on after a lease.
 
-Redis measures by its wall clock how long an entry is idle, and when a key expires. A clock that was set back
-shows no idle time for what a dead consumer holds, and what is postponed is due later by as much.
+Redis measures by its wall clock how long an entry is idle, and when a key expires. After the clock was set
+back, the entries of a dead consumer show no idle time, and postponed entries are due later by the same time.
 """
 
 import logging
@@ -16,7 +16,7 @@ from abe_redis.streams.scripts import Argument, Script
 _LOG = logging.getLogger(__name__)
 
 EVERY_SECONDS = 10.0
-"""How often to look; for a lease of less than three times as long, three times in a lease."""
+"""Interval of the checks; with a lease of less than three times as long, a third of the lease."""
 
 _PAGE = 300
 _MEND = Script.load("mend_clock")
@@ -28,7 +28,7 @@ def every_seconds(lease_seconds: float) -> float:
 
 
 async def mend(redis: Redis, group: str, streams: Sequence[str], *, lease_seconds: float) -> None:
-    """See whether the server's clock was set back since somebody looked, and mend what that would hold up.
+    """Check whether the server's clock was set back since the last check, and repair what that would delay.
 
     A dead consumer's events then come back after its lease, and postponed events when their delay is over.
     Live consumers lose nothing.
@@ -37,7 +37,7 @@ async def mend(redis: Redis, group: str, streams: Sequence[str], *, lease_second
         redis: The client.
         group: The group.
         streams: Streams; one that does not exist, or has no such group, has nothing to mend.
-        lease_seconds: How long the leases of who looks are.
+        lease_seconds: The lease of the consumer that checks.
 
     Raises:
         redis.RedisError: The server refused it or could not be reached.

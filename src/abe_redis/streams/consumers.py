@@ -1,4 +1,4 @@
-"""The consumers of a group: forgetting those that are gone, and what they said of their leases."""
+"""Removes consumers that are gone from a group, and the records of their leases."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,7 +8,7 @@ from abe_redis.streams import names, slots
 from abe_redis.streams.scripts import Argument, Script
 
 GONE_LEASES = 10
-"""Number of its leases after which a silent consumer that holds nothing is forgotten."""
+"""A silent consumer that holds nothing is removed after this many of its leases."""
 
 _FORGET = Script.load("forget_gone")
 _WITHDRAW = Script.load("withdraw")
@@ -21,7 +21,7 @@ async def forget_gone(redis: Redis, group: str, streams: Sequence[str], *, idle_
         redis: The client.
         group: The group.
         streams: Where to look.
-        idle_seconds: How long instead for one that has not said how long its leases are.
+        idle_seconds: The time instead, for a consumer without a recorded lease.
 
     Returns:
         The number of removed consumers.
@@ -40,7 +40,7 @@ async def forget_gone(redis: Redis, group: str, streams: Sequence[str], *, idle_
 
 
 async def withdraw(redis: Redis, group: str, consumer: str, streams: Iterable[str]) -> None:
-    """Forget what a consumer that ends said of its leases, and of what it holds.
+    """Delete what a consumer that ends has recorded about its leases and the events it holds.
 
     Raises:
         redis.RedisError: The server refused it or could not be reached.

@@ -14,7 +14,7 @@ from abe_redis.streams.losses import say_gone
 from abe_redis.streams.scripts import Argument, Script
 
 ONLY, FIRST = b"abe:only", b"abe:first"
-"""Fields of a redriven entry: the group that it is for, and its first id."""
+"""Fields of a redriven entry: the group that it is for, and its original id."""
 
 
 class PoisonEntryError(Exception):
@@ -72,13 +72,14 @@ async def bury(
     Args:
         stream: Where it is.
         group: The group.
-        consumer: Who gives it up.
-        entry_id: Which entry.
-        reason: Why.
-        detail: What is kept beside the reason, each as a field of its own.
-        begun: How many of its deliveries handlers began, at least.
-        sure: Whether its lease cannot be over; then it is buried though somebody dropped it.
-        in_hand: Whether nobody tried to bury it before; then it is buried, too, unless others may have it.
+        consumer: The consumer that gives it up.
+        entry_id: The entry.
+        reason: The reason.
+        detail: Further fields to keep beside the reason.
+        begun: Least number of its deliveries that handlers have begun.
+        sure: Whether its lease certainly lasts; then it is buried even if somebody dropped it.
+        in_hand: Whether this is the first attempt to bury it; then a dropped entry is buried, too, unless
+        another consumer may have it.
 
     Returns:
         False when another consumer holds it; then nothing was changed.
@@ -101,7 +102,7 @@ async def bury(
 
 
 def _encoded(said: str) -> bytes:
-    """What people and exceptions say may hold a lone surrogate, which is no text: its escape is written."""
+    """The words in UTF-8, with an escape for each lone surrogate, which people and exceptions may contain."""
     return said.encode(errors="backslashreplace")
 
 
@@ -112,10 +113,10 @@ AT_ONCE = 20
 
 
 async def redrive(redis: Redis, stream: str, ids: Sequence[str], *, hard_maxlen: int) -> list[str]:
-    """Move dead letters back into their stream, each only for the group that gave up on it.
+    """Move dead letters back into their stream, each for no group but the one that gave up on it.
 
     At every moment, each is in one of the two places. A deleted group is created again at its floor, so that
-    it gets nothing else twice.
+    it gets no other entry twice.
 
     Args:
         stream: The stream that they came from.
@@ -148,7 +149,7 @@ async def purge(redis: Redis, stream: str, ids: Sequence[str]) -> int:
 
 _EXPIRE = Script.load("expire")
 _EXPIRED_AT_ONCE = 200
-"""Most dead letters of a stream that one sweep removes when they are too old; the next sweep goes on."""
+"""Most expired dead letters of a stream that one sweep removes; the next sweep continues."""
 
 
 async def expire(redis: Redis, streams: Sequence[str], *, days: float) -> dict[str, int]:

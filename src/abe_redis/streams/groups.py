@@ -1,12 +1,18 @@
 """Groups: creating them on their streams, and the records about them.
 
-Redis forgets a group with its consumers, and does not say what was removed before a group had read
-it. So a hash beside the stream records, per group: `floor`, up to where it had finished, how many
-entries the stream had ever had then, and how many of them were unfinished; `used`, when it last had
-a consumer; `lost`, how many entries were removed before it had finished them; `paused`, since when;
-`last`, up to where it had been given entries; `deleted`, what XDEL had removed when it was last counted;
-`forgotten`, which of its consumers were removed since they held nothing and were silent; `robbed`, which
-entries others took from which of them when the leases were over; `given`, what was given back to nobody.
+Redis forgets a group with its consumers, and does not say what was removed before a group had read it. So a
+hash beside the stream has these records per group:
+
+- `floor`: the position up to which it had finished, how many entries the stream had ever had then, and how
+  many of them were unfinished
+- `used`: when it last had a consumer
+- `lost`: how many entries were removed before it had finished them
+- `paused`: since when it is paused
+- `last`: the last id that it was given
+- `deleted`: how many entries XDEL had removed when they were last counted
+- `forgotten`: its consumers that were removed because they held nothing and were silent
+- `robbed`: entries that other consumers reclaimed after a lease expired, and from which consumer
+- `given`: released entries, which are pending under the name `abe:nobody`
 """
 
 from collections.abc import Sequence
@@ -35,11 +41,11 @@ class Ensured:
 
     state: Readiness
     lost: int
-    """How many entries were removed before the group had finished them, as far as is news."""
+    """How many entries are newly found to be removed before the group had finished them."""
     again: bool = False
-    """Whether somebody had removed the group, and it was made again."""
+    """Whether somebody had removed the group, so that it was made again."""
     new: bool = field(default=False, compare=False)
-    """Whether the group was made, and nobody had made it before."""
+    """Whether the group was made for the first time."""
 
 
 async def ensure_group(redis: Redis, streams: Sequence[str], group: str) -> list[Ensured]:
@@ -67,7 +73,7 @@ class History:
 
 
 async def history(redis: Redis, stream: str) -> History | None:
-    """What a new group of a stream begins with; None when that is nothing."""
+    """The entries with which a new group of a stream begins; None without any."""
     pipeline = redis.pipeline(transaction=False)
     pipeline.xrange(stream, count=1)
     pipeline.xlen(stream)

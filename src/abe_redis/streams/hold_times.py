@@ -1,7 +1,7 @@
-"""Since when consumers hold events: what each says of its own, and what that makes of the pending entries.
+"""Since when consumers hold events: the records of consumers, matched with the pending entries.
 
-A pending entry shows how long ago its lease was renewed. A renewal costs nothing else, so who renews leases
-says at that time, in one command, since when it holds the events that have lasted until then.
+A pending entry shows only how long ago its lease was renewed. So a consumer that renews leases also records,
+in one more command, since when it holds those events.
 """
 
 import time
@@ -15,7 +15,7 @@ from abe_redis.streams import names, slots
 from abe_redis.streams.scripts import Argument, Script
 
 MOST_NOTED = 20
-"""Events of a stream that a consumer speaks of: those that it has held longest."""
+"""Most events of a stream that a consumer records: those that it has held longest."""
 
 GIVEN_BACK_MS = 10 * 365 * 86_400_000
 """An entry that is idle for longer was dated to the epoch by `release`."""
@@ -27,25 +27,25 @@ _NOTE = Script.load("note_held")
 
 
 class Held(NamedTuple):
-    """An event that a consumer holds, as it says itself."""
+    """An event that a consumer holds, by its own record."""
 
     stream: str
     id: str
     begun: int
-    """How many of its deliveries handlers began."""
+    """Number of its deliveries that handlers have begun."""
     seconds: float
     """How long it has been held."""
 
 
 async def note(redis: Redis, group: str, consumer: str, streams: Sequence[str], held: Iterable[Held]) -> None:
-    """Note what a consumer holds, in place of what it said before.
+    """Record what a consumer holds, in place of its earlier record.
 
     Args:
         redis: The client.
         group: The group.
-        consumer: Who holds it.
-        streams: Every stream of which it says something, or did so before.
-        held: The events; of each stream, those held longest are noted.
+        consumer: The consumer.
+        streams: Every stream for which it has a record, new or old.
+        held: The events; of each stream, those held longest are recorded.
 
     Raises:
         redis.RedisError: The server refused it or could not be reached.
@@ -65,7 +65,7 @@ async def note(redis: Redis, group: str, consumer: str, streams: Sequence[str], 
 
 
 class Since(NamedTuple):
-    """What a consumer said of an event."""
+    """A consumer's record of an event."""
 
     begun: int
     at_ms: int
@@ -77,7 +77,7 @@ type Notes = Mapping[tuple[bytes, bytes], Since]
 
 
 def notes_from(said: Mapping[bytes, bytes]) -> Notes:
-    """What consumers said, from the hash in which it stands."""
+    """The records of consumers, from the hash that holds them."""
     return {
         (consumer, entry_id): Since(int(begun), int(at_ms))
         for consumer, words in said.items()
@@ -91,18 +91,18 @@ def seconds(answer: Any) -> float:  # noqa: ANN401 - what TIME answered
 
 
 def seconds_of(row: Row, notes: Notes, now: float) -> float | None:
-    """For how long the consumer of a pending entry has held it; None when nobody holds it.
+    """How long the consumer of a pending entry has held it; None when nobody holds it.
 
     Args:
         row: The entry, as XPENDING shows it.
-        notes: What the consumers of its group said.
+        notes: The records of its group's consumers.
         now: The server's time in seconds.
     """
     idle_ms = int(row["time_since_delivered"])
     if idle_ms > GIVEN_BACK_MS or row["consumer"] == names.NOBODY:
         return None
     since = notes.get((row["consumer"], row["message_id"]))
-    # One that the consumer was given again since then begins anew.
+    # An entry that the consumer leased again later has a new start.
     if since is None or since.begun < row["times_delivered"]:
         return idle_ms / 1000
     return max(idle_ms / 1000, now - since.at_ms / 1000)
@@ -112,7 +112,7 @@ class Holding(NamedTuple):
     """The event that a consumer has held longest."""
 
     has_begun: bool
-    """Whether a handler has begun with it, as far as Redis knows."""
+    """Whether a handler has begun it, as far as Redis knows."""
     seconds: float
     id: str
 
@@ -120,12 +120,12 @@ class Holding(NamedTuple):
 def longest(
     rows: Iterable[Row], postponed: Container[bytes], notes: Notes, now: float
 ) -> dict[bytes, Holding]:
-    """Per consumer the event that it has held longest, of those that a handler has if there are any.
+    """Per consumer, the event that it has held longest; events with a handler come before others.
 
     Args:
         rows: Pending entries, as XPENDING shows them.
         postponed: Ids of those that wait for their time; nobody holds them.
-        notes: What the consumers of the group said.
+        notes: The records of the group's consumers.
         now: The server's time in seconds.
     """
     found: dict[bytes, Holding] = {}
@@ -134,6 +134,6 @@ def longest(
         if seconds is not None:
             one = Holding(row["times_delivered"] > 0, round(seconds, 3), row["message_id"].decode())
             best = found.get(row["consumer"])
-            if best is None or one[:2] > best[:2]:  # of several alike, the oldest
+            if best is None or one[:2] > best[:2]:  # of equals, the oldest
                 found[row["consumer"]] = one
     return found

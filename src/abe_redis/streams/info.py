@@ -12,12 +12,12 @@ type Row = dict[str, Any]
 """A reply of XINFO or XPENDING, with Redis's own names."""
 
 _MOST_PENDING = 100
-"""Pending entries that are read of a group among many."""
+"""Most pending entries read per group, when many groups are read."""
 _MANY_PENDING = 1000
-"""The same, of one alone."""
+"""The same, when only one group is read."""
 _MOST_POSTPONED = 10_000
 _MOST_BEYOND = 100
-"""Entries further on, of which consumers say that they hold them."""
+"""Most further entries read because consumers have recorded that they hold them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class GroupInfo:
     consumers: list[Row]
     """XINFO CONSUMERS, without the one that stands for nobody."""
     oldest_pending: bytes | None
-    """Its id; None when nothing is pending."""
+    """The id of the oldest pending entry; None without one."""
     oldest_undelivered: bytes | None
     """Its id; None when all was delivered."""
     pending: list[Row]
@@ -88,7 +88,7 @@ class GroupInfo:
     notes: hold_times.Notes
     """Since when consumers hold events."""
     lease_seconds: dict[bytes, float]
-    """How long the leases of consumers last, as they said themselves."""
+    """How long the leases of consumers last, by their own records."""
 
 
 async def of_group(redis: Redis, stream: str, row: Row, *, with_pending: bool) -> GroupInfo:
@@ -97,7 +97,8 @@ async def of_group(redis: Redis, stream: str, row: Row, *, with_pending: bool) -
     Args:
         stream: Its stream.
         row: Its row of XINFO GROUPS.
-        with_pending: Read many pending entries, not only as many as tell who holds which for how long.
+        with_pending: Read many pending entries, not only those needed to tell who holds an event for how
+        long.
 
     Raises:
         redis.ResponseError: NOGROUP, when it was deleted.
@@ -130,7 +131,7 @@ async def of_group(redis: Redis, stream: str, row: Row, *, with_pending: bool) -
 async def _beyond(
     redis: Redis, stream: str, group: bytes, read: list[Row], notes: hold_times.Notes
 ) -> list[Row]:
-    """Of the pending entries that consumers speak of, the longest held that are not among those read."""
+    """The longest-held pending entries that consumers have recorded and that were not read yet."""
     known = {row["message_id"] for row in read}
     others = {entry_id: since.at_ms for (_, entry_id), since in notes.items() if entry_id not in known}
     pipeline = redis.pipeline(transaction=False)

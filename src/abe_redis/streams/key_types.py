@@ -1,4 +1,4 @@
-"""Keys that must be of a type, and are of another: somebody else uses their names."""
+"""Keys of a wrong type: another program uses their names."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from abe_redis.streams import names
 
 
 class Mistyped(NamedTuple):
-    """A key of a type that it must not have."""
+    """A key of a wrong type."""
 
     key: str
     kind: str
@@ -27,7 +27,7 @@ class Mistyped(NamedTuple):
 
 
 async def mistyped(redis: Redis, streams: Iterable[str], group: str) -> list[Mistyped]:
-    """Which keys of these streams, and of all streams, are of another type than they must be.
+    """The keys of a wrong type, among those of these streams and those shared by all streams.
 
     Args:
         redis: The client.

@@ -31,10 +31,10 @@ def by_stream(entries: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 type Outcome = str
-"""What became of an id: `done`, `not_held` (someone else holds it) or `unknown` (nobody does). For a member
-that has it in flight there are more: `dropped` (nobody did, so it was put back), `deleted` (neither the group
-nor the stream has it any more), `lost` (the same, and no handler has it) and `no_group` (the group does not
-exist)."""
+"""The outcome for an id: `done`, `not_held` (another consumer holds it) or `unknown` (nobody does). A
+consumer with the entry in flight may also get: `dropped` (nobody held it, so it was put back), `deleted`
+(neither the group nor the stream has it any more), `lost` (the same, and no handler has it) and `no_group`
+(the group does not exist)."""
 
 
 class Leased(NamedTuple):
@@ -44,12 +44,12 @@ class Leased(NamedTuple):
     id: str
     fields: Fields
     deliveries: int
-    """How many of its deliveries in this group handlers began, with the next one."""
+    """Number of its deliveries in this group that handlers have begun, including the next one."""
     asked_at: float = 0.0
-    """When, by `clock.now`, it was asked for: its lease began then or later."""
+    """Time, by `clock.now`, of the request for it: its lease began then or later."""
     again: bool = False
-    """Whether a handler may have begun with it before: then a delivery is counted before it begins. The first
-    is counted soon after, with others, if it is not done by then."""
+    """Whether a handler may have begun it before: then a delivery is counted before it begins. A first
+    delivery is counted soon after, together with others, unless it ends before."""
 
 
 async def take_new(
@@ -70,7 +70,7 @@ async def take_new(
     blocking: list[Argument] = [] if block_ms is None else ["BLOCK", block_ms]
     send: Any = redis.execute_command
     asked_at = clock.now()
-    # In bytes, redis-py does not know the name, and leaves the answer as Redis gave it.
+    # redis-py does not recognize a command in bytes, so it leaves the answer as Redis gave it.
     reply: Any = await send(
         *(b"XREADGROUP", "GROUP", group, consumer, "COUNT", count, *blocking),
         *("STREAMS", *streams, *[">"] * len(streams)),
@@ -92,7 +92,7 @@ class Portion(NamedTuple):
     most: int
     """Most entries."""
     last: str
-    """The last id read; empty when the stream was empty, so that nothing can have been removed unread."""
+    """The last id read; empty when the stream was empty, so nothing can have been removed unread."""
 
 
 _TAKE_MORE = Script.load("take_more")
@@ -122,10 +122,10 @@ async def take_more(
     """Lease entries that are not delivered in the group yet, without waiting for any.
 
     Args:
-        consumer: Who takes them.
-        portions: How much of which streams, all of which have the group; the first come first.
-        most: How many at most; in a cluster, per slot at least one.
-        begun: Whether these deliveries count from now on; else `hold` has to say when they begin.
+        consumer: The consumer that leases them.
+        portions: The portions of streams in order of precedence; every stream has the group.
+        most: Most entries in total; in a cluster, at least one per slot.
+        begun: Whether these deliveries count from now on; otherwise `hold` counts them when they begin.
     """
 
     async def run(some: Sequence[Portion], share: int) -> Any:  # noqa: ANN401
@@ -199,23 +199,23 @@ def _by_turns(found: Any, asked_at: float) -> list[Leased]:  # noqa: ANN401 - as
 
 
 class Stage(IntEnum):
-    """How far the handler of an entry is."""
+    """How far the handler of an entry has come."""
 
     WAITING = 0
     OVER = 1
-    """It is done with it: then it may be settled already, and is not put back."""
+    """It has ended; the entry may be settled already, and is not put back."""
     AT_WORK = 2
 
 
 class Claim(NamedTuple):
-    """What a member says of an entry that it has in flight."""
+    """What a consumer claims about an entry that it has in flight."""
 
     stream: str
     id: str
     begun: int
-    """How many of its deliveries handlers began."""
+    """Number of its deliveries that handlers have begun."""
     sure: bool
-    """Whether its lease cannot be over, so that nobody else can have had it."""
+    """Whether its lease certainly lasts, so that no other consumer can have had it."""
     stage: Stage = Stage.WAITING
 
 
@@ -256,15 +256,15 @@ async def _each_held(
 async def hold(
     redis: Redis, group: str, consumer: str, claims: Sequence[Claim], *, begins: bool = False
 ) -> list[Outcome]:
-    """Begin leases anew, and let every start of a handler be counted.
+    """Renew leases, and count every begun delivery.
 
-    What nobody holds though this consumer did, since somebody removed it from the group, is put back.
+    An entry that this consumer lost because somebody removed the consumer from the group is put back.
 
     Args:
         group: The group.
         consumer: Who holds the entries.
-        claims: What it has in flight.
-        begins: Whether handlers have them, or will have them now: then none is postponed any more.
+        claims: The entries that it has in flight.
+        begins: Whether handlers have them, or get them now: then none is postponed any more.
 
     Returns:
         For each: `done`, `dropped` (done, too), `not_held`, `unknown`, `deleted`, `lost` or `no_group`.
@@ -281,7 +281,7 @@ async def hold(
 
 
 async def uncount(redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]]) -> None:
-    """Let what a blocking read gave count as not delivered yet: no handler has begun with it."""
+    """Take back the count of entries from a blocking read that no handler has begun."""
     per_stream = by_stream(entries)
 
     async def run(streams: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""What a script found to be lost: it is counted at Redis, and said here."""
+"""Logs the losses that a script has found and counted."""
 
 import logging
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The keys that belong to a stream, and the names that are streams of ours.
+"""The keys that belong to a stream, and the stream names that are ours.
 
 Every helper key carries the stream's name as a hash tag, so that a script that touches both
 stays in one cluster slot. A stream whose name has a hash tag of its own shares that one.
@@ -79,7 +79,7 @@ def published_to(key: str) -> str | None:
 
 
 NOBODY = b"abe:nobody"
-"""The name under which is pending what nobody holds: see `holder.lua`."""
+"""The consumer name under which entries are pending that nobody holds; see `holder.lua`."""
 
 
 def records(stream: str) -> str:
@@ -88,17 +88,17 @@ def records(stream: str) -> str:
 
 
 def with_records(streams: Iterable[str]) -> list[str]:
-    """Each stream and its records in turn, as the keys of a script that needs both."""
+    """Each stream followed by its records, as the keys of a script that needs both."""
     return [key for stream in streams for key in (stream, records(stream))]
 
 
 def with_records_and_due(streams: Iterable[str], group: str) -> list[str]:
-    """Each stream, its records and what is postponed in it, in turn."""
+    """Each stream followed by its records and its postponed entries."""
     return [key for stream in streams for key in (stream, records(stream), due(stream, group))]
 
 
 def with_due(streams: Iterable[str], group: str) -> list[str]:
-    """Each stream and what is postponed in it, in turn."""
+    """Each stream followed by its postponed entries."""
     return [key for stream in streams for key in (stream, due(stream, group))]
 
 
@@ -108,12 +108,12 @@ def due(stream: str, group: str) -> str:
 
 
 def leases(stream: str, group: str) -> str:
-    """The hash of how long the leases of each consumer of a group last, as it said itself."""
+    """The hash of the lease duration of each consumer of a group, as it has recorded itself."""
     return f"{in_slot_of('abe:leases:', stream)}:{group}"
 
 
 def held(stream: str, group: str) -> str:
-    """The hash of since when each consumer of a group holds events, as it said itself."""
+    """The hash of the times since when each consumer of a group holds events, as it has recorded itself."""
     return f"{in_slot_of('abe:held:', stream)}:{group}"
 
 
@@ -195,7 +195,7 @@ def _check(name: str, what: str) -> str:
 
 
 class Patterns:
-    """The streams that we consume and an agent may touch: names, globs, and their partitions."""
+    """The streams that we consume and that agents may use: names, globs, and their partitions."""
 
     def __init__(self, patterns: Iterable[str], *, partitions: int = 1) -> None:
         """Create it.
@@ -237,7 +237,7 @@ class Patterns:
         return f"{begin}*" if begin else None
 
     def match(self, name: str) -> bool:
-        """Whether `name` is one of these streams; ours and dead letters never are."""
+        """Whether `name` is one of these streams; our own keys and dead letters never are."""
         if name.startswith("abe:") or is_dead_letters(name):
             return False
         topic = topic_of(name)
@@ -251,7 +251,7 @@ class Patterns:
 
 
 class Narrowed(Patterns):
-    """The streams of other patterns that these patterns match, too."""
+    """The streams that two sets of patterns both match."""
 
     def __init__(self, whole: Patterns, patterns: Iterable[str]) -> None:
         if isinstance(patterns, str) or not all(isinstance(one, str) for one in patterns):
@@ -267,7 +267,7 @@ class Narrowed(Patterns):
 
 
 def narrowed(whole: Patterns, streams: Collection[str]) -> Patterns:
-    """The patterns, or only what of their streams these names and globs match, too.
+    """The patterns, restricted to the streams that these names and globs match; all without any.
 
     Raises:
         InvalidNameError: One of the names is not among them, so that nothing of it would ever be read.

@@ -33,7 +33,7 @@ class Owner:
 
     @classmethod
     def make(cls, group: str, consumer: str, lease_seconds: float) -> Self:
-        """An owner whose token says how long it owns without renewal, whoever looks."""
+        """An owner whose token tells every reader how long it owns without renewal."""
         token = f"{consumer} {os.urandom(6).hex()} lease={round(lease_seconds * 1000)}"
         return cls(group, consumer, token, lease_seconds)
 
@@ -47,7 +47,7 @@ _MEET = Script.load("meet")
 
 
 async def meet(redis: Redis, owner: Owner, patterns: names.Patterns, *, stay: bool) -> list[str]:
-    """Announce a consumer, or that it leaves.
+    """Announce that a consumer is alive, or that it leaves.
 
     Returns:
         The tokens of the consumers that share the streams of these patterns.
@@ -120,13 +120,13 @@ class OwnedTaken:
 
 
 async def take_owned(redis: Redis, owner: Owner, portions: Sequence[Portion], *, most: int) -> OwnedTaken:
-    """Lease entries that nobody in the group has been given yet, without waiting for any.
+    """Lease entries that the group was not given yet, without waiting for any.
 
     Args:
         owner: Read only streams that it owns, and of which it has every entry that the group was given, up to
             the portion's `last`.
         portions: The portions of streams, in order of precedence.
-        most: How many at most; in a cluster, per slot at least one.
+        most: Most entries in total; in a cluster, at least one per slot.
     """
 
     async def run(some: Sequence[Portion], share: int) -> Any:  # noqa: ANN401
@@ -176,10 +176,11 @@ async def load(
 
     Args:
         owner: Of the stream.
-        after: Only what comes behind this id.
+        after: Only entries behind this id.
         idle_seconds: Only entries that nobody has renewed for this time.
-        everybody: Also what another consumer still has a lease on.
-        finished_to: The last id that the owner had, if it knows all of the stream that it did not finish.
+        everybody: Also entries on which another consumer still has a lease.
+        finished_to: The last id that the owner had, if it knows every entry of the stream that it did not
+        finish.
 
     Returns:
         None when the stream has another owner.
@@ -218,8 +219,8 @@ async def load(
 _START = Script.load("start")
 
 type Start = Literal["started", "disowned", "gone", "lost", "no_group"]
-"""Whether a delivery may begin; or the stream belongs to somebody else; or the entry does, or is finished; or
-the group does not exist."""
+"""The outcome of `start`: the delivery may begin; the stream belongs to another consumer; the entry does, or
+is finished; or the group does not exist."""
 
 
 async def start(redis: Redis, owner: Owner, entry: Leased, *, sure: bool = False) -> Start:
@@ -227,8 +228,8 @@ async def start(redis: Redis, owner: Owner, entry: Leased, *, sure: bool = False
 
     Args:
         owner: Of the stream.
-        entry: What is about to be delivered.
-        sure: Whether its lease cannot be over; then it is put back if somebody dropped it.
+        entry: The entry about to be delivered.
+        sure: Whether its lease certainly lasts; then it is put back if somebody dropped it.
     """
     stream = entry.stream
     keys = [stream, names.owner(stream, owner.group), names.due(stream, owner.group), names.records(stream)]
@@ -252,7 +253,7 @@ async def wait(redis: Redis, after: Mapping[str, str], *, seconds: float) -> lis
         The streams that have more.
     """
     send: Any = redis.execute_command
-    # In bytes, redis-py does not know the name, and leaves the answer as Redis gave it.
+    # redis-py does not recognize a command in bytes, so it leaves the answer as Redis gave it.
     words = (b"XREAD", "COUNT", 1, "BLOCK", max(1, round(seconds * 1000)), "STREAMS")
     reply: Any = await send(*words, *after, *after.values())
     return [stream.decode() for stream, _ in reply or ()]

@@ -198,7 +198,7 @@ async def remembered(redis: Redis, stream: str, event_ids: Sequence[str]) -> str
 
     Args:
         stream: The stream.
-        event_ids: What makes it the same event, in any of the forms it may have.
+        event_ids: The event's identity, in each form it may have.
     """
     pipeline = redis.pipeline(transaction=False)
     for event_id in event_ids:
@@ -209,7 +209,7 @@ async def remembered(redis: Redis, stream: str, event_ids: Sequence[str]) -> str
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a group stands to an entry."""
+    """The state of an entry in a group."""
 
     group: str
     given: bool
@@ -219,7 +219,7 @@ class Standing:
 
 
 async def standings(redis: Redis, stream: str, entry_id: str) -> list[Standing]:
-    """How each group of a stream stands to an entry."""
+    """The state of an entry in each group of a stream."""
     rows: Any = await redis.xinfo_groups(stream)
     found = []
     for row in rows:

@@ -14,7 +14,7 @@ from abe_redis.streams import names, slots
 from abe_redis.streams.scripts import Argument, Script
 
 OWN_ID_SECONDS = 3600
-"""Time for which an id is remembered that serves only our own retries."""
+"""Time for which an id is remembered that protects only against our own retries."""
 
 HEALTH_CHECKS_KEPT = 100
 

@@ -1,4 +1,4 @@
-"""Taking entries that nobody holds any more: their lease has expired, they were released, or they are due."""
+"""Reclaims entries that nobody holds any more: their lease expired, they were released, or they are due."""
 
 from collections import Counter, deque
 from collections.abc import MutableMapping, Sequence
@@ -12,9 +12,9 @@ from abe_redis.streams.lease import Leased, fields_of
 from abe_redis.streams.scripts import Argument, Script
 
 NOTHING_PENDING = ""
-"""The place of a stream in which nothing is pending."""
+"""The place in a stream without pending entries."""
 FIRST = "-"
-"""The place of a stream whose pending entries are looked at from the first on."""
+"""The place in a stream whose pending entries are read from the first one."""
 
 _MOST_PAGES = 20
 """Pages of streams with many pending entries that one reclaim looks at; the next one goes on behind them."""
@@ -37,13 +37,13 @@ async def reclaim(
     """Lease entries whose lease has expired, that were released, or that are due.
 
     Args:
-        consumer: Who takes them.
+        consumer: The consumer that takes them.
         streams: Where to look.
-        lease_seconds: The duration of the consumer's leases; those of others last as they said.
-        count: How many at most when one of them was in a handler's hand before.
-        fresh: How many at most when none was; by default `count`.
-        begun: Whether this delivery counts from now on; else `hold` has to say when it begins.
-        places: Per stream where to begin, as the last reclaim left it; this one writes down where it came to.
+        lease_seconds: The duration of the consumer's leases; those of other consumers last as they recorded.
+        count: Most entries if a handler had one of them before.
+        fresh: Most entries if no handler had any; by default `count`.
+        begun: Whether this delivery counts from now on; otherwise `hold` counts it when it begins.
+        places: Per stream where to begin; updated with the place that this call has reached.
 
     Returns:
         The entries; and per stream, how many of them had been removed.

@@ -34,13 +34,14 @@ async def postpone(
 
     Args:
         stream: Where it is.
-        consumer: Who gives it back.
-        entry_id: Which entry.
+        consumer: The consumer that releases it.
+        entry_id: The entry.
         delay_seconds: Time before the next delivery.
-        counted: Whether the delivery that Redis counted last counts.
-        begun: How many of its deliveries handlers began, at least.
-        sure: Whether its lease cannot be over; then it is put back if somebody dropped it.
-        in_hand: Whether it was not given back before; then it is put back, too, unless others may have it.
+        counted: Whether the present delivery counts.
+        begun: Least number of its deliveries that handlers have begun.
+        sure: Whether its lease certainly lasts; then it is put back if somebody dropped it.
+        in_hand: Whether this is its first release; then it is put back, too, unless another consumer may have
+        it.
 
     Returns:
         False when another consumer holds it by now, so that nothing was changed; or when the stream does not
@@ -86,12 +87,12 @@ async def release(
         streams: Where to look.
         known: Stream and id of entries, each with the number of deliveries it shall have from
             now on, or `KEEP`.
-        everything: Also what the consumer holds beside the known ones, as not delivered: what a
-            cancelled or failed read left with it unseen. What waits to be taken up again is left alone.
+        everything: Also release unknown entries of the consumer, as not delivered: a cancelled or failed read
+        may have left some. Postponed and released entries are left alone.
         counted: Whether Redis counted such a read as a delivery.
-        leaves: Whether the consumer has nothing in flight then, and takes nothing more.
-        in_hand: Known entries that the consumer has in hand, each with whether its lease cannot be over. They
-            are put back where somebody dropped them, unless others may have them.
+        leaves: Whether the consumer ends: it has nothing in flight afterwards, and takes nothing more.
+        in_hand: Known entries in flight, each with whether its lease certainly lasts. An entry that somebody
+        dropped is put back, unless another consumer may have it.
 
     Returns:
         The number of released entries.

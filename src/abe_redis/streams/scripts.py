@@ -3,7 +3,7 @@
 Only a script can decide and act in one step on every server. Its first comment says what it decides, and
 what its KEYS, its ARGV and its answer are. A line `-- include: name` stands for the shared piece
 `lua/shared/name.lua`, which is included once, even if several lines name it. A line `-- flags: allow-oom`
-lets it run while the server has no memory left, since what it writes is small and of use just then.
+lets it run while the server has no memory left; what such a script writes is small, and needed just then.
 """
 
 import hashlib
@@ -89,7 +89,8 @@ class Script:
     ) -> list[Any]:
         """Run it for streams of any slots, some at a time; its answer is a list with an item for each.
 
-        A script that has done enough for one call leaves streams at the end out, and is then called for them.
+        A script that has done enough for one call answers only for the first streams; it is then called for
+        the rest.
 
         Args:
             streams: The streams.

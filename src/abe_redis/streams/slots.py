@@ -13,9 +13,9 @@ _STEP = 10_000
 """Keys that one SCAN examines."""
 
 MOST_STREAMS = 100
-"""Streams that one call of a script names, so that it does not hold the server up."""
+"""Most streams that one call of a script names, so that it does not block the server."""
 MANY_STREAMS = 250
-"""The same, of a script that does little with each."""
+"""The same, for a script that does little for each stream."""
 
 
 def by_slot(redis: Redis, streams: Sequence[str]) -> list[list[str]]:
@@ -31,7 +31,7 @@ def place(redis: Redis) -> str:
 
 
 def identity(redis: Redis) -> str:
-    """Which server or servers these are, and who comes."""
+    """A text that identifies the servers and our user."""
     return redis.identity if isinstance(redis, Client) else ""
 
 

@@ -32,9 +32,9 @@ class Trimmed:
     given_up: dict[str, int]
     """Per unused group, the number of removed entries that it had not finished."""
     unread: int = 0
-    """How many were removed though no group has read them."""
+    """Number of entries removed although no group had read them."""
     nobody_reads: bool = False
-    """Whether there is no group, so that all is kept."""
+    """Whether there is no group, so that every entry is kept."""
 
 
 async def trim(
@@ -42,13 +42,13 @@ async def trim(
 ) -> list[Trimmed]:
     """Remove entries beyond `maxlen` that every group has finished.
 
-    A group that somebody destroyed is one, too, until an operator removes it through us.
+    A destroyed group counts, too, until an operator removes it with our commands.
 
     Args:
         streams: The streams; missing ones have nothing to remove.
         maxlen: Number of entries that stay.
         idle_days: Days after which an unused group no longer holds back trimming; 0: it always does.
-        unread: Whether entries are removed, too, that no group has ever read.
+        unread: Whether to remove also entries that no group has ever read.
     """
     arguments: list[Argument] = [maxlen, STEP, round(idle_days * 86_400_000), int(unread)]
     answers = await _TRIM.each(redis, streams, arguments, keys=names.with_records, most=slots.MANY_STREAMS)
@@ -84,17 +84,17 @@ class Trimmer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        # What is finished must never be all that a full stream holds.
+        # A full stream must never hold finished entries only.
         self._maxlen = min(settings.redis_stream_maxlen, max(1, settings.redis_stream_hard_maxlen - 1))
         self._idle_days = settings.redis_stream_group_idle_days
         self._not_before: dict[str, float] = {}
         self._unread: set[str] = set()
-        """Streams of which it was said that nobody reads them."""
+        """Streams for which the log said that nobody reads them."""
         self._shortened: set[str] = set()
-        """Streams of which it was said that their history is shorter than it should be."""
+        """Streams for which the log said that their history is shorter than it should be."""
 
     def is_due(self, stream: str, length: int) -> bool:
-        """Whether a publisher that learns this length should trim."""
+        """Whether a publisher that sees this length should trim."""
         return length > self._maxlen + STEP and time.monotonic() >= self._not_before.get(stream, 0)
 
     async def trim(self, redis: Redis, streams: Iterable[str]) -> list[str]:
@@ -130,7 +130,7 @@ class Trimmer:
     async def _trim(
         self, redis: Redis, streams: list[str], maxlen: int, *, unread: bool
     ) -> tuple[list[str], Counter[str]]:
-        """Remove what may go; the streams in which more may, and how many entries went."""
+        """Trim streams; returns those with more to remove, and the number of removed entries."""
         left = streams
         removed: Counter[str] = Counter()
         given_up: Counter[tuple[str, str]] = Counter()

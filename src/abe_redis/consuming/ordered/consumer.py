@@ -37,7 +37,7 @@ _AGAIN_SECONDS = 1.0
 
 
 class OrderedConsumer(GroupConsumer):
-    """Handles each conversation in order; as `GroupConsumer`."""
+    """A `GroupConsumer` that handles each conversation in order."""
 
     _insists = False
 
@@ -132,7 +132,7 @@ class OrderedConsumer(GroupConsumer):
             return False
         if self._ownership.has(stream, clock.now()):
             return True
-        self._requeue(held.entry, 0)  # it stood still while it asked
+        self._requeue(held.entry, 0)  # the process froze while it waited for the answer
         return False
 
     @override
@@ -141,11 +141,11 @@ class OrderedConsumer(GroupConsumer):
         super().ended(held)
         if held.lost and unfinished and self._ownership.has(held.entry.stream, clock.now()):
             self._deliver_again(held, 0)  # it was handled for too long; the events behind it still wait
-        if not self._in_flight.is_condemned(held):  # what waits for its burial goes before those behind it
+        if not self._in_flight.is_condemned(held):  # its burial comes before the delivery of those behind it
             self._buried(held)
 
     def _buried(self, held: Held) -> None:
-        """Let the events behind it be delivered."""
+        """Release the events behind it for delivery."""
         self._queues.ended(held)
         self._nudge()
         self._arrived.set()
@@ -197,12 +197,12 @@ class OrderedConsumer(GroupConsumer):
     async def _turn(self, connections: Connections) -> None:
         redis = connections.commands
         self._blocking_reads.collect()
-        if clock.now() >= self._tick_at:  # first, since it makes a group again that somebody removed
+        if clock.now() >= self._tick_at:  # first, since it makes a removed group again
             await self._tick(redis)
         if clock.now() >= self._renew_at:
             await self._renew(redis)
         await self._release_revoked(redis)
-        await self._in_flight.say_parted(redis)  # what somebody dropped goes before what follows it
+        await self._in_flight.say_parted(redis)  # a dropped entry comes before those that follow it
         await self._takeover.load_claimed(redis)
         self._set_alarm()
         seconds = self._seconds_left()
@@ -221,7 +221,7 @@ class OrderedConsumer(GroupConsumer):
         """Renew our streams and leases, and take over the entries that others left in our streams."""
         await self._ownership.renew(redis)
         await self._renew_held(redis)
-        for held in [held for held in self._queues if held.lost]:  # somebody took it by force
+        for held in [held for held in self._queues if held.lost]:  # another consumer took it by force
             self._queues.remove(held)
         await self._takeover.load_abandoned(redis)
         self._arrived.set()
@@ -329,7 +329,7 @@ class OrderedConsumer(GroupConsumer):
 
     @override
     async def _let_go(self, redis: Redis) -> None:
-        at_work = {held.key[0] for held in self._in_flight.at_work}  # what does not let go keeps its stream
+        at_work = {held.key[0] for held in self._in_flight.at_work}  # what is still handled keeps its stream
         streams = [stream for stream in self._ownership.streams if stream not in at_work]
         await self._ownership.quit(redis)
         await self._in_flight.give_back(redis, streams, unconfirmed=False)

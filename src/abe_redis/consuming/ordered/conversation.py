@@ -36,7 +36,7 @@ class Queued:
     not_before: float = AT_ONCE
     """The time, by `clock.now`, before which it is not delivered."""
     is_isolated: bool = False
-    """Whether it may be poison, and must be handled while no other such entry is."""
+    """Whether it may be a poison event, which is handled only while no other such entry is."""
 
     @property
     def size(self) -> int:

@@ -2,7 +2,7 @@
 
 There is no coordinator. In each tick, every consumer announces itself, reads who owns what, claims unowned
 streams up to its share, and revokes its ownership of streams beyond it. An owner that cannot renew in time
-gives up by its own clock, before another consumer may claim the stream.
+gives the stream up by its own clock, before another consumer may claim it.
 """
 
 import logging
@@ -23,7 +23,7 @@ _MARGIN = 0.1
 and loops are busy."""
 
 _KEPT_LEASES = 10
-"""Leases for which a stream stays where it is after its handlers did not end within a lease."""
+"""Number of leases for which a stream keeps its owner after its handlers did not end within a lease."""
 
 
 def share(member: str, owned: Mapping[str, int], streams: int) -> int:

@@ -19,7 +19,7 @@ _MOST_OWNERS_DIED = 2
 
 
 class Takeover:
-    """Takes over what its consumer's own streams hold and the consumer does not know."""
+    """Takes over the unfinished entries of its consumer's streams that the consumer does not know."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Takeover:
         Args:
             ownership: The streams of the consumer.
             queues: Where its entries wait.
-            in_flight: What it knows already, beside what is being handled.
+            in_flight: The entries that it knows already, besides those being handled.
             accept: Takes in leased entries; returns those that can be handled.
         """
         self._ownership = ownership

@@ -1,14 +1,14 @@
--- Acks entries that a consumer holds; what is finished is not due any more.
+-- Acks entries that a consumer holds, and deletes their postponements.
 --
--- Where nobody else holds anything, what is pending is held by the consumer, so one command acks all. Else
--- one command tells what it holds among them. Only of what it does not, each is looked at by itself.
+-- If no other consumer holds anything, every pending entry belongs to the consumer, so one command acks
+-- all. Otherwise one command tells which of them it holds; only the others are looked up one by one.
 --
--- KEYS  per stream: the stream, the sorted set of what is postponed
+-- KEYS  per stream: the stream, the sorted set of postponed entries
 -- ARGV  group, consumer, `exact` (or `quick`: when some of a stream's entries are not pending, all of these
 --       may be answered as `unknown`, though the others are acked); per stream: how many of its entries
 --       follow, their ids
--- Answers of which entries it does not hold the place, counted from 0, and how it stands to them: see
--- `holder`.
+-- Answers the place, counted from 0, of each entry that the consumer does not hold, and its relation to the
+-- consumer: see `holder`.
 
 -- include: holder
 -- include: ids

@@ -1,6 +1,6 @@
 -- Writes streams into the index in which consumers find new ones, with the server's time in seconds. A
--- server replicates what a script did, not the script, so its own clock is allowed. Consumers ask for what is
--- newer than what they know, so times only rise, also when the clock was set back.
+-- server replicates the effects of a script, not the script, so it may use its own clock. Consumers ask for
+-- what is newer than what they know, so a time in the index never falls, even after the clock was set back.
 --
 -- KEYS  the index
 -- ARGV  names of streams

@@ -1,16 +1,15 @@
 -- Moves an entry that a consumer holds to the dead letters, and acks it.
 --
--- The original fields stay as they are, whatever they hold; what we say about them stands beside. Of one
--- that was redriven before, only the id it had at first is still of interest. Lua cannot pass on more than
--- about 8,000 values.
+-- The original fields stay as they are; our own fields stand beside them. For an entry that was redriven
+-- before, only its original id is kept. Lua cannot pass on more than about 8,000 values.
 --
--- KEYS  the stream, its dead letters, the sorted set of what is postponed, the stream's records
--- ARGV  group, consumer, the entry's id, the reason, how many of its deliveries handlers began at least,
---       1 if its lease cannot be over (else 0), 1 if nobody tried to bury it before (else 0); then names and
+-- KEYS  the stream, its dead letters, the sorted set of postponed entries, the stream's records
+-- ARGV  group, consumer, the entry's id, the reason, the least number of its begun deliveries,
+--       1 if its lease certainly lasts (else 0), 1 if nobody tried to bury it before (else 0); then names and
 --       values of what is kept beside the reason
 -- Answers 1, also when it was buried before; 0, and changes nothing, when the consumer does not hold the
--- entry; -1 when the stream does not have it any more, so that it is lost, and counted as that; or an error
--- when there is no such group.
+-- entry; -1 when the stream no longer has it, so that it is counted as lost; or an error when there is no
+-- such group.
 
 -- include: holder
 -- include: split

@@ -1,4 +1,4 @@
--- Makes a group on a stream that exists, to be given what comes behind a position.
+-- Makes a group on an existing stream; it gets the entries behind a position.
 --
 -- KEYS  the stream, its records
 -- ARGV  group, the position

@@ -1,4 +1,4 @@
--- Lets others own streams at once.
+-- Gives up the ownership of streams, so that other consumers can claim them at once.
 --
 -- KEYS  per stream, the key that names its owner
 -- ARGV  the owner's token

@@ -1,13 +1,13 @@
 -- Makes a group on each stream that exists and lacks it; a stream is never made.
 --
--- A new group starts at the very beginning, one that was deleted where it had finished: see `floor`. What it
--- has to do is recorded at once, for the day somebody deletes the stream.
+-- A new group starts at the very beginning; a deleted one starts where it had finished: see `floor`. Its
+-- unfinished entries are recorded at once, in case somebody deletes the stream.
 --
 -- KEYS  per stream: the stream, its records
 -- ARGV  group, for how many ms the records of a stream that does not exist are kept
--- Answers per stream: `ready`, `paused`, `missing` or `other` (another kind of key); how many entries were
--- removed before the group had finished them, as far as is news; and 1 if somebody had removed the group,
--- 2 if it is new (else 0). Where the first streams have many groups, it answers for these alone.
+-- Answers per stream: `ready`, `paused`, `missing` or `other` (another kind of key); how many entries are
+-- newly found to be removed before the group had finished them; and 1 if somebody had removed the group, 2
+-- if it is new (else 0). If the first streams have many groups, it answers only for these.
 -- flags: allow-oom
 
 -- include: note_deleted

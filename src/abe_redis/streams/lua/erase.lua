@@ -1,7 +1,8 @@
--- Takes entries out of a stream for good, and what groups hold of them.
+-- Removes entries from a stream for good, and their rows in the pending lists of groups.
 --
--- What a group had not been given yet counts as read, or it would look lost, and lag for ever. A group is
--- moved over what was erased in front of it, since Redis cannot tell the lag across a gap.
+-- Erased entries that a group had not been given count as read; otherwise they would look lost, and stay in
+-- its lag for ever. A group is moved past the erased entries directly in front of it, because Redis cannot
+-- tell the lag across a gap.
 --
 -- KEYS  the stream
 -- ARGV  1 to count only, and change nothing (else 0); then ids of entries

@@ -1,5 +1,5 @@
--- Removes dead letters that are too old: few at a time, so that the server is not held up; the next sweep
--- goes on.
+-- Removes dead letters that are too old: few at a time, so that the server is not blocked. The next sweep
+-- continues.
 --
 -- KEYS  streams of dead letters
 -- ARGV  the age in ms; how many of a stream go at one call

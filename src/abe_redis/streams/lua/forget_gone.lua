@@ -1,13 +1,14 @@
 -- Removes consumers of a group that are gone.
 --
--- XGROUP DELCONSUMER drops what the consumer holds, so only one that holds nothing is removed. One that is
--- alive after all, and only slow, is made again by its next read.
+-- XGROUP DELCONSUMER drops the entries of the consumer, so only a consumer that holds nothing is removed.
+-- If one of them is only slow, its next read makes it again.
 --
--- What a consumer said of its leases goes when it has been gone for as long, and said nothing new.
+-- The record of a consumer's leases is deleted when the consumer has been gone for the same time without a
+-- new record.
 --
--- KEYS  per stream: the stream, its records, what consumers said of their leases, and of what they hold
--- ARGV  group, for how many ms a consumer that is gone has asked for nothing, for how many of its leases if
---       it said how long they are
+-- KEYS  per stream: the stream, its records, consumers' records of their leases and of their events
+-- ARGV  group, the time in ms after which a silent consumer is gone, the number of its leases instead if
+--       their length is recorded
 -- Answers how many were removed.
 
 -- include: clock
@@ -20,7 +21,7 @@ local group, idle_ms, idle_leases = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]
 local now, forgotten = now_ms(), 0
 local most_noted, noted_seconds = 1000, 7 * 86400
 
--- Notes who was forgotten, besides those of before who have not come back.
+-- Adds removed consumers to the record, and keeps earlier ones that have not come back.
 local function note(records, names, is_there)
   local seconds = tonumber(redis.call('TIME')[1])
   local lines, noted = {}, forgotten_of(records, group)

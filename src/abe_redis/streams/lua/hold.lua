@@ -1,16 +1,16 @@
--- Begins the leases of what a consumer has in flight anew, puts back what somebody dropped, and sees to it
--- that every start of a handler is counted.
+-- Renews the leases of a consumer's entries in flight, puts back dropped entries, and makes sure that every
+-- begun delivery is counted.
 --
--- How far the group is that way is noted, for the day somebody removes it.
+-- The position of the group is recorded, too, in case somebody removes the group.
 --
--- KEYS  per stream: the stream, its records, the sorted set of what is postponed
--- ARGV  group, consumer, `start` (handlers have the entries, or will have them now, so none is postponed) or
---       `renew`; per entry: the number of its stream, its id, how many of its deliveries handlers began, 1 if
---       its lease cannot be over (else 0), how far its handler is: 0 if it has not begun, 1 if it is done
---       (then the entry may be settled already, and is not put back), 2 if it is at work
--- Answers per entry that was not pending under its consumer as it should be: its place, counted from 0, and
--- how the consumer stands to it: see `holder`. What was `dropped` is put back. What was `deleted` and no
--- handler has is `lost`, and counted as that.
+-- KEYS  per stream: the stream, its records, the sorted set of postponed entries
+-- ARGV  group, consumer, `start` (handlers have the entries, or get them now, so none is postponed) or
+--       `renew`; per entry: the number of its stream, its id, the number of its begun deliveries, 1 if its
+--       lease certainly lasts (else 0), the stage of its handler: 0 if it has not begun, 1 if it has ended
+--       (then the entry may be settled already, and is not put back), 2 if it is running
+-- Answers for each entry that was not pending under its consumer: its place, counted from 0, and its
+-- relation to the consumer: see `holder`. A `dropped` entry is put back. A `deleted` entry without a
+-- handler is `lost`, and counted as lost.
 
 -- include: holder
 -- include: ids
@@ -25,7 +25,7 @@ for i = 4, #ARGV, 5 do
   local state, counted, is_given_back = holder(stream, group, consumer, id, sure == '1', records, in_hand)
   if state == 'dropped' and not in_hand then state = 'unknown' end
   if state == 'held' or state == 'dropped' then
-    local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a word twice does no harm
+    local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a repeated word does no harm
     local whose, dated = consumer, 'IDLE'
     if is_given_back and not in_hand then -- and nobody's it stays
       whose, dated = nobody, 'TIME'

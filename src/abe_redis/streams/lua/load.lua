@@ -1,20 +1,21 @@
--- Leases a page of what a group was given and has not finished, for the owner of the stream.
+-- Leases a page of a group's unfinished entries for the owner of the stream.
 --
--- The count of an entry rises when a handler starts (see `start`), not here, or what kills its handler would
--- bury its neighbours, too. What is postponed though nobody holds it was dropped, when somebody removed the
--- consumer that had postponed it. What was put back since a group was made again, and the owner had before,
--- it has finished.
+-- The count of an entry rises when a handler starts (see `start`), not here: otherwise an event that kills
+-- its handler would bury its neighbours, too. A postponed entry that nobody holds was dropped when somebody
+-- removed the consumer that had postponed it. An entry that was put back when a group was made again, and
+-- that is not behind the last id that the owner had, is finished: the owner knows all that it has not
+-- finished.
 --
--- KEYS  the stream, the key that names its owner, its records, the sorted set of what is postponed, what
---       consumers said of their leases
--- ARGV  group, consumer, the owner's token, its lease in ms, from which id on, only what has been idle for so
---       many ms (if another holds it: for a lease of the holder), `all` (also what another consumer has a
---       lease on) or `free`, how many a page has, the last id that the owner had of the stream, if it knows
---       all it did not finish (else '')
--- Answers {0} when somebody else owns the stream. Else 1; the last id the group was given; per entry its
--- id, fields, number of deliveries, for how many ms it is still postponed, and 1 if a handler may have begun
--- with it (else 0); how many entries were removed meanwhile; from which id on the next page is ('': there is
--- none). Or an error when there is no such group.
+-- KEYS  the stream, the key that names its owner, its records, the sorted set of postponed entries,
+--       consumers' records of their leases
+-- ARGV  group, consumer, the owner's token, its lease in ms, the id from which to read, the least idle time
+--       in ms of an entry (for another holder: its lease), `all` (also entries on which another consumer
+--       has a lease) or `free`, the size of a page, the last id that the owner had of the stream, if it
+--       knows every entry that it did not finish (else '')
+-- Answers {0} when another consumer owns the stream. Else 1; the last id the group was given; per entry its
+-- id, fields, number of deliveries, for how many ms it is still postponed, and 1 if a handler may have
+-- begun it (else 0); how many entries were removed in the meantime; and the id from which the next page
+-- begins ('': there is none). Or an error when there is no such group.
 
 -- include: agents
 -- include: clock

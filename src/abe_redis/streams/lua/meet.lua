@@ -1,8 +1,8 @@
--- Says that a member of a group is there, or that it goes.
+-- Records that a member of a group is alive, or that it leaves.
 --
--- A member is seen for one of its own leases, which its token names, and for three times as long as it takes
--- to say so again. What was seen after now was seen before the clock was set back. A member may be gone from
--- here and still own something, or the reverse.
+-- A member counts as alive for one of its own leases, which its token names, and for at least three
+-- intervals of its announcements. An entry with a time in the future was made before the clock was set
+-- back. A member may be missing here and still own something, or the reverse.
 --
 -- KEYS  the sorted set of members, by when they were last seen in ms
 -- ARGV  the member's token, its lease in ms, `stay` or `go`

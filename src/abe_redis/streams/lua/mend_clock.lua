@@ -1,17 +1,17 @@
--- Notices that the server's clock was set back, and mends what would stand still until it has caught up.
+-- Notices that the server's clock was set back, and repairs what would stand still until it has caught up.
 --
 -- While a group has pending entries, its records say what the clock last showed, and from which entry on
--- leases are still to be looked at ('+': from none). When the clock shows less, what is postponed becomes due
--- earlier by as much. A lease that began in the future shows no idle time, so it begins anew; of a holder
--- that is alive, that is a mere renewal. Where nobody has looked for long, the clock may have been set back
--- meanwhile, so leases are looked at, too. A server that is out of memory takes none of what is written down
--- here, and is asked again.
+-- leases are still to be checked ('+': all are checked). When the clock shows less, postponed entries
+-- become due earlier by the difference. A lease that began in the future shows no idle time, so it begins
+-- anew; for a live holder this is only a renewal. If the last check was long ago, the clock may have been
+-- set back in between, so leases are checked then, too. A server without memory accepts no record; the next
+-- call tries again.
 --
--- KEYS  per stream: the stream, the sorted set of what is postponed, its records
--- ARGV  group, every how many ms somebody looks, how many leases to look at in each stream
--- Answers per stream by how many ms the clock was set back, as far as is news; and 1 when there are more
--- leases to look at (else 0). When the first streams have enough of them for one call, the others are not
--- looked at, and answered as if they had more.
+-- KEYS  per stream: the stream, the sorted set of postponed entries, its records
+-- ARGV  group, the interval of the checks in ms, how many leases to check in each stream
+-- Answers per stream: by how many ms the clock was newly found to be set back; and 1 if more leases are to
+-- be checked (else 0). If the first streams have enough of them for one call, the others are not checked,
+-- and are answered as if they had more.
 
 -- include: clock
 -- include: is_gone
@@ -25,7 +25,8 @@ local function advance(due, ms)
   for i = 1, #rows, 2 do redis.pcall('ZADD', due, string.format('%.0f', rows[i + 1] - ms), rows[i]) end
 end
 
--- Begins leases of a page anew that show no idle time; answers from which entry on to look at others.
+-- Begins the leases of a page anew that show no idle time; answers the entry from which to check the
+-- others.
 local function begin_anew(stream, records, from)
   local rows = redis.call('XPENDING', stream, group, from, '+', page)
   rows_seen = rows_seen + #rows

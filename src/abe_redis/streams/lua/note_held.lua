@@ -1,9 +1,9 @@
--- Notes since when a consumer holds events, as it says itself; what it said before is forgotten. A renewal
--- begins a lease anew, so that a pending entry alone does not tell. It lives on for a week without a word, so
--- that nothing is left of a group that is gone.
+-- Records since when a consumer holds events, in place of its earlier record. Redis itself cannot tell: a
+-- renewal begins a lease anew. The record expires after a week without a new one, so that nothing is left
+-- of a removed group.
 --
 -- KEYS  per stream, what consumers hold
--- ARGV  consumer; per event: the number of its stream, its id, how many of its deliveries handlers began, for
+-- ARGV  consumer; per event: the number of its stream, its id, the number of its begun deliveries, for
 --       how many ms the consumer has held it
 -- Answers OK.
 -- flags: allow-oom

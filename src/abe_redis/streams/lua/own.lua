@@ -1,6 +1,6 @@
--- Makes somebody the owner of streams that have none, or the owner for another lease.
+-- Claims streams that have no owner, or renews their ownership for another lease.
 --
--- A key that is not there when it is renewed was somebody else's meanwhile, for all we know.
+-- A renewal fails if the key is missing: another owner may have had the stream since.
 --
 -- KEYS  per stream, the key that names its owner
 -- ARGV  the owner's token, the lease in ms, `take` (also what has no owner) or `keep`

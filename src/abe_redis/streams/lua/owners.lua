@@ -1,7 +1,7 @@
--- Who owns streams.
+-- Tells who owns streams.
 --
--- No owner has a key for longer than one of its leases, which its token names: where one has, the server's
--- clock was set back since, and the lease begins anew.
+-- No key lives longer than one lease of its owner, which the owner's token names. A key with a longer life
+-- shows that the server's clock was set back, so its lease begins anew.
 --
 -- KEYS  per stream, the key that names its owner
 -- Answers per stream the owner's token, or '' when it has none.

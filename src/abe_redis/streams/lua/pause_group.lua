@@ -1,4 +1,4 @@
--- Pauses a group, or lets it go on.
+-- Pauses or resumes a group.
 --
 -- KEYS  the stream, its records
 -- ARGV  group, 1 to pause it or 0 to let it go on

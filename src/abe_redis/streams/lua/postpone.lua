@@ -1,18 +1,18 @@
--- Gives an entry back that a consumer holds: at once, or to be taken up again after a delay.
+-- Releases an entry that a consumer holds: at once, or with a delay.
 --
--- TIME 0 dates it to the epoch, so that whoever looks next takes it. The set of what is postponed lives as
--- long as the longest delay may last, so that nothing is left of a deleted stream.
+-- TIME 0 dates the row to the epoch, so that the next consumer takes the entry. The set of postponed
+-- entries lives as long as the longest delay, so that nothing is left of a deleted stream.
 --
--- What is given back at once is pending under nobody's name, so that nothing is lost when somebody removes
+-- An entry that is released at once is pending under nobody's name. So it is not lost when somebody removes
 -- the consumer.
 --
--- KEYS  the stream, the sorted set of what is postponed, the stream's records
+-- KEYS  the stream, the sorted set of postponed entries, the stream's records
 -- ARGV  group, consumer, the entry's id, the delay in ms (0: none), for how many ms the set is kept,
---       how many deliveries are not counted, how many of its deliveries handlers began at least, 1 if its
---       lease cannot be over (else 0), 1 if it was not given back before (else 0)
--- Answers 1; 0, and changes nothing, when the consumer does not hold the entry; -1 when the stream does not
--- have it any more, so that it is lost, and counted as that; or an error when there is no such group though a
--- handler began with it.
+--       how many deliveries are not counted, the least number of its begun deliveries, 1 if its
+--       lease certainly lasts (else 0), 1 if it was not given back before (else 0)
+-- Answers 1; 0, and changes nothing, when the consumer does not hold the entry; -1 when the stream no
+-- longer has it, so that it is counted as lost; or an error when there is no such group and a handler has
+-- begun the entry.
 -- flags: allow-oom
 
 -- include: clock
@@ -35,7 +35,7 @@ local deliveries = math.max(0, counted - uncounted, began)
 local whose, dated = consumer, 'IDLE'
 put_back_given(stream, records, group)
 if delay_ms == 0 then whose, dated = nobody, 'TIME' end
-local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a word twice does no harm
+local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a repeated word does no harm
 local kept = redis.call('XCLAIM', stream, group, whose, 0, id,
   dated, 0, 'RETRYCOUNT', deliveries, 'JUSTID', force)
 if #kept == 0 then

@@ -1,9 +1,9 @@
--- Adds entries in order, each unless an event of its id was added before, or its twin: the other of the two
--- events that Slack sends of a mention, as `app_mention` and as `message`.
+-- Adds entries in order. An entry is not added if an event of its id was added before, or its twin: Slack
+-- sends a mention as two events, `app_mention` and `message`.
 --
 -- A remembered id counts only while its entry's stream exists: after a DEL or FLUSHALL the event is
--- published anew. The attempt tells our own retry, whose first answer was lost, from a second publish of
--- the same event. What is refused is refused alone: the others may have come from others.
+-- published anew. The attempt tells our own retry after a lost answer from a second publish of the same
+-- event. If one entry is refused, the others are still added: they may come from other callers.
 --
 -- KEYS  per entry: its stream, the key that remembers its event; and of a mention, the key that remembers
 --       which of the two events was added

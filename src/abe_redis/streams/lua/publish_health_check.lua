@@ -1,4 +1,4 @@
--- Adds a health check, and lets some of the last of them stay in a stream that nobody reads.
+-- Adds a health check, and keeps only the last ones in a stream that nobody reads.
 --
 -- Only health checks are removed, and none that comes behind something else.
 --

@@ -1,22 +1,22 @@
--- Leases entries whose lease is over, that were given back, or whose postponement is over.
+-- Leases entries whose lease has expired, that were released, or whose delay has passed.
 --
--- XCLAIM answers nothing for an entry that was removed meanwhile, and forgets it: it is lost. An entry
--- that was postponed is taken when it is due, however idle it is: until then it is dated anew. One that a
--- handler had already may be what killed it, so it is not taken along with more than a few others. One that
--- is due though nobody holds it was dropped, when somebody removed the consumer that had postponed it. A
--- lease lasts as long as its holder said, however long those of the taker are.
+-- XCLAIM answers nothing for an entry that was removed, and forgets it: the entry is lost. A postponed
+-- entry is taken when it is due, however long it is idle; until then its idle time is reset. An entry that
+-- a handler had before may have killed the handler, so only a few others are taken along with it. An entry
+-- that is due and that nobody holds was dropped when somebody removed the consumer that had postponed it. A
+-- lease lasts as long as its holder has recorded, whatever the leases of the taker.
 --
--- One call does a limited amount of work. Redis goes through all that is pending to find what is idle, so
--- where that is much, a call looks at a page of it and says where the next one begins.
+-- One call does a limited amount of work. Redis scans all pending entries to find idle ones. If there are
+-- many, a call looks at one page of them and says where the next page begins.
 --
--- KEYS  per stream: the stream, the sorted set of what is postponed, its records, what consumers said of
+-- KEYS  per stream: the stream, the sorted set of postponed entries, its records, consumers' records of
 --       their leases
--- ARGV  group, consumer, its lease in ms, how many to take at most when a handler had one of them already,
---       how many when no handler had any, 1 if their deliveries begin now (0: when `hold` says so); per
---       stream: where the page begins, if it has many pending entries ('-': at the first)
+-- ARGV  group, consumer, its lease in ms, how many entries to take at most if a handler had one of them
+--       before, how many if no handler had any, 1 if their deliveries begin now (0: `hold` counts them
+--       later); per stream: where the page begins, if it has many pending entries ('-': at the first)
 -- Answers the entries, each with its stream, id, fields, number of deliveries, and 1 if a handler may have
--- begun with it (else 0); the stream of each entry that is lost; and of each stream that it looked at, the
--- first of them: '' when nothing is pending, '-' when it looked at all of that, else where the next page
+-- begun it (else 0); the stream of each lost entry; and for each stream that it looked at, the first of
+-- them: '' when nothing is pending, '-' when it looked at all pending entries, else where the next page
 -- begins.
 
 -- include: clock
@@ -34,8 +34,7 @@ local taken, lost, looked = {}, {}, {}
 local most_scanned, page = 10000, 1000 -- pending entries: in one go, or else at a time
 local work, most_work = 0, 1500 -- microseconds, roughly
 
--- Takes a pending entry, from a holder that has not given it back (else nil), unless it is enough: then it
--- answers false.
+-- Takes a pending entry, from its holder (nil if it was released); answers false once enough are taken.
 local function take(stream, records, pending, holder)
   local id, deliveries = pending[1], pending[4]
   if deliveries > 0 and #taken < limit then
@@ -56,7 +55,7 @@ local function take(stream, records, pending, holder)
   return true
 end
 
--- Makes an entry pending that is due and that nobody holds, if the group was given it; answers its row.
+-- Makes a due entry pending again that nobody holds, if the group was given it; answers its row.
 local function put_back(stream, records, id)
   local of = group_of(stream, group)
   if before(of['last-delivered-id'], id) then return end
@@ -78,7 +77,7 @@ local function take_due(stream, due, records)
   end
 end
 
--- Each holder of pending entries, with the length of its leases; and that length, if they have it in common.
+-- Each holder of pending entries with its lease duration; and that duration, if all have the same.
 local function holders_of(summary, said, longest)
   local holders, common = {}, nil
   for i, row in ipairs(summary[4]) do
@@ -89,8 +88,8 @@ local function holders_of(summary, said, longest)
   return holders, common
 end
 
--- Up to `count` pending entries whose lease is over, oldest first. Where leases differ, each holder is asked
--- about by itself, so that many who hold theirs for longer do not hide one who does not.
+-- Up to `count` pending entries whose lease has expired, oldest first. If leases differ, each holder is
+-- asked about on its own, so that many holders of long leases do not hide one of a short lease.
 local function idle_rows(stream, summary, said, longest, count)
   local holders, common = holders_of(summary, said, longest)
   if common then return redis.call('XPENDING', stream, group, 'IDLE', common, '-', '+', count) end
@@ -105,7 +104,7 @@ local function idle_rows(stream, summary, said, longest, count)
   return found
 end
 
--- The same of a page of many pending entries; and where the next one begins.
+-- The same for one page of many pending entries; and where the next page begins.
 local function idle_rows_of_page(stream, said, longest, from)
   local rows, found = redis.call('XPENDING', stream, group, from, '+', page), {}
   for _, row in ipairs(rows) do
@@ -115,8 +114,9 @@ local function idle_rows_of_page(stream, said, longest, from)
   return found, #rows == page and '(' .. rows[page][1] or '-'
 end
 
--- Takes what may be taken of these; where that was enough, answers the id that it did not come to. What is
--- postponed is dated anew, so that it does not hide the others; in a page it hides none.
+-- Takes the entries of these rows that may be taken; if it stops early, answers the id at which it stopped.
+-- The idle time of a postponed entry is reset, so that the entry does not hide others; within a page it
+-- hides none.
 local function take_all(stream, due, records, rows, postponed, is_page)
   for _, row in ipairs(rows) do
     local id, holder = row[1], row[2]
@@ -130,7 +130,7 @@ local function take_all(stream, due, records, rows, postponed, is_page)
   end
 end
 
--- Answers where to go on: see above.
+-- Answers where to continue: see above.
 local function take_idle(stream, due, records, leases, postponed, from)
   local summary = redis.pcall('XPENDING', stream, group)
   if is_gone(summary, 'XPENDING') or summary[1] == 0 then return '' end

@@ -1,23 +1,24 @@
--- Records up to where a group has finished each stream, for the day either is deleted: see `floor`.
+-- Records up to where a group has finished each stream, in case the group or the stream is deleted: see
+-- `floor`.
 --
--- How many entries the group has been given is written anew: after a read that waited, Redis 7.0 itself tells
+-- The number of entries that the group was given is written again: after a blocking read, Redis 7.0 tells
 -- it neither the append-only file nor replicas.
 --
--- What is recorded has always the same size, so it is written also when memory is full: after a write that
--- frees something, a script may go on. So what tells whether memory is full comes first.
+-- The record always has the same size, so it is written even when memory is full: after a write that frees
+-- memory, a script may continue. So the step that tells whether memory is full comes first.
 --
 -- KEYS  per stream: the stream, its records
 -- ARGV  group
--- Answers per stream: how many entries were removed before the group had finished them, as far as is news;
--- how many it has yet to finish; and 1 if the server has no memory left (else 0). Where the first streams
--- have many groups, it answers for these alone.
+-- Answers per stream: how many entries are newly found to be removed before the group had finished them;
+-- how many the group has not finished; and 1 if the server has no memory left (else 0). If the first
+-- streams have many groups, it answers only for these.
 
 -- include: note_deleted
 -- include: progress
 local group = ARGV[1]
 local answers, most_groups = {}, 300
 
--- Writes what is recorded; answers 1 if the server has no memory left, else 0.
+-- Writes the record; answers 1 if the server has no memory left, else 0.
 local function record(records, floor, last)
   local words = {
     'HSET', records, 'floor ' .. group, floor, 'last ' .. group, last,

@@ -1,8 +1,8 @@
--- Moves dead letters back into their stream, each for the group alone that gave up on it.
+-- Moves dead letters back into their stream, each only for the group that gave up on it.
 --
--- A group that does not exist any more is made again where it had finished. One that was removed with all
--- its records has nothing but these to do; one whose stream was deleted since it was recorded has the new
--- stream to do from its beginning.
+-- A deleted group is made again where it had finished. A group that was removed with all its records gets
+-- only these entries. If the stream was deleted after the record was made, the group begins at the start of
+-- the new stream.
 --
 -- KEYS  the stream, its dead letters, its records
 -- ARGV  how many entries the stream may have; ids of dead letters

@@ -1,16 +1,16 @@
--- Gives entries back, so that the next consumer who looks takes them; removes the consumer from a group in
--- which it then holds nothing. A stream or group that does not exist is passed over.
+-- Releases entries, so that the next consumer takes them; removes the consumer from each group in which it
+-- then holds nothing. A missing stream or group is skipped.
 --
--- They are pending under nobody's name then, so that nothing is lost when somebody removes the consumer.
+-- The entries are then pending under nobody's name, so that they are not lost when somebody removes the
+-- consumer.
 --
--- KEYS  per stream: the stream, its records, the sorted set of what is postponed
--- ARGV  group, consumer, `all` (also what a read left with the consumer that nobody saw) or `these`, how
---       often such a read was counted as a delivery, 1 if the consumer leaves and has nothing in flight then
---       (else 0);
---       per known entry: its stream, its id, the number of deliveries it shall have (below 0: keep it), 1
---       if the consumer has it in hand and its lease cannot be over, 0 if it may be over, else -1; what it
---       has in hand is put back where somebody dropped it
--- Answers how many were given back.
+-- KEYS  per stream: the stream, its records, the sorted set of postponed entries
+-- ARGV  group, consumer, `all` (also unseen entries from a read whose answer was lost) or `these`, how many
+--       deliveries such a read counted, 1 if the consumer leaves and then has nothing in flight (else 0);
+--       per known entry: its stream, its id, its new number of deliveries (below 0: keep it), 1 if the
+--       consumer has it in flight and its lease certainly lasts, 0 if its lease may be over, else -1. An
+--       entry in flight is put back if somebody dropped it.
+-- Answers how many were released.
 
 -- include: untouched
 -- include: holder
@@ -28,7 +28,7 @@ for i = 6, #ARGV, 4 do
   if lease ~= '-1' then table.insert(in_hand_of[stream], {id = id, sure = lease == '1'}) end
 end
 
--- Whether something of what nobody holds may be in flight: it was not given back.
+-- Whether an entry under nobody's name may be in flight: it was not released.
 local function may_be_in_flight(stream)
   local rows = redis.call('XPENDING', stream, group, '-', '+', 100, nobody)
   for _, row in ipairs(rows) do
@@ -37,7 +37,7 @@ local function may_be_in_flight(stream)
   return #rows == 100
 end
 
--- Whether a consumer other than this one has something of a stream, which may be in flight.
+-- Whether another consumer has an entry of a stream, which may be in flight.
 local function others_hold(stream)
   for _, row in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
     local of = facts(row)
@@ -49,15 +49,15 @@ end
 
 local function release(stream, records, id, deliveries, is_dropped)
   if deliveries < 0 then return end
-  local force = is_dropped and 'FORCE' or 'JUSTID' -- a word twice does no harm
+  local force = is_dropped and 'FORCE' or 'JUSTID' -- a repeated word does no harm
   local kept = redis.call('XCLAIM', stream, group, nobody, 0, id,
     'TIME', 0, 'RETRYCOUNT', deliveries, 'JUSTID', force)
   if #kept == 0 then note_gone(stream, records, group) else note_given(records, group, id, deliveries) end
   released = released + 1
 end
 
--- What is not known was never handed out, so the read that fetched it does not count. But what waits to be
--- taken up again, now or later, was: its count, and its time, stay as they are.
+-- An unknown entry was never delivered, so the read that fetched it does not count. A postponed or released
+-- one was delivered before: its count and its time stay as they are.
 local function release_unknown(stream, records, due, pending)
   local id, idle, deliveries = pending[1], pending[3], pending[4]
   if idle > ten_years_ms or redis.call('ZSCORE', due, id) then return end

@@ -1,7 +1,6 @@
--- Removes a group with all that is recorded about it; also one that somebody destroyed and whose floor is
--- recorded.
+-- Removes a group with all its records; also a group that somebody destroyed, if its floor is recorded.
 --
--- KEYS  the stream, its records, the sorted set of what is postponed, what consumers said of their leases,
+-- KEYS  the stream, its records, the sorted set of postponed entries, consumers' records of their leases,
 --       and of what they hold
 -- ARGV  group, 1 to remove it though it has not finished everything (else 0)
 -- Answers how many entries were pending, how many were not delivered (-1: Redis cannot tell), and 1 if it

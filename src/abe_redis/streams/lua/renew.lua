@@ -1,6 +1,6 @@
--- Begins the leases of entries anew that a consumer holds.
+-- Renews the leases of entries that a consumer holds.
 --
--- KEYS  per stream: the stream, the sorted set of what is postponed
+-- KEYS  per stream: the stream, the sorted set of postponed entries
 -- ARGV  group, consumer; per entry: the number of its stream, its id
 -- Answers which entries it does not hold: see `each_held`.
 

@@ -1,12 +1,13 @@
--- Delivers entries to one group again, in order, a step of them; those it has not finished are left alone.
+-- Delivers entries to one group again, in order, one step at a time; entries that it has not finished are
+-- left alone.
 --
--- XCLAIM FORCE makes an entry pending that is not, without adding it again; TIME 0 dates it to the epoch,
--- as when it is given back, so that whoever looks next takes it. What is delivered while we are at it is
--- not replayed (the first step says up to where that is), nor what was redriven to another group.
+-- XCLAIM FORCE makes an entry pending without adding it again. TIME 0 dates its row to the epoch, as a
+-- release does, so that the next consumer takes it. Entries that are delivered during the replay are not
+-- replayed (the first step sets the bound), nor entries that were redriven to another group.
 --
 -- KEYS  the stream
--- ARGV  group, the first and the last position, how many entries a step looks at, the consumer under whose
---       name they wait, and the bound that the first step answered (the first step has none)
+-- ARGV  group, the first and the last position, how many entries one step looks at, the consumer name under
+--       which they wait, and the bound that the first step answered (none in the first step)
 -- Answers how many will be delivered again, the last id it looked at (false: there is no more), and the
 -- bound; or an error when there is no such group.
 

@@ -1,9 +1,9 @@
--- Moves a group to a position, to be given what comes behind it (again).
+-- Moves a group to a position; it gets the entries behind it, some of them again.
 --
--- What was pending is acked: behind the new position it is delivered anew, and before it the caller has
--- said that it may be passed over. Two holders of one entry there must not be.
+-- Pending entries are acked. Those behind the new position are delivered again; for those before it, the
+-- caller has agreed that they are skipped. So no entry has two holders.
 --
--- KEYS  the stream, its records, the sorted set of what is postponed
+-- KEYS  the stream, its records, the sorted set of postponed entries
 -- ARGV  group, the position, 1 to move it though it has not finished everything (else 0),
 --       how many undelivered entries are counted at most
 -- Answers how many entries were pending, how many undelivered ones lie before the position, and 1 if it

@@ -1,10 +1,10 @@
 -- Counts a delivery that is about to begin, for the owner of the stream.
 --
--- KEYS  the stream, the key that names its owner, the sorted set of what is postponed, the stream's records
--- ARGV  group, consumer, the owner's token, the entry's id, the number of deliveries with this one, 1 if its
---       lease cannot be over (else 0)
--- Answers `started`; `disowned` when somebody else owns the stream; `gone` when the consumer does not hold
--- the entry; `lost` when the stream does not have it any more; `no_group` when the group does not exist.
+-- KEYS  the stream, the key that names its owner, the sorted set of postponed entries, the stream's records
+-- ARGV  group, consumer, the owner's token, the entry's id, the number of deliveries including this one, 1
+--       if its lease certainly lasts (else 0)
+-- Answers `started`; `disowned` when another consumer owns the stream; `gone` when the consumer does not
+-- hold the entry; `lost` when the stream no longer has it; `no_group` when the group does not exist.
 
 -- include: holder
 -- include: note_gone
@@ -19,7 +19,7 @@ if state == 'deleted' and note_gone(stream, records, group) then
   return redis.status_reply('lost')
 end
 if state ~= 'held' and state ~= 'dropped' then return redis.status_reply('gone') end
-local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a word twice does no harm
+local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a repeated word does no harm
 deliveries = math.max(counted, deliveries)
 redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'JUSTID', force)
 redis.call('ZREM', due, id)

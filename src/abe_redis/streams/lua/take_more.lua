@@ -1,6 +1,6 @@
--- Leases entries that nobody in the group was given yet, of the first streams first, without waiting.
+-- Leases entries that the group was not given yet, from the first streams first, without waiting.
 --
--- KEYS  per stream: the stream, its records, the sorted set of what is postponed
+-- KEYS  per stream: the stream, its records, the sorted set of postponed entries
 -- ARGV  group, consumer, how many entries to take at most, 1 if handlers begin with them at once (else 0);
 --       per stream: how many of it at most, the last id that the consumer had of it (or '')
 -- Answers the names and values of: found, per stream its entries; losses, streams and how many entries of

@@ -1,7 +1,7 @@
--- Leases entries that nobody in the group was given yet, as `take_more`, but only of streams that belong
--- to an owner who had all that the group was given of them.
+-- Leases entries that the group was not given yet, as `take_more` does, but only from streams whose owner
+-- has every entry that the group was given.
 --
--- KEYS  per stream: the stream, its records, the sorted set of what is postponed, the key that names its
+-- KEYS  per stream: the stream, its records, the sorted set of postponed entries, the key that names its
 --       owner
 -- ARGV  group, consumer, how many entries to take at most, the owner's token;
 --       per stream: how many of it at most, the last id that the owner had of it (or '')

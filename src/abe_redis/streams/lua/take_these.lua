@@ -1,9 +1,9 @@
 -- Leases chosen entries of a stream, and no others.
 --
--- One that the group was not given yet can only be had together with those before it. These are given back at
--- once, as if nobody had had them: whoever looks next takes them, in their order.
+-- An undelivered entry can be leased only together with those before it. These are released at once,
+-- without a delivery: the next consumer takes them, in their order.
 --
--- KEYS  the stream, its records, the sorted set of what is postponed, what consumers said of their leases
+-- KEYS  the stream, its records, the sorted set of postponed entries, consumers' records of their leases
 -- ARGV  group, consumer, its lease in ms, how many entries may be passed over, 1 if what is postponed may be
 --       taken (else 0); then the ids
 -- Answers the leased entries, each with its id, fields and number of deliveries; of each other id, why not:

@@ -1,10 +1,9 @@
--- Removes a step of what a stream has beyond its bound and every group has finished.
+-- Removes one step of the entries that are beyond a stream's bound and that every group has finished.
 --
--- What a group needs is everything after what it was last given, and everything it was given and has not
--- acked; what one that somebody destroyed needs is everything after its floor. MINID keeps its argument, so
--- an entry that some group needs is never cut. Only a group that has long had no consumer is passed over;
--- what that costs it is counted. While there is no group, nothing is removed unless an operator wants it;
--- then that is counted, too.
+-- A group needs every entry behind the last one it was given, and every pending entry. A destroyed group
+-- needs everything behind its floor. MINID keeps its argument, so no entry that a group needs is removed.
+-- Only a group that has had no consumer for long is passed over; its loss is counted. Without any group,
+-- nothing is removed unless an operator has chosen it; then that is counted, too.
 --
 -- KEYS  per stream: the stream, its records
 -- ARGV  the bound, how many entries a step removes at most, for how many ms a group may be without a consumer
@@ -24,7 +23,7 @@ local takes_unread = ARGV[4] == '1'
 local now, seconds = now_ms(), redis.call('TIME')[1]
 local answers, entries_seen, most_entries = {}, 0, 3 * step
 
--- Whether a group holds back what it needs. One without a record of its use is used from now on.
+-- Whether a group holds back trimming. A group without a record of its use counts as used from now on.
 local function holds(stream, records, of)
   local group = of['name']
   if idle_ms == 0 or redis.call('HGET', records, 'paused ' .. group) then return true end
@@ -40,7 +39,7 @@ local function holds(stream, records, of)
   return now - used < idle_ms
 end
 
--- How many of some entries lie behind a position and before the cut.
+-- The number of these entries that lie behind a position and before the cut.
 local function count_between(entries, position, cut)
   local count = 0
   for _, entry in ipairs(entries) do
@@ -49,7 +48,7 @@ local function count_between(entries, position, cut)
   return count
 end
 
--- Lets a destroyed group give up what lies before the cut; answers how many entries that is.
+-- Gives up the entries of a destroyed group before the cut; answers how many there are.
 local function give_up_destroyed(records, of, entries, cut)
   local lost = count_between(entries, of.floor, cut)
   if lost > 0 then
@@ -60,7 +59,7 @@ local function give_up_destroyed(records, of, entries, cut)
   return lost
 end
 
--- Lets a group give up what lies before the cut; answers how many entries that is.
+-- Gives up the entries of a group before the cut; answers how many there are.
 local function give_up(stream, records, of, entries, cut)
   if cut == '0-0' then return 0 end -- nothing comes before it, and Redis refuses to be asked
   if of.floor then return give_up_destroyed(records, of, entries, cut) end

@@ -1,9 +1,9 @@
--- Takes back the count of deliveries that have not begun: a blocking read gave a consumer these entries.
+-- Takes back the count of entries that a consumer got from a blocking read and has not begun.
 --
--- The consumer goes on meanwhile. What a handler has begun and failed with before this comes is postponed, or
--- counts for more by now: that keeps its count.
+-- The consumer continues during this call. If a handler has begun the entry and failed by then, the entry
+-- is postponed or has a higher count, and keeps its count.
 --
--- KEYS  per stream: the stream, the sorted set of what is postponed
+-- KEYS  per stream: the stream, the sorted set of postponed entries
 -- ARGV  group, consumer; per entry: the number of its stream, its id
 -- Answers how many of them the consumer still holds.
 

@@ -1,6 +1,6 @@
--- Forgets what a consumer that ends said of its leases, and of what it holds.
+-- Deletes what a consumer that ends has recorded about its leases and the events it holds.
 --
--- KEYS  per stream: what consumers said of their leases, and of what they hold
+-- KEYS  per stream: consumers' records of their leases and of their events
 -- ARGV  consumer
 -- Answers OK.
 

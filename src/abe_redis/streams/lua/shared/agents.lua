@@ -1,5 +1,5 @@
--- How often a pending entry counts as delivered once its lease ran out. That of an agent counts nothing: what
--- killed an agent's client was no handler of the event, and an event is buried for its handlers' failures.
+-- The number of deliveries of a pending entry whose lease expired. An agent's lease adds none: an event is
+-- buried for the failures of its handlers, and no handler of the event stopped the agent.
 
 local function deliveries_of_handlers(holder, deliveries)
   local is_agent = string.sub(holder, 1, 4) == 'mcp-'

@@ -1,16 +1,16 @@
--- Groups that somebody destroyed. One whose floor is recorded counts as a group until an operator removes it
--- through us: its consumers make it again where it had finished.
+-- Groups that somebody destroyed. A group with a recorded floor counts until an operator removes it with
+-- our commands: its consumers make it again where it had finished.
 
 -- include: facts
--- A destroyed group by its floor: where it had finished, how many entries were ever added to the stream
--- then, and how many of them it had yet to finish.
+-- A destroyed group, from its recorded floor: where it had finished, how many entries had ever been added
+-- to the stream then, and how many of them it had not finished.
 local function destroyed_group(name, recorded, entries_added)
   local id, added_then, unfinished = string.match(recorded, '^(%S+) (%d+) (%d+)$')
   if entries_added < tonumber(added_then) then id = '0-0' end -- the stream was made anew
   return {name = name, floor = id, added_then = added_then, unfinished = tonumber(unfinished)}
 end
 
--- All of them; `exist` has the names of the groups that there are.
+-- All destroyed groups; `exist` has the names of the existing ones.
 local function destroyed_groups(stream, records, exist)
   local found, recorded = {}, redis.call('HGETALL', records)
   local added = #recorded > 0 and facts(redis.call('XINFO', 'STREAM', stream))['entries-added']

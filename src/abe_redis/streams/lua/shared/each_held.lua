@@ -1,8 +1,7 @@
--- Does something to each entry that a consumer holds. The entries are of any of the streams in KEYS, of
--- which each stands before the sorted set of what is postponed in it.
+-- Runs a function for each entry that a consumer holds. In KEYS, each stream stands before the sorted set
+-- of its postponed entries.
 --
--- Answers which entries it did not do that to: the place of each, counted from 0, and how the consumer
--- stands to it: see `holder`.
+-- Answers the place, counted from 0, of each other entry, and its relation to the consumer: see `holder`.
 
 -- include: holder
 local function each_held(group, consumer, first, act)

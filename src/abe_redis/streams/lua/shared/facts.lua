@@ -1,4 +1,4 @@
--- Flat replies as tables: the facts of an XINFO reply, of one group, or the fields of an entry.
+-- Turns flat replies into tables: an XINFO reply, one group, or the fields of an entry.
 
 -- include: is_gone
 local function facts(flat)

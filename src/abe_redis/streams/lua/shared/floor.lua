@@ -1,7 +1,7 @@
 -- Where a deleted group starts again, and how many entries it lost.
 --
--- A floor does not count when the stream was deleted since it was recorded: then fewer entries were ever
--- added to the stream than at that time, and what was unfinished is counted as lost.
+-- A floor does not count if the stream was deleted after it was recorded: then fewer entries were ever
+-- added than at that time, and the entries that were unfinished then count as lost.
 
 local function floor_of(records, group, entries_added)
   local recorded = redis.call('HGET', records, 'floor ' .. group)

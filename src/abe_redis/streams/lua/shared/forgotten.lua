@@ -1,8 +1,8 @@
--- Which consumers of a group were removed since they held nothing and were silent, and when: what they once
--- held, others have taken over. A process that wakes after that must not take it for the hand of somebody who
--- dropped what it holds.
+-- Consumers of a group that were removed because they held nothing and were silent, and when. Other
+-- consumers have taken over what they once held. So a removed consumer that wakes later must not count as
+-- one that somebody removed together with its entries.
 --
--- The records have them in one field, the newest last, a line each.
+-- The records hold them in one field, the newest last, one per line.
 
 local function forgotten_of(records, group)
   local found = {}

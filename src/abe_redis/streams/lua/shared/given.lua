@@ -1,6 +1,6 @@
--- What was given back is pending under nobody's name. So that it is not lost when somebody removes that
--- consumer, too, the records have the ids of what was, each with its number of deliveries: in one field, a
--- line each. Whoever gives something back or takes it writes them anew.
+-- Released ("given") entries are pending under nobody's name. Somebody may remove that consumer, too. So
+-- that no entry is lost then, the records hold the ids of these entries with their numbers of deliveries,
+-- in one field, one per line. Every release and every lease of such an entry updates the field.
 
 -- include: nobody
 -- include: facts
@@ -19,14 +19,14 @@ local function given_of(records, group)
   return given_lists[records]
 end
 
--- Notes that an entry was given back, with its number of deliveries; or that somebody took it: then without.
--- `write_given` follows.
+-- Notes that an entry was released, with its number of deliveries, or, without a number, that a consumer
+-- took it. `write_given` must follow.
 local function note_given(records, group, id, deliveries)
   local given, count = given_of(records, group), deliveries and string.format('%.0f', deliveries)
   if given[id] ~= count then given[id], is_given_news[records] = count, true end
 end
 
--- Writes down what was noted.
+-- Writes the noted changes.
 local function write_given(group)
   for records in pairs(is_given_news) do
     local lines = {}
@@ -38,7 +38,7 @@ local function write_given(group)
   end
 end
 
--- How many entries are pending under nobody's name; nil when somebody removed that consumer.
+-- The number of entries pending under nobody's name; nil if somebody removed that consumer.
 local function count_given(stream, group)
   local rows = redis.pcall('XINFO', 'CONSUMERS', stream, group)
   if is_gone(rows, 'XINFO CONSUMERS') then return 0 end
@@ -48,8 +48,8 @@ local function count_given(stream, group)
   end
 end
 
--- Makes pending again what was given back, and dropped since, when somebody removed the consumer that stands
--- for nobody. While that one is there and has nothing, all of it was taken.
+-- Makes released entries pending again that were dropped when somebody removed the consumer `abe:nobody`.
+-- If that consumer exists and has no entry, consumers took all of them.
 local function put_back_given(stream, records, group)
   local given = given_of(records, group)
   if not next(given) then return end

@@ -1,7 +1,7 @@
--- Who holds an entry, for a consumer that says it does.
+-- Tells who holds an entry, for a consumer that claims to hold it.
 --
--- When a group that somebody removed is made again, what its consumers may have in flight is pending under
--- a name that no consumer has; each of them takes back what is its own.
+-- When a removed group is made again, entries that its consumers may have in flight are pending under
+-- nobody's name; each consumer takes its own back.
 
 -- include: nobody
 -- include: facts
@@ -10,7 +10,8 @@
 -- include: untouched
 local is_removed = {} -- per stream
 
--- Whether somebody removed the consumer from the group; asked before the first command that would add it.
+-- Whether somebody removed the consumer from the group; call it before the first command that would add the
+-- consumer again.
 local function removed(stream, records, group, consumer)
   if is_removed[stream] == nil then
     is_removed[stream] = true
@@ -25,7 +26,7 @@ local function removed(stream, records, group, consumer)
   return is_removed[stream]
 end
 
--- Whether others took an entry from the consumer; and whether they may have.
+-- Whether another consumer certainly took an entry from this one; and whether one may have.
 local function robbed(records, group, consumer, id)
   if not records then return false, true end
   local is_sure, may_be = is_robbed(records, group, consumer, id)
@@ -33,14 +34,14 @@ local function robbed(records, group, consumer, id)
   return is_sure, may_be
 end
 
--- Answers how the consumer stands to an entry, the entry's number of deliveries, and whether it was given
--- back to nobody; without the `records`, one that was forgotten counts as removed:
+-- Answers the relation of the consumer to an entry, the entry's number of deliveries, and whether the entry
+-- was released. Without `records`, a forgotten consumer counts as removed:
 --   held      the entry is pending under its name, or was put back for it
---   dropped   nobody holds the entry, but the consumer did, and nobody took it from there: its lease cannot
---             be over (`sure`), or somebody removed the consumer together with all it held; or the consumer
---             has not let go of the entry (`in_hand`). What was sure when it was said need not be when it
---             arrives, so others who are known to have taken the entry count for more
---   not_held  somebody else holds it
+--   dropped   nobody holds the entry, but the consumer did, and no other consumer took it: its lease
+--             certainly lasts (`sure`), somebody removed the consumer together with all its entries, or the
+--             consumer has not released it (`in_hand`). `sure` may be outdated when the call arrives, so it
+--             does not count if another consumer is known to have taken the entry
+--   not_held  another consumer holds it
 --   unknown   nobody holds it; somebody may have finished it
 --   deleted   as `dropped`, but the stream does not have the entry any more, or does not exist
 --   no_group  the group does not exist

@@ -1,10 +1,12 @@
--- Whether a group buried an entry just now: the answer to that can be lost, and then it is buried again.
+-- Whether a group buried an entry just now: the answer to a burial can be lost, and then the burial is
+-- repeated.
 
 -- include: split
 -- include: ids
 local most_looked_at, page_size = 200, 20
 
--- Whether one of the newest entries of a stream is wanted; few at a time, since they may be large.
+-- Whether one of the newest entries of a stream is the wanted one; reads few at a time, since they may be
+-- large.
 local function among_newest(stream, is_wanted)
   local to, seen = '+', 0
   while seen < most_looked_at do
@@ -20,7 +22,7 @@ local function among_newest(stream, is_wanted)
   return false
 end
 
--- Whether its dead letter is there, or came back into the stream since.
+-- Whether its dead letter exists, or was redriven to the stream since.
 local function is_buried(stream, dead, group, id)
   local entry = redis.call('XRANGE', stream, id, id)[1]
   local first = id

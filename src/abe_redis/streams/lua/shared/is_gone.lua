@@ -1,5 +1,5 @@
--- Whether a stream or a group does not exist, by the answer to a command about it. Any other error, such as
--- of a command that this user may not send, ends the script.
+-- Whether a stream or a group does not exist, by the reply to a command about it. Any other error ends the
+-- script, such as a command that this user may not send.
 
 -- include: named
 local function is_gone(answer, command)

@@ -1,15 +1,15 @@
--- Makes a group again that somebody removed, up to where it had been given entries. What lies between its
--- floor and there may be in flight: it is pending under nobody's name, as if just leased, so that who has it
--- takes it back with its next renewal, and what nobody has goes to others after a lease. Behind the first
--- 10,000 of these, the rest is delivered as if it were new.
+-- Makes a removed group again, at the last id that it was given. Entries between its floor and that id may
+-- be in flight. They become pending under nobody's name, as if just leased: a consumer that has one takes
+-- it back with its next renewal, and the others go to any consumer after a lease. Beyond 10,000 such
+-- entries, the rest is delivered as if it were new.
 
 -- include: make_group
 -- include: ids
 -- include: holder
 local most_put_back = 10000
 
--- `entries_read` says how many entries lie before the floor, if that is known. Answers the error, if Redis
--- has one, and how many entries were put back.
+-- `entries_read` is the number of entries before the floor, if known. Answers Redis's error, if any, and
+-- how many entries were put back.
 local function make_again(stream, records, group, floor, entries_read)
   local last = redis.call('HGET', records, 'last ' .. group)
   local put_back, from = {}, '(' .. floor

@@ -1,5 +1,5 @@
--- Makes a group at a position, with how many entries lie before it if that is known; answers what Redis
--- did.
+-- Makes a group at a position, with the number of entries before it if that is known; answers Redis's
+-- reply.
 
 -- include: position
 -- include: named

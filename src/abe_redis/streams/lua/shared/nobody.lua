@@ -1,3 +1,3 @@
--- Whose entries are that nobody holds, though they are pending: a name that no consumer has.
+-- The consumer name of pending entries that nobody holds; no real consumer has this name.
 
 local nobody = 'abe:nobody'

@@ -1,12 +1,12 @@
--- Counts also what XDEL removed from among the entries that a group was not given yet, once.
+-- Counts, once, the entries that XDEL removed before the group was given them.
 --
--- How many entries were ever added, how many of these the group was given (which `read_new` keeps known), and
--- how many lie behind its position tell it. Those behind are counted only when something was deleted since
--- they last were, and only when they can be no more than 10,000; until then nothing is forgotten.
+-- The number follows from three numbers: entries ever added, entries that the group was given (`read_new`
+-- keeps that number), and entries behind the group's position. The last is counted only if something was
+-- deleted since the last count, and only if it can be at most 10,000; until then no loss is forgotten.
 --
--- Redis 7.0 forgets how many it has given the group with a restart and on a replica, as far as nobody wrote
--- it down (see `read_new`). Where the group was given everything, and nothing was deleted since that was last
--- counted, nothing is missing.
+-- After a restart and on a replica, Redis 7.0 forgets how many entries it has given the group, unless the
+-- number was written (see `read_new`). If the group was given everything, and nothing was deleted since the
+-- last count, no entry is missing.
 
 -- include: note_loss
 local most_counted = 10000
@@ -21,8 +21,8 @@ local function count_behind(stream, position)
   end
 end
 
--- How many entries lie behind the group's position; nil when that was counted before, or takes too long. And
--- whether none can have been deleted unread.
+-- The number of entries behind the group's position; nil if it was counted before, or takes too long. And
+-- whether no entry can have been deleted unread.
 local function news_behind(stream, records, of, info)
   local last, deleted = of['last-delivered-id'], info['max-deleted-entry-id']
   local at_most = math.min(info['entries-added'] - of['entries-read'], info['length'])

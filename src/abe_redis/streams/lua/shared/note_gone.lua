@@ -1,7 +1,7 @@
--- Counts an entry as lost that its stream does not have any more, though the group has not finished it.
+-- Counts an entry as lost that its stream no longer has and that the group has not finished.
 --
--- What a stream had that was deleted as a whole is counted from its records: see `floor`. From one that was
--- made anew since, nothing was removed yet.
+-- The losses of a deleted stream are counted from its records: see `floor`. A stream that was made again
+-- since has lost no entry yet.
 
 -- include: facts
 local function note_gone(stream, records, group)

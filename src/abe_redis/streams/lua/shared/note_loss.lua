@@ -1,8 +1,9 @@
--- Counts what somebody removed before the group read it, once; answers how many entries that is.
+-- Counts, once, the entries that were removed before the group read them; answers how many.
 --
--- When a stream begins behind what a group was last given, all it has is unread, and what is missing from
--- entries-added was removed unread. Redis itself forgets that with the next read (7.0: never, and counts
--- it as lag for ever), so entries-read is put right once it is counted.
+-- If a stream begins behind the last entry that a group was given, all its entries are unread, and the
+-- entries missing from entries-added were removed unread. Redis forgets that number with the next read
+-- (Redis 7.0 never does, and keeps it in the lag for ever), so entries-read is corrected once it is
+-- counted.
 
 -- include: facts
 -- include: ids

@@ -1,5 +1,5 @@
--- The words that put a group at a position: `command` is CREATE or SETID, and `entries_read` says how many
--- entries lie before the position, if that is known.
+-- The arguments that set the position of a group: `command` is CREATE or SETID, and `entries_read` is the
+-- number of entries before the position, if known.
 
 local function to_position(command, stream, group, position, entries_read)
   if not entries_read then return 'XGROUP', command, stream, group, position end

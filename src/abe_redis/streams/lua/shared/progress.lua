@@ -1,4 +1,4 @@
--- What is recorded of a group (see `floor`), and how many entries it has yet to finish.
+-- The record of a group (see `floor`), and how many entries it has not finished.
 
 -- include: ids
 local function progress_of(stream, of, info)

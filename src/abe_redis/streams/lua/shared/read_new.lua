@@ -1,27 +1,27 @@
--- Leases entries that nobody in the group was given yet; `portion` says how much of which stream.
+-- Leases entries that the group was not given yet; `portion` says how many of which stream.
 --
--- With a read, Redis forgets that entries were trimmed unread, so they are counted before it. While the
--- last entry that the consumer had, or an older one, is there, none was trimmed.
+-- With a read, Redis forgets that entries were trimmed unread, so they are counted before the read. As long
+-- as the last entry that the consumer had, or an older one, exists, none was trimmed.
 --
--- How many entries the group has been given is written after the read. Redis forgets it where entries were
--- deleted further on (the next record tells by it what is missing, see `note_deleted`); and XREADGROUP of
--- Redis 7.0 tells it neither the append-only file nor replicas.
+-- After the read, the number of entries that the group was given is written. Redis forgets it if entries
+-- behind the position were deleted (`note_deleted` needs it to count them); and XREADGROUP of Redis 7.0
+-- tells it neither the append-only file nor replicas.
 
 -- include: note_loss
 -- include: named
--- How many entries of a stream were removed unread since the consumer had the one with the id `last`;
--- with an empty `last`, the stream was empty then, and there was nothing to remove.
+-- The number of entries that were removed unread since the consumer had the entry `last`. An empty `last`
+-- means that the stream was empty, so nothing could be removed.
 local function lost_since(stream, records, of, last)
   if last == '' or #redis.call('XRANGE', stream, '-', last, 'COUNT', 1) > 0 then return 0 end
   return of and note_loss(stream, records, of, facts(redis.call('XINFO', 'STREAM', stream))) or 0
 end
 
--- What was read and lost of the streams so far, and where the group is in them.
+-- What was read and lost of the streams so far, and the position of the group in each.
 local found, losses, positions, taken = {}, {}, {}, 0
 
--- Reads up to `count` entries of a stream; answers the server's error, if it has one. A delivery counts when
--- a handler begins, so these have none yet, unless it begins at once (`begun`); nor is any postponed,
--- whatever was known of it. How far the group is now is noted, for the day somebody removes it.
+-- Reads up to `count` entries of a stream; answers the server's error, if any. A delivery counts when a
+-- handler begins. So these entries have no delivery yet, unless a handler begins at once (`begun`). None of
+-- them is postponed any more. The position of the group is recorded, in case somebody removes the group.
 local function read_new(stream, records, due, group, consumer, count, last, begun)
   local of = group_of(stream, group)
   positions[#positions + 1] = stream

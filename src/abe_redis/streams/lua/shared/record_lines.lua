@@ -1,5 +1,5 @@
--- A field of the records that has a line for each of several things. Without a line there is no field, and a
--- server that is out of memory keeps what it has.
+-- Writes a field of the records that has one line per item. Without lines the field is deleted. A server
+-- without memory keeps the old value.
 local function record_lines(records, field, lines)
   if #lines == 0 then
     redis.call('HDEL', records, field)

@@ -1,11 +1,12 @@
--- Which entries others took from which consumers of a group that had not given them back. Where nobody holds
--- what a consumer has in hand, and nobody took it from there, nobody can have finished it: it was dropped,
--- when somebody removed the consumer, though the consumer may be there again since. Whose entries were taken
--- from under nobody's name is not known, so `abe:nobody` stands for everybody but who has them now. Who has
--- an entry again is robbed of it no longer.
+-- Entries that another consumer took before their holder had released them; the holder is "robbed" of them.
+-- If nobody holds an entry that a consumer has in flight, and no other consumer took it, then nobody can
+-- have finished it. It was dropped when somebody removed the consumer, even if the consumer exists again.
+-- If an entry was taken from under nobody's name, its former holder is unknown: `abe:nobody` then stands
+-- for every consumer but the present holder. A consumer that gets the entry again is no longer robbed of
+-- it.
 --
--- The records have them in one field, the newest last, a line each. Of the older ones only the consumer is
--- kept, with `-` in place of the id: it may have lost anything then.
+-- The records hold them in one field, the newest last, one per line. For older ones only the consumer is
+-- kept, with `-` in place of the id: such a consumer may have lost any entry.
 
 -- include: nobody
 -- include: record_lines
@@ -30,7 +31,7 @@ local function robbed_of(records, group)
   return robbed_lists[records]
 end
 
--- Whether others took an entry from the consumer; and whether they may have.
+-- Whether another consumer certainly took an entry from this one; and whether one may have.
 local function is_robbed(records, group, consumer, id)
   local may_be = false
   for _, one in ipairs(robbed_of(records, group)) do
@@ -41,8 +42,8 @@ local function is_robbed(records, group, consumer, id)
   return false, may_be
 end
 
--- Notes that a consumer took an entry, from a holder or from where it was given back (nil); `write_robbed`
--- follows.
+-- Notes that a consumer took an entry, from its holder (nil if it was released); `write_robbed` must
+-- follow.
 local function note_taken(records, group, consumer, id, holder)
   robbed_of(records, group)
   for _, one in ipairs(robbed_by_id[records][id] or {}) do
@@ -55,7 +56,7 @@ local function note_taken(records, group, consumer, id, holder)
   is_news[records] = true
 end
 
--- Writes down what was noted.
+-- Writes the noted changes.
 local function write_robbed(group)
   local now = tonumber(redis.call('TIME')[1])
   for records in pairs(is_news) do

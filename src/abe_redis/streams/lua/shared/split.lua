@@ -1,4 +1,4 @@
--- An entry's own fields in their order, as a flat list; and by name, what we wrote beside them.
+-- Splits the fields of an entry: its own, in order, as a flat list; and ours, by name.
 
 local function split(flat)
   local fields, ours = {}, {}

@@ -1,5 +1,5 @@
--- Whether no handler can have begun with a pending entry: it was given back (TIME 0 dated it to the epoch),
--- and none is on record. Of one whose lease just ran out, that is not sure.
+-- Whether certainly no handler has begun a pending entry: it was released (TIME 0 dated it to the epoch),
+-- and no delivery is recorded. An entry whose lease has just expired may have been begun.
 
 local ten_years_ms = 10 * 365 * 86400000
 
