@@ -66,10 +66,10 @@ def owners(source: str) -> dict[str, str]:
 
 
 def edits(source: str) -> list[Edit]:
-    """Changes of a module's Python."""
+    """Changes of a module's Python, within what `owners` names; `if TYPE_CHECKING` has no owner."""
     finder = _Finder(source)
     finder.visit(ast.parse(source))
-    return finder.found
+    return [one for one in finder.found if one.owner]
 
 
 class _Finder(ast.NodeVisitor):
