@@ -83,7 +83,7 @@ def test_an_agreement_counts_once_and_for_one_call(door: OpenDoor, client: redis
     tally.check(least=20)
 
 
-@pytest.mark.promise("Nobody is asked about what would change nothing or is refused.")
+@pytest.mark.promise("The user is not asked about a call that would change nothing or is refused.")
 def test_nobody_is_asked_about_what_cannot_happen(door: OpenDoor, client: redis.Redis) -> None:
     client.xadd(STREAM, {"data": "{}"})
     agent = door("2.3").agent(modern=True, capabilities=CAN_ASK)

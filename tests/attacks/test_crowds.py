@@ -160,7 +160,7 @@ def is_ended(one: socket.socket) -> bool:
 
 
 @pytest.mark.promise("At most 256 requests go on at the same time")
-@pytest.mark.promise("A session that was never used makes room for a new one")
+@pytest.mark.promise("A new session replaces one that was never used")
 @pytest.mark.parametrize("version", LINES)
 def test_sessions_are_bounded_and_unused_ones_make_room(version: str, door: OpenDoor, redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as queue:

@@ -64,7 +64,7 @@ def bury(redis: redis_py.Redis, *, reason: str = "Boom", group: str = "bot", **p
     return entry_id if isinstance(entry_id, str) else str(entry_id, "ascii")
 
 
-@pytest.mark.promise("The same is written of what people change by command line, and of a group")
+@pytest.mark.promise("It also shows what people change by command line, and each group")
 def test_scripts_get_the_result_models(redis: redis_py.Redis) -> None:
     first, _, _ = bury(redis, user="U061F7AUR"), bury(redis, reason="Timeout"), bury(redis, reason="Timeout")
     listed = answer(DeadLettersResult, "dead list --count 2 --older-than 0s")

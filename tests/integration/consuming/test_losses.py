@@ -277,7 +277,7 @@ def counted(caplog: pytest.LogCaptureFixture) -> int:
     return sum(int(sentence.split()[0]) for sentence in sentences)
 
 
-@pytest.mark.promise("What XDEL takes out of the midst of undelivered events is counted once")
+@pytest.mark.promise("What XDEL removes from among undelivered events is counted as soon as")
 @pytest.mark.parametrize("ordered", [False, True])
 async def test_undelivered_entries_deleted_in_mid_stream_are_counted_once(
     redis: Redis, settings: dict[str, Any], caplog: pytest.LogCaptureFixture, *, ordered: bool
@@ -348,7 +348,7 @@ async def finish_all(redis: Redis, settings: dict[str, Any], group: str = "defau
 
 
 @pytest.mark.promise("they are not lost in silence")
-@pytest.mark.promise("A worker counts, each second and when it joins")
+@pytest.mark.promise("A worker counts the losses each second and when it joins")
 async def test_undelivered_entries_deleted_while_no_consumer_runs_are_counted_for_each_group_there_is(
     redis: Redis, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -398,7 +398,9 @@ async def test_an_operators_change_does_not_look_like_a_loss(
     assert counted(caplog) == 0
 
 
-@pytest.mark.promise("When the whole stream goes (DEL, eviction), the number is that of the last record")
+@pytest.mark.promise(
+    "When the whole stream is deleted (DEL, eviction), the number comes from the last record"
+)
 async def test_a_stream_deleted_before_anything_was_finished_is_counted(
     redis: Redis, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -29,7 +29,7 @@ async def holding(redis: Redis) -> dict[str, str]:
     return {row["message_id"].decode(): row["consumer"].decode() for row in rows}
 
 
-@pytest.mark.promise("A lease lasts as long as its holder's own setting says, whoever looks.")
+@pytest.mark.promise("A lease lasts as long as its holder's own setting says, also for workers")
 @pytest.mark.promise("While you change the setting from worker to worker, nobody loses an event early")
 @pytest.mark.parametrize("looks", ["consumer", "agent"])
 @pytest.mark.parametrize("holds", ["consumer", "agent"])

@@ -48,9 +48,7 @@ async def test_an_ack_of_what_was_lost_a_moment_ago_is_refused(make_backend: Mak
     assert refused
 
 
-@pytest.mark.promise(
-    "A stream adds an envelope whose `event_id` it has seen within `REDIS_STREAM_DEDUP_SECONDS` only once."
-)
+@pytest.mark.promise("A stream adds the same `event_id` only once within `REDIS_STREAM_DEDUP_SECONDS`.")
 async def test_ten_thousand_events_sent_four_times_by_eight_publishers(
     make_backend: MakeBackend, redis: Redis
 ) -> None:

@@ -59,7 +59,7 @@ async def test_a_shared_channel_is_in_order_whatever_the_team(make_backend: Make
     assert await handled_in_order(backend, 6) == [number for number in range(1, 7) for _ in range(2)]
 
 
-@pytest.mark.promise("So a burst of `user_change` waits for nobody but the same person")
+@pytest.mark.promise("So a burst of `user_change` waits only for events of the same person")
 async def test_people_do_not_wait_for_each_other(make_backend: MakeBackend) -> None:
     backend = make_backend()
     both_at_work = anyio.Event()

@@ -34,7 +34,7 @@ async def run_out(redis: Redis) -> str:
     return holder
 
 
-@pytest.mark.promise("nor does one that ends since its process was killed")
+@pytest.mark.promise("nor does one that ends because the agent's process was killed")
 @pytest.mark.parametrize("chosen", [False, True], ids=["oldest", "chosen"])
 async def test_no_event_is_buried_since_agents_were_killed(
     make_backend: MakeBackend, redis: Redis, chosen: bool

@@ -123,9 +123,7 @@ async def test_a_server_that_forgot_its_scripts_is_told_again(
     assert await redis.xlen("slack_events") == 150
 
 
-@pytest.mark.promise(
-    "A stream adds an envelope whose `event_id` it has seen within `REDIS_STREAM_DEDUP_SECONDS` only once."
-)
+@pytest.mark.promise("A stream adds the same `event_id` only once within `REDIS_STREAM_DEDUP_SECONDS`.")
 async def test_slacks_retry_adds_nothing(make_backend: MakeBackend, redis: Redis) -> None:
     first = await make_backend().publish_event("slack_events", envelope())
     again = await make_backend().publish_event("slack_events", envelope(retry=1))

@@ -141,7 +141,7 @@ async def destroyed(make_backend: MakeBackend, redis: Redis, *, unfinished: int)
     await redis.xgroup_destroy(TOPIC, "default")
 
 
-@pytest.mark.promise("A group that somebody destroyed counts, if it is recorded where it had finished")
+@pytest.mark.promise("A destroyed group still counts, if its floor is recorded")
 @pytest.mark.parametrize("others", [False, True])
 async def test_a_destroyed_group_whose_floor_is_recorded_is_waited_for(
     make_backend: MakeBackend, redis: Redis, others: bool
@@ -171,7 +171,7 @@ async def test_a_group_that_had_finished_nothing_is_waited_for_too(
     assert await numbers(make_backend(), 400) == list(range(400))
 
 
-@pytest.mark.promise("A group that somebody destroyed counts, if it is recorded where it had finished")
+@pytest.mark.promise("A destroyed group still counts, if its floor is recorded")
 async def test_a_destroyed_group_is_shown_and_can_be_removed(make_backend: MakeBackend, redis: Redis) -> None:
     await destroyed(make_backend, redis, unfinished=185)
     backend = make_backend(redis_stream_maxlen=20)

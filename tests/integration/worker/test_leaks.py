@@ -145,7 +145,7 @@ def thread_raises_stop_iteration(_: Any) -> None:
     next(iter(()))
 
 
-@pytest.mark.promise("Whatever comes out of a handler is that handler's failure")
+@pytest.mark.promise("Every exception that a handler lets out is a failure of that handler alone")
 @pytest.mark.parametrize(
     ("leaky", "says"),
     [
@@ -200,7 +200,7 @@ async def _is(condition: Callable[[], bool]) -> bool:
     return condition()
 
 
-@pytest.mark.promise("Whatever comes out of a handler is that handler's failure")
+@pytest.mark.promise("Every exception that a handler lets out is a failure of that handler alone")
 @pytest.mark.parametrize(
     ("leaky", "says"),
     [

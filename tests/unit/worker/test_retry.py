@@ -86,7 +86,7 @@ def test_what_slack_limits_waits_as_long_as_slack_says_and_does_not_count(delive
     assert decision.delay >= 30
 
 
-@pytest.mark.promise("Errors of Slack that no retry cures, such as `is_archived`, bury the event at once")
+@pytest.mark.promise("Slack errors that a retry cannot fix, such as `is_archived`, bury the event at once")
 @pytest.mark.parametrize(
     "code", ["channel_not_found", "is_archived", "missing_scope", "token_revoked", "account_inactive"]
 )
