@@ -83,7 +83,7 @@ class RedisMessageQueueBackend:
         self._begin()
 
     def _begin(self) -> None:
-        """Have what no other process has, a forked one neither."""
+        """Make the parts that belong to this process alone, also after a fork."""
         self._generation = fork.generation()
         self._members = set[GroupConsumer]()
         self._consumers_made = 0
@@ -238,7 +238,7 @@ class RedisMessageQueueBackend:
         Events in the outbox stay there for the next process that uses the file.
         """
         self._closed = True
-        if self._generation == fork.generation():  # else they are the parent's
+        if self._generation == fork.generation():  # else they belong to the parent
             for member in list(self._members):
                 await member.close()
         await self._shares.end(LoopShare.close)
@@ -256,7 +256,7 @@ class RedisMessageQueueBackend:
         return f"{type(self).__name__}({self.settings.redis_url!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process needs to make the same: everything else is this one's."""
+        """The state that another process needs to make the same backend; the rest belongs to this process."""
         return {"settings": self.settings, "conversation": self._conversation, "streams": self._streams}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

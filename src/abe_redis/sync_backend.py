@@ -1,4 +1,4 @@
-"""Publishing for those who are not async: from any thread, over one connection, with the same promise."""
+"""Publishing for code that is not async: from any thread, over one connection, with the same promise."""
 
 import asyncio
 import contextlib
@@ -64,7 +64,7 @@ class SyncBackend:
     def publish_event(
         self, key: str, payload: dict[str, Any], *, event_id: str | None = None, origin: str | None = None
     ) -> Published:
-        """Add an event, and say what became of it; as `RedisMessageQueueBackend.publish_event`.
+        """Add an event, and return the result; as `RedisMessageQueueBackend.publish_event`.
 
         Raises:
             AbeRedisError: As for `RedisMessageQueueBackend.publish`.
@@ -93,7 +93,7 @@ class SyncBackend:
         return self._run(lambda backend: backend.outbox_size())
 
     def close(self) -> None:
-        """Let what is under way end, and close the connection."""
+        """Let running publishes end, and close the connection."""
         with self._guard:
             self._closed = True
             service, self._service = self._service, None
@@ -136,7 +136,7 @@ class SyncBackend:
     # What a fork calls.
 
     def before_fork(self) -> None:
-        """Let nobody be in the middle of a start."""
+        """Wait until no thread is starting the loop."""
         self._guard.acquire()
 
     def after_fork(self) -> None:
@@ -161,7 +161,7 @@ class _Service:
         self._thread.start()
 
     def end(self) -> None:
-        """Let what was asked for end, and the thread; calling it again does nothing."""
+        """End the thread after its running publishes; a second call does nothing."""
         if self._generation == fork.generation() and not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self._ended.set)
             self._thread.join()

@@ -10,6 +10,6 @@ User = Annotated[str | None, typer.Option(help="Only events by the user of this 
 Thread = Annotated[str | None, typer.Option(help="Only events of the thread whose root has this ts.")]
 Contains = Annotated[str | None, typer.Option(help="Only events that contain these words.")]
 Since = Annotated[
-    str | None, typer.Option(help="Only events from then on, as in 2h (ago) or 2026-01-31T09:00.")
+    str | None, typer.Option(help="Only events from this point on, as in 2h (ago) or 2026-01-31T09:00.")
 ]
-Until = Annotated[str | None, typer.Option(help="Only events from before then.")]
+Until = Annotated[str | None, typer.Option(help="Only events before this point, as in 1h (ago).")]

@@ -129,7 +129,7 @@ def serve(
             "--structured",
             envvar="ABE_REDIS_MCP_STRUCTURED",
             show_envvar=True,
-            help="Give answers with people's words a structure, too, for programs; its fields of such words "
+            help="For programs: add a structure to answers with people's words; its fields with such words "
             "are named untrusted_….",
         ),
     ] = False,
@@ -137,7 +137,7 @@ def serve(
         str,
         typer.Option(
             metavar="IDS",
-            help="Users, separated by commas: the agent reads the words of these alone, and of others only "
+            help="Users, separated by commas. The agent reads only their words; of other users it sees only "
             "who wrote, where and how much.",
         ),
     ] = "",

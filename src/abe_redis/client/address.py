@@ -1,4 +1,4 @@
-"""Where a server is and who comes, and the words with which a connection begins."""
+"""The address of a server, the user who connects, and the first commands of a connection."""
 
 import ssl
 from collections.abc import Awaitable, Callable
@@ -11,18 +11,18 @@ from abe_redis.client import optional_commands
 from abe_redis.client.calls import Words
 
 type Find = Callable[[], Awaitable["Address"]]
-"""Says where the server is at present, each time that a connection is opened; or raises redis.RedisError."""
+"""Returns the present address of the server for each new connection, or raises redis.RedisError."""
 
 type Ask = Callable[[Words], Awaitable[Any]]
 """Sends a command over the connection that is being opened, and waits for its answer."""
 
 type Credentials = Callable[[], Awaitable[tuple[str | None, str | None]]]
-"""Reads a user name and a password anew, for each connection."""
+"""Reads a user name and a password again for each connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """A server: a host and its port, or the path of a unix socket; and the user who comes."""
+    """A server (a host and its port, or the path of a unix socket), and the user who connects."""
 
     host: str = "localhost"
     port: int = 6379
@@ -34,7 +34,7 @@ class Address:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     credentials: Credentials | None = field(default=None, repr=False)
-    """In place of user name and password, when these change while the process runs."""
+    """Used instead of user name and password, when these change while the process runs."""
     client_name: str | None = None
     primary: bool = False
     """Require a primary: refuse replicas, and disconnect if the server is demoted."""
@@ -46,7 +46,7 @@ class Address:
 
     @property
     def identity(self) -> str:
-        """Which server it is, and who comes: another user may have other rights there."""
+        """Identifies the server and the user who connects: another user may have other rights there."""
         return identity_of(self.place, self.username)
 
     async def greet(self, ask: Ask) -> None:
@@ -86,7 +86,7 @@ class Address:
 
 
 def identity_of(place: str, username: str | None) -> str:
-    """A server, or several, and who comes."""
+    """Identifies one or several servers, and the user who connects."""
     return f"{place} (user {username!r})" if username else place
 
 

@@ -34,7 +34,7 @@ class Client(Redis):
 
     @property
     def identity(self) -> str:
-        """Which server or servers these are, and who comes."""
+        """Identifies the servers, and the user who connects."""
         return self._topology.identity
 
     def by_slot(self, keys: Sequence[str]) -> list[list[str]]:

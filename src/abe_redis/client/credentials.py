@@ -1,8 +1,8 @@
 """Credentials that change while the process runs: read anew for each connection.
 
-A token of a cloud's identity service expires after minutes or hours, and passwords are rotated. Each
-connection that opens reads them again, and one whose credentials the server does not accept any more is
-replaced, so a rotation is a pause and never an end.
+A token of a cloud's identity service expires after minutes or hours, and passwords are rotated. Each new
+connection reads them again, and a connection whose credentials the server no longer accepts is replaced. So a
+rotation is only a pause.
 """
 
 import inspect
@@ -54,7 +54,7 @@ def _of_provider(provider: Any) -> Credentials:  # noqa: ANN401 - redis-py's Cre
             else:
                 found = await anyio.to_thread.run_sync(provider.get_credentials)
         except Exception as error:
-            # Whatever a provider asks may be away for a while. What it says may hold a secret.
+            # The provider's service may be away for a while. Its message may hold a secret.
             raise exceptions.ConnectionError(
                 f"the provider of REDIS_CREDENTIALS failed with {type(error).__name__}"
             ) from error

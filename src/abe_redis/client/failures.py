@@ -39,7 +39,7 @@ def passes(error: BaseException) -> bool:
 
 
 def passes_for_who_was_let_in(error: BaseException) -> bool:
-    """The same for whoever has been let in: its credentials are refused while somebody changes them, too."""
+    """The same for a client that has been accepted before: a credential change is temporary, too."""
     return isinstance(error, _REFUSALS) or passes(error)
 
 
@@ -109,7 +109,7 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
 
 
 def _about_credentials(said: str, settings: Settings, *, doing: str) -> str:
-    """The sentence about credentials that are read for each connection, if it is they that lack."""
+    """The sentence about credentials that are read for each connection, if they are the cause."""
     if "refuses the credentials" in said:
         source = "REDIS_CREDENTIALS" if settings.redis_credentials else "REDIS_PASSWORD_FILE"
         return (

@@ -1,7 +1,7 @@
-"""Commands that are done without where a server, a proxy or a user's rights refuse them.
+"""Optional commands: left out where a server, a proxy or a user's rights refuse them.
 
-A proxy such as Envoy or twemproxy, a managed service and an ACL each refuse some commands. What the promise
-does not need is left out from then on, and the log says so once.
+A proxy such as Envoy or twemproxy, a managed service and an ACL each refuse some commands. A command that no
+promise needs is left out from then on, and the log says so once.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ _REFUSED = re.compile(
     r"|has been disabled|is disabled|command .*disabled|invalid (request|command)|unknown or disabled",
     re.IGNORECASE,
 )
-"""What Redis, Valkey, Envoy, Upstash, Azure, Google and Alibaba say of a command that they do not have."""
+"""Answers of Redis, Valkey, Envoy, Upstash, Azure, Google and Alibaba to a command that they lack."""
 
 _left_out: set[tuple[str, str]] = set()
-"""Servers with who comes to them, and the commands that are left out there."""
+"""Per server and user, the commands that are left out."""
 
 
 def is_refused(error: BaseException) -> bool:
@@ -50,7 +50,7 @@ def say_left_out(command: str, server: str, reason: object, without: str) -> Non
 
     Args:
         command: Its name.
-        server: Which server it is, and who comes.
+        server: Identifies the server and the user.
         reason: What the server answered.
         without: What is missing without it.
     """
@@ -62,7 +62,7 @@ def say_left_out(command: str, server: str, reason: object, without: str) -> Non
 async def ask(
     send: Callable[[tuple[Any, ...]], Awaitable[Any]], words: tuple[Any, ...], server: str, without: str
 ) -> None:
-    """Send a command whose answer nobody needs; leave it out where it is refused.
+    """Send a command whose answer is not needed; leave it out where it is refused.
 
     Raises:
         redis.ConnectionError: The connection was lost. If the server hung up on this very command, as
@@ -84,5 +84,5 @@ async def ask(
         raise
     except exceptions.ResponseError as error:
         if state_of(error) is None:  # else the next connection tries again
-            # Whatever it is, nobody needs this.
+            # Any error is harmless: this command is optional.
             say_left_out(command, server, error, without)

@@ -1,6 +1,6 @@
 """How a socket to a server is opened: every address is tried, and a dead path is noticed.
 
-A host may have several addresses of which some swallow packets, as IPv6 without a route or a pod that is
+A host may have several addresses, and some may swallow packets, such as IPv6 without a route or a pod that is
 gone. They are tried side by side, each a little later than the one before (RFC 8305, "Happy Eyeballs").
 """
 
@@ -35,7 +35,7 @@ async def connect[Protocol: asyncio.BaseProtocol](
 
     Args:
         address: The server.
-        protocol: Makes what receives the bytes.
+        protocol: Makes the receiver of the bytes.
 
     Returns:
         The transport.

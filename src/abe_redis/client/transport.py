@@ -1,4 +1,4 @@
-"""The hot path's own way to the server: one connection, and one write for all who call at a time.
+"""The connection of the hot path: one connection, and one write for all simultaneous callers.
 
 A command of redis-py costs a write, a read and a timer of its own. Here a write carries every
 command that is ready; Redis answers in the order of the commands, so each answer goes to the next
@@ -19,7 +19,7 @@ from abe_redis.client.wire import CLOSED, Terms, Wire
 
 @dataclass(slots=True, eq=False)
 class Transport(Terms):
-    """The way to one server for all who call: opened by the first call, and by the first after a loss.
+    """The shared way to one server: the first call opens it, and so does the first call after a loss.
 
     It belongs to the event loop of its first call. The connection is shared, so it is not for
     commands that block, nor for those that change the connection itself: SUBSCRIBE, MULTI, SELECT,
@@ -32,7 +32,7 @@ class Transport(Terms):
     async def call(self, *words: Word) -> Any:  # noqa: ANN401
         """Send a command, once, and wait for its answer.
 
-        It goes out at once, in one write with those that others send meanwhile. A caller may be
+        It goes out at once, in one write with the commands that others send at the same time. A caller may be
         cancelled at any time: the command may be executed all the same, and its answer is dropped.
 
         Returns:
@@ -50,11 +50,11 @@ class Transport(Terms):
         return await answer
 
     def send(self, words: Words, promise: Promise) -> None:
-        """Send a command, once; what `call` waits for is promised.
+        """Send a command, once; the promise receives what `call` would return.
 
         Raises:
-            TypeError: It holds what is no word.
-            ValueError: It has no word.
+            TypeError: An argument has a type that Redis does not accept.
+            ValueError: It is empty.
             redis.ConnectionError: The transport is closed.
             RuntimeError: The transport belongs to another event loop.
         """
@@ -69,7 +69,7 @@ class Transport(Terms):
         return 0.0 if self._wire is None else self._wire.silent_seconds
 
     def drop(self, reason: str) -> None:
-        """Hang up; calls that wait fail with redis.ConnectionError, and the next one connects anew."""
+        """Hang up; waiting calls fail with redis.ConnectionError, and the next call connects again."""
         if self._wire is not None:
             self._wire.drop(exceptions.ConnectionError(reason))
 

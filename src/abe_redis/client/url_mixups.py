@@ -1,4 +1,4 @@
-"""What is commonly mixed up in REDIS_URL, by what the server says of it, and the setting to change."""
+"""Common mistakes in REDIS_URL, recognized by the server's answer, and the setting to change."""
 
 import re
 
@@ -53,10 +53,10 @@ _WITH_TLS = (
 
 
 def advice(said: str, settings: Settings) -> str:
-    """What to change in the settings; empty when nothing is known to be mixed up.
+    """Advice on what to change in the settings; empty when no mistake is recognized.
 
     Args:
-        said: What the failure says of itself.
+        said: The message of the failure.
         settings: How Redis is reached.
     """
     cluster = "+cluster:" in settings.redis_url

@@ -1,4 +1,4 @@
-"""Whether a server is new enough for what we send: flags of scripts, what XINFO tells, and more."""
+"""Checks that a server is new enough for us: flags of scripts, fields of XINFO, and more."""
 
 import re
 from typing import Any
@@ -11,7 +11,7 @@ from abe_redis.errors import RedisRefusedError
 from abe_redis.settings import Settings
 
 OLDEST = {"Redis": (7, 0), "Valkey": (7, 2)}
-"""The oldest version of each kind of server that has all we send."""
+"""The oldest version of each kind of server that supports all our commands."""
 
 
 def is_old(kind: str, version: str) -> bool:
@@ -24,7 +24,7 @@ def _number(version: str) -> tuple[int, ...]:
 
 
 async def check_version(redis: Redis, settings: Settings) -> None:
-    """Refuse a server that is too old; one that does not tell is taken as new enough.
+    """Refuse a server that is too old; a server that does not tell its version is accepted.
 
     Raises:
         RedisRefusedError: It is too old.

@@ -19,7 +19,7 @@ from abe_redis.client.sockets import connect
 from abe_redis.client.writer import Writer
 from abe_redis.runtime import fork, tasks
 
-_pack: Callable[[Words], bytes] = cast("Any", hiredis.pack_command)  # whose own type takes one word only
+_pack: Callable[[Words], bytes] = cast("Any", hiredis.pack_command)  # its own type accepts only one word
 _INCOMPLETE = object()
 CLOSED = "the connection was closed"
 
@@ -43,17 +43,17 @@ class Terms:
     on_cross_slot: Callable[[], None] | None = None
     """Called when the server answered that the keys of a command belong to several slots."""
     max_calls: int = 4096
-    """So many calls may be unanswered; the others wait for their turn."""
+    """Most unanswered calls; further calls wait for their turn."""
     max_bytes: int = 16 * 1024 * 1024
     """Number of unanswered bytes at which further calls wait for their turn."""
     on_read_only: Callable[[], None] | None = None
-    """Called when the server answered that it is a replica, after whoever asked was told."""
+    """Called when the server answered that it is a replica, after the caller has its error."""
 
 
 class Wire(asyncio.Protocol):
-    """A connection from its opening to its end. What is called on it is answered by it, or fails with it.
+    """A connection from its opening to its end. Each call on it is answered by it, or fails with it.
 
-    So an answer can only be that of a call on the same connection, and there the order decides.
+    So an answer always belongs to a call on the same connection, and the order tells to which.
     """
 
     def __init__(self, terms: Terms) -> None:
@@ -81,7 +81,7 @@ class Wire(asyncio.Protocol):
         """Send a command when it is its turn."""
         if not words:
             raise ValueError("a command has a word at least")  # the server would skip it without an answer
-        # Where there is room, nobody waits: whatever makes room sends what is queued.
+        # While there is room, no call waits: each step that makes room sends the queued calls.
         if self._has_room():
             self._send(words, answer)
         else:
@@ -115,7 +115,8 @@ class Wire(asyncio.Protocol):
                 to = where if isinstance(where, Address) else await where()
                 self._socket = await connect(to, lambda: self)
                 self._writer.open(self._socket.write)
-                # What the socket does not take at once grows in the writer, into one write, and not there.
+                # Bytes that the socket does not accept at once collect in the writer, into one write, not in
+                # the transport.
                 self._socket.set_write_buffer_limits(high=1, low=0)
                 self._rereads_credentials = to.credentials is not None
                 await to.greet(self._greet)
@@ -184,7 +185,7 @@ class Wire(asyncio.Protocol):
         self._look_after(left)
 
     def _give_up(self, error: exceptions.RedisError) -> None:
-        """Hang up, and fail whatever has no answer. Only the first error counts."""
+        """Hang up, and fail every unanswered call. Only the first error counts."""
         if self._socket is not None:
             self._socket.abort()
         if self.lost:
@@ -205,7 +206,7 @@ class Wire(asyncio.Protocol):
     # What a fork calls.
 
     def before_fork(self) -> None:
-        """Nothing here is half done at a fork that a child would go on with."""
+        """Nothing to do: at a fork no step is half done that a child would continue."""
 
     def after_fork(self) -> None:
         """The parent goes on as it was."""
@@ -213,7 +214,7 @@ class Wire(asyncio.Protocol):
     def forked(self) -> None:
         """Let go of the socket: a child that read from it would take its parent's answers.
 
-        Its number stays in use, so that whoever closes it later closes nothing else.
+        Its number stays in use, so that a later close cannot close another file.
         """
         if self._socket is not None and (number := self._socket.get_extra_info("socket").fileno()) >= 0:
             nothing = os.open(os.devnull, os.O_RDWR)
@@ -223,14 +224,14 @@ class Wire(asyncio.Protocol):
     # What the event loop calls.
 
     def data_received(self, data: bytes) -> None:
-        """Take in what the server says."""
+        """Receive bytes from the server."""
         try:
             self._reader.feed(data)
             self._deliver()
         except Exception as error:  # noqa: BLE001 - of hiredis, or of redis-py on an odd error
             self._give_up(exceptions.ConnectionError(f"the server sent what is no answer: {error}"))
             return
-        # The callers who run now may well send their next: it all goes in one write.
+        # The callers that run now may send their next commands: all go in one write.
         self._writer.collect()
         self._send_queued()
 
@@ -259,11 +260,11 @@ class Wire(asyncio.Protocol):
                 self._terms.on_read_only()
 
     def _noted(self, error: Exception) -> Exception:
-        """What an error of the server means to whoever asked; some change how the next commands are sent."""
+        """The error for the caller; some errors also change how later commands are sent."""
         if isinstance(error, exceptions.ClusterCrossSlotError) and self._terms.on_cross_slot is not None:
             self._terms.on_cross_slot()
         if self._greeted and self._rereads_credentials and isinstance(error, exceptions.AuthenticationError):
-            # They were changed meanwhile: the next connection reads them anew.
+            # The credentials have changed: the next connection reads them again.
             self.loop.call_soon(self.drop, exceptions.ConnectionError("the credentials were changed"))
             return exceptions.ConnectionError(f"the credentials were changed: {error}")
         return error
@@ -277,7 +278,7 @@ class Wire(asyncio.Protocol):
         self._writer.resume()
 
     def eof_received(self) -> None:
-        """Note that the server says nothing more."""
+        """Note that the server sends nothing more."""
         self._give_up(exceptions.ConnectionError("the server closed the connection"))
 
     def connection_lost(self, error: Exception | None) -> None:

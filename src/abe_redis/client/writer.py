@@ -14,7 +14,7 @@ class State(Enum):
 
 
 class Writer:
-    """Writes at once when nothing else goes out, and collects what is sent meanwhile into the next write.
+    """Writes at once when nothing else goes out; collects further commands for the next write.
 
     ::
 
@@ -72,7 +72,7 @@ class Writer:
         self._flush()
 
     def clear(self) -> None:
-        """Write nothing of what waits: the connection is lost."""
+        """Drop what waits: the connection is lost."""
         self._waiting.clear()
 
     def _go_round(self) -> None:

@@ -1,4 +1,4 @@
-"""Checks of the server's memory: what happens when it is full, and what holds it and how to free that."""
+"""Checks of the server's memory: what happens when it is full, what uses it, and how to free it."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -11,7 +11,7 @@ MOST_NAMED = 5
 """Streams that are named, the largest first."""
 
 type Advice = tuple[str, str, str]
-"""What holds memory, what to do, and the command that frees it."""
+"""A use of memory, the advice, and the command that frees the memory."""
 
 
 async def eviction(context: Context) -> AsyncIterator[Finding]:
@@ -42,7 +42,7 @@ async def memory(context: Context) -> AsyncIterator[Finding]:
 
 
 def holders(stats: StreamStats, dead_letter_bytes: int | None) -> Iterator[Advice]:
-    """What holds memory in a stream.
+    """The uses of memory in a stream.
 
     Args:
         stats: The stream.
@@ -74,7 +74,7 @@ def holders(stats: StreamStats, dead_letter_bytes: int | None) -> Iterator[Advic
 
 
 def _finished_before(groups: list[GroupStats]) -> str:
-    """The id from which on entries may be unfinished: nothing is pending, so each group finished its last."""
+    """The first id that may be unfinished; nothing is pending, so each group has finished its last entry."""
     return min((group.last_delivered_id for group in groups), key=lambda one: ids.order(one.encode()))
 
 

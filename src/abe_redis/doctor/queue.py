@@ -72,7 +72,7 @@ def _set_back(stream: str, seconds: float) -> Finding:
 
 
 def _judge(stats: StreamStats, settings: Settings, *, refuses_writes: bool) -> Iterator[Finding]:
-    """The stream's health, and what endangers the queue."""
+    """The stream's health, and dangers for the queue."""
     maxlen, lease_seconds = settings.redis_stream_maxlen, settings.redis_stream_lease_seconds
     severity = _SEVERITY[stats.health]
     if severity == "ok" and stats.dead_letters:
@@ -93,7 +93,7 @@ def _judge(stats: StreamStats, settings: Settings, *, refuses_writes: bool) -> I
             if needed
             else "The next event that is published or acknowledged there trims it.",
         )
-    for group in [] if refuses_writes else waiting:  # then nothing shows that workers live
+    for group in [] if refuses_writes else waiting:  # then no sign shows that workers live
         where = f"group {group.name!r} of {stats.stream!r}"
         gone = [one for one in group.consumers if not one.alive and held_by(one, group)]
         for one in [one for one in gone if not is_person(one.name)]:

@@ -79,8 +79,8 @@ ROLES = (
     ),
 )
 
-# The ACL treats each probe like the real command, and it changes nothing, whatever the key holds: its id is
-# too small, its group does not exist, or an argument is missing.
+# The ACL treats each probe like the real command, and no probe changes any key: its id is too small, its
+# group does not exist, or an argument is missing.
 _PROBES = {
     "cluster|slots": "CLUSTER SLOTS",
     "dbsize": "DBSIZE",

@@ -39,7 +39,7 @@ async def writing(context: Context) -> AsyncIterator[Finding]:
     try:
         await context.redis.set(probe, "", xx=True)
     except NoPermissionError:
-        return  # one who may only read has nothing to fear
+        return  # a user who may only read is not affected
     except ResponseError as error:
         if failures.passes(error):
             context.refuses_writes = True

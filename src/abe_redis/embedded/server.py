@@ -104,7 +104,7 @@ class EmbeddedServer:
         )
 
     def _holds_share(self) -> bool:
-        """Take the users' lock. A supervisor that is ending the server holds it meanwhile."""
+        """Take the users' lock. A supervisor holds that lock while it ends the server."""
         import fcntl  # noqa: PLC0415 - POSIX only; `_binary` has checked that
 
         if self._share is None:

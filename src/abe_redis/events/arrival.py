@@ -1,4 +1,4 @@
-"""How Slack delivered an event to a door of ours: what stands beside the payload, and not in it."""
+"""How Slack delivered an event to `abe-redis listen`; this is kept beside the payload, not in it."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _DOORS = get_args(Door.__value__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """How an event came. Two deliveries of one event differ in it, so it never decides what is the same."""
+    """How an event arrived. It differs between two deliveries of one event, so deduplication ignores it."""
 
     path: Door
     """The door."""

@@ -1,8 +1,8 @@
-"""The wire format: what stands in an entry of a stream.
+"""The wire format: the fields of an entry in a stream.
 
 An entry holds the payload as JSON in its field `data`, as abe-redis 0.1.0 wrote it; more fields may stand
-beside it. The only part of a payload that is left out is the verification `token` at the top of whatever
-looks like Slack's: it is a secret that Slack and the app share.
+beside it. Only one part of a payload is left out: the verification `token` at the top of a payload that looks
+like Slack's. It is a secret that Slack and the app share.
 """
 
 import json
@@ -15,8 +15,8 @@ from pydantic_core import from_json
 from abe_redis.errors import PayloadError, PayloadTooLargeError
 from abe_redis.events.kinds import is_of_slack
 
-# The standard library's is not the fastest, but others write NaN as null and a set as a list, in silence.
-# What contains itself is found by its depth, without keeping books of every object.
+# The standard library's encoder is not the fastest, but others silently write NaN as null and a set as a
+# list. An object that contains itself is found by its depth, without a record of every object.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
 
 
@@ -39,13 +39,13 @@ type Fields = dict[bytes, bytes]
 DATA = b"data"
 ORIGIN = b"origin"
 AGENT = "mcp"
-"""The origin of what agents publish."""
+"""The origin of events that agents publish."""
 TRACEPARENT, TRACESTATE = b"traceparent", b"tracestate"
 """Fields by which the handler's span is joined to the publisher's; see https://www.w3.org/TR/trace-context/."""
 CONVERSATION = b"conversation"
 """Field that names the conversation, when it matters and where the payload may not say it."""
 MENTION = b"mention"
-"""Field of an event that stands for both events of a mention: which of them it is, and their common key."""
+"""Field of an event that represents both events of a mention: which of them it is, and their common key."""
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 """Slack's largest envelopes are about 100 KB; a stream entry is not a place for files."""
 MAX_DEPTH = 100
@@ -99,7 +99,7 @@ def as_origin(origin: str) -> bytes:
 
 
 def without_token(payload: dict[str, Any]) -> dict[str, Any]:
-    """The payload without Slack's verification token; what others call `token` stays."""
+    """The payload without Slack's verification token; a `token` of other programs stays."""
     if isinstance(payload.get("token"), str) and is_of_slack(payload):
         return {name: value for name, value in payload.items() if name != "token"}
     return payload
@@ -128,7 +128,7 @@ def _may_be_deeper(data: bytes, levels: int) -> bool:
 
 
 def is_deeply_nested(data: bytes, payload: object, levels: int) -> bool:
-    """As `is_deeper`, and sooner, from what the payload is encoded as."""
+    """As `is_deeper`, but faster, from the encoded payload."""
     return _may_be_deeper(data, levels) and is_deeper(payload, levels)
 
 
@@ -172,5 +172,5 @@ def decode(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
 def _parsed(data: bytes) -> Any:  # noqa: ANN401 - any JSON
     try:
         return from_json(data, cache_strings="keys")
-    except ValueError:  # the standard library also takes lone surrogates, and says best what is wrong
+    except ValueError:  # the standard library also accepts lone surrogates, and has the best error messages
         return json.loads(data.decode())

@@ -1,4 +1,4 @@
-"""An event as its handler sees it: the payload, where it came from, and how to let go of it."""
+"""An event as its handler sees it: the payload, where it came from, and how to settle it."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -71,7 +71,7 @@ class Event(dict[str, Any]):
         self._holder = holder
 
     async def nack(self, *, delay: float = 0, reason: str | None = None, counted: bool = True) -> None:
-        """Give it back as not done: it is delivered again, to whoever asks first.
+        """Give it back as not done: it is delivered again, to any consumer of the group.
 
         Args:
             delay: Seconds to wait before the next delivery; at most 7 days.
@@ -113,7 +113,7 @@ class Event(dict[str, Any]):
         return _unpickled, (dict(self), self.facts())
 
     def with_payload(self, payload: Mapping[str, Any], *, holder: "Holder | None" = None) -> "Event":
-        """Another payload that came from the same place, held by whom is given."""
+        """Another payload from the same place, with the given holder."""
         return Event(payload, **self.facts(), holder=holder)
 
     def facts(self) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _unpickled(payload: dict[str, Any], facts: dict[str, Any]) -> Event:
 
 
 class Holder(Protocol):
-    """Who holds an event, and can let go of it."""
+    """The holder of an event, which can settle it."""
 
     async def nack(self, event: Event, *, delay: float, reason: str | None, counted: bool) -> None:
         """Give it back, to be delivered again."""

@@ -1,4 +1,4 @@
-"""What makes an event the same event when it is published again."""
+"""The identity of an event: what makes it the same when it is published again."""
 
 import hashlib
 import json
@@ -8,19 +8,19 @@ from typing import Any
 from abe_redis.events import kinds
 
 _LONGEST = 500
-"""Characters of an id that stands in a key as it is; of a longer one its digest does."""
+"""Longest id that is used in a key unchanged; a longer one is replaced by its digest."""
 
 
 def event_id_of(
     payload: Mapping[str, Any], *, given: str | None = None, fields: Sequence[kinds.Path] = ()
 ) -> str | None:
-    """What makes an event the same event; None when nothing does.
+    """The identity of an event; None without one.
 
     Any string is an id. One that is long, or is not Unicode, is represented by its digest.
 
     Args:
         payload: The event.
-        given: What the publisher says; Slack's own `event_id` said again is the app's all the same.
+        given: The publisher's id; if it is Slack's own `event_id`, it still belongs to the app.
         fields: Where other hosts have it.
     """
     own = slack_event_id(payload)
@@ -33,7 +33,8 @@ def event_id_of(
 def slack_event_id(payload: Mapping[str, Any]) -> str | None:
     """The id that Slack repeats when it sends an envelope again, if this is an envelope.
 
-    It is an app's: two apps that see the same event may get the same id, so the app's stands before it.
+    It belongs to an app: two apps that get the same event may get the same id, so the app's id stands before
+    it.
     """
     if not kinds.is_slack_envelope(payload):
         return None

@@ -1,4 +1,4 @@
-"""What kinds of payload there are, and where each has its facts; `slack_event_types` is the table.
+"""The kinds of payload, and the fields of their facts; `slack_event_types` is the table.
 
 A fact is looked for in the fields of the payload's kind, then in those that mean the same in every payload.
 Only a kind that stands in no row, which Slack adds later or a host has of its own, is looked up in all the
@@ -106,7 +106,7 @@ _MESSAGE_MARKS = (
 
 
 def is_slack_envelope(payload: Mapping[str, Any]) -> bool:
-    """Whether this is what Slack's Events API posts: the outer object around an event."""
+    """Whether this is an envelope: the outer object around an event, as Slack's Events API posts it."""
     return payload.get("type") == "event_callback"
 
 
@@ -167,7 +167,7 @@ def is_of_slack(payload: Mapping[str, Any]) -> bool:
 
 
 def values(value: object, paths: Iterable[Path]) -> Iterator[str]:
-    """What stands in these fields, in their order; of an object, its `id`. Empty strings are absent."""
+    """The values of these fields, in order; for an object, its `id`. Empty strings count as absent."""
     for path in paths:
         found = at(value, path)
         if isinstance(found, Mapping):
@@ -177,7 +177,7 @@ def values(value: object, paths: Iterable[Path]) -> Iterator[str]:
 
 
 def at(value: object, path: Path) -> Any:  # noqa: ANN401 - any JSON
-    """What stands in a field; None when nothing does."""
+    """The value of a field; None without one."""
     for part in path:
         if isinstance(part, str):
             value = value.get(part) if isinstance(value, Mapping) else None

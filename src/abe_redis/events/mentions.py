@@ -14,7 +14,7 @@ from abe_redis.events import kinds
 from abe_redis.events.identity import app_of, joined
 
 TYPES = ("app_mention", "message")
-"""What a merged event is meant as."""
+"""The type of a merged event."""
 
 _SUBTYPES = {"", "bot_message", "file_share", "me_message", "thread_broadcast"}
 """Subtypes of a message that is new."""

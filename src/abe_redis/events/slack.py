@@ -1,4 +1,4 @@
-"""What Slack sends: what happened, where, by whom, and in which conversation."""
+"""The facts of a payload from Slack: what happened, where, by whom, and in which conversation."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -11,7 +11,7 @@ type Grain = Literal["channel", "thread", "user"]
 
 
 _STARTERS = frozenset({"interactivity", "user_context"})
-"""Inputs of a workflow's step that Slack fills with whoever started it."""
+"""Inputs of a workflow's step that Slack fills with the user who started it."""
 
 _NO_CHANNELS = frozenset({"COMPOSER"})
 """What Slack writes as the channel of a link in a message that is not sent yet."""
@@ -24,14 +24,14 @@ def channels_of(payload: Mapping[str, Any]) -> list[str]:
 
 
 def users_of(payload: Mapping[str, Any]) -> list[str]:
-    """Whose doing it is, the likeliest first; empty when it names nobody."""
+    """The users who did it, the likeliest first; empty when it names nobody."""
     return _all(kinds.event_of(payload), *_user_fields(kinds.kind_of(payload)))
 
 
 def owners_of(payload: Mapping[str, Any]) -> list[str]:
-    """Whose event it is: who did it, who wrote the message that it is about, or the person it is about.
+    """The owners of an event: who did it, who wrote the message that it is about, or whom it is about.
 
-    Whoever else it names is only mentioned: the author of a thread's root or of a message that gets a
+    Other users that it names are only mentioned: the author of a thread's root or of a message that gets a
     reaction, an inviter, a person chosen in a menu, the inputs of a workflow's step.
     """
     event, kind = kinds.event_of(payload), kinds.kind_of(payload)
@@ -64,7 +64,7 @@ def channel_of(payload: Mapping[str, Any]) -> str | None:
 
 
 def user_of(payload: Mapping[str, Any]) -> str | None:
-    """Whose doing it is; None when it names nobody."""
+    """The user who did it; None when it names nobody."""
     return first(kinds.event_of(payload), *_user_fields(kinds.kind_of(payload)))
 
 
@@ -80,7 +80,7 @@ def words_of(payload: Mapping[str, Any]) -> str | None:
 
 
 def conversation_of(payload: Mapping[str, Any], grain: Grain = "channel") -> str | None:
-    """What an event belongs to, so that its order counts; None when it names nothing of the kind.
+    """The conversation of an event, in which its order counts; None when it names none.
 
     That is the channel's id alone, as in `C024`: within one shared channel the team varies from envelope to
     envelope, and Slack's channel ids are unique. By thread it is the channel and the root's `ts`, as in

@@ -1,4 +1,4 @@
-"""The Slack event as handlers get it by default: without its envelope, and with what they need of that."""
+"""The Slack event as handlers get it by default: without its envelope, but with the facts they need of it."""
 
 from collections.abc import Mapping
 from typing import Any, overload

@@ -1,4 +1,4 @@
-"""What state the streams are in: the only place that judges their health.
+"""The state of the streams: the only place that judges their health.
 
 A function that asks Redis raises `redis.RedisError` when the server refuses or cannot be reached.
 """

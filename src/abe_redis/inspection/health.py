@@ -42,7 +42,7 @@ class Situation:
 
     @property
     def behind(self) -> list[GroupStats]:
-        """Those of them whose consumers do not keep up."""
+        """Those with consumers that do not keep up."""
         return [group for group in self.waiting if group not in self.stalled and _is_behind(group)]
 
 
@@ -85,7 +85,7 @@ def stalled(at: Situation) -> Verdict:
 def backlog(at: Situation) -> Verdict:
     """Groups that do not keep up, whatever is wrong with others.
 
-    Where a consumer is stuck, `stuck` or `silent` names it, and more consumers are no cure.
+    A stuck consumer is reported by `stuck` or `silent` instead, since more consumers would not help.
     """
     said = [
         f"{_waiting(group)}{'.' if _is_held_up(group, at) else ': add consumers or make the handler faster.'}"
@@ -143,7 +143,8 @@ def silent(at: Situation) -> Verdict:
             _silent(one, group)
             for group in at.waiting
             for one in group.consumers
-            # What an agent has postponed is its consumer's until it is due, and waits for nobody.
+            # An event that an agent postponed stays with its consumer until it is due; nothing waits for the
+            # agent.
             if not one.alive and held_by(one, group) and (one.holds or not is_agent(one.name))
         ]
     )
@@ -211,7 +212,7 @@ def _has_work(group: GroupStats) -> bool:
 
 
 def _missing(group: GroupStats) -> str:
-    """The one who is not there."""
+    """The missing party."""
     alive = [one for one in group.consumers if one.alive]
     if not alive:
         return "consumer is alive"
@@ -255,14 +256,14 @@ def _stuck(group: GroupStats, at: Situation) -> list[ConsumerStats]:
 
 
 def _is_held_up(group: GroupStats, at: Situation) -> bool:
-    """Whether more consumers are no cure: the server, one of them or most of the work waits."""
+    """Whether more consumers would not help: the server, one consumer or most of the work waits."""
     return (
         at.refuses_writes or bool(_stuck(group, at)) or 2 * group.postponed > group.pending + (group.lag or 0)
     )
 
 
 def _or_remove(group: GroupStats, stream: str) -> str:
-    """What else to do about a group that nobody uses, as one of a mistyped name."""
+    """Further advice about a group that nobody uses, such as one with a mistyped name."""
     unused = group.unused_seconds
     if group.pending or (unused is not None and unused < BACKLOG_SECONDS):
         return ""

@@ -25,7 +25,7 @@ _AGES: tuple[tuple[Age, float], ...] = (
 
 
 _NOTHING = (False, None, None)
-"""In place of what a consumer holds."""
+"""Stands for unknown holdings of a consumer."""
 
 
 async def stream_stats(
@@ -120,7 +120,7 @@ class _Reader:
         )
 
     def destroyed(self) -> Iterator[GroupStats]:
-        """The groups that somebody destroyed, as far as it is recorded where they had finished."""
+        """The destroyed groups with a recorded floor."""
         facts, records = self.info.facts, self.info.records
         exist = {row["name"] for row in self.info.groups}
         for field, recorded in records.items():
@@ -133,7 +133,7 @@ class _Reader:
             yield GroupStats(
                 name=name.decode(errors="replace"),
                 pending=0,
-                # A stream that was made anew since then is all unread.
+                # A stream that was made again since then is entirely unread.
                 lag=facts["length"] if new < 0 else min(facts["length"], int(unfinished) + new),
                 last_delivered_id=floor.decode() if new >= 0 else "0-0",
                 unused_seconds=round(max(0.0, self.info.now - used), 3) if used else None,
@@ -159,7 +159,7 @@ class _Reader:
         return ids.number(self.info.records.get(what.encode() + b" " + group)) or 0
 
     def _unread(self, row: dict[str, Any]) -> tuple[int | None, int]:
-        """The undelivered entries, and those that were removed undelivered and are not recorded yet.
+        """The undelivered entries, and those removed undelivered that are not recorded yet.
 
         Redis counts both as lag: see `groups`.
         """

@@ -1,8 +1,8 @@
-"""What the token of a call allows, where an authorization server says who may do what.
+"""What the token of a call allows, when an authorization server gives out tokens.
 
 A scope is a power (`read`, `work`, `redrive` or `publish`), alone or with the streams and the groups for
-which it is given: `work/slack:ops/bot`, `read/slack_*`. Names are globs, as in REDIS_STREAM_PATTERNS. What
-the server itself does not offer, no scope gives.
+which it is given: `work/slack:ops/bot`, `read/slack_*`. Names are globs, as in REDIS_STREAM_PATTERNS. No
+scope gives what the server itself does not offer.
 """
 
 from collections.abc import Iterable, Iterator
@@ -49,12 +49,12 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who makes a call, and what the token allows."""
+    """The caller of a call, and what its token allows."""
 
     person: str
-    """As the authorization server calls them, for the audit."""
+    """The caller's name at the authorization server, for the audit."""
     principal: str
-    """What tells one person at one client from all others, which nobody can choose."""
+    """Identifies one person at one client; nobody can choose it."""
     grants: tuple[Grant, ...]
 
     @classmethod
@@ -64,14 +64,14 @@ class Access:
 
 
 ACCESS: ContextVar[Access | None] = ContextVar("access", default=None)
-"""The access of the call that runs; None where no authorization server is asked."""
+"""The access of the current call; None without an authorization server."""
 _WITHIN: ContextVar[tuple[Grant, ...] | None] = ContextVar("within", default=None)
 """The grants of the power that the call needs."""
 
 
 @contextmanager
 def within(power: Power) -> Iterator[None]:
-    """Run with the streams and groups for which the caller has a power: with none, if it has it for none."""
+    """Run a block with the streams and groups for which the caller has a power, if any."""
     access = ACCESS.get()
     found = None if access is None else tuple(one for one in access.grants if one.power == power)
     token = _WITHIN.set(found)

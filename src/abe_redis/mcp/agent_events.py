@@ -1,4 +1,4 @@
-"""Events as a model sees them; the names of fields tell words of others apart."""
+"""Events as a model sees them; the fields with people's words have names of their own."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -51,7 +51,7 @@ class AgentEvent(BaseModel):
     """Whether a secret in it is masked."""
     truncated: bool = False
     withheld: str | None = None
-    """What is not shown of it, and why."""
+    """What is withheld of it, and why."""
 
 
 class AgentRead(BaseModel):
@@ -69,7 +69,7 @@ class AgentRead(BaseModel):
     lease_seconds: float | None = None
     note: str = ""
     brief: bool = Field(default=False, exclude=True)
-    """Whether there is no room for what can be done next."""
+    """Whether there is no room for hints about what to do next."""
 
 
 class AgentCountRow(BaseModel):
@@ -106,7 +106,7 @@ async def agent_read(result: ReadResult, payload: Payload, *, max_chars: int, tr
     events = []
     for view in result.events:
         events.append(_event(view, payload, max_chars, trust))
-        await anyio.lowlevel.checkpoint()  # a page may be large, and others wait for answers, too
+        await anyio.lowlevel.checkpoint()  # a page may be large, and other calls wait, too
     rest = safe(result.model_copy(update={"events": []}))
     made = AgentRead(events=events, **rest.model_dump(exclude={"events"}))
     if names.is_dead_letters(result.stream):
@@ -166,7 +166,7 @@ def _facts(said: Mapping[str, str | None]) -> str:
 
 
 def _summary(view: EventView) -> str:
-    """What happened, where and by whom, without what was said; or why that cannot be known."""
+    """What happened, where and by whom, without the text; or why that is unknown."""
     if view.payload is not None:
         return summarise(view.payload, words=False)
     return view.summary.removesuffix("" if view.buried is None else f" [buried: {view.buried.reason}]")

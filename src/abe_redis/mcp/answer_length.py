@@ -9,7 +9,7 @@ from abe_redis.operations.event_views import CUT, compact, shorten
 from abe_redis.sanitize.secrets import cut
 
 _LEAST, _LEAST_PER_EVENT = 600, 150
-"""Characters that an answer takes, and each event in it without its words."""
+"""Characters of an answer, and of each event in it, without the event's words."""
 _LEAST_WORDS = 200
 """Characters of an event's words below which fewer events are shown instead."""
 _SHORT, _LEAST_FACT = 40, 5
@@ -37,7 +37,7 @@ def fit(result: AgentRead, size: Size, max_chars: int, *, halves: int) -> None:
     words = [(event.untrusted_text, event.untrusted_payload) for event in result.events]
     for event, (text, payload) in zip(result.events, words, strict=True):
         event.untrusted_text = event.untrusted_payload = None
-        event.truncated = event.truncated or bool(text or payload)  # as long as it is measured
+        event.truncated = event.truncated or bool(text or payload)  # assume this length while it is measured
     least = [min(_LEAST_WORDS, _length(text)) for text, _ in words]
     note, dropped = result.note, 0
     while len(result.events) > 1 and (size(result) + halves * sum(least[: len(result.events)]) > max_chars):
@@ -90,7 +90,7 @@ def _length(text: str | None) -> int:
 
 
 def _shorten(event: AgentEvent, most: int, text: str | None = None) -> None:
-    """Shorten an event's words; its text stands for a payload of which nothing would be left."""
+    """Shorten an event's words; its text replaces a payload of which nothing would be left."""
     was_cut, event.truncated = event.truncated, True
     most -= 40
     if event.untrusted_payload is not None:

@@ -94,7 +94,7 @@ def redriven(result: RedriveResult) -> str:
 
 
 def stats(result: StatsResult) -> str:
-    """The text for a `StatsResult`: how many there are, then the worst first, a line or two per stream."""
+    """The text for a `StatsResult`: the number of streams, then a line or two per stream, the worst first."""
     every = len(result.streams) + result.omitted
     if not every:
         return " ".join(["No stream exists yet: nothing was published.", *outbox(result)])

@@ -1,4 +1,4 @@
-"""What agents and people changed, a line each, in our own words and names; reasons are left out."""
+"""The changes of agents and people, one line each, in our own words and without their reasons."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,7 @@
-"""What changed between two looks at a stream, a group or the whole queue, in a line for a subscriber.
+"""A line for a subscriber: what changed between two looks at a stream, a group or the whole queue.
 
-Nobody's words stand in it: of an event it names the kind, if Slack has one of that name, and the channel, if
-it has the form of an id.
+It contains no text that people wrote. For an event it names the kind, if Slack has that kind, and the
+channel, if that has the form of an id.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ OVERVIEW = f"{SCHEME}overview"
 _STREAMS = f"{SCHEME}streams/"
 
 MOST_NEW = 100
-"""Most new events whose kinds are looked at."""
+"""Most new events of which the kinds are counted."""
 _MOST_CHARS, _MOST_NAMED, _LONGEST_NAME = 400, 3, 80
 
 type Newest = Callable[[str, int], Awaitable[list[EventView]]]
@@ -28,14 +28,14 @@ type Newest = Callable[[str, int], Awaitable[list[EventView]]]
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What a subscription is about: a group, a stream, or, without a stream, all that there is."""
+    """The subject of a subscription: a group, a stream, or, without a stream, the whole queue."""
 
     stream: str | None = None
     group: str | None = None
 
     @classmethod
     def by(cls, uri: str) -> "Followed | None":
-        """What the URI of a resource names; None if that never changes, as an event and a page."""
+        """The subject that a URI names; None if it never changes, such as an event or a page."""
         if uri == OVERVIEW:
             return cls()
         parts = uri.removeprefix(_STREAMS).split("/")
@@ -115,7 +115,7 @@ async def _new(before: StreamStats | None, now: StreamStats, newest: Newest) -> 
     if others := sum(number for _, number in found[_MOST_NAMED:]):
         parts.append(f"{others} new of other kinds")
     words = ", ".join(parts)
-    if count > len(views):  # trimmed meanwhile, or more than are looked at
+    if count > len(views):  # trimmed since, or more than are counted
         return [
             f"{_counted(count, 'event', None)}" + (f", of the newest {len(views)}: {words}" if words else "")
         ]
@@ -123,7 +123,7 @@ async def _new(before: StreamStats | None, now: StreamStats, newest: Newest) -> 
 
 
 def _kind(view: EventView) -> tuple[str, str | None]:
-    """What people call it, and where it happened."""
+    """The usual name of its kind, and where it happened."""
     payload = view.payload or {}
     match kinds.kind_of(payload):
         case kinds.Kind(family="message"):  # of whatever subtype, which may be any word

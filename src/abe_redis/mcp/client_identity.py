@@ -1,10 +1,9 @@
 """The identity of the client that makes a call: over HTTP there are many, each with leases of its own.
 
-A client is known by what it cannot choose: its session, whose id the server made. Since protocol 2026-07-28
-there are no sessions; such clients are apart from all that have one, and among themselves they are known by
-the name they give and, where an authorization server says whose token they send, by that. Whatever a client
-calls itself, and whatever header it sends, it never has another's identity of the other kind. What others see
-of an identity is a label, by which nothing is looked up.
+A client is identified by something that it cannot choose: its session, whose id the server made. Since
+protocol 2026-07-28 there are no sessions. Such a client is identified by the name it gives and, with an
+authorization server, by the owner of its token. The two kinds of identity are separate: no name and no header
+gives a client of one kind an identity of the other. Other clients see only a label, which nothing looks up.
 """
 
 import hashlib
@@ -29,11 +28,11 @@ class Identity:
     """A client over HTTP. Two are the same when their kind and key are."""
 
     kind: Literal["session", "name"]
-    """By what it is known."""
+    """How it is identified."""
     key: str = field(repr=False)
     """The id of its session, which is a secret, or the name that a client without one gives."""
     label: str = field(compare=False)
-    """What it calls itself, as far as it can be shown."""
+    """The name that it gives, made safe to show."""
 
     @classmethod
     def of(cls, kind: Literal["session", "name"], key: str, name: str) -> "Identity":

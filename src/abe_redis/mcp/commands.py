@@ -1,6 +1,7 @@
-"""What a sentence tells people to do with a command, told to an agent, which has tools and no shell.
+"""Rewrites advice that names commands for an agent, which has tools and no shell.
 
-A command for which there is a tool becomes a call of it. Of any other the agent learns that the user has it.
+A command with a matching tool becomes a call of that tool. For any other command, the agent learns that the
+user can run it.
 """
 
 import re
@@ -13,7 +14,7 @@ _COMMAND = re.compile(r"`abe-redis ([^`]+)`")
 
 
 def for_agent(sentences: str) -> str:
-    """Sentences in which commands are named as an agent can use them."""
+    """The sentences, with each command replaced by what an agent can use."""
     return _COMMAND.sub(_told, sentences)
 
 

@@ -1,8 +1,8 @@
 """Asking the user, if the client can: on both lines of the SDK, and in both eras of the protocol.
 
 Until 2025-11-25 a server asks in the middle of a call. Since 2026-07-28 the call ends with a question, and
-the client makes it again with the answer. An answer counts once, for the call and the caller that were asked
-about, and for the events that there were.
+the client makes it again with the answer. An answer counts once: for this caller, this call, and the events
+that the question was about.
 """
 
 import logging
@@ -25,7 +25,7 @@ _LOG = logging.getLogger(__name__)
 _NAME = "agreement"
 
 _MOST_OPEN = 1000
-"""Questions that wait for an answer; of more, the oldest is asked again."""
+"""Most questions that wait for an answer; beyond that, the oldest one is dropped and asked again."""
 _VALID_SECONDS = 600.0
 
 

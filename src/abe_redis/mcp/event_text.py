@@ -1,4 +1,4 @@
-"""Events as text for a model: a line each, with what people wrote fenced off from what we say."""
+"""Events as text for a model: one line each, with people's words fenced off from ours."""
 
 import json
 import secrets
@@ -12,7 +12,7 @@ from abe_redis.schemas import GroupState
 _MOST_GROUPS, _MOST_STATES = 5, 20
 _LONGEST_NAME = 512
 _SAYS_MORE = ("and wait_seconds.",)
-"""Ends of notes that say how to go on."""
+"""Last sentences of a note: how to continue."""
 
 
 def tag() -> str:
@@ -21,7 +21,7 @@ def tag() -> str:
 
 
 def whole(name: str) -> str:
-    """A name as it is to be given in a call."""
+    """A name, exactly as a call must give it."""
     return quoted(name, most=_LONGEST_NAME)
 
 
@@ -73,7 +73,7 @@ def _event(event: AgentEvent) -> str:
 
 
 def _facts(event: AgentEvent) -> list[str]:
-    """What we know of an event, in our own words."""
+    """The facts about an event, in our own words."""
     facts = [event.id, when(event.at)]
     if event.stream is not None:
         facts.append(f"stream {quoted(event.stream)}")

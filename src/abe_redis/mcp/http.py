@@ -35,7 +35,7 @@ class HttpEndpoint:
     names: tuple[str, ...] = ()
     """Further host names under which callers reach it, such as a proxy's."""
     idle_seconds: float = 1800.0
-    """How long a client's session lasts in which it asks for nothing."""
+    """Time after which a session without requests ends."""
     oauth: OAuth | None = None
     """The authorization server whose tokens clients send, in place of the one bearer token."""
 

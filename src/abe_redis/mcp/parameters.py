@@ -18,7 +18,7 @@ HeldBy = Annotated[
 Consumer = Annotated[
     str | None,
     Field(
-        description="Name to hold events under, only to continue what you began so.",
+        description="Name for your leases; only to continue what you began under it.",
         min_length=1,
         max_length=512,
     ),
@@ -55,14 +55,14 @@ Contains = Annotated[
 Since = Annotated[
     str | None,
     Field(
-        description="Only from then on: 2h, 1d (ago), 2026-01-31T09:00 (UTC) or an entry id.",
+        description="Only from this point on: 2h, 1d (ago), 2026-01-31T09:00 (UTC) or an entry id.",
         min_length=1,
         max_length=41,
     ),
 ]
 Until = Annotated[
     str | None,
-    Field(description="Only before then, given like since.", min_length=1, max_length=41),
+    Field(description="Only before this point, in the form of since.", min_length=1, max_length=41),
 ]
 Wait = Annotated[
     float, Field(description="Seconds to wait when there is none.", ge=0, le=schemas.MAX_WAIT_SECONDS)

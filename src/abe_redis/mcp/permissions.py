@@ -30,7 +30,7 @@ _TURN_SECONDS = 30.0
 
 
 class Budget:
-    """A number of things that may be had in a minute."""
+    """A number of units that may be spent per minute."""
 
     def __init__(self, per_minute: int) -> None:
         self.per_minute = per_minute
@@ -39,7 +39,7 @@ class Budget:
 
     @property
     def left(self) -> int:
-        """What may be had now."""
+        """The units that may be spent now."""
         bound = clock.now() - _MINUTE
         while self._spent and self._spent[0][0] <= bound:
             self._sum -= self._spent.popleft()[1]
@@ -47,17 +47,17 @@ class Budget:
 
     @property
     def wait_seconds(self) -> float:
-        """Seconds until more may be had."""
+        """Seconds until more may be spent."""
         return self._spent[0][0] + _MINUTE - clock.now() if self._spent else 0.0
 
     def spend(self, count: int) -> None:
-        """Count what is had."""
+        """Spend units."""
         if count:
             self._spent.append((clock.now(), count))
             self._sum += count
 
     def give_back(self, count: int) -> None:
-        """Count less of what was had last."""
+        """Take back units that were spent last."""
         while count > 0 and self._spent:
             then, had = self._spent.pop()
             kept = max(0, had - count)
@@ -108,7 +108,7 @@ class Permissions(Limits):
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Some calls at a time read pages, since these share a connection to Redis."""
+        """Wait for a turn to read a page: only some calls read at once, as they share a connection."""
         with anyio.move_on_after(_TURN_SECONDS) as waiting:
             await self._reads.acquire()
         if waiting.cancelled_caught:
@@ -144,11 +144,11 @@ class Permissions(Limits):
             )
 
     def narrowed(self, patterns: Patterns) -> Patterns:
-        """Of these streams, those that the token of the call allows."""
+        """Those of these streams that the token of the call allows."""
         return access.narrowed(patterns)
 
     def facts(self) -> dict[str, str]:
-        """Whose token it was."""
+        """The owner of the token."""
         known = access.ACCESS.get()
         return {} if known is None else {"person": known.person}
 
@@ -162,7 +162,7 @@ class Permissions(Limits):
             )
 
     def may_create(self, group: str, *, first: bool) -> bool:
-        """Whether agents may make this group; without leave, only their own, on a stream without any."""
+        """Whether agents may make this group; by default only their own, on a stream without groups."""
         return self.create_groups or (first and group in (self.groups or (AGENTS, self.own_group)))
 
     def may_read(self, payload: Mapping[str, Any]) -> bool:
@@ -170,7 +170,7 @@ class Permissions(Limits):
         return self.trust.withheld(payload) is None
 
     def known(self, name: str, value: str | None, payload: Mapping[str, Any]) -> str | None:
-        """A fact about an event; of one that an agent may not read never a word, nor why it was buried."""
+        """A fact about an event; of a withheld event no words, and not the reason for its burial."""
         if self.may_read(payload):
             return value
         return None if name == "reason" else fact(name, value)
@@ -188,7 +188,7 @@ class Permissions(Limits):
         self._events.give_back(events)
 
     def afford(self, events: int = 0) -> None:
-        """Refuse a call that would go beyond what is left."""
+        """Refuse a call that would exceed what is left."""
         if self._calls.left <= 0:
             raise self._too_often()
         if events > self._events.left:

@@ -1,4 +1,4 @@
-"""What the user is asked before a call: about how many events, of which groups, and which."""
+"""Questions for the user before a call: how many events it is about, of which groups, and which."""
 
 import re
 from collections import Counter
@@ -20,24 +20,24 @@ _WORD = re.compile(r"[A-Za-z0-9_:.-]{1,60}")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question, and the events that an agreement is about: no others, whatever comes meanwhile."""
+    """A question, and the events that it is about; an agreement covers no later events."""
 
     words: str
     ids: frozenset[str]
 
 
 class Questions:
-    """The questions of one server. Nobody is asked about what would change nothing."""
+    """The questions of one server. A call that would change nothing has no question."""
 
     def __init__(self, operations: "Callable[[], Awaitable[Operations]]") -> None:
         self._operations = operations
 
     async def before_ack(self, arguments: dict[str, Any]) -> Question | None:
-        """Before events are finished that workers share."""
+        """Before a call finishes events in a group that workers share."""
         return await self._settling(arguments, "Acknowledge", "They are not delivered again.")
 
     async def before_release(self, arguments: dict[str, Any]) -> Question | None:
-        """Before events are given up on, or postponed that workers share."""
+        """Before a call buries events, or postpones some in a group that workers share."""
         if arguments.get("bury"):
             if not arguments.get("reason"):
                 return None  # which is refused
@@ -48,7 +48,7 @@ class Questions:
         return None
 
     async def before_redrive(self, arguments: dict[str, Any]) -> Question | None:
-        """Before dead letters are delivered again."""
+        """Before a call delivers dead letters again."""
         if arguments.get("dry_run", True):
             return None
         chosen = {
@@ -89,7 +89,7 @@ class Questions:
 
 
 def _shared(concerned: "Concerned") -> str:
-    """Who else works there."""
+    """The workers of the group."""
     workers = concerned.workers
     if not workers:
         return ""

@@ -1,4 +1,4 @@
-"""What a model is told of a failure: a sentence, alone or in an error of the protocol."""
+"""Failures in words for a model: a sentence, alone or in an error of the protocol."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from abe_redis.sanitize.untrusted import shown
 _INVALID = -32602
 """JSON-RPC: invalid parameters."""
 _BEGIN, _END = 600, 400
-"""How many characters of a long sentence are kept: its end says what to do."""
+"""Characters kept of the beginning and the end of a long sentence: its end says what to do."""
 
 
 def sentence(error: AbeRedisError) -> str:

@@ -89,7 +89,7 @@ def offer_resources(
 
 
 class Resources:
-    """The resources of one server. Of one with subscribers, the first line is what changed in it last."""
+    """The resources of one server. The first line of a resource with subscribers is its last change."""
 
     def __init__(
         self, server: Server, operations: "Callable[[], Awaitable[Operations]]", permissions: Permissions
@@ -151,7 +151,7 @@ class Resources:
 
 
 class _Queue:
-    """What subscriptions look at; it does not count as a call of an agent."""
+    """The view that subscriptions read; a look does not count as a call of an agent."""
 
     def __init__(self, operations: "Callable[[], Awaitable[Operations]]") -> None:
         self._operations = operations

@@ -1,7 +1,8 @@
-"""The sessions of clients over HTTP: one that its client has abandoned is ended after a while.
+"""The sessions of clients over HTTP; an abandoned session ends after a time.
 
 Clients should end theirs with DELETE. Many never do: their process dies, or they forget it.
-Each costs memory. The oldest SDK has no limit, and others have one that does not give back a client's leases.
+Each costs memory. The oldest SDK has no limit; newer ones have a limit that does not release a client's
+leases.
 """
 
 import json
@@ -30,19 +31,19 @@ _MISSED_SECONDS = 60.0
 """Idle time from which a session that holds nothing makes room for a new one when there are too many."""
 
 _LOOKS = 4
-"""How often in the time limit idle sessions are looked for."""
+"""Number of searches for idle sessions within the time limit."""
 
 
 @dataclass(slots=True)
 class _Session:
     user: Any = None
-    """Whose token began it, where there are such; nobody else's is taken for it."""
+    """The owner of the token that began it, if tokens have owners; no other owner may use it."""
     whose: str = ""
     """The person, or the address, that has it."""
     is_used: bool = False
-    """Whether something was asked in it and answered; that the client is ready says no more than that."""
+    """Whether it has answered a request; the client's notice that it is ready does not count."""
     calls: int = 0
-    """Requests that go on, among them an event stream that is open."""
+    """Number of running requests, including open event streams."""
     used_at: float = 0.0
 
 
@@ -132,10 +133,10 @@ class Sessions:
                 await self._end(session)
 
     async def _make_room(self, whose: str) -> bool:
-        """End the session that is missed least.
+        """End the least useful session.
 
-        That is one never used, else one that holds nothing and is idle, else one that holds nothing of
-        whoever has most of them, if that is more than who asks has.
+        That is one that was never used; else one that holds nothing and is idle; else one that holds nothing
+        and belongs to the owner with the most sessions, if the caller has fewer.
         """
         bound = clock.now() - _MISSED_SECONDS
         shares = Counter(kept.whose for kept in self._open.values())
@@ -195,13 +196,13 @@ def _is_same(one: Any, other: Any) -> bool:  # noqa: ANN401 - of the SDK, or non
 
 
 def _note_use(session: _Session | None, status: int) -> None:
-    """Note that something was asked and answered; a client's word that it is ready is accepted (202)."""
+    """Note that a request was answered; the client's notice that it is ready (202) does not count."""
     if session is not None and status == HTTPStatus.OK:
         session.is_used = True
 
 
 def _whose(scope: Scope) -> str:
-    """Who asks: the person that a token names, else the address."""
+    """The owner of a request: the person that a token names, else the address."""
     return _principal(scope.get("user")) or str((scope.get("client") or ("",))[0])
 
 

@@ -4,8 +4,8 @@ Until 2025-11-25 a client subscribes to each resource (`resources/subscribe`). S
 stream for all its subscriptions (`subscriptions/listen`). Redis does not notify anyone of a changed stream,
 so this module polls the resources that have subscribers, and no others, once a second at most.
 
-What changed is said in a line: in the notification's `_meta`, and in the resource itself for clients that
-pass on nothing but its URI.
+A line says what changed. It is in the notification's `_meta`, and in the resource itself, for clients that
+pass on only its URI.
 """
 
 import logging
@@ -40,7 +40,7 @@ _PATIENCE_SECONDS = 2.0
 
 
 class Queue(Protocol):
-    """Where subscriptions look."""
+    """The view of the queue that subscriptions read."""
 
     async def look(self, stream: str | None) -> list[StreamStats]:
         """The state of a stream, or of all.
@@ -172,7 +172,7 @@ class Subscriptions:
         return None if change is None else change.line
 
     async def _allowed(self, uris: Iterable[str]) -> None:
-        """Refuse, in a sentence, to follow what the caller may not: it would never hear of it."""
+        """Refuse, in a sentence, a subscription that the caller may not have."""
         try:
             for uri in uris:
                 await self._check(uri)

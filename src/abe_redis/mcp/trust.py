@@ -1,7 +1,7 @@
-"""Whose words an agent is shown.
+"""The users and channels whose words an agent may read.
 
-An agent with powers may be kept from reading what strangers write: then it learns that somebody wrote
-something, where, and how long it is, and no word of it.
+An agent that may change things can be kept from reading what strangers write. It then learns who wrote,
+where, and how long the text is, but no word of it.
 """
 
 import re
@@ -33,13 +33,13 @@ _WORDS = frozenset(
         "purpose",
     ]
 )
-"""Fields in which words stand."""
+"""Fields that hold words."""
 _AUTHORS = ("user", "user_id", "author_id", "creator", "created_by")
 _PLACES = ("channel", "channel_id")
 _QUOTES = frozenset(
     ["author_id", "author_name", "is_share", "is_msg_unfurl", "from_url", "original_url", "app_unfurl_url"]
 )
-"""Fields that tell an attachment that shows somebody's message, or a page, from one of the message's own."""
+"""Fields that mark an attachment as a quoted message or a page, not a part of the message itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,10 @@ class Trust:
     channels: frozenset[str] = frozenset()
 
     def withheld(self, payload: Mapping[str, Any]) -> str | None:
-        """What is not shown of an event, and why; None when all of it may be shown.
+        """What is withheld of an event, and why; None if all of it may be shown.
 
-        Who is trusted must have written it, and all that it shows of others' messages and files: whoever
-        else an event names did not.
+        A trusted user must have written it, and every message and file of others that it shows. Other users
+        that an event names do not count.
         """
         if not (self.users or self.channels) or self._is_trusted(payload):
             return None
@@ -68,7 +68,7 @@ class Trust:
         return all(self._may_quote(one, is_there=is_there) for one in _inner(payload))
 
     def _may_quote(self, part: Mapping[str, Any], *, is_there: bool) -> bool:
-        """Whether a part of an event is no stranger's; what names no author is its sender's."""
+        """Whether a part of an event has no untrusted author; one without an author is the sender's."""
         author, place = _id(part, _AUTHORS), _id(part, _PLACES)
         is_quote = not _QUOTES.isdisjoint(part)
         if part.get("type") == "message":
@@ -113,5 +113,5 @@ _SHAPES = {
 
 
 def fact(name: str, value: str | None) -> str | None:
-    """A fact about a withheld event; None where words could stand in its place."""
+    """A fact about a withheld event; None if it could hold words instead."""
     return value if value is not None and _SHAPES.get(name, _NAME).fullmatch(value) else None

@@ -8,7 +8,7 @@ from typing import Any
 from abe_redis.mcp.client_identity import Identity
 
 MOST, MOST_EACH = 32, 8
-"""Calls that wait, of all clients and of each."""
+"""Most calls that wait, of all clients together and of each."""
 
 DID_NOT_WAIT = "It did not wait: too many calls wait already. Call again, or wait with one call at a time."
 
@@ -21,14 +21,14 @@ class Waits:
 
     @contextmanager
     def bounded(self, caller: Identity | None, arguments: dict[str, Any]) -> Iterator[bool]:
-        """A call that may wait; beyond the bound it does not, and is answered at once.
+        """Let a call wait if the bound allows it; otherwise it is answered at once.
 
         Args:
             caller: Who makes the call.
             arguments: Those of the call; `wait_seconds` is changed.
 
         Yields:
-            Whether it was to wait and does not.
+            Whether it would have waited, but the bound is reached.
         """
         if not arguments.get("wait_seconds"):
             yield False

@@ -18,10 +18,10 @@ type Outcome = Literal["done", "retried", "buried", "dropped", "lost", "given_ba
 type CallOutcome = Literal["done", "refused", "failed"]
 
 type Fate = Literal["queued", "answered", "refused"]
-"""What becomes of what Slack sent. `answered`: at once, and nothing was queued."""
+"""The outcome of a payload from Slack. `answered`: at once, and nothing was queued."""
 
 type EndOfReceiving = Callable[[Fate, str], None]
-"""Called with a reason: the stream of what is queued, or why it is refused."""
+"""Called with a detail: the stream of a queued payload, or the reason of a refusal."""
 type EndOfPublishing = Callable[["Sequence[Published]", BaseException | None], None]
 type EndOfHandling = Callable[[Outcome, Exception | None], None]
 type EndOfCall = Callable[[CallOutcome], None]

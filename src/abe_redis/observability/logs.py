@@ -1,8 +1,8 @@
-"""Logs for people and, with `--log-format json`, for machines: one line per record, whoever logged it.
+"""Logs for people and, with `--log-format json`, for machines: one line per record of any library.
 
 Anyone in Slack can have a text logged: a handler raises `ValueError(event["text"])`, and its traceback holds
-the words. So the finished record, of any library, passes one door: secrets become ***, and what is not
-printed, above all what controls a terminal or begins a new line, is shown as an escape.
+the words. So every finished record passes one formatter: secrets become ***, and characters that are not
+printed become escapes, above all those that control a terminal or begin a new line.
 """
 
 import logging

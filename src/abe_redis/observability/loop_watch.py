@@ -1,6 +1,6 @@
-"""Notices that the event loop stands still, and says what blocks it: a thread looks, for the loop cannot.
+"""Notices that the event loop stands still, and logs what blocks it; a thread of its own watches the loop.
 
-While the loop stands still no lease is renewed, so others are given the events that are in hand here.
+While the loop stands still no lease is renewed, so other consumers get the events that are in flight here.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class LoopWatch:
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
         self._told = False
-        """Whether it was said of the present standstill."""
+        """Whether the present standstill was logged."""
 
     @property
     def _interval(self) -> float:
@@ -68,7 +68,7 @@ class LoopWatch:
             if self._told:
                 _LOG.warning("The event loop runs again; it stood still for %.1f s.", stood_still)
             elif stood_still > min(self._bounds) and busy - self._busy_at > stood_still * _BUSY:
-                # Then not even a thread could run, and the process was not frozen: it was at work.
+                # Then no thread could run either, but the process was not frozen: it used the processor.
                 _LOG.warning(
                     "The event loop stood still for %.1f s, and so did every thread: something such as a "
                     "regular expression or an extension in C kept Python to itself. %s",

@@ -1,4 +1,4 @@
-"""What a person or an agent does by hand: the only place for rules that commands, tools and buttons share.
+"""Work by hand of a person or an agent: the only place for rules that commands, tools and buttons share.
 
 Every operation raises an `AbeRedisError` with a sentence for its caller. `audit` and `agent_leases`, which
 work below the operations, let a `redis.RedisError` pass.

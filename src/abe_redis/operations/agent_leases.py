@@ -59,7 +59,7 @@ class AgentLeases:
         self._lease_seconds = lease_seconds
         self._quiet_seconds = quiet_seconds
         self._held: dict[tuple[str, str], dict[tuple[str, str], _Kept]] = {}
-        """Per group and consumer: the stream and id of each held entry, with what is known of it."""
+        """Per group and consumer: the stream and id of each held entry, with its facts."""
         self._last_call = clock.now()
         self._gone = anyio.Event()
 
@@ -132,7 +132,7 @@ class AgentLeases:
                 await self._note(redis, group, consumer)
 
     async def _note(self, redis: Redis, group: str, consumer: str) -> None:
-        """Note since when a consumer holds its entries; who cannot keeps them all the same."""
+        """Record since when a consumer holds its entries; without that right, it keeps them all the same."""
         entries = self._held[group, consumer]
         now = clock.now()
         said = [hold_times.Held(*key, kept.deliveries, now - kept.since) for key, kept in entries.items()]
@@ -175,7 +175,7 @@ class AgentLeases:
             raise
 
     async def take_back(self, stream: str, group: str, consumer: str, ids: Sequence[str]) -> None:
-        """Give back some kept entries that the agent was not shown, without counting the delivery."""
+        """Release some kept entries that the agent has not seen, without counting the delivery."""
         kept = self._held.get((group, consumer), {})
         taken = AgentRead(self, stream, group, consumer, [one for one in ids if (stream, one) in kept])
         with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
@@ -199,7 +199,7 @@ class AgentLeases:
 
 @dataclass(slots=True)
 class AgentRead:
-    """The entries that a read leases, until it is answered."""
+    """The entries that a read leases, until its answer is sent."""
 
     agent_leases: AgentLeases
     stream: str

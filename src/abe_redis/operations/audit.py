@@ -1,4 +1,4 @@
-"""The audit: what people and agents have changed, as `recording` wrote it down."""
+"""Reads the audit: the changes of people and agents, as `recording` wrote them."""
 
 import json
 from typing import Any
@@ -44,7 +44,7 @@ async def last(redis: Redis, count: int) -> list[Change]:
 
 
 def _facts(said: bytes) -> dict[str, Any]:
-    """Parse a record. Anyone who may write to Redis can have written anything."""
+    """Parse a record, which anyone with access to Redis may have written."""
     try:
         facts = json.loads(said)
     except (ValueError, RecursionError):

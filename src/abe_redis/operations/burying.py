@@ -8,10 +8,10 @@ from abe_redis.schemas import ReleaseResult
 async def bury(
     operations: Operations, entry_id: str, *, stream: str, group: str, reason: str
 ) -> ReleaseResult:
-    """Move an event to the dead letters that the caller holds, or that it leases since nobody holds it.
+    """Move an event to the dead letters; the caller holds it, or leases it because nobody does.
 
-    The group must exist: to make one for this would deliver all that the stream has. If this process dies
-    after it leased the event, the lease ends and the event is delivered as before.
+    The group must exist: a new one would get every event of the stream. If this process dies after it leased
+    the event, the lease expires and the event is delivered as before.
 
     Raises:
         RequestError: It is not there, the group has finished it, or somebody else holds it.

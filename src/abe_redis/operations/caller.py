@@ -1,4 +1,4 @@
-"""Who asks: by which name, within which scope; and what is written down of it."""
+"""The caller: its name, its scope, and its records in the audit."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from abe_redis.streams import names
 
 
 class Caller:
-    """A person or an agent, and what it leases."""
+    """A person or an agent, and its leases."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Caller:
             limits: What the caller may do; by default everything.
         """
         given: object = backend
-        if not isinstance(given, RedisMessageQueueBackend):  # which is not repeated: a URL holds a password
+        if not isinstance(given, RedisMessageQueueBackend):  # not repeated: a URL may hold a password
             raise SettingsError(
                 f"{type(self).__name__} takes a RedisMessageQueueBackend, not {type(given).__name__!r}: make "
                 "one with RedisMessageQueueBackend.from_env()."
@@ -44,20 +44,20 @@ class Caller:
         configured, is_shell = backend.settings.redis_stream_consumer, origin == "cli"
         base = person() if is_shell and configured is None else backend.settings.consumer_name
         self.consumer = "-".join(filter(None, (origin, base, caller)))
-        """The consumer name of leases for which the caller gives none. A person's is the same in every shell
-        of this machine, so that one command settles what another one has leased."""
+        """The consumer name of leases, unless the caller gives one. A person's is the same in every shell of
+        this machine, so that one command settles what another one has leased."""
         self.is_name_unique = not is_shell and configured is None
         """Whether no other process holds events under that name."""
         who = self.consumer if origin == "mcp" else None
         self._scope = Scope(backend, streams=streams, origin=origin, who=who, limits=limits)
         self.agent_leases = AgentLeases(backend.connections, self._settings.redis_stream_lease_seconds)
-        """Renews the leases that were taken here, while its `run` runs."""
+        """Renews the leases of this caller, while its `run` runs."""
 
     def holder(self, consumer: str | None) -> str:
         """The consumer under which the caller holds events that it leases under a name.
 
-        A person may use any name. An agent's is within its own, since a name proves nothing: everyone can see
-        which consumer holds what, and an agent that leased as one of the workers would pass for it.
+        A person may use any name. An agent's name always begins with its own: a name proves nothing, since
+        everyone can see which consumer holds what. Otherwise an agent could lease under the name of a worker.
 
         Raises:
             InvalidNameError: The name is not allowed.

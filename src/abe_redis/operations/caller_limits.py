@@ -1,7 +1,7 @@
-"""What a caller may do within the streams it may touch: in which groups, how much, and what wants consent.
+"""What a caller may do in its streams: in which groups, how much, and what needs consent.
 
-A person may do everything. An agent's limits are checked here, below every door, so that no tool can forget
-them.
+A person may do everything. An agent's limits are checked here, below every interface, so that no tool can
+forget them.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -14,23 +14,23 @@ from abe_redis.schemas import MAX_DELAY_SECONDS
 from abe_redis.streams.names import Patterns
 
 AGREED: ContextVar[frozenset[str] | None] = ContextVar("agreed", default=None)
-"""The ids of the events about which the call that runs has been agreed to; None: nobody has agreed."""
+"""The ids of the events for which the user has agreed to the current call; None: the user has not agreed."""
 
 
 class Limits:
     """The limits of a person: none."""
 
     is_limited = False
-    """Whether there are limits, and burying, redriving, and settling what workers share want an agreement."""
+    """Whether there are limits, and whether burying, redriving and settling shared work need consent."""
     max_delay_seconds: float = MAX_DELAY_SECONDS
     """Longest time for which an event may be postponed."""
 
     def narrowed(self, patterns: Patterns) -> Patterns:
-        """Of these streams, those that the caller may touch."""
+        """Those of these streams that the caller may use."""
         return patterns
 
     def facts(self) -> dict[str, str]:
-        """Whatever else the audit has of a caller."""
+        """Further facts about a caller for the audit."""
         return {}
 
     def check_group(self, group: str, stream: str) -> None:
@@ -45,15 +45,15 @@ class Limits:
         return True
 
     def may_read(self, payload: Mapping[str, Any]) -> bool:  # noqa: ARG002 - a person may
-        """Whether the caller may know the words of this event, or find out which they are."""
+        """Whether the caller may read the words of this event, or find them out with a filter."""
         return True
 
     def known(self, name: str, value: str | None, payload: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - as above
-        """What the caller may know of a fact about an event, such as its `channel`."""
+        """The part of a fact about an event, such as its `channel`, that the caller may know."""
         return value
 
     def grant(self, events: int) -> int:
-        """How many of these events the caller may take now; what it does not take, it gives back.
+        """How many of these events the caller may take now; it gives back the rest of the grant.
 
         Raises:
             RequestError: None.
@@ -65,7 +65,7 @@ class Limits:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """The caller's turn to read a page of events: pages are large, and share a connection.
+        """Wait for the caller's turn to read a page of events: pages are large, and share a connection.
 
         Raises:
             RequestError: It does not come in time.
@@ -80,7 +80,7 @@ class Limits:
         """
 
     def afford(self, events: int = 0) -> None:
-        """Refuse a call that would go beyond what is left, before somebody is asked about it.
+        """Refuse a call that would exceed a limit, before the user is asked about it.
 
         Raises:
             RequestError: It would.
@@ -95,7 +95,7 @@ class Limits:
 
     @contextmanager
     def granted(self, events: int) -> Iterator["Grant"]:
-        """Events that the caller may take; what is not taken is given back at the end."""
+        """A grant of events to take; the unused rest is given back at the end."""
         grant = Grant(self.grant(events))
         try:
             yield grant
@@ -118,7 +118,7 @@ class Limits:
 
 
 class Grant:
-    """A number of events that may be taken, and how many were."""
+    """The number of events that may be taken, and the number taken."""
 
     def __init__(self, events: int) -> None:
         self.events = events

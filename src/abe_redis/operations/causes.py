@@ -1,4 +1,4 @@
-"""What is wrong with the server or with keys, rather than with a stream: each a sentence with its remedy."""
+"""Problems of the server or of keys, rather than of a stream: each is a sentence with its remedy."""
 
 import os
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ from abe_redis.schemas import StreamStats
 from abe_redis.streams import key_types, names
 
 NEARLY_FULL = 0.9
-"""The part of a server's memory from which it is told of."""
+"""The used part of a server's memory from which it is reported."""
 
 _AHEAD_SECONDS = 2.0
 _RECENT = timedelta(hours=1)
 _LOOKED_AT = 50
-"""Streams whose keys are looked at, and changes in the audit."""
+"""Most streams, and most changes in the audit, that are examined."""
 
 
 async def find(scope: Scope, streams: Sequence[StreamStats]) -> list[str]:
-    """The causes, the worst first; what this user may not ask is left out.
+    """The causes, the worst first; checks that this user may not run are left out.
 
     Raises:
         AbeRedisError: The server could not be reached.
@@ -42,7 +42,7 @@ async def find(scope: Scope, streams: Sequence[StreamStats]) -> list[str]:
 async def _writing(redis: Redis, scope: Scope, streams: Sequence[StreamStats]) -> list[str]:
     """Whether the server takes writes; this one, of a key that is not there, changes nothing.
 
-    Where it takes none, the streams are judged anew: no worker is to blame.
+    If it takes none, the streams are judged anew: the workers are not the cause.
     """
     (stream, *__) = scope.patterns.literals or (scope.settings.slack_events_topic,)
     try:
@@ -86,7 +86,7 @@ async def _clock(redis: Redis, _: Scope, streams: Sequence[StreamStats]) -> list
 
 
 async def _restored(redis: Redis, _: Scope, __: Sequence[StreamStats]) -> list[str]:
-    """What consumers made again lately, since somebody had destroyed it."""
+    """Groups that somebody destroyed and consumers made again lately."""
     since = datetime.now(UTC) - _RECENT
     changes = await audit.last(redis, _LOOKED_AT)
     found = [one for one in changes if one.origin == "consumer" and one.at > since]

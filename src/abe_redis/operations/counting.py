@@ -24,7 +24,7 @@ _MOST_ROWS = 10_000
 _OTHERS = "(all others)"
 _NONE, _WITHHELD = "(none)", "(withheld)"
 _SAID: frozenset[By] = frozenset({"type", "user", "channel", "thread", "reason"})
-"""What comes from the event or from its handler, and may hold words of others."""
+"""Keys that come from an event or its handler, and may hold untrusted text."""
 
 
 async def count(
@@ -35,9 +35,9 @@ async def count(
     Args:
         redis: The client.
         stream: The stream, as the answer names it.
-        source: What is read: the stream, or its dead letters.
+        source: The stream that is read: the stream itself, or its dead letters.
         by: What the events of a row have in common.
-        wanted: Which events.
+        wanted: Selects the events.
         most_rows: How many rows at most; the rest is counted as left out.
     """
     counts, newest = Counter[str](), dict[str, str]()
@@ -49,7 +49,7 @@ async def count(
         complete = len(page) < asked
         pages.note(entry.fields for entry in page)
         for entry in page:
-            await anyio.lowlevel.checkpoint()  # others have their turn, however large the entries are
+            await anyio.lowlevel.checkpoint()  # other tasks get their turn, however large the entries are
             if wanted.since is not None and ids.order(entry.id) < ids.order(wanted.since):
                 complete = True
                 break
@@ -60,7 +60,7 @@ async def count(
                 value = value if value in counts or len(counts) < _MOST_ROWS else _OTHERS
                 counts[value] += 1
                 newest.setdefault(value, entry.id)
-    # Of times, the order is what people look for; of everything else, what is most.
+    # Times are shown in their order, everything else with the most frequent first.
     found = sorted(counts.items()) if by in {"hour", "day"} else counts.most_common()
     return CountResult(
         stream=stream,

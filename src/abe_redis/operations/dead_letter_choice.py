@@ -45,7 +45,7 @@ class Choice:
 
     @classmethod
     def of(cls, **asked: Unpack[AskedLetters]) -> Self:
-        """The dead letters that somebody asks for; all of them for who asks for none."""
+        """The choice for a request; without any field, all dead letters."""
         return cls(everything=not any(asked.values()), **asked)
 
     def check(self) -> None:

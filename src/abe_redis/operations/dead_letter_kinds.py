@@ -1,4 +1,4 @@
-"""Dead letters counted by what is alike in them: stream, group, handler, type and reason."""
+"""Counts dead letters of one kind: same stream, group, handler, type and similar reason."""
 
 import re
 
@@ -6,18 +6,18 @@ from abe_redis.sanitize.secrets import mask
 from abe_redis.schemas import DeadLetter, DeadLetterKind, DeadSummaryResult
 
 _VARYING = re.compile(r"""'[^']{1,200}'|"[^"]{1,200}"|\b[0-9a-fA-F-]*\d[0-9a-fA-F.:-]*""")
-"""What differs among reasons that are alike: numbers, ids, what stands in quotes."""
+"""Parts in which similar reasons differ: numbers, ids, text in quotes."""
 _MOST_KINDS = 10_000
 _OTHERS = "(other reasons: there are too many kinds)"
 
 
 def alike(reason: str) -> str:
-    """A reason without what differs among those that are alike, and first of all without secrets."""
+    """A reason without secrets, and without the parts in which similar reasons differ."""
     return _VARYING.sub("#", mask(reason))
 
 
 def says(reason: str, words: str) -> bool:
-    """Whether words, in any case, stand in a reason or in that of its kind, as both are shown."""
+    """Whether a reason, or the reason of its kind, contains these words in any case, as both are shown."""
     sought = " ".join(words.casefold().removesuffix("…").split())
     return any(sought in " ".join(one.casefold().split()) for one in (reason, alike(reason)))
 

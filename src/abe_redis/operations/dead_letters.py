@@ -78,7 +78,7 @@ class DeadLetters:
         return result
 
     async def show(self, dead_id: str, stream: str | None = None) -> DeadLettersResult:
-        """All there is to say of one dead letter; of several streams, when they have one of the same id."""
+        """All facts about one dead letter; about several if streams have one of the same id."""
         dead_id = check_id("ID", dead_id)
         name = None if stream is None else self._scope.consumable(stream)
         result = DeadLettersResult(letters=[], total=0, more=False)
@@ -157,7 +157,7 @@ class DeadLetters:
         return True
 
     def _may_read(self, entry: peek.Entry) -> bool:
-        """Whether the caller may find out by a filter why this was buried: a reason may quote the event."""
+        """Whether a filter of the caller may match the reason: a reason may quote the event."""
         return self._scope.limits.may_read(event_views.view(entry.id, entry.fields).payload or {})
 
     async def concerned(self, stream: str, choice: Choice) -> list[DeadLetter]:
@@ -186,7 +186,7 @@ class DeadLetters:
         return PurgeResult(stream=name, purged=purged, left=left, unknown=unknown, dry_run=dry_run)
 
     async def sources(self, redis: Redis) -> list[str]:
-        """Streams that may have dead letters: existing ones, and those with nothing else left."""
+        """Streams that may have dead letters: existing ones, and those with only dead letters left."""
         found = set(await existing(redis, self._scope.patterns, limit=sys.maxsize))
         buried = await existing(redis, _DeadLettersOf(self._scope.patterns), limit=sys.maxsize)
         return sorted(found | {names.buried_from(name) for name in buried})
@@ -229,7 +229,7 @@ class DeadLetters:
                 if end is not None and ids.order(entry.id) >= end:
                     return
                 letter = _letter(stream, entry)
-                if self._scope.limits.is_limited:  # who is shown no secret finds none out by guessing
+                if self._scope.limits.is_limited:  # a hidden secret must not be found by guessing
                     letter.reason = shown(letter.reason)
                 if choice.matches(letter, now) and (choice.reason is None or self._may_read(entry)):
                     yield letter

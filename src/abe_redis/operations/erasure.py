@@ -96,7 +96,7 @@ async def erase(
     if count:
         result.note = f"{_WOULD_GO if dry_run else _GONE} {_WHAT_STAYS}"
     if not dry_run:
-        # Not whose: what is erased must not stay here by name.
+        # Without the user: the audit must not keep the name of an erased person.
         whose = " in ".join(word for word, one in (("a user", user), ("a channel", channel)) if one)
         await scope.note("erase", erased=count, whose=whose, streams=[one.stream for one in result.streams])
     return result

@@ -10,7 +10,7 @@ from abe_redis.sanitize.secrets import cut
 _MOST = 80
 """Characters of each part."""
 _JOINERS = "\u200c\u200d"
-"""Characters that a cut would leave over."""
+"""Characters that join two others, and that a cut must not leave at the end."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _WORDS = "{words}"
 """Always the last of a line."""
@@ -22,7 +22,7 @@ def summarise(payload: Mapping[str, Any], *, words: bool = True) -> str:
 
     Args:
         payload: The event.
-        words: Whether what it says belongs to the line.
+        words: Whether the line includes the text.
     """
     kind, event = kinds.kind_of(payload), kinds.event_of(payload)
     name = kind.name if kind is not kinds.OTHER else slack.event_type(payload) or "event without a type"
@@ -46,7 +46,7 @@ def summarise(payload: Mapping[str, Any], *, words: bool = True) -> str:
     line = " ".join(line.split())
     if words and has_words:
         line += _quoted(kinds.first(event, kind.words, kinds.WORDS))
-    return _SURROGATE.sub(lambda match: f"[U+{ord(match[0]):04X}]", line)  # which is not text
+    return _SURROGATE.sub(lambda match: f"[U+{ord(match[0]):04X}]", line)  # this is not text
 
 
 def _led_by(word: str, value: str | None) -> str:

@@ -44,7 +44,7 @@ def view(entry_id: str, fields: Fields | None, **more: Any) -> EventView:  # noq
 
 
 def _buried(entry_id: str, fields: Fields) -> Buried | None:
-    """What a dead letter says of its burial."""
+    """The facts of a dead letter about its burial."""
     if (reason := fields.get(dead_fields.REASON)) is None:
         return None
     group = fields.get(dead_fields.GROUP)
@@ -93,7 +93,7 @@ def fit(views: list[EventView], max_chars: int) -> bool:
 def shorten(payload: dict[str, Any], limit: int) -> dict[str, Any]:
     """The payload with long strings, lists and deep parts cut until its JSON fits in `limit`.
 
-    No secret is cut in two, since masking would not recognize the rest of one; so names stay whole, too.
+    No secret and no name is cut in two, since masking would not recognize a part of a secret.
     """
     large = [(limit // share, 100, 16) for share in (2, 8) if limit // share > _LARGE]
     for string, items, depth in (
@@ -116,12 +116,12 @@ def shorten(payload: dict[str, Any], limit: int) -> dict[str, Any]:
 
 
 CUT = re.compile(r"…\(\+(\d{1,9}) characters\)$")
-"""The end of a text that was shortened: how much is missing."""
+"""The end of a shortened text: how much is missing."""
 
 _LARGE = 1000
-"""Characters of a text that is shortened first."""
+"""Texts longer than this are shortened first."""
 _LONGEST_NAME = 40
-"""Most characters of a field that stays even when nearly nothing fits."""
+"""Most characters of a field that is kept even if almost nothing fits."""
 
 
 def _length(text: str) -> int:

@@ -25,11 +25,11 @@ class Asked(TypedDict, total=False):
     channel: str | None
     """Their channel, as in `C0LAN2Q65` or `<#C0LAN2Q65|general>`."""
     user: str | None
-    """Whose they are, as in `U061F7AUR` or `<@U061F7AUR>`."""
+    """Their user, as in `U061F7AUR` or `<@U061F7AUR>`."""
     since: str | None
-    """From when on they were published, as in `2h` (ago), `2026-01-31T09:00` or an entry id."""
+    """Least time of publication, as in `2h` (ago), `2026-01-31T09:00` or an entry id."""
     until: str | None
-    """Before when they were published."""
+    """Time before which they were published."""
     thread: str | None
     """Their thread: the `ts` of its root, alone or as `CHANNEL/ts`."""
     contains: str | None
@@ -46,13 +46,13 @@ class Filter:
     since: str | None = None
     """No event before this id."""
     until: str | None = None
-    """No event from this id on."""
+    """Only events before this id."""
     thread: str | None = None
     """The `ts` of a thread's root, alone or behind its channel, as in `C024/1732000000.000100`."""
     contains: str | None = None
     """Words that stand anywhere in the event, or in the reason for which it was buried, in whatever case."""
     limits: Limits = field(default_factory=Limits)
-    """Of whose events nobody finds out the words by guessing at them."""
+    """Decides whose events `contains` may search, so that no caller finds out hidden words by guessing."""
 
     @classmethod
     def of(cls, limits: Limits, **asked: Unpack[Asked]) -> Self:
@@ -97,7 +97,7 @@ class Filter:
 
     @property
     def is_about_content(self) -> bool:
-        """Whether it excludes any event for what is in it."""
+        """Whether it excludes any event because of its content."""
         return any((self.event_type, self.channel, self.user, self.thread, self.contains))
 
     def matches(self, view: EventView) -> bool:
@@ -118,7 +118,7 @@ class Filter:
         return root == slack.thread_of(payload) and (not channel or channel in slack.channels_of(payload))
 
     def _is_contained(self, view: EventView) -> bool:
-        """Whether the words stand in what would be shown: nobody finds out a secret by guessing at it."""
+        """Whether the text that would be shown contains the words, so that no secret is found by guessing."""
         words = (self.contains or "").casefold()
 
         def is_in(payload: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""What a caller may find out beyond reading on: one event by its id, counts, and what it holds itself."""
+"""Searches of a caller: one event by its id, counts, changes, and the caller's own leases."""
 
 from typing import Unpack
 
@@ -15,10 +15,10 @@ from abe_redis.streams.page_size import PageSize
 
 
 class Searching(Reading):
-    """What a caller may find out; nothing of it changes anything."""
+    """The searches, which change nothing."""
 
     async def find_event(self, event_id: str, *, stream: str | None = None) -> ReadResult:
-        """Find an event by its id, and say how far each group is with it.
+        """Find an event by its id, and its state in each group.
 
         Args:
             event_id: The id that Slack or the publisher gave it, or the id of its entry.
@@ -105,7 +105,7 @@ class Searching(Reading):
         return found
 
     async def held(self, *, stream: str | None = None, count: int = MAX_COUNT) -> ReadResult:
-        """What this caller holds, in all groups.
+        """The events that this caller holds, in all groups.
 
         Args:
             stream: Only of this one.

@@ -1,4 +1,4 @@
-"""Finding one event by its id, and how far each group is with it."""
+"""Finds one event by its id, and its state in each group."""
 
 import re
 from collections.abc import Sequence
@@ -24,10 +24,10 @@ _PAGE = 100
 
 
 async def find(redis: Redis, streams: Sequence[str], event_id: str) -> ReadResult:
-    """Find an event, and say how far each group is with it.
+    """Find an event, and its state in each group.
 
-    What deduplication remembers leads to it at once; what it does not remember is searched for among the
-    newest entries.
+    An id that deduplication remembers leads to the event at once. Any other id is searched among the newest
+    entries.
 
     Args:
         redis: The client.

@@ -96,7 +96,7 @@ class Groups:
             except ResponseError as error:
                 if not str(error).startswith("NOGROUP"):
                     raise
-                await self._scope.find_group(redis, name, group, create=None)  # which says what there is
+                await self._scope.find_group(redis, name, group, create=None)  # which names those that exist
                 raise
         undelivered = "an unknown number of" if left.undelivered is None else left.undelivered
         has = f"{left.pending} pending and {undelivered} undelivered events"
@@ -164,7 +164,7 @@ class Groups:
         return GroupChange(stream=stream, group=group, done="nothing", events=0, note="It was not paused.")
 
     async def _noted(self, what: str, change: GroupChange, **facts: object) -> GroupChange:
-        """The change, which is in the audit from now on, unless nothing was changed."""
+        """The change, after recording it in the audit unless nothing was changed."""
         if change.done != "nothing":
             told = {"done": change.done, "events": change.events, **facts}
             await self._scope.note(what, stream=change.stream, group=change.group, **told)

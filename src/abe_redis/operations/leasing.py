@@ -1,4 +1,4 @@
-"""Leasing events to whoever asks by hand: first what others left, then what is new; or chosen ones."""
+"""Leases events to a person or an agent: first abandoned ones, then new ones; or chosen ones."""
 
 from collections.abc import Sequence
 
@@ -27,13 +27,13 @@ async def take(
     count: int,
     wait_seconds: float,
 ) -> ReadResult:
-    """Lease a group's oldest events, and keep them; what cannot be handled is buried.
+    """Lease a group's oldest events, and keep them; bury those that cannot be handled.
 
     Args:
         connections: The way to Redis.
         settings: The lease, and how often an event is delivered.
         taken: For which group and consumer; it keeps what is leased.
-        limits: Of who asks.
+        limits: The caller's limits.
         count: How many at most.
         wait_seconds: How long to wait when there is none.
     """
@@ -68,8 +68,8 @@ async def take_chosen(
         connections: The way to Redis.
         settings: The lease, and how often an event is delivered.
         taken: For which group and consumer; it keeps what is leased.
-        ids: Which events; these are taken also while they are postponed.
-        wanted: Which events, if there are no ids; those that wait, the oldest first.
+        ids: The events; they are leased even while they are postponed.
+        wanted: Selects among the waiting events, the oldest first, if there are no ids.
         count: How many at most.
     """
     looked_at, complete = 0, True

@@ -56,7 +56,7 @@ class Looking(Caller):
             count: 1 to 100.
             start: Begin behind this id.
             order: Which end to look from.
-            news: Show nothing that is there, and wait for what comes.
+            news: Skip existing events, and wait for new ones.
             wait_seconds: Up to 20; how long to wait when there is nothing.
             max_chars: 500 to 200,000; how many characters of payload to return at most; None: all.
             asked: Show only these.
@@ -125,7 +125,7 @@ class Looking(Caller):
         start: str | None = None,
         wait_seconds: float = 0,
     ) -> str:
-        """The stream's name, when all of this is in order."""
+        """The stream's name, after all arguments are checked."""
         check_range("count", count, 1, MAX_COUNT)
         check_range("wait_seconds", wait_seconds, 0, MAX_WAIT_SECONDS)
         if max_chars is not None:

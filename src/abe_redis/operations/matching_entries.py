@@ -1,4 +1,4 @@
-"""Looking at a stream: what is shown, in which order, and waiting for what comes."""
+"""Looks at a stream: which entries are shown, in which order, and waiting for new ones."""
 
 from dataclasses import dataclass
 
@@ -31,7 +31,7 @@ class _Search:
     more: bool = True
 
     def note(self, wanted: Filter) -> str:
-        """What came of it, in a sentence."""
+        """The result in a sentence."""
         if self.found:
             return "Nothing was changed."
         if not wanted.is_about_content:
@@ -101,7 +101,7 @@ async def _search(
 async def wait_for_news(
     connections: Connections, stream: str, *, count: int, wanted: Filter, wait_seconds: float
 ) -> ReadResult:
-    """Wait for what is published from now on; `next_start` is where to go on, so that nothing is missed."""
+    """Wait for events published from now on; `next_start` is where to continue, so that none is missed."""
     newest = await peek.entries(connections.commands, stream, after=None, count=1, order="newest")
     behind = newest[0].id if newest else "0-0"
     found, last = await _wait(connections, stream, behind, count, wanted, wait_seconds)
@@ -119,7 +119,7 @@ async def wait_for_news(
 async def _wait(
     connections: Connections, stream: str, behind: str, count: int, wanted: Filter, seconds: float
 ) -> tuple[list[EventView], str]:
-    """What comes behind an id and is wanted, as soon as there is some; and the last id seen."""
+    """The wanted entries behind an id, as soon as there are some; and the last id seen."""
     deadline, found = anyio.current_time() + seconds, list[EventView]()
     pages = PageSize(count)
     while not found and not pages.is_spent() and (left := deadline - anyio.current_time()) > 0:

@@ -86,7 +86,7 @@ class Operations(Searching):
         )
 
     async def _is_there(self, name: str, payload: object, event_id: str | None) -> str | None:
-        """The entry of an event that an agent would publish again: what it publishes has an id of its own."""
+        """The entry of an event that an agent publishes a second time."""
         own = event_id_of(payload, given=event_id) if isinstance(payload, dict) else None  # which is refused
         if self._origin != codec.AGENT or own is None:
             return None
@@ -222,7 +222,7 @@ class Operations(Searching):
     def _places(
         self, stream: str | None, group: str | None, ids: Sequence[str] | None, consumer: str | None
     ) -> list[Place]:
-        """Where the events are that are to be settled."""
+        """The places of the events to settle."""
         if stream is not None and group is not None and ids is not None:
             return [Place(stream, group, self.holder(consumer), consumer, list(ids))]
         kept = self.agent_leases.every(None if consumer is None else self.holder(consumer))
@@ -237,14 +237,14 @@ class Operations(Searching):
         consumer: str | None = None,
         delay_seconds: float = 0,
     ) -> list[Concerned]:
-        """Whom it would concern to settle these events; nothing is changed.
+        """Who would be affected if these events were settled; changes nothing.
 
         Args:
             stream: As for `release`, like all that follows.
             group: The group.
-            ids: Which events.
+            ids: The events.
             consumer: The consumer that leased them.
-            delay_seconds: For how long they would be postponed.
+            delay_seconds: The delay until their next delivery.
         """
         self._scope.limits.afford()
         check_range("delay_seconds", delay_seconds, 0, self._scope.limits.max_delay_seconds)
@@ -310,12 +310,12 @@ class Operations(Searching):
             return await self._scope.stats(redis, name, ages=ages)
 
     async def memory(self) -> list[ServerMemory]:
-        """The memory of each server that has keys; of none that does not tell this user."""
+        """The memory of each server that has keys, if this user may see it."""
         async with self._scope.redis("looking at the server's memory") as redis:
             return await of_servers(redis, self._settings)
 
     async def causes(self, streams: Sequence[StreamStats]) -> list[str]:
-        """What is wrong with the server or with keys, each with its remedy."""
+        """The problems of the server or of keys, each with its remedy."""
         return await causes.find(self._scope, streams)
 
     async def outbox(self) -> OutboxStats | None:

@@ -1,7 +1,7 @@
-"""Bounding what is shown of payloads before anything else is done with it: before it is masked and measured.
+"""Shortens payloads first, before they are masked and measured.
 
-An event may have megabytes, or hundreds of thousands of parts. What is done with it later takes time for each
-part, and the loop stands still meanwhile.
+An event may have megabytes, or hundreds of thousands of parts. The later steps take time for each part and
+block the event loop.
 """
 
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from abe_redis.schemas import EventView
 _MOST_NODES, _MOST_CHARS = 40_000, 250_000
 """Parts and characters of all payloads of an answer. No answer has more characters than the second."""
 _LEAST_NODES, _LEAST_CHARS = 300, 2_000
-"""What each event has all the same."""
+"""The least room of each event, in parts and characters."""
 _WITHIN_A_SECRET = 20_000
-"""Characters behind a cut that are looked at for a secret, which is not cut in two."""
+"""Characters behind a cut that are searched for the end of a secret, so that no secret is cut in two."""
 
 
 _SHORT = 200
 """Characters of a text that is kept before longer ones: ids, types and times are as short."""
 _MOST_SORTED = 1000
-"""Fields of an object of which the short ones are kept first."""
+"""Among this many fields of an object, the short ones are kept first."""
 
 
 def _is_long(value: object) -> bool:
@@ -34,7 +34,7 @@ class Room:
     """The room that an answer has for payloads."""
 
     events: int
-    """How many more there may be."""
+    """Number of events that still need room."""
     nodes: int = _MOST_NODES
     chars: int = _MOST_CHARS
 

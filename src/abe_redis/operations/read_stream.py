@@ -1,4 +1,4 @@
-"""Reading a stream by hand: one door to looking, leasing, and what is pending."""
+"""Reads a stream by hand: one function for peeking, leasing and pending entries."""
 
 from collections.abc import Sequence
 from typing import Unpack
@@ -31,7 +31,7 @@ class Reading(Looking):
         max_chars: int = 20_000,
         **asked: Unpack[Asked],
     ) -> ReadResult:
-        """One door to the three: with a group, `lease`, or `pending` when that is set; else `peek`.
+        """With a group: `lease`, or `pending` if that is set. Without a group: `peek`.
 
         Args:
             stream: As there, like all that follows.
@@ -96,9 +96,9 @@ class Reading(Looking):
             event_type: Lease only events of this type.
             channel: Lease only events in this channel.
             contains: Lease only events that contain these words.
-            create_group: Make the group when it does not exist though the stream has others.
+            create_group: Make the group if it does not exist, even if the stream has others.
             since: Where the group that is made begins; by default at the oldest event.
-            consumer: Who leases; by default this one's own name.
+            consumer: The consumer that leases; by default the caller's own name.
             wait_seconds: Up to 20; how long to wait when there is nothing; not for chosen ones.
             max_chars: 500 to 200,000; how many characters of payload to return at most; None: all.
         """

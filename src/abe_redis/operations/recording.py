@@ -1,4 +1,4 @@
-"""What of a call by a person or an agent is written into the audit: only changes, and no secrets."""
+"""Writes the changes that people and agents make into the audit, without secrets."""
 
 import getpass
 import socket
@@ -14,7 +14,7 @@ type Origin = Literal["mcp", "cli"]
 """Where a change came from: the MCP server or the command line."""
 
 _MOST_LISTED = 100
-"""Items of a list in a record; of a longer one, the number of the others is recorded."""
+"""Most items of a list in a record; for a longer list, the number of the others is recorded."""
 
 _CHANGES = ("ids", "buried", "redriven", "created_group", "purged", "erased", "done")
 """The fields of a result that show that something has changed."""

@@ -143,14 +143,14 @@ class Scope:
             raise RequestError(f"{stream!r} is a {kind}, not a stream. {await self.choice(redis)}")
 
     def dead_list(self, stream: str | None) -> str:
-        """A sentence about how the caller finds the dead letters there are."""
+        """A sentence about how the caller finds existing dead letters."""
         if self._origin == "mcp":
             return "read_stream with dead=true shows those there are."
         where = "" if stream is None else f" {quoted(stream)}"
         return f"`abe-redis dead list{where}` shows those there are."
 
     async def check_known(self, redis: Redis, stream: str) -> None:
-        """Refuse a stream of which nothing exists, not even dead letters.
+        """Refuse a stream that has neither entries nor dead letters.
 
         Raises:
             RequestError: There is no such stream.
@@ -213,7 +213,7 @@ class Scope:
         return True
 
     async def workers(self, redis: Redis, stream: str, group: str) -> list[str]:
-        """The consumers of a group that are no agents'.
+        """The consumers of a group, without those of agents.
 
         Raises:
             redis.ResponseError: There is no such group.

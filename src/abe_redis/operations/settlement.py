@@ -16,14 +16,14 @@ from abe_redis.streams.release import postpone
 
 @dataclass(frozen=True, slots=True)
 class Concerned:
-    """Whom a settlement concerns, in one group of a stream."""
+    """Who is affected by a settlement, in one group of a stream."""
 
     stream: str
     group: str
     held: list[str]
-    """Those of the events that the caller holds; nothing is done to others."""
+    """Those of the events that the caller holds; other events are not touched."""
     workers: list[str]
-    """The consumers of the group that are no agents'."""
+    """The consumers of the group, without those of agents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Settlement:
         )
 
     async def concerned(self, stream: str, group: str, ids: Sequence[str], holder: str) -> "Concerned":
-        """Whom a settlement would concern; nothing is changed."""
+        """Who would be affected by a settlement; changes nothing."""
         ids = self._checked(stream, group, ids)
         async with self.scope.redis(f"looking at what is leased in {stream!r}") as redis:
             by = await self._whose(redis, stream, group, holder, ids)
@@ -115,7 +115,7 @@ class Settlement:
         is_shared: bool,
         is_final: bool = False,
     ) -> None:
-        """Leave out what nobody has agreed to: of what is given up on, and of what workers share.
+        """Keep only the events that the user has agreed to bury, or to settle where workers share the group.
 
         Raises:
             RequestError: Nobody has agreed to anything.
@@ -151,7 +151,7 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where some of the events are that are to be settled together."""
+    """The place of events that are settled together."""
 
     stream: str
     group: str
@@ -169,17 +169,17 @@ def places(
     group: str | None,
     ids: Sequence[str] | None,
 ) -> list[Place]:
-    """Where the held events are that match all that is given, 100 at most in each place.
+    """The places of the held events that match all given fields, with at most 100 events each.
 
     Args:
-        held: What the caller holds.
+        held: The events that the caller holds.
         own: The caller's own consumer name.
         stream: Only in this one.
         group: Only in this one.
         ids: Only these.
 
     Raises:
-        RequestError: None is held that matches.
+        RequestError: No held event matches.
     """
     wanted = None if ids is None else {check_id("An id", one) for one in ids}
     found: dict[tuple[str, str, str], list[str]] = {}
@@ -202,7 +202,7 @@ def places(
             "leased before a restart, give stream, group and ids."
         )
     missing = (wanted or set()).difference(*found.values())
-    next(iter(found.values())).extend(sorted(missing))  # which says what became of them
+    next(iter(found.values())).extend(sorted(missing))  # its error says what happened to them
     return [
         Place(name, of, consumer, None if consumer == own else consumer, ids_there[at : at + MAX_COUNT])
         for (name, of, consumer), ids_there in found.items()
@@ -211,7 +211,7 @@ def places(
 
 
 def joined[Result: (AckResult, ReleaseResult)](results: Sequence[Result]) -> Result:
-    """The results as one: those of one stream and group together, and others beside the first."""
+    """All results as one: those of the first place, with the others beside them."""
     by_place: dict[tuple[str, str], Result] = {}
     for result in results:
         known = by_place.setdefault((result.stream, result.group), result)

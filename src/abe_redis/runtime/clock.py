@@ -1,7 +1,7 @@
 """The clock that measures leases. It runs while the machine is suspended.
 
-The monotonic clock of most systems stands still meanwhile, so a lease that ran out would still look fresh
-to the process that wakes. The wall clock alone is no better: it is set, forward and back.
+The monotonic clock of most systems stands still during that time, so an expired lease would look fresh to a
+process that wakes. The wall clock alone is no better: it is set, forward and back.
 """
 
 import math

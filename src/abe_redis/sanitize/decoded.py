@@ -1,8 +1,8 @@
-r"""What a text says once its escapes are undone, with the place of each character in the text as it stands.
+r"""Copies of a text with its escapes undone, and the place of each character in the original text.
 
 Slack writes `&` as `&amp;`, JSON may write it as `\u0026`, a URL as `%26`, and people's keyboards write curly
-quotes for straight ones. A search of the text as it stands misses what is written so. So it searches copies
-as well: each has one more layer of escapes undone, and maps what is found back to the text.
+quotes for straight ones. A search of the original text misses these. So the search also reads copies: each
+has one more layer of escapes undone, and maps its findings back to the text.
 """
 
 import html
@@ -19,7 +19,7 @@ _MOST_LAYERS = 5
 _ESCAPE = re.compile(
     r"&(?:amp|lt|gt|quot|apos|nbsp|equals|colon|num|percnt|sol|lowbar|hyphen|dash|period|commat);"
     r"|&\#(?:\d{1,7}|x[0-9a-f]{1,6});"
-    # JSON within JSON escapes the backslash itself, which all goes at once.
+    # JSON within JSON escapes the backslash itself; all of them are undone at once.
     r"|\\{1,32}+(?:(?-i:U)[0-9a-f]{8}|u\{[0-9a-f]{1,6}\}|u[0-9a-f]{4}|x[0-9a-f]{2})"
     r"|\\[\\\"'/bfnrt]"
     r"|%[0-7][0-9a-f]"
@@ -29,7 +29,7 @@ _ESCAPE = re.compile(
 _CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _COULD_ESCAPE = re.compile(r"[&\\%]")
 
-# One character stands for one, so that places stay as they are.
+# Each character is replaced by one character, so that places stay the same.
 _ALIKE = str.maketrans(
     "\u201c\u201d\u201e\u201f\u00ab\u00bb\u2033\u2036\u301d\u301e"
     "\u2018\u2019\u201a\u201b\u2039\u203a\u2032\u2035\u00b4"
@@ -78,7 +78,7 @@ class Copy:
 
 
 def copies(text: str) -> Iterator[Copy]:
-    """The text without what is not seen, then with one layer of escapes undone after the other."""
+    """The text without invisible characters, then with one more layer of escapes undone each time."""
     seen, places = seen_of(text)
     copy = Copy(_plain(seen), places=places)
     yield copy
@@ -104,7 +104,7 @@ def _undone(copy: Copy) -> Copy | None:
 def with_meanings(
     copy: Copy, found: Sequence[tuple[int, int]], meaning: Callable[[tuple[int, int]], str]
 ) -> Copy | None:
-    """The copy with each of these spans replaced by what it means; None if nothing is left."""
+    """The copy with each of these spans replaced by its meaning; None if nothing is left."""
     inner = Copy("", copy)
     parts = list[str]()
     length = at = 0

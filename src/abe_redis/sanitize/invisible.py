@@ -20,7 +20,7 @@ def is_seen(char: str) -> bool:
 
 
 def all_seen(text: str) -> bool:
-    """Whether nothing in the text is invisible, if that can be told cheaply."""
+    """Whether a cheap check shows that every character of the text is visible."""
     return text.isprintable() and (text.isascii() or not _UNSEEN.search(text))
 
 
@@ -31,9 +31,9 @@ _ESCAPE = re.compile(
 
 
 def seen_of(text: str) -> tuple[str, Sequence[int]]:
-    r"""What would be seen of a text, and where each of its characters stands there.
+    r"""The visible part of a text, and the place of each of its characters in the text.
 
-    What is not seen is left out, also where it is written as in `\u200b`.
+    Invisible characters are left out, also if they are written as an escape such as `\u200b`.
     """
     escapes = _ESCAPE.finditer(text) if "\\" in text else ()
     gone = [match.span() for match in escapes if not _is_seen_as(match)]

@@ -1,4 +1,4 @@
-"""Characters that are not seen but join what is, as ordinary writing has them.
+"""Invisible characters that join visible ones in ordinary writing.
 
 Within an emoji (a family, a heart in red, a flag) and between letters of a script that joins its letters
 (Persian, Hindi, Sinhala), one joiner or variation selector belongs to what people write. Anywhere else, or
@@ -49,7 +49,7 @@ _VIRAMA = 9
 
 
 def joining_in(text: str) -> set[int]:
-    """Where in a text what is not seen belongs to what is."""
+    """The places in a text where an invisible character belongs to visible ones."""
     places = {
         at
         for match in _EMOJI.finditer(text)

@@ -1,6 +1,6 @@
-"""Words that a text has in pieces, put together: Slack's marks stand within them, or a line ends there.
+"""Joins the pieces of words that Slack's marks or a line end split.
 
-Only such words are in the copies, so that what most texts have costs nothing.
+The copies hold only such words, so that most texts cost nothing.
 """
 
 import re
@@ -56,7 +56,7 @@ def _last_word(text: str) -> str:
 
 
 def unbroken(copy: Copy) -> tuple[Copy, list[int]] | None:
-    """The words that go on in the next line, and where each does in that copy; None if there are none."""
+    """The words that continue in the next line, and the place where each does; None if there are none."""
     if "\n" not in copy.text:
         return None
     words, breaks, at = list[tuple[int, int]](), list[tuple[int, int]](), 0

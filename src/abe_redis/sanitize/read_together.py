@@ -1,8 +1,8 @@
-"""Texts that people read together though a payload has them apart: elements of a message, fields, columns.
+"""Finds secrets in texts that people read together but a payload keeps apart: elements, fields, columns.
 
 Slack's client makes an element of its own of each part that is code, bold or a link, and Block Kit has names
-and values in fields, cells and blocks beside each other. So the texts of a payload are put together as they
-are read, secrets are looked for in that, and what is found is mapped back to each text.
+and values in fields, cells and blocks beside each other. So the texts of a payload are joined as people read
+them. Secrets are searched in the result, and the findings are mapped back to each text.
 """
 
 from bisect import bisect_right
@@ -39,7 +39,7 @@ class _Page:
     length: int = 0
     starts: list[int] = field(default_factory=list)
     texts: list[tuple[dict[str, Any], str]] = field(default_factory=list)
-    """Of each text: the object in which it stands, and its name there."""
+    """Per text: the object that holds it, and its name there."""
 
     def write(self, text: str) -> None:
         """Add what is between texts."""
@@ -68,7 +68,7 @@ class _Page:
 
 
 def secrets_of(value: Any) -> tuple[Spans, frozenset[str]]:  # noqa: ANN401 - any JSON
-    """The secrets of a payload by what is read beside each text, and the ids of inputs that ask for one."""
+    """The secrets of a payload that neighbouring texts reveal, and the ids of inputs that ask for one."""
     reader = _Reader()
     reader.read(value)
     reader.page.note(reader.found)
@@ -153,7 +153,7 @@ class _Reader:
                     self.found.setdefault((id(cell), "text"), []).append((0, len(cell["text"])))
 
     def _note_asked(self, block: dict[str, Any]) -> None:
-        """Note by which ids the answer to an input comes that asks for a secret."""
+        """Note the ids under which the answer to an input comes, if the input asks for a secret."""
         element = block.get("element")
         element = element if isinstance(element, dict) else {}
         if asks_for_secret(block) or asks_for_secret(element):

@@ -12,7 +12,7 @@ _BETWEEN = (
     (";", re.compile(r";")),
     ("  ", re.compile(r" {2,20}")),
 )
-"""What stands between cells: what says whether to look, and the whole of it."""
+"""Separators of cells: a quick test for each, and the full expression."""
 _LINE = re.compile(r"(?P<quote>[\"'>`]{0,4}[ \t]{0,8})(?P<cells>[^\r\n]{1,4000})")
 _RULE = re.compile(r"[\s|:+=-]+")
 _HEAD = re.compile(rf"[*_~`\"']{{0,3}}(?:[\w .-]{{0,40}}?){NAME}[*_~`\"']{{0,3}}")

@@ -66,7 +66,7 @@ _NUMBER = re.compile(r"[+-]?\d[\d._]*(?![\w-])")
 _NOTHING = re.compile(r"(?:null|none|nil|true|false|undefined|\*{3,})(?![\w-])", re.IGNORECASE)
 _BRACKETS = re.compile(rf"{_QUOTE}|[\[\]{{}}()]")
 _EMPTY = re.compile(r"(?:[\s,{}\[\]()]|null|true|false|none|-?\d[\d.]*)*+", re.IGNORECASE)
-# To white space, a quote, the next part of a query, of Slack's markup, or of a connection string.
+# Up to white space, a quote, or the next part of a query, of Slack's markup, or of a connection string.
 _WORD = re.compile(
     r"(?:[^\s&\"'`<>|\\;,]|\\(?![\\nrt\"'`])|[;,](?=[^\s;,&\"'`<>|\\]{1,80})(?![\w .-]{1,40}=))++"
 )
@@ -134,7 +134,7 @@ _USUAL = re.compile(
 _LEAST_OF_A_WORD = 5
 _MOST_OF_A_WORD = 200
 _LONGEST_OF_WORDS = 24
-"""Letters from which no word of a sentence is, but a secret may be."""
+"""Sequences of letters that no word of a sentence has, but a secret may have."""
 _LEAST_OF_A_PASSWORD = 4
 _LEAST_OF_A_NUMBER = 6
 
@@ -223,7 +223,7 @@ def _bare(text: str, head: re.Match[str]) -> tuple[int, int] | None:
     if PLACEHOLDER.match(text, at):
         return None
     if head["close"] is None and (head["sign"] in _OF_SENTENCES or (head["before"] and head["after"])):
-        # What is not masked is looked at again from the next name on, so it must be short.
+        # An unmasked value is searched again from the next name on, so it must be short.
         begun = _WORD.match(text, at, at + _MOST_OF_A_WORD)
         word = _WORD.match(text, at) if begun and looks_secret(begun[0], head["name"]) else None
         return _trimmed(word) if word else None

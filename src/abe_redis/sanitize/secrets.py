@@ -115,7 +115,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def _broken(text: str, lines: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """The spans of secrets of known forms that go on in the next line: what goes on has a digit in it."""
+    """The spans of secrets of known forms that continue in the next line with a part that has a digit."""
     for start, end in found_by_form(text, folded(text)):
         last = start
         for at in lines[bisect_right(lines, start) : bisect_left(lines, end)]:

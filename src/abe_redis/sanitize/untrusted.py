@@ -1,8 +1,8 @@
 """Untrusted text made fit for a model: no hidden characters, no secrets, no line of its own.
 
 Anyone who may write in a Slack channel writes to the model that reads the queue. `text` fences their words,
-and the schemas label them. Here they lose what could deceive: invisible characters, and those that change the
-direction of writing, become visible, and secrets become ***.
+and the schemas label them. This module makes deceptive characters visible (invisible ones, and those that
+change the direction of writing), and replaces secrets by ***.
 """
 
 import json
@@ -37,7 +37,7 @@ class _Shown:
 
     def __init__(self, found: Spans, asked: frozenset[str]) -> None:
         self._found = found
-        """The secrets of its texts by what is read beside them."""
+        """The secrets in its texts that neighbouring texts reveal."""
         self._asked = asked
         """Ids of the inputs that ask for a secret."""
 

@@ -1,4 +1,4 @@
-"""What the operations return: the same shapes for an agent, for a script and for a developer."""
+"""The results of the operations: the same shapes for an agent, a script and a developer."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -106,7 +106,7 @@ class Released(BaseModel):
 
 
 class ReleaseResult(Released):
-    """The result, of one stream and group; and of others, when none was named."""
+    """The result for one stream and group; and for others, when none was named."""
 
     also: list[Released] = Field(
         default=[], description="The same for other streams and groups in which you held events."
@@ -124,7 +124,7 @@ class Acked(BaseModel):
 
 
 class AckResult(Acked):
-    """The result, of one stream and group; and of others, when none was named."""
+    """The result for one stream and group; and for others, when none was named."""
 
     also: list[Acked] = Field(
         default=[], description="The same for other streams and groups in which you held events."
@@ -154,7 +154,7 @@ class DeadLetter(BaseModel):
 
 
 class DeadLetterKind(BaseModel):
-    """Dead letters of which the stream, group, handler, type and reason are alike."""
+    """Dead letters of the same stream, group, handler and type, with similar reasons."""
 
     stream: str
     group: str | None = Field(default=None, description="The group that gave up on them.")
@@ -168,7 +168,7 @@ class DeadLetterKind(BaseModel):
 
 
 class DeadSummaryResult(BaseModel):
-    """Dead letters by what is alike in them, the most frequent kind first."""
+    """Kinds of dead letters, the most frequent first."""
 
     kinds: list[DeadLetterKind]
     total: int = Field(description="Number of dead letters.")

@@ -1,4 +1,4 @@
-"""Events as they are shown, and what is counted of them."""
+"""Events as they are shown, and counts of events."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -68,7 +68,7 @@ class GroupBrief(BaseModel):
 
 
 class GroupState(BaseModel):
-    """How far a group is with one event."""
+    """The state of one event in a group."""
 
     group: str
     state: Literal["done", "held", "waiting", "postponed", "undelivered", "buried"] = Field(

@@ -99,8 +99,8 @@ class GroupStats(BaseModel):
     def workers(self) -> list[ConsumerStats]:
         """The live consumers that work for it.
 
-        Agents, who take what they like, count only in their own group: in the one of that name, unless others
-        have a consumer in it, alive or not. A person who reads at the command line is none.
+        Agents choose their events, so they count only in the group `agents`, and only if no one else has a
+        consumer in it, alive or not. A person at the command line does not count.
         """
         own = self.name == AGENTS and all(is_agent(one.name) for one in self.consumers)
         return [

@@ -1,6 +1,6 @@
-"""What stands in a request's body: JSON for events, a form for commands and interactivity.
+"""Decodes a request's body: JSON for events, a form for commands and interactivity.
 
-The body itself says which of them it is: its content type may be what some client or proxy made of it.
+The body decides which of them it is, because a client or proxy may have changed the content type.
 """
 
 import json
@@ -35,7 +35,7 @@ def decoded(body: bytes) -> Sent:
 
 
 def is_ssl_check(body: bytes) -> bool:
-    """Whether this is Slack's look at a certificate, and nothing else: `ssl_check=1&token=…`."""
+    """Whether this is only Slack's check of a certificate: `ssl_check=1&token=…`."""
     if not body.startswith((b"ssl_check=1", b"token=")) or len(body) > _MOST_OF_A_CHECK:
         return False
     try:

@@ -126,7 +126,7 @@ _GONE = Answer("refused", 400, "You went away.", reason="hung up")
 
 
 async def _body(receive: Receive, length: str) -> bytes:
-    """The body. Of one that is too large, no more is read than is needed to know.
+    """The body; reading stops as soon as it is too large.
 
     Raises:
         _BodyError: It is too large, or its sender went away.

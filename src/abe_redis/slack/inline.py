@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from abe_redis.observability.hooks import Fate
 
 FINISH_SECONDS = 5.0
-"""Time that listeners get at the end; a listener that has answered may go on for long."""
+"""Time that listeners get at the end; a listener that has answered may still run for long."""
 
 _NO_SUCCESS = 300
 """Status codes from here on are none."""
@@ -92,7 +92,7 @@ class BoltAnswers:
         return Answer(fate, response.status, response.body, content_type, reason=said)
 
     async def finish(self) -> None:
-        """Wait for listeners that go on after their answer, and for lazy ones."""
+        """Wait for listeners that still run after their answer, and for lazy ones."""
         await self._running.finish(FINISH_SECONDS)
 
     def _equip(self, context: Any) -> None:  # noqa: ANN401 - of Bolt

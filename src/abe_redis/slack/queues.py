@@ -22,7 +22,7 @@ class Queues:
     """The stream of each family of payloads."""
 
     events: str
-    """The Events API's, and whatever stands in no other."""
+    """For the Events API, and for everything that no other stream takes."""
     actions: str = "slack:actions"
     """Buttons, menus and inputs, in messages, in views and in attachments; interactivity of unknown types."""
     commands: str = "slack:commands"
@@ -76,7 +76,7 @@ class Queues:
 
 
 def names_in(payload: Mapping[str, Any]) -> set[str]:
-    """By what an app's listener may be registered: a callback id, action ids, a command."""
+    """The names under which an app's listener may be registered: a callback id, action ids, a command."""
     view = payload.get("view")
     found = [payload.get("callback_id"), payload.get("action_id"), payload.get("command")]
     found.append(view.get("callback_id") if isinstance(view, Mapping) else None)

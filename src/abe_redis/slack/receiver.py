@@ -1,7 +1,7 @@
-"""What becomes of a payload that came by a door: it is queued, answered at once, or refused.
+"""Queues a payload from Slack, answers it at once, or refuses it.
 
-Slack is answered only when Redis has the event. Whatever else happens, Slack sends it again, and what was
-queued all the same is not queued twice.
+Slack gets its answer only when Redis has the event. In every other case Slack sends it again; an event that
+was queued after all is not queued twice.
 """
 
 import logging
@@ -26,7 +26,7 @@ ANSWER_SECONDS = 2.8
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What Slack hears. Socket Mode has no status: what is no 200 is not acknowledged there."""
+    """The answer to Slack. Socket Mode has no status: an answer other than 200 is not acknowledged there."""
 
     fate: Fate
     status: int = 200
@@ -60,7 +60,7 @@ class LiveApp(Protocol):
 
 
 class Receiver:
-    """Takes each payload to its end; the same for both doors."""
+    """Handles each payload from arrival to answer, for HTTP and Socket Mode alike."""
 
     def __init__(
         self,
@@ -88,14 +88,14 @@ class Receiver:
         """Events that Redis did not take, since it last took one."""
 
     async def take(self, sent: Sent, arrival: Arrival) -> Answer:
-        """Queue what Slack sent, or answer what is not for the queue."""
+        """Queue what Slack sent, or answer it if it is not for the queue."""
         try:
             return await self._take(sent, arrival)
         except Exception as error:  # noqa: BLE001 - one event's failure is not the next one's
             return failed(error)
 
     async def finish(self) -> None:
-        """At the end, when nothing more is taken: wait for what the app still does."""
+        """At the end, after the last payload: wait for running listeners of the app."""
         if self._live is not None:
             await self._live.finish()
 
@@ -117,7 +117,7 @@ class Receiver:
 
     async def _queue(self, sent: Sent, arrival: Arrival) -> Answer:
         stream = self.queues.of(sent)
-        # Whatever it is, it is Slack's: what is called a token here is the app's secret.
+        # Slack sent it, whatever its kind, so its `token` is the app's secret.
         payload = {name: value for name, value in sent.payload.items() if name != "token"}
         try:
             async with self._turns.turn(conversation_of(payload, self._conversation)):
@@ -137,7 +137,7 @@ class Receiver:
 
 
 def failed(error: Exception) -> Answer:
-    """The answer when something failed that nobody expected. Its message may hold what somebody wrote."""
+    """The answer after an unexpected failure, whose message may hold text of a user."""
     where = traceback.extract_tb(error.__traceback__)[-1:]
     place = f"{where[0].filename}:{where[0].lineno}" if where else "nowhere"
     _LOG.error("What Slack sent could not be taken: %s at %s.", type(error).__name__, place)

@@ -1,7 +1,7 @@
-"""What Slack sends, and in which of its three forms, which say more than the payload alone.
+"""A payload of Slack and its form, one of three; the form says more than the payload alone.
 
-A field that stands where Slack sends none means nothing: a command with a field `type` is a command, and an
-event with a field `ssl_check` is an event.
+A field where Slack sends none has no meaning: a command with a field `type` is a command, and an event with a
+field `ssl_check` is an event.
 """
 
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ type Form = Literal["event", "interactive", "command"]
 """As JSON; as JSON in a form or in an interactive message of Socket Mode; as the fields of a form."""
 
 _INTERACTIVE = ("trigger_id", "response_url", "actions", "callback_id", "action_ts", "view")
-"""Fields, one of which interactivity without a type has, as it came until 2017."""
+"""Fields of interactivity without a type, as it came until 2017; such a payload has one of them."""
 
 
 LIVE = frozenset({"block_suggestion", "dialog_suggestion"})
-"""Kinds whose answer is what Slack asks for: a queue has none to give within three seconds."""
+"""Kinds for which Slack needs a content as the answer; a queue has none within three seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Sent:
 
     @property
     def challenge(self) -> str | None:
-        """What Slack wants to read in the answer when it asks whether the address is the app's."""
+        """The text that Slack expects in the answer when it verifies the address."""
         challenge = self.payload.get("challenge")
         if self.form == "event" and self.kind.name == "url_verification" and isinstance(challenge, str):
             return challenge if challenge.isprintable() else None
@@ -60,7 +60,7 @@ class Sent:
         return kind in LIVE or (kind == "interactive_message" and "actions" not in self.payload)
 
     def flaw(self) -> str | None:
-        """Why Slack does not send this over HTTP, in words without anything from it; None if it may.
+        """Why this cannot be from Slack over HTTP, without any of its content; None if it can.
 
         Slack adds types: an unknown one is no flaw.
         """

@@ -10,7 +10,7 @@ from abe_redis.errors import SettingsError
 from abe_redis.settings import Settings
 
 WINDOW_SECONDS = 300
-"""A request that is older, or that far in the future, may be one that somebody recorded."""
+"""Most seconds between a request's time and ours; beyond that it may be a recorded request."""
 
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
@@ -18,7 +18,7 @@ type Flaw = Literal["no signature", "bad signature", "stale"]
 
 
 def secrets_of(settings: Settings) -> list[bytes]:
-    """The signing secrets, of which any will do: while one is replaced by another, Slack may use either.
+    """The signing secrets; any of them is accepted, because Slack may use either during a replacement.
 
     Raises:
         SettingsError: There is none.
@@ -51,7 +51,7 @@ def flaw_in(
         return "bad signature"
     signed = b"v0:" + timestamp.encode() + b":" + body
     given = signature.encode(errors="surrogateescape")
-    # Each is compared, so that the time does not tell which of them it is.
+    # All are compared, so that the time does not reveal which one matches.
     matches = [
         hmac.compare_digest(given, b"v0=" + hmac.new(one, signed, hashlib.sha256).hexdigest().encode())
         for one in secrets

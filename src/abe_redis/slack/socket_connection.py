@@ -1,7 +1,7 @@
-"""One connection of Socket Mode: what comes is taken in its order, and acknowledged when it is taken.
+"""One connection of Socket Mode: takes events in their order, and acknowledges each when it is taken.
 
-Its life: opened, ready (Slack's `hello`), leaving (Slack announced its end, or we end), closed. A connection
-that leaves goes on taking what comes, so that nothing is missed while another is opened in its place.
+Its life: opened, ready (Slack's `hello`), leaving (Slack announced its end, or we end), closed. A leaving
+connection keeps receiving, so that nothing is missed while another one replaces it.
 """
 
 import json
@@ -84,7 +84,7 @@ class Connection:
             self.leaving.set()
 
     def stop(self) -> None:
-        """Receive no more. What has not been acknowledged, Slack sends through another connection."""
+        """Stop receiving. Slack sends what was not acknowledged through another connection."""
         self._reading.cancel()
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse, taking: anyio.abc.TaskGroup) -> None:
@@ -182,7 +182,7 @@ def _arrival(said: dict[str, Any]) -> Arrival:
 
 
 def _response(answer: Answer, said: dict[str, Any]) -> dict[str, Any]:
-    """What goes back with the ack, where Slack takes something."""
+    """The content of the ack, if Slack accepts one."""
     if not (answer.body and said.get("accepts_response_payload")):
         return {}
     if re.match("application/json", answer.content_type):

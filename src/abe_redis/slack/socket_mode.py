@@ -19,17 +19,17 @@ API_URL = "https://slack.com/api/"
 MOST_CONNECTIONS = 10
 """Slack lets an app have no more."""
 STOP_SECONDS = 5.0
-"""Time to finish at the end what has come; publishing takes at most 2.5 seconds."""
+"""Time at the end to finish what has arrived; publishing takes at most 2.5 seconds."""
 _FIRST_WAIT, _MOST_WAIT = 1.0, 30.0
 _STEADY_SECONDS = 10.0
-"""Time after which a connection that ended was a good one, and the next one need not wait."""
+"""A connection that lasted longer was a good one, and the next one need not wait."""
 _CALL_SECONDS = 30
 
 _PERMANENT = {
     *("account_inactive", "invalid_auth", "not_authed", "not_allowed_token_type", "token_expired"),
     *("token_revoked", "missing_scope", "no_permission", "access_denied", "forbidden_team", "app_missing"),
 }
-"""Errors of `apps.connections.open` that no other try cures."""
+"""Errors of `apps.connections.open` that another try cannot fix."""
 
 
 def app_token(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""What a door has taken and refused, for the log: counts and reasons, and nothing of a payload."""
+"""Counts what was received and refused, for the log: numbers and reasons, without payloads."""
 
 from collections import Counter
 from typing import override
@@ -7,7 +7,7 @@ from abe_redis.observability.hooks import EndOfReceiving, Fate, Observer
 
 
 class Tally(Observer):
-    """Counts what comes by all doors of this process."""
+    """Counts the payloads that this process receives."""
 
     def __init__(self) -> None:
         self._received = 0

@@ -1,4 +1,4 @@
-"""Publishing what belongs to one conversation one after the other, so that a retry lets nothing overtake."""
+"""Publishes the events of one conversation one after the other, so that none overtakes a retry."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Refuses arguments of an `EventWorker` with which every event would fail, or none would be handled."""
+"""Refuses arguments of an `EventWorker` that would make every event fail, or handle none."""
 
 import inspect
 from collections.abc import Mapping

@@ -97,8 +97,8 @@ def is_cancelled() -> bool:
 
 def in_thread(handler: Callable[[Any], Any]) -> Callable[[Any], Awaitable[Any]]:
     """A plain function as a coroutine function: it runs in a thread, and a cancellation abandons it there."""
-    # Who calls is the bound. Among the 40 threads that everybody shares, those that were abandoned would
-    # hold up the others' turn, and that wait would count as theirs.
+    # The caller is the bound. With the 40 threads that everybody shares, abandoned threads would delay other
+    # handlers, and that wait would count as their time.
     threads = anyio.CapacityLimiter(math.inf)
 
     async def call_in_thread(value: Any) -> Any:  # noqa: ANN401 - the handler's
@@ -127,7 +127,7 @@ def _outcome(handler: Callable[[Any], Any], value: Any) -> Any:  # noqa: ANN401 
 
 
 def _was_raised_by_code(error: BaseException) -> bool:
-    """Whether a `raise` stands where it came from; what strikes from outside does so anywhere."""
+    """Whether a `raise` statement raised it; an exception from outside can strike anywhere."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -137,7 +137,7 @@ def _was_raised_by_code(error: BaseException) -> bool:
 
 
 def as_exception(error: BaseException) -> Exception:
-    """A failure of the handler that says what it let out, which is no `Exception`."""
+    """A failure of the handler that names what it let out, if that is no `Exception`."""
     if isinstance(error, SystemExit):
         return RuntimeError(f"the handler called {describe(error)}")
     if isinstance(error, asyncio.CancelledError):

@@ -179,7 +179,7 @@ class EventWorker(HandlingTasks):
             if result is not None and self._respond_to is not None:
                 await self._respond(self._respond_to, event, result)
         except Exception as error:  # noqa: BLE001 - the policy decides what it means
-            await anyio.lowlevel.checkpoint_if_cancelled()  # then it is no failure of the handler's
+            await anyio.lowlevel.checkpoint_if_cancelled()  # then the handler has not failed
             if held.opened is event:
                 outcome = await self._fail(member, held, error)
             else:
@@ -223,7 +223,7 @@ class EventWorker(HandlingTasks):
 
     @staticmethod
     def _fail_later(event: Event, error: Exception) -> Outcome:
-        """Log a failure of a handler that had settled its event, or had tried to: it decides nothing."""
+        """Log a failure of a handler that had settled its event, or had tried to; it has no other effect."""
         at = place(error)
         _LOG.warning(
             "The handler of %s of %r had given it back or buried it, and failed then with %s%s.",

@@ -1,4 +1,4 @@
-"""What the log says of a handler's failure: a line, and the traceback for those who ask for it."""
+"""Logs a handler's failure: one line, and the traceback on request."""
 
 import logging
 

@@ -56,7 +56,7 @@ class _Turn:
 
 
 class _InHand:
-    """The event that a task has in hand, and what became of it so far."""
+    """The event that a task handles, and its outcome so far."""
 
     __slots__ = ("end", "event", "failure", "held", "outcome")
 
@@ -70,7 +70,7 @@ class _InHand:
 
 
 class HandlingTasks(ABC):
-    """A worker's tasks, and how many events they have in hand."""
+    """A worker's tasks, and how many events they handle."""
 
     def __init__(self, concurrency: int = 1) -> None:
         self._stopping = anyio.Event()
@@ -99,7 +99,7 @@ class HandlingTasks(ABC):
                 if not scope.cancel_called or is_cancelled():
                     self.given_back += in_hand.held is not None and in_hand.outcome == "given_back"
                     raise
-                # The scope left it to us, since the handler has not taken back a cancellation of its own.
+                # The scope left it to us, because the handler has not undone a cancellation of its own.
             finally:
                 if (held := in_hand.held) is not None:
                     if scope.cancel_called and in_hand.outcome == "given_back" and not is_cancelled():
@@ -146,7 +146,7 @@ class HandlingTasks(ABC):
         _LOG.warning("The handler of %s of %r was cancelled: %s.", *name, why)
 
     def _ended(self, member: ConsumerProtocol, held: InFlightEvent, in_hand: _InHand) -> None:
-        """Let go of an event: its loss cancels nothing any more."""
+        """Finish with an event: its loss no longer cancels anything."""
         held.on_lost = None
         in_hand.held = None
         self._at_work -= 1

@@ -1,4 +1,4 @@
-"""What a failure means: a value, apart from the code that carries it out."""
+"""Decides what a failure means; other code carries the decision out."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -54,7 +54,7 @@ class Drop:
 
 
 type Decision = Retry | Bury | Drop
-"""What a failure means; a value, apart from the code that carries it out."""
+"""What a failure means; other code carries it out."""
 
 type Policy = Callable[[Event, Exception], Decision]
 
@@ -67,7 +67,7 @@ class Backoff:
     """Retry after a delay that doubles; bury after the last delivery that the settings allow.
 
     Some of Slack's errors are not retried so: when Slack limits a rate, the event waits as long as Slack
-    says, and the delivery does not count; what no retry cures is buried at once.
+    says, and the delivery does not count; an error that a retry cannot fix buries the event at once.
     """
 
     first: float = 1.0

@@ -1,4 +1,4 @@
-"""What Slack's errors mean to a retry: some end with the time that Slack names, some do not end at all.
+"""What Slack's errors mean for a retry: some end after the time that Slack names, some never end.
 
 slack_sdk need not be installed: its exception is known by its name and by what it carries.
 """
@@ -81,7 +81,7 @@ PERMANENT: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
     }
 )
-"""Errors that no retry cures, by what they are about."""
+"""Errors that a retry cannot fix, by subject."""
 
 LIMITED = ("ratelimited", "rate_limited")
 """Errors that end with the time in `Retry-After`."""
@@ -121,8 +121,8 @@ def meanings(changes: Iterable[str]) -> Mapping[str, Meaning]:
 def code_of(error: BaseException, meanings: Mapping[str, Meaning] = SLACK_ERRORS) -> str | None:
     """The code of the Slack error that decides about an exception; None when there is none.
 
-    Looked at are the exception, what it was raised `from`, and the members of a group. What is permanent
-    decides before what passes.
+    It may be the exception itself, its cause (`raise … from`), or a member of a group. A permanent error
+    decides before a temporary one.
     """
     codes = [code for one in _slack_errors(error) if (code := _code(one)) is not None]
     known = [code for meaning in ("bury", "wait") for code in codes if meanings.get(code) == meaning]

@@ -44,7 +44,7 @@ class Topology(Protocol):
 
     @property
     def identity(self) -> str:
-        """Which server or servers these are, and who comes."""
+        """Identifies the servers, and the user who connects."""
         return ""
 
     def slot(self, key: str) -> int:  # noqa: ARG002 - one server has all slots

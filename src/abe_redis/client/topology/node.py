@@ -20,7 +20,7 @@ ANSWER_SECONDS = 5.0
 """Time for an answer, after which the connection counts as dead."""
 
 CALM_SECONDS = 5.0
-"""Time without meeting a replica in the primary's place, after which the pauses begin anew."""
+"""Time without a replica in the primary's place, after which the pauses start again from the shortest."""
 
 SECOND_SECONDS = 0.7
 """How long a second connection may take to be answered, when the shared one is silent."""
@@ -130,8 +130,8 @@ class Node(Topology):
     async def _compare(self) -> None:
         """Hang up on the shared connection if a second one is answered at once while it stays silent.
 
-        A NAT or a load balancer that forgets a connection says nothing: what is sent over it vanishes. A
-        server that is busy or frozen answers neither, and then nothing is given up.
+        A NAT or a load balancer that forgets a connection says nothing, and what is sent over it vanishes. A
+        busy or frozen server answers on neither connection; then both are kept.
         """
         second = self._transport(SECOND_SECONDS)
         try:

@@ -1,4 +1,4 @@
-"""Writes that count as answered once replicas have them.
+"""Writes that count as answered only when replicas have them.
 
 WAIT reports how many replicas have received the earlier writes of its connection
 (https://redis.io/docs/latest/commands/wait/). Received is not on disk: a replica that dies with its

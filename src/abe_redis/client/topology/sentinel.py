@@ -33,7 +33,7 @@ class Sentinels:
         self._found: tuple[str, int] | None = None
         places = ", ".join(one.place for one in sentinels)
         self.identity = identity_of(f"{name!r} of the Sentinels {places}", server("", 0).username)
-        """Which primary it is, and who comes."""
+        """Identifies the primary, and the user who connects."""
 
     async def find(self) -> Address:
         """The present address of the primary.

@@ -15,9 +15,9 @@ _LOG = logging.getLogger(__name__)
 class Single(Node):
     """All commands go to one server; as `Topology`.
 
-    Behind one address may stand a cluster whose proxy takes each command to the right shard, as with Redis
-    Enterprise or ElastiCache Serverless. It refuses commands on keys of several slots: from its first
-    CROSSSLOT on, keys are grouped by slot. Whoever had that answer tries again.
+    The address may lead to a proxy of a cluster that sends each command to the right shard, as in Redis
+    Enterprise or ElastiCache Serverless. Such a proxy refuses commands on keys of several slots. From the
+    first CROSSSLOT on, keys are grouped by slot, and the refused caller tries again.
     """
 
     def __init__(self, where: Address | Sentinels) -> None:

@@ -1,4 +1,4 @@
-"""The header `Accept` as clients and proxies really send it: both SDK lines answer most of it with 406.
+"""Accepts the `Accept` headers that clients and proxies really send; both SDK lines answer most with 406.
 
 An answer may come as an event stream or as JSON. The SDK insists on a client that takes both. Here one that
 takes anything, or says nothing, gets an event stream, and one that takes only JSON gets JSON.
@@ -15,7 +15,7 @@ _BOTH = f"{_JSON}, {_STREAM}".encode()
 
 
 def accepting(app: App) -> App:
-    """An application that answers whatever a client says it accepts, as far as it can."""
+    """An application that answers any `Accept` header, as far as it can."""
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] not in {"GET", "POST"}:
@@ -42,7 +42,7 @@ def _takes(accepted: list[str], kind: str) -> bool:
 
 
 class _AsJson:
-    """Sends an event stream's one answer as JSON; what is no event stream passes as it is."""
+    """Sends the one answer of an event stream as JSON; any other response passes unchanged."""
 
     def __init__(self, send: Send) -> None:
         self._send = send

@@ -1,4 +1,4 @@
-"""The arguments of a call: which are absent, what clients write otherwise, and sentences about wrong ones."""
+"""The arguments of a call: drops absent ones, accepts other spellings, and explains wrong ones."""
 
 import inspect
 import json
@@ -28,7 +28,7 @@ _FREE_WORDS = {"contains", "reason"}
 
 
 def without_absent(model: type[BaseModel], arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments without those that say nothing: models send null, "" and the word null for such."""
+    """The arguments without absent ones: models send null, "" or the word null for these."""
     return {
         name: value
         for name, value in arguments.items()
@@ -39,7 +39,7 @@ def without_absent(model: type[BaseModel], arguments: dict[str, Any]) -> dict[st
 
 
 def _says_nothing(name: str, value: object) -> bool:
-    """Whether it does; for ids an empty string is a mistake, since without ids some tools are about all."""
+    """Whether an argument counts as absent; empty ids do not, since some tools then mean all events."""
     if not isinstance(value, str) or name == "ids":
         return False
     word = value.strip()

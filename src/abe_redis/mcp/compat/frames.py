@@ -1,8 +1,8 @@
-"""Frames that are no message: the SDK answers what its parser does not take with silence, and clients wait.
+"""Answers frames that are not messages: the SDK ignores what it cannot parse, and clients wait.
 
-JSON that it does not take is a lone surrogate, or what nests deeper than some 200 levels. Such a frame is
-answered here, before the SDK sees it, with the error that JSON-RPC has for it, and with the frame's id as far
-as that can be made out.
+Its parser refuses JSON with a lone surrogate, or with more than some 200 levels. Such a frame is answered
+here, before the SDK sees it, with the error that JSON-RPC has for it, and with the frame's id as far as that
+can be made out.
 """
 
 import json

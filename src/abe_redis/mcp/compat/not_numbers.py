@@ -6,7 +6,7 @@ from abe_redis.mcp.compat.sdk_line import SDK_2
 
 
 def keep_not_numbers() -> None:
-    """Let them reach us in the arguments of a call, so that we can refuse them: SDK 1.x turns them into null.
+    """Keep them in the arguments of a call, so that we can refuse them: SDK 1.x turns them into null.
 
     It does so when it passes a parsed request on, by a setting of the request's type.
     """

@@ -1,10 +1,10 @@
-"""JSON schemas in the words that every vendor's client takes.
+"""JSON schemas that use only keywords that every vendor's client accepts.
 
 What clients and models' interfaces were seen to refuse: a parameter whose type is a union with null (Gemini:
 "Proto field is not repeating", "Invalid value at any_of"), `additionalProperties`, `$ref`, `const`, `oneOf`,
 `default`, `format` and bounds (Gemini's older interface, OpenAI's strict one), an object without
-`properties`, an empty `required`. So only the words below are said; bounds stand in the description, and the
-server checks them.
+`properties`, an empty `required`. So schemas use only the keywords below. Bounds are in the description, and
+the server checks them.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ WORDS = ("type", "description", "enum", "items", "properties", "required")
 
 
 def plain_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema as pydantic makes it, in these words; what may be null may be left out."""
+    """A pydantic schema in these keywords; a parameter that may be null becomes optional."""
     return _plain(schema, schema.get("$defs", {}))
 
 

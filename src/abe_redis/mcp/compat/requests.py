@@ -1,7 +1,7 @@
 """Every request of a client over HTTP runs with the access that the token of this very request gives.
 
-A session's requests run in tasks that were begun with its first one, so what the SDK keeps in a context
-variable is that one's token. The request itself has its own.
+A session's requests run in tasks that its first request began, so the SDK's context variable holds the token
+of the first request. Each request has its own token.
 """
 
 from collections.abc import Awaitable, Callable, Iterator

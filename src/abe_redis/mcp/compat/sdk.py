@@ -1,4 +1,4 @@
-"""One code base for both lines of the MCP SDK, 1.26 to 2.3, and for what both lack.
+"""One server for both lines of the MCP SDK, 1.26 to 2.3, with the features that both lack.
 
 What differs: the server class and its module (`FastMCP` became `MCPServer`), the parameters of its
 constructor, and the attribute that holds a tool's input schema. MCP types are built with their

@@ -1,8 +1,8 @@
-"""Serving over stdin and stdout: what clients write before a message and is none of it is dropped.
+"""Serves over stdin and stdout, and drops characters that clients write around a message.
 
-Both SDK lines take a line for a message as it stands. Some clients write a byte order mark before the first
-line, and the SDK then answers nothing, not even an error; 1.26 ends at a byte that is not UTF-8. What is no
-message is answered here; see `frames`.
+Both SDK lines parse each line as it is. Some clients write a byte order mark before the first line, and the
+SDK then answers nothing, not even an error; 1.26 ends at a byte that is not UTF-8. What is no message is
+answered here; see `frames`.
 """
 
 import io
@@ -66,7 +66,7 @@ async def serve(lowlevel: Any) -> None:  # noqa: ANN401 - of either SDK line
     Args:
         lowlevel: The SDK's server behind the one that has the tools.
     """
-    # The SDK would read the process's stdin by itself; what is given to it is read as it is.
+    # By itself the SDK would read the process's stdin; it reads a given stream unchanged.
     out = _Out(sys.stdout.buffer)
     lines = cast("IO[str]", _Lines(sys.stdin.buffer, out))
     async with stdio_server(stdin=anyio.wrap_file(lines), stdout=anyio.wrap_file(cast("IO[str]", out))) as (

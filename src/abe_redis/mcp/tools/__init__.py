@@ -1,1 +1,1 @@
-"""What each tool of the MCP server does; `tool_descriptions` says what a model is told of it."""
+"""The work of each tool of the MCP server; `tool_descriptions` has the descriptions for a model."""

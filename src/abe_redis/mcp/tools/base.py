@@ -1,4 +1,4 @@
-"""What all tools share: the operations, the permissions, and answers with events."""
+"""The parts that all tools share: the operations, the permissions, and answers with events."""
 
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from abe_redis.operations.operations import Operations
 
 CHARS = 8000
-"""Characters that an answer has at most, unless the call says otherwise."""
+"""Most characters of an answer, unless the call says otherwise."""
 
 
 class ToolSet:
@@ -39,10 +39,10 @@ class ToolSet:
     async def _fitted(
         self, result: ReadResult, payload: Payload, max_chars: int
     ) -> tuple[CallToolResult, AgentRead]:
-        """The answer with these events, and what of them is in it.
+        """The answer with these events, and those of them that it shows.
 
-        What people wrote is in its text alone, unless a structure is asked for: several clients show their
-        model only the structure of an answer that has one.
+        People's words are only in its text, unless the caller asks for a structure: several clients show
+        their model only the structure of an answer that has one.
         """
         made = await agent_read(result, payload, max_chars=max_chars, trust=self._permissions.trust)
         fence, structured = event_text.tag(), self._permissions.structured

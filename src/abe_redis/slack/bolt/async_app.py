@@ -1,4 +1,4 @@
-"""Dispatch through an `AsyncApp`: what fails is reported, and it ends when everything in it has ended."""
+"""Dispatches through an `AsyncApp`: reports failures, and waits until everything in it has ended."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, override
@@ -60,7 +60,7 @@ class AsyncDispatcher:
             this_func=function,
         )
         try:
-            # A task that lets SystemExit out ends the event loop; a call makes a failure of it.
+            # A task that lets SystemExit out ends the event loop; `call` turns it into a failure.
             await call(lambda: function(**arguments), seconds=None)
         except Exception as error:  # noqa: BLE001 - the attempt's failure
             attempt.fail(error)
@@ -79,7 +79,7 @@ class _LazyRunner(AsyncLazyListenerRunner):
 
 
 class _ErrorHandler:
-    """Reports what no `@app.error` handler answers for; for listeners and for middleware."""
+    """Reports exceptions that no `@app.error` handler answers for, in listeners and middleware."""
 
     def __init__(self, attempt: Attempt, inner: Any) -> None:  # noqa: ANN401 - either of Bolt's classes
         self._attempt = attempt
@@ -129,7 +129,7 @@ class _Authorization(AsyncMiddleware):
 
 
 class _Ack(AsyncAck):
-    """An ack that has nobody to answer any more."""
+    """An ack after Slack already has its answer."""
 
     def __init__(self, attempt: Attempt) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -18,7 +18,7 @@ _FAILED = 500
 
 
 class Answer(BoltResponse):
-    """What an `@app.error` handler is given, to see whether it asks Slack to send the event again."""
+    """The response that an `@app.error` handler gets; it shows whether Slack should send the event again."""
 
     def __init__(self) -> None:
         super().__init__(status=_FAILED)
@@ -94,7 +94,7 @@ class Attempt:
 
     @property
     def is_event(self) -> bool:
-        """Whether it is an event, for which Slack ignores what a listener acks with."""
+        """Whether it is an event; Slack ignores the content of an ack for events."""
         return self.body.get("type") == "event_callback"
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 LIFE_SECONDS = 600
-"""How long an answer is used; a token that is revoked meanwhile fails at its next use."""
+"""How long an answer is used; a token that is revoked within that time fails at its next use."""
 
 _LOCKS = 64
 """Tokens that may be asked about at the same time; each is asked about once, however many events wait."""

@@ -1,4 +1,4 @@
-"""A copy of a Bolt app, which logs no payloads, and which is changed in place of the app.
+"""A copy of a Bolt app that logs no payloads; changes go to the copy, not to the app.
 
 The app itself stays as it is, since it may answer Slack in the same process.
 """
@@ -37,7 +37,7 @@ class AppCopy:
         self.equip_requests(self._quieten)
 
     def replace_middleware(self, change: Callable[[Any], Any]) -> None:
-        """Put something in the place of each middleware, or itself."""
+        """Replace each middleware, by another or by itself."""
         self._set("middleware", [change(one) for one in self._get("middleware")])
 
     def replace_error_handlers(self, change: Callable[[Any], Any]) -> None:
@@ -67,9 +67,9 @@ class AppCopy:
 
 
 def _is_of_a_door(middleware: Any) -> bool:  # noqa: ANN401 - of Bolt
-    """Whether it answers what a door has answered: the check of a signature, a certificate or an address.
+    """Whether it repeats a check of the receiver: of a signature, a certificate or an address.
 
-    What comes here and looks like one of these is an event with a stray field, which has its listener.
+    A queued payload that looks like such a check is an event with a stray field, and has its listener.
     """
     return type(middleware).__module__.startswith(_DOORS)
 

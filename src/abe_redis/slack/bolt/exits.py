@@ -1,4 +1,4 @@
-"""Listeners that Bolt runs in tasks and threads of its own, where an exit ends the process or is lost."""
+"""Handles exits of listeners in Bolt's own tasks and threads, where an exit ends the process or is lost."""
 
 import copy
 import functools
@@ -45,7 +45,7 @@ class Running:
 
 
 def outlive(runner: Any, running: Running) -> None:  # noqa: ANN401 - of Bolt
-    """Let what would end the process, in a listener that this runner runs, be a failure of that listener.
+    """Turn an exit in a listener of this runner into a failure of that listener.
 
     Args:
         runner: It runs the listeners of an app.

@@ -21,9 +21,9 @@ class BoltHandler:
     """A Bolt app, an `App` or an `AsyncApp`, as the handler of an `EventWorker`.
 
     The event is done when every listener that it concerns, lazy ones included, has returned. What a listener,
-    a middleware or the authorization raises is the handler's failure, with its own exception. An event that
-    no listener is for is done, and so is one whose exception an `@app.error` handler answered for, which is
-    that it returned; what it raises is the failure.
+    a middleware or the authorization raises is the handler's failure, with its own exception. An event
+    without a matching listener is done. So is an event whose exception an `@app.error` handler answered for,
+    by returning; if that handler raises, its exception is the failure.
 
     Listeners find the event as `context["abe_redis_event"]`, with its `id`, `deliveries`, `nack` and `bury`
     (in an `App`, these two are called without `await`). The app itself is not changed: it may answer Slack

@@ -1,4 +1,4 @@
-"""What Bolt and its client say in the log, without the payloads that they write into it."""
+"""The log messages of Bolt and its client, without payloads."""
 
 import logging
 import re

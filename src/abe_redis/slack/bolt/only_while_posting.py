@@ -1,4 +1,4 @@
-"""What a listener cannot do in a worker, because Slack waits for it only while it posts."""
+"""Refuses what a listener cannot do in a worker, because Slack no longer waits for an answer."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn

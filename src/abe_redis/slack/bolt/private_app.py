@@ -1,4 +1,4 @@
-"""The copy of an app that dispatches one event: what fails in it is reported to the attempt."""
+"""The copy of an app that dispatches one event, and reports failures to the attempt."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

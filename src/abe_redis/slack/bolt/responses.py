@@ -1,4 +1,4 @@
-"""`respond()` of a worker's listeners: what Slack refuses is an exception, as with every other call of Slack.
+"""`respond()` for a worker's listeners: a refusal raises an exception, as in every other call of Slack.
 
 slack_sdk's webhook client returns the status instead, which nobody looks at.
 """

@@ -1,4 +1,4 @@
-"""What Bolt's authorization swallows: it logs an exception of a store or a function, and answers 200."""
+"""Reports exceptions that Bolt's authorization swallows: it logs them and answers 200."""
 
 import copy
 import functools
@@ -10,7 +10,7 @@ from abe_redis.slack.bolt.attempt import Attempt
 
 
 def noting(call: Callable[..., Any], attempt: Attempt) -> Callable[..., Any]:
-    """The same function, sync or async, whose exceptions the attempt hears of."""
+    """The same function, sync or async; the attempt notes its exceptions."""
     if inspect.iscoroutinefunction(call):
 
         @functools.wraps(call)
@@ -39,7 +39,7 @@ def noting(call: Callable[..., Any], attempt: Attempt) -> Callable[..., Any]:
 
 
 class _NotingStore:
-    """An installation store, whose exceptions the attempt hears of."""
+    """An installation store; the attempt notes its exceptions."""
 
     def __init__(self, store: Any, attempt: Attempt) -> None:  # noqa: ANN401 - anybody's store
         self._store = store
@@ -51,7 +51,7 @@ class _NotingStore:
 
 
 def noting_authorization(middleware: Any, attempt: Attempt) -> Any:  # noqa: ANN401 - either of Bolt's classes
-    """A copy of Bolt's authorization, if it asks anybody, whose exceptions the attempt hears of."""
+    """A copy of Bolt's authorization, if it calls a store or a function; the attempt notes exceptions."""
     if not hasattr(middleware, "authorize"):
         return middleware
     noted = copy.copy(middleware)

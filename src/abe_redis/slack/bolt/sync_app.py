@@ -1,4 +1,4 @@
-"""Dispatch through an `App`: what fails in it is reported, and it ends when everything in it has ended."""
+"""Dispatches through an `App`: reports failures, and waits until everything in it has ended."""
 
 from collections.abc import Callable
 from functools import partial
@@ -100,7 +100,7 @@ class _LazyRunner(LazyListenerRunner):
 
 
 class _ErrorHandler:
-    """Reports what no `@app.error` handler answers for; for listeners and for middleware."""
+    """Reports exceptions that no `@app.error` handler answers for, in listeners and middleware."""
 
     def __init__(self, attempt: Attempt, inner: Any) -> None:  # noqa: ANN401 - either of Bolt's classes
         self._attempt = attempt
@@ -148,7 +148,7 @@ class _Authorization(Middleware):
 
 
 class _Ack(Ack):
-    """An ack that has nobody to answer any more."""
+    """An ack after Slack already has its answer."""
 
     def __init__(self, attempt: Attempt) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
