@@ -54,6 +54,8 @@ class RefusingProxy(Listener):
         """Says for a command whether it waits for `let_go`, and with it what comes behind it."""
         self.held_up = 0
         """How many did."""
+        self.hangs_up = False
+        """Whether whoever sent a command that is held up is hung up on: the command arrives all the same."""
         self.let_go = asyncio.Event()
         self.seen: list[str] = []
         """The names of the commands, in order."""
@@ -79,6 +81,8 @@ class RefusingProxy(Listener):
                     self.seen.append(words[0].decode().upper())
                     if self.holds_up(words):
                         self.held_up += 1
+                        if self.hangs_up:
+                            writer.close()
                         await self.let_go.wait()
                     answer = self.refusal(words)
                     if answer == HANG_UP:

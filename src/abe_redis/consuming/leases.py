@@ -83,7 +83,11 @@ class Leases(Settling):
                 lease.Claim(*held.key, held.begun, sure=self.is_sure(held), stage=self._stage(held))
                 for held in ours
             ]
-            outcomes = await lease.hold(redis, self._group, self._consumer, claims, begins=begins)
+            outcomes = await lease.hold(
+                *(redis, self._group, self._consumer, claims),
+                begins=begins,
+                still=lambda at, ours=ours: self._stage(ours[at]) is not lease.Stage.OVER,  # type: ignore[misc]
+            )
             for held, outcome in zip(ours, outcomes, strict=True):
                 self._note_outcome(held, outcome, now)
             if dropped := outcomes.count("dropped"):
@@ -143,28 +147,16 @@ class Leases(Settling):
         for key in self._parted.keys() & ours_again:
             del self._parted[key]
         for some in batched(list(self._parted.values()), RENEWED_AT_ONCE):
-            stages = [lease.Stage.OVER if held.is_let_go else lease.Stage.WAITING for held in some]
-            claims = [
-                lease.Claim(*held.key, held.begun, sure=False, stage=stage)
-                for held, stage in zip(some, stages, strict=True)
-            ]
-            outcomes = await lease.hold(redis, self._group, self._consumer, claims)
-            kept = [
-                held
-                for held, outcome in zip(some, outcomes, strict=True)
-                if outcome in {"done", "dropped"} and self._parted.get(held.key) is held
-            ]
-            if kept:
-                known = {held.key: held.begun for held in kept}
-                in_hand = {held.key: False for held in kept if not held.is_let_go}
-                streams = list(lease.by_stream(known))
-                for held in kept:
-                    held.is_let_go = True
-                await release.release(
-                    *(redis, self._group, self._consumer, streams, known),
-                    everything=False,
-                    in_hand=in_hand,
-                )
+            known = {held.key: held.begun for held in some}
+            in_hand = {held.key: False for held in some if not held.is_let_go}
+            for held in some:
+                held.is_let_go = True
+            await release.release(
+                *(redis, self._group, self._consumer, list(lease.by_stream(known)), known),
+                everything=False,
+                in_hand=in_hand,
+                still=self._parted.__contains__,
+            )
             for held in some:
                 if self._parted.get(held.key) is held:
                     del self._parted[held.key]

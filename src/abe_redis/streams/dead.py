@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from abe_redis.events.codec import UndecodableError, decode
 from abe_redis.runtime import plurals
 from abe_redis.streams import names, slots
-from abe_redis.streams.lease import Leased
+from abe_redis.streams.lease import AGAIN, Leased
 from abe_redis.streams.losses import say_gone
 from abe_redis.streams.scripts import Argument, Script
 
@@ -94,11 +94,12 @@ async def bury(
         begun,
         int(sure),
         int(in_hand),
-        *more,
     ]
-    answer = int(await _BURY(redis, keys, arguments))
+    answer = await _BURY(redis, keys, [*arguments, "ask", *more])
+    if answer == AGAIN.encode():
+        answer = await _BURY(redis, keys, [*arguments, "insist", *more])
     say_gone(stream, group, [entry_id] if answer < 0 else [])
-    return answer != 0
+    return bool(answer != 0)
 
 
 def _encoded(said: str) -> bytes:

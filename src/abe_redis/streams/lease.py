@@ -253,8 +253,19 @@ async def _each_held(
     return outcomes
 
 
+AGAIN = "again"
+"""What a script answers that finds an entry otherwise than its sender has it, and has changed nothing: it is
+said again by whoever still has it so."""
+
+
 async def hold(
-    redis: Redis, group: str, consumer: str, claims: Sequence[Claim], *, begins: bool = False
+    redis: Redis,
+    group: str,
+    consumer: str,
+    claims: Sequence[Claim],
+    *,
+    begins: bool = False,
+    still: Callable[[int], bool] = lambda _: True,
 ) -> list[Outcome]:
     """Renew leases, and count every begun delivery.
 
@@ -265,14 +276,27 @@ async def hold(
         consumer: Who holds the entries.
         claims: The entries that it has in flight.
         begins: Whether handlers have them, or get them now: then none is postponed any more.
+        still: Whether an entry, by its place, is still in flight as claimed; called when Redis sees it
+            otherwise.
 
     Returns:
         For each: `done`, `dropped` (done, too), `not_held`, `unknown`, `deleted`, `lost` or `no_group`.
     """
-    outcomes = await _each_held(
-        *(_HOLD, redis, group, consumer, claims, "start" if begins else "renew"),
-        keys=names.with_records_and_due,
-    )
+
+    async def say(some: Sequence[Claim], how: str) -> list[Outcome]:
+        what = "start" if begins else "renew"
+        return await _each_held(
+            *(_HOLD, redis, group, consumer, some, what, how), keys=names.with_records_and_due
+        )
+
+    outcomes = await say(claims, "ask")
+    again = [at for at, outcome in enumerate(outcomes) if outcome == AGAIN]
+    for at in again:
+        outcomes[at] = "done"
+    if insisted := [at for at in again if still(at)]:
+        said = await say([claims[at] for at in insisted], "insist")
+        for at, outcome in zip(insisted, said, strict=True):
+            outcomes[at] = outcome
     if "lost" in outcomes:
         lost = [claim[:2] for claim, outcome in zip(claims, outcomes, strict=True) if outcome == "lost"]
         for stream, ids in by_stream(lost).items():

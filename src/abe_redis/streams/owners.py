@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from abe_redis.runtime import clock
 from abe_redis.streams import names, slots
-from abe_redis.streams.lease import Leased, Portion, Taken, fields_of, take
+from abe_redis.streams.lease import AGAIN, Leased, Portion, Taken, fields_of, take
 from abe_redis.streams.losses import say_gone
 from abe_redis.streams.scripts import Argument, Script
 
@@ -235,7 +235,10 @@ async def start(redis: Redis, owner: Owner, entry: Leased, *, sure: bool = False
     keys = [stream, names.owner(stream, owner.group), names.due(stream, owner.group), names.records(stream)]
     arguments: list[Argument] = [owner.group, owner.consumer, owner.token, entry.id, entry.deliveries]
     arguments.append(int(sure))
-    state: Start = (await _START(redis, keys, arguments)).decode()
+    said = (await _START(redis, keys, [*arguments, "ask"])).decode()
+    if said == AGAIN:
+        said = (await _START(redis, keys, [*arguments, "insist"])).decode()
+    state: Start = said
     say_gone(stream, owner.group, [entry.id] if state == "lost" else [])
     return state
 

@@ -4,13 +4,15 @@ TIME 0 is the epoch, a lease that expired before any other, so the next consumer
 whatever its own lease time is. RETRYCOUNT sets the count that XREADGROUP and XCLAIM had raised.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import batched
 from types import MappingProxyType
 
 from redis.asyncio import Redis
 
 from abe_redis.schemas import MAX_DELAY_SECONDS
 from abe_redis.streams import names, slots
+from abe_redis.streams.lease import AGAIN, by_stream
 from abe_redis.streams.losses import say_gone
 from abe_redis.streams.scripts import Argument, Script
 
@@ -54,9 +56,11 @@ async def postpone(
     arguments: list[Argument] = [group, consumer, entry_id, delay_ms, 2 * MAX_DELAY_SECONDS * 1000]
     arguments += (0 if counted else 1, begun, int(sure), int(in_hand))
     keys = [stream, names.due(stream, group), names.records(stream)]
-    answer = int(await _POSTPONE(redis, keys, arguments))
+    answer = await _POSTPONE(redis, keys, [*arguments, "ask"])
+    if answer == AGAIN.encode():
+        answer = await _POSTPONE(redis, keys, [*arguments, "insist"])
     say_gone(stream, group, [entry_id] if answer < 0 else [])
-    return answer > 0
+    return bool(answer > 0)
 
 
 _RELEASE = Script.load("release")
@@ -76,6 +80,7 @@ async def release(
     counted: bool = True,
     leaves: bool = False,
     in_hand: Mapping[tuple[str, str], bool] = MappingProxyType({}),
+    still: Callable[[tuple[str, str]], bool] = lambda _: True,
 ) -> int:
     """Release entries, so that the next consumer takes them.
 
@@ -93,23 +98,32 @@ async def release(
         leaves: Whether the consumer ends: it has nothing in flight afterwards, and takes nothing more.
         in_hand: Known entries in flight, each with whether its lease certainly lasts. An entry that somebody
         dropped is put back, unless another consumer may have it.
+        still: Whether an entry is still to be released; called before it is put back.
 
     Returns:
         The number of released entries.
     """
 
+    async def say(
+        some: Sequence[str], those: Mapping[tuple[str, str], int], *words: Argument
+    ) -> tuple[int, dict[tuple[str, str], int]]:
+        arguments: list[Argument] = [group, consumer, *words]
+        for key, count in those.items():
+            arguments += (*key, count, int(in_hand.get(key, -1)))
+        released, again, lost = await _RELEASE(redis, names.with_records_and_due(some, group), arguments)
+        for stream, ids in by_stream((one.decode(), gone.decode()) for one, gone in batched(lost, 2)).items():
+            say_gone(stream, group, ids)
+        asked = {(stream.decode(), entry_id.decode()): count for stream, entry_id, count in batched(again, 3)}
+        return released, {key: count for key, count in asked.items() if still(key)}
+
     async def give(some: Sequence[str]) -> int:
-        arguments: list[Argument] = [
-            group,
-            consumer,
-            "all" if everything else "these",
-            int(counted),
-            int(leaves),
-        ]
-        theirs = set(some)
-        for (stream, entry_id), count in known.items():
-            if stream in theirs:
-                arguments += (stream, entry_id, count, int(in_hand.get((stream, entry_id), -1)))
-        return int(await _RELEASE(redis, names.with_records_and_due(some, group), arguments))
+        theirs, what = set(some), "all" if everything else "these"
+        those = {key: count for key, count in known.items() if key[0] in theirs}
+        words = int(counted), int(leaves)
+        released, again = await say(some, those, what, *words, "ask")
+        if again:
+            more, _ = await say(list(by_stream(again)), again, "these", *words, "insist")
+            released += more
+        return released
 
     return sum(await slots.in_steps(redis, streams, give))

@@ -1,6 +1,6 @@
 """What a worker does when Redis has settled an event, and the answer to that is lost."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -80,7 +80,7 @@ def postpones(words: Sequence[bytes]) -> bool:
 async def working(
     make_backend: MakeBackend,
     server: Server,
-    handler: Handler,
+    handler: Callable[[Event], Awaitable[None]],
     policy: Any,
     *,
     ordered: bool,

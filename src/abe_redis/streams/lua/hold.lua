@@ -5,25 +5,30 @@
 --
 -- KEYS  per stream: the stream, its records, the sorted set of postponed entries
 -- ARGV  group, consumer, `start` (handlers have the entries, or get them now, so none is postponed) or
---       `renew`; per entry: the number of its stream, its id, the number of its begun deliveries, 1 if its
---       lease certainly lasts (else 0), the stage of its handler: 0 if it has not begun, 1 if it has ended
---       (then the entry may be settled already, and is not put back), 2 if it is running
+--       `renew`; `ask` or `insist`: see `again`; per entry: the number of its stream, its id, the number of
+--       its begun deliveries, 1 if its lease certainly lasts (else 0), the stage of its handler: 0 if it has
+--       not begun, 1 if it has ended (then the entry may be settled already, and is not put back), 2 if it is
+--       running
 -- Answers for each entry that was not pending under its consumer: its place, counted from 0, and its
--- relation to the consumer: see `holder`. A `dropped` entry is put back. A `deleted` entry without a
+-- relation to the consumer: see `holder`, or `again`. A `dropped` entry is put back. A `deleted` entry without a
 -- handler is `lost`, and counted as lost.
 
 -- include: holder
+-- include: again
 -- include: ids
 -- include: given
-local group, consumer, is_start = ARGV[1], ARGV[2], ARGV[3] == 'start'
+local group, consumer, is_start, insists = ARGV[1], ARGV[2], ARGV[3] == 'start', ARGV[4] == 'insist'
 local answers, place = {}, 0
 
-for i = 4, #ARGV, 5 do
+for i = 5, #ARGV, 5 do
   local at, id, deliveries, sure = 3 * tonumber(ARGV[i]) - 2, ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
   local stream, records, due = KEYS[at], KEYS[at + 1], KEYS[at + 2]
-  local in_hand = ARGV[i + 4] ~= '1'
+  local in_hand, is_at_work = ARGV[i + 4] ~= '1', ARGV[i + 4] == '2'
   local state, counted, is_given_back = holder(stream, group, consumer, id, sure == '1', records, in_hand)
   if state == 'dropped' and not in_hand then state = 'unknown' end
+  local is_postponed = (is_start or is_at_work) and state == 'held' and redis.call('ZSCORE', due, id)
+  local is_otherwise = in_hand and (state == 'dropped' or is_given_back or is_postponed)
+  if is_otherwise and not insists then state = 'again' end
   if state == 'held' or state == 'dropped' then
     local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a repeated word does no harm
     local whose, dated = consumer, 'IDLE'
@@ -35,8 +40,8 @@ for i = 4, #ARGV, 5 do
     local kept = redis.call('XCLAIM', stream, group, whose, 0, id,
       dated, 0, 'RETRYCOUNT', math.max(counted, deliveries), 'JUSTID', force)
     if #kept == 0 then state = 'deleted' end
+    if is_postponed then redis.call('ZREM', due, id) end
     if is_start then
-      redis.call('ZREM', due, id)
       local last = redis.call('HGET', records, 'last ' .. group)
       if not last or before(last, id) then redis.pcall('HSET', records, 'last ' .. group, id) end
     end

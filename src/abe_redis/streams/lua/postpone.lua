@@ -9,20 +9,22 @@
 -- KEYS  the stream, the sorted set of postponed entries, the stream's records
 -- ARGV  group, consumer, the entry's id, the delay in ms (0: none), for how many ms the set is kept,
 --       how many deliveries are not counted, the least number of its begun deliveries, 1 if its
---       lease certainly lasts (else 0), 1 if it was not given back before (else 0)
+--       lease certainly lasts (else 0), 1 if it was not given back before (else 0),
+--       `ask` or `insist`: see `again`
 -- Answers 1; 0, and changes nothing, when the consumer does not hold the entry; -1 when the stream no
--- longer has it, so that it is counted as lost; or an error when there is no such group and a handler has
+-- longer has it, so that it is counted as lost; `again`; or an error when there is no such group and a handler has
 -- begun the entry.
 -- flags: allow-oom
 
 -- include: clock
 -- include: holder
 -- include: given
+-- include: again
 local stream, due, records = KEYS[1], KEYS[2], KEYS[3]
 local group, consumer, id, delay_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local keep_ms, uncounted, began, sure = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8] == '1'
-local in_hand = ARGV[9] == '1'
-local state, counted = holder(stream, group, consumer, id, sure, records, in_hand)
+local in_hand, insists = ARGV[9] == '1', ARGV[10] == 'insist'
+local state, counted, is_given_back = holder(stream, group, consumer, id, sure, records, in_hand)
 if state == 'no_group' and began > 0 then
   return redis.error_reply('NOGROUP no group ' .. group .. ' on ' .. stream)
 end
@@ -31,6 +33,9 @@ if state == 'deleted' then
   return note_gone(stream, records, group) and -1 or 0
 end
 if state ~= 'held' and state ~= 'dropped' then return 0 end
+local is_late = redis.call('ZSCORE', due, id) or began > 0 and counted - uncounted > began -- it began anew
+local is_otherwise = state == 'dropped' or is_given_back or is_late
+if is_otherwise and not insists then return redis.status_reply('again') end
 local deliveries = math.max(0, counted - uncounted, began)
 local whose, dated = consumer, 'IDLE'
 put_back_given(stream, records, group)

@@ -5,22 +5,26 @@
 -- consumer.
 --
 -- KEYS  per stream: the stream, its records, the sorted set of postponed entries
--- ARGV  group, consumer, `all` (also unseen entries from a read whose answer was lost) or `these`, how many
---       deliveries such a read counted, 1 if the consumer leaves and then has nothing in flight (else 0);
+-- ARGV  group, consumer, `all` (asks also for unseen entries from a read whose answer was lost) or `these`,
+--       how many deliveries such a read counted, 1 if the consumer leaves and then has nothing in flight
+--       (else 0), `ask` or `insist`: see `again`;
 --       per known entry: its stream, its id, its new number of deliveries (below 0: keep it), 1 if the
 --       consumer has it in flight and its lease certainly lasts, 0 if its lease may be over, else -1. An
 --       entry in flight is put back if somebody dropped it.
--- Answers how many were released.
+-- Answers how many were released; stream, id and number of deliveries of each entry that is released, too,
+-- if the sender insists; stream and id of each entry that is counted as lost, since its stream no longer has
+-- it.
 
 -- include: untouched
 -- include: holder
 -- include: given
+-- include: again
 local group, consumer, everything, counted = ARGV[1], ARGV[2], ARGV[3] == 'all', ARGV[4]
-local leaves = ARGV[5] == '1'
-local released = 0
+local leaves, insists = ARGV[5] == '1', ARGV[6] == 'insist'
+local released, again, lost = 0, {}, {}
 local deliveries_of, in_hand_of = {}, {} -- per stream: by id; and in their order, each with `sure`
 
-for i = 6, #ARGV, 4 do
+for i = 7, #ARGV, 4 do
   local stream, id, deliveries, lease = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
   deliveries_of[stream] = deliveries_of[stream] or {}
   deliveries_of[stream][id] = deliveries
@@ -56,12 +60,16 @@ local function release(stream, records, id, deliveries, is_dropped)
   released = released + 1
 end
 
+local function ask_for(stream, id, deliveries)
+  for _, word in ipairs({stream, id, deliveries}) do again[#again + 1] = word end
+end
+
 -- An unknown entry was never delivered, so the read that fetched it does not count. A postponed or released
 -- one was delivered before: its count and its time stay as they are.
-local function release_unknown(stream, records, due, pending)
+local function ask_for_unknown(stream, due, pending)
   local id, idle, deliveries = pending[1], pending[3], pending[4]
   if idle > ten_years_ms or redis.call('ZSCORE', due, id) then return end
-  release(stream, records, id, math.max(0, deliveries - counted))
+  ask_for(stream, id, math.max(0, deliveries - counted))
 end
 
 local function release_all(stream, records, due, known)
@@ -73,7 +81,7 @@ local function release_all(stream, records, due, known)
       if known[id] then
         release(stream, records, id, known[id])
       else
-        release_unknown(stream, records, due, row)
+        ask_for_unknown(stream, due, row)
       end
     end
     if #rows > 0 then from = '(' .. rows[#rows][1] end
@@ -90,8 +98,13 @@ end
 local function release_dropped(stream, records, known, in_hand)
   for _, one in ipairs(in_hand) do
     local state = holder(stream, group, consumer, one.id, one.sure, records, true)
-    if state == 'dropped' then release(stream, records, one.id, known[one.id], true) end
-    if state == 'deleted' then note_gone(stream, records, group) end
+    if state == 'dropped' and not insists then
+      ask_for(stream, one.id, known[one.id])
+    elseif state == 'dropped' then
+      release(stream, records, one.id, known[one.id], true)
+    elseif state == 'deleted' and note_gone(stream, records, group) then
+      lost[#lost + 1], lost[#lost + 2] = stream, one.id
+    end
   end
 end
 
@@ -117,4 +130,4 @@ for i = 1, #KEYS, 3 do
   end
 end
 write_given(group)
-return released
+return {released, again, lost}

@@ -2,23 +2,28 @@
 --
 -- KEYS  the stream, the key that names its owner, the sorted set of postponed entries, the stream's records
 -- ARGV  group, consumer, the owner's token, the entry's id, the number of deliveries including this one, 1
---       if its lease certainly lasts (else 0)
+--       if its lease certainly lasts (else 0), `ask` or `insist`: see `again`
 -- Answers `started`; `disowned` when another consumer owns the stream; `gone` when the consumer does not
--- hold the entry; `lost` when the stream no longer has it; `no_group` when the group does not exist.
+-- hold the entry; `lost` when the stream no longer has it; `no_group` when the group does not exist; or
+-- `again`.
 
 -- include: holder
 -- include: note_gone
+-- include: again
 local stream, owner, due, records = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, consumer, token, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local deliveries, sure = tonumber(ARGV[5]), ARGV[6] == '1'
+local deliveries, sure, insists = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7] == 'insist'
 if redis.call('GET', owner) ~= token then return redis.status_reply('disowned') end
-local state, counted = holder(stream, group, consumer, id, sure, records, true)
+local state, counted, is_given_back = holder(stream, group, consumer, id, sure, records, true)
 if state == 'no_group' then return redis.status_reply(state) end
 if state == 'deleted' and note_gone(stream, records, group) then
   redis.call('ZREM', due, id)
   return redis.status_reply('lost')
 end
 if state ~= 'held' and state ~= 'dropped' then return redis.status_reply('gone') end
+local is_late = counted >= deliveries and redis.call('ZSCORE', due, id) -- it began, and was postponed since
+local is_otherwise = state == 'dropped' or is_given_back or is_late
+if is_otherwise and not insists then return redis.status_reply('again') end
 local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a repeated word does no harm
 deliveries = math.max(counted, deliveries)
 redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'JUSTID', force)

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Event, EventWorker
-from abe_redis.streams import lease
+from abe_redis.streams import release
 from tests.integration.conftest import MakeBackend, until
 from tests.integration.consuming.test_foreign_hands import publish, working
 from tests.integration.consuming.test_in_flight import delivered_events, with_events
@@ -43,7 +43,9 @@ async def test_what_is_done_as_the_stream_is_lost_is_not_done_again(make_backend
     assert handled == [0, 1]
 
 
-@pytest.mark.parametrize("when", ["before it is said", "while it is said"])
+@pytest.mark.parametrize(
+    "when", ["before it is said", "while it is said", "while it is said and nobody has it"]
+)
 async def test_what_is_done_after_it_was_parted_with_is_not_given_back(
     commands: Redis, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
@@ -51,12 +53,13 @@ async def test_what_is_done_after_it_was_parted_with_is_not_given_back(
     delivered_events(in_flight, held)
     in_flight.part_with(held)
     held.lose()
-    hold = lease.hold
+    said = list[Any]()
+    script = release._RELEASE
 
-    async def and_finish(*arguments: Any, **options: Any) -> Any:
-        outcomes = await hold(*arguments, **options)
+    async def and_finish(*arguments: Any) -> Any:
+        said.append(await script(*arguments))
         await finish()
-        return outcomes
+        return said[-1]
 
     async def finish() -> None:
         in_flight.finish(held)
@@ -65,6 +68,9 @@ async def test_what_is_done_after_it_was_parted_with_is_not_given_back(
     if when == "before it is said":
         await finish()
     else:
-        monkeypatch.setattr(lease, "hold", and_finish)
+        monkeypatch.setattr(release, "_RELEASE", and_finish)
+    if when.endswith("nobody has it"):
+        await commands.xgroup_delconsumer(A, "g", "me")
     await in_flight.say_parted(commands)
+    assert len(said) == (when != "before it is said")
     assert await rows(commands, A) == {}

@@ -1,0 +1,4 @@
+-- A command can arrive late: when its connection is dead, and its sender has said the same again on another
+-- one and gone on. So one that finds an entry otherwise than its sender has it (nobody holds it, it was given
+-- back, it waits for later) changes nothing at first, and answers `again`. Who is still there for that
+-- answer, and has the entry still, insists; of a command that arrives late, nobody hears the answer.
