@@ -57,7 +57,8 @@ class Connections:
     _topology: Topology = field(init=False)
     _refreshing: asyncio.Task[None] | None = field(init=False, default=None)
     _server: "EmbeddedServer | None" = field(init=False, default=None)
-    _is_checked: bool = field(init=False, default=False)
+    was_let_in: bool = field(init=False, default=False)
+    """Whether the server has answered, so that the credentials were right then."""
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
@@ -85,9 +86,9 @@ class Connections:
             RedisRefusedError: It is too old.
             redis.RedisError: It could not be asked at present.
         """
-        if not self._is_checked:
+        if not self.was_let_in:
             await check_version(self.commands, self.settings)
-            self._is_checked = True
+            self.was_let_in = True
 
     async def revive(self) -> None:
         """Start the embedded server again if it is one and has died; otherwise do nothing.

@@ -263,10 +263,11 @@ class Wire(asyncio.Protocol):
         """The error for the caller; some errors also change how later commands are sent."""
         if isinstance(error, exceptions.ClusterCrossSlotError) and self._terms.on_cross_slot is not None:
             self._terms.on_cross_slot()
-        if self._greeted and self._rereads_credentials and isinstance(error, exceptions.AuthenticationError):
-            # The credentials have changed: the next connection reads them again.
+        if self._greeted and isinstance(error, exceptions.AuthenticationError):
+            # The credentials have changed: the next connection logs in again.
             self.loop.call_soon(self.drop, exceptions.ConnectionError("the credentials were changed"))
-            return exceptions.ConnectionError(f"the credentials were changed: {error}")
+            if self._rereads_credentials:
+                return exceptions.ConnectionError(f"the credentials were changed: {error}")
         return error
 
     def pause_writing(self) -> None:

@@ -233,7 +233,13 @@ class Publisher:
                     await self._make_room(error, streams)
                 raise
 
-        return await retry(once, seconds=PUBLISH_SECONDS, between=connections.revive, failed=failed)
+        return await retry(
+            once,
+            seconds=PUBLISH_SECONDS,
+            between=connections.revive,
+            passes=failures.passes_for_who_was_let_in if connections.was_let_in else failures.passes,
+            failed=failed,
+        )
 
     def _explained(self, error: BaseException, topic: str) -> AbeRedisError:
         return failures.explain(error, self._settings, doing=f"publishing to {topic!r}")

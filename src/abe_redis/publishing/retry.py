@@ -26,6 +26,7 @@ async def retry[Result](
     *,
     seconds: float,
     between: Callable[[], Awaitable[None]],
+    passes: Callable[[BaseException], bool] = failures.passes,
     failed: FirstTry | None = None,
 ) -> Result:
     """Try until it succeeds, or fails in a way that does not pass, or its time is up.
@@ -34,6 +35,7 @@ async def retry[Result](
         attempt: The step; it must be repeatable.
         seconds: The time limit, from the beginning of the first try.
         between: Runs before each further try.
+        passes: Whether a further try can help after a failure.
         failed: The first try, if it was made already.
 
     Returns:
@@ -46,7 +48,7 @@ async def retry[Result](
     pause = _FIRST_PAUSE_SECONDS
     error = failed.error if failed else None
     why = error or TimeoutError()
-    while error is None or (failures.passes(error) and time.monotonic() + pause < deadline):
+    while error is None or (passes(error) and time.monotonic() + pause < deadline):
         if error is not None:
             await anyio.sleep(pause)
             pause = min(2 * pause, _MOST_PAUSE_SECONDS)

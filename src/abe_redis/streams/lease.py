@@ -254,8 +254,8 @@ async def _each_held(
 
 
 AGAIN = "again"
-"""What a script answers that finds an entry otherwise than its sender has it, and has changed nothing: it is
-said again by whoever still has it so."""
+"""The answer of a script that found an entry in another state than its sender has it, and changed nothing. A
+sender that still has the entry repeats the command."""
 
 
 async def hold(

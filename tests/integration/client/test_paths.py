@@ -323,13 +323,6 @@ async def test_a_password_that_is_set_for_a_while_is_a_pause_for_whoever_was_let
         said.append(capfd.readouterr().err)
         return "Retrying until it is back" in "".join(said) and "Trying again until it works" in caplog.text
 
-    async def is_taken() -> bool:
-        try:  # a publisher is told, and tries again: its connection may be one of the time of the password
-            await backend.publish(topic, {"number": 1})
-        except CredentialsRefusedError:
-            return False
-        return True
-
     async with RedisMessageQueueBackend(one) as backend, anyio.create_task_group() as tasks:
         await backend.publish(topic, {"number": 0})
         worker = EventWorker(backend, slow, ordered=ordered)
@@ -342,10 +335,42 @@ async def test_a_password_that_is_set_for_a_while_is_a_pause_for_whoever_was_let
             go_on.set()
             await until(is_said)
             admin.execute_command("ACL", "SETUSER", "default", "nopass")
-        await until(is_taken)
+        await backend.publish(topic, {"number": 1})  # its connection may be one of the time of the password
         await until(all_is_seen)
         await worker.shutdown()
         tasks.cancel_scope.cancel()
+
+
+NO_AUTH = b"-NOAUTH Authentication required.\r\n"
+
+
+@pytest.mark.parametrize("refused", ["EVALSHA", "CLIENT"])
+async def test_a_publisher_that_was_let_in_leaves_a_connection_of_the_time_of_another_password(
+    proxy: RefusingProxy, lone_redis: Redis, refused: str
+) -> None:
+    """It is refused in what it asks, or in its greeting; the next connection is not."""
+    async with RedisMessageQueueBackend(settings(proxy)) as backend:
+        await backend.publish("slack:x", {"number": 0})
+        if refused == "CLIENT":
+            await lone_redis.client_kill_filter(_type="normal", skipme=True)
+        before = proxy.accepted
+
+        def refuse(words: Sequence[bytes]) -> bytes | None:
+            is_old = proxy.accepted <= before + (refused == "CLIENT")
+            return NO_AUTH if is_old and words[0].upper() == refused.encode() else None
+
+        proxy.refusal = refuse
+        await backend.publish("slack:x", {"number": 1})
+        assert proxy.accepted > before
+    assert await lone_redis.xlen("slack:x") == 2
+
+
+async def test_a_publisher_that_was_never_let_in_is_told_at_once(proxy: RefusingProxy) -> None:
+    proxy.refusal = lambda _: NO_AUTH
+    async with RedisMessageQueueBackend(settings(proxy)) as backend:
+        with pytest.raises(CredentialsRefusedError):
+            await backend.publish("slack:x", {"number": 0})
+    assert proxy.accepted == 1, "it does not try again"
 
 
 async def test_a_provider_is_asked_for_each_connection(

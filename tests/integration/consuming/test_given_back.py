@@ -8,7 +8,8 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Backoff, Event, EventWorker, Retry
-from tests.integration.conftest import MakeBackend, take_one, until
+from abe_redis.streams import names, release
+from tests.integration.conftest import MakeBackend, pending, take_one, until
 from tests.integration.consuming.test_foreign_hands import KINDS, STREAM, publish, working
 
 RECORDS = "abe:groups:{slack_events}"
@@ -160,3 +161,33 @@ async def test_a_prefetched_event_that_somebody_deletes_counts_as_lost_once(
         await until(is_counted)
         await anyio.sleep(0.5)  # for two more renewals
         assert await lost(redis) == 1
+
+
+async def test_the_owner_of_a_stream_puts_back_what_only_the_record_has(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    """It need not wait for another owner: the consumer that stands for nobody goes while the owner stays."""
+    handled = list[int]()
+
+    async def handle(event: Event) -> None:
+        handled.append(event["n"])
+
+    async def has(count: int) -> bool:
+        return len(handled) == count and not await pending(redis, STREAM)
+
+    backend = make_backend(redis_stream_lease_seconds=2)
+    worker = EventWorker(backend, handle, ordered=True)
+    await publish(backend, 0)
+    async with working(worker):
+        await until(lambda: has(1))
+        owner = await redis.get(names.owner(STREAM, "default"))
+        found: Any = await redis.xrange(STREAM)
+        ((entry_id, _),) = found
+        await redis.xclaim(STREAM, "default", "another", 0, [entry_id], force=True, justid=True)
+        await release.release(
+            redis, "default", "another", [STREAM], {(STREAM, entry_id.decode()): 1}, everything=False
+        )
+        await redis.xgroup_delconsumer(STREAM, "default", names.NOBODY)
+        await until(lambda: has(2))
+        assert await redis.get(names.owner(STREAM, "default")) == owner
+    assert handled == [0, 0]

@@ -110,6 +110,7 @@ async def stays_finished(redis: Redis) -> None:
     assert await redis.zcard(DUE) == 0
 
 
+@pytest.mark.promise("A copy that finds the event otherwise than its sender had it changes nothing")
 @KINDS
 async def test_a_late_renewal_brings_nothing_back_that_was_finished(
     make_backend: MakeBackend, redis: Redis, server: Server, ordered: bool

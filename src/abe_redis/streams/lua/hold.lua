@@ -10,8 +10,8 @@
 --       not begun, 1 if it has ended (then the entry may be settled already, and is not put back), 2 if it is
 --       running
 -- Answers for each entry that was not pending under its consumer: its place, counted from 0, and its
--- relation to the consumer: see `holder`, or `again`. A `dropped` entry is put back. A `deleted` entry without a
--- handler is `lost`, and counted as lost.
+-- relation to the consumer: see `holder`, or `again`. A `dropped` entry is put back. A `deleted` entry
+-- without a handler is `lost`, and counted as lost.
 
 -- include: holder
 -- include: again

@@ -12,8 +12,8 @@
 --       lease certainly lasts (else 0), 1 if it was not given back before (else 0),
 --       `ask` or `insist`: see `again`
 -- Answers 1; 0, and changes nothing, when the consumer does not hold the entry; -1 when the stream no
--- longer has it, so that it is counted as lost; `again`; or an error when there is no such group and a handler has
--- begun the entry.
+-- longer has it, so that it is counted as lost; `again`; or an error when there is no such group and a
+-- handler has begun the entry.
 -- flags: allow-oom
 
 -- include: clock

@@ -1,4 +1,5 @@
--- A command can arrive late: when its connection is dead, and its sender has said the same again on another
--- one and gone on. So one that finds an entry otherwise than its sender has it (nobody holds it, it was given
--- back, it waits for later) changes nothing at first, and answers `again`. Who is still there for that
--- answer, and has the entry still, insists; of a command that arrives late, nobody hears the answer.
+-- A command can arrive late: when its connection is dead, and its sender has repeated it on another
+-- connection and continued. So a command that finds an entry in another state than its sender has it (nobody
+-- holds it, it was given back, it is postponed) changes nothing at first, and answers `again`. A sender that
+-- receives this answer, and still has the entry, insists. Nobody receives the answer to a command that
+-- arrives late.
