@@ -39,8 +39,8 @@ MUTANTS = (
     Mutant(
         "what is postponed loses its count",
         "streams/lua/postpone.lua",
-        "dated, 0, 'RETRYCOUNT', deliveries, 'JUSTID', force)",
-        "dated, 0, 'RETRYCOUNT', 0, 'JUSTID', force)",
+        "local deliveries = math.max(0, counted - uncounted, began)",
+        "local deliveries = 0",
         frozenset({"count fell", "too many starts"}),
     ),
     Mutant(

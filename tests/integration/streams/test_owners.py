@@ -69,7 +69,7 @@ async def test_an_owner_takes_over_what_was_not_finished(commands: Redis) -> Non
     await acks.ack(commands, "g", "holder", [(A, ids[0])])
     await let_lapse(commands, A, ids[1:2], deliveries=0)
     await let_lapse(commands, A, ids[2:3], deliveries=3)
-    now = await now_ms(commands)
+    now = int(await now_ms(commands))
     await commands.zadd(names.due(A, "g"), {ids[3]: now + 60_000, ids[4]: now - 60_000})
     await owners.own(commands, ME, [A])
     loaded = await owners.load(commands, ME, A, everybody=True)
@@ -97,7 +97,7 @@ async def test_how_long_it_still_waits_is_exact(commands: Redis) -> None:
     for part in (0.1, 0.7):
         while not part <= (await now_ms(commands)) % 1000 / 1000 <= part + 0.2:
             await anyio.sleep(0.01)
-        until = await now_ms(commands) + 30_000
+        until = int(await now_ms(commands)) + 30_000
         await commands.zadd(names.due(A, "g"), {entry_id: until})
         before = until - await now_ms(commands)
         loaded = await owners.load(commands, ME, A, everybody=True)

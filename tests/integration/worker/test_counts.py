@@ -4,11 +4,11 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import anyio
 import pytest
@@ -88,6 +88,39 @@ async def test_poison_is_buried_though_its_worker_ends_in_every_back_off(
     assert handler.deliveries == [1, 2, 3, 4]
     (letter,) = await buried(redis)
     assert letter[b"abe:deliveries"] == b"4"
+
+
+async def remove_its_consumer(redis: Redis) -> None:
+    for consumer in cast("list[dict[str, bytes]]", await redis.xinfo_consumers(STREAM, "default")):
+        await redis.xgroup_delconsumer(STREAM, "default", consumer["name"])
+
+
+async def acknowledge_it(redis: Redis) -> None:
+    entries: Any = await redis.xrange(STREAM)
+    await redis.xack(STREAM, "default", *(entry_id for entry_id, _ in entries))
+
+
+async def destroy_its_group(redis: Redis) -> None:
+    await redis.xgroup_destroy(STREAM, "default")
+
+
+@pytest.mark.promise("Every other delivery stays counted. The count and the delay outlive the worker")
+@KINDS
+@pytest.mark.parametrize("drop", [remove_its_consumer, acknowledge_it, destroy_its_group])
+async def test_poison_is_buried_though_somebody_drops_it_in_every_back_off(
+    make_backend: MakeBackend, redis: Redis, ordered: bool, drop: Callable[[Redis], Awaitable[None]]
+) -> None:
+    handler = Failing()
+    backend = make_backend(redis_stream_max_deliveries=4, redis_stream_lease_seconds=1)
+    await backend.publish(STREAM, {"n": 1})
+    policy = Backoff(first=1, most=1, deliveries=4)
+    async with working(backend, handler, ordered=ordered, policy=policy) as worker:
+        for failed in range(1, 4):
+            await until_failed(worker, failed)
+            await until(lambda: is_postponed(redis))
+            await drop(redis)
+        await until(lambda: buried(redis))
+    assert handler.deliveries == [1, 2, 3, 4]
 
 
 @pytest.mark.one_server

@@ -24,6 +24,7 @@
 -- include: holder
 -- include: leases
 -- include: given
+-- include: postponed
 local stream, owner, records, due, leases = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, consumer, token, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local from, idle_ms, everybody, count = ARGV[5], tonumber(ARGV[6]), ARGV[7] == 'all', tonumber(ARGV[8])
@@ -46,10 +47,13 @@ end
 
 if from == '-' then
   put_back_given(stream, records, group)
-  for _, id in ipairs(redis.call('ZRANGE', due, 0, 999)) do
+  local postponed = redis.call('ZRANGE', due, 0, 999, 'WITHSCORES')
+  for i = 1, #postponed, 2 do
+    local id, deliveries = postponed[i], postponed_deliveries(postponed[i + 1])
     if #redis.call('XPENDING', stream, group, id, id, 1) == 0 and not before(of['last-delivered-id'], id) then
       if #redis.call('XRANGE', stream, id, id) > 0 then
-        redis.call('XCLAIM', stream, group, consumer, 0, id, 'TIME', 0, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
+        redis.call('XCLAIM', stream, group, consumer, 0, id,
+          'TIME', 0, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
       else
         redis.call('ZREM', due, id)
         if note_gone(stream, records, group) then gone = gone + 1 end
@@ -71,7 +75,11 @@ for _, row in ipairs(rows) do
     if entry then
       local fields = entry[2]
       local due_at = redis.call('ZSCORE', due, id)
-      if not due_at then deliveries = deliveries_of_handlers(holder_name, deliveries) end
+      if due_at then
+        deliveries = math.max(deliveries, postponed_deliveries(due_at))
+      else
+        deliveries = deliveries_of_handlers(holder_name, deliveries)
+      end
       redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'JUSTID')
       local wait_ms = math.max(0, (due_at or 0) - now)
       found[#found + 1] = {id, fields, deliveries + 1, wait_ms, is_untouched(row) and 0 or 1}

@@ -22,7 +22,7 @@ local answers, rows_seen = {}, 0
 
 local function advance(due, ms)
   local rows = redis.call('ZRANGE', due, 0, -1, 'WITHSCORES')
-  for i = 1, #rows, 2 do redis.pcall('ZADD', due, string.format('%.0f', rows[i + 1] - ms), rows[i]) end
+  for i = 1, #rows, 2 do redis.pcall('ZADD', due, string.format('%.17g', rows[i + 1] - ms), rows[i]) end
 end
 
 -- Begins the leases of a page anew that show no idle time; answers the entry from which to check the

@@ -20,6 +20,7 @@
 -- include: holder
 -- include: given
 -- include: again
+-- include: postponed
 local stream, due, records = KEYS[1], KEYS[2], KEYS[3]
 local group, consumer, id, delay_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local keep_ms, uncounted, began, sure = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8] == '1'
@@ -50,7 +51,7 @@ end
 note_given(records, group, id, delay_ms == 0 and deliveries or nil)
 write_given(group)
 if delay_ms > 0 then
-  redis.call('ZADD', due, now_ms() + delay_ms, id)
+  redis.call('ZADD', due, postponed_score(now_ms() + delay_ms, deliveries), id)
   redis.call('PEXPIRE', due, keep_ms)
 else
   redis.call('ZREM', due, id)

@@ -26,6 +26,7 @@
 -- include: ids
 -- include: leases
 -- include: given
+-- include: postponed
 -- include: robbed
 local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most_with_redelivered, limit, counted = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
@@ -56,23 +57,25 @@ local function take(stream, records, pending, holder)
 end
 
 -- Makes a due entry pending again that nobody holds, if the group was given it; answers its row.
-local function put_back(stream, records, id)
+local function put_back(stream, records, id, deliveries)
   local of = group_of(stream, group)
   if before(of['last-delivered-id'], id) then return end
   if #redis.call('XRANGE', stream, id, id) == 0 then
     if note_gone(stream, records, group) then lost[#lost + 1] = stream end
     return
   end
-  redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
-  return {id, consumer, 0, 0}
+  redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
+  return {id, consumer, 0, deliveries}
 end
 
 local function take_due(stream, due, records)
-  local ids = redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit - #taken)
-  for _, id in ipairs(ids) do
+  local ids = redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit - #taken, 'WITHSCORES')
+  for i = 1, #ids, 2 do
+    local id, deliveries = ids[i], postponed_deliveries(ids[i + 1])
     local rows = redis.pcall('XPENDING', stream, group, id, id, 1)
     if is_gone(rows, 'XPENDING') then return end
-    local row = rows[1] or put_back(stream, records, id)
+    local row = rows[1] or put_back(stream, records, id, deliveries)
+    if row then row[4] = math.max(row[4], deliveries) end
     if not row or take(stream, records, row) then redis.call('ZREM', due, id) end
   end
 end

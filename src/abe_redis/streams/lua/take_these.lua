@@ -18,6 +18,7 @@
 -- include: read_new
 -- include: robbed
 -- include: given
+-- include: postponed
 local stream, records, due, leases = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most_passed, also_postponed = tonumber(ARGV[4]), ARGV[5] == '1'
@@ -61,7 +62,9 @@ for i = 6, #ARGV do
   local row = redis.call('XPENDING', stream, group, id, id, 1)[1]
   local at = tonumber(redis.call('ZSCORE', due, id) or 0)
   if row or at > 0 then
-    take_pending(id, row or {id, consumer, ten_years_ms + 1, 0}, at > now)
+    row = row or {id, consumer, ten_years_ms + 1, 0}
+    row[4] = math.max(row[4], postponed_deliveries(at))
+    take_pending(id, row, at > now)
   elseif before(of['last-delivered-id'], id) and is_there(id) then
     ahead[id] = true
     if not last or before(last, id) then last = id end
