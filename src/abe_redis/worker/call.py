@@ -90,6 +90,18 @@ async def _take_back_cancellations(task: asyncio.Task[Any], count: int) -> None:
             task.uncancel()
 
 
+async def takes_back_cancellation() -> bool:
+    """Undo a cancellation of our own task that is not the worker's: a handler left it behind.
+
+    Returns:
+        False when the worker itself is cancelled.
+    """
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - a task runs us
+    await _take_back_cancellations(task, 0)
+    return not is_cancelled()
+
+
 def is_cancelled() -> bool:
     """Whether a scope around us was cancelled, so that a `CancelledError` is for us."""
     return anyio.current_effective_deadline() == -math.inf

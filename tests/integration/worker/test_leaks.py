@@ -400,3 +400,51 @@ async def test_equal_failures_of_many_slots_are_one(own_server: Server) -> None:
         for concurrency in (1, 8):
             with pytest.raises(RedisRefusedError):
                 await EventWorker(backend, thread_exits, concurrency=concurrency).run()
+
+
+# --- What a handler leaves behind -----------------------------------------------------------------------
+
+
+@pytest.mark.promise(
+    "A time limit that a handler leaves in an unfinished asynchronous generator, or a timer of its own, ends "
+    "no worker either: when it cancels a task of the worker that waits for an event, the log says so, and "
+    "the worker goes on."
+)
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("left", ["time limit", "timer"])
+async def test_what_a_handler_leaves_behind_ends_no_worker(
+    backend: RedisMessageQueueBackend, ordered: bool, left: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A time limit in a generator that it did not finish cancels the task in which it was entered."""
+    handled, kept = list[int](), list[Any]()
+
+    async def answers() -> AsyncIterator[int]:
+        async with asyncio.timeout(0.05):
+            yield 1
+            yield 2
+
+    async def handle(event: Event) -> None:
+        if event["n"] == 0 and left == "timer":
+            task = asyncio.current_task()
+            assert task is not None
+            asyncio.get_running_loop().call_later(0.05, task.cancel)
+        elif event["n"] == 0:
+            kept.append(answers())
+            async for _ in kept[0]:
+                break
+        handled.append(event["n"])
+
+    async def is_said() -> bool:
+        return "left something behind" in caplog.text
+
+    async def are_handled() -> bool:
+        return handled == [0, 1]
+
+    async with at_work(EventWorker(backend, handle, ordered=ordered)):
+        await publish(backend, 0)
+        await until(is_said)
+        await publish(backend, 1)
+        await until(are_handled)
+    for one in kept:
+        with contextlib.suppress(TimeoutError, RuntimeError, asyncio.CancelledError):
+            await one.aclose()
