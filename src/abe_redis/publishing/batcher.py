@@ -18,7 +18,8 @@ from redis.exceptions import NoScriptError, ResponseError
 from abe_redis.client import failures
 from abe_redis.client.calls import Promise, Words
 from abe_redis.publishing.waiter import Waiter
-from abe_redis.streams.publish import Answer, Draft, command, published, rows
+from abe_redis.streams import seen
+from abe_redis.streams.publish import Answer, Draft, Row, command, rows
 
 if TYPE_CHECKING:
     from abe_redis.events.published import Published
@@ -46,17 +47,19 @@ class Way(Protocol):
 class Batcher:
     """Sends events in batches, without delaying any of them."""
 
-    def __init__(self, way: Way, *, hard_maxlen: int, answer_seconds: float) -> None:
+    def __init__(self, way: Way, views: seen.Views, *, hard_maxlen: int, answer_seconds: float) -> None:
         """Create it in the running event loop.
 
         Args:
             way: Sends the commands.
+            views: What is known of how streams remember.
             hard_maxlen: Most entries of a stream.
             answer_seconds: Time for an answer, everything included.
         """
         self._way = way
         self._hard_maxlen = hard_maxlen
         self._answer_seconds = answer_seconds
+        self._views = views
         self._loop = asyncio.get_running_loop()
         self._gathering: dict[int, _Batch] = {}
         """Per slot, the batch that the next event joins."""
@@ -102,7 +105,8 @@ class Batcher:
         if self._watch is None:
             self._watch = self._loop.call_later(self._answer_seconds / _CHECKS, self._look)
         try:
-            self._way.send(command(batch.drafts, hard_maxlen=self._hard_maxlen, in_full=batch.in_full), batch)
+            words = command(batch.drafts, self._views, hard_maxlen=self._hard_maxlen, in_full=batch.in_full)
+            self._way.send(words, batch)
         except Exception as error:  # noqa: BLE001 - the callers get every failure
             batch.set_exception(error)
 
@@ -113,8 +117,13 @@ class Batcher:
             self._send(batch)
         elif isinstance(found, ResponseError) and not failures.passes(found):
             self._send_by_stream(batch, found)
+        elif isinstance(found, Exception):
+            batch.fail(found)
         else:
-            batch.answer(found)
+            found_rows = rows(batch.drafts, self._views, found)
+            if again := [at for at, row in enumerate(found_rows) if row is None]:
+                self._send(batch.part(again))  # before those are answered who may send the next
+            batch.answer(found_rows)
 
     def _send_by_stream(self, batch: "_Batch", error: ResponseError) -> None:
         """Send each stream's events separately, since this user may lack permission for only one of them."""
@@ -122,7 +131,7 @@ class Batcher:
         for at, draft in enumerate(batch.drafts):
             numbers.setdefault(draft.stream, []).append(at)
         if len(numbers) == 1:
-            batch.answer(error)
+            batch.fail(error)
             return
         for of_one in numbers.values():
             self._send(batch.part(of_one))
@@ -134,7 +143,7 @@ class Batcher:
         overdue = [batch for batch in self._under_way if now - batch.sent_at >= self._answer_seconds]
         for batch in overdue:
             del self._under_way[batch]
-            batch.answer(TimeoutError(f"no answer within {self._answer_seconds:g} s"))
+            batch.fail(TimeoutError(f"no answer within {self._answer_seconds:g} s"))
         if self._under_way:
             self._watch = self._loop.call_later(self._answer_seconds / _CHECKS, self._look)
 
@@ -164,19 +173,22 @@ class _Batch:
             part.add(self.drafts[at], self.waiting[at])
         return part
 
-    def answer(self, found: Answer | Exception) -> None:
-        """Give each caller its own answer, or the failure to all."""
-        found = [found] * len(self.waiting) if isinstance(found, Exception) else rows(found)
+    def fail(self, error: Exception) -> None:
+        """Give the failure to every caller."""
+        self.answer([error] * len(self.waiting))
+
+    def answer(self, found: Sequence[Row]) -> None:
+        """Give each caller its own answer or failure, unless it has none yet."""
         # Nothing else waits for the answer to a lone event, so its task may run at once.
         keep = Waiter.resume if len(self.waiting) == 1 else Waiter.set_result
-        for draft, waiter, row in zip(self.drafts, self.waiting, found, strict=True):
-            if waiter.done():
+        for waiter, row in zip(self.waiting, found, strict=True):
+            if row is None or waiter.done():
                 continue
             if isinstance(row, Exception):
                 # A copy: each of the tasks that raise it writes its own traceback into it.
                 waiter.set_exception(copy(row))
             else:
-                keep(waiter, published(draft, row))
+                keep(waiter, row)
 
     # As `Promise`.
 

@@ -26,7 +26,7 @@ from abe_redis.publishing.outbox_delivery import Kept, Outbox, concerns_the_even
 from abe_redis.publishing.partitioner import Conversation, Partitioner
 from abe_redis.publishing.retry import FirstTry, retry
 from abe_redis.settings import Settings
-from abe_redis.streams import names
+from abe_redis.streams import names, seen
 from abe_redis.streams.publish import OWN_ID_SECONDS, Draft, announce, publish, publish_health_check
 from abe_redis.streams.trim import Trimmer
 
@@ -72,6 +72,7 @@ class Publisher:
         self._patterns = patterns
         self._partitioner = Partitioner(patterns, conversation, settings.redis_stream_conversation)
         self._open = connections
+        self._views = seen.Views()
         self._batcher: Batcher | None = None
         self._trimmer = Trimmer(settings)
         self._announced: dict[str, float] = {}
@@ -167,7 +168,7 @@ class Publisher:
         by_agent = origin == codec.AGENT
         if self._merges_mentions and not by_agent and (mention := mention_in(payload)) is not None:
             fields[codec.MENTION] = mention.written()
-        attempt = f"{self._attempts}{next(self._attempt_numbers):016x}"
+        attempt = f"{self._attempts}{next(self._attempt_numbers):x}"
         event_id = event_id_of(payload, given=event_id, fields=self._id_fields)
         if event_id and by_agent:  # an agent must not take the id of a real event
             event_id = of_agent(event_id)
@@ -187,7 +188,10 @@ class Publisher:
         await connections.check()
         if self._batcher is None:
             self._batcher = Batcher(
-                connections.publishing, hard_maxlen=self._hard_maxlen, answer_seconds=PUBLISH_SECONDS
+                connections.publishing,
+                self._views,
+                hard_maxlen=self._hard_maxlen,
+                answer_seconds=PUBLISH_SECONDS,
             )
         return self._batcher
 
@@ -204,7 +208,7 @@ class Publisher:
         began = failed.began if failed else time.monotonic()
         try:
             return await self._retry(
-                lambda redis: publish(redis, drafts, hard_maxlen=self._hard_maxlen),
+                lambda redis: publish(redis, drafts, self._views, hard_maxlen=self._hard_maxlen),
                 {draft.stream for draft in drafts},
                 failed,
             )

@@ -58,7 +58,7 @@ def dead_letters(stream: str) -> str:
 
 
 def seen(stream: str, event_id: str) -> str:
-    """The key that remembers a published event of `stream`."""
+    """The key in which earlier versions remember a published event of `stream`; now it is `seen.buckets`."""
     return f"{in_slot_of('abe:seen:', stream)}:{event_id}"
 
 
@@ -68,12 +68,14 @@ def mention(stream: str, key: str) -> str:
 
 
 _SEEN = re.compile(
-    r"abe:seen:(?:\{([^}]*)\}|(.*\{[^}]+\}.*)):(?:event:.*|mention:.*|[0-9a-f]{32})", re.DOTALL
+    r"abe:seen:(?:\{([^}]*)\}|(.*\{[^}]+\}.*)):"
+    r"(?:[0-9]:[0-9]+|state|event:.*|mention:.*|[0-9a-f]{32})",
+    re.DOTALL,
 )
 
 
 def published_to(key: str) -> str | None:
-    """The stream of a remembered event, from its key."""
+    """The stream whose events a key remembers."""
     match = _SEEN.fullmatch(key)
     return (match[1] or match[2]) if match else None
 

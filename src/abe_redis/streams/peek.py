@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 from abe_redis.client.optional_commands import is_refused
 from abe_redis.events.codec import Fields
 from abe_redis.schemas import GroupBrief
-from abe_redis.streams import hold_times, ids, names
+from abe_redis.streams import hold_times, ids, names, seen
 from abe_redis.streams.page_size import PageSize
 
 type Order = Literal["newest", "oldest"]
@@ -201,8 +201,10 @@ async def remembered(redis: Redis, stream: str, event_ids: Sequence[str]) -> str
         event_ids: The event's identity, in each form it may have.
     """
     pipeline = redis.pipeline(transaction=False)
-    for event_id in event_ids:
-        pipeline.get(names.seen(stream, f"event:{event_id}"))
+    for event_id in (f"event:{one}" for one in event_ids):
+        for bucket in seen.buckets(stream, event_id):
+            pipeline.hget(bucket, seen.field(event_id))
+        pipeline.get(names.seen(stream, event_id))
     known = [value for value in await pipeline.execute() if value]
     return str(known[0].split()[0].decode()) if known else None
 

@@ -28,10 +28,12 @@ def get(db: Keyspace, words: list[bytes]) -> Reply:
 
 
 def set_(db: Keyspace, words: list[bytes]) -> Reply:
-    """SET key value [NX|XX] [EX s|PX ms|KEEPTTL]."""
+    """SET key value [NX|XX] [EX s|PX ms|PXAT ms|KEEPTTL]."""
     key, value, *rest = words
     named = options(rest)
-    if any(word[:1].isalpha() and word not in {b"NX", b"XX", b"EX", b"PX", b"KEEPTTL"} for word in named):
+    if any(
+        word[:1].isalpha() and word not in {b"NX", b"XX", b"EX", b"PX", b"PXAT", b"KEEPTTL"} for word in named
+    ):
         raise Refused(SYNTAX)
     if (b"NX" in named and key in db.values) or (b"XX" in named and key not in db.values):
         return None
@@ -41,6 +43,8 @@ def set_(db: Keyspace, words: list[bytes]) -> Reply:
     for word, unit in ((b"EX", 1000), (b"PX", 1)):
         if word in named:
             db.expires[key] = db.now_ms() + unit * integer(rest[named.index(word) + 1])
+    if b"PXAT" in named:
+        db.expires[key] = integer(rest[named.index(b"PXAT") + 1])
     return OK
 
 
@@ -223,6 +227,11 @@ def pexpire(db: Keyspace, words: list[bytes]) -> Reply:
     return _expire(db, words[0], integer(words[1]), options(words[2:]))
 
 
+def pexpireat(db: Keyspace, words: list[bytes]) -> Reply:
+    """PEXPIREAT key ms [NX|XX|GT|LT]."""
+    return _expire(db, words[0], integer(words[1]) - db.now_ms(), options(words[2:]))
+
+
 def expire(db: Keyspace, words: list[bytes]) -> Reply:
     """EXPIRE key s [NX|XX|GT|LT]."""
     return _expire(db, words[0], 1000 * integer(words[1]), options(words[2:]))
@@ -320,6 +329,7 @@ COMMANDS: dict[bytes, Command] = {
     b"HEXISTS": hexists, b"HLEN": hlen, b"HKEYS": hkeys, b"HSET": hset, b"HSETNX": hsetnx, b"HDEL": hdel,
     b"HINCRBY": hincrby, b"ZADD": zadd, b"ZREM": zrem, b"ZCARD": zcard, b"ZSCORE": zscore, b"ZRANGE": zrange,
     b"EXISTS": exists, b"DEL": del_, b"UNLINK": del_, b"TYPE": type_, b"PEXPIRE": pexpire, b"EXPIRE": expire,
-    b"PERSIST": persist, b"PTTL": pttl, b"SCAN": scan, b"TIME": time, b"DBSIZE": dbsize,
-    b"FLUSHALL": flushall, b"WAIT": wait, b"CLIENT": client, b"HELLO": hello, b"PING": ping,
+    b"PEXPIREAT": pexpireat, b"PERSIST": persist, b"PTTL": pttl, b"SCAN": scan, b"TIME": time,
+    b"DBSIZE": dbsize, b"FLUSHALL": flushall, b"WAIT": wait, b"CLIENT": client, b"HELLO": hello,
+    b"PING": ping,
 }  # fmt: skip

@@ -8,7 +8,7 @@ from redis import exceptions
 from abe_redis.client.calls import Words
 from abe_redis.client.topology.replication_wait import Writes
 from abe_redis.client.topology.slots import blocked_seconds, slot_of, slot_of_command
-from abe_redis.streams import names
+from abe_redis.streams import names, seen
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,8 @@ def test_helper_keys_are_in_the_slot_of_their_stream(stream: str) -> None:
     for key in (
         names.dead_letters(stream),
         names.seen(stream, "event:Ev1"),
+        seen.state(stream),
+        *seen.buckets(stream, "event:Ev1"),
         names.records(stream),
         names.due(stream, "g"),
     ):

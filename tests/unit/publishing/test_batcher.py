@@ -11,8 +11,12 @@ from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 from abe_redis.client.calls import Promise, Words
 from abe_redis.events.published import Published
 from abe_redis.publishing.batcher import MOST, MOST_BYTES, Batcher
+from abe_redis.streams import seen
 from abe_redis.streams.publish import Draft
 from tests.unit.fake_server import turns
+
+STATE = b"9 3 0 0 1"
+"""The state of a stream: at level 3, and with keys of earlier versions; so the calls stay in full."""
 
 
 @dataclass
@@ -36,7 +40,12 @@ class Server:
         words = self.sent[number][0]
         return [words[at + 1] for at, word in enumerate(words) if word == b"data"]  # type: ignore[misc]
 
-    def answer(self, number: int, *rows: bytes | Exception) -> None:
+    def answer(self, number: int, *rows: bytes | Exception, said: bytes = STATE) -> None:
+        left = list(rows)
+        rows = ()
+        for count in runs(self.sent[number][0]):
+            rows = (*rows, b"?10" if b"?" in left[:count] else b"10 " + said, *left[:count])
+            del left[:count]
         refused = any(isinstance(row, Exception) for row in rows)
         self.sent[number][1].set_result(list(rows) if refused else b"\n".join(rows))  # type: ignore[arg-type]
 
@@ -49,7 +58,7 @@ def draft(number: int = 1, *, stream: str = "s", data: bytes | None = None) -> D
 
 
 def row(number: int, *, duplicate: bool = False) -> bytes:
-    return b"%d-0 %d %d" % (number, duplicate, number)
+    return b"%s%d-0" % (b"!" if duplicate else b"", number)
 
 
 @pytest.fixture
@@ -59,7 +68,7 @@ def server() -> Server:
 
 @pytest.fixture
 async def batcher(server: Server) -> Batcher:
-    return Batcher(server, hard_maxlen=1000, answer_seconds=60)
+    return Batcher(server, seen.Views(), hard_maxlen=1000, answer_seconds=60)
 
 
 async def test_a_lone_event_is_sent_before_publish_returns(server: Server, batcher: Batcher) -> None:
@@ -98,9 +107,27 @@ async def test_a_command_has_a_bound_in_events_and_in_bytes(server: Server, batc
     assert [len(server.events(at)) for at in range(2, 4)] == [3, 1], "the small one before is among them"
 
 
+def runs(words: Words) -> list[int]:
+    """The number of events in each run of a command."""
+    keys, found = int(words[2]), list[int]()
+    left = list(words[3 + keys + 1 :])
+    while left:
+        count, _, _, _, _, is_mention = left[:6]
+        found.append(int(count))
+        del left[:6]
+        for _ in range(int(count)):
+            words_before_fields = 4 if is_mention else 3
+            del left[: words_before_fields + int(left[words_before_fields - 1])]
+    return found
+
+
 def streams(words: Words) -> list[Any]:
     """The streams in a command, event by event."""
-    return list(words[3 : 3 + int(words[2]) : 2])
+    keys, found = list(words[3 : 3 + int(words[2])]), []
+    for count in runs(words):
+        found += [keys[0]] * count
+        del keys[: 2 + count * (len(seen.buckets("", "")) + 1)]
+    return found
 
 
 async def test_streams_share_a_command_too(server: Server, batcher: Batcher) -> None:
@@ -139,11 +166,11 @@ async def test_each_has_its_own_error(server: Server, batcher: Batcher) -> None:
     await turns()
     server.answer(0, row(0))
     server.answer(1, row(1), ResponseError("STREAMFULL it has 3 entries"), row(3, duplicate=True))
-    assert (await first).length == 0
-    assert (await waiters[0]).id == "1-0"
+    assert (await first).length == 11
+    assert ((await waiters[0]).id, (await waiters[0]).length) == ("1-0", 11)
     with pytest.raises(ResponseError, match="STREAMFULL"):
         await waiters[1]
-    assert (await waiters[2]).duplicate
+    assert ((await waiters[2]).duplicate, (await waiters[2]).length) == (True, 11)
 
 
 async def test_a_failure_is_everybodys_with_a_traceback_of_its_own(server: Server, batcher: Batcher) -> None:
@@ -203,7 +230,7 @@ async def test_when_all_are_cancelled_nothing_is_sent(server: Server, batcher: B
 
 
 async def test_a_call_that_waits_too_long_fails_and_its_late_answer_is_dropped(server: Server) -> None:
-    batcher = Batcher(server, hard_maxlen=1000, answer_seconds=0.05)
+    batcher = Batcher(server, seen.Views(), hard_maxlen=1000, answer_seconds=0.05)
     waiters = [batcher.publish(draft(number)) for number in range(3)]
     errors = await asyncio.gather(*waiters, return_exceptions=True)
     assert [type(error) for error in errors] == [TimeoutError] * 3
@@ -245,3 +272,56 @@ async def test_the_task_of_a_lone_event_runs_when_the_answer_arrives(
     await task
     await turns()
     assert ended == ["published", "a turn later"]
+
+
+async def test_what_the_server_knows_better_is_sent_again_before_the_next(
+    server: Server, batcher: Batcher
+) -> None:
+    first, *waiters = [batcher.publish(draft(number)) for number in range(4)]
+    await turns()
+    server.answer(0, b"?")
+    server.answer(1, *[b"?"] * 3)
+    waiters.append(batcher.publish(draft(4)))
+    await turns()
+    assert [server.events(at) for at in range(2, 5)] == [[b"0"], [b"1", b"2", b"3"], [b"4"]]
+    keys = ["s", "state", *["its bucket at each level"] * 5, "its key of earlier versions"]
+    assert int(server.sent[2][0][2]) == len(keys)
+    for at, numbers in enumerate(([0], [1, 2, 3], [4]), 2):
+        server.answer(at, *map(row, numbers))
+    assert [(await one).id for one in (first, *waiters)] == [f"{number}-0" for number in range(5)]
+
+
+async def test_what_is_not_so_simple_is_sent_in_full_before_the_next(
+    server: Server, batcher: Batcher
+) -> None:
+    waiters = [batcher.publish(draft(0))]
+    server.answer(0, row(0), said=b"9 0 0 0 0")
+    waiters += [batcher.publish(draft(number)) for number in range(1, 6)]
+    await turns()
+    in_full, *in_few_steps = [words[1] for words, _ in server.sent]
+    assert in_full not in in_few_steps
+    assert [int(words[2]) for words, _ in server.sent[1:]] == [3, 6], "a bucket each"
+    server.sent[1][1].set_result(b"1\n1-0")
+    server.sent[2][1].set_result(b"?2\n+2-0\n3-0\n?\n?")
+    waiters.append(batcher.publish(draft(6)))
+    await turns()
+    assert [server.events(at) for at in range(3, 5)] == [[b"4", b"5"], [b"6"]]
+    assert [words[1] for words, _ in server.sent[3:]] == [in_full] * 2
+    server.answer(3, row(4), row(5, duplicate=True))
+    server.answer(4, row(6))
+    done = [await waiter for waiter in waiters]
+    assert [one.id for one in done] == [f"{number}-0" for number in range(7)]
+    assert [one.duplicate for one in done] == [False] * 5 + [True, False]
+    assert [one.length for one in done[:4]] == [11, 2, 2, 3]
+
+
+async def test_now_and_then_one_goes_in_full_so_that_full_buckets_are_seen(
+    server: Server, batcher: Batcher
+) -> None:
+    batcher.publish(draft(0))
+    server.answer(0, row(0), said=b"9 0 0 0 0")
+    for number in range(1, 1000):
+        batcher.publish(draft(number))
+        server.sent[number][1].set_result(b"%d\n%d-0" % (number, number))
+    in_full = sum(words[1] == server.sent[0][0][1] for words, _ in server.sent)
+    assert 1 < in_full < 30

@@ -6,7 +6,7 @@ import pytest
 from fakeredis import FakeRedis
 
 from abe_redis.errors import InvalidNameError
-from abe_redis.streams import names
+from abe_redis.streams import names, seen
 from abe_redis.streams.names import Narrowed, Patterns
 
 
@@ -167,7 +167,8 @@ def test_a_partition_is_known_by_its_name(stream: str, topic: str | None) -> Non
 @pytest.mark.parametrize("stream", ["slack_events", "slack:{T1}:C1", "open{brace", "a:b"])
 @pytest.mark.parametrize("event_id", ["event:Ev1", "event:a:{b}", "0123456789abcdef" * 2])
 def test_the_record_of_an_event_says_where_it_was_published(stream: str, event_id: str) -> None:
-    assert names.published_to(names.seen(stream, event_id)) == stream
+    for key in (names.seen(stream, event_id), seen.state(stream), *seen.buckets(stream, event_id)):
+        assert names.published_to(key) == stream
 
 
 @pytest.mark.parametrize(

@@ -5,63 +5,111 @@
 -- published anew. The attempt tells our own retry after a lost answer from a second publish of the same
 -- event. If one entry is refused, the others are still added: they may come from other callers.
 --
--- KEYS  per entry: its stream, the key that remembers its event; and of a mention, the key that remembers
---       which of the two events was added
+-- The caller names the buckets in which ids may be, by what it knows of the stream. Where it knows too
+-- little, nothing is added, and it is told.
+--
+-- Earlier versions remember each id in a key of its own. Where a stream has entries when the first id is
+-- kept in a bucket, those keys are read and written, too, for twice that id's time, or two days: until then
+-- what they remember counts, and publishers of both versions may work at the same time.
+--
+-- KEYS  per run of entries: their stream, how it remembers; per entry its bucket at each level of the run;
+--       of a run that says so, the key in which earlier versions remember its event; and of a mention, the
+--       key that remembers which of the two was added
 -- ARGV  how many entries a stream may have;
---       per entry: the attempt, for how many ms its event is remembered (0: add without looking), its type if
---       it is a mention (else ''), how many words its fields are, its fields' names and values
--- Answers one text, a line per entry: its id, 1 if it was there already (else 0), and the stream's length.
--- If one was refused, the lines are items of a list, with errors among them. A server that may not write
--- answers one error for all.
+--       per run: how many entries, for how many ms their events are remembered (0: add without looking),
+--       the lowest and the highest level, 1 if keys of earlier versions are named (else 0), 1 for mentions
+--       (else 0);
+--       per entry: its id in the buckets, its mark ('ATTEMPT SECONDS'), the type of a mention, how many words
+--       its fields are, its fields' names and values
+-- Answers one text: per run a line with the length that its stream had, and then how it remembers, unless
+-- nothing is remembered; and a line per entry: its id, after '+' if this attempt had added it already, after
+-- '!' if another had; or '?' if it is to be sent again, with all keys, and then '?' is before the length in
+-- the run's line, too. If an entry was refused, the lines are items of a list, with errors among them. A
+-- server that may not write answers one error for all.
 
 -- include: named
+-- include: remembered
 local hard_maxlen = tonumber(ARGV[1])
-local entry = 2 -- where the entry's arguments begin
+local key, word = 1, 2 -- where the next are
 local answers, is_refused = {}, false
-local lengths = {} -- per stream, so that each is asked for its length once
 
-local key = 1
 while key < #KEYS do
-  local attempt, remember_ms, mention, words =
-    ARGV[entry], tonumber(ARGV[entry + 1]), ARGV[entry + 2], ARGV[entry + 3]
-  local stream, seen, twin = KEYS[key], KEYS[key + 1], mention ~= '' and KEYS[key + 2]
-  key = key + (twin and 3 or 2)
-  local first_word = entry + 4
-  entry = first_word + words
-  local answer
-  local length = lengths[stream] or redis.pcall('XLEN', stream)
+  local stream, remembers = KEYS[key], ARGV[word + 1] ~= '0'
+  local entries, ms = tonumber(ARGV[word]), tonumber(ARGV[word + 1])
+  local low, high = tonumber(ARGV[word + 2]), tonumber(ARGV[word + 3])
+  local has_old, has_mentions = ARGV[word + 4] == '1', ARGV[word + 5] == '1'
+  local length = redis.pcall('XLEN', stream)
+  local is_mistaken
   if type(length) == 'table' then
-    answer = named(length, 'XLEN')
-  else
-    local exists = length > 0 or redis.call('EXISTS', stream) == 1
-    local known = exists and remember_ms > 0 and redis.call('GET', seen)
-    local kept = exists and twin and not known and redis.call('GET', twin)
-    if known then
-      local id, first_attempt = string.match(known, '^(%S+) (.*)$')
-      -- WAIT is for what this connection wrote, and what was lost may have been written by another.
-      redis.call('SET', seen, known, 'KEEPTTL')
-      answer = id .. (first_attempt == attempt and ' 0 ' or ' 1 ') .. length
-    elseif kept and string.match(kept, '^%S+') ~= mention then
-      redis.call('SET', twin, kept, 'KEEPTTL')
-      answer = string.match(kept, '%S+$') .. ' 1 ' .. length
-    elseif length >= hard_maxlen then
-      answer = redis.error_reply('STREAMFULL it has ' .. hard_maxlen .. ' entries')
-    else
-      answer = redis.pcall('XADD', stream, '*', unpack(ARGV, first_word, entry - 1))
-      if type(answer) == 'table' then answer = named(answer, 'XADD') end
-      if type(answer) == 'table' and string.sub(answer.err, 1, 8) == 'READONLY' then return answer end
-      if type(answer) == 'string' then
-        if remember_ms > 0 then
-          redis.call('SET', seen, answer .. ' ' .. attempt, 'PX', remember_ms)
-          if twin then redis.call('SET', twin, mention .. ' ' .. answer, 'PX', remember_ms) end
+    is_mistaken = named(length, 'XLEN')
+  elseif remembers then
+    read_state(KEYS[key + 1], length, ms)
+    if low > lowest or high < level or (earlier > 0 and not has_old) then is_mistaken = '?' end
+  end
+  key, word = key + 2, word + 6
+  local line = #answers + 1
+  answers[line] = type(length) == 'number' and length or 0
+  for _ = 1, entries do
+    local id, mark, mention = ARGV[word], ARGV[word + 1], ''
+    word = word + 2
+    if has_mentions then mention, word = ARGV[word], word + 1 end
+    local first_word = word + 1
+    word = first_word + ARGV[word]
+    local first = key
+    key = first + high - low + 1
+    local old = has_old and KEYS[key]
+    if old then key = key + 1 end
+    local twin = mention ~= '' and KEYS[key]
+    if twin then key = key + 1 end
+    local answer = is_mistaken
+    if not answer then
+      local exists = length > 0 or redis.call('EXISTS', stream) == 1
+      local known, bucket, due, known_earlier
+      if remembers then
+        known, bucket, due = remembered(id, '=' .. ms, first, low)
+        if known and not exists then
+          redis.call('HDEL', bucket, id)
+          known, bucket, due = remembered(id, '=' .. ms, first, low)
         end
-        length = length + 1
-        answer = answer .. ' 0 ' .. length
+        known_earlier = not known and exists and earlier > 0 and redis.call('GET', old)
+      end
+      local kept = exists and twin and not known and not known_earlier and redis.call('GET', twin)
+      -- WAIT is for what this connection wrote, and what was lost may have been written by another.
+      if known then
+        redis.call('HSET', bucket, id, known)
+        answer = known_as(known, mark)
+      elseif known_earlier then
+        redis.call('SET', old, known_earlier, 'KEEPTTL')
+        answer = known_as(known_earlier .. ' 0', mark)
+      elseif kept and string.match(kept, '^%S+') ~= mention then
+        redis.call('SET', twin, kept, 'KEEPTTL')
+        answer = '!' .. string.match(kept, '%S+$')
+      elseif length >= hard_maxlen then
+        answer = redis.error_reply('STREAMFULL it has ' .. hard_maxlen .. ' entries')
+      else
+        answer = redis.pcall('XADD', stream, '*', unpack(ARGV, first_word, word - 1))
+        if type(answer) == 'table' then
+          answer = named(answer, 'XADD')
+          if string.sub(answer.err, 1, 8) == 'READONLY' then return answer end
+        else
+          if remembers then
+            remember(id, answer, mark, bucket, due, ms, high)
+            if earlier > 0 then
+              redis.call('SET', old, answer .. ' ' .. string.match(mark, '^(.*) '), 'PX', ms)
+            end
+            if twin then redis.call('SET', twin, mention .. ' ' .. answer, 'PX', ms) end
+          end
+          length = length + 1
+        end
       end
     end
-    lengths[stream] = length
+    answers[#answers + 1] = answer
+    is_refused = is_refused or type(answer) == 'table'
   end
-  answers[#answers + 1] = answer
-  is_refused = is_refused or type(answer) == 'table'
+  if is_mistaken == '?' then
+    answers[line] = '?' .. answers[line]
+  else
+    answers[line] = answers[line] .. (remembers and not is_mistaken and ' ' .. said or '')
+  end
 end
 return is_refused and answers or table.concat(answers, '\n')
