@@ -104,7 +104,6 @@ async def destroy_its_group(redis: Redis) -> None:
     await redis.xgroup_destroy(STREAM, "default")
 
 
-@pytest.mark.promise("Every other delivery stays counted. The count and the delay outlive the worker")
 @KINDS
 @pytest.mark.parametrize("drop", [remove_its_consumer, acknowledge_it, destroy_its_group])
 async def test_poison_is_buried_though_somebody_drops_it_in_every_back_off(
