@@ -7,6 +7,7 @@ every other exception is the handler's failure: a worker outlives its handlers.
 
 import asyncio
 import inspect
+import logging
 import math
 import opcode
 from collections.abc import Awaitable, Callable
@@ -20,6 +21,8 @@ import anyio.to_thread
 
 from abe_redis.sanitize.exceptions import describe
 
+_LOG = logging.getLogger(__name__)
+
 
 def as_coroutine_function(handler: Callable[[Any], Any]) -> Callable[[Any], Awaitable[Any]]:
     """The handler as a coroutine function; a plain function runs in a thread."""
@@ -28,8 +31,77 @@ def as_coroutine_function(handler: Callable[[Any], Any]) -> Callable[[Any], Awai
     return in_thread(handler)
 
 
+class _Call:
+    """A handler at work, in a task of its own.
+
+    What a handler leaves behind dies with its task: a time limit or a task group in a generator that it did
+    not close, or a timer that cancels the task. In a task of ours it would strike another event later.
+    """
+
+    __slots__ = ("failure", "is_over", "result", "scope")
+
+    def __init__(self, seconds: float | None) -> None:
+        self.scope = anyio.CancelScope()
+        """It is cancelled by our caller, or at its deadline."""
+        if seconds is not None:
+            self.scope.deadline = anyio.current_time() + seconds
+        self.is_over = False
+        self.result: Any = None
+        self.failure: BaseException | None = None
+
+    async def run(self, handle: Callable[[], Awaitable[Any]]) -> None:
+        """Call the handler, and keep its result or its failure.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed.
+        """
+        try:
+            with self.scope:
+                try:
+                    self.result = await handle()
+                except BaseException as error:
+                    # Ctrl-C was pressed, or this coroutine is being closed and must not await anything.
+                    if isinstance(error, KeyboardInterrupt | GeneratorExit) and not _was_raised_by_code(
+                        error
+                    ):
+                        raise
+                    self.failure = error
+                self.is_over = True
+        except RuntimeError:
+            if not self.is_over:
+                raise
+            _LOG.warning(
+                "The handler left a time limit or a task group open, in a generator that it did not close. "
+                "Close it with contextlib.aclosing."
+            )
+
+    async def wait(self, task: asyncio.Task[None]) -> bool:
+        """Wait for its end. When our caller is cancelled, cancel it, and wait all the same.
+
+        Returns:
+            Whether our caller was cancelled.
+        """
+        ended = asyncio.get_running_loop().create_future()
+
+        def end(_: asyncio.Task[None]) -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        task.add_done_callback(end)
+        try:
+            await ended
+        except asyncio.CancelledError:
+            self.scope.cancel()
+            with anyio.CancelScope(shield=True):
+                while not task.done():
+                    with suppress(asyncio.CancelledError):
+                        await asyncio.wait([task])
+            return True
+        return False
+
+
 async def call(handle: Callable[[], Awaitable[Any]], *, seconds: float | None) -> Any:  # noqa: ANN401
-    """Call a handler and wait for its result.
+    """Call a handler in a task of its own, and wait for its result.
 
     Args:
         handle: The handler, with its event.
@@ -43,29 +115,21 @@ async def call(handle: Callable[[], Awaitable[Any]], *, seconds: float | None) -
         CancelledError: Our caller was cancelled, so no handler failed.
         KeyboardInterrupt: Ctrl-C was pressed.
     """
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - a task runs us
-    cancelled_before = task.cancelling()
-    limit = None if seconds is None else anyio.CancelScope(deadline=anyio.current_time() + seconds)
-    failure: BaseException | None = None
-    result: Any = None
-    try:
-        if limit is None:
-            result = await handle()
-        else:
-            with limit:
-                result = await handle()
-    except BaseException as error:
-        # Ctrl-C was pressed, or this coroutine is being closed and must not await anything.
-        if isinstance(error, KeyboardInterrupt | GeneratorExit) and not _was_raised_by_code(error):
-            raise
-        failure = error
-    if task.cancelling() > cancelled_before:
-        await _take_back_cancellations(task, cancelled_before)
-    if failure is None and not (limit and limit.cancel_called):  # it may have swallowed the cancellation
-        return result
+    ours = asyncio.current_task()
+    assert ours is not None  # noqa: S101 - a task runs us
+    at_work, cancelled_before = _Call(seconds), ours.cancelling()
+    # A handler that waits for nothing has ended by now.
+    task = asyncio.Task(at_work.run(handle), loop=asyncio.get_running_loop(), eager_start=True)
+    was_cancelled = not task.done() and await at_work.wait(task)
+    if not task.cancelled():  # as one is that cancels itself and returns
+        task.result()
+    failure = at_work.failure
+    if was_cancelled and not (failure is None and is_cancelled()):
+        await _take_back_cancellations(ours, cancelled_before)
+    is_late = at_work.scope.cancel_called and not was_cancelled
+    if failure is None and not is_late:  # it may have swallowed a cancellation of ours
+        return at_work.result
     await anyio.lowlevel.checkpoint_if_cancelled()  # then the handler did not fail
-    is_late = limit is not None and limit.cancel_called
     if failure is None or (is_late and isinstance(failure, asyncio.CancelledError)):
         raise TimeoutError(f"the handler took longer than {seconds:g} s")
     if isinstance(failure, Exception):
@@ -74,7 +138,7 @@ async def call(handle: Callable[[], Awaitable[Any]], *, seconds: float | None) -
 
 
 async def _take_back_cancellations(task: asyncio.Task[Any], count: int) -> None:
-    """Undo what the handler, or its libraries, did to the task that it shares with us.
+    """Undo what somebody did to our task, who meant neither us nor the worker.
 
     A pending cancellation request would interrupt the next await of ours.
 
@@ -88,18 +152,6 @@ async def _take_back_cancellations(task: asyncio.Task[Any], count: int) -> None:
     if not is_cancelled():
         while task.cancelling() > count:
             task.uncancel()
-
-
-async def takes_back_cancellation() -> bool:
-    """Undo a cancellation of our own task that is not the worker's: a handler left it behind.
-
-    Returns:
-        False when the worker itself is cancelled.
-    """
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - a task runs us
-    await _take_back_cancellations(task, 0)
-    return not is_cancelled()
 
 
 def is_cancelled() -> bool:

@@ -20,7 +20,7 @@ import anyio
 from abe_redis.consuming.protocols import ConsumerProtocol, InFlightEvent
 from abe_redis.observability import hooks
 from abe_redis.observability.hooks import EndOfHandling, Outcome
-from abe_redis.worker.call import is_cancelled, takes_back_cancellation
+from abe_redis.worker.call import is_cancelled
 
 if TYPE_CHECKING:
     from abe_redis.events.event import Event
@@ -28,12 +28,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 type Handle = Callable[[Any], Awaitable[Any]]
-
-_LEFTOVER = (
-    "A handler that has ended left something behind that cancelled its worker's task: a time limit in an "
-    "asynchronous generator that it did not finish, or a timer. The worker goes on. Close such generators "
-    "with contextlib.aclosing()."
-)
 
 TURN_SECONDS = 0.001
 """How long the handlers of one worker that wait for nothing have the event loop, all together."""
@@ -102,9 +96,7 @@ class HandlingTasks(ABC):
                 with scope:
                     goes_on = await self._handle_until_lost(member, handle, asking, scope, in_hand)
             except asyncio.CancelledError:
-                if in_hand.held is None and await takes_back_cancellation():
-                    _LOG.warning(_LEFTOVER)
-                elif not scope.cancel_called or is_cancelled():
+                if not scope.cancel_called or is_cancelled():
                     self.given_back += in_hand.held is not None and in_hand.outcome == "given_back"
                     raise
                 # The scope left it to us, because the handler has not undone a cancellation of its own.

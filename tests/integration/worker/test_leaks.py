@@ -279,6 +279,76 @@ async def test_a_leak_beside_a_lost_lease_does_not_end_the_worker(
     assert worker.failed == 0
 
 
+# --- What a handler leaves behind -----------------------------------------------------------------------
+
+
+async def a_stream_with_a_time_limit() -> AsyncIterator[int]:
+    async with asyncio.timeout(0.2):
+        yield 1
+        yield 2
+
+
+async def a_stream_in_a_scope() -> AsyncIterator[int]:
+    with anyio.move_on_after(0.2):
+        yield 1
+        yield 2
+
+
+async def a_stream_in_a_task_group() -> AsyncIterator[int]:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(anyio.sleep, 60)
+        yield 1
+        yield 2
+
+
+async def a_stream_that_was_to_be_cancelled() -> AsyncIterator[int]:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().call_later(0.2, task.cancel)
+    yield 1
+    yield 2
+
+
+@pytest.mark.promise("Each handler runs in a task of its own, so what it leaves behind harms no other")
+@pytest.mark.parametrize("ordered", [False, True], ids=["plain", "ordered"])
+@pytest.mark.parametrize(
+    "stream",
+    [
+        a_stream_with_a_time_limit,
+        a_stream_in_a_scope,
+        a_stream_in_a_task_group,
+        a_stream_that_was_to_be_cancelled,
+    ],
+)
+async def test_what_a_handler_leaves_open_strikes_no_other(
+    make_backend: MakeBackend, redis: Redis, stream: Callable[[], AsyncIterator[int]], ordered: bool
+) -> None:
+    """As with a client whose answers come in a stream that the handler leaves at the first one."""
+    backend = make_backend()
+    left_open, ended = list[AsyncIterator[int]](), list[int]()
+
+    async def handle(event: Event) -> None:
+        if event["n"] == 1:
+            answers = stream()
+            left_open.append(answers)
+            async for _ in answers:
+                break
+        else:
+            await asyncio.sleep(0.3)  # the time of what was left open is over
+        ended.append(event["n"])
+
+    worker = EventWorker(backend, handle, ordered=ordered, policy=lambda *_: Bury("a failure"))
+    await publish(backend, 1, 2, 3)
+    async with at_work(worker):
+        await until(lambda: _is(lambda: len(ended) == 3))
+        await anyio.sleep(0.3)
+        await publish(backend, 4)
+        await until(lambda: _is(lambda: len(ended) == 4))
+    assert ended == [1, 2, 3, 4]
+    assert (worker.handled, worker.failed, worker.given_back) == (4, 0, 0)
+    assert not await redis.exists(DEAD)
+
+
 # --- Who really was cancelled ---------------------------------------------------------------------------
 
 
@@ -400,51 +470,3 @@ async def test_equal_failures_of_many_slots_are_one(own_server: Server) -> None:
         for concurrency in (1, 8):
             with pytest.raises(RedisRefusedError):
                 await EventWorker(backend, thread_exits, concurrency=concurrency).run()
-
-
-# --- What a handler leaves behind -----------------------------------------------------------------------
-
-
-@pytest.mark.promise(
-    "A time limit that a handler leaves in an unfinished asynchronous generator, or a timer of its own, ends "
-    "no worker either: when it cancels a task of the worker that waits for an event, the log says so, and "
-    "the worker goes on."
-)
-@pytest.mark.parametrize("ordered", [False, True])
-@pytest.mark.parametrize("left", ["time limit", "timer"])
-async def test_what_a_handler_leaves_behind_ends_no_worker(
-    backend: RedisMessageQueueBackend, ordered: bool, left: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A time limit in a generator that it did not finish cancels the task in which it was entered."""
-    handled, kept = list[int](), list[Any]()
-
-    async def answers() -> AsyncIterator[int]:
-        async with asyncio.timeout(0.05):
-            yield 1
-            yield 2
-
-    async def handle(event: Event) -> None:
-        if event["n"] == 0 and left == "timer":
-            task = asyncio.current_task()
-            assert task is not None
-            asyncio.get_running_loop().call_later(0.05, task.cancel)
-        elif event["n"] == 0:
-            kept.append(answers())
-            async for _ in kept[0]:
-                break
-        handled.append(event["n"])
-
-    async def is_said() -> bool:
-        return "left something behind" in caplog.text
-
-    async def are_handled() -> bool:
-        return handled == [0, 1]
-
-    async with at_work(EventWorker(backend, handle, ordered=ordered)):
-        await publish(backend, 0)
-        await until(is_said)
-        await publish(backend, 1)
-        await until(are_handled)
-    for one in kept:
-        with contextlib.suppress(TimeoutError, RuntimeError, asyncio.CancelledError):
-            await one.aclose()
