@@ -35,7 +35,7 @@ class RedisUnavailableError(AbeRedisError, ConnectionError):
 
 
 class RedisRefusedError(AbeRedisError):
-    """Redis answered with an error that a retry does not cure."""
+    """Redis answered with an error that a retry does not fix."""
 
 
 class CredentialsRefusedError(RedisRefusedError):
@@ -59,7 +59,7 @@ class ClosedError(AbeRedisError, RuntimeError):
 
 
 class ForkedError(AbeRedisError, RuntimeError):
-    """This was begun before a fork, by the parent process, which goes on with it. Begin anew in this one."""
+    """The parent process began this before the fork, and keeps it. Begin a new one in this process."""
 
 
 class WrongLoopError(AbeRedisError, RuntimeError):
@@ -79,7 +79,7 @@ class InvalidArgumentError(RequestError):
 
 
 class AnswerTooLateError(AbeRedisError):
-    """Slack waits for this answer only while it posts, which is over when a worker handles the payload."""
+    """Slack waits for this answer only while it posts; that is over when a worker handles the payload."""
 
 
 class NotAuthorizedError(AbeRedisError):

@@ -18,7 +18,7 @@ def test_an_operators_night_ends_no_process_and_loses_nothing() -> None:
         "full disk": "REDIS_OUTBOX",
         "failover": "If its primary is changing, that passes",
         "rotated password": "REDIS_PASSWORD_FILE",
-        "expired user": "put those there that are valid now",
+        "expired user": "put valid ones there",
         "deleted stream": "lost",
         "wrong type": "Rename it",
         "wrong type of ours": "Rename it",

@@ -102,6 +102,6 @@ def test_no_word_of_a_stranger_comes_over_the_wire(
     told = json.dumps(got)
     assert ALLOWED in told
     assert f"KeyError: {ALLOWED}" in told, "the reasons of trusted events are shown"
-    assert "characters of somebody who is not trusted here are withheld" in told
+    assert "characters by an author who is not trusted here are withheld" in told
     firsts = [one["contents"][0]["text"].split("\n")[0] for one in read[:3]]
     assert all(first.startswith("Changed at ") and " new " in first for first in firsts), firsts

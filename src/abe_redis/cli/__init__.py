@@ -56,7 +56,7 @@ def main() -> None:
         if error.errno not in _FULL:
             raise
         sys.stdout = None  # what is left in its buffer cannot be written either
-        _end([AbeRedisError(f"The disk is full, so not all could be written down ({error.strerror}).")])
+        _end([AbeRedisError(f"The disk is full, so not everything could be written ({error.strerror}).")])
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

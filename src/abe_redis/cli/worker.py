@@ -46,8 +46,8 @@ def worker(
             "--group",
             "-g",
             help="The consumer group; by default REDIS_STREAM_GROUP. Each event goes to one worker of a "
-            "group, and to every group. A new group begins at the oldest event; one that begins at the end "
-            "is made before: `abe-redis group create STREAM GROUP --from now`.",
+            "group, and to every group. A new group begins at the oldest event; to begin at the end, make it "
+            "first: `abe-redis group create STREAM GROUP --from now`.",
         ),
     ] = None,
     stream: Annotated[

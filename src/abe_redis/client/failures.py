@@ -114,12 +114,12 @@ def _about_credentials(said: str, settings: Settings, *, doing: str) -> str:
         source = "REDIS_CREDENTIALS" if settings.redis_credentials else "REDIS_PASSWORD_FILE"
         return (
             f"Redis at {settings.redis_url} refuses the credentials from {source}, which holds up {doing} "
-            f"({said}). They are read anew for each connection: put those there that are valid now."
+            f"({said}). They are read again for each connection: put valid ones there."
         )
     if "of REDIS_PASSWORD_FILE cannot be read" in said or "provider of REDIS_CREDENTIALS" in said:
         return (
             f"There are no credentials for Redis at {settings.redis_url}, which holds up {doing}: {said}. "
-            "That is looked at anew for each connection, so nothing needs a restart when it is right."
+            "They are looked for again for each connection, so no restart is needed when they are there."
         )
     return ""
 

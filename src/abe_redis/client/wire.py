@@ -80,7 +80,9 @@ class Wire(asyncio.Protocol):
     def call(self, words: Words, answer: Promise) -> None:
         """Send a command when it is its turn."""
         if not words:
-            raise ValueError("a command has a word at least")  # the server would skip it without an answer
+            raise ValueError(
+                "a command needs at least one word"
+            )  # the server would skip it without an answer
         # While there is room, no call waits: each step that makes room sends the queued calls.
         if self._has_room():
             self._send(words, answer)
@@ -229,7 +231,7 @@ class Wire(asyncio.Protocol):
             self._reader.feed(data)
             self._deliver()
         except Exception as error:  # noqa: BLE001 - of hiredis, or of redis-py on an odd error
-            self._give_up(exceptions.ConnectionError(f"the server sent what is no answer: {error}"))
+            self._give_up(exceptions.ConnectionError(f"the server sent an invalid answer: {error}"))
             return
         # The callers that run now may send their next commands: all go in one write.
         self._writer.collect()

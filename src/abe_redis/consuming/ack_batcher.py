@@ -47,7 +47,7 @@ class AckBatcher:
         """Settle until cancelled. After a temporary failure, wait and go on.
 
         Raises:
-            AbeRedisError: Redis refused for a reason that waiting does not cure.
+            AbeRedisError: Redis refused for a reason that waiting does not fix.
         """
         failed = 0
         while True:

@@ -106,8 +106,8 @@ class Discovery:
     async def _tell_of_restoring(self, redis: Redis, stream: str) -> None:
         """Say in the log and the audit that a group was made again; the audit lacks its removal."""
         _LOG.warning(
-            "Group %r of %r was made again, since somebody had removed it. What its consumers have "
-            "in flight stays theirs; what else it had not finished is delivered (again).",
+            "Group %r of %r was made again, because somebody had removed it. Its consumers keep their "
+            "events in flight; its other unfinished events are delivered, some of them again.",
             self._group,
             stream,
         )

@@ -56,7 +56,7 @@ class EventStream:
 
         Raises:
             StopAsyncIteration: It was closed.
-            AbeRedisError: Redis refused us for a reason that waiting does not cure.
+            AbeRedisError: Redis refused us for a reason that waiting does not fix.
         """
         behind = self.behind
         self._begun = True

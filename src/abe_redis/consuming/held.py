@@ -39,7 +39,7 @@ class Held:
     def event(self) -> Event:
         """The event that the handler works on."""
         if self.opened is None:
-            raise RuntimeError("It is not in a handler's hand.")
+            raise RuntimeError("No handler works on this event.")
         return self.opened
 
     @property

@@ -152,7 +152,7 @@ class Lifecycle:
         except (*failures.FAILURES, AbeRedisError) as error:
             _LOG.log(
                 logging.WARNING if self._may_hold() else logging.DEBUG,
-                "What consumer %r held could not be given back (%s: %s); it comes again after its lease.",
+                "Consumer %r could not release its events (%s: %s); they come again after their lease.",
                 *(self._name, type(error).__name__, " ".join(mask(str(error)).split())[:_MOST_SAID]),
             )
         finally:

@@ -88,8 +88,8 @@ class Maintenance:
     def _note_memory(self, *, is_full: bool) -> None:
         if is_full and not self._is_full:
             _LOG.warning(
-                "Redis at %s has no memory left: publishing is refused. Group %r reads and acks on, and what "
-                "it finishes is removed at once to make room. Raise maxmemory, or add consumers.",
+                "Redis at %s has no memory left: publishing is refused. Group %r still reads and acks, and "
+                "what it finishes is removed at once to make room. Raise maxmemory, or add consumers.",
                 self._settings.redis_url,
                 self._group,
             )

@@ -59,7 +59,7 @@ def _sentence(group: str, streams: list[str], waiting: int, others: list[str]) -
             f"`abe-redis group remove {arguments} --force`."
         )
     return (
-        f"{said} One that begins at the end is made before: `abe-redis group create {arguments} --from now`."
+        f"{said} To begin at the end, make the group first: `abe-redis group create {arguments} --from now`."
     )
 
 

@@ -58,7 +58,7 @@ def holders(stats: StreamStats, dead_letter_bytes: int | None) -> Iterator[Advic
             yield found, "Add consumers, or make the handler faster: what is finished is removed.", ""
         else:
             advice = (
-                "Start a consumer; or, if nobody needs the group any more, give up what it has to finish:"
+                "Start a consumer; or, if nobody needs the group any more, give up its unfinished events:"
             )
             yield found, advice, f"abe-redis group remove {name} {quoted(group.name)} --force"
     if stats.length and stats.groups and not unfinished:

@@ -66,7 +66,7 @@ _AHEAD_SECONDS = 2.0
 def _set_back(stream: str, seconds: float) -> Finding:
     return warning(
         f"The newest entry of {stream!r} is {seconds:.0f} s ahead of the server's clock, which was set back.",
-        "Let a time service (NTP) slew the clock instead of stepping it. What dead workers held goes on "
+        "Let a time service (NTP) slew the clock instead of stepping it. Events of dead workers go on "
         "after a lease, postponed events after their delay; ages are wrong until the clock has caught up.",
     )
 
@@ -89,7 +89,7 @@ def _judge(stats: StreamStats, settings: Settings, *, refuses_writes: bool) -> I
         yield warning(
             f"Stream {stats.stream!r} is above its bound of {maxlen} entries (REDIS_STREAM_MAXLEN): "
             + (f"group {needed} has not finished them." if needed else "nobody has trimmed it."),
-            "See to it that the group catches up: no work is trimmed."
+            "Make sure that the group catches up: unfinished work is not trimmed."
             if needed
             else "The next event that is published or acknowledged there trims it.",
         )

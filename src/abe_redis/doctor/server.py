@@ -127,7 +127,7 @@ async def clients(context: Context) -> AsyncIterator[Finding]:
         yield warning(
             f"The server has cut off {plurals.count(evicted, 'client')}, since clients took too much of its "
             "memory.",
-            "Raise maxmemory-clients: it cuts off who reads or publishes large events first.",
+            "Raise maxmemory-clients: it first cuts off clients of large events.",
         )
 
 

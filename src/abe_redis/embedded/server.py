@@ -100,7 +100,7 @@ class EmbeddedServer:
         self.stop()
         raise EmbeddedServerError(
             f"The embedded server in {str(self.directory)!r} did not start. The end of its log: "
-            f"{self._log_tail()} Mend that, name another directory, {_ADVICE}."
+            f"{self._log_tail()} Fix that, name another directory, {_ADVICE}."
         )
 
     def _holds_share(self) -> bool:

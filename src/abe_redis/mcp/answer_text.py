@@ -89,7 +89,7 @@ def redriven(result: RedriveResult) -> str:
     verb = "is" if result.redriven == 1 else "are"
     return (
         f"{letters} of {stream} {verb} delivered again{where}; {result.left} left.{unknown} "
-        f"To see what becomes of them: stream_stats(stream={whole(result.stream)})."
+        f"To see the result: stream_stats(stream={whole(result.stream)})."
     )
 
 

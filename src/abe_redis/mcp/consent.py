@@ -128,8 +128,8 @@ async def _answered_meanwhile(context: Any, words: str) -> bool:  # noqa: ANN401
     except Exception as error:  # noqa: BLE001 - an error of the client, no content, or content that does not fit
         _LOG.warning("The client gave no valid answer to the question for the user: %s", error)
         raise RequestError(
-            "The user was to be asked, but the client gave no answer that can be understood, so nothing was "
-            "done. Tell the user, who can do it with the command line."
+            "The user had to be asked, but the client gave no answer that can be understood, so nothing was "
+            "done. Tell the user, who can do it on the command line."
         ) from None
     return bool(result.action == "accept" and result.data.agreed is True)
 

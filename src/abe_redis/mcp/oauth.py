@@ -137,7 +137,7 @@ class Tokens:
                     self._keys = await _keys_of(self.oauth.issuer)
                 except (OSError, ValueError, http.client.HTTPException) as error:
                     _LOG.warning(
-                        "The keys of %s could not be had (%s): tokens signed by others than those known are "
+                        "The keys of %s could not be fetched (%s): tokens signed with other keys are "
                         "refused.",
                         self.oauth.issuer,
                         error,

@@ -201,7 +201,7 @@ class Permissions(Limits):
         if size > self._bytes.left:
             raise RequestError(
                 f"This server publishes {self.bytes_per_minute:,} bytes a minute (--bytes-per-minute), and "
-                f"that many there were: try again in {self._bytes.wait_seconds:.0f} s."
+                f"this call would exceed that: try again in {self._bytes.wait_seconds:.0f} s."
             )
         self._events.spend(events)
         self._bytes.spend(size)
@@ -218,7 +218,7 @@ class Permissions(Limits):
     def _too_often(self) -> RequestError:
         return RequestError(
             f"This server carries out {self.changes_per_minute} changes a minute (--changes-per-minute), "
-            f"and that many there were: try again in {self._calls.wait_seconds:.0f} s. A call may concern "
+            f"and this limit is reached: try again in {self._calls.wait_seconds:.0f} s. A call may concern "
             f"{MAX_COUNT} events."
         )
 

@@ -168,5 +168,5 @@ class _Queue:
                 for operations in list(self._operations.values()):
                     await operations.agent_leases.give_back()
             except Exception as error:  # noqa: BLE001 - the end must not fail
-                _LOG.warning("Leases could not be given back (%s); they run out.", type(error).__name__)
+                _LOG.warning("Leases could not be released (%s); they will expire.", type(error).__name__)
             await self._backend.close()

@@ -58,7 +58,7 @@ class Trust:
         if not (self.users or self.channels) or self._is_trusted(payload):
             return None
         length = len(slack.words_of(payload) or "")
-        return f"{length:,} characters of somebody who is not trusted here are withheld"
+        return f"{length:,} characters by an author who is not trusted here are withheld"
 
     def _is_trusted(self, payload: Mapping[str, Any]) -> bool:
         owners, channels = slack.owners_of(payload), slack.channels_of(payload)

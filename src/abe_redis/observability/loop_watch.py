@@ -94,7 +94,7 @@ class LoopWatch:
 
 
 _ADVICE = (
-    "Meanwhile no lease is renewed, so others are given the events that are in hand here. Await what takes "
+    "Until it runs again no lease is renewed, so others get the events in flight here. Await what takes "
     "long, or make the handler a plain function, which runs in a thread."
 )
 

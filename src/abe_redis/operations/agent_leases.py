@@ -194,7 +194,7 @@ class AgentLeases:
                 redis, taken.group, taken.consumer, [taken.stream], known, everything=own_name
             )
         except (*failures.FAILURES, AbeRedisError) as error:
-            _LOG.warning("A lease that nobody saw has to run out: %s.", type(error).__name__)
+            _LOG.warning("Unseen leases could not be released, and will expire: %s.", type(error).__name__)
 
 
 @dataclass(slots=True)

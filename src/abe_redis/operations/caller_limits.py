@@ -111,7 +111,7 @@ class Limits:
         given = AGREED.get()
         if held and given is None:
             raise RequestError(
-                "Nothing was done: this wants the user's agreement. Ask them, and when they agree, call "
+                "Nothing was done: this needs the user's agreement. Ask them, and when they agree, call "
                 "again with confirm=true."
             )
         return [one for one in held if one in (given or ())]

@@ -92,6 +92,7 @@ async def _restored(redis: Redis, _: Scope, __: Sequence[StreamStats]) -> list[s
     found = [one for one in changes if one.origin == "consumer" and one.at > since]
     return [
         f"{one.what} at {one.at:%H:%M:%S} UTC: {one.facts.get('group')!r} of {one.facts.get('stream')!r}, "
-        "which somebody had destroyed. What it had not finished is delivered (again): see `abe-redis audit`."
+        "which somebody had destroyed. Its unfinished events are delivered, some of them again: see "
+        "`abe-redis audit`."
         for one in found[:3]
     ]

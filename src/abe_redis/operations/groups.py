@@ -120,7 +120,7 @@ class Groups:
         consumers = [one for of in stats.groups if of.name == group for one in of.consumers]
         if not any(one.alive for one in consumers):
             return ""
-        return " A consumer that still reads makes it again, and is given everything from the beginning."
+        return " A consumer that still reads makes it again, and gets everything from the beginning."
 
     async def replay(
         self, stream: str, group: str, *, first: str = "beginning", last: str = "now"
@@ -148,7 +148,7 @@ class Groups:
     async def pause(self, stream: str, group: str) -> GroupChange:
         """Deliver no events of a group; events in flight are finished."""
         if await self._pause(stream, group, paused=True):
-            note = "Its consumers stop within about two seconds. What handlers are at is finished."
+            note = "Its consumers stop within about two seconds. Running handlers finish."
             change = GroupChange(stream=stream, group=group, done="paused", events=0, note=note)
             return await self._noted("group pause", change)
         return GroupChange(

@@ -110,7 +110,7 @@ async def take_chosen(
 _WHY: dict[Why, str] = {
     "held": "held by {holder!r}",
     "postponed": "postponed (give its id to take it all the same)",
-    "done": "the group has finished it, or it is not there",
+    "done": "the group has finished it, or it does not exist",
     "far": f"more than {MOST_PASSED} events of this group stand before it",
 }
 

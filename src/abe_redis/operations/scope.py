@@ -228,7 +228,7 @@ class Scope:
         """
         if await manage.is_paused(redis, stream, group):
             raise RequestError(
-                f"The group {group!r} of {stream!r} is paused: nobody is given its events until it is "
+                f"The group {group!r} of {stream!r} is paused: its events are not delivered until it is "
                 "resumed. Leave out group to look."
             )
 

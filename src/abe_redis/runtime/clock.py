@@ -26,9 +26,9 @@ class LeaseClock:
     def doubted_at(self) -> float:
         """When, by `now`, the wall clock last jumped ahead; minus infinity when it never did.
 
-        This is what a pause looks like that the other clock does not show: of a virtual machine that was
-        stopped with all its clocks and then had its wall clock set, or on a system whose clocks all stand
-        still. Whoever knows from before that a lease is its own asks Redis.
+        Such a jump is the only sign of a pause that the other clock does not show: a virtual machine was
+        stopped with all its clocks and its wall clock was set afterwards, or all clocks of the system stand
+        still. A consumer that got a lease before the jump asks Redis whether it still holds it.
         """
         now = self.now()
         lead = self._wall() - now
@@ -58,4 +58,4 @@ now = _CLOCK.now
 """Seconds since some time in the past, including those of suspensions."""
 
 doubted_at = _CLOCK.doubted_at
-"""When, by `now`, a pause may last have been that it does not show."""
+"""Time, by `now`, of the last possible pause that it does not show."""

@@ -6,14 +6,14 @@ A library leaves it as it is; only the command `abe-redis worker` calls this.
 import gc
 
 FIRST_THRESHOLD = 20_000
-"""Objects that are made, beyond those that are gone again, before young ones are collected: by default 700 to
-2,000, which a batch of events reaches by itself."""
+"""Number of new objects still alive at which young ones are collected: by default 700 to 2,000, which one
+batch of events reaches."""
 
 
 def set_for_a_worker() -> None:
-    """Leave what was imported out of every collection, and collect less often.
+    """Exclude imported objects from every collection, and collect less often.
 
-    Who has turned the collector off, or has a higher threshold already, keeps that.
+    A collector that is turned off, or has a higher threshold already, stays so.
     """
     gc.collect()
     gc.freeze()

@@ -1,8 +1,8 @@
-"""What must not be shared with a forked child: who keeps such a thing hears of forks here.
+"""Keeps apart what a forked child must not share: its owner registers here to hear of forks.
 
-A child gets a copy of everything: names that were to be unique, the numbers of open sockets and locks, and
-mutexes that a thread held which the child does not have. `gunicorn --preload`, Celery and multiprocessing
-fork a process in which a backend stands already.
+A child gets a copy of everything: names that must be unique, the numbers of open sockets and locks, and
+mutexes held by a thread that the child does not have. `gunicorn --preload`, Celery and multiprocessing fork a
+process that already has a backend.
 """
 
 import os
@@ -21,7 +21,7 @@ class Forkable(Protocol):
         """Go on in the parent."""
 
     def forked(self) -> None:
-        """Let go in the child of what is the parent's, without disturbing the parent."""
+        """Release, in the child, what belongs to the parent, without disturbing the parent."""
 
 
 _registered: "weakref.WeakSet[Forkable]" = weakref.WeakSet()
@@ -32,17 +32,17 @@ _forking: list[Forkable] = []
 
 
 def generation() -> int:
-    """How many forks lie between the first process and this one: what was made under another is not ours."""
+    """Number of forks since the first process; an object made under another number is not ours."""
     return _generation
 
 
 def leave_alone(one: object) -> None:
-    """Keep in the child what is the parent's until the child ends: nothing may tidy it up."""
+    """Keep an object of the parent until the child ends, so that nothing finalizes it."""
     _inherited.append(one)
 
 
 def hears_of_forks(one: Forkable) -> None:
-    """Let somebody hear of forks for as long as it lives."""
+    """Tell an object of forks for as long as it lives."""
     with _registering:
         _registered.add(one)
 

@@ -21,7 +21,7 @@ class PerLoop[T]:
 
         Args:
             make: Makes one, in the running loop.
-            forsake: Lets go of one whose loop has ended, without awaiting anything.
+            forsake: Releases one whose loop has ended, without awaiting anything.
         """
         self._make = make
         self._forsake = forsake
@@ -54,7 +54,7 @@ class PerLoop[T]:
                 yield loop, one
 
     def _sweep(self) -> None:
-        """Let go of those whose loop was closed, and of all that are another process's."""
+        """Release those whose loop is closed, and all that belong to another process."""
         if self._generation != fork.generation():
             self._generation = fork.generation()
             fork.leave_alone(self._made)

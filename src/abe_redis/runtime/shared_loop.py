@@ -1,7 +1,7 @@
-"""The event loop of a process that runs other people's functions: none of them may stop it.
+"""Protects the event loop of a process from users' functions: none of them may stop it.
 
-Old code calls `loop.stop()` to end its own `run_forever()`. Here that would end all that the process does, so
-it is an error of the function that calls it. What ends the loop in the regular way does so outside any task.
+Old code calls `loop.stop()` to end its own `run_forever()`. Here that would end the whole process, so it
+raises an error in the function that calls it. The regular end of the loop happens outside any task.
 """
 
 import asyncio

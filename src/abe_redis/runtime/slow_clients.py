@@ -1,7 +1,7 @@
-"""HTTP for strangers: connections that wait for a request wait for a short time only, and are not too many.
+"""Limits HTTP connections that wait for a request, in time and in number.
 
-Uvicorn waits for ever for the first byte and for the last line of a head, and takes every connection, so that
-anybody could keep all of them, before a token is looked at.
+Uvicorn waits without limit for the first byte and for the end of a head, and accepts every connection. So
+anybody could occupy all connections before a token is checked.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ class Impatient(H11Protocol):
         super().connection_lost(exc)
 
     def _look(self) -> None:
-        """Wait for a request, or stop waiting, since one has come."""
+        """Begin to wait for a request, or stop because one has arrived."""
         if not getattr(self.cycle, "response_complete", True):
             self._stop_waiting()
         elif self._overdue is None and not self.transport.is_closing():
@@ -71,7 +71,7 @@ class Impatient(H11Protocol):
             self._overdue = None
 
     def _give_up(self) -> None:
-        """End at once, and do not count any more."""
+        """End at once, and stop counting."""
         self._stop_waiting()
         self.connections.discard(self)
         self.transport.abort()
@@ -80,8 +80,8 @@ class Impatient(H11Protocol):
 def impatient(seconds: float, most: int) -> type[Impatient]:
     """HTTP as uvicorn speaks it, for one server.
 
-    A connection ends unless the head of a request comes in time. When there are too many, the one ends that
-    waits longest for a request. Bodies are the application's to wait for.
+    A connection ends unless the head of a request comes in time. When there are too many, the one that has
+    waited longest for a request ends. The application itself waits for bodies.
 
     Args:
         seconds: Time for a head, from the connection or from the last answer.

@@ -23,7 +23,7 @@ _GRACE_SECONDS = 3
 _CLOSE_SECONDS = 1
 """Time that connections then get to close; then they are dropped."""
 _LAST_SECONDS = 10
-"""Time after which Uvicorn gives up on a call that does not let itself be cancelled, and logs an error."""
+"""Time after which Uvicorn gives up on a call that resists cancellation, and logs an error."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -64,7 +64,7 @@ async def serve(
         listening: Where; whoever made it closes it.
         head_seconds: Time that a client has for the head of a request, from its connection or from its last
             answer.
-        on_ready: Called when a signal would end it in peace.
+        on_ready: Called when a signal ends it cleanly.
     """
     server = _server(app, head_seconds)
 
@@ -185,7 +185,7 @@ class _Server(uvicorn.Server):
             tasks.cancel_scope.cancel()
 
     async def _end_what_is_left(self) -> None:
-        """Cancel calls after their grace, and then drop connections whose clients do not read or go on."""
+        """Cancel calls after their grace period, then drop connections whose clients do not read or close."""
         await anyio.sleep(_GRACE_SECONDS)
         for call in list(self._calls):
             call.cancel()

@@ -1,4 +1,4 @@
-"""What is wrong with a setting, in words of people who do not know Python."""
+"""Errors of settings, in words for people who do not know Python."""
 
 from typing import Any
 

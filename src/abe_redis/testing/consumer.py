@@ -1,4 +1,4 @@
-"""One member of a group in memory: what runs behind an `EventStream` there."""
+"""One consumer of a group in memory, as an `EventStream` uses it."""
 
 import asyncio
 import time
@@ -39,7 +39,7 @@ class MemoryConsumer:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def next(self) -> Event:
-        """Finish the events in hand and wait for the next; StopAsyncIteration when closed."""
+        """Finish the events in flight and wait for the next one; StopAsyncIteration when closed."""
         for delivery in list(self._in_hand.values()):
             self.finish(delivery)
         taken = await self.take()
@@ -48,7 +48,7 @@ class MemoryConsumer:
         return taken.event
 
     async def take(self) -> Delivery | None:
-        """Wait for an event beside those in hand; None when closed."""
+        """Wait for an event without finishing the others; None when closed."""
         if self._waiting:
             raise RuntimeError("Two tasks ask the same consume() for an event; give each its own.")
         if self._loop is None:
@@ -96,15 +96,15 @@ class MemoryConsumer:
         return delivery, None
 
     def finish(self, delivery: Delivery) -> None:
-        """Let an event in hand count as done."""
+        """Finish an event in flight."""
         if self._let_go(delivery):
             self._groups.finish(self.group, delivery)
 
     def ended(self, delivery: Delivery) -> None:
-        """Note that the handler of an event is not at work any more."""
+        """Note that the handler of an event has ended."""
 
     async def nack(self, event: Event, *, delay: float, reason: str | None, counted: bool) -> None:
-        """Give an event in hand back, to be delivered again after a delay in seconds."""
+        """Give an event in flight back, to be delivered again after a delay in seconds."""
         del reason  # for a log
         delivery = self._held(event)
         delivery.deliveries -= not counted
@@ -113,18 +113,18 @@ class MemoryConsumer:
         self._groups.changed()
 
     async def bury(self, event: Event, *, reason: str) -> None:
-        """Move an event in hand to the dead letters."""
+        """Move an event in flight to the dead letters."""
         delivery = self._held(event)
         self._let_go(delivery)
         self._groups.bury(self.group, delivery, reason)
 
     def stop_fetching(self) -> None:
-        """Take nothing more; what is in hand stays."""
+        """Stop fetching; events in flight stay."""
         self._draining = True
         self._groups.changed()
 
     async def close(self) -> None:
-        """Give back what is in hand, and end."""
+        """Release the events in flight, and end."""
         self._close()
 
     def abandon(self) -> None:
@@ -146,7 +146,7 @@ class MemoryConsumer:
         return delivery
 
     def _let_go(self, delivery: Delivery) -> bool:
-        """Take it out of our hands; False if it was not there any more."""
+        """Stop holding an event; False if it was no longer held."""
         self._in_hand.pop((delivery.entry.stream, delivery.entry.id), None)
         return delivery.holder is self
 

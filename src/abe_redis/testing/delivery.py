@@ -1,4 +1,4 @@
-"""Who has which event of a group, in memory: the rules of the real delivery without its server."""
+"""Which consumer of a group has which event, in memory: the rules of the real delivery without a server."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -41,26 +41,26 @@ class Delivery:
     due: float = 0.0
     """Monotonic time before which nobody gets it."""
     holder: object | None = None
-    """The member that has it in hand."""
+    """The consumer that has it in flight."""
     opened: Event | None = None
     on_lost: Callable[[], None] | None = None
     detail: Mapping[str, str] = field(default_factory=dict)
-    """What a worker notes of the failure."""
+    """A worker's facts about the failure."""
 
     @property
     def lost(self) -> bool:
-        """Whether nobody has it in hand any more."""
+        """Whether no consumer holds it any more."""
         return self.holder is None
 
     @property
     def event(self) -> Event:
-        """What the handler has in hand."""
+        """The event that the handler works on."""
         if self.opened is None:
-            raise RuntimeError("It is not in a handler's hand.")
+            raise RuntimeError("No handler works on this event.")
         return self.opened
 
     def give_back(self, *, due: float = 0.0) -> None:
-        """Let others have it."""
+        """Release it."""
         self.holder = self.opened = self.on_lost = None
         self.due = due
 
@@ -78,7 +78,7 @@ class Letter:
 @dataclass(slots=True)
 class _Group:
     streams: dict[str, list[Delivery]] = field(default_factory=dict)
-    """What is to be finished of each, the oldest first; first the stream whose turn it is."""
+    """The unfinished entries of each stream, the oldest first; the stream whose turn it is comes first."""
 
 
 class MemoryGroups:
@@ -101,7 +101,7 @@ class MemoryGroups:
         event.set()
 
     def add(self, entry: StoredEntry) -> None:
-        """Let each group have an entry that is new."""
+        """Add a new entry to each group."""
         for group in self._groups.values():
             group.streams.setdefault(entry.stream, []).append(Delivery(entry))
         self.changed()
@@ -114,7 +114,7 @@ class MemoryGroups:
                 group.streams.setdefault(entry.stream, []).append(Delivery(entry))
 
     def unfinished(self, name: str, patterns: Patterns) -> int:
-        """How many entries a group has yet to finish; of one that is not there yet, all."""
+        """Number of entries that a group has not finished; for a missing group, all entries."""
         if name not in self._groups:
             return sum(patterns.match(entry.stream) for entry in self._entries())
         streams = self._groups[name].streams
@@ -123,7 +123,7 @@ class MemoryGroups:
     def next(
         self, name: str, patterns: Patterns, *, ordered: bool, most_deliveries: int
     ) -> tuple[Delivery | None, float | None]:
-        """What is to be handed out next.
+        """The next delivery.
 
         Returns:
             A delivery, or None; and then the seconds until one may be due.
@@ -139,7 +139,7 @@ class MemoryGroups:
                 if delivery.holder is None and conversation not in busy - {None}:
                     if delivery.due <= now:
                         if delivery.deliveries < most_deliveries:
-                            group.streams[stream] = group.streams.pop(stream)  # now others have their turn
+                            group.streams[stream] = group.streams.pop(stream)  # now others have a turn
                             return delivery, None
                         self.bury(
                             name, delivery, f"delivered {count(delivery.deliveries, 'time')} without an ack"
@@ -150,7 +150,7 @@ class MemoryGroups:
         return None, None if soonest is None else soonest - now
 
     def finish(self, name: str, delivery: Delivery) -> None:
-        """Let it count as done."""
+        """Finish it."""
         self._groups[name].streams[delivery.entry.stream].remove(delivery)
         delivery.give_back()
         self.changed()
@@ -161,7 +161,7 @@ class MemoryGroups:
         self.finish(name, delivery)
 
     def lose_leases(self) -> None:
-        """Take everything out of all hands."""
+        """End the leases of all events in flight."""
         for group in self._groups.values():
             for delivery in [one for left in group.streams.values() for one in left if one.holder]:
                 on_lost = delivery.on_lost

@@ -1,7 +1,7 @@
 """A queue in memory that keeps the promises of the real one: for tests without a server.
 
-The same tests hold for both. What it has not is what only a server can do: it does not outlive the process,
-is not trimmed, and has no Redis to look into; `published`, `buried` and `unfinished` say what there is.
+The same tests hold for both. It lacks what only a server can do: it does not outlive the process, is not
+trimmed, and has no Redis to inspect; `published`, `buried` and `unfinished` show its content.
 """
 
 import time
@@ -62,7 +62,7 @@ class InMemoryBackend:
             self.settings.patterns, partitions=self.settings.redis_stream_partitions
         )
         self.away = False
-        """Set it, and Redis cannot be reached: publishing raises; consumers wait until it is back."""
+        """Set it to simulate an outage of Redis: publishing raises, and consumers wait until it ends."""
         self._partitioner = Partitioner(self.patterns, conversation, self.settings.redis_stream_conversation)
         self._queue: _Queue = _Queue() if shared_with is None else shared_with._queue  # noqa: SLF001 - its own kind
         self._members = set[MemoryConsumer]()
@@ -178,7 +178,7 @@ class InMemoryBackend:
         return [entry.payload() for entry in self._queue.entries if stream in {None, entry.stream}]
 
     def unfinished(self, group: str | None = None) -> int:
-        """How many events a group has yet to finish, of the streams that are read."""
+        """Number of events that a group has not finished, in the streams that are read."""
         name = group or self.settings.redis_stream_group
         return self._queue.groups.unfinished(name, self.patterns)
 
@@ -196,7 +196,7 @@ class InMemoryBackend:
             await self._queue.groups.change()
 
     def lose_leases(self) -> None:
-        """Let everything that is held go to others, as when a process was frozen for too long."""
+        """End the leases of all held events, as if a process had been frozen for too long."""
         self._queue.groups.lose_leases()
 
 

@@ -1,4 +1,4 @@
-"""What Slack's payloads are made of, for the makers: ids, times, rich text."""
+"""The parts of Slack's payloads, for the makers: ids, times, rich text."""
 
 import re
 import time
@@ -16,7 +16,7 @@ _numbers = count(1)
 
 
 def next_number() -> int:
-    """A number that nothing else in this process has."""
+    """A number that is unique in this process."""
     return next(_numbers)
 
 

@@ -110,7 +110,7 @@ class EventWorker(HandlingTasks):
         """Handle events until `shutdown` is called or the backend is closed.
 
         Raises:
-            AbeRedisError: Redis refused for a reason that waiting does not cure.
+            AbeRedisError: Redis refused for a reason that waiting does not fix.
         """
         chosen = handler or self._handler
         if chosen is None:

@@ -95,7 +95,7 @@ class Backoff:
                 # Events that were refused together should not return together.
                 return Retry(seconds_to_wait(error) + random.random(), counts=False)  # noqa: S311
             case "bury":
-                return Bury(f"Slack answered {code}, which no retry cures: {describe(error)}")
+                return Bury(f"Slack answered {code}, which a retry cannot fix: {describe(error)}")
         if event.deliveries >= self.deliveries:
             return Bury(f"handler failed {count(event.deliveries, 'time')}, last with {describe(error)}")
         doublings = min(event.deliveries - 1, _MOST_DOUBLINGS)

@@ -91,7 +91,7 @@ def test_a_full_disk_under_the_output_is_a_sentence(redis_url: str, arguments: s
         )
     assert result.returncode == 1
     assert result.stderr == (
-        b"abe-redis: The disk is full, so not all could be written down (No space left on device).\n"
+        b"abe-redis: The disk is full, so not everything could be written (No space left on device).\n"
     )
 
 

@@ -124,7 +124,7 @@ def test_people_get_text_that_cannot_steer_the_terminal(redis: redis_py.Redis) -
     [
         (f"dead redrive {TOPIC}", 2, "Say which dead letters"),
         (f"dead purge {TOPIC}", 2, "Say which dead letters"),
-        (f"dead bury {TOPIC} 1-1 --group bot --reason no", 1, "it is not there"),
+        (f"dead bury {TOPIC} 1-1 --group bot --reason no", 1, "it does not exist"),
         (f"dead bury {TOPIC} 1-1 --group none --reason no", 1, "no group 'none'"),
         (f"dead bury {TOPIC} x --group bot --reason no", 2, "looks like 1732000000000-0"),
         (f"dead bury {TOPIC} 1-1 --group bot", 2, "--reason"),

@@ -103,7 +103,7 @@ async def test_a_handler_is_given_an_event(commands: Redis) -> None:
     await add(commands, {"data": '{"n":1}', codec.ORIGIN: "o"}, {"data": "no JSON"}, {"data": "{}"})
     in_flight = empty()
     first, second, third = in_flight.accept(await taken(commands))
-    with pytest.raises(RuntimeError, match="not in a handler's hand"):
+    with pytest.raises(RuntimeError, match="No handler works on this event"):
         in_a_hand(first)
     before = time.monotonic()
     assert delivered_events(in_flight, first).event == {"n": 1}

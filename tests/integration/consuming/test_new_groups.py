@@ -95,7 +95,7 @@ async def test_a_worker_that_does_not_reach_redis_claims_nothing(
                 await anyio.sleep(0.01)
         await worker.shutdown()
     assert "handles events" not in caplog.text
-    assert "could not be given back" not in caplog.text
+    assert "could not release its events" not in caplog.text
 
 
 async def test_it_says_nothing_of_a_stream_that_is_empty_and_lists_few_of_many(

@@ -142,7 +142,7 @@ async def test_no_word_of_a_stranger_is_shown(
         answers.append(await ask("read_stream", dead=True, payload="whole"))
         answers += [await ask("count_events", by=by) for by in ("reason", "group")]
 
-    assert "characters of somebody who is not trusted here are withheld" in text_of(answers[0])
+    assert "characters by an author who is not trusted here are withheld" in text_of(answers[0])
     for one in [*map(_shown, answers), *resources]:
         assert WORD not in one
 

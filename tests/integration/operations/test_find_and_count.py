@@ -184,7 +184,7 @@ async def test_what_cannot_be_leased_is_told_with_the_reason(
     assert again.events == []
     for words in (
         f"held by 'worker-1': {ids[0]}.",
-        f"the group has finished it, or it is not there: {ids[1]}, 1-1.",
+        f"the group has finished it, or it does not exist: {ids[1]}, 1-1.",
         f"you hold it already: {ids[3]}.",
         f"stand before it: {ids[7]}.",
     ):

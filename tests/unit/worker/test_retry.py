@@ -99,7 +99,7 @@ def test_what_no_retry_cures_is_buried_at_once(code: str) -> None:
     ):
         decision = Backoff()(failed(1), error)
         assert isinstance(decision, Bury), error
-        assert decision.reason.startswith(f"Slack answered {code}, which no retry cures: ")
+        assert decision.reason.startswith(f"Slack answered {code}, which a retry cannot fix: ")
 
 
 def test_other_errors_of_slack_are_retried_as_any_failure() -> None:

@@ -213,7 +213,7 @@ class Cluster(Topology):
         try:
             await self._ask()
         except exceptions.RedisError as error:
-            _LOG.debug("Nobody said who has which slots: %s", error)
+            _LOG.debug("No node reported the slots: %s", error)
 
     async def _ask(self) -> None:
         """Ask nodes until one reports the slots.

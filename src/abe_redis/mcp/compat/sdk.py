@@ -229,8 +229,8 @@ class Server(SdkServer):
                 raise ToolError(sentence(cause)) from None
             _LOG.error("The tool %s failed.", name, exc_info=cause)
             raise _UnexpectedError(
-                f"{name} failed unexpectedly ({type(cause).__name__}). Nothing is known to be wrong with the "
-                "call: try again, and if it fails again, look into the server's log."
+                f"{name} failed unexpectedly ({type(cause).__name__}). The call itself may be right: "
+                "try again, and if it fails again, look into the server's log."
             ) from None
 
     async def _run(self, name: str, arguments: dict[str, Any], here: Any, *context: Any) -> Any:  # noqa: ANN401 - the SDK's

@@ -120,7 +120,7 @@ class LeasingTools(ToolSet):
         stream: HeldIn = None,
         group: HeldBy = None,
         delay_seconds: Annotated[
-            float, Field(description="Deliver them again after so long, at the earliest.", ge=0, le=604_800)
+            float, Field(description="Least seconds until they are delivered again.", ge=0, le=604_800)
         ] = 0,
         bury: Annotated[
             bool, Field(description="Give up on them: they move to the dead letters, with reason.")

@@ -108,7 +108,7 @@ class ReadingTools(ToolSet):
             _refuse_beside("pending", [*given, *["dead"] * dead, *["wait_seconds"] * bool(wait_seconds)])
             if order == "newest":
                 raise RequestError(
-                    "pending shows what was published first, first: leave out order, and go on with start."
+                    "pending shows events in the order of publication: leave out order, and go on with start."
                 )
             if group is None:
                 result = await operations.held(stream=stream, count=count)

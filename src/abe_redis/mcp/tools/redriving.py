@@ -47,7 +47,7 @@ class RedrivingTools(ToolSet):
         since: Annotated[
             str | None,
             Field(
-                description="Those given up on from then on: 1d (ago), 2026-01-31T09:00 (UTC) or an id.",
+                description="Those buried from this point on: 1d (ago), 2026-01-31T09:00 (UTC) or an id.",
                 min_length=1,
                 max_length=41,
             ),

@@ -46,16 +46,18 @@ class Metrics(Observer):
         """All exposed metrics; a program may add its own."""
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
-        self._received = Counter("abe_redis_received", "What Slack sent.", ["door"], registry=self.registry)
+        self._received = Counter(
+            "abe_redis_received", "Payloads that Slack sent.", ["door"], registry=self.registry
+        )
         self._queued = Counter(
             "abe_redis_queued",
-            "What Slack sent and Redis or the outbox has.",
+            "Payloads that Slack sent and that Redis or the outbox has.",
             ["door", "stream"],
             registry=self.registry,
         )
         self._refused = Counter(
             "abe_redis_refused",
-            "What Slack sent, or somebody else, and was not taken; it may come again.",
+            "Requests that were refused, from Slack or somebody else; Slack may send them again.",
             ["door", "reason"],
             registry=self.registry,
         )

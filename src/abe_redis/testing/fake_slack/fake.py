@@ -28,8 +28,8 @@ _LOOK_SECONDS = 0.01
 class FakeSlack:
     """A Slack on a loopback port, for tests of bots: the Web API, Socket Mode, and the Events API's posts.
 
-    Use it with `with` or `async with`. It runs in a thread of its own, so a bot that blocks its event loop, a
-    sync bot and a bot in another process meet it alike. Every method may be called from any thread.
+    Use it with `with` or `async with`. It runs in a thread of its own, so it serves a bot that blocks its
+    event loop, a sync bot and a bot in another process alike. Every method may be called from any thread.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class FakeSlack:
         return self
 
     def close(self) -> None:
-        """Stop listening, and give up what is on its way; calling it again does nothing."""
+        """Stop listening, and give up running deliveries; a second call does nothing."""
         thread, self._thread = self._thread, None
         if thread is not None and self._loop is not None and self._ending is not None:
             self._loop.call_soon_threadsafe(self._ending.set)
@@ -143,13 +143,13 @@ class FakeSlack:
         self._api.set_answer(method, answer)
 
     def mend(self, method: str | None = None) -> None:
-        """End what `fail` and `limit` said, of one method or of all."""
+        """End the effect of `fail` and `limit`, for one method or for all."""
         self._api.mend(method)
 
     # What it saw.
 
     def calls(self, method: str | None = None) -> list[SlackCall]:
-        """What was called so far, of one method or of all, in order; refused calls too."""
+        """The calls so far, of one method or of all, in order, including refused ones."""
         return self._api.calls(method)
 
     async def called(self, method: str, *, times: int = 1, seconds: float = 60) -> list[SlackCall]:

@@ -1,4 +1,4 @@
-"""What the fake Slack remembers: what was called, and what became of each event that it sent."""
+"""The records of the fake Slack: the calls, and the outcome of each event that it sent."""
 
 import asyncio
 from collections.abc import Callable, Generator
@@ -52,7 +52,7 @@ class SlackDelivery:
         self.payload = payload
         """What is sent."""
         self.attempts: list[SlackAttempt] = []
-        """Each time that it was sent and then answered, refused or given up on."""
+        """The attempts that have ended: answered, refused or given up on."""
         self._ended: Future[None] = Future()
 
     @property

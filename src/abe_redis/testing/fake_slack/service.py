@@ -1,4 +1,4 @@
-"""The fake Slack's server: which path is answered by what."""
+"""The fake Slack's server: the routes of its paths."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ class Service:
         return int(port)
 
     async def stop(self) -> None:
-        """End everything; what is on its way is given up."""
+        """End everything, and give up running deliveries."""
         for task in self._sending:
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
@@ -102,7 +102,7 @@ class Service:
 
 
 async def _arguments(request: web.Request) -> dict[str, Any]:
-    """What a call was given, however it was written."""
+    """The arguments of a call, in any encoding."""
     given: dict[str, Any] = dict(request.query)
     if request.content_type == "application/json":
         with suppress(ValueError):

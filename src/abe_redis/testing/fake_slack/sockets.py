@@ -1,4 +1,4 @@
-"""Socket Mode: the connections of apps, and what is sent through them until it is acked."""
+"""Socket Mode: the connections of apps, and the deliveries through them until the ack."""
 
 import asyncio
 import json

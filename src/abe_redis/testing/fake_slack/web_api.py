@@ -1,4 +1,4 @@
-"""The Web API: what each method answers, and the rules by which it refuses."""
+"""The Web API: the answers of the methods, and the rules of refusals."""
 
 import math
 import threading
@@ -64,7 +64,7 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a call is answered."""
+    """The answer to a call."""
 
     status: int
     body: dict[str, Any]
