@@ -67,11 +67,12 @@ class AckBatcher:
                 if self._in_flight.has_unsettled:
                     self.finished.set()
             except failures.FAILURES as error:
-                if not failures.passes_for_who_was_let_in(error):
-                    raise failures.explain(
-                        error, self._settings, doing=f"acking in group {self._group!r}"
-                    ) from None
+                sentence = failures.explain(error, self._settings, doing=f"acking in group {self._group!r}")
+                is_odd = failures.stream_is_gone(error)  # a key of another type, until somebody removes it
+                if not failures.passes_for_who_was_let_in(error) and not is_odd:
+                    raise sentence from None
                 failed += 1
-                _LOG.debug("An ack in group %r has to wait: %s", self._group, type(error).__name__)
+                level = logging.WARNING if is_odd and failed == 1 else logging.DEBUG
+                _LOG.log(level, "An ack in group %r has to wait: %s", self._group, sentence)
                 await anyio.sleep(failures.pause_seconds(failed))
                 self.finished.set()

@@ -241,3 +241,26 @@ async def test_a_count_survives_a_silence_of_more_than_a_lease(
             proxy.refusal = lambda _: None
         await until(lambda: is_finished(redis))
     assert handler.deliveries == [1, 2, 3]
+
+
+@KINDS
+async def test_a_key_of_another_type_ends_no_worker(
+    make_backend: MakeBackend, redis: Redis, server: Server, ordered: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing can be settled until somebody removes it; then everything is."""
+    deliveries, go_on = list[int](), anyio.Event()
+
+    async def handle(event: Event) -> None:
+        deliveries.append(event.deliveries)
+        await go_on.wait()
+
+    async with working(make_backend, server, handle, None, ordered=ordered):
+        await publish(make_backend)
+        await until_true(lambda: bool(deliveries))
+        await redis.set(DUE, "somebody's")
+        go_on.set()
+        await until_true(lambda: "has to wait" in caplog.text)
+        assert "a key beside it is of another type" in caplog.text
+        await redis.delete(DUE)
+        await until(lambda: is_finished(redis))
+    assert deliveries == [1]
