@@ -109,7 +109,13 @@ class GroupConsumer(ABC):
         if self._waiting:
             raise RuntimeError("Two tasks ask the same consume() for an event; give each its own.")
         self._life.check_loop()
-        self._life.start({self.name: self._run, f"acks of {self.name}": self._ack_batcher.run})
+        self._life.start(
+            {
+                self.name: self._run,
+                f"acks of {self.name}": self._ack_batcher.run,
+                f"leftovers of {self.name}": self._ack_batcher.run_leftovers,
+            }
+        )
         if (held := self.get_nowait()) is not None:
             return held
         self._waiting = True

@@ -113,16 +113,14 @@ class InFlight(Leases):
         return False
 
     @property
-    def has_unsettled(self) -> bool:
-        """Whether there is something that Redis does not know yet."""
-        return bool(
-            self._finished
-            or self._condemned
-            or self._returning
-            or self._uncounted
-            or self._unsaid
-            or self._parted
-        )
+    def has_untold(self) -> bool:
+        """Whether handlers have begun or ended with something, and Redis does not know of it yet."""
+        return bool(self._finished or self._uncounted)
+
+    @property
+    def has_leftovers(self) -> bool:
+        """Whether something else waits until Redis is told."""
+        return bool(self._condemned or self._returning or self._unsaid or self._parted)
 
     def deliver(self, held: Held) -> bool:
         """Count an entry from the buffer as delivered; False if it holds no event."""

@@ -135,7 +135,6 @@ class Leases(Settling):
                     if held.lost:
                         self.insist_on_count(held)
                     del self._uncounted[held.key]
-        await self.say_counts(redis)
 
     def part_with(self, held: Held) -> None:
         """Give it up without asking Redis whether another consumer holds it."""

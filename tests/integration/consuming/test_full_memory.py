@@ -7,6 +7,7 @@ import anyio
 import pytest
 
 from abe_redis import Bury, Event, EventWorker, RedisMessageQueueBackend, Retry, Settings
+from abe_redis.client import failures
 from abe_redis.operations.groups import Groups
 from abe_redis.operations.scope import Scope
 from tests.integration.conftest import until
@@ -157,6 +158,39 @@ async def test_a_burial_waits_for_memory_while_others_go_on(server: Server, orde
             return len(await letters_of(server)) == 1 and len(handled) == 3
 
         await until(is_over)
+        await worker.shutdown()
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_no_ack_waits_until_a_burial_is_tried_again(
+    server: Server, ordered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poisoned = anyio.Event()
+
+    async def handle(event: Event) -> None:
+        if event["channel"] == "A":
+            raise RuntimeError("poison")
+        await poisoned.wait()
+
+    def pause_seconds(_: int) -> float:
+        poisoned.set()  # the burial has failed again, and waits
+        return 1000
+
+    monkeypatch.setattr(failures, "pause_seconds", pause_seconds)
+    async with backend_of(server) as backend, anyio.create_task_group() as tasks:
+        await backend.publish_many(TOPIC, [said(channel, 0) for channel in "ABCD"])
+        with server.admin() as admin:
+            admin.config_set("maxmemory", "1")
+            worker = EventWorker(
+                backend, handle, concurrency=2, ordered=ordered, policy=lambda _, __: Bury("it is poison")
+            )
+            tasks.start_soon(worker.run)
+
+            async def all_but_one_are_acked() -> bool:
+                return [(group["lag"], group["pending"]) for group in admin.xinfo_groups(TOPIC)] == [(0, 1)]
+
+            await until(all_but_one_are_acked)
+            admin.config_set("maxmemory", "0")
         await worker.shutdown()
 
 

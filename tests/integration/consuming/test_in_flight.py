@@ -279,7 +279,8 @@ async def test_what_it_parted_with_is_given_back_unless_it_is_its_own_again(
     await commands.xclaim(A, "g", "other", 0, [theirs.entry.id], force=True)
     in_flight.buffer.append(Held(again.entry, again.key, again.leased_at))
     await in_flight.say_parted(commands)
-    assert not in_flight.has_unsettled
+    assert not in_flight.has_untold
+    assert not in_flight.has_leftovers
     found: Any = await commands.xpending_range(A, "g", "-", "+", 9)
     holders = {row["message_id"].decode(): row["consumer"] for row in found}
     assert holders[mine.entry.id] == names.NOBODY
