@@ -8,7 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from tests.chaos.history import History, Left, Outage, Record, Violation
+from tests.chaos.history import History, Left, Record, Violation
+from tests.chaos.processes import SLACK_SECONDS, Processes
 
 
 @dataclass
@@ -28,14 +29,6 @@ class Run:
         return self.record.at
 
 
-_LEASE_PART = 0.6
-"""A lease is renewed in a third of its time at the latest, so an outage of this part of it may end it."""
-_SLACK = 0.25
-"""Seconds in which one who is back has noticed what others did meanwhile."""
-_LATE_SECONDS = 0.4
-"""An answer that takes longer may cost a lease."""
-_COUNTED_SECONDS = 0.3
-"""A handler's first start is counted in Redis so soon; of one whose process ends before, nobody may know."""
 _FLOOR_SECONDS = 3.0
 """A group that was destroyed begins again at what it had finished so long ago at most."""
 
@@ -50,24 +43,11 @@ class _Checker:
     def __init__(self, history: History) -> None:
         self._history = history
         self._records = sorted(history.records, key=lambda record: record.at)
-        self._gone = {record.process: record.at for record in self._records if record.what == "gone"}
-        self._outages = _joined([*history.outages, *self._waits()])
+        self._processes = Processes(history, self._records)
         self._accepted: dict[str, Record] = {}
         for record in self._records:
             if record.what == "accepted":
                 self._accepted.setdefault(record.event, record)
-
-    def _waits(self) -> Iterator[Outage]:
-        """How long processes waited for an answer, as on a busy machine; at last, until they were gone."""
-        last = dict[str, float]()
-        for record in self._records:
-            if record.what == "answered":
-                last[record.process] = record.at
-                if record.at - record.since > _LATE_SECONDS:
-                    yield Outage(record.process, record.since, record.at)
-        for process, at in self._gone.items():
-            if process in last:
-                yield Outage(process, last[process], at)
 
     def check(self, group: str) -> Iterator[Violation]:
         theirs = [record for record in self._records if record.group == group]
@@ -92,7 +72,9 @@ class _Checker:
         runs: dict[tuple[str, int], Run] = {}
         for record in records:
             if record.what == "start":
-                runs[record.process, record.run] = Run(record, self._gone.get(record.process, float("inf")))
+                runs[record.process, record.run] = Run(
+                    record, self._processes.gone.get(record.process, float("inf"))
+                )
             elif record.what in {"done", "failed", "cancelled"}:
                 run = runs[record.process, record.run]
                 run.end, run.outcome = min(run.end, record.at), record.what
@@ -155,7 +137,7 @@ class _Checker:
             elif record.what == "start":
                 seen.add(event)
                 starts[event] += 1
-                if self._may_be_uncounted(record):
+                if not self._processes.was_told(record.process, record.at, record.at):
                     starts[event] -= 1
                     continue
                 if record.deliveries < starts[event]:
@@ -179,13 +161,6 @@ class _Checker:
                     "handler had seen it",
                 )
 
-    def _may_be_uncounted(self, start: Record) -> bool:
-        soon = start.at + _COUNTED_SECONDS
-        return self._gone.get(start.process, float("inf")) <= soon or any(
-            outage.process in {"", start.process} and outage.begin <= soon and outage.end >= start.at
-            for outage in self._outages
-        )
-
     # One at a time ----------------------------------------------------------------------------------
 
     def _at_once(self, runs: list[Run], rule: str, what: str, destroyed: list[Record]) -> Iterator[Violation]:
@@ -206,23 +181,14 @@ class _Checker:
         """Whether the earlier one's hold may have ended before the later one started."""
         if earlier.process == later.process:
             return False  # one knows what one has in hand
-        if self._is_away(earlier.process, earlier.start, later.start):
+        if self._processes.is_away(
+            earlier.process, earlier.start, later.start
+        ) or self._processes.was_about_to(later.process, later.record.run):
             return True
         # The group begins again where it had finished: others are given what was in somebody's hand.
         return any(
-            earlier.start - _SLACK <= one.at <= later.start and one.stream in {"", later.record.stream}
+            earlier.start - SLACK_SECONDS <= one.at <= later.start and one.stream in {"", later.record.stream}
             for one in destroyed
-        )
-
-    def _is_away(self, process: str, since: float, now: float) -> bool:
-        """Whether an outage may have cost a process its lease."""
-        lease = self._history.leases[process]
-        return any(
-            outage.process in {"", process}
-            and outage.begin < now
-            and outage.end >= since - lease
-            and min(outage.end, now) - outage.begin >= _LEASE_PART * lease - _SLACK
-            for outage in self._outages
         )
 
     # Not again --------------------------------------------------------------------------------------
@@ -236,6 +202,10 @@ class _Checker:
                 if later.start <= one.end:
                     continue
                 if any(one.end <= at <= later.start for at in redriven) or self._was_not_acked(one):
+                    continue
+                if one.process != later.process and self._processes.was_about_to(
+                    later.process, later.record.run
+                ):
                     continue
                 if any(
                     one.end - _FLOOR_SECONDS <= record.at <= later.start
@@ -252,14 +222,13 @@ class _Checker:
                 return
 
     def _was_not_acked(self, run: Run) -> bool:
-        """Whether something came between a handler's end and its ack."""
-        soon = run.end + self._history.leases[run.process] + _SLACK
-        gone = self._gone.get(run.process, float("inf"))
-        if gone <= soon:
+        """Whether something came between a handler's end and its ack, or the server lost the ack."""
+        if not self._processes.was_told(run.process, run.end, run.start):
             return True
+        soon = run.end + self._history.leases[run.process] + SLACK_SECONDS
         return any(
-            outage.process in {"", run.process} and outage.begin <= soon and outage.end >= run.start
-            for outage in self._outages
+            not outage.process and outage.begin <= soon and outage.end >= run.start
+            for outage in self._history.outages
         )
 
     # In order ---------------------------------------------------------------------------------------
@@ -299,19 +268,6 @@ class _Checker:
                             f"{name} at {run.start:.3f}, before {before.event} had ended",
                         )
                         break
-
-
-def _joined(outages: Iterable[Outage]) -> list[Outage]:
-    """Outages of one process that touch are one."""
-    joined: dict[str, list[Outage]] = defaultdict(list)
-    for outage in sorted(outages, key=lambda one: one.begin):
-        theirs = joined[outage.process]
-        if theirs and outage.begin <= theirs[-1].end:
-            last = theirs.pop()
-            theirs.append(last._replace(end=max(last.end, outage.end)))
-        else:
-            theirs.append(outage)
-    return [outage for theirs in joined.values() for outage in theirs]
 
 
 def _order_of(event: str) -> tuple[int, str]:

@@ -28,12 +28,12 @@ from tests.chaos import log
 from tests.chaos.actors import GROUP
 from tests.chaos.checker import violations
 from tests.chaos.history import Group, History, Outage, Record, Violation
+from tests.patience import PATIENCE
 from tests.servers import Server, any_binary
 
 LEASE_SECONDS = 2
 PARTITIONS = 16
 ROOT = Path(__file__).parents[2]
-PATIENCE = 120.0
 MOST = 10_000
 """Events in a conversation; the number of an event is that of its conversation times this, and its place."""
 
@@ -112,7 +112,7 @@ class Run:
             if self._freeze:
                 time.sleep(2 * LEASE_SECONDS)
                 workers[1].send_signal(signal.SIGCONT)
-                self._history.outages.append(Outage("book-2", began, time.monotonic() + 1))
+                self._history.outages.append(Outage("book-2", began, time.monotonic()))
             self._wait(self._conversations * self._events)
             for worker in workers[1:]:
                 worker.terminate()
@@ -176,9 +176,12 @@ class Run:
                     )
 
     def _wait(self, events: int) -> Account:
-        end = time.monotonic() + PATIENCE
+        """Wait until so many events were handled, or none is any more."""
+        handled, since = 0, time.monotonic()
         while len((account := self._read()).finished) < events:
-            if time.monotonic() > end:
+            if len(account.finished) > handled:
+                handled, since = len(account.finished), time.monotonic()
+            if time.monotonic() > since + PATIENCE:
                 raise AssertionError(f"{len(account.finished)} of {events} events were handled.")
             time.sleep(0.1)
         return account
