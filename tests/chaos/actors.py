@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import anyio
@@ -23,6 +23,10 @@ from abe_redis.errors import AbeRedisError
 from tests.chaos.log import Log
 
 GROUP, ORDERED_GROUP = "workers", "ordered"
+CHILD = "000"
+"""What the name of a forked process ends with, after its parent's."""
+NEW_NUMBER = 600_000
+"""What is added to the number of an event that nobody can publish again as the same."""
 CONVERSATIONS = 100
 STREAMS = tuple(os.environ.get("CHAOS_STREAMS", "slack:a slack:b slack:drained").split())
 """Slack resends to the first two; `slack:drained` is deleted whenever it is drained."""
@@ -89,45 +93,70 @@ async def beating(book: Book, backend: RedisMessageQueueBackend) -> AsyncIterato
         tasks.cancel_scope.cancel()
 
 
-async def publisher(book: Book, seed: int, first: int, count: int, per_second: float) -> None:
-    """Publish numbered events until each was accepted; resend some, as Slack does."""
+async def publisher(
+    book: Book,
+    seed: int,
+    first: int,
+    count: int,
+    per_second: float,
+    made: RedisMessageQueueBackend | None = None,
+) -> None:
+    """Publish numbered events until each was accepted; resend some, as Slack does.
+
+    Args:
+        made: A back end that was made before; then every second event has no id of Slack's, as other hosts'.
+    """
     chance = random.Random(seed)
     accepted: list[int] = []
 
-    async def send(number: int) -> None:
+    async def send(number: int) -> int:
         stream = STREAMS[number % len(STREAMS)]
         payload = {
             "type": "event_callback",
-            "event_id": f"Ev{number}",
             "event": {"type": "message", "n": number, "channel": f"C{number % CONVERSATIONS}"},
         }
+        if not is_nameless(number):
+            payload["event_id"] = f"Ev{number}"
         while True:
             try:
                 await backend.publish(stream, payload)
             except AbeRedisError:
                 await anyio.sleep(0.2)  # not accepted: whoever sent it sends it again
+                if is_nameless(number):
+                    return await send(number + NEW_NUMBER)
             else:
-                return
+                return number
+
+    def is_nameless(number: int) -> bool:
+        return made is not None and number % 2 == 1
 
     async def publish(number: int) -> None:
-        await send(number)
+        number = await send(number)
         book.note(number)
         stream = STREAMS[number % len(STREAMS)]
         conversation = f"{stream} C{number % CONVERSATIONS}"
         book.log.note("accepted", event=str(number), stream=stream, conversation=conversation)
         accepted.append(number)
 
-    async with RedisMessageQueueBackend.from_env() as backend, anyio.create_task_group() as tasks:
+    backend = made or RedisMessageQueueBackend.from_env()
+    async with backend, anyio.create_task_group() as tasks:
         for number in range(first, first + count):
             tasks.start_soon(publish, number)
             if accepted and chance.random() < 0.1:
                 again = chance.choice(accepted[-200:])
-                if STREAMS[again % len(STREAMS)] != "slack:drained":
+                if STREAMS[again % len(STREAMS)] != "slack:drained" and not is_nameless(again):
                     tasks.start_soon(send, again)
             await anyio.sleep(1 / per_second)
 
 
-async def worker(book: Book, seed: int, *, group: str = GROUP, ordered: bool = False) -> None:
+async def worker(
+    book: Book,
+    seed: int,
+    *,
+    group: str = GROUP,
+    ordered: bool = False,
+    made: RedisMessageQueueBackend | None = None,
+) -> None:
     """Process events; some fail the first time."""
     chance = random.Random(seed)
 
@@ -139,7 +168,7 @@ async def worker(book: Book, seed: int, *, group: str = GROUP, ordered: bool = F
                 raise ValueError("the first time is never right")
             book.note(number)
 
-    async with RedisMessageQueueBackend.from_env() as backend, beating(book, backend):
+    async with made or RedisMessageQueueBackend.from_env() as backend, beating(book, backend):
         await EventWorker(
             backend,
             handle,
@@ -209,8 +238,43 @@ async def naive(book: Book, seed: int) -> None:
             await asyncio.sleep(0.2)
 
 
+def fork(path: str) -> tuple[RedisMessageQueueBackend, str]:
+    """Make a back end, use it, and fork: parent and child go on with it, as under `gunicorn --preload`.
+
+    Returns:
+        The back end, and the path of the book of whoever goes on.
+    """
+    backend = RedisMessageQueueBackend.from_env()
+
+    async def use() -> None:
+        await (await backend.connections()).commands.exists(STREAMS[0])
+
+    with suppress(AbeRedisError, RedisError, OSError):  # the server may be away
+        asyncio.run(use())
+    return backend, path if os.fork() else f"{path}{CHILD}"
+
+
+def forked_worker(path: str, seed: int, ordered: int) -> None:
+    """Two workers, of which one is forked from the other."""
+    backend, mine = fork(path)
+    group = ORDERED_GROUP if ordered else GROUP
+    asyncio.run(worker(Book(mine), seed, group=group, ordered=bool(ordered), made=backend))
+
+
+def forked_publisher(path: str, seed: int, count: int, per_second: int) -> None:
+    """Two publishers, of which one is forked from the other; each publishes so many."""
+    backend, mine = fork(path)
+    first = 0 if mine == path else count
+    asyncio.run(publisher(Book(mine), seed + first, first, count, per_second, made=backend))
+    if mine == path:
+        os.wait()
+
+
 if __name__ == "__main__":
     role, path, *numbers = sys.argv[1:]
+    if role.startswith("forked-"):
+        (forked_worker if role == "forked-worker" else forked_publisher)(path, *map(int, numbers))
+        sys.exit()
     program = {
         "publisher": publisher,
         "worker": worker,

@@ -1,6 +1,8 @@
 """What is broken and when, by a seed."""
 
 import random
+import re
+from pathlib import Path
 
 FAULTS = {
     "kill a worker": 4,
@@ -13,8 +15,13 @@ FAULTS = {
     "delete the group": 2,
     "delete a consumer": 2,
     "delete a drained stream": 4,
+    "fork a worker": 3,
+    "set the server's clock": 3,
 }
 """Kinds of fault, by how often they come."""
+
+CLOCK_STEPS = (-20, 3, 30, -5)
+"""Seconds by which the server's clock is set ahead or back."""
 
 DELETE_IF_DRAINED = """
 local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])
@@ -27,6 +34,12 @@ end
 if drained == #ARGV then return redis.call("DEL", KEYS[1]) end
 return 0
 """
+
+
+def is_alive(consumer: str) -> bool:
+    """Whether the process of a consumer is there: what a dead one held, nobody has in hand to put back."""
+    found = re.fullmatch(r".+-(\d+)-[0-9a-f]+", consumer)
+    return found is None or Path("/proc", found[1]).exists()
 
 
 def schedule(seed: int, seconds: float) -> list[tuple[float, str, int]]:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -17,12 +17,12 @@ from typing import IO
 import redis
 
 from tests.chaos import log
-from tests.chaos.actors import GROUP, ORDERED_GROUP, STREAMS
+from tests.chaos.actors import CHILD, GROUP, ORDERED_GROUP, STREAMS
 from tests.chaos.checker import violations
-from tests.chaos.faults import DELETE_IF_DRAINED, schedule
+from tests.chaos.faults import CLOCK_STEPS, DELETE_IF_DRAINED, is_alive, schedule
 from tests.chaos.history import Group, History, Left, Outage, Record, Violation
 from tests.chaos.proxy import Proxy
-from tests.servers import Server
+from tests.clocks import SteppedServer, stepped_if_possible
 
 LEASE_SECONDS = 1.5
 LONG_LEASE_SECONDS = 4.0
@@ -60,7 +60,7 @@ class Run:
     """A run on a server of its own."""
 
     def __init__(self, binary: Path, *, seed: int, events: int, seconds: float, naive: bool = False) -> None:
-        self._server = Server(binary, persistent=True)
+        self._server = stepped_if_possible(binary, persistent=True)
         self._seed, self._events, self._seconds, self._naive = seed, events, seconds, naive
         self._directory = Path(tempfile.mkdtemp(prefix="abe-redis-chaos-"))
         self._workers: list[subprocess.Popen[bytes]] = []
@@ -83,13 +83,11 @@ class Run:
             if not self._naive:
                 for _ in range(2):
                     self._start_worker("ordered-worker")
-            publishers = [self._start_publisher(number) for number in range(2)]
-            for publisher in publishers:
-                stack.callback(publisher.kill)
+            publishers = self._start_publishers()
+            stack.callback(self._signal, publishers, signal.SIGKILL)
             await self._wait_for_work(publishers)
             await self._break_things()
-            for publisher in publishers:
-                await asyncio.to_thread(publisher.wait, 120)
+            await asyncio.to_thread(publishers.wait, 120)
             await self._settle()
             self._end_workers()
             await self._look()
@@ -119,51 +117,51 @@ class Run:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=file,
+            start_new_session=True,
         )
 
-    def _start_publisher(self, number: int) -> subprocess.Popen[bytes]:
+    def _start_publishers(self) -> subprocess.Popen[bytes]:
+        """Start two, of which one is forked from the other."""
         each = self._events // 2
-        return self._start(
-            "publisher",
-            f"accepted-{number}",
-            self._seed + number,
-            number * each,
-            each,
-            int(each / self._seconds) + 1,
-        )
+        return self._start("forked-publisher", "accepted-0", self._seed, each, int(each / self._seconds) + 1)
 
     def _lease_of(self, name: str) -> float:
         """The lease of a process: every third worker's is long."""
         number = int(name.rpartition("-")[2])
         return LONG_LEASE_SECONDS if number % 3 == 0 and not name.startswith("accepted") else LEASE_SECONDS
 
-    def _start_worker(self, role: str = "worker") -> None:
+    def _start_worker(self, role: str = "worker", *, forked: bool = False) -> None:
         self._started += 1
         name = f"{'ordered' if role == 'ordered-worker' else 'processed'}-{self._started}"
-        worker = self._start("naive" if self._naive else role, name, self._seed + self._started)
+        seed = self._seed + self._started
+        if forked and not self._naive:
+            worker = self._start("forked-worker", name, seed, int(role == "ordered-worker"))
+        else:
+            worker = self._start("naive" if self._naive else role, name, seed)
         self._names[worker.pid] = name
         self._workers.append(worker)
 
     def _role(self, worker: subprocess.Popen[bytes]) -> str:
         return "ordered-worker" if self._names[worker.pid].startswith("ordered") else "worker"
 
-    def _away(self, began: float, worker: subprocess.Popen[bytes] | None = None) -> None:
-        """Note that a process, or all, were without the server from then until now, and a little longer."""
-        process = "" if worker is None else self._names[worker.pid]
-        self._history.outages.append(Outage(process, began, time.monotonic() + RECONNECT_SECONDS))
+    def _away(self, began: float) -> None:
+        """Note that all were without the server from then until now, and a little longer."""
+        self._history.outages.append(Outage("", began, time.monotonic() + RECONNECT_SECONDS))
 
-    def _gone(self, worker: subprocess.Popen[bytes]) -> None:
-        self._history.note(Record(time.monotonic(), "gone", self._names[worker.pid]))
+    def _kill(self, worker: subprocess.Popen[bytes]) -> None:
+        """Kill a worker, and the one that is forked from it."""
+        self._signal(worker, signal.SIGKILL)
+        worker.wait()
+        name = self._names[worker.pid]
+        self._workers.remove(worker)
+        for one in (name, f"{name}{CHILD}"):
+            self._history.note(Record(time.monotonic(), "gone", one))
 
     def _end_workers(self) -> None:
-        for worker in self._workers:
-            worker.send_signal(signal.SIGCONT)
-            worker.kill()
-            worker.wait()
-            self._gone(worker)
-        self._workers.clear()
+        for worker in list(self._workers):
+            self._kill(worker)
 
-    async def _wait_for_work(self, publishers: list[subprocess.Popen[bytes]]) -> None:
+    async def _wait_for_work(self, publishers: subprocess.Popen[bytes]) -> None:
         """Wait until workers work: what is done to one that has not begun breaks nothing.
 
         Publishers that have begun stand still until then, so that most of the work is yet to come.
@@ -177,9 +175,10 @@ class Run:
         self._signal(publishers, signal.SIGCONT)
 
     @staticmethod
-    def _signal(processes: list[subprocess.Popen[bytes]], number: signal.Signals) -> None:
-        for process in processes:
-            process.send_signal(number)
+    def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+        """Send a signal to a process and to what was forked from it, unless all have ended."""
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
 
     async def _break_things(self) -> None:
         began = time.monotonic()
@@ -191,22 +190,32 @@ class Run:
     async def _break(self, kind: str, number: int) -> None:
         worker, began = self._workers[number % len(self._workers)], time.monotonic()
         match kind:
-            case "kill a worker":
-                worker.kill()
-                worker.wait()
-                self._gone(worker)
-                self._workers.remove(worker)
-                self._start_worker(self._role(worker))
+            case "kill a worker" | "fork a worker":
+                self._kill(worker)
+                self._start_worker(self._role(worker), forked=kind == "fork a worker")
             case "freeze a worker beyond its lease":
-                worker.send_signal(signal.SIGSTOP)
-                await asyncio.sleep(self._lease_of(self._names[worker.pid]) * 1.5)
-                worker.send_signal(signal.SIGCONT)
-                self._away(began, worker)
+                name = self._names[worker.pid]
+                self._signal(worker, signal.SIGSTOP)
+                await asyncio.sleep(self._lease_of(name) * 1.5)
+                self._signal(worker, signal.SIGCONT)
+                now = time.monotonic()
+                self._history.outages += [Outage(one, began, now) for one in (name, f"{name}{CHILD}")]
+            case "set the server's clock":
+                self._step_clock(CLOCK_STEPS[number % len(CLOCK_STEPS)])
             case "delete the group" | "delete a consumer" | "delete a drained stream":
                 await self._delete(kind, number)
             case _:
                 await self._break_server(kind, number)
                 self._away(began)
+
+    def _step_clock(self, seconds: int) -> None:
+        """Set the server's clock. Ahead, it ends leases early; back, it takes nothing from anybody."""
+        if not isinstance(self._server, SteppedServer):
+            return
+        now = time.monotonic()
+        self._server.step(seconds)
+        if seconds > 0:
+            self._history.outages.append(Outage("", now - LONG_LEASE_SECONDS, now + LONG_LEASE_SECONDS))
 
     async def _break_server(self, kind: str, number: int) -> None:
         """Take the server away from everybody, or everybody from the server."""
@@ -248,11 +257,11 @@ class Run:
         stream, group = STREAMS[number % len(STREAMS)], self._groups[number % len(self._groups)]
         with self._server.admin() as admin:
             try:
-                holders = admin.xpending(stream, group)["consumers"]
+                holders = [one["name"] for one in admin.xpending(stream, group)["consumers"]]
             except redis.ResponseError:  # neither is there now
                 return
-            if holders:
-                admin.xgroup_delconsumer(stream, group, holders[number % len(holders)]["name"])
+            if live := [name for name in holders if is_alive(name)]:
+                admin.xgroup_delconsumer(stream, group, live[number % len(live)])
                 self._history.note(Record(time.monotonic(), "dropped", group=group))
         await asyncio.sleep(LONG_LEASE_SECONDS)
 
