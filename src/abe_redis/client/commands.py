@@ -69,7 +69,7 @@ class Client(Redis):
 
     @override
     def pipeline(self, transaction: Any = False, shard_hint: Any = None) -> "Together":  # type: ignore[override]
-        return Together(self._topology)
+        return Together(self._topology, self.response_callbacks)
 
     def _read(self, name: Any, answer: Any, options: dict[str, Any]) -> Any:  # noqa: ANN401
         options.pop("keys", None)  # redis-py passes them for its cache
@@ -80,8 +80,10 @@ class Client(Redis):
 class Together(Client):
     """Collects commands, and sends them together, without a transaction."""
 
-    def __init__(self, topology: Topology) -> None:
-        super().__init__(topology)
+    def __init__(self, topology: Topology, response_callbacks: Any) -> None:  # noqa: ANN401 - redis-py's
+        # Without redis-py's own constructor, which reads files: it takes longer than the commands.
+        self.response_callbacks, self.connection = response_callbacks, None
+        self._topology, self._blocking, self._replicas = topology, False, 0
         self._collected: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 
     @override

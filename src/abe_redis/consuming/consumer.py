@@ -14,7 +14,7 @@ from abe_redis.consuming.blocking_reads import BlockingReads
 from abe_redis.consuming.discovery import say_all_lost
 from abe_redis.consuming.group_consumer import TICK_SECONDS, GroupConsumer
 from abe_redis.consuming.held import Held
-from abe_redis.consuming.prefetch import Prefetch
+from abe_redis.consuming.prefetch import MOST_AHEAD, Prefetch
 from abe_redis.consuming.rounds import Rounds
 from abe_redis.consuming.unconfirmed import Doubt, Unconfirmed
 from abe_redis.events.event import Event
@@ -25,6 +25,9 @@ from abe_redis.streams.reclaim import reclaim
 
 _RECLAIM_SECONDS = 2 * TICK_SECONDS
 """Interval of looking for entries that no consumer holds any more."""
+
+_MOST_TURNS = 16
+"""Turns of the event loop in which callers may take what a blocking read brought, before it is uncounted."""
 
 _AGAIN_SECONDS = 0.1
 """Pause before asking Redis again about an event, after it did not answer."""
@@ -153,10 +156,8 @@ class Consumer(GroupConsumer):
         seconds = self._seconds_left()
         if not self._wants_more() or not self._discovery.ready:
             await self._pause(seconds)
-        else:
-            self._ack_batcher.reading.set()
-            if clock.now() < self._reclaim_at or not await self._take_abandoned(redis):
-                await self._take_new(connections, seconds)
+        elif clock.now() < self._reclaim_at or not await self._take_abandoned(redis):
+            await self._take_new(connections, seconds)
 
     def _wants_more(self) -> bool:
         """Whether to lease another batch: a caller waits for it, or soon will."""
@@ -192,17 +193,29 @@ class Consumer(GroupConsumer):
             streams = list(self._discovery.ready)
 
             async def read(some: Sequence[str]) -> list[lease.Leased]:
-                return await lease.take_new(
+                count = self._waited_for()
+                leased = await lease.take_new(
                     *(connections.blocking, self.group, self.name, some),
-                    count=1,  # it counts as delivered, which is right when a caller waits
+                    count=count,
                     block_ms=round(seconds * 1000),
                 )
+                self._scheduler.note_news(leased, count)
+                return leased
 
             with self._unconfirmed.reading(Doubt.COUNTED):
                 news = await self._blocking_reads.wait(connections.blocking, streams, read, seconds=seconds)
             await self._accept_news(connections.commands, news)
         else:
             await self._take_more(connections.commands, most)
+
+    def _waited_for(self) -> int:
+        """How many entries of each stream a blocking read takes.
+
+        They count as delivered, which is right of one if a caller takes it at once. Who is fast takes two:
+        where there is one alone, the stream is empty, and need not be polled before the next read waits.
+        """
+        few = 2 * len(self._discovery.ready) <= MOST_AHEAD
+        return 2 if few and self._prefetch.ahead > 1 else 1
 
     async def _wait(self, connections: Connections, seconds: float) -> None:
         """Wait until a stream has entries that the group was not given, and lease none."""
@@ -218,13 +231,14 @@ class Consumer(GroupConsumer):
 
     async def _accept_news(self, redis: Redis, news: list[lease.Leased]) -> None:
         """Take in the results of blocking reads; events that no handler begins at once do not count yet."""
-        if not news:
-            return
-        self._scheduler.note_news(news)
-        await self._uncount(redis, self._accept(news))
+        if news:
+            await self._uncount(redis, self._accept(news))
 
     async def _uncount(self, redis: Redis, accepted: list[Held]) -> None:
-        await anyio.lowlevel.checkpoint()
+        for _ in accepted[:_MOST_TURNS]:  # each of a worker's tasks takes one in a turn of its own
+            await anyio.lowlevel.checkpoint()
+            if all(held.handed_at is not None for held in accepted):
+                return
         if waiting := [held for held in accepted if held.handed_at is None]:
             await lease.uncount(redis, self.group, self.name, [held.key for held in waiting])
             for held in waiting:
@@ -233,6 +247,7 @@ class Consumer(GroupConsumer):
 
     async def _take_more(self, redis: Redis, most: int) -> None:
         """Prefetch; a single event is for the waiting caller, so it counts as delivered at once."""
+        self._ack_batcher.reading.set()
         begun = most == 1 and self._waiting and self._counts_fetch
         with self._unconfirmed.reading(Doubt.COUNTED if begun else Doubt.UNCOUNTED):
             taken = await lease.take_more(

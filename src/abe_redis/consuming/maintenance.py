@@ -33,6 +33,8 @@ class Maintenance:
         self._tolerance = tolerance
         self._trimmer = Trimmer(settings)
         self._to_trim: set[str] = set()
+        self._short: set[str] = set()
+        """Streams that had nothing to trim at the last check."""
         self._unfinished: set[str] = set()
         """Streams whose group had unfinished entries at the last check."""
         self._is_full = False
@@ -63,6 +65,7 @@ class Maintenance:
             await self._tolerance.attempt("looking at the server's clock", looking)
         # Also streams in which nothing was finished: more may have been published to them.
         recorded = sorted(active | self._unfinished | held)
+        self._short = set()
         await self._tolerance.attempt("recording what is finished", self._record(redis, recorded))
         await self._tolerance.attempt("trimming", self._trim(redis, self._to_trim | active))
 
@@ -83,6 +86,8 @@ class Maintenance:
             for stream, progress in found.items():
                 say_lost(stream, self._group, progress.lost)
             self._unfinished = {stream for stream, progress in found.items() if progress.unfinished}
+            lengths = {stream: progress.length for stream, progress in found.items() if progress.length >= 0}
+            self._short = {one for one, length in lengths.items() if not self._trimmer.is_longer(length)}
             self._note_memory(is_full=any(progress.is_full for progress in found.values()))
 
     def _note_memory(self, *, is_full: bool) -> None:
@@ -101,7 +106,7 @@ class Maintenance:
 
     async def _trim(self, redis: Redis, streams: set[str]) -> None:
         if not self._room:
-            self._to_trim = set(await self._trimmer.trim(redis, sorted(streams)))
+            self._to_trim = set(await self._trimmer.trim(redis, sorted(streams - self._short)))
             return
         # Also when nothing was finished lately: older finished events may still be there.
         self._to_trim = streams

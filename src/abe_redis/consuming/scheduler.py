@@ -5,6 +5,7 @@ waited longest first. The idle ones are polled in turn, a few with every read. S
 wait until no stream is busy.
 """
 
+from collections import Counter
 from collections.abc import Container, Iterable
 from itertools import islice
 
@@ -80,9 +81,15 @@ class Scheduler:
             if self._quiet.pop(stream, "") is None:
                 self._busy[stream] = ""
 
-    def note_news(self, leased: Iterable[Leased]) -> None:
-        """The same, with the entries that were read: there may be more."""
+    def note_news(self, leased: Iterable[Leased], count: int) -> None:
+        """The same, with the entries that were read: up to so many of each stream.
+
+        One of which there were fewer is empty, so that the next read may wait for all.
+        """
+        per_stream = Counter[str]()
         for entry in leased:
             self._left_out = LEFT_OUT
-            self._quiet.pop(entry.stream, None)
-            self._busy[entry.stream] = entry.id
+            per_stream[entry.stream] += 1
+            if per_stream[entry.stream] >= count:
+                self._quiet.pop(entry.stream, None)
+                self._busy[entry.stream] = entry.id

@@ -98,12 +98,14 @@ class Progress:
     """Number of entries that the group has not finished, as far as Redis knows."""
     is_full: bool = False
     """Whether the server has no memory left."""
+    length: int = field(default=-1, compare=False)
+    """How many entries the stream has; -1 if there is no such group."""
 
 
 async def record_progress(redis: Redis, streams: Sequence[str], group: str) -> list[Progress]:
     """Record the floor of a group in each stream, in case the group or the stream is deleted."""
     answers = await _RECORD.each(redis, streams, [group], keys=names.with_records)
     return [
-        Progress(lost=lost, unfinished=unfinished, is_full=bool(is_full))
-        for lost, unfinished, is_full in answers
+        Progress(lost=lost, unfinished=unfinished, is_full=bool(is_full), length=length)
+        for lost, unfinished, is_full, length in answers
     ]

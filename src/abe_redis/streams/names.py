@@ -32,7 +32,7 @@ def hash_tag(name: str) -> str | None:
     return name[start + 1 : end] if end > start + 1 else None
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=16_384)  # some for each of thousands of streams
 def in_slot_of(prefix: str, stream: str) -> str:
     """A key that starts with `prefix` and lives in the stream's cluster slot."""
     return f"{prefix}{stream}" if hash_tag(stream) else f"{prefix}{{{stream}}}"

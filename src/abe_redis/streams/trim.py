@@ -97,6 +97,10 @@ class Trimmer:
         """Whether a publisher that sees this length should trim."""
         return length > self._maxlen + STEP and time.monotonic() >= self._not_before.get(stream, 0)
 
+    def is_longer(self, length: int) -> bool:
+        """Whether a stream of this length has more than it should keep."""
+        return length > self._maxlen
+
     async def trim(self, redis: Redis, streams: Iterable[str]) -> list[str]:
         """Remove finished entries, in a bounded number of steps.
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import math
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import EventStream, RedisMessageQueueBackend, Settings
+from abe_redis.consuming import prefetch
 from abe_redis.errors import RedisRefusedError
 from tests.integration.conftest import MakeBackend, pending, take, take_one, until
 from tests.patience import PATIENCE
@@ -452,6 +454,25 @@ async def test_two_tasks_cannot_share_one_stream_of_events(backend: RedisMessage
         with pytest.raises(RuntimeError, match="Two tasks"):
             await anext(events)
         await backend.close()
+
+
+@pytest.mark.one_server
+async def test_an_event_that_comes_alone_costs_one_read(
+    backend: RedisMessageQueueBackend, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prefetch, "FAST_SECONDS", math.inf)
+    await publish(backend, *range(5))
+    async with backend.consume() as events:
+        await take(events, 5)
+        await redis.config_resetstat()
+        for number in range(20):
+            asked = asyncio.ensure_future(anext(events))
+            await backend.publish("slack_events", {"n": number})
+            await asked
+        used: Any = await redis.info("commandstats")
+    # A poll looks for what was trimmed since the last entry; a read that waits does not.
+    polls = used.get("cmdstat_xrange", {"calls": 0})["calls"]
+    assert polls <= 2, used
 
 
 async def test_a_busy_stream_does_not_starve_a_quiet_one(backend: RedisMessageQueueBackend) -> None:

@@ -117,20 +117,30 @@ def test_a_stream_that_a_wait_found_may_have_more() -> None:
     scheduler, backlog = Scheduler(), Backlog()
     scheduler.follow(["a", "b"])
     turn(scheduler, backlog, 10)
-    scheduler.note_news([Leased("b", "5-0", {}, 1)])
+    scheduler.note_news([Leased("b", "5-0", {}, 1)], 1)
     assert scheduler.plan(20) == [Portion("b", 20, "5-0")], "the wait saw the other one empty"
+
+
+def test_a_stream_of_which_a_wait_found_less_than_it_asked_for_is_empty() -> None:
+    scheduler, backlog = Scheduler(), Backlog()
+    scheduler.follow(["a", "b"])
+    turn(scheduler, backlog, 10)
+    scheduler.note_news([Leased("b", "5-0", {}, 1)], 2)
+    assert scheduler.is_quiet, "the next read waits"
+    scheduler.note_news([Leased("a", "5-0", {}, 1), Leased("b", "6-0", {}, 1), Leased("a", "6-0", {}, 1)], 2)
+    assert scheduler.plan(20) == [Portion("a", 20, "6-0")]
 
 
 def test_a_stream_that_a_wait_found_empty_is_polled_again_soon() -> None:
     scheduler, backlog = Scheduler(), Backlog(b=1000)
     scheduler.follow(["a", "b"])
     turn(scheduler, Backlog(), 10)
-    scheduler.note_news([Leased("b", "5-0", {}, 1)])
+    scheduler.note_news([Leased("b", "5-0", {}, 1)], 1)
     for _ in range(LEFT_OUT):
         assert [portion.stream for portion in scheduler.plan(10)] == ["b"]
         scheduler.note(["b"], [Leased("b", "6-0", {}, 1)], {"b"})
     assert [portion.stream for portion in scheduler.plan(10)] == ["a", "b"]
-    scheduler.note_news([Leased("b", "7-0", {}, 1)])
+    scheduler.note_news([Leased("b", "7-0", {}, 1)], 1)
     turn(scheduler, backlog, 10)
     assert [portion.stream for portion in scheduler.plan(10)] == ["a", "b"], "the read was full"
 
@@ -176,7 +186,7 @@ def test_a_stream_is_asked_for_once_and_its_last_id_kept() -> None:
     scheduler = Scheduler()
     scheduler.follow(["a", "b"])
     scheduler.note(["a", "b"], [], ())
-    scheduler.note_news([Leased("b", "5-0", {}, 1)])
+    scheduler.note_news([Leased("b", "5-0", {}, 1)], 1)
     scheduler.follow(["a", "b", "c"])
     scheduler.plan(1)
     scheduler.note([], [Leased("b", "5-0", {}, 1)], ())

@@ -35,6 +35,11 @@ local taken, lost, looked = {}, {}, {}
 local most_scanned, page = 10000, 1000 -- pending entries: in one go, or else at a time
 local work, most_work = 0, 1500 -- microseconds, roughly
 
+-- Whether any of the streams has postponed entries. Usually one command says that none has.
+local all_due = {}
+for i = 2, #KEYS, 4 do all_due[#all_due + 1] = KEYS[i] end
+local is_any_due = redis.call('EXISTS', unpack(all_due)) > 0
+
 -- Takes a pending entry, from its holder (nil if it was released); answers false once enough are taken.
 local function take(stream, records, pending, holder)
   local id, deliveries = pending[1], pending[4]
@@ -154,7 +159,7 @@ for i = 1, #KEYS, 4 do
   local stream, due, records, leases = KEYS[i], KEYS[i + 1], KEYS[i + 2], KEYS[i + 3]
   say_lease(leases, consumer, lease_ms, now)
   put_back_given(stream, records, group)
-  local postponed = redis.call('ZCARD', due)
+  local postponed = is_any_due and redis.call('ZCARD', due) or 0
   if postponed > 0 then take_due(stream, due, records) end
   looked[#looked + 1] = take_idle(stream, due, records, leases, postponed, ARGV[6 + (i + 3) / 4])
   work = work + 10

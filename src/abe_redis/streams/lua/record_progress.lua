@@ -10,19 +10,20 @@
 -- KEYS  per stream: the stream, its records
 -- ARGV  group
 -- Answers per stream: how many entries are newly found to be removed before the group had finished them;
--- how many the group has not finished; and 1 if the server has no memory left (else 0). If the first
--- streams have many groups, it answers only for these.
+-- how many the group has not finished; 1 if the server has no memory left (else 0); and the length of the
+-- stream (-1: the group does not exist). If the first streams have many groups, it answers only for these.
 
 -- include: note_deleted
 -- include: progress
 local group = ARGV[1]
 local answers, most_groups = {}, 300
+local seconds = redis.call('TIME')[1]
 
 -- Writes the record; answers 1 if the server has no memory left, else 0.
 local function record(records, floor, last)
   local words = {
     'HSET', records, 'floor ' .. group, floor, 'last ' .. group, last,
-    'used ' .. group, redis.call('TIME')[1],
+    'used ' .. group, seconds,
   }
   local written = redis.pcall(unpack(words))
   if type(written) == 'number' then return 0 end
@@ -34,10 +35,10 @@ end
 for i = 1, #KEYS, 2 do
   if groups_seen >= most_groups then break end
   local stream, records = KEYS[i], KEYS[i + 1]
-  local of, lost, unfinished, is_full = group_of(stream, group), 0, 0, 0
+  local of, lost, unfinished, is_full, length = group_of(stream, group), 0, 0, 0, -1
   if of then
     local info = facts(redis.call('XINFO', 'STREAM', stream))
-    lost = note_deleted(stream, records, of, info)
+    lost, length = note_deleted(stream, records, of, info), info['length']
     local facts_then
     facts_then, unfinished = progress_of(stream, of, info)
     is_full = record(records, facts_then, of['last-delivered-id'])
@@ -45,6 +46,6 @@ for i = 1, #KEYS, 2 do
       redis.call(to_position('SETID', stream, group, of['last-delivered-id'], of['entries-read']))
     end
   end
-  answers[#answers + 1] = {lost, unfinished, is_full}
+  answers[#answers + 1] = {lost, unfinished, is_full, length}
 end
 return answers

@@ -18,7 +18,7 @@ for i = 1, #KEYS, 3 do
   local most_of_stream, last = ARGV[portion], ARGV[portion + 1]
   portion = portion + 2
   local count = math.min(most_of_stream, most - taken)
-  failure = read_new(stream, records, due, group, consumer, count, last, begun)
+  failure = read_new(stream, records, due, 3, group, consumer, count, last, begun)
   if failure then break end
   looked = looked + 1
 end

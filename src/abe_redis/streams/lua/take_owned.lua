@@ -33,7 +33,7 @@ for i = 1, #KEYS, 4 do
   portion = portion + 2
   if may_read(stream, owner, last) then
     local count = math.min(most_of_stream, most - taken)
-    failure = read_new(stream, records, due, group, consumer, count, last)
+    failure = read_new(stream, records, due, 4, group, consumer, count, last)
     if failure then break end
   end
   looked = looked + 1

@@ -97,7 +97,7 @@ end
 local passed, to_read = 0, portion()
 while to_read > 0 do
   local had = #found
-  local failure = read_new(stream, records, due, group, consumer, math.min(100, to_read), '0-0', true)
+  local failure = read_new(stream, records, due, 4, group, consumer, math.min(100, to_read), '0-0', true)
   if failure then return failure end
   if #found == had then break end
   local entries = found[#found][2]

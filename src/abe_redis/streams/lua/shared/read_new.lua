@@ -4,8 +4,8 @@
 -- as the last entry that the consumer had, or an older one, exists, none was trimmed.
 --
 -- After the read, the number of entries that the group was given is written. Redis forgets it if entries
--- behind the position were deleted (`note_deleted` needs it to count them); and XREADGROUP of Redis 7.0
--- tells it neither the append-only file nor replicas.
+-- behind the position were deleted (`note_deleted` needs it to count them), and then knows no lag; and
+-- XREADGROUP of Redis 7.0 tells it neither the append-only file nor replicas.
 
 -- include: note_loss
 -- include: named
@@ -16,13 +16,28 @@ local function lost_since(stream, records, of, last)
   return of and note_loss(stream, records, of, facts(redis.call('XINFO', 'STREAM', stream))) or 0
 end
 
+local is_told_by_read = (redis.REDIS_VERSION_NUM or 0) >= 0x70200
+
 -- What was read and lost of the streams so far, and the position of the group in each.
 local found, losses, positions, taken = {}, {}, {}, 0
+
+-- Whether any of the streams has postponed entries. Usually one command says that none has.
+local is_any_due
+
+-- Notes that entries are not postponed any more. Each stream has `stride` keys, the third of them for that.
+local function note_not_due(due, ids, stride)
+  if is_any_due == nil then
+    local all_due = {}
+    for i = 3, #KEYS, stride do all_due[#all_due + 1] = KEYS[i] end
+    is_any_due = redis.call('EXISTS', unpack(all_due)) > 0
+  end
+  if is_any_due then redis.call('ZREM', due, unpack(ids)) end
+end
 
 -- Reads up to `count` entries of a stream; answers the server's error, if any. A delivery counts when a
 -- handler begins. So these entries have no delivery yet, unless a handler begins at once (`begun`). None of
 -- them is postponed any more. The position of the group is recorded, in case somebody removes the group.
-local function read_new(stream, records, due, group, consumer, count, last, begun)
+local function read_new(stream, records, due, stride, group, consumer, count, last, begun)
   local of = group_of(stream, group)
   positions[#positions + 1] = stream
   positions[#positions + 1] = of and of['last-delivered-id'] or '0-0'
@@ -38,11 +53,11 @@ local function read_new(stream, records, due, group, consumer, count, last, begu
   found[#found + 1] = stream_and_entries
   local entries = stream_and_entries[2]
   taken = taken + #entries
-  local words = {'XCLAIM', stream, group, consumer, 0}
-  for i, entry in ipairs(entries) do words[5 + i] = entry[1] end
+  local words, ids = {'XCLAIM', stream, group, consumer, 0}, {}
+  for i, entry in ipairs(entries) do words[5 + i], ids[i] = entry[1], entry[1] end
   positions[#positions] = words[#words]
-  if redis.call('ZCARD', due) > 0 then redis.call('ZREM', due, unpack(words, 6)) end
-  if of and of['entries-read'] then
+  note_not_due(due, ids, stride)
+  if of and of['entries-read'] and not (is_told_by_read and of['lag']) then
     local read = of['entries-read'] + #entries
     redis.call(to_position('SETID', stream, group, words[#words], read))
   end
