@@ -1,5 +1,6 @@
 """Playing a schedule: its steps, the peace after them, and what is wrong with what happened."""
 
+import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 from abe_redis.client import optional_commands
 from abe_redis.observability.loop_watch import LoopWatch
 from abe_redis.streams import trim
+from abe_redis.streams.scripts import LUA, Script
 from abe_redis.worker import event_worker, failure_log
 from tests.chaos.checker import violations
 from tests.chaos.history import Group, History, Outage, Violation
@@ -81,6 +83,14 @@ def _warm_up() -> None:
     _Play(Schedule("warm-up", tuple(steps), groups=(("g", False), ("o", True)))).play()
 
 
+@cache
+def _all_scripts() -> dict[bytes, bytes]:
+    """Every script of the engine, by its digest."""
+    found = (Script.load(path.stem).command((), (), in_full=True)[1] for path in sorted(LUA.glob("*.lua")))
+    sources = [source.encode() for source in found if isinstance(source, str)]
+    return {hashlib.sha1(source, usedforsecurity=False).hexdigest().encode(): source for source in sources}
+
+
 class _Play:
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
@@ -95,6 +105,8 @@ class _Play:
         self._consumers: dict[str, bytes] = {}
         """By process, the name under which it reads."""
         self._commands = 0
+        if schedule.scripts_known:
+            self._world.server.learn(_all_scripts())
 
     def play(self) -> Outcome:
         world, actors = self._world, self._actors
@@ -117,14 +129,17 @@ class _Play:
         """Heal everything, and give it time to be done."""
         world, db = self._world, self._world.server.db
         world.heal()
-        for group in self._groups:
-            self._actors.start_worker(f"last-{group}", group, 2.0)
 
         def is_done() -> bool:
             return self._actors.has_finished_all and look.is_done(db, STREAMS, self._groups)
 
-        world.run(world.now + PATIENCE_SECONDS, done=is_done)
-        world.run(world.now + 0.5)
+        if is_done():  # what comes late may make something unfinished again
+            world.run(world.now + 0.5)
+        if not is_done():
+            for group in self._groups:
+                self._actors.start_worker(f"last-{group}", group, 2.0)
+            world.run(world.now + PATIENCE_SECONDS, done=is_done)
+            world.run(world.now + 0.5)
         for group in self._groups:
             self._history.left[group] = look.left(db, STREAMS, group)
 

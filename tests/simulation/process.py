@@ -90,6 +90,7 @@ class Process:
     def kill(self) -> None:
         """Let nothing of it run any more; what it has sent arrives."""
         self.alive = False
+        self.world.living.remove(self)
         self.loop.discard()
         for connection in self.in_order():
             connection.abort()

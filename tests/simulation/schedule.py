@@ -42,6 +42,8 @@ class Schedule:
     """Seconds for which the handler of an event works, where that is not a hundredth."""
     failing: tuple[tuple[int, int], ...] = ()
     """How often the handler of an event fails before it succeeds."""
+    scripts_known: bool = False
+    """Whether the server knows the scripts from others who used it before."""
 
     def __str__(self) -> str:
         groups = ", ".join(
@@ -249,6 +251,7 @@ class _Short(_Generator):
             concurrency=chance.choice([1, 2, 3]),
             durations=tuple((n, chance.choice([0.1, 0.3, 0.8])) for n in events if chance.random() < 0.5),
             failing=tuple((n, chance.choice([1, 1, 2, 99])) for n in events if chance.random() < 0.25),
+            scripts_known=True,
         )
 
     def _publish_all(self, events: range) -> None:

@@ -28,6 +28,8 @@ class World:
         """By how much the server's clock was stepped."""
         self.server = Server(self.server_us)
         self.processes: list[Process] = []
+        self.living: list[Process] = []
+        """Those of them that are not dead."""
         self.current: Process | None = None
         self.connected: str | None = None
         """Whose command the server executes."""
@@ -117,6 +119,7 @@ class World:
         """Start a process."""
         process = Process(self, name)
         self.processes.append(process)
+        self.living.append(process)
         return process
 
     def at(self, when_us: int, action: Callable[[], None]) -> None:
@@ -138,7 +141,7 @@ class World:
                 if done():
                     return
             now_us = self.now_us
-            ready = [one for one in self.processes if one.loop.ready and now_us >= one.paused_until_us]
+            ready = [one for one in self.living if one.loop.ready and now_us >= one.paused_until_us]
             if ready:
                 self._turn(ready[0] if len(ready) == 1 else self._chance.choice(ready))
                 continue
@@ -150,14 +153,16 @@ class World:
             self._happen()
 
     def _next_us(self) -> int:
-        times = [at for one in self.processes if one.alive and (at := one.next_us) is not None]
-        if self._events:
-            times.append(self._events[0][0])
+        first = self._events[0][0] if self._events else 10**18
+        for process in self.living:
+            at = process.next_us
+            if at is not None and at < first:
+                first = at
         if self.server.is_waited_for:
             wait_until = self.server.next_ms
             if wait_until != float("inf"):
-                times.append(max(self.now_us, int(wait_until) * 1000 - EPOCH_US - self.clock_step_us))
-        return min(times, default=10**18)
+                first = min(first, max(self.now_us, int(wait_until) * 1000 - EPOCH_US - self.clock_step_us))
+        return first
 
     def _happen(self) -> None:
         self.current = None
@@ -165,8 +170,9 @@ class World:
         while events and events[0][0] <= self.now_us:
             heapq.heappop(events)[2]()
         self.server.serve()
-        for process in self.processes:
-            if process.alive and process.loop.has_timers and not process.is_paused:
+        now_us = self.now_us
+        for process in self.living:
+            if now_us >= process.paused_until_us and process.loop.has_timers:
                 process.loop.wake(process.monotonic_us)
 
     def _turn(self, process: Process) -> None:

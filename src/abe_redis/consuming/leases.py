@@ -142,6 +142,8 @@ class Leases(Settling):
 
     async def say_parted(self, redis: Redis) -> None:
         """Release what we gave up and nobody holds: somebody may have dropped it with our consumer."""
+        if not self._parted:  # as in nearly every turn
+            return
         ours_again = {held.key for held in self._every() if not held.lost}
         for key in self._parted.keys() & ours_again:
             del self._parted[key]

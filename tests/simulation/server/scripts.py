@@ -78,7 +78,8 @@ class Scripts:
         if reply is None:
             return False
         if kind is list:
-            return self._table([self._to_lua(item) for item in reply])
+            of, nested = self._table, self._to_lua
+            return of([one if (kind := type(one)) is bytes or kind is int else nested(one) for one in reply])
         if kind is Status:
             return self._table({b"ok": bytes(reply)})
         raise TypeError(f"{reply!r} is no answer for a script")

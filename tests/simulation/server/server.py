@@ -49,6 +49,10 @@ class Server:
         self.heard: Callable[[list[bytes]], None] | None = None
         """Is told of each command that a client sent, or that a script called."""
 
+    def learn(self, sources: dict[bytes, bytes]) -> None:
+        """Know scripts by their digests, as a server does that others have used before."""
+        self._sources |= sources
+
     def call(self, words: list[bytes], answer: Callable[[Reply], None]) -> Waiter | None:
         """Execute what a client sends, and answer at once or when there is news.
 
@@ -123,6 +127,8 @@ class Server:
         if not self._waiting:
             return
         now, is_news, self._is_news = self.db.now_ms(), self._is_news, False
+        if not is_news and now < self.next_ms:
+            return
         for waiter in list(self._waiting):
             if not is_news and now < waiter.until_ms:
                 continue
@@ -139,7 +145,7 @@ class Server:
     @property
     def next_ms(self) -> float:
         """By the server's clock, when the next read is over that waits."""
-        return min((waiter.until_ms for waiter in self._waiting), default=float("inf"))
+        return min([waiter.until_ms for waiter in self._waiting], default=float("inf"))
 
     def _streams_of(self, words: list[bytes]) -> frozenset[bytes]:
         upper = options(words)
