@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Bury, Event, EventWorker, Retry
-from abe_redis.streams import dead
+from abe_redis.streams import dead, names
 from tests.integration.conftest import MakeBackend, until
 from tests.refusing_proxy import HANG_UP, RefusingProxy
 from tests.servers import Server
@@ -264,3 +264,28 @@ async def test_a_key_of_another_type_ends_no_worker(
         await redis.delete(DUE)
         await until(lambda: is_finished(redis))
     assert deliveries == [1]
+
+
+@KINDS
+@pytest.mark.parametrize("key", [names.due, names.leases, names.held, names.records, names.owner])
+async def test_a_key_beside_the_stream_is_of_another_type_for_a_while(
+    make_backend: MakeBackend, redis: Redis, server: Server, ordered: bool, key: Callable[..., str]
+) -> None:
+    """The worker outlives its renewals, its records and a failure at that time, and goes on afterwards."""
+    started = list[int]()
+
+    async def handle(event: Event) -> None:
+        started.append(event.deliveries)
+        await anyio.sleep(0.7)
+        if event.deliveries == 1:
+            raise ValueError("the first time is never right")
+
+    theirs = key(STREAM) if key is names.records else key(STREAM, "default")
+    async with working(make_backend, server, handle, None, ordered=ordered):
+        await publish(make_backend)
+        await until_true(lambda: bool(started))
+        await redis.set(theirs, "somebody's")
+        await anyio.sleep(2)
+        await redis.delete(theirs)
+        await until(lambda: is_finished(redis))
+    assert max(started) >= 2
