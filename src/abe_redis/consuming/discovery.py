@@ -11,7 +11,7 @@ from abe_redis.consuming.optional_steps import Tolerance
 from abe_redis.runtime import plurals
 from abe_redis.streams import audit, names
 from abe_redis.streams.find_streams import Search, announced
-from abe_redis.streams.groups import ensure_group
+from abe_redis.streams.groups import Ensured, ensure_group
 
 _LOG = logging.getLogger(__name__)
 
@@ -34,6 +34,8 @@ class Discovery:
         """Streams that have the group, in the order in which they were found."""
         self.paused: dict[str, None] = {}
         """Streams whose group is paused, so that nothing is read from them."""
+        self._was_read = set[str]()
+        """Streams that were read, and whose records therefore know the group."""
         self._patterns = patterns
         self._group = group
         self._consumer = consumer
@@ -94,6 +96,7 @@ class Discovery:
             await self._tolerance.attempt("looking at what waits for a new group", telling)
         for name, found in zip(asked, ensured, strict=True):
             say_lost(name, self._group, found.lost)
+            self._notice_forgetting(name, found)
             if found.again:
                 await self._tell_of_restoring(redis, name)
             self._sort(name, found.state == "ready", self.ready)
@@ -102,6 +105,21 @@ class Discovery:
                 self._missing.pop(name, None)
             elif self._missing.setdefault(name, now + MISSING_SECONDS) < now:
                 del self._missing[name]
+
+    def _notice_forgetting(self, stream: str, found: Ensured) -> None:
+        """Say once when Redis has lost the records about the group: then nothing else says what is lost."""
+        if stream in self._was_read and not found.was_known:
+            _LOG.error(
+                "Redis has lost what it knew of group %r of %r, as after FLUSHALL or a restart without its "
+                "data. The events that the group had not finished are lost, unless somebody publishes them "
+                "again; nobody can count them.",
+                self._group,
+                stream,
+            )
+        if found.state in {"ready", "paused"} and (found.was_known or found.new):
+            self._was_read.add(stream)
+        else:
+            self._was_read.discard(stream)
 
     async def _tell_of_restoring(self, redis: Redis, stream: str) -> None:
         """Say in the log and the audit that a group was made again; the audit lacks its removal."""

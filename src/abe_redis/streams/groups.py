@@ -46,6 +46,8 @@ class Ensured:
     """Whether somebody had removed the group, so that it was made again."""
     new: bool = field(default=False, compare=False)
     """Whether the group was made for the first time."""
+    was_known: bool = field(default=True, compare=False)
+    """Whether the records knew the group before."""
 
 
 async def ensure_group(redis: Redis, streams: Sequence[str], group: str) -> list[Ensured]:
@@ -57,8 +59,8 @@ async def ensure_group(redis: Redis, streams: Sequence[str], group: str) -> list
     arguments: list[Argument] = [group, _FORGOTTEN_SECONDS * 1000]
     answers = await _ENSURE.each(redis, streams, arguments, keys=names.with_records)
     return [
-        Ensured(state=state.decode(), lost=lost, again=made == 1, new=made == _NEW)
-        for state, lost, made in answers
+        Ensured(state.decode(), lost, again=made == 1, new=made == _NEW, was_known=bool(was_known))
+        for state, lost, made, was_known in answers
     ]
 
 

@@ -1,6 +1,7 @@
 """What is removed before a group has finished it: by disuse, by somebody else, and never by us otherwise."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -328,6 +329,62 @@ async def delete_unread(redis: Redis, *, every: int, most: int) -> int:
     """Delete entries that the group was not given yet, one out of so many; how far it is depends on time."""
     deleted: Any = await redis.eval(_DELETE_UNREAD, 1, TOPIC, every, most)
     return int(deleted)
+
+
+@pytest.mark.promise("the log of each worker that had read the stream says so, and nobody knows how many")
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("again", [False, True], ids=["and-nothing-comes", "and-events-come"])
+async def test_a_worker_says_that_redis_has_lost_everything(
+    redis: Redis, settings: dict[str, Any], caplog: pytest.LogCaptureFixture, *, ordered: bool, again: bool
+) -> None:
+    received = list[int]()
+
+    async def handle(event: Event) -> None:
+        received.append(event["n"])
+        if len(received) == 1:
+            await redis.flushall()
+            if again:
+                await fill(redis, 2)
+        await anyio.sleep(0.05)
+
+    async def is_said() -> bool:
+        return "Redis has lost what it knew of group 'default' of 'slack_events'" in caplog.text
+
+    await fill(redis, 600)
+    async with backend_of(settings) as backend, anyio.create_task_group() as tasks:
+        worker = EventWorker(backend, handle, ordered=ordered)
+        tasks.start_soon(worker.run)
+        await until(is_said)
+        await fill(redis, 1)
+        await until(lambda: is_recorded(redis))
+        await worker.shutdown()
+    assert caplog.text.count("has lost what it knew") == 1
+
+
+async def test_a_deleted_stream_is_counted_and_not_said_to_be_forgotten(
+    redis: Redis, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    received = list[int]()
+
+    async def handle(event: Event) -> None:
+        received.append(event["n"])
+        if len(received) == 1:
+            await redis.delete(TOPIC)
+
+    await fill(redis, 3)
+    async with backend_of(settings) as backend, anyio.create_task_group() as tasks:
+        worker = EventWorker(backend, handle)
+        tasks.start_soon(worker.run)
+        await until(lambda: _is(lambda: "removed before group" in caplog.text))
+        had = len(received)
+        await fill(redis, 3)
+        await until(lambda: _is(lambda: len(received) == had + 3))
+        await worker.shutdown()
+    assert "has lost what it knew" not in caplog.text
+
+
+async def _is(condition: Callable[[], bool]) -> bool:
+    return condition()
 
 
 async def is_lost(settings: dict[str, Any], count: int, group: str = "default") -> bool:
