@@ -220,7 +220,7 @@ def test_what_workers_share_is_not_settled_without_agreement(guest: Agent, clien
             escaped = pending() != 5 or bool(due) or client.exists("dead:{slack_events}") == 1
             tally.tried(f"{tool} {more} with confirm={confirm!r}", escaped=escaped)
     tally.check(least=39)
-    assert "wants the user's agreement" in guest.refused("ack", **where)
+    assert "needs the user's agreement" in guest.refused("ack", **where)
     assert guest.call("release", stream=STREAM, group="bot", ids=ids[:1])["released"] == ids[:1]
     assert guest.call("ack", **where | {"ids": ids[1:]}, confirm=True)["acked"] == ids[1:]
 

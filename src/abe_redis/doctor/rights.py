@@ -62,7 +62,7 @@ ROLES = (
     ),
     Role(
         "consumer",
-        streams="type xlen xrange xrevrange xread xreadgroup xclaim xack xpending xtrim "
+        streams="type exists xlen xrange xrevrange xread xreadgroup xclaim xack xpending xtrim "
         "xgroup|create xgroup|setid xgroup|delconsumer "
         "xinfo|stream xinfo|groups xinfo|consumers memory|usage",
         helpers="get set hget hgetall hset hincrby hdel zadd zcard zrange zrem zscore pexpire persist",

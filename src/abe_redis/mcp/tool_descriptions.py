@@ -47,7 +47,7 @@ def offer_tools(server: Server, tools: Tools, questions: Questions, permissions:
     server.offer(
         tools.publish_event,
         title="Publish an event",
-        description="Add an event to a stream, for its consumers to process. They see that it came from an "
+        description="Add an event to a stream for its consumers. They see that it came from an "
         "agent. Safe to repeat when event_id is given.",
         changes=True,
     )
@@ -68,7 +68,7 @@ def _offer_work(server: Server, tools: Tools, questions: Questions) -> None:
         title="Finish events",
         description="Tell the group that you are done with events you leased: they are not delivered again. "
         "Without ids: with all that you hold. What others hold is left alone and listed in not_held. In a "
-        "group in which others work, too, it needs the user's agreement (confirm).",
+        "group where others work, too, it needs the user's agreement (confirm).",
         question=questions.before_ack,
         changes=True,
         may_be_repeated=True,
@@ -79,7 +79,7 @@ def _offer_work(server: Server, tools: Tools, questions: Questions) -> None:
         description="Give back events you leased and did not finish, at once or after delay_seconds; the "
         "delivery does not count. Without ids: all that you hold. With bury=true they move to the dead "
         "letters with your reason; that needs the user's agreement (confirm), and so does delay_seconds in a "
-        "group in which others work, too.",
+        "group where others work, too.",
         question=questions.before_release,
         changes=True,
         may_be_repeated=True,
@@ -88,7 +88,7 @@ def _offer_work(server: Server, tools: Tools, questions: Questions) -> None:
         tools.redrive,
         title="Deliver dead letters again",
         description="Send dead letters back to work, each to the group that gave up on it: by ids, words of "
-        "the reason, event_type, group or since when. It only says what would be done (dry_run); to do it, "
+        "the reason, event_type, group or time. It only says what would be done (dry_run); to do it, "
         "give dry_run=false and, once the user has agreed, confirm=true.",
         question=questions.before_redrive,
         changes=True,

@@ -283,7 +283,7 @@ def test_stats_shows_which_consumer_holds_which_event(monkeypatch: pytest.Monkey
             ["stats"],
             {"REDIS_PASSWORD_FILE": "/no/file"},
             1,
-            "read (No such file or directory). That is looked",
+            "read (No such file or directory). They are looked",
         ),
         (["nonsense"], {}, 2, "No such command"),
         (["publish"], {}, 2, "Give an event, or --lines"),

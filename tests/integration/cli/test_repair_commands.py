@@ -251,7 +251,7 @@ def test_help_teaches_by_example(command: str) -> None:
 
 _CONSUMER = next(role for role in ROLES if role.name == "consumer")
 _RULES = _CONSUMER.setuser(Patterns(["slack_events", "slack:*"])).partition(" reset ")[2]
-OPERATOR = f"{_RULES} +exists +xadd +xdel +xgroup|destroy +hsetnx +del"
+OPERATOR = f"{_RULES} +xadd +xdel +xgroup|destroy +hsetnx +del"
 """What a consumer may do, and what else it takes."""
 
 

@@ -7,7 +7,8 @@
 -- ARGV  group, for how many ms the records of a stream that does not exist are kept
 -- Answers per stream: `ready`, `paused`, `missing` or `other` (another kind of key); how many entries are
 -- newly found to be removed before the group had finished them; 1 if somebody had removed the group, 2 if it
--- is new (else 0); and 1 if the records knew the group before (else 0). If the first streams have many groups, it answers only for these.
+-- is new (else 0); and 1 if the records knew the group before (else 0). If the first streams have many
+-- groups, it answers only for these.
 -- flags: allow-oom
 
 -- include: note_deleted
@@ -22,7 +23,7 @@ for i = 1, #KEYS, 2 do
   local stream, records = KEYS[i], KEYS[i + 1]
   local kind, state = redis.call('TYPE', stream).ok, 'ready'
   local info = kind == 'stream' and facts(redis.call('XINFO', 'STREAM', stream))
-  local made, was_known = 0, redis.call('HEXISTS', records, 'used ' .. group)
+  local made, was_known = 0, redis.call('HGET', records, 'used ' .. group) and 1 or 0
   local from, lost = floor_of(records, group, info and info['entries-added'] or 0)
   if kind == 'none' then
     redis.call('PEXPIRE', records, forgotten_ms)

@@ -57,6 +57,8 @@ while KEYS[key] do
           redis.call('HSET', bucket, id, answer .. ' ' .. mark)
           if not due or due < answer then seldom(bucket, lasting, id, mark, nil, state, said) end
           length = length + 1
+        elseif string.sub(answer.err, 1, 8) == 'READONLY' then
+          return answer
         else
           answer = nil
         end
