@@ -173,7 +173,7 @@ async def test_a_small_server_is_searched_a_thousand_keys_at_a_time(
     redis = (await backend.connections()).commands
     await redis.eval(FOREIGN, 0, 5000)
     await Search(Patterns(["slack:*"])).step(redis)
-    assert 1000 <= len(await announced(redis, 0)) < 1200
+    assert 999 <= len(await announced(redis, 0)) < 1200  # the search's lock may be one of a thousand
 
 
 async def test_the_streams_that_exist_are_shown_in_order_up_to_a_thousand(
