@@ -46,9 +46,12 @@ type Step = Callable[[RedisMessageQueueBackend], Awaitable[object]]
 
 @asynccontextmanager
 async def backend_of(server: Server) -> AsyncIterator[RedisMessageQueueBackend]:
-    """A back end whose stream may hold all that a soak has."""
+    """A back end whose stream may hold all that a soak has, and keeps what one group has finished."""
     settings = Settings(
-        redis_url=server.url, redis_stream_hard_maxlen=10_000_000, redis_stream_lease_seconds=2
+        redis_url=server.url,
+        redis_stream_maxlen=9_000_000,
+        redis_stream_hard_maxlen=10_000_000,
+        redis_stream_lease_seconds=2,
     )
     async with RedisMessageQueueBackend(settings) as backend:
         yield backend
@@ -100,12 +103,14 @@ def handles(count: int, *, group: str = GROUP, buries: bool = False) -> Step:
 
 
 def leave_pending(server: Server, count: int) -> None:
-    """Let a consumer read so many events, and never come back."""
+    """Let a consumer lease so many events ahead, of which it begins none, and never come back."""
     with server.admin() as client:
         with suppress(redis.ResponseError):  # the group is there
             client.xgroup_create(STREAM, GROUP, "0")
         for _ in range(0, count, _CHUNK):
-            client.xreadgroup(GROUP, "gone", {STREAM: ">"}, count=_CHUNK)
+            answer: Any = client.xreadgroup(GROUP, "gone", {STREAM: ">"}, count=_CHUNK)
+            ids = [entry_id for _, entries in answer for entry_id, _ in entries]
+            client.xclaim(STREAM, GROUP, "gone", 0, ids, retrycount=0, justid=True)
 
 
 async def soak(server: Server, *, events: int, pending: int, dead: int) -> AsyncIterator[Cost]:
@@ -130,7 +135,9 @@ async def soak(server: Server, *, events: int, pending: int, dead: int) -> Async
     leave_pending(server, pending)
     yield await timed(server, "`stats` while all of them are pending", pending, _stats)
     await anyio.sleep(2)  # the lease of whoever held them
-    yield await timed(server, "A worker takes over what one that is gone held", pending, handles(pending))
+    yield await timed(
+        server, "A worker takes over what one that is gone had leased ahead", pending, handles(pending)
+    )
     with server.admin() as client:
         client.flushall()
         seed(client, STREAM, count=dead, kilobytes=KILOBYTES)
