@@ -75,7 +75,8 @@ class Leases(Settling):
         """Renew some leases, and restore dropped entries; entries that another consumer holds are lost.
 
         Args:
-            every: The entries. begins: Whether a handler has them, or gets them now.
+            every: The entries.
+            begins: Whether a handler has them, or gets them now.
         """
         for ours in batched((held for held in every if not held.lost), RENEWED_AT_ONCE):
             now = clock.now()

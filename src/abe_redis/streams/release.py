@@ -43,7 +43,7 @@ async def postpone(
         begun: Least number of its deliveries that handlers have begun.
         sure: Whether its lease certainly lasts; then it is put back if somebody dropped it.
         in_hand: Whether this is its first release; then it is put back, too, unless another consumer may have
-        it.
+            it.
 
     Returns:
         False when another consumer holds it by now, so that nothing was changed; or when the stream does not
@@ -93,11 +93,11 @@ async def release(
         known: Stream and id of entries, each with the number of deliveries it shall have from
             now on, or `KEEP`.
         everything: Also release unknown entries of the consumer, as not delivered: a cancelled or failed read
-        may have left some. Postponed and released entries are left alone.
+            may have left some. Postponed and released entries are left alone.
         counted: Whether Redis counted such a read as a delivery.
         leaves: Whether the consumer ends: it has nothing in flight afterwards, and takes nothing more.
         in_hand: Known entries in flight, each with whether its lease certainly lasts. An entry that somebody
-        dropped is put back, unless another consumer may have it.
+            dropped is put back, unless another consumer may have it.
         still: Whether an entry is still to be released; called before it is put back.
 
     Returns:

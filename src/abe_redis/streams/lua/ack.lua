@@ -10,16 +10,14 @@
 -- Answers the place, counted from 0, of each entry that the consumer does not hold, and its relation to the
 -- consumer: see `holder`.
 
+-- include: any_due
 -- include: holder
 -- include: ids
 local group, consumer, is_quick = ARGV[1], ARGV[2], ARGV[3] == 'quick'
 local first, place = 4, 0
 local answers, page = {}, 100
 
--- Whether any of the streams has postponed entries. Usually one command says that none has.
-local all_due = {}
-for i = 2, #KEYS, 2 do all_due[#all_due + 1] = KEYS[i] end
-local is_any_due = redis.call('EXISTS', unpack(all_due)) > 0
+local is_any_due = any_due(2, 2)
 
 local function ack(stream, due, ids)
   if #ids == 0 then return 0 end

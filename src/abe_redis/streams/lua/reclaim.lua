@@ -27,6 +27,7 @@
 -- include: leases
 -- include: given
 -- include: postponed
+-- include: any_due
 -- include: robbed
 local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most_with_redelivered, limit, counted = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
@@ -35,10 +36,7 @@ local taken, lost, looked = {}, {}, {}
 local most_scanned, page = 10000, 1000 -- pending entries: in one go, or else at a time
 local work, most_work = 0, 1500 -- microseconds, roughly
 
--- Whether any of the streams has postponed entries. Usually one command says that none has.
-local all_due = {}
-for i = 2, #KEYS, 4 do all_due[#all_due + 1] = KEYS[i] end
-local is_any_due = redis.call('EXISTS', unpack(all_due)) > 0
+local is_any_due = any_due(2, 4)
 
 -- Takes a pending entry, from its holder (nil if it was released); answers false once enough are taken.
 local function take(stream, records, pending, holder)

@@ -9,6 +9,7 @@
 
 -- include: note_loss
 -- include: named
+-- include: any_due
 -- The number of entries that were removed unread since the consumer had the entry `last`. An empty `last`
 -- means that the stream was empty, so nothing could be removed.
 local function lost_since(stream, records, of, last)
@@ -26,11 +27,7 @@ local is_any_due
 
 -- Notes that entries are not postponed any more. Each stream has `stride` keys, the third of them for that.
 local function note_not_due(due, ids, stride)
-  if is_any_due == nil then
-    local all_due = {}
-    for i = 3, #KEYS, stride do all_due[#all_due + 1] = KEYS[i] end
-    is_any_due = redis.call('EXISTS', unpack(all_due)) > 0
-  end
+  if is_any_due == nil then is_any_due = any_due(3, stride) end
   if is_any_due then redis.call('ZREM', due, unpack(ids)) end
 end
 
