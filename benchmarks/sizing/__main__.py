@@ -2,11 +2,11 @@
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+from benchmarks.page import version_of, write_between
 from benchmarks.sizing.report import BEGIN, END, Findings, markdown
 from benchmarks.sizing.trial import Costs, Load, measure, measure_memory
 from tests.servers import any_binary
@@ -44,8 +44,6 @@ def main() -> int:
     rates = (50, 200) if quick else RATES
     seconds = 1 if quick else 5
     shapes = [(one, other) for one in primaries for other in workers]
-    command = [str(binary), "--version"]
-    version = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
     findings = Findings(
         idle=play(*(Load(one, other, 0, seconds) for one, other in shapes if other >= workers[-1] / 2)),
         calibration=play(*(Load(1, workers[-1] // 2, rate, seconds) for rate in rates)),
@@ -56,15 +54,14 @@ def main() -> int:
         ),
         backlog=play(*(Load(one, other, 0, 0, backlog=500 if quick else 20_000) for one, other in shapes)),
         memory=measure_memory(binary, 500 if quick else 20_000),
-        server=" ".join(version.split()[:3]),
+        server=version_of(binary),
     )
     text = markdown(findings, WORKSPACES)
     if arguments.json:
         everything = [*findings.idle, *findings.calibration, *findings.others, *findings.backlog]
         arguments.json.write_text(json.dumps([one.to_json() for one in everything], indent=1), "utf-8")
     if arguments.page:
-        before, _, rest = arguments.page.read_text("utf-8").partition(BEGIN)
-        arguments.page.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", "utf-8")
+        write_between(arguments.page, BEGIN, f"\n{text}", END)
     else:
         sys.stdout.write(text)
     return 0

@@ -2,13 +2,13 @@
 
 import argparse
 import logging
-import subprocess
 import sys
 from pathlib import Path
 
 import anyio
 
-from benchmarks.soak.steps import Cost, per_event, soak
+from benchmarks.page import version_of, write_between
+from benchmarks.soak.steps import Cost, soak
 from tests.servers import Server, any_binary, system_binary
 
 BEGIN, END = "<!-- measured: make soak -->\n", "<!-- end of the soak -->\n"
@@ -21,9 +21,10 @@ _HEAD = """\
 def markdown(server: str, costs: list[Cost]) -> str:
     """A table of what was measured on one server."""
     rows = [
-        f"| {one.step} | {one.events:,} | {one.seconds:.2f} | {one.client_cpu:.1f} | {one.server_cpu:.1f} "
+        f"| {one.step} | {one.events:,} | {one.seconds:.2f} "
+        f"| {1e6 * one.client_cpu / one.events:.1f} | {1e6 * one.server_cpu / one.events:.1f} "
         f"| {one.commands / one.events:.2f} | {one.longest:.1f} ({one.longest_name}) |\n"
-        for one in map(per_event, costs)
+        for one in costs
     ]
     return f"\n### {server}\n\n{_HEAD}{''.join(rows)}"
 
@@ -55,18 +56,15 @@ def main() -> int:
     scale = 1000 if arguments.quick else 1
     text = ""
     for binary in binaries:
-        command = [str(binary), "--version"]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
         with Server(binary) as server:
             costs = anyio.run(
                 lambda server=server: play(  # type: ignore[misc]
                     server, events=1_000_000 // scale, pending=100_000 // scale, dead=100_000 // scale
                 )
             )
-        text += markdown(" ".join(said.split()[:3]), costs)
+        text += markdown(version_of(binary), costs)
     if arguments.page:
-        before, _, rest = arguments.page.read_text("utf-8").partition(BEGIN)
-        arguments.page.write_text(f"{before}{BEGIN}{text}\n{END}{rest.partition(END)[2]}", "utf-8")
+        write_between(arguments.page, BEGIN, text, END)
     else:
         sys.stdout.write(text)
     return 0

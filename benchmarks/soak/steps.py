@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -158,10 +158,3 @@ async def _summary(backend: RedisMessageQueueBackend) -> object:
 
 async def _redrive(backend: RedisMessageQueueBackend) -> object:
     return await DeadLetters(Scope(backend)).redrive(STREAM, Choice(everything=True))
-
-
-def per_event(cost: Cost) -> Cost:
-    """The same in microseconds for each event, with its seconds as they are."""
-    return replace(
-        cost, client_cpu=cost.client_cpu / cost.events * 1e6, server_cpu=cost.server_cpu / cost.events * 1e6
-    )

@@ -112,30 +112,19 @@ async def stays_finished(redis: Redis) -> None:
 
 @pytest.mark.promise("A copy that finds the event otherwise than its sender had it changes nothing")
 @KINDS
-async def test_a_late_renewal_brings_nothing_back_that_was_finished(
-    make_backend: MakeBackend, redis: Redis, server: Server, ordered: bool
+@pytest.mark.parametrize(("says", "lease"), [(renews, 3), (starts, LONG)])
+async def test_a_late_renewal_or_count_of_a_start_brings_nothing_back_that_was_finished(
+    make_backend: MakeBackend,
+    redis: Redis,
+    server: Server,
+    ordered: bool,
+    says: Callable[[Sequence[bytes]], bool],
+    lease: float,
 ) -> None:
     handler = Waits()
     await know_scripts(redis)
-    async with working(make_backend, server, handler, None, ordered=ordered, lease=3) as proxy:
-        late = Late(proxy, lambda words: renews(words) and handler.at_work > 0)
-        await publish(make_backend)
-        await until_true(lambda: proxy.held_up > 0)
-        handler.go_on.set()
-        await until(lambda: is_finished(redis))
-        await late.arrive()
-        await stays_finished(redis)
-    assert handler.deliveries == [1]
-
-
-@KINDS
-async def test_a_late_count_of_a_start_brings_nothing_back_that_was_finished(
-    make_backend: MakeBackend, redis: Redis, server: Server, ordered: bool
-) -> None:
-    handler = Waits()
-    await know_scripts(redis)
-    async with working(make_backend, server, handler, None, ordered=ordered, lease=LONG) as proxy:
-        late = Late(proxy, lambda words: starts(words) and handler.at_work > 0)
+    async with working(make_backend, server, handler, None, ordered=ordered, lease=lease) as proxy:
+        late = Late(proxy, lambda words: says(words) and handler.at_work > 0)
         await publish(make_backend)
         await until_true(lambda: proxy.held_up > 0)
         handler.go_on.set()
