@@ -61,10 +61,41 @@ def test_the_commands_of_a_page_run(redis_url: str, page: str, least: int) -> No
         assert result.stdout
 
 
+def test_the_quick_start_is_two_commands() -> None:
+    (block,) = re.findall(r"^## Quick start\n.*?^```sh\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    assert [shlex.split(line, comments=True) for line in block.splitlines()] == [
+        ["make", "demo"],
+        ["make", "test"],
+    ]
+
+
 def test_the_makefile_has_what_is_named() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"make ([a-z]+)", README):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_blocks_and_tables_of_a_page_are_whole(page: str) -> None:
+    """Markdown makes a paragraph of what is broken, and nothing complains."""
+    inside, columns = False, 0
+    for number, line in enumerate((ROOT / page).read_text(encoding="utf-8").splitlines(), 1):
+        if re.match(r" *```", line):
+            assert re.fullmatch(r" *```" if inside else r" *```[\w{}-]+( .*)?|```", line), (
+                page,
+                number,
+                line,
+            )
+            inside = not inside
+        elif not inside:
+            assert "```" not in line, (page, number, line)
+            cells = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
+            assert cells in (columns, 0) or not columns, (page, number, line)
+            columns = cells
+    assert not inside, f"{page}: the last block does not end"
 
 
 def test_the_registration_is_mcp_json() -> None:
