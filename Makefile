@@ -6,6 +6,8 @@
 
 # What another project's shell session has set is not meant for this one's tools.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
+# Without bytecode, each of the thousands of processes that tests start compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 SYNCED := .venv/.synced
 BEHIND_OTHERS := tests/integration tests/hosts
