@@ -68,18 +68,20 @@ _WRONG = (SettingsError, InvalidNameError, InvalidArgumentError)
 def _run(app: "typer.Typer") -> None:
     """Run a command. An error about its arguments repeats nothing that could control the terminal."""
     import typer  # noqa: PLC0415
-    from typer import rich_utils  # noqa: PLC0415
-
-    from abe_redis.cli.usage import in_words  # noqa: PLC0415
 
     try:
         code = app(standalone_mode=False)
     except typer.Abort:
+        from typer import rich_utils  # noqa: PLC0415 - a quarter of what a command without errors imports
+
         rich_utils.rich_abort_error()
         raise SystemExit(1) from None
     except Exception as wrong:
         if not isinstance(wrong, typer.BadParameter.__mro__[2]):  # whatever is wrong with a command line
             raise
+        from typer import rich_utils  # noqa: PLC0415
+
+        from abe_redis.cli.usage import in_words  # noqa: PLC0415
         from abe_redis.sanitize.untrusted import lines  # noqa: PLC0415
 
         error: Any = wrong

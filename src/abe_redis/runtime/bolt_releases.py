@@ -1,7 +1,6 @@
 """Which releases of slack-bolt are supported, and which one is here."""
 
 import re
-from importlib.metadata import PackageNotFoundError, version
 
 OLDEST, TOO_NEW = (1, 18), (2, 0)
 """Releases from the first to below the second are supported; tests run on the oldest and the newest."""
@@ -14,6 +13,8 @@ def requirement() -> str:
 
 def installed() -> str | None:
     """The installed release of slack-bolt; None if there is none."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - it imports the parser of e-mail
+
     try:
         return version("slack-bolt")
     except PackageNotFoundError:

@@ -1,7 +1,5 @@
 """How to install an extra of abe-redis."""
 
-from importlib.metadata import version
-
 _REPOSITORY = "git+https://github.com/Chisanan232/abe-redis"
 
 
@@ -10,6 +8,8 @@ def how_to_install(extra: str) -> str:
 
     Before its release a version is in the repository alone, and PyPI has older ones without the extra.
     """
+    from importlib.metadata import version  # noqa: PLC0415 - it imports the parser of e-mail
+
     ours = version("abe-redis")
     where = f" @ {_REPOSITORY}" if "dev" in ours else f"=={ours}"
     return f'pip install "abe-redis[{extra}]{where}"'

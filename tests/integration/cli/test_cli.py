@@ -382,3 +382,11 @@ def test_importing_costs_little() -> None:
         script = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
         result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         assert result.stdout == "[]\n"
+
+
+def test_a_command_that_prints_no_table_does_not_wait_for_rich() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "abe_redis", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "typer.main" in imported
+    assert not {"rich", "typer.rich_utils", "redis", "mcp"} & imported

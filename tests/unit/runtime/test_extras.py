@@ -24,7 +24,7 @@ REPOSITORY = "git+https://github.com/Chisanan232/abe-redis"
 def test_an_extra_comes_from_where_this_version_is(
     version: str, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("abe_redis.runtime.extras.version", lambda _: version)
+    monkeypatch.setattr("importlib.metadata.version", lambda _: version)
     assert how_to_install("bolt") == command
 
 
