@@ -6,8 +6,11 @@ process does. What is about starting, such as what an import costs, runs Python 
 """
 
 import atexit
+import gc
+import importlib
 import json
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
@@ -25,9 +28,18 @@ def run_command(
     *arguments: str, stdin: str | None = None, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run `abe-redis` with these arguments in the current directory, as `subprocess.run` would."""
+    done = run_in_bytes(*arguments, stdin=(stdin or "").encode(), env=env)
+    told = [said.decode() for said in (done.stdout, done.stderr)]
+    return subprocess.CompletedProcess(done.args, done.returncode, *told)
+
+
+def run_in_bytes(
+    *arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run it with bytes in and out; PYTHONIOENCODING is the encoding of its console."""
     with tempfile.TemporaryDirectory() as directory:
         files = {name: Path(directory, name) for name in ("stdin", "stdout", "stderr")}
-        files["stdin"].write_bytes((stdin or "").encode())
+        files["stdin"].write_bytes(stdin)
         code = _forks().run(
             {
                 "arguments": list(arguments),
@@ -36,7 +48,7 @@ def run_command(
                 "files": {name: str(path) for name, path in files.items()},
             }
         )
-        told = [files[name].read_text(encoding="utf-8") for name in ("stdout", "stderr")]
+        told = [files[name].read_bytes() for name in ("stdout", "stderr")]
         return subprocess.CompletedProcess(["abe-redis", *arguments], code, *told)
 
 
@@ -113,23 +125,40 @@ def _become(job: Mapping[str, Any]) -> NoReturn:
     os.chdir(job["directory"])
     os.environ.clear()
     os.environ.update(job["environment"])
+    console = os.environ.get("PYTHONIOENCODING", "utf-8")
     for descriptor, (name, mode) in enumerate([("stdin", "r"), ("stdout", "w"), ("stderr", "w")]):
         with Path(job["files"][name]).open(mode) as file:
             os.dup2(file.fileno(), descriptor)
-        setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+        setattr(sys, name, open(descriptor, mode, encoding=console, closefd=False))  # noqa: SIM115
     sys.argv = ["abe-redis", *job["arguments"]]
     cli.main()
     raise SystemExit(0)
 
 
-if __name__ == "__main__":
-    # What the commands import when they run, at once and for all of them.
-    import abe_redis.backend
-    import abe_redis.cli.app
-    import abe_redis.cli.stats_tables
-    import abe_redis.operations.audit
-    import abe_redis.operations.erasure
-    import abe_redis.operations.groups
-    import abe_redis.operations.operations  # noqa: F401
+def _prepare() -> None:
+    """Import what commands import, also when they run, and leave all of it alone from then on."""
+    for module in pkgutil.iter_modules(cli.__path__):
+        importlib.import_module(f"{cli.__name__}.{module.name}")
+    for name in _WHEN_THEY_RUN:
+        importlib.import_module(name)
+    app: Any = importlib.import_module("abe_redis.cli.app").app
+    importlib.import_module("typer.main").get_command(app)  # Python remembers what it found of the functions
+    gc.collect()
+    gc.freeze()  # a collection would copy every page that parent and child share
 
+
+_WHEN_THEY_RUN = (
+    "abe_redis.backend",
+    "abe_redis.operations.audit",
+    "abe_redis.operations.erasure",
+    "abe_redis.operations.groups",
+    "abe_redis.operations.operations",
+    "anyio._backends._asyncio",
+    "encodings.idna",
+    "typer._adapters",
+    "typer.rich_utils",
+)
+
+if __name__ == "__main__":
+    _prepare()
     _serve()

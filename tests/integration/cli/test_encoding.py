@@ -9,27 +9,49 @@ from typing import Any
 
 import pytest
 
+from tests.command_line import run_in_bytes
+
 TEXT = "Grüße 👋 ليس"
 EVENT = json.dumps({"text": TEXT}, ensure_ascii=False)
 CONSOLES = ["utf-8", "cp1252", "ascii", "cp437"]
 
 
 def run(
+    *arguments: str, redis_url: str, stdin: bytes = b"", console: str = "utf-8"
+) -> subprocess.CompletedProcess[bytes]:
+    return run_in_bytes(*arguments, stdin=stdin, env=os.environ | variables(redis_url, console))
+
+
+def start(
     *arguments: str | bytes, redis_url: str, stdin: bytes = b"", console: str = "utf-8"
 ) -> subprocess.CompletedProcess[bytes]:
-    variables = {"REDIS_URL": redis_url, "PYTHONIOENCODING": console, "PYTHONUTF8": "0"}
+    """The same with a Python that starts, and finds out by itself what its console is."""
     return subprocess.run(
         [sys.executable, "-m", "abe_redis", *arguments],
         input=stdin,
         capture_output=True,
-        env=os.environ | variables,
+        env=os.environ | variables(redis_url, console),
         check=False,
     )
+
+
+def variables(redis_url: str, console: str) -> dict[str, str]:
+    return {"REDIS_URL": redis_url, "PYTHONIOENCODING": console, "PYTHONUTF8": "0"}
 
 
 def read(redis_url: str) -> Any:
     answer = run("read", "--json", redis_url=redis_url)
     return [event["payload"] for event in json.loads(answer.stdout)["events"]]
+
+
+@pytest.mark.parametrize("console", CONSOLES)
+def test_a_process_reads_utf_8_and_prints_whatever_its_console_is(redis_url: str, console: str) -> None:
+    published = start("publish", "-", redis_url=redis_url, stdin=EVENT.encode(), console=console)
+    assert published.returncode == 0, published.stderr
+    assert read(redis_url) == [{"text": TEXT}]
+    shown = start("read", redis_url=redis_url, console=console)
+    assert shown.returncode == 0, shown.stderr
+    assert TEXT[:5].encode(console, "backslashreplace") in shown.stdout
 
 
 @pytest.mark.parametrize("console", CONSOLES)
@@ -72,7 +94,7 @@ def test_lines_in_utf_16_are_named_as_such(redis_url: str, tmp_path: Path) -> No
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no bytes in a command line")
 def test_an_argument_that_is_not_utf_8_is_an_error(redis_url: str) -> None:
-    result = run("publish", b'{"text": "\xfc"}', redis_url=redis_url)
+    result = start("publish", b'{"text": "\xfc"}', redis_url=redis_url)
     assert result.returncode == 1
     assert b"the command line is not UTF-8" in result.stderr
 
