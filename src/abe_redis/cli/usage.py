@@ -1,4 +1,4 @@
-"""What is wrong with a command line, in words of people; and which option they probably meant."""
+"""What is wrong with a command line, in words of people; and which option or command they probably meant."""
 
 import re
 from typing import Any
@@ -30,9 +30,84 @@ _MEANT = {
 }
 """Per option that people know from other programs, ours."""
 
+MEANT_COMMANDS = {
+    "": {
+        "check": "doctor",
+        "consume": "worker",
+        "consumers": "stats",
+        "dead-letters": "dead list",
+        "deadletters": "dead list",
+        "delete": "erase",
+        "dlq": "dead list",
+        "enqueue": "publish",
+        "groups": "group list",
+        "health": "stats",
+        "history": "audit",
+        "info": "stats",
+        "install": "mcp install",
+        "lag": "stats",
+        "list": "read",
+        "monitor": "top",
+        "nack": "release",
+        "peek": "read",
+        "pending": "stats",
+        "purge": "dead purge",
+        "push": "publish",
+        "redrive": "dead redrive",
+        "replay": "group replay",
+        "requeue": "dead redrive",
+        "reset": "group reset",
+        "retry": "dead redrive",
+        "run": "worker",
+        "send": "publish",
+        "serve": "listen",
+        "start": "worker",
+        "status": "stats",
+        "tail": "read --follow",
+        "watch": "top",
+        "webhook": "listen",
+    },
+    "dead": {
+        "clear": "dead purge",
+        "delete": "dead purge",
+        "get": "dead show",
+        "ls": "dead list",
+        "read": "dead show",
+        "remove": "dead purge",
+        "replay": "dead redrive",
+        "requeue": "dead redrive",
+        "retry": "dead redrive",
+        "stats": "dead summary",
+    },
+    "group": {
+        "add": "group create",
+        "delete": "group remove",
+        "destroy": "group remove",
+        "ls": "group list",
+        "move": "group reset",
+        "seek": "group reset",
+        "setid": "group reset",
+        "start": "group resume",
+        "stats": "group list",
+        "stop": "group pause",
+    },
+}
+"""Per family, and per command that people know from other programs, ours."""
+
+_TRIM = (
+    "No such command 'trim': publishers and workers trim streams by themselves, as REDIS_STREAM_MAXLEN says. "
+    "'erase' removes events of a user or a channel, 'dead purge' dead letters."
+)
+
 
 def in_words(error: Any) -> str:  # noqa: ANN401 - an error of click, wherever typer has it
     """The error as a sentence."""
+    if command := re.match(r"No such command '([^']*)'", str(error.format_message())):
+        family = error.ctx.info_name if error.ctx.parent else ""
+        if command[1] == "trim":
+            return _TRIM
+        if ours := MEANT_COMMANDS.get(family, {}).get(command[1]):
+            return f"{command[0]}. Did you mean 'abe-redis {ours}'?"
     meant = _MEANT.get(getattr(error, "option_name", ""))
     if meant is not None and any(meant in one.opts for one in error.ctx.command.params):
         return f"No such option: {error.option_name}. Did you mean {meant}?"

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from abe_redis.cli import usage
 from abe_redis.sanitize.untrusted import clean
 from tests.command_line import run_command
 from tests.hosts.processes import Child, ended, until
@@ -286,6 +287,8 @@ def test_stats_shows_which_consumer_holds_which_event(monkeypatch: pytest.Monkey
             "read (No such file or directory). They are looked",
         ),
         (["nonsense"], {}, 2, "No such command"),
+        (["requeue"], {}, 2, "Did you mean 'abe-redis dead redrive'?"),
+        (["trim"], {}, 2, "publishers and workers trim streams by themselves"),
         (["publish"], {}, 2, "Give an event, or --lines"),
         (["read", "--follow", "--group", "g"], {}, 2, "--follow changes nothing"),
         (["read", "--create-group"], {}, 2, "need a group"),
@@ -334,9 +337,8 @@ def test_a_verbose_log_is_about_us() -> None:
     assert "asyncio" not in run("-v", "stats").stderr
 
 
-def test_every_command_that_answers_has_json_for_scripts() -> None:
-    """But for those that serve, are watched, or edit a file of this machine."""
-    others = {"mcp", "mcp install", "dashboard", "demo", "listen", "top", "worker"}
+def commands() -> dict[str, list[str]]:
+    """The options of each command, as an interpreter of its own sees them."""
     script = """
 import json, typer.main, abe_redis.cli as cli
 from contextlib import suppress
@@ -354,11 +356,28 @@ def walk(command, name):
         yield name, [option for one in command.params for option in one.opts]
 print(json.dumps(dict(walk(typer.main.get_command(app), ""))))
 """
-    found = json.loads(
+    found: dict[str, list[str]] = json.loads(
         subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     )
+    return found
+
+
+def test_every_command_that_answers_has_json_for_scripts() -> None:
+    """But for those that serve, are watched, or edit a file of this machine."""
+    others = {"mcp", "mcp install", "dashboard", "demo", "listen", "top", "worker"}
+    found = commands()
     assert {name for name, options in found.items() if name and "--json" not in options} == others
     assert len(found) > 15
+
+
+def test_a_command_of_other_programs_is_answered_with_one_of_ours() -> None:
+    """Each answer is a command that exists, with options that it has; none is given for a command of ours."""
+    found = commands()
+    for family, meant in usage.MEANT_COMMANDS.items():
+        for theirs, ours in meant.items():
+            assert f"{family} {theirs}".strip() not in found
+            name, *options = ours.split(" --")
+            assert {f"--{one}" for one in options} <= set(found[name])
 
 
 def test_help_teaches_by_example() -> None:
