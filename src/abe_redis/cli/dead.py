@@ -32,7 +32,10 @@ dead = typer.Typer(
 )
 app.add_typer(dead, rich_help_panel=REPAIR)
 
-Ids = Annotated[list[str] | None, typer.Argument(help="Ids of dead letters, as `dead list` shows them.")]
+Ids = Annotated[
+    list[str] | None,
+    typer.Argument(help="Ids of dead letters, as `dead list` shows them, or of their events, as logs do."),
+]
 Everything = Annotated[bool, typer.Option("--all", help="All of them.")]
 Reason = Annotated[str | None, typer.Option("--reason", help="Only those whose reason contains this text.")]
 Group = Annotated[str | None, typer.Option("--group", "-g", help="Only those that this group gave up on.")]
@@ -93,9 +96,10 @@ def list_(
     lines = []
     for one in result.letters:
         tries = count(one.deliveries or 0, "delivery", "deliveries")
+        event = f"event {plain(one.entry_id)}"
         lines += [
             f"{one.id}  {one.buried_at:%Y-%m-%d %H:%M:%S}  {plain(one.stream)}  {plain(one.summary)}",
-            f"    group {plain(one.group or '?')} after {tries}: {plain(one.reason)}",
+            f"    {event}, group {plain(one.group or '?')} after {tries}: {plain(one.reason)}",
         ]
     if result.more:
         lines.append(f"There are more: add --start {plain(result.next_start or '')}, or narrow the choice.")
@@ -150,7 +154,9 @@ def summary(
 
 @dead.command()
 def show(
-    dead_id: Annotated[str, typer.Argument(metavar="ID", help="The id that `dead list` shows.")],
+    dead_id: Annotated[
+        str, typer.Argument(metavar="ID", help="Its id, as `dead list` shows it, or its event's, as logs do.")
+    ],
     *,
     stream: Annotated[str | None, typer.Option(help="The stream it came from; by default every one.")] = None,
     as_json: AsJson = False,
@@ -168,6 +174,7 @@ def show(
             "id": one.id,
             "stream": one.stream,
             "first id": one.first_id,
+            "last id": one.entry_id if one.entry_id != one.first_id else None,
             "buried": f"{one.buried_at:%Y-%m-%d %H:%M:%S}",
             "group": one.group,
             "handler": one.handler,
@@ -244,7 +251,12 @@ def redrive(
     groups = ", ".join(f"{plain(name or '?')} {number}" for name, number in result.groups.items())
     text = f"{count(result.redriven, 'dead letter')} of {plain(result.stream)} {done}"
     text += f" (group {groups})" if groups else ""
-    _show_change(result, f"{text}; {result.left} are left.", is_done=bool(result.redriven), as_json=as_json)
+    _show_change(
+        result,
+        f"{text}; {_left(result.left, result.redriven, dry_run)}.",
+        is_done=bool(result.redriven),
+        as_json=as_json,
+    )
 
 
 @dead.command()
@@ -278,8 +290,15 @@ def purge(
             lambda scope: DeadLetters(scope, on_progress=on_progress).purge(stream, choice, dry_run=dry_run)
         )
     done = "would be removed" if dry_run else "removed"
-    text = f"{count(result.purged, 'dead letter')} of {plain(result.stream)} {done}; {result.left} are left."
+    text = f"{count(result.purged, 'dead letter')} of {plain(result.stream)} {done}; "
+    text += f"{_left(result.left, result.purged, dry_run)}."
     _show_change(result, text, is_done=bool(result.purged), as_json=as_json)
+
+
+def _left(now: int, chosen: int, dry_run: bool) -> str:  # noqa: FBT001 - of the command
+    if dry_run:
+        return f"{now - chosen} would be left"
+    return f"{now} {'is' if now == 1 else 'are'} left"
 
 
 def _show_change(result: "RedriveResult | PurgeResult", text: str, *, is_done: bool, as_json: bool) -> None:

@@ -27,7 +27,7 @@ class Choice:
     """A choice of dead letters: those that match every given field."""
 
     ids: Sequence[str] = ()
-    """Ids of dead letters."""
+    """Ids of dead letters, or of the events that they were, as logs name them."""
     everything: bool = False
     """All of them; required when no other field is given."""
     reason: str | None = None
@@ -73,10 +73,15 @@ class Choice:
             "until": self.until,
         }
 
+    @staticmethod
+    def named(letter: DeadLetter) -> set[str]:
+        """The ids by which a dead letter is known."""
+        return {letter.id, letter.first_id, letter.entry_id}
+
     def matches(self, letter: DeadLetter, now: datetime) -> bool:
         """Whether a dead letter matches."""
         return (
-            (not self.ids or letter.id in self.ids)
+            (not self.ids or not self.named(letter).isdisjoint(self.ids))
             and (self.reason is None or says(letter.reason, self.reason))
             and self.group in {None, letter.group}
             and self.event_type in {None, letter.event_type}

@@ -78,7 +78,12 @@ class DeadLetters:
         return result
 
     async def show(self, dead_id: str, stream: str | None = None) -> DeadLettersResult:
-        """All facts about one dead letter; about several if streams have one of the same id."""
+        """All facts about one dead letter; about several if streams or groups have one of the same id.
+
+        Args:
+            dead_id: Its id, or one that its event had, as logs name it.
+            stream: The stream it came from; None: every one.
+        """
         dead_id = check_id("ID", dead_id)
         name = None if stream is None else self._scope.consumable(stream)
         result = DeadLettersResult(letters=[], total=0, more=False)
@@ -88,6 +93,11 @@ class DeadLetters:
                 entry = await peek.entry(redis, names.dead_letters(one), dead_id)
                 if entry is not None:
                     result.letters.append(_letter(one, entry, whole=True))
+            if not result.letters:
+                its = Choice(ids=(dead_id,))
+                for one in await self._streams(redis, name):
+                    async for letter in self._matching(redis, one, its, whole=True):
+                        result.letters.append(letter)
         if not result.letters:
             where = f"of {name!r}" if name is not None else "of any stream"
             raise RequestError(f"There is no dead letter {dead_id} {where}. {self._scope.dead_list(name)}")
@@ -212,10 +222,13 @@ class DeadLetters:
         async with self._scope.limits.turn():
             letters = [letter async for letter in self._matching(redis, name, choice)]
         given = {check_id("An id", one) for one in choice.ids}
-        return letters, sorted(given - {letter.id for letter in letters})
+        own = given & {letter.id for letter in letters}
+        if given:  # an id that is a dead letter's own means no other
+            letters = [one for one in letters if one.id in own or choice.named(one) & (given - own)]
+        return letters, sorted(given - set().union(*map(choice.named, letters)))
 
     async def _matching(
-        self, redis: Redis, stream: str, choice: Choice, *, after: str | None = None
+        self, redis: Redis, stream: str, choice: Choice, *, after: str | None = None, whole: bool = False
     ) -> AsyncIterator[DeadLetter]:
         now = datetime.fromtimestamp(await peek.now(redis), UTC)
         if choice.since is not None:
@@ -228,7 +241,7 @@ class DeadLetters:
                 await anyio.lowlevel.checkpoint()  # others have their turn, however large the entries are
                 if end is not None and ids.order(entry.id) >= end:
                     return
-                letter = _letter(stream, entry)
+                letter = _letter(stream, entry, whole=whole)
                 if self._scope.limits.is_limited:  # a hidden secret must not be found by guessing
                     letter.reason = shown(letter.reason)
                 if choice.matches(letter, now) and (choice.reason is None or self._may_read(entry)):
@@ -251,6 +264,7 @@ def _letter(stream: str, entry: peek.Entry, *, whole: bool = False) -> DeadLette
         value = entry.fields.get(name)
         return None if value is None else value.decode(errors="replace")
 
+    first_id = said(dead_fields.FIRST_ID) or entry.id
     view = event_views.view(
         entry.id, {name: value for name, value in entry.fields.items() if name != dead_fields.REASON}
     )
@@ -262,7 +276,8 @@ def _letter(stream: str, entry: peek.Entry, *, whole: bool = False) -> DeadLette
         deliveries=ids.number(entry.fields.get(dead_fields.DELIVERIES)),
         consumer=said(dead_fields.CONSUMER),
         buried_at=view.timestamp,
-        first_id=said(dead_fields.FIRST_ID) or entry.id,
+        first_id=first_id,
+        entry_id=said(dead_fields.ENTRY_ID) or first_id,
         event_type=view.event_type,
         summary=view.summary,
         handler=said(dead_fields.HANDLER),

@@ -142,6 +142,7 @@ class DeadLetter(BaseModel):
     consumer: str | None = Field(default=None, description="The consumer that held it last.")
     buried_at: datetime = Field(description="When it was buried (UTC).")
     first_id: str = Field(description="The entry id it had when it was first published.")
+    entry_id: str = Field(description="The entry id it had last: another one if it was redriven before.")
     event_type: str | None = Field(default=None, description=f"Type of the Slack event. {UNTRUSTED}")
     summary: str = Field(description=f"The event in a line. {UNTRUSTED}")
     handler: str | None = Field(default=None, description="The handler that failed, when a worker buried it.")

@@ -1,7 +1,7 @@
 -- Moves an entry that a consumer holds to the dead letters, and acks it.
 --
--- The original fields stay as they are; our own fields stand beside them. For an entry that was redriven
--- before, only its original id is kept. Lua cannot pass on more than about 8,000 values.
+-- The original fields stay as they are; our own fields stand beside them. An entry that was redriven before
+-- has its original id in `abe:id`, and the one of now in `abe:entry`. Lua cannot pass on more than about 8,000 values.
 --
 -- KEYS  the stream, its dead letters, the sorted set of postponed entries, the stream's records
 -- ARGV  group, consumer, the entry's id, the reason, the least number of its begun deliveries,
@@ -41,6 +41,7 @@ if entry then
     'abe:reason', reason, 'abe:stream', stream, 'abe:group', group, 'abe:id', ours['abe:first'] or id,
     'abe:deliveries', deliveries, 'abe:consumer', consumer, 'abe:at', seconds,
   }) do fields[#fields + 1] = word end
+  if ours['abe:first'] then fields[#fields + 1], fields[#fields + 2] = 'abe:entry', id end
   for i = 9, #ARGV do fields[#fields + 1] = ARGV[i] end
   redis.call('XADD', dead, '*', unpack(fields))
 end
