@@ -30,6 +30,24 @@ def test_the_alerts_tell_what_they_are_for(promtool: str) -> None:
     assert tested == alerts
 
 
+def test_prometheus_scrapes_what_systemd_starts(promtool: str) -> None:
+    configuration = ROOT / "docs/monitoring/prometheus.yml"
+    done = subprocess.run(
+        [promtool, "check", "config", configuration.name],
+        cwd=configuration.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    scraped = set(re.findall(r"127\.0\.0\.1:(\d+)", configuration.read_text(encoding="utf-8")))
+    served = set[str]()
+    for unit in (ROOT / "deploy/systemd").glob("*.service"):
+        for port in re.findall(r"--metrics-port (\S+)", unit.read_text(encoding="utf-8")):
+            served |= {port.replace("%i", instance) for instance in "12"}
+    assert scraped == served
+
+
 def test_prometheus_understands_what_the_dashboard_asks(promtool: str, tmp_path: Path) -> None:
     board = json.loads((ROOT / "docs/monitoring/grafana.json").read_text(encoding="utf-8"))
     asked = [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
