@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from abe_redis import Settings
+from abe_redis import Backoff, Settings
 from tests.command_line import run_command
 from tests.patience import PATIENCE
 
@@ -73,6 +73,19 @@ def test_the_makefile_has_what_is_named() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"make ([a-z]+)", README):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_the_time_until_burial_is_that_of_the_policy() -> None:
+    page = (ROOT / "docs/production.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^  \| (\d+)[^|]*\| ([\d.]+) to ([\d.]+) \|$", page, re.MULTILINE)
+    assert len(rows) == 5
+    policy = Backoff()
+    for deliveries, least, most in rows:
+        longest = sum(
+            min(policy.first * 2**failed, policy.most) for failed in range(int(deliveries) - 1)
+        )  # each delay is at least half as long
+        digits = 0 if longest > 60 else 1
+        assert f"{longest / 120:.{digits}f} to {longest / 60:.{digits}f}" == f"{least} to {most}"
 
 
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
