@@ -72,19 +72,22 @@ def rows(drafts: Sequence[Draft], views: seen.Views, answer: Answer) -> list[Row
     """The result of each entry in the answer to `command`; more is known of the streams then."""
     lines = iter(answer if isinstance(answer, list) else answer.split(b"\n"))
     found: list[Row] = []
-    for (stream, *_), run in groupby(drafts, _kind):
-        length = views.learn(stream, cast("bytes", next(lines)))
-        for _, line in zip(run, lines, strict=False):
-            if isinstance(line, Exception):
-                found.append(line)
-            elif line[:1].isdigit():
-                length += 1
-                found.append(Published(line.decode(), duplicate=False, length=length, stream=stream))
-            elif line == b"?":
-                found.append(None)
-            else:
-                is_anothers = line.startswith(b"!")
-                found.append(Published(line[1:].decode(), is_anothers, length, stream))
+    kind, stream, length = None, "", 0
+    for draft in drafts:
+        if (its_kind := _kind(draft)) != kind:
+            kind, stream = its_kind, draft.stream
+            length = views.learn(stream, cast("bytes", next(lines)))
+        line = next(lines)
+        if isinstance(line, Exception):
+            found.append(line)
+        elif line[:1].isdigit():
+            length += 1
+            found.append(Published(line.decode(), False, length, stream))  # noqa: FBT003 - faster than by name
+        elif line == b"?":
+            found.append(None)
+        else:
+            is_anothers = line.startswith(b"!")
+            found.append(Published(line[1:].decode(), is_anothers, length, stream))
     return found
 
 
@@ -145,9 +148,8 @@ def _said_settled(drafts: Sequence[Draft], views: seen.Views, hard_maxlen: int) 
             if view.has_earlier or not remember_seconds or (not keys and chosen < LOOKED_AFTER):
                 return None
             kind, entries, at = found, 0, len(arguments) + 1
-            (name, buckets), *lower = seen.in_use(stream, view)
-            seconds, lasting = seen.written(remember_seconds), f"={round(remember_seconds * 1000)}"
-            keys += (stream, seen.state(stream))
+            state, seconds, lasting, (name, buckets), lower = seen.place(stream, view, remember_seconds)
+            keys += (stream, state)
             arguments += (view.said, 0, len(lower), lasting, 2 * len(fields))
         if len(fields) == 1:
             arguments += (seen.field(event_id), seen.mark(attempt, seconds), DATA, fields[DATA])

@@ -91,10 +91,27 @@ def at_level(stream: str, level: int) -> tuple[str, int]:
     return f"{in_slot_of('abe:seen:', stream)}:{level}:", _BUCKETS[level]
 
 
+class Place(NamedTuple):
+    """Where and how events of a stream are remembered that are remembered for the same time."""
+
+    state: str
+    """As `state`."""
+    seconds: str
+    """As `written`."""
+    lasting: str
+    """The field that says until when ids may be added to a bucket as they are."""
+    level: tuple[str, int]
+    """As `at_level`, for the level at which new ids are kept."""
+    lower: list[tuple[str, int]]
+    """As `at_level`, for the levels below that are in use, the highest first."""
+
+
 @lru_cache(maxsize=1024)
-def in_use(stream: str, view: View) -> list[tuple[str, int]]:
-    """As `at_level`, for each level in use, the highest first."""
-    return [at_level(stream, level) for level in range(view.level, view.low - 1, -1)]
+def place(stream: str, view: View, remember_seconds: float) -> Place:
+    """Where and how events of a stream are remembered for that time."""
+    level, *lower = (at_level(stream, level) for level in range(view.level, view.low - 1, -1))
+    lasting = f"={round(remember_seconds * 1000)}"
+    return Place(state(stream), written(remember_seconds), lasting, level, lower)
 
 
 def buckets(stream: str, event_id: str, view: View = ALL) -> list[str]:
