@@ -1,7 +1,8 @@
 -- Moves an entry that a consumer holds to the dead letters, and acks it.
 --
 -- The original fields stay as they are; our own fields stand beside them. An entry that was redriven before
--- has its original id in `abe:id`, and the one of now in `abe:entry`. Lua cannot pass on more than about 8,000 values.
+-- has its original id in `abe:id`, and the one of now in `abe:entry`. Lua cannot pass on more than about
+-- 8,000 values.
 --
 -- KEYS  the stream, its dead letters, the sorted set of postponed entries, the stream's records
 -- ARGV  group, consumer, the entry's id, the reason, the least number of its begun deliveries,
