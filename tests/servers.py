@@ -124,6 +124,7 @@ class Server:
             password=ADMIN,
             decode_responses=True,
             retry=Retry(NoBackoff(), 0),  # whether it answers now is the question
+            driver_info=None,  # else each client reads the installed package's version from the disk
         )
 
     def start(self) -> None:

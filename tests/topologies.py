@@ -151,9 +151,8 @@ class Sentinels(_Together):
         self._ports.append(port)
 
     def _sentinel(self, port: int) -> redis.Redis:
-        return redis.Redis(
-            host=HOST, port=port, password=self._sentinel_password or None, decode_responses=True
-        )
+        password = self._sentinel_password or None
+        return redis.Redis(host=HOST, port=port, password=password, decode_responses=True, driver_info=None)
 
     def _named(self, port: int) -> int:
         with self._sentinel(port) as sentinel:
@@ -196,7 +195,8 @@ class Cluster(_Together):
 
     def primaries(self) -> list[Server]:
         """The servers that have slots, by the first of them."""
-        return list(dict.fromkeys(server for _, server in sorted(self._owners().items())))
+        ports = {server.port: server for server in self.servers}
+        return [ports[port] for port in dict.fromkeys(port for _, _, port in _ranges(self._running()))]
 
     def primary_of(self, key: str) -> Server:
         """The server that has a key."""
@@ -273,17 +273,24 @@ class Cluster(_Together):
     def _owners(self) -> dict[int, Server]:
         """Who has which slots, as a server that runs says."""
         ports = {server.port: server for server in self.servers}
+        ranges = _ranges(self._running())
+        return {slot: ports[port] for first, last, port in ranges for slot in range(first, last + 1)}
+
+    def _running(self) -> Server:
         for server in random.sample(self.servers, len(self.servers)):
             if server.running and not server.frozen:
-                return {slot: ports[port] for slot, port in _slots(server).items()}
+                return server
         raise ServerError("no server runs")
 
     def _is_settled(self) -> bool:
         running = [server for server in self.servers if server.running]
         if any(_state(server).get("cluster_state") != "ok" for server in running):
             return False
-        views = [_slots(server) for server in running]
-        if len(views[0]) != SLOTS or any(view != views[0] for view in views):
+        views = [_ranges(server) for server in running]
+        if (
+            any(view != views[0] for view in views)
+            or sum(last - first + 1 for first, last, _ in views[0]) != SLOTS
+        ):
             return False
         return not self._replicas or all(_has_replicas(server, 1) for server in self.primaries())
 
@@ -294,14 +301,13 @@ def _state(server: Server) -> dict[str, str]:
     return said if isinstance(said, dict) else dict(line.split(":", 1) for line in said.split())
 
 
-def _slots(server: Server) -> dict[int, int]:
+def _ranges(server: Server) -> list[tuple[int, int, int]]:
+    """The first and the last slot, and the primary's port, of each range."""
     with server.admin() as client:
         rows: Any = client.execute_command("CLUSTER", "SLOTS")
     if isinstance(rows, dict):  # as redis-py reads it
-        return {
-            slot: row["primary"][1] for (first, last), row in rows.items() for slot in range(first, last + 1)
-        }
-    return {slot: row[2][1] for row in rows for slot in range(row[0], row[1] + 1)}
+        return sorted((first, last, row["primary"][1]) for (first, last), row in rows.items())
+    return sorted((row[0], row[1], row[2][1]) for row in rows)
 
 
 def _has_replicas(server: Server, count: int) -> bool:

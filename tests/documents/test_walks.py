@@ -67,6 +67,7 @@ def test_the_tutorial_from_a_bare_machine_to_a_working_bot(
         "PATH": f"{bare}:/usr/bin:/bin",
         "HOME": str(bot),
         "COLUMNS": "120",
+        "PIP_NO_COMPILE": "1",  # Python compiles what is used
     } | {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))}
     environment |= git_finds_this_tree
     text = "\n".join(script).replace("embedded:///tmp/abe-redis-tutorial", f"embedded://{tmp_path}/data")

@@ -3,8 +3,8 @@
 The server's command comes as JSON in the first argument; with `--modern` the client speaks the newest
 protocol that both sides know, without it the one with a handshake that all SDKs have. With `--agree yes` or
 `--agree no` its user is there to be asked, and answers so; with `--agree nothing` it accepts without a
-word. Then each line of JSON on stdin is a request, `{"list": true}`, `{"call": NAME, "arguments": {…}}` or
-`{"follow": [URI, …]}`, and is answered by a line of JSON on stdout.
+word. Then each line of JSON on stdin is a request, `{"list": true}`, `{"call": NAME, "arguments": {…}}`,
+`{"follow": [URI, …]}` or `{"agree": ANSWER}`, and is answered by a line of JSON on stdout.
 """
 
 import json
@@ -30,17 +30,20 @@ def say(facts: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def user(answer: str) -> dict[str, Any]:
-    """Options of a client whose user agrees or does not; none whose client cannot ask."""
+def user() -> dict[str, Any]:
+    """Options of a client whose user agrees or does not."""
     from mcp.types import ElicitResult
 
     async def asked(_: Any, parameters: Any) -> Any:
         questions.append(parameters.message)
-        content: Any = None if answer == "nothing" else {"agreed": answer == "yes"}
+        content: Any = None if answers[-1] == "nothing" else {"agreed": answers[-1] == "yes"}
         return ElicitResult(action="accept", content=content)
 
     return {"elicitation_callback": asked}
 
+
+answers: list[str] = []
+"""What the user answers, the last of them."""
 
 questions: list[str] = []
 """What the user was asked."""
@@ -112,7 +115,10 @@ async def other(session: Any, method: str, arguments: dict[str, Any]) -> dict[st
 
 async def main() -> None:
     parameters = StdioServerParameters(**json.loads(sys.argv[1]))
-    options = user(sys.argv[sys.argv.index("--agree") + 1]) if "--agree" in sys.argv else {}
+    options: dict[str, Any] = {}
+    if "--agree" in sys.argv:
+        answers.append(sys.argv[sys.argv.index("--agree") + 1])
+        options = user()
     modern = "--modern" in sys.argv
     if not modern:
         options["message_handler"] = hear
@@ -131,6 +137,9 @@ async def main() -> None:
                 say({})
             elif "updates" in request:
                 say({"updates": updates, "lines": lines})
+            elif "agree" in request:
+                answers.append(request["agree"])
+                say({})
             elif "questions" in request:
                 say({"questions": questions})
             else:
