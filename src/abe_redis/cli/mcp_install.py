@@ -8,6 +8,7 @@ import typer
 
 from abe_redis.cli.common import DryRun, Yes, confirm, say
 from abe_redis.cli.mcp import mcp, warn_of_a_file_that_is_not_read
+from abe_redis.errors import InvalidArgumentError
 
 
 class McpClient(StrEnum):
@@ -53,15 +54,26 @@ def install(
             help="Register `abe-redis mcp --env-file FILE`. Without it no file counts, not even .env here.",
         ),
     ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace",
+            help="Give an entry that is there the options of this command in place of its own, and the "
+            "variables of this environment. With --yes, nothing else lets an agent do more.",
+        ),
+    ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
     """Register `abe-redis mcp` with an MCP client.
 
-    It adds an entry to the client's JSON file, with the REDIS_URL of this environment, and leaves everything
-    else in the file as it is: comments, line ends, and what you added to the entry. It first shows the
-    difference, with *** for values that may be secrets, then asks, and keeps a copy of the old file. A second
-    run changes nothing. It never writes a password: set that in the client itself.
+    It adds an entry to the client's JSON file, with REDIS_URL and every other setting of this environment
+    that is no secret, and says what it leaves out. An entry that is there keeps its options and variables;
+    only REDIS_URL, the command's path and what an option names here change. Everything else in the file stays
+    as it is, comments and line ends, too.
+
+    It first shows the difference, with *** for values that may be secrets, and names what would let an agent
+    do more than before; then it asks, and keeps a copy of the old file. A second run changes nothing.
 
     Example: abe-redis mcp install --client cursor --dry-run
     """
@@ -74,15 +86,23 @@ def install(
         options += ["--env-file", str(env_file.expanduser().resolve())]
     settings = Settings(_env_file=env_file)
     warn_of_a_file_that_is_not_read(env_file)
-    registration = Registration.of(file or path_of(client.value), client.value, name, settings, options)
+    path = file or path_of(client.value)
+    registration = Registration.of(path, client.value, name, settings, options, anew=replace)
+    for warning in registration.warnings:
+        say(warning, to_stderr=True)
     if not registration.difference:
         say(f"{name!r} is already registered in {registration.path}; nothing was changed.")
         return
     say(registration.difference)
-    for warning in registration.warnings:
-        say(warning, to_stderr=True)
+    for sentence in registration.widens:
+        say(sentence, to_stderr=True)
     if dry_run:
         return
+    if yes and registration.widens and not replace:
+        raise InvalidArgumentError(
+            "Nothing was changed: --yes does not agree to what lets an agent do more. Run it without --yes "
+            "and answer, or give --replace with every option that the entry shall have."
+        )
     confirm(f"Change {registration.path}?", yes=yes)
     backup = registration.write()
     kept = f" The old file is {backup}." if backup else ""

@@ -2,22 +2,20 @@
 
 import json
 import os
-import re
 import sys
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from abe_redis.errors import RequestError
+from abe_redis.mcp.install import environment
 from abe_redis.mcp.install.difference import difference, masked
 from abe_redis.mcp.install.edit import put
+from abe_redis.mcp.install.entry import Place, change
 from abe_redis.mcp.install.jsonc import Document, JsoncError
 from abe_redis.mcp.install.replacing import content, replace
 from abe_redis.settings import Settings
-
-type _Place = tuple[str, ...]
 
 _SERVERS = {"vscode": "servers"}
 """The name under which a client keeps its servers, if it is not `mcpServers`."""
@@ -52,9 +50,21 @@ class Registration:
     difference: str
     """The difference line by line, with possible secrets masked; empty without a change."""
     warnings: list[str]
+    """What is set here and not written, a sentence each."""
+    widens: list[str]
+    """What may let an agent do more than the entry that is there, a sentence each."""
 
     @classmethod
-    def of(cls, path: Path, client: str, name: str, settings: Settings, options: Sequence[str]) -> Self:
+    def of(
+        cls,
+        path: Path,
+        client: str,
+        name: str,
+        settings: Settings,
+        options: Sequence[str],
+        *,
+        anew: bool = False,
+    ) -> Self:
         """Plan the registration.
 
         Args:
@@ -63,11 +73,14 @@ class Registration:
             name: The name of the server in that client.
             settings: Where Redis is.
             options: Options of `abe-redis mcp`.
+            anew: Replace the options and variables of an entry that is there, instead of keeping them.
 
         Raises:
             RequestError: The file cannot be understood; it is unchanged.
         """
-        entry = _entry(settings, options)
+        start, env = _start(), environment.written(settings)
+        entry = {"command": start[0], "args": [*start[1:], "mcp", *options], "env": env}
+        given = [name.upper() for name in settings.model_fields_set]
         place = (_SERVERS.get(client, "mcpServers"), name)
         try:
             path = _within_project(path.expanduser())
@@ -75,33 +88,31 @@ class Registration:
             text = (before or b"").decode()
             mark = "\ufeff" if text.startswith("\ufeff") else ""
             old = Document(text.removeprefix(mark))
-            values = _values(old, place, entry, settings.model_fields_set)
+            planned = change(old, place, start, options, env, current=given, anew=anew)
             new = old
-            for where, value in values.items():
+            for where, value in planned.values.items():
                 new = put(new, where, value)
-            if new.value != _with(old.value, values):
+            if new.value != _with(old.value, planned.values):
                 raise JsoncError("is written in a way in which our entry cannot be added safely")
         except JsoncError as error:
             raise _left_alone(path, str(error), name, entry) from None
         except (OSError, RuntimeError, UnicodeDecodeError) as error:
             raise _left_alone(path, f"cannot be read ({error})", name, entry) from None
-        if new is old:
-            return cls(path, before, before or b"", "", [])
-        command = (*place, "command")
-        written = [where for where, value in values.items() if _at(old.value, where) != value]
-        was = masked(old, [command]) if text.strip() else ""
-        shown = difference(str(path), was, masked(new, [command, *written]))
         warnings = [
-            f"{variable} is set here and not written: set it in the program's own settings."
-            for variable, secret in (
-                ("REDIS_PASSWORD", settings.redis_password),
-                ("REDIS_SENTINEL_PASSWORD", settings.redis_sentinel_password),
-            )
-            if secret
-            and not settings.is_of_file(variable.lower())
-            and _at(new.value, (*place, "env", variable)) is None
-        ]
-        return cls(path, before, f"{mark}{new.text}".encode(), shown, warnings)
+            sentence
+            for variable, sentence in environment.left_out(settings).items()
+            if _at(new.value, (*place, "env", variable)) is None
+        ] + planned.notes
+        if new is old:
+            return cls(path, before, before or b"", "", warnings, [])
+        command, args = (*place, "command"), (*place, "args")
+        written = [where for where, value in planned.values.items() if _at(old.value, where) != value]
+        was = masked(old, {command: None}) if text.strip() else ""
+        shown: dict[Sequence[str], Collection[str] | None] = {command: None, **dict.fromkeys(written)}
+        if args in shown:
+            shown[args] = planned.words
+        now = difference(str(path), was, masked(new, shown))
+        return cls(path, before, f"{mark}{new.text}".encode(), now, warnings, planned.widens)
 
     def write(self) -> Path | None:
         """Change the file in one step.
@@ -137,14 +148,6 @@ def _within_project(path: Path) -> Path:
     return found
 
 
-def _entry(settings: Settings, options: Sequence[str]) -> dict[str, Any]:
-    start = _start()
-    environment = {} if settings.is_of_file("redis_url") else {"REDIS_URL": settings.redis_url}
-    if settings.redis_username and not settings.is_of_file("redis_username"):
-        environment["REDIS_USERNAME"] = settings.redis_username
-    return {"command": start[0], "args": [*start[1:], "mcp", *options], "env": environment}
-
-
 def _start() -> list[str]:
     """The command beside this interpreter; `-P` keeps Python out of the directory where a client starts it.
 
@@ -155,41 +158,7 @@ def _start() -> list[str]:
     return [str(script)] if script.is_file() else [sys.executable, "-P", "-m", "abe_redis"]
 
 
-def _values(
-    document: Document, place: _Place, entry: dict[str, Any], given: AbstractSet[str]
-) -> dict[_Place, Any]:
-    """The values to set: the whole entry, or only those of an existing entry that must be current."""
-    found = document.find(place)
-    if len(found) < len(place):
-        return {place: entry}
-    if isinstance(found[-1].value, dict) and "url" in found[-1].value:
-        raise JsoncError(f"has a server {place[-1]!r} with a URL, which is not one that it starts")
-    there = found[-1].value if isinstance(found[-1].value, dict) else {}
-    if hijacks := _hijacks(there):
-        raise JsoncError(
-            f"has {', '.join(hijacks)} for the server {place[-1]!r}, which may make it run other code: "
-            "take it out first"
-        )
-    environment = {
-        (*place, "env", variable): value
-        for variable, value in entry["env"].items()
-        if variable.lower() in given
-    }
-    return {(*place, key): entry[key] for key in ("command", "args")} | environment
-
-
-_OF_CODE = re.compile(r"PYTHON|LD_|DYLD_|BASH_ENV$", re.IGNORECASE)
-"""Variables by which the interpreter, or what loads it, takes code from elsewhere."""
-
-
-def _hijacks(entry: Mapping[str, Any]) -> list[str]:
-    """What an entry has, whoever put it there, that may change which code its command runs."""
-    environment = entry.get("env")
-    names = environment if isinstance(environment, dict) else {}
-    return [*filter(_OF_CODE.match, names), *(["envFile"] if "envFile" in entry else [])]
-
-
-def _with(value: dict[str, Any], values: dict[_Place, Any]) -> dict[str, Any]:
+def _with(value: dict[str, Any], values: dict[Place, Any]) -> dict[str, Any]:
     """The object with the values set, made without the text, to verify the edited text."""
     for (key, *rest), new in values.items():
         inner = _with(value.get(key, {}), {tuple(rest): new}) if rest else new
@@ -197,7 +166,7 @@ def _with(value: dict[str, Any], values: dict[_Place, Any]) -> dict[str, Any]:
     return value
 
 
-def _at(value: Any, place: _Place) -> Any:  # noqa: ANN401 - any JSON
+def _at(value: Any, place: Place) -> Any:  # noqa: ANN401 - any JSON
     for key in place:
         value = value.get(key) if isinstance(value, dict) else None
     return value

@@ -106,7 +106,7 @@ def test_only_names_and_what_is_asked_for_are_shown() -> None:
   "b": {"c": ["abc", 1]}, /* abc
   abc */ "d": [true, null, "\\"abc"]
 }"""
-    shown = masked(Document(text), [("b", "c"), ("x", "y")])
+    shown = masked(Document(text), {("b", "c"): None, ("x", "y"): None})
     assert (
         shown
         == """{ // ***
