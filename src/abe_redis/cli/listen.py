@@ -126,6 +126,7 @@ def listen(
         ours.setLevel(logging.INFO)
     settings = Settings()
     queues = Queues.chosen(settings, queue or ())
+    _check_outbox(settings)
     live = _live(bolt_app, inline or [])
     backend = RedisMessageQueueBackend(settings)
     receiver = Receiver(backend, queues, live, conversation=settings.redis_stream_conversation)
@@ -135,6 +136,21 @@ def listen(
             _listen_to_requests(backend, receiver, settings, metrics, host=host, port=port, path=path)
         else:
             _listen_to_sockets(backend, receiver, settings, metrics, connections=connections, api_url=api_url)
+
+
+def _check_outbox(settings: "Settings") -> None:
+    """Refuse to start with an outbox that cannot work; a full disk passes, and does not keep Slack out."""
+    from abe_redis.errors import OutboxError, OutboxFullError  # noqa: PLC0415
+    from abe_redis.publishing.outbox_file import check  # noqa: PLC0415
+
+    if settings.redis_outbox is None:
+        return
+    try:
+        check(settings.redis_outbox)
+    except OutboxFullError as error:
+        _LOG.warning("%s", error)
+    except OutboxError as error:
+        raise SettingsError(str(error)) from None
 
 
 @contextmanager

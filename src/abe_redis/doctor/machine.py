@@ -1,42 +1,47 @@
 """Checks of this machine, which need no Redis: the outbox, and slack-bolt."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 
 import anyio.to_thread
 
 from abe_redis.doctor.context import Finding, ok, problem, warning
 from abe_redis.errors import OutboxError
 from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize
-from abe_redis.runtime import bolt_releases
+from abe_redis.runtime import bolt_releases, plurals
 from abe_redis.settings import Settings
 
 
 async def outbox(settings: Settings) -> AsyncIterator[Finding]:
-    """Whether the file of `REDIS_OUTBOX` holds waiting or refused events."""
+    """Whether the file of `REDIS_OUTBOX` works, and holds waiting or refused events."""
     path = settings.redis_outbox
     if path is None:
         return
 
     def measure() -> OutboxSize:
-        file = OutboxFile(path)
-        try:
+        with closing(OutboxFile(path)) as file:
+            file.check()
             return file.size()
-        finally:
-            file.close()
 
     try:
         size = await anyio.to_thread.run_sync(measure)
     except OutboxError as error:
         yield problem(str(error))
         return
+    if not path.is_absolute():
+        yield warning(
+            f"REDIS_OUTBOX is {str(path)!r}, which is another file in each working directory; here it is "
+            f"{path.absolute()}.",
+            "Give the whole path, so that every process of yours uses the same file.",
+        )
     if size.refused:
         yield problem(
-            f"Redis refused {size.refused} {_events(size.refused)} for good; {path} has the reasons.",
+            f"Redis refused {plurals.count(size.refused, 'event')} for good; {path} has the reasons.",
             "Fix the reasons, and publish the events again.",
         )
     if size.waiting:
         yield warning(
-            f"{size.waiting} {_events(size.waiting)} wait in {path} for Redis.",
+            f"{plurals.count(size.waiting, 'event waits', 'events wait')} in {path} for Redis.",
             "A process with this REDIS_OUTBOX forwards them as soon as Redis accepts them: keep the file, "
             "and keep one such process running.",
         )
@@ -52,7 +57,3 @@ def bolt() -> Iterator[Finding]:
             f"slack-bolt {release} is not among the releases that a Bolt app in a worker is tested with.",
             f'pip install "slack-bolt{bolt_releases.requirement()}"',
         )
-
-
-def _events(count: int) -> str:
-    return "event" if count == 1 else "events"

@@ -1,8 +1,10 @@
 """The database in the outbox's file: how it is opened, and what SQLite is told about it."""
 
+import os
 import sqlite3
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from abe_redis.publishing import outbox_failures
@@ -43,6 +45,26 @@ def open_database(path: Path, until: float) -> sqlite3.Connection:
     """
     with _OPENING:
         return _open(path, until)
+
+
+def try_to_make(path: Path, until: float) -> None:
+    """Make a database as `open_database` does, beside the file, and remove it again.
+
+    Args:
+        path: The file that somebody else may be about to make.
+        until: Monotonic time until which to wait for the locks of others.
+
+    Raises:
+        OutboxError: A file there would not be this user's alone.
+        OSError, sqlite3.Error: No file can be made there.
+    """
+    trial = path.with_name(f"{path.name}-{os.urandom(8).hex()}.trial")
+    try:
+        open_database(trial, until).close()
+    finally:
+        for end in ("", "-wal", "-shm"):
+            with suppress(OSError):
+                trial.with_name(f"{trial.name}{end}").unlink()
 
 
 def _open(path: Path, until: float) -> sqlite3.Connection:

@@ -33,7 +33,7 @@ from abe_redis.client.connections import Connections
 from abe_redis.client.topology.node import ANSWER_SECONDS
 from abe_redis.errors import AbeRedisError, ClosedError, InvalidNameError, OutboxError
 from abe_redis.events.published import Published
-from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize, Row
+from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize, Row, check
 from abe_redis.runtime import plurals, tasks
 from abe_redis.settings import Settings
 from abe_redis.streams import names
@@ -165,6 +165,7 @@ class Outbox:
 
     async def _run(self) -> None:
         """Forward the rows of this process and of dead ones; a failure is a pause."""
+        await self._warn_of_trouble()
         failed = 0
         while True:
             self._work.clear()
@@ -187,6 +188,14 @@ class Outbox:
             else:
                 with anyio.move_on_after(LOOK_SECONDS):
                     await self._work.wait()
+
+    async def _warn_of_trouble(self) -> None:
+        """Log now what would keep this outbox from working when Redis is away."""
+        try:
+            await anyio.to_thread.run_sync(check, self._file.path, _soon(KEEP_BEHIND_SECONDS))
+        except OutboxError as error:
+            self._complaint = str(error)
+            _LOG.error("%s Until then no event is kept while Redis is away.", error)
 
     async def _deliver(self, writer: str, connections: Connections) -> None:
         """Send the rows of one process in order, and delete those that Redis has."""

@@ -37,7 +37,13 @@ def explain(error: sqlite3.Error | OSError, path: Path) -> OutboxError:
         )
     if code == sqlite3.SQLITE_CANTOPEN and path.is_dir():
         return OutboxError(f"{where} is a directory. Name a file in REDIS_OUTBOX.")
+    if not path.parent.is_dir():
+        return OutboxError(
+            f"{where} cannot be made: {path.parent} is not a directory. Make it, for this user, or name "
+            "another file in REDIS_OUTBOX."
+        )
+    said = getattr(error, "strerror", None) or error
     return OutboxError(
-        f"{where} cannot be used ({error}). REDIS_OUTBOX must name a file that this user may read and "
+        f"{where} cannot be used ({said}). REDIS_OUTBOX must name a file that this user may read and "
         "write, in a directory where it may create files."
     )

@@ -20,7 +20,7 @@ from typing import Concatenate
 
 from abe_redis.errors import OutboxFullError
 from abe_redis.publishing import outbox_failures
-from abe_redis.publishing.outbox_database import open_database, wait_for_others
+from abe_redis.publishing.outbox_database import open_database, try_to_make, wait_for_others
 from abe_redis.publishing.outbox_locks import BUSY_SECONDS, WriterLocks
 from abe_redis.publishing.outbox_reserve import Reserve
 from abe_redis.runtime import fork
@@ -157,6 +157,21 @@ class OutboxFile:
         with self._transaction(until) as database:
             self.holds_own = _is_awaited(database, self._writer)
             return self._append(database, row) if self.holds_own else None
+
+    def check(self, until: float | None = None) -> None:
+        """Try what a row needs, so that an outbox that cannot work is found before an outage.
+
+        Nothing is left behind: whoever looks may be another user than the one whose file it is to be.
+
+        Args:
+            until: As for `append`.
+        """
+        until = time.monotonic() + _PATIENCE_SECONDS if until is None else until
+        with self._guard, self._explained():
+            try_to_make(self.path, until)
+        if os.path.lexists(self.path):  # also a link to nothing, which is refused
+            with self._transaction(until):
+                pass
 
     @_has_reserve
     def claim(self) -> list[str]:
@@ -300,6 +315,16 @@ class OutboxFile:
             yield
         except (sqlite3.Error, OSError) as error:
             raise outbox_failures.explain(error, self.path) from None
+
+
+def check(path: Path, until: float | None = None) -> None:
+    """Check the outbox at a path, beside whoever uses it in this process.
+
+    Raises:
+        OutboxError: It cannot work; `OutboxFullError`, while its disk is full.
+    """
+    with closing(OutboxFile(path)) as file:
+        file.check(until)
 
 
 def _is_awaited(database: sqlite3.Connection, writer: str) -> bool:

@@ -82,6 +82,7 @@ def make_private(path: Path) -> None:
         OutboxError: It is a link or another user's, or others may put another in its place.
         OSError: It cannot be created.
     """
+    _check_place(path)
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         return
@@ -96,7 +97,7 @@ def _check_own(path: Path) -> None:
     """Refuse a file that somebody else may have put there, and close ours to others.
 
     Raises:
-        OutboxError: It is a link or another user's, or others may put another in its place.
+        OutboxError: It is a link or another user's.
         OSError: It cannot be looked at.
     """
     if not hasattr(os, "getuid"):  # Windows: files have no such owner
@@ -116,6 +117,17 @@ def _check_own(path: Path) -> None:
             )
         if found.st_mode & 0o077:
             file.chmod(0o600)
+
+
+def _check_place(path: Path) -> None:
+    """Refuse a directory in which others may put another file in the place of ours.
+
+    Raises:
+        OutboxError: They may.
+        OSError: It cannot be looked at.
+    """
+    if not hasattr(os, "getuid"):  # Windows: the mode says nothing
+        return
     place = path.parent.stat()
     if place.st_mode & stat.S_IWOTH and not place.st_mode & stat.S_ISVTX:
         raise OutboxError(
