@@ -1,5 +1,7 @@
 """What the files in deploy/ start: programs, their command lines and variables, and who asks after them."""
 
+import copy
+import functools
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -39,9 +41,10 @@ class Program:
         return self.where
 
 
-def programs() -> list[Program]:
+@functools.cache
+def programs() -> tuple[Program, ...]:
     """Every program of every file, Redis too."""
-    return [*compose(), *kubernetes(), *systemd()]
+    return (*compose(), *kubernetes(), *systemd())
 
 
 # --- Containers ------------------------------------------------------------------------------------------
@@ -110,8 +113,13 @@ def manifests(*, examples: bool = False) -> list[tuple[Path, Yaml]]:
         (path, one)
         for path in sorted(KUBERNETES.glob("*.yaml"))
         if path.name != "kustomization.yaml" and (examples or ".example" not in path.name)
-        for one in yaml.safe_load_all(path.read_text("utf-8"))
+        for one in copy.deepcopy(_objects(path))
     ]
+
+
+@functools.cache
+def _objects(path: Path) -> tuple[Yaml, ...]:
+    return tuple(yaml.safe_load_all(path.read_text("utf-8")))
 
 
 def pods() -> list[tuple[str, Yaml]]:
