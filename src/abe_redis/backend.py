@@ -1,5 +1,7 @@
 """The backend that Slack MCP Server loads: `publish`, `consume` and `close` on Redis Streams."""
 
+import asyncio
+import contextlib
 from collections.abc import Collection, Iterable
 from types import TracebackType
 from typing import Any, Self
@@ -54,7 +56,9 @@ class RedisMessageQueueBackend:
         conversation: Conversation | None = None,
         streams: Collection[str] = (),
     ) -> None:
-        """Configure a backend; it opens nothing yet.
+        """Configure a backend; it connects to nothing yet.
+
+        In a running event loop it begins to `forward()`.
 
         Args:
             settings: How to reach Redis, and how to use it.
@@ -81,6 +85,8 @@ class RedisMessageQueueBackend:
         tracing.trace_if_wanted()
         self._shares = PerLoop(self._make_share, forsake=LoopShare.forsake)
         self._begin()
+        with contextlib.suppress(RuntimeError):  # no loop is running yet
+            self.forward()
 
     def _begin(self) -> None:
         """Make the parts that belong to this process alone, also after a fork."""
@@ -244,6 +250,7 @@ class RedisMessageQueueBackend:
         await self._shares.end(LoopShare.close)
 
     async def __aenter__(self) -> Self:
+        self.forward()
         return self
 
     async def __aexit__(
@@ -261,6 +268,19 @@ class RedisMessageQueueBackend:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
+
+    def forward(self) -> None:
+        """Forward what an earlier process left in `REDIS_OUTBOX`, in the running event loop.
+
+        A backend does so by itself when it is made in a running loop, by `async with`, and when it connects.
+        A program that makes it earlier calls this at its start, or what was kept waits for the next event.
+
+        Raises:
+            RuntimeError: No event loop is running in this thread.
+        """
+        asyncio.get_running_loop()
+        if self.settings.redis_outbox is not None and not self._closed:
+            self._shares.here().forward()
 
     async def connections(self) -> Connections:
         """The connections of the running event loop, opened on first use.

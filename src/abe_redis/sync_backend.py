@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterable
@@ -25,7 +26,7 @@ class SyncBackend:
     """
 
     def __init__(self, settings: Settings, *, conversation: Conversation | None = None) -> None:
-        """Configure it; nothing is opened yet.
+        """Configure it; it connects to nothing yet, unless there are events in `REDIS_OUTBOX` to forward.
 
         Args:
             settings: Where Redis is and how to behave there.
@@ -39,6 +40,9 @@ class SyncBackend:
         self._service: _Service | None = None
         self._closed = False
         fork.hears_of_forks(self)
+        if settings.redis_outbox is not None and os.path.exists(settings.redis_outbox):  # noqa: PTH110
+            with self._guard:
+                self._start()
 
     @classmethod
     def from_env(cls) -> Self:
@@ -123,15 +127,18 @@ class SyncBackend:
         with self._guard:
             if self._closed:
                 raise ClosedError
-            if self._service is None:
-                self._service = _Service(self._backend)
-                weakref.finalize(self, self._service.end)
-            waiting = asyncio.run_coroutine_threadsafe(call(self._backend), self._service.loop)
+            service = self._service or self._start()
+            waiting = asyncio.run_coroutine_threadsafe(call(self._backend), service.loop)
         try:
             return waiting.result()
         except BaseException:
             waiting.cancel()  # when it was Ctrl-C; otherwise it is done
             raise
+
+    def _start(self) -> "_Service":
+        self._service = service = _Service(self._backend)
+        weakref.finalize(self, service.end)
+        return service
 
     # What a fork calls.
 
@@ -176,6 +183,7 @@ class _Service:
                 runner.close()
 
     async def _until_ended(self) -> None:
+        self._backend.forward()
         await self._ended.wait()
         asked_for = asyncio.all_tasks() - {asyncio.current_task()}
         calls = [task for task in asked_for if not task.get_name().startswith("abe-redis")]

@@ -18,6 +18,7 @@ What Redis refuses for good stays in the file with its reason and blocks nobody.
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -157,6 +158,11 @@ class Outbox:
         return await self._do(self._file.size)
 
     # What its task does -----------------------------------------------------------------------
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a file, in which an earlier process may have left events."""
+        return os.path.exists(self._file.path)  # noqa: PTH110 - which never raises
 
     def start(self) -> None:
         """Start forwarding; a second call does nothing."""

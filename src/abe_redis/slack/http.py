@@ -7,7 +7,7 @@ application of your own, `app.mount("/slack", asgi)`. It opens Redis at the firs
 import logging
 import re
 import time
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
 import anyio
@@ -31,21 +31,25 @@ _MOST_REASON = 100
 class SlackDoor:
     """The ASGI application: a POST to any path of it is Slack's."""
 
-    def __init__(self, receiver: Receiver, secrets: Sequence[bytes]) -> None:
+    def __init__(
+        self, receiver: Receiver, secrets: Sequence[bytes], *, on_start: Callable[[], None] = lambda: None
+    ) -> None:
         """Configure it.
 
         Args:
             receiver: Takes what came.
             secrets: The app's signing secrets; any of them will do.
+            on_start: Called in the event loop when the server starts.
         """
         self._receiver = receiver
         self._secrets = secrets
+        self._on_start = on_start
         self._told = set[signatures.Flaw]()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI says."""
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            await self._live(receive, send)
             return
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1000})
@@ -57,6 +61,16 @@ class SlackDoor:
             answer = failed(error)
         end(answer.fate, answer.reason)
         await _send(answer, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """Begin and end with the server."""
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self._on_start()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         if scope["method"] == "GET" and b"ssl_check=1" in scope.get("query_string", b"").split(b"&"):
@@ -173,15 +187,6 @@ async def _send(answer: Answer, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def _live(receive: Receive, send: Send) -> None:
-    """Begin and end with the server; there is nothing to prepare."""
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
-
-
 class _FromEnvironment:
     """The door that the environment configures, made when it is first needed."""
 
@@ -210,12 +215,9 @@ def _from_environment() -> SlackDoor:
     settings = Settings()
     secrets = signatures.secrets_of(settings)
     # Each event loop closes the connections that it opened when it ends.
-    receiver = Receiver(
-        RedisMessageQueueBackend(settings),
-        Queues.chosen(settings),
-        conversation=settings.redis_stream_conversation,
-    )
-    return SlackDoor(receiver, secrets)
+    backend = RedisMessageQueueBackend(settings)
+    receiver = Receiver(backend, Queues.chosen(settings), conversation=settings.redis_stream_conversation)
+    return SlackDoor(receiver, secrets, on_start=backend.forward)
 
 
 asgi = _FromEnvironment()

@@ -7,21 +7,25 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Protocol
 
 import anyio
+import anyio.to_thread
 import pytest
 
-from abe_redis import Operations, RedisMessageQueueBackend, Settings, cli
+from abe_redis import Operations, RedisMessageQueueBackend, Settings, SyncBackend, cli
 from abe_redis.errors import OutboxError, RedisRefusedError, RedisUnavailableError
 from abe_redis.mcp import answer_text
 from abe_redis.publishing import outbox_delivery, publisher
 from abe_redis.publishing.outbox_delivery import Kept
 from abe_redis.publishing.outbox_file import OutboxSize
 from abe_redis.schemas import OutboxStats
+from abe_redis.slack.http import SlackDoor
+from abe_redis.slack.queues import Queues
+from abe_redis.slack.receiver import Receiver
 from tests.integration.conftest import take, until
 from tests.patience import PATIENCE
 from tests.servers import Server
@@ -231,6 +235,83 @@ async def test_a_process_that_only_consumes_forwards_events_left_in_the_outbox(
     own_server.start()
     events = make_queue().consume()
     assert [event["n"] for event in await take(events, 3)] == [0, 1, 2]
+
+
+@asynccontextmanager
+async def made_in_a_loop(settings: Settings) -> AsyncIterator[None]:
+    """As Slack MCP Server's webhook makes it."""
+    queue = RedisMessageQueueBackend(settings)
+    yield
+    await queue.close()
+
+
+@asynccontextmanager
+async def entered(settings: Settings) -> AsyncIterator[None]:
+    queue = await anyio.to_thread.run_sync(RedisMessageQueueBackend, settings)  # where no loop runs
+    async with queue:
+        yield
+
+
+@asynccontextmanager
+async def behind_a_door(settings: Settings) -> AsyncIterator[None]:
+    queue = await anyio.to_thread.run_sync(RedisMessageQueueBackend, settings)
+    door = SlackDoor(Receiver(queue, Queues("slack_events")), [b"secret"], on_start=queue.forward)
+    told, said = anyio.create_memory_object_stream[Any](9), list[str]()
+
+    async def say(message: Any) -> None:
+        said.append(message["type"])
+
+    async with told[0], told[1], anyio.create_task_group() as tasks:
+        tasks.start_soon(door, {"type": "lifespan"}, told[1].receive, say)
+        await told[0].send({"type": "lifespan.startup"})
+        yield
+        await told[0].send({"type": "lifespan.shutdown"})
+    await queue.close()
+    assert said == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+@asynccontextmanager
+async def without_a_loop(settings: Settings) -> AsyncIterator[None]:
+    queue = await anyio.to_thread.run_sync(SyncBackend, settings)
+    yield
+    await anyio.to_thread.run_sync(queue.close)
+
+
+@pytest.mark.promise("A process with the same outbox forwards it as soon as it starts")
+@pytest.mark.parametrize("process", [made_in_a_loop, entered, behind_a_door, without_a_loop])
+async def test_what_an_earlier_process_kept_is_forwarded_though_nothing_new_comes(
+    own_server: Server,
+    path: Path,
+    make_queue: MakeQueue,
+    process: Callable[[Settings], AbstractAsyncContextManager[None]],
+) -> None:
+    """On a quiet night the next event may be hours away."""
+    own_server.stop()
+    first = make_queue()
+    for number in range(3):
+        await first.publish("slack_events", {"n": number})
+    await first.close()
+    own_server.start()
+
+    async def forwarded() -> bool:
+        return len(entries(own_server)) == 3
+
+    async with process(Settings(redis_url=own_server.url, redis_outbox=path)):
+        await until(forwarded)
+    assert [fields["data"] for fields in entries(own_server)] == [f'{{"n":{number}}}' for number in range(3)]
+
+
+async def test_a_backend_that_is_closed_before_it_began_leaves_what_was_kept(
+    own_server: Server, path: Path, make_queue: MakeQueue
+) -> None:
+    own_server.stop()
+    first = make_queue()
+    await first.publish("slack_events", {"n": 1})
+    await first.close()
+    async with made_in_a_loop(Settings(redis_url=own_server.url, redis_outbox=path)):
+        pass
+    assert await make_queue().outbox_size() == OutboxSize(waiting=1, refused=0)
+    own_server.start()
 
 
 async def test_slacks_retry_is_known_in_the_outbox_too(own_server: Server, make_queue: MakeQueue) -> None:
