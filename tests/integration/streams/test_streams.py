@@ -204,6 +204,17 @@ async def test_a_redelivered_event_is_leased_with_few_others(
     assert held == set(ids[:expected])
 
 
+async def test_one_command_takes_a_hundred_so_that_it_holds_the_server_up_for_moments(
+    commands: Redis,
+) -> None:
+    ids = await hold(commands, A, 120)
+    await let_lapse(commands, A, ids, deliveries=0)
+    taken, _ = await abandoned(commands, A, count=1, fresh=256)
+    assert taken == [(A, entry_id, 1) for entry_id in ids[:100]]
+    taken, _ = await abandoned(commands, A, count=1, fresh=256)
+    assert taken == [(A, entry_id, 1) for entry_id in ids[100:]]
+
+
 async def test_streams_are_taken_from_until_it_is_enough(commands: Redis) -> None:
     a, b = await hold(commands, A, 2), await hold(commands, B, 2)
     await commands.xgroup_create(C, "another", mkstream=True)

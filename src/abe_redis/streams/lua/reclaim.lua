@@ -6,8 +6,8 @@
 -- that is due and that nobody holds was dropped when somebody removed the consumer that had postponed it. A
 -- lease lasts as long as its holder has recorded, whatever the leases of the taker.
 --
--- One call does a limited amount of work. Redis scans all pending entries to find idle ones. If there are
--- many, a call looks at one page of them and says where the next page begins.
+-- One call does a limited amount of work, and takes 100 entries at most. Redis scans all pending entries to
+-- find idle ones. If there are many, a call looks at one page of them and says where the next page begins.
 --
 -- KEYS  per stream: the stream, the sorted set of postponed entries, its records, consumers' records of
 --       their leases
@@ -30,7 +30,7 @@
 -- include: any_due
 -- include: robbed
 local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local most_with_redelivered, limit, counted = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
+local most_with_redelivered, limit, counted = tonumber(ARGV[4]), math.min(100, tonumber(ARGV[5])), ARGV[6]
 local now = now_ms()
 local taken, lost, looked = {}, {}, {}
 local most_scanned, page = 10000, 1000 -- pending entries: in one go, or else at a time
