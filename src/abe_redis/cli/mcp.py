@@ -11,6 +11,7 @@ import typer
 
 from abe_redis.cli.app import RUN, app, is_default, log_format_of
 from abe_redis.cli.common import MetricsHost, MetricsPort, exposed, say
+from abe_redis.cli.mcp_limits import check
 from abe_redis.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def serve(
         typer.Option(
             metavar="NAMES",
             help="Names and patterns, separated by commas. The agent sees only these of the streams that "
-            "REDIS_STREAM_PATTERNS names.",
+            "REDIS_STREAM_PATTERNS names; one that none of them matches is an error.",
         ),
     ] = "",
     groups: Annotated[
@@ -213,16 +214,20 @@ def serve(
         if env_file is not None:
             raise typer.BadParameter(f"Give --env-file behind {context.invoked_subcommand}.")
         return
+    check(context, env_file)
     from abe_redis.mcp.permissions import Permissions  # noqa: PLC0415
     from abe_redis.mcp.server import serve_http, serve_stdio  # noqa: PLC0415
     from abe_redis.mcp.trust import Trust  # noqa: PLC0415
     from abe_redis.schemas.stats import AGENTS  # noqa: PLC0415
     from abe_redis.settings import Settings  # noqa: PLC0415
+    from abe_redis.streams.names import Patterns, check_reach  # noqa: PLC0415
 
     if env_file is not None:
         _log_as_the_file_says(context, env_file)
     settings = Settings(_env_file=env_file, _strict=True)
     warn_of_a_file_that_is_not_read(env_file)
+    every = Patterns(settings.patterns, partitions=settings.redis_stream_partitions)
+    check_reach(every, _names(streams))
     chosen = _names(groups) or ((AGENTS,) if http else ())
     permissions = Permissions(
         read_only=read_only,

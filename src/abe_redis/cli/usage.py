@@ -5,6 +5,9 @@ from typing import Any
 
 _WORDS = (
     (re.compile(r"Input should be a valid integer.*", re.DOTALL), "it must be a whole number."),
+    (re.compile(r"Input should be a valid boolean.*", re.DOTALL), "it must be true or false."),
+    (re.compile(r"Input should be greater than or equal to (\S+)"), r"it must be at least \1."),
+    (re.compile(r"Input should be less than or equal to (\S+)"), r"it must be at most \1."),
     (re.compile(r"Input should be a valid number.*", re.DOTALL), "it must be a number."),
 )
 """What the parser says of a value, and what it means."""

@@ -234,7 +234,7 @@ class Patterns:
         The server checks the type of each key that the glob matches: without a glob, 33,000 keys block Redis
         7.0 for 100 ms, with one for 12.
         """
-        begins = [re.split(r"[*?\[\\]", pattern)[0] for pattern in (*self.literals, *self.globs)]
+        begins = [_beginning(pattern) for pattern in (*self.literals, *self.globs)]
         begin = commonprefix(begins)  # noqa: RUF071 - a prefix of characters is meant
         return f"{begin}*" if begin else None
 
@@ -284,6 +284,29 @@ def narrowed(whole: Patterns, streams: Collection[str]) -> Patterns:
                 "(REDIS_STREAM_PATTERNS). Correct the name, or add it there."
             )
     return found
+
+
+def check_reach(whole: Patterns, streams: Collection[str]) -> None:
+    """Refuse names and globs that can match none of these streams.
+
+    Raises:
+        InvalidNameError: One of them cannot.
+    """
+    begins = [_beginning(glob) for glob in whole.globs]
+    for glob in narrowed(whole, streams).globs if streams else ():
+        expression, begin = re.compile(_glob_to_regex(glob), re.DOTALL), _beginning(glob)
+        if not any(map(expression.fullmatch, whole.names)) and not any(
+            one.startswith(begin) or begin.startswith(one) for one in begins
+        ):
+            raise InvalidNameError(
+                f"No stream that matches {glob!r} is among those that are read here: {whole} "
+                "(REDIS_STREAM_PATTERNS). Correct the pattern, or add it there."
+            )
+
+
+def _beginning(glob: str) -> str:
+    """What every name that a glob matches begins with."""
+    return re.split(r"[*?\[\\]", glob)[0]
 
 
 @lru_cache(maxsize=256)
