@@ -2,7 +2,7 @@
 # Arguments go into ARGS: make test ARGS="-k publish", make demo ARGS=--keep
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-under-load coverage mutants test-topologies chaos chaos-matrix failover night order simulate model conformance generated listed bench bench-quick bench-clients sizing soak check format slack-events lock promises docs picture build bundle check-build audit sbom clean
+.PHONY: help setup demo test test-quick test-under-load coverage mutants test-topologies chaos chaos-matrix failover night order simulate model conformance generated listed bench bench-quick bench-clients sizing soak check format slack-events lock promises docs picture build bundle check-build audit sbom clean
 
 # What another project's shell session has set is not meant for this one's tools.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -30,6 +30,9 @@ demo: $(SYNCED) ## the whole story in the terminal, without a Redis
 
 test: $(SYNCED) ## all tests
 	.venv/bin/python -m pytest -n auto --dist worksteal $(ARGS)
+
+test-quick: $(SYNCED) ## the unit tests and the contract, in about a minute, for a first impression
+	.venv/bin/python -m pytest tests/unit tests/contract -n auto --dist worksteal $(ARGS)
 
 test-under-load: $(SYNCED) ## all tests beside busy loops, four for each core: what depends on speed fails
 	.venv/bin/python -m tests.under_load $(ARGS)
