@@ -22,6 +22,7 @@ from abe_redis.publishing.outbox_file import OutboxSize
 from abe_redis.publishing.partitioner import Conversation
 from abe_redis.publishing.publisher import Publisher
 from abe_redis.runtime import fork
+from abe_redis.runtime.arguments import check_function
 from abe_redis.runtime.per_loop import PerLoop
 from abe_redis.settings import Settings
 from abe_redis.streams import names
@@ -72,8 +73,8 @@ class RedisMessageQueueBackend:
             InvalidNameError: One of the streams is not among those of `REDIS_STREAM_PATTERNS`.
         """
         check_settings(settings, type(self))
-        if conversation is not None and not callable(conversation):
-            raise SettingsError(f"conversation is {conversation!r}; it must be a function of the payload.")
+        if conversation is not None:
+            check_function("conversation", conversation, "a payload")
         self.settings = settings
         self._published = names.Patterns(settings.patterns, partitions=settings.redis_stream_partitions)
         """The streams that somebody consumes."""
@@ -218,7 +219,7 @@ class RedisMessageQueueBackend:
     def _join(self, kind: type[Consumer | OrderedConsumer], group: str | None) -> EventStream:
         if self._closed:
             raise ClosedError
-        group = names.check_group(group or self.settings.redis_stream_group)
+        group = names.check_group(self.settings.redis_stream_group if group is None else group)
         return EventStream(self._member(kind, group), anew=lambda: self._member(kind, group))
 
     def _member(self, kind: type[Consumer | OrderedConsumer], group: str) -> GroupConsumer:

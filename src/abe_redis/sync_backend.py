@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from abe_redis.backend import RedisMessageQueueBackend, check_settings
 from abe_redis.errors import ClosedError
+from abe_redis.events.codec import each_payload
 from abe_redis.events.published import Published
 from abe_redis.publishing.outbox_file import OutboxSize
 from abe_redis.publishing.partitioner import Conversation
@@ -85,7 +86,7 @@ class SyncBackend:
         Raises:
             AbeRedisError: As for `RedisMessageQueueBackend.publish`.
         """
-        every = list(payloads)  # in the caller's thread, to whom they may belong
+        every = each_payload(payloads)  # in the caller's thread, to whom they may belong
         return self._run(lambda backend: backend.publish_many(key, every, origin=origin))
 
     def outbox_size(self) -> OutboxSize:

@@ -221,6 +221,21 @@ async def test_an_event_delivered_too_often_is_buried(make: Make, reasons: Reaso
             await anyio.sleep(0.01)
 
 
+async def test_the_last_reason_to_give_an_event_back_is_kept(make: Make, reasons: Reasons) -> None:
+    backend = make(redis_stream_max_deliveries=2)
+    await backend.publish_many(TOPIC, [{"n": 1}, {"n": 2}])
+    async with backend.consume() as events:
+        for said in ("it is early", "it is too late"):
+            (event,) = await take(events)
+            assert event["n"] == 1
+            await event.nack(reason=said)
+        await take(events)
+        with anyio.fail_after(PATIENCE):
+            while not (found := await reasons(backend)):
+                await anyio.sleep(0.01)
+    assert found == ["delivered 2 times without an ack, last given back with: it is too late"]
+
+
 async def test_burying(backend: Backend, reasons: Reasons) -> None:
     await backend.publish(TOPIC, {"n": 1})
     async with backend.consume() as events:

@@ -28,12 +28,14 @@ def snippets(page: str, language: str) -> list[str]:
     [
         (0, r"slack_events \d+-\d+ hello\n"),
         (1, r"app_mention hello\n"),
-        (2, r"slack_events \d+-\d+ False\n"),
+        (2, r"handled hello\n"),
+        (3, r"handled again\n"),
+        (4, r"slack_events \d+-\d+ False\n"),
     ],
 )
 def test_a_python_snippet_of_the_library_page_runs(redis_url: str, number: int, prints: str) -> None:
     code = snippets("docs/library.md", "python")[number]
-    assert len(snippets("docs/library.md", "python")) == 3
+    assert len(snippets("docs/library.md", "python")) == 5
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         env=os.environ | {"REDIS_URL": redis_url},

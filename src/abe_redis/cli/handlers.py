@@ -12,8 +12,9 @@ from types import ModuleType
 from typing import Any
 
 from abe_redis.errors import RequestError, SettingsError
+from abe_redis.runtime.arguments import can_be_called, signature
 from abe_redis.slack.bolt import recognition
-from abe_redis.worker.handlers import can_be_called, check_handler, signature
+from abe_redis.worker.handlers import check_handler
 
 _LOG = logging.getLogger(__name__)
 

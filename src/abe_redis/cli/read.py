@@ -88,7 +88,7 @@ def read(
         "until": until,
     }
     if on_and_on:
-        if group or pending or create_group or consumer or order == "oldest" or wait:
+        if group is not None or pending or create_group or consumer or order == "oldest" or wait:
             raise typer.BadParameter(
                 "--follow changes nothing: combine it only with --count, --start and filters."
             )

@@ -2,10 +2,10 @@
 
 import logging
 import os
-import signal
 import sys
 import threading
 from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,15 +17,12 @@ from abe_redis.cli.app import RUN, app
 from abe_redis.cli.common import MetricsHost, MetricsPort, exposed, operations_of
 from abe_redis.cli.handlers import find, ready_to_call
 from abe_redis.errors import SettingsError
+from abe_redis.worker.until_signal import PATIENCE_SECONDS, run_until_signal
 
 if TYPE_CHECKING:
     from abe_redis.backend import RedisMessageQueueBackend
-    from abe_redis.worker.event_worker import EventWorker
 
 _LOG = logging.getLogger(__name__)
-
-_PATIENCE_SECONDS = 2.0
-"""Time that a cancelled handler gets to end before the process exits without it."""
 
 
 @app.command(rich_help_panel=RUN)
@@ -195,12 +192,7 @@ def worker(
             f"--respond-to names {respond_to!r}, which this worker reads itself: every answer would come "
             f"back to the handler. Name a stream that is not among {patterns}."
         )
-    policy = Backoff(
-        first=retry_first,
-        most=retry_most,
-        deliveries=settings.redis_stream_max_deliveries,
-        slack_errors=meanings(slack_error or ()),
-    )
+    policy = Backoff(first=retry_first, most=retry_most, slack_errors=meanings(slack_error or ()))
     uvloop = find_spec("uvloop") is not None
     found = find(handler)
     collector.set_for_a_worker()
@@ -230,7 +222,12 @@ def worker(
                 refuse_origins=refuse_origin or (),
             )
             async with exposed(metrics_host, metrics_port, operations_of(backend)):
-                await _run_until_signal(worker, backend, drain)
+                await run_until_signal(
+                    worker.run,
+                    worker.shutdown,
+                    drain_seconds=drain,
+                    leave=partial(_leave_handlers_behind, backend),
+                )
         if worker.given_back:
             _leave_threads_behind()
 
@@ -248,44 +245,13 @@ def _log_what_the_worker_does() -> None:
 # The life of the worker ---------------------------------------------------------------------------------
 
 
-async def _run_until_signal(worker: "EventWorker", backend: "RedisMessageQueueBackend", drain: float) -> None:
-    """Run the worker; shut it down at the first signal, cancel it at the second."""
-    from abe_redis.runtime.exception_groups import equal_failures_as_one  # noqa: PLC0415
-
-    ended = anyio.Event()
-
-    async def end_on_signal(*, task_status: anyio.abc.TaskStatus[None]) -> None:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            task_status.started()
-            await anext(signals)
-            await worker.shutdown()
-            with anyio.move_on_after(drain + _PATIENCE_SECONDS):
-                again = await anext(signals)
-                _LOG.warning("Second signal (%s): cancelling the running handlers.", again.name)
-                tasks.cancel_scope.cancel()
-                with anyio.move_on_after(_PATIENCE_SECONDS, shield=True):
-                    await ended.wait()
-                    return
-            await _leave_handlers_behind(backend)
-
-    with equal_failures_as_one():
-        async with anyio.create_task_group() as tasks:
-            if sys.platform != "win32":  # Windows cannot wait for a signal
-                await tasks.start(end_on_signal)
-            try:
-                await worker.run()
-            finally:
-                ended.set()
-                tasks.cancel_scope.cancel()
-
-
 async def _leave_handlers_behind(backend: "RedisMessageQueueBackend") -> None:
     """End the process, though a handler shields itself or swallows its cancellation: its lease has to end."""
     with anyio.CancelScope(shield=True):
         await backend.close()
     _LOG.warning(
         "Cancelled handlers did not end within %g s; the process ends without waiting for them.",
-        _PATIENCE_SECONDS,
+        PATIENCE_SECONDS,
     )
     sys.stdout.flush()
     os._exit(0)
@@ -302,6 +268,6 @@ def _leave_threads_behind() -> None:
         sys.stdout.flush()
         os._exit(0)
 
-    timer = threading.Timer(_PATIENCE_SECONDS, leave)
+    timer = threading.Timer(PATIENCE_SECONDS, leave)
     timer.daemon = True
     timer.start()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Self, override
 
 from redis.asyncio import Redis
-from redis.exceptions import DataError
+from redis.exceptions import ConnectionError, DataError  # noqa: A004 - redis' own
 
 from abe_redis.client.calls import Answer, Promise, Words
 from abe_redis.client.topology import Topology
@@ -74,7 +74,12 @@ class Client(Redis):
     def _read(self, name: Any, answer: Any, options: dict[str, Any]) -> Any:  # noqa: ANN401
         options.pop("keys", None)  # redis-py passes them for its cache
         callback = self.response_callbacks.get(name)
-        return answer if callback is None else callback(answer, **options)
+        if callback is None:
+            return answer
+        try:
+            return callback(answer, **options)
+        except AttributeError as error:  # redis-py expects another kind of answer
+            raise ConnectionError(f"the server sent an invalid answer to {name}: {error}") from None
 
 
 class Together(Client):

@@ -18,8 +18,7 @@ from abe_redis.client.passing_states import STREAM_FULL, code_of, state_of
 from abe_redis.errors import AbeRedisError, CredentialsRefusedError, RedisRefusedError, RedisUnavailableError
 from abe_redis.settings import Settings
 
-# AttributeError: redis-py on 3.12 and 3.13 raises it for a stale socket (#4287).
-FAILURES = (RedisError, OSError, EOFError, AttributeError)
+FAILURES = (RedisError, OSError, EOFError)
 """Every exception that a command can raise because of the server or the connection."""
 
 _NO_KEY = "no such key"

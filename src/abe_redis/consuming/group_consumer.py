@@ -94,6 +94,10 @@ class GroupConsumer(ABC):
 
     # What a caller does -----------------------------------------------------------------------
 
+    def allow(self, deliveries: int) -> None:
+        """Bury an event after this many deliveries, instead of `REDIS_STREAM_MAX_DELIVERIES`."""
+        self._in_flight.most_deliveries = deliveries
+
     async def next(self) -> Event:
         """Finish the events in flight and wait for the next one; StopAsyncIteration when closed."""
         self._life.check_loop()
@@ -161,6 +165,8 @@ class GroupConsumer(ABC):
         """Nack an event: it is delivered again after a delay in seconds."""
         held = self._in_hand(event)
         held.is_spared = not counted
+        if counted and reason:
+            self._in_flight.note_last_words(held, reason)
         with failures.explained(self._settings, doing=f"giving back {event.id} of {event.stream!r}"):
             redis = (await self._open()).commands
             with self._insisting():

@@ -19,6 +19,8 @@ from abe_redis.runtime import clock
 from abe_redis.settings import Settings
 from abe_redis.streams import dead, lease, release
 
+_MOST_LAST_WORDS = 1000
+
 
 class InFlight(Leases):
     """The events of one consumer, from their lease to their end."""
@@ -44,6 +46,8 @@ class InFlight(Leases):
             on_group_gone: Called when something is in flight in a group that does not exist.
         """
         super().__init__(settings, group, consumer, buffer, on_group_gone)
+        self.most_deliveries = settings.redis_stream_max_deliveries
+        """Deliveries after which an event is buried."""
         self.largest_bytes = 1
         """Size of the largest payload in the last batch."""
         self.delivered = 0
@@ -53,6 +57,7 @@ class InFlight(Leases):
         self.buries_in_turn = False
         """Whether an entry to bury waits in the buffer until `condemn`, because others wait behind it."""
         self._recognition = Recognition()
+        self._last_words: dict[tuple[str, str], str] = {}
         self._holder = holder
 
     def accept(self, leased: Iterable[lease.Leased]) -> list[Held]:
@@ -92,10 +97,17 @@ class InFlight(Leases):
 
     def _reason_to_bury(self, held: Held) -> str | None:
         try:
-            dead.check_leased(held.entry, self._group, self._settings.redis_stream_max_deliveries)
+            dead.check_leased(held.entry, self._group, self.most_deliveries)
         except dead.PoisonEntryError as reason:
-            return str(reason)
+            said = self._last_words.get(held.key)
+            return f"{reason}, last given back with: {said}" if said else str(reason)
         return None
+
+    def note_last_words(self, held: Held, reason: str) -> None:
+        """Note why an event is given back after its last delivery: its dead letter says so."""
+        if held.entry.deliveries >= self.most_deliveries:
+            known = [*self._last_words.items(), (held.key, reason)]
+            self._last_words = dict(known[-_MOST_LAST_WORDS:])
 
     def _is_news(self, entry: lease.Leased) -> bool:
         """Whether to take an entry in: not while a handler works on it, nor while it waits to be settled."""

@@ -37,6 +37,9 @@ class ConsumerProtocol(Protocol):
     on_connected: Callable[[], None]
     """Called once, when the queue has answered."""
 
+    def allow(self, deliveries: int) -> None:
+        """Bury an event after this many deliveries, instead of `REDIS_STREAM_MAX_DELIVERIES`."""
+
     async def next(self) -> Event:
         """Finish the events in flight and wait for the next one; StopAsyncIteration when closed."""
 

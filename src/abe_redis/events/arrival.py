@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self, get_args
 
+from abe_redis.errors import InvalidArgumentError
+from abe_redis.runtime.arguments import shown
+
 type Door = Literal["http", "socket"]
 """Slack's request to a URL, or its message through Socket Mode."""
 
@@ -44,6 +47,17 @@ class Arrival:
             retry_reason=reason if isinstance(reason, str) else None,
             envelope_id=envelope if isinstance(envelope, str) else None,
         )
+
+
+def check_arrival(given: object) -> Arrival:
+    """Return what was given, if it is an arrival.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    if not isinstance(given, Arrival):
+        raise InvalidArgumentError(f"arrival is {shown(given)}; it must be an Arrival.")
+    return given
 
 
 def arrival_of(fields: Mapping[bytes, bytes]) -> Arrival | None:

@@ -14,6 +14,7 @@ from pydantic_core import from_json
 
 from abe_redis.errors import PayloadError, PayloadTooLargeError
 from abe_redis.events.kinds import is_of_slack
+from abe_redis.runtime.arguments import check_text, each
 
 # The standard library's encoder is not the fastest, but others silently write NaN as null and a set as a
 # list. An object that contains itself is found by its depth, without a record of every object.
@@ -93,8 +94,24 @@ def encode(payload: object) -> bytes:
     return data
 
 
-def as_origin(origin: str) -> bytes:
-    """An origin as its field holds it. A lone surrogate, which is no text, is written as its escape."""
+def each_payload(payloads: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each of many payloads.
+
+    Raises:
+        PayloadError: It is no list: a single payload, for example.
+    """
+    return each("payloads", payloads, members="payloads, each a dict", kind=PayloadError)
+
+
+def as_origin(origin: str | None) -> bytes:
+    """An origin as its field holds it. A lone surrogate, which is no text, is written as its escape.
+
+    Raises:
+        InvalidArgumentError: It is no text.
+    """
+    if origin is None:
+        return b""
+    check_text("origin", origin, may_be_empty=True)
     return origin.encode(errors="backslashreplace")
 
 

@@ -5,10 +5,12 @@ from copy import deepcopy
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from abe_redis.errors import LeaseLostError
+from abe_redis.errors import InvalidArgumentError, LeaseLostError
 from abe_redis.events import mentions
 from abe_redis.events.arrival import Arrival
 from abe_redis.events.codec import MENTION, TRACEPARENT, TRACESTATE
+from abe_redis.runtime.arguments import check_flag, check_seconds, check_text
+from abe_redis.schemas import MAX_DELAY_SECONDS
 
 _NO_TRACE: Mapping[str, str] = MappingProxyType({})
 
@@ -75,22 +77,29 @@ class Event(dict[str, Any]):
 
         Args:
             delay: Seconds to wait before the next delivery; at most 7 days.
-            reason: For the log.
+            reason: For the log, and for the dead letter when this was the last delivery.
             counted: Whether this delivery counts among those after which an event is buried.
 
         Raises:
+            InvalidArgumentError: An argument is not valid.
             LeaseLostError: It is not held any more.
             AbeRedisError: Redis could not be reached, or refused.
         """
+        check_seconds("The delay of nack()", delay, most=MAX_DELAY_SECONDS, kind=InvalidArgumentError)
+        check_flag("counted of nack()", counted, kind=InvalidArgumentError)
+        if reason is not None:
+            check_text("The reason of nack()", reason, may_be_empty=True)
         await self._held_by().nack(self, delay=delay, reason=reason, counted=counted)
 
     async def bury(self, *, reason: str) -> None:
-        """Give up on it: it moves to the dead letters with the reason.
+        """Give up on it: it moves to the dead letters with the reason, which is not empty.
 
         Raises:
+            InvalidArgumentError: The reason is no text, or empty.
             LeaseLostError: It is not held any more.
             AbeRedisError: Redis could not be reached, or refused.
         """
+        check_text("The reason of bury()", reason)
         await self._held_by().bury(self, reason=reason)
 
     def _held_by(self) -> "Holder":

@@ -5,7 +5,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from abe_redis.errors import InvalidArgumentError
 from abe_redis.events import kinds
+from abe_redis.runtime.arguments import shown
 
 _LONGEST = 500
 """Longest id that is used in a key unchanged; a longer one is replaced by its digest."""
@@ -22,7 +24,12 @@ def event_id_of(
         payload: The event.
         given: The publisher's id; if it is Slack's own `event_id`, it still belongs to the app.
         fields: Where other hosts have it.
+
+    Raises:
+        InvalidArgumentError: The given one is no text.
     """
+    if given is not None and not isinstance(given, str):
+        raise InvalidArgumentError(f"event_id is {shown(given)}; it must be a text.")
     own = slack_event_id(payload)
     if given and not (own and given == payload.get("event_id")):
         return _fit_for_a_key(given)

@@ -9,6 +9,7 @@ from abe_redis.errors import InvalidArgumentError
 from abe_redis.operations.dead_letter_kinds import says
 from abe_redis.operations.scope import check_id
 from abe_redis.schemas import DeadLetter
+from abe_redis.streams.names import check_group
 
 
 class AskedLetters(TypedDict, total=False):
@@ -53,9 +54,12 @@ class Choice:
 
         Raises:
             RequestError: Nothing was chosen, or an id is not valid.
+            InvalidNameError: The name of the group is not allowed, as an empty one.
         """
         for one in self.ids:
             check_id("An id", one)
+        if self.group is not None:
+            check_group(self.group)
         aged = any(one is not None for one in (self.older_than_seconds, self.since, self.until))
         chosen = (self.ids, self.reason, self.group, self.event_type, aged)
         if self.everything == any(chosen):

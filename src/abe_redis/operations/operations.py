@@ -21,6 +21,7 @@ from abe_redis.operations.find_and_count import Searching
 from abe_redis.operations.scope import check_range
 from abe_redis.operations.settlement import Concerned, Place, Settlement, joined, places
 from abe_redis.publishing.outbox_delivery import reason_of
+from abe_redis.runtime.arguments import check_text, each
 from abe_redis.schemas import (
     MAX_EVENT_ID,
     AckResult,
@@ -63,6 +64,8 @@ class Operations(Searching):
             event_id: At most 256 characters; a stream adds the same one only once.
         """
         self.agent_leases.touch()
+        if event_id is not None:
+            check_text("event_id", event_id, may_be_empty=True)
         if event_id is not None and not 0 < len(event_id) <= MAX_EVENT_ID:
             raise InvalidArgumentError(
                 f"event_id has {len(event_id)} characters; give it 1 to {MAX_EVENT_ID}."
@@ -200,6 +203,8 @@ class Operations(Searching):
         """
         self.agent_leases.touch()
         check_range("delay_seconds", delay_seconds, 0, self._scope.limits.max_delay_seconds)
+        if bury is not None:
+            check_text("bury, the reason,", bury)
         results = []
         for place in self._places(stream, group, ids, consumer):
             name = self._scope.consumable(place.stream)
@@ -223,8 +228,10 @@ class Operations(Searching):
         self, stream: str | None, group: str | None, ids: Sequence[str] | None, consumer: str | None
     ) -> list[Place]:
         """The places of the events to settle."""
+        if ids is not None:
+            ids = each("ids", ids, members="ids")
         if stream is not None and group is not None and ids is not None:
-            return [Place(stream, group, self.holder(consumer), consumer, list(ids))]
+            return [Place(stream, group, self.holder(consumer), consumer, ids)]
         kept = self.agent_leases.every(None if consumer is None else self.holder(consumer))
         return places(kept, self.consumer, stream=stream, group=group, ids=ids)
 

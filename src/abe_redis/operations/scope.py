@@ -13,6 +13,7 @@ from abe_redis.errors import InvalidArgumentError, RequestError
 from abe_redis.inspection.stats import stream_stats
 from abe_redis.operations import recording
 from abe_redis.operations.caller_limits import Limits
+from abe_redis.runtime.arguments import check_text, shown
 from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import StreamStats
 from abe_redis.schemas.stats import is_agent
@@ -93,7 +94,7 @@ class Scope:
         Raises:
             RequestError: The settings do not name it.
         """
-        name = stream if stream is not None else self._default
+        name = names.check_text(stream, "stream") if stream is not None else self._default
         if not self.patterns.match(names.buried_from(name) if names.is_dead_letters(name) else name):
             default = "" if stream is not None else ", which is the default: name another with stream"
             raise RequestError(
@@ -248,6 +249,9 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
     Raises:
         RequestError: It is.
     """
+    given: object = value
+    if not isinstance(given, int | float) or isinstance(given, bool):
+        raise InvalidArgumentError(f"{name} is {shown(given)}; it must be a number.")
     if not low <= value <= high:
         raise InvalidArgumentError(f"{name} is {value}; it must be between {low} and {high}.")
 
@@ -258,6 +262,7 @@ def check_id(name: str, value: str) -> str:
     Raises:
         RequestError: It is none.
     """
+    check_text(name, value)
     if not _ID.fullmatch(value):
         raise InvalidArgumentError(f"{name} is {value[:50]!r}; an entry id looks like 1732000000000-0.")
     return value if "-" in value else f"{value}-0"

@@ -16,7 +16,7 @@ from abe_redis.client.connections import Connections
 from abe_redis.client.passing_states import STREAM_FULL, code_of, is_full
 from abe_redis.errors import AbeRedisError, ClosedError
 from abe_redis.events import codec, kinds, slack
-from abe_redis.events.arrival import ARRIVAL, Arrival
+from abe_redis.events.arrival import ARRIVAL, Arrival, check_arrival
 from abe_redis.events.identity import event_id_of, of_agent
 from abe_redis.events.mentions import mention_in
 from abe_redis.events.published import Published
@@ -100,7 +100,7 @@ class Publisher:
         topic = self._checked_name(key)
         draft = self._draft(topic, payload, event_id, origin)
         if arrival is not None:
-            draft.fields[ARRIVAL] = arrival.written()
+            draft.fields[ARRIVAL] = check_arrival(arrival).written()
         if (end := hooks.publishing(draft.stream, [draft.fields])) is None:
             return await self._publish(topic, payload, draft)
         with _telling(end) as done:
@@ -131,7 +131,7 @@ class Publisher:
             AbeRedisError: As for `RedisMessageQueueBackend.publish`.
         """
         topic = self._checked_name(key)
-        drafts = [self._draft(topic, payload, None, origin) for payload in payloads]
+        drafts = [self._draft(topic, payload, None, origin) for payload in codec.each_payload(payloads)]
         if topic in self._unread:
             self._warn_once(topic)
         with _telling(hooks.publishing(topic, [draft.fields for draft in drafts])) as done:
@@ -163,8 +163,8 @@ class Publisher:
     def _draft(self, topic: str, payload: dict[str, Any], event_id: str | None, origin: str | None) -> Draft:
         """The draft of an event and its stream, with the ids that make a retry harmless."""
         fields = {codec.DATA: codec.encode(payload)}
-        if origin:
-            fields[codec.ORIGIN] = codec.as_origin(origin)
+        if origin is not None and (written := codec.as_origin(origin)):
+            fields[codec.ORIGIN] = written
         by_agent = origin == codec.AGENT
         if self._merges_mentions and not by_agent and (mention := mention_in(payload)) is not None:
             fields[codec.MENTION] = mention.written()

@@ -180,10 +180,19 @@ def check_consumer(name: str) -> str:
     return _check(name, "consumer")
 
 
-def _check(name: str, what: str) -> str:
+def check_text(name: str, what: str) -> str:
+    """Return a name, if it is a text.
+
+    Raises:
+        InvalidNameError: It is none.
+    """
     if not isinstance(name, str):
         raise InvalidNameError(f"The name of a {what} must be a str, not {type(name).__name__}.")
-    if not name:
+    return name
+
+
+def _check(name: str, what: str) -> str:
+    if not check_text(name, what):
         raise InvalidNameError(f"The name of a {what} is empty; give it a name such as 'slack_events'.")
     try:
         size = len(name.encode())

@@ -38,6 +38,10 @@ class MemoryConsumer:
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
+    def allow(self, deliveries: int) -> None:
+        """Bury an event after this many deliveries."""
+        self._most_deliveries = deliveries
+
     async def next(self) -> Event:
         """Finish the events in flight and wait for the next one; StopAsyncIteration when closed."""
         for delivery in list(self._in_hand.values()):
@@ -105,8 +109,9 @@ class MemoryConsumer:
 
     async def nack(self, event: Event, *, delay: float, reason: str | None, counted: bool) -> None:
         """Give an event in flight back, to be delivered again after a delay in seconds."""
-        del reason  # for a log
         delivery = self._held(event)
+        if counted:
+            delivery.last_words = reason or ""
         delivery.deliveries -= not counted
         self._let_go(delivery)
         delivery.give_back(due=time.monotonic() + delay if delay else 0.0)

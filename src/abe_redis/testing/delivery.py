@@ -44,6 +44,8 @@ class Delivery:
     """The consumer that has it in flight."""
     opened: Event | None = None
     on_lost: Callable[[], None] | None = None
+    last_words: str = ""
+    """Why it was given back last."""
     detail: Mapping[str, str] = field(default_factory=dict)
     """A worker's facts about the failure."""
 
@@ -141,9 +143,9 @@ class MemoryGroups:
                         if delivery.deliveries < most_deliveries:
                             group.streams[stream] = group.streams.pop(stream)  # now others have a turn
                             return delivery, None
-                        self.bury(
-                            name, delivery, f"delivered {count(delivery.deliveries, 'time')} without an ack"
-                        )
+                        why = f"delivered {count(delivery.deliveries, 'time')} without an ack"
+                        said = delivery.last_words
+                        self.bury(name, delivery, f"{why}, last given back with: {said}" if said else why)
                         continue
                     soonest = min(soonest or delivery.due, delivery.due)
                 busy.add(conversation)

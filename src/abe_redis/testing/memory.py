@@ -12,15 +12,17 @@ from typing import Any, Self
 
 import anyio.lowlevel
 
+from abe_redis.backend import check_settings
 from abe_redis.consuming.event_stream import EventStream
-from abe_redis.errors import ClosedError, RedisUnavailableError
+from abe_redis.errors import ClosedError, RedisUnavailableError, SettingsError
 from abe_redis.events import codec, kinds, slack
-from abe_redis.events.arrival import Arrival
+from abe_redis.events.arrival import Arrival, check_arrival
 from abe_redis.events.identity import event_id_of
 from abe_redis.events.mentions import TYPES, Mention, mention_in
 from abe_redis.events.published import Published
 from abe_redis.events.slack import conversation_of
 from abe_redis.publishing.partitioner import Conversation, Partitioner
+from abe_redis.runtime.arguments import check_function
 from abe_redis.settings import Settings
 from abe_redis.streams import names
 from abe_redis.testing.consumer import MemoryConsumer
@@ -57,6 +59,14 @@ class InMemoryBackend:
             conversation: As for `RedisMessageQueueBackend`.
             shared_with: A backend whose queue this one uses, as another process would.
         """
+        if settings is not None:
+            check_settings(settings, type(self))
+        if conversation is not None:
+            check_function("conversation", conversation, "a payload")
+        if shared_with is not None and not isinstance(shared_with, InMemoryBackend):
+            raise SettingsError(
+                f"shared_with is of type {type(shared_with).__name__!r}; it must be an InMemoryBackend."
+            )
         self.settings: Settings = settings or (shared_with.settings if shared_with else Settings())
         self.patterns = names.Patterns(
             self.settings.patterns, partitions=self.settings.redis_stream_partitions
@@ -93,7 +103,9 @@ class InMemoryBackend:
         if self._closed:
             raise ClosedError
         topic = names.check_stream(key)
-        data = codec.encode(payload)
+        data, shown = codec.encode(payload), codec.as_origin(origin).decode() or None
+        if arrival is not None:
+            check_arrival(arrival)
         await anyio.lowlevel.checkpoint()
         if self.away:
             raise RedisUnavailableError(f"Redis is away, as the test has it, for publishing to {topic!r}.")
@@ -111,7 +123,6 @@ class InMemoryBackend:
         mention = mention_in(payload) if self.settings.redis_stream_merge_mentions else None
         if mention is not None and (twin := self._queue.twin(stream, mention)) is not None:
             return twin
-        shown = codec.as_origin(origin).decode() if origin else None
         return self._queue.add(
             StoredEntry(stream, "", data, conversation, shown, TYPES if mention else (), arrival),
             remembered,
@@ -127,7 +138,11 @@ class InMemoryBackend:
         origin: str | None = None,
     ) -> list[Published]:
         """As `RedisMessageQueueBackend.publish_many`."""
-        chosen = list(payloads)
+        if self._closed:
+            raise ClosedError
+        names.check_stream(key)
+        codec.as_origin(origin)
+        chosen = codec.each_payload(payloads)
         for payload in chosen:
             codec.encode(payload)
         return [await self.publish_event(key, payload, origin=origin) for payload in chosen]
@@ -149,7 +164,7 @@ class InMemoryBackend:
             self._queue.groups,
             lambda: not self.away,
             self.patterns,
-            group=names.check_group(group or self.settings.redis_stream_group),
+            group=names.check_group(self.settings.redis_stream_group if group is None else group),
             name=names.check_consumer(self.settings.consumer_name + suffix),
             most_deliveries=self.settings.redis_stream_max_deliveries,
             ordered=ordered,
@@ -179,7 +194,7 @@ class InMemoryBackend:
 
     def unfinished(self, group: str | None = None) -> int:
         """Number of events that a group has not finished, in the streams that are read."""
-        name = group or self.settings.redis_stream_group
+        name = names.check_group(self.settings.redis_stream_group if group is None else group)
         return self._queue.groups.unfinished(name, self.patterns)
 
     def buried(self, stream: str | None = None) -> list[Buried]:

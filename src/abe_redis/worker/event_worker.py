@@ -4,7 +4,6 @@ Slack MCP Server's own consumers log a handler's exception and go on, so the eve
 `EventWorker` decides what a failure means, carries the decision out, and acks only events that succeeded.
 """
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
@@ -14,7 +13,7 @@ import anyio
 import anyio.lowlevel
 
 from abe_redis.consuming.protocols import ConsumerProtocol, InFlightEvent
-from abe_redis.errors import AbeRedisError, LeaseLostError
+from abe_redis.errors import AbeRedisError, LeaseLostError, SettingsError
 from abe_redis.events.event import Event
 from abe_redis.observability import tracing
 from abe_redis.observability.hooks import Outcome
@@ -23,10 +22,12 @@ from abe_redis.sanitize.exceptions import describe, place, trace
 from abe_redis.worker import failure_log
 from abe_redis.worker.arguments import check_arguments
 from abe_redis.worker.call import as_coroutine_function, call
+from abe_redis.worker.decisions import decide
 from abe_redis.worker.handlers import check_handler, name_of
 from abe_redis.worker.handling_tasks import Handle, HandlingTasks
 from abe_redis.worker.protocols import Queue
 from abe_redis.worker.retry import Backoff, Bury, Decision, Drop, Policy, Retry
+from abe_redis.worker.until_signal import run_until_signal
 
 _LOG = logging.getLogger(__name__)
 
@@ -67,8 +68,11 @@ class EventWorker(HandlingTasks):
                 given to `run` instead.
             group: The consumer group; by default `REDIS_STREAM_GROUP`.
             concurrency: Number of events that are handled at the same time.
-            policy: What a failure means; by default `Backoff` up to `REDIS_STREAM_MAX_DELIVERIES`.
-            handler_timeout: Seconds after which a coroutine handler is cancelled, which is a failure.
+            policy: What a failure means: called with the event and the exception, it returns `Retry`, `Bury`
+                or `Drop`; by default `Backoff()`, which also decides if the policy itself fails. At delivery
+                `REDIS_STREAM_MAX_DELIVERIES`, or the last that a `Backoff` allows, a `Retry` buries.
+            handler_timeout: Seconds after which a coroutine handler is cancelled, which is a failure; by
+                default it has no limit.
             view: Makes the handler's argument from the event; `slack_event` for the Slack event alone.
             respond_to: A stream to which the handler's result is published, with the id of its event.
             drain_seconds: How long `shutdown` waits for handlers that are at work.
@@ -81,8 +85,10 @@ class EventWorker(HandlingTasks):
             backend,
             group=group,
             concurrency=concurrency,
-            functions={"policy": policy, "view": view},
-            seconds={"handler_timeout": handler_timeout, "drain_seconds": drain_seconds},
+            policy=policy,
+            view=view,
+            handler_timeout=handler_timeout,
+            drain_seconds=drain_seconds,
             respond_to=respond_to,
             ordered=ordered,
             refuse_origins=refuse_origins,
@@ -93,9 +99,12 @@ class EventWorker(HandlingTasks):
         self._backend = backend
         self._handler = handler
         self._group = group
-        self._policy = policy or Backoff(deliveries=backend.settings.redis_stream_max_deliveries)
+        self._policy: Policy = Backoff() if policy is None else policy
+        self._most_deliveries = backend.settings.redis_stream_max_deliveries
+        if isinstance(policy, Backoff) and policy.deliveries is not None:
+            self._most_deliveries = max(self._most_deliveries, policy.deliveries)
         self._timeout = handler_timeout
-        self._view = view or (lambda event: event)
+        self._view = (lambda event: event) if view is None else view
         self._respond_to = respond_to
         self._drain_seconds = drain_seconds
         self._ordered = ordered
@@ -112,14 +121,15 @@ class EventWorker(HandlingTasks):
         Raises:
             AbeRedisError: Redis refused for a reason that waiting does not fix.
         """
-        chosen = handler or self._handler
+        chosen = self._handler if handler is None else handler
         if chosen is None:
-            raise ValueError("An EventWorker needs a handler: give it one, or give one to run().")
+            raise SettingsError("An EventWorker needs a handler: give it one, or give one to run().")
         self._name = name_of(chosen)
         check_handler(chosen, name_of(chosen), view=self._view)
         handle = as_coroutine_function(getattr(chosen, "handle_event", chosen))
         consume = self._backend.consume_ordered if self._ordered else self._backend.consume
         events = consume(group=self._group)
+        events.behind.allow(self._most_deliveries)
         tracing.trace_if_wanted()
         events.behind.on_connected = partial(
             _LOG.info,
@@ -141,6 +151,18 @@ class EventWorker(HandlingTasks):
                 self.failed,
                 self.given_back,
             )
+
+    async def run_until_signal(self, handler: Handler | None = None) -> None:
+        """As `run`, in the main thread of a program: until SIGTERM or Ctrl-C, which call `shutdown`.
+
+        A second signal cancels the running handlers, and their events are given back. On Windows, where no
+        program can wait for a signal, Ctrl-C cancels the whole program.
+
+        Raises:
+            RequestError: This is not the main thread, which alone receives signals.
+            AbeRedisError: As for `run`.
+        """
+        await run_until_signal(partial(self.run, handler), self.shutdown, drain_seconds=self._drain_seconds)
 
     async def shutdown(self) -> None:
         """Stop fetching; `run` ends when the running handlers have ended, or after `drain_seconds`."""
@@ -203,20 +225,10 @@ class EventWorker(HandlingTasks):
         event_id = f"{event.group}:{event.stream}:{event.id}"
         await self._backend.publish_event(stream, response, event_id=event_id)
 
-    def _decide(self, event: Event, error: Exception) -> Decision:
-        """The policy's decision about a failure. A failure of the policy ends the worker, with its cause."""
-        try:
-            decision: object = self._policy(event, error)
-        except asyncio.CancelledError as leak:
-            raise RuntimeError(f"The policy let a {describe(leak)} out.") from leak
-        if not isinstance(decision, Retry | Bury | Drop):
-            raise TypeError(f"The policy returned {decision!r}; it must return Retry, Bury or Drop.")
-        return decision
-
     async def _fail(self, member: ConsumerProtocol, held: InFlightEvent, error: Exception) -> Outcome:
         """Ask the policy about a failure, and carry the decision out."""
         event = held.event
-        decision = self._decide(event, error)
+        decision = decide(self._policy, event, error, most_deliveries=self._most_deliveries)
         stack = failure_log.tell(event, error, decision)
         held.detail = {"handler": self._name, "trace": stack[-_MOST_STORED:]}
         return await self._carry_out(member, held, decision, describe(error))

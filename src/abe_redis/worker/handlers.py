@@ -1,11 +1,10 @@
 """Checking handlers before the first event, since a bad one would fail with every event."""
 
 import inspect
-from collections.abc import Callable
-from typing import Any
 
 from abe_redis.errors import SettingsError
 from abe_redis.events.view import slack_event
+from abe_redis.runtime.arguments import can_be_called, signature
 
 
 def check_handler(handler: object, name: str, *, view: object = None) -> None:
@@ -54,25 +53,6 @@ def needs_envelope(handler: object) -> bool:
     """Whether a handler says that it needs the whole envelope."""
     # Slack MCP Server's DecoratorHandler has every attribute.
     return getattr(handler, "needs_envelope", None) is True
-
-
-def signature(call: Callable[..., Any]) -> inspect.Signature | None:
-    """Its parameters without types, to be shown to people; None when they are unknown."""
-    try:
-        found = inspect.signature(call)
-    except Exception:  # noqa: BLE001 - written in C, or with types that 3.14 evaluates now and does not find
-        return None
-    untyped = [one.replace(annotation=one.empty) for one in found.parameters.values()]
-    return inspect.Signature(untyped)
-
-
-def can_be_called(takes: inspect.Signature, *arguments: object) -> bool:
-    """Whether a callable with this signature accepts these arguments."""
-    try:
-        takes.bind(*arguments)
-    except TypeError:
-        return False
-    return True
 
 
 def name_of(handler: object) -> str:

@@ -6,16 +6,17 @@ from dataclasses import dataclass, field
 
 from abe_redis.errors import AnswerTooLateError, SettingsError
 from abe_redis.events.event import Event
+from abe_redis.runtime.arguments import check_count, check_flag, check_seconds, check_text
 from abe_redis.runtime.plurals import count
 from abe_redis.sanitize.exceptions import describe
-from abe_redis.worker.slack_errors import SLACK_ERRORS, Meaning, code_of, seconds_to_wait
-
-
-def _check(of: str, **times: object) -> None:
-    """Refuse times that are none, before an event waits for them."""
-    for name, given in times.items():
-        if not (isinstance(given, int | float) and given >= 0):
-            raise SettingsError(f"{of}'s {name} is {given!r}; it must be a number of seconds, at least 0.")
+from abe_redis.schemas import MAX_DELAY_SECONDS
+from abe_redis.worker.slack_errors import (
+    SLACK_ERRORS,
+    Meaning,
+    check_meanings,
+    code_of,
+    seconds_to_wait,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,13 @@ class Retry:
     """Deliver the event again."""
 
     delay: float = 0
-    """Seconds until the next delivery."""
+    """Seconds until the next delivery; at most 7 days."""
     counts: bool = True
     """Whether this delivery counts among those after which an event is buried."""
 
     def __post_init__(self) -> None:
-        _check("Retry", delay=self.delay)
+        check_seconds("Retry's delay", self.delay, most=MAX_DELAY_SECONDS)
+        check_flag("Retry's counts", self.counts)
 
     def __str__(self) -> str:
         uncounted = "" if self.counts else ", and this delivery does not count"
@@ -40,6 +42,10 @@ class Bury:
     """Give up on the event: it moves to the dead letters."""
 
     reason: str
+    """What the dead letter says; not empty."""
+
+    def __post_init__(self) -> None:
+        check_text("Bury's reason", self.reason, kind=SettingsError)
 
     def __str__(self) -> str:
         return "it moves to the dead letters"
@@ -58,47 +64,64 @@ type Decision = Retry | Bury | Drop
 
 type Policy = Callable[[Event, Exception], Decision]
 
+_FIRST_SECONDS = 1.0
+
 _MOST_DOUBLINGS = 100
 """Largest exponent: a float could not hold much more, and any delay has reached its limit by then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Retry after a delay that doubles; bury after the last delivery that the settings allow.
+    """Retry after a delay that doubles; the last delivery that is allowed buries the event.
 
     Some of Slack's errors are not retried so: when Slack limits a rate, the event waits as long as Slack
     says, and the delivery does not count; an error that a retry cannot fix buries the event at once.
     """
 
-    first: float = 1.0
-    """Seconds before the second delivery."""
+    first: float = _FIRST_SECONDS
+    """Seconds before the second delivery; 1, or `most` if that is less."""
     most: float = 300.0
-    """Longest delay in seconds."""
-    deliveries: int = 5
-    """Deliveries after which the event is buried."""
+    """Longest delay in seconds; at most 7 days."""
+    deliveries: int | None = None
+    """Deliveries after which the event is buried; by default `REDIS_STREAM_MAX_DELIVERIES`."""
     slack_errors: Mapping[str, Meaning] = field(default_factory=lambda: SLACK_ERRORS, hash=False, repr=False)
     """What each error of Slack's means. To change one: `SLACK_ERRORS | {"not_in_channel": "retry"}`."""
 
     def __post_init__(self) -> None:
-        _check("Backoff", first=self.first, most=self.most)
-        deliveries: object = self.deliveries
-        if not isinstance(deliveries, int) or deliveries < 1:
-            raise SettingsError(f"Backoff's deliveries is {deliveries!r}; it must be a number, at least 1.")
+        check_seconds("Backoff's first", self.first, most=MAX_DELAY_SECONDS)
+        check_seconds("Backoff's most", self.most, most=MAX_DELAY_SECONDS)
+        if self.first > self.most and self.first != _FIRST_SECONDS:
+            raise SettingsError(
+                f"Backoff's first delay, {self.first:g} s, is longer than its longest, most={self.most:g}. "
+                "Give it a longer most."
+            )
+        if self.deliveries is not None:
+            check_count("Backoff's deliveries", self.deliveries)
+        check_meanings(self.slack_errors)
 
     def __call__(self, event: Event, error: Exception) -> Decision:
-        """The decision for a delivery that failed."""
+        """The decision for a delivery that failed.
+
+        Without a number of `deliveries` it never gives up: the worker does, after the last one.
+        """
         if isinstance(error, AnswerTooLateError):
             return Bury(describe(error))
         code = code_of(error, self.slack_errors)
         match self.slack_errors.get(code or ""):
             case "wait":
                 # Events that were refused together should not return together.
-                return Retry(seconds_to_wait(error) + random.random(), counts=False)  # noqa: S311
+                seconds = seconds_to_wait(error) + random.random()  # noqa: S311
+                return Retry(min(seconds, MAX_DELAY_SECONDS), counts=False)
             case "bury":
                 return Bury(f"Slack answered {code}, which a retry cannot fix: {describe(error)}")
-        if event.deliveries >= self.deliveries:
-            return Bury(f"handler failed {count(event.deliveries, 'time')}, last with {describe(error)}")
+        if self.deliveries is not None and event.deliveries >= self.deliveries:
+            return failed_too_often(event, error)
         doublings = min(event.deliveries - 1, _MOST_DOUBLINGS)
         delay = min(self.first * 2.0**doublings, self.most)
         # Events that failed together should not return together.
         return Retry(delay * random.uniform(0.5, 1))  # noqa: S311
+
+
+def failed_too_often(event: Event, error: Exception) -> Bury:
+    """The decision for the last delivery that is allowed."""
+    return Bury(f"handler failed {count(event.deliveries, 'time')}, last with {describe(error)}")

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from abe_redis.errors import SettingsError
+from abe_redis.runtime.arguments import shown
 
 type Meaning = Literal["wait", "bury", "retry"]
 """Wait as long as Slack says, uncounted; bury at once; or retry as any failure."""
@@ -96,6 +97,26 @@ WITHOUT_A_WORD_SECONDS = 30.0
 """How long to wait when Slack limits a rate and does not say for how long."""
 
 _TOO_MANY_REQUESTS = 429
+
+
+def check_meanings(given: object) -> None:
+    """Refuse what is no table of meanings.
+
+    Raises:
+        SettingsError: It is none.
+    """
+    known = Meaning.__value__.__args__
+    if not isinstance(given, Mapping):
+        raise SettingsError(
+            f"Backoff's slack_errors is {shown(given)}; it must be a dict of codes and meanings, as in "
+            'SLACK_ERRORS | {"not_in_channel": "retry"}.'
+        )
+    for code, meaning in given.items():
+        if not isinstance(code, str) or meaning not in known:
+            raise SettingsError(
+                f"Backoff's slack_errors says {shown(meaning)} of {shown(code)}; it must say wait, bury or "
+                "retry of the code of an error."
+            )
 
 
 def meanings(changes: Iterable[str]) -> Mapping[str, Meaning]:

@@ -439,32 +439,6 @@ async def _length(redis: Redis, length: int) -> bool:
 # --- What stands around the handler ---------------------------------------------------------------------
 
 
-def leaks(_: Event, __: Exception) -> Any:
-    raise asyncio.CancelledError
-
-
-def decides_nothing(_: Event, __: Exception) -> Any:
-    return None
-
-
-@pytest.mark.parametrize(
-    ("policy", "says"),
-    [(leaks, "The policy let a CancelledError out"), (decides_nothing, "The policy returned None")],
-)
-async def test_a_policy_that_decides_nothing_ends_the_worker_with_the_cause(
-    make_backend: MakeBackend, policy: Any, says: str
-) -> None:
-    """Not in silence, and with no event that nobody settles."""
-    backend = make_backend()
-
-    async def handle(_: Event) -> None:
-        raise ValueError("bad")
-
-    await publish(backend, 1)
-    with pytest.raises((RuntimeError, TypeError), match=says):
-        await EventWorker(backend, handle, policy=policy).run()
-
-
 async def test_equal_failures_of_many_slots_are_one(own_server: Server) -> None:
     """A sentence, at any concurrency."""
     with own_server.admin() as redis:

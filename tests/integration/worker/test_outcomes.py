@@ -249,19 +249,6 @@ async def test_without_order_a_conversation_is_handled_at_several_places(
         await until_true(lambda: worker.handled == 2)
 
 
-async def test_a_bug_of_the_policys_is_told_alone(backend: RedisMessageQueueBackend) -> None:
-    async def handle(_: Event) -> None:
-        raise LookupError("no such channel")
-
-    def policy(_event: Event, error: Exception) -> Drop:
-        raise ArithmeticError("bug") from error
-
-    await publish(backend, 1)
-    with pytest.raises(ArithmeticError, match="bug") as found:
-        await EventWorker(backend, handle, policy=policy).run()
-    assert isinstance(found.value.__cause__, LookupError)
-
-
 def test_failures_that_came_together_stay_together() -> None:
     both = ExceptionGroup("both", [LookupError(), ArithmeticError()])
     with pytest.raises(ExceptionGroup, match="both") as found, equal_failures_as_one():

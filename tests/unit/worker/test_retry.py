@@ -28,12 +28,12 @@ def test_by_default_a_delay_doubles_and_is_spread(deliveries: int, most: float) 
     assert 0.9 * most < max(found) <= most
 
 
-@pytest.mark.promise("After `REDIS_STREAM_MAX_DELIVERIES` (5) deliveries it buries the event")
-def test_by_default_the_fifth_delivery_is_the_last() -> None:
+def test_the_last_delivery_of_its_own_buries() -> None:
     for deliveries in (5, 6):
-        decision = Backoff()(failed(deliveries), ValueError("x"))
+        decision = Backoff(deliveries=5)(failed(deliveries), ValueError("x"))
         assert decision == Bury(f"handler failed {deliveries} times, last with ValueError: x")
     assert delays(Backoff(deliveries=4), 4) == []
+    assert len(delays(Backoff(), 1000)) == 300, "without a number of its own, the worker gives up"
     assert Retry().delay == 0
 
 
@@ -63,6 +63,11 @@ class Response(dict[str, Any]):
 
 def limited(seconds: object) -> SlackApiError:
     return SlackApiError(Response("ratelimited", status=429, headers={"retry-after": seconds}))
+
+
+def test_slack_waits_no_longer_than_an_event_can() -> None:
+    decision = Backoff()(failed(1), limited("999999999"))
+    assert decision == Retry(7 * 86_400, counts=False)
 
 
 def raised_from(cause: Exception) -> Exception:

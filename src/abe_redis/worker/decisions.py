@@ -1,0 +1,61 @@
+"""Asks the policy what a failure means. A policy that fails decides nothing, and the default one does."""
+
+import inspect
+import logging
+
+from abe_redis.events.event import Event
+from abe_redis.runtime.arguments import shown
+from abe_redis.sanitize.exceptions import describe, place, trace
+from abe_redis.worker.retry import Backoff, Bury, Decision, Drop, Policy, Retry, failed_too_often
+
+_LOG = logging.getLogger("abe_redis.worker.event_worker")
+
+_DEFAULT = Backoff()
+
+
+def decide(policy: Policy, event: Event, error: Exception, *, most_deliveries: int) -> Decision:
+    """What a failure of a handler means.
+
+    Args:
+        policy: Whom to ask.
+        event: The event, at the delivery that failed.
+        error: The failure.
+        most_deliveries: Deliveries after which nobody delivers it again: then it is buried now, with what is
+            known of the failure.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed.
+    """
+    decision = _asked(policy, event, error)
+    if isinstance(decision, Retry) and decision.counts and event.deliveries >= most_deliveries:
+        return failed_too_often(event, error)
+    return decision
+
+
+def _asked(policy: Policy, event: Event, error: Exception) -> Decision:
+    try:
+        return _checked(policy(event, error))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as failure:  # noqa: BLE001 - nothing that it lets out may end other handlers
+        at = place(failure)
+        _LOG.error(
+            "The policy failed for %s of %r with %s%s. The default policy decides.",
+            *(event.id, event.stream, describe(failure), f" at {at}" if at else ""),
+            extra={"exception": {"type": type(failure).__qualname__, "trace": trace(failure)}},
+        )
+    return _DEFAULT(event, error)
+
+
+def _checked(decision: object) -> Decision:
+    """The decision, if it is one.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if isinstance(decision, Retry | Bury | Drop):
+        return decision
+    if inspect.iscoroutine(decision):
+        decision.close()  # which nobody awaits
+    what = f"the class {decision.__name__}" if inspect.isclass(decision) else f"what is {shown(decision)}"
+    raise TypeError(f"it returned {what}; it must return Retry(…), Bury(…) or Drop()")

@@ -1,0 +1,83 @@
+"""A worker in a program of one's own ends at a signal."""
+
+import asyncio
+import logging
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import anyio
+import pytest
+
+from abe_redis import Event, EventWorker
+from abe_redis.errors import RequestError
+from abe_redis.testing import InMemoryBackend
+from tests.patience import PATIENCE
+
+
+async def until_said(words: str, caplog: pytest.LogCaptureFixture) -> None:
+    while words not in caplog.text:
+        await anyio.sleep(0.005)
+
+
+@pytest.fixture(autouse=True)
+def _hears_all(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "abe_redis")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_lets_the_running_handler_end(
+    number: signal.Signals, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And no other begins; the next one begins at the next start."""
+    backend, begun, go_on = InMemoryBackend(), anyio.Event(), anyio.Event()
+
+    async def handle(_: Event) -> None:
+        begun.set()
+        await go_on.wait()
+
+    await backend.publish_many("slack_events", [{"n": 1}, {"n": 2}])
+    worker = EventWorker(backend)
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run_until_signal, handle)
+            await begun.wait()
+            signal.raise_signal(number)
+            await until_said("Taking no more events", caplog)
+            go_on.set()
+    assert (worker.handled, worker.given_back, backend.unfinished()) == (1, 0, 1)
+
+
+async def test_a_second_signal_cancels_the_handlers(caplog: pytest.LogCaptureFixture) -> None:
+    backend, begun = InMemoryBackend(), anyio.Event()
+
+    async def handle(_: Event) -> None:
+        begun.set()
+        await anyio.sleep_forever()
+
+    await backend.publish("slack_events", {"n": 1})
+    worker = EventWorker(backend, handle, drain_seconds=600)
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run_until_signal)
+            await begun.wait()
+            signal.raise_signal(signal.SIGTERM)
+            await until_said("Taking no more events", caplog)
+            signal.raise_signal(signal.SIGTERM)
+    assert (worker.handled, worker.given_back, backend.unfinished()) == (0, 1, 1)
+
+
+async def test_a_worker_that_ends_by_itself_waits_for_no_signal() -> None:
+    backend = InMemoryBackend()
+    worker = EventWorker(backend, print)
+    await worker.shutdown()
+    with anyio.fail_after(PATIENCE):
+        await worker.run_until_signal()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_another_thread_receives_no_signals() -> None:
+    worker = EventWorker(InMemoryBackend(), print)
+    with ThreadPoolExecutor(1) as threads:
+        ran = threads.submit(lambda: asyncio.run(worker.run_until_signal()))
+        with pytest.raises(RequestError, match=r"another thread than the main one.*Call run\(\) here"):
+            ran.result()
