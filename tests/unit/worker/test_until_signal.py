@@ -66,6 +66,32 @@ async def test_a_second_signal_cancels_the_handlers(caplog: pytest.LogCaptureFix
     assert (worker.handled, worker.given_back, backend.unfinished()) == (0, 1, 1)
 
 
+async def test_a_signal_that_comes_after_the_drain_ends_the_process(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Though a handler does not end when it is cancelled."""
+    monkeypatch.setattr("abe_redis.worker.until_signal.PATIENCE_SECONDS", 0)
+    backend, begun, release = InMemoryBackend(), anyio.Event(), anyio.Event()
+
+    async def handle(_: Event) -> None:
+        begun.set()
+        with anyio.CancelScope(shield=True):
+            await release.wait()
+
+    await backend.publish("slack_events", {"n": 1})
+    worker = EventWorker(backend, handle, drain_seconds=0.01)
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run_until_signal)
+            await begun.wait()
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+            signal.raise_signal(signal.SIGTERM)
+            await until_said("Taking no more events", caplog)
+            while signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+                await anyio.sleep(0.005)
+            release.set()
+
+
 async def test_a_worker_that_ends_by_itself_waits_for_no_signal() -> None:
     backend = InMemoryBackend()
     worker = EventWorker(backend, print)
