@@ -2,8 +2,13 @@
 
 import io
 import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
+
+import typer
 
 from abe_redis.errors import PayloadError
 
@@ -93,7 +98,46 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def never_fail() -> None:
-    """Show as an escape, from now on, what the console's encoding cannot show."""
-    for stream in (sys.stdout, sys.stderr):
+    """Show as an escape, from now on, what the console's encoding cannot show; end well when nobody reads."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+            setattr(sys, name, _Pipe(stream, ends=name == "stdout"))
+
+
+class _Pipe:
+    """An output that whoever reads it may close, as `head` does when it has enough.
+
+    Then stdout ends the command with 0, which is what it ends with when all was written just before; without
+    stderr it goes on.
+    """
+
+    def __init__(self, stream: io.TextIOWrapper, *, ends: bool) -> None:
+        self._stream, self._ends = stream, ends
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a stream has
+        return getattr(self._stream, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stream)
+
+    def write(self, text: str) -> int:
+        with self._closable():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._closable():
+            self._stream.flush()
+
+    @contextmanager
+    def _closable(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())  # what is left in the buffer goes there
+            os.close(nowhere)
+            if self._ends:
+                raise typer.Exit from None

@@ -56,9 +56,10 @@ async def follow(
     """
     let_in = start is None
     if start is None:
-        newest = await operations.peek(stream=stream, count=count, **asked)
-        for event in reversed(newest.events):
-            show(event)
+        if count:
+            newest = await operations.peek(stream=stream, count=count, **asked)
+            for event in reversed(newest.events):
+                show(event)
         latest = await operations.peek(stream=stream, count=1)
         start = latest.events[0].id if latest.events else "0-0"
     reported = False

@@ -7,7 +7,7 @@ import typer
 from abe_redis.cli.app import EVENTS, app
 from abe_redis.cli.common import AsJson, plain, progress, say, show, with_operations
 from abe_redis.cli.encoding import checked, from_stdin, json_object
-from abe_redis.errors import PayloadError
+from abe_redis.errors import InvalidArgumentError, PayloadError
 from abe_redis.runtime.plurals import count
 
 
@@ -54,7 +54,8 @@ def publish(
     try:
         value = json_object(text)
     except ValueError as error:
-        raise PayloadError(
+        wrong = PayloadError if payload == "-" else InvalidArgumentError
+        raise wrong(
             f"The event is no JSON object ({error}); nothing was published. It looks like "
             """{"type": "message", "text": "hello"}; in a shell, put it in single quotes."""
         ) from None

@@ -61,7 +61,10 @@ async def publish_lines(
         say(f"abe-redis: Of these events, {events.empty} are empty ({{}}).", to_stderr=True)
     if events.bad is not None:
         number, why = events.bad
-        raise PayloadError(f"Line {number} is no JSON object ({why}). {_go_on(number, result.lines)}")
+        raise PayloadError(
+            f"Line {number} is no JSON object ({why}). Published before it: {result.lines}. Correct it and "
+            f"go on with --from-line {number}, or leave it out with --from-line {number + 1}."
+        )
     return result
 
 

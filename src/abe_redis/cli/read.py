@@ -37,7 +37,16 @@ Consumer = Annotated[
 def read(
     stream: Stream = None,
     *,
-    number: Annotated[int, typer.Option("--count", "-n", help="How many at most.", min=1, max=100)] = 10,
+    number: Annotated[
+        int,
+        typer.Option(
+            "--count",
+            "-n",
+            help="How many at most; with --follow, how many of the newest to begin with, or 0.",
+            min=0,
+            max=100,
+        ),
+    ] = 10,
     group: Group = None,
     create_group: Annotated[
         bool, typer.Option("--create-group", help="Create the group, even if the stream has others.")
@@ -64,7 +73,10 @@ def read(
         float, typer.Option(help="Seconds to wait for an event when there is none.", min=0, max=20)
     ] = 0,
     on_and_on: Annotated[
-        bool, typer.Option("--follow", "-f", help="Show each new event as it comes, until Ctrl-C.")
+        bool,
+        typer.Option(
+            "--follow", "-f", help="Show the newest events, as tail -f does, then each new one, until Ctrl-C."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -94,6 +106,8 @@ def read(
             )
         _follow(stream, number, start, asked, as_json=as_json)
         return
+    if not number:
+        raise typer.BadParameter("it must be at least 1, unless you --follow.", param_hint="'--count' / '-n'")
     result = with_operations(
         lambda operations: _read(
             operations,

@@ -3,14 +3,9 @@
 import re
 from typing import Any
 
-_WORDS = (
-    (re.compile(r"Input should be a valid integer.*", re.DOTALL), "it must be a whole number."),
-    (re.compile(r"Input should be a valid boolean.*", re.DOTALL), "it must be true or false."),
-    (re.compile(r"Input should be greater than or equal to (\S+)"), r"it must be at least \1."),
-    (re.compile(r"Input should be less than or equal to (\S+)"), r"it must be at most \1."),
-    (re.compile(r"Input should be a valid number.*", re.DOTALL), "it must be a number."),
-)
-"""What the parser says of a value, and what it means."""
+from pydantic import ValidationError
+
+from abe_redis.settings import sentences
 
 _MEANT = {
     "--consumer-group": "--group",
@@ -114,7 +109,6 @@ def in_words(error: Any) -> str:  # noqa: ANN401 - an error of click, wherever t
     meant = _MEANT.get(getattr(error, "option_name", ""))
     if meant is not None and any(meant in one.opts for one in error.ctx.command.params):
         return f"No such option: {error.option_name}. Did you mean {meant}?"
-    said = str(error.format_message())
-    for theirs, ours in _WORDS:
-        said = theirs.sub(ours, said)
-    return said
+    if isinstance(error.__cause__, ValidationError):
+        error.message = sentences.needed(error.__cause__)
+    return str(error.format_message())

@@ -15,6 +15,7 @@ from redis.exceptions import (
 
 from abe_redis.client import script_rights, url_mixups
 from abe_redis.client.passing_states import STREAM_FULL, code_of, state_of
+from abe_redis.client.topology.replication_wait import TooFewReplicasError
 from abe_redis.errors import AbeRedisError, CredentialsRefusedError, RedisRefusedError, RedisUnavailableError
 from abe_redis.settings import Settings
 
@@ -92,11 +93,21 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
         kind = RedisRefusedError if state.is_full else RedisUnavailableError
         advised = advised or f" {state.advice}"
         return kind(f"Redis at {where} {state.what}, which holds up {doing} ({said}).{advised}")
+    if isinstance(error, TooFewReplicasError):
+        return RedisUnavailableError(_about_replicas(said, settings, doing=doing))
     if passes(error):
         return RedisUnavailableError(
             f"Redis at {where} could not be reached for {doing} ({said}). Check that it runs and that "
             f"REDIS_URL is right.{advised or _about_tls(settings)}"
         )
+    return _refused(error, said, settings, doing=doing, advised=advised)
+
+
+def _refused(
+    error: BaseException, said: str, settings: Settings, *, doing: str, advised: str
+) -> AbeRedisError:
+    """What a retry does not fix."""
+    where = settings.redis_url
     if str(error).startswith(_NO_KEY):
         return RedisUnavailableError(f"Somebody removed a stream while {doing} at {where}. Try again.")
     if str(error).startswith("WRONGTYPE"):
@@ -105,6 +116,16 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
             f"{doing}. Choose another stream, or rename that key: `abe-redis doctor` names it."
         )
     return RedisRefusedError(f"Redis at {where} refused {doing}: {said}.{advised}")
+
+
+def _about_replicas(said: str, settings: Settings, *, doing: str) -> str:
+    """What is true of an event that the server has, and too few of its replicas."""
+    return (
+        f"Redis at {settings.redis_url} was reached and has what {doing} wrote, but {said}, so it does not "
+        f"count as published (REDIS_WAIT_REPLICAS is {settings.redis_wait_replicas}). Consumers get the "
+        "event, unless a failover loses it; a retry with the same event_id does not add it again. Bring the "
+        "replicas back, or lower REDIS_WAIT_REPLICAS: `abe-redis doctor` says how many keep up."
+    )
 
 
 def _about_credentials(said: str, settings: Settings, *, doing: str) -> str:

@@ -7,6 +7,7 @@
 Nothing here writes to Redis. A check that this user may not run says so, and the others go on.
 """
 
+import re
 from collections.abc import AsyncIterator, Callable
 
 from redis.exceptions import NoPermissionError
@@ -20,6 +21,9 @@ from abe_redis.errors import AbeRedisError, SettingsError
 from abe_redis.settings import Settings
 
 __all__ = ["Finding", "Severity", "examine"]
+
+_RIGHT = re.compile(r"run the '([\w|-]+)' command")
+"""The command that a server names when it refuses it."""
 
 type Check = Callable[[Context], AsyncIterator[Finding]]
 
@@ -76,13 +80,14 @@ async def _examine_server(settings: Settings) -> list[Finding]:
     else:
         findings = [_named("reachability", ok(f"Redis at {settings.redis_url} answers."))]
         servers = connections.commands.servers()
+        is_nearly_full = False
         for one in servers:
             context = Context(settings, one)
             for check in _OF_A_SERVER:
                 for finding in await _made(check, context):
                     where = f"{one.place}: " if len(servers) > 1 else ""
                     findings.append(finding.model_copy(update={"found": where + finding.found}))
-        is_nearly_full = any(one.check == "memory" and one.severity != "ok" for one in findings)
+            is_nearly_full |= context.is_nearly_full
         context = Context(settings, connections.commands, is_nearly_full)
         for check in _OF_THE_QUEUE:
             findings += await _made(check, context)
@@ -97,10 +102,13 @@ async def _made(check: Check, context: Context) -> list[Finding]:
     try:
         async for finding in check(context):
             findings.append(finding)  # noqa: PERF401 - findings before a failure count
-    except NoPermissionError:
+    except NoPermissionError as error:
+        lacking = _RIGHT.search(str(error))
         findings.append(
             warning(
-                "Not examined in full: this user may not ask.", "Run the doctor as an administrator as well."
+                "Not examined in full: this user may not ask"
+                f"{f'; it lacks +{lacking[1].lower()}' if lacking else ''}.",
+                "Run the doctor as an administrator as well, or as a user who has that right.",
             )
         )
     except KeyError as missing:  # some managed servers refuse many commands

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 
-from abe_redis.doctor.context import Context, Finding, fullness, ok, problem
+from abe_redis.doctor.context import Context, Finding, fullness, ok, problem, warning
 from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import GroupStats, StreamStats
 from abe_redis.streams import ids
@@ -31,13 +31,22 @@ async def memory(context: Context) -> AsyncIterator[Finding]:
     """How much of its memory the server uses."""
     info = await context.info()
     used, limit = int(info["used_memory"]), int(info["maxmemory"])
-    if not limit:
-        yield ok(f"{mebibytes(used)} used; no maxmemory is set.")
-    else:
-        yield fullness(
+    if limit:
+        finding = fullness(
             used / limit,
             f"{mebibytes(used)} of {mebibytes(limit)} used (maxmemory).",
             "Raise maxmemory, or free what is named below: a full server refuses events.",
+        )
+        context.is_nearly_full = finding.severity != "ok"
+        yield finding
+    elif context.settings.redis_url.startswith("embedded:"):
+        yield ok(f"{mebibytes(used)} used; no maxmemory is set.")
+    else:
+        yield warning(
+            f"{mebibytes(used)} used; no maxmemory is set, so a backlog may grow until the system ends the "
+            "server, and no alert can come before.",
+            "Set maxmemory in the server's configuration to what its machine can spare: it then refuses "
+            "events in time, and what it has accepted is safe.",
         )
 
 

@@ -51,6 +51,14 @@ class Role:
         )
 
 
+_WORK = (
+    "type exists xlen xrange xrevrange xread xreadgroup xclaim xack xpending xtrim "
+    "xgroup|create xgroup|setid xgroup|delconsumer xinfo|stream xinfo|groups xinfo|consumers memory|usage"
+)
+_NOTES = "get set hget hgetall hset hincrby hdel zadd zcard zrange zrem zscore pexpire persist"
+_AROUND = "eval evalsha time scan dbsize cluster|slots"
+"""What takes events and settles them: on streams, on helper keys only, and without a key."""
+
 ROLES = (
     Role(
         "publisher",
@@ -60,15 +68,8 @@ ROLES = (
         elsewhere="eval evalsha time cluster|slots",
         publishes=True,
     ),
-    Role(
-        "consumer",
-        streams="type exists xlen xrange xrevrange xread xreadgroup xclaim xack xpending xtrim "
-        "xgroup|create xgroup|setid xgroup|delconsumer "
-        "xinfo|stream xinfo|groups xinfo|consumers memory|usage",
-        helpers="get set hget hgetall hset hincrby hdel zadd zcard zrange zrem zscore pexpire persist",
-        elsewhere="eval evalsha time scan dbsize cluster|slots",
-        buries=True,
-    ),
+    Role("consumer", _WORK, _NOTES, _AROUND, buries=True),
+    Role("operator", f"{_WORK} xadd xdel xgroup|destroy", f"{_NOTES} del", _AROUND),
     Role(
         "observer",
         streams="type xlen xrange xrevrange xread xpending "
@@ -84,6 +85,7 @@ ROLES = (
 _PROBES = {
     "cluster|slots": "CLUSTER SLOTS",
     "dbsize": "DBSIZE",
+    "del": "DEL {key}",
     "eval": "EVAL return 1 {key}",
     "evalsha": f"EVALSHA {'0' * 40} 1 {{key}}",
     "exists": "EXISTS {key}",
@@ -106,6 +108,8 @@ _PROBES = {
     "xack": "XACK {key} {group} 0-1",
     "xadd": "XADD {key} NOMKSTREAM 0-0 f v",
     "xclaim": "XCLAIM {key} {group} c 0 0-1",
+    "xdel": "XDEL {key} 0-1",
+    "xgroup|destroy": "XGROUP DESTROY {key} {group}",
     "xgroup|create": "XGROUP CREATE {key} {group} not-an-id",
     "xgroup|setid": "XGROUP SETID {key} {group} not-an-id",
     "xgroup|delconsumer": "XGROUP DELCONSUMER {key} {group} c",
@@ -128,7 +132,7 @@ _PROBES = {
 
 
 async def rights(context: Context) -> AsyncIterator[Finding]:
-    """Whether this user may do what a publisher, a consumer and a read-only observer do."""
+    """Whether this user may do what a publisher, a consumer, an operator and a read-only observer do."""
     lacks = {role: await _lacking(context, role) for role in ROLES}
     # A user needs the permissions of one role, not of all.
     report = warning if not all(lacks.values()) else problem

@@ -63,7 +63,7 @@ class Choice:
         aged = any(one is not None for one in (self.older_than_seconds, self.since, self.until))
         chosen = (self.ids, self.reason, self.group, self.event_type, aged)
         if self.everything == any(chosen):
-            raise InvalidArgumentError("Say which dead letters: ids, a filter such as reason, or all.")
+            raise InvalidArgumentError("Say which dead letters: ids, a filter such as --reason, or --all.")
 
     def facts(self) -> dict[str, object]:
         """The choice for the audit."""

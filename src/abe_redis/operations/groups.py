@@ -78,8 +78,8 @@ class Groups:
         if not moved:
             raise RequestError(
                 f"Group {group!r} of {name!r} has {has} to finish; nothing was changed. Let its consumers "
-                "finish, or force it: those behind the position are delivered again, those before it are "
-                "given up."
+                "finish, or force it (--force): those behind the position are delivered again, those before "
+                "it are given up."
             )
         note = f"It goes on from {start}." + (f" It let go of {has}." if unfinished else "")
         change = GroupChange(stream=name, group=group, done="reset", events=pending + passed, note=note)
@@ -103,7 +103,7 @@ class Groups:
         if not removed:
             raise RequestError(
                 f"Group {group!r} of {name!r} has {has}; it was not removed. Let its consumers finish, or "
-                "force it, which gives them up."
+                "force it (--force), which gives them up."
             )
         change = GroupChange(
             stream=name,

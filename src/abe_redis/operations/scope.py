@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from difflib import get_close_matches
 
 from redis.asyncio import Redis
 
@@ -97,9 +98,14 @@ class Scope:
         name = names.check_text(stream, "stream") if stream is not None else self._default
         if not self.patterns.match(names.buried_from(name) if names.is_dead_letters(name) else name):
             default = "" if stream is not None else ", which is the default: name another with stream"
+            if self._origin == "mcp":
+                raise RequestError(
+                    f"The stream {name!r} is not one this server may touch{default}. Allowed are: "
+                    f"{self.patterns} (set by REDIS_STREAM_PATTERNS{self._narrowed})."
+                )
             raise RequestError(
-                f"The stream {name!r} is not one this server may touch{default}. Allowed are: "
-                f"{self.patterns} (set by REDIS_STREAM_PATTERNS{self._narrowed})."
+                f"No stream {name!r} belongs to this queue{default}.{_near(name, self.patterns.literals)} "
+                f"Its streams are: {self.patterns} (set by REDIS_STREAM_PATTERNS{self._narrowed})."
             )
         return name
 
@@ -119,17 +125,14 @@ class Scope:
 
     async def choice(self, redis: Redis) -> str:
         """A sentence that names the existing streams."""
-        found = await existing(redis, self.patterns)
-        if not found:
-            return "No stream exists yet: nothing was published."
-        return f"Streams that exist: {_listed(found)}."
+        return _those(await existing(redis, self.patterns))
 
     async def absence(self, redis: Redis, stream: str) -> str:
         """A sentence about a missing stream that names the existing ones."""
-        parts = [name for name in await existing(redis, self.patterns) if names.topic_of(name) == stream]
-        if parts:
+        found = await existing(redis, self.patterns)
+        if parts := [name for name in found if names.topic_of(name) == stream]:
             return f"{stream!r} is spread over partitions, which are streams of their own: {_listed(parts)}."
-        return f"The stream {stream!r} does not exist (yet). {await self.choice(redis)}"
+        return f"The stream {stream!r} does not exist (yet).{_near(stream, found)} {_those(found)}"
 
     async def check_exists(self, redis: Redis, stream: str) -> None:
         """Refuse a stream that does not exist.
@@ -235,6 +238,18 @@ class Scope:
 
 
 _MOST_LISTED = 20
+
+
+def _near(name: str, found: Sequence[str]) -> str:
+    """A question for the name that somebody probably meant, if there is one that is nearly the same."""
+    near = get_close_matches(name, found, n=1, cutoff=0.8)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def _those(found: Sequence[str]) -> str:
+    if not found:
+        return "No stream exists yet: nothing was published."
+    return f"Streams that exist: {_listed(found)}."
 
 
 def _listed(found: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Errors of settings, in words for people who do not know Python."""
+"""What pydantic says of a value, of a setting or of an option, in words for people who do not know Python."""
 
 from typing import Any
 
@@ -20,6 +20,8 @@ _WORDS = {
     "string_type": "text",
 }
 """Per kind of an error of pydantic, what the value should be."""
+_OWN = "Value error, "
+"""What pydantic puts before the words of our own checks."""
 _FORMS = {"redis_credentials": "MODULE:NAME, as in bot.credentials:provider"}
 """Per setting with a form of its own, that form."""
 
@@ -29,22 +31,31 @@ def of(error: ValidationError) -> str:
     return " ".join(map(_sentence, error.errors(include_url=False)))
 
 
+def needed(error: ValidationError) -> str:
+    """What the values have to be, as one sentence without the values and without their names."""
+    return " ".join(dict.fromkeys(_needed(problem) for problem in error.errors(include_url=False)))
+
+
+def _needed(problem: Any) -> str:  # noqa: ANN401 - an ErrorDetails of pydantic
+    if problem["type"] == "value_error":  # a sentence of somebody's own
+        return f"{problem['msg'].removeprefix(_OWN).rstrip('.')}."
+    return f"it must be {_should_be(problem)}."
+
+
 def _sentence(problem: Any) -> str:  # noqa: ANN401 - an ErrorDetails of pydantic
     location = str(problem["loc"][0]) if problem["loc"] else ""
-    message = problem["msg"].removeprefix("Value error, ")
+    message = problem["msg"].removeprefix(_OWN)
     if not location:
         return f"{message}."
     if location in _MAY_HOLD_SECRETS:
         return f"{location.upper()} is not valid: {message}."
-    should = _expected(location, problem["type"], problem.get("ctx", {})) or message.removeprefix(
-        "Input should be "
-    )
-    return f"{location.upper()} is {problem.get('input')!r}, but should be {should}."
+    return f"{location.upper()} is {problem.get('input')!r}, but should be {_should_be(problem, location)}."
 
 
-def _expected(location: str, kind: str, bounds: dict[str, Any]) -> str | None:
-    match kind:
-        case "string_pattern_mismatch":
+def _should_be(problem: Any, location: str = "") -> str:  # noqa: ANN401 - an ErrorDetails of pydantic
+    bounds = problem.get("ctx", {})
+    match problem["type"]:
+        case "string_pattern_mismatch" if location in _FORMS:
             return _FORMS[location]
         case "greater_than_equal":
             return f"at least {bounds['ge']:g}"
@@ -52,4 +63,7 @@ def _expected(location: str, kind: str, bounds: dict[str, Any]) -> str | None:
             return f"at most {bounds['le']:g}"
         case "greater_than":
             return f"more than {bounds['gt']:g}"
-    return _WORDS.get(kind)
+        case "less_than":
+            return f"less than {bounds['lt']:g}"
+        case kind:
+            return _WORDS.get(kind) or problem["msg"].removeprefix(_OWN).removeprefix("Input should be ")

@@ -112,8 +112,8 @@ def test_many_events_from_a_file(tmp_path: Path) -> None:
     assert broken.returncode == 1
     assert broken.stdout == ""
     assert broken.stderr == (
-        "abe-redis: Line 702 is no JSON object (it is an array). Published before it: 700. Continue there "
-        "with --from-line 702.\n"
+        "abe-redis: Line 702 is no JSON object (it is an array). Published before it: 700. Correct it and "
+        "go on with --from-line 702, or leave it out with --from-line 703.\n"
     )
     path.write_text("\n".join(lines), encoding="utf-8")
     assert answer("publish", "--lines", "-", "--from-line", "601", stdin=path.read_text()) == {
@@ -258,21 +258,27 @@ def test_stats_shows_which_consumer_holds_which_event(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("arguments", "environment", "code", "says"),
     [
-        (["publish", "{"], {}, 1, "The event is no JSON object (expecting property name"),
-        (["publish", "[]"], {}, 1, "is no JSON object (it is an array); nothing"),
+        (["read", "slack_event"], {}, 1, "'slack_event' belongs to this queue. Did you mean 'slack_events'?"),
+        (["publish", "{}", "--stream", "other"], {}, 1, "Its streams are: slack:*, slack_events (set by"),
+        (["publish", "{"], {}, 2, "The event is no JSON object (expecting property name"),
+        (["publish", "[]"], {}, 2, "is no JSON object (it is an array); nothing"),
         (["read", "elsewhere"], {}, 1, "REDIS_STREAM_PATTERNS"),
-        (["read", "-n", "0"], {}, 2, "'--count'"),
+        (["read", "-n", "0"], {}, 2, "'--count' / '-n': it must be at least 1, unless you --follow."),
+        (["read", "--order", "up"], {}, 2, "'--order': 'up' is not one of 'newest', 'oldest'."),
+        (["listen", "--port", "99999"], {}, 2, "'--port': it must be at most 65535."),
+        (["mcp"], {"ABE_REDIS_MCP_READ_ONLY": "maybe"}, 2, "it must be true or false."),
+        (["--log-format", "xml", "stats"], {}, 2, "it must be 'text' or 'json'."),
         (["read", "--start", "x"], {}, 2, "looks like 1732000000000-0"),
         (["read", "-n", "x"], {}, 2, "it must be a whole number."),
         (["read", "--wait", "x"], {}, 2, "it must be a number."),
         (["read", "--limit", "5"], {}, 2, "No such option: --limit. Did you mean --count?"),
         (["publish", "{}", "--topic", "x"], {}, 2, "Did you mean --stream?"),
         (["stats", "--limit", "5"], {}, 2, "No such option: --limit"),
-        (["publish", "null"], {}, 1, "(it is null)"),
-        (["publish", '"hello"'], {}, 1, "(it is a text in quotes)"),
-        (["publish", '{"n": NaN}'], {}, 1, "(JSON has no number NaN)"),
-        (["publish", '{"n": ' + "9" * 5000 + "}"], {}, 1, "several thousand digits"),
-        (["publish", "{hello}"], {}, 1, "in a shell, put it in single quotes"),
+        (["publish", "null"], {}, 2, "(it is null)"),
+        (["publish", '"hello"'], {}, 2, "(it is a text in quotes)"),
+        (["publish", '{"n": NaN}'], {}, 2, "(JSON has no number NaN)"),
+        (["publish", '{"n": ' + "9" * 5000 + "}"], {}, 2, "several thousand digits"),
+        (["publish", "{hello}"], {}, 2, "in a shell, put it in single quotes"),
         (["stats"], {"REDIS_MAX_CONNECTIONS": "abc"}, 2, "is 'abc', but should be a whole number."),
         (["stats"], {"REDIS_MAX_CONNECTIONS": "0"}, 2, "is '0', but should be at least 1."),
         (["stats"], {"REDIS_SSL": "maybe"}, 2, "is 'maybe', but should be true or false."),

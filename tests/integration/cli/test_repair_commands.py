@@ -122,7 +122,7 @@ def test_people_get_text_that_cannot_steer_the_terminal(redis: redis_py.Redis) -
 @pytest.mark.parametrize(
     ("line", "code", "says"),
     [
-        (f"dead redrive {TOPIC}", 2, "Say which dead letters"),
+        (f"dead redrive {TOPIC}", 2, "Say which dead letters: ids, a filter such as --reason, or --all."),
         (f"dead purge {TOPIC}", 2, "Say which dead letters"),
         (f"dead bury {TOPIC} 1-1 --group bot --reason no", 1, "it does not exist"),
         (f"dead bury {TOPIC} 1-1 --group none --reason no", 1, "no group 'none'"),
@@ -249,10 +249,8 @@ def test_help_teaches_by_example(command: str) -> None:
     assert f"Example: abe-redis {command} " in " ".join(result.stdout.split())
 
 
-_CONSUMER = next(role for role in ROLES if role.name == "consumer")
-_RULES = _CONSUMER.setuser(Patterns(["slack_events", "slack:*"])).partition(" reset ")[2]
-OPERATOR = f"{_RULES} +xadd +xdel +xgroup|destroy +hsetnx +del"
-"""What a consumer may do, and what else it takes."""
+_LINES = {role.name: role.setuser(Patterns(["slack_events", "slack:*"])) for role in ROLES}
+_RULES, OPERATOR = (_LINES[name].partition(" reset ")[2] for name in ("consumer", "operator"))
 
 
 def test_the_operators_role_is_enough(make_servers_url: tuple[str, redis_py.Redis]) -> None:
@@ -275,6 +273,7 @@ def test_the_operators_role_is_enough(make_servers_url: tuple[str, redis_py.Redi
         f"group replay {TOPIC} bot --from beginning",
         f"group remove {TOPIC} a --force",
         "erase --user U1 --yes",
+        "audit",
     ):
         result = run(line)
         assert (result.returncode, result.stderr) == (0, ""), f"{line} with {url}"

@@ -14,10 +14,12 @@ from redis.exceptions import RedisError
 
 from abe_redis import AbeRedisError, Event, EventStream, RedisMessageQueueBackend, Settings
 from abe_redis.client.topology.slots import slot_of
+from abe_redis.errors import RedisUnavailableError
 from abe_redis.operations.operations import Operations
 from abe_redis.streams import names
 from tests.integration.conftest import take, take_one, until
 from tests.patience import PATIENCE
+from tests.servers import Server
 from tests.topologies import Cluster, Sentinels
 
 
@@ -157,6 +159,21 @@ async def test_without_its_replicas_an_event_does_not_count_as_published(sentine
         assert (await backend.publish_event("slack_events", {"n": 2}, event_id="Ev2")).id
         with sentinels.admin() as admin:
             assert admin.xlen("slack_events") == 2, "and it is there once"
+
+
+@pytest.mark.promise("The error says that the event is in the stream all the same")
+async def test_an_event_that_too_few_replicas_have_is_not_said_to_be_away(lone_server: Server) -> None:
+    settings = Settings(redis_url=lone_server.url, redis_wait_replicas=1)
+    async with RedisMessageQueueBackend(settings) as backend:
+        with pytest.raises(RedisUnavailableError) as caught:
+            await backend.publish("slack_events", {"n": 1})
+        connections = await backend.connections()
+        assert await connections.commands.xlen("slack_events") == 1
+    assert str(caught.value).startswith(
+        f"Redis at {lone_server.url} was reached and has what publishing to 'slack_events' wrote, but 0 of 1 "
+        "replicas had it within 1 s, so it does not count as published (REDIS_WAIT_REPLICAS is 1). "
+        "Consumers get the event, unless a failover loses it"
+    )
 
 
 # Cluster --------------------------------------------------------------------------------------------

@@ -15,6 +15,10 @@ WAIT_SECONDS = 1.0
 """Time for the replicas."""
 
 
+class TooFewReplicasError(exceptions.ConnectionError):
+    """The server has a write, and too few of its replicas have it yet."""
+
+
 class Writes(Promise):
     """Commands that share a WAIT, as the `Promise` of that WAIT."""
 
@@ -44,7 +48,7 @@ class Writes(Promise):
                 written.pass_on()
         else:
             problem = f"{result} of {self._replicas} replicas had it within {WAIT_SECONDS:g} s"
-            self.set_exception(exceptions.ConnectionError(problem))
+            self.set_exception(TooFewReplicasError(problem))
 
     @override
     def set_exception(self, error: Exception) -> None:

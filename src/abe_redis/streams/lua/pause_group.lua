@@ -10,6 +10,9 @@ local stream, records = KEYS[1], KEYS[2]
 local group, pause = ARGV[1], ARGV[2] == '1'
 if not group_of(stream, group) then return redis.error_reply('NOGROUP No such consumer group') end
 local seconds = redis.call('TIME')[1]
-if pause then return redis.call('HSETNX', records, 'paused ' .. group, seconds) end
+if pause then
+  if redis.call('HGET', records, 'paused ' .. group) then return 0 end
+  return redis.call('HSET', records, 'paused ' .. group, seconds)
+end
 redis.call('HSET', records, 'used ' .. group, seconds)
 return redis.call('HDEL', records, 'paused ' .. group)
