@@ -11,9 +11,18 @@ from abe_redis.cli.common import AsJson, plain, show, with_backend
 def _facts(facts: dict[str, Any]) -> str:
     """What a change was about, as `name: value, value; name: value`."""
     return "; ".join(
-        f"{name.replace('_', ' ')}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
+        f"{name.replace('_', ' ')}: {_listed(value) if isinstance(value, list) else value}"
         for name, value in facts.items()
     )
+
+
+_MOST_LISTED = 10
+
+
+def _listed(values: list[object]) -> str:
+    """The values of a list; --json has those that are left out."""
+    rest = f" and {len(values) - _MOST_LISTED} more" if len(values) > _MOST_LISTED else ""
+    return ", ".join(map(str, values[:_MOST_LISTED])) + rest
 
 
 @app.command(rich_help_panel=INSPECT)

@@ -126,6 +126,8 @@ def listen(
         ours.setLevel(logging.INFO)
     settings = Settings()
     queues = Queues.chosen(settings, queue or ())
+    if over_socket and not re.fullmatch(r"https?://[^\s/]\S*", api_url):
+        raise SettingsError(f"--api-url is {api_url!r}; it must be a URL, as in https://slack.com/api/.")
     _check_outbox(settings)
     live = _live(bolt_app, inline or [])
     backend = RedisMessageQueueBackend(settings)

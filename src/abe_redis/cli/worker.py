@@ -124,7 +124,8 @@ def worker(
         float,
         typer.Option(
             help="Seconds before an event is delivered again after its first failure. The delay doubles with "
-            "each further failure.",
+            "each further failure; chance shortens it by up to half, and a worker looks for due events about "
+            "once a second.",
             min=0,
         ),
     ] = 1,

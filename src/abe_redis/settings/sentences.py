@@ -58,12 +58,16 @@ def _should_be(problem: Any, location: str = "") -> str:  # noqa: ANN401 - an Er
         case "string_pattern_mismatch" if location in _FORMS:
             return _FORMS[location]
         case "greater_than_equal":
-            return f"at least {bounds['ge']:g}"
+            return f"at least {_number(bounds['ge'])}"
         case "less_than_equal":
-            return f"at most {bounds['le']:g}"
+            return f"at most {_number(bounds['le'])}"
         case "greater_than":
-            return f"more than {bounds['gt']:g}"
+            return f"more than {_number(bounds['gt'])}"
         case "less_than":
-            return f"less than {bounds['lt']:g}"
+            return f"less than {_number(bounds['lt'])}"
         case kind:
             return _WORDS.get(kind) or problem["msg"].removeprefix(_OWN).removeprefix("Input should be ")
+
+
+def _number(bound: float) -> str:
+    return str(int(bound)) if bound == int(bound) else f"{bound:g}"

@@ -15,6 +15,7 @@ MOST_BYTES = 1024 * 1024
 _MOST_FIELDS = 200
 _MOST_OF_A_CHECK = 200
 """Bytes."""
+_NEITHER = "the body is neither JSON nor a form"
 
 
 class BadBodyError(Exception):
@@ -48,6 +49,8 @@ def is_ssl_check(body: bytes) -> bool:
 def _read(body: bytes) -> Sent:
     if body.lstrip(b" \t\r\n")[:1] in (b"{", b"["):
         return Sent(_object(body, "body"), "event")
+    if b"=" not in body:
+        raise BadBodyError(_NEITHER)
     try:
         # Strict ASCII, as a form is: what is not has to be written as %XX.
         fields = dict(
@@ -56,7 +59,7 @@ def _read(body: bytes) -> Sent:
             )
         )
     except ValueError:
-        raise BadBodyError("the body is neither JSON nor a form") from None
+        raise BadBodyError(_NEITHER) from None
     if "payload" in fields:
         return Sent(_object(fields["payload"].encode(), "field payload"), "interactive")
     return Sent(fields, "command")

@@ -123,6 +123,7 @@ def test_many_events_from_a_file(tmp_path: Path) -> None:
         "reason": None,
     }
     assert answer("stats", "slack_events")["streams"][0]["length"] == 1200
+    assert all(len(line) < 1000 for line in run("audit").stdout.splitlines())
     looked = answer("read", "--order", "oldest", "-n", "2")
     assert [event["payload"]["event"]["n"] for event in looked["events"]] == [0, 1]
     gone = run("publish", "--lines", str(path), REDIS_URL="redis://127.0.0.1:1")
@@ -259,7 +260,7 @@ def test_stats_shows_which_consumer_holds_which_event(monkeypatch: pytest.Monkey
     ("arguments", "environment", "code", "says"),
     [
         (["read", "slack_event"], {}, 1, "'slack_event' belongs to this queue. Did you mean 'slack_events'?"),
-        (["publish", "{}", "--stream", "other"], {}, 1, "Its streams are: slack:*, slack_events (set by"),
+        (["publish", "{}", "--stream", "other"], {}, 1, "Its streams are: slack_events, slack:* (set by"),
         (["publish", "{"], {}, 2, "The event is no JSON object (expecting property name"),
         (["publish", "[]"], {}, 2, "is no JSON object (it is an array); nothing"),
         (["read", "elsewhere"], {}, 1, "REDIS_STREAM_PATTERNS"),
@@ -284,6 +285,7 @@ def test_stats_shows_which_consumer_holds_which_event(monkeypatch: pytest.Monkey
         (["stats"], {"REDIS_SSL": "maybe"}, 2, "is 'maybe', but should be true or false."),
         (["stats"], {"REDIS_STREAM_PARTITIONS": "1.5"}, 2, "is '1.5', but should be a whole number."),
         (["stats"], {"REDIS_STREAM_PARTITIONS": "1001"}, 2, "is '1001', but should be at most 1000."),
+        (["stats"], {"REDIS_STREAM_MAXLEN": "9999999999"}, 2, "but should be at most 1000000000."),
         (["stats"], {"REDIS_STREAM_LEASE_SECONDS": "x"}, 2, "is 'x', but should be a number."),
         (["stats"], {"REDIS_CREDENTIALS": "abc"}, 2, "should be MODULE:NAME, as in bot.credentials:provider"),
         (

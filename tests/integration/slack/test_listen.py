@@ -166,6 +166,11 @@ def read(url: str) -> str:
         ("--socket", {"SLACK_APP_TOKEN": "xoxb-1-wrong"}, "is no app-level token"),
         ("--http --queue buttons=x", {}, "names no kind of event"),
         ("--http", {"REDIS_OUTBOX": "/nowhere/outbox"}, "The outbox /nowhere/outbox cannot be made"),
+        (
+            "--socket --api-url nonsense",
+            {"SLACK_APP_TOKEN": "xapp-1"},
+            "--api-url is 'nonsense'; it must be a",
+        ),
         ("--http --path slack", {"SLACK_SIGNING_SECRET": "s"}, "--path is 'slack'"),
         ("--http --inline shortcut", {}, "name the app, as in bot:app"),
         ("nowhere:app --http", {}, "neither in the working directory"),

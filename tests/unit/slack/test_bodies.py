@@ -53,7 +53,7 @@ DEEP = b"[" * 100_000
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        (b"", "no slash command"),
+        (b"", "neither JSON nor a form"),
         (b"{", "is not JSON"),
         (b"[]", "is not a JSON object"),
         (b"\xff\xfe{\x00}\x00", "neither JSON nor a form"),
@@ -63,6 +63,7 @@ DEEP = b"[" * 100_000
         (DEEP, "is not JSON"),
         (b"payload=" + DEEP, "the field payload is not JSON"),
         (b"payload=%7B%7D&payload=1", "is not a JSON object"),
+        (b"not json", "neither JSON nor a form"),
         (b"command=%FF", "neither JSON nor a form"),
         (b"command=\xff", "neither JSON nor a form"),
         (b"a=1&" * 500, "neither JSON nor a form"),
@@ -76,8 +77,8 @@ DEEP = b"[" * 100_000
         (b'{"type": "url_verification"}', "has no challenge"),
         (b'{"type": "url_verification", "challenge": ["x"]}', "has no challenge"),
         (b'{"type": "url_verification", "challenge": "a\\nb"}', "has no challenge"),
-        (b"7", "no slash command"),
-        (b'"text"', "no slash command"),
+        (b"7", "neither JSON nor a form"),
+        (b'"text"', "neither JSON nor a form"),
         (b"foo=bar", "no slash command"),
         (b"type=event_callback&event_id=Ev0", "no slash command"),
         (b"type=url_verification&challenge=x", "no slash command"),
@@ -86,7 +87,7 @@ DEEP = b"[" * 100_000
         (b"ssl_check=0&token=t", "no slash command"),
         (b"ssl_check=&token=t", "no slash command"),
         (b"payload=%7B%7D", "the field payload has no type"),
-        (quote('{"type": "event_callback"}').encode(), "no slash command"),
+        (quote('{"type": "event_callback"}').encode(), "neither JSON nor a form"),
         (b'--x\r\nContent-Disposition: form-data; name="payload"\r\n\r\n{}\r\n--x--', "no slash command"),
     ],
 )
