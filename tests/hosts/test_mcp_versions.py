@@ -485,7 +485,7 @@ def test_the_session_is_the_same(
     assert TOKEN not in looked
     refused = client.refusal("read_stream", grup=GROUP)
     assert refused.startswith("The call was not carried out. 'grup' is not a parameter of this tool (it has")
-    assert "less than or equal to 100" in client.refusal("read_stream", count=101)
+    assert "'count' must be at most 100." in client.refusal("read_stream", count=101)
     assert "Available are: stream_stats, read_stream" in client.refusal("no_such_tool")
     # Nobody can be asked here: this client has no way to ask its user.
     client.call("publish_event", payload={"n": 1})

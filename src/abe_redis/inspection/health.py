@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import ConsumerStats, GroupStats, Health, StreamStats
-from abe_redis.schemas.stats import is_agent, is_person
+from abe_redis.schemas.stats import AGENTS, is_agent, is_person
 from abe_redis.settings import Settings
 from abe_redis.streams.trim import is_over
 
@@ -76,7 +76,7 @@ def stalled(at: Situation) -> Verdict:
     said = [
         _destroyed(group, at.stats.stream)
         if group.destroyed
-        else f"{_waiting(group)} and no {_missing(group)}: start one{_or_remove(group, at.stats.stream)}."
+        else f"{_waiting(group)} and no {_missing(group)}: {_start(group, at.stats.stream)}."
         for group in at.stalled
     ]
     return Verdict("stalled", said) if said else Verdict()
@@ -218,6 +218,13 @@ def _missing(group: GroupStats) -> str:
         return "consumer is alive"
     who = "agents" if all(is_agent(one.name) for one in alive) else "people or agents"
     return f"worker is alive ({who} hold {sum(one.pending for one in alive)})"
+
+
+def _start(group: GroupStats, stream: str) -> str:
+    """What brings the missing party: in the agents' own group, that is an agent itself."""
+    is_theirs = group.name == AGENTS and all(is_agent(one.name) for one in group.consumers)
+    how = "an agent takes them with lease_events" if is_theirs else "start one"
+    return f"{how}{_or_remove(group, stream)}"
 
 
 def held_by(one: ConsumerStats, group: GroupStats) -> int:

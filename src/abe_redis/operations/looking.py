@@ -179,6 +179,10 @@ class Looking(Caller):
                 await anyio.lowlevel.checkpoint()  # others have their turn, however large the events are
                 events.append(self._pending_view(found.name, group, row))
                 after = row.id
+        if more and len(events) == count:
+            more = bool(
+                await peek.pending(found.redis, found.name, group, after=after, count=1, consumer=consumer)
+            )
         return ReadResult(
             stream=found.name,
             mode="pending",

@@ -1,5 +1,6 @@
 """Looks at a stream: which entries are shown, in which order, and waiting for new ones."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -84,7 +85,7 @@ async def _search(
         page = await peek.entries(connections.commands, stream, after=search.last, count=asked, order=order)
         search.more = len(page) == asked
         pages.note(entry.fields for entry in page)
-        for entry in page:
+        for place, entry in enumerate(page, 1):
             if order == "newest" and wanted.since and ids.order(entry.id) < ids.order(wanted.since):
                 search.more = False
                 return
@@ -94,8 +95,26 @@ async def _search(
             if wanted.matches(shown):
                 search.found.append(shown)
                 if len(search.found) == count:
-                    search.more = True
+                    beyond = []
+                    if search.more:
+                        last = page[-1].id
+                        beyond = await peek.entries(
+                            connections.commands, stream, after=last, count=1, order=order
+                        )
+                    search.more = _goes_on([*page[place:], *beyond], wanted, is_end=not beyond)
                     return
+
+
+def _goes_on(rest: Sequence[peek.Entry], wanted: Filter, *, is_end: bool) -> bool:
+    """Whether these entries hold a wanted one, or wanted ones may stand behind them."""
+    if any(wanted.matches(event_views.view(one.id, one.fields)) for one in rest):
+        return True
+    if is_end:
+        return False
+    last = ids.order(rest[-1].id)
+    return (wanted.since is None or last >= ids.order(wanted.since)) and (
+        wanted.until is None or last < ids.order(wanted.until)
+    )
 
 
 async def wait_for_news(

@@ -658,6 +658,7 @@ async def test_malformed_calls_are_told_what_to_do_and_change_nothing(
         words = await refusal(ask, tool, **arguments)
         assert words.startswith("The call was not carried out. "), (tool, arguments, words)
         assert len(words) < 2000
+        assert not re.search(r"[Ii]nput|should|validation|Value error", words), words
     after = await redis.xlen(TOPIC), await redis.xlen("abe:audit"), await redis.xinfo_groups(TOPIC)
     assert after == before
     assert len((await ask("read_stream")).structuredContent["events"]) == 1

@@ -12,6 +12,7 @@ from abe_redis import Operations, RedisMessageQueueBackend
 from abe_redis.errors import AbeRedisError, InvalidNameError, PayloadError, PayloadTooLargeError, RequestError
 from abe_redis.operations.agent_leases import AgentLeases
 from abe_redis.operations.event_views import compact
+from abe_redis.streams.peek import Order
 from tests import lateness
 from tests.integration.conftest import MakeBackend, pending, take_one, until
 
@@ -65,6 +66,30 @@ async def test_looking_changes_nothing(operations: Operations, redis: Redis) -> 
     assert numbers(oldest.events) == [0, 1, 2]
     assert numbers((await operations.read_stream(order="oldest", start=oldest.next_start)).events) == [3, 4]
     assert await redis.dump("slack_events") == before
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+async def test_more_is_said_only_when_there_is_more(operations: Operations, order: Order) -> None:
+    ids = await fill(operations, 6)
+    looked = operations.read_stream
+    assert (await looked(order=order, count=6)).next_start is None
+    assert (await looked(order=order, count=5)).next_start == ids[1 if order == "newest" else 4]
+    assert (await looked(order=order, count=4, since=ids[2])).next_start is None
+    assert (await looked(order=order, count=3, since=ids[2])).next_start is not None
+    assert (await looked(order=order, count=4, until=ids[4])).next_start is None
+    assert (await looked(order=order, count=3, until=ids[4])).next_start is not None
+    mentions: Any = {"order": order, "event_type": "app_mention"}
+    assert (await looked(**mentions, count=3)).next_start is None
+    assert (await looked(**mentions, count=2)).next_start is not None
+
+
+async def test_more_of_what_is_pending_is_said_only_when_there_is_more(operations: Operations) -> None:
+    ids = await fill(operations, 3)
+    await operations.read_stream(group="agents", count=3)
+    every = await operations.read_stream(group="agents", pending=True, count=3)
+    assert (len(every.events), every.next_start) == (3, None)
+    some = await operations.read_stream(group="agents", pending=True, count=2)
+    assert some.next_start == ids[1]
 
 
 async def test_a_filter_goes_on_where_it_stopped(operations: Operations) -> None:

@@ -386,3 +386,12 @@ def test_what_an_ended_agent_has_postponed_is_not_held_by_a_dead_process(
     gone = ConsumerStats(name=name, pending=2, idle_seconds=600, alive=False, holds=holds)
     _, said = judged(group("bot", pending=2, consumers=[gone]))
     assert ("silent for" in said) == is_said
+
+
+def test_the_agents_own_group_without_one_says_what_an_agent_does() -> None:
+    _, said = judged(group("agents", pending=2, lag=3, oldest_pending_seconds=5, alive=False))
+    assert said.startswith("Group 'agents' has 2 pending")
+    assert said.endswith("and no consumer is alive: start one.")
+    alone = GroupStats.model_validate(group("agents", pending=2).model_dump() | {"consumers": []})
+    _, said = judged(alone)
+    assert "and no consumer is alive: an agent takes them with lease_events" in said

@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -71,10 +71,37 @@ def validated(model: type[BaseModel], arguments: dict[str, Any]) -> BaseModel:
 
 _MOST_PROBLEMS = 5
 
+_MUST_BE = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "dict_type": "a JSON object",
+    "finite_number": "a finite number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "greater_than_equal": "at least {ge:g}",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number of fewer digits",
+    "int_type": "a whole number",
+    "less_than_equal": "at most {le:g}",
+    "list_type": "a list",
+    "literal_error": "{expected}",
+    "string_type": "text",
+    "string_unicode": "text without halves of characters",
+}
+"""Per kind of an error of pydantic, what the argument must be."""
+_IS = {
+    "string_too_long": "has more than {max_length:,} characters",
+    "string_too_short": "is empty",
+    "too_long": "has more than {max_length:,} items",
+    "too_short": "is empty",
+}
+"""Per kind of an error about a length, what is wrong."""
+
 
 def sentences(error: ValidationError, model: type[BaseModel]) -> str:
     """A sentence about wrong arguments, with the names of the right ones."""
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    problems = error.errors(include_url=False, include_input=False)
     said = []
     for problem in problems[:_MOST_PROBLEMS]:
         where = ".".join(str(part)[:40] for part in problem["loc"])
@@ -89,5 +116,21 @@ def sentences(error: ValidationError, model: type[BaseModel]) -> str:
         elif problem["type"] == "missing":
             said.append(f"{where!r} is required.")
         else:
-            said.append(f"{where!r}: {problem['msg'].removeprefix('Input ')}.")
+            said.append(_wrong(where, problem, may_be_absent=not _is_required(model, problem["loc"])))
     return "The call was not carried out. " + " ".join(said)
+
+
+def _is_required(model: type[BaseModel], location: Sequence[int | str]) -> bool:
+    """Whether what is wrong is a required argument, or a part of an argument."""
+    field = model.model_fields.get(str(location[0]))
+    return len(location) > 1 or field is None or field.is_required()
+
+
+def _wrong(where: str, problem: Any, *, may_be_absent: bool) -> str:  # noqa: ANN401 - an ErrorDetails of pydantic
+    bounds = problem.get("ctx", {})
+    if must := _MUST_BE.get(problem["type"]):
+        return f"{where!r} must be {must.format(**bounds)}."
+    if wrong := _IS.get(problem["type"]):
+        how = ": leave it out, or give a value" if may_be_absent and wrong == "is empty" else ""
+        return f"{where!r} {wrong.format(**bounds)}{how}."
+    return f"{where!r} is not accepted: {problem['msg']}."
