@@ -1,6 +1,7 @@
 """The real engine in simulated processes: one that publishes, and workers; what they do is written down."""
 
 import asyncio
+from collections.abc import Iterable
 from functools import lru_cache, partial
 from typing import Any
 
@@ -33,6 +34,8 @@ class Actors:
         self._history = history
         self._processes: dict[str, Process] = {}
         self._workers: dict[str, EventWorker] = {}
+        self._group_of: dict[str, str] = {}
+        """By worker."""
         self._durations = dict(schedule.durations)
         self._failing = dict(schedule.failing)
         self._failed: dict[tuple[str, int], int] = {}
@@ -127,12 +130,18 @@ class Actors:
                 drain_seconds=0.5,
                 ordered=dict(schedule.groups)[group],
             )
+        self._group_of[name] = group
         process.spawn(self._work(process, backend, worker), name)
 
     def process_of(self, name: str) -> Process | None:
         """The process of a worker, while it lives."""
         process = self._processes.get(name)
         return process if process is not None and process.alive else None
+
+    def have_somebody_in(self, groups: Iterable[str]) -> bool:
+        """Whether each group has a worker that lives."""
+        there = {group for name, group in self._group_of.items() if self._processes[name].alive}
+        return there >= set(groups)
 
     def kill(self, process: Process) -> None:
         """Kill a process."""
@@ -151,6 +160,7 @@ class Actors:
             sentence = f"{process.name} ended by itself: {type(error).__name__}: {error}"
             self.ended_badly.append(Violation("ended", "", sentence))
         finally:
+            del self._group_of[process.name]
             self.note("gone", process.name)
 
     async def _handle(self, process: Process, group: str, event: Event) -> None:

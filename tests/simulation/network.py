@@ -22,6 +22,9 @@ class _Socket:
     def setsockopt(self, *options: Any) -> None:
         pass
 
+    def fileno(self) -> int:
+        return -1  # nothing that a fork would share
+
 
 class Connection(asyncio.Transport):
     """One connection, with both of its ends."""

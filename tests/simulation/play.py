@@ -23,6 +23,8 @@ from tests.simulation.world import World, failures
 
 RECONNECT_SECONDS = 0.8
 """How soon one who lost its connection has another, and what was due is done."""
+OWN_SECONDS = 1.2
+"""How long those who are there have, before a fresh worker joins them."""
 PATIENCE_SECONDS = 40.0
 """How long everything may take to be done after the last fault."""
 
@@ -133,6 +135,8 @@ class _Play:
         def is_done() -> bool:
             return self._actors.has_finished_all and look.is_done(db, STREAMS, self._groups)
 
+        if not is_done() and self._actors.have_somebody_in(self._groups):
+            world.run(world.now + OWN_SECONDS, done=is_done)
         if is_done():  # what comes late may make something unfinished again
             world.run(world.now + 0.5)
         if not is_done():

@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Literal
 
+from anyio._backends._asyncio import _task_states
+
 from abe_redis.runtime.clock import LeaseClock
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.network import Connection, Link
@@ -118,6 +120,8 @@ class Process:
         """End what is left of its tasks, which must not run on when Python forgets them."""
         self.alive = False
         for task in self.loop.tasks:
+            # What a task of the dead was doing leads back to it, so anyio would remember both for ever.
+            _task_states.pop(task, None)
             if not task.done():
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
                 work = task.get_coro()

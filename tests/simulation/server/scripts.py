@@ -26,6 +26,11 @@ redis = {
   log = function() end,
   LOG_DEBUG = 0, LOG_VERBOSE = 1, LOG_NOTICE = 2, LOG_WARNING = 3,
 }
+return function(answer)  -- all that is in an answer, at once: each look from outside costs as much
+  local count = 0
+  while answer[count + 1] ~= nil do count = count + 1 end
+  return answer.err, answer.ok, unpack(answer, 1, count)
+end
 """
 
 
@@ -38,7 +43,7 @@ class Scripts:
         self._compiled = lru_cache(maxsize=None)(self._lua.compile)
         self._globals = self._lua.globals()
         self._execute: Execute = _nothing
-        self._lua.execute(_PRELUDE, self._call)
+        self._parts_of: Any = self._lua.execute(_PRELUDE, self._call)
 
     def run(
         self, source: bytes, keys: Sequence[bytes], arguments: Sequence[bytes], execute: Execute
@@ -60,7 +65,7 @@ class Scripts:
         names[b"KEYS"], names[b"ARGV"] = self._table(keys), self._table(arguments)
         self._execute = execute
         answer = script()
-        reply: Reply = _from_lua(answer[0] if type(answer) is tuple else answer)
+        reply: Reply = self._from_lua(answer[0] if type(answer) is tuple else answer)
         return reply
 
     def _call(self, protected: bool, *words: Any) -> Any:
@@ -84,6 +89,22 @@ class Scripts:
             return self._table({b"ok": bytes(reply)})
         raise TypeError(f"{reply!r} is no answer for a script")
 
+    def _from_lua(self, value: Any) -> Any:
+        kind = type(value)
+        if kind is bytes or kind is int or value is None:
+            return value
+        if kind is float or kind is bool:
+            return int(value) or (0 if kind is float else None)
+        if lua_type(value) != "table":
+            raise TypeError(f"{value!r} is no answer of a script")
+        error, status, *items = self._parts_of(value)
+        if error is not None:
+            return Refused(error.decode())
+        if status is not None:
+            return Status(status)
+        nested = self._from_lua
+        return [one if (kind := type(one)) is bytes or kind is int else nested(one) for one in items]
+
 
 def _word(word: Any) -> bytes:
     if type(word) is bytes:
@@ -93,24 +114,6 @@ def _word(word: Any) -> bytes:
     if type(word) is float:
         return b"%.17g" % word
     raise Refused("ERR Lua redis lib command arguments must be strings or integers")
-
-
-def _from_lua(value: Any) -> Any:
-    kind = type(value)
-    if kind is bytes or kind is int or value is None:
-        return value
-    if kind is float or kind is bool:
-        return int(value) or (0 if kind is float else None)
-    if lua_type(value) != "table":
-        raise TypeError(f"{value!r} is no answer of a script")
-    if (error := value[b"err"]) is not None:
-        return Refused(error.decode())
-    if (status := value[b"ok"]) is not None:
-        return Status(status)
-    found: list[Any] = []
-    while (item := value[len(found) + 1]) is not None:
-        found.append(_from_lua(item))
-    return found
 
 
 def _nothing(words: list[bytes]) -> Reply:
