@@ -242,7 +242,7 @@ class _Checker:
         if len(missing) <= left.lost:  # what is counted as lost never ends, and holds up nobody
             ended |= dict.fromkeys(missing, 0.0)
         gone = self._before_it_joined(group) - left.unfinished - ended.keys()
-        ended |= dict.fromkeys(gone, 0.0)
+        ended |= dict.fromkeys(gone | (self._history.given_up - ended.keys()), 0.0)
         accepted: dict[str, list[Record]] = defaultdict(list)
         for record in self._accepted.values():
             if record.conversation:

@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 from redis.asyncio import client
@@ -28,6 +27,7 @@ from tests.simulation.mutants import ROOT
 from tests.simulation.play import Outcome, play
 from tests.simulation.schedule import generate
 from tests.simulation.shrink import shrink
+from tests.simulation.state_machine import search
 
 _BATCH = 100
 """Schedules that a process plays before it ends, and its garbage with it: a third of a megabyte each."""
@@ -91,7 +91,7 @@ def _hurry() -> None:
     # Our clients use of redis-py its commands and its parsing, which know nothing of a connection.
     parts: Any = commands.Client
     like = vars(client.Redis(protocol=2))
-    parts.__mro__[1].__init__ = lambda self, **_: vars(self).update(like)
+    parts.__mro__[1].__init__ = lambda self, **_: self.__dict__.update(like)
 
 
 def _begin() -> None:
@@ -137,7 +137,13 @@ def main() -> int:
     )
     parser.add_argument("--until-failure", action="store_true", help="stop at the first failure")
     parser.add_argument("--whole", action="store_true", help="do not make them short")
+    parser.add_argument(
+        "--small", type=int, help="let Hypothesis choose so many schedules of the small scale"
+    )
     options = parser.parse_args()
+    if options.small:
+        search(options.small)
+        return 0
     if options.seed is not None or options.by_hand:
         outcome = play(BY_HAND[options.by_hand] if options.by_hand else generate(options.seed))
         if outcome.violations and not options.whole:
@@ -161,7 +167,8 @@ def main() -> int:
 def _play_all(batches: Iterator[tuple[int, int]], workers: int) -> Iterator[Batch]:
     """Play each batch in a process of its own, forked by one that has no threads."""
     fork = multiprocessing.get_context("fork")
-    running: dict[Connection, BaseProcess] = {}
+    running: dict[Any, Any] = {}
+    """By connection, the process at its other end."""
     try:
         while True:
             for batch in itertools.islice(batches, workers - len(running)):
@@ -172,9 +179,10 @@ def _play_all(batches: Iterator[tuple[int, int]], workers: int) -> Iterator[Batc
                 running[ours] = process
             if not running:
                 return
-            for ours in wait(list(running)):
-                process = running.pop(ours)  # type: ignore[index]
-                yield ours.recv()  # type: ignore[union-attr]
+            told: Any
+            for told in wait(list(running)):
+                process = running.pop(told)
+                yield told.recv()
                 process.join()
     finally:
         for process in running.values():

@@ -14,7 +14,7 @@ from tests.simulation.world import World
 
 
 @lru_cache(maxsize=256)
-def _settings(lease: float, deliveries: int, maxlen: int) -> Settings:
+def settings_for(lease: float, deliveries: int, maxlen: int) -> Settings:
     return Settings(
         redis_url="unix:///simulated/redis.sock",
         redis_stream_lease_seconds=lease,
@@ -34,7 +34,7 @@ class Actors:
         self._history = history
         self._processes: dict[str, Process] = {}
         self._workers: dict[str, EventWorker] = {}
-        self._group_of: dict[str, str] = {}
+        self.group_of: dict[str, str] = {}
         """By worker."""
         self._durations = dict(schedule.durations)
         self._failing = dict(schedule.failing)
@@ -57,6 +57,8 @@ class Actors:
                 self._accepted |= {(group, more["event"]) for group in self._history.groups}
             elif what in {"done", "buried"}:
                 self._finished.add((more["group"], more["event"]))
+            elif what == "redriven":
+                self._finished.discard((more["group"], more["event"]))
             clock = who.monotonic() if who else 0.0
             self._history.note(Record(self._world.now, what, process, clock=clock, **more))
 
@@ -80,7 +82,7 @@ class Actors:
     async def _host(self) -> None:
         """Publishes one event after the other, and knows which were accepted."""
         schedule = self._schedule
-        backend = RedisMessageQueueBackend(_settings(2.0, schedule.max_deliveries, schedule.maxlen))
+        backend = RedisMessageQueueBackend(settings_for(2.0, schedule.max_deliveries, schedule.maxlen))
         while True:
             stream, number = await self._to_publish.get()
             conversation = f"C{number % 2}"
@@ -98,6 +100,10 @@ class Actors:
                 self.note("accepted", "host", event=str(number), stream=stream, conversation=name)
             finally:
                 self.unpublished -= 1
+
+    def decide(self, event: int, seconds: float, failures: int) -> None:
+        """Say how long the handlers of an event work, and how often they fail."""
+        self._durations[event], self._failing[event] = seconds, failures
 
     def publish(self, stream: str, events: tuple[int, ...]) -> None:
         """Let events be published, one after the other."""
@@ -120,7 +126,7 @@ class Actors:
         schedule = self._schedule
         process = self._processes[name] = self._world.process(name)
         with self._world.as_process(process):
-            backend = RedisMessageQueueBackend(_settings(lease, schedule.max_deliveries, schedule.maxlen))
+            backend = RedisMessageQueueBackend(settings_for(lease, schedule.max_deliveries, schedule.maxlen))
             worker = self._workers[name] = EventWorker(
                 backend,
                 partial(self._handle, process, group),
@@ -130,7 +136,7 @@ class Actors:
                 drain_seconds=0.5,
                 ordered=dict(schedule.groups)[group],
             )
-        self._group_of[name] = group
+        self.group_of[name] = group
         process.spawn(self._work(process, backend, worker), name)
 
     def process_of(self, name: str) -> Process | None:
@@ -140,7 +146,7 @@ class Actors:
 
     def have_somebody_in(self, groups: Iterable[str]) -> bool:
         """Whether each group has a worker that lives."""
-        there = {group for name, group in self._group_of.items() if self._processes[name].alive}
+        there = {group for name, group in self.group_of.items() if self._processes[name].alive}
         return there >= set(groups)
 
     def kill(self, process: Process) -> None:
@@ -160,7 +166,7 @@ class Actors:
             sentence = f"{process.name} ended by itself: {type(error).__name__}: {error}"
             self.ended_badly.append(Violation("ended", "", sentence))
         finally:
-            del self._group_of[process.name]
+            del self.group_of[process.name]
             self.note("gone", process.name)
 
     async def _handle(self, process: Process, group: str, event: Event) -> None:

@@ -71,18 +71,18 @@ def small_steps() -> Iterator[None]:
 def play(schedule: Schedule) -> Outcome:
     """Play a schedule to its end."""
     with small_steps():
-        _warm_up()
+        warm_up()
         # What the engine has learned of a server would let the next schedule depend on those before it.
         optional_commands._left_out.clear()
-        return _Play(schedule).play()
+        return Play(schedule).play()
 
 
 @cache
-def _warm_up() -> None:
+def warm_up() -> None:
     """Let happen what happens once in a process, so that the first schedule is played as all others are."""
     steps = [Step(0, "start worker", "w0", 2.0, group="g"), Step(0, "start worker", "w1", 2.0, group="o")]
     steps.append(Step(0, "publish", "slack:a", events=(0,)))
-    _Play(Schedule("warm-up", tuple(steps), groups=(("g", False), ("o", True)))).play()
+    Play(Schedule("warm-up", tuple(steps), groups=(("g", False), ("o", True)))).play()
 
 
 @cache
@@ -93,117 +93,127 @@ def _all_scripts() -> dict[bytes, bytes]:
     return {hashlib.sha1(source, usedforsecurity=False).hexdigest().encode(): source for source in sources}
 
 
-class _Play:
+class Play:
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
-        self._world = World(schedule.seed)
+        self.world = World(schedule.seed)
         limit = schedule.max_deliveries
         self._groups = [name for name, _ in schedule.groups]
-        self._history = History(
+        self.history = History(
             groups={name: Group(ordered, limit) for name, ordered in schedule.groups},
             leases=schedule.leases | {f"last-{name}": 2.0 for name in self._groups} | {"host": 1.0},
         )
-        self._actors = Actors(self._world, schedule, self._history)
+        self.actors = Actors(self.world, schedule, self.history)
         self._consumers: dict[str, bytes] = {}
         """By process, the name under which it reads."""
         self._commands = 0
         if schedule.scripts_known:
-            self._world.server.learn(_all_scripts())
+            self.world.server.learn(_all_scripts())
 
     def play(self) -> Outcome:
-        world, actors = self._world, self._actors
-        world.server.heard = self._heard
+        world = self.world
         with world.inside():
-            actors.start_host()
+            self.begin()
             for step in sorted(self._schedule.steps, key=lambda one: one.at):
                 world.run(step.at)
-                self._do(step)
-            self._rest()
-            found = violations(self._history) + actors.ended_badly + self._deaf()
-            found += look.due_and_not_pending(world.server.db)
-            found += [
-                Violation("uncaught", "", repr(failure.get("exception", failure)))
-                for failure in failures(world)
-            ]
-        return Outcome(self._schedule, found, world.now, world.turns, self._commands, self._history)
+                self.do(step)
+            self.rest()
+            found = self.violations() + self._deaf()
+        return Outcome(self._schedule, found, world.now, world.turns, self._commands, self.history)
 
-    def _rest(self) -> None:
+    def begin(self) -> None:
+        """Start the process that publishes."""
+        self.world.server.heard = self._heard
+        self.actors.start_host()
+
+    def violations(self) -> list[Violation]:
+        """What should not have happened."""
+        found = violations(self.history) + self.actors.ended_badly
+        found += look.due_and_not_pending(self.world.server.db)
+        found += [
+            Violation("uncaught", "", repr(failure.get("exception", failure)))
+            for failure in failures(self.world)
+        ]
+        return found
+
+    def rest(self) -> None:
         """Heal everything, and give it time to be done."""
-        world, db = self._world, self._world.server.db
+        world, db = self.world, self.world.server.db
         world.heal()
 
         def is_done() -> bool:
-            return self._actors.has_finished_all and look.is_done(db, STREAMS, self._groups)
+            return self.actors.has_finished_all and look.is_done(db, STREAMS, self._groups)
 
-        if not is_done() and self._actors.have_somebody_in(self._groups):
+        if not is_done() and self.actors.have_somebody_in(self._groups):
             world.run(world.now + OWN_SECONDS, done=is_done)
         if is_done():  # what comes late may make something unfinished again
             world.run(world.now + 0.5)
         if not is_done():
             for group in self._groups:
-                self._actors.start_worker(f"last-{group}", group, 2.0)
+                self.actors.start_worker(f"last-{group}", group, 2.0)
             world.run(world.now + PATIENCE_SECONDS, done=is_done)
             world.run(world.now + 0.5)
         for group in self._groups:
-            self._history.left[group] = look.left(db, STREAMS, group)
+            self.history.left[group] = look.left(db, STREAMS, group)
 
     def _deaf(self) -> list[Violation]:
         """Whether nothing was accepted, though the server was there at the end: then nothing was tested."""
-        if any(step.events for step in self._schedule.steps) and not self._actors.has_accepted:
+        if any(step.events for step in self._schedule.steps) and not self.actors.has_accepted:
             return [Violation("deaf", "", "not one event was accepted")]
         return []
 
     # What is done -------------------------------------------------------------------------------
 
-    def _do(self, step: Step) -> None:
-        if (process := self._actors.process_of(step.who)) is not None:
+    def do(self, step: Step) -> None:
+        """Do one thing to the world."""
+        if (process := self.actors.process_of(step.who)) is not None:
             self._do_to(step, process)
             return
         match step.what:
             case "start worker":
-                self._actors.start_worker(step.who, step.group, step.value)
+                self.actors.start_worker(step.who, step.group, step.value)
             case "publish":
-                self._actors.publish(step.who, step.events)
+                self.actors.publish(step.who, step.events)
             case "publish again":
-                self._actors.publish_again(step.events)
+                self.actors.publish_again(step.events)
             case _:
                 self._do_to_server(step)
 
     def _do_to_server(self, step: Step) -> None:
-        world = self._world
+        world = self.world
         match step.what:
             case "destroy group":
-                self._as_client("XGROUP", "DESTROY", step.who, step.group)
-                self._actors.note("destroyed", group=step.group, stream=step.who)
+                self.as_client("XGROUP", "DESTROY", step.who, step.group)
+                self.actors.note("destroyed", group=step.group, stream=step.who)
             case "restart server":
                 world.restart_server(step.value)
                 self._away("", step.value)
             case "step clock":
                 world.step_clock(step.value)
                 if step.value > 0:  # every lease is over that much earlier
-                    self._history.outages.append(Outage("", world.now - 60, world.now + 1))
+                    self.history.outages.append(Outage("", world.now - 60, world.now + 1))
             case "refuse writes":
                 world.refuse_writes("OOM command not allowed when used memory > 'maxmemory'.", step.value)
                 self._away("", step.value)
             case "forget scripts":
-                self._as_client("SCRIPT", "FLUSH")
+                self.as_client("SCRIPT", "FLUSH")
 
     def _do_to(self, step: Step, process: Process) -> None:
-        world, link = self._world, process.link
+        world, link = self.world, process.link
         until_us = world.now_us + round(step.value * 1_000_000)
         match step.what:
             case "kill":
-                self._actors.kill(process)
+                self.actors.kill(process)
             case "stop":
-                self._actors.stop(process)
+                self.actors.stop(process)
             case "delete consumer" if process.name in self._consumers:
                 for stream in STREAMS:
                     name = self._consumers[process.name]
-                    self._as_client("XGROUP", "DELCONSUMER", stream, step.group, name)
-                self._actors.note("dropped", group=step.group)
+                    self.as_client("XGROUP", "DELCONSUMER", stream, step.group, name)
+                self.actors.note("dropped", group=step.group)
             case "pause" | "suspend" | "stop machine":
                 process.pause(step.value, step.what)
-                self._history.outages.append(Outage(process.name, world.now, world.now + step.value))
+                self.history.outages.append(Outage(process.name, world.now, world.now + step.value))
             case "cut":
                 for connection in process.in_order():
                     connection.cut(late_us=round(step.value * 1_000_000))
@@ -219,24 +229,25 @@ class _Play:
                 self._away(process.name, step.value)
 
     def _away(self, process: str, seconds: float) -> None:
-        now = self._world.now
-        self._history.outages.append(Outage(process, now, now + seconds + RECONNECT_SECONDS))
+        now = self.world.now
+        self.history.outages.append(Outage(process, now, now + seconds + RECONNECT_SECONDS))
 
-    def _as_client(self, *words: str | bytes) -> None:
+    def as_client(self, *words: str | bytes) -> None:
+        """Send a command by hand."""
         command = [word if isinstance(word, bytes) else word.encode() for word in words]
-        self._world.server.call(command, lambda _: None)
+        self.world.server.call(command, lambda _: None)
 
     # What is seen -------------------------------------------------------------------------------
 
     def _heard(self, words: list[bytes]) -> None:
         self._commands += 1
-        if words[0] == b"XREADGROUP" and self._world.connected is not None:
-            self._consumers.setdefault(self._world.connected, words[3])
+        if words[0] == b"XREADGROUP" and self.world.connected is not None:
+            self._consumers.setdefault(self.world.connected, words[3])
         if words[0] == b"XGROUP" and words[1] == b"CREATE":
-            self._actors.note("joined", group=words[3].decode(), stream=words[2].decode())
+            self.actors.note("joined", group=words[3].decode(), stream=words[2].decode())
         if words[0] == b"XADD" and words[1].startswith(b"dead:"):
             fields = dict(zip(words[3::2], words[4::2], strict=True))
-            self._actors.note(
+            self.actors.note(
                 "buried",
                 group=fields[b"abe:group"].decode(),
                 event=look.number_in(fields[b"data"]),

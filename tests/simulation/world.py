@@ -38,6 +38,7 @@ class World:
         self._chance = self.chance_of("turns")
         self._bytes = self.chance_of("urandom")
         self._hashes = self.chance_of("hashes")
+        self._random = self.chance_of("random").getstate()
         self._numbers = 0
         self._events: list[tuple[int, int, Callable[[], None]]] = []
 
@@ -67,7 +68,22 @@ class World:
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """Let Python's clocks and chances be this world's."""
+        """Let Python's clocks and chances be this world's, to its end."""
+        with self.visited():
+            try:
+                yield
+            finally:
+                self.end()
+
+    def end(self) -> None:
+        """End every process."""
+        for process in self.processes:
+            self.current = process
+            process.bury()
+
+    @contextmanager
+    def visited(self) -> Iterator[None]:
+        """Let Python's clocks and chances be this world's for a while."""
         real = time.monotonic, clock.now, clock.doubted_at, os.urandom
         state, collects = random.getstate(), gc.isenabled()
 
@@ -82,7 +98,7 @@ class World:
 
         time.monotonic, clock.now, clock.doubted_at = monotonic, now, doubted_at
         os.urandom = self._bytes.randbytes
-        random.seed(f"{self.seed}/random")
+        random.setstate(self._random)
         hooks = sys.get_asyncgen_hooks()
         # An asynchronous generator that Python forgets ends with its process, without another word.
         sys.set_asyncgen_hooks(firstiter=None, finalizer=lambda _: None)
@@ -90,9 +106,7 @@ class World:
         try:
             yield
         finally:
-            for process in self.processes:
-                self.current = process
-                process.bury()
+            self._random = random.getstate()
             time.monotonic, clock.now, clock.doubted_at, os.urandom = real
             random.setstate(state)
             sys.set_asyncgen_hooks(*hooks)

@@ -143,6 +143,9 @@ class Publisher:
                     del step[0]
                 if step:
                     added = await self._insist(topic, step)
+                    for published in added:
+                        if published.length == 1:
+                            self._announced.pop(published.stream, None)
                     for stream, last in {published.stream: published for published in added}.items():
                         await self._tend(stream, last)
                     done.extend(added)
@@ -261,6 +264,8 @@ class Publisher:
         """Whether the stream needs maintenance now."""
         if isinstance(published, Kept):
             return False
+        if published.length == 1:  # it is new, perhaps since FLUSHALL has taken the index, too
+            self._announced.pop(stream, None)
         return time.monotonic() >= self._announced.get(stream, 0) or self._trimmer.is_due(
             stream, published.length
         )

@@ -192,3 +192,21 @@ async def test_the_streams_that_exist_are_shown_in_order_up_to_a_thousand(
     for number in range(1100):
         await redis.xadd(f"slack:{number}", {"data": "{}"})
     assert await existing(redis, Patterns(["slack:*"])) == sorted(f"slack:{n}" for n in range(1100))[:1000]
+
+
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.promise("Consumers outlive restarts, cut connections, `FLUSHALL` and deleted groups.")
+async def test_a_stream_that_comes_back_after_flushall_is_found_at_once(
+    backend: RedisMessageQueueBackend, make_backend: MakeBackend, redis: Redis, many: bool
+) -> None:
+    """Its publisher has announced it before, and the next search through all keys is a minute away."""
+    await backend.publish("slack:events", {"n": 0})
+    await redis.flushall()
+    await redis.set("abe:scan", 1, ex=50)  # somebody has just searched
+    if many:
+        await backend.publish_many("slack:events", [{"n": 1}, {"n": 2}])
+    else:
+        await backend.publish("slack:events", {"n": 1})
+    async with make_backend() as other, other.consume() as events:
+        with anyio.fail_after(40):  # less than a search is away
+            assert await take_one(events) == {"n": 1}

@@ -291,6 +291,11 @@ def dbsize(db: Keyspace, words: list[bytes]) -> Reply:
     return len(db.values)
 
 
+def memory(db: Keyspace, words: list[bytes]) -> Reply:
+    """MEMORY USAGE key; some number."""
+    return 100 if words[1] in db.values else None
+
+
 def flushall(db: Keyspace, words: list[bytes]) -> Reply:
     """FLUSHALL."""
     db.values.clear()
@@ -331,5 +336,5 @@ COMMANDS: dict[bytes, Command] = {
     b"EXISTS": exists, b"DEL": del_, b"UNLINK": del_, b"TYPE": type_, b"PEXPIRE": pexpire, b"EXPIRE": expire,
     b"PEXPIREAT": pexpireat, b"PERSIST": persist, b"PTTL": pttl, b"SCAN": scan, b"TIME": time,
     b"DBSIZE": dbsize, b"FLUSHALL": flushall, b"WAIT": wait, b"CLIENT": client, b"HELLO": hello,
-    b"PING": ping,
+    b"PING": ping, b"MEMORY": memory,
 }  # fmt: skip
