@@ -25,6 +25,8 @@ class Mutant:
     """A seed at or before one that finds it."""
     by_hand: str = ""
     """The schedule that finds it, if seeds that do are rare."""
+    also: tuple[tuple[str, str, str], ...] = ()
+    """Further changes, each of a path, if the engine mends this one in two ways."""
 
 
 MUTANTS = (
@@ -56,6 +58,9 @@ MUTANTS = (
         "local others_took_it, may_be",
         "if row == nil then return 'unknown', 0 end\n  local others_took_it, may_be",
         frozenset({"lost"}),
+        also=(
+            ("streams/lua/shared/vanished.lua", "if not vanished then", "if vanished or others or true then"),
+        ),
     ),
     Mutant(
         "who was sure of its lease takes back what others finished",
@@ -84,11 +89,12 @@ def search(mutant: Mutant, directory: Path, *, schedules: int = 50) -> str:
     """
     source = directory / "src"
     shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
-    path = source / "abe_redis" / mutant.path
-    text = path.read_text(encoding="utf-8")
-    if text.count(mutant.old) != 1:
-        raise AssertionError(f"{mutant.path} has {text.count(mutant.old)} places of {mutant.old!r}, not one.")
-    path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    for name, old, new in ((mutant.path, mutant.old, mutant.new), *mutant.also):
+        path = source / "abe_redis" / name
+        text = path.read_text(encoding="utf-8")
+        if text.count(old) != 1:
+            raise AssertionError(f"{name} has {text.count(old)} places of {old!r}, not one.")
+        path.write_text(text.replace(old, new), encoding="utf-8")
     if mutant.by_hand:
         options = ["--whole", "--by-hand", mutant.by_hand]
     else:

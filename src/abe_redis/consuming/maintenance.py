@@ -16,6 +16,7 @@ from abe_redis.settings import Settings
 from abe_redis.streams import clock_steps, dead
 from abe_redis.streams.consumers import GONE_LEASES, forget_gone
 from abe_redis.streams.groups import record_progress
+from abe_redis.streams.losses import say_put_back
 from abe_redis.streams.trim import Trimmer
 
 _LOG = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ class Maintenance:
             found = dict(zip(streams, await record_progress(redis, streams, self._group), strict=True))
             for stream, progress in found.items():
                 say_lost(stream, self._group, progress.lost)
+                say_put_back(stream, self._group, progress.put_back)
             self._unfinished = {stream for stream, progress in found.items() if progress.unfinished}
             lengths = {stream: progress.length for stream, progress in found.items() if progress.length >= 0}
             self._short = {one for one, length in lengths.items() if not self._trimmer.is_longer(length)}

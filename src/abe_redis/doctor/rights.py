@@ -55,7 +55,7 @@ _WORK = (
     "type exists xlen xrange xrevrange xread xreadgroup xclaim xack xpending xtrim "
     "xgroup|create xgroup|setid xgroup|delconsumer xinfo|stream xinfo|groups xinfo|consumers memory|usage"
 )
-_NOTES = "get set hget hgetall hset hincrby hdel zadd zcard zrange zrem zscore pexpire persist"
+_NOTES = "get set hget hgetall hlen hset hincrby hdel zadd zcard zrange zrem zscore pexpire persist"
 _AROUND = "eval evalsha time scan dbsize cluster|slots"
 """What takes events and settles them: on streams, on helper keys only, and without a key."""
 

@@ -1,9 +1,11 @@
 """Leases events to a person or an agent: first abandoned ones, then new ones; or chosen ones."""
 
+import contextlib
 from collections.abc import Sequence
 
 import anyio.lowlevel
 
+from abe_redis.client import failures
 from abe_redis.client.connections import Connections
 from abe_redis.consuming.discovery import say_lost
 from abe_redis.operations import event_views
@@ -14,6 +16,7 @@ from abe_redis.schemas import EventView, ReadResult
 from abe_redis.settings import Settings
 from abe_redis.streams import acks, clock_steps, dead, lease, names, peek
 from abe_redis.streams.choose import MOST_PASSED, Chosen, Why, take_these
+from abe_redis.streams.groups import record_progress
 from abe_redis.streams.page_size import PageSize
 from abe_redis.streams.reclaim import reclaim
 
@@ -241,4 +244,8 @@ async def _lease(
             count=count,
             block_ms=max(1, round(wait_seconds * 1000)),
         )
+    if leased or new:
+        # Then another consumer gets these events if somebody removes this one.
+        with contextlib.suppress(*failures.FAILURES):
+            await record_progress(connections.commands, [stream], group)
     return [*leased, *new]

@@ -40,7 +40,11 @@ async def ack(
         for _, at_once in some:
             arguments += (len(at_once), *(entries[at][1] for at in at_once))
             theirs += at_once
-        keys = names.with_due((stream for stream, _ in some), group)
+        keys = [
+            key
+            for stream, _ in some
+            for key in (stream, names.due(stream, group), names.pending(stream, group))
+        ]
         for at, outcome in await _ACK(redis, keys, arguments):
             told = outcome.decode()
             outcomes[theirs[at]] = told if told in {"not_held", "no_group"} else "unknown"

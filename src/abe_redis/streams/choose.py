@@ -57,6 +57,7 @@ async def take_these(
         redis.ResponseError: NOGROUP, when there is no such group.
     """
     keys = [stream, names.records(stream), names.due(stream, group), names.leases(stream, group)]
+    keys.append(names.pending(stream, group))
     arguments: list[Argument] = [group, consumer, round(lease_seconds * 1000), MOST_PASSED, int(postponed)]
     asked_at = clock.now()
     rows, others, passed = await _TAKE_THESE(redis, keys, [*arguments, *ids])

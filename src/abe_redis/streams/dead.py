@@ -85,6 +85,7 @@ async def bury(
         False when another consumer holds it; then nothing was changed.
     """
     keys = [stream, names.dead_letters(stream), names.due(stream, group), names.records(stream)]
+    keys.append(names.pending(stream, group))
     more = [word for name, value in detail.items() for word in (f"abe:{name}", _encoded(value))]
     arguments: list[Argument] = [
         group,

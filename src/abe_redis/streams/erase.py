@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
+from abe_redis.streams import names
 from abe_redis.streams.scripts import Script
 
 _ERASE = Script.load("erase")
@@ -16,5 +17,5 @@ async def erase(redis: Redis, stream: str, ids: Sequence[str], *, dry_run: bool 
         The number of removed entries, and how many of them some group had not finished; with `dry_run`, the
         same of those that would be removed.
     """
-    erased, unfinished = await _ERASE(redis, [stream], [int(dry_run), *ids])
+    erased, unfinished = await _ERASE(redis, names.with_records([stream]), [int(dry_run), *ids])
     return int(erased), int(unfinished)

@@ -13,6 +13,8 @@ hash beside the stream has these records per group:
 - `forgotten`: its consumers that were removed because they held nothing and were silent
 - `robbed`: entries that other consumers reclaimed after a lease expired, and from which consumer
 - `given`: released entries, which are pending under the name `abe:nobody`
+- `known`: its consumers, and its position, when its pending entries were last listed
+- `gone`: entries counted as lost since, because the stream no longer has them
 """
 
 from collections.abc import Sequence
@@ -57,7 +59,16 @@ async def ensure_group(redis: Redis, streams: Sequence[str], group: str) -> list
     consumer existed is delivered. One that was deleted starts where it had finished.
     """
     arguments: list[Argument] = [group, _FORGOTTEN_SECONDS * 1000]
-    answers = await _ENSURE.each(redis, streams, arguments, keys=names.with_records)
+    answers = await _ENSURE.each(
+        redis,
+        streams,
+        arguments,
+        keys=lambda some: [
+            key
+            for one in some
+            for key in (one, names.records(one), names.leases(one, group), names.pending(one, group))
+        ],
+    )
     return [
         Ensured(state.decode(), lost, again=made == 1, new=made == _NEW, was_known=bool(was_known))
         for state, lost, made, was_known in answers
@@ -102,12 +113,14 @@ class Progress:
     """Whether the server has no memory left."""
     length: int = field(default=-1, compare=False)
     """How many entries the stream has; -1 if there is no such group."""
+    put_back: int = 0
+    """How many entries it put back that a removed consumer had held."""
 
 
 async def record_progress(redis: Redis, streams: Sequence[str], group: str) -> list[Progress]:
     """Record the floor of a group in each stream, in case the group or the stream is deleted."""
-    answers = await _RECORD.each(redis, streams, [group], keys=names.with_records)
+    answers = await _RECORD.each(redis, streams, [group], keys=lambda some: names.with_all(some, group))
     return [
-        Progress(lost=lost, unfinished=unfinished, is_full=bool(is_full), length=length)
-        for lost, unfinished, is_full, length in answers
+        Progress(lost=lost, unfinished=unfinished, is_full=bool(is_full), length=length, put_back=put_back)
+        for lost, unfinished, is_full, length, put_back in answers
     ]

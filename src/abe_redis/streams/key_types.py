@@ -45,6 +45,7 @@ async def mistyped(redis: Redis, streams: Iterable[str], group: str) -> list[Mis
                 names.due(stream, one): "zset",
                 names.leases(stream, one): "hash",
                 names.held(stream, one): "hash",
+                names.pending(stream, one): "hash",
             }
     pipeline = redis.pipeline(transaction=False)
     for key in wanted:

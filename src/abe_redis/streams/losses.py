@@ -1,4 +1,4 @@
-"""Logs the losses that a script has found and counted."""
+"""Logs the losses that a script has found and counted, and what it put back."""
 
 import logging
 from collections.abc import Sequence
@@ -19,4 +19,18 @@ def say_gone(stream: str, group: str, ids: Sequence[str]) -> None:
             group,
             "was" if len(ids) == 1 else "were",
             ", ".join(ids[:10]),
+        )
+
+
+def say_put_back(stream: str, group: str, count: int) -> None:
+    """Log how many entries were put back that a removed consumer had held, if there are any."""
+    if count:
+        _LOG.warning(
+            "Put back %s of %r for group %r: somebody had removed the consumer that held %s (XGROUP "
+            "DELCONSUMER). If its worker is alive, it goes on with %s; else another one gets %s "
+            "after a lease.",
+            plurals.count(count, "event"),
+            stream,
+            group,
+            *(["it" if count == 1 else "them"] * 3),
         )

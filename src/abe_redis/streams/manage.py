@@ -74,7 +74,7 @@ async def remove(redis: Redis, stream: str, group: str, *, force: bool) -> tuple
     Raises:
         redis.ResponseError: NOGROUP, when it does not exist.
     """
-    more = (of(stream, group) for of in (names.due, names.leases, names.held))
+    more = (of(stream, group) for of in (names.due, names.leases, names.held, names.pending))
     keys = [stream, names.records(stream), *more]
     pending, undelivered, removed = await _REMOVE(redis, keys, [group, int(force)])
     return Unfinished(pending=pending, undelivered=None if undelivered < 0 else undelivered), bool(removed)

@@ -104,6 +104,26 @@ def with_due(streams: Iterable[str], group: str) -> list[str]:
     return [key for stream in streams for key in (stream, due(stream, group))]
 
 
+def pending(stream: str, group: str) -> str:
+    """The hash of what a group had pending lately, and what was settled since."""
+    return f"{in_slot_of('abe:pending:', stream)}:{group}"
+
+
+def with_all(streams: Iterable[str], group: str) -> list[str]:
+    """Each stream followed by its records, its postponed entries, its leases and what is pending."""
+    return [
+        key
+        for stream in streams
+        for key in (
+            stream,
+            records(stream),
+            due(stream, group),
+            leases(stream, group),
+            pending(stream, group),
+        )
+    ]
+
+
 def due(stream: str, group: str) -> str:
     """The sorted set of a group's postponed entries, by the time in ms at which they are due."""
     return f"{in_slot_of('abe:due:', stream)}:{group}"

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from abe_redis.runtime import clock
 from abe_redis.streams import names, slots
 from abe_redis.streams.lease import AGAIN, Leased, Portion, Taken, fields_of, take
-from abe_redis.streams.losses import say_gone
+from abe_redis.streams.losses import say_gone, say_put_back
 from abe_redis.streams.scripts import Argument, Script
 
 
@@ -194,6 +194,7 @@ async def load(
         names.records(stream),
         names.due(stream, owner.group),
         names.leases(stream, owner.group),
+        names.pending(stream, owner.group),
     ]
     entries: list[tuple[Leased, float]] = []
     lost, start = 0, f"({after}" if after else "-"
@@ -206,6 +207,7 @@ async def load(
             return None
         last, found, gone, start = answer[0].decode(), answer[1], answer[2], answer[3].decode()
         lost += gone
+        say_put_back(stream, owner.group, answer[4])
         entries += [
             (
                 Leased(stream, entry_id.decode(), fields_of(flat), deliveries, asked_at, again=bool(again)),

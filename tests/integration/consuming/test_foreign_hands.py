@@ -273,6 +273,36 @@ async def test_an_event_that_a_removed_consumer_postponed_is_delivered_again(
 
 
 @KINDS
+@pytest.mark.parametrize("name", [None, "named"])
+async def test_what_a_killed_worker_held_is_delivered_though_its_consumer_is_removed(
+    make_backend: MakeBackend, redis: Redis, tmp_path: Path, ordered: bool, name: str | None
+) -> None:
+    """Somebody tidies up after it, before its lease ends. Another worker, or one of its name, goes on."""
+    handlers = Handlers()
+    handlers.may_end.set()
+    backend = make_backend(redis_stream_lease_seconds=1, redis_stream_consumer=name)
+    variables = os.environ | {"REDIS_URL": backend.settings.redis_url, "REDIS_STREAM_LEASE_SECONDS": "1"}
+    variables |= {"REDIS_STREAM_CONSUMER": name} if name else {}
+    kind = "ordered" if ordered else "plain"
+    command = [sys.executable, "-m", "tests.integration.worker.lives", kind, "2", "0.1"]
+    await redis.xadd(STREAM, {"data": '{"n": 7, "seconds": 3600}'})
+    root, stderr = Path(__file__).parents[3], tmp_path / "stderr"
+    with Child(command, cwd=root, variables=variables, stderr=stderr) as killed:
+        await anyio.to_thread.run_sync(lambda: killed.line(0))
+        killed.process.kill()
+        await anyio.to_thread.run_sync(killed.wait)
+    assert await remove_consumers(redis) == 1
+    async with working(EventWorker(backend, handlers, ordered=ordered)):
+
+        async def is_done() -> bool:
+            return handlers.done[7] == 1
+
+        await until(is_done)
+        await until(lambda: is_finished(redis))
+    assert handlers.started == {7: 1}
+
+
+@KINDS
 async def test_an_event_that_another_finished_meanwhile_is_not_put_back(
     make_backend: MakeBackend, redis: Redis, ordered: bool
 ) -> None:

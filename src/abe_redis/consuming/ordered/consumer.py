@@ -203,7 +203,7 @@ class OrderedConsumer(GroupConsumer):
             await self._renew(redis)
         await self._release_revoked(redis)
         await self._in_flight.say_parted(redis)  # a dropped entry comes before those that follow it
-        await self._takeover.load_claimed(redis)
+        await self._takeover.load_claimed(redis, until=min(self._tick_at, self._renew_at))
         self._set_alarm()
         seconds = self._seconds_left()
         readable = self._readable()
@@ -223,7 +223,7 @@ class OrderedConsumer(GroupConsumer):
         await self._renew_held(redis)
         for held in [held for held in self._queues if held.lost]:  # another consumer took it by force
             self._queues.remove(held)
-        await self._takeover.load_abandoned(redis)
+        await self._takeover.load_abandoned(redis, until=self._renew_at)
         self._arrived.set()
 
     async def _tick(self, redis: Redis) -> None:

@@ -1,6 +1,8 @@
 """The unfinished entries of a stream that are not here: those of its previous owner, and unconfirmed ones."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Awaitable, Callable
+from itertools import batched
 
 from redis.asyncio import Redis
 
@@ -11,11 +13,14 @@ from abe_redis.consuming.ordered.conversation_queues import ConversationQueues
 from abe_redis.consuming.ordered.owned_stream import OwnedStream, State
 from abe_redis.consuming.ordered.ownership import Ownership
 from abe_redis.runtime import clock
-from abe_redis.streams import clock_steps, owners
+from abe_redis.streams import clock_steps, owners, slots
 from abe_redis.streams.lease import Leased
 
 _MOST_OWNERS_DIED = 2
 """Deliveries after which an entry is possibly poison: it was taken over before, and that owner died, too."""
+
+_AT_ONCE = 16
+"""Streams that are loaded at the same time."""
 
 
 class Takeover:
@@ -40,20 +45,54 @@ class Takeover:
         self._queues = queues
         self._in_flight = in_flight
         self._accept = accept
+        self._looked_at: dict[str, float] = {}
+        """When each stream was last searched for abandoned entries."""
 
-    async def load_claimed(self, redis: Redis) -> None:
-        """Take over all unfinished entries of the claimed streams, so that they are ready."""
+    async def load_claimed(self, redis: Redis, *, until: float) -> None:
+        """Take over all unfinished entries of claimed streams, so that they are ready.
+
+        Args:
+            redis: The client.
+            until: The time, by `clock.now`, from which no more streams are begun: leases must be renewed. The
+                next call continues.
+        """
         owner = self._ownership.owner
-        for stream, owned in self._ownership.in_state(State.CLAIMED).items():
-            # What is postponed is taken over with the delay that it still has.
-            await clock_steps.mend(redis, owner.group, [stream], lease_seconds=owner.lease_seconds)
+        claimed = self._ownership.in_state(State.CLAIMED)
+        if claimed:  # what is postponed is taken over with the delay that it still has
+            await clock_steps.mend(redis, owner.group, list(claimed), lease_seconds=owner.lease_seconds)
+
+        async def load(stream: str, owned: OwnedStream) -> None:
             await self._load(redis, stream, owned, after=owned.last, everybody=not owned.last)
 
-    async def load_abandoned(self, redis: Redis) -> None:
-        """Take over the entries of the other streams that nobody has renewed for a lease."""
+        await self._each(claimed, load, until)
+
+    async def load_abandoned(self, redis: Redis, *, until: float) -> None:
+        """Take over the entries of the other streams that nobody has renewed for a lease.
+
+        Args:
+            redis: The client.
+            until: As for `load_claimed`; the next call begins with the streams that are left out.
+        """
         idle_seconds = self._ownership.owner.lease_seconds
-        for stream, owned in self._ownership.in_state(State.READY, State.REVOKING).items():
+        ours = self._ownership.in_state(State.READY, State.REVOKING)
+        self._looked_at = {stream: at for stream, at in self._looked_at.items() if stream in ours}
+
+        async def load(stream: str, owned: OwnedStream) -> None:
             await self._load(redis, stream, owned, idle_seconds=idle_seconds, finished_to=owned.last)
+            self._looked_at[stream] = clock.now()
+
+        in_turn = sorted(ours, key=lambda stream: self._looked_at.get(stream, -math.inf))
+        await self._each({stream: ours[stream] for stream in in_turn}, load, until)
+
+    @staticmethod
+    async def _each(
+        streams: dict[str, OwnedStream], load: Callable[[str, OwnedStream], Awaitable[None]], until: float
+    ) -> None:
+        """Load streams, some at a time, since each costs a round trip; at least the first of them."""
+        for some in batched(streams, _AT_ONCE):
+            await slots.each([[stream] for stream in some], lambda one: load(one[0], streams[one[0]]))
+            if clock.now() >= until:
+                break
 
     async def _load(
         self,

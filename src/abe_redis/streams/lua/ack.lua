@@ -3,7 +3,7 @@
 -- If no other consumer holds anything, every pending entry belongs to the consumer, so one command acks
 -- all. Otherwise one command tells which of them it holds; only the others are looked up one by one.
 --
--- KEYS  per stream: the stream, the sorted set of postponed entries
+-- KEYS  per stream: the stream, the sorted set of postponed entries, what the group has pending
 -- ARGV  group, consumer, `exact` (or `quick`: when some of a stream's entries are not pending, all of these
 --       may be answered as `unknown`, though the others are acked); per stream: how many of its entries
 --       follow, their ids
@@ -13,16 +13,19 @@
 -- include: any_due
 -- include: holder
 -- include: ids
+-- include: settled
 local group, consumer, is_quick = ARGV[1], ARGV[2], ARGV[3] == 'quick'
 local first, place = 4, 0
 local answers, page = {}, 100
 
-local is_any_due = any_due(2, 2)
+local is_any_due = any_due(2, 3)
 
-local function ack(stream, due, ids)
+local function ack(stream, due, pending, ids)
   if #ids == 0 then return 0 end
   if is_any_due then redis.call('ZREM', due, unpack(ids)) end
-  return redis.call('XACK', stream, group, unpack(ids))
+  local count = redis.call('XACK', stream, group, unpack(ids))
+  if count > 0 then note_settled(pending, ids) end
+  return count
 end
 
 -- Whether everything that is pending in a group is the consumer's.
@@ -44,10 +47,10 @@ local function held_among(stream, ids)
   return held
 end
 
-local function ack_stream(stream, due, ids)
+local function ack_stream(stream, due, pending, ids)
   local summary, held = redis.pcall('XPENDING', stream, group), {}
   if not is_gone(summary, 'XPENDING') and summary[1] > 0 then
-    if is_quick and is_alone(summary) and ack(stream, due, ids) == #ids then return end
+    if is_quick and is_alone(summary) and ack(stream, due, pending, ids) == #ids then return end
     held = held_among(stream, ids)
   end
   local ours = {}
@@ -59,12 +62,12 @@ local function ack_stream(stream, due, ids)
       answers[#answers + 1] = {place + at - 1, state}
     end
   end
-  ack(stream, due, ours)
+  ack(stream, due, pending, ours)
 end
 
-for i = 1, #KEYS, 2 do
+for i = 1, #KEYS, 3 do
   local last = first + tonumber(ARGV[first])
-  ack_stream(KEYS[i], KEYS[i + 1], {unpack(ARGV, first + 1, last)})
+  ack_stream(KEYS[i], KEYS[i + 1], KEYS[i + 2], {unpack(ARGV, first + 1, last)})
   place, first = place + last - first, last + 1
 end
 return answers

@@ -4,7 +4,8 @@
 -- has its original id in `abe:id`, and the one of now in `abe:entry`. Lua cannot pass on more than about
 -- 8,000 values.
 --
--- KEYS  the stream, its dead letters, the sorted set of postponed entries, the stream's records
+-- KEYS  the stream, its dead letters, the sorted set of postponed entries, the stream's records, what the
+--       group has pending
 -- ARGV  group, consumer, the entry's id, the reason, the least number of its begun deliveries,
 --       1 if its lease certainly lasts (else 0), 1 if nobody tried to bury it before (else 0), `ask` or
 --       `insist`: see `again`; then names and values of what is kept beside the reason
@@ -17,7 +18,8 @@
 -- include: is_buried
 -- include: note_gone
 -- include: again
-local stream, dead, due, records = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+-- include: settled
+local stream, dead, due, records, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, consumer, id, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local began, sure, in_hand = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7] == '1'
 local insists = ARGV[8] == 'insist'
@@ -25,7 +27,7 @@ local state, counted, is_given_back = holder(stream, group, consumer, id, sure, 
 if state == 'no_group' then return redis.error_reply('NOGROUP no group ' .. group .. ' on ' .. stream) end
 local has_no_row = state == 'dropped' or state == 'unknown' or state == 'deleted'
 if has_no_row and is_buried(stream, dead, group, id) then return 1 end
-if state == 'deleted' then return note_gone(stream, records, group) and -1 or 0 end
+if state == 'deleted' then return note_gone(stream, records, group, id) and -1 or 0 end
 if state ~= 'held' and state ~= 'dropped' then return 0 end
 if not insists and (state == 'dropped' or is_given_back) then return redis.status_reply('again') end
 local deliveries = math.max(counted, began)
@@ -47,5 +49,6 @@ if entry then
   redis.call('XADD', dead, '*', unpack(fields))
 end
 redis.call('XACK', stream, group, id)
+note_settled(pending, {id})
 redis.call('ZREM', due, id)
-return not entry and note_gone(stream, records, group) and -1 or 1
+return not entry and note_gone(stream, records, group, id) and -1 or 1

@@ -3,7 +3,7 @@
 -- A new group starts at the very beginning; a deleted one starts where it had finished: see `floor`. Its
 -- unfinished entries are recorded at once, in case somebody deletes the stream.
 --
--- KEYS  per stream: the stream, its records
+-- KEYS  per stream: the stream, its records, consumers' records of their leases, what the group has pending
 -- ARGV  group, for how many ms the records of a stream that does not exist are kept
 -- Answers per stream: `ready`, `paused`, `missing` or `other` (another kind of key); how many entries are
 -- newly found to be removed before the group had finished them; 1 if somebody had removed the group, 2 if it
@@ -15,12 +15,14 @@
 -- include: make_again
 -- include: floor
 -- include: progress
+-- include: clock
+-- include: list_pending
 local group, forgotten_ms = ARGV[1], ARGV[2]
 local answers, most_groups = {}, 300
 
-for i = 1, #KEYS, 2 do
+for i = 1, #KEYS, 4 do
   if groups_seen >= most_groups then break end
-  local stream, records = KEYS[i], KEYS[i + 1]
+  local stream, records, leases, pending = unpack(KEYS, i, i + 3)
   local kind, state = redis.call('TYPE', stream).ok, 'ready'
   local info = kind == 'stream' and facts(redis.call('XINFO', 'STREAM', stream))
   local made, was_known = 0, redis.call('HGET', records, 'used ' .. group) and 1 or 0
@@ -42,6 +44,11 @@ for i = 1, #KEYS, 2 do
     if not redis.call('HGET', records, 'floor ' .. group) then
       of = of or group_of(stream, group)
       redis.pcall('HSET', records, 'floor ' .. group, (progress_of(stream, of, info)))
+    end
+    if redis.call('EXISTS', pending) == 0 or not redis.call('HGET', records, 'known ' .. group) then
+      of = of or group_of(stream, group)
+      redis.call('HDEL', records, 'known ' .. group)
+      list_pending(stream, records, leases, pending, group, of, now_ms())
     end
     if redis.call('HGET', records, 'paused ' .. group) then state = 'paused' end
   end

@@ -4,14 +4,14 @@
 -- its lag for ever. A group is moved past the erased entries directly in front of it, because Redis cannot
 -- tell the lag across a gap.
 --
--- KEYS  the stream
+-- KEYS  the stream, its records
 -- ARGV  1 to count only, and change nothing (else 0); then ids of entries
 -- Answers how many there were, and how many of them some group had not finished.
 
 -- include: facts
 -- include: ids
 -- include: position
-local stream = KEYS[1]
+local stream, records = KEYS[1], KEYS[2]
 local only_count = ARGV[1] == '1'
 local groups, erased, unfinished = {}, 0, 0
 
@@ -22,6 +22,7 @@ end
 
 local function take_from(group, id)
   if only_count then return #redis.call('XPENDING', stream, group, id, id, 1) > 0 end
+  redis.call('HDEL', records, 'known ' .. group)
   return redis.call('XACK', stream, group, id) == 1
 end
 

@@ -17,6 +17,7 @@
 -- include: forgotten
 -- include: nobody
 -- include: record_lines
+-- include: known
 local group, idle_ms, idle_leases = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local now, forgotten = now_ms(), 0
 local most_noted, noted_seconds = 1000, 7 * 86400
@@ -47,6 +48,7 @@ for i = 1, #KEYS, 4 do
       redis.call('HDEL', held, of['name'])
       redis.call('HSET', records, 'used ' .. group, redis.call('TIME')[1])
       if of['name'] == nobody then redis.call('HDEL', records, 'given ' .. group) end
+      note_left(records, group, of['name'])
       names[#names + 1] = of['name']
     else
       is_there[of['name']] = true

@@ -46,7 +46,7 @@ for i = 5, #ARGV, 5 do
       if not last or before(last, id) then redis.pcall('HSET', records, 'last ' .. group, id) end
     end
   end
-  if state == 'deleted' and ARGV[i + 4] == '0' and note_gone(stream, records, group) then
+  if state == 'deleted' and ARGV[i + 4] == '0' and note_gone(stream, records, group, id) then
     state = 'lost'
     redis.call('ZREM', due, id)
   end

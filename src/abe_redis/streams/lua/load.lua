@@ -7,15 +7,15 @@
 -- finished.
 --
 -- KEYS  the stream, the key that names its owner, its records, the sorted set of postponed entries,
---       consumers' records of their leases
+--       consumers' records of their leases, what the group has pending
 -- ARGV  group, consumer, the owner's token, its lease in ms, the id from which to read, the least idle time
 --       in ms of an entry (for another holder: its lease), `all` (also entries on which another consumer
 --       has a lease) or `free`, the size of a page, the last id that the owner had of the stream, if it
 --       knows every entry that it did not finish (else '')
 -- Answers {0} when another consumer owns the stream. Else 1; the last id the group was given; per entry its
 -- id, fields, number of deliveries, for how many ms it is still postponed, and 1 if a handler may have
--- begun it (else 0); how many entries were removed in the meantime; and the id from which the next page
--- begins ('': there is none). Or an error when there is no such group.
+-- begun it (else 0); how many entries were removed in the meantime; the id from which the next page begins
+-- ('': there is none); and how many entries it put back. Or an error when there is no such group.
 
 -- include: agents
 -- include: clock
@@ -25,7 +25,9 @@
 -- include: leases
 -- include: given
 -- include: postponed
-local stream, owner, records, due, leases = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+-- include: settled
+-- include: vanished
+local stream, owner, records, due, leases, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local group, consumer, token, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local from, idle_ms, everybody, count = ARGV[5], tonumber(ARGV[6]), ARGV[7] == 'all', tonumber(ARGV[8])
 local finished_to = ARGV[9]
@@ -33,7 +35,7 @@ if redis.call('GET', owner) ~= token then return {0} end
 local of = group_of(stream, group)
 if not of then return redis.error_reply('NOGROUP there is no group ' .. group .. ' on ' .. stream) end
 local now, found, lost = now_ms(), {}, 0
-local gone = 0 -- how many were counted already
+local gone, put_back = 0, 0 -- how many were counted already; and put back
 
 say_lease(leases, consumer, lease_ms, now)
 local said, longest = leases_of(leases, lease_ms)
@@ -47,6 +49,8 @@ end
 
 if from == '-' then
   put_back_given(stream, records, group)
+  local vanished, more_gone = put_back_vanished(stream, records, due, leases, pending, group)
+  gone, put_back = gone + more_gone, vanished
   local postponed = redis.call('ZRANGE', due, 0, 999, 'WITHSCORES')
   for i = 1, #postponed, 2 do
     local id, deliveries = postponed[i], postponed_deliveries(postponed[i + 1])
@@ -56,7 +60,7 @@ if from == '-' then
           'TIME', 0, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
       else
         redis.call('ZREM', due, id)
-        if note_gone(stream, records, group) then gone = gone + 1 end
+        if note_gone(stream, records, group, id) then gone = gone + 1 end
       end
     end
   end
@@ -68,6 +72,7 @@ for _, row in ipairs(rows) do
   local is_given_back = idle > ten_years_ms
   if holder_name == nobody and not is_given_back and finished_to ~= '' and not before(finished_to, id) then
     redis.call('XACK', stream, group, id)
+    note_settled(pending, {id})
   elseif is_free(holder_name, idle) then
     local entry = redis.call('XRANGE', stream, id, id)[1]
     note_taken(records, group, consumer, id, not is_given_back and holder_name or nil)
@@ -85,6 +90,7 @@ for _, row in ipairs(rows) do
       found[#found + 1] = {id, fields, deliveries + 1, wait_ms, is_untouched(row) and 0 or 1}
     else
       redis.call('XACK', stream, group, id)
+      remember_gone(records, group, id)
       lost = lost + 1
     end
   end
@@ -93,4 +99,4 @@ write_robbed(group)
 write_given(group)
 if lost > 0 then redis.call('HINCRBY', records, 'lost ' .. group, lost) end
 local next_page = #rows == count and '(' .. rows[count][1] or ''
-return {1, of['last-delivered-id'], found, lost + gone, next_page}
+return {1, of['last-delivered-id'], found, lost + gone, next_page, put_back}

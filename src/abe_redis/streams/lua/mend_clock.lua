@@ -14,7 +14,7 @@
 -- and are answered as if they had more.
 
 -- include: clock
--- include: is_gone
+-- include: note_gone
 local group, every_ms, page = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local tolerated_ms = 100 -- what a correction may be without being a step; things stand still for no longer
 local field, now = 'clock ' .. group, now_ms()
@@ -34,6 +34,7 @@ local function begin_anew(stream, records, from)
     local id, holder, idle = row[1], row[2], row[3]
     if idle == 0 and #redis.call('XCLAIM', stream, group, holder, 0, id, 'IDLE', 0, 'JUSTID') == 0 then
       redis.call('HINCRBY', records, 'lost ' .. group, 1) -- it was removed, and is forgotten now
+      remember_gone(records, group, id)
     end
   end
   return #rows == page and '(' .. rows[page][1] or '+'

@@ -31,7 +31,7 @@ if state == 'no_group' and began > 0 then
 end
 if state == 'deleted' then
   redis.call('ZREM', due, id)
-  return note_gone(stream, records, group) and -1 or 0
+  return note_gone(stream, records, group, id) and -1 or 0
 end
 if state ~= 'held' and state ~= 'dropped' then return 0 end
 local is_late = redis.call('ZSCORE', due, id) or began > 0 and counted - uncounted > began -- it began anew
@@ -46,7 +46,7 @@ local kept = redis.call('XCLAIM', stream, group, whose, 0, id,
   dated, 0, 'RETRYCOUNT', deliveries, 'JUSTID', force)
 if #kept == 0 then
   redis.call('ZREM', due, id)
-  return note_gone(stream, records, group) and -1 or 0
+  return note_gone(stream, records, group, id) and -1 or 0
 end
 note_given(records, group, id, delay_ms == 0 and deliveries or nil)
 write_given(group)

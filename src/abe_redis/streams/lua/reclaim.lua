@@ -10,7 +10,7 @@
 -- find idle ones. If there are many, a call looks at one page of them and says where the next page begins.
 --
 -- KEYS  per stream: the stream, the sorted set of postponed entries, its records, consumers' records of
---       their leases
+--       their leases, what the group has pending
 -- ARGV  group, consumer, its lease in ms, how many entries to take at most if a handler had one of them
 --       before, how many if no handler had any, 1 if their deliveries begin now (0: `hold` counts them
 --       later); per stream: where the page begins, if it has many pending entries ('-': at the first)
@@ -29,14 +29,15 @@
 -- include: postponed
 -- include: any_due
 -- include: robbed
+-- include: vanished
 local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most_with_redelivered, limit, counted = tonumber(ARGV[4]), math.min(100, tonumber(ARGV[5])), ARGV[6]
 local now = now_ms()
-local taken, lost, looked = {}, {}, {}
+local taken, lost, looked, put_back = {}, {}, {}, {}
 local most_scanned, page = 10000, 1000 -- pending entries: in one go, or else at a time
 local work, most_work = 0, 1500 -- microseconds, roughly
 
-local is_any_due = any_due(2, 4)
+local is_any_due = any_due(2, 5)
 
 -- Takes a pending entry, from its holder (nil if it was released); answers false once enough are taken.
 local function take(stream, records, pending, holder)
@@ -54,17 +55,18 @@ local function take(stream, records, pending, holder)
     note_taken(records, group, consumer, id, holder)
   else
     redis.call('HINCRBY', records, 'lost ' .. group, 1)
+    remember_gone(records, group, id)
     lost[#lost + 1] = stream
   end
   return true
 end
 
 -- Makes a due entry pending again that nobody holds, if the group was given it; answers its row.
-local function put_back(stream, records, id, deliveries)
+local function put_back_due(stream, records, id, deliveries)
   local of = group_of(stream, group)
   if before(of['last-delivered-id'], id) then return end
   if #redis.call('XRANGE', stream, id, id) == 0 then
-    if note_gone(stream, records, group) then lost[#lost + 1] = stream end
+    if note_gone(stream, records, group, id) then lost[#lost + 1] = stream end
     return
   end
   redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
@@ -77,7 +79,7 @@ local function take_due(stream, due, records)
     local id, deliveries = ids[i], postponed_deliveries(ids[i + 1])
     local rows = redis.pcall('XPENDING', stream, group, id, id, 1)
     if is_gone(rows, 'XPENDING') then return end
-    local row = rows[1] or put_back(stream, records, id, deliveries)
+    local row = rows[1] or put_back_due(stream, records, id, deliveries)
     if row then row[4] = math.max(row[4], deliveries) end
     if not row or take(stream, records, row) then redis.call('ZREM', due, id) end
   end
@@ -152,16 +154,19 @@ local function take_idle(stream, due, records, leases, postponed, from)
   return take_all(stream, due, records, rows, postponed, true) or next_page
 end
 
-for i = 1, #KEYS, 4 do
+for i = 1, #KEYS, 5 do
   if #taken >= limit or work >= most_work then break end
-  local stream, due, records, leases = KEYS[i], KEYS[i + 1], KEYS[i + 2], KEYS[i + 3]
+  local stream, due, records, leases, pending = KEYS[i], KEYS[i + 1], KEYS[i + 2], KEYS[i + 3], KEYS[i + 4]
   say_lease(leases, consumer, lease_ms, now)
   put_back_given(stream, records, group)
+  local count, gone = put_back_vanished(stream, records, due, leases, pending, group, true)
+  if count > 0 then put_back[#put_back + 1], put_back[#put_back + 2] = stream, count end
+  for _ = 1, gone do lost[#lost + 1] = stream end
   local postponed = is_any_due and redis.call('ZCARD', due) or 0
   if postponed > 0 then take_due(stream, due, records) end
-  looked[#looked + 1] = take_idle(stream, due, records, leases, postponed, ARGV[6 + (i + 3) / 4])
+  looked[#looked + 1] = take_idle(stream, due, records, leases, postponed, ARGV[6 + (i + 4) / 5])
   work = work + 10
 end
 write_robbed(group)
 write_given(group)
-return {taken, lost, looked}
+return {taken, lost, looked, put_back}

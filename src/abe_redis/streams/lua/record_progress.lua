@@ -7,14 +7,21 @@
 -- The record always has the same size, so it is written even when memory is full: after a write that frees
 -- memory, a script may continue. So the step that tells whether memory is full comes first.
 --
--- KEYS  per stream: the stream, its records
+-- What is pending is listed, too; first, what vanished with a consumer is put back: see `vanished`.
+--
+-- KEYS  per stream: the stream, its records, the sorted set of postponed entries, consumers' records of their
+--       leases, what the group has pending
 -- ARGV  group
 -- Answers per stream: how many entries are newly found to be removed before the group had finished them;
--- how many the group has not finished; 1 if the server has no memory left (else 0); and the length of the
--- stream (-1: the group does not exist). If the first streams have many groups, it answers only for these.
+-- how many the group has not finished; 1 if the server has no memory left (else 0); the length of the stream
+-- (-1: the group does not exist); and how many entries it put back. If the first streams have many groups, it
+-- answers only for these.
 
 -- include: note_deleted
 -- include: progress
+-- include: clock
+-- include: vanished
+-- include: list_pending
 local group = ARGV[1]
 local answers, most_groups = {}, 300
 local seconds = redis.call('TIME')[1]
@@ -32,20 +39,30 @@ local function record(records, floor, last)
   return 1
 end
 
-for i = 1, #KEYS, 2 do
+for i = 1, #KEYS, 5 do
   if groups_seen >= most_groups then break end
-  local stream, records = KEYS[i], KEYS[i + 1]
+  local stream, records, due, leases, pending = unpack(KEYS, i, i + 4)
   local of, lost, unfinished, is_full, length = group_of(stream, group), 0, 0, 0, -1
+  local put_back = 0
   if of then
+    local gone
+    put_back, gone = put_back_vanished(stream, records, due, leases, pending, group)
+    if put_back > 0 then of = group_of(stream, group) end
     local info = facts(redis.call('XINFO', 'STREAM', stream))
     lost, length = note_deleted(stream, records, of, info), info['length']
     local facts_then
     facts_then, unfinished = progress_of(stream, of, info)
     is_full = record(records, facts_then, of['last-delivered-id'])
+    lost = lost + gone
+    if is_full == 0 then
+      list_pending(stream, records, leases, pending, group, of, now_ms())
+    else
+      give_up_list(records, pending, group)
+    end
     if of['entries-read'] then
       redis.call(to_position('SETID', stream, group, of['last-delivered-id'], of['entries-read']))
     end
   end
-  answers[#answers + 1] = {lost, unfinished, is_full, length}
+  answers[#answers + 1] = {lost, unfinished, is_full, length, put_back}
 end
 return answers

@@ -19,6 +19,7 @@
 -- include: holder
 -- include: given
 -- include: again
+-- include: known
 local group, consumer, everything, counted = ARGV[1], ARGV[2], ARGV[3] == 'all', ARGV[4]
 local leaves, insists = ARGV[5] == '1', ARGV[6] == 'insist'
 local released, again, lost = 0, {}, {}
@@ -56,7 +57,7 @@ local function release(stream, records, id, deliveries, is_dropped)
   local force = is_dropped and 'FORCE' or 'JUSTID' -- a repeated word does no harm
   local kept = redis.call('XCLAIM', stream, group, nobody, 0, id,
     'TIME', 0, 'RETRYCOUNT', deliveries, 'JUSTID', force)
-  if #kept == 0 then note_gone(stream, records, group) else note_given(records, group, id, deliveries) end
+  if #kept == 0 then note_gone(stream, records, group, id) else note_given(records, group, id, deliveries) end
   released = released + 1
 end
 
@@ -102,7 +103,7 @@ local function release_dropped(stream, records, known, in_hand)
       ask_for(stream, one.id, known[one.id])
     elseif state == 'dropped' then
       release(stream, records, one.id, known[one.id], true)
-    elseif state == 'deleted' and note_gone(stream, records, group) then
+    elseif state == 'deleted' and note_gone(stream, records, group, one.id) then
       lost[#lost + 1], lost[#lost + 2] = stream, one.id
     end
   end
@@ -125,6 +126,7 @@ for i = 1, #KEYS, 3 do
     if leaves and not others_hold(stream) then redis.pcall('HDEL', records, 'last ' .. group) end
     if #redis.call('XPENDING', stream, group, '-', '+', 1, consumer) == 0 then
       redis.call('XGROUP', 'DELCONSUMER', stream, group, consumer)
+      note_left(records, group, consumer)
       redis.call('HSET', records, 'used ' .. group, redis.call('TIME')[1])
     end
   end

@@ -1,14 +1,14 @@
 -- Removes a group with all its records; also a group that somebody destroyed, if its floor is recorded.
 --
 -- KEYS  the stream, its records, the sorted set of postponed entries, consumers' records of their leases,
---       and of what they hold
+--       and of what they hold, what the group has pending
 -- ARGV  group, 1 to remove it though it has not finished everything (else 0)
 -- Answers how many entries were pending, how many were not delivered (-1: Redis cannot tell), and 1 if it
 -- was removed (else 0); or an error when there is no such group.
 
 -- include: destroyed
 -- include: ids
-local stream, records, due, leases, held = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local stream, records, due, leases, held, listed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local group, force = ARGV[1], ARGV[2] == '1'
 local of, found = group_of(stream, group), redis.pcall('XINFO', 'STREAM', stream)
 local info = facts(is_gone(found, 'XINFO STREAM') and {} or found)
@@ -27,9 +27,10 @@ elseif before(position, first[1]) then unread = info['length'] end
 if force or (pending == 0 and unread == 0) then
   if of then redis.call('XGROUP', 'DESTROY', stream, group) end
   local recorded =
-    {'floor', 'last', 'used', 'lost', 'deleted', 'paused', 'clock', 'forgotten', 'robbed', 'given'}
+    {'floor', 'last', 'used', 'lost', 'deleted', 'paused', 'clock', 'forgotten', 'robbed', 'given',
+      'known', 'gone'}
   for _, what in ipairs(recorded) do redis.call('HDEL', records, what .. ' ' .. group) end
-  redis.call('DEL', due, leases, held)
+  redis.call('DEL', due, leases, held, listed)
   return {pending, unread or -1, 1}
 end
 return {pending, unread or -1, 0}

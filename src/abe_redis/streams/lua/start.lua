@@ -16,7 +16,7 @@ local deliveries, sure, insists = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7] == 
 if redis.call('GET', owner) ~= token then return redis.status_reply('disowned') end
 local state, counted, is_given_back = holder(stream, group, consumer, id, sure, records, true)
 if state == 'no_group' then return redis.status_reply(state) end
-if state == 'deleted' and note_gone(stream, records, group) then
+if state == 'deleted' and note_gone(stream, records, group, id) then
   redis.call('ZREM', due, id)
   return redis.status_reply('lost')
 end

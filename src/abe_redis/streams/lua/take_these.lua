@@ -3,7 +3,8 @@
 -- An undelivered entry can be leased only together with those before it. These are released at once,
 -- without a delivery: the next consumer takes them, in their order.
 --
--- KEYS  the stream, its records, the sorted set of postponed entries, consumers' records of their leases
+-- KEYS  the stream, its records, the sorted set of postponed entries, consumers' records of their leases,
+--       what the group has pending
 -- ARGV  group, consumer, its lease in ms, how many entries may be passed over, 1 if what is postponed may be
 --       taken (else 0); then the ids
 -- Answers the leased entries, each with its id, fields and number of deliveries; of each other id, why not:
@@ -19,7 +20,9 @@
 -- include: robbed
 -- include: given
 -- include: postponed
-local stream, records, due, leases = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+-- include: vanished
+-- include: list_pending
+local stream, records, due, leases, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most_passed, also_postponed = tonumber(ARGV[4]), ARGV[5] == '1'
 local now, of = now_ms(), group_of(stream, group)
@@ -28,6 +31,7 @@ say_lease(leases, consumer, lease_ms, now)
 local said, longest = leases_of(leases, lease_ms)
 local rows, others, ahead, last = {}, {}, {}, nil
 put_back_given(stream, records, group)
+put_back_vanished(stream, records, due, leases, pending, group)
 
 local function is_there(id) return #redis.call('XRANGE', stream, id, id) > 0 end
 
@@ -119,5 +123,6 @@ while to_read > 0 do
   end
 end
 write_given(group)
+list_pending(stream, records, leases, pending, group, group_of(stream, group), now)
 for id in pairs(ahead) do others[#others + 1] = {id, 'far', ''} end
 return {rows, others, passed}

@@ -16,6 +16,7 @@
 
 -- include: clock
 -- include: destroyed
+-- include: known
 -- include: ids
 -- include: position
 local maxlen, step, idle_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -72,7 +73,21 @@ local function give_up(stream, records, of, entries, cut)
     redis.call(to_position('SETID', stream, of['name'], last, of['entries-read'] + unread))
   end
   if lost + unread > 0 then redis.call('HINCRBY', records, 'lost ' .. of['name'], lost + unread) end
+  redis.call('HDEL', records, 'known ' .. of['name'])
   return lost + unread
+end
+
+-- Where a group had finished when that was last recorded, if one of its consumers has vanished since: what
+-- that consumer held is not pending, but is delivered again (see `vanished`).
+local function floor_of_vanished(stream, records, of)
+  local known = known_of(records, of['name'])
+  local recorded = known and redis.call('HGET', records, 'floor ' .. of['name'])
+  local floor = recorded and string.match(recorded, '^%S+')
+  if not floor or not before(floor, of.needed) then return end
+  for _, row in ipairs(redis.call('XINFO', 'CONSUMERS', stream, of['name'])) do
+    known.names[facts(row)['name']] = nil
+  end
+  return next(known.names) and floor
 end
 
 -- The groups of a stream, those that somebody destroyed among them, each with the first id that it needs.
@@ -86,6 +101,7 @@ local function groups_of(stream, records)
       local oldest = redis.call('XPENDING', stream, of['name'])[2]
       if before(oldest, of.needed) then of.needed = oldest end
     end
+    of.needed = floor_of_vanished(stream, records, of) or of.needed
     found[#found + 1] = of
   end
   for _, of in ipairs(destroyed_groups(stream, records, exist)) do

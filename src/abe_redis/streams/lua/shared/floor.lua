@@ -8,7 +8,8 @@ local function floor_of(records, group, entries_added)
   if not recorded then return '0', 0 end
   local id, added_then, unfinished = string.match(recorded, '^(%S+) (%d+) (%d+)$')
   if entries_added >= tonumber(added_then) then return id == '0-0' and '0' or id, 0 end
-  redis.call('HDEL', records, 'floor ' .. group, 'last ' .. group, 'deleted ' .. group, 'given ' .. group)
+  redis.call('HDEL', records, 'floor ' .. group, 'last ' .. group, 'deleted ' .. group, 'given ' .. group,
+    'known ' .. group, 'gone ' .. group)
   if unfinished ~= '0' then redis.call('HINCRBY', records, 'lost ' .. group, unfinished) end
   return '0', tonumber(unfinished)
 end

@@ -62,7 +62,7 @@ local function put_back_given(stream, records, group)
     if not is_dropped then
       note_given(records, group, id)
     elseif #redis.call('XRANGE', stream, id, id) == 0 then
-      note_gone(stream, records, group)
+      note_gone(stream, records, group, id)
       note_given(records, group, id)
     else
       redis.call('XCLAIM', stream, group, nobody, 0, id,

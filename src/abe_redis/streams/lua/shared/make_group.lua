@@ -7,6 +7,7 @@ local function make_group(stream, records, group, position, entries_read)
   local made = redis.pcall(to_position('CREATE', stream, group, position, entries_read))
   if made.err then return named(made, 'XGROUP CREATE') end
   redis.call('HSET', records, 'used ' .. group, redis.call('TIME')[1])
+  redis.call('HDEL', records, 'known ' .. group)
   redis.call('PERSIST', records)
   return made
 end

@@ -1,0 +1,45 @@
+-- The consumers that a group had when its pending entries were last listed: see `list_pending`.
+--
+-- They are a field of the records, so that trimming can read it. First come the position of the group then,
+-- how many entries were pending, how many the group had been given (-1: unknown), and the time in ms; then
+-- one consumer per line, also those that had only recorded their leases.
+
+-- include: facts
+
+-- The names of the consumers that a group has.
+local function names_of(stream, group)
+  local rows, there = redis.pcall('XINFO', 'CONSUMERS', stream, group), {}
+  for _, row in ipairs(is_gone(rows, 'XINFO CONSUMERS') and {} or rows) do
+    there[facts(row)['name']] = true
+  end
+  return there
+end
+
+-- The consumers that have recorded their leases.
+local function consumers_in(leases)
+  local names, flat = {}, redis.pcall('HGETALL', leases)
+  for i = 1, #flat, 2 do names[#names + 1] = flat[i] end
+  return names
+end
+
+local function known_of(records, group)
+  local said = redis.call('HGET', records, 'known ' .. group)
+  if not said then return end
+  local position, pending, read, at, lines = string.match(said, '^(%S+) (%d+) (%S+) (%d+)\n(.*)$')
+  local names = {}
+  for name in string.gmatch(lines, '([^\n]+)\n') do names[name] = true end
+  return {
+    position = position, pending = tonumber(pending), read = tonumber(read), at = tonumber(at),
+    names = names,
+  }
+end
+
+-- Notes that one of our own commands removed a consumer that held nothing.
+local function note_left(records, group, name)
+  local said = redis.call('HGET', records, 'known ' .. group)
+  if not said then return end
+  local from, to = string.find(said, '\n' .. name .. '\n', 1, true)
+  if from then
+    redis.pcall('HSET', records, 'known ' .. group, string.sub(said, 1, from) .. string.sub(said, to + 1))
+  end
+end

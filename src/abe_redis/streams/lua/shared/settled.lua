@@ -1,0 +1,16 @@
+-- Entries that left the pending list of a group since `list_pending` listed it, because they are settled:
+-- acked or buried. If their holder vanishes (see `vanished`), nobody mistakes them for entries that it still
+-- held.
+--
+-- One field per batch, so that a batch costs one short write. Without a list there is nothing to add to.
+
+local most_batches = 5000 -- then nobody has listed anything for long, and the list is given up
+
+local function note_settled(pending, ids)
+  if #ids == 0 then return end
+  local batches = redis.pcall('HLEN', pending)
+  if type(batches) ~= 'number' or batches == 0 then return end
+  local field = ids[1] .. ' ' .. #ids
+  local written = batches <= most_batches and redis.pcall('HSET', pending, field, table.concat(ids, ' '))
+  if type(written) ~= 'number' then redis.call('PEXPIRE', pending, 0) end
+end

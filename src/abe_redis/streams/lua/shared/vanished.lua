@@ -1,0 +1,104 @@
+-- Entries of consumers that somebody removed while they held them: XGROUP DELCONSUMER drops these entries,
+-- and Redis does not say which they were. A live worker puts back what it has in flight; for a dead one,
+-- nobody does. So about once a second the pending entries are listed (see `list_pending`), and what is
+-- settled afterwards is noted (see `settled`). When a consumer has vanished, what it held is pending again
+-- under nobody's name, as if just leased: if its worker is alive after all, it takes the entry back, else
+-- another consumer does after a lease.
+--
+-- What a consumer was given after the last list is recognized because it is neither pending nor settled; but
+-- not if other programs, whose acks nobody notes, are consumers of the group, too.
+
+-- include: nobody
+-- include: facts
+-- include: ids
+-- include: agents
+-- include: known
+-- include: given
+-- include: note_gone
+local most_behind = 2000
+
+-- The consumers of ours that are not there, or nil: they vanished, or have not read yet. And whether others
+-- than ours are there.
+local function vanished_of(known, leases, there)
+  local ours, vanished, others = {[nobody] = true}, {}, false
+  for _, name in ipairs(consumers_in(leases)) do ours[name] = true end
+  for name in pairs(ours) do
+    if not there[name] and (known.names[name] or name ~= nobody) then vanished[name] = true end
+  end
+  for name in pairs(there) do others = others or not ours[name] end
+  return next(vanished) and vanished, others
+end
+
+-- What was listed, as text, and which entries left the list since; nil if nothing is listed.
+local function listed_of(pending, records, group)
+  local flat, text, settled, count = redis.pcall('HGETALL', pending), nil, {}, 0
+  if flat.err then return end
+  local function note(id)
+    if not settled[id] then settled[id], count = true, count + 1 end
+  end
+  for i = 1, #flat, 2 do
+    if flat[i] == '' then text = flat[i + 1]
+    else for id in string.gmatch(flat[i + 1], '%S+') do note(id) end end
+  end
+  for id in string.gmatch(redis.call('HGET', records, 'gone ' .. group) or '', '%S+') do note(id) end
+  return text, settled, count
+end
+
+-- Puts an entry back that nobody holds, if the group was given it; answers 1, and for a lost one -1.
+local function put_back_one(stream, records, due, group, last, id, deliveries)
+  if before(last, id) or given_of(records, group)[id] then return 0 end
+  if #redis.call('XPENDING', stream, group, id, id, 1) > 0 then return 0 end
+  if type(redis.pcall('ZSCORE', due, id)) == 'string' then return 0 end -- it is delivered when it is due
+  local kept = redis.call('XCLAIM', stream, group, nobody, 0, id,
+    'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
+  if #kept == 1 then return 1 end
+  return note_gone(stream, records, group, id) and -1 or 0
+end
+
+-- Puts back what vanished; answers how many entries, and how many are lost. With `quick`, not if the group
+-- looks as it did when it was listed.
+local function put_back_vanished(stream, records, due, leases, pending, group, quick)
+  local known = known_of(records, group)
+  local of = known and group_of(stream, group)
+  if not of or before(of['last-delivered-id'], known.position) then return 0, 0 end
+  local is_same = of['last-delivered-id'] == known.position and of['pending'] == known.pending
+  if quick and is_same then return 0, 0 end
+  local there = names_of(stream, group)
+  local vanished, others = vanished_of(known, leases, there)
+  if not vanished then return 0, 0 end
+  local text, settled, settled_count = listed_of(pending, records, group)
+  if not text then return 0, 0 end
+  local count, lost, unlisted, last = 0, 0, 0, of['last-delivered-id']
+  local function put_back(id, deliveries)
+    local what = put_back_one(stream, records, due, group, last, id, deliveries)
+    if what > 0 then count = count + 1 elseif what < 0 then lost = lost + 1 end
+  end
+  for id, deliveries, name in string.gmatch(text, '(%S+) (%d+) ([^\n]*)\n') do
+    if vanished[name] then
+      if id == '+' then unlisted = unlisted + deliveries
+      elseif not settled[id] then put_back(id, deliveries_of_handlers(name, tonumber(deliveries))) end
+    end
+  end
+  local read, missing = of['entries-read'], 0
+  if read and known.read >= 0 then
+    missing = known.pending + read - known.read - settled_count - of['pending'] - count - lost
+  end
+  if missing > 0 and not others then
+    local from, seen, had = '(' .. known.position, 0, count + lost
+    repeat
+      local page = redis.call('XRANGE', stream, from, last, 'COUNT', 100)
+      for _, entry in ipairs(page) do
+        if not settled[entry[1]] then put_back(entry[1], 0) end
+      end
+      seen, from = seen + #page, #page > 0 and '(' .. page[#page][1]
+    until #page < 100 or seen >= most_behind or count + lost - had >= missing
+    missing = missing - (count + lost - had)
+  end
+  local uncertain = math.min(missing, unlisted)
+  if uncertain > 0 then
+    redis.pcall('HINCRBY', records, 'lost ' .. group, uncertain)
+    redis.call('HDEL', records, 'known ' .. group)
+    lost = lost + uncertain
+  end
+  return count, lost
+end

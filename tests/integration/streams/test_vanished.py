@@ -1,0 +1,292 @@
+"""What a dead worker held is delivered again, though somebody removed its consumer before its lease ended."""
+
+import pytest
+from redis.asyncio import Redis
+
+from abe_redis.streams import acks, choose, dead, lease, names, owners, release
+from abe_redis.streams.consumers import withdraw
+from abe_redis.streams.erase import erase
+from abe_redis.streams.groups import Progress, ensure_group, record_progress
+from abe_redis.streams.owners import Owner
+from abe_redis.streams.reclaim import reclaim
+from abe_redis.streams.trim import trim
+from tests.integration.on_streams import A, fill, let_lapse, recorded, rows
+
+LEASE_SECONDS = 0.5
+NOBODY = names.NOBODY.decode()
+OWNER = Owner("g", "owner", "the owner's token", LEASE_SECONDS)
+
+
+@pytest.fixture
+def redis_url(either_url: str) -> str:
+    """Every test runs on both servers."""
+    return either_url
+
+
+async def join(redis: Redis, name: str) -> None:
+    """A consumer begins, as each does: it sees to its group, and reclaims before it reads."""
+    await ensure_group(redis, [A], "g")
+    await reclaim(redis, "g", name, [A], lease_seconds=LEASE_SECONDS, count=10, begun=False)
+
+
+async def take(redis: Redis, name: str, count: int) -> list[str]:
+    leased = await lease.take_new(redis, "g", name, [A], count=count, block_ms=None)
+    return [entry.id for entry in leased]
+
+
+async def record(redis: Redis) -> Progress:
+    """What any live worker does each second; here the second is over at once."""
+    at = await recorded(redis, A, "known")
+    if at is not None:
+        words = at.split(b"\n", 1)[0].split()
+        aged = b" ".join([*words[:3], b"1"]) + b"\n" + at.split(b"\n", 1)[1]
+        await redis.hset(names.records(A), "known g", aged)
+    (progress,) = await record_progress(redis, [A], "g")
+    return progress
+
+
+async def taken_over(redis: Redis, how: str) -> list[tuple[str, int]]:
+    """Another consumer takes over what it can: ids and deliveries."""
+    if how == "owner":
+        await owners.own(redis, OWNER, [A])
+        loaded = await owners.load(redis, OWNER, A, everybody=True)
+        assert loaded is not None
+        return [(entry.id, entry.deliveries) for entry, _ in loaded.entries]
+    await reclaim(redis, "g", "other", [A], lease_seconds=LEASE_SECONDS, count=10, begun=False)
+    for entry_id, (holder, deliveries, _) in (await rows(redis, A)).items():
+        if holder == NOBODY:  # its lease is over
+            await let_lapse(redis, A, [entry_id], deliveries=deliveries, by=holder)
+    leased, _ = await reclaim(redis, "g", "other", [A], lease_seconds=LEASE_SECONDS, count=10, begun=False)
+    return [(entry.id, entry.deliveries) for entry in leased]
+
+
+async def remove(redis: Redis, *consumers: str) -> int:
+    return sum([await redis.xgroup_delconsumer(A, "g", name) for name in consumers])
+
+
+HOW = pytest.mark.parametrize("how", ["reclaim", "owner"])
+
+
+@HOW
+@pytest.mark.parametrize("is_listed", [True, False], ids=["listed", "just taken"])
+async def test_what_a_removed_consumer_held_goes_to_another(
+    commands: Redis, how: str, is_listed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = await fill(commands, A, 5)
+    await join(commands, "dead")
+    assert await take(commands, "dead", 3) == ids[:3]
+    if is_listed:
+        await record(commands)
+    assert await acks.ack(commands, "g", "dead", [(A, ids[1])]) == ["done"]
+    assert await remove(commands, "dead") == 2
+    found = await taken_over(commands, how)
+    assert [entry_id for entry_id, _ in found] == [ids[0], ids[2]]
+    assert "had removed the consumer" in caplog.text
+    assert await recorded(commands, A, "lost") is None
+    # Again, nothing more is found, also when these are finished.
+    name = "owner" if how == "owner" else "other"
+    assert await acks.ack(commands, "g", name, [(A, ids[0]), (A, ids[2])]) == ["done"] * 2
+    assert (await record(commands)).put_back == 0
+    assert await rows(commands, A) == {}
+
+
+async def test_the_count_of_deliveries_stays(commands: Redis) -> None:
+    (first, second) = await fill(commands, A, 2)
+    await join(commands, "dead")
+    await take(commands, "dead", 2)
+    await commands.xclaim(A, "g", "dead", 0, [first], retrycount=4, justid=True)
+    await record(commands)
+    await remove(commands, "dead")
+    assert await taken_over(commands, "reclaim") == [(first, 5), (second, 2)]
+
+
+async def test_an_agents_lease_adds_no_delivery(commands: Redis) -> None:
+    (first,) = await fill(commands, A, 1)
+    await join(commands, "mcp-agent-1")
+    await take(commands, "mcp-agent-1", 1)
+    await record(commands)
+    await remove(commands, "mcp-agent-1")
+    assert await taken_over(commands, "reclaim") == [(first, 1)]
+
+
+async def test_several_at_once_and_nobody(commands: Redis) -> None:
+    ids = await fill(commands, A, 6)
+    for at, name in enumerate(("first", "second", "third")):
+        await join(commands, name)
+        assert await take(commands, name, 2) == ids[2 * at : 2 * at + 2]
+    await record(commands)
+    await remove(commands, "first", "second")
+    assert (await record(commands)).put_back == 4
+    assert await remove(commands, NOBODY, "third") == 6
+    assert (await record(commands)).put_back == 6
+    assert set(await rows(commands, A)) == set(ids)
+
+
+async def test_a_live_worker_takes_its_own_back(commands: Redis) -> None:
+    ids = await fill(commands, A, 2)
+    await join(commands, "alive")
+    await take(commands, "alive", 2)
+    await record(commands)
+    await remove(commands, "alive")
+    assert (await record(commands)).put_back == 2
+    # Nobody else gets them while the lease lasts.
+    leased, _ = await reclaim(commands, "g", "other", [A], lease_seconds=60, count=10)
+    assert leased == []
+    claims = [lease.Claim(A, entry_id, begun=1, sure=True, stage=lease.Stage.AT_WORK) for entry_id in ids]
+    assert await lease.hold(commands, "g", "alive", claims) == ["done"] * 2
+    assert {row[0] for row in (await rows(commands, A)).values()} == {"alive"}
+    assert await acks.ack(commands, "g", "alive", [(A, entry_id) for entry_id in ids]) == ["done"] * 2
+
+
+async def test_what_is_settled_does_not_come_back(commands: Redis) -> None:
+    """Acked, buried, released, taken over, postponed: just before the consumer goes."""
+    acked, buried, released, others, postponed = ids = await fill(commands, A, 5)
+    await join(commands, "dead")
+    await join(commands, "other")
+    await take(commands, "dead", 5)
+    await record(commands)
+    await acks.ack(commands, "g", "dead", [(A, acked)])
+    assert await dead.bury(commands, A, "g", "dead", buried, "it is poison", sure=True)
+    await release.release(
+        commands, "g", "dead", [A], {(A, released): 1}, everything=False, in_hand={(A, released): True}
+    )
+    await commands.xclaim(A, "g", "other", 0, [others], justid=True)
+    await acks.ack(commands, "g", "other", [(A, others)])
+    assert await release.postpone(commands, A, "g", "dead", postponed, delay_seconds=60, sure=True)
+    await remove(commands, "dead")
+    assert (await record(commands)).put_back == 0
+    assert set(await rows(commands, A)) == {released}
+    assert await recorded(commands, A, "lost") is None
+    assert len(ids) == 5
+
+
+async def test_a_consumer_that_leaves_leaves_nothing_to_put_back(commands: Redis) -> None:
+    ids = await fill(commands, A, 3)
+    await join(commands, "leaver")
+    await take(commands, "leaver", 3)
+    await record(commands)
+    await acks.ack(commands, "g", "leaver", [(A, entry_id) for entry_id in ids])
+    await release.release(commands, "g", "leaver", [A], {}, everything=False, leaves=True)
+    await withdraw(commands, "g", "leaver", [A])
+    assert (await record(commands)).put_back == 0
+    assert await rows(commands, A) == {}
+
+
+async def test_acks_of_another_program_in_the_group_are_believed(commands: Redis) -> None:
+    """Its acks are noted nowhere, and it removes its own consumer."""
+    ids = await fill(commands, A, 4)
+    await join(commands, "dead")
+    await take(commands, "dead", 1)
+    await take(commands, "foreign", 1)
+    await record(commands)
+    await take(commands, "foreign", 2)
+    await commands.xack(A, "g", *ids[1:])
+    await remove(commands, "dead")
+    assert (await record(commands)).put_back == 1
+    await remove(commands, "foreign")
+    assert (await record(commands)).put_back == 0
+    assert set(await rows(commands, A)) == {ids[0]}
+
+
+@HOW
+@pytest.mark.parametrize("is_listed", [True, False], ids=["listed", "just taken"])
+async def test_trimming_keeps_what_a_removed_consumer_held(
+    commands: Redis, how: str, is_listed: bool
+) -> None:
+    ids = await fill(commands, A, 20)
+    await join(commands, "dead")
+    await record(commands)
+    assert await take(commands, "dead", 20) == ids
+    if is_listed:
+        await record(commands)
+    await acks.ack(commands, "g", "dead", [(A, entry_id) for entry_id in ids if entry_id != ids[3]])
+    await remove(commands, "dead")
+    await trim_to(commands, 2)
+    assert [entry_id for entry_id, _ in await taken_over(commands, how)] == [ids[3]]
+    await acks.ack(commands, "g", "owner" if how == "owner" else "other", [(A, ids[3])])
+    await record(commands)
+    await trim_to(commands, 2)
+    assert await commands.xlen(A) == 2
+
+
+async def trim_to(redis: Redis, length: int) -> None:
+    await trim(redis, [A], length, idle_days=0)
+
+
+async def test_what_was_removed_meanwhile_counts_as_lost_once(commands: Redis) -> None:
+    ids = await fill(commands, A, 3)
+    await join(commands, "dead")
+    await take(commands, "dead", 2)
+    await record(commands)
+    await commands.xdel(A, ids[0])
+    await remove(commands, "dead")
+    progress = await record(commands)
+    assert (progress.put_back, progress.lost) == (1, 1)
+    assert (await record(commands)).lost == 0
+    assert await recorded(commands, A, "lost") == b"1"
+
+
+async def test_what_is_erased_or_reset_on_purpose_stays_away(commands: Redis) -> None:
+    ids = await fill(commands, A, 3)
+    await join(commands, "dead")
+    await take(commands, "dead", 2)
+    await record(commands)
+    await erase(commands, A, ids[:1])
+    await remove(commands, "dead")
+    progress = await record(commands)
+    assert (progress.put_back, progress.lost) == (0, 0)
+
+
+@pytest.mark.parametrize("how", ["list", "records"])
+async def test_without_a_list_nothing_is_guessed(commands: Redis, how: str) -> None:
+    await fill(commands, A, 3)
+    await join(commands, "dead")
+    await take(commands, "dead", 2)
+    await record(commands)
+    if how == "list":
+        await commands.delete(names.pending(A, "g"))
+    else:
+        await commands.hdel(names.records(A), "known g")
+    await remove(commands, "dead")
+    assert (await record(commands)).put_back == 0
+
+
+async def test_a_key_of_another_type_in_its_place_harms_nothing(commands: Redis) -> None:
+    ids = await fill(commands, A, 3)
+    await commands.set(names.pending(A, "g"), "mine")
+    await join(commands, "dead")
+    assert await take(commands, "dead", 2) == ids[:2]
+    await record(commands)
+    assert await acks.ack(commands, "g", "dead", [(A, ids[0])]) == ["done"]
+    await remove(commands, "dead")
+    assert (await record(commands)).put_back == 0
+    assert await commands.get(names.pending(A, "g")) == b"mine"
+
+
+async def test_more_than_a_list_has_counts_as_lost(commands: Redis) -> None:
+    """3,000 entries are listed; whatever else a removed consumer held is counted, at least."""
+    pipeline = commands.pipeline(transaction=False)
+    await fill(commands, A, 1)
+    for number in range(3009):
+        pipeline.xadd(A, {"data": str(number)})
+    await pipeline.execute()
+    await join(commands, "dead")
+    await take(commands, "dead", 3010)
+    await record(commands)
+    await remove(commands, "dead")
+    progress = await record(commands)
+    assert (progress.put_back, progress.lost) == (3000, 10)
+    progress = await record(commands)
+    assert (progress.put_back, progress.lost) == (0, 0)
+
+
+async def test_choosing_an_entry_by_its_id_finds_it(commands: Redis) -> None:
+    """As an agent or a person does, without any worker."""
+    (first,) = await fill(commands, A, 1)
+    await join(commands, "dead")
+    await take(commands, "dead", 1)
+    await remove(commands, "dead")
+    chosen = await choose.take_these(
+        commands, "g", "other", A, [first], lease_seconds=LEASE_SECONDS, postponed=False
+    )
+    assert chosen.others == [(first, "held", NOBODY)]
