@@ -62,7 +62,7 @@ async def test_who_may_not_say_what_it_holds_gives_everything_back_all_the_same(
 ) -> None:
     """As a user does whose rights were made before there were such notes."""
     send: Any = redis.execute_command
-    kinds = "streams seen:* groups:* due:* leases:* audit owner:* members:*"
+    kinds = "streams seen:* groups:* due:* leases:* pending:* audit owner:* members:*"
     keys = [f"~abe:{kind}" for kind in kinds.split()]
     await send("ACL", "SETUSER", "worker", "on", ">secret", "&*", "+@all", f"~{TOPIC}", "~dead:*", *keys)
     worker = make_backend(redis_username="worker", redis_password="secret", redis_stream_lease_seconds=1)

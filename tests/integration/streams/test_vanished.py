@@ -160,6 +160,21 @@ async def test_what_is_settled_does_not_come_back(commands: Redis) -> None:
     assert len(ids) == 5
 
 
+async def test_what_a_live_worker_finished_after_its_consumer_was_removed_does_not_come_back(
+    commands: Redis,
+) -> None:
+    """Its ack finds no entry, and nobody has put it back yet."""
+    listed, new, other = await fill(commands, A, 3)
+    await join(commands, "alive")
+    await take(commands, "alive", 1)
+    await record(commands)
+    await take(commands, "alive", 2)
+    await remove(commands, "alive")
+    assert await acks.ack(commands, "g", "alive", [(A, listed), (A, new)]) == ["unknown"] * 2
+    assert (await record(commands)).put_back == 1
+    assert set(await rows(commands, A)) == {other}
+
+
 async def test_a_consumer_that_leaves_leaves_nothing_to_put_back(commands: Redis) -> None:
     ids = await fill(commands, A, 3)
     await join(commands, "leaver")

@@ -294,7 +294,9 @@ async def test_one_who_may_not_note_it_renews_all_the_same(
     make_backend: MakeBackend, redis: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A user's rights may refuse it."""
-    keys = [f"~abe:{name}*" for name in ("groups:", "due:", "leases:", "seen:", "streams", "scan")]
+    keys = [
+        f"~abe:{name}*" for name in ("groups:", "due:", "leases:", "pending:", "seen:", "streams", "scan")
+    ]
     await redis.execute_command(
         *("ACL", "SETUSER", "worker", "on", ">secret", f"~{STREAM}", "~dead:*", *keys, "&*", "+@all")
     )

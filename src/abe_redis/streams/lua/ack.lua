@@ -53,16 +53,18 @@ local function ack_stream(stream, due, pending, ids)
     if is_quick and is_alone(summary) and ack(stream, due, pending, ids) == #ids then return end
     held = held_among(stream, ids)
   end
-  local ours = {}
+  local ours, dropped = {}, {}
   for at, id in ipairs(ids) do
     local state = held[id] and 'held' or holder(stream, group, consumer, id, false)
     if state == 'held' then
       ours[#ours + 1] = id
     else
       answers[#answers + 1] = {place + at - 1, state}
+      if state ~= 'not_held' then dropped[#dropped + 1] = id end
     end
   end
   ack(stream, due, pending, ours)
+  note_settled(pending, dropped, '-')
 end
 
 for i = 1, #KEYS, 3 do

@@ -2,15 +2,16 @@
 -- acked or buried. If their holder vanishes (see `vanished`), nobody mistakes them for entries that it still
 -- held.
 --
--- One field per batch, so that a batch costs one short write. Without a list there is nothing to add to.
+-- One field per batch, so that a batch costs one short write. Without a list there is nothing to add to. With
+-- the mark '-' they had left the list before: somebody had removed the consumer, whose handler has finished.
 
 local most_batches = 5000 -- then nobody has listed anything for long, and the list is given up
 
-local function note_settled(pending, ids)
+local function note_settled(pending, ids, mark)
   if #ids == 0 then return end
   local batches = redis.pcall('HLEN', pending)
   if type(batches) ~= 'number' or batches == 0 then return end
-  local field = ids[1] .. ' ' .. #ids
+  local field = (mark or '') .. ids[1] .. ' ' .. #ids
   local written = batches <= most_batches and redis.pcall('HSET', pending, field, table.concat(ids, ' '))
   if type(written) ~= 'number' then redis.call('PEXPIRE', pending, 0) end
 end

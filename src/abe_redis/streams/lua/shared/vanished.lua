@@ -29,18 +29,21 @@ local function vanished_of(known, leases, there)
   return next(vanished) and vanished, others
 end
 
--- What was listed, as text, and which entries left the list since; nil if nothing is listed.
+-- What was listed, as text; which entries are settled since, and how many of them were pending until then.
+-- Nil if nothing is listed.
 local function listed_of(pending, records, group)
   local flat, text, settled, count = redis.pcall('HGETALL', pending), nil, {}, 0
   if flat.err then return end
-  local function note(id)
-    if not settled[id] then settled[id], count = true, count + 1 end
+  local function note(ids, by)
+    for id in string.gmatch(ids, '%S+') do
+      if not settled[id] then settled[id], count = true, count + by end
+    end
   end
   for i = 1, #flat, 2 do
     if flat[i] == '' then text = flat[i + 1]
-    else for id in string.gmatch(flat[i + 1], '%S+') do note(id) end end
+    else note(flat[i + 1], string.sub(flat[i], 1, 1) == '-' and 0 or 1) end
   end
-  for id in string.gmatch(redis.call('HGET', records, 'gone ' .. group) or '', '%S+') do note(id) end
+  note(redis.call('HGET', records, 'gone ' .. group) or '', 1)
   return text, settled, count
 end
 
