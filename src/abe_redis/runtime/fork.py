@@ -8,6 +8,7 @@ process that already has a backend.
 import os
 import threading
 import weakref
+from contextlib import ExitStack
 from typing import Protocol
 
 
@@ -55,19 +56,25 @@ def _before() -> None:
 
 
 def _in_parent() -> None:
-    for one in _forking:
-        one.after_fork()
-    _forking.clear()
-    _registering.release()
+    with _told_to_all() as told:
+        for one in _forking:
+            told.callback(one.after_fork)
 
 
 def _in_child() -> None:
     global _generation  # noqa: PLW0603 - a process has one
     _generation += 1
-    for one in _forking:
-        one.forked()
-    _forking.clear()
-    _registering.release()
+    with _told_to_all() as told:
+        for one in _forking:
+            told.callback(one.forked)
+
+
+def _told_to_all() -> ExitStack:
+    """Calls that are all made at its end, also when one of them fails; the lock of this module is free then."""
+    told = ExitStack()
+    told.callback(_registering.release)
+    told.callback(_forking.clear)
+    return told
 
 
 if hasattr(os, "register_at_fork"):  # Windows has no forks

@@ -1,0 +1,44 @@
+"""Forks: whoever registered hears of each, whatever others do."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.patience import PATIENCE
+
+SCRIPT = """
+import os, sys
+from abe_redis.runtime import fork
+
+class Told:
+    def __init__(self): self.heard = []
+    def before_fork(self): pass
+    def after_fork(self): self.heard.append("after_fork")
+    def forked(self): self.heard.append("forked")
+
+class Broken(Told):
+    def after_fork(self): raise RuntimeError("broken")
+    def forked(self): raise RuntimeError("broken")
+
+every = [Told(), Broken(), Told()]
+for one in every:
+    fork.hears_of_forks(one)
+child = os.fork()
+fork.hears_of_forks(Told())  # which waits for ever while the module is locked
+print("child" if child == 0 else "parent", every[0].heard, every[2].heard, flush=True)
+if child == 0:
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no forks")
+def test_one_that_fails_keeps_nobody_else_from_hearing_of_a_fork() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
+    assert sorted(done.stdout.splitlines()) == [
+        "child ['forked'] ['forked']",
+        "parent ['after_fork'] ['after_fork']",
+    ]
