@@ -70,7 +70,7 @@ def _in_child() -> None:
 
 
 def _told_to_all() -> ExitStack:
-    """Calls that are all made at its end, also when one of them fails; the lock of this module is free then."""
+    """Calls that are made at its end, each of them also when another fails; then this module is unlocked."""
     told = ExitStack()
     told.callback(_registering.release)
     told.callback(_forking.clear)
