@@ -26,6 +26,7 @@ from abe_redis.runtime.arguments import check_function
 from abe_redis.runtime.per_loop import PerLoop
 from abe_redis.settings import Settings
 from abe_redis.streams import names
+from abe_redis.streams.patterns import Patterns, narrowed
 
 
 def check_settings(given: object, of: type) -> None:
@@ -76,9 +77,9 @@ class RedisMessageQueueBackend:
         if conversation is not None:
             check_function("conversation", conversation, "a payload")
         self.settings = settings
-        self._published = names.Patterns(settings.patterns, partitions=settings.redis_stream_partitions)
+        self._published = Patterns(settings.patterns, partitions=settings.redis_stream_partitions)
         """The streams that somebody consumes."""
-        self.patterns = names.narrowed(self._published, streams)
+        self.patterns = narrowed(self._published, streams)
         """The streams that `consume()` discovers."""
         self._streams = streams
         self._conversation = conversation

@@ -13,7 +13,7 @@ from packaging.version import Version
 
 from abe_redis import Settings
 from abe_redis.doctor.rights import ROLES
-from abe_redis.streams.names import Patterns
+from abe_redis.streams.patterns import Patterns
 from tests.deploy.command_lines import parsed, variables
 from tests.deploy.reading import (
     DEPLOY,

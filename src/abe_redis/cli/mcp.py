@@ -220,7 +220,7 @@ def serve(
     from abe_redis.mcp.trust import Trust  # noqa: PLC0415
     from abe_redis.schemas.stats import AGENTS  # noqa: PLC0415
     from abe_redis.settings import Settings  # noqa: PLC0415
-    from abe_redis.streams.names import Patterns, check_reach  # noqa: PLC0415
+    from abe_redis.streams.patterns import Patterns, check_reach  # noqa: PLC0415
 
     if env_file is not None:
         _log_as_the_file_says(context, env_file)

@@ -180,6 +180,7 @@ def worker(
     from abe_redis.runtime import collector, shared_loop  # noqa: PLC0415
     from abe_redis.settings import Settings  # noqa: PLC0415
     from abe_redis.streams import names  # noqa: PLC0415
+    from abe_redis.streams.patterns import Patterns, narrowed  # noqa: PLC0415
     from abe_redis.worker.event_worker import EventWorker  # noqa: PLC0415
     from abe_redis.worker.handlers import needs_envelope  # noqa: PLC0415
     from abe_redis.worker.retry import Backoff  # noqa: PLC0415
@@ -187,7 +188,7 @@ def worker(
 
     _log_what_the_worker_does()
     settings = Settings()
-    patterns = names.narrowed(names.Patterns(settings.patterns), stream or ())
+    patterns = narrowed(Patterns(settings.patterns), stream or ())
     if respond_to is not None and patterns.match(names.check_stream(respond_to)):
         raise SettingsError(
             f"--respond-to names {respond_to!r}, which this worker reads itself: every answer would come "

@@ -20,7 +20,8 @@ from abe_redis.consuming.unconfirmed import Doubt, Unconfirmed
 from abe_redis.events.event import Event
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
-from abe_redis.streams import lease, names, owners
+from abe_redis.streams import lease, owners
+from abe_redis.streams.patterns import Patterns
 from abe_redis.streams.reclaim import reclaim
 
 _RECLAIM_SECONDS = 2 * TICK_SECONDS
@@ -40,7 +41,7 @@ class Consumer(GroupConsumer):
         self,
         connections: Callable[[], Awaitable[Connections]],
         settings: Settings,
-        patterns: names.Patterns,
+        patterns: Patterns,
         *,
         group: str,
         name: str,

@@ -9,9 +9,10 @@ from redis.asyncio import Redis
 from abe_redis.consuming import new_groups
 from abe_redis.consuming.optional_steps import Tolerance
 from abe_redis.runtime import plurals
-from abe_redis.streams import audit, names
+from abe_redis.streams import audit
 from abe_redis.streams.find_streams import Search, announced
 from abe_redis.streams.groups import Ensured, ensure_group
+from abe_redis.streams.patterns import Patterns
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,9 +28,7 @@ class Discovery:
     An idle tick costs two commands, whatever the number of streams, and a third while there are none.
     """
 
-    def __init__(
-        self, patterns: names.Patterns, group: str, tolerance: Tolerance, *, consumer: str = ""
-    ) -> None:
+    def __init__(self, patterns: Patterns, group: str, tolerance: Tolerance, *, consumer: str = "") -> None:
         self.ready: dict[str, None] = {}
         """Streams that have the group, in the order in which they were found."""
         self.paused: dict[str, None] = {}

@@ -29,8 +29,9 @@ from abe_redis.errors import LeaseLostError
 from abe_redis.events.event import Event
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
-from abe_redis.streams import consumers, names
+from abe_redis.streams import consumers
 from abe_redis.streams.lease import Leased, Taken
+from abe_redis.streams.patterns import Patterns
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class GroupConsumer(ABC):
         self,
         connections: Callable[[], Awaitable[Connections]],
         settings: Settings,
-        patterns: names.Patterns,
+        patterns: Patterns,
         *,
         group: str,
         name: str,

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from redis.asyncio import Redis
 
 from abe_redis.settings import Settings
-from abe_redis.streams.names import Patterns
+from abe_redis.streams.patterns import Patterns
 
 type Severity = Literal["ok", "warning", "problem"]
 

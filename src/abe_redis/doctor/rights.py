@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from redis.exceptions import NoPermissionError
 
 from abe_redis.doctor.context import Context, Finding, ok, problem, warning
-from abe_redis.streams.names import AUDIT, Patterns
+from abe_redis.streams.names import AUDIT
+from abe_redis.streams.patterns import Patterns
 
 HEALTH_CHECKS = "_health_check"
 """The stream to which Slack MCP Server publishes its health checks."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from abe_redis.errors import RequestError
-from abe_redis.streams.names import Narrowed, Patterns
+from abe_redis.streams.patterns import Narrowed, Patterns
 
 type Power = Literal["read", "work", "redrive", "publish"]
 

@@ -15,7 +15,7 @@ from abe_redis.operations.caller_limits import Limits
 from abe_redis.runtime import clock
 from abe_redis.schemas import MAX_COUNT
 from abe_redis.schemas.stats import AGENTS
-from abe_redis.streams.names import Patterns
+from abe_redis.streams.patterns import Patterns
 
 _MINUTE = 60.0
 

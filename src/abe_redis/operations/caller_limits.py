@@ -11,7 +11,7 @@ from typing import Any
 
 from abe_redis.errors import RequestError
 from abe_redis.schemas import MAX_DELAY_SECONDS
-from abe_redis.streams.names import Patterns
+from abe_redis.streams.patterns import Patterns
 
 AGREED: ContextVar[frozenset[str] | None] = ContextVar("agreed", default=None)
 """The ids of the events for which the user has agreed to the current call; None: the user has not agreed."""

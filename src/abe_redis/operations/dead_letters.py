@@ -27,6 +27,7 @@ from abe_redis.schemas import (
 )
 from abe_redis.streams import dead, dead_fields, ids, names, peek
 from abe_redis.streams.find_streams import existing
+from abe_redis.streams.patterns import Patterns
 from abe_redis.streams.publish import announce
 
 _PAGE = 50
@@ -248,10 +249,10 @@ class DeadLetters:
                     yield letter
 
 
-class _DeadLettersOf(names.Patterns):
+class _DeadLettersOf(Patterns):
     """The dead letters of the streams that match some patterns."""
 
-    def __init__(self, patterns: names.Patterns) -> None:
+    def __init__(self, patterns: Patterns) -> None:
         super().__init__((*map(names.dead_letters, patterns.literals), "dead:*"))
         self._sources = patterns
 

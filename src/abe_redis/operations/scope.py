@@ -21,6 +21,7 @@ from abe_redis.schemas.stats import is_agent
 from abe_redis.streams import manage, names, peek
 from abe_redis.streams.find_streams import existing
 from abe_redis.streams.groups import ensure_group
+from abe_redis.streams.patterns import Narrowed, Patterns
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,11 +54,11 @@ class Scope:
         self._who = who
         self._backend = backend
         self.settings = backend.settings
-        self._patterns = names.Narrowed(backend.patterns, streams) if streams else backend.patterns
+        self._patterns = Narrowed(backend.patterns, streams) if streams else backend.patterns
         self._narrowed = ", and narrowed by --streams" if streams else ""
 
     @property
-    def patterns(self) -> names.Patterns:
+    def patterns(self) -> Patterns:
         """The streams that the caller may touch at present."""
         return self.limits.narrowed(self._patterns)
 

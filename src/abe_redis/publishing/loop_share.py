@@ -10,15 +10,13 @@ from abe_redis.publishing.partitioner import Conversation
 from abe_redis.publishing.publisher import Publisher
 from abe_redis.runtime import tasks
 from abe_redis.settings import Settings
-from abe_redis.streams import names
+from abe_redis.streams.patterns import Patterns
 
 
 class LoopShare:
     """Opens the connections on first use, and closes them on request or when the loop ends."""
 
-    def __init__(
-        self, settings: Settings, patterns: names.Patterns, conversation: Conversation | None
-    ) -> None:
+    def __init__(self, settings: Settings, patterns: Patterns, conversation: Conversation | None) -> None:
         self.publisher = Publisher(settings, patterns, self.connections, conversation)
         self._settings = settings
         self._connections: Connections | None = None

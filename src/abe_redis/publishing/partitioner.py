@@ -13,6 +13,7 @@ from abe_redis.errors import PayloadError
 from abe_redis.events.slack import Grain, conversation_of
 from abe_redis.sanitize.exceptions import describe
 from abe_redis.streams import names
+from abe_redis.streams.patterns import Patterns
 
 type Conversation = Callable[[dict[str, Any]], str | None]
 """Returns the conversation of a payload; None when its order does not matter."""
@@ -31,7 +32,7 @@ def partition_of(key: str, partitions: int) -> int:
 class Partitioner:
     """How topics are spread over streams."""
 
-    patterns: names.Patterns
+    patterns: Patterns
     conversation: Conversation | None = None
     """A function in place of `conversation_of`."""
     grain: Grain = "channel"

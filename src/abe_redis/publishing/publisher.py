@@ -27,6 +27,7 @@ from abe_redis.publishing.partitioner import Conversation, Partitioner
 from abe_redis.publishing.retry import FirstTry, retry
 from abe_redis.settings import Settings
 from abe_redis.streams import names, seen
+from abe_redis.streams.patterns import Patterns
 from abe_redis.streams.publish import OWN_ID_SECONDS, Draft, announce, publish, publish_health_check
 from abe_redis.streams.trim import Trimmer
 
@@ -54,7 +55,7 @@ class Publisher:
     def __init__(
         self,
         settings: Settings,
-        patterns: names.Patterns,
+        patterns: Patterns,
         connections: Callable[[], Awaitable[Connections]],
         conversation: Conversation | None = None,
     ) -> None:

@@ -8,6 +8,7 @@ from redis.exceptions import ResponseError
 
 from abe_redis.client import optional_commands
 from abe_redis.streams import names, slots
+from abe_redis.streams.patterns import Patterns
 from abe_redis.streams.publish import announce
 
 _SCAN_LOCK = "abe:scan"
@@ -40,7 +41,7 @@ def _text(name: Any) -> str | None:  # noqa: ANN401 - bytes, redis-py types them
         return None
 
 
-def _matching(keys: Any, patterns: names.Patterns) -> list[str]:  # noqa: ANN401 - bytes, see above
+def _matching(keys: Any, patterns: Patterns) -> list[str]:  # noqa: ANN401 - bytes, see above
     return [name for key in keys if (name := _text(key)) is not None and patterns.match(name)]
 
 
@@ -51,7 +52,7 @@ class Search:
     It adds the streams to the index, where every consumer finds them within a second.
     """
 
-    patterns: names.Patterns
+    patterns: Patterns
     _left: list[Redis] = field(default_factory=list)
     """Servers whose keys are not searched yet, the present one first."""
     _cursor: int = 0
@@ -98,7 +99,7 @@ def _say_unsearched(redis: Redis, error: ResponseError) -> None:
 _LOOKED_AT = 2_000_000
 
 
-async def existing(redis: Redis, patterns: names.Patterns, *, limit: int = 1000) -> list[str]:
+async def existing(redis: Redis, patterns: Patterns, *, limit: int = 1000) -> list[str]:
     """The existing streams that match, in order of name, for a person or an agent.
 
     Foreign ones are searched for among the first two million keys.

@@ -16,6 +16,7 @@ from abe_redis.runtime import clock
 from abe_redis.streams import names, slots
 from abe_redis.streams.lease import AGAIN, Leased, Portion, Taken, fields_of, take
 from abe_redis.streams.losses import say_gone, say_put_back
+from abe_redis.streams.patterns import Patterns
 from abe_redis.streams.scripts import Argument, Script
 
 
@@ -46,7 +47,7 @@ class Owner:
 _MEET = Script.load("meet")
 
 
-async def meet(redis: Redis, owner: Owner, patterns: names.Patterns, *, stay: bool) -> list[str]:
+async def meet(redis: Redis, owner: Owner, patterns: Patterns, *, stay: bool) -> list[str]:
     """Announce that a consumer is alive, or that it leaves.
 
     Returns:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from abe_redis.errors import LeaseLostError
 from abe_redis.events.event import Event
-from abe_redis.streams.names import Patterns
+from abe_redis.streams.patterns import Patterns
 from abe_redis.testing.delivery import Delivery, MemoryGroups
 
 

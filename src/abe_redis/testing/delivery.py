@@ -12,7 +12,7 @@ from abe_redis.events.arrival import Arrival
 from abe_redis.events.codec import DATA
 from abe_redis.events.event import Event
 from abe_redis.runtime.plurals import count
-from abe_redis.streams.names import Patterns
+from abe_redis.streams.patterns import Patterns
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from abe_redis.publishing.partitioner import Conversation, Partitioner
 from abe_redis.runtime.arguments import check_function
 from abe_redis.settings import Settings
 from abe_redis.streams import names
+from abe_redis.streams.patterns import Patterns
 from abe_redis.testing.consumer import MemoryConsumer
 from abe_redis.testing.delivery import MemoryGroups, StoredEntry
 
@@ -68,9 +69,7 @@ class InMemoryBackend:
                 f"shared_with is of type {type(shared_with).__name__!r}; it must be an InMemoryBackend."
             )
         self.settings: Settings = settings or (shared_with.settings if shared_with else Settings())
-        self.patterns = names.Patterns(
-            self.settings.patterns, partitions=self.settings.redis_stream_partitions
-        )
+        self.patterns = Patterns(self.settings.patterns, partitions=self.settings.redis_stream_partitions)
         self.away = False
         """Set it to simulate an outage of Redis: publishing raises, and consumers wait until it ends."""
         self._partitioner = Partitioner(self.patterns, conversation, self.settings.redis_stream_conversation)

@@ -1,6 +1,7 @@
 """Refuses arguments of an `EventWorker` that would make every event fail, or handle none."""
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from abe_redis.errors import SettingsError
 from abe_redis.runtime.arguments import (
@@ -11,7 +12,10 @@ from abe_redis.runtime.arguments import (
     check_text,
     each,
 )
-from abe_redis.streams.names import Patterns, check_group, check_stream
+from abe_redis.streams.names import check_group, check_stream
+
+if TYPE_CHECKING:
+    from abe_redis.streams.patterns import Patterns
 
 MOST_CONCURRENT = 10_000
 """Each of them is a task."""

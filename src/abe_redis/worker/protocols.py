@@ -5,7 +5,7 @@ from typing import Any, Protocol
 from abe_redis.consuming.event_stream import EventStream
 from abe_redis.events.published import Published
 from abe_redis.settings import Settings
-from abe_redis.streams.names import Patterns
+from abe_redis.streams.patterns import Patterns
 
 
 class Queue(Protocol):

@@ -25,7 +25,7 @@ from abe_redis.schemas import (
     ReleaseResult,
 )
 from abe_redis.streams import names
-from abe_redis.streams.names import Patterns
+from abe_redis.streams.patterns import Patterns
 from tests.command_line import run_command
 from tests.servers import Server, Servers
 

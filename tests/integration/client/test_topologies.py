@@ -163,6 +163,7 @@ async def test_without_its_replicas_an_event_does_not_count_as_published(sentine
 
 @pytest.mark.promise("The error says that the event is in the stream all the same")
 async def test_an_event_that_too_few_replicas_have_is_not_said_to_be_away(lone_server: Server) -> None:
+    lone_server.reset()
     settings = Settings(redis_url=lone_server.url, redis_wait_replicas=1)
     async with RedisMessageQueueBackend(settings) as backend:
         with pytest.raises(RedisUnavailableError) as caught:

@@ -170,7 +170,7 @@ async def test_wrong_credentials_fail_every_call_and_write_nothing(
 ) -> None:
     async with connected(to(acl_server, **who)) as transport:
         for error in await outcomes(*(transport.call("SET", n, "x") for n in range(10))):
-            assert isinstance(error, exceptions.AuthenticationError)
+            assert isinstance(error, exceptions.AuthenticationError), str(error)
             explained = failures.explain(error, Settings(redis_url="redis://host"), doing="trying")
             assert "REDIS_USERNAME and REDIS_PASSWORD" in str(explained)
     with acl_server.admin() as admin:

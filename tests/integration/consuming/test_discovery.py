@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.streams import names
 from abe_redis.streams.find_streams import Search, announced, existing
-from abe_redis.streams.names import Patterns
+from abe_redis.streams.patterns import Patterns
 from tests.integration.conftest import MakeBackend, take, take_one, until
 from tests.servers import Server
 

@@ -20,7 +20,7 @@ from abe_redis.errors import AbeRedisError, LeaseLostError, RedisRefusedError
 from abe_redis.operations.groups import Groups
 from abe_redis.operations.scope import Scope
 from abe_redis.streams import lease
-from abe_redis.streams.names import Patterns
+from abe_redis.streams.patterns import Patterns
 from tests.integration.conftest import MakeBackend, pending, take, take_one, until
 from tests.patience import PATIENCE
 from tests.servers import Server

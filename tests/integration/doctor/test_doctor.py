@@ -21,7 +21,7 @@ from abe_redis.doctor import server as server_checks
 from abe_redis.doctor.context import Context
 from abe_redis.doctor.rights import ROLES, Role
 from abe_redis.streams import names, peek
-from abe_redis.streams.names import Patterns
+from abe_redis.streams.patterns import Patterns
 from tests.command_line import run_command
 from tests.integration.conftest import take, take_one, until
 from tests.servers import Server, Servers

@@ -11,7 +11,7 @@ from abe_redis.doctor.rights import ROLES, Role
 from abe_redis.mcp.compat.sdk import Server as McpServer
 from abe_redis.mcp.permissions import Permissions
 from abe_redis.streams import dead_fields, names
-from abe_redis.streams.names import Patterns
+from abe_redis.streams.patterns import Patterns
 from tests.integration.agents import TOPIC, asking, said, server, text_of
 from tests.servers import Server, Servers
 

@@ -9,11 +9,12 @@ from redis.exceptions import ResponseError
 
 from abe_redis.streams import acks, lease, names, owners
 from abe_redis.streams.owners import Owner
+from abe_redis.streams.patterns import Patterns
 from tests.integration.on_streams import LONG_MS, A, B, C, fill, hold, let_lapse, now_ms, recorded, rows
 
 ME = Owner("g", "me", "my token", 5.0)
 OTHER = Owner("g", "other", "other token", 5.0)
-PATTERNS = names.Patterns(["{t}*"])
+PATTERNS = Patterns(["{t}*"])
 
 
 async def test_members_meet_and_are_forgotten_after_a_lease(commands: Redis) -> None:

@@ -8,7 +8,8 @@ import pytest
 from abe_redis.errors import PayloadError
 from abe_redis.events.slack import Grain
 from abe_redis.publishing.partitioner import Partitioner, partition_of
-from abe_redis.streams.names import Patterns, topic_of
+from abe_redis.streams.names import topic_of
+from abe_redis.streams.patterns import Patterns
 
 
 def test_a_conversation_has_the_same_partition_everywhere_and_for_ever() -> None:

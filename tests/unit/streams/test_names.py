@@ -7,7 +7,7 @@ from fakeredis import FakeRedis
 
 from abe_redis.errors import InvalidNameError
 from abe_redis.streams import names, seen
-from abe_redis.streams.names import Narrowed, Patterns
+from abe_redis.streams.patterns import Narrowed, Patterns
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ from abe_redis.errors import LeaseLostError
 from abe_redis.events.event import Event
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
-from abe_redis.streams import lease, names, owners
+from abe_redis.streams import lease, owners
+from abe_redis.streams.patterns import Patterns
 
 AHEAD = 128
 """Number of prefetched events that could be handled at the same time."""
@@ -45,7 +46,7 @@ class OrderedConsumer(GroupConsumer):
         self,
         connections: Callable[[], Awaitable[Connections]],
         settings: Settings,
-        patterns: names.Patterns,
+        patterns: Patterns,
         *,
         group: str,
         name: str,

@@ -14,7 +14,8 @@ from redis.asyncio import Redis
 
 from abe_redis.consuming.ordered.owned_stream import OwnedStream, State
 from abe_redis.runtime import clock
-from abe_redis.streams import names, owners
+from abe_redis.streams import owners
+from abe_redis.streams.patterns import Patterns
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class Ownership:
         self,
         group: str,
         consumer: str,
-        patterns: names.Patterns,
+        patterns: Patterns,
         *,
         lease_seconds: float,
         on_lost: Callable[[str], None],
