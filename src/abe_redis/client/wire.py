@@ -25,6 +25,9 @@ CLOSED = "the connection was closed"
 
 _SECOND_LOOK_SECONDS = 0.05
 
+_UNAUTHENTICATED = "Protocol error: unauthenticated "
+"""What a server says in place of NOAUTH to a command of more than 10 words, or with a word above 16 KiB."""
+
 
 @dataclass(slots=True, eq=False)
 class Terms:
@@ -265,11 +268,13 @@ class Wire(asyncio.Protocol):
         """The error for the caller; some errors also change how later commands are sent."""
         if isinstance(error, exceptions.ClusterCrossSlotError) and self._terms.on_cross_slot is not None:
             self._terms.on_cross_slot()
+        if str(error).startswith(_UNAUTHENTICATED):
+            error = exceptions.AuthenticationError(str(error))
         if self._greeted and isinstance(error, exceptions.AuthenticationError):
-            # The credentials have changed: the next connection logs in again.
-            self.loop.call_soon(self.drop, exceptions.ConnectionError("the credentials were changed"))
             if self._rereads_credentials:
-                return exceptions.ConnectionError(f"the credentials were changed: {error}")
+                error = exceptions.ConnectionError(f"the credentials were changed: {error}")
+            # The next connection logs in again. The server would answer other calls on this one alike.
+            self.loop.call_soon(self.drop, error)
         return error
 
     def pause_writing(self) -> None:

@@ -177,6 +177,18 @@ async def test_wrong_credentials_fail_every_call_and_write_nothing(
         assert admin.dbsize() == 0
 
 
+@pytest.mark.parametrize(
+    "words", [["RPUSH", "list", *range(20)], ["SET", "n", "x" * 20_000]], ids=["many", "long"]
+)
+async def test_a_command_that_is_too_large_for_who_is_not_let_in_is_refused_as_any_other(
+    acl_server: Server, words: list[Any]
+) -> None:
+    """The server calls it a protocol error, and hangs up."""
+    async with connected(to(acl_server)) as transport:
+        (error,) = await outcomes(transport.call(*words))
+        assert isinstance(error, exceptions.AuthenticationError), str(error)
+
+
 async def test_a_database_that_is_not_there(server: Server, redis_url: str) -> None:
     async with connected(to(server, db=10_000)) as transport:
         for error in await outcomes(transport.call("PING"), transport.call("PING")):
