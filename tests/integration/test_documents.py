@@ -97,7 +97,8 @@ PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md")
 def test_blocks_and_tables_of_a_page_are_whole(page: str) -> None:
     """Markdown makes a paragraph of what is broken, and nothing complains."""
     inside, columns = False, 0
-    for number, line in enumerate((ROOT / page).read_text(encoding="utf-8").splitlines(), 1):
+    lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, 1):
         if re.match(r" *```", line):
             assert re.fullmatch(r" *```" if inside else r" *```[\w{}-]+( .*)?|```", line), (
                 page,
@@ -109,6 +110,8 @@ def test_blocks_and_tables_of_a_page_are_whole(page: str) -> None:
             assert "```" not in line, (page, number, line)
             cells = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
             assert cells in (columns, 0) or not columns, (page, number, line)
+            if cells and not columns:  # the head of a table
+                assert re.fullmatch(r"\|[ :|-]+\|", lines[number]), (page, number, line)
             columns = cells
     assert not inside, f"{page}: the last block does not end"
 
