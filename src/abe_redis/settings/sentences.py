@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import ValidationError
 
 _MAY_HOLD_SECRETS = {"redis_url", "redis_password", "redis_username", "redis_sentinel_password"}
-_WORDS = {
+WORDS = {
     "bool_parsing": "true or false",
     "bool_type": "true or false",
     "finite_number": "a number, and not an infinite one",
@@ -66,7 +66,7 @@ def _should_be(problem: Any, location: str = "") -> str:  # noqa: ANN401 - an Er
         case "less_than":
             return f"less than {_number(bounds['lt'])}"
         case kind:
-            return _WORDS.get(kind) or problem["msg"].removeprefix(_OWN).removeprefix("Input should be ")
+            return WORDS.get(kind) or problem["msg"].removeprefix(_OWN).removeprefix("Input should be ")
 
 
 def _number(bound: float) -> str:

@@ -56,11 +56,9 @@ async def take_these(
     Raises:
         redis.ResponseError: NOGROUP, when there is no such group.
     """
-    keys = [stream, names.records(stream), names.due(stream, group), names.leases(stream, group)]
-    keys.append(names.pending(stream, group))
     arguments: list[Argument] = [group, consumer, round(lease_seconds * 1000), MOST_PASSED, int(postponed)]
     asked_at = clock.now()
-    rows, others, passed = await _TAKE_THESE(redis, keys, [*arguments, *ids])
+    rows, others, passed = await _TAKE_THESE(redis, names.with_all([stream], group), [*arguments, *ids])
     leased = [
         Leased(stream, entry_id.decode(), fields_of(flat), int(deliveries), asked_at, again=deliveries > 1)
         for entry_id, flat, deliveries in rows

@@ -59,17 +59,7 @@ async def reclaim(
         left = deque(slot)
         while left:
             some = [left.popleft() for _ in range(min(len(left), slots.MANY_STREAMS))]
-            keys = [
-                key
-                for one in some
-                for key in (
-                    one,
-                    names.due(one, group),
-                    names.records(one),
-                    names.leases(one, group),
-                    names.pending(one, group),
-                )
-            ]
+            keys = names.with_all(some, group)
             begins = (places.get(one) or FIRST for one in some)
             asked_at = clock.now()
             taken, gone, looked, put_back = await _RECLAIM(redis, keys, [*arguments, *begins])

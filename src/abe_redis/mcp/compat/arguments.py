@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from abe_redis.settings.sentences import WORDS
+
 type Tool = Callable[..., Any]
 
 
@@ -71,22 +73,13 @@ def validated(model: type[BaseModel], arguments: dict[str, Any]) -> BaseModel:
 
 _MOST_PROBLEMS = 5
 
-_MUST_BE = {
-    "bool_parsing": "true or false",
-    "bool_type": "true or false",
+_MUST_BE = WORDS | {
     "dict_type": "a JSON object",
     "finite_number": "a finite number",
-    "float_parsing": "a number",
-    "float_type": "a number",
     "greater_than_equal": "at least {ge:g}",
-    "int_from_float": "a whole number",
-    "int_parsing": "a whole number",
-    "int_parsing_size": "a whole number of fewer digits",
-    "int_type": "a whole number",
     "less_than_equal": "at most {le:g}",
     "list_type": "a list",
     "literal_error": "{expected}",
-    "string_type": "text",
     "string_unicode": "text without halves of characters",
 }
 """Per kind of an error of pydantic, what the argument must be."""
@@ -128,9 +121,9 @@ def _is_required(model: type[BaseModel], location: Sequence[int | str]) -> bool:
 
 def _wrong(where: str, problem: Any, *, may_be_absent: bool) -> str:  # noqa: ANN401 - an ErrorDetails of pydantic
     bounds = problem.get("ctx", {})
-    if must := _MUST_BE.get(problem["type"]):
-        return f"{where!r} must be {must.format(**bounds)}."
     if wrong := _IS.get(problem["type"]):
         how = ": leave it out, or give a value" if may_be_absent and wrong == "is empty" else ""
         return f"{where!r} {wrong.format(**bounds)}{how}."
+    if must := _MUST_BE.get(problem["type"]):
+        return f"{where!r} must be {must.format(**bounds)}."
     return f"{where!r} is not accepted: {problem['msg']}."

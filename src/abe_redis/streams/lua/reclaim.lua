@@ -9,7 +9,7 @@
 -- One call does a limited amount of work, and takes 100 entries at most. Redis scans all pending entries to
 -- find idle ones. If there are many, a call looks at one page of them and says where the next page begins.
 --
--- KEYS  per stream: the stream, the sorted set of postponed entries, its records, consumers' records of
+-- KEYS  per stream: the stream, its records, the sorted set of postponed entries, consumers' records of
 --       their leases, what the group has pending
 -- ARGV  group, consumer, its lease in ms, how many entries to take at most if a handler had one of them
 --       before, how many if no handler had any, 1 if their deliveries begin now (0: `hold` counts them
@@ -37,7 +37,7 @@ local taken, lost, looked, put_back = {}, {}, {}, {}
 local most_scanned, page = 10000, 1000 -- pending entries: in one go, or else at a time
 local work, most_work = 0, 1500 -- microseconds, roughly
 
-local is_any_due = any_due(2, 5)
+local is_any_due = any_due(3, 5)
 
 -- Takes a pending entry, from its holder (nil if it was released); answers false once enough are taken.
 local function take(stream, records, pending, holder)
@@ -156,7 +156,7 @@ end
 
 for i = 1, #KEYS, 5 do
   if #taken >= limit or work >= most_work then break end
-  local stream, due, records, leases, pending = KEYS[i], KEYS[i + 1], KEYS[i + 2], KEYS[i + 3], KEYS[i + 4]
+  local stream, records, due, leases, pending = unpack(KEYS, i, i + 4)
   say_lease(leases, consumer, lease_ms, now)
   put_back_given(stream, records, group)
   local count, gone = put_back_vanished(stream, records, due, leases, pending, group, true)
