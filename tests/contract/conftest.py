@@ -4,14 +4,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
+import anyio
 import pytest
 
-from abe_redis import Operations, RedisMessageQueueBackend, Settings
+from abe_redis import EventWorker, Operations, RedisMessageQueueBackend, Settings
 from abe_redis.operations.dead_letter_choice import Choice
 from abe_redis.operations.dead_letters import DeadLetters
 from abe_redis.operations.scope import Scope
 from abe_redis.settings.url import split_url
 from abe_redis.testing import InMemoryBackend
+from tests.patience import PATIENCE
 from tests.refusing_proxy import OPTIONAL, RefusingProxy, refusing
 
 type Backend = RedisMessageQueueBackend | InMemoryBackend
@@ -19,6 +21,16 @@ type Backend = RedisMessageQueueBackend | InMemoryBackend
 
 class Make(Protocol):
     def __call__(self, **settings: Any) -> Backend: ...
+
+
+async def run_until(worker: EventWorker, condition: Callable[[], bool]) -> None:
+    """Run a worker until the condition holds, and shut it down."""
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run)
+            while not condition():
+                await anyio.sleep(0.005)
+            await worker.shutdown()
 
 
 ALL = "all that is optional"

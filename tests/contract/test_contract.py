@@ -10,7 +10,7 @@ import pytest
 from abe_redis import Backoff, Bury, Drop, Event, EventStream, EventWorker, Retry
 from abe_redis.errors import ClosedError, InvalidNameError, LeaseLostError, PayloadError
 from abe_redis.testing import app_mention, envelope, message
-from tests.contract.conftest import Backend, Make
+from tests.contract.conftest import Backend, Make, run_until
 from tests.patience import PATIENCE
 
 TOPIC = "slack_events"
@@ -250,15 +250,6 @@ async def test_burying(backend: Backend, reasons: Reasons) -> None:
 # Workers --------------------------------------------------------------------------------------------------
 
 
-async def run(worker: EventWorker, until: Callable[[], bool]) -> None:
-    with anyio.fail_after(PATIENCE):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(worker.run)
-            while not until():
-                await anyio.sleep(0.01)
-            await worker.shutdown()
-
-
 async def test_a_worker_handles_at_a_time_what_it_may(backend: Backend) -> None:
     await backend.publish_many(TOPIC, [{"n": number} for number in range(40)])
     at_work = most = 0
@@ -271,7 +262,7 @@ async def test_a_worker_handles_at_a_time_what_it_may(backend: Backend) -> None:
         at_work -= 1
 
     worker = EventWorker(backend, handle, concurrency=4)
-    await run(worker, lambda: worker.handled == 40)
+    await run_until(worker, lambda: worker.handled == 40)
     assert most == 4
 
 
@@ -299,7 +290,7 @@ async def test_a_failure_means_what_the_policy_says(
         fail,
         policy=lambda event, error: backoff(event, error) if decision == Retry() else decision,
     )
-    await run(worker, lambda: worker.failed == deliveries)
+    await run_until(worker, lambda: worker.failed == deliveries)
     assert seen == list(range(1, deliveries + 1))
     assert await reasons(backend) == buried
 
@@ -327,7 +318,7 @@ async def test_an_answer_goes_to_its_stream_once(make: Make, stored: Stored) -> 
     backend = make(redis_stream_patterns=TOPIC)
     await backend.publish(TOPIC, {"n": 1})
     worker = EventWorker(backend, lambda event: event["n"] + 1, respond_to="answers")
-    await run(worker, lambda: worker.handled == 1)
+    await run_until(worker, lambda: worker.handled == 1)
     (answer,) = await stored(backend, "answers")
     assert (answer["result"], answer["stream"]) == (2, TOPIC)
 

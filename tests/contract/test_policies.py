@@ -13,21 +13,12 @@ from abe_redis import Backoff, Bury, Drop, Event, EventWorker, Retry
 from abe_redis.errors import SettingsError
 from abe_redis.testing import InMemoryBackend
 from abe_redis.worker.decisions import decide
-from tests.contract.conftest import Backend, Make
+from tests.contract.conftest import Backend, Make, run_until
 from tests.patience import PATIENCE
 
 TOPIC = "slack_events"
 
 type Reasons = Callable[[Backend], Awaitable[list[str]]]
-
-
-async def run_until(worker: EventWorker, condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(PATIENCE):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(worker.run)
-            while not condition():
-                await anyio.sleep(0.005)
-            await worker.shutdown()
 
 
 # A policy that fails ------------------------------------------------------------------------------------

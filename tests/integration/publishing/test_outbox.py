@@ -158,6 +158,13 @@ def execute(path: Path, statement: str) -> list[tuple[Any, ...]]:
         return database.execute(statement).fetchall()
 
 
+async def keep(queue: RedisMessageQueueBackend, stream: str, count: int) -> None:
+    """Publish numbers while Redis is away, and end."""
+    for number in range(count):
+        await queue.publish(stream, {"n": number})
+    await queue.close()
+
+
 async def emptied(queue: RedisMessageQueueBackend) -> bool:
     return (await queue.outbox_size()).waiting == 0
 
@@ -227,10 +234,7 @@ async def test_a_process_that_only_consumes_forwards_events_left_in_the_outbox(
     own_server: Server, make_queue: MakeQueue
 ) -> None:
     own_server.stop()
-    first = make_queue()
-    for number in range(3):
-        await first.publish("slack:new", {"n": number})
-    await first.close()
+    await keep(make_queue(), "slack:new", 3)
     assert await make_queue().outbox_size() == OutboxSize(waiting=3, refused=0)
     own_server.start()
     events = make_queue().consume()
@@ -287,10 +291,7 @@ async def test_what_an_earlier_process_kept_is_forwarded_though_nothing_new_come
 ) -> None:
     """On a quiet night the next event may be hours away."""
     own_server.stop()
-    first = make_queue()
-    for number in range(3):
-        await first.publish("slack_events", {"n": number})
-    await first.close()
+    await keep(make_queue(), "slack_events", 3)
     own_server.start()
 
     async def forwarded() -> bool:
@@ -305,9 +306,7 @@ async def test_a_backend_that_is_closed_before_it_began_leaves_what_was_kept(
     own_server: Server, path: Path, make_queue: MakeQueue
 ) -> None:
     own_server.stop()
-    first = make_queue()
-    await first.publish("slack_events", {"n": 1})
-    await first.close()
+    await keep(make_queue(), "slack_events", 1)
     async with made_in_a_loop(Settings(redis_url=own_server.url, redis_outbox=path)):
         pass
     assert await make_queue().outbox_size() == OutboxSize(waiting=1, refused=0)
