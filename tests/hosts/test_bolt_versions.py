@@ -180,7 +180,8 @@ def test_an_event_whose_listener_is_killed_is_delivered_again(
     # A worker that stands still for longer than its lease loses the event again and again.
     lease = {"REDIS_STREAM_LEASE_SECONDS": "2", "REDIS_STREAM_MAX_DELIVERIES": "100"}
     first = start(**lease)
-    until(deliveries.exists, "the listener to begin")
+    # The file is there, empty, a moment before its line is.
+    until(lambda: deliveries.exists() and deliveries.read_text(), "the listener to begin")
     first.signal(signal.SIGKILL)
     first.wait()
     second = start(**lease)
