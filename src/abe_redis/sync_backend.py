@@ -117,7 +117,7 @@ class SyncBackend:
         return f"{type(self).__name__}({self.settings.redis_url!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process needs to make the same: everything else is this one's."""
+        """The arguments with which another process makes the same; all else belongs to this one."""
         return {"settings": self.settings, "conversation": self._conversation}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

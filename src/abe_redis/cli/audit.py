@@ -9,7 +9,7 @@ from abe_redis.cli.common import AsJson, plain, show, with_backend
 
 
 def _facts(facts: dict[str, Any]) -> str:
-    """What a change was about, as `name: value, value; name: value`."""
+    """The subject of a change, as `name: value, value; name: value`."""
     return "; ".join(
         f"{name.replace('_', ' ')}: {_listed(value) if isinstance(value, list) else value}"
         for name, value in facts.items()

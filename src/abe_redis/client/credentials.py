@@ -72,7 +72,7 @@ def _of_provider(provider: Any) -> Credentials:  # noqa: ANN401 - redis-py's Cre
 
 
 def _found(name: str) -> Any:  # noqa: ANN401 - as above
-    """What `module:name` stands for; a class or a function is called for a provider."""
+    """The object that `module:name` names; a class or a function is called for a provider."""
     module, _, attribute = name.partition(":")
     try:
         found: Any = import_module(module)

@@ -23,7 +23,7 @@ FAILURES = (RedisError, OSError, EOFError)
 """Every exception that a command can raise because of the server or the connection."""
 
 _NO_KEY = "no such key"
-"""What XINFO says when somebody removed the stream just before."""
+"""The answer of XINFO when somebody removed the stream just before."""
 _GONE = ("NOGROUP", "WRONGTYPE", "UNBLOCKED", _NO_KEY)
 
 _REFUSALS = (AuthenticationError, AuthorizationError)
@@ -106,7 +106,7 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
 def _refused(
     error: BaseException, said: str, settings: Settings, *, doing: str, advised: str
 ) -> AbeRedisError:
-    """What a retry does not fix."""
+    """The error for a refusal that a retry does not fix."""
     where = settings.redis_url
     if str(error).startswith(_NO_KEY):
         return RedisUnavailableError(f"Somebody removed a stream while {doing} at {where}. Try again.")
@@ -119,7 +119,7 @@ def _refused(
 
 
 def _about_replicas(said: str, settings: Settings, *, doing: str) -> str:
-    """What is true of an event that the server has, and too few of its replicas."""
+    """The sentence about an event that the server has, and too few of its replicas."""
     return (
         f"Redis at {settings.redis_url} was reached and has what {doing} wrote, but {said}, so it does not "
         f"count as published (REDIS_WAIT_REPLICAS is {settings.redis_wait_replicas}). Consumers get the "

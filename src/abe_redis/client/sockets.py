@@ -25,7 +25,7 @@ over a path that died in silence has time for a second connection."""
 _KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}
 
 type _Found = tuple[int, int, int, str, tuple[object, ...]]
-"""What getaddrinfo finds."""
+"""A row of getaddrinfo's result."""
 
 
 async def connect[Protocol: asyncio.BaseProtocol](

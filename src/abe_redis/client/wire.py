@@ -26,7 +26,7 @@ CLOSED = "the connection was closed"
 _SECOND_LOOK_SECONDS = 0.05
 
 _UNAUTHENTICATED = "Protocol error: unauthenticated "
-"""What a server says in place of NOAUTH to a command of more than 10 words, or with a word above 16 KiB."""
+"""The server's answer in place of NOAUTH to a command of more than 10 words, or with a word above 16 KiB."""
 
 
 @dataclass(slots=True, eq=False)

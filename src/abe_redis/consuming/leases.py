@@ -38,7 +38,7 @@ class Leases(Settling):
         self.buffer = buffer
         """Prefetched events, in the order of their delivery."""
         self.delivered_events: dict[tuple[str, str], Held] = {}
-        """What handlers work on, by stream and id."""
+        """The events on which handlers work, by stream and id."""
         self._holding = Holding(settings, group, consumer)
         self.is_closing = False
         """Whether handlers no longer finish their events, because the consumer closes."""

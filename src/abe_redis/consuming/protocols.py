@@ -16,7 +16,7 @@ class InFlightEvent(Protocol):
     """Whether another consumer holds it by now."""
 
     detail: Mapping[str, str]
-    """What is kept beside the reason when it is buried: `handler` and `trace`."""
+    """The fields that a dead letter keeps beside its reason: `handler` and `trace`."""
 
     opened: Event | None
     """The event of the handler; none once it is settled."""

@@ -146,7 +146,7 @@ async def unread(context: Context) -> AsyncIterator[Finding]:
 
 
 async def holders(context: Context) -> AsyncIterator[Finding]:
-    """What holds the memory of a server that is nearly full, the largest first."""
+    """The streams that hold the memory of a server that is nearly full, the largest first."""
     if not context.is_nearly_full:
         return
     found: list[tuple[int, StreamStats, int | None]] = []

@@ -58,7 +58,7 @@ _WORK = (
 )
 _NOTES = "get set hget hgetall hlen hset hincrby hdel zadd zcard zrange zrem zscore pexpire persist"
 _AROUND = "eval evalsha time scan dbsize cluster|slots"
-"""What takes events and settles them: on streams, on helper keys only, and without a key."""
+"""The commands that take events and settle them: on streams, on helper keys only, and without a key."""
 
 ROLES = (
     Role(

@@ -33,7 +33,7 @@ class Arrival:
 
     @classmethod
     def read(cls, field: bytes) -> Self | None:
-        """What `written` gave; None when the field holds something else."""
+        """Read the field that `written` made; None when it holds something else."""
         try:
             found: Any = json.loads(field)
         except ValueError:

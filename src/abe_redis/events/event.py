@@ -27,7 +27,7 @@ def trace_of(fields: Mapping[bytes, bytes]) -> Mapping[str, str]:
 
 
 def merged_types_of(fields: Mapping[bytes, bytes]) -> tuple[str, ...]:
-    """What the event stands for, when it was merged with its twin."""
+    """The types of the event and of its twin, when they were merged; else none."""
     return mentions.TYPES if MENTION in fields else ()
 
 

@@ -26,7 +26,7 @@ class Kind:
     name: str
     """Slack's `type`, or a message's `subtype`; our own word for what has neither."""
     about: str
-    """What happened."""
+    """The sentence that says what happened."""
     family: Family
     channel: tuple[Path, ...] = ()
     """Where it happened."""
@@ -35,7 +35,7 @@ class Kind:
     thread: tuple[Path, ...] = ()
     """The root of its thread, else the message it is about."""
     words: tuple[Path, ...] = ()
-    """What it says."""
+    """Its text."""
     line: str = "{name}{in}{by}{words}"
     """Its summary; `slack_event_types` says what may stand in it."""
 

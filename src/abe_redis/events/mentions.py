@@ -36,7 +36,7 @@ class Mention(NamedTuple):
 
     @classmethod
     def read(cls, field: bytes) -> Self:
-        """What `written` gave."""
+        """Read the field that `written` made."""
         return cls(*field.decode().split(" ", 1))
 
 

@@ -1,11 +1,11 @@
-"""What became of a published event."""
+"""The outcome of a publish."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What became of a published event."""
+    """The outcome of a publish."""
 
     id: str
     """The entry's id; of the first entry when this is a duplicate."""

@@ -14,7 +14,7 @@ _STARTERS = frozenset({"interactivity", "user_context"})
 """Inputs of a workflow's step that Slack fills with the user who started it."""
 
 _NO_CHANNELS = frozenset({"COMPOSER"})
-"""What Slack writes as the channel of a link in a message that is not sent yet."""
+"""The channel that Slack writes for a link in a message that is not sent yet."""
 
 
 def channels_of(payload: Mapping[str, Any]) -> list[str]:
@@ -53,7 +53,7 @@ def _user_fields(kind: Kind) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
 
 
 def _all(event: Mapping[str, Any], own: Iterable[Path], general: Iterable[Path]) -> list[str]:
-    """What stands in a kind's own fields, or else in the general ones."""
+    """The values of a kind's own fields, or else of the general ones."""
     return list(dict.fromkeys(values(event, own))) or list(dict.fromkeys(values(event, general)))
 
 
@@ -75,7 +75,7 @@ def thread_of(payload: Mapping[str, Any]) -> str | None:
 
 
 def words_of(payload: Mapping[str, Any]) -> str | None:
-    """What it says, whole; None when it says nothing."""
+    """Its whole text; None when it has none."""
     return first(kinds.event_of(payload), kinds.kind_of(payload).words, kinds.WORDS)
 
 

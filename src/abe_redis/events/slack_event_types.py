@@ -125,7 +125,7 @@ grid_migration_finished | a workspace has moved into an organization
 external_org_migration_started | a partner begins to move into an organization
 external_org_migration_finished | a partner has moved into an organization
 """  # noqa: E501 - a row is a line
-"""What comes in an envelope (`event_callback`)."""
+"""The types that come in an envelope (`event_callback`)."""
 
 MESSAGES = """
 message | somebody writes | channel | user bot_id | thread_ts ts | text | {name}{in}{by}{words}
@@ -180,13 +180,13 @@ dialog_cancellation | somebody closes a dialog | channel.id | user.id
 dialog_suggestion | a dialog asks for the options of a menu | channel.id | user.id | | value | {name} {.callback_id} {.name}{by}{in}{words}
 workflow_step_edit | somebody sets up a step of the app, the older way | | user.id
 """  # noqa: E501 - a row is a line
-"""What comes as a form with the field `payload`."""
+"""The types that come as a form with the field `payload`."""
 
 COMMANDS = """
 slash_command | somebody uses a slash command | channel_id | user_id | | text | {.command} {.text}{by}{in}
 outgoing_webhook | somebody writes a trigger word of an outgoing webhook | channel_id | user_id | thread_ts timestamp | text
 """  # noqa: E501 - a row is a line
-"""What comes as a form without a `type`."""
+"""The types that come as a form without a `type`."""
 
 NOTICES = """
 app_rate_limited | the app gets more events than Slack sends it in an hour

@@ -194,7 +194,7 @@ RULES = (
 
 
 def judge(stats: StreamStats, settings: Settings, *, refuses_writes: bool = False) -> tuple[Health, str]:
-    """What is wrong, since when, and what to do; the worst thing first."""
+    """A stream's health, and sentences that say what is wrong, since when, and what to do; worst first."""
     situation = Situation(stats, settings, refuses_writes)
     verdicts = [rule(situation) for rule in RULES]
     health: Health = next((one.health for one in verdicts if one.health), "ok")
@@ -221,7 +221,7 @@ def _missing(group: GroupStats) -> str:
 
 
 def _start(group: GroupStats, stream: str) -> str:
-    """What brings the missing party: in the agents' own group, that is an agent itself."""
+    """The advice that brings the missing party: in the agents' own group, that is an agent itself."""
     is_theirs = group.name == AGENTS and all(is_agent(one.name) for one in group.consumers)
     how = "an agent takes them with lease_events" if is_theirs else "start one"
     return f"{how}{_or_remove(group, stream)}"

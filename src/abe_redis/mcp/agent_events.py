@@ -17,7 +17,7 @@ from abe_redis.schemas import Counted, CountResult, EventView, GroupBrief, Group
 from abe_redis.streams import names
 
 type Payload = Literal["none", "event", "whole"]
-"""What is shown of an event beside its line: nothing, the Slack event, or the whole envelope."""
+"""The detail that is shown beside an event's line: nothing, the Slack event, or the whole envelope."""
 
 _MOST_OF_A_FIELD = 200
 """Characters of any field but an event's text."""
@@ -51,7 +51,7 @@ class AgentEvent(BaseModel):
     """Whether a secret in it is masked."""
     truncated: bool = False
     withheld: str | None = None
-    """What is withheld of it, and why."""
+    """The part that is withheld, and why."""
 
 
 class AgentRead(BaseModel):

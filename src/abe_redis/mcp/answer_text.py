@@ -143,7 +143,7 @@ def _consumer(one: ConsumerStats) -> str:
 
 
 def _stream(one: StreamStats) -> str:
-    """What is wrong with a stream, and what to do about it."""
+    """The sentences about what is wrong with a stream, and what to do about it."""
     letters = f", {_count(one.dead_letters, 'dead letter')}" if one.dead_letters else ""
     entries = _count(one.length, "entry", "entries")
     return f"{quoted(one.stream)}: {one.health}, {entries}{letters}. {' '.join(one.advice.split())}"

@@ -56,7 +56,7 @@ class Followed:
         return [group for one in found for group in one.groups if group.name == self.group]
 
     async def line(self, before: Sequence[StreamStats], now: Sequence[StreamStats], newest: Newest) -> str:
-        """What changed, as in `3 new mentions in C1; group "bot": 3 not delivered (was 0)`."""
+        """The changes, as in `3 new mentions in C1; group "bot": 3 not delivered (was 0)`."""
         old = {one.stream: one for one in before}
         if self.stream is None:
             changed = [
@@ -142,7 +142,7 @@ def _counted(number: int, name: str, channel: str | None) -> str:
 
 
 def _stream_line(before: StreamStats | None, now: StreamStats) -> list[str]:
-    """What else changed in a stream; first of all how many events came."""
+    """The other changes of a stream; first of all how many events came."""
     parts = []
     count = _added(before, now)
     if count:
@@ -169,7 +169,7 @@ def _stream_line(before: StreamStats | None, now: StreamStats) -> list[str]:
 
 
 def _group_line(before: GroupStats | None, now: GroupStats | None) -> list[str]:
-    """What changed in a group."""
+    """The changes of a group."""
     if before is None or now is None:
         return ["made"] if now else ["removed"] * (before is not None)
     parts = []

@@ -46,7 +46,7 @@ class _Open:
 
 
 class Consent:
-    """What the users of one server were asked, and have agreed to."""
+    """The questions to the users of one server, and their answers."""
 
     def __init__(self) -> None:
         self._open: OrderedDict[str, _Open] = OrderedDict()

@@ -106,7 +106,7 @@ def _state(one: GroupState) -> str:
 
 
 def _hints(result: AgentRead, *, may_change: bool) -> list[str]:
-    """What can be done next."""
+    """The next steps that are possible."""
     lines = []
     stream = whole(result.stream)
     if result.lease_seconds is not None and result.events:

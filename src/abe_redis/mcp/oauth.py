@@ -33,7 +33,7 @@ METADATA = "/.well-known/oauth-protected-resource"
 _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 """Signatures by a key that only the issuer has; with a shared secret, or none, anybody could sign."""
 _TYPES = frozenset(["jwt", "at+jwt", "application/at+jwt"])
-"""What an access token may call itself; others are for signing out, for proofs and more."""
+"""The types that an access token may name; other types are for signing out, for proofs and more."""
 _LEEWAY_SECONDS = 30
 _FETCH_SECONDS, _MOST_BYTES = 5.0, 1024 * 1024
 _AGAIN_SECONDS = 30.0

@@ -51,7 +51,7 @@ def fit_overview(
 
 
 def _leave_as_it_is(_: StreamStats) -> None:
-    """What fits needs no shortening."""
+    """An overview that fits needs no shortening."""
 
 
 def _without_dates(stream: StreamStats) -> None:

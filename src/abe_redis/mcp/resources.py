@@ -115,7 +115,7 @@ class Resources:
         return change + await _shown(found, self._permissions, most=_CHARS - len(change))
 
     async def group(self, stream: str, group: str) -> str:
-        """What waits for a group, and its consumers."""
+        """The events that wait for a group, and its consumers."""
         name, wanted = _plain(stream), _plain(group)
         result = await (await self._operations()).stream_stats(stream=name)
         for one in result.streams:

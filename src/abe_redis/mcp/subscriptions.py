@@ -55,7 +55,7 @@ class Queue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What changed in a resource, and when that was seen."""
+    """A change of a resource, and when it was seen."""
 
     line: str
     at: datetime
@@ -82,7 +82,7 @@ class Subscriptions:
         self._bus: Any = None
 
     def last_change(self, followed: Followed) -> Change | None:
-        """What the last notification of a resource was about; None if there was none."""
+        """The subject of the last notification of a resource; None if there was none."""
         return self._changes.get(followed)
 
     def serve(self, server: Any) -> None:  # noqa: ANN401 - the SDK's own server, of either line

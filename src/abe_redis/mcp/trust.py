@@ -50,7 +50,7 @@ class Trust:
     channels: frozenset[str] = frozenset()
 
     def withheld(self, payload: Mapping[str, Any]) -> str | None:
-        """What is withheld of an event, and why; None if all of it may be shown.
+        """The part of an event that is withheld, and why; None if all of it may be shown.
 
         A trusted user must have written it, and every message and file of others that it shows. Other users
         that an event names do not count.

@@ -20,7 +20,7 @@ _PAGE = 100
 
 
 class _Relation(IntEnum):
-    """What an event has to do with somebody or with a channel."""
+    """The relation of an event to somebody or to a channel."""
 
     NONE = 0
     MENTIONED = 1

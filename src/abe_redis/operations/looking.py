@@ -33,7 +33,7 @@ class OpenStream:
 
 
 class Looking(Caller):
-    """What a caller may look at, one stream at a time."""
+    """Looking at streams for a caller, one stream at a time."""
 
     async def peek(
         self,

@@ -23,7 +23,7 @@ _PAGE = 100
 
 @dataclass(slots=True)
 class _Search:
-    """What a search has found, and how far it has come."""
+    """The entries that a search has found, and how far it has come."""
 
     found: list[EventView]
     last: str | None

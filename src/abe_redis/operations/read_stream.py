@@ -14,7 +14,7 @@ from abe_redis.streams.peek import Order
 
 
 class Reading(Looking):
-    """What a caller may read and lease, one stream at a time."""
+    """Reading and leasing for a caller, one stream at a time."""
 
     async def read_stream(
         self,

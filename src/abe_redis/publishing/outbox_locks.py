@@ -90,7 +90,7 @@ def make_private(path: Path) -> None:
 
 
 _BESIDE = ("", "-wal", "-shm")
-"""What SQLite reads: the file itself, its log, and the log's index."""
+"""The files that SQLite reads: the database itself, its log, and the log's index."""
 
 
 def _check_own(path: Path) -> None:

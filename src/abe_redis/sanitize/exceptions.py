@@ -43,7 +43,7 @@ def _masked(said: str) -> str:
 
 
 def _message(error: BaseException) -> str:
-    """What an exception says, unless it fails to say it."""
+    """The text of an exception, unless it fails to give one."""
     try:
         return str(error)
     except Exception:  # noqa: BLE001 - people's own `__str__`

@@ -238,7 +238,7 @@ def _closing(quote: str) -> re.Pattern[str]:
 
 
 def _quoted(text: str, opened: re.Match[str]) -> tuple[int, int] | None:
-    """What stands between quotes that are escaped alike; to the end of the line if they are not closed."""
+    """The text between quotes that are escaped alike; to the end of the line if it is open."""
     start = opened.end()
     if text.startswith(2 * opened["quote"], start):  # three quotes, of Python or of Slack's code
         start += 2 * len(opened["quote"])

@@ -85,7 +85,7 @@ def _told(text: str, small: str) -> Iterator[tuple[int, int]]:
 
 
 def _beside(text: str, small: str, head: re.Match[str]) -> Iterator[tuple[int, int]]:
-    """What stands beside or below a name."""
+    """The text beside or below a name."""
     name, at = head[0], head.end()
     if name in _VERBS:
         return

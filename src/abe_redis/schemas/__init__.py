@@ -95,7 +95,7 @@ class PublishLinesResult(BaseModel):
 
 
 class Released(BaseModel):
-    """What became of each released id."""
+    """The result of a release, id by id."""
 
     stream: str
     group: str
@@ -114,7 +114,7 @@ class ReleaseResult(Released):
 
 
 class Acked(BaseModel):
-    """What became of each acked id."""
+    """The result of an ack, id by id."""
 
     stream: str
     group: str

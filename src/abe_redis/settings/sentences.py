@@ -21,7 +21,7 @@ WORDS = {
 }
 """Per kind of an error of pydantic, what the value should be."""
 _OWN = "Value error, "
-"""What pydantic puts before the words of our own checks."""
+"""The words that pydantic puts before those of our own checks."""
 _FORMS = {"redis_credentials": "MODULE:NAME, as in bot.credentials:provider"}
 """Per setting with a form of its own, that form."""
 
@@ -32,7 +32,7 @@ def of(error: ValidationError) -> str:
 
 
 def needed(error: ValidationError) -> str:
-    """What the values have to be, as one sentence without the values and without their names."""
+    """One sentence that says how the values have to be, without the values and without their names."""
     return " ".join(dict.fromkeys(_needed(problem) for problem in error.errors(include_url=False)))
 
 

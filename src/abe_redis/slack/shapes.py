@@ -31,7 +31,7 @@ class Sent:
 
     @property
     def kind(self) -> Kind:
-        """What it is in that form."""
+        """Its kind in that form."""
         if self.form == "command":
             return kinds.kind_of({name: value for name, value in self.payload.items() if name != "type"})
         kind = kinds.kind_of(self.payload)

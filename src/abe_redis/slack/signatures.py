@@ -36,7 +36,7 @@ def secrets_of(settings: Settings) -> list[bytes]:
 def flaw_in(
     body: bytes, signature: str | None, timestamp: str | None, *, secrets: Sequence[bytes], now: float
 ) -> Flaw | None:
-    """What is wrong with a request's signature; None when it is Slack's.
+    """The fault of a request's signature; None when it is Slack's.
 
     Args:
         body: The body as it came.

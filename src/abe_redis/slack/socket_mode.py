@@ -85,7 +85,7 @@ class SocketDoor:
         return sum(one.is_open for one in self._open)
 
     def health(self) -> str | None:
-        """What is wrong; None when there is a connection."""
+        """The fault that keeps it from a connection; None when there is one."""
         return None if self.connected else "no connection to Slack"
 
     def shutdown(self) -> None:

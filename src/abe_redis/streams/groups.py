@@ -77,7 +77,7 @@ async def ensure_group(redis: Redis, streams: Sequence[str], group: str) -> list
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What a stream holds for a group that is new."""
+    """The entries that a stream holds for a group that is new."""
 
     began: float
     """When its oldest entry was published, in seconds since the epoch."""

@@ -18,7 +18,7 @@ class Mistyped(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """What is wrong, and what to do."""
+        """A sentence that says what is wrong and what to do."""
         holds = "holds events" if self.wanted == "stream" else "is abe-redis's own"
         return (
             f"The key {self.key!r} is a {self.kind}, but it {holds} and must be a {self.wanted}: workers "

@@ -208,7 +208,7 @@ class Stage(IntEnum):
 
 
 class Claim(NamedTuple):
-    """What a consumer claims about an entry that it has in flight."""
+    """A consumer's claim about an entry that it has in flight."""
 
     stream: str
     id: str

@@ -118,7 +118,7 @@ def check_reach(whole: Patterns, streams: Collection[str]) -> None:
 
 
 def _beginning(glob: str) -> str:
-    """What every name that a glob matches begins with."""
+    """The beginning that all names have which a glob matches."""
     return re.split(r"[*?\[\\]", glob)[0]
 
 

@@ -124,7 +124,7 @@ async def publish(
 
 
 def _kind(draft: Draft) -> tuple[str, float, int, bool]:
-    """What the entries of a run have in common."""
+    """The properties that the entries of a run have in common."""
     return draft.stream, draft.remember_seconds, len(draft.fields), MENTION in draft.fields
 
 

@@ -26,7 +26,7 @@ _MOST_STREAMS = 10_000
 
 
 class View(NamedTuple):
-    """What is known of how a stream remembers."""
+    """How a stream remembers, as far as it is known."""
 
     low: int
     """The lowest level in use."""
@@ -44,17 +44,17 @@ class View(NamedTuple):
 
 
 ALL = View(0, len(_BUCKETS) - 1)
-"""What to name while nothing is known: it is enough for every stream."""
+"""The view to take while nothing is known: it is enough for every stream."""
 
 
 class Views:
-    """What is known of how streams remember."""
+    """How streams remember, as far as it is known."""
 
     def __init__(self) -> None:
         self._known: dict[str, View] = {}
 
     def of(self, stream: str) -> View:
-        """What is known of a stream."""
+        """The view of a stream."""
         return self._known.get(stream, ALL)
 
     def learn(self, stream: str, line: bytes) -> int:
@@ -82,7 +82,7 @@ def state(stream: str) -> str:
 
 
 def number(event_id: str) -> int:
-    """What chooses the buckets of an event."""
+    """The number that chooses the buckets of an event."""
     return crc32(event_id.encode())
 
 
@@ -131,7 +131,7 @@ def field(event_id: str) -> str:
 
 
 def mark(attempt: str, seconds: str) -> str:
-    """What stands behind the entry's id there: the attempt, and for how long the event is remembered."""
+    """The text behind the entry's id there: the attempt, and for how long the event is remembered."""
     return f"{attempt[-_LONGEST_ATTEMPT:]} {seconds}"
 
 

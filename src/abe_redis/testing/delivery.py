@@ -17,7 +17,7 @@ from abe_redis.streams.patterns import Patterns
 
 @dataclass(frozen=True, slots=True)
 class StoredEntry:
-    """What a stream holds."""
+    """The entries of a stream and its groups."""
 
     stream: str
     id: str

@@ -188,7 +188,7 @@ class InMemoryBackend:
     # For tests alone -------------------------------------------------------------------------------------
 
     def published(self, stream: str | None = None) -> list[dict[str, Any]]:
-        """What a stream holds, or all of them, in the order in which it was published."""
+        """The events of a stream, or of all of them, in the order in which they were published."""
         return [entry.payload() for entry in self._queue.entries if stream in {None, entry.stream}]
 
     def unfinished(self, group: str | None = None) -> int:
@@ -215,7 +215,7 @@ class InMemoryBackend:
 
 
 class _Queue:
-    """What backends share."""
+    """The state that backends share."""
 
     def __init__(self) -> None:
         self.entries: list[StoredEntry] = []

@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 
 TEAM, CHANNEL, USER, BOT, APP = "T061EG9R6", "C0LAN2Q65", "U061F7AUR", "U0LAN0Z89", "A0MDYCDME"
-"""What makers use for a team, a channel, a person, the bot and its app; ids of Slack's own documentation."""
+"""The ids of a team, a channel, a person, the bot and its app, from Slack's own documentation."""
 DIRECT_CHANNEL, BOT_ID = "D024BE91L", "B19LU7CSY"
 """The person's direct messages with the bot, and the bot's id as an author."""
 TOKEN = "Jhj5dZrVaK7ZwHHjRyZWjbDl"  # noqa: S105 - Slack's own example

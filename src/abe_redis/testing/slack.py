@@ -22,7 +22,7 @@ from abe_redis.testing.parts import (
 
 
 def envelope(event: dict[str, Any], *, event_id: str | None = None, team: str = TEAM) -> dict[str, Any]:
-    """What Slack posts around an event.
+    """The envelope that Slack posts around an event.
 
     Args:
         event: The event itself.
@@ -235,7 +235,7 @@ def function_executed(callback_id: str, inputs: dict[str, Any] | None = None) ->
 
 
 def app_rate_limited(*, team: str = TEAM) -> dict[str, Any]:
-    """What Slack posts when an app gets more events than Slack sends it in an hour."""
+    """The payload when an app gets more events than Slack sends it in an hour."""
     minute = int(time.time()) // 60 * 60
     return {
         "token": TOKEN,
@@ -249,7 +249,7 @@ def app_rate_limited(*, team: str = TEAM) -> dict[str, Any]:
 def url_verification(
     challenge: str = "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P",
 ) -> dict[str, Any]:
-    """What Slack posts when a webhook's address is entered; the webhook has to answer the challenge."""
+    """The payload when a webhook's address is entered; the webhook has to answer the challenge."""
     return {"token": TOKEN, "challenge": challenge, "type": "url_verification"}
 
 

@@ -18,7 +18,7 @@ def block_actions(
     to: str | None = None,
     thread: str | None = None,
 ) -> dict[str, Any]:
-    """What Slack posts when a person presses a button of the bot's message (that of the `ts` in `to`)."""
+    """The payload when a person presses a button of the bot's message (that of the `ts` in `to`)."""
     ts = to or timestamp()
     label = {"type": "plain_text", "text": action_id, "emoji": True}
     button = {"type": "button", "action_id": action_id, "text": label, "value": value}
@@ -52,7 +52,7 @@ def block_actions(
 def view_submission(
     callback_id: str, values: dict[str, Any] | None = None, *, user: str = USER
 ) -> dict[str, Any]:
-    """What Slack posts when a person submits a modal; `values` are the texts in its inputs by their names."""
+    """The payload when a person submits a modal; `values` are the texts in its inputs by their names."""
     number = next_number()
     state = {
         name: {name: {"type": "plain_text_input", "value": value}} for name, value in (values or {}).items()
@@ -96,7 +96,7 @@ def view_submission(
 def slash_command(
     command: str, text: str = "", *, user: str = USER, channel: str = CHANNEL
 ) -> dict[str, Any]:
-    """What Slack posts when a person uses a command, as in `slash_command("/deploy", "web")`."""
+    """The payload when a person uses a command, as in `slash_command("/deploy", "web")`."""
     number = next_number()
     return {
         "token": TOKEN,

@@ -14,7 +14,7 @@ _DEFAULT = Backoff()
 
 
 def decide(policy: Policy, event: Event, error: Exception, *, most_deliveries: int) -> Decision:
-    """What a failure of a handler means.
+    """Ask the policy what to do after a failure of a handler.
 
     Args:
         policy: Whom to ask.

@@ -42,7 +42,7 @@ class Bury:
     """Give up on the event: it moves to the dead letters."""
 
     reason: str
-    """What the dead letter says; not empty."""
+    """The dead letter's reason; not empty."""
 
     def __post_init__(self) -> None:
         check_text("Bury's reason", self.reason, kind=SettingsError)
@@ -60,7 +60,7 @@ class Drop:
 
 
 type Decision = Retry | Bury | Drop
-"""What a failure means; other code carries it out."""
+"""The decision of a policy about a failure; other code carries it out."""
 
 type Policy = Callable[[Event, Exception], Decision]
 
@@ -85,7 +85,7 @@ class Backoff:
     deliveries: int | None = None
     """Deliveries after which the event is buried; by default `REDIS_STREAM_MAX_DELIVERIES`."""
     slack_errors: Mapping[str, Meaning] = field(default_factory=lambda: SLACK_ERRORS, hash=False, repr=False)
-    """What each error of Slack's means. To change one: `SLACK_ERRORS | {"not_in_channel": "retry"}`."""
+    """The meaning of each error of Slack's. To change one: `SLACK_ERRORS | {"not_in_channel": "retry"}`."""
 
     def __post_init__(self) -> None:
         check_seconds("Backoff's first", self.first, most=MAX_DELAY_SECONDS)

@@ -91,7 +91,7 @@ _BURIED: dict[str, Meaning] = {name: "bury" for names in PERMANENT.values() for 
 _WAITED: dict[str, Meaning] = dict.fromkeys(LIMITED, "wait")
 
 SLACK_ERRORS: MappingProxyType[str, Meaning] = MappingProxyType(_BURIED | _WAITED)
-"""What each error means; what is not named is retried as any failure."""
+"""The meaning of each error; an error that is not named is retried as any failure."""
 
 WITHOUT_A_WORD_SECONDS = 30.0
 """How long to wait when Slack limits a rate and does not say for how long."""

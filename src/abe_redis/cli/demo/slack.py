@@ -29,7 +29,7 @@ _ANSWER_SECONDS = 3.0
 
 
 def mention(text: str) -> dict[str, Any]:
-    """What Slack's Events API posts when somebody mentions the bot."""
+    """The payload that Slack's Events API posts when somebody mentions the bot."""
     now = time.time()
     return {
         "token": VERIFICATION_TOKEN,

@@ -65,7 +65,7 @@ class Stage:
         self.kept = False
         """Keep the directory after the demo."""
         self.waiting_for = "the embedded server"
-        """What the demo waits for now, for the message if it never comes."""
+        """The thing for which the demo waits now; the message names it if it never comes."""
         # The caller's own settings for a queue must not reach the demo's processes.
         ours = ("REDIS_", "SLACK_", "QUEUE_BACKEND")
         self.environment = {

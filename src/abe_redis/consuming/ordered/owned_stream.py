@@ -14,7 +14,7 @@ from abe_redis.runtime import clock
 
 
 class State(Enum):
-    """What its owner may do with a stream."""
+    """The states of an owned stream: each says what its owner may do."""
 
     CLAIMED = "ours, but it is not read yet: entries that the group was given may be missing here"
     READY = "ours and read: every unfinished entry that the group was given is here"

@@ -16,7 +16,7 @@ type Place = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What to set in the document."""
+    """The values to set in the document."""
 
     values: dict[Place, Any]
     words: frozenset[str] | None = None
@@ -36,7 +36,7 @@ def change(
     current: Sequence[str],
     anew: bool,
 ) -> Change:
-    """What to set so that the document has our entry.
+    """The values to set so that the document has our entry.
 
     Args:
         document: The client's file.

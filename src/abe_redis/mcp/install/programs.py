@@ -50,7 +50,7 @@ class Registration:
     difference: str
     """The difference line by line, with possible secrets masked; empty without a change."""
     warnings: list[str]
-    """What is set here and not written, a sentence each."""
+    """The settings of this shell that are not written, a sentence each."""
     widens: list[str]
     """What may let an agent do more than the entry that is there, a sentence each."""
 

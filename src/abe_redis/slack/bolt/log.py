@@ -22,7 +22,7 @@ _BEGINNINGS = (
     re.compile(r"Responding with listener middleware's response - listener: \w+, status: \d+"),
     re.compile(r"[^(\[{:\"'`]{,60}"),
 )
-"""What is kept of any other message; the last is for messages that we do not know."""
+"""The part that is kept of any other message; the last pattern is for messages that we do not know."""
 
 _SUGGESTED = re.compile(r"^@app\.\w+\(.*\)$", re.MULTILINE)
 

@@ -15,7 +15,7 @@ from abe_redis.slack.bolt.swallowed import noting
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What reports to an attempt, in an app of one kind."""
+    """The parts of an app of one kind that report to an attempt."""
 
     kind: Kind
     lazy_runner: Callable[[Attempt], Any]

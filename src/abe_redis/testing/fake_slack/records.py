@@ -50,7 +50,7 @@ class SlackDelivery:
 
     def __init__(self, payload: dict[str, Any]) -> None:
         self.payload = payload
-        """What is sent."""
+        """The payload that is sent."""
         self.attempts: list[SlackAttempt] = []
         """The attempts that have ended: answered, refused or given up on."""
         self._ended: Future[None] = Future()
@@ -93,4 +93,4 @@ class SlackDelivery:
 
 
 type Answer = dict[str, Any] | Callable[[SlackCall], dict[str, Any]]
-"""What a method answers: a body, or a function of the call that makes one."""
+"""A method's answer: a body, or a function of the call that makes one."""

@@ -106,7 +106,7 @@ class WebApi:
                 self._rules.pop(name, None)
 
     def calls(self, method: str | None) -> list[SlackCall]:
-        """What was called, of one method or of all."""
+        """The calls so far, of one method or of all."""
         with self._guard:
             return [call for call in self._calls if method in (None, call.method)]
 
