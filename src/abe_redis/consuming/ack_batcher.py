@@ -63,7 +63,7 @@ class AckBatcher:
                 await self.reading.wait()
             self.finished.clear()
             self._pass_on()
-            await self._insist(self._in_flight.ack, self._in_flight.count_starts)
+            await self._until_done(self._in_flight.ack, self._in_flight.count_starts)
             self._pass_on()
             if self._in_flight.has_untold:
                 self.finished.set()
@@ -80,14 +80,14 @@ class AckBatcher:
             await self._left_over.wait()
             await anyio.sleep(ACK_SECONDS)
             self._left_over.clear()
-            await self._insist(*steps, in_flight.bury)  # last, since it waits when Redis has no memory
+            await self._until_done(*steps, in_flight.bury)  # last, since it waits when Redis has no memory
             self._pass_on()
 
     def _pass_on(self) -> None:
         if self._in_flight.has_leftovers:
             self._left_over.set()
 
-    async def _insist(self, *steps: Callable[[Redis], Awaitable[None]]) -> None:
+    async def _until_done(self, *steps: Callable[[Redis], Awaitable[None]]) -> None:
         """Do these steps; after a temporary failure, wait and do them again."""
         failed = 0
         while True:

@@ -45,7 +45,7 @@ _SILENT_FAILURES = 3
 class GroupConsumer(ABC):
     """The consumer behind an `EventStream` or an `EventWorker`."""
 
-    _insists = True
+    _nacks_later = True
     """Whether a failed release is tried again later; else the event is delivered again here."""
 
     def __init__(
@@ -170,8 +170,8 @@ class GroupConsumer(ABC):
             self._in_flight.note_last_words(held, reason)
         with failures.explained(self._settings, doing=f"giving back {event.id} of {event.stream!r}"):
             redis = (await self._open()).commands
-            with self._insisting():
-                ours = await self._in_flight.nack(redis, held, delay_seconds=delay, insist=self._insists)
+            with self._waking_ack_batcher():
+                ours = await self._in_flight.nack(redis, held, delay_seconds=delay, later=self._nacks_later)
         level = logging.DEBUG if held.detail else logging.INFO  # then the worker has said so
         _LOG.log(level, "Gave back event %s of %r: %s", event.id, event.stream, reason or "no reason given")
         if not ours:
@@ -182,7 +182,7 @@ class GroupConsumer(ABC):
         held = self._in_hand(event)
         with failures.explained(self._settings, doing=f"burying {event.id} of {event.stream!r}"):
             redis = (await self._open()).commands
-            with self._insisting():
+            with self._waking_ack_batcher():
                 ours = await self._in_flight.bury_delivered(redis, held, reason)
         level = logging.DEBUG if held.detail else logging.WARNING
         _LOG.log(level, "Buried event %s of %r: %s", event.id, event.stream, reason)
@@ -190,7 +190,7 @@ class GroupConsumer(ABC):
             raise LeaseLostError
 
     @contextmanager
-    def _insisting(self) -> Iterator[None]:
+    def _waking_ack_batcher(self) -> Iterator[None]:
         try:
             yield
         finally:

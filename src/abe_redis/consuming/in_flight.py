@@ -187,20 +187,20 @@ class InFlight(Leases):
         held.has_ended = True
         if held.lost and self.delivered_events.get(held.key) is held:
             if self._uncounted.get(held.key) is held:
-                self.insist_on_count(held)
+                self.count_later(held)
             self._take_out(held)
         if held.key not in self._waiting or held.key in self.delivered_events:
             return False
         self.buffer.append(self._waiting.pop(held.key))
         return True
 
-    async def nack(self, redis: Redis, held: Held, *, delay_seconds: float, insist: bool = False) -> bool:
+    async def nack(self, redis: Redis, held: Held, *, delay_seconds: float, later: bool = False) -> bool:
         """Release an event from its handler; False when we no longer held it.
 
         Args:
             held: The event.
             delay_seconds: Time until it is delivered again.
-            insist: Whether to release it later if Redis does not answer now.
+            later: Whether to release it later if Redis does not answer now.
         """
         self._take_out(held)
         due_at = clock.now() + delay_seconds
@@ -208,10 +208,10 @@ class InFlight(Leases):
         try:
             return await self.postpone(redis, held, delay_seconds)
         except BaseException as error:
-            if insist and may_work_later(error):
-                self.insist_on_nack(held, due_at)
+            if later and may_work_later(error):
+                self.nack_later(held, due_at)
             elif may_work_later(error):
-                self.insist_on_count(held)
+                self.count_later(held)
             raise
         finally:
             del self._letting_go[held.key]
@@ -228,7 +228,7 @@ class InFlight(Leases):
             return await self.move_to_dead_letters(redis, held, reason, in_hand=True)
         except BaseException as error:
             if may_work_later(error):
-                self.insist_on_burial(held, reason)
+                self.bury_later(held, reason)
             raise
         finally:
             del self._letting_go[held.key]

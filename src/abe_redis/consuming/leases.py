@@ -134,7 +134,7 @@ class Leases(Settling):
             for held in begun:
                 if self._uncounted.get(held.key) is held:
                     if held.lost:
-                        self.insist_on_count(held)
+                        self.count_later(held)
                     del self._uncounted[held.key]
 
     def part_with(self, held: Held) -> None:
@@ -163,7 +163,7 @@ class Leases(Settling):
                 if self._parted.get(held.key) is held:
                     del self._parted[held.key]
 
-    def insist_on_count(self, held: Held) -> None:
+    def count_later(self, held: Held) -> None:
         """Count its begun deliveries at Redis later, even if we no longer hold it."""
         self._unsaid[held.key] = held
 
@@ -172,7 +172,7 @@ class Leases(Settling):
         if self.delivered_events.get(held.key) is held:
             self._uncounted[held.key] = held
         else:
-            self.insist_on_count(held)
+            self.count_later(held)
 
     async def say_counts(self, redis: Redis) -> None:
         """Count late deliveries at Redis, of entries that no other consumer holds by now."""

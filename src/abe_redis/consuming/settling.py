@@ -114,7 +114,7 @@ class Settling:
             self._condemned.pop(0)
             self.on_buried(held)
 
-    def insist_on_nack(self, held: Held, due_at: float) -> None:
+    def nack_later(self, held: Held, due_at: float) -> None:
         """Release it later, because Redis did not answer now.
 
         The first command may have released it: then another consumer may hold it, or may have finished it.
@@ -122,7 +122,7 @@ class Settling:
         held.is_let_go = True
         self._returning[held.key] = (held, due_at)
 
-    def insist_on_burial(self, held: Held, reason: str) -> None:
+    def bury_later(self, held: Held, reason: str) -> None:
         """Bury it later, because Redis did not answer now."""
         held.is_let_go = True
         self._condemned.append((held, reason))

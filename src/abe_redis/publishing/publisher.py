@@ -119,7 +119,7 @@ class Publisher:
         try:
             published = await (self._batcher or await self._coalesce()).publish(draft)
         except failures.FAILURES as error:
-            (published,) = await self._insist(topic, [draft], FirstTry(began, error))
+            (published,) = await self._until_done(topic, [draft], FirstTry(began, error))
         await self._tend(draft.stream, published)
         return published
 
@@ -143,7 +143,7 @@ class Publisher:
                     done.append(kept)
                     del step[0]
                 if step:
-                    added = await self._insist(topic, step)
+                    added = await self._until_done(topic, step)
                     for published in added:
                         if published.length == 1:
                             self._announced.pop(published.stream, None)
@@ -199,7 +199,7 @@ class Publisher:
             )
         return self._batcher
 
-    async def _insist(
+    async def _until_done(
         self, topic: str, drafts: Sequence[Draft], failed: FirstTry | None = None
     ) -> list[Published]:
         """Add events until Redis has answered or the budget is spent, and then keep them in the outbox.

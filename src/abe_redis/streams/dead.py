@@ -98,7 +98,7 @@ async def bury(
     ]
     answer = await _BURY(redis, keys, [*arguments, "ask", *more])
     if answer == AGAIN.encode():
-        answer = await _BURY(redis, keys, [*arguments, "insist", *more])
+        answer = await _BURY(redis, keys, [*arguments, "confirm", *more])
     say_gone(stream, group, [entry_id] if answer < 0 else [])
     return bool(answer != 0)
 

@@ -11,7 +11,7 @@ hash beside the stream has these records per group:
 - `last`: the last id that it was given
 - `deleted`: how many entries XDEL had removed when they were last counted
 - `forgotten`: its consumers that were removed because they held nothing and were silent
-- `robbed`: entries that other consumers reclaimed after a lease expired, and from which consumer
+- `reclaimed`: entries that other consumers reclaimed after a lease expired, and from which consumer
 - `given`: released entries, which are pending under the name `abe:nobody`
 - `known`: its consumers, and its position, when its pending entries were last listed
 - `gone`: entries counted as lost since, because the stream no longer has them

@@ -293,9 +293,9 @@ async def hold(
     again = [at for at, outcome in enumerate(outcomes) if outcome == AGAIN]
     for at in again:
         outcomes[at] = "done"
-    if insisted := [at for at in again if still(at)]:
-        said = await say([claims[at] for at in insisted], "insist")
-        for at, outcome in zip(insisted, said, strict=True):
+    if confirmed := [at for at in again if still(at)]:
+        said = await say([claims[at] for at in confirmed], "confirm")
+        for at, outcome in zip(confirmed, said, strict=True):
             outcomes[at] = outcome
     if "lost" in outcomes:
         lost = [claim[:2] for claim, outcome in zip(claims, outcomes, strict=True) if outcome == "lost"]

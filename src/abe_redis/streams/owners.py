@@ -240,7 +240,7 @@ async def start(redis: Redis, owner: Owner, entry: Leased, *, sure: bool = False
     arguments.append(int(sure))
     said = (await _START(redis, keys, [*arguments, "ask"])).decode()
     if said == AGAIN:
-        said = (await _START(redis, keys, [*arguments, "insist"])).decode()
+        said = (await _START(redis, keys, [*arguments, "confirm"])).decode()
     state: Start = said
     say_gone(stream, owner.group, [entry.id] if state == "lost" else [])
     return state

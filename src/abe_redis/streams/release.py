@@ -58,7 +58,7 @@ async def postpone(
     keys = [stream, names.due(stream, group), names.records(stream)]
     answer = await _POSTPONE(redis, keys, [*arguments, "ask"])
     if answer == AGAIN.encode():
-        answer = await _POSTPONE(redis, keys, [*arguments, "insist"])
+        answer = await _POSTPONE(redis, keys, [*arguments, "confirm"])
     say_gone(stream, group, [entry_id] if answer < 0 else [])
     return bool(answer > 0)
 
@@ -122,7 +122,7 @@ async def release(
         words = int(counted), int(leaves)
         released, again = await say(some, those, what, *words, "ask")
         if again:
-            more, _ = await say(list(by_stream(again)), again, "these", *words, "insist")
+            more, _ = await say(list(by_stream(again)), again, "these", *words, "confirm")
             released += more
         return released
 

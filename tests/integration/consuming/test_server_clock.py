@@ -1,4 +1,4 @@
-"""The server's clock is set back: nothing stands still for longer than a lease, and nobody is robbed."""
+"""The server's clock is set back: nothing stands still for longer than a lease; nobody loses one early."""
 
 import re
 import sys

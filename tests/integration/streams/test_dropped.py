@@ -87,7 +87,7 @@ async def test_what_others_took_over_and_finished_is_not_taken_back(
     assert await rows(commands, A) == {}
 
 
-async def test_who_is_robbed_under_nobodys_name_may_be_anybody(commands: Redis) -> None:
+async def test_who_lost_an_entry_under_nobodys_name_may_be_anybody(commands: Redis) -> None:
     """A group was made again: what its consumers had is pending under nobody's name, until others take it."""
     ids = await hold(commands, A, 1)
     await let_lapse(commands, A, ids, deliveries=1, by="abe:nobody")
@@ -99,7 +99,7 @@ async def test_who_is_robbed_under_nobodys_name_may_be_anybody(commands: Redis) 
 @pytest.mark.parametrize("how", ["reclaim", "load", "choose"])
 @pytest.mark.parametrize("by", ["taker", "abe:nobody"])
 @pytest.mark.parametrize("given_back", [False, True])
-async def test_who_was_robbed_and_has_it_again_takes_it_back_when_it_is_dropped(
+async def test_who_lost_an_entry_and_has_it_again_takes_it_back_when_it_is_dropped(
     commands: Redis, how: str, by: str, given_back: bool
 ) -> None:
     """It was given back meanwhile, or taken in turn; nobody's was a group's that was made again."""
@@ -107,7 +107,7 @@ async def test_who_was_robbed_and_has_it_again_takes_it_back_when_it_is_dropped(
     await let_lapse(commands, A, ids, deliveries=1, by=by)
     leased, _ = await reclaim(commands, "g", "another", [A], lease_seconds=LEASE_SECONDS, count=10)
     assert [entry.id for entry in leased] == ids
-    assert await recorded(commands, A, "robbed")
+    assert await recorded(commands, A, "reclaimed")
     if given_back:
         await release.release(commands, "g", "another", [A], {(A, ids[0]): 1}, everything=False)
     else:
@@ -118,12 +118,12 @@ async def test_who_was_robbed_and_has_it_again_takes_it_back_when_it_is_dropped(
 
 
 @pytest.mark.parametrize("how", ["reclaim", "load", "choose"])
-async def test_who_gave_something_back_was_not_robbed(commands: Redis, how: str) -> None:
+async def test_who_gave_something_back_lost_nothing(commands: Redis, how: str) -> None:
     ids = await hold(commands, A, 1)
     await release.release(commands, "g", "holder", [A], {(A, ids[0]): 0}, everything=False)
     await take(commands, how, ids)
     await commands.xack(A, "g", *ids)
-    assert await recorded(commands, A, "robbed") is None
+    assert await recorded(commands, A, "reclaimed") is None
     ids = await hold(commands, A, 1)
     await drop(commands)
     assert await lease.hold(commands, "g", "holder", claims(ids)) == ["dropped"]
@@ -188,7 +188,7 @@ async def test_what_is_taken_over_is_told_entry_by_entry(commands: Redis, remove
 
 async def test_the_record_of_what_was_taken_over_is_bounded_and_forgets(commands: Redis) -> None:
     async def noted() -> list[str]:
-        lines = (await recorded(commands, A, "robbed") or b"").decode().splitlines()
+        lines = (await recorded(commands, A, "reclaimed") or b"").decode().splitlines()
         return [line.partition(" ")[2] for line in lines]
 
     async def rob(entry_id: str) -> None:
@@ -197,14 +197,14 @@ async def test_the_record_of_what_was_taken_over_is_bounded_and_forgets(commands
 
     seconds, _ = await commands.time()
     lines = f"{seconds - 8 * 86_400} 1-0 a week ago\n{seconds - 86_400} 1-0 another\n"
-    await commands.hset(names.records(A), "robbed g", lines)
+    await commands.hset(names.records(A), "reclaimed g", lines)
     first, second = await hold(commands, A, 2)
     await commands.xclaim(A, "g", "nobody else", 0, [second])
     await rob(first)
     await rob(first)
     assert await noted() == ["1-0 another", f"{first} holder"]
     many = "".join(f"{seconds} {number}-0 many{number % 900}\n" for number in range(1200))
-    await commands.hset(names.records(A), "robbed g", many)
+    await commands.hset(names.records(A), "reclaimed g", many)
     await rob(first)
     found = await noted()
     assert len(found) == 1000
@@ -221,7 +221,7 @@ async def test_an_agent_that_takes_what_waits_for_later_robs_whoever_waits_for_i
     (entry_id,) = await hold(commands, A, 1)
     await release.postpone(commands, A, "g", "holder", entry_id, delay_seconds=60)
     await take(commands, "choose", [entry_id])
-    assert b" holder\n" in await recorded(commands, A, "robbed")
+    assert b" holder\n" in await recorded(commands, A, "reclaimed")
     assert await fill(commands, A, 1)
 
 

@@ -40,7 +40,7 @@ _AGAIN_SECONDS = 1.0
 class OrderedConsumer(GroupConsumer):
     """A `GroupConsumer` that handles each conversation in order."""
 
-    _insists = False
+    _nacks_later = False
 
     def __init__(
         self,

@@ -5,7 +5,7 @@
 --
 -- KEYS  per stream: the stream, its records, the sorted set of postponed entries
 -- ARGV  group, consumer, `start` (handlers have the entries, or get them now, so none is postponed) or
---       `renew`; `ask` or `insist`: see `again`; per entry: the number of its stream, its id, the number of
+--       `renew`; `ask` or `confirm`: see `again`; per entry: the number of its stream, its id, the number of
 --       its begun deliveries, 1 if its lease certainly lasts (else 0), the stage of its handler: 0 if it has
 --       not begun, 1 if it has ended (then the entry may be settled already, and is not put back), 2 if it is
 --       running
@@ -17,7 +17,7 @@
 -- include: again
 -- include: ids
 -- include: given
-local group, consumer, is_start, insists = ARGV[1], ARGV[2], ARGV[3] == 'start', ARGV[4] == 'insist'
+local group, consumer, is_start, is_confirmed = ARGV[1], ARGV[2], ARGV[3] == 'start', ARGV[4] == 'confirm'
 local answers, place = {}, 0
 
 for i = 5, #ARGV, 5 do
@@ -28,7 +28,7 @@ for i = 5, #ARGV, 5 do
   if state == 'dropped' and not in_hand then state = 'unknown' end
   local is_postponed = (is_start or is_at_work) and state == 'held' and redis.call('ZSCORE', due, id)
   local is_otherwise = in_hand and (state == 'dropped' or is_given_back or is_postponed)
-  if is_otherwise and not insists then state = 'again' end
+  if is_otherwise and not is_confirmed then state = 'again' end
   if state == 'held' or state == 'dropped' then
     local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a repeated word does no harm
     local whose, dated = consumer, 'IDLE'

@@ -95,7 +95,7 @@ for _, row in ipairs(rows) do
     end
   end
 end
-write_robbed(group)
+write_reclaimed(group)
 write_given(group)
 if lost > 0 then redis.call('HINCRBY', records, 'lost ' .. group, lost) end
 local next_page = #rows == count and '(' .. rows[count][1] or ''

@@ -10,7 +10,7 @@
 -- ARGV  group, consumer, the entry's id, the delay in ms (0: none), for how many ms the set is kept,
 --       how many deliveries are not counted, the least number of its begun deliveries, 1 if its
 --       lease certainly lasts (else 0), 1 if it was not given back before (else 0),
---       `ask` or `insist`: see `again`
+--       `ask` or `confirm`: see `again`
 -- Answers 1; 0, and changes nothing, when the consumer does not hold the entry; -1 when the stream no
 -- longer has it, so that it is counted as lost; `again`; or an error when there is no such group and a
 -- handler has begun the entry.
@@ -24,7 +24,7 @@
 local stream, due, records = KEYS[1], KEYS[2], KEYS[3]
 local group, consumer, id, delay_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local keep_ms, uncounted, began, sure = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8] == '1'
-local in_hand, insists = ARGV[9] == '1', ARGV[10] == 'insist'
+local in_hand, is_confirmed = ARGV[9] == '1', ARGV[10] == 'confirm'
 local state, counted, is_given_back = holder(stream, group, consumer, id, sure, records, in_hand)
 if state == 'no_group' and began > 0 then
   return redis.error_reply('NOGROUP no group ' .. group .. ' on ' .. stream)
@@ -36,7 +36,7 @@ end
 if state ~= 'held' and state ~= 'dropped' then return 0 end
 local is_late = redis.call('ZSCORE', due, id) or began > 0 and counted - uncounted > began -- it began anew
 local is_otherwise = state == 'dropped' or is_given_back or is_late
-if is_otherwise and not insists then return redis.status_reply('again') end
+if is_otherwise and not is_confirmed then return redis.status_reply('again') end
 local deliveries = math.max(0, counted - uncounted, began)
 local whose, dated = consumer, 'IDLE'
 put_back_given(stream, records, group)

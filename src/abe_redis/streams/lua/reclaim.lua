@@ -28,7 +28,7 @@
 -- include: given
 -- include: postponed
 -- include: any_due
--- include: robbed
+-- include: reclaimed
 -- include: vanished
 local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most_with_redelivered, limit, counted = tonumber(ARGV[4]), math.min(100, tonumber(ARGV[5])), ARGV[6]
@@ -167,6 +167,6 @@ for i = 1, #KEYS, 5 do
   looked[#looked + 1] = take_idle(stream, due, records, leases, postponed, ARGV[6 + (i + 4) / 5])
   work = work + 10
 end
-write_robbed(group)
+write_reclaimed(group)
 write_given(group)
 return {taken, lost, looked, put_back}

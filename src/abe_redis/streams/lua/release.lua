@@ -7,12 +7,12 @@
 -- KEYS  per stream: the stream, its records, the sorted set of postponed entries
 -- ARGV  group, consumer, `all` (asks also for unseen entries from a read whose answer was lost) or `these`,
 --       how many deliveries such a read counted, 1 if the consumer leaves and then has nothing in flight
---       (else 0), `ask` or `insist`: see `again`;
+--       (else 0), `ask` or `confirm`: see `again`;
 --       per known entry: its stream, its id, its new number of deliveries (below 0: keep it), 1 if the
 --       consumer has it in flight and its lease certainly lasts, 0 if its lease may be over, else -1. An
 --       entry in flight is put back if somebody dropped it.
 -- Answers how many were released; stream, id and number of deliveries of each entry that is released, too,
--- if the sender insists; stream and id of each entry that is counted as lost, since its stream no longer has
+-- if the sender confirms; stream and id of each entry that is counted as lost, since its stream no longer has
 -- it.
 
 -- include: untouched
@@ -21,7 +21,7 @@
 -- include: again
 -- include: known
 local group, consumer, everything, counted = ARGV[1], ARGV[2], ARGV[3] == 'all', ARGV[4]
-local leaves, insists = ARGV[5] == '1', ARGV[6] == 'insist'
+local leaves, is_confirmed = ARGV[5] == '1', ARGV[6] == 'confirm'
 local released, again, lost = 0, {}, {}
 local deliveries_of, in_hand_of = {}, {} -- per stream: by id; and in their order, each with `sure`
 
@@ -99,7 +99,7 @@ end
 local function release_dropped(stream, records, known, in_hand)
   for _, one in ipairs(in_hand) do
     local state = holder(stream, group, consumer, one.id, one.sure, records, true)
-    if state == 'dropped' and not insists then
+    if state == 'dropped' and not is_confirmed then
       ask_for(stream, one.id, known[one.id])
     elseif state == 'dropped' then
       release(stream, records, one.id, known[one.id], true)

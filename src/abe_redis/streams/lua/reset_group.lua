@@ -24,7 +24,7 @@ while #rows > 0 do
   rows = redis.call('XPENDING', stream, group, '-', '+', 100)
 end
 redis.call(to_position('SETID', stream, group, position, read_at(stream, position)))
-for _, what in ipairs({'floor', 'last', 'lost', 'deleted', 'robbed', 'given', 'known', 'gone'}) do
+for _, what in ipairs({'floor', 'last', 'lost', 'deleted', 'reclaimed', 'given', 'known', 'gone'}) do
   redis.call('HDEL', records, what .. ' ' .. group)
 end
 redis.call('DEL', due)

@@ -2,7 +2,7 @@
 --
 -- KEYS  the stream, the key that names its owner, the sorted set of postponed entries, the stream's records
 -- ARGV  group, consumer, the owner's token, the entry's id, the number of deliveries including this one, 1
---       if its lease certainly lasts (else 0), `ask` or `insist`: see `again`
+--       if its lease certainly lasts (else 0), `ask` or `confirm`: see `again`
 -- Answers `started`; `disowned` when another consumer owns the stream; `gone` when the consumer does not
 -- hold the entry; `lost` when the stream no longer has it; `no_group` when the group does not exist; or
 -- `again`.
@@ -12,7 +12,7 @@
 -- include: again
 local stream, owner, due, records = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, consumer, token, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local deliveries, sure, insists = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7] == 'insist'
+local deliveries, sure, is_confirmed = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7] == 'confirm'
 if redis.call('GET', owner) ~= token then return redis.status_reply('disowned') end
 local state, counted, is_given_back = holder(stream, group, consumer, id, sure, records, true)
 if state == 'no_group' then return redis.status_reply(state) end
@@ -23,7 +23,7 @@ end
 if state ~= 'held' and state ~= 'dropped' then return redis.status_reply('gone') end
 local is_late = counted >= deliveries and redis.call('ZSCORE', due, id) -- it began, and was postponed since
 local is_otherwise = state == 'dropped' or is_given_back or is_late
-if is_otherwise and not insists then return redis.status_reply('again') end
+if is_otherwise and not is_confirmed then return redis.status_reply('again') end
 local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a repeated word does no harm
 deliveries = math.max(counted, deliveries)
 redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'JUSTID', force)

@@ -17,7 +17,7 @@
 -- include: ids
 -- include: leases
 -- include: read_new
--- include: robbed
+-- include: reclaimed
 -- include: given
 -- include: postponed
 -- include: vanished
@@ -77,7 +77,7 @@ for i = 6, #ARGV do
   end
 end
 
-write_robbed(group)
+write_reclaimed(group)
 
 -- How many entries to read, so that no more than allowed are passed over.
 local function portion()

@@ -1,5 +1,5 @@
 -- A command can arrive late: when its connection is dead, and its sender has repeated it on another
 -- connection and continued. So a command that finds an entry in another state than its sender has it (nobody
 -- holds it, it was given back, it is postponed) changes nothing at first, and answers `again`. A sender that
--- receives this answer, and still has the entry, insists. Nobody receives the answer to a command that
+-- receives this answer, and still has the entry, confirms. Nobody receives the answer to a command that
 -- arrives late.

@@ -6,7 +6,7 @@
 -- include: nobody
 -- include: facts
 -- include: forgotten
--- include: robbed
+-- include: reclaimed
 -- include: untouched
 local is_removed = {} -- per stream
 
@@ -27,9 +27,9 @@ local function removed(stream, records, group, consumer)
 end
 
 -- Whether another consumer certainly took an entry from this one; and whether one may have.
-local function robbed(records, group, consumer, id)
+local function reclaimed_by_others(records, group, consumer, id)
   if not records then return false, true end
-  local is_sure, may_be = is_robbed(records, group, consumer, id)
+  local is_sure, may_be = was_reclaimed(records, group, consumer, id)
   for _, one in ipairs(forgotten_of(records, group)) do may_be = may_be or one.name == consumer end
   return is_sure, may_be
 end
@@ -55,7 +55,7 @@ local function holder(stream, group, consumer, id, sure, records, in_hand)
   local left = (not row or row[2] == nobody) and removed(stream, records, group, consumer)
   if row and row[2] == nobody then return 'held', row[4], row[3] > ten_years_ms end
   if row then return 'not_held', row[4] end
-  local others_took_it, may_be = robbed(records, group, consumer, id)
+  local others_took_it, may_be = reclaimed_by_others(records, group, consumer, id)
   if others_took_it or not (sure or left or in_hand and not may_be) then return 'unknown', 0 end
   return #redis.call('XRANGE', stream, id, id) == 0 and 'deleted' or 'dropped', 0
 end

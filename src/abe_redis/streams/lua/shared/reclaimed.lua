@@ -1,40 +1,40 @@
--- Entries that another consumer took before their holder had released them; the holder is "robbed" of them.
+-- Entries that another consumer reclaimed: it took them before their holder had released them.
 -- If nobody holds an entry that a consumer has in flight, and no other consumer took it, then nobody can
 -- have finished it. It was dropped when somebody removed the consumer, even if the consumer exists again.
 -- If an entry was taken from under nobody's name, its former holder is unknown: `abe:nobody` then stands
--- for every consumer but the present holder. A consumer that gets the entry again is no longer robbed of
--- it.
+-- for every consumer but the present holder. A consumer that gets the entry again is its holder once
+-- more.
 --
 -- The records hold them in one field, the newest last, one per line. For older ones only the consumer is
 -- kept, with `-` in place of the id: such a consumer may have lost any entry.
 
 -- include: nobody
 -- include: record_lines
-local most_robbed, most_robbed_ids, robbed_seconds = 1000, 200, 7 * 86400
-local robbed_lists, robbed_by_id, is_news = {}, {}, {} -- per records
+local most_reclaimed, most_reclaimed_ids, reclaimed_seconds = 1000, 200, 7 * 86400
+local reclaimed_lists, reclaimed_by_id, is_news = {}, {}, {} -- per records
 
-local function add_robbed(records, one)
-  local by_id = robbed_by_id[records]
-  table.insert(robbed_lists[records], one)
+local function add_reclaimed(records, one)
+  local by_id = reclaimed_by_id[records]
+  table.insert(reclaimed_lists[records], one)
   by_id[one.id] = by_id[one.id] or {}
   table.insert(by_id[one.id], one)
 end
 
-local function robbed_of(records, group)
-  if robbed_lists[records] then return robbed_lists[records] end
-  robbed_lists[records], robbed_by_id[records] = {}, {}
-  local lines = redis.call('HGET', records, 'robbed ' .. group) or ''
+local function reclaimed_of(records, group)
+  if reclaimed_lists[records] then return reclaimed_lists[records] end
+  reclaimed_lists[records], reclaimed_by_id[records] = {}, {}
+  local lines = redis.call('HGET', records, 'reclaimed ' .. group) or ''
   for at, id, name in string.gmatch(lines, '(%d+) (%S+) ([^\n]*)\n') do
     local taker = string.match(name, '^' .. nobody .. ' (.*)$')
-    add_robbed(records, {at = tonumber(at), id = id, name = taker and nobody or name, taker = taker})
+    add_reclaimed(records, {at = tonumber(at), id = id, name = taker and nobody or name, taker = taker})
   end
-  return robbed_lists[records]
+  return reclaimed_lists[records]
 end
 
 -- Whether another consumer certainly took an entry from this one; and whether one may have.
-local function is_robbed(records, group, consumer, id)
+local function was_reclaimed(records, group, consumer, id)
   local may_be = false
-  for _, one in ipairs(robbed_of(records, group)) do
+  for _, one in ipairs(reclaimed_of(records, group)) do
     local is_whose = one.name == consumer or one.name == nobody and one.taker ~= consumer
     if is_whose and one.id == id then return true, true end
     may_be = may_be or is_whose and one.id == '-'
@@ -42,34 +42,34 @@ local function is_robbed(records, group, consumer, id)
   return false, may_be
 end
 
--- Notes that a consumer took an entry, from its holder (nil if it was released); `write_robbed` must
+-- Notes that a consumer took an entry, from its holder (nil if it was released); `write_reclaimed` must
 -- follow.
 local function note_taken(records, group, consumer, id, holder)
-  robbed_of(records, group)
-  for _, one in ipairs(robbed_by_id[records][id] or {}) do
+  reclaimed_of(records, group)
+  for _, one in ipairs(reclaimed_by_id[records][id] or {}) do
     if one.name == consumer then one.is_over, is_news[records] = true, true end
     if one.name == nobody and one.taker ~= consumer then one.taker, is_news[records] = consumer, true end
   end
   if not holder or holder == consumer then return end
   local taker = holder == nobody and consumer or nil
-  add_robbed(records, {at = tonumber(redis.call('TIME')[1]), id = id, name = holder, taker = taker})
+  add_reclaimed(records, {at = tonumber(redis.call('TIME')[1]), id = id, name = holder, taker = taker})
   is_news[records] = true
 end
 
 -- Writes the noted changes.
-local function write_robbed(group)
+local function write_reclaimed(group)
   local now = tonumber(redis.call('TIME')[1])
   for records in pairs(is_news) do
-    local listed, lines, kept, is_said = robbed_lists[records], {}, 0, {}
+    local listed, lines, kept, is_said = reclaimed_lists[records], {}, 0, {}
     for at = #listed, 1, -1 do
       local one = listed[at]
       local key = one.id .. ' ' .. one.name .. (one.taker and ' ' .. one.taker or '')
-      if #listed - at >= most_robbed_ids then key = '- ' .. one.name end
-      if not (one.is_over or is_said[key]) and now - one.at < robbed_seconds and kept < most_robbed then
+      if #listed - at >= most_reclaimed_ids then key = '- ' .. one.name end
+      if not (one.is_over or is_said[key]) and now - one.at < reclaimed_seconds and kept < most_reclaimed then
         is_said[key], kept = true, kept + 1
         table.insert(lines, 1, string.format('%.0f %s\n', one.at, key))
       end
     end
-    record_lines(records, 'robbed ' .. group, lines)
+    record_lines(records, 'reclaimed ' .. group, lines)
   end
 end
