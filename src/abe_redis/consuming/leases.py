@@ -14,7 +14,7 @@ from abe_redis.runtime import clock, plurals
 from abe_redis.settings import Settings
 from abe_redis.streams import lease, release
 
-RENEWED_AT_ONCE = 500
+RENEWED_AT_ONCE = 250
 """Most leases that one command renews, so that it does not block the server."""
 
 COUNTED_AFTER_SECONDS = 0.02

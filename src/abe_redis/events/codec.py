@@ -118,7 +118,9 @@ def as_origin(origin: str | None) -> bytes:
 def without_token(payload: dict[str, Any]) -> dict[str, Any]:
     """The payload without Slack's verification token; a `token` of other programs stays."""
     if isinstance(payload.get("token"), str) and is_of_slack(payload):
-        return {name: value for name, value in payload.items() if name != "token"}
+        without = dict(payload)
+        del without["token"]
+        return without
     return payload
 
 

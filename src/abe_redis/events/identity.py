@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from abe_redis.errors import InvalidArgumentError
@@ -83,7 +84,12 @@ def host_event_id(payload: Mapping[str, Any], fields: Sequence[kinds.Path]) -> s
 def joined(*parts: str) -> str:
     """Parts with colons between them. Those within any part but the last are escaped: no two are alike."""
     *before, last = parts
-    return ":".join([*(part.replace("%", "%25").replace(":", "%3A") for part in before), last])
+    return ":".join([*map(_escaped, before), last])
+
+
+@lru_cache(maxsize=256)
+def _escaped(part: str) -> str:
+    return part.replace("%", "%25").replace(":", "%3A")
 
 
 def _fit_for_a_key(event_id: str) -> str:

@@ -76,16 +76,20 @@ class Batcher:
             The result; or redis.ResponseError when it was refused; or redis.RedisError or TimeoutError when
             the result is unknown. Cancelling the call does not disturb others.
         """
-        waiter: Waiter[Published] = Waiter(loop=self._loop)
         slot = self._way.slot(draft.stream)
         batch = self._gathering.get(slot)
-        if batch is None:
+        waiter: asyncio.Future[Published]
+        if batch is not None:
+            waiter = self._loop.create_future()
+        else:
+            # Only the first of a batch can be alone in it.
+            waiter = Waiter(loop=self._loop)
             batch = _Batch(self._ended)
             if self._under_way:
                 self._gathering[slot] = batch
                 self._loop.call_soon(self._send_gathered, slot, batch)
         batch.add(draft, waiter)
-        if slot not in self._gathering or len(batch.drafts) == MOST or batch.size >= MOST_BYTES:
+        if len(batch.drafts) == MOST or batch.size >= MOST_BYTES or slot not in self._gathering:
             self._gathering.pop(slot, None)
             self._send(batch)
         return waiter
@@ -155,14 +159,14 @@ class _Batch:
 
     def __init__(self, ended: "Callable[[_Batch, Answer | Exception], None]") -> None:
         self.drafts: list[Draft] = []
-        self.waiting: list[Waiter[Published]] = []
+        self.waiting: list[asyncio.Future[Published]] = []
         self.size = 0
         self.sent_at = 0.0
         self.in_full = False
         """Whether the script itself was sent, since the server did not know it."""
         self._ended = ended
 
-    def add(self, draft: Draft, waiter: "Waiter[Published]") -> None:
+    def add(self, draft: Draft, waiter: "asyncio.Future[Published]") -> None:
         self.drafts.append(draft)
         self.waiting.append(waiter)
         self.size += draft.size
@@ -179,16 +183,18 @@ class _Batch:
 
     def answer(self, found: Sequence[Row]) -> None:
         """Give each caller its own answer or failure, unless it has none yet."""
-        # Nothing else waits for the answer to a lone event, so its task may run at once.
-        keep = Waiter.resume if len(self.waiting) == 1 else Waiter.set_result
+        is_alone = len(self.waiting) == 1
         for waiter, row in zip(self.waiting, found, strict=True):
             if row is None or waiter.done():
                 continue
             if isinstance(row, Exception):
                 # A copy: each of the tasks that raise it writes its own traceback into it.
                 waiter.set_exception(copy(row))
+            elif is_alone and isinstance(waiter, Waiter):
+                # Nothing else waits for the answer to a lone event, so its task may run at once.
+                waiter.resume(row)
             else:
-                keep(waiter, row)
+                waiter.set_result(row)
 
     # As `Promise`.
 

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Any
@@ -72,6 +72,7 @@ class Publisher:
         self._hard_maxlen = settings.redis_stream_hard_maxlen
         self._patterns = patterns
         self._partitioner = Partitioner(patterns, conversation, settings.redis_stream_conversation)
+        self._is_partitioned = self._partitioner.is_needed
         self._open = connections
         self._views = seen.Views()
         self._batcher: Batcher | None = None
@@ -84,7 +85,7 @@ class Publisher:
         self._attempts = os.urandom(8).hex()
         self._attempt_numbers = count()
 
-    async def publish(
+    def publish(
         self,
         key: str,
         payload: dict[str, Any],
@@ -92,7 +93,7 @@ class Publisher:
         event_id: str | None,
         origin: str | None,
         arrival: Arrival | None = None,
-    ) -> Published:
+    ) -> Coroutine[Any, Any, Published]:
         """Add an event, and return the result.
 
         Raises:
@@ -103,7 +104,12 @@ class Publisher:
         if arrival is not None:
             draft.fields[ARRIVAL] = check_arrival(arrival).written()
         if (end := hooks.publishing(draft.stream, [draft.fields])) is None:
-            return await self._publish(topic, payload, draft)
+            return self._publish(topic, payload, draft)
+        return self._publish_and_tell(topic, payload, draft, end)
+
+    async def _publish_and_tell(
+        self, topic: str, payload: dict[str, Any], draft: Draft, end: hooks.EndOfPublishing
+    ) -> Published:
         with _telling(end) as done:
             done.append(await self._publish(topic, payload, draft))
         return done[0]
@@ -120,7 +126,8 @@ class Publisher:
             published = await (self._batcher or await self._coalesce()).publish(draft)
         except failures.FAILURES as error:
             (published,) = await self._until_done(topic, [draft], FirstTry(began, error))
-        await self._tend(draft.stream, published)
+        if self._is_due(draft.stream, published):
+            await self._tend(draft.stream, published)
         return published
 
     async def publish_many(
@@ -177,7 +184,7 @@ class Publisher:
         if event_id and by_agent:  # an agent must not take the id of a real event
             event_id = of_agent(event_id)
         stream = topic
-        if self._partitioner.is_needed:
+        if self._is_partitioned:
             conversation = self._partitioner.name(payload)
             if conversation is not None:
                 fields[codec.CONVERSATION] = conversation.encode(errors="surrogatepass")

@@ -72,10 +72,10 @@ def rows(drafts: Sequence[Draft], views: seen.Views, answer: Answer) -> list[Row
     """The result of each entry in the answer to `command`; more is known of the streams then."""
     lines = iter(answer if isinstance(answer, list) else answer.split(b"\n"))
     found: list[Row] = []
-    kind, stream, length = None, "", 0
-    for draft in drafts:
-        if (its_kind := _kind(draft)) != kind:
-            kind, stream = its_kind, draft.stream
+    kind, length = None, 0
+    for stream, fields, _, _, seconds in drafts:
+        if (its_kind := (stream, seconds, len(fields), MENTION in fields)) != kind:  # as `_kind`
+            kind = its_kind
             length = views.learn(stream, cast("bytes", next(lines)))
         line = next(lines)
         if isinstance(line, Exception):

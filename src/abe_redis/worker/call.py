@@ -13,6 +13,7 @@ import opcode
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import anyio
@@ -31,6 +32,12 @@ def as_coroutine_function(handler: Callable[[Any], Any]) -> Callable[[Any], Awai
     return in_thread(handler)
 
 
+@cache
+def _scope_of_the_loop() -> type[anyio.CancelScope]:
+    """What `anyio.CancelScope` makes under asyncio, where finding that out anew takes as long as a scope."""
+    return type(anyio.CancelScope())
+
+
 class _Call:
     """A handler at work, in a task of its own.
 
@@ -41,7 +48,7 @@ class _Call:
     __slots__ = ("failure", "is_over", "result", "scope")
 
     def __init__(self, seconds: float | None) -> None:
-        self.scope = anyio.CancelScope()
+        self.scope = _scope_of_the_loop()()
         """It is cancelled by our caller, or at its deadline."""
         if seconds is not None:
             self.scope.deadline = anyio.current_time() + seconds
