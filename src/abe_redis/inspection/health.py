@@ -217,7 +217,7 @@ def _missing(group: GroupStats) -> str:
     if not alive:
         return "consumer is alive"
     who = "agents" if all(is_agent(one.name) for one in alive) else "people or agents"
-    return f"worker is alive ({who} hold {sum(one.pending for one in alive)})"
+    return f"worker is alive ({who} hold {sum(held_by(one, group) for one in alive)})"
 
 
 def _start(group: GroupStats, stream: str) -> str:

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+from abe_redis.inspection.health import held_by
 from abe_redis.mcp.event_text import whole
 from abe_redis.sanitize.untrusted import quoted
 from abe_redis.schemas import (
     SEVERITY,
     AckResult,
     ConsumerStats,
+    GroupStats,
     PublishResult,
     RedriveResult,
     ReleaseResult,
@@ -130,16 +132,18 @@ def one_stream(result: StatsResult) -> str:
             )
             facts.append(f"pending by age: {ages}")
         lines.append(f"Group {quoted(group.name)}: {'; '.join(facts)}.")
-        lines += [_consumer(one) for one in group.consumers[:_MOST_CONSUMERS]]
+        lines += [_consumer(one, group) for one in group.consumers[:_MOST_CONSUMERS]]
         if more := len(group.consumers) - _MOST_CONSUMERS:
             lines += [f"  {more} consumers more."] * (more > 0)
     return "\n".join(lines)
 
 
-def _consumer(one: ConsumerStats) -> str:
+def _consumer(one: ConsumerStats, group: GroupStats) -> str:
+    held = held_by(one, group)
+    waits = f"; {one.pending - held:,} of it postponed, held by nobody" if one.pending > held else ""
     holds = f", {one.holds} for {one.held_seconds or 0:.0f} s" if one.holds else ""
     state = "alive" if one.alive else f"silent for {one.idle_seconds:.0f} s"
-    return f"  Consumer {quoted(one.name)}: {state}, holds {one.pending:,}{holds}."
+    return f"  Consumer {quoted(one.name)}: {state}, holds {held:,}{holds}{waits}."
 
 
 def _stream(one: StreamStats) -> str:

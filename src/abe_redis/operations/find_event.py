@@ -114,7 +114,7 @@ def _state(standing: peek.Standing) -> GroupState:
     return GroupState(
         group=standing.group,
         state="postponed" if row.due_at else "waiting" if row.idle_seconds is None else "held",
-        consumer=row.consumer,
+        consumer=None if row.consumer.encode() in names.NOBODYS else row.consumer,
         held_seconds=None if row.due_at else row.held_seconds,
         deliveries=row.deliveries,
         due_at=row.due_at,

@@ -76,7 +76,7 @@ class GroupState(BaseModel):
         "over. postponed: it is delivered again at due_at. undelivered: the group was not given it yet. "
         "buried: the group gave up on it."
     )
-    consumer: str | None = Field(default=None, description="The consumer that had it last.")
+    consumer: str | None = Field(default=None, description="The consumer that had it last, if known.")
     held_seconds: float | None = Field(default=None, description="Seconds since that one got it.")
     deliveries: int | None = Field(default=None, description="Number of deliveries.")
     due_at: datetime | None = Field(default=None, description="When it is delivered again (UTC).")

@@ -99,7 +99,7 @@ def seconds_of(row: Row, notes: Notes, now: float) -> float | None:
         now: The server's time in seconds.
     """
     idle_ms = int(row["time_since_delivered"])
-    if idle_ms > GIVEN_BACK_MS or row["consumer"] == names.NOBODY:
+    if idle_ms > GIVEN_BACK_MS or row["consumer"] in names.NOBODYS:
         return None
     since = notes.get((row["consumer"], row["message_id"]))
     # An entry that the consumer leased again later has a new start.

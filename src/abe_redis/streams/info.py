@@ -76,7 +76,7 @@ class GroupInfo:
     """A group at one moment."""
 
     consumers: list[Row]
-    """XINFO CONSUMERS, without the one that stands for nobody."""
+    """XINFO CONSUMERS, without those that stand for nobody."""
     oldest_pending: bytes | None
     """The id of the oldest pending entry; None without one."""
     oldest_undelivered: bytes | None
@@ -118,7 +118,7 @@ async def of_group(redis: Redis, stream: str, row: Row, *, with_pending: bool) -
     notes = hold_times.notes_from(said)
     pending += await _beyond(redis, stream, name, pending, notes) if len(pending) == count else []
     return GroupInfo(
-        consumers=[one for one in consumers if one["name"] != names.NOBODY],
+        consumers=[one for one in consumers if one["name"] not in names.NOBODYS],
         oldest_pending=summary["min"],
         oldest_undelivered=undelivered[0][0] if undelivered else None,
         pending=pending,

@@ -83,8 +83,6 @@ async def remove(redis: Redis, stream: str, group: str, *, force: bool) -> tuple
 _REPLAY = Script.load("replay")
 
 _REPLAYED_AT_ONCE = 100
-REPLAYER = "replay"
-"""The consumer name under which replayed entries wait."""
 
 
 async def replay(redis: Redis, stream: str, group: str, first: str, last: str) -> int:
@@ -104,7 +102,7 @@ async def replay(redis: Redis, stream: str, group: str, first: str, last: str) -
     bounds: list[Argument] = []
     replayed: int
     while True:
-        arguments: list[Argument] = [group, start, last, _REPLAYED_AT_ONCE, REPLAYER, *bounds]
+        arguments: list[Argument] = [group, start, last, _REPLAYED_AT_ONCE, *bounds]
         replayed, reached, bound = await _REPLAY(redis, [stream], arguments)
         total += replayed
         bounds = [bound]

@@ -80,7 +80,9 @@ def published_to(key: str) -> str | None:
 
 
 NOBODY = b"abe:nobody"
-"""The consumer name under which entries are pending that nobody holds; see `holder.lua`."""
+"""The consumer name under which released entries are pending; see `holder.lua`."""
+NOBODYS = frozenset((NOBODY, b"abe:postponed", b"abe:replay"))
+"""The consumer names of entries that nobody holds; see `nobody.lua`."""
 
 
 def records(stream: str) -> str:

@@ -243,7 +243,7 @@ async def test_a_replayed_event_waits_as_if_it_was_never_delivered(commands: Red
     assert found[ids[3]][:2] == ("holder", 1)
     for entry_id in (ids[0], ids[1], ids[2], ids[4]):
         consumer, deliveries, idle_ms = found[entry_id]
-        assert (consumer, deliveries) == (manage.REPLAYER, 0)
+        assert (consumer, deliveries) == ("abe:replay", 0)
         assert idle_ms > GIVEN_BACK_MS
     again, _ = await reclaim(commands, "g", "me", [A], lease_seconds=60, count=10)
     assert sorted((entry.id, entry.deliveries) for entry in again) == [

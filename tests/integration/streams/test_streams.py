@@ -247,7 +247,7 @@ async def test_a_postponed_event_waits_for_its_time(commands: Redis) -> None:
     taken, _ = await abandoned(commands, A, count=1)  # not one of those that stand before it
     assert taken == [(A, ids[3], 2)]
     found = await rows(commands, A)
-    assert [found[entry_id][:2] for entry_id in ids[:3]] == [("holder", 1)] * 3
+    assert [found[entry_id][:2] for entry_id in ids[:3]] == [("abe:postponed", 1)] * 3
     assert max(found[entry_id][2] for entry_id in ids[:3]) < LONG_MS / 2  # dated anew
     assert await commands.zcard(names.due(A, "g")) == 3
 

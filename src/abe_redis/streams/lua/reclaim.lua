@@ -1,10 +1,10 @@
 -- Leases entries whose lease has expired, that were released, or whose delay has passed.
 --
 -- XCLAIM answers nothing for an entry that was removed, and forgets it: the entry is lost. A postponed
--- entry is taken when it is due, however long it is idle; until then its idle time is reset. An entry that
--- a handler had before may have killed the handler, so only a few others are taken along with it. An entry
--- that is due and that nobody holds was dropped when somebody removed the consumer that had postponed it. A
--- lease lasts as long as its holder has recorded, whatever the leases of the taker.
+-- entry is taken when it is due, however long it is idle; until then its idle time is reset, under nobody's
+-- name. An entry that a handler had before may have killed the handler, so only a few others are taken along
+-- with it. An entry that is due and that nobody holds was dropped when somebody removed the consumer that had
+-- postponed it. A lease lasts as long as its holder has recorded, whatever the leases of the taker.
 --
 -- One call does a limited amount of work, and takes 100 entries at most. Redis scans all pending entries to
 -- find idle ones. If there are many, a call looks at one page of them and says where the next page begins.
@@ -123,15 +123,15 @@ local function idle_rows_of_page(stream, said, longest, from)
 end
 
 -- Takes the entries of these rows that may be taken; if it stops early, answers the id at which it stopped.
--- The idle time of a postponed entry is reset, so that the entry does not hide others; within a page it
--- hides none.
+-- The idle time of a postponed entry is reset, so that the entry does not hide others (see `nobody`); within
+-- a page it hides none.
 local function take_all(stream, due, records, rows, postponed, is_page)
   for _, row in ipairs(rows) do
     local id, holder = row[1], row[2]
     local is_postponed = postponed > 0 and redis.call('ZSCORE', due, id)
     if not is_postponed then row[4] = deliveries_of_handlers(holder, row[4]) end
     if is_postponed then
-      if not is_page then redis.call('XCLAIM', stream, group, holder, 0, id, 'IDLE', 0, 'JUSTID') end
+      if not is_page then redis.call('XCLAIM', stream, group, nobody_yet, 0, id, 'IDLE', 0, 'JUSTID') end
     elseif not take(stream, records, row, row[3] <= ten_years_ms and holder or nil) then
       return id
     end

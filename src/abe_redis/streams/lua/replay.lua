@@ -6,18 +6,19 @@
 -- replayed (the first step sets the bound), nor entries that were redriven to another group.
 --
 -- KEYS  the stream
--- ARGV  group, the first and the last position, how many entries one step looks at, the consumer name under
---       which they wait, and the bound that the first step answered (none in the first step)
+-- ARGV  group, the first and the last position, how many entries one step looks at, and the bound that the
+--       first step answered (none in the first step)
 -- Answers how many will be delivered again, the last id it looked at (false: there is no more), and the
 -- bound; or an error when there is no such group.
 
 -- include: facts
 -- include: ids
+-- include: nobody
 local stream = KEYS[1]
-local group, from, to, step, replayer = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local group, from, to, step = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local of = group_of(stream, group)
 if not of then return redis.error_reply('NOGROUP No such consumer group') end
-local replayed, last, bound = 0, false, ARGV[6] or of['last-delivered-id']
+local replayed, last, bound = 0, false, ARGV[5] or of['last-delivered-id']
 
 local function is_for_others(fields)
   for i = 1, #fields, 2 do
@@ -34,7 +35,7 @@ for _, entry in ipairs(redis.call('XRANGE', stream, from, to, 'COUNT', step)) do
   end
   last = id
   if #redis.call('XPENDING', stream, group, id, id, 1) == 0 and not is_for_others(fields) then
-    redis.call('XCLAIM', stream, group, replayer, 0, id, 'TIME', 0, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
+    redis.call('XCLAIM', stream, group, nobody_again, 0, id, 'TIME', 0, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
     replayed = replayed + 1
   end
 end

@@ -25,7 +25,9 @@ local function vanished_of(known, leases, there)
   for name in pairs(ours) do
     if not there[name] and (known.names[name] or name ~= nobody) then vanished[name] = true end
   end
-  for name in pairs(there) do others = others or not ours[name] end
+  for name in pairs(there) do
+    others = others or not (ours[name] or name == nobody_yet or name == nobody_again)
+  end
   return next(vanished) and vanished, others
 end
 
