@@ -45,6 +45,7 @@ class _Checker:
         self._records = sorted(history.records, key=lambda record: record.at)
         self._processes = Processes(history, self._records)
         self._accepted: dict[str, Record] = {}
+        self._removed = {record.event for record in self._records if record.what == "removed"}
         for record in self._records:
             if record.what == "accepted":
                 self._accepted.setdefault(record.event, record)
@@ -88,6 +89,12 @@ class _Checker:
         gone = self._accepted.keys() - ended - left.unfinished - self._history.given_up
         return sorted(gone - self._before_it_joined(group), key=_order_of)
 
+    def _missing_by_stream(self, group: str, records: list[Record], left: Left) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for event in self._missing(group, records, left):
+            found[self._accepted[event].stream].append(event)
+        return found
+
     def _before_it_joined(self, group: str) -> set[str]:
         """What was accepted before a group was there, while another was: it finds what that one left."""
         joined: dict[str, dict[str, float]] = defaultdict(dict)
@@ -107,14 +114,21 @@ class _Checker:
         done = {record.event for record in records if record.what == "done"}
         dead = {record.event for record in records if record.what == "buried"}
         left = self._history.left.get(group, Left())
-        missing = self._missing(group, records, left)
-        if len(missing) > left.lost:
-            yield Violation(
-                "lost",
-                missing[0],
-                f"group {group}: {len(missing)} accepted events are neither done, dead, pending nor unread, "
-                f"and {left.lost} are counted as lost: {', '.join(missing[:10])}",
-            )
+        for stream, missing in self._missing_by_stream(group, records, left).items():
+            if kept := [event for event in missing if event not in self._removed]:
+                yield Violation(
+                    "lost",
+                    kept[0],
+                    f"group {group}: {len(kept)} accepted events of {stream!r} are neither done, dead, "
+                    f"pending nor unread, and nobody removed them: {', '.join(kept[:10])}",
+                )
+            elif len(missing) > (counted := left.lost.get(stream, 0)):
+                yield Violation(
+                    "lost",
+                    missing[0],
+                    f"group {group}: {len(missing)} events of {stream!r} that somebody removed are "
+                    f"unfinished, and {counted} are counted as lost: {', '.join(missing[:10])}",
+                )
         stuck = sorted((left.unfinished & self._accepted.keys()) - done - dead, key=_order_of)
         if stuck:
             yield Violation(
@@ -238,9 +252,9 @@ class _Checker:
     ) -> Iterator[Violation]:
         ended = {record.event: record.at for record in reversed(records) if record.what in {"done", "buried"}}
         left = self._history.left.get(group, Left())
-        missing = self._missing(group, records, left)
-        if len(missing) <= left.lost:  # what is counted as lost never ends, and holds up nobody
-            ended |= dict.fromkeys(missing, 0.0)
+        for missing in self._missing_by_stream(group, records, left).values():
+            # What somebody removed never ends, and holds up nobody; whether it is counted is another rule.
+            ended |= dict.fromkeys(self._removed.intersection(missing), 0.0)
         gone = self._before_it_joined(group) - left.unfinished - ended.keys()
         ended |= dict.fromkeys(gone | (self._history.given_up - ended.keys()), 0.0)
         accepted: dict[str, list[Record]] = defaultdict(list)

@@ -20,6 +20,7 @@ type What = Literal[
     "destroyed",  # somebody removed a group, or a stream with its groups
     "joined",  # a group is there for the first time in a stream
     "dropped",  # somebody removed a consumer, and with it what Redis knew of its events
+    "removed",  # somebody removed an event from its stream, by XDEL, XTRIM, DEL or FLUSHALL
 ]
 
 
@@ -67,8 +68,8 @@ class Left:
 
     unfinished: set[str] = field(default_factory=set)
     """Events that are pending or unread."""
-    lost: int = 0
-    """How many the group itself counts as lost."""
+    lost: dict[str, int] = field(default_factory=dict)
+    """How many the group itself counts as lost, by stream."""
 
 
 @dataclass

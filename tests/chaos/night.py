@@ -102,7 +102,10 @@ class Night:
         for one in history.records:
             if one.what == "start" and one.event in self.blocked and one.deliveries == 1:
                 history.outages.append(Outage(one.process, one.at, one.at + self.blocked[one.event] + 1))
-        history.left[GROUP] = Left(lost=self.lost)
+        history.records += [
+            Record(time.monotonic(), "removed", event=str(number), stream=STREAM) for number in self.given_up
+        ]
+        history.left[GROUP] = Left(lost={STREAM: self.lost})
         return violations(history)
 
     # What troubles use ----------------------------------------------------------------------------------

@@ -327,8 +327,11 @@ class Run:
                     account.stray_keys.append(key)
             if not self._naive:
                 for group in self._groups:
-                    lost = [admin.hget(f"abe:groups:{{{stream}}}", f"lost {group}") for stream in STREAMS]
-                    self._history.left[group] = Left(lost=sum(int(count or 0) for count in lost))
+                    lost = {
+                        stream: int(admin.hget(f"abe:groups:{{{stream}}}", f"lost {group}") or 0)
+                        for stream in STREAMS
+                    }
+                    self._history.left[group] = Left(lost=lost)
                 account.orphans = await self._orphans(admin)
 
     async def _orphans(self, admin: redis.Redis) -> int:

@@ -45,7 +45,7 @@ class Story:
         return self
 
     def left(self, *events: int, lost: int = 0) -> "Story":
-        self.history.left["g"] = Left({str(event) for event in events}, lost)
+        self.history.left["g"] = Left({str(event) for event in events}, {"s": lost})
         return self
 
     def _note(self, at: float, what: Any, process: str, event: int | None, **more: Any) -> None:
@@ -66,8 +66,21 @@ def test_an_accepted_event_that_no_run_finished_is_lost() -> None:
     assert Story().accepted(1, 2).run("a", 1, 1, 2).broken == {"lost"}
 
 
-def test_a_counted_loss_is_not_a_silent_one() -> None:
-    assert Story().accepted(1, 2).run("a", 1, 1, 2).left(lost=1).broken == set()
+@pytest.mark.parametrize(
+    ("removed", "counted", "broken"),
+    [(2, 1, set()), (2, 0, {"lost"}), (3, 1, {"lost"}), (0, 9, {"lost"})],
+)
+def test_a_loss_is_counted_and_is_of_what_somebody_removed(
+    removed: int, counted: int, broken: set[str]
+) -> None:
+    story = Story().accepted(1, 2).run("a", 1, 1, 2).left(lost=counted)
+    assert story.also(0.5, "removed", event=removed).broken == broken
+
+
+def test_a_loss_is_counted_in_its_own_stream() -> None:
+    story = Story().accepted(1).also(0.5, "removed", event=1)
+    story.history.left["g"] = Left(lost={"another": 1})
+    assert story.broken == {"lost"}
 
 
 def test_a_group_that_joins_another_finds_what_that_one_left() -> None:
@@ -267,9 +280,9 @@ def test_what_is_counted_as_lost_holds_up_nobody() -> None:
         Record(2, "start", "w", "g", event="2", conversation="A", deliveries=1, run=1),
         Record(3, "done", "w", "g", event="2", conversation="A", deliveries=1, run=1),
     ]
-    for lost, broken in ((1, set()), (0, {"lost", "out of order"})):
+    for removed, broken in (("1", set()), ("2", {"lost", "out of order"})):
         history = History(groups={"g": Group(True, 3)}, leases={"w": 2.0})
-        for record in happened:
+        for record in [*happened, Record(0.5, "removed", event=removed)]:
             history.note(record)
-        history.left["g"] = Left(lost=lost)
+        history.left["g"] = Left(lost={"": 1})
         assert {one.rule for one in violations(history)} == broken

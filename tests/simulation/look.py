@@ -40,7 +40,7 @@ def left(db: Keyspace, streams: Iterable[str], group: str) -> Left:
     for name in streams:
         records = db.values.get(f"abe:groups:{{{name}}}".encode())
         if isinstance(records, dict):
-            found.lost += int(records.get(f"lost {group}".encode(), b"0"))
+            found.lost[name] = int(records.get(f"lost {group}".encode(), b"0"))
         stream = stream_of(db, name)
         if stream is None:
             continue

@@ -102,7 +102,7 @@ class Operator:
                 ends[record.group, record.event] = record.at
             if record.what == "buried":
                 gave_up[record.group, record.event] += 1
-        lost = sum(left.lost for left in play.history.left.values())
+        lost = any(any(left.lost.values()) for left in play.history.left.values())
         for (group, event), at in self._asked.items():
             if ends.get((group, event), 0.0) < at and not lost and event not in play.history.given_up:
                 yield Violation(

@@ -178,6 +178,7 @@ class Queue(RuleBasedStateMachine):
             ms = int(entry[0].partition("-")[0])
             if self._is_disturbed or self._its.world.server.db.now_ms() - ms < _RECORDED_MS:
                 self._its.history.given_up.add(entry[1])
+            self._its.actors.note("removed", event=entry[1], stream=stream)
             self._by_hand("XDEL", stream, entry[0])
 
     @rule(stream=_STREAM, group=_GROUP, at=st.integers(0, 3))

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -238,7 +238,7 @@ class InFlight(Leases):
         return [held for held in self.buffer if held.entry.stream in streams]
 
     async def give_back_buffered(
-        self, redis: Redis, given: list[Held], *, draining: Iterable[str] = ()
+        self, redis: Redis, given: list[Held], *, draining: Sequence[str] = ()
     ) -> None:
         """Release prefetched entries, without counting a delivery.
 
@@ -254,6 +254,7 @@ class InFlight(Leases):
         await release.release(
             *(redis, self._group, self._consumer, streams, known),
             everything=False,
+            stays=not draining,
             in_hand=self._in_hand(given),
         )
 
@@ -273,7 +274,10 @@ class InFlight(Leases):
         kept = (*self._every(), *self._letting_go.values(), *self._unsaid.values())
         known = {held.key: release.KEEP for held in kept}
         await release.release(
-            redis, self._group, self._consumer, streams, known, everything=True, counted=counted
+            *(redis, self._group, self._consumer, streams, known),
+            everything=True,
+            counted=counted,
+            stays=True,
         )
 
     async def give_back(

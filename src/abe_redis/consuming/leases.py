@@ -156,6 +156,7 @@ class Leases(Settling):
             await release.release(
                 *(redis, self._group, self._consumer, list(lease.by_stream(known)), known),
                 everything=False,
+                stays=True,
                 in_hand=in_hand,
                 still=self._parted.__contains__,
             )

@@ -285,9 +285,7 @@ async def hold(
 
     async def say(some: Sequence[Claim], how: str) -> list[Outcome]:
         what = "start" if begins else "renew"
-        return await _each_held(
-            *(_HOLD, redis, group, consumer, some, what, how), keys=names.with_records_and_due
-        )
+        return await _each_held(*(_HOLD, redis, group, consumer, some, what, how), keys=names.with_all)
 
     outcomes = await say(claims, "ask")
     again = [at for at, outcome in enumerate(outcomes) if outcome == AGAIN]

@@ -234,8 +234,9 @@ async def start(redis: Redis, owner: Owner, entry: Leased, *, sure: bool = False
         entry: The entry about to be delivered.
         sure: Whether its lease certainly lasts; then it is put back if somebody dropped it.
     """
-    stream = entry.stream
-    keys = [stream, names.owner(stream, owner.group), names.due(stream, owner.group), names.records(stream)]
+    stream, group = entry.stream, owner.group
+    keys = [stream, names.owner(stream, group), names.due(stream, group), names.records(stream)]
+    keys.append(names.pending(stream, group))
     arguments: list[Argument] = [owner.group, owner.consumer, owner.token, entry.id, entry.deliveries]
     arguments.append(int(sure))
     said = (await _START(redis, keys, [*arguments, "ask"])).decode()

@@ -79,13 +79,14 @@ async def release(
     everything: bool,
     counted: bool = True,
     leaves: bool = False,
+    stays: bool = False,
     in_hand: Mapping[tuple[str, str], bool] = MappingProxyType({}),
     still: Callable[[tuple[str, str]], bool] = lambda _: True,
 ) -> int:
     """Release entries, so that the next consumer takes them.
 
-    A consumer that holds nothing afterwards is removed from the group. Deleted streams and groups are
-    skipped.
+    A consumer that holds nothing afterwards is removed from the group, unless it stays. Deleted streams and
+    groups are skipped.
 
     Args:
         consumer: The consumer that holds them.
@@ -96,6 +97,8 @@ async def release(
             may have left some. Postponed and released entries are left alone.
         counted: Whether Redis counted such a read as a delivery.
         leaves: Whether the consumer ends: it has nothing in flight afterwards, and takes nothing more.
+        stays: Whether the consumer remains in the groups, because it reads on, or has more to say of what it
+            held: an entry of a consumer that is not there counts as dropped with it.
         in_hand: Known entries in flight, each with whether its lease certainly lasts. An entry that somebody
             dropped is put back, unless another consumer may have it.
         still: Whether an entry is still to be released; called before it is put back.
@@ -110,7 +113,7 @@ async def release(
         arguments: list[Argument] = [group, consumer, *words]
         for key, count in those.items():
             arguments += (*key, count, int(in_hand.get(key, -1)))
-        released, again, lost = await _RELEASE(redis, names.with_records_and_due(some, group), arguments)
+        released, again, lost = await _RELEASE(redis, names.with_all(some, group), arguments)
         for stream, ids in by_stream((one.decode(), gone.decode()) for one, gone in batched(lost, 2)).items():
             say_gone(stream, group, ids)
         asked = {(stream.decode(), entry_id.decode()): count for stream, entry_id, count in batched(again, 3)}
@@ -119,7 +122,7 @@ async def release(
     async def give(some: Sequence[str]) -> int:
         theirs, what = set(some), "all" if everything else "these"
         those = {key: count for key, count in known.items() if key[0] in theirs}
-        words = int(counted), int(leaves)
+        words = int(counted), "stays" if stays else "leaves" if leaves else "drains"
         released, again = await say(some, those, what, *words, "ask")
         if again:
             more, _ = await say(list(by_stream(again)), again, "these", *words, "confirm")

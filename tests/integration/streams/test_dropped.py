@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from abe_redis.streams import choose, dead, lease, names, owners, release
 from abe_redis.streams.owners import Owner
 from abe_redis.streams.reclaim import reclaim
-from tests.integration.on_streams import A, fill, hold, let_lapse, recorded, rows
+from tests.integration.on_streams import LONG_MS, A, consumers, fill, hold, let_lapse, recorded, rows
 
 TAKER = Owner("g", "taker", "the taker's token", 5.0)
 LEASE_SECONDS = 5.0
@@ -85,6 +85,40 @@ async def test_what_others_took_over_and_finished_is_not_taken_back(
     )
     assert given == 0
     assert await rows(commands, A) == {}
+
+
+async def test_who_lost_more_entries_than_are_recorded_says_so_in_several_commands(commands: Redis) -> None:
+    """Having said the first, it holds nothing; it is there all the same."""
+    ids = await hold(commands, A, 320)
+    await commands.xclaim(A, "g", "holder", 0, [*ids], idle=LONG_MS, retrycount=1, justid=True)
+    await take(commands, "load", ids)
+    await commands.xack(A, "g", *ids)
+    for some in (ids[:160], ids[160:]):
+        known = dict.fromkeys(((A, entry_id) for entry_id in some), 1)
+        given = await release.release(
+            *(commands, "g", "holder", [A], known),
+            everything=False,
+            stays=True,
+            in_hand=dict.fromkeys(known, False),
+        )
+        assert given == 0
+    assert await rows(commands, A) == {}
+
+
+async def test_who_leaves_stays_until_it_has_answered_for_what_was_dropped(commands: Redis) -> None:
+    """Else what it says then would be believed, though others may have finished it meanwhile."""
+    (entry_id,) = await hold(commands, A, 1)
+    await drop(commands)
+    known = {(A, entry_id): 1}
+    given = await release.release(
+        *(commands, "g", "holder", [A], known),
+        everything=False,
+        leaves=True,
+        in_hand={(A, entry_id): False},
+        still=lambda _: False,
+    )
+    assert given == 0
+    assert await consumers(commands, A) == {"holder"}
 
 
 async def test_who_lost_an_entry_under_nobodys_name_may_be_anybody(commands: Redis) -> None:

@@ -187,6 +187,22 @@ async def test_a_consumer_that_leaves_leaves_nothing_to_put_back(commands: Redis
     assert await rows(commands, A) == {}
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_who_left_is_not_mistaken_for_removed(commands: Redis, leaves: bool) -> None:
+    """So that an ack by hand, which nobody notes, is believed."""
+    left, kept = await fill(commands, A, 2)
+    await join(commands, "leaver")
+    await take(commands, "leaver", 1)
+    await join(commands, "alive")
+    await take(commands, "alive", 1)
+    await acks.ack(commands, "g", "leaver", [(A, left)])
+    await release.release(commands, "g", "leaver", [A], {}, everything=False, leaves=leaves)
+    await record(commands)
+    await commands.xack(A, "g", kept)
+    assert (await record(commands)).put_back == 0
+    assert await rows(commands, A) == {}
+
+
 async def test_acks_of_another_program_in_the_group_are_believed(commands: Redis) -> None:
     """Its acks are noted nowhere, and it removes its own consumer."""
     ids = await fill(commands, A, 4)
@@ -238,6 +254,25 @@ async def test_what_was_removed_meanwhile_counts_as_lost_once(commands: Redis) -
     progress = await record(commands)
     assert (progress.put_back, progress.lost) == (1, 1)
     assert (await record(commands)).lost == 0
+    assert await recorded(commands, A, "lost") == b"1"
+
+
+async def test_what_counts_as_lost_is_not_counted_again_when_its_worker_gives_it_back(
+    commands: Redis,
+) -> None:
+    """The worker lives, and somebody else noticed first that its consumer is gone."""
+    (entry_id,) = await fill(commands, A, 1)
+    await join(commands, "alive")
+    await take(commands, "alive", 1)
+    await record(commands)
+    await remove(commands, "alive")
+    await commands.xtrim(A, maxlen=0, approximate=False)
+    assert (await record(commands)).lost == 1
+    for _ in range(2):
+        assert not await release.postpone(
+            commands, A, "g", "alive", entry_id, delay_seconds=0, begun=1, sure=True, in_hand=True
+        )
+        assert (await record(commands)).lost == 0
     assert await recorded(commands, A, "lost") == b"1"
 
 

@@ -202,8 +202,8 @@ class OrderedConsumer(GroupConsumer):
             await self._tick(redis)
         if clock.now() >= self._renew_at:
             await self._renew(redis)
-        await self._release_revoked(redis)
         await self._in_flight.say_parted(redis)  # a dropped entry comes before those that follow it
+        await self._release_revoked(redis)  # last, since it leaves groups: nothing of these is in doubt now
         await self._takeover.load_claimed(redis, until=min(self._tick_at, self._renew_at))
         self._set_alarm()
         seconds = self._seconds_left()

@@ -24,7 +24,7 @@ local function ack(stream, due, pending, ids)
   if #ids == 0 then return 0 end
   if is_any_due then redis.call('ZREM', due, unpack(ids)) end
   local count = redis.call('XACK', stream, group, unpack(ids))
-  if count > 0 then note_settled(pending, ids) end
+  if count > 0 then note_settled(pending, ids, count < #ids and '-' or nil) end
   return count
 end
 

@@ -3,7 +3,8 @@
 --
 -- The position of the group is recorded, too, in case somebody removes the group.
 --
--- KEYS  per stream: the stream, its records, the sorted set of postponed entries
+-- KEYS  per stream: the stream, its records, the sorted set of postponed entries, consumers' records of their
+--       leases, what the group has pending
 -- ARGV  group, consumer, `start` (handlers have the entries, or get them now, so none is postponed) or
 --       `renew`; `ask` or `confirm`: see `again`; per entry: the number of its stream, its id, the number of
 --       its begun deliveries, 1 if its lease certainly lasts (else 0), the stage of its handler: 0 if it has
@@ -17,12 +18,14 @@
 -- include: again
 -- include: ids
 -- include: given
+-- include: settled
 local group, consumer, is_start, is_confirmed = ARGV[1], ARGV[2], ARGV[3] == 'start', ARGV[4] == 'confirm'
 local answers, place = {}, 0
+local begun = {} -- per stream, by what the group has pending: ids, each with its begun deliveries
 
 for i = 5, #ARGV, 5 do
-  local at, id, deliveries, sure = 3 * tonumber(ARGV[i]) - 2, ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
-  local stream, records, due = KEYS[at], KEYS[at + 1], KEYS[at + 2]
+  local at, id, deliveries, sure = 5 * tonumber(ARGV[i]) - 4, ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
+  local stream, records, due, pending = KEYS[at], KEYS[at + 1], KEYS[at + 2], KEYS[at + 4]
   local in_hand, is_at_work = ARGV[i + 4] ~= '1', ARGV[i + 4] == '2'
   local state, counted, is_given_back = holder(stream, group, consumer, id, sure == '1', records, in_hand)
   if state == 'dropped' and not in_hand then state = 'unknown' end
@@ -44,6 +47,8 @@ for i = 5, #ARGV, 5 do
     if is_start then
       local last = redis.call('HGET', records, 'last ' .. group)
       if not last or before(last, id) then redis.pcall('HSET', records, 'last ' .. group, id) end
+      begun[pending] = begun[pending] or {}
+      table.insert(begun[pending], string.format('%s %.0f', id, math.max(counted, deliveries)))
     end
   end
   if state == 'deleted' and ARGV[i + 4] == '0' and note_gone(stream, records, group, id) then
@@ -53,5 +58,6 @@ for i = 5, #ARGV, 5 do
   if state ~= 'held' then answers[#answers + 1] = {place, state} end
   place = place + 1
 end
+for pending, ids in pairs(begun) do note_settled(pending, ids, '=') end
 write_given(group)
 return answers

@@ -1,13 +1,17 @@
 -- Releases entries, so that the next consumer takes them; removes the consumer from each group in which it
--- then holds nothing. A missing stream or group is skipped.
+-- then holds nothing, unless it stays. A missing stream or group is skipped.
+--
+-- A consumer whose entries others reclaimed must stay while it has more to say of them: when it is not there,
+-- `holder` takes it for removed by somebody, together with what it held.
 --
 -- The entries are then pending under nobody's name, so that they are not lost when somebody removes the
 -- consumer.
 --
--- KEYS  per stream: the stream, its records, the sorted set of postponed entries
+-- KEYS  per stream: the stream, its records, the sorted set of postponed entries, consumers' records of their
+--       leases, what the group has pending
 -- ARGV  group, consumer, `all` (asks also for unseen entries from a read whose answer was lost) or `these`,
---       how many deliveries such a read counted, 1 if the consumer leaves and then has nothing in flight
---       (else 0), `ask` or `confirm`: see `again`;
+--       how many deliveries such a read counted, `stays`, `drains` (the consumer leaves the groups in which
+--       it holds nothing) or `leaves` (it also has nothing in flight then), `ask` or `confirm`: see `again`;
 --       per known entry: its stream, its id, its new number of deliveries (below 0: keep it), 1 if the
 --       consumer has it in flight and its lease certainly lasts, 0 if its lease may be over, else -1. An
 --       entry in flight is put back if somebody dropped it.
@@ -21,7 +25,7 @@
 -- include: again
 -- include: known
 local group, consumer, everything, counted = ARGV[1], ARGV[2], ARGV[3] == 'all', ARGV[4]
-local leaves, is_confirmed = ARGV[5] == '1', ARGV[6] == 'confirm'
+local stays, leaves, is_confirmed = ARGV[5] == 'stays', ARGV[5] == 'leaves', ARGV[6] == 'confirm'
 local released, again, lost = 0, {}, {}
 local deliveries_of, in_hand_of = {}, {} -- per stream: by id; and in their order, each with `sure`
 
@@ -109,10 +113,10 @@ local function release_dropped(stream, records, known, in_hand)
   end
 end
 
-for i = 1, #KEYS, 3 do
-  local stream, records, due = KEYS[i], KEYS[i + 1], KEYS[i + 2]
+for i = 1, #KEYS, 5 do
+  local stream, records, due, leases = KEYS[i], KEYS[i + 1], KEYS[i + 2], KEYS[i + 3]
   local known = deliveries_of[stream] or {}
-  local held = redis.pcall('XPENDING', stream, group, '-', '+', 1, consumer)
+  local held, asked = redis.pcall('XPENDING', stream, group, '-', '+', 1, consumer), #again
   if not is_gone(held, 'XPENDING') then
     put_back_given(stream, records, group)
     release_dropped(stream, records, known, in_hand_of[stream] or {})
@@ -124,9 +128,11 @@ for i = 1, #KEYS, 3 do
       end
     end
     if leaves and not others_hold(stream) then redis.pcall('HDEL', records, 'last ' .. group) end
-    if #redis.call('XPENDING', stream, group, '-', '+', 1, consumer) == 0 then
+    local is_done = not stays and #again == asked
+    if is_done and #redis.call('XPENDING', stream, group, '-', '+', 1, consumer) == 0 then
       redis.call('XGROUP', 'DELCONSUMER', stream, group, consumer)
       note_left(records, group, consumer)
+      redis.pcall('HDEL', leases, consumer)
       redis.call('HSET', records, 'used ' .. group, redis.call('TIME')[1])
     end
   end

@@ -1,6 +1,7 @@
 -- Counts a delivery that is about to begin, for the owner of the stream.
 --
--- KEYS  the stream, the key that names its owner, the sorted set of postponed entries, the stream's records
+-- KEYS  the stream, the key that names its owner, the sorted set of postponed entries, the stream's records,
+--       what the group has pending
 -- ARGV  group, consumer, the owner's token, the entry's id, the number of deliveries including this one, 1
 --       if its lease certainly lasts (else 0), `ask` or `confirm`: see `again`
 -- Answers `started`; `disowned` when another consumer owns the stream; `gone` when the consumer does not
@@ -10,7 +11,8 @@
 -- include: holder
 -- include: note_gone
 -- include: again
-local stream, owner, due, records = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+-- include: settled
+local stream, owner, due, records, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, consumer, token, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local deliveries, sure, is_confirmed = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7] == 'confirm'
 if redis.call('GET', owner) ~= token then return redis.status_reply('disowned') end
@@ -28,4 +30,5 @@ local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a repeated word does
 deliveries = math.max(counted, deliveries)
 redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'JUSTID', force)
 redis.call('ZREM', due, id)
+note_settled(pending, {string.format('%s %.0f', id, deliveries)}, '=')
 return redis.status_reply('started')

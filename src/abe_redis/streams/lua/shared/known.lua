@@ -2,7 +2,7 @@
 --
 -- They are a field of the records, so that trimming can read it. First come the position of the group then,
 -- how many entries were pending, how many the group had been given (-1: unknown), and the time in ms; then
--- one consumer per line, also those that had only recorded their leases.
+-- one consumer per line, also those that had only just recorded their leases.
 
 -- include: facts
 
@@ -15,11 +15,15 @@ local function names_of(stream, group)
   return there
 end
 
--- The consumers that have recorded their leases.
-local function consumers_in(leases)
-  local names, flat = {}, redis.pcall('HGETALL', leases)
-  for i = 1, #flat, 2 do names[#names + 1] = flat[i] end
-  return names
+-- The consumers that have recorded their leases, each with the length of its lease and the time of the record
+-- in ms.
+local function leases_in(leases)
+  local said, flat = {}, redis.pcall('HGETALL', leases)
+  for i = 1, #flat, 2 do
+    local ms, at = string.match(flat[i + 1], '^(%d+) (%d+)$')
+    said[flat[i]] = {ms = tonumber(ms), at = tonumber(at)}
+  end
+  return said
 end
 
 local function known_of(records, group)

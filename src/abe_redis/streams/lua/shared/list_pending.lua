@@ -1,11 +1,11 @@
 -- Lists the pending entries of a group and its consumers, so that `vanished` can tell what somebody dropped
 -- with a consumer. What vanished since the last list must be put back before.
 --
--- What was released is not listed: see `given`. A server without memory keeps no list.
+-- A server without memory keeps no list.
 
 -- include: facts
 -- include: known
--- include: untouched
+-- include: note_gone
 local most_listed, kept_ms, least_ms = 3000, 7 * 24 * 3600 * 1000, 400
 
 -- Deletes the list: for lack of memory, nothing can be noted beside it.
@@ -22,11 +22,9 @@ local function list_pending(stream, records, leases, pending, group, of, now)
   local summary = redis.call('XPENDING', stream, group)
   for _, row in ipairs(summary[4] or {}) do left[row[1]] = tonumber(row[2]) end
   for _, row in ipairs(rows) do
-    local id, name, idle, deliveries = row[1], row[2], row[3], row[4]
+    local id, name, deliveries = row[1], row[2], row[4]
     left[name] = left[name] - 1
-    if idle <= ten_years_ms then
-      lines[#lines + 1] = string.format('%s %.0f %s\n', id, deliveries, name)
-    end
+    lines[#lines + 1] = string.format('%s %.0f %s\n', id, deliveries, name)
   end
   for name, count in pairs(left) do
     if count > 0 then lines[#lines + 1] = string.format('+ %.0f %s\n', count, name) end
@@ -34,12 +32,14 @@ local function list_pending(stream, records, leases, pending, group, of, now)
   if type(redis.pcall('HSET', pending, '', table.concat(lines))) ~= 'number' then return end
   redis.call('PEXPIRE', pending, kept_ms)
   local there, names = names_of(stream, group), {}
-  for _, name in ipairs(consumers_in(leases)) do there[name] = true end
+  for name, one in pairs(leases_in(leases)) do
+    if math.abs(now - one.at) < 2 * math.max(one.ms, 1000) + 2000 then there[name] = true end
+  end
   for name in pairs(there) do
     if not string.find(name, '\n') then names[#names + 1] = name .. '\n' end
   end
   local said = string.format('%s %.0f %.0f %.0f\n',
     of['last-delivered-id'], summary[1], of['entries-read'] or -1, now)
   redis.pcall('HSET', records, 'known ' .. group, said .. table.concat(names))
-  redis.call('HDEL', records, 'gone ' .. group)
+  age_gone(records, group)
 end

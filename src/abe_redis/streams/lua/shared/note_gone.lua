@@ -3,15 +3,26 @@
 -- The losses of a deleted stream are counted from its records: see `floor`. A stream that was made again
 -- since has lost no entry yet.
 
--- An entry that leaves the pending list with that is noted: it is counted once.
+-- An entry that leaves the pending list with that is noted: it is counted once. With `-` before its id it had
+-- left the list before the pending entries were last listed.
 
 -- include: facts
 local most_gone = 200
 
 -- Whether an entry was counted already.
 local function is_counted(records, group, id)
+  local noted = ' ' .. (redis.call('HGET', records, 'gone ' .. group) or '')
+  local now, before_list = ' ' .. id .. ' ', ' -' .. id .. ' '
+  return (string.find(noted, now, 1, true) or string.find(noted, before_list, 1, true)) ~= nil
+end
+
+-- Marks what was counted until now as not pending any more when the pending entries are listed.
+local function age_gone(records, group)
   local noted = redis.call('HGET', records, 'gone ' .. group)
-  return noted and string.find(' ' .. noted, ' ' .. id .. ' ', 1, true) ~= nil
+  local aged = noted and string.gsub(noted, '(%S+) ', function(id)
+    return (string.sub(id, 1, 1) == '-' and '' or '-') .. id .. ' '
+  end)
+  if aged and aged ~= noted then redis.pcall('HSET', records, 'gone ' .. group, aged) end
 end
 
 local function remember_gone(records, group, id)

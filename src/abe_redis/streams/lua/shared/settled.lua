@@ -5,6 +5,8 @@
 -- One field per batch, so that a batch costs one short write. Without a list there is nothing to add to. With
 -- the mark '-' they had left the list before: somebody had removed the consumer, whose handler has finished.
 
+-- With the mark '=', handlers have begun them: each id is followed by the number of its begun deliveries.
+
 local most_batches = 5000 -- then nobody has listed anything for long, and the list is given up
 
 local function note_settled(pending, ids, mark)

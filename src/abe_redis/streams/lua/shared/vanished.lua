@@ -1,12 +1,13 @@
 -- Entries of consumers that somebody removed while they held them: XGROUP DELCONSUMER drops these entries,
 -- and Redis does not say which they were. A live worker puts back what it has in flight; for a dead one,
 -- nobody does. So about once a second the pending entries are listed (see `list_pending`), and what is
--- settled afterwards is noted (see `settled`). When a consumer has vanished, what it held is pending again
--- under nobody's name, as if just leased: if its worker is alive after all, it takes the entry back, else
--- another consumer does after a lease.
+-- begun or settled afterwards is noted (see `settled`). When a consumer has vanished, what it held is pending
+-- again under nobody's name, as if just leased: if its worker is alive after all, it takes the entry back,
+-- else another consumer does after a lease.
 --
--- What a consumer was given after the last list is recognized because it is neither pending nor settled; but
--- not if other programs, whose acks nobody notes, are consumers of the group, too.
+-- What a consumer got after the last list is recognized because it is neither pending nor settled, whether
+-- it is new or was listed as somebody else's; but not if other programs, whose acks nobody notes, are
+-- consumers of the group, too.
 
 -- include: nobody
 -- include: facts
@@ -16,25 +17,26 @@
 -- include: given
 -- include: note_gone
 local most_behind = 2000
+local nobodys = {[nobody] = true, [nobody_yet] = true, [nobody_again] = true}
 
 -- The consumers of ours that are not there, or nil: they vanished, or have not read yet. And whether others
 -- than ours are there.
 local function vanished_of(known, leases, there)
-  local ours, vanished, others = {[nobody] = true}, {}, false
-  for _, name in ipairs(consumers_in(leases)) do ours[name] = true end
-  for name in pairs(ours) do
-    if not there[name] and (known.names[name] or name ~= nobody) then vanished[name] = true end
+  local said, vanished, others = leases_in(leases), {}, false
+  for name in pairs(nobodys) do
+    if not there[name] and known.names[name] then vanished[name] = true end
   end
-  for name in pairs(there) do
-    others = others or not (ours[name] or name == nobody_yet or name == nobody_again)
+  for name, one in pairs(said) do
+    if not there[name] and (known.names[name] or one.at >= known.at) then vanished[name] = true end
   end
+  for name in pairs(there) do others = others or not (said[name] or nobodys[name]) end
   return next(vanished) and vanished, others
 end
 
--- What was listed, as text; which entries are settled since, and how many of them were pending until then.
--- Nil if nothing is listed.
+-- What was listed, as text; which entries are settled since; how many of them were pending until then; and
+-- the begun deliveries of others. Nil if nothing is listed.
 local function listed_of(pending, records, group)
-  local flat, text, settled, count = redis.pcall('HGETALL', pending), nil, {}, 0
+  local flat, text, settled, count, begun = redis.pcall('HGETALL', pending), nil, {}, 0, {}
   if flat.err then return end
   local function note(ids, by)
     for id in string.gmatch(ids, '%S+') do
@@ -42,11 +44,18 @@ local function listed_of(pending, records, group)
     end
   end
   for i = 1, #flat, 2 do
-    if flat[i] == '' then text = flat[i + 1]
-    else note(flat[i + 1], string.sub(flat[i], 1, 1) == '-' and 0 or 1) end
+    local mark = string.sub(flat[i], 1, 1)
+    if mark == '' then text = flat[i + 1]
+    elseif mark == '=' then
+      for id, deliveries in string.gmatch(flat[i + 1], '(%S+) (%S+)') do
+        begun[id] = math.max(begun[id] or 0, tonumber(deliveries))
+      end
+    else note(flat[i + 1], mark == '-' and 0 or 1) end
   end
-  note(redis.call('HGET', records, 'gone ' .. group) or '', 1)
-  return text, settled, count
+  for mark, id in string.gmatch(redis.call('HGET', records, 'gone ' .. group) or '', '(-?)(%d+-%d+)') do
+    note(id, mark == '-' and 0 or 1)
+  end
+  return text, settled, count, begun
 end
 
 -- Puts an entry back that nobody holds, if the group was given it; answers 1, and for a lost one -1.
@@ -71,17 +80,19 @@ local function put_back_vanished(stream, records, due, leases, pending, group, q
   local there = names_of(stream, group)
   local vanished, others = vanished_of(known, leases, there)
   if not vanished then return 0, 0 end
-  local text, settled, settled_count = listed_of(pending, records, group)
+  local text, settled, settled_count, begun = listed_of(pending, records, group)
   if not text then return 0, 0 end
   local count, lost, unlisted, last = 0, 0, 0, of['last-delivered-id']
   local function put_back(id, deliveries)
-    local what = put_back_one(stream, records, due, group, last, id, deliveries)
+    if settled[id] then return end
+    local at_least = math.max(deliveries, begun[id] or 0)
+    local what = put_back_one(stream, records, due, group, last, id, at_least)
     if what > 0 then count = count + 1 elseif what < 0 then lost = lost + 1 end
   end
   for id, deliveries, name in string.gmatch(text, '(%S+) (%d+) ([^\n]*)\n') do
-    if vanished[name] then
+    if vanished[name] or not others then
       if id == '+' then unlisted = unlisted + deliveries
-      elseif not settled[id] then put_back(id, deliveries_of_handlers(name, tonumber(deliveries))) end
+      else put_back(id, deliveries_of_handlers(name, tonumber(deliveries))) end
     end
   end
   local read, missing = of['entries-read'], 0
@@ -92,9 +103,7 @@ local function put_back_vanished(stream, records, due, leases, pending, group, q
     local from, seen, had = '(' .. known.position, 0, count + lost
     repeat
       local page = redis.call('XRANGE', stream, from, last, 'COUNT', 100)
-      for _, entry in ipairs(page) do
-        if not settled[entry[1]] then put_back(entry[1], 0) end
-      end
+      for _, entry in ipairs(page) do put_back(entry[1], 0) end
       seen, from = seen + #page, #page > 0 and '(' .. page[#page][1]
     until #page < 100 or seen >= most_behind or count + lost - had >= missing
     missing = missing - (count + lost - had)
