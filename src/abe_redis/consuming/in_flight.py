@@ -3,7 +3,6 @@
 import contextlib
 import time
 from collections.abc import Callable, Container, Iterable, Sequence
-from typing import Any
 
 from redis.asyncio import Redis
 
@@ -96,6 +95,8 @@ class InFlight(Leases):
         return True
 
     def _reason_to_bury(self, held: Held) -> str | None:
+        if dead.is_deliverable(held.entry, self.most_deliveries):  # as nearly every entry
+            return None
         try:
             dead.check_leased(held.entry, self._group, self.most_deliveries)
         except dead.PoisonEntryError as reason:
@@ -144,23 +145,19 @@ class InFlight(Leases):
             self._condemned.append((held, str(reason)))
             return False
         fields = entry.fields
-        beside: dict[str, Any] = {}
-        if len(fields) > 1:  # seldom
-            beside = {
-                "origin": fields.get(codec.ORIGIN, b"").decode(errors="replace") or None,
-                "trace": trace_of(fields),
-                "merged_types": merged_types_of(fields),
-                "arrival": arrival_of(fields),
-            }
-        held.opened = Event(
+        held.opened = event = Event(
             payload,
             stream=entry.stream,
             group=self._group,
             id=entry.id,
             deliveries=entry.deliveries,
             holder=self._holder,
-            **beside,
         )
+        if len(fields) > 1:  # seldom
+            event.origin = fields.get(codec.ORIGIN, b"").decode(errors="replace") or None
+            event.trace = trace_of(fields)
+            event.merged_types = merged_types_of(fields)
+            event.arrival = arrival_of(fields)
         held.handed_at = self.delivered_at = time.monotonic()
         self.delivered += 1
         self.delivered_events[held.key] = held

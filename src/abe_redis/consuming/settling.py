@@ -69,7 +69,8 @@ class Settling:
         outcomes = await acks.ack(redis, self._group, self._consumer, entries, exact=False)
         self.active.update({stream for stream, _ in entries})
         kept = list[Held]()
-        for held, outcome in zip(acked, outcomes, strict=True):
+        others = [(held, one) for held, one in zip(acked, outcomes, strict=True) if one != "done"]
+        for held, outcome in others:
             if outcome == "no_group":
                 kept.append(held)
             elif outcome == "not_held" or (outcome == "unknown" and self._lease_is_over(held)):

@@ -25,6 +25,11 @@ class ForOthersError(Exception):
     """The entry was redriven to another group: this one acks it without delivering it."""
 
 
+def is_deliverable(entry: Leased, max_deliveries: int) -> bool:
+    """Whether `check_leased` passes, in every group."""
+    return ONLY not in entry.fields and entry.deliveries <= max_deliveries
+
+
 def check_leased(entry: Leased, group: str, max_deliveries: int) -> None:
     """Check that a leased entry can be delivered in this group.
 

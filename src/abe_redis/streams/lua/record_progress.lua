@@ -46,7 +46,7 @@ for i = 1, #KEYS, 5 do
   local put_back = 0
   if of then
     local gone
-    put_back, gone = put_back_vanished(stream, records, due, leases, pending, group)
+    put_back, gone = put_back_vanished(stream, records, due, leases, pending, group, false, of)
     if put_back > 0 then of = group_of(stream, group) end
     local info = facts(redis.call('XINFO', 'STREAM', stream))
     lost, length = note_deleted(stream, records, of, info), info['length']

@@ -70,10 +70,10 @@ local function put_back_one(stream, records, due, group, last, id, deliveries)
 end
 
 -- Puts back what vanished; answers how many entries, and how many are lost. With `quick`, not if the group
--- looks as it did when it was listed.
-local function put_back_vanished(stream, records, due, leases, pending, group, quick)
+-- looks as it did when it was listed. A caller that has just read the facts of the group gives them (`of`).
+local function put_back_vanished(stream, records, due, leases, pending, group, quick, of)
   local known = known_of(records, group)
-  local of = known and group_of(stream, group)
+  of = known and (of or group_of(stream, group))
   if not of or before(of['last-delivered-id'], known.position) then return 0, 0 end
   local is_same = of['last-delivered-id'] == known.position and of['pending'] == known.pending
   if quick and is_same then return 0, 0 end
