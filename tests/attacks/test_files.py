@@ -15,7 +15,8 @@ from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.errors import OutboxError, RequestError
 from abe_redis.mcp.install.programs import Registration, path_of
 from abe_redis.publishing import outbox_delivery
-from abe_redis.publishing.outbox_file import OutboxFile, Row
+from abe_redis.publishing.outbox_file import OutboxFile
+from abe_redis.publishing.outbox_rows import Row
 from abe_redis.streams.publish import Draft
 from tests.attacks.tally import Tally
 from tests.integration.conftest import until

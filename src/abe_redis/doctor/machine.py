@@ -36,7 +36,8 @@ async def outbox(settings: Settings) -> AsyncIterator[Finding]:
         )
     if size.refused:
         yield problem(
-            f"Redis refused {plurals.count(size.refused, 'event')} for good; {path} has the reasons.",
+            f"{plurals.count(size.refused, 'event')} in {path} cannot be delivered: Redis refused them for "
+            "good, or the disk damaged them. The file has the reason for each.",
             "Fix the reasons, and publish the events again.",
         )
     if size.waiting:

@@ -69,6 +69,8 @@ def try_to_make(path: Path, until: float) -> None:
 
 def _open(path: Path, until: float) -> sqlite3.Connection:
     make_private(path)
+    if _is_emptied(path):
+        raise outbox_failures.emptied(path)
     database = connect(path, seconds=0)
     try:
         wait_for_others(database, until)
@@ -97,6 +99,14 @@ def wait_for_others(database: sqlite3.Connection, until: float) -> None:
     """Let each statement wait for the locks of others until a monotonic time."""
     milliseconds = max(0, round(1000 * (until - time.monotonic())))
     database.execute(f"PRAGMA busy_timeout = {milliseconds}")
+
+
+def _is_emptied(path: Path) -> bool:
+    """Whether the file is empty beside a log that is not: SQLite would delete that log without a word."""
+    try:
+        return not path.stat().st_size and bool(path.with_name(f"{path.name}-wal").stat().st_size)
+    except FileNotFoundError:
+        return False
 
 
 def _is_new(database: sqlite3.Connection) -> bool:

@@ -34,7 +34,8 @@ from abe_redis.client.connections import Connections
 from abe_redis.client.topology.node import ANSWER_SECONDS
 from abe_redis.errors import AbeRedisError, ClosedError, InvalidNameError, OutboxError
 from abe_redis.events.published import Published
-from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize, Row, check
+from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize, check
+from abe_redis.publishing.outbox_rows import DAMAGED, Row
 from abe_redis.runtime import plurals, tasks
 from abe_redis.settings import Settings
 from abe_redis.streams import names
@@ -207,11 +208,12 @@ class Outbox:
         """Send the rows of one process in order, and delete those that Redis has."""
         delivered, refused, reason = 0, 0, ""
         try:
-            while rows := await self._do(self._file.first, writer):
+            while any(batch := await self._do(self._file.first, writer)):
                 done: list[int] = []
-                refusals: dict[int, str] = {}
+                refusals = dict.fromkeys(batch.damaged, DAMAGED)
+                reason = DAMAGED if refusals else reason
                 try:
-                    for row in rows:
+                    for row in batch.rows:
                         try:
                             # Another program may have written into the file.
                             names.check_stream(row.draft.stream)
@@ -239,8 +241,8 @@ class Outbox:
                 )
             if refused:
                 _LOG.error(
-                    "Redis refused %s from the outbox %s for good; that file keeps each with "
-                    "its reason. The last: %s",
+                    "%s in the outbox %s cannot be delivered; that file keeps each with its reason. The "
+                    "last: %s",
                     *(plurals.count(refused, "event"), self._file.path, reason),
                 )
 

@@ -20,6 +20,14 @@ def foreign(path: Path) -> OutboxError:
     return OutboxError(f"The outbox {path} is another program's database. Name another file in REDIS_OUTBOX.")
 
 
+def emptied(path: Path) -> OutboxError:
+    """The file has lost its content."""
+    return OutboxError(
+        f"The outbox {path} is damaged: it is empty, but its log {path.name}-wal is not, so events are lost. "
+        "Move both away to start a new one."
+    )
+
+
 def explain(error: sqlite3.Error | OSError, path: Path) -> OutboxError:
     """The error of SQLite or the system, as a sentence."""
     where = f"The outbox {path}"

@@ -6,14 +6,13 @@ SQLite's write-ahead log with `synchronous=FULL` is synced at every commit, so a
 process and the machine. Unlike a rollback journal it needs one sync per commit, not three.
 """
 
-import json
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Concatenate
@@ -23,8 +22,8 @@ from abe_redis.publishing import outbox_failures
 from abe_redis.publishing.outbox_database import open_database, try_to_make, wait_for_others
 from abe_redis.publishing.outbox_locks import BUSY_SECONDS, WriterLocks
 from abe_redis.publishing.outbox_reserve import Reserve
+from abe_redis.publishing.outbox_rows import Batch, Row, encode, read, writer_of
 from abe_redis.runtime import fork
-from abe_redis.streams.publish import Draft
 
 MAX_BYTES = 256 * 1024 * 1024
 """Size limit of the file: more than three hours of Slack's largest rate (30,000 envelopes of 1 to 5 KB an
@@ -37,24 +36,6 @@ BATCH_BYTES = 1024 * 1024
 BATCH_ROWS = 64
 """Most bytes that one read takes from the file."""
 
-_COLUMNS = "stream, fields, identity, attempt, remember_seconds, published_at, number"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """The arguments for `streams.publish`, and the time of the first try. Its fields hold no secret."""
-
-    draft: Draft
-    published_at: float = field(default_factory=time.time)
-    """In seconds since the epoch, since it is compared after a restart, too."""
-    number: int = 0
-    """Its number in the file."""
-
-    @property
-    def waited_seconds(self) -> float:
-        """Seconds since the first try."""
-        return time.time() - self.published_at
-
 
 @dataclass(frozen=True, slots=True)
 class OutboxSize:
@@ -63,7 +44,7 @@ class OutboxSize:
     waiting: int
     """Not delivered yet."""
     refused: int
-    """Refused by Redis for good, and kept with the reason."""
+    """Refused by Redis for good, or damaged by the disk, and kept with the reason."""
 
 
 def _has_reserve[**P, T](
@@ -175,31 +156,29 @@ class OutboxFile:
 
     @_has_reserve
     def claim(self) -> list[str]:
-        """The writers of waiting rows that are ours to deliver: this process, and dead ones."""
+        """The writers of waiting rows that are ours to deliver: this process, and dead ones.
+
+        A row whose writer's name is damaged becomes this process's own.
+        """
         if not self._exists():
             return []
         with self._transaction() as database:
-            writers = database.execute("SELECT DISTINCT writer FROM event WHERE refused IS NULL")
-            return [writer for (writer,) in writers.fetchall() if self._locks.take(writer)]
+            query = "SELECT DISTINCT CAST(writer AS BLOB) FROM event WHERE refused IS NULL"
+            names = [name for (name,) in database.execute(query).fetchall()]
+            writers = {name: writer_of(name) for name in names}
+            for name in (name for name, writer in writers.items() if writer is None):
+                database.execute(
+                    "UPDATE event SET writer = ? WHERE refused IS NULL AND CAST(writer AS BLOB) IS ?",
+                    [self._writer, name],
+                )
+            found = dict.fromkeys(writer or self._writer for writer in writers.values())
+            return [writer for writer in found if self._locks.take(writer)]
 
     @_has_reserve
-    def first(self, writer: str) -> list[Row]:
-        """The first waiting rows, in order, as many as one read returns."""
-        rows: list[Row] = []
+    def first(self, writer: str) -> Batch:
+        """The first waiting rows, in order, as many as one read returns; none when none is left to read."""
         with self._transaction() as database:
-            query = (
-                f"SELECT {_COLUMNS} FROM event WHERE writer = ? AND refused IS NULL "  # noqa: S608 - ours
-                "ORDER BY number LIMIT ?"
-            )
-            size = 0
-            with closing(database.execute(query, [writer, BATCH_ROWS])) as cursor:
-                for stream, fields, event_id, attempt, remember_seconds, *rest in cursor:
-                    draft = Draft(stream, _decode(fields), event_id, attempt, remember_seconds)
-                    rows.append(Row(draft, *rest))
-                    size += len(fields)
-                    if size >= BATCH_BYTES:
-                        break
-        return rows
+            return read(database, writer, rows=BATCH_ROWS, size=BATCH_BYTES)
 
     def settle(self, done: Sequence[int], refused: Mapping[int, str]) -> None:
         """Delete the finished rows, and mark the refused ones with their reasons."""
@@ -258,7 +237,7 @@ class OutboxFile:
     def _append(self, database: sqlite3.Connection, row: Row) -> int:
         self._locks.take(self._writer)
         stream, entry, *identity = row.draft
-        fields = _encode(entry)
+        fields = encode(entry)
         pages, free, page_bytes = (
             database.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("page_count", "freelist_count", "page_size")
@@ -331,13 +310,3 @@ def _is_awaited(database: sqlite3.Connection, writer: str) -> bool:
     """Whether a row of this writer waits for delivery."""
     query = "SELECT 1 FROM event WHERE writer = ? AND refused IS NULL LIMIT 1"
     return database.execute(query, [writer]).fetchone() is not None
-
-
-def _encode(fields: Mapping[bytes, bytes]) -> str:
-    said = {name.decode(): value.decode(errors="surrogatepass") for name, value in fields.items()}
-    # Lone surrogates, each of which begins with this byte, can be carried by JSON's own escapes only.
-    return json.dumps(said, ensure_ascii=any(b"\xed" in value for value in fields.values()))
-
-
-def _decode(text: str) -> dict[bytes, bytes]:
-    return {name.encode(): value.encode(errors="surrogatepass") for name, value in json.loads(text).items()}

@@ -149,7 +149,9 @@ class OutboxStats(BaseModel):
     """The events in this machine's `REDIS_OUTBOX`, from all processes that share the file."""
 
     waiting: int = Field(description="Events that will be added as soon as Redis accepts them.")
-    refused: int = Field(description="Events that Redis refused for good; the file has the reasons.")
+    refused: int = Field(
+        description="Events that Redis refused for good, or that the disk damaged; the file has the reasons."
+    )
     trouble: str | None = Field(
         default=None,
         description="Why it cannot be looked at, as when its disk is full; its numbers are unknown then.",

@@ -377,7 +377,7 @@ async def test_a_permanently_refused_event_blocks_no_other(
 
     async def told() -> bool:
         errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-        return any("for good; that file keeps" in message for message in errors)
+        return any("cannot be delivered; that file keeps" in message for message in errors)
 
     await until(told)
 

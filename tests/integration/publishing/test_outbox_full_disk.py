@@ -11,7 +11,8 @@ _SCRIPT = """
 import os, sys
 from pathlib import Path
 from abe_redis.errors import OutboxFullError
-from abe_redis.publishing.outbox_file import OutboxFile, Row
+from abe_redis.publishing.outbox_file import OutboxFile
+from abe_redis.publishing.outbox_rows import Row
 from abe_redis.streams.publish import Draft
 
 place, size, is_new_process = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "restarted"
@@ -31,7 +32,7 @@ def fill(outbox):
 def empty(outbox):
     taken = []
     for writer in outbox.claim():
-        while rows := outbox.first(writer):
+        while rows := outbox.first(writer).rows:
             taken += [one.number for one in rows]
             outbox.settle([one.number for one in rows], {})
         outbox.release(writer)

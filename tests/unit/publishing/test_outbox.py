@@ -28,7 +28,8 @@ from abe_redis.errors import (
 )
 from abe_redis.publishing import outbox_file, publisher
 from abe_redis.publishing.outbox_delivery import Kept
-from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize, Row
+from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize
+from abe_redis.publishing.outbox_rows import Row
 from abe_redis.streams.publish import Draft
 from tests.patience import PATIENCE
 
@@ -234,6 +235,7 @@ def test_a_file_that_may_only_be_read() -> None:
             os.chown(path, 65534, 65534)
         code = (
             "import os, sys; from pathlib import Path; from abe_redis.publishing.outbox_file import *\n"
+            "from abe_redis.streams.publish import Draft; from abe_redis.publishing.outbox_rows import Row\n"
             "from abe_redis.errors import OutboxError\n"
             "os.geteuid() or os.setuid(65534)\n"  # root may write to it all the same
             "try: OutboxFile(Path(sys.argv[1])).append(Row(Draft('s', {}, 'i', 'a', 1)))\n"
@@ -283,7 +285,7 @@ def test_rows_come_back_as_they_were(path: Path) -> None:
     written = [row(b'{"text":"gr\xc3\xbc\xc3\x9f\\u0000"}', published_at=1.5), row(b"x" * 2_000_000), row()]
     numbers = [outbox.append(one) for one in written]
     (writer,) = outbox.claim()
-    first = outbox.first(writer)
+    first = outbox.first(writer).rows
     assert [one.number for one in first] == numbers[:2], "a batch has a size"
     assert [one.draft.fields for one in first] == [one.draft.fields for one in written[:2]]
     assert first[0].published_at == 1.5
@@ -310,6 +312,7 @@ def test_a_living_ones_rows_are_its_own(path: Path) -> None:
 def test_many_processes_may_open_it_at_once(path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from abe_redis.publishing.outbox_file import *\n"
+        "from abe_redis.streams.publish import Draft; from abe_redis.publishing.outbox_rows import Row\n"
         "sys.stdin.read()\n"
         "from abe_redis.publishing import outbox_file\n"
         # SQLite lets those who wait for each other's locks go in no order.

@@ -1,0 +1,104 @@
+"""The rows of the outbox's file: how an event is written there, and how it is read back.
+
+A disk may change what it holds. A row that cannot be read for that reason stays in the file, and the
+rows around it are delivered. So texts are read as bytes: SQLite gives up a whole read at a text that is not
+UTF-8, with words that hold a part of the event.
+"""
+
+import json
+import re
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from abe_redis.streams.publish import Draft
+
+DAMAGED = "The row is damaged: it does not hold what was written to it."
+"""The reason that the file keeps with such a row."""
+
+_READ = """SELECT number, remember_seconds, published_at, CAST(stream AS BLOB), CAST(identity AS BLOB),
+    CAST(attempt AS BLOB), CAST(fields AS BLOB)
+    FROM event WHERE writer = ? AND refused IS NULL ORDER BY number LIMIT ?"""
+_WRITER = re.compile(r"[0-9a-f]{16}")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The arguments for `streams.publish`, and the time of the first try. Its fields hold no secret."""
+
+    draft: Draft
+    published_at: float = field(default_factory=time.time)
+    """In seconds since the epoch, since it is compared after a restart, too."""
+    number: int = 0
+    """Its number in the file."""
+
+    @property
+    def waited_seconds(self) -> float:
+        """Seconds since the first try."""
+        return time.time() - self.published_at
+
+
+class Batch(NamedTuple):
+    """The rows of one read, in order."""
+
+    rows: list[Row]
+    damaged: list[int]
+    """Numbers of rows that mean nothing."""
+
+
+def read(database: sqlite3.Connection, writer: str, *, rows: int, size: int) -> Batch:
+    """Read the first waiting rows of a process.
+
+    Args:
+        database: The outbox.
+        writer: The process that wrote them.
+        rows: Most rows to read.
+        size: Bytes of fields after which to stop.
+
+    Raises:
+        sqlite3.Error: The file cannot be used.
+    """
+    batch = Batch([], [])
+    with closing(database.execute(_READ, [writer, rows])) as cursor:
+        for number, *values in cursor:
+            if row := _decode(number, values):
+                batch.rows.append(row)
+            else:
+                batch.damaged.append(number)
+            size -= len(values[-1] or b"")
+            if size <= 0:
+                break
+    return batch
+
+
+def writer_of(name: bytes | None) -> str | None:
+    """The process that wrote a row; None when the name is damaged, which would be a part of a path."""
+    writer = (name or b"").decode(errors="replace")
+    return writer if _WRITER.fullmatch(writer) else None
+
+
+def encode(fields: Mapping[bytes, bytes]) -> str:
+    """The fields of an entry as a text."""
+    said = {name.decode(): value.decode(errors="surrogatepass") for name, value in fields.items()}
+    # Lone surrogates, each of which begins with this byte, can be carried by JSON's own escapes only.
+    return json.dumps(said, ensure_ascii=any(b"\xed" in value for value in fields.values()))
+
+
+def _decode(number: int, values: Sequence[Any]) -> Row | None:
+    """The row of `_READ` without its number; None when it is damaged."""
+    remember_seconds, published_at, stream, identity, attempt, fields = values
+    try:
+        draft = Draft(
+            stream.decode(), _fields(fields), identity.decode(), attempt.decode(), float(remember_seconds)
+        )
+        return Row(draft, float(published_at), number)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _fields(text: bytes) -> dict[bytes, bytes]:
+    said = json.loads(text.decode())
+    return {name.encode(): value.encode(errors="surrogatepass") for name, value in said.items()}
