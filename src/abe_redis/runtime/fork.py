@@ -6,9 +6,10 @@ process that already has a backend.
 """
 
 import os
+import sys
 import threading
 import weakref
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Protocol
 
 
@@ -35,6 +36,25 @@ _forking: list[Forkable] = []
 def generation() -> int:
     """Number of forks since the first process; an object made under another number is not ours."""
     return _generation
+
+
+def end_if_child(since: int, error: BaseException | None) -> None:
+    """End this process if it was forked since then: it has the loop of its parent, which it must not run.
+
+    Args:
+        since: The number of forks before.
+        error: What the code raised in which it was forked; a `SystemExit` says the exit code.
+    """
+    if _generation == since:
+        return
+    code = error.code if isinstance(error, SystemExit) else error and 1
+    if not isinstance(code, int | None):
+        print(code, file=sys.stderr)  # noqa: T201 - as Python does
+        code = 1
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code or 0)
 
 
 def leave_alone(one: object) -> None:

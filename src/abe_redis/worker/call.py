@@ -20,6 +20,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
+from abe_redis.runtime import fork
 from abe_redis.sanitize.exceptions import describe
 
 _LOG = logging.getLogger(__name__)
@@ -45,13 +46,14 @@ class _Call:
     not close, or a timer that cancels the task. In a task of ours it would strike another event later.
     """
 
-    __slots__ = ("failure", "is_over", "result", "scope")
+    __slots__ = ("failure", "forks", "is_over", "result", "scope")
 
     def __init__(self, seconds: float | None) -> None:
         self.scope = _scope_of_the_loop()()
         """It is cancelled by our caller, or at its deadline."""
         if seconds is not None:
             self.scope.deadline = anyio.current_time() + seconds
+        self.forks = fork.generation()
         self.is_over = False
         self.result: Any = None
         self.failure: BaseException | None = None
@@ -73,6 +75,7 @@ class _Call:
                     ):
                         raise
                     self.failure = error
+                fork.end_if_child(self.forks, self.failure)
                 self.is_over = True
         except RuntimeError:
             if not self.is_over:
@@ -191,10 +194,14 @@ class _Raised:
 
 
 def _outcome(handler: Callable[[Any], Any], value: Any) -> Any:  # noqa: ANN401 - the handler's
+    forks, failure = fork.generation(), None
     try:
         return handler(value)
     except BaseException as error:  # noqa: BLE001 - it is raised where it is awaited
+        failure = error
         return _Raised(error)
+    finally:
+        fork.end_if_child(forks, failure)
 
 
 def _was_raised_by_code(error: BaseException) -> bool:

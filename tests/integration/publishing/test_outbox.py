@@ -416,13 +416,20 @@ async def test_a_server_without_memory_is_waited_for(own_server: Server, make_qu
     assert len(entries(own_server)) == 3
 
 
+@pytest.mark.promise("is too large or is not permitted to this user, is raised at once and not kept.")
 async def test_an_event_that_redis_refuses_is_not_kept(
     own_server: Server, make_queue: MakeQueue, path: Path
 ) -> None:
     with own_server.admin() as admin:
         admin.rpush("slack:list", "x")
+        admin.config_set("proto-max-bulk-len", 1024 * 1024)
+        admin.execute_command("ACL", "SETUSER", "default", "resetkeys", "~slack:*", "~abe:*")
     with pytest.raises(RedisRefusedError, match="is not a stream"):
         await make_queue().publish("slack:list", {})
+    with pytest.raises(RedisRefusedError, match="does not permit"):
+        await make_queue().publish("elsewhere", {})
+    with pytest.raises(RedisRefusedError, match="invalid bulk length"):
+        await make_queue().publish("slack:long", {"text": "x" * 2_000_000})
     assert not path.exists()
 
 

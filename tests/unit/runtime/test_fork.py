@@ -1,10 +1,12 @@
 """Forks: whoever registered hears of each, whatever others do."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
+from abe_redis.runtime import fork
 from tests.patience import PATIENCE
 
 SCRIPT = """
@@ -42,3 +44,18 @@ def test_one_that_fails_keeps_nobody_else_from_hearing_of_a_fork() -> None:
         "child ['forked'] ['forked']",
         "parent ['after_fork'] ['after_fork']",
     ]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(None, 0), (SystemExit(), 0), (SystemExit(3), 3), (SystemExit("why"), 1), (LookupError(), 1)],
+)
+def test_a_child_ends_as_its_code_does(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException | None, code: int
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    fork.end_if_child(fork.generation(), error)
+    assert codes == [], "nobody has forked"
+    fork.end_if_child(fork.generation() - 1, error)
+    assert codes == [code]
