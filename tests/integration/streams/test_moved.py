@@ -7,7 +7,8 @@ from redis.asyncio import Redis
 from abe_redis.streams import acks, choose, lease, manage, owners, release
 from abe_redis.streams.owners import Owner
 from abe_redis.streams.reclaim import reclaim
-from tests.integration.on_streams import A, fill, let_lapse, recorded, rows
+from abe_redis.streams.trim import trim
+from tests.integration.on_streams import A, entries, fill, let_lapse, recorded, rows
 from tests.integration.streams.test_vanished import (
     HOW,
     LEASE_SECONDS,
@@ -116,3 +117,28 @@ async def test_what_waits_to_be_replayed_stays_when_somebody_removes_the_name_un
     assert await remove(commands, "abe:replay") == 1
     assert (await record(commands)).put_back == 1
     assert list(await rows(commands, A)) == [entry_id]
+
+
+@pytest.mark.parametrize("hand", ["XACK", "DELCONSUMER"])
+async def test_trimming_keeps_what_is_postponed_though_somebody_dropped_it(
+    commands: Redis, hand: str
+) -> None:
+    ids = await fill(commands, A, 4)
+    await join(commands, "alive")
+    await take(commands, "alive", 4)
+    await release.postpone(commands, A, "g", "alive", ids[1], delay_seconds=0.01, begun=1)
+    await acks.ack(commands, "g", "alive", [(A, entry_id) for entry_id in ids if entry_id != ids[1]])
+    if hand == "XACK":
+        await commands.xack(A, "g", ids[1])
+    else:
+        await remove(commands, "alive")
+    await commands.xgroup_createconsumer(A, "g", "alive")
+    await record(commands)
+    await trim(commands, [A], 1, idle_days=0)
+    assert [entry_id for entry_id, _ in await entries(commands, A)] == ids[1:]
+    await anyio.sleep(0.02)
+    leased, _ = await reclaim(commands, "g", "alive", [A], lease_seconds=LEASE_SECONDS, count=1)
+    assert [(one.id, one.deliveries) for one in leased] == [(ids[1], 2)]
+    await acks.ack(commands, "g", "alive", [(A, ids[1])])
+    await trim(commands, [A], 1, idle_days=0)
+    assert [entry_id for entry_id, _ in await entries(commands, A)] == ids[3:]

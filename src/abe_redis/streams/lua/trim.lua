@@ -1,7 +1,8 @@
 -- Removes one step of the entries that are beyond a stream's bound and that every group has finished.
 --
--- A group needs every entry behind the last one it was given, and every pending entry. A destroyed group
--- needs everything behind its floor. MINID keeps its argument, so no entry that a group needs is removed.
+-- A group needs every entry behind the last one it was given, every pending entry and every postponed one: it
+-- is delivered when it is due, also if somebody removed its consumer. A destroyed group needs everything behind
+-- its floor. MINID keeps its argument, so no entry that a group needs is removed.
 -- Only a group that has had no consumer for long is passed over; its loss is counted. Without any group,
 -- nothing is removed unless an operator has chosen it; then that is counted, too.
 --
@@ -90,6 +91,20 @@ local function floor_of_vanished(stream, records, of)
   return next(known.names) and floor
 end
 
+-- The first id that a group has postponed among those that are due soonest. Trimming does not know which
+-- groups there are, so the name of the key follows from that of the records.
+local function first_postponed(records, of)
+  local due, first = string.gsub(records, '^abe:groups:', 'abe:due:') .. ':' .. of['name'], nil
+  for page = 0, 9 do
+    local ids = redis.pcall('ZRANGE', due, 1000 * page, 1000 * page + 999)
+    for _, id in ipairs(ids) do
+      if not first or before(id, first) then first = id end
+    end
+    if #ids < 1000 then break end
+  end
+  return first
+end
+
 -- The groups of a stream, those that somebody destroyed among them, each with the first id that it needs.
 local function groups_of(stream, records)
   local found, exist = {}, {}
@@ -102,6 +117,8 @@ local function groups_of(stream, records)
       if before(oldest, of.needed) then of.needed = oldest end
     end
     of.needed = floor_of_vanished(stream, records, of) or of.needed
+    local postponed = first_postponed(records, of)
+    if postponed and before(postponed, of.needed) then of.needed = postponed end
     found[#found + 1] = of
   end
   for _, of in ipairs(destroyed_groups(stream, records, exist)) do
