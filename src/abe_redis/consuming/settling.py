@@ -157,6 +157,7 @@ class Settling:
             begun=held.begun,
             sure=self.is_sure(held) and not held.is_let_go,
             in_hand=not held.is_let_go,
+            hold=self._name_of(held),
         )
 
     async def move_to_dead_letters(self, redis: Redis, held: Held, reason: str, *, in_hand: bool) -> bool:
@@ -167,7 +168,12 @@ class Settling:
             begun=held.begun,
             sure=self.is_sure(held),
             in_hand=in_hand,
+            hold=self._name_of(held),
         )
+
+    def _name_of(self, held: Held) -> str:
+        """The name of this hold of the event, which is not the name of another one of the same event."""
+        return f"{held.handed_at or held.entry.asked_at:.6f} {self._consumer}"
 
     def is_sure(self, held: Held) -> bool:
         """Whether its lease certainly lasts, as far as this process can know."""

@@ -71,6 +71,7 @@ async def bury(
     begun: int = 0,
     sure: bool = False,
     in_hand: bool = False,
+    hold: str = "",
 ) -> bool:
     """Move an entry that this consumer holds to the dead letters, and ack it, in one step.
 
@@ -85,6 +86,7 @@ async def bury(
         sure: Whether its lease certainly lasts; then it is buried even if somebody dropped it.
         in_hand: Whether this is the first attempt to bury it; then a dropped entry is buried, too, unless
         another consumer may have it.
+        hold: The name of the hold that ends with this, the same whenever it is said.
 
     Returns:
         False when another consumer holds it; then nothing was changed.
@@ -101,9 +103,9 @@ async def bury(
         int(sure),
         int(in_hand),
     ]
-    answer = await _BURY(redis, keys, [*arguments, "ask", *more])
+    answer = await _BURY(redis, keys, [*arguments, "ask", hold, *more])
     if answer == AGAIN.encode():
-        answer = await _BURY(redis, keys, [*arguments, "confirm", *more])
+        answer = await _BURY(redis, keys, [*arguments, "confirm", hold, *more])
     say_gone(stream, group, [entry_id] if answer < 0 else [])
     return bool(answer != 0)
 

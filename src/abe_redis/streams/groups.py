@@ -12,6 +12,7 @@ hash beside the stream has these records per group:
 - `deleted`: how many entries XDEL had removed when they were last counted
 - `forgotten`: its consumers that were removed because they held nothing and were silent
 - `reclaimed`: entries that other consumers reclaimed after a lease expired, and from which consumer
+- `let go`: entries that consumers released with a delay or buried last, each with the hold that ended so
 - `given`: released entries, which are pending under the name `abe:nobody`
 - `known`: its consumers, and its position, when its pending entries were last listed
 - `gone`: entries counted as lost since, because the stream no longer has them

@@ -31,6 +31,7 @@ async def postpone(
     begun: int = 0,
     sure: bool = False,
     in_hand: bool = False,
+    hold: str = "",
 ) -> bool:
     """Release an entry, to be delivered again after a delay.
 
@@ -44,6 +45,7 @@ async def postpone(
         sure: Whether its lease certainly lasts; then it is put back if somebody dropped it.
         in_hand: Whether this is its first release; then it is put back, too, unless another consumer may have
             it.
+        hold: The name of the hold that ends with this, the same whenever it is said.
 
     Returns:
         False when another consumer holds it by now, so that nothing was changed; or when the stream does not
@@ -56,9 +58,9 @@ async def postpone(
     arguments: list[Argument] = [group, consumer, entry_id, delay_ms, 2 * MAX_DELAY_SECONDS * 1000]
     arguments += (0 if counted else 1, begun, int(sure), int(in_hand))
     keys = [stream, names.due(stream, group), names.records(stream)]
-    answer = await _POSTPONE(redis, keys, [*arguments, "ask"])
+    answer = await _POSTPONE(redis, keys, [*arguments, "ask", hold])
     if answer == AGAIN.encode():
-        answer = await _POSTPONE(redis, keys, [*arguments, "confirm"])
+        answer = await _POSTPONE(redis, keys, [*arguments, "confirm", hold])
     say_gone(stream, group, [entry_id] if answer < 0 else [])
     return bool(answer > 0)
 

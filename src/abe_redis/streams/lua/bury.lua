@@ -8,7 +8,8 @@
 --       group has pending
 -- ARGV  group, consumer, the entry's id, the reason, the least number of its begun deliveries,
 --       1 if its lease certainly lasts (else 0), 1 if nobody tried to bury it before (else 0), `ask` or
---       `confirm`: see `again`; then names and values of what is kept beside the reason
+--       `confirm`: see `again`, the name of the hold that ends (or ''): see `let_go`; then names and values
+--       of what is kept beside the reason
 -- Answers 1, also when it was buried before; 0, and changes nothing, when the consumer does not hold the
 -- entry; -1 when the stream no longer has it, so that it is counted as lost; `again`; or an error when there
 -- is no such group.
@@ -18,18 +19,20 @@
 -- include: is_buried
 -- include: note_gone
 -- include: again
+-- include: let_go
 -- include: settled
 local stream, dead, due, records, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, consumer, id, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local began, sure, in_hand = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7] == '1'
-local is_confirmed = ARGV[8] == 'confirm'
+local is_confirmed, hold = ARGV[8] == 'confirm', ARGV[9]
 local state, counted, is_given_back = holder(stream, group, consumer, id, sure, records, in_hand)
 if state == 'no_group' then return redis.error_reply('NOGROUP no group ' .. group .. ' on ' .. stream) end
 local has_no_row = state == 'dropped' or state == 'unknown' or state == 'deleted'
 if has_no_row and is_buried(stream, dead, group, id) then return 1 end
 if state == 'deleted' then return note_gone(stream, records, group, id) and -1 or 0 end
 if state ~= 'held' and state ~= 'dropped' then return 0 end
-if not is_confirmed and (state == 'dropped' or is_given_back) then return redis.status_reply('again') end
+local is_otherwise = state == 'dropped' or is_given_back or was_let_go(records, group, id, hold)
+if is_otherwise and not is_confirmed then return redis.status_reply('again') end
 local deliveries = math.max(counted, began)
 local entry = redis.call('XRANGE', stream, id, id)[1]
 if entry then
@@ -45,9 +48,10 @@ if entry then
     'abe:deliveries', deliveries, 'abe:consumer', consumer, 'abe:at', seconds,
   }) do fields[#fields + 1] = word end
   if ours['abe:first'] then fields[#fields + 1], fields[#fields + 2] = 'abe:entry', id end
-  for i = 9, #ARGV do fields[#fields + 1] = ARGV[i] end
+  for i = 10, #ARGV do fields[#fields + 1] = ARGV[i] end
   redis.call('XADD', dead, '*', unpack(fields))
 end
+note_let_go(records, group, id, hold)
 redis.call('XACK', stream, group, id)
 note_settled(pending, {id})
 redis.call('ZREM', due, id)

@@ -11,7 +11,8 @@ local stream, records = KEYS[1], KEYS[2]
 local group, position = ARGV[1], ARGV[2]
 local made = make_group(stream, records, group, position, read_at(stream, position))
 if made.err then return made end
-local recorded = {'floor', 'last', 'lost', 'deleted', 'paused', 'reclaimed', 'given', 'known', 'gone'}
+local recorded =
+  {'floor', 'last', 'lost', 'deleted', 'paused', 'reclaimed', 'let go', 'given', 'known', 'gone'}
 for _, what in ipairs(recorded) do
   redis.call('HDEL', records, what .. ' ' .. group)
 end

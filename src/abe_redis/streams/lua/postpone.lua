@@ -10,7 +10,7 @@
 -- ARGV  group, consumer, the entry's id, the delay in ms (0: none), for how many ms the set is kept,
 --       how many deliveries are not counted, the least number of its begun deliveries, 1 if its
 --       lease certainly lasts (else 0), 1 if it was not given back before (else 0),
---       `ask` or `confirm`: see `again`
+--       `ask` or `confirm`: see `again`; the name of the hold that ends (or ''): see `let_go`
 -- Answers 1; 0, and changes nothing, when the consumer does not hold the entry; -1 when the stream no
 -- longer has it, so that it is counted as lost; `again`; or an error when there is no such group and a
 -- handler has begun the entry.
@@ -20,11 +20,12 @@
 -- include: holder
 -- include: given
 -- include: again
+-- include: let_go
 -- include: postponed
 local stream, due, records = KEYS[1], KEYS[2], KEYS[3]
 local group, consumer, id, delay_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local keep_ms, uncounted, began, sure = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8] == '1'
-local in_hand, is_confirmed = ARGV[9] == '1', ARGV[10] == 'confirm'
+local in_hand, is_confirmed, hold = ARGV[9] == '1', ARGV[10] == 'confirm', ARGV[11]
 local state, counted, is_given_back = holder(stream, group, consumer, id, sure, records, in_hand)
 if state == 'no_group' and began > 0 then
   return redis.error_reply('NOGROUP no group ' .. group .. ' on ' .. stream)
@@ -35,6 +36,7 @@ if state == 'deleted' then
 end
 if state ~= 'held' and state ~= 'dropped' then return 0 end
 local is_late = redis.call('ZSCORE', due, id) or began > 0 and counted - uncounted > began -- it began anew
+is_late = is_late or was_let_go(records, group, id, hold)
 local is_otherwise = state == 'dropped' or is_given_back or is_late
 if is_otherwise and not is_confirmed then return redis.status_reply('again') end
 local deliveries = math.max(0, counted - uncounted, began)
@@ -48,6 +50,7 @@ if #kept == 0 then
   redis.call('ZREM', due, id)
   return note_gone(stream, records, group, id) and -1 or 0
 end
+note_let_go(records, group, id, hold)
 note_given(records, group, id, delay_ms == 0 and deliveries or nil)
 write_given(group)
 if delay_ms > 0 then

@@ -27,8 +27,8 @@ elseif before(position, first[1]) then unread = info['length'] end
 if force or (pending == 0 and unread == 0) then
   if of then redis.call('XGROUP', 'DESTROY', stream, group) end
   local recorded =
-    {'floor', 'last', 'used', 'lost', 'deleted', 'paused', 'clock', 'forgotten', 'reclaimed', 'given',
-      'known', 'gone'}
+    {'floor', 'last', 'used', 'lost', 'deleted', 'paused', 'clock', 'forgotten', 'reclaimed', 'let go',
+      'given', 'known', 'gone'}
   for _, what in ipairs(recorded) do redis.call('HDEL', records, what .. ' ' .. group) end
   redis.call('DEL', due, leases, held, listed)
   return {pending, unread or -1, 1}

@@ -1,8 +1,8 @@
 -- Removes one step of the entries that are beyond a stream's bound and that every group has finished.
 --
--- A group needs every entry behind the last one it was given, every pending entry and every postponed one: it
--- is delivered when it is due, also if somebody removed its consumer. A destroyed group needs everything behind
--- its floor. MINID keeps its argument, so no entry that a group needs is removed.
+-- A group needs every entry behind the last one it was given, every pending entry and every postponed one:
+-- it is delivered when it is due, also if somebody removed its consumer. A destroyed group needs everything
+-- behind its floor. MINID keeps its argument, so no entry that a group needs is removed.
 -- Only a group that has had no consumer for long is passed over; its loss is counted. Without any group,
 -- nothing is removed unless an operator has chosen it; then that is counted, too.
 --
