@@ -139,6 +139,8 @@ def replay(
 ) -> None:
     """Deliver a range of events to one group again, except those that it has not finished yet.
 
+    An event that the group gave up on counts as finished: do not redrive its dead letter as well.
+
     Example: abe-redis group replay slack_events workers --from 2h --to 1h
     """
     from abe_redis.operations.groups import Groups  # noqa: PLC0415

@@ -1,8 +1,8 @@
 -- Records up to where a group has finished each stream, in case the group or the stream is deleted: see
 -- `floor`.
 --
--- The number of entries that the group was given is written again: after a blocking read, Redis 7.0 tells
--- it neither the append-only file nor replicas.
+-- The number of entries that the group was given is written again: after a blocking read, Redis before 7.4
+-- tells it neither the append-only file nor replicas.
 --
 -- The record always has the same size, so it is written even when memory is full: after a write that frees
 -- memory, a script may continue. So the step that tells whether memory is full comes first.

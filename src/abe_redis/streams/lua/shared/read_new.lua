@@ -5,7 +5,8 @@
 --
 -- After the read, the number of entries that the group was given is written. Redis forgets it if entries
 -- behind the position were deleted (`note_deleted` needs it to count them), and then knows no lag; and
--- XREADGROUP of Redis 7.0 tells it neither the append-only file nor replicas.
+-- XREADGROUP tells it neither the append-only file nor replicas before Redis 7.4 and Valkey 8
+-- (https://github.com/redis/redis/pull/12898).
 
 -- include: note_loss
 -- include: named
@@ -17,7 +18,9 @@ local function lost_since(stream, records, of, last)
   return of and note_loss(stream, records, of, facts(redis.call('XINFO', 'STREAM', stream))) or 0
 end
 
-local is_told_by_read = (redis.REDIS_VERSION_NUM or 0) >= 0x70200
+-- Valkey says here that it is Redis 7.2.4.
+local redis_version, valkey_version = redis.REDIS_VERSION_NUM or 0, redis.VALKEY_VERSION_NUM or 0
+local is_told_by_read = redis_version >= 0x70400 or valkey_version >= 0x80000
 
 -- What was read and lost of the streams so far, and the position of the group in each.
 local found, losses, positions, taken = {}, {}, {}, 0
