@@ -11,7 +11,7 @@ import typer
 
 from abe_redis.cli.app import RUN, app, is_default, log_format_of
 from abe_redis.cli.common import MetricsHost, MetricsPort, exposed, say
-from abe_redis.cli.mcp_limits import check
+from abe_redis.cli.mcp_limits import check, check_none
 from abe_redis.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -211,8 +211,7 @@ def serve(
     Example: abe-redis mcp --env-file /etc/abe-redis/mcp.env
     """
     if context.invoked_subcommand is not None:
-        if env_file is not None:
-            raise typer.BadParameter(f"Give --env-file behind {context.invoked_subcommand}.")
+        check_none(context)
         return
     check(context, env_file)
     from abe_redis.mcp.permissions import Permissions  # noqa: PLC0415

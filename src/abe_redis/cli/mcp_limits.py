@@ -9,6 +9,7 @@ import typer
 from abe_redis.errors import SettingsError
 
 _OF_HTTP = ("host", "port", "allow_host", "token", "idle_seconds", "oauth_issuer", "oauth_resource")
+_OF_INSTALL = ("read_only", "env_file")
 _VARIABLES = ("ABE_REDIS_MCP_READ_ONLY", "REDIS_STREAM_PATTERNS")
 """Variables that limit an agent; elsewhere an empty one counts as absent."""
 
@@ -30,6 +31,23 @@ def check(context: typer.Context, env_file: Path | None) -> None:
         if name in _OF_HTTP and not context.params["http"]:
             raise SettingsError(f"{option} has no effect without --http: add --http, or leave {option} out.")
     _check_variables(env_file)
+
+
+def check_none(context: typer.Context) -> None:
+    """Refuse options before a subcommand, which would register a server without them.
+
+    Raises:
+        SettingsError: There is one; the sentence names it.
+    """
+    for name in _given(context):
+        option = "--no-publish" if name == "publish" else f"--{name.replace('_', '-')}"
+        command = context.invoked_subcommand
+        where = (
+            f"give it behind {command}"
+            if name in _OF_INSTALL
+            else f"leave it out, and add it to the entry's arguments in the client's file after {command}"
+        )
+        raise SettingsError(f"{option} before {command} has no effect on what is registered: {where}.")
 
 
 def _given(context: typer.Context) -> Mapping[str, Any]:

@@ -108,3 +108,21 @@ def test_a_switch_that_is_neither_true_nor_false_is_refused_in_words(
     monkeypatch.setenv("ABE_REDIS_MCP_READ_ONLY", "maybe")
     said = " ".join(refused(monkeypatch, capsys).replace("\u2502", " ").split())
     assert "it must be true or false." in said
+
+
+@pytest.mark.parametrize(
+    ("option", "where"),
+    [
+        (["--read-only"], "give it behind install"),
+        (["--streams", "slack_events"], "add it to the entry's arguments"),
+        (["--groups", "agents"], "add it to the entry's arguments"),
+        (["--no-publish"], "add it to the entry's arguments"),
+        (["--http"], "add it to the entry's arguments"),
+    ],
+)
+def test_an_option_before_install_is_refused_since_nothing_would_register_it(
+    option: list[str], where: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(monkeypatch, capsys, *option, "install", "--client", "cursor", "--dry-run")
+    assert f"{option[0]} before install has no effect" in said
+    assert where in said
