@@ -10,13 +10,13 @@ def stats(stream: AnyStream = None, *, as_json: AsJson = False) -> None:
 
     Example: abe-redis stats --json
     """
-    from abe_redis.cli.stats_tables import stats_and_causes  # noqa: PLC0415
+    from abe_redis.cli.stats_tables import stats_or_causes  # noqa: PLC0415
 
-    result, causes = with_backend(lambda backend: stats_and_causes(backend, stream))
+    result = with_backend(lambda backend: stats_or_causes(backend, stream))
     if as_json:
         show(result, "", as_json=True)
         return
-    for sentence in causes:
+    for sentence in result.problems:
         say(plain(sentence))
     if result.outbox is not None and result.outbox.trouble:
         say(plain(result.outbox.trouble))

@@ -1,7 +1,6 @@
 """The tables of `stats`: streams, who holds which event for how long, and what is wrong."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
 from rich.console import Console
@@ -10,7 +9,7 @@ from rich.text import Text
 
 from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.cli.common import plain, say
-from abe_redis.errors import AbeRedisError, RedisRefusedError
+from abe_redis.errors import RedisRefusedError
 from abe_redis.inspection.health import duration
 from abe_redis.operations.operations import Operations
 from abe_redis.runtime.plurals import count
@@ -23,20 +22,15 @@ _MOST_HOLDING = 10
 _ANY_WIDTH = 10_000
 
 
-async def stats_and_causes(
-    backend: RedisMessageQueueBackend, stream: str | None
-) -> tuple[StatsResult, list[str]]:
-    """The state of the streams, and a sentence for each cause of trouble that is no stream's."""
+async def stats_or_causes(backend: RedisMessageQueueBackend, stream: str | None) -> StatsResult:
+    """The state of the streams; if Redis refuses to tell it, a sentence for each cause, and the error."""
     operations = Operations(backend, origin="cli")
     try:
-        result = await operations.stream_stats(stream=stream)
+        return await operations.stream_stats(stream=stream)
     except RedisRefusedError:
         for cause in await operations.causes([]):
             say(plain(cause))
         raise
-    with suppress(AbeRedisError):  # the causes are more than what was asked for
-        return result, await operations.causes(result.streams)
-    return result, []
 
 
 class _Consumer(NamedTuple):

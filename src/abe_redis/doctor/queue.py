@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from abe_redis.doctor import memory
 from abe_redis.doctor.context import Context, Finding, Severity, ok, problem, warning
-from abe_redis.inspection.health import about_disuse, held_by, judge
+from abe_redis.inspection.health import about_disuse, judge
 from abe_redis.inspection.stats import stream_stats
 from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import Health, StreamStats
@@ -95,11 +95,11 @@ def _judge(stats: StreamStats, settings: Settings, *, refuses_writes: bool) -> I
         )
     for group in [] if refuses_writes else waiting:  # then no sign shows that workers live
         where = f"group {group.name!r} of {stats.stream!r}"
-        gone = [one for one in group.consumers if not one.alive and held_by(one, group)]
+        gone = [one for one in group.consumers if not one.alive and group.held_by(one)]
         for one in [one for one in gone if not is_person(one.name)]:
             yield warning(
                 f"Consumer {one.name!r} in {where} has been silent for {one.idle_seconds:.0f} s and holds "
-                f"{_count(held_by(one, group), 'event', 'events')}.",
+                f"{_count(group.held_by(one), 'event', 'events')}.",
                 f"A live consumer of the group takes over what has been held for {lease_seconds:g} s: see "
                 "to it that one runs.",
             )

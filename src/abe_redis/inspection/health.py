@@ -145,7 +145,7 @@ def silent(at: Situation) -> Verdict:
             for one in group.consumers
             # An event that an agent postponed stays with its consumer until it is due; nothing waits for the
             # agent.
-            if not one.alive and held_by(one, group) and (one.holds or not is_agent(one.name))
+            if not one.alive and group.held_by(one) and (one.holds or not is_agent(one.name))
         ]
     )
 
@@ -217,7 +217,7 @@ def _missing(group: GroupStats) -> str:
     if not alive:
         return "consumer is alive"
     who = "agents" if all(is_agent(one.name) for one in alive) else "people or agents"
-    return f"worker is alive ({who} hold {sum(held_by(one, group) for one in alive)})"
+    return f"worker is alive ({who} hold {sum(group.held_by(one) for one in alive)})"
 
 
 def _start(group: GroupStats, stream: str) -> str:
@@ -227,14 +227,9 @@ def _start(group: GroupStats, stream: str) -> str:
     return f"{how}{_or_remove(group, stream)}"
 
 
-def held_by(one: ConsumerStats, group: GroupStats) -> int:
-    """How many events a consumer holds, without those that wait for a retry."""
-    return 0 if group.postponed >= group.pending else max(0, one.pending - one.postponed)
-
-
 def _silent(one: ConsumerStats, group: GroupStats) -> str:
     """The sentence about a consumer that holds events and is silent."""
-    count = held_by(one, group)
+    count = group.held_by(one)
     events = "1 event" if count == 1 else f"{count} events"
     longest = f", {one.holds} for {duration(one.held_seconds or 0)}" if one.holds else ""
     said = f"Consumer {one.name!r} of group {group.name!r} holds {events}{longest}"

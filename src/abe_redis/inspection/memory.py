@@ -33,6 +33,7 @@ async def of_servers(redis: Redis, settings: Settings) -> list[ServerMemory]:
                     server=slots.place(server) or settings.redis_url,
                     used_bytes=int(info["used_memory"]),
                     max_bytes=most or None,
+                    policy=info.get("maxmemory_policy"),
                 )
             )
     return found

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from abe_redis.inspection.health import held_by
 from abe_redis.mcp.event_text import whole
 from abe_redis.sanitize.untrusted import quoted
 from abe_redis.schemas import (
@@ -13,6 +12,7 @@ from abe_redis.schemas import (
     PublishResult,
     RedriveResult,
     ReleaseResult,
+    ServerMemory,
     StatsResult,
     StreamStats,
 )
@@ -77,6 +77,9 @@ def redriven(result: RedriveResult) -> str:
     letters, stream = _count(result.redriven, "dead letter"), quoted(result.stream)
     there = f"To see what there is: read_stream(stream={whole(result.stream)}, dead=true)."
     unknown = f" No dead letter of it has the id {', '.join(result.unknown)}." if result.unknown else ""
+    if result.refused:
+        unknown += f" {_count(result.refused, 'chosen one')} may not go back from here: {result.refusal}"
+        there = ""
     groups = ", ".join(f"{count} to group {quoted(group)}" for group, count in result.groups.items())
     where = f" ({groups})" if groups else ""
     if result.dry_run:
@@ -85,9 +88,11 @@ def redriven(result: RedriveResult) -> str:
             if result.redriven
             else there
         )
-        return f"{letters} of {stream} would be delivered again{where}. Nothing was changed.{unknown} {again}"
+        would = f"{letters} of {stream} would be delivered again{where}."
+        return f"{would} Nothing was changed.{unknown} {again}".rstrip()
     if not result.redriven:
-        return f"Nothing was delivered again: no dead letter of {stream} was chosen.{unknown} {there}"
+        chosen = "" if result.refused else f": no dead letter of {stream} was chosen"
+        return f"Nothing was delivered again{chosen}.{unknown} {there}".rstrip()
     verb = "is" if result.redriven == 1 else "are"
     return (
         f"{letters} of {stream} {verb} delivered again{where}; {result.left} left.{unknown} "
@@ -96,11 +101,12 @@ def redriven(result: RedriveResult) -> str:
 
 
 def stats(result: StatsResult) -> str:
-    """The text for a `StatsResult`: the number of streams, then a line or two per stream, the worst first."""
+    """The text for a `StatsResult`: problems of the server, and a line or two per stream, the worst first."""
     every = len(result.streams) + result.omitted
+    lines = [f"Problem: {one}" for one in result.problems]
     if not every:
-        return " ".join(["No stream exists yet: nothing was published.", *outbox(result)])
-    lines = []
+        lines.append(" ".join(["No stream exists yet: nothing was published.", *outbox(result)]))
+        return "\n".join([*lines, *_memory(result)])
     if every > 1:
         found = result.health
         shown = ", ".join(f"{found[health]} {health}" for health in SEVERITY if health in found)
@@ -110,7 +116,23 @@ def stats(result: StatsResult) -> str:
         lines.append(f"Also {health}: {', '.join(map(quoted, names))}.")
     if result.omitted:
         lines.append(f"{result.omitted} have no line here; stream_stats(stream=NAME) shows one of them.")
-    return "\n".join([*lines, *outbox(result)])
+    return "\n".join([*lines, *outbox(result), *_memory(result)])
+
+
+def _memory(result: StatsResult) -> list[str]:
+    """How full the fullest server is, where it is known."""
+    fullest = max(result.memory, key=_fullness, default=None)
+    if fullest is None:
+        return []
+    part = f", {_fullness(fullest):.0%} of its maxmemory" if fullest.max_bytes else "; no maxmemory is set"
+    return [f"Redis uses {fullest.used_bytes / _MEBIBYTE:.1f} MiB of memory{part}."]
+
+
+_MEBIBYTE = 2**20
+
+
+def _fullness(memory: ServerMemory) -> float:
+    return memory.used_bytes / memory.max_bytes if memory.max_bytes else 0.0
 
 
 _MOST_GROUPS, _MOST_CONSUMERS = 20, 20
@@ -118,7 +140,7 @@ _MOST_GROUPS, _MOST_CONSUMERS = 20, 20
 
 def one_stream(result: StatsResult) -> str:
     """The text about one stream: what is wrong with it, and its groups with their consumers."""
-    lines = [stats(result)]
+    lines = [stats(result.model_copy(update={"memory": []}))]
     for group in (group for one in result.streams for group in one.groups[:_MOST_GROUPS]):
         facts = [
             f"{group.pending:,} pending",
@@ -139,7 +161,7 @@ def one_stream(result: StatsResult) -> str:
 
 
 def _consumer(one: ConsumerStats, group: GroupStats) -> str:
-    held = held_by(one, group)
+    held = group.held_by(one)
     waits = f"; {one.pending - held:,} of it postponed, held by nobody" if one.pending > held else ""
     holds = f", {one.holds} for {one.held_seconds or 0:.0f} s" if one.holds else ""
     state = "alive" if one.alive else f"silent for {one.idle_seconds:.0f} s"

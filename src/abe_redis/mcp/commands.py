@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Sequence
 
 from abe_redis.mcp.event_text import whole
+from abe_redis.schemas import StatsResult
 
 _COMMAND = re.compile(r"`abe-redis ([^`]+)`")
 
@@ -18,12 +19,31 @@ def for_agent(sentences: str) -> str:
     return _COMMAND.sub(_told, sentences)
 
 
+MOST_PROBLEMS = 5
+"""Problems of the server in an answer."""
+_PROBLEM_CHARS = 400
+
+
+def _cut(words: str) -> str:
+    return words if len(words) <= _PROBLEM_CHARS else f"{words[: _PROBLEM_CHARS - 1]}…"
+
+
+def advise(result: StatsResult) -> None:
+    """Rewrite the advice and the problems of a result, in place, and keep the worst problems."""
+    more = len(result.problems) - MOST_PROBLEMS
+    result.problems = [for_agent(_cut(one)) for one in result.problems[:MOST_PROBLEMS]]
+    if more > 0:
+        result.problems.append(for_agent(f"{more} more, named by `abe-redis doctor`."))
+    for one in result.streams:
+        one.advice = for_agent(one.advice)
+
+
 def _told(command: re.Match[str]) -> str:
     try:
         words = shlex.split(command[1])
     except ValueError:
         words = []
-    return _call(words) or f"{command[0]}, a command that the user can run"
+    return _call(words) or f"{command[0]} (a command that the user can run)"
 
 
 def _call(words: Sequence[str]) -> str | None:

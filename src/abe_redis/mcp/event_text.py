@@ -102,7 +102,8 @@ def _state(one: GroupState) -> str:
         "undelivered": "not delivered yet",
         "buried": f"given up on, not done; dead letter {one.dead_id}",
     }[one.state]
-    return f"Group {quoted(one.group)}: {how}."
+    again = "" if one.redriven_as is None else f"redriven as {one.redriven_as}; "
+    return f"Group {quoted(one.group)}: {again}{how}."
 
 
 def _hints(result: AgentRead, *, may_change: bool) -> list[str]:

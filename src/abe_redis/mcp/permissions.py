@@ -158,7 +158,7 @@ class Permissions(Limits):
         if self.groups and group not in self.groups:
             raise RequestError(
                 f"This server does not work in the group {group!r}, only in: "
-                f"{', '.join(map(repr, self.groups))} (--groups). Leave out group to look."
+                f"{', '.join(map(repr, self.groups))} (--groups). read_stream looks at its events."
             )
 
     def may_create(self, group: str, *, first: bool) -> bool:

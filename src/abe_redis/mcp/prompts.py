@@ -8,6 +8,7 @@ from abe_redis.errors import AbeRedisError
 from abe_redis.mcp.compat.sdk import Server
 from abe_redis.mcp.permissions import Permissions
 from abe_redis.sanitize.untrusted import safe
+from abe_redis.schemas import StatsResult
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -41,7 +42,7 @@ def offer_prompts(
 
     async def complete(_: Any, argument: Any, __: Any = None) -> Completion:  # noqa: ANN401 - the SDK's
         try:
-            streams = safe(await (await operations()).stream_stats()).streams
+            streams = safe(StatsResult(streams=await (await operations()).glance())).streams
         except AbeRedisError:
             return Completion(values=[])
         groups = [group for one in streams for group in one.groups]

@@ -9,7 +9,7 @@ from abe_redis.mcp import access, answer_text, event_text
 from abe_redis.mcp.agent_events import AgentRead, agent_read
 from abe_redis.mcp.answer_length import fit
 from abe_redis.mcp.changes import OVERVIEW, Followed
-from abe_redis.mcp.commands import for_agent
+from abe_redis.mcp.commands import advise
 from abe_redis.mcp.compat.sdk import Server, told
 from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.overview_length import fit_overview
@@ -101,8 +101,7 @@ class Resources:
     async def overview(self) -> str:
         """The health of all streams."""
         result = safe(await (await self._operations()).stream_stats())
-        for one in result.streams:
-            one.advice = for_agent(one.advice)
+        advise(result)
         result.streams.sort(key=lambda one: SEVERITY.index(one.health))
         fit_overview(result, answer_text.stats)
         return self._changed(Followed()) + answer_text.stats(result)
@@ -125,8 +124,7 @@ class Resources:
                 there = ", ".join(map(quoted, has[:_NEWEST])) or "none"
                 raise RequestError(f"{name[:100]!r} has no group {wanted[:100]!r}. Groups there: {there}.")
         result = safe(result)
-        for one in result.streams:
-            one.advice = for_agent(one.advice)
+        advise(result)
         return self._changed(Followed(name, wanted)) + answer_text.one_stream(result)
 
     async def entry(self, stream: str, entry: str) -> str:

@@ -1,20 +1,22 @@
 """Problems of the server or of keys, rather than of a stream: each is a sentence with its remedy."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from abe_redis.client import failures
-from abe_redis.client.optional_commands import suppress_refusal
+from abe_redis.client.optional_commands import is_refused
 from abe_redis.inspection.health import duration, judge
 from abe_redis.inspection.memory import of_servers
 from abe_redis.operations import audit
 from abe_redis.operations.scope import Scope
-from abe_redis.schemas import StreamStats
-from abe_redis.streams import key_types, names
+from abe_redis.schemas import ServerMemory, StreamStats
+from abe_redis.streams import key_types, names, slots
+
+type Look = Callable[[Redis, Scope, Sequence[StreamStats]], Awaitable[list[str]]]
 
 NEARLY_FULL = 0.9
 """The used part of a server's memory from which it is reported."""
@@ -25,18 +27,39 @@ _LOOKED_AT = 50
 """Most streams, and most changes in the audit, that are examined."""
 
 
-async def find(scope: Scope, streams: Sequence[StreamStats]) -> list[str]:
+async def find(
+    scope: Scope, streams: Sequence[StreamStats], servers: Sequence[ServerMemory] = ()
+) -> list[str]:
     """The causes, the worst first; checks that this user may not run are left out.
+
+    Args:
+        scope: What the caller may see.
+        streams: The streams that it sees; they are judged anew if the server takes no writes.
+        servers: The memory of the servers.
 
     Raises:
         AbeRedisError: The server could not be reached.
     """
     found = []
     async with scope.redis("looking at the server") as redis:
-        for look in (_writing, _memory, _types, _clock, _restored):
-            with suppress_refusal():
-                found += await look(redis, scope, streams)
+        found += await _look(_writing, redis, scope, streams)
+        found += _of_memory(servers)
+        for look in (_persistence, _types, _clock, _restored):
+            found += await _look(look, redis, scope, streams)
     return found
+
+
+async def _look(look: Look, redis: Redis, scope: Scope, streams: Sequence[StreamStats]) -> list[str]:
+    """The findings of one check; one that this user may not run is not tried again."""
+    if look.__name__ in scope.refused:
+        return []
+    try:
+        return await look(redis, scope, streams)
+    except ResponseError as error:
+        if not is_refused(error):
+            raise
+        scope.refused.add(look.__name__)
+        return []
 
 
 async def _writing(redis: Redis, scope: Scope, streams: Sequence[StreamStats]) -> list[str]:
@@ -56,13 +79,53 @@ async def _writing(redis: Redis, scope: Scope, streams: Sequence[StreamStats]) -
     return []
 
 
-async def _memory(redis: Redis, scope: Scope, _: Sequence[StreamStats]) -> list[str]:
-    return [
-        f"Redis {one.server} uses {one.used_bytes / one.max_bytes:.0%} of its memory (maxmemory), and "
-        "refuses events when it is full. `abe-redis doctor` names what holds memory, and what frees it."
-        for one in await of_servers(redis, scope.settings)
-        if one.max_bytes and one.used_bytes >= NEARLY_FULL * one.max_bytes
-    ]
+async def memory(redis: Redis, scope: Scope) -> list[ServerMemory]:
+    """The memory of each server that has keys; a user who may not see it asks once."""
+    if "memory" in scope.refused:
+        return []
+    found = await of_servers(redis, scope.settings)
+    if not found:
+        scope.refused.add("memory")
+    return found
+
+
+def _of_memory(servers: Sequence[ServerMemory]) -> list[str]:
+    found = []
+    for one in servers:
+        if not one.max_bytes or one.used_bytes < NEARLY_FULL * one.max_bytes:
+            continue
+        then = (
+            "refuses events when it is full"
+            if one.policy in {None, "noeviction"}
+            else f"removes events in silence when it is full (maxmemory-policy {one.policy})"
+        )
+        found.append(
+            f"Redis {one.server} uses {one.used_bytes / one.max_bytes:.0%} of its memory (maxmemory), and "
+            f"{then}. `abe-redis doctor` names what holds memory, and what frees it."
+        )
+    return found
+
+
+_SAVED = {
+    "rdb_last_bgsave_status": "The last snapshot (RDB)",
+    "aof_last_write_status": "The last write to the append-only file",
+    "aof_last_bgrewrite_status": "The last rewrite of the append-only file",
+}
+"""By field of INFO, what a server has saved on its disk."""
+
+
+async def _persistence(redis: Redis, scope: Scope, _: Sequence[StreamStats]) -> list[str]:
+    """What the servers could not save; a restart would lose it, and they may soon refuse writes."""
+    found = []
+    for server in slots.servers(redis):
+        info = await server.info("persistence")
+        found += [
+            f"{what} of Redis {slots.place(server) or scope.settings.redis_url} failed: a restart may lose "
+            "events, and Redis may refuse writes. See its log, and whether its disk is full."
+            for field, what in _SAVED.items()
+            if info.get(field, "ok") != "ok"
+        ]
+    return found
 
 
 async def _types(redis: Redis, scope: Scope, streams: Sequence[StreamStats]) -> list[str]:
@@ -85,11 +148,17 @@ async def _clock(redis: Redis, _: Scope, streams: Sequence[StreamStats]) -> list
     return [said]
 
 
-async def _restored(redis: Redis, _: Scope, __: Sequence[StreamStats]) -> list[str]:
+async def _restored(redis: Redis, scope: Scope, _: Sequence[StreamStats]) -> list[str]:
     """Groups that somebody destroyed and consumers made again lately."""
     since = datetime.now(UTC) - _RECENT
     changes = await audit.last(redis, _LOOKED_AT)
-    found = [one for one in changes if one.origin == "consumer" and one.at > since]
+    found = [
+        one
+        for one in changes
+        if one.origin == "consumer"
+        and one.at > since
+        and scope.patterns.match(str(one.facts.get("stream", "")))
+    ]
     return [
         f"{one.what} at {one.at:%H:%M:%S} UTC: {one.facts.get('group')!r} of {one.facts.get('stream')!r}, "
         "which somebody had destroyed. Its unfinished events are delivered, some of them again: see "

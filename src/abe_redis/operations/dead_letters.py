@@ -133,7 +133,9 @@ class DeadLetters:
         name = self._scope.consumable(stream)
         async with self._scope.redis(f"redriving dead letters of {name!r}") as redis:
             found, unknown = await self._chosen(redis, name, choice)
-            letters = sorted(filter(self._may_redrive, found), key=lambda letter: _order(letter.first_id))
+            refusals = {letter.id: said for letter in found if (said := self._refusal(letter))}
+            letters = [letter for letter in found if letter.id not in refusals]
+            letters.sort(key=lambda letter: _order(letter.first_id))
             if self._scope.limits.is_limited and not dry_run:
                 agreed = set(self._scope.limits.agreed([letter.id for letter in letters]))
                 letters = [letter for letter in letters if letter.id in agreed]
@@ -153,19 +155,21 @@ class DeadLetters:
                 groups=dict(Counter(group_of[one] for one in redriven)),
                 left=await dead.count(redis, name),
                 unknown=unknown,
+                refused=len(refusals),
+                refusal=next(iter(refusals.values()), ""),
                 dry_run=dry_run,
             )
         if redriven and not dry_run:
             await self._scope.note("redrive", stream=name, **choice.facts(), redriven=result.redriven)
         return result
 
-    def _may_redrive(self, letter: DeadLetter) -> bool:
-        """Whether the caller may work in the group that a dead letter goes back to."""
+    def _refusal(self, letter: DeadLetter) -> str:
+        """Why the caller may not work in the group that a dead letter goes back to; empty if it may."""
         try:
             self._scope.limits.check_group(letter.group or "", letter.stream)
-        except RequestError:
-            return False
-        return True
+        except RequestError as error:
+            return str(error)
+        return ""
 
     def _may_read(self, entry: peek.Entry) -> bool:
         """Whether a filter of the caller may match the reason: a reason may quote the event."""
@@ -177,7 +181,7 @@ class DeadLetters:
         name = self._scope.consumable(stream)
         async with self._scope.redis(f"looking at dead letters of {name!r}") as redis:
             found, _ = await self._chosen(redis, name, choice)
-        letters = [letter for letter in found if self._may_redrive(letter)]
+        letters = [letter for letter in found if not self._refusal(letter)]
         self._scope.limits.afford(len(letters))
         return letters
 

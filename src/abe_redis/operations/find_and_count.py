@@ -7,9 +7,9 @@ from abe_redis.operations import audit, counting, event_views, find_event
 from abe_redis.operations.filters import Asked, Filter
 from abe_redis.operations.payload_size import Room
 from abe_redis.operations.read_stream import Reading
-from abe_redis.operations.scope import check_range
+from abe_redis.operations.scope import check_id, check_range
 from abe_redis.schemas import MAX_COUNT, MAX_EVENT_ID, Change, CountResult, EventView, ReadResult
-from abe_redis.streams import names, peek
+from abe_redis.streams import ids, names, peek
 from abe_redis.streams.find_streams import existing
 from abe_redis.streams.page_size import PageSize
 
@@ -104,23 +104,33 @@ class Searching(Reading):
                     break
         return found
 
-    async def held(self, *, stream: str | None = None, count: int = MAX_COUNT) -> ReadResult:
-        """The events that this caller holds, in all groups.
+    async def held(
+        self, *, stream: str | None = None, count: int = MAX_COUNT, start: str | None = None
+    ) -> ReadResult:
+        """The events that this caller holds, in all groups, in the order of their ids.
 
         Args:
             stream: Only of this one.
-            count: How many events at most; 1 to 100.
+            count: How many events at most; 1 to 100, and more only to name all of one id.
+            start: Only those behind this id.
         """
         self.agent_leases.touch()
         check_range("count", count, 1, MAX_COUNT)
+        first = (0, 0) if start is None else ids.order(check_id("start", start))
         name = None if stream is None else self._scope.allowed(stream)
-        held = [one for one in self.agent_leases.every() if name in {None, one.stream}]
+        held = sorted(
+            (one for one in self.agent_leases.every() if name in {None, one.stream}),
+            key=lambda one: ids.order(one.id),
+        )
+        behind = [one for one in held if ids.order(one.id) > first]
         result = ReadResult(stream=name or "", mode="pending", events=[], note="Nothing was changed.")
         async with self._scope.redis("looking at what you hold") as redis, self._scope.limits.turn():
-            room, read = Room(min(count, len(held))), PageSize(count)
-            for one in held[:count]:
-                if read.is_spent():
+            room, read, last = Room(min(count, len(behind))), PageSize(count), ""
+            for one in behind:
+                if one.id != last and (len(result.events) >= count or read.is_spent()):
+                    result.next_start = last
                     break
+                last = one.id
                 entry = await peek.entry(redis, one.stream, one.id)
                 read.note([] if entry is None else [entry.fields])
                 view = event_views.view(
@@ -137,7 +147,7 @@ class Searching(Reading):
                 result.events.append(view)
         if not held:
             result.note = "You hold nothing. To see what others hold, name a group."
-        elif len(held) > len(result.events):
-            first = len(result.events)
-            result.note = f"Nothing was changed. You hold {len(held)}; these are the first {first}."
+        elif len(held) > (shown := len(result.events)):
+            which = f"the first {shown}" if start is None else f"{shown} of them"
+            result.note = f"Nothing was changed. You hold {len(held)}; these are {which}."
         return result

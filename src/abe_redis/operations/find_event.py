@@ -9,10 +9,11 @@ from redis.exceptions import ResponseError
 
 from abe_redis.client import optional_commands
 from abe_redis.events import codec, identity
+from abe_redis.events.codec import Fields
 from abe_redis.operations import event_views
 from abe_redis.operations.payload_size import Room
 from abe_redis.schemas import GroupState, ReadResult
-from abe_redis.streams import dead_fields, names, peek
+from abe_redis.streams import dead, dead_fields, ids, names, peek
 from abe_redis.streams.page_size import PageSize
 
 _ENTRY_ID = re.compile(r"\d{10,19}-\d{1,19}", re.ASCII)
@@ -40,12 +41,14 @@ async def find(redis: Redis, streams: Sequence[str], event_id: str) -> ReadResul
         if entry_id is not None and (entry is not None or not _ENTRY_ID.fullmatch(event_id)):
             view = event_views.view(entry_id, entry.fields if entry else None)
             Room(1).bound(view)
-            handled = await _handled(redis, stream, entry_id)
+            handled, is_certain = await _handled(redis, stream, entry_id, entry.fields if entry else {})
             note = (
                 "Nothing was changed."
                 if entry
                 else "It was published under this id and trimmed since, which happens to finished events."
             )
+            if not is_certain:
+                note += f" Whether it was redriven is known of the {_NEWEST:,} newest entries only."
             return ReadResult(stream=stream, mode="peek", events=[view], handled=handled, note=note)
     where = f"in {streams[0]!r}" if len(streams) == 1 else f"in any of the {len(streams)} streams"
     return ReadResult(
@@ -97,14 +100,59 @@ def _app(entry: peek.Entry) -> str | None:
     return app if isinstance(app, str) else None
 
 
-async def _handled(redis: Redis, stream: str, entry_id: str) -> list[GroupState]:
-    states = [_state(one) for one in await peek.standings(redis, stream, entry_id)]
+async def _handled(redis: Redis, stream: str, entry_id: str, fields: Fields) -> tuple[list[GroupState], bool]:
+    """The state of an event in each group, and whether all its redriven entries were found.
+
+    A group to which the event was redriven gets it with another entry, which says the id of the first.
+    """
+    said = fields.get(dead.FIRST, b"").decode(errors="replace")
+    first_id = said if _ENTRY_ID.fullmatch(said) else entry_id
+    states = [_state(one) for one in await peek.standings(redis, stream, first_id)]
+    if not any(one.state == "done" for one in states):
+        return states, True
+    redriven, is_certain = await _redriven(redis, stream, first_id)
+    for group, again in redriven.items():
+        for at, state in enumerate(states):
+            if state.state == "done" and group in {None, state.group}:
+                states[at] = await _state_of_redriven(redis, stream, state.group, again)
     if any(one.state == "done" for one in states):
-        letters = await _letters(redis, stream, entry_id)
+        letters = await _letters(redis, stream, first_id)
         for state in states:
             if state.state == "done" and state.group in letters:
                 state.state, state.dead_id = "buried", letters[state.group]
-    return states
+    return states, is_certain or all(one.state != "done" for one in states)
+
+
+async def _redriven(redis: Redis, stream: str, first_id: str) -> tuple[dict[str | None, str], bool]:
+    """By group, the newest entry with which an event was redriven; None stands for every group.
+
+    Also whether all entries behind its first one were looked at.
+    """
+    found: dict[str | None, str] = {}
+    after, seen, pages = None, 0, PageSize(_PAGE)
+    while seen < _NEWEST and not pages.is_spent():
+        page = await peek.entries(redis, stream, after=after, count=pages.count, order="newest")
+        for entry in page:
+            if ids.order(entry.id) <= ids.order(first_id):
+                return found, True
+            if entry.fields.get(dead.FIRST) == first_id.encode():
+                only = entry.fields.get(dead.ONLY)
+                found.setdefault(None if only is None else only.decode(errors="replace"), entry.id)
+        if not page:
+            return found, True
+        after, seen = page[-1].id, seen + len(page)
+        pages.note(entry.fields for entry in page)
+        await anyio.lowlevel.checkpoint()  # others have their turn, however large the entries are
+    return found, False
+
+
+async def _state_of_redriven(redis: Redis, stream: str, group: str, entry_id: str) -> GroupState:
+    standings = await peek.standings(redis, stream, entry_id)
+    (state,) = [_state(one) for one in standings if one.group == group] or [
+        GroupState(group=group, state="done")
+    ]
+    state.redriven_as = entry_id
+    return state
 
 
 def _state(standing: peek.Standing) -> GroupState:

@@ -7,13 +7,19 @@ disagree.
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, Unpack
 
-from abe_redis.errors import InvalidArgumentError, OutboxError, RedisUnavailableError, RequestError
+from abe_redis.errors import (
+    AbeRedisError,
+    InvalidArgumentError,
+    OutboxError,
+    RedisUnavailableError,
+    RequestError,
+)
 from abe_redis.events import codec
 from abe_redis.events.identity import event_id_of
-from abe_redis.inspection.memory import of_servers
 from abe_redis.operations import causes, event_views
 from abe_redis.operations.dead_letter_choice import AskedLetters, Choice
 from abe_redis.operations.dead_letters import DeadLetters
@@ -284,7 +290,7 @@ class Operations(Searching):
         return name, await DeadLetters(self._scope).concerned(name, Choice.of(**asked))
 
     async def stream_stats(self, *, stream: str | None = None, ages: bool = False) -> StatsResult:
-        """The health of one stream, or of all, and the events in the outbox.
+        """The health of one stream, or of all, the problems of the server, and the events in the outbox.
 
         Args:
             stream: Only this one.
@@ -302,8 +308,17 @@ class Operations(Searching):
                 raise
             kept = outbox.trouble or f"The outbox keeps {outbox.waiting} events until then."
             raise RedisUnavailableError(f"{error} {kept}") from None
-        found = Counter(one.health for one in streams)
-        return StatsResult(streams=streams, health=dict(found), outbox=outbox)
+        memory, problems = list[ServerMemory](), list[str]()
+        with suppress(AbeRedisError):  # more than what was asked for
+            memory = await self.memory()
+            problems = await causes.find(self._scope, streams, memory)
+        return StatsResult(
+            streams=streams,
+            problems=problems,
+            memory=memory,
+            health=dict(Counter(one.health for one in streams)),
+            outbox=outbox,
+        )
 
     async def glance(self, *, stream: str | None = None, ages: bool = False) -> list[StreamStats]:
         """As `stream_stats`, but it does not count as a call of an agent.
@@ -319,11 +334,11 @@ class Operations(Searching):
     async def memory(self) -> list[ServerMemory]:
         """The memory of each server that has keys, if this user may see it."""
         async with self._scope.redis("looking at the server's memory") as redis:
-            return await of_servers(redis, self._settings)
+            return await causes.memory(redis, self._scope)
 
     async def causes(self, streams: Sequence[StreamStats]) -> list[str]:
         """The problems of the server or of keys, each with its remedy."""
-        return await causes.find(self._scope, streams)
+        return await causes.find(self._scope, streams, await self.memory())
 
     async def outbox(self) -> OutboxStats | None:
         """The events in this machine's outbox; None without an outbox."""

@@ -54,6 +54,8 @@ class Scope:
         self._who = who
         self._backend = backend
         self.settings = backend.settings
+        self.refused: set[str] = set()
+        """Checks of the server that this user may not run, so that they are tried once."""
         self._patterns = Narrowed(backend.patterns, streams) if streams else backend.patterns
         self._narrowed = ", and narrowed by --streams" if streams else ""
 

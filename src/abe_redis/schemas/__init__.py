@@ -196,6 +196,10 @@ class RedriveResult(BaseModel):
     left: int = Field(description="Number of dead letters that the stream has now.")
     dry_run: bool
     unknown: list[str] = Field(default=[], description="Ids that no dead letter of the stream has.")
+    refused: int = Field(
+        default=0, description="Number of chosen ones of groups in which the caller may not work."
+    )
+    refusal: str = Field(default="", description="Why, for the first of them.")
 
 
 class PurgeResult(BaseModel):

@@ -81,6 +81,9 @@ class GroupState(BaseModel):
     deliveries: int | None = Field(default=None, description="Number of deliveries.")
     due_at: datetime | None = Field(default=None, description="When it is delivered again (UTC).")
     dead_id: str | None = Field(default=None, description="Its id among the dead letters.")
+    redriven_as: str | None = Field(
+        default=None, description="Id of the entry with which the group gets it again, if it was redriven."
+    )
 
 
 class ReadResult(BaseModel):

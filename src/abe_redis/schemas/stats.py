@@ -95,6 +95,10 @@ class GroupStats(BaseModel):
     )
     consumers: list[ConsumerStats]
 
+    def held_by(self, one: ConsumerStats) -> int:
+        """How many events a consumer of it holds, without those that wait for a retry."""
+        return 0 if self.postponed >= self.pending else max(0, one.pending - one.postponed)
+
     @property
     def workers(self) -> list[ConsumerStats]:
         """The live consumers that work for it.
@@ -143,6 +147,9 @@ class ServerMemory(BaseModel):
     server: str = Field(description="Host and port, when it is one of several; else REDIS_URL.")
     used_bytes: int
     max_bytes: int | None = Field(default=None, description="Its maxmemory; null when it has none.")
+    policy: str | None = Field(
+        default=None, description="What it does when it is full (maxmemory-policy), if it says so."
+    )
 
 
 class OutboxStats(BaseModel):
@@ -161,6 +168,12 @@ class OutboxStats(BaseModel):
 class StatsResult(BaseModel):
     """The health of one stream or of all."""
 
+    problems: list[str] = Field(
+        default=[], description="Problems of the server or of keys, rather than of a stream, the worst first."
+    )
+    memory: list[ServerMemory] = Field(
+        default=[], description="The memory of each server that has keys, if this user may see it."
+    )
     streams: list[StreamStats]
     health: dict[Health, int] = Field(default={}, description="Number of streams in each state.")
     omitted: int = Field(

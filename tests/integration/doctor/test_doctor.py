@@ -543,7 +543,7 @@ async def test_a_consumer_consumes(role_server: Server) -> None:
                 return bool(admin.xlen(f"dead:{{{TOPIC}}}"))
 
             await until(buried)
-    assert refused(role_server) == []
+    assert {one for _, one, _ in refused(role_server)} == {"info"}, "which only the server's state needs"
 
 
 async def test_an_ordered_consumer_works(role_server: Server) -> None:
@@ -584,7 +584,10 @@ async def test_an_observer_can_read_everything(role_server: Server) -> None:
         stats = await operations.stream_stats()
         assert [(one.stream, one.dead_letters) for one in stats.streams] == [(TOPIC, 1), ("work:a", 0)]
         assert all(one.memory_bytes for one in stats.streams)
-    assert refused(role_server) == []
+        await operations.stream_stats()
+    # What only the server's state needs is tried once, and left out from then on.
+    with role_server.admin() as admin:
+        assert sorted((one["object"], one["count"]) for one in admin.acl_log()) == [("info", 2), ("set", 1)]
 
 
 NOBODY_MAY = [

@@ -46,7 +46,7 @@ async def test_a_command_without_a_tool_is_the_users(make_backend: MakeBackend, 
     await redis.hset(names.records(TOPIC), f"floor {GROUP}", "0-1 0 1")
     await redis.xgroup_destroy(TOPIC, GROUP)
     advice = text_of(await ask("stream_stats"))
-    assert f"`abe-redis group remove {TOPIC} {GROUP} --force`, a command that the user can run." in advice
+    assert f"`abe-redis group remove {TOPIC} {GROUP} --force` (a command that the user can run)." in advice
 
 
 async def test_a_redrive_names_the_ids_that_no_dead_letter_has(ask: Ask) -> None:
@@ -177,3 +177,65 @@ async def test_one_streams_groups_and_consumers_stand_in_the_text_too(ask: Ask, 
     assert re.search(r'Group "bot": 2 pending; 1 not delivered; pending by age: 2 under 10s', answer)
     assert re.search(r'  Consumer "w9": alive, holds 2, \d+-\d for \d+ s\.', answer)
     assert "Consumer" not in text_of(await ask("stream_stats"))
+
+
+async def test_what_one_holds_is_shown_page_by_page(ask: Ask, redis: Redis) -> None:
+    for number in range(7):
+        await ask("publish_event", payload=said(number))
+    for group in (GROUP, "bot"):
+        if group == "bot":
+            await redis.xgroup_create(TOPIC, group, "0")
+        await ask("lease_events", group=group, count=7)
+    found, start = list[tuple[str, str]](), None
+    for _ in range(9):
+        answer = await ask("read_stream", pending=True, count=3, start=start)
+        found += [(event["id"], event["group"]) for event in answer.structuredContent["events"]]
+        start = answer.structuredContent.get("next_start")
+        assert (f'start="{start}"' in text_of(answer)) == (start is not None)
+        if start is None:
+            break
+    assert len(found) == len(set(found)) == 14
+    assert found == sorted(found, key=lambda one: one[0])
+    answer = text_of(await ask("read_stream", pending=True, start=found[-1][0]))
+    assert "You hold 14; these are 0 of them." in answer
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"pending": True, "consumer": "worker-1"},
+        {"event_id": "Ev1", "start": "1-0"},
+        {"event_id": "Ev1", "group": GROUP},
+        {"event_id": "Ev1", "consumer": "worker-1"},
+        {"event_id": "Ev1", "wait_seconds": 1},
+    ],
+)
+async def test_what_a_look_cannot_heed_is_refused(ask: Ask, arguments: dict[str, Any]) -> None:
+    await ask("publish_event", payload=said(1))
+    ignored = list(arguments)[-1]
+    assert ignored in await refusal(ask, "read_stream", **arguments)
+
+
+async def test_a_redrive_says_which_groups_it_may_not_serve(make_backend: MakeBackend, redis: Redis) -> None:
+    await dead_letters(redis, "boom", "boom")
+    backend = make_backend()
+    ask = asking(server(backend, Permissions(groups=(GROUP,), structured=True)))
+    shown = await ask("read_stream", dead=True)
+    (first, _) = [event["id"] for event in shown.structuredContent["events"]]
+    assert "To deliver one again" not in text_of(shown), "this server cannot"
+    why = "This server does not work in the group 'bot', only in: 'agents' (--groups)."
+    for arguments in ({}, {"ids": [first]}, {"group": "bot"}, {"reason": "boom"}):
+        for doing in ({}, {"dry_run": False, "confirm": True}):
+            answer = text_of(await ask("redrive", **arguments, **doing))
+            assert f"{1 if 'ids' in arguments else 2} chosen one" in answer
+            assert why in answer
+            assert "dead=true" not in answer, "which shows what was chosen already"
+    fields: Any = {"data": json.dumps(said(3)), dead_fields.REASON: "boom", dead_fields.GROUP: GROUP}
+    await redis.xadd(names.dead_letters(TOPIC), fields)
+    answer = text_of(await ask("redrive", dry_run=False, confirm=True))
+    assert answer.startswith(
+        '1 dead letter of "slack_events" is delivered again (1 to group "agents"); 2 left.'
+    )
+    assert why in answer
+    everybody = asking(server(backend))
+    assert "To deliver one again" in text_of(await everybody("read_stream", dead=True))

@@ -86,7 +86,8 @@ async def test_every_tool_that_looks_works_with_an_observers_rights(queue: Serve
     assert "worker-1" in answers[7]
     assert not any("may not" in one or "NOPERM" in one for one in answers)
     with queue.admin() as admin:
-        assert [(one["object"], one["context"]) for one in admin.acl_log()] == []
+        # What only the server's state needs is tried once, and left out from then on.
+        assert sorted((one["object"], one["count"]) for one in admin.acl_log()) == [("info", 2), ("set", 1)]
 
 
 async def test_an_observer_has_no_right_that_no_tool_needs(queue: Server, agent: McpServer) -> None:

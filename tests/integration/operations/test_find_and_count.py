@@ -1,5 +1,6 @@
 """Finding one event, counting, choosing what to lease, and settling all that one holds."""
 
+import json
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from redis.asyncio import Redis
 from abe_redis import Operations
 from abe_redis.errors import RequestError
 from abe_redis.streams import choose
-from tests.integration.agents import GROUP, TOPIC, said
+from tests.integration.agents import GROUP, TOPIC, Ask, said, text_of
 from tests.integration.conftest import MakeBackend, take
 
 DEAD = "dead:{slack_events}"
@@ -88,6 +89,74 @@ async def test_it_says_how_far_each_group_is(agent: Operations, redis: Redis) ->
     gone = await agent.find_event("Ev0")
     assert "trimmed" in gone.note
     assert (gone.events[0].payload, gone.handled[1].state) == (None, "done")
+
+
+@pytest.mark.parametrize("by_search", [False, True])
+async def test_a_redriven_event_is_not_done_until_its_new_entry_is(
+    make_backend: MakeBackend, redis: Redis, by_search: bool
+) -> None:
+    """Whichever of its entries and ids leads to it; the group that was done with it stays so."""
+    agent = Operations(make_backend(redis_stream_dedup_seconds=0 if by_search else 60), origin="mcp")
+    (first_id,) = await fill(agent, 1)
+    for group in ("other", GROUP):
+        await redis.xgroup_create(TOPIC, group, "0")
+        await agent.lease(group=group)
+    await agent.ack(stream=TOPIC, group="other", ids=[first_id])
+
+    async def bury() -> None:
+        (held,) = (await agent.held()).events
+        await agent.release(stream=TOPIC, group=GROUP, ids=[held.id], bury="its file is gone")
+
+    async def again() -> str:
+        await agent.redrive(dry_run=False)
+        rows: Any = await redis.xrevrange(TOPIC, count=1)
+        return str(rows[0][0].decode())
+
+    async def states(new_id: str) -> set[str]:
+        found = set()
+        for wanted in ("Ev0", first_id, new_id):
+            handled = (await agent.find_event(wanted, stream=TOPIC)).handled
+            found |= {f"{one.group} {one.state} {one.redriven_as or '-'}" for one in handled}
+        return found
+
+    def both(state: str, entry_id: str) -> set[str]:
+        return {f"{GROUP} {state} {entry_id}", "other done -"}
+
+    await bury()
+    second_id = await again()
+    assert await states(second_id) == both("undelivered", second_id)
+    await agent.lease(group=GROUP)
+    assert await states(second_id) == both("held", second_id)
+    await bury()
+    assert await states(second_id) == both("buried", second_id)
+    third_id = await again()
+    assert await states(third_id) == both("undelivered", third_id)
+    await agent.lease(group=GROUP)
+    await agent.ack(stream=TOPIC, group=GROUP, ids=[third_id])
+    assert await states(third_id) == both("done", third_id)
+
+
+async def test_an_agent_reads_under_which_entry_an_event_comes_again(ask: Ask) -> None:
+    await ask("publish_event", payload=said(1))
+    await ask("lease_events", group=GROUP)
+    await ask("release", bury=True, reason="its file is gone", confirm=True)
+    await ask("redrive", dry_run=False, confirm=True)
+    (new,) = (await ask("read_stream", count=1)).structuredContent["events"]
+    answer = text_of(await ask("read_stream", event_id="Ev1"))
+    assert f'Group "{GROUP}": redriven as {new["id"]}; not delivered yet.' in answer
+
+
+async def test_where_too_many_entries_came_since_nobody_claims_that_an_event_is_done(
+    agent: Operations, redis: Redis
+) -> None:
+    (first_id,) = await fill(agent, 1)
+    await redis.xgroup_create(TOPIC, GROUP, first_id)
+    assert "newest entries only" not in (await agent.find_event("Ev0")).note
+    pipeline = redis.pipeline()
+    for number in range(1100):
+        pipeline.xadd(TOPIC, {"data": json.dumps({"n": number})})
+    await pipeline.execute()
+    assert "redriven is known of the 1,000 newest entries only" in (await agent.find_event("Ev0")).note
 
 
 # --- Counting ------------------------------------------------------------------------------------------

@@ -24,9 +24,9 @@ OF_PEOPLE = {"cli", "doctor", "dashboard", "worker", "bolt", "slack", "testing",
         ("`abe-redis read s --group g`", 'read_stream(stream="s")'),
         (
             "remove it with `abe-redis group remove s g --force`.",
-            "remove it with `abe-redis group remove s g --force`, a command that the user can run.",
+            "remove it with `abe-redis group remove s g --force` (a command that the user can run).",
         ),
-        ("`abe-redis stats 'not closed`", "`abe-redis stats 'not closed`, a command that the user can run"),
+        ("`abe-redis stats 'not closed`", "`abe-redis stats 'not closed` (a command that the user can run)"),
         ("`redis-cli info` says", "`redis-cli info` says"),
     ],
 )
@@ -55,4 +55,4 @@ def test_no_sentence_sends_an_agent_to_a_shell() -> None:
     assert len(sentences()) >= 4
     for said in sentences():
         told = for_agent(said)
-        assert "abe-redis" not in told or told.endswith(", a command that the user can run"), said
+        assert "abe-redis" not in told or told.endswith(" (a command that the user can run)"), said

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from mcp.types import CallToolResult
 
-from abe_redis.mcp import event_text
+from abe_redis.errors import RequestError
+from abe_redis.mcp import access, event_text
 from abe_redis.mcp.agent_events import AgentRead, Payload, agent_read
 from abe_redis.mcp.answer_length import fit
 from abe_redis.mcp.compat.sdk import answer, text_answer
@@ -46,7 +47,7 @@ class ToolSet:
         """
         made = await agent_read(result, payload, max_chars=max_chars, trust=self._permissions.trust)
         fence, structured = event_text.tag(), self._permissions.structured
-        may_change = not self._permissions.read_only
+        may_change = not self._permissions.read_only and (not made.dead or self._may_redrive(made))
 
         def text(part: AgentRead) -> str:
             return event_text.read(part, fence, may_change=may_change)
@@ -58,3 +59,15 @@ class ToolSet:
         if structured:
             return answer(plain(made), text(made)), made
         return text_answer(text(made)), made
+
+    def _may_redrive(self, made: AgentRead) -> bool:
+        """Whether the caller may deliver one of these dead letters again."""
+        for event in made.events:
+            try:
+                access.check("redrive")
+                with access.within("redrive"):
+                    self._permissions.check_group(event.group or "", made.stream)
+            except RequestError:
+                continue
+            return True
+        return False

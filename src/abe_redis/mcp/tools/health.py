@@ -7,7 +7,7 @@ from pydantic import Field
 
 from abe_redis.mcp import answer_text
 from abe_redis.mcp.change_text import changed
-from abe_redis.mcp.commands import for_agent
+from abe_redis.mcp.commands import advise
 from abe_redis.mcp.compat.sdk import answer
 from abe_redis.mcp.overview_length import OVERVIEW_CHARS, fit_overview, plain
 from abe_redis.mcp.tools.base import ToolSet
@@ -33,8 +33,7 @@ class HealthTools(ToolSet):
             lines = changed(await (await self._operations()).changes(stream=stream))
             return answer({"changes": lines[1:]}, "\n".join(lines))
         result = safe(await (await self._operations()).stream_stats(stream=stream))
-        for one in result.streams:
-            one.advice = for_agent(one.advice)
+        advise(result)
         result.streams.sort(key=lambda one: SEVERITY.index(one.health))
         text = answer_text.stats if stream is None else answer_text.one_stream
         fit_overview(result, text, OVERVIEW_CHARS if stream is None else STREAM_CHARS)

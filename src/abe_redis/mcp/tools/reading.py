@@ -102,6 +102,8 @@ class ReadingTools(ToolSet):
         given = [name for name, value in asked.items() if value is not None]
         operations = await self._operations()
         if event_id is not None:
+            beside = {"group": group, "consumer": consumer, "start": start, "wait_seconds": wait_seconds}
+            given += [name for name, value in beside.items() if value]
             _refuse_beside("event_id", [*given, *["dead"] * dead, *["pending"] * pending])
             result = await operations.find_event(event_id, stream=stream)
         elif pending:
@@ -110,8 +112,10 @@ class ReadingTools(ToolSet):
                 raise RequestError(
                     "pending shows events in the order of publication: leave out order, and go on with start."
                 )
+            if group is None and consumer is not None:
+                raise RequestError("What a consumer holds, it holds in a group: name that with group, too.")
             if group is None:
-                result = await operations.held(stream=stream, count=count)
+                result = await operations.held(stream=stream, count=count, start=start)
             else:
                 result = await operations.pending(
                     stream=stream,
