@@ -15,9 +15,12 @@ _SCAN_LOCK = "abe:scan"
 _SCAN_SECONDS = 50
 """Interval of the slow SCAN, which the consumer with the lock makes."""
 _SCAN_STEPS = 30
-"""Number of its steps; a consumer makes one about every 1.6 s. A step over 30,000 keys takes the server some
-milliseconds (KEYS over a million keys takes 180)."""
+"""Number of its steps; a consumer makes one about every 1.6 s."""
 _SCAN_MOST = 50_000
+"""Most keys of a step, which is several calls."""
+
+_PAGE = 1000
+"""Most names that one call reads from the index."""
 
 
 async def announced(redis: Redis, since: float) -> dict[str, float]:
@@ -29,8 +32,22 @@ async def announced(redis: Redis, since: float) -> dict[str, float]:
     Returns:
         The time of the news for each name.
     """
-    rows: Any = await redis.zrange(names.INDEX, since, "+inf", byscore=True, withscores=True)  # type: ignore[call-overload, unused-ignore]
-    return {name: score for key, score in rows if (name := _text(key)) is not None}
+    found: dict[str, float] = {}
+    most = _PAGE
+    while True:
+        page = await _index_page(redis, since, most)
+        found |= {name: score for key, score in page if (name := _text(key)) is not None}
+        if len(page) < most:
+            return found
+        if page[-1][1] == since:  # all of one time: the next page must have more
+            most *= 2
+        since = page[-1][1]
+
+
+async def _index_page(redis: Redis, since: float, most: int) -> Any:  # noqa: ANN401 - redis-py types it more widely
+    return await redis.zrange(  # type: ignore[call-overload, unused-ignore]
+        names.INDEX, since, "+inf", byscore=True, withscores=True, offset=0, num=most
+    )
 
 
 def _text(name: Any) -> str | None:  # noqa: ANN401 - bytes, redis-py types them more widely
@@ -80,13 +97,18 @@ class Search:
             keys = sum([await server.dbsize() for server in self._left])
             self._count = min(max(1000, keys // _SCAN_STEPS), _SCAN_MOST)
         server = self._left.pop(0)  # if it fails, this part is skipped until the next search
-        self._cursor, found = await server.scan(
-            self._cursor, match=self.patterns.search, count=self._count, _type="stream"
-        )
-        if streams := _matching(found, self.patterns):
-            await announce(redis, streams)
-        if self._cursor:
-            self._left.insert(0, server)
+        cursor, self._cursor = self._cursor, 0
+        looked = 0
+        while looked < self._count:
+            count = min(slots.MOST_KEYS, self._count - looked)
+            cursor, found = await server.scan(cursor, match=self.patterns.search, count=count, _type="stream")
+            looked += count
+            if streams := _matching(found, self.patterns):
+                await announce(redis, streams)
+            if not cursor:
+                return
+        self._cursor = cursor
+        self._left.insert(0, server)
 
 
 def _say_unsearched(redis: Redis, error: ResponseError) -> None:

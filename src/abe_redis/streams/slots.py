@@ -9,10 +9,10 @@ from redis.asyncio import Redis
 
 from abe_redis.client.commands import Client
 
-_STEP = 10_000
-"""Keys that one SCAN examines."""
+MOST_KEYS = 2000
+"""Most keys that one SCAN examines."""
 
-MOST_STREAMS = 100
+MOST_STREAMS = 50
 """Most streams that one call of a script names, so that it does not block the server."""
 MANY_STREAMS = 250
 """The same, for a script that does little for each stream."""
@@ -54,8 +54,8 @@ async def keys(
     for server in servers(redis):
         cursor: int | None = None
         while cursor != 0 and looked < most:
-            cursor, found = await server.scan(cursor or 0, match=match, count=_STEP, _type=kind)
-            looked += _STEP
+            cursor, found = await server.scan(cursor or 0, match=match, count=MOST_KEYS, _type=kind)
+            looked += MOST_KEYS
             yield found
 
 

@@ -6,7 +6,20 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis.streams import clock_steps, consumers, dead, groups, owners, release, slots, trim
+from abe_redis.streams import (
+    clock_steps,
+    consumers,
+    dead,
+    find_streams,
+    groups,
+    names,
+    owners,
+    release,
+    slots,
+    trim,
+)
+from abe_redis.streams.find_streams import Search, announced, existing
+from abe_redis.streams.patterns import Patterns
 from abe_redis.streams.publish import announce
 from abe_redis.streams.reclaim import FIRST, NOTHING_PENDING, reclaim
 from tests.integration.on_streams import LONG_MS, A, entries, fill, let_lapse, recorded
@@ -37,13 +50,13 @@ def calls(commands: Redis, monkeypatch: pytest.MonkeyPatch) -> Calls:
 
 
 async def many_streams(redis: Redis, *, count: int = MANY) -> list[str]:
-    names = [f"{{t}}{number}" for number in range(count)]
+    streams = [f"{{t}}{number}" for number in range(count)]
     pipeline = redis.pipeline(transaction=False)
-    for name in names:
+    for name in streams:
         pipeline.xgroup_create(name, "g", "0", mkstream=True)
         pipeline.xadd(name, {"data": "{}"})
     await pipeline.execute()
-    return names
+    return streams
 
 
 _PEND = """
@@ -192,3 +205,105 @@ async def test_an_empty_choice_of_streams_asks_nothing(commands: Redis, calls: C
     await fill(commands, A, 1)
     assert await groups.ensure_group(commands, [], "g") == []
     assert calls.keys == []
+
+
+async def test_one_call_trims_few_streams_however_many_groups_they_have(
+    commands: Redis, calls: Calls
+) -> None:
+    streams = await many_streams(commands, count=12)
+    pipeline = commands.pipeline(transaction=False)
+    for stream in streams:
+        pipeline.xadd(stream, {"data": "{}"})
+        pipeline.xgroup_setid(stream, "g", "$")
+        for number in range(99):
+            pipeline.xgroup_create(stream, f"g{number}", "$")
+    await pipeline.execute()
+    answers = await trim.trim(commands, streams, 1, idle_days=7)
+    assert [one.removed for one in answers] == [1] * 12
+    assert len(calls.keys) >= 4, "about 300 groups at a time, of 1200"
+
+
+async def test_one_call_lists_few_pending_entries_however_many_streams_have_some(
+    commands: Redis, calls: Calls
+) -> None:
+    streams = await many_streams(commands, count=12)
+    pipeline = commands.pipeline(transaction=False)
+    for stream in streams:
+        for _ in range(999):
+            pipeline.xadd(stream, {"data": "{}"})
+        pipeline.xreadgroup("g", "holder", {stream: ">"}, count=1000)
+    await pipeline.execute()
+    answers = await groups.record_progress(commands, streams, "g")
+    assert [one.unfinished for one in answers] == [1000] * 12
+    assert len(calls.keys) >= 4, "about 3000 pending entries at a time, of 12,000"
+
+
+_POSTPONE = """
+for number = 1, tonumber(ARGV[1]) do redis.call('ZADD', KEYS[1], number, (1000 + number) .. '-1') end
+redis.call('ZADD', KEYS[1], 99999999999999, ARGV[2])
+"""
+
+
+async def test_a_postponed_entry_stays_however_many_are_due_before_it(commands: Redis) -> None:
+    """Somebody removed the consumer that had postponed it, so it is not pending."""
+    ids = await fill(commands, A, 5)
+    await commands.xgroup_setid(A, "g", "$")
+    redis: Any = commands
+    await redis.eval(_POSTPONE, 1, names.due(A, "g"), 12_000, ids[2])
+    (answer,) = await trim.trim(commands, [A], 1, idle_days=7)
+    assert answer.removed == 2
+    assert (await entries(commands, A))[0][0] == ids[2]
+
+
+_ANNOUNCE = "for n = 1, tonumber(ARGV[1]) do redis.call('ZADD', KEYS[1], ARGV[2 + n % 2], 'slack:' .. n) end"
+
+
+@pytest.mark.parametrize("times", [(3, 4), (3.25, 3.25)], ids=["some at a time", "all at once"])
+async def test_the_index_is_read_in_pages(
+    commands: Redis, monkeypatch: pytest.MonkeyPatch, times: tuple[float, float]
+) -> None:
+    redis: Any = commands
+    await redis.eval(_ANNOUNCE, 1, names.INDEX, 3500, *times)
+    pages: list[int] = []
+    zrange = redis.zrange
+
+    async def spied(*words: Any, **options: Any) -> Any:
+        pages.append(options["num"])
+        return await zrange(*words, **options)
+
+    monkeypatch.setattr(redis, "zrange", spied)
+    found = await announced(commands, 0)
+    assert found == {f"slack:{number}": times[number % 2] for number in range(1, 3501)}
+    assert len(pages) >= 3
+    assert pages[0] == 1000
+
+
+_STRINGS = "for n = 1, tonumber(ARGV[1]) do redis.call('SET', 'string' .. n, 1) end"
+
+
+@pytest.mark.one_server
+async def test_one_scan_examines_few_keys_however_many_there_are(
+    commands: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(commands, "slack:1", 1)
+    redis: Any = commands
+    await redis.eval(_STRINGS, 0, 8000)
+    asked: list[int] = []
+    scan = Redis.scan
+
+    async def spied(self: Redis, *words: Any, **options: Any) -> Any:
+        asked.append(options["count"])
+        return await scan(self, *words, **options)
+
+    monkeypatch.setattr(Redis, "scan", spied)
+    assert await existing(commands, Patterns(["slack:*"])) == ["slack:1"]
+    assert len(asked) >= 3
+    assert max(asked) == slots.MOST_KEYS <= 2000
+    asked.clear()
+    monkeypatch.setattr(find_streams, "_SCAN_STEPS", 2)
+    search = Search(Patterns(["slack:*"]))
+    await search.step(commands)
+    assert 4000 <= sum(asked) <= 4010, "a step is half of all keys"
+    assert max(asked) == slots.MOST_KEYS
+    await search.step(commands)
+    assert set(await announced(commands, 0)) == {"slack:1"}

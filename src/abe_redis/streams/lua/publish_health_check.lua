@@ -18,7 +18,7 @@ end
 
 local function is_read()
   local groups = redis.call('XINFO', 'GROUPS', stream)
-  return #groups > 0 or #destroyed_groups(stream, records, {}) > 0
+  return #groups > 0 or #destroyed_groups(stream, redis.call('HGETALL', records), {}) > 0
 end
 
 if redis.call('XLEN', stream) >= hard_maxlen then

@@ -35,7 +35,7 @@ local most_with_redelivered, limit, counted = tonumber(ARGV[4]), math.min(100, t
 local now = now_ms()
 local taken, lost, looked, put_back = {}, {}, {}, {}
 local most_scanned, page = 10000, 1000 -- pending entries: in one go, or else at a time
-local work, most_work = 0, 1500 -- microseconds, roughly
+local work, most_work = 0, 1000 -- microseconds, roughly
 
 local is_any_due = any_due(3, 5)
 

@@ -14,8 +14,8 @@
 -- ARGV  group
 -- Answers per stream: how many entries are newly found to be removed before the group had finished them;
 -- how many the group has not finished; 1 if the server has no memory left (else 0); the length of the stream
--- (-1: the group does not exist); and how many entries it put back. If the first streams have many groups, it
--- answers only for these.
+-- (-1: the group does not exist); and how many entries it put back. If the first streams have many groups or
+-- pending entries, it answers only for these.
 
 -- include: note_deleted
 -- include: progress
@@ -23,7 +23,7 @@
 -- include: vanished
 -- include: list_pending
 local group = ARGV[1]
-local answers, most_groups = {}, 300
+local answers, most_seen = {}, 300 -- groups, and pages of ten pending entries
 local seconds = redis.call('TIME')[1]
 
 -- Writes the record; answers 1 if the server has no memory left, else 0.
@@ -40,7 +40,7 @@ local function record(records, floor, last)
 end
 
 for i = 1, #KEYS, 5 do
-  if groups_seen >= most_groups then break end
+  if groups_seen + listed / 10 >= most_seen then break end
   local stream, records, due, leases, pending = unpack(KEYS, i, i + 4)
   local of, lost, unfinished, is_full, length = group_of(stream, group), 0, 0, 0, -1
   local put_back = 0

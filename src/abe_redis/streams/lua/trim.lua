@@ -12,7 +12,7 @@
 -- Answers per stream: how many it removed (-1: the stream is above its bound, and none could go); groups
 -- that were passed over with how many entries each of them had not finished; and how many entries were
 -- removed though no group has read them (-1: there is no group, so they were kept). When the first streams
--- have enough to remove for one call, it answers for these alone.
+-- have enough groups, or enough to remove, for one call, it answers for these alone.
 -- flags: allow-oom
 
 -- include: clock
@@ -23,7 +23,7 @@
 local maxlen, step, idle_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local takes_unread = ARGV[4] == '1'
 local now, seconds = now_ms(), redis.call('TIME')[1]
-local answers, entries_seen, most_entries = {}, 0, 3 * step
+local answers, seen, most_seen = {}, 0, 3 * step -- entries and groups
 
 -- Whether a group holds back trimming. A group without a record of its use counts as used from now on.
 local function holds(stream, records, of)
@@ -80,34 +80,44 @@ end
 
 -- Where a group had finished when that was last recorded, if one of its consumers has vanished since: what
 -- that consumer held is not pending, but is delivered again (see `vanished`).
-local function floor_of_vanished(stream, records, of)
-  local known = known_of(records, of['name'])
-  local recorded = known and redis.call('HGET', records, 'floor ' .. of['name'])
-  local floor = recorded and string.match(recorded, '^%S+')
-  if not floor or not before(floor, of.needed) then return end
+local function floor_of_vanished(stream, of, recorded)
+  local said = recorded['known ' .. of['name']]
+  local floor = said and string.match(recorded['floor ' .. of['name']] or '', '^%S+')
+  if not floor or floor == of.needed or not before(floor, of.needed) then return end
+  local known = known_in(said)
   for _, row in ipairs(redis.call('XINFO', 'CONSUMERS', stream, of['name'])) do
     known.names[facts(row)['name']] = nil
   end
   return next(known.names) and floor
 end
 
--- The first id that a group has postponed among those that are due soonest. Trimming does not know which
--- groups there are, so the name of the key follows from that of the records.
-local function first_postponed(records, of)
-  local due, first = string.gsub(records, '^abe:groups:', 'abe:due:') .. ':' .. of['name'], nil
-  for page = 0, 9 do
-    local ids = redis.pcall('ZRANGE', due, 1000 * page, 1000 * page + 999)
-    for _, id in ipairs(ids) do
-      if not first or before(id, first) then first = id end
+-- The sets of what groups have postponed, by the place of the group. Trimming does not know which groups
+-- there are, so the names of the keys follow from that of the records.
+local function all_postponed(records, groups)
+  local prefix, found = string.gsub(records, '^abe:groups:', 'abe:due:') .. ':', {}
+  for first = 1, #groups, 100 do
+    local sets = {}
+    for at = first, math.min(first + 99, #groups) do sets[#sets + 1] = prefix .. groups[at]['name'] end
+    local count = redis.call('EXISTS', unpack(sets))
+    for i = 1, count > 0 and #sets or 0 do
+      if redis.call('TYPE', sets[i]).ok == 'zset' then found[first + i - 1] = sets[i] end
     end
-    if #ids < 1000 then break end
   end
-  return first
+  return found
+end
+
+-- The first of these entries that a group has postponed, if it comes before an id.
+local function first_postponed(due, entries, id)
+  for _, entry in ipairs(entries) do
+    if not before(entry[1], id) then return end
+    if redis.call('ZSCORE', due, entry[1]) then return entry[1] end
+  end
 end
 
 -- The groups of a stream, those that somebody destroyed among them, each with the first id that it needs.
 local function groups_of(stream, records)
-  local found, exist = {}, {}
+  local found, exist, recorded = {}, {}, redis.call('HGETALL', records)
+  local fields = facts(recorded)
   for _, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
     local of = facts(row)
     exist[of['name']] = true
@@ -116,12 +126,10 @@ local function groups_of(stream, records)
       local oldest = redis.call('XPENDING', stream, of['name'])[2]
       if before(oldest, of.needed) then of.needed = oldest end
     end
-    of.needed = floor_of_vanished(stream, records, of) or of.needed
-    local postponed = first_postponed(records, of)
-    if postponed and before(postponed, of.needed) then of.needed = postponed end
+    of.needed = floor_of_vanished(stream, of, fields) or of.needed
     found[#found + 1] = of
   end
-  for _, of in ipairs(destroyed_groups(stream, records, exist)) do
+  for _, of in ipairs(destroyed_groups(stream, recorded, exist)) do
     of.needed = of.floor
     found[#found + 1] = of
   end
@@ -135,9 +143,13 @@ local function trim(stream, records)
   local groups = groups_of(stream, records)
   if #groups == 0 and not takes_unread then return -1, {}, -1 end
   local entries = redis.call('XRANGE', stream, '-', '+', 'COUNT', math.min(excess, step) + 1)
-  entries_seen = entries_seen + #entries + 10
+  seen = seen + #entries + #groups + 10
   local cut, unused, given_up = entries[#entries][1], {}, {}
-  for _, of in ipairs(groups) do
+  local postponed = all_postponed(records, groups)
+  for at, of in ipairs(groups) do
+    if postponed[at] and not of.floor then
+      of.needed = first_postponed(postponed[at], entries, of.needed) or of.needed
+    end
     if before(of.needed, cut) then
       if holds(stream, records, of) then cut = of.needed else unused[#unused + 1] = of end
     end
@@ -156,7 +168,7 @@ local function trim(stream, records)
 end
 
 for i = 1, #KEYS, 2 do
-  if entries_seen >= most_entries then break end
+  if seen >= most_seen then break end
   local stream, records = KEYS[i], KEYS[i + 1]
   answers[#answers + 1] = {trim(stream, records)}
 end

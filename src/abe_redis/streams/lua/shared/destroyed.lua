@@ -10,12 +10,14 @@ local function destroyed_group(name, recorded, entries_added)
   return {name = name, floor = id, added_then = added_then, unfinished = tonumber(unfinished)}
 end
 
--- All destroyed groups; `exist` has the names of the existing ones.
-local function destroyed_groups(stream, records, exist)
-  local found, recorded = {}, redis.call('HGETALL', records)
+-- All destroyed groups; `recorded` is what HGETALL answers for the records, `exist` has the names of the
+-- existing groups.
+local function destroyed_groups(stream, recorded, exist)
+  local found = {}
   local added = #recorded > 0 and facts(redis.call('XINFO', 'STREAM', stream))['entries-added']
   for i = 1, #recorded, 2 do
-    local name = string.match(recorded[i], '^floor (.*)$')
+    local is_likely = string.sub(recorded[i], 1, 1) == 'f' -- most are not, and a pattern takes longer
+    local name = is_likely and string.match(recorded[i], '^floor (.*)$')
     if name and not exist[name] then
       found[#found + 1] = destroyed_group(name, recorded[i + 1], added)
     end

@@ -26,9 +26,8 @@ local function leases_in(leases)
   return said
 end
 
-local function known_of(records, group)
-  local said = redis.call('HGET', records, 'known ' .. group)
-  if not said then return end
+-- What is written in that field.
+local function known_in(said)
   local position, pending, read, at, lines = string.match(said, '^(%S+) (%d+) (%S+) (%d+)\n(.*)$')
   local names = {}
   for name in string.gmatch(lines, '([^\n]+)\n') do names[name] = true end
@@ -36,6 +35,11 @@ local function known_of(records, group)
     position = position, pending = tonumber(pending), read = tonumber(read), at = tonumber(at),
     names = names,
   }
+end
+
+local function known_of(records, group)
+  local said = redis.call('HGET', records, 'known ' .. group)
+  return said and known_in(said)
 end
 
 -- Notes that one of our own commands removed a consumer that held nothing.

@@ -7,6 +7,7 @@
 -- include: known
 -- include: note_gone
 local most_listed, kept_ms, least_ms = 3000, 7 * 24 * 3600 * 1000, 400
+local listed = 0 -- entries, by which a script tells that it has done enough for one call
 
 -- Deletes the list: for lack of memory, nothing can be noted beside it.
 local function give_up_list(records, pending, group)
@@ -20,6 +21,7 @@ local function list_pending(stream, records, leases, pending, group, of, now)
   give_up_list(records, pending, group)
   local rows, lines, left = redis.call('XPENDING', stream, group, '-', '+', most_listed), {}, {}
   local summary = redis.call('XPENDING', stream, group)
+  listed = listed + #rows
   for _, row in ipairs(summary[4] or {}) do left[row[1]] = tonumber(row[2]) end
   for _, row in ipairs(rows) do
     local id, name, deliveries = row[1], row[2], row[4]
