@@ -148,7 +148,7 @@ async def test_a_search_goes_through_all_keys_in_thirty_steps_and_is_made_by_one
     await redis.eval(FOREIGN, 0, 45_000)
     search, other = (Search(Patterns(["slack:*"])) for _ in range(2))
     await search.step(redis)
-    assert 1500 <= len(await announced(redis, 0)) < 1700
+    assert 1499 <= len(await announced(redis, 0)) < 1700  # the lock may be one of them
     assert 0 < await redis.ttl("abe:scan") <= 50
     await redis.persist("abe:scan")  # however slow this machine is
     await redis.delete(names.INDEX)
