@@ -8,7 +8,7 @@
 -- Answers per stream: `ready`, `paused`, `missing` or `other` (another kind of key); how many entries are
 -- newly found to be removed before the group had finished them; 1 if somebody had removed the group, 2 if it
 -- is new (else 0); and 1 if the records knew the group before (else 0). If the first streams have many
--- groups, it answers only for these.
+-- groups or pending entries, it answers only for these.
 -- flags: allow-oom
 
 -- include: note_deleted
@@ -18,10 +18,10 @@
 -- include: clock
 -- include: list_pending
 local group, forgotten_ms = ARGV[1], ARGV[2]
-local answers, most_groups = {}, 300
+local answers, most_seen = {}, 300 -- groups, and pages of five pending entries
 
 for i = 1, #KEYS, 4 do
-  if groups_seen >= most_groups then break end
+  if groups_seen + listed / 5 >= most_seen then break end
   local stream, records, leases, pending = unpack(KEYS, i, i + 3)
   local kind, state = redis.call('TYPE', stream).ok, 'ready'
   local info = kind == 'stream' and facts(redis.call('XINFO', 'STREAM', stream))

@@ -23,7 +23,7 @@
 -- include: vanished
 -- include: list_pending
 local group = ARGV[1]
-local answers, most_seen = {}, 300 -- groups, and pages of ten pending entries
+local answers, most_seen = {}, 300 -- groups, and pages of five pending entries
 local seconds = redis.call('TIME')[1]
 
 -- Writes the record; answers 1 if the server has no memory left, else 0.
@@ -40,7 +40,7 @@ local function record(records, floor, last)
 end
 
 for i = 1, #KEYS, 5 do
-  if groups_seen + listed / 10 >= most_seen then break end
+  if groups_seen + listed / 5 >= most_seen then break end
   local stream, records, due, leases, pending = unpack(KEYS, i, i + 4)
   local of, lost, unfinished, is_full, length = group_of(stream, group), 0, 0, 0, -1
   local put_back = 0
