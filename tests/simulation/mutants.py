@@ -59,7 +59,11 @@ MUTANTS = (
         "if row == nil then return 'unknown', 0 end\n  local others_took_it, may_be",
         frozenset({"lost"}),
         also=(
-            ("streams/lua/shared/vanished.lua", "if not vanished then", "if vanished or others or true then"),
+            (
+                "streams/lua/shared/vanished.lua",
+                "if not vanished and not may_miss(known, pending, records, group, of) then",
+                "if vanished or others or true then",
+            ),
         ),
     ),
     Mutant(

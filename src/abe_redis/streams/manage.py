@@ -103,7 +103,7 @@ async def replay(redis: Redis, stream: str, group: str, first: str, last: str) -
     replayed: int
     while True:
         arguments: list[Argument] = [group, start, last, _REPLAYED_AT_ONCE, *bounds]
-        replayed, reached, bound = await _REPLAY(redis, [stream], arguments)
+        replayed, reached, bound = await _REPLAY(redis, [stream, names.records(stream)], arguments)
         total += replayed
         bounds = [bound]
         if reached is None:

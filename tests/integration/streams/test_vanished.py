@@ -197,6 +197,7 @@ async def test_who_left_is_not_mistaken_for_removed(commands: Redis, leaves: boo
     await take(commands, "alive", 1)
     await acks.ack(commands, "g", "leaver", [(A, left)])
     await release.release(commands, "g", "leaver", [A], {}, everything=False, leaves=leaves)
+    await commands.hset(names.leases(A, "g"), "alive", "1000 1")  # long ago: a live one takes it back
     await record(commands)
     await commands.xack(A, "g", kept)
     assert (await record(commands)).put_back == 0

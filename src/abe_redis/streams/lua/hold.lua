@@ -42,7 +42,11 @@ for i = 5, #ARGV, 5 do
     end
     local kept = redis.call('XCLAIM', stream, group, whose, 0, id,
       dated, 0, 'RETRYCOUNT', math.max(counted, deliveries), 'JUSTID', force)
-    if #kept == 0 then state = 'deleted' end
+    if #kept == 0 then
+      state = 'deleted'
+    elseif state == 'dropped' then
+      note_back(records, group, id, math.max(counted, deliveries))
+    end
     if is_postponed then redis.call('ZREM', due, id) end
     if is_start then
       local last = redis.call('HGET', records, 'last ' .. group)

@@ -58,6 +58,7 @@ if from == '-' then
       if #redis.call('XRANGE', stream, id, id) > 0 then
         redis.call('XCLAIM', stream, group, consumer, 0, id,
           'TIME', 0, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
+        note_back(records, group, id, deliveries)
       else
         redis.call('ZREM', due, id)
         if note_gone(stream, records, group, id) then gone = gone + 1 end

@@ -21,6 +21,7 @@
 -- include: given
 -- include: again
 -- include: let_go
+-- include: settled
 -- include: postponed
 local stream, due, records = KEYS[1], KEYS[2], KEYS[3]
 local group, consumer, id, delay_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
@@ -51,6 +52,7 @@ if #kept == 0 then
   return note_gone(stream, records, group, id) and -1 or 0
 end
 note_let_go(records, group, id, hold)
+if state == 'dropped' then note_back(records, group, id, deliveries) end
 note_given(records, group, id, delay_ms == 0 and deliveries or nil)
 write_given(group)
 if delay_ms > 0 then

@@ -30,6 +30,7 @@
 -- include: any_due
 -- include: reclaimed
 -- include: vanished
+-- include: settled
 local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most_with_redelivered, limit, counted = tonumber(ARGV[4]), math.min(100, tonumber(ARGV[5])), ARGV[6]
 local now = now_ms()
@@ -70,6 +71,7 @@ local function put_back_due(stream, records, id, deliveries)
     return
   end
   redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
+  note_back(records, group, id, deliveries)
   return {id, consumer, 0, deliveries}
 end
 

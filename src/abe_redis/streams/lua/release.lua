@@ -24,6 +24,7 @@
 -- include: given
 -- include: again
 -- include: known
+-- include: settled
 local group, consumer, everything, counted = ARGV[1], ARGV[2], ARGV[3] == 'all', ARGV[4]
 local stays, leaves, is_confirmed = ARGV[5] == 'stays', ARGV[5] == 'leaves', ARGV[6] == 'confirm'
 local released, again, lost = 0, {}, {}
@@ -61,7 +62,12 @@ local function release(stream, records, id, deliveries, is_dropped)
   local force = is_dropped and 'FORCE' or 'JUSTID' -- a repeated word does no harm
   local kept = redis.call('XCLAIM', stream, group, nobody, 0, id,
     'TIME', 0, 'RETRYCOUNT', deliveries, 'JUSTID', force)
-  if #kept == 0 then note_gone(stream, records, group, id) else note_given(records, group, id, deliveries) end
+  if #kept == 0 then
+    note_gone(stream, records, group, id)
+  else
+    note_given(records, group, id, deliveries)
+    if is_dropped then note_back(records, group, id, deliveries) end
+  end
   released = released + 1
 end
 

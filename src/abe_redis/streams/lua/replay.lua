@@ -5,7 +5,7 @@
 -- release does, so that the next consumer takes it. Entries that are delivered during the replay are not
 -- replayed (the first step sets the bound), nor entries that were redriven to another group.
 --
--- KEYS  the stream
+-- KEYS  the stream, its records
 -- ARGV  group, the first and the last position, how many entries one step looks at, and the bound that the
 --       first step answered (none in the first step)
 -- Answers how many will be delivered again, the last id it looked at (false: there is no more), and the
@@ -14,7 +14,8 @@
 -- include: facts
 -- include: ids
 -- include: nobody
-local stream = KEYS[1]
+-- include: settled
+local stream, records = KEYS[1], KEYS[2]
 local group, from, to, step = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local of = group_of(stream, group)
 if not of then return redis.error_reply('NOGROUP No such consumer group') end
@@ -36,6 +37,7 @@ for _, entry in ipairs(redis.call('XRANGE', stream, from, to, 'COUNT', step)) do
   last = id
   if #redis.call('XPENDING', stream, group, id, id, 1) == 0 and not is_for_others(fields) then
     redis.call('XCLAIM', stream, group, nobody_again, 0, id, 'TIME', 0, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
+    note_back(records, group, id, 0)
     replayed = replayed + 1
   end
 end

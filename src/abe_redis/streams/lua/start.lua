@@ -30,5 +30,6 @@ local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a repeated word does
 deliveries = math.max(counted, deliveries)
 redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'JUSTID', force)
 redis.call('ZREM', due, id)
+if state == 'dropped' then note_back(records, group, id, deliveries) end
 note_settled(pending, {string.format('%s %.0f', id, deliveries)}, '=')
 return redis.status_reply('started')

@@ -22,6 +22,7 @@
 -- include: postponed
 -- include: vanished
 -- include: list_pending
+-- include: settled
 local stream, records, due, leases, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most_passed, also_postponed = tonumber(ARGV[4]), ARGV[5] == '1'
@@ -35,7 +36,7 @@ put_back_vanished(stream, records, due, leases, pending, group)
 
 local function is_there(id) return #redis.call('XRANGE', stream, id, id) > 0 end
 
-local function take(id, deliveries, holder)
+local function take(id, deliveries, holder, is_back)
   local words = {'XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries + 1, 'FORCE'}
   local entry = is_there(id) and redis.call(unpack(words))[1]
   if not entry then
@@ -45,15 +46,20 @@ local function take(id, deliveries, holder)
   redis.call('ZREM', due, id)
   note_taken(records, group, consumer, id, holder)
   note_given(records, group, id)
+  if is_back then note_back(records, group, id, deliveries + 1) end
   rows[#rows + 1] = {id, entry[2], deliveries + 1}
 end
 
-local function take_pending(id, row, postponed)
+local function take_pending(id, row, postponed, is_back)
   local holder, idle, deliveries = row[2], row[3], row[4]
   if postponed then
-    if also_postponed then take(id, deliveries, holder) else others[#others + 1] = {id, 'postponed', ''} end
+    if also_postponed then
+      take(id, deliveries, holder, is_back)
+    else
+      others[#others + 1] = {id, 'postponed', ''}
+    end
   elseif idle > ten_years_ms then
-    take(id, deliveries)
+    take(id, deliveries, nil, is_back)
   elseif idle >= lease_of(holder, said, longest) then
     take(id, deliveries_of_handlers(holder, deliveries), holder)
   else
@@ -66,9 +72,10 @@ for i = 6, #ARGV do
   local row = redis.call('XPENDING', stream, group, id, id, 1)[1]
   local at = tonumber(redis.call('ZSCORE', due, id) or 0)
   if row or at > 0 then
+    local is_back = not row
     row = row or {id, consumer, ten_years_ms + 1, 0}
     row[4] = math.max(row[4], postponed_deliveries(at))
-    take_pending(id, row, at > now)
+    take_pending(id, row, at > now, is_back)
   elseif before(of['last-delivered-id'], id) and is_there(id) then
     ahead[id] = true
     if not last or before(last, id) then last = id end

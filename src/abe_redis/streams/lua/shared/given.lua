@@ -7,6 +7,7 @@
 -- include: ids
 -- include: note_gone
 -- include: record_lines
+-- include: settled
 local given_lists, is_given_news = {}, {} -- per records
 local most_given = 5000 -- of so many at most the ids are kept, so that writing them stays cheap
 
@@ -67,6 +68,7 @@ local function put_back_given(stream, records, group)
     else
       redis.call('XCLAIM', stream, group, nobody, 0, id,
         'TIME', 0, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
+      note_back(records, group, id, deliveries)
     end
   end
 end

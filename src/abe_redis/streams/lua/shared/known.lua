@@ -26,6 +26,9 @@ local function leases_in(leases)
   return said
 end
 
+-- Whether a consumer recorded its lease so lately that its worker may live.
+local function is_recent(said, now) return math.abs(now - said.at) < 2 * math.max(said.ms, 1000) + 2000 end
+
 -- What is written in that field.
 local function known_in(said)
   local position, pending, read, at, lines = string.match(said, '^(%S+) (%d+) (%S+) (%d+)\n(.*)$')

@@ -35,7 +35,7 @@ local function list_pending(stream, records, leases, pending, group, of, now)
   redis.call('PEXPIRE', pending, kept_ms)
   local there, names = names_of(stream, group), {}
   for name, one in pairs(leases_in(leases)) do
-    if math.abs(now - one.at) < 2 * math.max(one.ms, 1000) + 2000 then there[name] = true end
+    if is_recent(one, now) then there[name] = true end
   end
   for name in pairs(there) do
     if not string.find(name, '\n') then names[#names + 1] = name .. '\n' end

@@ -6,6 +6,8 @@
 -- the mark '-' they had left the list before: somebody had removed the consumer, whose handler has finished.
 
 -- With the mark '=', handlers have begun them: each id is followed by the number of its begun deliveries.
+-- With the mark '+', an entry is pending again that was not: somebody had removed its consumer, or a replay
+-- delivers it again.
 
 local most_batches = 5000 -- then nobody has listed anything for long, and the list is given up
 
@@ -16,4 +18,11 @@ local function note_settled(pending, ids, mark)
   local field = (mark or '') .. ids[1] .. ' ' .. #ids
   local written = batches <= most_batches and redis.pcall('HSET', pending, field, table.concat(ids, ' '))
   if type(written) ~= 'number' then redis.call('PEXPIRE', pending, 0) end
+end
+
+-- Notes that an entry is pending again, with its number of deliveries. The name of the list's key follows
+-- from that of the records.
+local function note_back(records, group, id, deliveries)
+  local pending = string.gsub(records, '^abe:groups:', 'abe:pending:') .. ':' .. group
+  note_settled(pending, {string.format('%s %.0f', id, deliveries)}, '+')
 end

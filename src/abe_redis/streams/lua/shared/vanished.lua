@@ -8,6 +8,10 @@
 -- What a consumer got after the last list is recognized because it is neither pending nor settled, whether
 -- it is new or was listed as somebody else's; but not if other programs, whose acks nobody notes, are
 -- consumers of the group, too.
+--
+-- A removed consumer whose worker lives is there again with its worker's next read. Then entries are missing,
+-- and nobody has vanished. What live consumers held or have begun is put back then, too: the worker would do
+-- so itself with its next renewal, unless it dies before.
 
 -- include: nobody
 -- include: facts
@@ -16,27 +20,53 @@
 -- include: known
 -- include: given
 -- include: note_gone
+-- include: clock
 local most_behind = 2000
 local nobodys = {[nobody] = true, [nobody_yet] = true, [nobody_again] = true}
 
--- The consumers of ours that are not there, or nil: they vanished, or have not read yet. And whether others
--- than ours are there.
-local function vanished_of(known, leases, there)
-  local said, vanished, others = leases_in(leases), {}, false
+-- The consumers of ours that are not there, or nil: they vanished, or have not read yet. Those that are there
+-- and have recorded their leases lately. And whether others than ours are there.
+local function vanished_of(known, leases, there, now)
+  local said, vanished, live, others = leases_in(leases), {}, {}, false
   for name in pairs(nobodys) do
     if not there[name] and known.names[name] then vanished[name] = true end
   end
   for name, one in pairs(said) do
-    if not there[name] and (known.names[name] or one.at >= known.at) then vanished[name] = true end
+    if there[name] then
+      live[name] = is_recent(one, now) or nil
+    elseif known.names[name] or one.at >= known.at then
+      vanished[name] = true
+    end
   end
   for name in pairs(there) do others = others or not (said[name] or nobodys[name]) end
-  return next(vanished) and vanished, others
+  return next(vanished) and vanished, live, others
+end
+
+-- How many entries the group was given since the list, or -1 if that is unknown.
+local function given_since(known, of)
+  local read = of['entries-read']
+  return read and known.read >= 0 and read - known.read or -1
+end
+
+-- Whether entries may be missing, by the numbers in the names of the fields alone.
+local function may_miss(known, pending, records, group, of)
+  local fields, expected = redis.pcall('HKEYS', pending), known.pending + given_since(known, of)
+  if fields.err or given_since(known, of) < 0 then return false end
+  for _, field in ipairs(fields) do
+    local mark, count = string.sub(field, 1, 1), tonumber(string.match(field, ' (%d+)$') or 0)
+    if mark == '+' then expected = expected + 1
+    elseif mark ~= '=' and mark ~= '-' then expected = expected - count end
+  end
+  for mark in string.gmatch(redis.call('HGET', records, 'gone ' .. group) or '', '(-?)%d+-%d+') do
+    if mark == '' then expected = expected - 1 end
+  end
+  return expected > of['pending']
 end
 
 -- What was listed, as text; which entries are settled since; how many of them were pending until then; and
--- the begun deliveries of others. Nil if nothing is listed.
+-- the numbers of deliveries of others: that have begun, and that are pending again. Nil if nothing is listed.
 local function listed_of(pending, records, group)
-  local flat, text, settled, count, begun = redis.pcall('HGETALL', pending), nil, {}, 0, {}
+  local flat, text, settled, count, begun, back = redis.pcall('HGETALL', pending), nil, {}, 0, {}, {}
   if flat.err then return end
   local function note(ids, by)
     for id in string.gmatch(ids, '%S+') do
@@ -46,16 +76,17 @@ local function listed_of(pending, records, group)
   for i = 1, #flat, 2 do
     local mark = string.sub(flat[i], 1, 1)
     if mark == '' then text = flat[i + 1]
-    elseif mark == '=' then
+    elseif mark == '=' or mark == '+' then
+      local noted = mark == '=' and begun or back
       for id, deliveries in string.gmatch(flat[i + 1], '(%S+) (%S+)') do
-        begun[id] = math.max(begun[id] or 0, tonumber(deliveries))
+        noted[id] = math.max(noted[id] or 0, tonumber(deliveries))
       end
     else note(flat[i + 1], mark == '-' and 0 or 1) end
   end
   for mark, id in string.gmatch(redis.call('HGET', records, 'gone ' .. group) or '', '(-?)(%d+-%d+)') do
     note(id, mark == '-' and 0 or 1)
   end
-  return text, settled, count, begun
+  return text, settled, count, begun, back
 end
 
 -- Puts an entry back that nobody holds, if the group was given it; answers 1, and for a lost one -1.
@@ -70,19 +101,20 @@ local function put_back_one(stream, records, due, group, last, id, deliveries)
 end
 
 -- Puts back what vanished; answers how many entries, and how many are lost. With `quick`, not if the group
--- looks as it did when it was listed. A caller that has just read the facts of the group gives them (`of`).
+-- looks as it did when it was listed, and nothing is noted since. A caller that has read the facts of the
+-- group gives them (`of`).
 local function put_back_vanished(stream, records, due, leases, pending, group, quick, of)
   local known = known_of(records, group)
   of = known and (of or group_of(stream, group))
   if not of or before(of['last-delivered-id'], known.position) then return 0, 0 end
   local is_same = of['last-delivered-id'] == known.position and of['pending'] == known.pending
-  if quick and is_same then return 0, 0 end
+  if quick and is_same and redis.pcall('HLEN', pending) == 1 then return 0, 0 end -- the list alone
   local there = names_of(stream, group)
-  local vanished, others = vanished_of(known, leases, there)
-  if not vanished then return 0, 0 end
-  local text, settled, settled_count, begun = listed_of(pending, records, group)
+  local vanished, live, others = vanished_of(known, leases, there, now_ms())
+  if not vanished and not may_miss(known, pending, records, group, of) then return 0, 0 end
+  local text, settled, settled_count, begun, back = listed_of(pending, records, group)
   if not text then return 0, 0 end
-  local count, lost, unlisted, last = 0, 0, 0, of['last-delivered-id']
+  local count, lost, unlisted, last, is_listed = 0, 0, 0, of['last-delivered-id'], {}
   local function put_back(id, deliveries)
     if settled[id] then return end
     local at_least = math.max(deliveries, begun[id] or 0)
@@ -90,15 +122,23 @@ local function put_back_vanished(stream, records, due, leases, pending, group, q
     if what > 0 then count = count + 1 elseif what < 0 then lost = lost + 1 end
   end
   for id, deliveries, name in string.gmatch(text, '(%S+) (%d+) ([^\n]*)\n') do
-    if vanished[name] or not others then
-      if id == '+' then unlisted = unlisted + deliveries
-      else put_back(id, deliveries_of_handlers(name, tonumber(deliveries))) end
+    is_listed[id] = true
+    local is_meant = live[name] or vanished and (vanished[name] or not others)
+    if id ~= '+' then
+      if is_meant then put_back(id, deliveries_of_handlers(name, tonumber(deliveries))) end
+    elseif vanished and is_meant then
+      unlisted = unlisted + deliveries
     end
   end
-  local read, missing = of['entries-read'], 0
-  if read and known.read >= 0 then
-    missing = known.pending + read - known.read - settled_count - of['pending'] - count - lost
+  local read, missing = given_since(known, of), known.pending
+  for id, deliveries in pairs(back) do
+    if not is_listed[id] and not before(known.position, id) then missing = missing + 1 end
+    if not others then put_back(id, deliveries) end
   end
+  for id, deliveries in pairs(begun) do
+    if not (vanished or others) then put_back(id, deliveries) end
+  end
+  missing = read < 0 and 0 or missing + read - settled_count - of['pending'] - count - lost
   if missing > 0 and not others then
     local from, seen, had = '(' .. known.position, 0, count + lost
     repeat
