@@ -25,6 +25,14 @@ def settings_for(lease: float, deliveries: int, maxlen: int) -> Settings:
     )
 
 
+def _payload(number: int) -> dict[str, Any]:
+    return {
+        "type": "event_callback",
+        "event_id": f"Ev{number}",
+        "event": {"type": "message", "channel": f"C{number % 2}", "n": number},
+    }
+
+
 class Actors:
     """Who acts in a schedule."""
 
@@ -41,7 +49,7 @@ class Actors:
         self._failed: dict[tuple[str, int], int] = {}
         self._stream_of: dict[int, str] = {}
         self._runs = 0
-        self._to_publish = asyncio.Queue[tuple[str, int]]()
+        self._to_publish = asyncio.Queue[tuple[str, tuple[int, ...]]]()
         self._accepted, self._finished = set[tuple[str, str]](), set[tuple[str, str]]()
         """Groups with the events that they have to finish, and that they have finished."""
         self.unpublished = 0
@@ -80,26 +88,24 @@ class Actors:
         process.spawn(self._host(), "host")
 
     async def _host(self) -> None:
-        """Publishes one event after the other, and knows which were accepted."""
+        """Publishes one thing after the other, and knows which events were accepted."""
         schedule = self._schedule
         backend = RedisMessageQueueBackend(settings_for(2.0, schedule.max_deliveries, schedule.maxlen))
         while True:
-            stream, number = await self._to_publish.get()
-            conversation = f"C{number % 2}"
-            payload = {
-                "type": "event_callback",
-                "event_id": f"Ev{number}",
-                "event": {"type": "message", "channel": conversation, "n": number},
-            }
+            stream, numbers = await self._to_publish.get()
             try:
-                await backend.publish(stream, payload)
+                if len(numbers) == 1:
+                    await backend.publish(stream, _payload(numbers[0]))
+                else:
+                    await backend.publish_many(stream, [_payload(number) for number in numbers])
             except AbeRedisError:
                 pass  # not accepted
             else:
-                name = f"{stream} {conversation}"
-                self.note("accepted", "host", event=str(number), stream=stream, conversation=name)
+                for number in numbers:
+                    name = f"{stream} C{number % 2}"
+                    self.note("accepted", "host", event=str(number), stream=stream, conversation=name)
             finally:
-                self.unpublished -= 1
+                self.unpublished -= len(numbers)
 
     def decide(self, event: int, seconds: float, failures: int) -> None:
         """Say how long the handlers of an event work, and how often they fail."""
@@ -108,16 +114,24 @@ class Actors:
     def publish(self, stream: str, events: tuple[int, ...]) -> None:
         """Let events be published, one after the other."""
         for event in events:
-            self._stream_of[event] = stream
-            self.unpublished += 1
-            with self._world.as_process(self._processes["host"]):
-                self._to_publish.put_nowait((stream, event))
+            self._put(stream, (event,))
+
+    def publish_many(self, stream: str, events: tuple[int, ...]) -> None:
+        """Let events be published by one call."""
+        self._put(stream, events)
 
     def publish_again(self, events: tuple[int, ...]) -> None:
         """Let events be published again, as Slack does."""
         for event in events:
             if event in self._stream_of:
                 self.publish(self._stream_of[event], (event,))
+
+    def _put(self, stream: str, events: tuple[int, ...]) -> None:
+        for event in events:
+            self._stream_of[event] = stream
+        self.unpublished += len(events)
+        with self._world.as_process(self._processes["host"]):
+            self._to_publish.put_nowait((stream, events))
 
     # Who works ----------------------------------------------------------------------------------
 
@@ -132,7 +146,9 @@ class Actors:
                 partial(self._handle, process, group),
                 group=group,
                 concurrency=schedule.concurrency,
-                policy=Backoff(first=0.3, most=1.0, deliveries=schedule.max_deliveries),
+                policy=Backoff(
+                    first=schedule.delay, most=max(1.0, schedule.delay), deliveries=schedule.max_deliveries
+                ),
                 drain_seconds=0.5,
                 ordered=dict(schedule.groups)[group],
             )

@@ -19,6 +19,38 @@ def stream_of(db: Keyspace, name: str) -> Stream | None:
     return value if isinstance(value, Stream) else None
 
 
+def postponed(db: Keyspace, stream: str, group: str) -> Iterator[tuple[str, str, str]]:
+    """The entries that a group has postponed: the group, the entry, and the consumer that has it, if any."""
+    value, of = db.values.get(f"abe:due:{{{stream}}}:{group}".encode()), stream_of(db, stream)
+    its = of.groups.get(group.encode()) if of else None
+    if isinstance(value, SortedSet):
+        having = {shown(key): row.consumer.decode() for key, row in its.pending.items()} if its else {}
+        for _, entry in value.rows():
+            yield group, entry.decode(), having.get(entry, "")
+
+
+def consumers(db: Keyspace, stream: str, group: str) -> list[str]:
+    """The consumers of a group that Redis has, in an order that no host's name decides."""
+    of = stream_of(db, stream)
+    its = of.groups.get(group.encode()) if of else None
+    return (
+        sorted((name.decode() for name in its.consumers), key=lambda name: name.rpartition("-")[2])
+        if its
+        else []
+    )
+
+
+def held(db: Keyspace, stream: str, group: str, consumer: str) -> set[str]:
+    """The numbers of the events that a consumer has pending."""
+    of = stream_of(db, stream)
+    if of is None or group.encode() not in of.groups:
+        return set()
+    mine = {
+        key for key, row in of.groups[group.encode()].pending.items() if row.consumer == consumer.encode()
+    }
+    return {number_in(fields[fields.index(b"data") + 1]) for key, fields in of.entries.items() if key in mine}
+
+
 def is_done(db: Keyspace, streams: Iterable[str], groups: Iterable[str]) -> bool:
     """Whether every group has finished every stream."""
     groups = list(groups)

@@ -58,12 +58,14 @@ class Operator:
         if self._has(stream, group):
             self._forget(stream, group)
             self._operate(lambda: self._groups.reset(stream, group, start="beginning", force=True))
+            self._counts_begin_anew(stream, group)
 
     def remove(self, stream: str, group: str) -> None:
         """Remove a group with all that is known of it; a worker that lives makes it anew."""
         if self._has(stream, group):
             self._forget(stream, group)
             self._operate(lambda: self._groups.remove(stream, group, force=True))
+            self._counts_begin_anew(stream, group)
 
     def replay(self, stream: str, group: str) -> None:
         """Let a group have everything again, but not what it has not finished."""
@@ -149,12 +151,16 @@ class Operator:
 
     def _forget(self, stream: str, group: str) -> None:
         """A group that begins again: others get what somebody has in hand, and counts begin anew."""
-        self._play.actors.note("destroyed", "operator", group=group, stream=stream)
+        self._counts_begin_anew(stream, group)
         there = [event for _, event in self._entries(stream, group, finished=False)]
         # What a worker has in hand and somebody deleted cannot come again, and the force gives it up.
         accepted = {record.event for record in self._play.history.records if record.what == "accepted"}
         self._play.history.given_up |= accepted.difference(there)
         self._ask(stream, group, there)
+
+    def _counts_begin_anew(self, stream: str, group: str) -> None:
+        """Note that, before the operation and when it is done: it was at some time in between."""
+        self._play.actors.note("destroyed", "operator", group=group, stream=stream)
 
     def _has(self, stream: str, group: str) -> bool:
         of = look.stream_of(self._play.world.server.db, stream)

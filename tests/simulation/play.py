@@ -174,6 +174,8 @@ class Play:
                 self.actors.start_worker(step.who, step.group, step.value)
             case "publish":
                 self.actors.publish(step.who, step.events)
+            case "publish many":
+                self.actors.publish_many(step.who, step.events)
             case "publish again":
                 self.actors.publish_again(step.events)
             case _:

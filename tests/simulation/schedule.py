@@ -38,6 +38,8 @@ class Schedule:
     max_deliveries: int = 3
     maxlen: int = 10_000
     concurrency: int = 2
+    delay: float = 0.3
+    """How long what failed waits for its first retry."""
     durations: tuple[tuple[int, float], ...] = ()
     """Seconds for which the handler of an event works, where that is not a hundredth."""
     failing: tuple[tuple[int, int], ...] = ()

@@ -5,6 +5,7 @@ groups), the hands of others (XDEL, XACK, XCLAIM, DELCONSUMER, DESTROY, FLUSHALL
 knows the promise of docs/delivery.md: `tests.chaos.checker` for events, `Operator` for the operations.
 """
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any, override
 
@@ -38,6 +39,8 @@ ALWAYS_THE_SAME = settings(
     suppress_health_check=list(HealthCheck),
 )
 LEASE = 1.0
+OTHERS = "nobody"
+"""A consumer of another program, which does not do anything."""
 GROUPS = ("g", "o")
 _STREAM, _GROUP = st.sampled_from(STREAMS[:1]), st.sampled_from(GROUPS)
 _MOST_EVENTS = 7
@@ -52,6 +55,7 @@ class Queue(RuleBasedStateMachine):
         super().__init__()
         self._open = ExitStack()
         self._published = self._started = 0
+        self._flushed_at = -2 * LEASE
         self._play: Play | None = None
 
     @initialize(
@@ -60,7 +64,15 @@ class Queue(RuleBasedStateMachine):
         concurrency=st.integers(1, 2),
         both=st.booleans(),
     )
-    def begin(self, seed: int, limit: int, concurrency: int, both: bool) -> None:
+    def begin(
+        self,
+        seed: int,
+        limit: int,
+        concurrency: int,
+        both: bool,
+        maxlen: int = 10_000,
+        delay: float = 0.3,
+    ) -> None:
         """A server that knows the scripts, an event, and a worker in each group."""
         self._open.enter_context(small_steps())
         warm_up()
@@ -72,14 +84,16 @@ class Queue(RuleBasedStateMachine):
                 (),
                 groups=tuple((name, name == "o") for name in names),
                 max_deliveries=limit,
+                maxlen=maxlen,
                 concurrency=concurrency,
+                delay=delay,
                 scripts_known=True,
             )
         )
         self._names = names
         with play.world.visited():
             play.begin()
-            self._operator = Operator(play, settings_for(LEASE, limit, 10_000))
+            self._operator = Operator(play, settings_for(LEASE, limit, maxlen))
         self.publish(STREAMS[0], 1, 0.3, 0)
         for name in names:
             self.start_worker(name)
@@ -95,16 +109,14 @@ class Queue(RuleBasedStateMachine):
     )
     def publish(self, stream: str, count: int, seconds: float, fails: int) -> None:
         """Somebody publishes, and the handlers of these events work for so long and fail so often."""
-        events = tuple(range(self._published, self._published + count))
-        self._published += count
-        for event in events:
-            self._its.actors.decide(event, seconds, fails)
-        self._do("publish", stream, events=events)
+        self._do("publish", stream, events=self._new(count, seconds, fails))
 
     @precondition(lambda self: self._published)
     @rule(at=st.integers(0, 9))
     def publish_again(self, at: int) -> None:
-        """Slack sends an event again."""
+        """Slack sends an event again, but not while somebody may have in hand what is gone from Redis."""
+        if self._its.world.now < self._flushed_at + 2 * LEASE:
+            return
         self._do("publish again", events=(at % self._published,))
 
     @precondition(lambda self: self._started < 5)
@@ -194,11 +206,14 @@ class Queue(RuleBasedStateMachine):
         if (entry := self._entry(stream, at)) is not None:
             now = self._its.world.now
             self._its.history.outages.append(Outage("", now, now + LEASE))
-            self._by_hand("XCLAIM", stream, self._existing(group), "nobody", "0", entry[0], "JUSTID")
+            self._by_hand("XCLAIM", stream, self._existing(group), OTHERS, "0", entry[0], "JUSTID")
 
     @rule()
     def flush(self) -> None:
         """FLUSHALL: all is gone, and everybody goes on with what comes then."""
+        if self._its.actors.unpublished:  # it would come twice, as two entries of which nobody knows
+            return
+        self._flushed_at = self._its.world.now
         for number in range(self._published):
             self._its.history.given_up.add(str(number))
         for group in self._names:
@@ -229,6 +244,14 @@ class Queue(RuleBasedStateMachine):
     def _existing(self, group: str) -> str:
         return group if group in self._names else self._names[0]
 
+    def _new(self, count: int, seconds: float, fails: int) -> tuple[int, ...]:
+        """Events that nobody has published, and what their handlers will do."""
+        events = tuple(range(self._published, self._published + count))
+        self._published += count
+        for event in events:
+            self._its.actors.decide(event, seconds, fails)
+        return events
+
     def _do(self, what: str, who: str = "", value: float = 0, **more: Any) -> None:
         with self._its.world.visited():
             self._its.do(Step(self._its.world.now, what, who, value, **more))
@@ -252,7 +275,73 @@ class Queue(RuleBasedStateMachine):
         return shown(entry).decode(), look.number_in(words[b"data"])
 
 
+class OtherHands(Queue):
+    """The same with small bounds, many published at once, any consumer removed, and retries meddled with."""
+
+    @initialize(
+        seed=st.integers(0, 7),
+        limit=st.integers(1, 3),
+        concurrency=st.integers(1, 2),
+        both=st.booleans(),
+        maxlen=st.sampled_from([10_000, 2]),
+        delay=st.sampled_from([0.3, 1.5]),
+    )
+    @override
+    def begin(
+        self,
+        seed: int,
+        limit: int,
+        concurrency: int,
+        both: bool,
+        maxlen: int = 10_000,
+        delay: float = 0.3,
+    ) -> None:
+        super().begin(seed, limit, concurrency, both, maxlen, delay)
+
+    @precondition(lambda self: self._published < 2 + _MOST_EVENTS)
+    @rule(stream=_STREAM, count=st.integers(2, 5), fails=st.sampled_from([0, 0, 1]))
+    def publish_many(self, stream: str, count: int, fails: int) -> None:
+        """Somebody publishes several events by one call: enough that some are trimmed."""
+        self._do("publish many", stream, events=self._new(count, 0.0, fails))
+
+    @precondition(lambda self: any(self._postponed()))
+    @rule(at=st.integers(0, 3), acks=st.booleans())
+    def meddle(self, at: int, acks: bool) -> None:
+        """XACK of what waits for its retry, or XGROUP DELCONSUMER of who has it: it comes all the same."""
+        postponed = list(self._postponed())
+        group, entry, consumer = postponed[at % len(postponed)]
+        if acks:
+            self._by_hand("XACK", STREAMS[0], group, entry)
+        elif consumer:
+            self._remove_consumer(STREAMS[0], group, consumer)
+
+    @rule(stream=_STREAM, group=_GROUP, at=st.integers(0, 4))
+    def remove_consumer(self, stream: str, group: str, at: int) -> None:
+        """XGROUP DELCONSUMER of any consumer that Redis has: of the living, of the dead, of nobody."""
+        group = self._existing(group)
+        if names := look.consumers(self._its.world.server.db, stream, group):
+            self._remove_consumer(stream, group, names[at % len(names)])
+
+    def _remove_consumer(self, stream: str, group: str, name: str) -> None:
+        """Remove a consumer, whoever it is.
+
+        What somebody else's consumer holds, who never told how long it wants it, goes with it; and while such
+        a consumer is there, so may go what another was given in the last second.
+        """
+        db = self._its.world.server.db
+        if OTHERS in look.consumers(db, stream, group):
+            self._its.history.given_up |= look.held(db, stream, group, name)
+        self._by_hand("XGROUP", "DELCONSUMER", stream, group, name)
+        self._its.actors.note("dropped", group=group, stream=stream)
+
+    def _postponed(self) -> Iterator[tuple[str, str, str]]:
+        """Entries that wait for their retry, each with its group and the consumer that has it."""
+        if self._play is not None:
+            for group in self._names:
+                yield from look.postponed(self._play.world.server.db, STREAMS[0], group)
+
+
 def search(examples: int) -> None:
     """Try so many others each time, and make short what fails."""
     others = settings(ALWAYS_THE_SAME, max_examples=examples, derandomize=False, phases=list(Phase))
-    run_state_machine_as_test(Queue, settings=others)
+    run_state_machine_as_test(OtherHands, settings=others)
