@@ -121,6 +121,7 @@ def test_a_password_in_the_url_wins(monkeypatch: pytest.MonkeyPatch) -> None:
         ("REDIS_STREAM_MAXLEN", "0", "at least 1"),
         ("REDIS_STREAM_MAXLEN", "1e99", "a whole number"),
         ("REDIS_STREAM_PATTERNS", "a,,b", "none of them empty"),
+        ("REDIS_STREAM_CONSUMER", "abe:nobody", "does not begin with abe:"),
         ("REDIS_STREAM_EVENT_ID", "a,,b", "none of them empty"),
         ("REDIS_STREAM_EVENT_ID", "a..b", "none of them empty"),
         ("REDIS_STREAM_CONVERSATION", "team", "'channel', 'thread' or 'user'"),

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from abe_redis.events import kinds, slack
 from abe_redis.mcp.trust import fact
+from abe_redis.runtime import plurals
 from abe_redis.sanitize.untrusted import quoted, shown
 from abe_redis.schemas import EventView, GroupStats, StreamStats
 
@@ -160,7 +161,7 @@ def _stream_line(before: StreamStats | None, now: StreamStats) -> list[str]:
     ]
     parts += changed[:_MOST_NAMED]
     if (more := len(changed) - _MOST_NAMED) > 0:
-        parts.append(f"{more} groups more")
+        parts.append(f"{plurals.count(more, 'group')} more")
     if now.health != before.health:
         parts.append(f"{now.health} (was {before.health})")
     if not parts and now.length < before.length:

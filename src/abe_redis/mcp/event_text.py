@@ -145,7 +145,8 @@ def counted(result: AgentCount, fence: str) -> str:
         ]
         lines.append(f"</{fence}>")
     if result.omitted:
-        lines.append(f"{result.omitted:,} rows more, none larger: give a larger count, or filters.")
+        others = "all earlier" if result.by in {"hour", "day"} else "none larger"
+        lines.append(f"{_count(result.omitted, 'row')} more, {others}: give a larger count, or filters.")
     return "\n".join(lines)
 
 

@@ -23,6 +23,7 @@ _PAGE = 200
 _MOST_ROWS = 10_000
 _OTHERS = "(all others)"
 _NONE, _WITHHELD = "(none)", "(withheld)"
+_TIMES: frozenset[By] = frozenset({"hour", "day"})
 _SAID: frozenset[By] = frozenset({"type", "user", "channel", "thread", "reason"})
 """Keys that come from an event or its handler, and may hold untrusted text."""
 
@@ -38,7 +39,7 @@ async def count(
         source: The stream that is read: the stream itself, or its dead letters.
         by: What the events of a row have in common.
         wanted: Selects the events.
-        most_rows: How many rows at most; the rest is counted as left out.
+        most_rows: How many rows at most: the largest, or the last hours or days; the rest counts as left out.
     """
     counts, newest = Counter[str](), dict[str, str]()
     after, searched, complete = wanted.until, 0, False
@@ -60,16 +61,15 @@ async def count(
                 value = value if value in counts or len(counts) < _MOST_ROWS else _OTHERS
                 counts[value] += 1
                 newest.setdefault(value, entry.id)
-    # Times are shown in their order, everything else with the most frequent first.
-    found = sorted(counts.items()) if by in {"hour", "day"} else counts.most_common()
+    # Times are shown in their order, the last ones; everything else with the most frequent first.
+    found = sorted(counts.items()) if by in _TIMES else counts.most_common()
+    shown = found[-most_rows:] if by in _TIMES else found[:most_rows]
     return CountResult(
         stream=stream,
         by=by,
-        rows=[
-            CountRow(value=value, count=count, last_id=newest[value]) for value, count in found[:most_rows]
-        ],
+        rows=[CountRow(value=value, count=count, last_id=newest[value]) for value, count in shown],
         total=counts.total(),
-        omitted=len(found[most_rows:]),
+        omitted=len(found) - len(shown),
         searched=searched,
         back_to=None if after is None else ids.moment(after),
         complete=complete,

@@ -27,6 +27,7 @@ from abe_redis.operations.find_and_count import Searching
 from abe_redis.operations.scope import check_range
 from abe_redis.operations.settlement import Concerned, Place, Settlement, joined, places
 from abe_redis.publishing.outbox_delivery import reason_of
+from abe_redis.runtime import plurals
 from abe_redis.runtime.arguments import check_text, each
 from abe_redis.schemas import (
     MAX_EVENT_ID,
@@ -306,7 +307,7 @@ class Operations(Searching):
         except RedisUnavailableError as error:
             if outbox is None:
                 raise
-            kept = outbox.trouble or f"The outbox keeps {outbox.waiting} events until then."
+            kept = outbox.trouble or f"The outbox keeps {plurals.count(outbox.waiting, 'event')} until then."
             raise RedisUnavailableError(f"{error} {kept}") from None
         memory, problems = list[ServerMemory](), list[str]()
         with suppress(AbeRedisError):  # more than what was asked for

@@ -173,7 +173,9 @@ class DeadSummaryResult(BaseModel):
 
     kinds: list[DeadLetterKind]
     total: int = Field(description="Number of dead letters.")
-    omitted: int = Field(default=0, description="Number of kinds that were left out, no more frequent ones.")
+    omitted: int = Field(
+        default=0, description="Number of rows that were left out: no larger ones, or earlier hours or days."
+    )
 
 
 class DeadLettersResult(BaseModel):

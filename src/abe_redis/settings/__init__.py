@@ -240,6 +240,13 @@ class Settings(BaseSettings):
             raise ValueError("one or more names or patterns separated by commas, none of them empty")
         return value
 
+    @field_validator("redis_stream_consumer")
+    @classmethod
+    def _name_of_somebody(cls, value: str | None) -> str | None:
+        if value is not None and value.startswith("abe:"):
+            raise ValueError("a name that does not begin with abe:, as those of events that nobody holds do")
+        return value
+
     @field_validator("redis_stream_event_id")
     @classmethod
     def _names_of_fields(cls, value: tuple[str, ...]) -> tuple[str, ...]:

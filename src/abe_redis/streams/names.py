@@ -214,7 +214,8 @@ def check_text(name: str, what: str) -> str:
 
 def _check(name: str, what: str) -> str:
     if not check_text(name, what):
-        raise InvalidNameError(f"The name of a {what} is empty; give it a name such as 'slack_events'.")
+        such = {"consumer": "worker-1", "consumer group": "workers"}.get(what, "slack_events")
+        raise InvalidNameError(f"The name of a {what} is empty; give it a name such as {such!r}.")
     try:
         size = len(name.encode())
     except UnicodeEncodeError:

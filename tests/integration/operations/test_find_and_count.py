@@ -1,13 +1,15 @@
 """Finding one event, counting, choosing what to lease, and settling all that one holds."""
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Operations
 from abe_redis.errors import RequestError
+from abe_redis.mcp import event_text
+from abe_redis.mcp.agent_events import agent_count
 from abe_redis.streams import choose
 from tests.integration.agents import GROUP, TOPIC, Ask, said, text_of
 from tests.integration.conftest import MakeBackend, take
@@ -185,6 +187,21 @@ async def test_events_are_counted_by_what_they_have_in_common(agent: Operations,
     assert (len(one.rows), one.omitted, one.total, one.searched, one.complete) == (1, 2, 12, 12, True)
     with pytest.raises(RequestError, match="does not exist"):
         await agent.count_events(by="type", stream="slack:gone")
+
+
+@pytest.mark.parametrize(("by", "apart"), [("hour", 3600), ("day", 86400)])
+async def test_of_many_hours_or_days_the_last_ones_are_shown(
+    agent: Operations, redis: Redis, by: Literal["hour", "day"], apart: int
+) -> None:
+    for past, count in enumerate((3, 1, 4, 2)):
+        for number in range(count):
+            await redis.xadd("slack_events", {"data": "{}"}, id=f"{1000 * apart * (past + 1)}-{number}")
+    found = await agent.count_events(by=by, count=2)
+    assert [row.count for row in found.rows] == [4, 2]
+    assert (found.omitted, found.total) == (2, 10)
+    assert event_text.counted(agent_count(found), "fence").endswith(
+        "2 rows more, all earlier: give a larger count, or filters."
+    )
 
 
 async def test_a_count_ends_somewhere_and_says_where(
