@@ -88,8 +88,8 @@ class Prompts:
         return (
             f"Explain the backlog{where}: call stream_stats, and for each group in trouble read_stream with "
             "that group and pending=true; count_events says of what kind the stream has most. Say what is "
-            "wrong, since when, who holds what and for how long, what a likely cause is, and what I should do, "
-            "in that order and briefly. Change nothing."
+            "wrong, since when, who holds what and for how long, what a likely cause is, and what I should "
+            "do, in that order and briefly. Change nothing."
         )
 
     def dead_letters(self, stream: str = "") -> str:
