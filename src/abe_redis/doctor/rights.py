@@ -56,7 +56,7 @@ _WORK = (
     "type exists xlen xrange xrevrange xread xreadgroup xclaim xack xpending xtrim "
     "xgroup|create xgroup|setid xgroup|delconsumer xinfo|stream xinfo|groups xinfo|consumers memory|usage"
 )
-_NOTES = "get set hget hgetall hlen hset hincrby hdel zadd zcard zrange zrem zscore pexpire persist"
+_NOTES = "get set hget hgetall hkeys hlen hset hincrby hdel zadd zcard zrange zrem zscore pexpire persist"
 _AROUND = "eval evalsha time scan dbsize cluster|slots"
 """The commands that take events and settle them: on streams, on helper keys only, and without a key."""
 
@@ -95,6 +95,7 @@ _PROBES = {
     "hget": "HGET {key} f",
     "hgetall": "HGETALL {key}",
     "hincrby": "HINCRBY {key} f not-a-number",
+    "hkeys": "HKEYS {key}",
     "hlen": "HLEN {key}",
     "hmget": "HMGET {key} f",
     "hset": "HSET {key} f v without-its-value",
