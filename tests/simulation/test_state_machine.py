@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from abe_redis.events.published import Published
 from abe_redis.publishing.publisher import Publisher
 from abe_redis.streams import dead, manage
-from tests.simulation.state_machine import ALWAYS_THE_SAME, Queue
+from tests.simulation.state_machine import ALWAYS_THE_SAME, OtherHands, Queue
 
 
 def test_the_engine_keeps_its_promise_whatever_happens_in_the_small_scale() -> None:
@@ -73,3 +73,16 @@ def test_a_fault_that_is_put_back_is_seen(
     monkeypatch.setattr(owner, name, fault)
     with pytest.raises(AssertionError, match=re.escape(rule)):
         play()
+
+
+@pytest.mark.parametrize("is_listed", [False, True], ids=["at the start", "when pending entries were listed"])
+def test_what_an_owner_was_given_comes_though_the_answer_and_its_consumer_are_lost(is_listed: bool) -> None:
+    queue = OtherHands()
+    queue.begin(seed=4, concurrency=1, limit=2, maxlen=10_000, both=True, delay=0.3)
+    queue.wait(seconds=2.6 if is_listed else 0.03)
+    queue.publish_many(stream="slack:a", count=2, fails=0)
+    if is_listed:
+        queue.wait(seconds=0.005)
+    queue.restart()
+    queue.remove_consumer(at=0, group="o", stream="slack:a")
+    queue.teardown()  # which checks

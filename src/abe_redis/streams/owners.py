@@ -177,7 +177,7 @@ async def load(
 
     Args:
         owner: Of the stream.
-        after: Only entries behind this id.
+        after: Only entries behind this id, all of which the owner was given, and has not seen.
         idle_seconds: Only entries that nobody has renewed for this time.
         everybody: Also entries on which another consumer still has a lease.
         finished_to: The last id that the owner had, if it knows every entry of the stream that it did not
@@ -202,6 +202,7 @@ async def load(
     while start:
         arguments: list[Argument] = [owner.group, owner.consumer, owner.token, owner.lease_ms, start]
         arguments += (round(idle_seconds * 1000), "all" if everybody else "free", _PAGE, finished_to)
+        arguments.append(after if start == f"({after}" else "")
         asked_at = clock.now()
         ours, *answer = await _LOAD(redis, keys, arguments)
         if not ours:

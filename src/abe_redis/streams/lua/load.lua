@@ -11,7 +11,8 @@
 -- ARGV  group, consumer, the owner's token, its lease in ms, the id from which to read, the least idle time
 --       in ms of an entry (for another holder: its lease), `all` (also entries on which another consumer
 --       has a lease) or `free`, the size of a page, the last id that the owner had of the stream, if it
---       knows every entry that it did not finish (else '')
+--       knows every entry that it did not finish (else ''), the last id that the owner has seen, if it was
+--       given everything behind that and the answer may be lost (else '')
 -- Answers {0} when another consumer owns the stream. Else 1; the last id the group was given; per entry its
 -- id, fields, number of deliveries, for how many ms it is still postponed, and 1 if a handler may have
 -- begun it (else 0); how many entries were removed in the meantime; the id from which the next page begins
@@ -30,7 +31,7 @@
 local stream, owner, records, due, leases, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local group, consumer, token, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local from, idle_ms, everybody, count = ARGV[5], tonumber(ARGV[6]), ARGV[7] == 'all', tonumber(ARGV[8])
-local finished_to = ARGV[9]
+local finished_to, seen_to = ARGV[9], ARGV[10]
 if redis.call('GET', owner) ~= token then return {0} end
 local of = group_of(stream, group)
 if not of then return redis.error_reply('NOGROUP there is no group ' .. group .. ' on ' .. stream) end
@@ -66,6 +67,26 @@ if from == '-' then
     end
   end
 end
+
+-- What the owner was given and has not seen is pending, unless somebody removed its consumer with that.
+local function put_back_unseen()
+  local next_id = '(' .. seen_to
+  repeat
+    local page = redis.call('XRANGE', stream, next_id, of['last-delivered-id'], 'COUNT', 100)
+    for _, entry in ipairs(page) do
+      local id = entry[1]
+      local is_known = #redis.call('XPENDING', stream, group, id, id, 1) > 0 or redis.call('ZSCORE', due, id)
+      if not is_known then
+        redis.call('XCLAIM', stream, group, consumer, 0, id, 'TIME', 0, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
+        note_back(records, group, id, 0)
+        put_back = put_back + 1
+      end
+      next_id = '(' .. id
+    end
+  until #page < 100
+end
+
+if seen_to ~= '' and before(seen_to, of['last-delivered-id']) then put_back_unseen() end
 
 local rows = redis.call('XPENDING', stream, group, 'IDLE', shortest_ms, from, '+', count)
 for _, row in ipairs(rows) do
