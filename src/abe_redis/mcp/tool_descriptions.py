@@ -15,9 +15,8 @@ def offer_tools(server: Server, tools: Tools, questions: Questions, permissions:
         tools.stream_stats,
         page=DASHBOARD,
         title="Health of the queue",
-        description="What is wrong with Redis, how full it is, what is waiting, who works, what is stuck, "
-        "and what to do about it, the worst first. Call this first; with stream, for one stream's groups and "
-        "consumers.",
+        description="What is wrong or full, what is waiting, who works, what is stuck, and what to do, "
+        "worst first. Call this first; with stream, for its groups and consumers.",
         changes=False,
     )
     server.offer(
