@@ -391,6 +391,9 @@ def play(client: Client) -> dict[str, Any]:
     story["count"] = client.call("count_events", by="type")
     story["stats when it is done"] = client.call("stream_stats", stream=TOPIC)
     story["redrive"] = client.call("redrive", reason="nothing in particular")
+    for step in ("stats while it is pending", "stats when it is done"):
+        (memory,) = story[step].pop("memory")  # another amount each time
+        assert memory["used_bytes"] > 0
     return {step: normal(answer) for step, answer in story.items()}
 
 
