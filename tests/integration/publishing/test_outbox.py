@@ -500,7 +500,7 @@ async def test_stats_show_what_waits_in_the_outbox(own_server: Server, tmp_path:
         assert (await operations.stream_stats()).outbox == OutboxStats(waiting=0, refused=0)
         own_server.freeze()
         assert (await operations.publish_event({"n": 2})).waiting
-        with pytest.raises(RedisUnavailableError, match="The outbox keeps 1 events until then"):
+        with pytest.raises(RedisUnavailableError, match="The outbox keeps 1 event until then"):
             await operations.stream_stats()
         own_server.thaw()
 
