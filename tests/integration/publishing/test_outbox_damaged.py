@@ -45,6 +45,13 @@ async def keep(queue: RedisMessageQueueBackend, numbers: range, *, more: str = S
         await queue.publish("slack_events", {"number": number, "text": more})
 
 
+async def until_it_holds(queue: RedisMessageQueueBackend, size: OutboxSize) -> None:
+    async def holds() -> bool:
+        return await queue.outbox_size() == size
+
+    await until(holds)
+
+
 def change(path: Path, statement: str) -> None:
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA ignore_check_constraints = ON")
@@ -79,12 +86,7 @@ async def test_a_damaged_row_stays_and_the_others_are_delivered(
     caplog.clear()
     settings = Settings(redis_url=own_server.url, redis_outbox=path)
     async with RedisMessageQueueBackend(settings) as queue:
-        size = OutboxSize(waiting=0, refused=1)
-
-        async def settled() -> bool:
-            return await queue.outbox_size() == size
-
-        await until(settled)
+        await until_it_holds(queue, OutboxSize(waiting=0, refused=1))
         await keep(queue, range(10, 12))
     with own_server.admin() as admin:
         rows = [fields["data"] for _, fields in admin.xrange("slack_events")]
@@ -107,12 +109,7 @@ async def test_a_row_of_nobody_knows_whom_is_delivered(own_server: Server, path:
     change(path, f"UPDATE event SET writer = {name} WHERE number IN (3, 4)")  # noqa: S608
     settings = Settings(redis_url=own_server.url, redis_outbox=path)
     async with RedisMessageQueueBackend(settings) as queue:
-        empty = OutboxSize(waiting=0, refused=0)
-
-        async def settled() -> bool:
-            return await queue.outbox_size() == empty
-
-        await until(settled)
+        await until_it_holds(queue, OutboxSize(waiting=0, refused=0))
         with own_server.admin() as admin:
             assert admin.xlen("slack_events") == 6
     assert not list(path.parent.glob("*.lock*"))

@@ -15,6 +15,7 @@
 -- have enough groups, or enough to remove, for one call, it answers for these alone.
 -- flags: allow-oom
 
+-- include: beside
 -- include: clock
 -- include: destroyed
 -- include: known
@@ -91,10 +92,9 @@ local function floor_of_vanished(stream, of, recorded)
   return next(known.names) and floor
 end
 
--- The sets of what groups have postponed, by the place of the group. Trimming does not know which groups
--- there are, so the names of the keys follow from that of the records.
+-- The sets of what groups have postponed, by the place of the group.
 local function all_postponed(records, groups)
-  local prefix, found = string.gsub(records, '^abe:groups:', 'abe:due:') .. ':', {}
+  local prefix, found = beside(records, 'due'), {}
   for first = 1, #groups, 100 do
     local sets = {}
     for at = first, math.min(first + 99, #groups) do sets[#sets + 1] = prefix .. groups[at]['name'] end

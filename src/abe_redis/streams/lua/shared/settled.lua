@@ -9,6 +9,7 @@
 -- With the mark '+', an entry is pending again that was not: somebody had removed its consumer, or a replay
 -- delivers it again.
 
+-- include: beside
 local most_batches = 5000 -- then nobody has listed anything for long, and the list is given up
 
 local function note_settled(pending, ids, mark)
@@ -20,9 +21,7 @@ local function note_settled(pending, ids, mark)
   if type(written) ~= 'number' then redis.call('PEXPIRE', pending, 0) end
 end
 
--- Notes that an entry is pending again, with its number of deliveries. The name of the list's key follows
--- from that of the records.
+-- Notes that an entry is pending again, with its number of deliveries.
 local function note_back(records, group, id, deliveries)
-  local pending = string.gsub(records, '^abe:groups:', 'abe:pending:') .. ':' .. group
-  note_settled(pending, {string.format('%s %.0f', id, deliveries)}, '+')
+  note_settled(beside(records, 'pending') .. group, {string.format('%s %.0f', id, deliveries)}, '+')
 end

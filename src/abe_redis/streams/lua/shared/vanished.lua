@@ -18,6 +18,7 @@
 -- include: ids
 -- include: agents
 -- include: known
+-- include: missing
 -- include: given
 -- include: note_gone
 -- include: clock
@@ -40,27 +41,6 @@ local function vanished_of(known, leases, there, now)
   end
   for name in pairs(there) do others = others or not (said[name] or nobodys[name]) end
   return next(vanished) and vanished, live, others
-end
-
--- How many entries the group was given since the list, or -1 if that is unknown.
-local function given_since(known, of)
-  local read = of['entries-read']
-  return read and known.read >= 0 and read - known.read or -1
-end
-
--- Whether entries may be missing, by the numbers in the names of the fields alone.
-local function may_miss(known, pending, records, group, of)
-  local fields, expected = redis.pcall('HKEYS', pending), known.pending + given_since(known, of)
-  if fields.err or given_since(known, of) < 0 then return false end
-  for _, field in ipairs(fields) do
-    local mark, count = string.sub(field, 1, 1), tonumber(string.match(field, ' (%d+)$') or 0)
-    if mark == '+' then expected = expected + 1
-    elseif mark ~= '=' and mark ~= '-' then expected = expected - count end
-  end
-  for mark in string.gmatch(redis.call('HGET', records, 'gone ' .. group) or '', '(-?)%d+-%d+') do
-    if mark == '' then expected = expected - 1 end
-  end
-  return expected > of['pending']
 end
 
 -- What was listed, as text; which entries are settled since; how many of them were pending until then; and

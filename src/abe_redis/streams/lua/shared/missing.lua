@@ -1,0 +1,25 @@
+-- Whether entries of a group may be missing from its pending entries, by numbers alone: how many were listed
+-- (see `list_pending`), how many the group was given since, and how many are noted beside the list (see
+-- `settled`). Too many answers cost a closer look (see `vanished`), and nothing else.
+
+-- How many entries the group was given since the list, or -1 if that is unknown.
+local function given_since(known, of)
+  local read = of['entries-read']
+  return read and known.read >= 0 and read - known.read or -1
+end
+
+-- The names of the fields say how many ids each has.
+local function may_miss(known, pending, records, group, of)
+  local fields, given = redis.pcall('HKEYS', pending), given_since(known, of)
+  if fields.err or given < 0 then return false end
+  local expected = known.pending + given
+  for _, field in ipairs(fields) do
+    local mark, count = string.sub(field, 1, 1), tonumber(string.match(field, ' (%d+)$') or 0)
+    if mark == '+' then expected = expected + 1
+    elseif mark ~= '=' and mark ~= '-' then expected = expected - count end
+  end
+  for mark in string.gmatch(redis.call('HGET', records, 'gone ' .. group) or '', '(-?)%d+-%d+') do
+    if mark == '' then expected = expected - 1 end
+  end
+  return expected > of['pending']
+end
