@@ -6,8 +6,9 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +22,13 @@ from tests.servers import HOST, Server, ServerError, free_port
 
 _REPLICATION = {"repl-diskless-sync-delay": "0", "repl-timeout": "10", "repl-backlog-size": "16mb"}
 SLOTS = 16_384
+_SENTINEL = {"tilt-trigger": 60_000, "info-period": 200, "ask-period": 200}
+"""Milliseconds. By default a Sentinel that could not run for two seconds does nothing for thirty."""
+_PUBLISH = 500
+"""Milliseconds between two words of a Sentinel about itself. After four of them, a former primary that still
+takes writes is made a replica."""
+_MEMORY = Path("/dev/shm")
+"""A Sentinel writes its state to disk in each step of a failover, and stands still while the disk does."""
 
 
 def wait_until(condition: Callable[[], Any], what: str, *, seconds: float = 2 * PATIENCE) -> Any:
@@ -124,9 +132,13 @@ class Sentinels(_Together):
         for _ in range(3):
             self._watch(primary.port)
         self.wait_settled()
+        for port in self._ports:
+            self._tune(port, {"publish-period": _PUBLISH})
 
     def _watch(self, primary: int) -> None:
-        directory = Path(tempfile.mkdtemp(prefix="abe-redis-sentinel-", dir="/tmp"))
+        directory = Path(
+            tempfile.mkdtemp(prefix="abe-redis-sentinel-", dir=_MEMORY if _MEMORY.is_dir() else "/tmp")
+        )
         self._stack.callback(shutil.rmtree, directory, ignore_errors=True)
         port = free_port()
         lines = [
@@ -149,6 +161,11 @@ class Sentinels(_Together):
         self._stack.callback(process.wait)
         self._stack.callback(process.kill)
         self._ports.append(port)
+        wait_until(lambda: self._tune(port, _SENTINEL | {"publish-period": 100}), "a Sentinel")
+
+    def _tune(self, port: int, periods: Mapping[str, int]) -> bool:
+        with self._sentinel(port) as sentinel:
+            return bool(sentinel.execute_command("SENTINEL", "DEBUG", *chain.from_iterable(periods.items())))
 
     def _sentinel(self, port: int) -> redis.Redis:
         password = self._sentinel_password or None

@@ -167,6 +167,48 @@ async def test_the_next_sentinel_is_asked_when_one_does_not_know() -> None:
         assert second.commands[0] == [b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", b"mymaster"]
 
 
+async def test_a_sentinel_that_needs_longer_is_heard_while_the_next_one_is_asked() -> None:
+    """One that is far away needs longer each time: to hang up on it would mean never to hear it."""
+    next_one = FakeServer(silence)
+
+    async def slow(peer: Peer) -> None:
+        while True:
+            await peer.command()
+            await until(lambda: next_one.commands)
+            peer.send(b"*2\r\n" + bulk(b"127.0.0.1") + bulk(b"7"))
+
+    async with FakeServer(slow).listening() as first, next_one.listening():
+        asked = sentinels(first, next_one)
+        assert (await asked.find()).port == 7
+        assert (await asked.find()).port == 7
+        await asked.close()
+        assert len(first.peers) == 1, "its connection stays"
+
+
+async def test_silent_sentinels_are_named_in_the_error() -> None:
+    async with FakeServer(silence).listening() as first, FakeServer(silence).listening() as second:
+        asked = sentinels(first, second)
+        with pytest.raises(exceptions.ConnectionError) as failure:
+            await asked.find()
+        await asked.close()
+    for server in (first, second):
+        assert f"127.0.0.1:{server.port}: no answer within" in str(failure.value)
+
+
+async def test_a_refused_password_is_said_and_no_other_sentinel_is_asked() -> None:
+    async def refuse(peer: Peer) -> None:
+        while True:
+            await peer.command()
+            peer.send(b"-NOAUTH Authentication required.\r\n")
+
+    async with FakeServer(refuse).listening() as first, FakeServer(naming(7)).listening() as second:
+        asked = sentinels(first, second)
+        with pytest.raises(exceptions.AuthenticationError):
+            await asked.find()
+        await asked.close()
+        assert not second.commands
+
+
 async def test_when_no_sentinel_knows_it_is_said_of_each() -> None:
     async with FakeServer(unknowing).listening() as first, FakeServer(unknowing).listening() as second:
         asked = sentinels(first, second)
