@@ -1,6 +1,7 @@
 """Clocks in a test's hands: a server's wall clock that is stepped, and processes that stand still."""
 
 import asyncio
+import signal
 import sys
 import threading
 from collections.abc import Coroutine
@@ -16,6 +17,8 @@ _LIBRARIES = (
     "/usr/local/lib/faketime",
     "/opt/homebrew/lib/faketime",
 )
+
+_SHARED = Path("/dev/shm")
 
 
 def faketime() -> Path | None:
@@ -49,6 +52,17 @@ class SteppedServer(Server):
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
+
+    @override
+    def _end(self, how: signal.Signals) -> None:
+        # What the library shares in memory outlives a killed process, and would keep a later one that has the
+        # same number from starting.
+        shared = (
+            [f"{name}_{self.pid}" for name in ("faketime_shm", "sem.faketime_sem")] if self.running else []
+        )
+        super()._end(how)
+        for name in shared:
+            (_SHARED / name).unlink(missing_ok=True)
 
 
 def stepped_if_possible(binary: Path, **options: Any) -> Server:

@@ -28,7 +28,6 @@ _PUBLISH = 500
 """Milliseconds between two words of a Sentinel about itself. After four of them, a former primary that still
 takes writes is made a replica."""
 _MEMORY = Path("/dev/shm")
-"""A Sentinel writes its state to disk in each step of a failover, and stands still while the disk does."""
 
 
 def wait_until(condition: Callable[[], Any], what: str, *, seconds: float = 2 * PATIENCE) -> Any:
@@ -63,6 +62,12 @@ class _Together:
 
     def _start(self) -> None:
         raise NotImplementedError
+
+    def _state(self, prefix: str) -> Path:
+        """A directory for what they write in each step of a failover, and wait for."""
+        directory = Path(tempfile.mkdtemp(prefix=prefix, dir=_MEMORY if _MEMORY.is_dir() else "/tmp"))
+        self._stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        return directory
 
     def _serve(self, server: Server) -> Server:
         self.servers.append(self._stack.enter_context(server))
@@ -136,10 +141,7 @@ class Sentinels(_Together):
             self._tune(port, {"publish-period": _PUBLISH})
 
     def _watch(self, primary: int) -> None:
-        directory = Path(
-            tempfile.mkdtemp(prefix="abe-redis-sentinel-", dir=_MEMORY if _MEMORY.is_dir() else "/tmp")
-        )
-        self._stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        directory = self._state("abe-redis-sentinel-")
         port = free_port()
         lines = [
             f"port {port}",
@@ -256,10 +258,12 @@ class Cluster(_Together):
         self.wait_settled()
 
     def _start(self) -> None:
-        for _ in range(self._count * (2 if self._replicas else 1)):
+        state = self._state("abe-redis-cluster-")
+        for number in range(self._count * (2 if self._replicas else 1)):
             bus = free_port()
             options = _REPLICATION | {
                 "cluster-enabled": "yes",
+                "cluster-config-file": str(state / f"{number}.conf"),
                 "cluster-port": str(bus),
                 "cluster-node-timeout": "1500",
                 "cluster-replica-validity-factor": "0",
