@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any, Protocol
 
+from redis import exceptions
+
 type Word = str | bytes | int | float
 type Words = tuple[Word, ...]
 type Answer = asyncio.Future[Any]
@@ -19,3 +21,7 @@ class Promise(Protocol):
 
     def set_exception(self, error: Exception) -> None:
         """Receive an error: the server's, or that of a lost connection."""
+
+
+class HungUpError(exceptions.ConnectionError):
+    """The server closed the connection instead of answering a command of the greeting."""

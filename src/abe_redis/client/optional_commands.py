@@ -4,7 +4,6 @@ A proxy such as Envoy or twemproxy, a managed service and an ACL each refuse som
 promise needs is left out from then on, and the log says so once.
 """
 
-import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 from redis import exceptions
 
+from abe_redis.client.calls import HungUpError
 from abe_redis.client.passing_states import state_of
 
 _LOG = logging.getLogger(__name__)
@@ -26,6 +26,9 @@ _REFUSED = re.compile(
 
 _left_out: set[tuple[str, str]] = set()
 """Per server and user, the commands that are left out."""
+
+_accepted: set[tuple[str, str]] = set()
+"""Per server and user, the commands that were accepted once: a lost connection is not a refusal of them."""
 
 
 def is_refused(error: BaseException) -> bool:
@@ -65,8 +68,8 @@ async def ask(
     """Send a command whose answer is not needed; leave it out where it is refused.
 
     Raises:
-        redis.ConnectionError: The connection was lost. If the server hung up on this very command, as
-            twemproxy does, the next call leaves it out.
+        redis.ConnectionError: The connection was lost. If the server hung up on this very command, and never
+            accepted it before, the next call leaves it out: twemproxy refuses so.
         redis.TimeoutError: The server did not answer.
     """
     command = " ".join(map(str, words[:2]))
@@ -76,13 +79,13 @@ async def ask(
         await send(words)
     except exceptions.AuthenticationError:
         raise
-    except (
-        exceptions.ConnectionError,
-        asyncio.CancelledError,
-    ):  # who opens a connection is cancelled with it
-        say_left_out(command, server, "it hung up", without)
+    except HungUpError:
+        if (server, command) not in _accepted:
+            say_left_out(command, server, "it hung up", without)
         raise
     except exceptions.ResponseError as error:
         if state_of(error) is None:  # else the next connection tries again
             # Any error is harmless: this command is optional.
             say_left_out(command, server, error, without)
+    else:
+        _accepted.add((server, command))

@@ -14,7 +14,7 @@ from redis import exceptions
 from redis.asyncio.connection import DefaultParser
 
 from abe_redis.client.address import Address, Find
-from abe_redis.client.calls import Answer, Promise, Words
+from abe_redis.client.calls import Answer, HungUpError, Promise, Words
 from abe_redis.client.sockets import connect
 from abe_redis.client.writer import Writer
 from abe_redis.runtime import fork, tasks
@@ -189,24 +189,30 @@ class Wire(asyncio.Protocol):
             self._terms.on_silence()
         self._look_after(left)
 
-    def _give_up(self, error: exceptions.RedisError) -> None:
-        """Hang up, and fail every unanswered call. Only the first error counts."""
+    def _give_up(self, error: exceptions.RedisError, *, hung_up: bool = False) -> None:
+        """Hang up, and fail every unanswered call. Only the first error counts.
+
+        With `hung_up`, the server did so first, and the greeting hears of that.
+        """
         if self._socket is not None:
             self._socket.abort()
         if self.lost:
             return
         self.lost = True
-        self._opening.cancel()
+        if self._greeted or not self._unanswered:  # else the greeting ends with the error of its command
+            self._opening.cancel()
         if self._watch is not None:
             self._watch.cancel()
-        answers = [answer for answer, *_ in self._unanswered] + [answer for _, answer in self._queue]
+        sent = HungUpError(*error.args) if hung_up and not self._greeted else error
+        answers = [(answer, sent) for answer, *_ in self._unanswered]
+        answers += [(answer, error) for _, answer in self._queue]
         self._unanswered.clear()
         self._queue.clear()
         self._writer.clear()
-        for answer in answers:
+        for answer, reason in answers:
             if not answer.done():
                 # A copy: each of the many tasks that raise it writes its own traceback into it.
-                answer.set_exception(copy(error))
+                answer.set_exception(copy(reason))
 
     # What a fork calls.
 
@@ -287,9 +293,10 @@ class Wire(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """Note that the server sends nothing more."""
-        self._give_up(exceptions.ConnectionError("the server closed the connection"))
+        self._give_up(exceptions.ConnectionError("the server closed the connection"), hung_up=True)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Note that nothing is left of the connection."""
-        self._give_up(exceptions.ConnectionError(f"the connection was lost: {error or 'closed'}"))
+        reason = f"the connection was lost: {error or 'closed'}"
+        self._give_up(exceptions.ConnectionError(reason), hung_up=True)
         self._socket_closed.set()
