@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -62,6 +63,9 @@ class AgentLeases:
         """Per group and consumer: the stream and id of each held entry, with its facts."""
         self._last_call = clock.now()
         self._gone = anyio.Event()
+        self._reads = Counter[tuple[str, str, str]]()
+        """How many reads go on, by stream, group and consumer."""
+        self._giving_back = anyio.Lock()
 
     def touch(self) -> None:
         """Note that the agent made a call."""
@@ -129,11 +133,12 @@ class AgentLeases:
                 redis = (await self._open()).commands
                 for stream, entry_id in await lease.renew(redis, group, consumer, list(entries)):
                     self.forget(stream, group, consumer, [entry_id])
-                await self._note(redis, group, consumer)
+                await self._note(redis, group, consumer, entries)
 
-    async def _note(self, redis: Redis, group: str, consumer: str) -> None:
+    async def _note(
+        self, redis: Redis, group: str, consumer: str, entries: Mapping[tuple[str, str], _Kept]
+    ) -> None:
         """Record since when a consumer holds its entries; without that right, it keeps them all the same."""
-        entries = self._held[group, consumer]
         now = clock.now()
         said = [hold_times.Held(*key, kept.deliveries, now - kept.since) for key, kept in entries.items()]
         with suppress(ResponseError):
@@ -146,13 +151,17 @@ class AgentLeases:
             AbeRedisError: The connections cannot be opened.
         """
         for (group, consumer), entries in list(self._held.items()):
-            if entries:
-                known = {key: kept.deliveries - 1 for key, kept in entries.items()}
+            if given := dict(entries):
+                known = {key: kept.deliveries - 1 for key, kept in given.items()}
                 redis = (await self._open()).commands
                 await release.release(
-                    redis, group, consumer, list(lease.by_stream(entries)), known, everything=False
+                    redis, group, consumer, list(lease.by_stream(given)), known, everything=False
                 )
-            self._held.pop((group, consumer), None)
+            for key, kept in given.items():
+                if entries.get(key) is kept:  # else a call has leased it anew meanwhile
+                    del entries[key]
+            if not entries:
+                self._held.pop((group, consumer), None)
 
     @asynccontextmanager
     async def returning_unseen(
@@ -161,18 +170,24 @@ class AgentLeases:
         """Give back the entries that a read leases, if the block fails or is cancelled before its answer.
 
         If the name is ours alone (`own_name`), this includes entries that Redis leased and whose answer was
-        lost.
+        lost; but not while other reads of the same consumer go on, since theirs look the same. Then these
+        leases expire.
 
         Yields:
             The object that collects the entries of the read.
         """
-        taken = AgentRead(self, stream, group, consumer)
+        taken, place = AgentRead(self, stream, group, consumer), (stream, group, consumer)
+        async with self._giving_back:  # what is leased from now on is not what an earlier read has left
+            self._reads[place] += 1
         try:
             yield taken
         except BaseException:
             with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
-                await self._give_back_unseen(taken, own_name=own_name)
+                async with self._giving_back:
+                    await self._give_back_unseen(taken, own_name=own_name and self._reads[place] == 1)
             raise
+        finally:
+            self._reads -= Counter([place])
 
     async def take_back(self, stream: str, group: str, consumer: str, ids: Sequence[str]) -> None:
         """Release some kept entries that the agent has not seen, without counting the delivery."""

@@ -1,6 +1,7 @@
 """Leases events to a person or an agent: first abandoned ones, then new ones; or chosen ones."""
 
 import contextlib
+import time
 from collections.abc import Sequence
 
 import anyio.lowlevel
@@ -17,8 +18,12 @@ from abe_redis.settings import Settings
 from abe_redis.streams import acks, clock_steps, dead, lease, names, peek
 from abe_redis.streams.choose import MOST_PASSED, Chosen, Why, take_these
 from abe_redis.streams.groups import record_progress
+from abe_redis.streams.manage import is_paused
 from abe_redis.streams.page_size import PageSize
 from abe_redis.streams.reclaim import reclaim
+
+_LOOK_SECONDS = 2.0
+"""Interval at which a call that waits for an event checks whether the group is paused, as consumers do."""
 
 
 async def take(
@@ -235,15 +240,18 @@ async def _lease(
             new = await lease.take_new(
                 connections.commands, group, consumer, [stream], count=count - len(leased), block_ms=None
             )
-    if not (leased or new) and wait_seconds:
+    until = time.monotonic() + wait_seconds
+    while not (leased or new) and (left := until - time.monotonic()) > 0:
         new = await lease.take_new(
             connections.blocking,
             group,
             consumer,
             [stream],
             count=count,
-            block_ms=max(1, round(wait_seconds * 1000)),
+            block_ms=max(1, round(min(left, _LOOK_SECONDS) * 1000)),
         )
+        if not new and await is_paused(connections.commands, stream, group):
+            break
     if leased or new:
         # Then another consumer gets these events if somebody removes this one.
         with contextlib.suppress(*failures.FAILURES):
