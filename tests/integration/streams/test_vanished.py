@@ -221,15 +221,14 @@ async def test_acks_of_another_program_in_the_group_are_believed(commands: Redis
 
 
 @HOW
-@pytest.mark.parametrize("is_listed", [True, False], ids=["listed", "just taken"])
-async def test_trimming_keeps_what_a_removed_consumer_held(
-    commands: Redis, how: str, is_listed: bool
-) -> None:
+@pytest.mark.parametrize("since", ["listed", "just taken", "just come"])
+async def test_trimming_keeps_what_a_removed_consumer_held(commands: Redis, how: str, since: str) -> None:
     ids = await fill(commands, A, 20)
     await join(commands, "dead")
-    await record(commands)
+    if since != "just come":
+        await record(commands)
     assert await take(commands, "dead", 20) == ids
-    if is_listed:
+    if since == "listed":
         await record(commands)
     await acks.ack(commands, "g", "dead", [(A, entry_id) for entry_id in ids if entry_id != ids[3]])
     await remove(commands, "dead")

@@ -80,12 +80,16 @@ local function give_up(stream, records, of, entries, cut)
 end
 
 -- Where a group had finished when that was last recorded, if one of its consumers has vanished since: what
--- that consumer held is not pending, but is delivered again (see `vanished`).
-local function floor_of_vanished(stream, of, recorded)
+-- that consumer held is not pending, but is delivered again (see `vanished`). Who came after the last list is
+-- known by the record of its leases.
+local function floor_of_vanished(stream, records, of, recorded)
   local said = recorded['known ' .. of['name']]
   local floor = said and string.match(recorded['floor ' .. of['name']] or '', '^%S+')
   if not floor or floor == of.needed or not before(floor, of.needed) then return end
   local known = known_in(said)
+  for name, one in pairs(leases_in(beside(records, 'leases') .. of['name'])) do
+    if one.at >= known.at then known.names[name] = true end
+  end
   for _, row in ipairs(redis.call('XINFO', 'CONSUMERS', stream, of['name'])) do
     known.names[facts(row)['name']] = nil
   end
@@ -126,7 +130,7 @@ local function groups_of(stream, records)
       local oldest = redis.call('XPENDING', stream, of['name'])[2]
       if before(oldest, of.needed) then of.needed = oldest end
     end
-    of.needed = floor_of_vanished(stream, of, fields) or of.needed
+    of.needed = floor_of_vanished(stream, records, of, fields) or of.needed
     found[#found + 1] = of
   end
   for _, of in ipairs(destroyed_groups(stream, recorded, exist)) do
