@@ -361,21 +361,31 @@ def every_binary() -> list[Path]:
     return [binary for binary in (bundled_binary(), system_binary()) if binary is not None]
 
 
+_GIVEN_OUT = set[int]()
+
+
 def free_port() -> int:
     """Pick a port that is still free after a restart: below those that systems give to outgoing connections.
 
-    SystemRandom, because pytest-randomly seeds `random` alike in every worker process.
+    Each worker process of the tests has ports of its own and gives none out twice: between the picking of a
+    port and its use, nobody else picks it. SystemRandom, because pytest-randomly seeds `random` alike in
+    every worker process.
     """
     ports = random.SystemRandom()
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     while True:
-        port = ports.randrange(20_000, 32_000)
+        port = ports.randrange(20_000 + worker, 32_000, workers)
+        if port in _GIVEN_OUT:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((HOST, port))
             except OSError:
                 continue
-            return port
+        _GIVEN_OUT.add(port)
+        return port
 
 
 def _config(client: redis.Redis) -> dict[str, str]:

@@ -39,8 +39,11 @@ KINDS = {
 
 @pytest.mark.promise("A read looks at some 16 MiB at most")
 @pytest.mark.anyio
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("lease", [False, True], ids=["look", "lease"])
+@pytest.mark.parametrize(
+    ("kind", "lease"),
+    [*((kind, False) for kind in KINDS), ("deep", True), ("many texts", True)],
+    ids=lambda of: {False: "look", True: "lease"}.get(of, of),
+)
 async def test_a_read_of_what_is_large_stays_short_and_lets_others_have_their_turn(
     kind: str, lease: bool, make_backend: MakeBackend, redis: Redis
 ) -> None:

@@ -156,15 +156,15 @@ def test_no_agent_makes_partitions_or_streams_without_bound(door: OpenDoor, clie
 
 
 @pytest.mark.promise("So have the events of a minute that agents lease")
-@pytest.mark.parametrize("delay", [3601, 86_400, 604_800, 604_801, 1e300, -1, -0.001, "1d"])
-def test_nothing_is_postponed_beyond_the_bound(delay: Any, door: OpenDoor, client: redis.Redis) -> None:
+def test_nothing_is_postponed_beyond_the_bound(door: OpenDoor, client: redis.Redis) -> None:
     fill(client, 1)
     agent = door("2.3").agent()
     (held,) = agent.lease(STREAM, "agents")
-    assert agent.refused(
-        "release", stream=STREAM, group="agents", ids=[held], delay_seconds=delay, confirm=True
-    )
-    assert not list(client.scan_iter("abe:due:*"))
+    for delay in (3601, 86_400, 604_800, 604_801, 1e300, -1, -0.001, "1d"):
+        assert agent.refused(
+            "release", stream=STREAM, group="agents", ids=[held], delay_seconds=delay, confirm=True
+        ), delay
+        assert not list(client.scan_iter("abe:due:*")), delay
     assert agent.call("release", stream=STREAM, group="agents", ids=[held], delay_seconds=3600)[
         "released"
     ] == [held]

@@ -57,7 +57,7 @@ def test_only_tokens_of_the_issuer_for_this_server_are_taken(
     good = issuer.claims(RESOURCE, "read")
     now = int(time.time())
     public = jwt.PyJWK(issuer.jwks()["keys"][0]).key
-    with issuing() as other, httpx.Client(base_url=there.url, headers=BOTH, timeout=60) as client:
+    with issuing() as other, httpx.Client(base_url=there.url, headers=BOTH, timeout=PATIENCE) as client:
 
         def code(headers: dict[str, str]) -> int:
             return client.post("/mcp", json=initialize(), headers=headers).status_code

@@ -11,6 +11,7 @@ from tests.hosts import environments
 from tests.hosts.conftest import Start
 from tests.hosts.processes import Child, until
 from tests.hosts.web import status
+from tests.patience import PATIENCE
 from tests.servers import HOST, free_port
 
 TOKEN = "a-token-that-is-long-enough"
@@ -78,7 +79,7 @@ def test_a_page_in_a_browser_reads_no_metrics_under_a_name_of_its_own(metrics: t
     tally, port = Tally("reading metrics under another name"), metrics[1]
 
     def answered(name: str | None) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(HOST, port, timeout=60)
+        connection = http.client.HTTPConnection(HOST, port, timeout=PATIENCE)
         try:
             connection.putrequest("GET", "/metrics", skip_host=True)
             if name is not None:

@@ -7,6 +7,8 @@ from typing import Any, Self
 
 import httpx
 
+from tests.patience import PATIENCE
+
 HANDSHAKE, MODERN = "2025-06-18", "2026-07-28"
 _META = "io.modelcontextprotocol/"
 
@@ -29,7 +31,9 @@ class Agent:
         self._number = 0
         kinds = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
         version = {"MCP-Protocol-Version": MODERN} if modern else {}
-        self.http = httpx.Client(base_url=url, headers={**kinds, **version, **(headers or {})}, timeout=60)
+        self.http = httpx.Client(
+            base_url=url, headers={**kinds, **version, **(headers or {})}, timeout=PATIENCE
+        )
         self.session = ""
         """The id of its session; empty without one."""
         if not modern:

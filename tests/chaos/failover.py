@@ -26,6 +26,7 @@ from tests.chaos import log
 from tests.chaos.actors import GROUP, ORDERED_GROUP
 from tests.chaos.checker import violations
 from tests.chaos.history import Group, History, Outage, Violation
+from tests.patience import whole_lines
 from tests.servers import Server, ServerError, any_binary
 from tests.topologies import Cluster, Sentinels, wait_until
 
@@ -192,10 +193,7 @@ class Run:
 
     def _read(self, kind: str) -> list[tuple[int, float]]:
         lines = (
-            line.split()
-            for path in self._directory.glob(f"{kind}-*[0-9]")
-            for line in path.read_text().splitlines(keepends=True)
-            if line.endswith("\n")
+            line.split() for path in self._directory.glob(f"{kind}-*[0-9]") for line in whole_lines(path)
         )
         return [(int(number), float(at)) for number, at in lines]
 

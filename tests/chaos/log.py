@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.history import Record
+from tests.patience import whole_lines
 
 SUFFIX = ".history"
 
@@ -28,6 +29,5 @@ class Log:
 def read(directory: Path) -> Iterator[Record]:
     """What all processes have written down; a line that was cut short is none."""
     for path in sorted(directory.glob(f"*{SUFFIX}")):
-        for line in path.read_text().splitlines(keepends=True):
-            if line.endswith("\n"):
-                yield Record(**json.loads(line))
+        for line in whole_lines(path):
+            yield Record(**json.loads(line))

@@ -28,7 +28,7 @@ from tests.chaos import log
 from tests.chaos.actors import GROUP
 from tests.chaos.checker import violations
 from tests.chaos.history import Group, History, Outage, Record, Violation
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, whole_lines
 from tests.servers import Server, any_binary
 
 LEASE_SECONDS = 2
@@ -189,7 +189,7 @@ class Run:
     def _read(self) -> Account:
         account = Account()
         for book in self._directory.glob("book-*[0-9]"):
-            for line in book.read_text().splitlines():
+            for line in whole_lines(book):
                 number, ended, began = line.split()
                 account.finished[int(number)].append((float(began), float(ended)))
         return account

@@ -23,6 +23,7 @@ from tests.chaos.faults import CLOCK_STEPS, DELETE_IF_DRAINED, is_alive, schedul
 from tests.chaos.history import Group, History, Left, Outage, Record, Violation
 from tests.chaos.proxy import Proxy
 from tests.clocks import SteppedServer, stepped_if_possible
+from tests.patience import whole_lines
 
 LEASE_SECONDS = 1.5
 LONG_LEASE_SECONDS = 4.0
@@ -271,7 +272,7 @@ class Run:
 
     def _books(self, kind: str) -> list[list[int]]:
         paths = [path for path in self._directory.glob(f"{kind}-*") if not path.suffix]
-        return [[int(line.split()[0]) for line in path.read_text().splitlines()] for path in paths]
+        return [[int(line.split()[0]) for line in whole_lines(path)] for path in paths]
 
     async def _settle(self) -> None:
         """Wait until everything is processed, or nothing was for a long time."""

@@ -1,5 +1,7 @@
 """The site as it is built: no warning, no dead link, nothing missing."""
 
+import fcntl
+import os
 import re
 import subprocess
 import sys
@@ -20,17 +22,28 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built site; a warning is an error."""
-    out: Path = tmp_path_factory.mktemp("site")
+    """The built site; a warning is an error. Those who test in parallel share it."""
+    directory: Path = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        directory = directory.parent
+    out = directory / "site"
+    with (directory / "site.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not out.exists():
+            _build(directory / "half-built", out)
+    return out
+
+
+def _build(unfinished: Path, out: Path) -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "docs", str(out)],
+        [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "docs", str(unfinished)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    return out
+    unfinished.rename(out)
 
 
 class Page(HTMLParser):

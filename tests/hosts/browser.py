@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.needs import needed
+from tests.patience import PATIENCE
 
 type Theme = Literal["light", "dark"]
 
@@ -17,6 +18,7 @@ def chromium() -> Iterator[Browser]:
     """The browser; without one, CI fails and others are told what they miss."""
     found = shutil.which("chromium") or shutil.which("google-chrome")
     program = needed(found, "there is no Chromium: apt-get install chromium")
+    expect.set_options(timeout=1000 * PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
@@ -28,6 +30,7 @@ class Visit:
 
     def __init__(self, browser: Browser, *, width: int = 1200, theme: Theme = "light") -> None:
         self.page: Page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
+        self.page.set_default_timeout(1000 * PATIENCE)
         self.complaints: list[str] = []
         self.requests: list[str] = []
         self.page.on("console", lambda message: self.complaints.append(message.text))

@@ -28,6 +28,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SDKS = tuple(os.environ.get("ABE_REDIS_TEST_MCP", "1.26 1.30 2.0 2.3").split())
 """Releases of the MCP SDK: the oldest and the newest that are known of both lines, or what is named."""
 
+
+NEWEST_SDKS = tuple({version.partition(".")[0]: version for version in SDKS}.values())
+"""Of these, the last of each line: for what our own code does, whatever a release of the SDK does."""
+
 _CACHE = ROOT / ".cache" / "envs"
 _BUILD_SECONDS = 5 * PATIENCE
 _CA_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")

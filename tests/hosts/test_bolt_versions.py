@@ -1,4 +1,4 @@
-"""Bolt apps in real workers, on the oldest supported release, the newest, and two between."""
+"""Bolt apps in real workers, on the oldest supported release and the newest; the contract, on two between."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import pytest
 from abe_redis.testing import FakeSlack, message
 from tests.hosts.environments import ROOT, Environment, environment
 from tests.hosts.processes import Child, ended, until
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, whole_lines
 from tests.servers import Server
 
 STREAM, DEAD = "slack_events", "dead:{slack_events}"
@@ -64,7 +64,7 @@ def slack() -> Iterator[FakeSlack]:
 
 
 @pytest.fixture(
-    params=[(release, kind) for release in (*OLDER, NEWEST) for kind in ("sync", "async")], ids="-".join
+    params=[(release, kind) for release in (OLDER[0], NEWEST) for kind in ("sync", "async")], ids="-".join
 )
 def start(
     request: pytest.FixtureRequest, redis_url: str, slack: FakeSlack, tmp_path: Path
@@ -180,14 +180,13 @@ def test_an_event_whose_listener_is_killed_is_delivered_again(
     # A worker that stands still for longer than its lease loses the event again and again.
     lease = {"REDIS_STREAM_LEASE_SECONDS": "2", "REDIS_STREAM_MAX_DELIVERIES": "100"}
     first = start(**lease)
-    # The file is there, empty, a moment before its line is.
-    until(lambda: deliveries.exists() and deliveries.read_text(), "the listener to begin")
+    until(lambda: whole_lines(deliveries), "the listener to begin")
     first.signal(signal.SIGKILL)
     first.wait()
     second = start(**lease)
     # A worker that stands still for longer than so short a lease makes more of them.
-    until(lambda: len(deliveries.read_text().splitlines()) >= 2, "the second delivery")
-    assert len(set(deliveries.read_text().splitlines())) == 1
+    until(lambda: len(whole_lines(deliveries)) >= 2, "the second delivery")
+    assert len(set(whole_lines(deliveries))) == 1
     second.signal(signal.SIGTERM)
     assert second.wait() == 0, second.stderr
     assert dead_letters(server) == {}

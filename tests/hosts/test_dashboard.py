@@ -196,10 +196,10 @@ def test_redis_goes_and_comes_back(look: Look, dashboard: Open, own_server: Serv
     expect(page.locator(".badge")).to_have_text("unread")
     expect(page.get_by_role("alert")).to_be_hidden()
     own_server.kill()
-    expect(page.get_by_role("alert")).to_contain_text("Redis", timeout=30_000)
+    expect(page.get_by_role("alert")).to_contain_text("Redis")
     expect(page.locator(".badge")).to_have_text("unread")  # what was known is still there
     own_server.start()
-    expect(page.locator("#summary")).to_have_text("No stream exists yet", timeout=30_000)
+    expect(page.locator("#summary")).to_have_text("No stream exists yet")
     expect(page.get_by_role("alert")).to_be_hidden()
     expect(page.locator("#streams")).to_have_text("Nothing was published yet.")
 

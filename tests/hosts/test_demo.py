@@ -170,10 +170,8 @@ def test_without_the_extra_it_says_what_to_install(demo: Demo, missing: str) -> 
 @pytest.mark.parametrize(
     ("moment", "number"),
     [
-        ("1. A Redis", signal.SIGINT),
-        ("2. Slack posts", signal.SIGTERM),
+        ("1. A Redis", signal.SIGTERM),
         ("was killed", signal.SIGINT),
-        ("stream_stats:", signal.SIGINT),
     ],
 )
 def test_a_signal_ends_everything(demo: Demo, moment: str, number: signal.Signals) -> None:

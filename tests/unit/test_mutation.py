@@ -17,7 +17,7 @@ ENGINE = '''"""Counts."""
 
 def twice(count: int) -> int:
     """Nobody asks."""
-    return count * 2
+    return count + count
 
 
 def is_enough(count: int) -> bool:
@@ -58,7 +58,7 @@ def test_an_obvious_mutant_is_killed_and_a_survivor_noticed(tmp_path: Path) -> N
     killer = "tests/test_tiny.py::test_ten_are_enough"
     assert outcome["is_enough", "`count >= 10` → `(count > 10)` in `return count >= 10`"] == killer
     assert outcome["is_enough", "`10` → `20` in `return count >= 10`"] == killer
-    assert outcome["twice", "`count * 2` → `(count / 2)` in `return count * 2`"] is None
+    assert outcome["twice", "`count + count` → `(count - count)` in `return count + count`"] is None
     assert {killer for (owner, _), killer in outcome.items() if owner == "twice"} == {None}
     assert {killer for (owner, _), killer in outcome.items() if owner == "is_enough"} == {killer}
     assert engine.read_text() == ENGINE

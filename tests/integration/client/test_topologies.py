@@ -210,7 +210,7 @@ async def test_an_event_is_found_at_once_in_any_slot(cluster: Cluster) -> None:
 
 async def test_events_that_come_while_the_handler_is_slow_run_once(cluster: Cluster) -> None:
     """The reads of other slots are under way, and bring events that nobody asks for."""
-    settings = Settings(redis_url=cluster.url, redis_stream_lease_seconds=1)
+    settings = Settings(redis_url=cluster.url, redis_stream_lease_seconds=3)
     streams = [f"slack:{number}" for number in range(24)]
     handled: list[int] = []
 
@@ -276,10 +276,9 @@ async def test_slots_that_move_are_a_detour(cluster: Cluster) -> None:
     streams = [f"slack:{number}" for number in range(32)]
     async with Load(settings, streams).running() as load:
         source, target, *_ = cluster.primaries()
-        moved = await asyncio.to_thread(cluster.move, source, target, 400)
-        assert moved == 400
-        for stream in ("slack:13", "slack:17"):  # whose slots are among them
-            assert cluster.primary_of(stream) is target
+        moved = await asyncio.to_thread(cluster.move, source, target, 270)
+        assert moved == 270
+        assert cluster.primary_of("slack:17") is target, "its slot is among them"
         await load.goes_on()
     assert not load.refused
     assert load.handled.keys() >= set(load.accepted)

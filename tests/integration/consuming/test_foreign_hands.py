@@ -187,7 +187,7 @@ async def test_an_event_postponed_when_the_group_was_destroyed_robs_nobody(
         await handlers(event)
 
     def worker() -> EventWorker:
-        backend = make_backend(redis_stream_lease_seconds=1)
+        backend = make_backend(redis_stream_lease_seconds=4)
         return EventWorker(backend, handle, concurrency=2, policy=lambda *_: Retry(3))
 
     publisher = make_backend()
@@ -221,7 +221,7 @@ async def test_a_removed_consumer_keeps_what_it_has(
     make_backend: MakeBackend, redis: Redis, ordered: bool
 ) -> None:
     handlers = Handlers()
-    backends = [make_backend(redis_stream_lease_seconds=1.5) for _ in range(2)]
+    backends = [make_backend(redis_stream_lease_seconds=3) for _ in range(2)]
     workers = [EventWorker(one, handlers, concurrency=3, ordered=ordered) for one in backends]
     await publish(backends[0], *range(12))
     async with working(*workers):
@@ -233,7 +233,7 @@ async def test_a_removed_consumer_keeps_what_it_has(
 
         await until(is_put_back)
         assert {row["times_delivered"] for row in (await pending(redis)).values()} <= {0, 1}
-        await anyio.sleep(3)  # two leases
+        await anyio.sleep(4)  # longer than a lease
         assert handlers.cancelled == {}
         assert max(handlers.most_at_work.values()) == 1
         handlers.may_end.set()

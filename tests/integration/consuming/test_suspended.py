@@ -19,6 +19,7 @@ from abe_redis.runtime import clock
 from tests.clocks import OtherProcess
 from tests.integration.conftest import MakeBackend, pending, take_one, until
 from tests.integration.consuming.test_group_consumer import lease_ahead
+from tests.patience import whole_lines
 
 TOPIC = "slack_events"
 PROGRAM = Path(__file__).with_name("suspended.py")
@@ -37,9 +38,7 @@ async def machine(url: str, how: str, log: Path) -> AsyncIterator[Process]:
 
 def starts(log: Path) -> list[tuple[int, int]]:
     """Which process started a handler with which event, in order."""
-    if not log.exists():
-        return []
-    pairs = [line.split() for line in log.read_text().splitlines()]
+    pairs = [line.split() for line in whole_lines(log)]
     return [(int(pid), int(number)) for pid, number in pairs]
 
 

@@ -281,13 +281,13 @@ async def test_a_cancelled_wait_keeps_nothing(make_backend: MakeBackend, redis: 
 
 @pytest.mark.promise("Its leases are renewed while it calls tools")
 async def test_an_agents_lease_is_kept_while_it_is_about(make_backend: MakeBackend) -> None:
-    backend = make_backend(redis_stream_lease_seconds=2)
+    backend = make_backend(redis_stream_lease_seconds=4)
     operations = Operations(backend, origin="mcp")
     await fill(operations, 1)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(operations.agent_leases.run)
         await operations.read_stream(group="agents")
-        async with make_backend(redis_stream_lease_seconds=2).consume(group="agents") as greedy:
+        async with make_backend(redis_stream_lease_seconds=4).consume(group="agents") as greedy:
             with anyio.move_on_after(5) as scope:
                 await anext(greedy)
             assert scope.cancelled_caught, "the lease was lost"

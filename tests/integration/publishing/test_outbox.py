@@ -27,7 +27,7 @@ from abe_redis.slack.http import SlackDoor
 from abe_redis.slack.queues import Queues
 from abe_redis.slack.receiver import Receiver
 from tests.integration.conftest import take, until
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, whole_lines
 from tests.servers import Server
 
 PUBLISHER = """
@@ -63,7 +63,7 @@ class Publisher:
 
     @property
     def accepted(self) -> list[int]:
-        return [int(line) for line in self.log.read_text().split("\n")[:-1]]
+        return [int(line) for line in whole_lines(self.log)]
 
     def until(self, condition: Callable[[list[int]], bool]) -> None:
         deadline = time.monotonic() + PATIENCE

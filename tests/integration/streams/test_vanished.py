@@ -12,7 +12,7 @@ from abe_redis.streams.reclaim import reclaim
 from abe_redis.streams.trim import trim
 from tests.integration.on_streams import A, fill, let_lapse, recorded, rows
 
-LEASE_SECONDS = 0.5
+LEASE_SECONDS = 60.0
 NOBODY = names.NOBODY.decode()
 OWNER = Owner("g", "owner", "the owner's token", LEASE_SECONDS)
 

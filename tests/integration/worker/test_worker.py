@@ -234,13 +234,13 @@ async def test_concurrency_is_what_was_asked_for(backend: RedisMessageQueueBacke
 
 
 async def test_a_function_runs_in_a_thread(make_backend: MakeBackend, redis: Redis) -> None:
-    """It blocks for three leases; its lease is renewed meanwhile, so it runs once."""
-    backend = make_backend(redis_stream_lease_seconds=2)
+    """It blocks for longer than a lease, which is renewed meanwhile, so it runs once."""
+    backend = make_backend(redis_stream_lease_seconds=4)
     threads: list[int] = []
 
     def handle(_: Event) -> None:
         threads.append(threading.get_ident())
-        time.sleep(3 * 2)
+        time.sleep(5)
 
     await publish(backend, 1)
     worker = EventWorker(backend, handle)
@@ -251,12 +251,12 @@ async def test_a_function_runs_in_a_thread(make_backend: MakeBackend, redis: Red
 
 
 async def test_a_slow_handler_runs_once(make_backend: MakeBackend, redis: Redis) -> None:
-    backends = [make_backend(redis_stream_lease_seconds=2) for _ in range(2)]
+    backends = [make_backend(redis_stream_lease_seconds=4) for _ in range(2)]
     calls: list[int] = []
 
     async def handle(event: Event) -> None:
         calls.append(event.deliveries)
-        await anyio.sleep(3 * 2)
+        await anyio.sleep(5)
 
     await publish(backends[0], 1)
     async with at_work(*(EventWorker(backend, handle) for backend in backends)):
@@ -302,15 +302,10 @@ async def test_a_failure_of_a_handler_that_lost_its_lease_is_the_others_affair(
     await publish(first, 1)
     worker = EventWorker(first, handle)
     async with at_work(worker):
-        await failed.wait()
-
-        async def counted() -> bool:
-            return worker.failed == 1
-
-        await until(counted)
-        rows: Any = await redis.xpending_range("slack_events", "default", "-", "+", 9)
-        assert [(row["consumer"], row["times_delivered"]) for row in rows] == [(b"other", 1)]
-        assert rows[0]["time_since_delivered"] < 60_000
+        await failed.wait()  # and then for what the worker does about it, before it ends
+    rows: Any = await redis.xpending_range("slack_events", "default", "-", "+", 9)
+    assert [(row["consumer"], row["times_delivered"]) for row in rows] == [(b"other", 1)]
+    assert rows[0]["time_since_delivered"] < 1000 * PATIENCE, "it was not given back"
     assert await letters(redis) == []
 
 
