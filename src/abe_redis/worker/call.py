@@ -46,7 +46,7 @@ class _Call:
     not close, or a timer that cancels the task. In a task of ours it would strike another event later.
     """
 
-    __slots__ = ("failure", "forks", "is_over", "result", "scope")
+    __slots__ = ("failure", "forks", "from_outside", "result", "scope")
 
     def __init__(self, seconds: float | None) -> None:
         self.scope = _scope_of_the_loop()()
@@ -54,9 +54,10 @@ class _Call:
         if seconds is not None:
             self.scope.deadline = anyio.current_time() + seconds
         self.forks = fork.generation()
-        self.is_over = False
         self.result: Any = None
         self.failure: BaseException | None = None
+        self.from_outside: BaseException | None = None
+        """What ended the handler and is not its own: Ctrl-C, or the end of this coroutine."""
 
     async def run(self, handle: Callable[[], Awaitable[Any]]) -> None:
         """Call the handler, and keep its result or its failure.
@@ -73,13 +74,13 @@ class _Call:
                     if isinstance(error, KeyboardInterrupt | GeneratorExit) and not _was_raised_by_code(
                         error
                     ):
+                        self.from_outside = error
                         raise
                     self.failure = error
                 fork.end_if_child(self.forks, self.failure)
-                self.is_over = True
         except RuntimeError:
-            if not self.is_over:
-                raise
+            if self.from_outside is not None:
+                raise self.from_outside from None
             _LOG.warning(
                 "The handler left a time limit or a task group open, in a generator that it did not close. "
                 "Close it with contextlib.aclosing."

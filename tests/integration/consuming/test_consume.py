@@ -20,7 +20,8 @@ from redis.asyncio import Redis
 
 from abe_redis import EventStream, RedisMessageQueueBackend, Settings
 from abe_redis.consuming import prefetch
-from abe_redis.errors import RedisRefusedError
+from abe_redis.errors import ForkedError, RedisRefusedError
+from abe_redis.runtime import fork
 from tests.integration.conftest import MakeBackend, pending, take, take_one, until
 from tests.patience import PATIENCE
 from tests.servers import Server
@@ -201,7 +202,7 @@ async def _exhaust(events: Any) -> None:
 
 
 async def test_a_slow_handler_keeps_its_event(make_backend: MakeBackend) -> None:
-    slow, other = (make_backend(redis_stream_lease_seconds=2) for _ in range(2))
+    slow, other = (make_backend(redis_stream_lease_seconds=4) for _ in range(2))
     await publish(slow, 1)
     async with slow.consume() as events, other.consume() as greedy:
         await take_one(events)
@@ -481,6 +482,21 @@ async def test_a_busy_stream_does_not_starve_a_quiet_one(backend: RedisMessageQu
     async with backend.consume() as events:
         position = [event.stream for event in await take(events, 301)].index("slack:quiet")
     assert position < 150
+
+
+async def test_the_child_of_a_fork_settles_nothing_of_its_parents(
+    backend: RedisMessageQueueBackend, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the parent's name and events, and none of its tasks."""
+    await publish(backend, 1)
+    async with backend.consume() as events:
+        event = await take_one(events)
+        with monkeypatch.context() as child:
+            child.setattr(fork, "generation", lambda: 99)
+            with pytest.raises(ForkedError):
+                await event.bury(reason="it is the parent's")
+        assert await pending(redis, "slack_events") == 1
+        await event.bury(reason="the parent decides")
 
 
 async def test_the_configured_name_is_the_consumers_name(make_backend: MakeBackend, redis: Redis) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from abe_redis import Event, Settings
 from abe_redis.consuming.held import Held
@@ -209,6 +210,16 @@ async def test_events_in_flight_can_be_nacked_and_buried_by_hand(commands: Redis
     await commands.xclaim(A, "g", "other", 0, [third.entry.id])
     assert not await in_flight.bury_delivered(commands, third, "unwanted")
     assert in_flight.delivered_events == {}
+
+
+async def test_a_burial_by_hand_that_redis_refuses_is_not_tried_again(commands: Redis) -> None:
+    in_flight, (held,) = await with_events(commands, 1)
+    delivered_events(in_flight, held)
+    await commands.set(names.dead_letters(A), "no stream")
+    with pytest.raises(ResponseError, match=r"."):
+        await in_flight.bury_delivered(commands, held, "unwanted")
+    assert not in_flight.has_finished
+    assert list(await rows(commands, A)) == [held.entry.id]
 
 
 async def test_prefetched_events_go_back_as_not_delivered(commands: Redis) -> None:

@@ -509,6 +509,9 @@ async def test_pending_entries_are_shown_with_their_holders(commands: Redis) -> 
     assert await peek.pending(commands, A, "g", after=None, count=9, consumer="nobody") == []
     with pytest.raises(ResponseError, match="NOGROUP"):
         await peek.pending(commands, A, "another", after=None, count=9, consumer=None)
+    await commands.set(names.held(A, "g"), "mine")
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await peek.pending(commands, A, "g", after=None, count=9, consumer=None)
 
 
 # Numbers ---------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from fakeredis import FakeRedis
 
 from abe_redis.errors import InvalidNameError
 from abe_redis.streams import names, seen
-from abe_redis.streams.patterns import Narrowed, Patterns
+from abe_redis.streams.patterns import Narrowed, Patterns, check_reach
 
 
 @pytest.mark.parametrize(
@@ -214,3 +214,11 @@ def test_some_of_the_streams() -> None:
         True, True, True, False, False,
     ]  # fmt: skip
     assert str(some) == "slack:a, elsewhere, other"
+
+
+def test_each_pattern_of_an_agent_must_be_able_to_match_something() -> None:
+    whole = Patterns(["slack:*", "events"])
+    check_reach(whole, [])
+    check_reach(whole, ["slack:a*", "s*", "ev*", "slack:b?"])
+    with pytest.raises(InvalidNameError, match=r"No stream that matches 'x\*'"):
+        check_reach(whole, ["slack:a*", "x*"])

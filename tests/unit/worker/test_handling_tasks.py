@@ -1,5 +1,6 @@
 """The tasks of a worker: what is lost ends its own handler, and no other."""
 
+import asyncio
 import logging
 from collections import Counter
 from types import SimpleNamespace
@@ -126,3 +127,26 @@ async def test_others_have_their_turn_though_no_handler_waits(
             await anyio.lowlevel.checkpoint()
     assert sum(per_turn.values()) == 40
     assert max(per_turn.values()) == most
+
+
+async def test_a_loss_is_one_also_when_the_handler_leaves_a_cancellation_of_its_own_behind() -> None:
+    """So that the scope does not take back ours."""
+
+    class LeavesACancellation(LosesTheFirst):
+        @override
+        async def _treat(
+            self, member: ConsumerProtocol, held: InFlightEvent, handle: Handle
+        ) -> tuple[Outcome, Exception | None]:
+            if not self.done:
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await asyncio.sleep(0)
+            return await super()._treat(member, held, handle)
+
+    member, worker = Member(*map(held_event, range(2))), LeavesACancellation()
+    task = asyncio.create_task(worker.work(member))
+    await task
+    assert worker.done == ["0-1", "1-1"]
+    assert [held.key[1] for held in member.over] == ["0-1", "1-1"]

@@ -92,6 +92,32 @@ async def test_a_signal_that_comes_after_the_drain_ends_the_process(
             release.set()
 
 
+async def test_after_the_second_signal_the_next_one_ends_the_process(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When a handler does not end though it is cancelled."""
+    monkeypatch.setattr("abe_redis.worker.until_signal.PATIENCE_SECONDS", 0)
+    backend, begun, release = InMemoryBackend(), anyio.Event(), anyio.Event()
+
+    async def handle(_: Event) -> None:
+        begun.set()
+        with anyio.CancelScope(shield=True):
+            await release.wait()
+
+    await backend.publish("slack_events", {"n": 1})
+    worker = EventWorker(backend, handle, drain_seconds=600)
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run_until_signal)
+            await begun.wait()
+            signal.raise_signal(signal.SIGTERM)
+            await until_said("Taking no more events", caplog)
+            signal.raise_signal(signal.SIGTERM)
+            while signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+                await anyio.sleep(0.005)
+            release.set()
+
+
 async def test_a_worker_that_ends_by_itself_waits_for_no_signal() -> None:
     backend = InMemoryBackend()
     worker = EventWorker(backend, print)
