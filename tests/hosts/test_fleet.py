@@ -24,7 +24,7 @@ def run(start: Start, redis_url: str) -> Run:
     """Starts a process of a release that publishes or consumes."""
 
     def of(release: str, *arguments: str) -> Child:
-        variables = {"REDIS_URL": redis_url, "REDIS_STREAM_LEASE_SECONDS": "1"}
+        variables = {"REDIS_URL": redis_url, "REDIS_STREAM_LEASE_SECONDS": "3"}
         if release == OURS:
             return start(environments.slack_mcp(), PEER, *arguments, variables=variables)
         backend = "abe_plugin.backends.message_queue.service.redis:RedisMessageQueueBackend"
