@@ -21,6 +21,12 @@ from abe_redis.streams.trim import Trimmer
 
 _LOG = logging.getLogger(__name__)
 
+_RECENT_SECONDS = 0.7
+"""Time for which what one consumer of a group has recorded does for all.
+
+It is less than a tick: who recorded a stream does so again at its next tick, unless another has come first.
+"""
+
 _ROOM = 1000
 """Number of finished events removed when the server is full; after fewer it is full again at once."""
 
@@ -83,14 +89,18 @@ class Maintenance:
 
     async def _record(self, redis: Redis, streams: list[str]) -> None:
         if streams:
-            found = dict(zip(streams, await record_progress(redis, streams, self._group), strict=True))
+            # While the server is full, each consumer has to find out when it has memory again.
+            recent = 0 if self._is_full else _RECENT_SECONDS
+            recorded = await record_progress(redis, streams, self._group, recent_seconds=recent)
+            found = dict(zip(streams, recorded, strict=True))
             for stream, progress in found.items():
                 say_lost(stream, self._group, progress.lost)
                 say_put_back(stream, self._group, progress.put_back)
             self._unfinished = {stream for stream, progress in found.items() if progress.unfinished}
             lengths = {stream: progress.length for stream, progress in found.items() if progress.length >= 0}
             self._short = {one for one, length in lengths.items() if not self._trimmer.is_longer(length)}
-            self._note_memory(is_full=any(progress.is_full for progress in found.values()))
+            if looked_at := [progress for progress in recorded if not progress.is_left_out]:
+                self._note_memory(is_full=any(progress.is_full for progress in looked_at))
 
     def _note_memory(self, *, is_full: bool) -> None:
         if is_full and not self._is_full:

@@ -5,7 +5,7 @@ hash beside the stream has these records per group:
 
 - `floor`: the position up to which it had finished, how many entries the stream had ever had then, and how
   many of them were unfinished
-- `used`: when it last had a consumer
+- `used`: when it last had a consumer; in ms if that consumer recorded the floor then
 - `lost`: how many entries were removed before it had finished them
 - `paused`: since when it is paused
 - `last`: the last id that it was given
@@ -109,7 +109,7 @@ class Progress:
     lost: int
     """Number of entries newly found to be removed before the group had finished them."""
     unfinished: int
-    """Number of entries that the group has not finished, as far as Redis knows."""
+    """Number of entries that the group has not finished, as far as Redis knows; -1: see `is_left_out`."""
     is_full: bool = False
     """Whether the server has no memory left."""
     length: int = field(default=-1, compare=False)
@@ -117,10 +117,25 @@ class Progress:
     put_back: int = 0
     """How many entries it put back that a removed consumer had held."""
 
+    @property
+    def is_left_out(self) -> bool:
+        """Whether another consumer has recorded it recently, so that nothing was looked at."""
+        return self.unfinished < 0
 
-async def record_progress(redis: Redis, streams: Sequence[str], group: str) -> list[Progress]:
-    """Record the floor of a group in each stream, in case the group or the stream is deleted."""
-    answers = await _RECORD.each(redis, streams, [group], keys=lambda some: names.with_all(some, group))
+
+async def record_progress(
+    redis: Redis, streams: Sequence[str], group: str, *, recent_seconds: float = 0
+) -> list[Progress]:
+    """Record the floor of a group in each stream, in case the group or the stream is deleted.
+
+    Args:
+        redis: The client.
+        streams: The streams.
+        group: The group.
+        recent_seconds: A stream is left out that any consumer has recorded for so many seconds.
+    """
+    arguments: list[Argument] = [group, round(recent_seconds * 1000)]
+    answers = await _RECORD.each(redis, streams, arguments, keys=lambda some: names.with_all(some, group))
     return [
         Progress(lost=lost, unfinished=unfinished, is_full=bool(is_full), length=length, put_back=put_back)
         for lost, unfinished, is_full, length, put_back in answers

@@ -34,6 +34,7 @@ async def reclaim(
     count: int,
     fresh: int | None = None,
     begun: bool = True,
+    recent_seconds: float = 0,
     places: MutableMapping[str, str] | None = None,
 ) -> tuple[list[Leased], Counter[str]]:
     """Lease entries whose lease has expired, that were released, or that are due.
@@ -45,6 +46,8 @@ async def reclaim(
         count: Most entries if a handler had one of them before.
         fresh: Most entries if no handler had any; by default `count`.
         begun: Whether this delivery counts from now on; otherwise `hold` counts it when it begins.
+        recent_seconds: Time for which one consumer's list of pending entries does for all: what somebody
+            dropped with a consumer is not looked for again in that time.
         places: Per stream where to begin; updated with the place that this call has reached.
 
     Returns:
@@ -53,7 +56,7 @@ async def reclaim(
     places = {} if places is None else places
     lost: Counter[str] = Counter()
     arguments: list[Argument] = [group, consumer, round(lease_seconds * 1000), count, fresh or count]
-    arguments.append(int(begun))
+    arguments += (int(begun), round(recent_seconds * 1000))
     pages = _MOST_PAGES
     for slot in slots.by_slot(redis, streams):
         left = deque(slot)

@@ -31,6 +31,18 @@ async def test_many_acks_cost_few_commands(commands: Redis, *, exact: bool, othe
     assert {row[0] for row in (await rows(commands, A)).values()} == ({"other"} if others else set())
 
 
+@pytest.mark.one_server
+@pytest.mark.parametrize("others", [0, 1])
+async def test_an_ack_alone_costs_one_look(commands: Redis, others: int) -> None:
+    (one,) = await hold(commands, A, 1, by="me")
+    if others:
+        await hold(commands, A, 2, by="other")
+    before = await worked(commands)
+    assert await acks.ack(commands, "g", "me", [(A, one)], exact=False) == ["done"]
+    assert await worked(commands) - before == 3, "whether anything is due, who holds it, and the ack"
+    assert one not in await rows(commands, A)
+
+
 @pytest.mark.parametrize("exact", [True, False])
 async def test_what_others_took_over_is_not_acked_among_many(commands: Redis, *, exact: bool) -> None:
     ids = await hold(commands, A, 150, by="me")

@@ -112,9 +112,67 @@ async def test_progress_is_up_to_the_oldest_that_is_not_finished(
     unfinished = int(floor.split()[2])
     assert await record_progress(commands, ["{t}none", A], "g") == [Progress(0, 0), Progress(0, unfinished)]
     assert await recorded(commands, A, "floor") == floor
-    assert abs(int(await recorded(commands, A, "used")) - await now_ms(commands) / 1000) < 60
+    assert abs(float(await recorded(commands, A, "used")) - await now_ms(commands) / 1000) < 60
     assert await record_progress(commands, [A], "another") == [Progress(0, 0)]
     assert not await commands.hexists(names.records(A), "floor another")
+
+
+LEFT_OUT = Progress(lost=0, unfinished=-1)
+
+
+async def looks(redis: Redis) -> int:
+    """How many streams were looked at closely."""
+    stats: Any = await redis.info("commandstats")
+    return int(stats.get("cmdstat_xinfo|stream", {"calls": 0})["calls"])
+
+
+@pytest.mark.one_server
+async def test_what_one_consumer_has_recorded_the_others_do_not_record_again(commands: Redis) -> None:
+    await fill(commands, A, 3)
+    await fill(commands, B, 2)
+    await ensure_group(commands, [A, B], "g")
+    before = await looks(commands)
+    # Nobody has recorded them; a group is not recorded only because it was made.
+    found = await record_progress(commands, [A, B], "g", recent_seconds=60)
+    assert found == [Progress(0, 3), Progress(0, 2)]
+    assert [one.is_left_out for one in found] == [False, False]
+    for _ in range(9):
+        assert await record_progress(commands, [A, B], "g", recent_seconds=60) == [LEFT_OUT] * 2
+    assert await looks(commands) - before == 2
+    (found_again,) = await record_progress(commands, [A], "g", recent_seconds=60)
+    assert found_again.is_left_out
+    assert found_again.length == 3, "so that its consumer knows whether there is something to trim"
+    # Another group, a group that was made again, and whoever asks for it, are recorded.
+    await commands.xgroup_create(A, "another", "0")
+    assert await record_progress(commands, [A], "another", recent_seconds=60) == [Progress(0, 3)]
+    assert await record_progress(commands, [A], "g") == [Progress(0, 3)]
+    await commands.xgroup_destroy(A, "g")
+    await ensure_group(commands, [A], "g")
+    assert await record_progress(commands, [A], "g", recent_seconds=60) == [Progress(0, 3)]
+
+
+@pytest.mark.parametrize("seconds_ago", [5, -5], ids=["over", "the clock was set back"])
+async def test_a_record_is_recent_for_a_while(commands: Redis, seconds_ago: float) -> None:
+    await fill(commands, A, 3)
+    await ensure_group(commands, [A], "g")
+    said = f"{await now_ms(commands) / 1000 - seconds_ago:.3f}"
+    await commands.hset(names.records(A), "used g", said)
+    assert await record_progress(commands, [A], "g", recent_seconds=0.7) == [Progress(0, 3)]
+    assert await recorded(commands, A, "floor") == b"0-0 3 3"
+    await commands.hset(names.records(A), "used g", said.partition(".")[0])
+    assert await record_progress(commands, [A], "g", recent_seconds=60) == [Progress(0, 3)], "in seconds"
+
+
+async def test_a_recent_record_does_for_a_stream_that_is_none_any_more(commands: Redis) -> None:
+    await fill(commands, A, 1)
+    await record_progress(commands, [A], "g")
+    await commands.delete(A)
+    (found,) = await record_progress(commands, [A], "g", recent_seconds=60)
+    assert (found.is_left_out, found.length) == (True, 0)
+    await commands.set(A, "no stream")
+    (found,) = await record_progress(commands, [A], "g", recent_seconds=60)
+    assert (found.is_left_out, found.length) == (True, -1)
+    assert await record_progress(commands, [A], "g") == [Progress(0, 0)]
 
 
 async def test_unfinished_entries_of_a_deleted_stream_are_lost_once(commands: Redis) -> None:
@@ -316,7 +374,7 @@ async def test_a_group_that_may_be_in_use_is_waited_for(commands: Redis, why: st
         assert await trim(commands, [A], 4, idle_days=0 if why == "never" else 2) == [BLOCKED]
     assert await commands.xlen(A) == 10
     if why == "unknown":  # from now on
-        assert abs(int(await recorded(commands, A, "used")) - await now_ms(commands) / 1000) < 60
+        assert abs(float(await recorded(commands, A, "used")) - await now_ms(commands) / 1000) < 60
 
 
 async def test_a_group_gives_up_only_what_it_had_not_finished(commands: Redis) -> None:

@@ -1,5 +1,7 @@
 """What a dead worker held is delivered again, though somebody removed its consumer before its lease ended."""
 
+from typing import Any
+
 import pytest
 from redis.asyncio import Redis
 
@@ -88,6 +90,34 @@ async def test_what_a_removed_consumer_held_goes_to_another(
     assert await acks.ack(commands, "g", name, [(A, ids[0]), (A, ids[2])]) == ["done"] * 2
     assert (await record(commands)).put_back == 0
     assert await rows(commands, A) == {}
+
+
+@pytest.mark.one_server
+async def test_what_a_consumer_has_just_listed_others_do_not_compare_again(commands: Redis) -> None:
+    ids = await fill(commands, A, 5)
+    await join(commands, "dead")
+    await take(commands, "dead", 3)
+    await record(commands)
+
+    async def taken(recent_seconds: float) -> tuple[int, bool]:
+        """How many entries are put back under nobody's name; and whether the consumers were looked at."""
+        await commands.config_resetstat()
+        await reclaim(
+            *(commands, "g", "other", [A]), lease_seconds=60, count=10, recent_seconds=recent_seconds
+        )
+        stats: Any = await commands.info("commandstats")
+        put_back = [entry for entry, row in (await rows(commands, A)).items() if row[0] == NOBODY]
+        return len(put_back), "cmdstat_xinfo|consumers" in stats
+
+    await take(commands, "dead", 1)
+    await remove(commands, "dead")
+    assert await taken(60) == (0, False)
+    known = await recorded(commands, A, "known")
+    at = known.split()[3]
+    later = known.replace(at, b"%d" % (int(at) + 5000))  # as after the clock was set back
+    await commands.hset(names.records(A), "known g", later)
+    assert await taken(1) == (4, True)
+    assert set(await rows(commands, A)) == set(ids[:4])
 
 
 async def test_the_count_of_deliveries_stays(commands: Redis) -> None:

@@ -1,7 +1,8 @@
 -- Acks entries that a consumer holds, and deletes their postponements.
 --
 -- If no other consumer holds anything, every pending entry belongs to the consumer, so one command acks
--- all. Otherwise one command tells which of them it holds; only the others are looked up one by one.
+-- all. Otherwise one command tells which of them it holds; only the others are looked up one by one. So is
+-- a single entry: to ask first who holds anything would cost as much.
 --
 -- KEYS  per stream: the stream, the sorted set of postponed entries, what the group has pending
 -- ARGV  group, consumer, `exact` (or `quick`: when some of a stream's entries are not pending, all of these
@@ -48,8 +49,8 @@ local function held_among(stream, ids)
 end
 
 local function ack_stream(stream, due, pending, ids)
-  local summary, held = redis.pcall('XPENDING', stream, group), {}
-  if not is_gone(summary, 'XPENDING') and summary[1] > 0 then
+  local summary, held = #ids > 1 and redis.pcall('XPENDING', stream, group), {}
+  if summary and not is_gone(summary, 'XPENDING') and summary[1] > 0 then
     if is_quick and is_alone(summary) and ack(stream, due, pending, ids) == #ids then return end
     held = held_among(stream, ids)
   end

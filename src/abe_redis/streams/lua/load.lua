@@ -50,7 +50,7 @@ end
 
 if from == '-' then
   put_back_given(stream, records, group)
-  local vanished, more_gone = put_back_vanished(stream, records, due, leases, pending, group)
+  local vanished, more_gone = put_back_vanished(stream, records, due, leases, pending, group, now)
   gone, put_back = gone + more_gone, vanished
   local postponed = redis.call('ZRANGE', due, 0, 999, 'WITHSCORES')
   for i = 1, #postponed, 2 do

@@ -13,7 +13,8 @@
 --       their leases, what the group has pending
 -- ARGV  group, consumer, its lease in ms, how many entries to take at most if a handler had one of them
 --       before, how many if no handler had any, 1 if their deliveries begin now (0: `hold` counts them
---       later); per stream: where the page begins, if it has many pending entries ('-': at the first)
+--       later), for how many ms a list of what is pending is recent: see `vanished`; per stream: where the
+--       page begins, if it has many pending entries ('-': at the first)
 -- Answers the entries, each with its stream, id, fields, number of deliveries, and 1 if a handler may have
 -- begun it (else 0); the stream of each lost entry; and for each stream that it looked at, the first of
 -- them: '' when nothing is pending, '-' when it looked at all pending entries, else where the next page
@@ -33,6 +34,7 @@
 -- include: settled
 local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most_with_redelivered, limit, counted = tonumber(ARGV[4]), math.min(100, tonumber(ARGV[5])), ARGV[6]
+local recent_ms = tonumber(ARGV[7])
 local now = now_ms()
 local taken, lost, looked, put_back = {}, {}, {}, {}
 local most_scanned, page = 10000, 1000 -- pending entries: in one go, or else at a time
@@ -161,12 +163,12 @@ for i = 1, #KEYS, 5 do
   local stream, records, due, leases, pending = unpack(KEYS, i, i + 4)
   say_lease(leases, consumer, lease_ms, now)
   put_back_given(stream, records, group)
-  local count, gone = put_back_vanished(stream, records, due, leases, pending, group, true)
+  local count, gone = put_back_vanished(stream, records, due, leases, pending, group, now, recent_ms)
   if count > 0 then put_back[#put_back + 1], put_back[#put_back + 2] = stream, count end
   for _ = 1, gone do lost[#lost + 1] = stream end
   local postponed = is_any_due and redis.call('ZCARD', due) or 0
   if postponed > 0 then take_due(stream, due, records) end
-  looked[#looked + 1] = take_idle(stream, due, records, leases, postponed, ARGV[6 + (i + 4) / 5])
+  looked[#looked + 1] = take_idle(stream, due, records, leases, postponed, ARGV[7 + (i + 4) / 5])
   work = work + 10
 end
 write_reclaimed(group)

@@ -9,32 +9,45 @@
 --
 -- What is pending is listed, too; first, what vanished with a consumer is put back: see `vanished`.
 --
+-- All consumers of a group record it, each about once a second. One alone would do: so `used` says in ms when
+-- one did, and the others leave a stream out for a while. It says so in seconds where memory was full: then
+-- each consumer has to find out.
+--
 -- KEYS  per stream: the stream, its records, the sorted set of postponed entries, consumers' records of their
 --       leases, what the group has pending
--- ARGV  group
+-- ARGV  group, for how many ms a record of another consumer is recent
 -- Answers per stream: how many entries are newly found to be removed before the group had finished them;
--- how many the group has not finished; 1 if the server has no memory left (else 0); the length of the stream
--- (-1: the group does not exist); and how many entries it put back. If the first streams have many groups or
--- pending entries, it answers only for these.
+-- how many the group has not finished (-1: another consumer has recorded it recently, so it was left out);
+-- 1 if the server has no memory left (else 0); the length of the stream (-1: the group does not exist); and
+-- how many entries it put back. If the first streams have many groups or pending entries, it answers only for
+-- these.
 
 -- include: note_deleted
 -- include: progress
 -- include: clock
 -- include: vanished
 -- include: list_pending
-local group = ARGV[1]
+local group, recent_ms = ARGV[1], tonumber(ARGV[2])
 local answers, most_seen = {}, 300 -- groups, and pages of five pending entries
-local seconds = redis.call('TIME')[1]
+local now = now_ms()
+
+-- Whether another consumer has recorded the group recently, also if the clock was set back since.
+local function is_recent_record(records)
+  if recent_ms == 0 then return false end
+  local at = string.match(redis.call('HGET', records, 'used ' .. group) or '', '^%d+%.%d+$')
+  return at ~= nil and math.abs(now - at * 1000) < recent_ms
+end
 
 -- Writes the record; answers 1 if the server has no memory left, else 0.
 local function record(records, floor, last)
   local words = {
     'HSET', records, 'floor ' .. group, floor, 'last ' .. group, last,
-    'used ' .. group, seconds,
+    'used ' .. group, string.format('%.3f', now / 1000),
   }
   local written = redis.pcall(unpack(words))
   if type(written) == 'number' then return 0 end
   redis.call('HDEL', records, '')
+  words[#words] = string.format('%.0f', math.floor(now / 1000))
   redis.call(unpack(words))
   return 1
 end
@@ -42,11 +55,15 @@ end
 for i = 1, #KEYS, 5 do
   if groups_seen + listed / 5 >= most_seen then break end
   local stream, records, due, leases, pending = unpack(KEYS, i, i + 4)
-  local of, lost, unfinished, is_full, length = group_of(stream, group), 0, 0, 0, -1
-  local put_back = 0
-  if of then
+  local is_left_out = is_recent_record(records)
+  local of = not is_left_out and group_of(stream, group)
+  local lost, unfinished, is_full, length, put_back = 0, 0, 0, -1, 0
+  if is_left_out then
+    length = redis.pcall('XLEN', stream)
+    unfinished, length = -1, type(length) == 'number' and length or -1
+  elseif of then
     local gone
-    put_back, gone = put_back_vanished(stream, records, due, leases, pending, group, false, of)
+    put_back, gone = put_back_vanished(stream, records, due, leases, pending, group, now, nil, of)
     if put_back > 0 then of = group_of(stream, group) end
     local info = facts(redis.call('XINFO', 'STREAM', stream))
     lost, length = note_deleted(stream, records, of, info), info['length']
@@ -55,7 +72,7 @@ for i = 1, #KEYS, 5 do
     is_full = record(records, facts_then, of['last-delivered-id'])
     lost = lost + gone
     if is_full == 0 then
-      list_pending(stream, records, leases, pending, group, of, now_ms())
+      list_pending(stream, records, leases, pending, group, of, now)
     else
       give_up_list(records, pending, group)
     end

@@ -32,7 +32,7 @@ say_lease(leases, consumer, lease_ms, now)
 local said, longest = leases_of(leases, lease_ms)
 local rows, others, ahead, last = {}, {}, {}, nil
 put_back_given(stream, records, group)
-put_back_vanished(stream, records, due, leases, pending, group)
+put_back_vanished(stream, records, due, leases, pending, group, now)
 
 local function is_there(id) return #redis.call('XRANGE', stream, id, id) > 0 end
 

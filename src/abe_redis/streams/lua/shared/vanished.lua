@@ -21,7 +21,6 @@
 -- include: missing
 -- include: given
 -- include: note_gone
--- include: clock
 local most_behind = 2000
 local nobodys = {[nobody] = true, [nobody_yet] = true, [nobody_again] = true}
 
@@ -81,16 +80,18 @@ local function put_back_one(stream, records, due, group, last, id, deliveries)
 end
 
 -- Puts back what vanished; answers how many entries, and how many are lost. With `quick`, not if the group
--- looks as it did when it was listed, and nothing is noted since. A caller that has read the facts of the
--- group gives them (`of`).
-local function put_back_vanished(stream, records, due, leases, pending, group, quick, of)
+-- looks as it did when it was listed, and nothing is noted since; nor if it was listed less than `quick` ms
+-- ago, because what had vanished by then was put back first. A caller that has read the facts of the group
+-- gives them (`of`).
+local function put_back_vanished(stream, records, due, leases, pending, group, now, quick, of)
   local known = known_of(records, group)
+  if known and quick and math.abs(now - known.at) < quick then return 0, 0 end
   of = known and (of or group_of(stream, group))
   if not of or before(of['last-delivered-id'], known.position) then return 0, 0 end
   local is_same = of['last-delivered-id'] == known.position and of['pending'] == known.pending
   if quick and is_same and redis.pcall('HLEN', pending) == 1 then return 0, 0 end -- the list alone
   local there = names_of(stream, group)
-  local vanished, live, others = vanished_of(known, leases, there, now_ms())
+  local vanished, live, others = vanished_of(known, leases, there, now)
   if not vanished and not may_miss(known, pending, records, group, of) then return 0, 0 end
   local text, settled, settled_count, begun, back = listed_of(pending, records, group)
   if not text then return 0, 0 end
