@@ -198,7 +198,7 @@ WHOLE = {name: value for name, value in EVENT.items() if name != "untrusted_text
     "untrusted_payload": {name: value for name, value in ENVELOPE.items() if name != "token"}
 }
 LEASED = EVENT | {"deliveries": 1}
-PENDING = LEASED | {"holder": "<server>", "held_seconds": "<number>", "yours": True}
+PENDING = LEASED | {"state": "held", "holder": "<server>", "held_seconds": "<number>", "yours": True}
 STREAM = {
     "stream": TOPIC,
     "length": 1,
@@ -253,6 +253,7 @@ STORY = {
                         "pending": 1,
                         "lag": 0,
                         "oldest_pending_seconds": "<number>",
+                        "oldest_pending": "<id>",
                         "oldest_held_seconds": "<number>",
                         "unused_seconds": "<number>",
                         "paused": False,
@@ -417,11 +418,11 @@ TOOLS = {
         LOOKS,
         {
             *FILTERS,
-            *("stream", "event_id", "dead", "pending", "group", "consumer", "count", "order", "start"),
-            *("payload", "wait_seconds", "max_chars"),
+            *("stream", "event_id", "dead", "pending", "waiting", "group", "consumer", "count", "order"),
+            *("start", "payload", "wait_seconds", "max_chars"),
         },
     ),
-    "count_events": ("Count events", LOOKS, {*FILTERS, "by", "stream", "dead", "count"}),
+    "count_events": ("Count events", LOOKS, {*FILTERS, "by", "stream", "dead", "waiting", "group", "count"}),
     "lease_events": (
         "Take events to work on",
         hints(changes=True, may_be_repeated=False),

@@ -19,6 +19,15 @@ def count_(
         typer.Option(help="What to count by; reason and group are those of dead letters."),
     ] = "type",
     dead: Annotated[bool, typer.Option("--dead", help="Count the stream's dead letters.")] = False,
+    waiting: Annotated[
+        bool, typer.Option("--waiting", help="Count only what a group has not finished.")
+    ] = False,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group", "-g", help="With --waiting: the group; by default the only one of the stream."
+        ),
+    ] = None,
     number: Annotated[int, typer.Option("--count", "-n", help="How many rows at most.", min=1, max=100)] = 20,
     event_type: EventType = None,
     channel: Channel = None,
@@ -31,7 +40,11 @@ def count_(
 ) -> None:
     """Count events by what they have in common, from the newest on; the most first, times in their order.
 
+    Finished events count, too, as long as the stream has them; with --waiting they do not.
+
     Example: abe-redis count slack_events --by channel --since 2h
+
+    Example: abe-redis count slack_events --waiting --group workers
 
     Example: abe-redis count slack_events --by reason
     """
@@ -42,6 +55,8 @@ def count_(
             by=by,
             stream=stream,
             dead=dead,
+            waiting=waiting,
+            group=group,
             event_type=event_type,
             channel=channel,
             user=user,
@@ -54,8 +69,12 @@ def count_(
     )
     lines = [f"{row.count:>7}  {plain(row.value)}  (newest {row.last_id})" for row in result.rows]
     what = "dead letter" if dead or by in {"reason", "group"} else "event"
-    looked = "all were looked at" if result.complete else f"the {result.searched} newest were looked at"
-    lines.append(f"{count_of(result.total, what)} of {plain(result.stream)}; {looked}.")
+    which = "" if result.dead else ", finished ones included"
+    if result.waiting:
+        which = f" that wait in group {plain(result.group)}" if result.group else " that wait"
+    end = "oldest" if result.waiting else "newest"
+    looked = "all were looked at" if result.complete else f"the {result.searched} {end} were looked at"
+    lines.append(f"{count_of(result.total, what)} of {plain(result.stream)}{which}; {looked}.")
     if result.omitted:
         lines.append(f"Another {count_of(result.omitted, 'row')}: raise --count, or narrow the choice.")
     show(result, "\n".join(lines), as_json=as_json)

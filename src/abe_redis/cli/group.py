@@ -43,7 +43,7 @@ def _print(result: "GroupsResult") -> None:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    from abe_redis.inspection.health import duration  # noqa: PLC0415
+    from abe_redis.runtime.plurals import duration  # noqa: PLC0415
 
     table = Table()
     for column in ("stream", "group"):

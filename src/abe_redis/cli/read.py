@@ -9,6 +9,7 @@ from abe_redis.cli.app import EVENTS, app
 from abe_redis.cli.common import AsJson, json_of, plain, say, show, with_backend, with_operations
 from abe_redis.cli.filters import Channel, Contains, EventType, Since, Thread, Until, User
 from abe_redis.cli.settle import how_to_see_leases, how_to_settle
+from abe_redis.runtime.plurals import count, duration
 
 if TYPE_CHECKING:
     from abe_redis.operations.filters import Asked
@@ -53,7 +54,18 @@ def read(
     ] = False,
     consumer: Consumer = None,
     pending: Annotated[
-        bool, typer.Option("--pending", help="With --group: show the leased events, and change nothing.")
+        bool,
+        typer.Option(
+            "--pending", help="With --group: show the leased events and who holds them, and change nothing."
+        ),
+    ] = False,
+    waiting: Annotated[
+        bool,
+        typer.Option(
+            "--waiting",
+            help="Show what a group has not finished, the oldest first: not delivered, held or postponed; "
+            "change nothing. --group may be left out when the stream has one.",
+        ),
     ] = False,
     start: Annotated[
         str | None,
@@ -86,6 +98,8 @@ def read(
 
     Example: abe-redis read slack_events --group workers -n 1
 
+    Example: abe-redis read slack_events --group workers --waiting
+
     Example: abe-redis read slack_events --follow --event-type app_mention
 
     Example: abe-redis read slack_events --user U061F7AUR --since 2h --json
@@ -100,7 +114,7 @@ def read(
         "until": until,
     }
     if on_and_on:
-        if group is not None or pending or create_group or consumer or order == "oldest" or wait:
+        if group is not None or pending or waiting or create_group or consumer or order == "oldest" or wait:
             raise typer.BadParameter(
                 "--follow changes nothing: combine it only with --count, --start and filters."
             )
@@ -117,6 +131,7 @@ def read(
             create_group=create_group,
             consumer=consumer,
             pending=pending,
+            waiting=waiting,
             start=start,
             order=order,
             wait_seconds=wait,
@@ -126,7 +141,7 @@ def read(
     lines = [_line(event) for event in result.events]
     if result.note:
         lines.append(plain(result.note))
-    if group and not pending and result.groups:
+    if result.mode == "lease" and group and result.groups:
         settle = how_to_settle(result, group, consumer) if result.events else how_to_see_leases(result, group)
         lines.append(settle)
     if result.next_start:
@@ -143,8 +158,29 @@ async def _read(operations: "Operations", stream: str | None, **how: Any) -> "Re
 
 
 def _line(event: "EventView") -> str:
-    held = f"  (delivery {event.deliveries}, {plain(event.consumer or 'nobody')})" if event.deliveries else ""
-    return f"{event.id}  {event.timestamp:%Y-%m-%d %H:%M:%S}  {plain(event.summary)}{held}"
+    facts = [f"waits for {duration(event.waited_seconds)}"] if event.waited_seconds is not None else []
+    if event.deliveries is not None:
+        is_free = event.state in {"postponed", "waiting"}
+        had = f"had {count(event.deliveries, 'delivery', 'deliveries')}"
+        facts.append(had if is_free else f"delivery {event.deliveries}")
+    facts += filter(None, [_holder(event)])
+    state = f"  ({', '.join(facts)})" if facts else ""
+    return f"{event.id}  {event.timestamp:%Y-%m-%d %H:%M:%S}  {plain(event.summary)}{state}"
+
+
+def _holder(event: "EventView") -> str:
+    """Who has it, and for how long; empty for an event that is only looked at."""
+    if event.consumer is not None:
+        since = "" if event.held_seconds is None else f" for {duration(event.held_seconds)}"
+        return f"held by {plain(event.consumer)}{since}"
+    match event.state:
+        case "undelivered":
+            return "not delivered yet"
+        case "postponed":
+            return f"postponed until {event.due_at:%Y-%m-%d %H:%M:%S}"
+        case "waiting":
+            return "given back, held by nobody"
+    return ""
 
 
 def _follow(stream: str | None, number: int, start: str | None, asked: "Asked", *, as_json: bool) -> None:

@@ -10,9 +10,8 @@ from rich.text import Text
 from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.cli.common import plain, say
 from abe_redis.errors import RedisRefusedError
-from abe_redis.inspection.health import duration
 from abe_redis.operations.operations import Operations
-from abe_redis.runtime.plurals import count
+from abe_redis.runtime.plurals import count, duration
 from abe_redis.schemas import ConsumerStats, StatsResult, StreamStats
 
 _MOST_HOLDING = 10

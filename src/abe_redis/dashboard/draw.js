@@ -185,7 +185,8 @@ function flow(stream) {
 
 function groupOf(stream, group) {
   const ages = Object.entries(group.pending_by_age ?? {});
-  const since = (seconds) => (seconds == null ? "" : `, the oldest ${duration(seconds)} ago`);
+  const since = (seconds, id) =>
+    seconds == null ? "" : `, the oldest ${duration(seconds)} ago${id == null ? "" : ` (${id})`}`;
   return make(
     "section",
     { class: "group" },
@@ -194,8 +195,8 @@ function groupOf(stream, group) {
       "dl",
       { class: "facts" },
       ...list({
-        "not delivered": number(group.lag) + since(group.oldest_undelivered_seconds),
-        pending: number(group.pending) + since(group.oldest_pending_seconds),
+        "not delivered": number(group.lag) + since(group.oldest_undelivered_seconds, group.oldest_undelivered),
+        pending: number(group.pending) + since(group.oldest_pending_seconds, group.oldest_pending),
         "finished / min": rate(finished(stream, group)),
         lost: group.lost ? number(group.lost) : null,
       }),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from abe_redis.runtime.plurals import duration
 from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import ConsumerStats, GroupStats, Health, StreamStats
 from abe_redis.schemas.stats import AGENTS, is_agent, is_person
@@ -292,14 +293,6 @@ def _waiting(group: GroupStats) -> str:
 
 def _since(seconds: float | None) -> str:
     return "" if seconds is None else f" (the oldest published {duration(seconds)} ago)"
-
-
-def duration(seconds: float) -> str:
-    """A time as people say it: in seconds, minutes, hours or days."""
-    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 _DAY = 86_400

@@ -65,6 +65,10 @@ async def stream_stats(
     return stats
 
 
+def _text(entry_id: bytes | None) -> str | None:
+    return None if entry_id is None else entry_id.decode()
+
+
 def _published_at(entry: Any) -> datetime | None:  # noqa: ANN401 - redis-py's pair of id and fields
     return ids.moment(entry[0]) if entry else None
 
@@ -97,6 +101,8 @@ class _Reader:
             oldest_undelivered_seconds=(
                 self._age(group.oldest_undelivered) if group.oldest_undelivered else None
             ),
+            oldest_pending=_text(group.oldest_pending),
+            oldest_undelivered=_text(group.oldest_undelivered),
             oldest_held_seconds=max((one.seconds for one in holding.values()), default=None),
             pending_by_age=self._by_age(group.pending) if self.ages else {},
             last_delivered_id=row["last-delivered-id"].decode(),

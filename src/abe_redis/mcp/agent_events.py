@@ -40,6 +40,9 @@ class AgentEvent(BaseModel):
     untrusted_payload: dict[str, Any] | None = None
     untrusted_reason: str | None = None
     """For a dead letter: why the group gave up on it."""
+    state: str | None = None
+    """How far the group is with it, where that is asked for."""
+    waited_seconds: float | None = None
     deliveries: int | None = None
     holder: str | None = None
     held_seconds: float | None = None
@@ -60,7 +63,7 @@ class AgentRead(BaseModel):
     stream: str
     dead: bool = False
     """Whether these are the stream's dead letters."""
-    mode: Literal["peek", "lease", "pending"]
+    mode: Literal["peek", "lease", "pending", "waiting"]
     length: int = 0
     groups: list[GroupBrief] = []
     events: list[AgentEvent]
@@ -146,6 +149,8 @@ def _event(view: EventView, payload: Payload, max_chars: int, trust: Trust) -> A
         at=view.timestamp,
         stream=view.stream and shown(view.stream),
         group=shown(view.group or (view.buried and view.buried.group)),
+        state=view.state,
+        waited_seconds=view.waited_seconds,
         deliveries=view.buried.deliveries if view.buried else view.deliveries,
         holder=view.consumer and shown(view.consumer),
         held_seconds=view.held_seconds,

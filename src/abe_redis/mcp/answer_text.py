@@ -112,6 +112,7 @@ def stats(result: StatsResult) -> str:
         shown = ", ".join(f"{found[health]} {health}" for health in SEVERITY if health in found)
         lines.append(f"{every} streams: {shown}.")
     lines += [_stream(one) for one in result.streams]
+    lines += [_how_to_list(one) for one in result.streams if _is_waiting(one)][:1]
     for health, names in result.names.items():
         lines.append(f"Also {health}: {', '.join(map(quoted, names))}.")
     if result.omitted:
@@ -172,7 +173,24 @@ def _stream(one: StreamStats) -> str:
     """The sentences about what is wrong with a stream, and what to do about it."""
     letters = f", {_count(one.dead_letters, 'dead letter')}" if one.dead_letters else ""
     entries = _count(one.length, "entry", "entries")
-    return f"{quoted(one.stream)}: {one.health}, {entries}{letters}. {' '.join(one.advice.split())}"
+    said = f"{quoted(one.stream)}: {one.health}, {entries}{letters}. {' '.join(one.advice.split())}"
+    waiting = [(group.oldest_waiting, group.name) for group in one.groups if group.oldest_waiting]
+    oldest = ", ".join(f"{entry_id} in group {quoted(name)}" for entry_id, name in waiting[:_MOST_OLDEST])
+    return f"{said} Oldest waiting: {oldest}." if oldest else said
+
+
+_MOST_OLDEST = 3
+"""Groups of a stream whose oldest waiting event is named."""
+
+
+def _is_waiting(one: StreamStats) -> bool:
+    return one.health == "unread" or any(group.oldest_waiting for group in one.groups)
+
+
+def _how_to_list(one: StreamStats) -> str:
+    """The call that lists what waits in a stream."""
+    group = next((f", group={whole(group.name)}" for group in one.groups if group.oldest_waiting), "")
+    return f"To list what waits: read_stream(stream={whole(one.stream)}{group}, waiting=true)."
 
 
 def outbox(result: StatsResult) -> list[str]:

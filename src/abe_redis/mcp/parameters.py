@@ -55,15 +55,16 @@ Contains = Annotated[
 Since = Annotated[
     str | None,
     Field(
-        description="Only from this point on: 2h, 1d (ago), 2026-01-31T09:00 (UTC) or an entry id.",
+        description="Only from this point on: 2h (ago), 2026-01-31T09:00 (UTC) or an entry id.",
         min_length=1,
         max_length=41,
     ),
 ]
 Until = Annotated[
     str | None,
-    Field(description="Only before this point, in the form of since.", min_length=1, max_length=41),
+    Field(description="Only before this point, as in since.", min_length=1, max_length=41),
 ]
+Waiting = Annotated[bool, Field(description="Only what the group has not finished.")]
 Wait = Annotated[
     float, Field(description="Seconds to wait when there is none.", ge=0, le=schemas.MAX_WAIT_SECONDS)
 ]

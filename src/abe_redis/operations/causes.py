@@ -9,10 +9,11 @@ from redis.exceptions import RedisError, ResponseError
 
 from abe_redis.client import failures
 from abe_redis.client.optional_commands import is_refused
-from abe_redis.inspection.health import duration, judge
+from abe_redis.inspection.health import judge
 from abe_redis.inspection.memory import of_servers
 from abe_redis.operations import audit
 from abe_redis.operations.scope import Scope
+from abe_redis.runtime.plurals import duration
 from abe_redis.schemas import ServerMemory, StreamStats
 from abe_redis.streams import key_types, names, slots
 

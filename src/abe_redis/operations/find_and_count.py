@@ -2,7 +2,7 @@
 
 from typing import Unpack
 
-from abe_redis.errors import RequestError
+from abe_redis.errors import InvalidArgumentError, RequestError
 from abe_redis.operations import audit, counting, event_views, find_event
 from abe_redis.operations.filters import Asked, Filter
 from abe_redis.operations.payload_size import Room
@@ -42,15 +42,21 @@ class Searching(Reading):
         by: counting.By,
         stream: str | None = None,
         dead: bool = False,
+        waiting: bool = False,
+        group: str | None = None,
         count: int = 20,
         **asked: Unpack[Asked],
     ) -> CountResult:
         """Count events by what they have in common, from the newest on, up to a bound.
 
+        Finished events count, too, as long as the stream has them; with `waiting` they do not.
+
         Args:
             by: What the events of a row have in common; `reason` and `group` are those of dead letters.
             stream: By default the host's topic.
             dead: Count its dead letters instead.
+            waiting: Count only what a group has not finished, from the oldest on.
+            group: With `waiting`: that group; it may be left out when the stream has one or none.
             count: How many rows at most; 1 to 100.
             asked: Count only these.
         """
@@ -58,12 +64,22 @@ class Searching(Reading):
         check_range("count", count, 1, MAX_COUNT)
         name = self._scope.consumable(stream)
         dead = dead or by in {"reason", "group"}
+        if group is not None and not waiting:
+            raise InvalidArgumentError("group says whose waiting events to count: set waiting, too.")
+        if waiting and dead:
+            raise InvalidArgumentError("Dead letters wait for nobody: leave out waiting, or dead and by.")
         source = names.dead_letters(name) if dead else name
         async with self._scope.redis(f"counting events of {name!r}") as redis:
             if not dead:
                 await self._scope.check_exists(redis, name)
             wanted = await Filter.at_times(redis, self._scope.limits, **asked)
+            if waiting:
+                group = await self._group_that_waits(redis, name, group)
             async with self._scope.limits.turn():
+                if waiting:
+                    return await counting.count_waiting(
+                        redis, name, group=group, by=by, wanted=wanted, most_rows=count
+                    )
                 return await counting.count(redis, name, source=source, by=by, wanted=wanted, most_rows=count)
 
     async def changes(self, *, stream: str | None = None, count: int = MAX_COUNT) -> list[Change]:

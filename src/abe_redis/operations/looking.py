@@ -200,6 +200,7 @@ class Looking(Caller):
         return event_views.view(
             row.id,
             row.fields,
+            state="postponed" if is_postponed else "waiting" if row.idle_seconds is None else "held",
             deliveries=row.deliveries,
             consumer=None if row.idle_seconds is None or is_postponed else row.consumer,
             idle_seconds=None if is_postponed else row.idle_seconds,

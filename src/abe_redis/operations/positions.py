@@ -40,7 +40,10 @@ async def first(redis: Redis, word: str) -> str:
 
 async def since(redis: Redis, word: str) -> str:
     """The first id that an entry published at a point or later can have."""
-    return "0-0" if word == "beginning" else await _id(redis, "0s" if word == "now" else word)
+    entry_id = "0-0" if word == "beginning" else await _id(redis, "0s" if word == "now" else word)
+    return (
+        entry_id if "-" in entry_id else f"{entry_id}-0"
+    )  # a bound of milliseconds alone includes all of them
 
 
 async def last(redis: Redis, word: str) -> str:

@@ -6,14 +6,14 @@ from typing import Unpack
 from abe_redis.errors import InvalidArgumentError
 from abe_redis.operations import leasing
 from abe_redis.operations.filters import Asked, Filter
-from abe_redis.operations.looking import Looking
 from abe_redis.operations.positions import position
 from abe_redis.operations.scope import check_id, check_range
+from abe_redis.operations.waiting import Waiting
 from abe_redis.schemas import MAX_COUNT, ReadResult
 from abe_redis.streams.peek import Order
 
 
-class Reading(Looking):
+class Reading(Waiting):
     """Reading and leasing for a caller, one stream at a time."""
 
     async def read_stream(
@@ -25,13 +25,14 @@ class Reading(Looking):
         create_group: bool = False,
         consumer: str | None = None,
         pending: bool = False,
+        waiting: bool = False,
         start: str | None = None,
         order: Order = "newest",
         wait_seconds: float = 0,
         max_chars: int = 20_000,
         **asked: Unpack[Asked],
     ) -> ReadResult:
-        """With a group: `lease`, or `pending` if that is set. Without a group: `peek`.
+        """With a group: `lease`, or `pending` or `waiting` if that is set. Without a group: `peek`.
 
         Args:
             stream: As there, like all that follows.
@@ -40,12 +41,22 @@ class Reading(Looking):
             create_group: For a lease.
             consumer: For a lease, and for what is pending.
             pending: Show what is leased in the group, and change nothing.
-            start: To peek, and for what is pending; a lease goes on where the group is.
+            waiting: Show what the group has not finished, and change nothing.
+            start: To peek, and for what is pending or waits; a lease goes on where the group is.
             order: To peek; a lease is always oldest first.
             wait_seconds: To peek, and for a lease.
             max_chars: How many characters of payload to return at most.
-            asked: To peek.
+            asked: To peek, and for what waits.
         """
+        if waiting:
+            if pending or create_group or consumer is not None or wait_seconds:
+                raise InvalidArgumentError(
+                    "waiting shows all that a group has not finished, whoever has it: leave out pending, "
+                    "create_group, consumer and wait_seconds."
+                )
+            return await self.waiting(
+                stream=stream, group=group, count=count, start=start, max_chars=max_chars, **asked
+            )
         if group is None:
             if pending or create_group:
                 raise InvalidArgumentError("pending and create_group need a group; name one with group.")

@@ -70,6 +70,10 @@ class GroupStats(BaseModel):
     oldest_undelivered_seconds: float | None = Field(
         default=None, description="Age of the oldest entry that is not delivered yet."
     )
+    oldest_pending: str | None = Field(default=None, description="Entry id of the oldest pending entry.")
+    oldest_undelivered: str | None = Field(
+        default=None, description="Entry id of the oldest entry that is not delivered yet."
+    )
     oldest_held_seconds: float | None = Field(
         default=None, description="The longest time for which a consumer has held one, renewals included."
     )
@@ -94,6 +98,12 @@ class GroupStats(BaseModel):
         "others, by eviction, or by trimming when the group was unused for too long."
     )
     consumers: list[ConsumerStats]
+
+    @property
+    def oldest_waiting(self) -> str | None:
+        """Entry id of the oldest that it has not finished; None when nothing waits, or that is unknown."""
+        known = [one for one in (self.oldest_pending, self.oldest_undelivered) if one is not None]
+        return min(known, key=lambda one: [int(part) for part in one.split("-")], default=None)
 
     def held_by(self, one: ConsumerStats) -> int:
         """How many events a consumer of it holds, without those that wait for a retry."""

@@ -111,3 +111,29 @@ def test_two_shells_of_a_user_do_not_release_for_each_other(redis: redis_py.Redi
     assert run("read", "--group", "workers", "-n", "1").returncode == 0
     assert sorted(pending(redis)) == ["1-0", "2-0"]
     assert len(set(pending(redis).values())) == 1
+
+
+def test_read_shows_what_waits_and_who_holds_it(redis: redis_py.Redis) -> None:
+    redis.xadd(TOPIC, {"data": "{}"}, id="4-0")
+    ids = [f"{number}-0" for number in range(1, 5)]
+    redis.xgroup_create(TOPIC, "bot", "0")
+    redis.xreadgroup("bot", "worker-1", {TOPIC: ">"}, count=3)
+    redis.xack(TOPIC, "bot", ids[0])
+    assert run("read", "--group", "bot", "-n", "1").returncode == 0
+    assert run("release", "slack_events", ids[3], "--group", "bot", "--delay", "15m").returncode == 0
+    waiting = run("read", "--waiting")
+    assert (waiting.returncode, waiting.stderr) == (0, "")
+    lines = waiting.stdout.splitlines()
+    assert [line.split()[0] for line in lines[:3]] == ids[1:]
+    assert "(waits for " in lines[0]
+    assert ", delivery 1, held by worker-1 for " in lines[0]
+    assert ", had 0 deliveries, postponed until " in lines[2]
+    first = run("read", "--group", "bot", "--waiting", "-n", "1").stdout
+    assert f"More: add --start {ids[1]}" in first
+    held, *_ = run("read", "--group", "bot", "--pending").stdout.splitlines()
+    assert "(delivery 1, held by worker-1 for " in held
+    counted = run("count", "--waiting", "--group", "bot").stdout
+    assert "3 events of slack_events that wait in group bot; all were looked at." in counted
+    assert "4 events of slack_events, finished ones included; all" in run("count").stdout
+    refused = run("read", "--waiting", "--consumer", "worker-1")
+    assert (refused.returncode, "leave out pending" in refused.stderr) == (2, True)

@@ -107,7 +107,7 @@ def check_text(text: str) -> int:
 
 
 OURS = {"id", "at", "stream", "mode", "note", "name", "group", "holder", "next_start", "due_at", "first_id"}
-OURS |= {"by", "last_id", "back_to"}
+OURS |= {"by", "last_id", "back_to", "state"}
 """The names of strings in a structure that are our own words, or an operator's names."""
 
 
@@ -166,12 +166,13 @@ async def test_no_words_of_others_break_out(make_backend: MakeBackend, redis: Re
     await redis.xreadgroup(name, name, {TOPIC: ">"})
     check_structure(await ask("read_stream"), 2)
     consumers = await ask("stream_stats", stream=TOPIC)
-    stream_line, group_line, consumer_line = text_of(consumers).split("\n")
+    stream_line, how_to_list, group_line, consumer_line = text_of(consumers).split("\n")
     assert (stream_line[:2], group_line[:7], consumer_line[:12]) == ('"s', 'Group "', '  Consumer "')
-    assert (stream_line + group_line + consumer_line).isprintable()
+    assert how_to_list.startswith("To list what waits: read_stream(stream=")
+    assert (stream_line + how_to_list + group_line + consumer_line).isprintable()
     (group,) = await agent.read_resource(f"abe-redis://streams/{TOPIC}/groups/{quote(name, safe='')}")
     assert str(group.content)[:2] == '"s'
-    assert [line.isprintable() for line in str(group.content).split("\n")] == [True] * 3
+    assert [line.isprintable() for line in str(group.content).split("\n")] == [True] * 4
     assert "secretsecret" not in str(group.content)
     if name.isprintable():
         check_structure(await ask("read_stream", group=name, pending=True), 2)
@@ -183,7 +184,7 @@ async def test_no_words_of_others_break_out(make_backend: MakeBackend, redis: Re
     assert "secretsecret" not in text_of(await ask("count_events", by="reason"))
     await redis.xadd(f"odd {name}", {"data": "{}"})
     overview = text_of(await ask("stream_stats"))
-    assert overview.count("\n") == 3
+    assert overview.count("\n") == 4
     assert all(char == "\n" or char.isprintable() for char in overview)
     assert "secretsecret" not in overview
     assert text_of(await ask("redrive")).count("\n") == 0

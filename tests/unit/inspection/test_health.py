@@ -6,7 +6,8 @@ import pytest
 
 from abe_redis import Settings
 from abe_redis.inspection import health
-from abe_redis.inspection.health import RULES, Situation, about_disuse, duration, judge
+from abe_redis.inspection.health import RULES, Situation, about_disuse, judge
+from abe_redis.runtime.plurals import duration
 from abe_redis.schemas import ConsumerStats, GroupStats, StreamStats
 
 DAY = 86_400

@@ -1,6 +1,6 @@
 """Figures of a stream, and how they are written in a narrow column."""
 
-from abe_redis.inspection.health import duration as duration_in_words
+from abe_redis.runtime.plurals import duration as duration_in_words
 from abe_redis.schemas import GroupStats, StreamStats
 
 _UNKNOWN = "–"  # noqa: RUF001 - a dash, as on the dashboard

@@ -23,6 +23,7 @@ from abe_redis.mcp.parameters import (
     Type,
     Until,
     User,
+    Waiting,
 )
 from abe_redis.mcp.tools.base import CHARS, ToolSet
 
@@ -39,8 +40,7 @@ class ReadingTools(ToolSet):
         event_id: Annotated[
             str | None,
             Field(
-                description="Find this one, by Slack's event_id or its entry id, by default in all streams, "
-                "and see which groups are done with it.",
+                description="Find this one, by Slack's event_id or its entry id, by default in all streams.",
                 min_length=1,
                 max_length=schemas.MAX_EVENT_ID,
             ),
@@ -52,16 +52,15 @@ class ReadingTools(ToolSet):
         thread: Thread = None,
         since: Since = None,
         until: Until = None,
-        dead: Annotated[bool, Field(description="Look at the stream's dead letters.")] = False,
+        dead: Annotated[bool, Field(description="Look at dead letters.")] = False,
         pending: Annotated[
             bool,
-            Field(
-                description="Show what is leased, by whom, how long, how often; without group: what you hold."
-            ),
+            Field(description="What is leased, by whom, for how long; without group: what you hold."),
         ] = False,
+        waiting: Waiting = False,
         group: Annotated[
             str | None,
-            Field(description="With pending: whose leases.", min_length=1, max_length=512),
+            Field(description="With pending or waiting: of this group.", min_length=1, max_length=512),
         ] = None,
         consumer: Annotated[
             str | None,
@@ -70,7 +69,7 @@ class ReadingTools(ToolSet):
         count: Count = 10,
         order: Annotated[
             Literal["newest", "oldest"] | None,
-            Field(description="From which end, by default the newest; pending is always oldest first."),
+            Field(description="From which end: by default newest; waiting, pending: oldest."),
         ] = None,
         start: Annotated[
             str | None,
@@ -89,7 +88,7 @@ class ReadingTools(ToolSet):
         ] = 0,
         max_chars: MaxChars = CHARS,
     ) -> CallToolResult:
-        """Look at events, or see what is leased."""
+        """Look at events, or see what waits or is leased."""
         asked: Asked = {
             "event_type": event_type,
             "channel": channel,
@@ -102,16 +101,22 @@ class ReadingTools(ToolSet):
         given = [name for name, value in asked.items() if value is not None]
         operations = await self._operations()
         if event_id is not None:
+            beside: dict[str, object]
             beside = {"group": group, "consumer": consumer, "start": start, "wait_seconds": wait_seconds}
             given += [name for name, value in beside.items() if value]
-            _refuse_beside("event_id", [*given, *["dead"] * dead, *["pending"] * pending])
+            others = {"dead": dead, "pending": pending, "waiting": waiting}
+            _refuse_beside("event_id", [*given, *(name for name, value in others.items() if value)])
             result = await operations.find_event(event_id, stream=stream)
+        elif waiting:
+            beside = {"dead": dead, "pending": pending, "consumer": consumer, "wait_seconds": wait_seconds}
+            _refuse_beside("waiting", [name for name, value in beside.items() if value])
+            _refuse_newest("waiting", order)
+            result = await operations.waiting(
+                stream=stream, group=group, count=count, start=start, max_chars=None, **asked
+            )
         elif pending:
             _refuse_beside("pending", [*given, *["dead"] * dead, *["wait_seconds"] * bool(wait_seconds)])
-            if order == "newest":
-                raise RequestError(
-                    "pending shows events in the order of publication: leave out order, and go on with start."
-                )
+            _refuse_newest("pending", order)
             if group is None and consumer is not None:
                 raise RequestError("What a consumer holds, it holds in a group: name that with group, too.")
             if group is None:
@@ -128,8 +133,9 @@ class ReadingTools(ToolSet):
         elif group is not None or consumer is not None:
             work = "" if self._permissions.read_only else " To take work from a group: lease_events."
             raise RequestError(
-                "group and consumer are for pending=true, which shows who holds what. Without them, "
-                f"read_stream shows the stream's events, whoever has had them.{work}"
+                "group and consumer are for pending=true, which shows who holds what; group is for "
+                "waiting=true, too, which lists what the group has not finished. Without them, read_stream "
+                f"shows the stream's events, whoever has had them.{work}"
             )
         else:
             result = await operations.peek(
@@ -159,7 +165,11 @@ class ReadingTools(ToolSet):
         contains: Contains = None,
         since: Since = None,
         until: Until = None,
-        dead: Annotated[bool, Field(description="Count the stream's dead letters.")] = False,
+        dead: Annotated[bool, Field(description="Count dead letters.")] = False,
+        waiting: Waiting = False,
+        group: Annotated[
+            str | None, Field(description="With waiting: of this group.", min_length=1, max_length=512)
+        ] = None,
         count: Annotated[int, Field(description="How many rows.", ge=1, le=schemas.MAX_COUNT)] = 20,
     ) -> CallToolResult:
         """Count events by what they have in common."""
@@ -175,10 +185,19 @@ class ReadingTools(ToolSet):
                 since=since,
                 until=until,
                 dead=dead,
+                waiting=waiting,
+                group=group,
                 count=count,
             )
         )
         return answer(plain(made), event_text.counted(made, event_text.tag()))
+
+
+def _refuse_newest(what: str, order: str | None) -> None:
+    if order == "newest":
+        raise RequestError(
+            f"{what} shows events in the order of publication: leave out order, and go on with start."
+        )
 
 
 def _refuse_beside(what: str, others: list[str]) -> None:
