@@ -66,3 +66,30 @@ async def test_a_handler_that_cancels_the_task_of_its_worker_has_failed() -> Non
         await call(handle, seconds=None)
     assert worker.cancelling() == before
     await anyio.lowlevel.checkpoint()
+
+
+async def test_a_handler_that_cancels_the_task_of_its_worker_while_that_ends_has_not_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The worker is cancelled in the moment in which it finds out who cancelled its task."""
+    scope = anyio.CancelScope()
+
+    async def work() -> None:
+        worker = asyncio.current_task()
+        assert worker is not None
+
+        async def handle() -> None:
+            worker.cancel()
+            await anyio.sleep_forever()
+
+        with scope:
+            await call(handle, seconds=None)
+
+    async def sleep(_: float) -> None:
+        scope.cancel()
+        await anyio.lowlevel.checkpoint()
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    task = asyncio.create_task(work())
+    await asyncio.wait([task])
+    assert task.cancelled() or scope.cancelled_caught

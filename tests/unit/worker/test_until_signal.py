@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -125,6 +126,24 @@ async def test_a_worker_that_ends_by_itself_waits_for_no_signal() -> None:
     with anyio.fail_after(PATIENCE):
         await worker.run_until_signal()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+async def test_where_no_loop_receives_signals_the_worker_runs_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on Windows."""
+    monkeypatch.setattr("abe_redis.worker.until_signal.sys", SimpleNamespace(platform="win32"))
+    backend, before = InMemoryBackend(), signal.getsignal(signal.SIGTERM)
+
+    async def handle(_: Event) -> None:
+        assert signal.getsignal(signal.SIGTERM) is before
+        await worker.shutdown()
+
+    await backend.publish("slack_events", {"n": 1})
+    worker = EventWorker(backend, handle)
+    with anyio.fail_after(PATIENCE):
+        await worker.run_until_signal()
+    assert worker.handled == 1
 
 
 def test_another_thread_receives_no_signals() -> None:
