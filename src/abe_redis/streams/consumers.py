@@ -42,12 +42,14 @@ async def forget_gone(redis: Redis, group: str, streams: Sequence[str], *, idle_
 async def withdraw(redis: Redis, group: str, consumer: str, streams: Iterable[str]) -> None:
     """Delete what a consumer that ends has recorded about its leases and the events it holds.
 
+    Where it has postponed events, the record of its leases stays: else it seems to be another program's.
+
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
 
     async def forget(some: Sequence[str]) -> None:
-        keys = [of(stream, group) for stream in some for of in (names.leases, names.held)]
-        await _WITHDRAW(redis, keys, [consumer])
+        keys = [key for one in some for key in (one, names.leases(one, group), names.held(one, group))]
+        await _WITHDRAW(redis, keys, [group, consumer])
 
     await slots.in_steps(redis, list(streams), forget, most=slots.MANY_STREAMS)

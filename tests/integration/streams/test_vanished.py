@@ -234,6 +234,25 @@ async def test_who_left_is_not_mistaken_for_removed(commands: Redis, leaves: boo
     assert await rows(commands, A) == {}
 
 
+@HOW
+async def test_who_left_with_a_postponed_event_is_not_mistaken_for_another_program(
+    commands: Redis, how: str
+) -> None:
+    """Else what a consumer got since the last list would not be looked for."""
+    later, new = await fill(commands, A, 2)
+    await join(commands, "leaver")
+    await take(commands, "leaver", 1)
+    assert await release.postpone(commands, A, "g", "leaver", later, delay_seconds=600)
+    await release.release(commands, "g", "leaver", [A], {}, everything=False, leaves=True)
+    await withdraw(commands, "g", "leaver", [A])
+    await join(commands, "dead")
+    await record(commands)
+    assert await take(commands, "dead", 1) == [new]
+    assert await remove(commands, "dead") == 1
+    found = {entry_id for entry_id, _ in await taken_over(commands, how)}
+    assert found - {later} == {new}, "an owner also loads what is postponed"
+
+
 async def test_acks_of_another_program_in_the_group_are_believed(commands: Redis) -> None:
     """Its acks are noted nowhere, and it removes its own consumer."""
     ids = await fill(commands, A, 4)
