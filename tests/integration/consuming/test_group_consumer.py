@@ -288,6 +288,7 @@ async def test_many_events_of_a_dead_worker_are_taken_over_some_at_a_time(
     backend: RedisMessageQueueBackend, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prefetch, "FAST_SECONDS", math.inf)
+    monkeypatch.setattr(prefetch, "SLOW_SECONDS", math.inf)
     sizes = list[int]()
 
     async def counted(*arguments: Any, **more: Any) -> Any:
@@ -312,6 +313,7 @@ async def test_what_is_taken_over_with_others_has_not_begun(
 ) -> None:
     """If one of them kills the process, the others are not buried for that."""
     monkeypatch.setattr(prefetch, "FAST_SECONDS", math.inf)
+    monkeypatch.setattr(prefetch, "SLOW_SECONDS", math.inf)
     await die_with(redis, backend, 100)
     async with backend.consume() as events:
         last = (await take(events, 50))[-1]
