@@ -65,7 +65,7 @@ ROLES = (
         "publisher",
         streams="type exists xadd xlen xrange xtrim xack xpending xgroup|setid "
         "xinfo|stream xinfo|groups xinfo|consumers",
-        helpers="get set zadd zrange zscore hdel hget hgetall hincrby hlen hmget hset pexpireat",
+        helpers="get set zadd zrange zscore hdel hget hgetall hincrby hkeys hlen hmget hset pexpireat",
         elsewhere="eval evalsha time cluster|slots",
         publishes=True,
     ),

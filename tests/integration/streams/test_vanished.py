@@ -12,7 +12,7 @@ from abe_redis.streams.groups import Progress, ensure_group, record_progress
 from abe_redis.streams.owners import Owner
 from abe_redis.streams.reclaim import reclaim
 from abe_redis.streams.trim import trim
-from tests.integration.on_streams import A, fill, let_lapse, recorded, rows
+from tests.integration.on_streams import A, entries, fill, let_lapse, recorded, rows
 
 LEASE_SECONDS = 60.0
 NOBODY = names.NOBODY.decode()
@@ -287,6 +287,23 @@ async def test_trimming_keeps_what_a_removed_consumer_held(commands: Redis, how:
     await record(commands)
     await trim_to(commands, 2)
     assert await commands.xlen(A) == 2
+
+
+@pytest.mark.parametrize("is_listed", [True, False], ids=["listed", "just taken"])
+async def test_trimming_keeps_what_a_removed_consumer_held_that_is_there_again(
+    commands: Redis, is_listed: bool
+) -> None:
+    """A read of its own, which was on its way, has made it again; then its worker dies."""
+    ids = await fill(commands, A, 20)
+    await join(commands, "dead")
+    assert await take(commands, "dead", 20) == ids
+    if is_listed:
+        await record(commands)
+    await acks.ack(commands, "g", "dead", [(A, entry_id) for entry_id in ids if entry_id != ids[3]])
+    await remove(commands, "dead")
+    await commands.xgroup_createconsumer(A, "g", "dead")
+    await trim_to(commands, 2)
+    assert ids[3] in dict(await entries(commands, A))
 
 
 async def trim_to(redis: Redis, length: int) -> None:

@@ -19,6 +19,8 @@
 -- include: clock
 -- include: destroyed
 -- include: known
+-- include: missing
+-- include: nobody
 -- include: ids
 -- include: position
 local maxlen, step, idle_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -79,21 +81,24 @@ local function give_up(stream, records, of, entries, cut)
   return lost + unread
 end
 
--- Where a group had finished when that was last recorded, if one of its consumers has vanished since: what
--- that consumer held is not pending, but is delivered again (see `vanished`). Who came after the last list is
--- known by the record of its leases.
+-- Where a group had finished when that was last recorded, if one of its consumers has vanished since, or if
+-- entries are missing: what a removed consumer held is not pending, but is delivered again (see `vanished`).
+-- Who came after the last list is known by the record of its leases.
 local function floor_of_vanished(stream, records, of, recorded)
   local said = recorded['known ' .. of['name']]
   local floor = said and string.match(recorded['floor ' .. of['name']] or '', '^%S+')
   if not floor or floor == of.needed or not before(floor, of.needed) then return end
-  local known = known_in(said)
-  for name, one in pairs(leases_in(beside(records, 'leases') .. of['name'])) do
+  local known, leases, others = known_in(said), leases_in(beside(records, 'leases') .. of['name']), false
+  for name, one in pairs(leases) do
     if one.at >= known.at then known.names[name] = true end
   end
   for _, row in ipairs(redis.call('XINFO', 'CONSUMERS', stream, of['name'])) do
-    known.names[facts(row)['name']] = nil
+    local name = facts(row)['name']
+    known.names[name], others = nil, others or not (leases[name] or nobodys[name])
   end
-  return next(known.names) and floor
+  if next(known.names) then return floor end
+  local pending = beside(records, 'pending') .. of['name']
+  return not others and may_miss(known, pending, records, of['name'], of) and floor
 end
 
 -- The sets of what groups have postponed, by the place of the group.

@@ -1,6 +1,7 @@
 -- Whether entries of a group may be missing from its pending entries, by numbers alone: how many were listed
 -- (see `list_pending`), how many the group was given since, and how many are noted beside the list (see
--- `settled`). Too many answers cost a closer look (see `vanished`), and nothing else.
+-- `settled`). Too many answers cost a closer look (see `vanished`), or keep entries until the next list (see
+-- `trim`), and nothing else.
 
 -- How many entries the group was given since the list, or -1 if that is unknown.
 local function given_since(known, of)
@@ -8,10 +9,10 @@ local function given_since(known, of)
   return read and known.read >= 0 and read - known.read or -1
 end
 
--- The names of the fields say how many ids each has.
+-- The names of the fields say how many ids each has. To who may not read them, anything may be missing.
 local function may_miss(known, pending, records, group, of)
   local fields, given = redis.pcall('HKEYS', pending), given_since(known, of)
-  if fields.err or given < 0 then return false end
+  if fields.err or given < 0 then return fields.err ~= nil end
   local expected = known.pending + given
   for _, field in ipairs(fields) do
     local mark, count = string.sub(field, 1, 1), tonumber(string.match(field, ' (%d+)$') or 0)

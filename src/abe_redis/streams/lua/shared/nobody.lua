@@ -4,3 +4,4 @@
 -- XCLAIM makes the consumer that it names look alive, so no script claims an entry for another consumer.
 
 local nobody, nobody_yet, nobody_again = 'abe:nobody', 'abe:postponed', 'abe:replay'
+local nobodys = {[nobody] = true, [nobody_yet] = true, [nobody_again] = true}

@@ -22,7 +22,6 @@
 -- include: given
 -- include: note_gone
 local most_behind = 2000
-local nobodys = {[nobody] = true, [nobody_yet] = true, [nobody_again] = true}
 
 -- The consumers of ours that are not there, or nil: they vanished, or have not read yet. Those that are there
 -- and have recorded their leases lately. And whether others than ours are there.
