@@ -36,13 +36,15 @@ async def take(redis: Redis, name: str, count: int) -> list[str]:
     return [entry.id for entry in leased]
 
 
-async def record(redis: Redis) -> Progress:
+async def record(redis: Redis, *, is_full: bool = False) -> Progress:
     """What any live worker does each second; here the second is over at once."""
+    await redis.config_set("maxmemory", 0)
     at = await recorded(redis, A, "known")
     if at is not None:
         words = at.split(b"\n", 1)[0].split()
         aged = b" ".join([*words[:3], b"1"]) + b"\n" + at.split(b"\n", 1)[1]
         await redis.hset(names.records(A), "known g", aged)
+    await redis.config_set("maxmemory", int(is_full))
     (progress,) = await record_progress(redis, [A], "g")
     return progress
 
@@ -267,6 +269,31 @@ async def test_acks_of_another_program_in_the_group_are_believed(commands: Redis
     await remove(commands, "foreign")
     assert (await record(commands)).put_back == 0
     assert set(await rows(commands, A)) == {ids[0]}
+
+
+@HOW
+@pytest.mark.parametrize("since", ["listed", "just taken"])
+async def test_what_a_removed_consumer_held_is_found_when_memory_was_full_then(
+    commands: Redis, how: str, since: str
+) -> None:
+    done, kept, more = await fill(commands, A, 3)
+    await join(commands, "dead")
+    await record(commands)
+    await commands.config_set("maxmemory", 1)
+    try:
+        if since == "listed":
+            await take(commands, "dead", 3)
+            await record(commands, is_full=True)
+        else:
+            await record(commands, is_full=True)
+            await take(commands, "dead", 3)
+        assert await acks.ack(commands, "g", "dead", [(A, done)]) == ["done"]
+        assert await remove(commands, "dead") == 2
+        assert (await record(commands, is_full=True)).put_back == 2
+        assert set(await rows(commands, A)) == {kept, more}
+    finally:
+        await commands.config_set("maxmemory", 0)
+    assert {entry_id for entry_id, _ in await taken_over(commands, how)} == {kept, more}
 
 
 @HOW

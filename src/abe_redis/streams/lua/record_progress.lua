@@ -4,8 +4,8 @@
 -- The number of entries that the group was given is written again: after a blocking read, Redis before 7.4
 -- tells it neither the append-only file nor replicas.
 --
--- The record always has the same size, so it is written even when memory is full: after a write that frees
--- memory, a script may continue. So the step that tells whether memory is full comes first.
+-- The record and the list replace earlier ones, so they are written even when memory is full: after a write
+-- that frees memory, a script may continue. So the step that tells whether memory is full comes first.
 --
 -- What is pending is listed, too; first, what vanished with a consumer is put back: see `vanished`.
 --
@@ -71,11 +71,7 @@ for i = 1, #KEYS, 5 do
     facts_then, unfinished = progress_of(stream, of, info)
     is_full = record(records, facts_then, of['last-delivered-id'])
     lost = lost + gone
-    if is_full == 0 then
-      list_pending(stream, records, leases, pending, group, of, now)
-    else
-      give_up_list(records, pending, group)
-    end
+    list_pending(stream, records, leases, pending, group, of, now)
     if of['entries-read'] then
       redis.call(to_position('SETID', stream, group, of['last-delivered-id'], of['entries-read']))
     end

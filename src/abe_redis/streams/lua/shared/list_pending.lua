@@ -1,7 +1,7 @@
 -- Lists the pending entries of a group and its consumers, so that `vanished` can tell what somebody dropped
 -- with a consumer. What vanished since the last list must be put back before.
 --
--- A server without memory keeps no list.
+-- A server without memory keeps the list, too, if the script has written something before.
 
 -- include: facts
 -- include: known
@@ -9,16 +9,11 @@
 local most_listed, kept_ms, least_ms = 3000, 7 * 24 * 3600 * 1000, 400
 local listed = 0 -- entries, by which a script tells that it has done enough for one call
 
--- Deletes the list: for lack of memory, nothing can be noted beside it.
-local function give_up_list(records, pending, group)
-  redis.call('HDEL', records, 'known ' .. group)
-  if type(redis.pcall('HLEN', pending)) == 'number' then redis.call('PEXPIRE', pending, 0) end
-end
-
 local function list_pending(stream, records, leases, pending, group, of, now)
   local known = known_of(records, group)
   if known and math.abs(now - known.at) < least_ms then return end
-  give_up_list(records, pending, group)
+  redis.call('HDEL', records, 'known ' .. group)
+  if type(redis.pcall('HLEN', pending)) == 'number' then redis.call('PEXPIRE', pending, 0) end
   local rows, lines, left = redis.call('XPENDING', stream, group, '-', '+', most_listed), {}, {}
   local summary = redis.call('XPENDING', stream, group)
   listed = listed + #rows
