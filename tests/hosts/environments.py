@@ -69,7 +69,11 @@ class Environment:
         )
 
     def run(
-        self, *arguments: str, cwd: Path, variables: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        cwd: Path,
+        variables: Mapping[str, str] | None = None,
+        seconds: float = PATIENCE,
     ) -> subprocess.CompletedProcess[str]:
         """Run its interpreter to the end."""
         return subprocess.run(
@@ -79,7 +83,7 @@ class Environment:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
-            timeout=PATIENCE,
+            timeout=seconds,
             check=False,
         )
 

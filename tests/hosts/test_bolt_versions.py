@@ -48,7 +48,7 @@ def test_an_older_bolt_keeps_the_contract(release: str, tmp_path: Path) -> None:
         "pytest.ini",
         tests,
     )
-    done = bolt(release).run(*arguments, cwd=tmp_path)
+    done = bolt(release).run(*arguments, cwd=tmp_path, seconds=4 * PATIENCE)  # it is many tests
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
     assert "skipped" not in done.stdout
@@ -108,6 +108,13 @@ def dead_letters(server: Server) -> dict[str, dict[str, str]]:
     return {json.loads(letter["data"])["event"]["text"]: letter for letter in letters}
 
 
+def is_finished(server: Server) -> bool:
+    """Whether the workers have nothing left to do."""
+    with server.admin() as client:
+        (group,) = client.xinfo_groups(STREAM)
+        return (group["pending"], group["lag"]) == (0, 0)
+
+
 def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
@@ -134,7 +141,11 @@ def test_each_failure_is_retried_and_then_buried_with_its_own_exception(
     )
     worker = start()
     until(
-        lambda: len(dead_letters(server)) >= len(failing) or worker.process.poll() is not None, "the burials"
+        lambda: (
+            (len(dead_letters(server)) >= len(failing) and is_finished(server))
+            or worker.process.poll() is not None
+        ),
+        "the burials, and the end of the others",
     )
     assert worker.process.poll() is None, worker.stderr
     letters = dead_letters(server)

@@ -40,7 +40,7 @@ async def main():
             await backend.publish("slack_events", {{"n": 1}})
         await backend.publish_many("slack_events", [{{"n": 2}}, {{"n": 3}}])
         worker = EventWorker(backend, handle, group="bot", policy=Backoff(first=0))
-        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(120), asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run())
             while worker.handled < 3:
                 await asyncio.sleep(0.01)

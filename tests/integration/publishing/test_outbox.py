@@ -34,9 +34,11 @@ PUBLISHER = """
 import asyncio, itertools, sys
 from pathlib import Path
 from abe_redis import Operations, RedisMessageQueueBackend, Settings, cli
-from abe_redis.publishing import outbox_delivery, publisher
+from abe_redis.publishing import outbox_delivery, outbox_file, publisher
 
 publisher.PUBLISH_SECONDS, outbox_delivery.LOOK_SECONDS = 0.3, 0.2
+# SQLite lets those who wait for each other's locks go in no order.
+outbox_file.BUSY_SECONDS = outbox_file._PATIENCE_SECONDS = 120
 url, path, name, first = sys.argv[1:]
 
 async def main():
