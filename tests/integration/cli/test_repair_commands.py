@@ -233,7 +233,7 @@ def test_events_are_counted_by_what_they_have_in_common(redis: redis_py.Redis) -
     lines = run("count --by user -n 1").stdout.splitlines()
     assert lines[0].split()[:2] == ["2", "U0"]
     assert lines[1:] == [
-        f"3 events of {TOPIC}; all were looked at.",
+        f"3 events of {TOPIC}, finished ones included; all were looked at.",
         "Another 1 row: raise --count, or narrow the choice.",
     ]
     assert run(f"count {TOPIC} --by reason").stdout.endswith(
