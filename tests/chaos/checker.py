@@ -148,6 +148,8 @@ class _Checker:
                     del starts[one]
             elif record.what == "redriven":
                 starts[event] = 0
+            elif record.what == "start" and record.process in self._history.agents:
+                continue  # it does not count, and nothing is buried for it
             elif record.what == "start":
                 seen.add(event)
                 starts[event] += 1

@@ -80,6 +80,8 @@ class History:
     leases: Mapping[str, float]
     """By process, how long its lease lasts."""
     records: list[Record] = field(default_factory=list)
+    agents: set[str] = field(default_factory=set)
+    """Processes whose deliveries do not count."""
     outages: list[Outage] = field(default_factory=list)
     left: dict[str, Left] = field(default_factory=dict)
     in_order: bool = True

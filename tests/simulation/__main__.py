@@ -22,12 +22,13 @@ from typing import Any
 from redis.asyncio import client
 
 from abe_redis.client import commands
+from tests.simulation.all_doors import AllDoors
 from tests.simulation.by_hand import BY_HAND
 from tests.simulation.mutants import ROOT
+from tests.simulation.other_hands import OtherHands, search
 from tests.simulation.play import Outcome, play
 from tests.simulation.schedule import generate
 from tests.simulation.shrink import shrink
-from tests.simulation.state_machine import search
 
 _BATCH = 100
 """Schedules that a process plays before it ends, and its garbage with it: a third of a megabyte each."""
@@ -140,9 +141,10 @@ def main() -> int:
     parser.add_argument(
         "--small", type=int, help="let Hypothesis choose so many schedules of the small scale"
     )
+    parser.add_argument("--all-doors", action="store_true", help="with --small: agents and an outbox, too")
     options = parser.parse_args()
     if options.small:
-        search(options.small)
+        search(AllDoors if options.all_doors else OtherHands, options.small)
         return 0
     if options.seed is not None or options.by_hand:
         outcome = play(BY_HAND[options.by_hand] if options.by_hand else generate(options.seed))

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Iterable
 from functools import lru_cache, partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from abe_redis import Backoff, Event, EventWorker, RedisMessageQueueBackend, Settings
 from abe_redis.errors import AbeRedisError
@@ -12,10 +13,14 @@ from tests.simulation.process import Process
 from tests.simulation.schedule import Schedule
 from tests.simulation.world import World
 
+if TYPE_CHECKING:
+    from abe_redis.publishing.outbox_delivery import Outbox
+
 
 @lru_cache(maxsize=256)
-def settings_for(lease: float, deliveries: int, maxlen: int) -> Settings:
+def settings_for(lease: float, deliveries: int, maxlen: int, outbox: Path | None = None) -> Settings:
     return Settings(
+        redis_outbox=outbox,
         redis_url="unix:///simulated/redis.sock",
         redis_stream_lease_seconds=lease,
         redis_stream_max_deliveries=deliveries,
@@ -42,14 +47,17 @@ class Actors:
         self._history = history
         self._processes: dict[str, Process] = {}
         self._workers: dict[str, EventWorker] = {}
+        self.host = ""
+        """The process that publishes."""
+        self._outboxes: dict[str, Outbox] = {}
+        """By process."""
         self.group_of: dict[str, str] = {}
         """By worker."""
         self._durations = dict(schedule.durations)
         self._failing = dict(schedule.failing)
         self._failed: dict[tuple[str, int], int] = {}
         self._stream_of: dict[int, str] = {}
-        self._runs = 0
-        self._to_publish = asyncio.Queue[tuple[str, tuple[int, ...]]]()
+        self._runs = self._hosts = 0
         self._accepted, self._finished = set[tuple[str, str]](), set[tuple[str, str]]()
         """Groups with the events that they have to finish, and that they have finished."""
         self.unpublished = 0
@@ -80,19 +88,48 @@ class Actors:
         """Whether every group has finished every event that was accepted."""
         return not self.unpublished and self._accepted <= self._finished
 
+    def add(self, name: str) -> Process:
+        """Start a process of which others say what it does."""
+        process = self._processes[name] = self._world.process(name)
+        return process
+
     # Who publishes ------------------------------------------------------------------------------
 
     def start_host(self) -> None:
-        """Start the process that publishes."""
-        process = self._processes["host"] = self._world.process("host")
-        process.spawn(self._host(), "host")
+        """Start the process that publishes, beside those before it, or instead of one that is dead."""
+        self._hosts += 1
+        self.host = "host" if self._hosts == 1 else f"host{self._hosts}"
+        schedule, process = self._schedule, self.add(self.host)
+        with self._world.as_process(process):
+            settings = settings_for(2.0, schedule.max_deliveries, schedule.maxlen, schedule.outbox)
+            backend = RedisMessageQueueBackend(settings)
+        self._to_publish = asyncio.Queue[tuple[str, tuple[int, ...]]]()
+        process.spawn(self._host(self.host, backend, self._to_publish), "host")
 
-    async def _host(self) -> None:
+    def kill_host(self) -> None:
+        """Kill the process that publishes: nobody knows whether what it was about to publish is accepted."""
+        self.unpublished = 0
+        self.kill(self._processes[self.host])
+        if (outbox := self._outboxes.pop(self.host, None)) is not None:
+            outbox.forsake()  # the kernel closes its files, and drops its locks
+
+    def close(self) -> None:
+        """Close every file."""
+        for outbox in self._outboxes.values():
+            outbox.forsake()
+
+    async def _host(
+        self,
+        name: str,
+        backend: RedisMessageQueueBackend,
+        to_publish: asyncio.Queue[tuple[str, tuple[int, ...]]],
+    ) -> None:
         """Publishes one thing after the other, and knows which events were accepted."""
-        schedule = self._schedule
-        backend = RedisMessageQueueBackend(settings_for(2.0, schedule.max_deliveries, schedule.maxlen))
+        if (outbox := backend._publisher.outbox) is not None:
+            self._outboxes[name] = outbox
+            backend.forward()
         while True:
-            stream, numbers = await self._to_publish.get()
+            stream, numbers = await to_publish.get()
             try:
                 if len(numbers) == 1:
                     await backend.publish(stream, _payload(numbers[0]))
@@ -102,8 +139,8 @@ class Actors:
                 pass  # not accepted
             else:
                 for number in numbers:
-                    name = f"{stream} C{number % 2}"
-                    self.note("accepted", "host", event=str(number), stream=stream, conversation=name)
+                    of = f"{stream} C{number % 2}"
+                    self.note("accepted", name, event=str(number), stream=stream, conversation=of)
             finally:
                 self.unpublished -= len(numbers)
 
@@ -130,7 +167,7 @@ class Actors:
         for event in events:
             self._stream_of[event] = stream
         self.unpublished += len(events)
-        with self._world.as_process(self._processes["host"]):
+        with self._world.as_process(self._processes[self.host]):
             self._to_publish.put_nowait((stream, events))
 
     # Who works ----------------------------------------------------------------------------------
@@ -138,7 +175,7 @@ class Actors:
     def start_worker(self, name: str, group: str, lease: float) -> None:
         """Start a process with a worker."""
         schedule = self._schedule
-        process = self._processes[name] = self._world.process(name)
+        process = self.add(name)
         with self._world.as_process(process):
             backend = RedisMessageQueueBackend(settings_for(lease, schedule.max_deliveries, schedule.maxlen))
             worker = self._workers[name] = EventWorker(

@@ -40,6 +40,19 @@ def consumers(db: Keyspace, stream: str, group: str) -> list[str]:
     )
 
 
+def has_group(db: Keyspace, stream: str, group: str) -> bool:
+    """Whether a stream has a group."""
+    of = stream_of(db, stream)
+    return of is not None and group.encode() in of.groups
+
+
+def pending(db: Keyspace, stream: str, group: str) -> list[tuple[str, str]]:
+    """The entries that a group has pending, each with the consumer that has it."""
+    of = stream_of(db, stream)
+    its = of.groups.get(group.encode()) if of else None
+    return [(shown(key).decode(), row.consumer.decode()) for key, row in its.pending.items()] if its else []
+
+
 def held(db: Keyspace, stream: str, group: str, consumer: str) -> set[str]:
     """The numbers of the events that a consumer has pending."""
     of = stream_of(db, stream)

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple, override
 
 
@@ -44,6 +45,8 @@ class Schedule:
     """Seconds for which the handler of an event works, where that is not a hundredth."""
     failing: tuple[tuple[int, int], ...] = ()
     """How often the handler of an event fails before it succeeds."""
+    outbox: Path | None = None
+    """The file of those who publish, if they have one."""
     scripts_known: bool = False
     """Whether the server knows the scripts from others who used it before."""
 

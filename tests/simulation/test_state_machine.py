@@ -1,6 +1,7 @@
 """What Hypothesis finds in the small scale: nothing in the engine, and faults that are put back."""
 
 import re
+import sys
 import time
 from collections.abc import Callable
 
@@ -10,7 +11,9 @@ from hypothesis.stateful import run_state_machine_as_test
 from abe_redis.events.published import Published
 from abe_redis.publishing.publisher import Publisher
 from abe_redis.streams import dead, manage
-from tests.simulation.state_machine import ALWAYS_THE_SAME, OtherHands, Queue
+from abe_redis.streams.scripts import Script
+from tests.simulation.other_hands import OtherHands
+from tests.simulation.state_machine import ALWAYS_THE_SAME, LEASE, Queue
 
 
 def test_the_engine_keeps_its_promise_whatever_happens_in_the_small_scale() -> None:
@@ -71,6 +74,65 @@ def test_a_fault_that_is_put_back_is_seen(
 
     play()
     monkeypatch.setattr(owner, name, fault)
+    with pytest.raises(AssertionError, match=re.escape(rule)):
+        play()
+
+
+def _trims(state: OtherHands) -> None:
+    state.wait(seconds=2.6)
+    state.publish(stream="slack:a", count=1, seconds=0.0, fails=1)
+    state.wait(seconds=0.1)
+    state.meddle(at=0, acks=True)
+    state.publish_many(stream="slack:a", count=5, fails=0)
+    state.wait(seconds=0.4)
+
+
+def _drops(state: OtherHands) -> None:
+    state.wait(seconds=2.6)
+    state.publish(stream="slack:a", count=1, seconds=1.2, fails=0)
+    state.wait(seconds=0.1)
+    state.fail(what="kill", who=0, value=0.0)
+    state.remove_consumer(stream="slack:a", group="g", at=0)
+
+
+def _mixes(state: OtherHands) -> None:
+    state.fail(what="stop", who=0, value=0.0)
+    state.start_worker(group="g", lease=8 * LEASE)
+    state.wait(seconds=2.6)
+    state.publish(stream="slack:a", count=1, seconds=3.0, fails=0)
+    state.wait(seconds=0.1)
+    state.start_worker(group="g")
+    state.wait(seconds=2.6)
+
+
+@pytest.mark.parametrize(
+    ("steps", "old", "new", "rule"),
+    [
+        (_trims, "if postponed[at] and not of.floor then", "if false then", "[lost]"),
+        (_drops, "local what = put_back_one(", "local what = 0 or put_back_one(", "[lost]"),
+        (_mixes, "local ms = lease_of(row[1], said, longest)", "local ms = lease_ms", "[twice at once]"),
+    ],
+    ids=["what waits for its retry is trimmed", "what vanished stays away", "a lease is the taker's"],
+)
+def test_a_fault_that_is_put_back_into_a_script_is_seen(
+    steps: Callable[[OtherHands], None], old: str, new: str, rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Schedules by chance seldom come upon these."""
+
+    def play() -> None:
+        state = OtherHands()
+        state.begin(seed=1, limit=3, concurrency=1, both=False, maxlen=2, delay=1.5)
+        steps(state)
+        state.teardown()
+
+    play()
+    changed = 0
+    for module in [one for name, one in sys.modules.items() if name.startswith("abe_redis.streams.")]:
+        for name, script in list(vars(module).items()):
+            if isinstance(script, Script) and old in script._source:
+                monkeypatch.setattr(module, name, Script(script._source.replace(old, new)))
+                changed += 1
+    assert changed
     with pytest.raises(AssertionError, match=re.escape(rule)):
         play()
 

@@ -84,7 +84,7 @@ class World:
     @contextmanager
     def visited(self) -> Iterator[None]:
         """Let Python's clocks and chances be this world's for a while."""
-        real = time.monotonic, clock.now, clock.doubted_at, os.urandom
+        real = time.time, time.monotonic, clock.now, clock.doubted_at, os.urandom
         state, collects = random.getstate(), gc.isenabled()
 
         def now() -> float:
@@ -96,6 +96,7 @@ class World:
         def monotonic() -> float:
             return self._who().monotonic()
 
+        time.time = lambda: (EPOCH_US + self.now_us) / 1_000_000
         time.monotonic, clock.now, clock.doubted_at = monotonic, now, doubted_at
         os.urandom = self._bytes.randbytes
         random.setstate(self._random)
@@ -107,7 +108,7 @@ class World:
             yield
         finally:
             self._random = random.getstate()
-            time.monotonic, clock.now, clock.doubted_at, os.urandom = real
+            time.time, time.monotonic, clock.now, clock.doubted_at, os.urandom = real
             random.setstate(state)
             sys.set_asyncgen_hooks(*hooks)
             if collects:
