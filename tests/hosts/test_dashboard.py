@@ -140,6 +140,19 @@ def test_a_person_sees_the_queue(
     page.screenshot(path=tmp_path / f"{theme}-{width}.png", full_page=True)
 
 
+def test_a_problem_of_the_server_stands_above_the_queue(
+    look: Look, dashboard: Open, make_server: Callable[..., Server]
+) -> None:
+    server = make_server()
+    with server.admin() as admin:
+        publish(admin, STREAM)
+        admin.config_set("maxmemory", int(admin.info("memory")["used_memory"] * 1.02))
+    visit = look()
+    visit.page.goto(dashboard(server.url))
+    expect(visit.page.locator("#problems .problem").first).to_contain_text("maxmemory")
+    assert visit.complaints == []
+
+
 def test_added_and_finished_entries_are_counted(
     look: Look, dashboard: Open, redis_url: str, redis: Redis
 ) -> None:

@@ -365,3 +365,19 @@ def test_its_end_gives_back_what_agents_had(version: str, serve: Callable[..., S
 
     (event,) = anyio.run(take)["events"]
     assert event["deliveries"] == 1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_client_that_leaves_is_no_error_in_the_log(version: str, serve: Callable[..., Served]) -> None:
+    served = serve(version)
+
+    async def play() -> None:
+        for _ in range(2):
+            async with served.client() as session:
+                await session.call_tool("stream_stats", {})
+
+    anyio.run(play)
+    assert served.status("/healthz") == 200
+    served.child.process.send_signal(signal.SIGTERM)
+    assert served.child.process.wait(PATIENCE) == 0
+    assert "SSE writer" not in served.child.stderr, served.child.stderr

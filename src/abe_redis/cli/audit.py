@@ -29,19 +29,33 @@ def _listed(values: list[object]) -> str:
 def audit(
     *,
     count: Annotated[int, typer.Option("--count", "-n", help="How many at most.", min=1, max=1000)] = 20,
+    since: Annotated[
+        str | None, typer.Option(help="Only changes from this point on, as in 2h (ago) or 2026-01-31T09:00.")
+    ] = None,
+    who: Annotated[
+        str | None,
+        typer.Option(help="Only changes by those whose name contains this, as in mcp- for agents."),
+    ] = None,
+    stream: Annotated[str | None, typer.Option("--stream", "-s", help="Only changes to this stream.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the changes that people and agents made, the newest first: when, from where, what and by whom.
 
     Example: abe-redis audit -n 50
+
+    Example: abe-redis audit --since 1h --who mcp- --stream slack_events
     """
     from abe_redis.operations.audit import changes  # noqa: PLC0415
     from abe_redis.operations.scope import Scope  # noqa: PLC0415
 
-    result = with_backend(lambda backend: changes(Scope(backend), count=count))
+    result = with_backend(
+        lambda backend: changes(Scope(backend), count=count, since=since, who=who, stream=stream)
+    )
     lines = [
         f"{one.at:%Y-%m-%d %H:%M:%S}  {plain(one.origin)}  {plain(one.what.replace('_', ' '))}  "
         f"{plain(one.who)}  {plain(_facts(one.facts))}"
         for one in result.changes
     ]
-    show(result, "\n".join(lines) or "Nobody has changed anything.", as_json=as_json)
+    is_choice = any(one is not None for one in (since, who, stream))
+    nothing = "No change matches." if is_choice else "Nobody has changed anything."
+    show(result, "\n".join(lines) or nothing, as_json=as_json)

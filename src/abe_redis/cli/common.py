@@ -9,6 +9,8 @@ import anyio
 import typer
 from pydantic import BaseModel
 
+from abe_redis.errors import SettingsError
+
 if TYPE_CHECKING:
     from abe_redis.backend import RedisMessageQueueBackend
     from abe_redis.operations.operations import Operations
@@ -28,6 +30,8 @@ MetricsPort = Annotated[
         max=65_535,
     ),
 ]
+LOCAL = "127.0.0.1"
+"""The address at which metrics are served by default."""
 MetricsHost = Annotated[
     str,
     typer.Option(
@@ -74,6 +78,10 @@ def exposed(
 ) -> AbstractAsyncContextManager[None]:
     """Serve metrics for the duration of a block, if a port was given."""
     if port is None:
+        if host != LOCAL:
+            raise SettingsError(
+                f"--metrics-host is {host!r}, and there are no metrics: give --metrics-port, too."
+            )
         return nullcontext()
     from abe_redis.observability.metrics.exposition import exposed as show_metrics  # noqa: PLC0415
 

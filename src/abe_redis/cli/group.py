@@ -134,18 +134,34 @@ def replay(
     name: Name,
     *,
     first: Annotated[str, typer.Option("--from", help=f"The first event: {_POINT}.")],
-    last: Annotated[str, typer.Option("--to", help="The last event, in the same form.")] = "now",
+    last: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            help="The last event, in the same form: it is delivered, too. A time is better given by --until.",
+        ),
+    ] = "now",
+    until: Annotated[
+        str | None,
+        typer.Option(
+            help="Only events before this point, as in `read` and `count`: the event at it is not delivered."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Deliver a range of events to one group again, except those that it has not finished yet.
 
     An event that the group gave up on counts as finished: do not redrive its dead letter as well.
 
-    Example: abe-redis group replay slack_events workers --from 2h --to 1h
+    Example: abe-redis group replay slack_events workers --from 2h --until 1h
     """
     from abe_redis.operations.groups import Groups  # noqa: PLC0415
 
-    change = with_scope(lambda scope: Groups(scope).replay(stream, name, first=first, last=last))
+    if until is not None and last != "now":
+        raise typer.BadParameter(
+            "Give --until, which leaves its point out, or --to, which includes it; not both."
+        )
+    change = with_scope(lambda scope: Groups(scope).replay(stream, name, first=first, last=last, until=until))
     _tell(change, as_json=as_json)
 
 

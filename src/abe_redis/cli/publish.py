@@ -67,6 +67,8 @@ def publish(
     text = f"{'already there' if result.duplicate else 'added'} as {result.id}"
     if result.waiting:
         text = f"waits in the outbox as {result.id} until Redis takes it. {_why(result.reason)}"
+    if result.new_stream:
+        text += " (a new stream, which no group reads yet)"
     show(result, f"{plain(result.stream)}: {text}".rstrip(), as_json=as_json)
 
 

@@ -110,6 +110,7 @@ function show(stats, at) {
   $("summary").textContent = all ? `${count(all, "stream")}: ${found.join(", ")}` : "No stream exists yet";
   $("when").textContent = `at ${at.toLocaleTimeString("en-GB")}`;
   $("trouble").hidden = true;
+  $("problems").replaceChildren(...(stats.problems ?? []).map((one) => make("p", { class: "problem" }, one)));
   const inflow = sum(streams.map(added));
   const groups = streams.flatMap((stream) => (stream.groups ?? []).map((group) => [stream, group]));
   $("totals").replaceChildren(

@@ -10,8 +10,8 @@ from abe_redis.sanitize.secrets import cut
 
 _LEAST, _LEAST_PER_EVENT = 600, 150
 """Characters of an answer, and of each event in it, without the event's words."""
-_LEAST_WORDS = 200
-"""Characters of an event's words below which fewer events are shown instead."""
+_LEAST_WORDS, _LEAST_PAYLOAD = 200, 500
+"""Characters of an event's words, and of its JSON, below which fewer events are shown instead."""
 _SHORT, _LEAST_FACT = 40, 5
 
 type Size = Callable[[AgentRead], int]
@@ -38,7 +38,12 @@ def fit(result: AgentRead, size: Size, max_chars: int, *, halves: int) -> None:
     for event, (text, payload) in zip(result.events, words, strict=True):
         event.untrusted_text = event.untrusted_payload = None
         event.truncated = event.truncated or bool(text or payload)  # assume this length while it is measured
-    least = [min(_LEAST_WORDS, _length(text)) for text, _ in words]
+    least = [
+        min(_LEAST_WORDS, _length(text))
+        if payload is None
+        else min(_LEAST_PAYLOAD, len(compact(payload)) + _AROUND_PAYLOAD)
+        for text, payload in words
+    ]
     note, dropped = result.note, 0
     while len(result.events) > 1 and (size(result) + halves * sum(least[: len(result.events)]) > max_chars):
         result.events.pop()
@@ -81,8 +86,19 @@ def _fill(
 
 def _room(event: AgentEvent) -> int:
     """Characters that an event's words take, with what stands around them."""
-    payload = 0 if event.untrusted_payload is None else len(compact(event.untrusted_payload)) + 25
+    if event.untrusted_payload is None:
+        return _length(event.untrusted_text)
+    payload = len(compact(event.untrusted_payload)) + _AROUND_PAYLOAD
     return payload + _length(event.untrusted_text)
+
+
+_AROUND_PAYLOAD = 25
+"""Characters around the JSON of an event in an answer."""
+
+
+def _says(payload: dict[str, Any], text: str | None) -> bool:
+    """Whether a shortened payload still has the beginning of the event's text."""
+    return text is None or json.dumps(text[:_SHORT], ensure_ascii=False)[1:-1] in compact(payload)
 
 
 def _length(text: str | None) -> int:
@@ -95,10 +111,9 @@ def _shorten(event: AgentEvent, most: int, text: str | None = None) -> None:
     most -= 40
     if event.untrusted_payload is not None:
         event.untrusted_payload = shorten(event.untrusted_payload, most) if most > _SHORT else None
-        event.untrusted_payload = event.untrusted_payload or None
-        if event.untrusted_payload is not None:
+        if event.untrusted_payload and _says(event.untrusted_payload, text):
             return
-        event.untrusted_text = text
+        event.untrusted_payload, event.untrusted_text = None, text
     said = event.untrusted_text
     if said is None:
         return

@@ -28,6 +28,11 @@ def published(result: PublishResult) -> str:
         )
     if result.duplicate:
         return f"Already in {stream} as {result.id}; nothing was added."
+    if result.new_stream:
+        return (
+            f"Added to {stream} as {result.id}. That is a new stream, which no group reads yet: check its "
+            "name against those that stream_stats shows, and tell the user if it was not meant."
+        )
     return f"Added to {stream} as {result.id}. To see it: read_stream(stream={whole(result.stream)})."
 
 

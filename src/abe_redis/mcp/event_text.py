@@ -42,7 +42,7 @@ def read(result: AgentRead, fence: str, *, may_change: bool = True) -> str:
         )
         entries = _count(result.length, "entry", "entries")
         lines.append(
-            f"There are {_count(result.length, 'dead letter')}."
+            f"There {'is' if result.length == 1 else 'are'} {_count(result.length, 'dead letter')}."
             if result.dead
             else f"The stream has {entries}. {groups or 'No group'}."
         )

@@ -136,6 +136,7 @@ class Resources:
             raise RequestError(
                 f"There is no entry {entry[:50]!r} in {_plain(stream)[:100]!r}; it may be trimmed."
             )
+        found.next_start = None  # it was asked for alone
         return await _shown(found, self._permissions, whole=True)
 
     def _changed(self, followed: Followed) -> str:

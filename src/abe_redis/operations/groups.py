@@ -7,7 +7,7 @@ from abe_redis.errors import RequestError
 from abe_redis.operations import positions
 from abe_redis.operations.scope import Scope
 from abe_redis.schemas import GroupChange, GroupOfStream, GroupsResult
-from abe_redis.streams import manage, names
+from abe_redis.streams import ids, manage, names
 
 
 class Groups:
@@ -123,27 +123,38 @@ class Groups:
         return " A consumer that still reads makes it again, and gets everything from the beginning."
 
     async def replay(
-        self, stream: str, group: str, *, first: str = "beginning", last: str = "now"
+        self,
+        stream: str,
+        group: str,
+        *,
+        first: str = "beginning",
+        last: str = "now",
+        until: str | None = None,
     ) -> GroupChange:
         """Deliver a range of events to one group again, except those that it has not finished yet.
 
         Args:
             first: `beginning`, an entry id, a time or a time ago.
             last: `now`, an entry id, a time or a time ago; included.
+            until: In place of `last`: a point that is not included, as in every other range.
         """
         name, group = self._scope.consumable(stream), names.check_group(group)
         async with self._scope.redis(f"replaying {name!r} to group {group!r}") as redis:
             await self._find(redis, name, group)
-            count = await manage.replay(
-                redis, name, group, await positions.first(redis, first), await positions.last(redis, last)
+            end = (
+                await positions.last(redis, last)
+                if until is None
+                else ids.before(await positions.since(redis, until))
             )
+            count = await manage.replay(redis, name, group, await positions.first(redis, first), end)
         note = (
             f"{count} {_events(count)} will be delivered again." if count else "Nothing is there to replay."
         )
         change = GroupChange(
             stream=name, group=group, done="replayed" if count else "nothing", events=count, note=note
         )
-        return await self._noted("group replay", change, first=first, last=last)
+        bounds = {"last": last} if until is None else {"until": until}
+        return await self._noted("group replay", change, first=first, **bounds)
 
     async def pause(self, stream: str, group: str) -> GroupChange:
         """Deliver no events of a group; events in flight are finished."""

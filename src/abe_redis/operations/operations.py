@@ -77,7 +77,7 @@ class Operations(Searching):
             raise InvalidArgumentError(
                 f"event_id has {len(event_id)} characters; give it 1 to {MAX_EVENT_ID}."
             )
-        name = names.check_stream(self._scope.allowed(stream))
+        name = self._scope.exact(names.check_stream(self._scope.allowed(stream)))
         await self._check_publishable(name)
         if self._scope.limits.is_limited:
             size = len(event_views.compact(payload).encode(errors="surrogatepass"))
@@ -93,6 +93,7 @@ class Operations(Searching):
             duplicate=published.duplicate,
             waiting=published.is_kept,
             reason=reason_of(published),
+            new_stream=not (published.duplicate or published.is_kept) and await self._scope.is_new(name),
         )
 
     async def _is_there(self, name: str, payload: object, event_id: str | None) -> str | None:
@@ -134,7 +135,7 @@ class Operations(Searching):
             stream: By default the host's topic.
         """
         self.agent_leases.touch()
-        name = names.check_stream(self._scope.allowed(stream))
+        name = self._scope.exact(names.check_stream(self._scope.allowed(stream)))
         done = await self._backend.publish_many(name, payloads, origin=self._origin)
         await self._scope.note("publish_many", stream=name, ids=[one.id for one in done if not one.duplicate])
         return [

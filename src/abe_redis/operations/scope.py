@@ -3,14 +3,14 @@
 import logging
 import re
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from difflib import get_close_matches
 
 from redis.asyncio import Redis
 
 from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.client import failures
-from abe_redis.errors import InvalidArgumentError, RequestError
+from abe_redis.errors import AbeRedisError, InvalidArgumentError, RequestError
 from abe_redis.inspection.stats import stream_stats
 from abe_redis.operations import recording
 from abe_redis.operations.caller_limits import Limits
@@ -111,6 +111,30 @@ class Scope:
                 f"Its streams are: {self.patterns} (set by REDIS_STREAM_PATTERNS{self._narrowed})."
             )
         return name
+
+    def exact(self, stream: str) -> str:
+        """The stream, unless its name reads like a pattern and it is not the host's topic.
+
+        Raises:
+            RequestError: It does.
+        """
+        if re.search(r"[*?\[\]]", stream) and stream != self._default:
+            raise RequestError(
+                f"{stream!r} reads like a pattern, and an event goes to one stream: give its name, without "
+                "*, ?, [ and ]."
+            )
+        return stream
+
+    async def is_new(self, stream: str) -> bool:
+        """Whether a stream has one event and no group, and only a pattern of the settings names it."""
+        if stream in self._backend.patterns.literals:
+            return False
+        with suppress(AbeRedisError):  # the event is there
+            async with self.redis(f"looking at {stream!r}") as redis:
+                if await peek.kind(redis, stream) == "stream":
+                    length, groups = await peek.brief(redis, stream)
+                    return length == 1 and not groups
+        return False
 
     def consumable(self, stream: str | None) -> str:
         """As `allowed`, but dead letters are refused.

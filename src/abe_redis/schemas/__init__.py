@@ -83,6 +83,11 @@ class PublishResult(BaseModel):
         "which adds it when Redis does.",
     )
     reason: str | None = Field(default=None, description="Why Redis does not take it at present.")
+    new_stream: bool = Field(
+        default=False,
+        description="True when this made a stream that no group reads yet, and that the settings do not name "
+        "themselves: its name may be misspelt.",
+    )
 
 
 class PublishLinesResult(BaseModel):

@@ -400,6 +400,22 @@ def test_help_teaches_by_example() -> None:
         assert f"Example: abe-redis {command}" in run(command, "--help").stdout
 
 
+@pytest.mark.usefixtures("at")
+def test_options_that_contradict_each_other_or_say_nothing_are_refused() -> None:
+    for words, said in (
+        ("worker json:dumps --metrics-host 0.0.0.0", "--metrics-port"),
+        ("group replay slack_events bot --from 2h --to 1h --until 1h", "not both"),
+        ("publish {} --stream slack:*", "reads like a pattern"),
+    ):
+        refused = run(*words.split())
+        assert (refused.returncode, refused.stdout) == (2 if "pattern" not in said else 1, ""), refused.stderr
+        assert said in " ".join(refused.stderr.split())
+    new = run("publish", '{"n": 1}', "--stream", "slack:nowhere").stdout
+    assert new.endswith(" (a new stream, which no group reads yet)\n")
+    assert run("audit", "--who", "nobody-of-this-name").stdout == "No change matches.\n"
+    assert "slack:nowhere" in run("audit", "--since", "1h", "--stream", "slack:nowhere").stdout
+
+
 def test_importing_costs_little() -> None:
     """`import abe_redis` loads none of the heavy parts, and an MCP server starts without redis-py."""
     for module, heavy in (

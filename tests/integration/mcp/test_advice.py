@@ -239,3 +239,48 @@ async def test_a_redrive_says_which_groups_it_may_not_serve(make_backend: MakeBa
     assert why in answer
     everybody = asking(server(backend))
     assert "To deliver one again" in text_of(await everybody("read_stream", dead=True))
+
+
+@pytest.mark.parametrize("structured", [False, True])
+async def test_events_with_their_json_keep_their_words(make_backend: MakeBackend, structured: bool) -> None:
+    """Fewer of them fit into an answer, and it says where to go on; none is left without text and JSON."""
+    backend = make_backend()
+    words = [f"text number {number} of many" for number in range(60)]
+    await backend.publish_many(TOPIC, [said(number, text, pad="x" * 90) for number, text in enumerate(words)])
+    ask = asking(server(backend, Permissions(structured=structured)))
+    for payload in ("whole", "event"):
+        seen, calls = list[str](), 0
+        more: dict[str, str] = {}
+        while calls == 0 or more:
+            text = text_of(await ask("read_stream", count=100, payload=payload, order="oldest", **more))
+            assert len(text) <= 8000
+            shown = [one for one in words if f'"text":"{one}"' in text]
+            assert shown == words[len(seen) : len(seen) + len(shown)]
+            assert len(shown) == text.count("\n- ")
+            seen += shown
+            found = re.search(r'More: call again with start="(.*?)"', text)
+            more, calls = {"start": found[1]} if found else {}, calls + 1
+        assert seen == words
+        assert calls < 12
+
+
+async def test_an_entry_is_a_resource_without_more_behind_it(make_backend: MakeBackend, redis: Redis) -> None:
+    agent = server(make_backend())
+    for entry_id in ("1732000000000-1", "1732000000000-2"):
+        await redis.xadd(TOPIC, {"data": json.dumps(said(1))}, id=entry_id)
+    (found,) = await agent.read_resource(f"abe-redis://streams/{TOPIC}/entries/1732000000000-1")
+    assert "- 1732000000000-1, 2024-11-19" in str(found.content)
+    assert "More:" not in str(found.content)
+
+
+async def test_an_agent_is_told_of_a_stream_that_its_misspelling_made(make_backend: MakeBackend) -> None:
+    ask = asking(server(make_backend()))
+    answer = text_of(await ask("publish_event", payload={"n": 1}, stream="slack:nowhere"))
+    assert "That is a new stream, which no group reads yet" in answer
+    assert "reads like a pattern" in await refusal(ask, "publish_event", payload={"n": 1}, stream="slack:*")
+
+
+async def test_one_dead_letter_is_one(make_backend: MakeBackend) -> None:
+    ask = asking(server(make_backend()))
+    await bury(ask)
+    assert "There is 1 dead letter." in text_of(await ask("read_stream", dead=True))

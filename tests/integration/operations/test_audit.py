@@ -1,5 +1,6 @@
 """What agents have changed."""
 
+import json
 from typing import Any
 
 import anyio
@@ -8,6 +9,7 @@ from redis.asyncio import Redis
 
 from abe_redis import Event, EventWorker
 from abe_redis.operations import audit
+from abe_redis.operations.scope import Scope
 from abe_redis.streams import audit as audits
 from abe_redis.streams import names
 from tests.integration.conftest import MakeBackend, take_one, until
@@ -23,6 +25,33 @@ async def test_the_audit_lists_changes_newest_first(commands: Redis) -> None:
         ("agent", "acked", {"id": f"{number}-0", "text": "ü"}) for number in (2, 1)
     ]
     assert abs(changes[0].at.timestamp() * 1000 - await now_ms(commands)) < 60_000
+
+
+async def test_the_audit_is_narrowed_by_time_person_and_stream(
+    make_backend: MakeBackend, commands: Redis
+) -> None:
+    at, day = int(await now_ms(commands)), 86_400_000
+    for number in range(450):
+        who, stream = ("mcp-bot" if number % 2 else "ann@desk"), f"slack:{number % 3}"
+        fields = {
+            "who": who,
+            "from": "cli",
+            "what": "ack",
+            "facts": json.dumps({"stream": stream, "n": number}),
+        }
+        await commands.xadd(names.AUDIT, fields, id=f"{at - day + number}-0")  # type: ignore[arg-type]
+    await commands.xadd(names.AUDIT, {"who": "ann@desk", "what": "ack"}, id=f"{at}-0")
+    scope = Scope(make_backend())
+
+    async def found(**asked: Any) -> list[Any]:
+        changes = (await audit.changes(scope, **{"count": 1000} | asked)).changes
+        return [one.facts.get("n") for one in changes]
+
+    assert len(await found()) == 451
+    assert await found(since="1h") == [None]
+    assert await found(who="mcp-", count=2) == [449, 447]
+    assert await found(who="mcp-", stream="slack:0") == list(range(447, 0, -6))
+    assert await found(stream="slack:9") == []
 
 
 async def test_foreign_audit_entries_are_shown_as_far_as_they_can_be_read(commands: Redis) -> None:

@@ -298,3 +298,18 @@ async def test_trimming_waits_for_a_paused_group(redis: Redis, groups: Groups, e
             return await redis.xlen(TOPIC) < 400
 
         await until(trimmed)
+
+
+async def test_neighbouring_ranges_replay_the_event_at_their_border_once(
+    redis: Redis, backend: RedisMessageQueueBackend, groups: Groups
+) -> None:
+    """`until` leaves its point out, as in every filter; `last` is an event that is delivered, too."""
+    hours = [f"2025-11-24T{hour}:00" for hour in (10, 11, 12)]
+    for at in (1_763_978_400_000, 1_763_980_000_000, 1_763_982_000_000, 1_763_984_000_000, 1_763_985_600_000):
+        await redis.xadd(TOPIC, {"data": "{}"}, id=f"{at}-0")
+    await groups.create(TOPIC, "bot")
+    await finish(redis, "bot")
+    first = await groups.replay(TOPIC, "bot", first=hours[0], until=hours[1])
+    second = await groups.replay(TOPIC, "bot", first=hours[1], until=hours[2])
+    assert (first.events, second.events) == (2, 2)
+    assert (await groups.replay(TOPIC, "bot", until="beginning")).done == "nothing"

@@ -197,6 +197,28 @@ async def test_a_stream_outside_the_patterns_is_refused(operations: Operations, 
     assert await redis.xlen("secret") == 1
 
 
+async def test_a_new_stream_of_a_misspelt_name_is_said(operations: Operations, redis: Redis) -> None:
+    """Streams that the settings name are new once, too, and nobody misspells those."""
+    await redis.xadd("slack:old", {"data": "{}"})
+    await redis.xgroup_create("slack:read", "bot", "0", mkstream=True)
+    streams = (None, "slack_events", "slack:old", "slack:read", "slack:new", "slack:new")
+    new = [(await operations.publish_event({"a": 1}, stream=stream)).new_stream for stream in streams]
+    assert new == [False, False, False, False, True, False]
+    again = [await operations.publish_event({"a": 1}, stream="slack:other", event_id="x") for _ in range(2)]
+    assert [(one.duplicate, one.new_stream) for one in again] == [(False, True), (True, False)]
+
+
+@pytest.mark.parametrize("name", ["slack:*", "slack:?", "slack:[ab]", "slack:a]"])
+async def test_a_pattern_is_no_name_of_a_stream(operations: Operations, redis: Redis, name: str) -> None:
+    for call in (
+        operations.publish_event({"a": 1}, stream=name),
+        operations.publish_many([{"a": 1}], stream=name),
+    ):
+        with pytest.raises(RequestError, match="reads like a pattern"):
+            await call
+    assert not await redis.exists(name)
+
+
 async def test_dead_letters_are_looked_at_only(operations: Operations, redis: Redis) -> None:
     await redis.xadd("slack_events", {"data": "not json"})
     leased = await operations.read_stream(group="agents")

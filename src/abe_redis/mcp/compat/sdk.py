@@ -23,6 +23,7 @@ from abe_redis.mcp import access, progress
 from abe_redis.mcp.client_identity import CALLER, caller
 from abe_redis.mcp.compat import stdio
 from abe_redis.mcp.compat.arguments import Tool, arguments_of, sentences, validated, without_absent
+from abe_redis.mcp.compat.disconnects import leave_out_disconnects
 from abe_redis.mcp.compat.plain_schema import plain_schema
 from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.consent import Consent
@@ -131,6 +132,7 @@ class Server(SdkServer):
             host: The address on which it listens.
             security: The host names and origins that it accepts.
         """
+        leave_out_disconnects()
         if SDK_2:
             more: Any = {"streamable_http_path": path, "transport_security": security, "host": host}
             return self.streamable_http_app(**more)
