@@ -244,6 +244,7 @@ class Queue(RuleBasedStateMachine):
             assert not found, "\n".join(f"[{one.rule}] {one.sentence}" for one in found)
 
     def _rest(self) -> None:
+        self._its.world.heal()  # or who resumes may find no server
         self._operator.resume_all()
         self._its.rest()
 
