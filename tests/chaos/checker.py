@@ -144,7 +144,7 @@ class _Checker:
         for record in records:
             event = record.event
             if record.what in {"destroyed", "dropped"}:  # Redis forgets its counts
-                for one in [one for one in starts if record.stream in {"", streams[one]}]:
+                for one in [one for one in starts if record.stream in {"", streams.get(one)}]:
                     del starts[one]
             elif record.what == "redriven":
                 starts[event] = 0
