@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -10,6 +11,7 @@ from redis.asyncio import Redis
 
 from abe_redis import Event, EventStream, EventWorker, Operations, RedisMessageQueueBackend, Settings
 from abe_redis.doctor import examine
+from abe_redis.errors import LeaseLostError
 from abe_redis.schemas import GroupStats
 from abe_redis.streams import manage, names
 from abe_redis.streams.erase import erase
@@ -469,6 +471,21 @@ async def test_an_operators_change_does_not_look_like_a_loss(
     await manage.reset(redis, TOPIC, "default", "0-0", force=True)
     await fill(redis, 1)
     assert len(await finish_all(redis, settings)) == 76
+    assert (await group_stats(settings)).lost == 0
+    assert counted(caplog) == 0
+
+
+@pytest.mark.parametrize("nacked", [0, 3])
+async def test_what_is_erased_while_it_is_handled_is_not_lost(
+    redis: Redis, settings: dict[str, Any], caplog: pytest.LogCaptureFixture, nacked: int
+) -> None:
+    await fill(redis, 10)
+    async with backend_of(settings) as backend, backend.consume() as events:
+        held = [await take_one(events) for _ in range(5)]
+        await erase(redis, TOPIC, [entry_id.decode() for entry_id in await ids_of(redis)][:7])
+        for event in held[:nacked]:
+            with suppress(LeaseLostError):
+                await event.nack(delay=1)
     assert (await group_stats(settings)).lost == 0
     assert counted(caplog) == 0
 

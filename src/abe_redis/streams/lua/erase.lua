@@ -4,12 +4,16 @@
 -- its lag for ever. A group is moved past the erased entries directly in front of it, because Redis cannot
 -- tell the lag across a gap.
 --
+-- Whoever holds an erased entry is told later that it is gone. It is noted here, so that it does not count as
+-- lost then: nobody removed it by accident.
+--
 -- KEYS  the stream, its records
 -- ARGV  1 to count only, and change nothing (else 0); then ids of entries
 -- Answers how many there were, and how many of them some group had not finished.
 
 -- include: facts
 -- include: ids
+-- include: note_gone
 -- include: position
 local stream, records = KEYS[1], KEYS[2]
 local only_count = ARGV[1] == '1'
@@ -23,7 +27,9 @@ end
 local function take_from(group, id)
   if only_count then return #redis.call('XPENDING', stream, group, id, id, 1) > 0 end
   redis.call('HDEL', records, 'known ' .. group)
-  return redis.call('XACK', stream, group, id) == 1
+  if redis.call('XACK', stream, group, id) == 0 then return false end
+  remember_gone(records, group, id)
+  return true
 end
 
 for i, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
