@@ -255,6 +255,31 @@ async def test_who_left_with_a_postponed_event_is_not_mistaken_for_another_progr
     assert found - {later} == {new}, "an owner also loads what is postponed"
 
 
+@HOW
+@pytest.mark.parametrize("comes_back", [False, True])
+async def test_what_a_removed_consumer_got_is_found_when_redis_does_not_tell_how_much_was_given(
+    commands: Redis, how: str, comes_back: bool
+) -> None:
+    """After XGROUP SETID, or when somebody made the group again, in front of a backlog."""
+    first, second, third, *_ = await fill(commands, A, 9)
+    await join(commands, "alive")
+    await take(commands, "alive", 1)
+    await commands.xgroup_setid(A, "g", first)
+    await join(commands, "dead")
+    await record(commands)
+    await take(commands, "dead", 2)
+    await lease.hold(
+        commands, "g", "dead", [lease.Claim(A, one, 1, sure=True) for one in (second, third)], begins=True
+    )
+    (group,) = await commands.xinfo_groups(A)
+    assert group["entries-read"] is None
+    assert await remove(commands, "dead") == 2
+    if comes_back:  # by a read that was on its way
+        await commands.xgroup_createconsumer(A, "g", "dead")
+    found = [entry_id for entry_id, _ in await taken_over(commands, how)]
+    assert [one for one in found if one != first] == [second, third]
+
+
 async def test_acks_of_another_program_in_the_group_are_believed(commands: Redis) -> None:
     """Its acks are noted nowhere, and it removes its own consumer."""
     ids = await fill(commands, A, 4)

@@ -9,10 +9,12 @@ local function given_since(known, of)
   return read and known.read >= 0 and read - known.read or -1
 end
 
--- The names of the fields say how many ids each has. To who may not read them, anything may be missing.
+-- The names of the fields say how many ids each has. To who may not read them, anything may be missing; so it
+-- may when Redis does not tell how much the group was given: after XGROUP SETID, or when the group was made
+-- again.
 local function may_miss(known, pending, records, group, of)
   local fields, given = redis.pcall('HKEYS', pending), given_since(known, of)
-  if fields.err or given < 0 then return fields.err ~= nil end
+  if fields.err or given < 0 then return true end
   local expected = known.pending + given
   for _, field in ipairs(fields) do
     local mark, count = string.sub(field, 1, 1), tonumber(string.match(field, ' (%d+)$') or 0)

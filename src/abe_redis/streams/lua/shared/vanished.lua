@@ -118,8 +118,9 @@ local function put_back_vanished(stream, records, due, leases, pending, group, n
   for id, deliveries in pairs(begun) do
     if not (vanished or others) then put_back(id, deliveries) end
   end
-  missing = read < 0 and 0 or missing + read - settled_count - of['pending'] - count - lost
-  if missing > 0 and not others then
+  -- If Redis does not tell how much the group was given, every entry behind the list is looked at.
+  missing = read < 0 and math.huge or missing + read - settled_count - of['pending'] - count - lost
+  if missing > 0 and not others and (vanished or read >= 0) then
     local from, seen, had = '(' .. known.position, 0, count + lost
     repeat
       local page = redis.call('XRANGE', stream, from, last, 'COUNT', 100)
@@ -128,7 +129,7 @@ local function put_back_vanished(stream, records, due, leases, pending, group, n
     until #page < 100 or seen >= most_behind or count + lost - had >= missing
     missing = missing - (count + lost - had)
   end
-  local uncertain = math.min(missing, unlisted)
+  local uncertain = read < 0 and 0 or math.min(missing, unlisted)
   if uncertain > 0 then
     redis.pcall('HINCRBY', records, 'lost ' .. group, uncertain)
     redis.call('HDEL', records, 'known ' .. group)
