@@ -297,21 +297,27 @@ async def test_acks_of_another_program_in_the_group_are_believed(commands: Redis
 
 
 @HOW
-@pytest.mark.parametrize("since", ["listed", "just taken"])
+@pytest.mark.parametrize("since", ["listed", "just taken", "joined"])
 async def test_what_a_removed_consumer_held_is_found_when_memory_was_full_then(
     commands: Redis, how: str, since: str
 ) -> None:
     done, kept, more = await fill(commands, A, 3)
-    await join(commands, "dead")
+    await join(commands, "other" if since == "joined" else "dead")
     await record(commands)
     await commands.config_set("maxmemory", 1)
     try:
-        if since == "listed":
-            await take(commands, "dead", 3)
+        if since == "joined":
+            await join(commands, "alive")
+            await commands.config_set("maxmemory", 0)
+            await commands.xgroup_createconsumer(A, "g", "alive")
+            await commands.config_set("maxmemory", 1)
+        await join(commands, "dead")
+        if since == "just taken":
             await record(commands, is_full=True)
+            await take(commands, "dead", 3)
         else:
-            await record(commands, is_full=True)
             await take(commands, "dead", 3)
+            await record(commands, is_full=True)
         assert await acks.ack(commands, "g", "dead", [(A, done)]) == ["done"]
         assert await remove(commands, "dead") == 2
         assert (await record(commands, is_full=True)).put_back == 2

@@ -3,12 +3,17 @@
 -- `key` is a hash: per consumer, its lease in ms, and the time of the record in ms. It expires after a week
 -- without a record, so that nothing is left of a removed group.
 
--- Records how long a consumer's leases last, at most once per lease. A server without memory refuses it;
--- the earlier record stays valid.
+-- Records how long a consumer's leases last, at most once per lease. A server without memory takes it, too,
+-- since a script that has written something may go on: a consumer without a record seems to be another
+-- program's (see `vanished`).
 local function say_lease(key, consumer, lease_ms, now)
   local said_ms, said_at = string.match(redis.call('HGET', key, consumer) or '', '^(%d+) (%d+)$')
   if tonumber(said_ms) == lease_ms and math.abs(now - said_at) < math.max(lease_ms, 1000) then return end
-  redis.pcall('HSET', key, consumer, string.format('%.0f %.0f', lease_ms, now))
+  local record = string.format('%.0f %.0f', lease_ms, now)
+  if type(redis.pcall('HSET', key, consumer, record)) ~= 'number' then
+    redis.call('HDEL', key, '')
+    redis.call('HSET', key, consumer, record)
+  end
   redis.call('PEXPIRE', key, 7 * 24 * 3600 * 1000)
 end
 
