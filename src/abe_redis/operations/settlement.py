@@ -142,10 +142,15 @@ class Settlement:
         await self.scope.check_exists(redis, stream)
         await self.scope.find_group(redis, stream, group, create=None)
         by: dict[lease.Outcome, list[str]] = {}
-        outcomes = await lease.whose(redis, group, holder, [(stream, one) for one in ids])
-        for one, outcome in zip(ids, outcomes, strict=True):
-            may = self.by_name or holder == self.own or self.agent_leases.holds(stream, group, holder, one)
-            by.setdefault(outcome if may or outcome == "unknown" else "not_held", []).append(one)
+        known = [one for one in ids if self.by_name or self.agent_leases.holds(stream, group, holder, one)]
+        # What an agent has not leased here is its own only if it is pending under its own name.
+        others = [one for one in ids if one not in known]
+        for some, is_known in ((known, True), (others, False)):
+            entries = [(stream, one) for one in some]
+            outcomes = await lease.whose(redis, group, holder, entries, by_name=not is_known)
+            for one, outcome in zip(some, outcomes, strict=True):
+                may = is_known or holder == self.own or outcome == "unknown"
+                by.setdefault(outcome if may else "not_held", []).append(one)
         return by
 
 

@@ -332,7 +332,12 @@ async def renew(
     return {entry for entry, outcome in zip(entries, outcomes, strict=True) if outcome != "done"}
 
 
-async def whose(redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]]) -> list[Outcome]:
-    """As `renew`, but with the outcome for each entry; `done` for those that this consumer holds."""
-    outcomes = await _each_held(_RENEW, redis, group, consumer, entries)
+async def whose(
+    redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]], *, by_name: bool = False
+) -> list[Outcome]:
+    """As `renew`, but with the outcome for each entry; `done` for those that this consumer holds.
+
+    With `by_name`, only what is pending under its name counts, and not what was put back for whoever had it.
+    """
+    outcomes = await _each_held(_RENEW, redis, group, consumer, entries, int(by_name))
     return [outcome if outcome in {"done", "not_held"} else "unknown" for outcome in outcomes]

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from abe_redis import Operations
 from abe_redis.mcp import event_text
 from abe_redis.mcp.permissions import Permissions
+from abe_redis.streams.groups import ensure_group
 from tests.integration.agents import GROUP, TOPIC, Ask, asking, lease, refusal, said, server, size, text_of
 from tests.integration.conftest import MakeBackend, take
 
@@ -184,3 +185,30 @@ async def test_a_read_only_agent_is_not_advised_to_lease(make_backend: MakeBacke
         await agent.get_prompt("triage", {"strem": "a"})
     words = str((await agent.get_prompt("dead_letters", {"stream": "team{1}"})).messages)
     assert "'team{1}'" in words
+
+
+@pytest.mark.parametrize("how", ["ack", "release", "bury"])
+@pytest.mark.parametrize("came", ["released", "put back"])
+async def test_an_agent_settles_nothing_that_nobody_holds(
+    make_backend: MakeBackend, redis: Redis, how: str, came: str
+) -> None:
+    """What waits for the next one is nobody's, and so is what waits for whoever had it before."""
+    other, agent = (Operations(make_backend(), origin="mcp") for _ in range(2))
+    only = (await other.publish_event(said(1))).id
+    where: Any = {"stream": TOPIC, "group": GROUP, "ids": [only]}
+    await other.lease(stream=TOPIC, group=GROUP)
+    if came == "released":
+        await other.release(**where)
+    else:
+        await redis.xgroup_destroy(TOPIC, GROUP)
+        await ensure_group(redis, [TOPIC], GROUP)
+    (row,) = await redis.xpending_range(TOPIC, GROUP, "-", "+", 1)
+    assert row["consumer"] == b"abe:nobody"
+    if how == "ack":
+        assert (await agent.ack(**where)).not_held == [only]
+    else:
+        assert (await agent.release(**where, bury="spam" if how == "bury" else None)).not_held == [only]
+    (row,) = await redis.xpending_range(TOPIC, GROUP, "-", "+", 1)
+    assert row["consumer"] == b"abe:nobody"
+    if came == "put back":  # who has leased it has it still
+        assert (await other.ack(**where)).acked == [only]
