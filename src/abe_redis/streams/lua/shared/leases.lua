@@ -11,8 +11,8 @@ local function say_lease(key, consumer, lease_ms, now)
   if tonumber(said_ms) == lease_ms and math.abs(now - said_at) < math.max(lease_ms, 1000) then return end
   local record = string.format('%.0f %.0f', lease_ms, now)
   if type(redis.pcall('HSET', key, consumer, record)) ~= 'number' then
-    redis.call('HDEL', key, '')
-    redis.call('HSET', key, consumer, record)
+    redis.pcall('HDEL', key, '') -- who may not write it goes on without
+    redis.pcall('HSET', key, consumer, record)
   end
   redis.call('PEXPIRE', key, 7 * 24 * 3600 * 1000)
 end
