@@ -31,7 +31,7 @@ MetricsPort = Annotated[
     ),
 ]
 LOCAL = "127.0.0.1"
-"""The address at which metrics are served by default."""
+"""The address on which our servers listen by default."""
 MetricsHost = Annotated[
     str,
     typer.Option(

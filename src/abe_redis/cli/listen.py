@@ -10,7 +10,7 @@ import anyio
 import typer
 
 from abe_redis.cli.app import RUN, app
-from abe_redis.cli.common import MetricsHost, MetricsPort, exposed, operations_of, say
+from abe_redis.cli.common import LOCAL, MetricsHost, MetricsPort, exposed, operations_of, say
 from abe_redis.cli.handlers import find
 from abe_redis.errors import SettingsError
 from abe_redis.runtime.extras import how_to_install
@@ -46,7 +46,7 @@ def listen(
     over_socket: Annotated[
         bool, typer.Option("--socket", help="Receive by Socket Mode, which needs no public address.")
     ] = False,
-    host: Annotated[str, typer.Option(help="With --http: the address to listen on.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="With --http: the address to listen on.")] = LOCAL,
     port: Annotated[
         int, typer.Option(help="With --http: the port; 0 chooses a free one.", min=0, max=65_535)
     ] = 3000,
@@ -82,7 +82,7 @@ def listen(
         ),
     ] = None,
     metrics_port: MetricsPort = None,
-    metrics_host: MetricsHost = "127.0.0.1",
+    metrics_host: MetricsHost = LOCAL,
     api_url: Annotated[
         str,
         typer.Option(

@@ -10,7 +10,7 @@ import anyio
 import typer
 
 from abe_redis.cli.app import RUN, app, is_default, log_format_of
-from abe_redis.cli.common import MetricsHost, MetricsPort, exposed, say
+from abe_redis.cli.common import LOCAL, MetricsHost, MetricsPort, exposed, say
 from abe_redis.cli.mcp_limits import check, check_none
 from abe_redis.errors import SettingsError
 
@@ -148,7 +148,7 @@ def serve(
     http: Annotated[
         bool, typer.Option("--http", help="Serve over HTTP, at /mcp, instead of stdin and stdout.")
     ] = False,
-    host: Annotated[str, typer.Option(help="With --http: the address to listen on.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="With --http: the address to listen on.")] = LOCAL,
     port: Annotated[int, typer.Option(help="With --http: the port.", min=0, max=65_535)] = 8765,
     allow_host: Annotated[
         list[str] | None,
@@ -193,7 +193,7 @@ def serve(
         ),
     ] = None,
     metrics_port: MetricsPort = None,
-    metrics_host: MetricsHost = "127.0.0.1",
+    metrics_host: MetricsHost = LOCAL,
 ) -> None:
     """Serve the queue to LLM agents: MCP over stdin and stdout, or over HTTP.
 

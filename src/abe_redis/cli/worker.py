@@ -14,7 +14,7 @@ import anyio.abc
 import typer
 
 from abe_redis.cli.app import RUN, app
-from abe_redis.cli.common import MetricsHost, MetricsPort, exposed, operations_of
+from abe_redis.cli.common import LOCAL, MetricsHost, MetricsPort, exposed, operations_of
 from abe_redis.cli.handlers import find, ready_to_call
 from abe_redis.errors import SettingsError
 from abe_redis.worker.until_signal import PATIENCE_SECONDS, run_until_signal
@@ -144,7 +144,7 @@ def worker(
         ),
     ] = None,
     metrics_port: MetricsPort = None,
-    metrics_host: MetricsHost = "127.0.0.1",
+    metrics_host: MetricsHost = LOCAL,
 ) -> None:
     """Run a bot's handler on the events of a group, until SIGTERM or Ctrl-C.
 

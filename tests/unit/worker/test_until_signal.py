@@ -20,6 +20,19 @@ async def until_said(words: str, caplog: pytest.LogCaptureFixture) -> None:
         await anyio.sleep(0.005)
 
 
+async def at_work_until_released(*, drain_seconds: float) -> tuple[EventWorker, anyio.Event, anyio.Event]:
+    """A worker whose handler does not end when it is cancelled: it, that it has begun, and its release."""
+    backend, begun, release = InMemoryBackend(), anyio.Event(), anyio.Event()
+
+    async def handle(_: Event) -> None:
+        begun.set()
+        with anyio.CancelScope(shield=True):
+            await release.wait()
+
+    await backend.publish("slack_events", {"n": 1})
+    return EventWorker(backend, handle, drain_seconds=drain_seconds), begun, release
+
+
 @pytest.fixture(autouse=True)
 def _hears_all(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "abe_redis")
@@ -72,15 +85,7 @@ async def test_a_signal_that_comes_after_the_drain_ends_the_process(
 ) -> None:
     """Though a handler does not end when it is cancelled."""
     monkeypatch.setattr("abe_redis.worker.until_signal.PATIENCE_SECONDS", 0)
-    backend, begun, release = InMemoryBackend(), anyio.Event(), anyio.Event()
-
-    async def handle(_: Event) -> None:
-        begun.set()
-        with anyio.CancelScope(shield=True):
-            await release.wait()
-
-    await backend.publish("slack_events", {"n": 1})
-    worker = EventWorker(backend, handle, drain_seconds=0.01)
+    worker, begun, release = await at_work_until_released(drain_seconds=0.01)
     with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(worker.run_until_signal)
@@ -98,15 +103,7 @@ async def test_after_the_second_signal_the_next_one_ends_the_process(
 ) -> None:
     """When a handler does not end though it is cancelled."""
     monkeypatch.setattr("abe_redis.worker.until_signal.PATIENCE_SECONDS", 0)
-    backend, begun, release = InMemoryBackend(), anyio.Event(), anyio.Event()
-
-    async def handle(_: Event) -> None:
-        begun.set()
-        with anyio.CancelScope(shield=True):
-            await release.wait()
-
-    await backend.publish("slack_events", {"n": 1})
-    worker = EventWorker(backend, handle, drain_seconds=600)
+    worker, begun, release = await at_work_until_released(drain_seconds=600)
     with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(worker.run_until_signal)

@@ -119,8 +119,9 @@ local function put_back_vanished(stream, records, due, leases, pending, group, n
     if not (vanished or others) then put_back(id, deliveries) end
   end
   -- If Redis does not tell how much the group was given, every entry behind the list is looked at.
-  missing = read < 0 and math.huge or missing + read - settled_count - of['pending'] - count - lost
-  if missing > 0 and not others and (vanished or read >= 0) then
+  if read >= 0 then missing = missing + read - settled_count - of['pending'] - count - lost
+  else missing = vanished and math.huge or 0 end
+  if missing > 0 and not others then
     local from, seen, had = '(' .. known.position, 0, count + lost
     repeat
       local page = redis.call('XRANGE', stream, from, last, 'COUNT', 100)
