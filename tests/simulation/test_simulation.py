@@ -4,11 +4,14 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.history import Violation
+from tests.patience import PATIENCE
 from tests.simulation import shrink as shrinking
 from tests.simulation.__main__ import play_seeds, story
 from tests.simulation.play import Outcome, play
@@ -74,6 +77,15 @@ def test_a_suspended_machine_has_a_clock_that_stood_still_and_one_that_went_on()
         world.run(7)
         assert process.monotonic() - before[0] == pytest.approx(2)
         assert process.boottime() - before[1] == pytest.approx(7)
+
+
+def test_a_thread_that_somebody_left_keeps_the_real_clock() -> None:
+    told = list[float]()
+    with World(1).inside():
+        thread = threading.Thread(target=lambda: told.append(time.monotonic()))
+        thread.start()
+        thread.join()
+    assert told == [pytest.approx(time.monotonic(), abs=PATIENCE)]
 
 
 def test_timers_of_a_stopped_process_ring_when_it_goes_on() -> None:

@@ -5,6 +5,7 @@ import heapq
 import os
 import random
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -83,8 +84,12 @@ class World:
 
     @contextmanager
     def visited(self) -> Iterator[None]:
-        """Let Python's clocks and chances be this world's for a while."""
+        """Let Python's clocks and chances be this world's for a while.
+
+        Threads that others have left, such as those of a pool, keep the clock that they count by.
+        """
         real = time.time, time.monotonic, clock.now, clock.doubted_at, os.urandom
+        outside, here = time.monotonic, threading.get_ident()
         state, collects = random.getstate(), gc.isenabled()
 
         def now() -> float:
@@ -94,7 +99,7 @@ class World:
             return self._who().lease_clock.doubted_at()
 
         def monotonic() -> float:
-            return self._who().monotonic()
+            return self._who().monotonic() if threading.get_ident() == here else outside()
 
         time.time = lambda: (EPOCH_US + self.now_us) / 1_000_000
         time.monotonic, clock.now, clock.doubted_at = monotonic, now, doubted_at

@@ -8,7 +8,7 @@ import logging
 import sys
 import threading
 import time
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from abe_redis.sanitize.exceptions import place_of_frame
 
@@ -25,14 +25,14 @@ class LoopWatch:
     """Watches a loop for all who ask for that; the shortest of their bounds counts."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self._loop = ref(loop)
         self._thread_id = threading.get_ident()
         self._bounds: list[float] = []
         self._beat_at = time.monotonic()
         self._busy_at = time.process_time()
         self._timer: asyncio.TimerHandle | None = None
-        self._thread: threading.Thread | None = None
-        self._ended = threading.Event()
+        self._ended: threading.Event | None = None
+        """Tells the thread that nobody needs it any more; each thread has its own."""
         self._told = False
         """Whether the present standstill was logged."""
 
@@ -46,18 +46,18 @@ class LoopWatch:
         if self._timer is not None:
             self._timer.cancel()
         self._beat()
-        if self._thread is None:
-            self._ended.clear()
-            self._thread = threading.Thread(target=self._look, name="abe-redis loop watch", daemon=True)
-            self._thread.start()
+        if self._ended is None:
+            self._ended = threading.Event()
+            name, what_ends_it = "abe-redis loop watch", (self._ended,)
+            threading.Thread(target=self._look, args=what_ends_it, name=name, daemon=True).start()
 
     def leave(self, seconds: float) -> None:
         """Take back a `join` of the same bound."""
         self._bounds.remove(seconds)
-        if not self._bounds and self._timer is not None:
+        if not self._bounds and self._timer is not None and self._ended is not None:
             self._timer.cancel()
-            self._timer = self._thread = None
             self._ended.set()
+            self._timer = self._ended = None
 
     # In the loop ------------------------------------------------------------------------------
 
@@ -75,13 +75,14 @@ class LoopWatch:
                     *(stood_still, _ADVICE),
                 )
         self._told, self._beat_at, self._busy_at = False, now, busy
-        self._timer = self._loop.call_later(self._interval, self._beat)
+        self._timer = asyncio.get_running_loop().call_later(self._interval, self._beat)
 
     # In the thread ----------------------------------------------------------------------------
 
-    def _look(self) -> None:
+    def _look(self, ended: threading.Event) -> None:
         looked_at = time.monotonic()
-        while not self._ended.wait(self._interval):
+        # A loop that was closed beside an open consumer never says that it is done.
+        while not ended.wait(self._interval) and self._lives():
             now = time.monotonic()
             did_run = now - looked_at < 2 * self._interval  # else the process was frozen, and the loop, too
             looked_at = now
@@ -91,6 +92,12 @@ class LoopWatch:
                 frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001 - documented, in spite of its name
                 where = f" at {place_of_frame(frame)}" if frame is not None else ""
                 _LOG.warning("The event loop has stood still for %.1f s%s. %s", stood_still, where, _ADVICE)
+        if not ended.is_set():
+            self._timer = None  # which keeps the closed loop in memory
+
+    def _lives(self) -> bool:
+        loop = self._loop()
+        return loop is not None and not loop.is_closed()
 
 
 _ADVICE = (

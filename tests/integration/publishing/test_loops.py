@@ -90,6 +90,33 @@ async def test_a_loop_that_was_closed_without_tidying_is_no_obstacle(
     assert await numbers(redis) == Counter(range(3))
 
 
+async def test_nothing_watches_a_loop_that_was_closed_beside_an_open_consumer(
+    redis_url: str, tmp_path: Path
+) -> None:
+    said = script(
+        """
+        import asyncio, sys, threading, warnings
+        from abe_redis import RedisMessageQueueBackend, Settings
+
+        warnings.simplefilter("ignore")  # of what is left as it is
+        backend = RedisMessageQueueBackend(Settings(redis_url=sys.argv[1], redis_stream_lease_seconds=1.5))
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(backend.publish("slack_events", {"n": 1}))
+        stream = backend.consume()
+        loop.run_until_complete(anext(stream))
+        watches = [one for one in threading.enumerate() if one.name == "abe-redis loop watch"]
+        assert len(watches) == 1
+        loop.close()
+        watches[0].join(float(sys.argv[2]))
+        assert not watches[0].is_alive()
+        """,
+        redis_url,
+        str(PATIENCE),
+        cwd=tmp_path,
+    )
+    assert "stood still" not in said
+
+
 async def test_loops_of_several_threads_share_a_back_end(redis_url: str, redis: Redis) -> None:
     backend = RedisMessageQueueBackend(Settings(redis_url=redis_url))
     failures = list[BaseException]()

@@ -61,7 +61,7 @@ async def test_one_that_keeps_python_to_itself_is_told_afterwards(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, is_busy: bool
 ) -> None:
     """A regular expression lets no thread look; a process that was frozen is no fault of its own."""
-    monkeypatch.setattr(LoopWatch, "_look", lambda _: None)
+    monkeypatch.setattr(LoopWatch, "_look", lambda *_: None)
     monkeypatch.setattr(time, "process_time", time.monotonic if is_busy else lambda: 1.0)
     watch = LoopWatch(asyncio.get_running_loop())
     watch.join(0.2)
