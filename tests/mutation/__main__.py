@@ -44,7 +44,6 @@ ENGINE = (
             "consuming/ordered/ownership",
             "consuming/ordered/owned_stream",
             "consuming/ordered/takeover",
-            "consuming/ordered/conversation",
             "consuming/ordered/conversation_queues",
             "worker/retry",
             "inspection/stats",

@@ -1,14 +1,10 @@
-"""The facts of a payload from Slack: what happened, where, by whom, and in which conversation."""
+"""The facts of a payload from Slack: what happened, where, by whom, and with which words."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from abe_redis.events import kinds
 from abe_redis.events.kinds import Kind, Path, first, values
-
-type Grain = Literal["channel", "thread", "user"]
-"""What a conversation is: the value of `REDIS_STREAM_CONVERSATION`."""
-
 
 _STARTERS = frozenset({"interactivity", "user_context"})
 """Inputs of a workflow's step that Slack fills with the user who started it."""
@@ -77,23 +73,6 @@ def thread_of(payload: Mapping[str, Any]) -> str | None:
 def words_of(payload: Mapping[str, Any]) -> str | None:
     """Its whole text; None when it has none."""
     return first(kinds.event_of(payload), kinds.kind_of(payload).words, kinds.WORDS)
-
-
-def conversation_of(payload: Mapping[str, Any], grain: Grain = "channel") -> str | None:
-    """The conversation of an event, in which its order counts; None when it names none.
-
-    That is the channel's id alone, as in `C024`: within one shared channel the team varies from envelope to
-    envelope, and Slack's channel ids are unique. By thread it is the channel and the root's `ts`, as in
-    `C024/1732000000.000100`. What has no channel belongs to its user, and what has no user to its team.
-    """
-    kind, event = kinds.kind_of(payload), kinds.event_of(payload)
-    channel = channel_of(payload)
-    if channel and grain == "thread":
-        root = first(event, kind.thread, kinds.THREAD if kind is kinds.OTHER else ())
-        return f"{channel}/{root}" if root else channel
-    if channel and grain == "channel":
-        return channel
-    return user_of(payload) or channel or first(payload, kinds.TEAM) or first(event, kinds.TEAM)
 
 
 def event_type(payload: Mapping[str, Any]) -> str | None:

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from abe_redis.events import slack
 from abe_redis.events.codec import Fields
+from abe_redis.events.conversation import conversation_of
 from abe_redis.operations import event_views
 from abe_redis.operations.caller_limits import Limits
 from abe_redis.operations.dead_letter_kinds import alike
@@ -149,7 +150,7 @@ def _value(view: EventView, by: By, limits: Limits) -> str:
         case "channel":
             found = slack.channel_of(payload)
         case "thread":
-            found = slack.conversation_of(payload, "thread")
+            found = conversation_of(payload, "thread")
         case "hour":
             found = f"{view.timestamp:%Y-%m-%d %H}:00"
         case "day":

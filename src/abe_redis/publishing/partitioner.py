@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from abe_redis.errors import PayloadError
-from abe_redis.events.slack import Grain, conversation_of
+from abe_redis.events.conversation import Grain, conversation_of
 from abe_redis.sanitize.exceptions import describe
 from abe_redis.streams import names
 from abe_redis.streams.patterns import Patterns

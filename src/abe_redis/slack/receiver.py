@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from abe_redis.errors import AbeRedisError, PayloadError
 from abe_redis.events.arrival import Arrival
+from abe_redis.events.conversation import Grain, conversation_of
 from abe_redis.events.published import Published
-from abe_redis.events.slack import Grain, conversation_of
 from abe_redis.observability.hooks import Fate
 from abe_redis.slack.queues import Queues
 from abe_redis.slack.shapes import Sent

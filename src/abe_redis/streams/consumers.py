@@ -10,7 +10,7 @@ from abe_redis.streams.scripts import Argument, Script
 GONE_LEASES = 10
 """A silent consumer that holds nothing is removed after this many of its leases."""
 
-_FORGET = Script.load("forget_gone")
+_FORGET = Script.load("forget_consumers")
 _WITHDRAW = Script.load("withdraw")
 
 

@@ -1,4 +1,4 @@
-"""Where a stream remembers the ids of published events; `remembered.lua` says how.
+"""Where a stream remembers the ids of published events; `remembered_ids.lua` says how.
 
 An id is a field of a small hash, its bucket, which servers pack into a third of what a key of its own takes.
 The buckets are chosen by the id's hash alone, so that an event is found whenever it comes again. A publisher

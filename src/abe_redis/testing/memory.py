@@ -17,10 +17,10 @@ from abe_redis.consuming.event_stream import EventStream
 from abe_redis.errors import ClosedError, RedisUnavailableError, SettingsError
 from abe_redis.events import codec, kinds, slack
 from abe_redis.events.arrival import Arrival, check_arrival
+from abe_redis.events.conversation import conversation_of
 from abe_redis.events.identity import event_id_of
 from abe_redis.events.mentions import TYPES, Mention, mention_in
 from abe_redis.events.published import Published
-from abe_redis.events.slack import conversation_of
 from abe_redis.publishing.partitioner import Conversation, Partitioner
 from abe_redis.runtime.arguments import check_function
 from abe_redis.settings import Settings

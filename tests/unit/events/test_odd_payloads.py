@@ -9,6 +9,7 @@ import pytest
 
 from abe_redis import Event, slack_event
 from abe_redis.events import codec, identity, kinds, mentions, slack
+from abe_redis.events.conversation import conversation_of
 from abe_redis.operations.event_line import summarise
 from abe_redis.testing import (
     app_mention,
@@ -62,7 +63,7 @@ def test_nothing_that_stands_elsewhere_stops_anything(odd: object) -> None:
             kept = codec.decode({codec.DATA: codec.encode(one)})
             assert kept == {name: one[name] for name in one if name in kept}
             for grain in ("channel", "thread", "user"):
-                found = slack.conversation_of(one, grain)
+                found = conversation_of(one, grain)
                 assert found is None or found
             assert all(id_ for id_ in (*slack.channels_of(one), *slack.users_of(one)))
             assert len(summarise(one)) < 600

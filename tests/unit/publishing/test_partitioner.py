@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from abe_redis.errors import PayloadError
-from abe_redis.events.slack import Grain
+from abe_redis.events.conversation import Grain
 from abe_redis.publishing.partitioner import Partitioner, partition_of
 from abe_redis.streams.names import topic_of
 from abe_redis.streams.patterns import Patterns

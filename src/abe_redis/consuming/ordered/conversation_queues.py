@@ -2,11 +2,67 @@
 
 import heapq
 import itertools
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from abe_redis.consuming.held import Held
-from abe_redis.consuming.ordered.conversation import AT_ONCE, Conversation, Key, Queued, key_of
+from abe_redis.events import codec
+from abe_redis.events.conversation import conversation_of
+from abe_redis.streams import ids
+from abe_redis.streams.lease import Leased
+
+type Key = tuple[str, bytes]
+"""A stream, and the name of a conversation in it."""
+
+_AT_ONCE = float("-inf")
+
+
+@dataclass(slots=True, eq=False)
+class Queued:
+    """An entry of a conversation."""
+
+    held: Held
+    conversation: "Conversation"
+    not_before: float = _AT_ONCE
+    """The time, by `clock.now`, before which it is not delivered."""
+    is_isolated: bool = False
+    """Whether it may be a poison event, which is handled only while no other such entry is."""
+
+    @property
+    def size(self) -> int:
+        """The length of its payload in bytes."""
+        return len(self.held.entry.fields.get(codec.DATA, b""))
+
+
+@dataclass(slots=True, eq=False)
+class Conversation:
+    """The unfinished entries of one conversation."""
+
+    key: Key
+    waiting: deque[Queued] = field(default_factory=deque)
+    """In the order of the stream."""
+    at_work: Queued | None = None
+    """The entry that is being handled; those that wait are behind it."""
+    wakes_at: float | None = None
+    """The time at which `ConversationQueues` looks at it again because its first entry is postponed."""
+
+    @property
+    def stream(self) -> str:
+        """The stream of its entries."""
+        return self.key[0]
+
+    @property
+    def next(self) -> Queued | None:
+        """The entry to deliver next; None if none waits, or while another one is being handled."""
+        return self.waiting[0] if self.waiting and self.at_work is None else None
+
+    def insert(self, queued: Queued) -> None:
+        """Add a waiting entry, at the position of its id."""
+        waiting, place, at = self.waiting, _place(queued), len(self.waiting)
+        if at and _place(waiting[-1]) > place:
+            at = next(at for at, other in enumerate(waiting) if _place(other) > place)
+        waiting.insert(at, queued)
 
 
 class ConversationQueues:
@@ -64,7 +120,7 @@ class ConversationQueues:
 
     def append(self, held: Held) -> None:
         """Add an entry, at the position of its id."""
-        key = key_of(held.entry)
+        key = _key_of(held.entry)
         conversation = self._conversations.get(key)
         if conversation is None:
             conversation = self._conversations[key] = Conversation(key)
@@ -163,11 +219,11 @@ class ConversationQueues:
             if conversation.stream == stream:
                 self._settle(conversation)
 
-    def _settle(self, conversation: Conversation, now: float = AT_ONCE) -> None:
+    def _settle(self, conversation: Conversation, now: float = _AT_ONCE) -> None:
         """Put a conversation into the ready queue or among the postponed ones, or take it out."""
         queued = None if conversation.stream in self._stopped else conversation.next
         if queued is not None and queued.not_before <= now:
-            queued.not_before = AT_ONCE
+            queued.not_before = _AT_ONCE
             self._ready.setdefault(conversation)
             return
         self._ready.pop(conversation, None)
@@ -187,3 +243,19 @@ class ConversationQueues:
         self._settle(conversation)
         if not conversation.waiting and conversation.at_work is None:
             del self._conversations[conversation.key]
+
+
+def _key_of(entry: Leased) -> Key:
+    """The conversation of an entry; an entry without one is a conversation of its own."""
+    name = entry.fields.get(codec.CONVERSATION)
+    if name is None:
+        try:
+            found = conversation_of(codec.decode(entry.fields))
+        except codec.UndecodableError:
+            found = None
+        name = found.encode(errors="surrogatepass") if found else b"\0" + entry.id.encode()
+    return entry.stream, name
+
+
+def _place(queued: Queued) -> tuple[int, int]:
+    return ids.order(queued.held.entry.id)

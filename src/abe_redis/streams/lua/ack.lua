@@ -50,7 +50,7 @@ end
 
 local function ack_stream(stream, due, pending, ids)
   local summary, held = #ids > 1 and redis.pcall('XPENDING', stream, group), {}
-  if summary and not is_gone(summary, 'XPENDING') and summary[1] > 0 then
+  if summary and not is_absent(summary, 'XPENDING') and summary[1] > 0 then
     if is_quick and is_alone(summary) and ack(stream, due, pending, ids) == #ids then return end
     held = held_among(stream, ids)
   end

@@ -43,7 +43,7 @@ end
 local function mend(stream, due, records)
   local known = redis.call('HGET', records, field)
   local summary = redis.pcall('XPENDING', stream, group)
-  if is_gone(summary, 'XPENDING') or summary[1] == 0 then
+  if is_absent(summary, 'XPENDING') or summary[1] == 0 then
     if known then redis.call('HDEL', records, field) end
     return 0, '+'
   end

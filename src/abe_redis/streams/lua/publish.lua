@@ -28,7 +28,7 @@
 -- server that may not write answers one error for all.
 
 -- include: named
--- include: remembered
+-- include: remembered_ids
 local hard_maxlen = tonumber(ARGV[1])
 local key, word = 1, 2 -- where the next are
 local answers, is_refused = {}, false

@@ -15,7 +15,7 @@ local answers = {}
 
 -- All that is seldom needed is one function, which costs nothing until it is called.
 local function seldom(...)
--- include: bucket
+-- include: id_bucket
   local bucket, lasting, id, mark, known, state, said = ...
   if known then
     if not is_alive(known, now()) then return end

@@ -82,7 +82,7 @@ local function take_due(stream, due, records)
   for i = 1, #ids, 2 do
     local id, deliveries = ids[i], postponed_deliveries(ids[i + 1])
     local rows = redis.pcall('XPENDING', stream, group, id, id, 1)
-    if is_gone(rows, 'XPENDING') then return end
+    if is_absent(rows, 'XPENDING') then return end
     local row = rows[1] or put_back_due(stream, records, id, deliveries)
     if row then row[4] = math.max(row[4], deliveries) end
     if not row or take(stream, records, row) then redis.call('ZREM', due, id) end
@@ -145,7 +145,7 @@ end
 -- Answers where to continue: see above.
 local function take_idle(stream, due, records, leases, postponed, from)
   local summary = redis.pcall('XPENDING', stream, group)
-  if is_gone(summary, 'XPENDING') or summary[1] == 0 then return '' end
+  if is_absent(summary, 'XPENDING') or summary[1] == 0 then return '' end
   local said, longest = leases_of(leases, lease_ms)
   if summary[1] <= most_scanned then
     local count = math.min(300, limit - #taken + postponed)

@@ -123,7 +123,7 @@ for i = 1, #KEYS, 5 do
   local stream, records, due, leases = KEYS[i], KEYS[i + 1], KEYS[i + 2], KEYS[i + 3]
   local known = deliveries_of[stream] or {}
   local held, asked = redis.pcall('XPENDING', stream, group, '-', '+', 1, consumer), #again
-  if not is_gone(held, 'XPENDING') then
+  if not is_absent(held, 'XPENDING') then
     put_back_given(stream, records, group)
     release_dropped(stream, records, known, in_hand_of[stream] or {})
     if #held > 0 then

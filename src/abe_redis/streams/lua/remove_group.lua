@@ -11,7 +11,7 @@
 local stream, records, due, leases, held, listed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local group, force = ARGV[1], ARGV[2] == '1'
 local of, found = group_of(stream, group), redis.pcall('XINFO', 'STREAM', stream)
-local info = facts(is_gone(found, 'XINFO STREAM') and {} or found)
+local info = facts(is_absent(found, 'XINFO STREAM') and {} or found)
 local first, pending = info['first-entry'], 0
 local unread, position
 if of then

@@ -1,6 +1,6 @@
 -- Turns flat replies into tables: an XINFO reply, one group, or the fields of an entry.
 
--- include: is_gone
+-- include: is_absent
 local function facts(flat)
   local of = {}
   for i = 1, #flat, 2 do of[flat[i]] = flat[i + 1] end
@@ -12,7 +12,7 @@ local groups_seen = 0 -- by which a script tells that it has done enough for one
 -- The facts of a group; nil when the stream or the group does not exist.
 local function group_of(stream, name)
   local rows = redis.pcall('XINFO', 'GROUPS', stream)
-  if is_gone(rows, 'XINFO GROUPS') then return end
+  if is_absent(rows, 'XINFO GROUPS') then return end
   groups_seen = groups_seen + #rows
   for _, row in ipairs(rows) do
     if row[2] == name then return facts(row) end

@@ -42,7 +42,7 @@ end
 -- The number of entries pending under nobody's name; nil if somebody removed that consumer.
 local function count_given(stream, group)
   local rows = redis.pcall('XINFO', 'CONSUMERS', stream, group)
-  if is_gone(rows, 'XINFO CONSUMERS') then return 0 end
+  if is_absent(rows, 'XINFO CONSUMERS') then return 0 end
   for _, row in ipairs(rows) do
     local of = facts(row)
     if of['name'] == nobody then return of['pending'] end

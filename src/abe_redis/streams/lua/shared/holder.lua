@@ -5,7 +5,7 @@
 
 -- include: nobody
 -- include: facts
--- include: forgotten
+-- include: forgotten_consumers
 -- include: reclaimed
 -- include: untouched
 local is_removed = {} -- per stream
@@ -16,7 +16,7 @@ local function removed(stream, records, group, consumer)
   if is_removed[stream] == nil then
     is_removed[stream] = true
     local rows = redis.pcall('XINFO', 'CONSUMERS', stream, group)
-    for _, row in ipairs(is_gone(rows, 'XINFO CONSUMERS') and {} or rows) do
+    for _, row in ipairs(is_absent(rows, 'XINFO CONSUMERS') and {} or rows) do
       if facts(row)['name'] == consumer then is_removed[stream] = false end
     end
     for _, one in ipairs(is_removed[stream] and records and forgotten_of(records, group) or {}) do
@@ -47,7 +47,7 @@ end
 --   no_group  the group does not exist
 local function holder(stream, group, consumer, id, sure, records, in_hand)
   local rows = redis.pcall('XPENDING', stream, group, id, id, 1)
-  if is_gone(rows, 'XPENDING') then
+  if is_absent(rows, 'XPENDING') then
     return redis.call('TYPE', stream).ok == 'stream' and 'no_group' or 'deleted', 0
   end
   local row = rows[1]

@@ -9,7 +9,7 @@
 -- The names of the consumers that a group has.
 local function names_of(stream, group)
   local rows, there = redis.pcall('XINFO', 'CONSUMERS', stream, group), {}
-  for _, row in ipairs(is_gone(rows, 'XINFO CONSUMERS') and {} or rows) do
+  for _, row in ipairs(is_absent(rows, 'XINFO CONSUMERS') and {} or rows) do
     there[facts(row)['name']] = true
   end
   return there

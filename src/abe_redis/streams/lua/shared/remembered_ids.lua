@@ -9,7 +9,7 @@
 -- after every bucket of the stream, since it is written anew in time. BELOW is until when ids are looked for
 -- below LEVEL, and EARLIER until when the keys of earlier versions count; 0 when they are not any more.
 
--- include: bucket
+-- include: id_bucket
 local FULL, CROWDED, DAY = 96, 72, 24 * 60 * 60 * 1000
 
 -- The stream at hand.

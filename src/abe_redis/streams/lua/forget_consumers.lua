@@ -14,33 +14,17 @@
 -- include: clock
 -- include: facts
 -- include: leases
--- include: forgotten
+-- include: forgotten_consumers
 -- include: nobody
--- include: record_lines
 -- include: known
 local group, idle_ms, idle_leases = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local now, forgotten = now_ms(), 0
-local most_noted, noted_seconds = 1000, 7 * 86400
-
--- Adds removed consumers to the record, and keeps earlier ones that have not come back.
-local function note(records, names, is_there)
-  local seconds = tonumber(redis.call('TIME')[1])
-  local lines, noted = {}, forgotten_of(records, group)
-  for i = math.max(1, #noted + #names - most_noted + 1), #noted do
-    local one = noted[i]
-    if not is_there[one.name] and seconds - one.at < noted_seconds then
-      lines[#lines + 1] = string.format('%.0f %s\n', one.at, one.name)
-    end
-  end
-  for _, name in ipairs(names) do lines[#lines + 1] = string.format('%.0f %s\n', seconds, name) end
-  if #lines > 0 or #noted > 0 then record_lines(records, 'forgotten ' .. group, lines) end
-end
 
 for i = 1, #KEYS, 4 do
   local stream, records, leases, held = KEYS[i], KEYS[i + 1], KEYS[i + 2], KEYS[i + 3]
   local said = leases_of(leases, 0)
   local rows, names, is_there = redis.pcall('XINFO', 'CONSUMERS', stream, group), {}, {}
-  for _, row in ipairs(is_gone(rows, 'XINFO CONSUMERS') and {} or rows) do
+  for _, row in ipairs(is_absent(rows, 'XINFO CONSUMERS') and {} or rows) do
     local of = facts(row)
     local mine = said[of['name']]
     if of['pending'] == 0 and of['idle'] >= (mine and mine.ms * idle_leases or idle_ms) then
@@ -55,7 +39,7 @@ for i = 1, #KEYS, 4 do
       said[of['name']] = nil
     end
   end
-  note(records, names, is_there)
+  note_forgotten(records, group, names, is_there)
   forgotten = forgotten + #names
   for name, one in pairs(said) do
     local silent_ms = math.abs(now - one.at)
