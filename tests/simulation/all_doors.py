@@ -8,7 +8,7 @@ refuses; they are killed, and others take over what they left.
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import override
+from typing import Any, override
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
@@ -19,7 +19,7 @@ from tests.simulation.actors import settings_for
 from tests.simulation.agents import QUIET_SECONDS, Agent, Agents
 from tests.simulation.other_hands import OtherHands
 from tests.simulation.schedule import STREAMS
-from tests.simulation.state_machine import GROUPS, LEASE
+from tests.simulation.state_machine import BOUNDS, GROUPS, LEASE, SCALE
 
 _WAITS = st.sampled_from([0.0, 0.002, 0.004, 0.01, 5.0, 5.0])
 """How long somebody waits for an answer before something else happens."""
@@ -29,28 +29,11 @@ _AT = st.integers(0, 3)
 class AllDoors(OtherHands):
     """The same with agents and an outbox."""
 
-    @initialize(
-        seed=st.integers(0, 7),
-        limit=st.integers(1, 3),
-        concurrency=st.integers(1, 2),
-        both=st.booleans(),
-        maxlen=st.sampled_from([10_000, 2]),
-        delay=st.sampled_from([0.3, 1.5]),
-        works=st.booleans(),
-    )
+    @initialize(**SCALE, **BOUNDS, works=st.booleans())
     @override
-    def begin(
-        self,
-        seed: int,
-        limit: int,
-        concurrency: int,
-        both: bool,
-        maxlen: int = 10_000,
-        delay: float = 0.3,
-        works: bool = True,
-    ) -> None:
+    def begin(self, *, limit: int, maxlen: int, works: bool = True, **how: Any) -> None:
         self._outbox = Path(self._open.enter_context(tempfile.TemporaryDirectory())) / "outbox"
-        super().begin(seed, limit, concurrency, both, maxlen, delay)
+        super().begin(limit=limit, maxlen=maxlen, **how)
         # Nobody waits for what another process keeps, so that what they publish has no common order.
         self._its.history.in_order = False
         with self._its.world.visited():

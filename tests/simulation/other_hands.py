@@ -1,7 +1,7 @@
 """The small scale with more hands: what others do to a queue beside its workers, and its bounds."""
 
 from collections.abc import Iterator
-from typing import override
+from typing import Any, override
 
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
@@ -14,7 +14,9 @@ from tests.simulation.state_machine import (
     _MOST_EVENTS,
     _STREAM,
     ALWAYS_THE_SAME,
+    BOUNDS,
     OTHERS,
+    SCALE,
     Queue,
 )
 
@@ -22,25 +24,10 @@ from tests.simulation.state_machine import (
 class OtherHands(Queue):
     """The same with small bounds, many published at once, any consumer removed, and retries meddled with."""
 
-    @initialize(
-        seed=st.integers(0, 7),
-        limit=st.integers(1, 3),
-        concurrency=st.integers(1, 2),
-        both=st.booleans(),
-        maxlen=st.sampled_from([10_000, 2]),
-        delay=st.sampled_from([0.3, 1.5]),
-    )
+    @initialize(**SCALE, **BOUNDS)
     @override
-    def begin(
-        self,
-        seed: int,
-        limit: int,
-        concurrency: int,
-        both: bool,
-        maxlen: int = 10_000,
-        delay: float = 0.3,
-    ) -> None:
-        super().begin(seed, limit, concurrency, both, maxlen, delay)
+    def begin(self, **how: Any) -> None:
+        super().begin(**how)
 
     @precondition(lambda self: self._published < 2 + _MOST_EVENTS)
     @rule(stream=_STREAM, count=st.integers(2, 5), fails=st.sampled_from([0, 0, 1]))

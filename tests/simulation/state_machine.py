@@ -8,7 +8,7 @@ knows the promise of docs/delivery.md: `tests.chaos.checker` for events, `Operat
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, override
+from typing import Any, TypedDict, override
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -18,6 +18,7 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+from hypothesis.strategies import SearchStrategy
 
 from abe_redis.client import optional_commands
 from tests.chaos.history import Outage, Violation
@@ -42,6 +43,31 @@ LEASE = 1.0
 OTHERS = "nobody"
 """A consumer of another program, which does not do anything."""
 GROUPS = ("g", "o")
+
+
+class Scale(TypedDict):
+    """What a queue begins with."""
+
+    seed: SearchStrategy[int]
+    limit: SearchStrategy[int]
+    concurrency: SearchStrategy[int]
+    both: SearchStrategy[bool]
+
+
+class Bounds(TypedDict):
+    """What the larger machines vary beside it."""
+
+    maxlen: SearchStrategy[int]
+    delay: SearchStrategy[float]
+
+
+SCALE: Scale = {
+    "seed": st.integers(0, 7),
+    "limit": st.integers(1, 3),
+    "concurrency": st.integers(1, 2),
+    "both": st.booleans(),
+}
+BOUNDS: Bounds = {"maxlen": st.sampled_from([10_000, 2]), "delay": st.sampled_from([0.3, 1.5])}
 _STREAM, _GROUP = st.sampled_from(STREAMS[:1]), st.sampled_from(GROUPS)
 _MOST_EVENTS = 7
 _RECORDED_MS = 1500
@@ -58,12 +84,7 @@ class Queue(RuleBasedStateMachine):
         self._flushed_at = -2 * LEASE
         self._play: Play | None = None
 
-    @initialize(
-        seed=st.integers(0, 7),
-        limit=st.integers(1, 3),
-        concurrency=st.integers(1, 2),
-        both=st.booleans(),
-    )
+    @initialize(**SCALE)
     def begin(
         self,
         seed: int,
