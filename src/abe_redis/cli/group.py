@@ -6,9 +6,11 @@ import typer
 
 from abe_redis.cli.app import REPAIR, app
 from abe_redis.cli.common import AnyStream, AsJson, Stream, plain, say, show, with_scope
+from abe_redis.runtime.plurals import count
+from abe_redis.schemas.stats import is_agent
 
 if TYPE_CHECKING:
-    from abe_redis.schemas import GroupChange, GroupsResult
+    from abe_redis.schemas import GroupChange, GroupsResult, GroupStats
 
 group = typer.Typer(
     name="group",
@@ -23,7 +25,7 @@ _POINT = "beginning, now, an entry id, a time such as 2026-01-31T09:00 (UTC), or
 
 @group.command("list")
 def list_(stream: AnyStream = None, *, as_json: AsJson = False) -> None:
-    """Show the groups: unfinished events, consumers, and lost events of each.
+    """Show the groups: unfinished events, consumers alive, and lost events of each; agents apart.
 
     Example: abe-redis group list slack_events
     """
@@ -51,18 +53,27 @@ def _print(result: "GroupsResult") -> None:
     for column in ("pending", "lag", "alive", "last used", "lost", "state"):
         table.add_column(column)
     for one in result.groups:
-        alive = sum(consumer.alive for consumer in one.consumers)
         table.add_row(
             Text(plain(one.stream)),
             Text(plain(one.name)),
             str(one.pending),
             "?" if one.lag is None else str(one.lag),
-            f"{alive} of {len(one.consumers)}",
+            _alive(one),
             "?" if one.unused_seconds is None else f"{duration(one.unused_seconds)} ago",
             str(one.lost),
             "paused" if one.paused else "",
         )
     Console().print(table)
+
+
+def _alive(group: "GroupStats") -> str:
+    """How many consumers are alive; those of agents are counted apart, since they choose their events."""
+    agents = [one for one in group.consumers if is_agent(one.name)]
+    others = [one for one in group.consumers if one not in agents]
+    said = [f"{sum(one.alive for one in others)} of {len(others)}"] if others or not agents else []
+    if agents:
+        said.append(f"{sum(one.alive for one in agents)} of {count(len(agents), 'agent')}")
+    return ", ".join(said)
 
 
 def _tell(change: "GroupChange", *, as_json: bool) -> None:

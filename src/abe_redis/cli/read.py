@@ -8,6 +8,7 @@ import typer
 from abe_redis.cli.app import EVENTS, app
 from abe_redis.cli.common import AsJson, json_of, plain, say, show, with_backend, with_operations
 from abe_redis.cli.filters import Channel, Contains, EventType, Since, Thread, Until, User
+from abe_redis.cli.found_event import state_line
 from abe_redis.cli.settle import how_to_see_leases, how_to_settle
 from abe_redis.runtime.plurals import count, duration
 
@@ -67,6 +68,15 @@ def read(
             "change nothing. --group may be left out when the stream has one.",
         ),
     ] = False,
+    event_id: Annotated[
+        str | None,
+        typer.Option(
+            "--event-id",
+            help="Find this event, by Slack's event_id or its entry id, and show how far each group is with "
+            "it; without a stream, in all streams.",
+            show_default=False,
+        ),
+    ] = None,
     start: Annotated[
         str | None,
         typer.Option(help="Begin after this entry id; by default at the end that --order names."),
@@ -103,6 +113,8 @@ def read(
     Example: abe-redis read slack_events --follow --event-type app_mention
 
     Example: abe-redis read slack_events --user U061F7AUR --since 2h --json
+
+    Example: abe-redis read --event-id Ev0PV52K21
     """
     asked: Asked = {
         "event_type": event_type,
@@ -113,6 +125,13 @@ def read(
         "since": since,
         "until": until,
     }
+    if event_id is not None:
+        if on_and_on or group is not None or pending or waiting or create_group or consumer or start or wait:
+            raise typer.BadParameter("--event-id finds one event: combine it only with a stream and --json.")
+        if unheeded := [f"--{name.replace('_', '-')}" for name, value in asked.items() if value]:
+            raise typer.BadParameter(f"--event-id finds one event: leave out {', '.join(unheeded)}.")
+        _show_one(event_id, stream, as_json=as_json)
+        return
     if on_and_on:
         if group is not None or pending or waiting or create_group or consumer or order == "oldest" or wait:
             raise typer.BadParameter(
@@ -155,6 +174,14 @@ async def _read(operations: "Operations", stream: str | None, **how: Any) -> "Re
     if stream is not None and not (result.events or result.length):
         await operations.glance(stream=stream)
     return result
+
+
+def _show_one(event_id: str, stream: str | None, *, as_json: bool) -> None:
+    """Show an event, and how far each group is with it."""
+    result = with_operations(lambda operations: operations.find_event(event_id, stream=stream))
+    lines = [f"{_line(event)}\n  stream {plain(result.stream)}" for event in result.events]
+    lines += [f"  {state_line(one)}" for one in result.handled]
+    show(result, "\n".join([*lines, plain(result.note)]), as_json=as_json)
 
 
 def _line(event: "EventView") -> str:

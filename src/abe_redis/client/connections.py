@@ -69,6 +69,7 @@ class Connections:
             SettingsError: A TLS file cannot be read.
         """
         self = cls(settings)
+        tls.warn_of_unused_files(settings)
         self._topology = await self._way()
         self.commands = Client(self._topology)
         self.publishing = Client(self._topology, replicas=settings.redis_wait_replicas)

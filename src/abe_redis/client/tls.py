@@ -1,9 +1,34 @@
 """TLS from the settings."""
 
+import logging
 import ssl
 
 from abe_redis.errors import SettingsError
 from abe_redis.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+
+_FILES = ("redis_ssl_ca_certs", "redis_ssl_certfile", "redis_ssl_keyfile")
+
+_said: set[str] = set()
+
+
+def about_unused_files(settings: Settings) -> str:
+    """The sentence about files that are set for a connection without TLS; empty when there is none."""
+    given = [name.upper() for name in _FILES if getattr(settings, name)]
+    if settings.uses_tls or not given:
+        return ""
+    have = "have" if len(given) > 1 else "has"
+    where = f"the connection to {settings.redis_url} is not encrypted"
+    return f"{' and '.join(given)} {have} no effect: {where}."
+
+
+def warn_of_unused_files(settings: Settings) -> None:
+    """Warn of them once."""
+    said = about_unused_files(settings)
+    if said and said not in _said:
+        _said.add(said)
+        _LOG.warning("%s `abe-redis doctor` says what to do.", said)
 
 
 def context(settings: Settings) -> ssl.SSLContext:
@@ -12,7 +37,7 @@ def context(settings: Settings) -> ssl.SSLContext:
     Raises:
         SettingsError: A file cannot be read, or has the wrong content.
     """
-    for name in ("redis_ssl_ca_certs", "redis_ssl_certfile", "redis_ssl_keyfile"):
+    for name in _FILES:
         path = getattr(settings, name)
         if path is not None and not path.is_file():
             raise SettingsError(f"{name.upper()} names {str(path)!r}, which is not a file.")

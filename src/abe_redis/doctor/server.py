@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from redis.exceptions import NoPermissionError, ResponseError
 
 from abe_redis.client import failures
+from abe_redis.client.tls import about_unused_files
 from abe_redis.client.version import OLDEST, is_old
 from abe_redis.doctor.context import Context, Finding, fullness, ok, problem, warning
 from abe_redis.runtime import plurals
@@ -179,8 +180,14 @@ async def clock(context: Context) -> AsyncIterator[Finding]:
         )
 
 
+_USE_TLS = "Use rediss:// in REDIS_URL, or REDIS_SSL=true, with a server that speaks TLS"
+
+
 async def tls(context: Context) -> AsyncIterator[Finding]:
-    """Whether passwords and events cross a network unencrypted."""
+    """Whether passwords and events cross a network unencrypted, or somebody wanted that they do not."""
+    if unused := about_unused_files(context.settings):
+        crosses_no_network = split_url(context.settings.redis_url)[0].scheme in {"unix", "embedded"}
+        yield warning(unused, "Unset it." if crosses_no_network else f"{_USE_TLS}; or unset it.")
     if context.settings.uses_tls:
         yield ok("The connection is encrypted (TLS).")
     elif _is_local(context.settings):
@@ -188,7 +195,7 @@ async def tls(context: Context) -> AsyncIterator[Finding]:
     else:
         yield warning(
             "The connection leaves this machine without encryption: passwords and events can be read.",
-            "Use rediss:// in REDIS_URL, or REDIS_SSL=true, with a server that speaks TLS.",
+            f"{_USE_TLS}.",
         )
 
 

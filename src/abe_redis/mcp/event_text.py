@@ -28,7 +28,7 @@ def whole(name: str) -> str:
 
 def read(result: AgentRead, fence: str, *, may_change: bool = True) -> str:
     """The text for a read; events stand between tags of this name."""
-    what = {"peek": "looked at", "lease": "leased to you", "pending": "pending", "waiting": "waiting"}[
+    what = {"peek": "shown", "lease": "leased to you", "pending": "pending", "waiting": "waiting"}[
         result.mode
     ]
     events = _count(len(result.events), "dead letter" if result.dead else "event")

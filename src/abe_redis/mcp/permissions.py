@@ -183,6 +183,14 @@ class Permissions(Limits):
         self._events.spend(granted)
         return granted
 
+    def about_grant(self, granted: int, asked: int) -> str:
+        """The sentence about a grant of fewer events than the caller asked for."""
+        return (
+            f"No more than {granted} of the {asked} were taken: agents take, publish and redrive "
+            f"{self.events_per_minute:,} events a minute here (--events-per-minute). More in "
+            f"{self._events.wait_seconds:.0f} s."
+        )
+
     def give_back(self, events: int) -> None:
         """Note that so many granted events were not taken."""
         self._events.give_back(events)

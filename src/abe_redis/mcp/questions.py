@@ -89,12 +89,15 @@ class Questions:
 
 
 def _shared(concerned: "Concerned") -> str:
-    """The workers of the group."""
+    """The workers of the group: those that are alive, or else those that may come back."""
     workers = concerned.workers
     if not workers:
         return ""
-    more = f" and {len(workers) - _MOST_NAMED} more" if len(workers) > _MOST_NAMED else ""
-    return f", where others work, too ({', '.join(map(_name, workers[:_MOST_NAMED]))}{more})"
+    alive = [name for name, is_alive in workers.items() if is_alive]
+    named = alive or list(workers)
+    more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+    which = f"({', '.join(map(_name, named[:_MOST_NAMED]))}{more})"
+    return f", where others work, too {which}" if alive else f", whose workers are silent now {which}"
 
 
 def _name(name: str) -> str:

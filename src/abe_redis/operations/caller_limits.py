@@ -60,6 +60,10 @@ class Limits:
         """
         return events
 
+    def about_grant(self, granted: int, asked: int) -> str:  # noqa: ARG002 - a person gets all
+        """The sentence about a grant of fewer events than the caller asked for."""
+        return ""
+
     def give_back(self, events: int) -> None:
         """Note that so many granted events were not taken."""
 

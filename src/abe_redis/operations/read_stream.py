@@ -132,7 +132,8 @@ class Reading(Waiting):
             if await self._scope.find_group(found.redis, name, group, create=create_group, start=start):
                 await self._scope.note("lease_events", stream=name, created_group=group)
             await self._scope.check_not_paused(found.redis, name, group)
-            with limits.granted(len(chosen) or count) as grant:
+            asked = len(chosen) or count
+            with limits.granted(asked) as grant:
                 async with self.agent_leases.returning_unseen(
                     name, group, holder, own_name=self._is_own(holder)
                 ) as taken:
@@ -153,6 +154,8 @@ class Reading(Waiting):
                             wait_seconds=wait_seconds,
                         )
                     grant.taken = len(taken.ids)
+                    if grant.events < asked and (chosen or grant.taken == grant.events):
+                        result.note += f" {limits.about_grant(grant.events, asked)}"
                     await self._scope.note(
                         "lease_events",
                         stream=name,

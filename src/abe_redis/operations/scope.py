@@ -243,13 +243,17 @@ class Scope:
             await manage.create(redis, stream, group, start)
         return True
 
-    async def workers(self, redis: Redis, stream: str, group: str) -> list[str]:
-        """The consumers of a group, without those of agents.
+    async def workers(self, redis: Redis, stream: str, group: str) -> dict[str, bool]:
+        """The consumers of a group, without those of agents, and whether each is alive.
+
+        One that is not may come back, as after a deploy: the group's events are its work all the same.
 
         Raises:
             redis.ResponseError: There is no such group.
         """
-        return [name for name in await peek.consumers(redis, stream, group) if not is_agent(name)]
+        found = await peek.consumers(redis, stream, group)
+        lease_seconds = self.settings.redis_stream_lease_seconds
+        return {name: silent < lease_seconds for name, silent in found.items() if not is_agent(name)}
 
     async def check_not_paused(self, redis: Redis, stream: str, group: str) -> None:
         """Refuse a lease in a group that is paused.

@@ -22,8 +22,8 @@ class Concerned:
     group: str
     held: list[str]
     """Those of the events that the caller holds; other events are not touched."""
-    workers: list[str]
-    """The consumers of the group, without those of agents."""
+    workers: dict[str, bool]
+    """The consumers of the group, without those of agents, and whether each is alive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Settlement:
             by = await self._whose(redis, stream, group, holder, ids)
             held = by.get("done", [])
             return Concerned(
-                stream, group, held, await self.scope.workers(redis, stream, group) if held else []
+                stream, group, held, await self.scope.workers(redis, stream, group) if held else {}
             )
 
     async def _agree(

@@ -1,5 +1,6 @@
 """A web server that ends at a signal: for the MCP server over HTTP, and for the dashboard."""
 
+import errno
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
@@ -26,12 +27,13 @@ _LAST_SECONDS = 10
 """Time after which Uvicorn gives up on a call that resists cancellation, and logs an error."""
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, prefix: str = "") -> socket.socket:
     """Open a listening socket.
 
     Args:
         host: A name or an address.
         port: The port; 0 for any that is free.
+        prefix: How the options that choose them begin, as in `metrics-`.
 
     Raises:
         AbeRedisError: It cannot listen there.
@@ -44,8 +46,10 @@ def listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        is_host = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+        what = "an address of this machine with --{}host" if is_host else "another port with --{}port"
         raise AbeRedisError(
-            f"Cannot listen on {host}:{port} ({reason}): choose another port with --port."
+            f"Cannot listen on {host}:{port} ({reason}): choose {what.format(prefix)}."
         ) from None
     return listening
 

@@ -176,14 +176,18 @@ async def brief(redis: Redis, stream: str) -> tuple[int, list[GroupBrief]]:
     ]
 
 
-async def consumers(redis: Redis, stream: str, group: str) -> list[str]:
-    """The names of a group's consumers, without those that stand for nobody.
+async def consumers(redis: Redis, stream: str, group: str) -> dict[str, float]:
+    """A group's consumers, without those that stand for nobody, each with the seconds of its silence.
 
     Raises:
         redis.ResponseError: NOGROUP, when the group does not exist.
     """
     rows = await redis.xinfo_consumers(stream, group)
-    return [row["name"].decode(errors="replace") for row in rows if row["name"] not in names.NOBODYS]
+    return {
+        row["name"].decode(errors="replace"): row["idle"] / 1000
+        for row in rows
+        if row["name"] not in names.NOBODYS
+    }
 
 
 async def groups(redis: Redis, stream: str) -> list[str]:

@@ -299,3 +299,17 @@ def test_a_consumer_needs_no_more_to_learn_of_a_pause(
     assert run("read --group bot").returncode == 0
     admin.hset(names.records(TOPIC), "paused bot", "1")
     assert "is paused" in run("read --group bot").stderr
+
+
+def test_the_list_of_groups_counts_agents_apart(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_STREAM_LEASE_SECONDS", "600")
+    redis.xadd(TOPIC, {"data": "{}"}, id="1-0")
+    for group, consumers in {"bot": ["w1", "w2", "mcp-host-1"], "agents": ["mcp-host-1"], "new": []}.items():
+        redis.xgroup_create(TOPIC, group, "0")
+        for name in consumers:
+            redis.xgroup_createconsumer(TOPIC, group, name)
+    rows = [[cell.strip() for cell in line.split("\u2502")] for line in run("group list").stdout.splitlines()]
+    alive = {row[2]: row[5] for row in rows if len(row) > 5}
+    assert alive == {"bot": "2 of 2, 1 of 1 agent", "agents": "1 of 1 agent", "new": "0 of 0"}

@@ -284,6 +284,30 @@ async def test_a_connection_in_the_open(url: str, severity: Severity) -> None:
     assert finding.severity == severity
 
 
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("redis://localhost", "Use rediss:// in REDIS_URL"),
+        ("redis://10.0.0.7", "Use rediss:// in REDIS_URL"),
+        ("unix:///run/redis.sock", "Unset it."),
+        ("rediss://localhost", None),
+    ],
+)
+async def test_files_for_tls_that_no_connection_uses(url: str, advice: str | None) -> None:
+    settings = Settings(redis_url=url, redis_ssl_ca_certs="ca.pem", redis_ssl_certfile="mine.pem")
+    findings = [one async for one in server_checks.tls(Context(settings, Redis()))]
+    said = [one for one in findings if "no effect" in one.found]
+    if advice is None:
+        assert said == []
+        return
+    (finding,) = said
+    assert finding.severity == "warning"
+    assert finding.found.startswith(
+        "REDIS_SSL_CA_CERTS and REDIS_SSL_CERTFILE have no effect: the connection"
+    )
+    assert finding.advice.startswith(advice)
+
+
 # --- A server that cannot be reached, or does not answer everything -------------------------------------
 
 

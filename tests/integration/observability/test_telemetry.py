@@ -283,6 +283,7 @@ def test_a_port_that_is_taken_is_a_sentence(redis_url: str) -> None:
         taken = run("worker", "json:dumps", "--metrics-port", "1", "--metrics-host", "256.0.0.1")
     assert taken.returncode == 1
     assert "Cannot listen on 256.0.0.1:1" in taken.stderr
+    assert "choose an address of this machine with --metrics-host" in taken.stderr
 
 
 # What is documented ---------------------------------------------------------------------------------------

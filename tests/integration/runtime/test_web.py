@@ -8,6 +8,7 @@ import anyio
 import anyio.abc
 import pytest
 
+from abe_redis.errors import AbeRedisError
 from abe_redis.runtime import web
 from abe_redis.runtime.web import Receive, Scope, Send
 from tests.patience import PATIENCE
@@ -53,6 +54,15 @@ async def running() -> AsyncIterator[tuple[Application, int]]:
     with web.listen("127.0.0.1", 0) as listening:
         async with web.serving(app, listening):
             yield app, listening.getsockname()[1]
+
+
+@pytest.mark.parametrize(("prefix", "option"), [("", "--port"), ("metrics-", "--metrics-port")])
+def test_a_port_that_is_taken_is_a_sentence_with_the_option_that_chooses_another(
+    prefix: str, option: str
+) -> None:
+    with web.listen("127.0.0.1", 0) as taken, pytest.raises(AbeRedisError) as error:
+        web.listen("127.0.0.1", taken.getsockname()[1], prefix=prefix)
+    assert str(error.value).endswith(f"(Address already in use): choose another port with {option}.")
 
 
 async def _until_called(app: Application, times: int) -> None:

@@ -177,6 +177,10 @@ class Server(SdkServer):
         said = self._schemas[name]["properties"][parameter]
         said["description"] = re.sub(r" to [\d.e+]+\)\.$", f" to {most:g}).", said["description"])
 
+    def describe(self, name: str, parameter: str, description: str) -> None:
+        """Describe a parameter as it works at this server."""
+        self._schemas[name]["properties"][parameter]["description"] = description
+
     def withhold(self, name: str, why: str) -> None:
         """Withhold a tool, and answer calls of it with the reason."""
         self._withheld[name] = why

@@ -73,7 +73,7 @@ async def exposed(
 
     metrics, queue = Metrics(), QueueMetrics()
     metrics.registry.register(queue)
-    with listen(host, port) as listening, observed(metrics):
+    with listen(host, port, prefix="metrics-") as listening, observed(metrics):
         _LOG.info("Metrics are at http://%s:%s/metrics.", host, listening.getsockname()[1])
         async with serving(_app(metrics, queue, operations, host, health), listening):
             yield

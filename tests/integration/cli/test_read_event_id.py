@@ -1,0 +1,81 @@
+"""`read --event-id`: one event, and how far each group is with it."""
+
+import json
+
+import pytest
+import redis as redis_py
+
+from tests.command_line import run_command
+from tests.integration.agents import said
+
+TOPIC = "slack_events"
+
+
+@pytest.fixture
+def redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> redis_py.Redis:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    client = redis_py.Redis.from_url(redis_url)
+    for number in range(1, 4):
+        client.xadd(TOPIC, {"data": json.dumps(said(number))}, id=f"173200000000{number}-0")
+    client.xgroup_create(TOPIC, "bot", "0")
+    client.xgroup_create(TOPIC, "audit", "0")
+    client.xreadgroup("bot", "worker-1", {TOPIC: ">"}, count=2)
+    client.xack(TOPIC, "bot", "1732000000001-0")
+    return client
+
+
+@pytest.mark.parametrize("where", [[], [TOPIC]])
+def test_an_event_is_found_by_either_id_with_the_state_of_each_group(
+    redis: redis_py.Redis, where: list[str]
+) -> None:
+    by_slack = run_command("read", *where, "--event-id", "Ev2")
+    assert (by_slack.returncode, by_slack.stderr) == (0, "")
+    first, *rest = by_slack.stdout.splitlines()
+    assert first.startswith("1732000000002-0  ")
+    assert "  stream slack_events" in rest
+    assert "  group audit: not delivered yet" in rest
+    assert any(line.startswith("  group bot: held by worker-1 for ") for line in rest)
+    assert rest[-1] == "Nothing was changed."
+    done = run_command("read", *where, "--event-id", "1732000000001-0")
+    assert "  group bot: done, unless the group began after it" in done.stdout.splitlines()
+    found = json.loads(run_command("read", *where, "--event-id", "Ev2", "--json").stdout)
+    assert {one["group"]: one["state"] for one in found["handled"]} == {
+        "audit": "undelivered",
+        "bot": "held",
+    }
+
+
+def test_each_state_of_an_event_has_its_words(redis: redis_py.Redis) -> None:
+    redis.xgroup_delconsumer(TOPIC, "bot", "worker-1")
+    assert run_command("read", TOPIC, "--group", "audit", "-n", "3").returncode == 0
+    ids = [f"173200000000{number}-0" for number in range(1, 4)]
+    assert run_command("release", TOPIC, ids[0], "--group", "audit").returncode == 0
+    assert run_command("release", TOPIC, ids[1], "--group", "audit", "--delay", "15m").returncode == 0
+    bury = ("--group", "audit", "--reason", "spam")
+    buried = run_command("dead", "bury", TOPIC, ids[2], *bury)
+    assert buried.returncode == 0, buried.stderr
+    shown = [run_command("read", "--event-id", one).stdout for one in ids]
+    assert "group audit: given back, held by nobody, had 0 deliveries" in shown[0]
+    assert "group audit: postponed until " in shown[1]
+    assert "group audit: given up on; see `abe-redis dead show " in shown[2]
+
+
+def test_what_is_not_there_is_said(redis: redis_py.Redis) -> None:
+    result = run_command("read", "--event-id", "Ev9")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "No event of the id 'Ev9' is remembered" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--group", "bot"], "combine it only with a stream and --json"),
+        (["--follow"], "combine it only with a stream and --json"),
+        (["--event-type", "message", "--since", "2h"], "leave out --event-type, --since"),
+        (["--event-id", ""], "length of event_id"),
+    ],
+)
+def test_what_cannot_be_combined_is_refused(redis: redis_py.Redis, more: list[str], says: str) -> None:
+    result = run_command("read", "--event-id", "Ev1", *more)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert says in " ".join(result.stderr.replace("\u2502", " ").split())

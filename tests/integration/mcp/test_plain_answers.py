@@ -1,0 +1,102 @@
+"""Answers that say what an agent would otherwise have to guess."""
+
+from typing import Any
+
+import anyio
+from redis.asyncio import Redis
+
+from abe_redis import RedisMessageQueueBackend
+from abe_redis.mcp.compat.sdk_line import SDK_2
+from abe_redis.mcp.permissions import Permissions
+from abe_redis.mcp.questions import Questions
+from abe_redis.operations.operations import Operations
+from tests.integration.agents import GROUP, TOPIC, Ask, asking, said, server, text_of
+from tests.integration.conftest import MakeBackend
+
+LEASE_SECONDS = 1
+
+
+async def published(ask: Ask, count: int) -> list[str]:
+    answers = [await ask("publish_event", payload=said(number)) for number in range(count)]
+    return [answer.structuredContent["id"] for answer in answers]
+
+
+# A lease that a limit cuts short --------------------------------------------------------------------------
+
+
+async def test_a_lease_that_a_limit_cuts_short_says_so(
+    backend: RedisMessageQueueBackend,
+) -> None:
+    ask = asking(server(backend, Permissions(events_per_minute=8)))
+    await published(ask, 5)  # which leaves 3
+    cut = text_of(await ask("lease_events", group=GROUP, count=5))
+    assert "3 events" in cut
+    assert "No more than 3 of the 5 were taken: agents take, publish and redrive 8 events a minute" in cut
+    assert "(--events-per-minute)" in cut
+
+
+async def test_a_lease_by_ids_says_how_many_of_them_were_left_out(backend: RedisMessageQueueBackend) -> None:
+    ids = await published(asking(server(backend)), 3)
+    ask = asking(server(backend, Permissions(events_per_minute=2)))
+    assert "No more than 2 of the 3 were taken" in text_of(await ask("lease_events", group=GROUP, ids=ids))
+
+
+async def test_a_lease_that_no_limit_cuts_says_nothing_of_it(backend: RedisMessageQueueBackend) -> None:
+    ask = asking(server(backend, Permissions(events_per_minute=8)))
+    await published(ask, 2)
+    assert "were taken" not in text_of(await ask("lease_events", group=GROUP, count=10)), "there were only 2"
+
+
+# Who else works in a group --------------------------------------------------------------------------------
+
+
+async def question(backend: RedisMessageQueueBackend) -> str:
+    permissions = Permissions()
+    operations = Operations(backend, origin="mcp", limits=permissions)
+
+    async def give() -> Operations:
+        return operations
+
+    await operations.lease(group="bot", count=1)
+    asked = await Questions(give).before_ack({})
+    assert asked is not None
+    return asked.words
+
+
+async def test_a_worker_that_is_gone_is_not_named_as_one_that_works(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    backend = make_backend(redis_stream_lease_seconds=LEASE_SECONDS)
+    for number in range(3):
+        await redis.xadd(TOPIC, {"data": "{}"}, id=f"{number + 1}-0")
+    await redis.xgroup_create(TOPIC, "bot", "0")
+    await redis.xreadgroup("bot", "worker-1", {TOPIC: ">"}, count=1)
+    await anyio.sleep(1.2 * LEASE_SECONDS)
+    assert "whose workers are silent now (worker-1)?" in await question(backend), "it may come back"
+    await redis.xreadgroup("bot", "worker-2", {TOPIC: ">"}, count=1)
+    assert "where others work, too (worker-2)?" in await question(backend)
+
+
+# What is offered ------------------------------------------------------------------------------------------
+
+
+async def described(backend: RedisMessageQueueBackend, permissions: Permissions) -> str:
+    tools: Any = await server(backend, permissions).list_tools()
+    (tool,) = [one for one in tools if one.name == "lease_events"]
+    schema = tool.input_schema if SDK_2 else tool.inputSchema
+    return str(schema["properties"]["create_group"]["description"])
+
+
+async def test_groups_are_offered_only_where_they_may_be_made(backend: RedisMessageQueueBackend) -> None:
+    everywhere = await described(backend, Permissions(create_groups=True))
+    assert everywhere == "Make the group if the stream has others but not this one."
+    assert "on a stream that has none yet" in await described(backend, Permissions())
+
+
+async def test_a_look_that_finds_nothing_shows_nothing(backend: RedisMessageQueueBackend) -> None:
+    ask = asking(server(backend))
+    await published(ask, 2)
+    found = text_of(await ask("read_stream", contains="nobody says this"))
+    assert found.startswith(
+        '0 events of "slack_events" shown. No event here matches: none of the 2 there are.'
+    )
