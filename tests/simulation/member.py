@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import ResponseError
 
-from abe_redis.streams import acks, groups, lease, release
+from abe_redis.streams import acks, groups, lease, release, renewal
 from abe_redis.streams import reclaim as reclaiming
 from tests.simulation.direct import Direct, finish
 from tests.simulation.server.keyspace import SortedSet
@@ -173,15 +173,15 @@ def give_back_unseen(state: State, redis: Direct, member: Member) -> Member:
     return member._replace(in_doubt=given is None)
 
 
-def _claim(state: State, held: Held) -> lease.Claim:
-    return lease.Claim(STREAM, held.id, held.begun, sure=state.now - held.since < LEASE_MS)
+def _claim(state: State, held: Held) -> renewal.Claim:
+    return renewal.Claim(STREAM, held.id, held.begun, sure=state.now - held.since < LEASE_MS)
 
 
 def _held_on(
     state: State, redis: Direct, member: Member, held: tuple[Held, ...], *, begins: bool
 ) -> list[str] | None:
     claims = [_claim(state, one) for one in held]
-    return _answered(lease.hold(redis, GROUP, member.name, claims, begins=begins))
+    return _answered(renewal.hold(redis, GROUP, member.name, claims, begins=begins))
 
 
 def _tell(state: State, held: Held) -> None:

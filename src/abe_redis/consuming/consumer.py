@@ -20,7 +20,7 @@ from abe_redis.consuming.unconfirmed import Doubt, Unconfirmed
 from abe_redis.events.event import Event
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
-from abe_redis.streams import lease, owners
+from abe_redis.streams import lease, owners, renewal
 from abe_redis.streams.patterns import Patterns
 from abe_redis.streams.reclaim import reclaim
 
@@ -247,7 +247,7 @@ class Consumer(GroupConsumer):
             if all(held.handed_at is not None for held in accepted):
                 return
         if waiting := [held for held in accepted if held.handed_at is None]:
-            await lease.uncount(redis, self.group, self.name, [held.key for held in waiting])
+            await renewal.uncount(redis, self.group, self.name, [held.key for held in waiting])
             for held in waiting:
                 if held.handed_at is not None:
                     self._in_flight.count_anew(held)

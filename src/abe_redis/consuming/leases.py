@@ -12,7 +12,7 @@ from abe_redis.consuming.hold_times import Holding
 from abe_redis.consuming.settling import Settling
 from abe_redis.runtime import clock, plurals
 from abe_redis.settings import Settings
-from abe_redis.streams import lease, release
+from abe_redis.streams import lease, release, renewal
 
 RENEWED_AT_ONCE = 250
 """Most leases that one command renews, so that it does not block the server."""
@@ -81,13 +81,13 @@ class Leases(Settling):
         for ours in batched((held for held in every if not held.lost), RENEWED_AT_ONCE):
             now = clock.now()
             claims = [
-                lease.Claim(*held.key, held.begun, sure=self.is_sure(held), stage=self._stage(held))
+                renewal.Claim(*held.key, held.begun, sure=self.is_sure(held), stage=self._stage(held))
                 for held in ours
             ]
-            outcomes = await lease.hold(
+            outcomes = await renewal.hold(
                 *(redis, self._group, self._consumer, claims),
                 begins=begins,
-                still=lambda at, ours=ours: self._stage(ours[at]) is not lease.Stage.OVER,  # type: ignore[misc]
+                still=lambda at, ours=ours: self._stage(ours[at]) is not renewal.Stage.OVER,  # type: ignore[misc]
             )
             for held, outcome in zip(ours, outcomes, strict=True):
                 self._note_outcome(held, outcome, now)
@@ -100,13 +100,13 @@ class Leases(Settling):
                     self._group,
                 )
 
-    def _stage(self, held: Held) -> lease.Stage:
+    def _stage(self, held: Held) -> renewal.Stage:
         if held.is_over:
-            return lease.Stage.OVER
+            return renewal.Stage.OVER
         at_work = self.delivered_events.get(held.key) is held and not self.is_closing
-        return lease.Stage.AT_WORK if at_work else lease.Stage.WAITING
+        return renewal.Stage.AT_WORK if at_work else renewal.Stage.WAITING
 
-    def _note_outcome(self, held: Held, outcome: lease.Outcome, now: float) -> None:
+    def _note_outcome(self, held: Held, outcome: renewal.Outcome, now: float) -> None:
         match outcome:
             case "done" | "dropped":
                 held.leased_at = now
@@ -120,8 +120,8 @@ class Leases(Settling):
     async def start(self, redis: Redis, held: Held) -> bool:
         """Count a delivery that is about to begin; False when it must not."""
         now = clock.now()
-        claim = lease.Claim(*held.key, held.entry.deliveries, sure=self.is_sure(held))
-        (outcome,) = await lease.hold(redis, self._group, self._consumer, [claim], begins=True)
+        claim = renewal.Claim(*held.key, held.entry.deliveries, sure=self.is_sure(held))
+        (outcome,) = await renewal.hold(redis, self._group, self._consumer, [claim], begins=True)
         self._note_outcome(held, outcome, now)
         return outcome in {"done", "dropped"}
 
@@ -178,8 +178,10 @@ class Leases(Settling):
     async def say_counts(self, redis: Redis) -> None:
         """Count late deliveries at Redis, of entries that no other consumer holds by now."""
         for some in batched(list(self._unsaid.values()), RENEWED_AT_ONCE):
-            claims = [lease.Claim(*held.key, held.begun, sure=False, stage=lease.Stage.OVER) for held in some]
-            outcomes = await lease.hold(redis, self._group, self._consumer, claims)
+            claims = [
+                renewal.Claim(*held.key, held.begun, sure=False, stage=renewal.Stage.OVER) for held in some
+            ]
+            outcomes = await renewal.hold(redis, self._group, self._consumer, claims)
             for held, outcome in zip(some, outcomes, strict=True):
                 if outcome == "no_group":
                     self._on_group_gone()

@@ -16,7 +16,7 @@ from abe_redis.client import failures
 from abe_redis.client.connections import Connections
 from abe_redis.errors import AbeRedisError
 from abe_redis.runtime import clock
-from abe_redis.streams import hold_times, lease, release
+from abe_redis.streams import hold_times, lease, release, renewal
 
 _LOG = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ class AgentLeases:
         for (group, consumer), entries in list(self._held.items()):
             if entries:
                 redis = (await self._open()).commands
-                for stream, entry_id in await lease.renew(redis, group, consumer, list(entries)):
+                for stream, entry_id in await renewal.renew(redis, group, consumer, list(entries)):
                     self.forget(stream, group, consumer, [entry_id])
                 await self._note(redis, group, consumer, entries)
 

@@ -10,7 +10,7 @@ from abe_redis.errors import RequestError
 from abe_redis.operations.agent_leases import AgentLeases, Kept
 from abe_redis.operations.scope import Scope, check_id, check_range
 from abe_redis.schemas import MAX_COUNT, AckResult, ReleaseResult
-from abe_redis.streams import acks, dead, lease, names
+from abe_redis.streams import acks, dead, names, renewal
 from abe_redis.streams.release import postpone
 
 
@@ -110,7 +110,7 @@ class Settlement:
         redis: Redis,
         stream: str,
         group: str,
-        by: dict[lease.Outcome, list[str]],
+        by: dict[renewal.Outcome, list[str]],
         *,
         is_shared: bool,
         is_final: bool = False,
@@ -137,17 +137,17 @@ class Settlement:
 
     async def _whose(
         self, redis: Redis, stream: str, group: str, holder: str, ids: Sequence[str]
-    ) -> dict[lease.Outcome, list[str]]:
+    ) -> dict[renewal.Outcome, list[str]]:
         """The ids by their holder; `done` are those that the caller may settle."""
         await self.scope.check_exists(redis, stream)
         await self.scope.find_group(redis, stream, group, create=None)
-        by: dict[lease.Outcome, list[str]] = {}
+        by: dict[renewal.Outcome, list[str]] = {}
         known = [one for one in ids if self.by_name or self.agent_leases.holds(stream, group, holder, one)]
         # What an agent has not leased here is its own only if it is pending under its own name.
         others = [one for one in ids if one not in known]
         for some, is_known in ((known, True), (others, False)):
             entries = [(stream, one) for one in some]
-            outcomes = await lease.whose(redis, group, holder, entries, by_name=not is_known)
+            outcomes = await renewal.whose(redis, group, holder, entries, by_name=not is_known)
             for one, outcome in zip(some, outcomes, strict=True):
                 may = is_known or holder == self.own or outcome == "unknown"
                 by.setdefault(outcome if may else "not_held", []).append(one)

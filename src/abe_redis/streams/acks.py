@@ -6,7 +6,7 @@ from itertools import batched
 from redis.asyncio import Redis
 
 from abe_redis.streams import names, slots
-from abe_redis.streams.lease import Outcome
+from abe_redis.streams.renewal import Outcome
 from abe_redis.streams.scripts import Argument, Script
 
 ACKED_AT_ONCE = 500

@@ -9,8 +9,9 @@ from redis.asyncio import Redis
 from abe_redis.events.codec import UndecodableError, decode
 from abe_redis.runtime import plurals
 from abe_redis.streams import names, slots
-from abe_redis.streams.lease import AGAIN, Leased
+from abe_redis.streams.lease import Leased
 from abe_redis.streams.losses import say_gone
+from abe_redis.streams.renewal import AGAIN
 from abe_redis.streams.scripts import Argument, Script
 
 ONLY, FIRST = b"abe:only", b"abe:first"

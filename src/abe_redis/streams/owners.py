@@ -14,9 +14,10 @@ from redis.asyncio import Redis
 
 from abe_redis.runtime import clock
 from abe_redis.streams import names, slots
-from abe_redis.streams.lease import AGAIN, Leased, Portion, Taken, fields_of, take
+from abe_redis.streams.lease import Leased, Portion, Taken, fields_of, take
 from abe_redis.streams.losses import say_gone, say_put_back
 from abe_redis.streams.patterns import Patterns
+from abe_redis.streams.renewal import AGAIN
 from abe_redis.streams.scripts import Argument, Script
 
 

@@ -12,8 +12,9 @@ from redis.asyncio import Redis
 
 from abe_redis.schemas import MAX_DELAY_SECONDS
 from abe_redis.streams import names, slots
-from abe_redis.streams.lease import AGAIN, by_stream
+from abe_redis.streams.lease import by_stream
 from abe_redis.streams.losses import say_gone
+from abe_redis.streams.renewal import AGAIN
 from abe_redis.streams.scripts import Argument, Script
 
 _POSTPONE = Script.load("postpone")

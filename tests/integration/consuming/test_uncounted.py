@@ -3,7 +3,7 @@
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis.streams import lease, names, release
+from abe_redis.streams import lease, names, release, renewal
 from tests.integration.conftest import MakeBackend
 
 pytestmark = pytest.mark.one_server
@@ -22,7 +22,7 @@ async def test_what_was_given_back_keeps_its_count(make_backend: MakeBackend, de
         await redis.xadd("s", {"data": str(number)})
     failed, waiting = await lease.take_new(redis, "g", "one", ["s"], count=2, block_ms=None)
     await release.postpone(redis, "s", "g", "one", failed.id, delay_seconds=delay, begun=1)
-    await lease.uncount(redis, "g", "one", [("s", failed.id), ("s", waiting.id)])
+    await renewal.uncount(redis, "g", "one", [("s", failed.id), ("s", waiting.id)])
     assert await count_of(redis, failed.id) == 1
     assert await count_of(redis, waiting.id) == 0
     assert (await redis.zscore(names.due("s", "g"), failed.id) is not None) == bool(delay)

@@ -11,7 +11,7 @@ from abe_redis import Operations, RedisMessageQueueBackend
 from abe_redis.operations import leasing
 from abe_redis.operations.groups import Groups
 from abe_redis.operations.scope import Scope
-from abe_redis.streams import lease, release
+from abe_redis.streams import release, renewal
 from abe_redis.streams.manage import is_paused
 from tests.integration.conftest import MakeBackend, until
 
@@ -94,7 +94,7 @@ async def test_leases_may_be_given_back_while_they_are_renewed(agent: Operations
     """As when a signal ends the server in that moment."""
     await publish(agent, 1)
     await agent.lease(stream=TOPIC, group=GROUP)
-    renew, is_over = lease.renew, anyio.Event()
+    renew, is_over = renewal.renew, anyio.Event()
 
     async def renew_and_give_back(*arguments: Any) -> Any:
         lost = await renew(*arguments)
@@ -103,7 +103,7 @@ async def test_leases_may_be_given_back_while_they_are_renewed(agent: Operations
         return lost
 
     agent.agent_leases._lease_seconds = 0.03
-    with patch.object(lease, "renew", renew_and_give_back):
+    with patch.object(renewal, "renew", renew_and_give_back):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(agent.agent_leases.run)
             await is_over.wait()

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from abe_redis.operations.groups import Groups
 from abe_redis.operations.operations import Operations
 from abe_redis.operations.scope import Scope
-from abe_redis.streams import consumers, lease, names, peek, release
+from abe_redis.streams import consumers, lease, names, peek, release, renewal
 from abe_redis.streams.reclaim import reclaim
 from tests.integration.agents import Ask, text_of
 from tests.integration.conftest import MakeBackend, until
@@ -72,9 +72,9 @@ async def test_a_late_command_of_its_holder_changes_nothing(commands: Redis) -> 
     """A handler that another consumer's failure outlived has lost its event, and does not get it back."""
     (entry_id,) = await postponed(commands, 1)
     await sweep(commands)
-    claim = lease.Claim(A, entry_id, begun=1, sure=False, stage=lease.Stage.AT_WORK)
+    claim = renewal.Claim(A, entry_id, begun=1, sure=False, stage=renewal.Stage.AT_WORK)
     for late in ("holder", "taker"):
-        assert await lease.hold(commands, "g", late, [claim]) == ["not_held"], late
+        assert await renewal.hold(commands, "g", late, [claim]) == ["not_held"], late
         assert not await release.postpone(commands, A, "g", late, entry_id, delay_seconds=0)
     assert (await rows(commands, A))[entry_id][0] == "abe:postponed"
 

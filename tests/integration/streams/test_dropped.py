@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis.streams import choose, dead, lease, names, owners, release
+from abe_redis.streams import choose, dead, lease, names, owners, release, renewal
 from abe_redis.streams.owners import Owner
 from abe_redis.streams.reclaim import reclaim
 from tests.integration.on_streams import LONG_MS, A, consumers, fill, hold, let_lapse, recorded, rows
@@ -44,9 +44,9 @@ async def take(redis: Redis, how: str, ids: list[str]) -> None:
 
 
 def claims(
-    ids: list[str], stage: lease.Stage = lease.Stage.AT_WORK, *, sure: bool = False
-) -> list[lease.Claim]:
-    return [lease.Claim(A, entry_id, begun=1, sure=sure, stage=stage) for entry_id in ids]
+    ids: list[str], stage: renewal.Stage = renewal.Stage.AT_WORK, *, sure: bool = False
+) -> list[renewal.Claim]:
+    return [renewal.Claim(A, entry_id, begun=1, sure=sure, stage=stage) for entry_id in ids]
 
 
 async def test_a_consumer_that_was_removed_and_is_there_again_takes_back_what_it_has_in_hand(
@@ -54,8 +54,8 @@ async def test_a_consumer_that_was_removed_and_is_there_again_takes_back_what_it
 ) -> None:
     ids = await hold(commands, A, 2)
     await drop(commands)
-    assert await lease.hold(commands, "g", "holder", claims(ids, lease.Stage.OVER)) == ["unknown"] * 2
-    assert await lease.hold(commands, "g", "holder", claims(ids)) == ["dropped"] * 2
+    assert await renewal.hold(commands, "g", "holder", claims(ids, renewal.Stage.OVER)) == ["unknown"] * 2
+    assert await renewal.hold(commands, "g", "holder", claims(ids)) == ["dropped"] * 2
     assert {entry_id: row[:2] for entry_id, row in (await rows(commands, A)).items()} == dict.fromkeys(
         ids, ("holder", 1)
     )
@@ -71,7 +71,7 @@ async def test_what_others_took_over_and_finished_is_not_taken_back(
     await let_lapse(commands, A, ids, deliveries=1)
     await take(commands, how, ids)
     await commands.xack(A, "g", *ids)
-    assert await lease.hold(commands, "g", "holder", claims(ids, sure=sure)) == ["unknown"] * 2
+    assert await renewal.hold(commands, "g", "holder", claims(ids, sure=sure)) == ["unknown"] * 2
     assert not await release.postpone(
         commands, A, "g", "holder", ids[0], delay_seconds=1, begun=1, sure=sure, in_hand=True
     )
@@ -127,7 +127,7 @@ async def test_who_lost_an_entry_under_nobodys_name_may_be_anybody(commands: Red
     await let_lapse(commands, A, ids, deliveries=1, by="abe:nobody")
     await take(commands, "reclaim", ids)
     await commands.xack(A, "g", *ids)
-    assert await lease.hold(commands, "g", "holder", claims(ids)) == ["unknown"]
+    assert await renewal.hold(commands, "g", "holder", claims(ids)) == ["unknown"]
 
 
 @pytest.mark.parametrize("how", ["reclaim", "load", "choose"])
@@ -148,7 +148,7 @@ async def test_who_lost_an_entry_and_has_it_again_takes_it_back_when_it_is_dropp
         await let_lapse(commands, A, ids, deliveries=1, by="another")
     await take(commands, how, ids)
     await drop(commands, "taker")
-    assert await lease.hold(commands, "g", "taker", claims(ids)) == ["dropped"]
+    assert await renewal.hold(commands, "g", "taker", claims(ids)) == ["dropped"]
 
 
 @pytest.mark.parametrize("how", ["reclaim", "load", "choose"])
@@ -160,7 +160,7 @@ async def test_who_gave_something_back_lost_nothing(commands: Redis, how: str) -
     assert await recorded(commands, A, "reclaimed") is None
     ids = await hold(commands, A, 1)
     await drop(commands)
-    assert await lease.hold(commands, "g", "holder", claims(ids)) == ["dropped"]
+    assert await renewal.hold(commands, "g", "holder", claims(ids)) == ["dropped"]
 
 
 @pytest.mark.parametrize("in_hand", [False, True])
@@ -217,7 +217,7 @@ async def test_what_is_taken_over_is_told_entry_by_entry(commands: Redis, remove
     await commands.xack(A, "g", taken)
     if removed:
         await commands.xgroup_delconsumer(A, "g", "holder")
-    assert await lease.hold(commands, "g", "holder", claims([dropped, taken])) == ["dropped", "unknown"]
+    assert await renewal.hold(commands, "g", "holder", claims([dropped, taken])) == ["dropped", "unknown"]
 
 
 async def test_the_record_of_what_was_taken_over_is_bounded_and_forgets(commands: Redis) -> None:
@@ -247,7 +247,9 @@ async def test_the_record_of_what_was_taken_over_is_bounded_and_forgets(commands
     assert all(line.startswith("- many") for line in found[:-200])
     old = found[-201].removeprefix("- ")
     await commands.xgroup_createconsumer(A, "g", old)
-    assert await lease.hold(commands, "g", old, [lease.Claim(A, "7-7", begun=1, sure=False)]) == ["unknown"]
+    assert await renewal.hold(commands, "g", old, [renewal.Claim(A, "7-7", begun=1, sure=False)]) == [
+        "unknown"
+    ]
 
 
 async def test_an_agent_that_takes_what_waits_for_later_robs_whoever_waits_for_it(commands: Redis) -> None:
@@ -259,15 +261,15 @@ async def test_an_agent_that_takes_what_waits_for_later_robs_whoever_waits_for_i
     assert await fill(commands, A, 1)
 
 
-@pytest.mark.parametrize("stage", list(lease.Stage))
+@pytest.mark.parametrize("stage", list(renewal.Stage))
 async def test_what_was_given_back_is_counted_and_stays_nobodys_unless_it_is_in_hand(
-    commands: Redis, stage: lease.Stage
+    commands: Redis, stage: renewal.Stage
 ) -> None:
     """A count that comes late: with its old consumer's name, it would be lost when somebody removes that."""
     (entry_id,) = await hold(commands, A, 1)
     await release.release(commands, "g", "holder", [A], {(A, entry_id): 0}, everything=False)
-    assert await lease.hold(commands, "g", "holder", claims([entry_id], stage)) == ["done"]
+    assert await renewal.hold(commands, "g", "holder", claims([entry_id], stage)) == ["done"]
     name, deliveries, idle_ms = (await rows(commands, A))[entry_id]
-    is_nobodys = stage is lease.Stage.OVER
+    is_nobodys = stage is renewal.Stage.OVER
     assert (name, deliveries) == ("abe:nobody" if is_nobodys else "holder", 1)
     assert (idle_ms > 10**12) is is_nobodys

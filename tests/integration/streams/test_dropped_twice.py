@@ -4,7 +4,7 @@ import anyio
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis.streams import acks, choose, lease, manage, names, release
+from abe_redis.streams import acks, choose, manage, names, release, renewal
 from abe_redis.streams.reclaim import reclaim
 from tests.integration.on_streams import A, fill, recorded, rows
 from tests.integration.streams.test_vanished import HOW, LEASE_SECONDS, join, record, remove, take, taken_over
@@ -27,8 +27,8 @@ async def test_what_a_live_worker_has_not_put_back_yet_when_it_dies_goes_to_anot
     await take(commands, "dead", 1)
     await record(commands)
     if begun:
-        claim = lease.Claim(A, first, begun=1, sure=True, stage=lease.Stage.AT_WORK)
-        assert await lease.hold(commands, "g", "dead", [claim], begins=True) == ["done"]
+        claim = renewal.Claim(A, first, begun=1, sure=True, stage=renewal.Stage.AT_WORK)
+        assert await renewal.hold(commands, "g", "dead", [claim], begins=True) == ["done"]
     assert await remove(commands, "dead") == 1
     await take(commands, "dead", 1)
     now = 1000 * (await commands.time())[0]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis.streams import acks, consumers, lease, names, release
+from abe_redis.streams import acks, consumers, lease, names, release, renewal
 from abe_redis.streams.reclaim import reclaim
 from tests.integration.on_streams import A, fill, hold, recorded, rows
 
@@ -57,10 +57,10 @@ async def test_what_somebody_took_and_finished_is_not_delivered_again(commands: 
     await give_back(commands, *ids)
     assert list(await reclaimed(commands)) == ids
     await acks.ack(commands, "g", "taker", [(A, ids[0])])
-    claim = lease.Claim(A, ids[1], begun=2, sure=True, stage=lease.Stage.AT_WORK)
+    claim = renewal.Claim(A, ids[1], begun=2, sure=True, stage=renewal.Stage.AT_WORK)
     known = {(A, ids[1]): 1}
     await release.release(commands, "g", "taker", [A], known, everything=False)
-    assert await lease.hold(commands, "g", "taker", [claim]) == ["done"]  # and is at work with it again
+    assert await renewal.hold(commands, "g", "taker", [claim]) == ["done"]  # and is at work with it again
     await acks.ack(commands, "g", "taker", [(A, ids[1])])
     await remove_nobody(commands)
     assert await reclaimed(commands) == {}

@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 from abe_redis import Settings
 from abe_redis.inspection.stats import stream_stats
 from abe_redis.schemas import GroupStats, StreamStats
-from abe_redis.streams import lease, manage, names, peek, release
+from abe_redis.streams import lease, manage, names, peek, release, renewal
 from abe_redis.streams.consumers import forget_gone
 from abe_redis.streams.erase import erase
 from abe_redis.streams.groups import ensure_group
@@ -359,9 +359,9 @@ async def test_a_consumer_that_slept_until_it_was_forgotten_takes_back_nothing_t
         await commands.xclaim(A, "g", "awake", 0, [*ids])
         await commands.xack(A, "g", *ids)
         await forget_gone(commands, "g", [A], idle_seconds=0)
-    claims = [lease.Claim(A, entry_id, begun=1, sure=False) for entry_id in ids]
+    claims = [renewal.Claim(A, entry_id, begun=1, sure=False) for entry_id in ids]
     expected = "dropped" if by_somebody else "unknown"
-    assert await lease.hold(commands, "g", "asleep", claims) == [expected] * 2
+    assert await renewal.hold(commands, "g", "asleep", claims) == [expected] * 2
     for entry_id in ids:
         assert await release.postpone(commands, A, "g", "asleep", entry_id, delay_seconds=1) is by_somebody
 

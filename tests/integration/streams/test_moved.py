@@ -4,7 +4,7 @@ import anyio
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis.streams import acks, choose, lease, manage, owners, release
+from abe_redis.streams import acks, choose, lease, manage, owners, release, renewal
 from abe_redis.streams.owners import Owner
 from abe_redis.streams.reclaim import reclaim
 from abe_redis.streams.trim import trim
@@ -98,8 +98,8 @@ async def test_the_count_of_a_delivery_that_began_after_the_list_stays(
             assert await owners.start(commands, owner, lease.Leased(A, entry_id, {}, deliveries)) == "started"
             await owners.disown(commands, owner, [A])
         else:
-            claim = lease.Claim(A, entry_id, begun=deliveries, sure=True, stage=lease.Stage.AT_WORK)
-            assert await lease.hold(commands, "g", name, [claim], begins=True) == ["done"]
+            claim = renewal.Claim(A, entry_id, begun=deliveries, sure=True, stage=renewal.Stage.AT_WORK)
+            assert await renewal.hold(commands, "g", name, [claim], begins=True) == ["done"]
         await remove(commands, name)
         assert (await record(commands)).put_back == 1
         assert (await rows(commands, A))[entry_id][:2] == (NOBODY, deliveries)

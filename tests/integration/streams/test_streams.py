@@ -10,7 +10,7 @@ from redis.exceptions import ReadOnlyError, ResponseError
 
 from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.schemas import MAX_DELAY_SECONDS
-from abe_redis.streams import acks, dead, lease, names, owners, release, seen
+from abe_redis.streams import acks, dead, lease, names, owners, release, renewal, seen
 from abe_redis.streams.lease import Portion
 from abe_redis.streams.publish import Draft, announce, command, publish, publish_health_check
 from abe_redis.streams.reclaim import reclaim
@@ -314,7 +314,7 @@ async def test_each_entry_has_its_own_outcome(commands: Redis, how: str) -> None
     await let_lapse(commands, A, [a[0], a[2]], deliveries=2, by="me")
     await let_lapse(commands, B, b, deliveries=2, by="me")
     entries = [(B, b[1]), (A, a[0]), (A, a[1]), (C, "1-1"), (B, b[0]), (A, "1-1"), (A, a[2])]
-    act = lease.whose if how == "renew" else acks.ack
+    act = renewal.whose if how == "renew" else acks.ack
     outcomes = await act(commands, "g", "me", entries)
     assert outcomes == ["done", "done", "not_held", "unknown", "done", "unknown", "done"]
     left = await rows(commands, A)
@@ -325,12 +325,12 @@ async def test_each_entry_has_its_own_outcome(commands: Redis, how: str) -> None
     else:
         assert [row[:2] for row in ours] == [("me", 2)] * 4
         assert max(row[2] for row in ours) < LONG_MS / 2
-        assert await lease.renew(commands, "g", "me", entries) == {(A, a[1]), (C, "1-1"), (A, "1-1")}
+        assert await renewal.renew(commands, "g", "me", entries) == {(A, a[1]), (C, "1-1"), (A, "1-1")}
 
 
 async def test_an_empty_request_sends_no_command(commands: Redis) -> None:
     assert await acks.ack(commands, "g", "me", []) == []
-    assert await lease.renew(commands, "g", "me", []) == set()
+    assert await renewal.renew(commands, "g", "me", []) == set()
 
 
 # Giving back ------------------------------------------------------------------------------------

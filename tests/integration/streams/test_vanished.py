@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis.streams import acks, choose, dead, lease, names, owners, release
+from abe_redis.streams import acks, choose, dead, lease, names, owners, release, renewal
 from abe_redis.streams.consumers import withdraw
 from abe_redis.streams.erase import erase
 from abe_redis.streams.groups import Progress, ensure_group, record_progress
@@ -164,8 +164,8 @@ async def test_a_live_worker_takes_its_own_back(commands: Redis) -> None:
     # Nobody else gets them while the lease lasts.
     leased, _ = await reclaim(commands, "g", "other", [A], lease_seconds=60, count=10)
     assert leased == []
-    claims = [lease.Claim(A, entry_id, begun=1, sure=True, stage=lease.Stage.AT_WORK) for entry_id in ids]
-    assert await lease.hold(commands, "g", "alive", claims) == ["done"] * 2
+    claims = [renewal.Claim(A, entry_id, begun=1, sure=True, stage=renewal.Stage.AT_WORK) for entry_id in ids]
+    assert await renewal.hold(commands, "g", "alive", claims) == ["done"] * 2
     assert {row[0] for row in (await rows(commands, A)).values()} == {"alive"}
     assert await acks.ack(commands, "g", "alive", [(A, entry_id) for entry_id in ids]) == ["done"] * 2
 
@@ -268,8 +268,8 @@ async def test_what_a_removed_consumer_got_is_found_when_redis_does_not_tell_how
     await join(commands, "dead")
     await record(commands)
     await take(commands, "dead", 2)
-    await lease.hold(
-        commands, "g", "dead", [lease.Claim(A, one, 1, sure=True) for one in (second, third)], begins=True
+    await renewal.hold(
+        commands, "g", "dead", [renewal.Claim(A, one, 1, sure=True) for one in (second, third)], begins=True
     )
     (group,) = await commands.xinfo_groups(A)
     assert group["entries-read"] is None

@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Bury, Event, EventWorker, Retry
-from abe_redis.streams import dead, lease, names, release
+from abe_redis.streams import dead, names, release, renewal
 from tests.integration.conftest import MakeBackend, until
 from tests.integration.worker.test_lost_answers import (
     DEAD,
@@ -69,8 +69,8 @@ class Late:
 
 async def know_scripts(redis: Redis) -> None:
     """Let the server have the scripts, so that a command that is held up is executed."""
-    claim = lease.Claim("another", "7-7", begun=1, sure=False)
-    await lease.hold(redis, "default", "somebody", [claim])
+    claim = renewal.Claim("another", "7-7", begun=1, sure=False)
+    await renewal.hold(redis, "default", "somebody", [claim])
     await release.postpone(redis, "another", "default", "somebody", "7-7", delay_seconds=0)
     await release.release(redis, "default", "somebody", ["another"], {}, everything=True)
     await dead.bury(redis, "another", "default", "somebody", "7-7", "it is no good")

@@ -1,0 +1,166 @@
+"""Keeping leases: renews them, counts begun deliveries, and tells whose an entry is.
+
+An entry that a consumer has in flight and that somebody dropped is put back.
+"""
+
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+from redis.asyncio import Redis
+
+from abe_redis.streams import names, slots
+from abe_redis.streams.lease import by_stream
+from abe_redis.streams.losses import say_gone
+from abe_redis.streams.scripts import Argument, Script
+
+type Outcome = str
+"""The outcome for an id: `done`, `not_held` (another consumer holds it) or `unknown` (nobody does). A
+consumer with the entry in flight may also get: `dropped` (nobody held it, so it was put back), `deleted`
+(neither the group nor the stream has it any more), `lost` (the same, and no handler has it) and `no_group`
+(the group does not exist)."""
+
+
+class Stage(IntEnum):
+    """How far the handler of an entry has come."""
+
+    WAITING = 0
+    OVER = 1
+    """It has ended; the entry may be settled already, and is not put back."""
+    AT_WORK = 2
+
+
+class Claim(NamedTuple):
+    """A consumer's claim about an entry that it has in flight."""
+
+    stream: str
+    id: str
+    begun: int
+    """Number of its deliveries that handlers have begun."""
+    sure: bool
+    """Whether its lease certainly lasts, so that no other consumer can have had it."""
+    stage: Stage = Stage.WAITING
+
+
+_HOLD = Script.load("hold")
+_UNCOUNT = Script.load("uncount")
+_RENEW = Script.load("renew")
+
+
+async def _each_held(
+    script: Script,
+    redis: Redis,
+    group: str,
+    consumer: str,
+    entries: Sequence[tuple[str, str] | Claim],
+    *words: Argument,
+    keys: Callable[[Sequence[str], str], list[str]] = names.with_due,
+) -> list[Outcome]:
+    outcomes = ["done"] * len(entries)
+    places: dict[str, list[int]] = {}
+    for at, entry in enumerate(entries):
+        places.setdefault(entry[0], []).append(at)
+
+    async def run(streams: Sequence[str]) -> None:
+        arguments: list[Argument] = [group, consumer, *words]
+        theirs: list[int] = []
+        for number, stream in enumerate(streams, 1):
+            for at in places[stream]:
+                arguments.append(number)
+                arguments += (int(word) if isinstance(word, int) else word for word in entries[at][1:])
+            theirs += places[stream]
+        for at, outcome in await script(redis, keys(streams, group), arguments):
+            outcomes[theirs[at]] = outcome.decode()
+
+    await slots.each(slots.by_slot(redis, list(places)), run)
+    return outcomes
+
+
+AGAIN = "again"
+"""The answer of a script that found an entry in another state than its sender has it, and changed nothing. A
+sender that still has the entry repeats the command."""
+
+
+async def hold(
+    redis: Redis,
+    group: str,
+    consumer: str,
+    claims: Sequence[Claim],
+    *,
+    begins: bool = False,
+    still: Callable[[int], bool] = lambda _: True,
+) -> list[Outcome]:
+    """Renew leases, and count every begun delivery.
+
+    An entry that this consumer lost because somebody removed the consumer from the group is put back.
+
+    Args:
+        group: The group.
+        consumer: Who holds the entries.
+        claims: The entries that it has in flight.
+        begins: Whether handlers have them, or get them now: then none is postponed any more.
+        still: Whether an entry, by its place, is still in flight as claimed; called when Redis sees it
+            otherwise.
+
+    Returns:
+        For each: `done`, `dropped` (done, too), `not_held`, `unknown`, `deleted`, `lost` or `no_group`.
+    """
+
+    async def say(some: Sequence[Claim], how: str) -> list[Outcome]:
+        what = "start" if begins else "renew"
+        return await _each_held(*(_HOLD, redis, group, consumer, some, what, how), keys=names.with_all)
+
+    outcomes = await say(claims, "ask")
+    again = [at for at, outcome in enumerate(outcomes) if outcome == AGAIN]
+    for at in again:
+        outcomes[at] = "done"
+    if confirmed := [at for at in again if still(at)]:
+        said = await say([claims[at] for at in confirmed], "confirm")
+        for at, outcome in zip(confirmed, said, strict=True):
+            outcomes[at] = outcome
+    if "lost" in outcomes:
+        lost = [claim[:2] for claim, outcome in zip(claims, outcomes, strict=True) if outcome == "lost"]
+        for stream, ids in by_stream(lost).items():
+            say_gone(stream, group, ids)
+    return outcomes
+
+
+async def uncount(redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]]) -> None:
+    """Take back the count of entries from a blocking read that no handler has begun."""
+    per_stream = by_stream(entries)
+
+    async def run(streams: Sequence[str]) -> None:
+        arguments: list[Argument] = [group, consumer]
+        for number, stream in enumerate(streams, 1):
+            for entry_id in per_stream[stream]:
+                arguments += (number, entry_id)
+        await _UNCOUNT(redis, names.with_due(streams, group), arguments)
+
+    await slots.each(slots.by_slot(redis, list(per_stream)), run)
+
+
+async def renew(
+    redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Renew leases.
+
+    Args:
+        consumer: The consumer that holds the entries.
+        entries: Stream and id of each.
+
+    Returns:
+        The entries that this consumer no longer holds.
+    """
+    outcomes = await whose(redis, group, consumer, entries)
+    return {entry for entry, outcome in zip(entries, outcomes, strict=True) if outcome != "done"}
+
+
+async def whose(
+    redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]], *, by_name: bool = False
+) -> list[Outcome]:
+    """As `renew`, but with the outcome for each entry; `done` for those that this consumer holds.
+
+    With `by_name`, only what is pending under its name counts, and not what was put back for whoever had it.
+    """
+    outcomes = await _each_held(_RENEW, redis, group, consumer, entries, int(by_name))
+    return [outcome if outcome in {"done", "not_held"} else "unknown" for outcome in outcomes]
