@@ -9,6 +9,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from abe_redis.streams import lease, names
+from abe_redis.streams.reclaim import reclaim
 
 A, B, C = "{t}a", "{t}b", "{t}c"
 LONG_MS = 100_000
@@ -77,3 +78,13 @@ async def recorded(redis: Redis, stream: str, what: str) -> Any:
 def briefly(leased: Sequence[lease.Leased]) -> list[tuple[str, str, int]]:
     """Stream, id and deliveries of each."""
     return [(entry.stream, entry.id, entry.deliveries) for entry in leased]
+
+
+async def abandoned(
+    redis: Redis, *streams: str, count: int = 1, fresh: int | None = None, seconds: float = 50
+) -> tuple[list[tuple[str, str, int]], dict[str, int]]:
+    """What a consumer reclaims, and how many entries of each stream are lost."""
+    leased, lost = await reclaim(
+        redis, "g", "me", list(streams), lease_seconds=seconds, count=count, fresh=fresh
+    )
+    return briefly(leased), dict(lost)
