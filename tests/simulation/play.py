@@ -91,7 +91,7 @@ def play(schedule: Schedule) -> Outcome:
     with small_steps():
         warm_up()
         # What the engine has learned of a server would let the next schedule depend on those before it.
-        optional_commands._left_out.clear()
+        optional_commands._accepts.clear()
         return Play(schedule).play()
 
 

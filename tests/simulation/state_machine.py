@@ -97,7 +97,7 @@ class Queue(RuleBasedStateMachine):
         """A server that knows the scripts, an event, and a worker in each group."""
         self._open.enter_context(small_steps())
         warm_up()
-        optional_commands._left_out.clear()
+        optional_commands._accepts.clear()
         names = GROUPS if both else GROUPS[:1]
         self._play = play = Play(
             Schedule(

@@ -148,3 +148,20 @@ def test_what_an_owner_was_given_comes_though_the_answer_and_its_consumer_are_lo
     queue.restart()
     queue.remove_consumer(at=0, group="o", stream="slack:a")
     queue.teardown()  # which checks
+
+
+def test_an_event_that_is_read_again_while_its_start_is_counted_begins_once() -> None:
+    """A failed event is put back into a removed group; who makes that anew takes it over and reads it."""
+    queue = Queue()
+    queue.begin(seed=0, concurrency=2, limit=2, both=True)
+    queue.wait(seconds=0.03)
+    queue.start_worker(group="o", lease=8 * LEASE)
+    queue.publish(stream="slack:a", count=1, seconds=0.3, fails=1)
+    queue.start_worker(group="o")
+    queue.step_clock(seconds=-2.0)
+    queue.operate(what="remove", stream="slack:a", group="g")
+    queue.wait(seconds=0.03)
+    queue.publish_again(at=9)
+    queue.step_clock(seconds=-2.0)
+    queue.operate(what="remove", stream="slack:a", group="o")
+    queue.teardown()  # which checks

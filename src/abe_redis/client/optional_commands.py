@@ -24,11 +24,11 @@ _REFUSED = re.compile(
 )
 """Answers of Redis, Valkey, Envoy, Upstash, Azure, Google and Alibaba to a command that they lack."""
 
-_left_out: set[tuple[str, str]] = set()
-"""Per server and user, the commands that are left out."""
+_accepts: dict[tuple[str, str], bool] = {}
+"""Per server and user, the commands that it accepted once, and those that are left out.
 
-_accepted: set[tuple[str, str]] = set()
-"""Per server and user, the commands that were accepted once: a lost connection is not a refusal of them."""
+A lost connection is no refusal of what was accepted before.
+"""
 
 
 def is_refused(error: BaseException) -> bool:
@@ -57,8 +57,8 @@ def say_left_out(command: str, server: str, reason: object, without: str) -> Non
         reason: What the server answered.
         without: What is missing without it.
     """
-    if (server, command) not in _left_out:
-        _left_out.add((server, command))
+    if _accepts.get((server, command), True):
+        _accepts[server, command] = False
         _LOG.warning("The server %s refuses %s (%s): %s.", server, command, str(reason)[:200], without)
 
 
@@ -73,14 +73,14 @@ async def ask(
         redis.TimeoutError: The server did not answer.
     """
     command = " ".join(map(str, words[:2]))
-    if (server, command) in _left_out:
+    if not _accepts.get((server, command), True):
         return
     try:
         await send(words)
     except exceptions.AuthenticationError:
         raise
     except HungUpError:
-        if (server, command) not in _accepted:
+        if (server, command) not in _accepts:
             say_left_out(command, server, "it hung up", without)
         raise
     except exceptions.ResponseError as error:
@@ -88,4 +88,4 @@ async def ask(
             # Any error is harmless: this command is optional.
             say_left_out(command, server, error, without)
     else:
-        _accepted.add((server, command))
+        _accepts[server, command] = True

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
 from redis.asyncio import Redis
 
@@ -117,13 +117,22 @@ class InFlight(Leases):
         if at_work is None:
             for held in [held for held in self.buffer if held.key == key]:
                 self.buffer.remove(held)  # Redis has newer facts about it
-            return key not in self._keys_to_settle()
+            return key not in self._keys_to_settle() and key not in self._starting
         if at_work.lost:
             self._waiting[key] = Held(self._counted_at_least(entry, at_work), key, entry.asked_at)
         else:
             at_work.leased_at = entry.asked_at
             self._uncounted[key] = at_work
         return False
+
+    @contextlib.contextmanager
+    def starting(self, held: Held) -> Iterator[None]:
+        """Keep in mind that an event which left the buffer is here, while Redis counts its delivery."""
+        self._starting.add(held.key)
+        try:
+            yield
+        finally:
+            self._starting.discard(held.key)
 
     @property
     def has_untold(self) -> bool:

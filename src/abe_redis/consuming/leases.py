@@ -39,6 +39,8 @@ class Leases(Settling):
         """Prefetched events, in the order of their delivery."""
         self.delivered_events: dict[tuple[str, str], Held] = {}
         """The events on which handlers work, by stream and id."""
+        self._starting: set[tuple[str, str]] = set()
+        """Events that left the buffer, and whose handler begins when Redis has counted that."""
         self._holding = Holding(settings, group, consumer)
         self.is_closing = False
         """Whether handlers no longer finish their events, because the consumer closes."""
@@ -114,6 +116,8 @@ class Leases(Settling):
                 self._on_group_gone()
             case "deleted" if held.key in self.delivered_events:
                 held.leased_at = now  # no other consumer can have it, so its handler may finish
+            case _ if held.key in self._letting_go:
+                pass  # the command that lets go of it tells what became of it; nothing may cancel that
             case _:
                 held.lose()
 
@@ -199,4 +203,5 @@ class Leases(Settling):
 
     def known(self, stream: str) -> set[tuple[str, str]]:
         """Stream and id of the stream's events in flight, finished or not."""
-        return {held.key for held in (*self._every(), *self._letting_go.values()) if held.key[0] == stream}
+        in_flight = {held.key for held in (*self._every(), *self._letting_go.values())} | self._starting
+        return {key for key in in_flight if key[0] == stream}

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from abe_redis import Backoff, Event, EventWorker, Retry
 from abe_redis.consuming import group_consumer
-from abe_redis.streams import names, release
+from abe_redis.streams import lease, names, release
 from tests.integration.conftest import MakeBackend, pending, take_one, until
 from tests.integration.consuming.test_foreign_hands import KINDS, STREAM, publish, working
 
@@ -116,6 +116,50 @@ async def test_an_event_trimmed_after_its_consumer_was_removed_is_lost_unless_it
         if fails:
             await until(is_counted_and_told)
     assert (await lost(redis), told()) == (fails, fails)
+
+
+@KINDS
+async def test_a_loss_is_told_though_a_renewal_notices_it_while_the_event_is_given_back(
+    make_backend: MakeBackend,
+    redis: Redis,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    ordered: bool,
+) -> None:
+    started, removed, giving_back = anyio.Event(), anyio.Event(), anyio.Event()
+    hold, postpone = lease.hold, release.postpone
+
+    async def slow_hold(*args: Any, **more: Any) -> Any:
+        await removed.wait()
+        outcomes = await hold(*args, **more)
+        await giving_back.wait()
+        return outcomes
+
+    async def postpone_then(*args: Any, **more: Any) -> bool:
+        giving_back.set()
+        return await postpone(*args, **more)
+
+    monkeypatch.setattr(lease, "hold", slow_hold)
+    monkeypatch.setattr(release, "postpone", postpone_then)
+
+    async def fail(_: Event) -> None:
+        started.set()
+        await removed.wait()
+        await anyio.sleep(0.1)  # until the renewal is on its way
+        raise ValueError("too late")
+
+    async def is_told() -> bool:
+        return any("was removed" in one.getMessage() for one in caplog.records)
+
+    backend = make_backend()
+    await publish(backend, 0)
+    async with working(EventWorker(backend, fail, ordered=ordered)):
+        await started.wait()
+        await remove_consumers(redis)
+        await redis.xtrim(STREAM, maxlen=0, approximate=False)
+        removed.set()
+        await until(is_told)
+    assert await lost(redis) == 1
 
 
 @KINDS

@@ -109,13 +109,10 @@ class OrderedConsumer(GroupConsumer):
     async def _counted(self, held: Held) -> bool:
         """Count another delivery, at Redis first: it may kill this process."""
         try:
-            await self._ack_batcher.send()
-            state = await owners.start(
-                (await self._open()).commands,
-                self._ownership.owner,
-                held.entry,
-                sure=self._in_flight.is_sure(held),
-            )
+            with self._in_flight.starting(held):
+                await self._ack_batcher.send()
+                redis, owner = (await self._open()).commands, self._ownership.owner
+                state = await owners.start(redis, owner, held.entry, sure=self._in_flight.is_sure(held))
         except BaseException as error:
             if not held.lost:
                 self._requeue(held.entry, _AGAIN_SECONDS)

@@ -38,7 +38,7 @@ class Takeover:
         Args:
             ownership: The streams of the consumer.
             queues: Where its entries wait.
-            in_flight: The entries that it knows already, besides those being handled.
+            in_flight: The entries that it knows already.
             accept: Takes in leased entries; returns those that can be handled.
         """
         self._ownership = ownership
@@ -106,7 +106,7 @@ class Takeover:
         finished_to: str = "",
     ) -> None:
         owner = self._ownership.owner
-        known = self._known(stream)
+        known = self._in_flight.known(stream)
         loaded = await owners.load(
             *(redis, owner, stream),
             after=after,
@@ -120,7 +120,7 @@ class Takeover:
             self._ownership.lose(stream)
             return
         say_lost(stream, owner.group, loaded.lost)
-        known |= self._known(stream)  # entries finished meanwhile are known, too
+        known |= self._in_flight.known(stream)  # entries finished meanwhile are known, too
         for entry, wait_seconds in loaded.entries:
             if (entry.stream, entry.id) not in known:
                 self._take_in(entry, wait_seconds)
@@ -132,6 +132,3 @@ class Takeover:
                 self._queues.postpone(held, clock.now() + wait_seconds)
             if entry.deliveries > _MOST_OWNERS_DIED:
                 self._queues.isolate(held)
-
-    def _known(self, stream: str) -> set[tuple[str, str]]:
-        return self._in_flight.known(stream) | {held.key for held in self._queues.at_work}
