@@ -88,3 +88,16 @@ async def abandoned(
         redis, "g", "me", list(streams), lease_seconds=seconds, count=count, fresh=fresh
     )
     return briefly(leased), dict(lost)
+
+
+async def group(redis: Redis, name: str = "g", stream: str = A) -> dict[str, Any]:
+    """What Redis says about a group."""
+    found: Any = await redis.xinfo_groups(stream)
+    (one,) = [row for row in found if row["name"].decode() == name]
+    return dict(one)
+
+
+async def taken(redis: Redis, count: int = 1000, *, stream: str = A) -> list[str]:
+    """What the group is given now."""
+    leased = await lease.take_new(redis, "g", "me", [stream], count=count, block_ms=None)
+    return [entry.id for entry in leased]

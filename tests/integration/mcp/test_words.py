@@ -1,0 +1,155 @@
+"""Whose words an agent reads: fenced, labelled, and without secrets or hidden characters."""
+
+import json
+import re
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from redis.asyncio import Redis
+
+from abe_redis.mcp.permissions import Permissions
+from tests.integration.agents import GROUP, TOPIC, Ask, asking, refusal, said, server, text_of
+from tests.integration.conftest import MakeBackend
+from tests.integration.fences import INJECTIONS, check_text
+
+OURS = {"id", "at", "stream", "mode", "note", "name", "group", "holder", "next_start", "due_at", "first_id"}
+OURS |= {"by", "last_id", "back_to", "state"}
+"""The names of strings in a structure that are our own words, or an operator's names."""
+
+
+def check_names(value: Any, name: str = "") -> None:
+    """Every string stands under a name that says whose words it may be."""
+    if name.startswith("untrusted_"):
+        return
+    if isinstance(value, dict):
+        for key, item in value.items():
+            check_names(item, key)
+    elif isinstance(value, list):
+        for item in value:
+            check_names(item, name)
+    elif isinstance(value, str):
+        assert name in OURS, (name, value)
+
+
+def check_structure(answer: Any, events: int) -> None:
+    """Each half holds by itself, and both say the same."""
+    assert check_text(text_of(answer)) == len(answer.structuredContent["events"]) == events
+    assert "secretsecret" not in json.dumps(answer.structuredContent)
+    check_names(answer.structuredContent)
+
+
+@pytest.mark.promise("Text from Slack stands within a fence whose name nobody can guess")
+@pytest.mark.parametrize("injection", INJECTIONS, ids=range(len(INJECTIONS)))
+async def test_no_words_of_others_break_out(make_backend: MakeBackend, redis: Redis, injection: str) -> None:
+    backend = make_backend(redis_stream_patterns="slack*,*odd*")
+    agent = server(backend)
+    ask = asking(agent)
+    event = {
+        "type": injection,
+        "channel": injection,
+        "user": injection,
+        "text": injection,
+        injection: injection,
+        "bot_access_token": ["secretsecret"],
+        "authorization": "secretsecret",
+    }
+    await backend.publish(TOPIC, {"type": "event_callback", "event": event})
+    await backend.publish(TOPIC, {"type": injection, "text": [injection, {injection: injection}]})
+    check_structure(await ask("read_stream"), 2)
+    check_structure(await ask("read_stream", payload="whole"), 2)
+    check_structure(await ask("read_stream", payload="event"), 2)
+    alone = await asking(server(backend, Permissions()))("read_stream")
+    assert (check_text(text_of(alone)), alone.structuredContent) == (2, None)
+    for by in ("type", "user", "channel", "thread"):
+        counted = await ask("count_events", by=by)
+        check_names(counted.structuredContent)
+        assert "secretsecret" not in text_of(counted) + json.dumps(counted.structuredContent)
+        assert all(char == "\n" or char.isprintable() for char in text_of(counted))
+    small = await ask("read_stream", max_chars=1000)
+    check_structure(small, max(1, len(small.structuredContent["events"])))
+    name = injection.encode(errors="replace").decode()[:200]
+    await redis.xgroup_create(TOPIC, name, "0")
+    await redis.xreadgroup(name, name, {TOPIC: ">"})
+    check_structure(await ask("read_stream"), 2)
+    consumers = await ask("stream_stats", stream=TOPIC)
+    stream_line, how_to_list, group_line, consumer_line = text_of(consumers).split("\n")
+    assert (stream_line[:2], group_line[:7], consumer_line[:12]) == ('"s', 'Group "', '  Consumer "')
+    assert how_to_list.startswith("To list what waits: read_stream(stream=")
+    assert (stream_line + how_to_list + group_line + consumer_line).isprintable()
+    (group,) = await agent.read_resource(f"abe-redis://streams/{TOPIC}/groups/{quote(name, safe='')}")
+    assert str(group.content)[:2] == '"s'
+    assert [line.isprintable() for line in str(group.content).split("\n")] == [True] * 4
+    assert "secretsecret" not in str(group.content)
+    if name.isprintable():
+        check_structure(await ask("read_stream", group=name, pending=True), 2)
+    await redis.xadd(
+        "dead:{slack_events}", {"data": "{}", "abe:reason": name, "abe:group": name, "abe:id": name}
+    )
+    check_structure(await ask("read_stream", stream="dead:{slack_events}"), 1)
+    check_structure(await ask("read_stream", dead=True), 1)
+    assert "secretsecret" not in text_of(await ask("count_events", by="reason"))
+    await redis.xadd(f"odd {name}", {"data": "{}"})
+    overview = text_of(await ask("stream_stats"))
+    assert overview.count("\n") == 4
+    assert all(char == "\n" or char.isprintable() for char in overview)
+    assert "secretsecret" not in overview
+    assert text_of(await ask("redrive")).count("\n") == 0
+
+
+@pytest.mark.parametrize("max_chars", [1000, 2000, 5000, 20_000])
+async def test_no_secret_is_cut_in_two(ask: Ask, make_backend: MakeBackend, max_chars: int) -> None:
+    backend = make_backend()
+    for before in (0, 60, 280, 990):
+        text = f"{'x' * before} redis://admin:{'secretsecret' * 150}@10.0.0.1 {'y' * 5000}"
+        long_name = f"{'x' * 50}_token"
+        await backend.publish(
+            TOPIC, {"type": "message", "text": text, long_name: "secretsecret", "n": [text] * 9}
+        )
+    for payload in ("none", "event", "whole"):
+        answer = await ask("read_stream", max_chars=max_chars, payload=payload)
+        assert "secretsecret" not in text_of(answer)
+        assert "secretsecret" not in json.dumps(answer.structuredContent)
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(INJECTIONS) >= 40
+
+
+async def test_dead_letters_of_a_day_are_redriven_by_one_call(ask: Ask, redis: Redis) -> None:
+    first = 1_732_000_000_000
+    for number in range(6):
+        facts: Any = {"abe:reason": f"TimeoutError: {number} s", "abe:group": GROUP, "abe:id": "1-1"}
+        await redis.xadd("dead:{slack_events}", facts | {"data": "{}"}, id=f"{first + number}-0")
+    chosen = {"reason": "TimeoutError", "since": f"{first + 1}-0", "until": f"{first + 3}-0"}
+    assert (await ask("redrive", **chosen)).structuredContent["redriven"] == 2
+    done = await ask("redrive", **chosen, dry_run=False, confirm=True)
+    assert (done.structuredContent["redriven"], done.structuredContent["left"]) == (2, 4)
+    left = (await ask("read_stream", dead=True, order="oldest")).structuredContent["events"]
+    assert [event["id"] for event in left] == [f"{first + number}-0" for number in (0, 3, 4, 5)]
+
+
+async def test_an_agent_is_told_what_was_changed_where_it_may_look(make_backend: MakeBackend) -> None:
+    backend = make_backend()
+    ask = asking(server(backend, Permissions(structured=True, create_groups=True)))
+    nothing = await ask("stream_stats", changes=True)
+    assert text_of(nothing) == "Nobody has changed anything here."
+    for stream in (TOPIC, "slack:ops"):
+        for number in range(3):
+            await ask("publish_event", payload=said(number), stream=stream)
+    await ask("lease_events", group=GROUP, count=3)
+    await ask("release", bury=True, reason="it says so", confirm=True)
+    told = await ask("stream_stats", changes=True)
+    lines = text_of(told).split("\n")
+    assert lines[0] == "9 changes, the newest first."
+    assert re.fullmatch(
+        r'[\d: -]+ UTC: "release" by "mcp-\S+" in group "agents" of "slack_events", 3 buried', lines[1]
+    )
+    assert lines[3].endswith('of "slack_events", made the group')
+    assert lines[-1].endswith('of "slack_events", 1 event')
+    assert told.structuredContent == {"changes": lines[1:]}
+    assert "it says so" not in text_of(told), "a reason is people's words"
+    narrow = asking(server(backend, Permissions(streams=("slack:ops",))))
+    assert text_of(await narrow("stream_stats", changes=True)).startswith("3 changes")
+    assert text_of(await ask("stream_stats", changes=True, stream="slack:ops")).startswith("3 changes")
+    assert "may touch" in await refusal(narrow, "stream_stats", changes=True, stream=TOPIC)
