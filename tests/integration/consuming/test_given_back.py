@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from abe_redis import Backoff, Event, EventWorker, Retry
 from abe_redis.consuming import group_consumer
-from abe_redis.streams import lease, names, release
+from abe_redis.streams import names, release, renewal
 from tests.integration.conftest import MakeBackend, pending, take_one, until
 from tests.integration.consuming.test_foreign_hands import KINDS, STREAM, publish, working
 
@@ -127,7 +127,7 @@ async def test_a_loss_is_told_though_a_renewal_notices_it_while_the_event_is_giv
     ordered: bool,
 ) -> None:
     started, removed, giving_back = anyio.Event(), anyio.Event(), anyio.Event()
-    hold, postpone = lease.hold, release.postpone
+    hold, postpone = renewal.hold, release.postpone
 
     async def slow_hold(*args: Any, **more: Any) -> Any:
         await removed.wait()
@@ -139,7 +139,7 @@ async def test_a_loss_is_told_though_a_renewal_notices_it_while_the_event_is_giv
         giving_back.set()
         return await postpone(*args, **more)
 
-    monkeypatch.setattr(lease, "hold", slow_hold)
+    monkeypatch.setattr(renewal, "hold", slow_hold)
     monkeypatch.setattr(release, "postpone", postpone_then)
 
     async def fail(_: Event) -> None:
