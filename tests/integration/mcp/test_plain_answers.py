@@ -3,6 +3,7 @@
 from typing import Any
 
 import anyio
+import pytest
 from redis.asyncio import Redis
 
 from abe_redis import RedisMessageQueueBackend
@@ -24,6 +25,7 @@ async def published(ask: Ask, count: int) -> list[str]:
 # A lease that a limit cuts short --------------------------------------------------------------------------
 
 
+@pytest.mark.promise("A lease that they cut short says so.")
 async def test_a_lease_that_a_limit_cuts_short_says_so(
     backend: RedisMessageQueueBackend,
 ) -> None:
