@@ -75,7 +75,7 @@ async def a_deleted_consumer(night: "Night", __: ExitStack) -> None:
     night.note("dropped")
 
     async def put_back() -> str:
-        words = "somebody had removed the consumer from the group"
+        words = "somebody had removed the consumer"  # the worker that holds the event says so, or another
         lines = [line for worker in night.workers for line in worker.stderr.splitlines() if words in line]
         return lines[0] if lines else ""
 

@@ -1,10 +1,11 @@
 """Publishing many events from a file or from stdin, one JSON object per line."""
 
 import asyncio
+import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -32,6 +33,8 @@ async def publish_lines(
 ) -> PublishLinesResult:
     """Publish each non-empty line, in order, as soon as it is read, and keep few of them in memory.
 
+    Ctrl-C and SIGTERM end it when the events that are on their way are there; stderr says how to continue.
+
     Args:
         lines: JSON objects in UTF-8, one per line.
         stream: By default the host's topic.
@@ -43,17 +46,24 @@ async def publish_lines(
         AbeRedisError: As for `publish_event`; stderr says how to continue.
     """
     result, at = PublishLinesResult(), first
+    with suppress(NotImplementedError):  # Windows has no SIGTERM that a program can wait for
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
     events = _Events(lines, first)
+
+    async def publish(step: list[_Event]) -> None:
+        nonlocal at
+        at = step[0][0]
+        published = await operations.publish_many([payload for _, payload in step], stream=stream)
+        at = step[-1][0] + 1
+        result.lines += len(step)
+        result.duplicates += sum(one.duplicate for one in published)
+        result.waiting += sum(one.waiting for one in published)
+        result.reason = next((one.reason for one in published if one.reason), result.reason)
+        on_progress(len(step))
+
     try:
         async for step in _as_they_come(events):
-            at = step[0][0]
-            published = await operations.publish_many([payload for _, payload in step], stream=stream)
-            at = step[-1][0] + 1
-            result.lines += len(step)
-            result.duplicates += sum(one.duplicate for one in published)
-            result.waiting += sum(one.waiting for one in published)
-            result.reason = next((one.reason for one in published if one.reason), result.reason)
-            on_progress(len(step))
+            await _to_its_end(publish(step))
     except (AbeRedisError, asyncio.CancelledError):
         say(f"abe-redis: {_go_on(at, result.lines)}", to_stderr=True)
         raise
@@ -66,6 +76,16 @@ async def publish_lines(
             f"go on with --from-line {number}, or leave it out with --from-line {number + 1}."
         )
     return result
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Let Ctrl-C wait for what it cannot take back; else nobody knows how many of the events are there."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
 
 def own(lines: BinaryIO) -> BinaryIO:

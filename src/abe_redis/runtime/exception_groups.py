@@ -14,11 +14,13 @@ def distinct(error: BaseException) -> list[BaseException]:
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
     """The failures in a group and in its subgroups; an exception that is no group, alone."""
-    if isinstance(error, BaseExceptionGroup):
-        for one in error.exceptions:
-            yield from leaves(one)
-    else:
-        yield error
+    left = [error]  # and no call for each level, of which there may be more than Python allows calls
+    while left:
+        one = left.pop()
+        if isinstance(one, BaseExceptionGroup):
+            left.extend(reversed(one.exceptions))
+        else:
+            yield one
 
 
 @contextmanager

@@ -1,8 +1,13 @@
-"""Exceptions as one line, as a trace or as a place: bounded, and with secrets masked."""
+"""Exceptions as one line, as a trace or as a place: bounded, and with secrets masked.
+
+To read an exception runs people's own code, which may raise anything. Nothing is awaited meanwhile, so
+whatever is raised comes from that code.
+"""
 
 import os
 import traceback
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
 
@@ -46,14 +51,14 @@ def _message(error: BaseException) -> str:
     """The text of an exception, unless it fails to give one."""
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - people's own `__str__`
+    except BaseException:  # noqa: BLE001 - people's own `__str__`
         return "(it has a message that cannot be shown)"
 
 
 def _code(error: SystemExit) -> str:
     try:
         return repr(error.code)
-    except Exception:  # noqa: BLE001 - people's own `__repr__`
+    except BaseException:  # noqa: BLE001 - people's own `__repr__`
         return "something that cannot be shown"
 
 
@@ -64,7 +69,10 @@ def _as_text(said: str) -> str:
 
 def trace(error: BaseException, *, most: int = _MOST_OF_A_TRACE) -> str:
     """The end of its traceback, which says most, with secrets masked."""
-    read = "".join(traceback.format_exception(error))[-_MOST_READ_OF_A_TRACE:]
+    try:
+        read = "".join(traceback.format_exception(error))[-_MOST_READ_OF_A_TRACE:]
+    except BaseException:  # noqa: BLE001 - people's own code in it, or more nested than Python can tell
+        read = describe(error)
     return mask(_as_text(read))[-most:].rstrip()
 
 
@@ -74,13 +82,20 @@ def place(error: BaseException) -> str | None:
     Code that is neither ours nor Python's nor an installed package's is the user's own. For a group, and for
     an exception with a cause, the first such place counts.
     """
-    seen: BaseException | None = error
-    while seen is not None:
-        for one in leaves(seen):
-            if (found := _own(one.__traceback__)) is not None:
-                return _place(*found)
-        seen = seen.__cause__
-    return None
+    try:
+        found = (_own(one.__traceback__) for one in _with_causes(error))
+        return next((_place(*one) for one in found if one is not None), None)
+    except BaseException:  # noqa: BLE001 - people's own code, or a directory that is gone
+        return None
+
+
+def _with_causes(error: BaseException) -> Iterator[BaseException]:
+    seen = set[int]()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield from leaves(cause)
+        cause = cause.__cause__
 
 
 def place_of_frame(frame: FrameType) -> str:

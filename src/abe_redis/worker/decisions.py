@@ -33,18 +33,20 @@ def decide(policy: Policy, event: Event, error: Exception, *, most_deliveries: i
 
 
 def _asked(policy: Policy, event: Event, error: Exception) -> Decision:
-    try:
-        return _checked(policy(event, error))
-    except KeyboardInterrupt:
-        raise
-    except BaseException as failure:  # noqa: BLE001 - nothing that it lets out may end other handlers
-        at = place(failure)
-        _LOG.error(
-            "The policy failed for %s of %r with %s%s. The default policy decides.",
-            *(event.id, event.stream, describe(failure), f" at {at}" if at else ""),
-            extra={"exception": {"type": type(failure).__qualname__, "trace": trace(failure)}},
-        )
-    return _DEFAULT(event, error)
+    """The decision of the policy, else of the default one, which fails only if the failure cannot be read."""
+    for asked, then in ((policy, "The default policy decides"), (_DEFAULT, "The event is delivered again")):
+        try:
+            return _checked(asked(event, error))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as failure:  # noqa: BLE001 - nothing that it lets out may end other handlers
+            at = place(failure)
+            _LOG.error(
+                "The policy failed for %s of %r with %s%s. %s.",
+                *(event.id, event.stream, describe(failure), f" at {at}" if at else "", then),
+                extra={"exception": {"type": type(failure).__qualname__, "trace": trace(failure)}},
+            )
+    return _DEFAULT.later(event)
 
 
 def _checked(decision: object) -> Decision:

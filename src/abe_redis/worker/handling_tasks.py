@@ -95,9 +95,11 @@ class HandlingTasks(ABC):
             try:
                 with scope:
                     goes_on = await self._handle_until_lost(member, handle, asking, scope, in_hand)
-            except asyncio.CancelledError:
-                if not scope.cancel_called or is_cancelled():
-                    self.given_back += in_hand.held is not None and in_hand.outcome == "given_back"
+            except BaseException as error:
+                is_end = isinstance(error, asyncio.CancelledError)
+                if not is_end or not scope.cancel_called or is_cancelled():
+                    self.given_back += is_end and in_hand.held is not None and in_hand.outcome == "given_back"
+                    member.stop_fetching()  # or another task begins what waits behind this event
                     raise
                 # The scope left it to us, because the handler has not undone a cancellation of its own.
             finally:

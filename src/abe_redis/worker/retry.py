@@ -116,6 +116,10 @@ class Backoff:
                 return Bury(f"Slack answered {code}, which a retry cannot fix: {describe(error)}")
         if self.deliveries is not None and event.deliveries >= self.deliveries:
             return failed_too_often(event, error)
+        return self.later(event)
+
+    def later(self, event: Event) -> Retry:
+        """Another delivery after the delay, whatever the failure was."""
         doublings = min(event.deliveries - 1, _MOST_DOUBLINGS)
         delay = min(self.first * 2.0**doublings, self.most)
         # Events that failed together should not return together.

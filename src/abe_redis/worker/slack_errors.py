@@ -157,34 +157,34 @@ def seconds_to_wait(error: BaseException) -> float:
 
 def _slack_errors(error: BaseException | None) -> Iterator[BaseException]:
     seen = set[int]()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        if isinstance(error, BaseExceptionGroup):
-            for member in error.exceptions:
-                yield from _slack_errors(member)
-        elif any(one.__name__ == "SlackApiError" for one in type(error).__mro__):
-            yield error
-        error = error.__cause__
+    left = [error]
+    while left:
+        one = left.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        left.append(one.__cause__)
+        if isinstance(one, BaseExceptionGroup):
+            left.extend(reversed(one.exceptions))
+        elif any(kind.__name__ == "SlackApiError" for kind in type(one).__mro__):
+            yield one
 
 
 def _code(error: BaseException) -> str | None:
-    response: Any = getattr(error, "response", None)
-    if getattr(response, "status_code", None) == _TOO_MANY_REQUESTS:
-        return LIMITED[0]
     try:
-        code = response["error"]
-    except (KeyError, TypeError, ValueError):  # the body may be bytes, or nothing
+        response: Any = error.response  # type: ignore[attr-defined]
+        is_limited = getattr(response, "status_code", None) == _TOO_MANY_REQUESTS
+        code = LIMITED[0] if is_limited else response["error"]
+    except BaseException:  # noqa: BLE001 - the body may be bytes or nothing, and the response anything
         return None
     return code if isinstance(code, str) else None
 
 
 def _retry_after(error: BaseException) -> float:
-    headers: Any = getattr(getattr(error, "response", None), "headers", None)
-    given = next(
-        (value for name, value in dict(headers or {}).items() if str(name).lower() == "retry-after"), None
-    )
     try:
-        seconds = float(given[0] if isinstance(given, list) else given)  # type: ignore[arg-type]
-    except (TypeError, ValueError, IndexError):
+        headers: Any = error.response.headers  # type: ignore[attr-defined]
+        given = next(value for name, value in dict(headers).items() if str(name).lower() == "retry-after")
+        seconds = float(given[0] if isinstance(given, list) else given)
+    except BaseException:  # noqa: BLE001 - as above
         return WITHOUT_A_WORD_SECONDS
     return seconds if math.isfinite(seconds) and seconds >= 0 else WITHOUT_A_WORD_SECONDS

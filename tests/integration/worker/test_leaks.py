@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from abe_redis import Backoff, Bury, Event, EventWorker, RedisMessageQueueBackend, Settings
 from abe_redis.errors import RedisRefusedError
+from abe_redis.worker import failure_log
 from tests.integration.conftest import MakeBackend, pending, until
 from tests.servers import Server
 
@@ -98,6 +99,32 @@ async def raises_a_group_with_an_exit(_: Any) -> None:
     raise BaseExceptionGroup("of a task group", [SystemExit(3)])
 
 
+async def raises_a_deep_group(_: Any) -> None:
+    """As task groups that start task groups; deeper than Python allows calls."""
+    error: Exception = ValueError("deep down")
+    for _level in range(3000):
+        error = ExceptionGroup("of a task group", [error])
+    raise error
+
+
+class SlackApiError(Exception):
+    """As slack_sdk's, but for an answer that cannot be read."""
+
+    @property
+    def response(self) -> Any:
+        raise SystemExit(3)
+
+
+async def raises_what_cannot_be_read(_: Any) -> None:
+    raise SlackApiError("no answer")
+
+
+async def raises_a_circle_of_causes(_: Any) -> None:
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    raise first
+
+
 async def times_out_by_itself(_: Any) -> None:
     async with asyncio.timeout(0.01):
         await asyncio.sleep(60)
@@ -160,6 +187,9 @@ def thread_raises_stop_iteration(_: Any) -> None:
         (exits, "sys.exit(3)"),
         (raises_a_group_of_base_exceptions, "ValueError: bad"),
         (raises_a_group_with_an_exit, "sys.exit(3)"),
+        (raises_a_deep_group, "ValueError: deep down"),
+        (raises_what_cannot_be_read, "SlackApiError: no answer"),
+        (raises_a_circle_of_causes, "ValueError: first"),
         (times_out_by_itself, "TimeoutError"),
         (raises_a_foreign_timeout, "TimeoutError: the service was slow"),
         (times_out_as_old_libraries_do, "TimeoutError: the library's own"),
@@ -194,6 +224,29 @@ async def test_whatever_leaks_out_of_a_handler_is_its_own_failure(
     assert await pending(redis, STREAM) == 0
     assert Counter(ended) == {1: 1, 3: 1, 4: 1}, "a handler was disturbed"
     assert (worker.handled, worker.failed, worker.given_back) == (3, 2, 0)
+
+
+async def test_a_worker_that_fails_itself_begins_nothing_of_a_conversation_that_waits(
+    make_backend: MakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, others = list[int](), anyio.Event()
+
+    def fails(*_: object) -> str:
+        raise RuntimeError("a fault of ours")
+
+    async def handle(event: Event) -> None:
+        started.append(event["n"])
+        if event["event"]["channel"] == "C2":
+            await others.wait()  # which leaves a task that waits for an event
+        raise ValueError("not yet")
+
+    monkeypatch.setattr(failure_log, "tell", fails)
+    backend = make_backend()
+    for number, channel in enumerate(("C2", "C1", "C1", "C1")):
+        await backend.publish(STREAM, {"n": number, "event": {"channel": channel}})
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        await EventWorker(backend, handle, concurrency=3, ordered=True).run()
+    assert started == [0, 1]
 
 
 async def _is(condition: Callable[[], bool]) -> bool:
