@@ -75,7 +75,7 @@ def check_text(
     """
     if not isinstance(given, str):
         raise kind(f"{name} is {shown(given)}; it must be a text.")
-    if not (may_be_empty or given.strip()):
+    if not (may_be_empty or any(one.isprintable() and not one.isspace() for one in given)):
         raise kind(f"{name} is {given!r}; it must not be empty.")
 
 
