@@ -96,12 +96,13 @@ class HandlingTasks(ABC):
                 with scope:
                     goes_on = await self._handle_until_lost(member, handle, asking, scope, in_hand)
             except BaseException as error:
-                is_end = isinstance(error, asyncio.CancelledError)
-                if not is_end or not scope.cancel_called or is_cancelled():
-                    self.given_back += is_end and in_hand.held is not None and in_hand.outcome == "given_back"
-                    member.stop_fetching()  # or another task begins what waits behind this event
-                    raise
-                # The scope left it to us, because the handler has not undone a cancellation of its own.
+                was_cancelled = isinstance(error, asyncio.CancelledError)
+                if was_cancelled and scope.cancel_called and not is_cancelled():
+                    continue  # the scope left it to us: the handler has not undone a cancellation of its own
+                is_given_back = in_hand.held is not None and in_hand.outcome == "given_back"
+                self.given_back += was_cancelled and is_given_back
+                member.stop_fetching()  # or another task begins what waits behind this event
+                raise
             finally:
                 if (held := in_hand.held) is not None:
                     if scope.cancel_called and in_hand.outcome == "given_back" and not is_cancelled():
