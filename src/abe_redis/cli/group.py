@@ -162,8 +162,8 @@ def replay(
 ) -> None:
     """Deliver a range of events to one group again, except those that it has not finished yet.
 
-    An event that the group gave up on counts as finished: do not redrive its dead letter as well. If you have,
-    the event is in the stream twice, and both come.
+    An event that the group gave up on counts as finished: do not redrive its dead letter as well. If you
+    have, the event is in the stream twice, and both come.
 
     Example: abe-redis group replay slack_events workers --from 2h --until 1h
     """
