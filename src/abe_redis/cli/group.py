@@ -61,9 +61,14 @@ def _print(result: "GroupsResult") -> None:
             _alive(one),
             "?" if one.unused_seconds is None else f"{duration(one.unused_seconds)} ago",
             str(one.lost),
-            "paused" if one.paused else "",
+            _state(one),
         )
     Console().print(table)
+
+
+def _state(group: "GroupStats") -> str:
+    """What keeps the group from its events."""
+    return "beyond the end" if group.beyond_end else "paused" if group.paused else ""
 
 
 def _alive(group: "GroupStats") -> str:

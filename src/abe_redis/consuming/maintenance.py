@@ -13,7 +13,7 @@ from abe_redis.consuming.discovery import say_lost
 from abe_redis.consuming.optional_steps import Tolerance
 from abe_redis.runtime import clock, plurals
 from abe_redis.settings import Settings
-from abe_redis.streams import clock_steps, dead
+from abe_redis.streams import beyond_end, clock_steps, dead
 from abe_redis.streams.consumers import GONE_LEASES, forget_gone
 from abe_redis.streams.groups import record_progress
 from abe_redis.streams.losses import say_put_back
@@ -70,6 +70,8 @@ class Maintenance:
             self._clock_at = clock.now() + clock_steps.every_seconds(self._lease_seconds)
             looking = clock_steps.mend(redis, self._group, list(streams), lease_seconds=self._lease_seconds)
             await self._tolerance.attempt("looking at the server's clock", looking)
+            placing = beyond_end.set_back(redis, self._group, list(streams))
+            await self._tolerance.attempt("looking where the group stands", placing)
         # Also streams in which nothing was finished: more may have been published to them.
         recorded = sorted(active | self._unfinished | held)
         self._short = set()

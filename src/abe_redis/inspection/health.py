@@ -72,6 +72,12 @@ def unread(at: Situation) -> Verdict:
     return Verdict("unread", said)
 
 
+def beyond_end(at: Situation) -> Verdict:
+    """Groups that skip every event, since somebody set them beyond the stream's end."""
+    said = [_beyond_end(group, at.stats.stream) for group in at.stats.groups if group.beyond_end]
+    return Verdict("stalled", said) if said else Verdict()
+
+
 def stalled(at: Situation) -> Verdict:
     """Groups with work and without a consumer."""
     said = [
@@ -188,7 +194,7 @@ def above_bound(at: Situation) -> Verdict:
 
 
 RULES = (
-    *(unread, stalled, backlog, paused, working, retrying, stuck, silent),
+    *(beyond_end, unread, stalled, backlog, paused, working, retrying, stuck, silent),
     *(disused, lost, dead_letters, above_bound),
 )
 """The worst first: a stream's health is that of the first rule with a finding."""
@@ -272,6 +278,19 @@ def _or_remove(group: GroupStats, stream: str) -> str:
         return ""
     command = f"abe-redis group remove {quoted(stream)} {quoted(group.name)} --force"
     return f"; or, if the group is a mistake, remove it: `{command}`"
+
+
+def _beyond_end(group: GroupStats, stream: str) -> str:
+    how = (
+        "Its consumers set it back within seconds."
+        if any(one.alive for one in group.consumers)
+        else "Its next consumer sets it back to where it was: start one, or move it with `abe-redis group "
+        f"reset {quoted(stream)} {quoted(group.name)} --from …`."
+    )
+    return (
+        f"Group {group.name!r} stands at {group.last_delivered_id}, beyond the end of the stream, and skips "
+        f"every event: somebody set it there by hand (XGROUP SETID or CREATE). {how}"
+    )
 
 
 def _destroyed(group: GroupStats, stream: str) -> str:

@@ -108,6 +108,7 @@ class _Reader:
             last_delivered_id=row["last-delivered-id"].decode(),
             unused_seconds=round(min(unused), 3) if unused else None,
             paused=b"paused " + row["name"] in self.info.records,
+            beyond_end=self._is_beyond_end(row),
             lost=self._recorded("lost", row["name"]) + lost,
             consumers=[
                 ConsumerStats(
@@ -164,11 +165,17 @@ class _Reader:
     def _recorded(self, what: str, group: bytes) -> int:
         return ids.number(self.info.records.get(what.encode() + b" " + group)) or 0
 
+    def _is_beyond_end(self, row: dict[str, Any]) -> bool:
+        end = self.info.facts["last-generated-id"]
+        return ids.order(row["last-delivered-id"]) > ids.order(end)
+
     def _unread(self, row: dict[str, Any]) -> tuple[int | None, int]:
         """The undelivered entries, and those removed undelivered that are not recorded yet.
 
         Redis counts both as lag: see `groups`.
         """
+        if self._is_beyond_end(row):
+            return None, 0
         last_delivered = ids.order(row["last-delivered-id"])
         if last_delivered >= ids.order(self.info.facts["last-generated-id"]):
             return 0, 0  # Redis 7.0 counts what the group had before a restart

@@ -165,6 +165,15 @@ class Permissions(Limits):
         """Whether agents may make this group; by default only their own, on a stream without groups."""
         return self.create_groups or (first and group in (self.groups or (AGENTS, self.own_group)))
 
+    def check_start(self, group: str) -> None:
+        """Refuse a choice of where a group of others begins: they would never get the events before."""
+        if group != AGENTS or group == self.own_group:
+            raise RequestError(
+                f"Agents do not choose where the group {group!r} begins: its workers would never get the "
+                f"events before that. since is for the agents' own group, {AGENTS!r}; leave it out, and the "
+                "new group begins at the oldest event. A person chooses with `abe-redis group create`."
+            )
+
     def may_read(self, payload: Mapping[str, Any]) -> bool:
         """Whether an agent may know the words of this event."""
         return self.trust.withheld(payload) is None

@@ -44,6 +44,13 @@ class Limits:
         """Whether the caller may make this group, which may be the first of its stream."""
         return True
 
+    def check_start(self, group: str) -> None:
+        """Refuse a choice of where a new group begins, if the caller may not make it.
+
+        Raises:
+            RequestError: It may not.
+        """
+
     def may_read(self, payload: Mapping[str, Any]) -> bool:  # noqa: ARG002 - a person may
         """Whether the caller may read the words of this event, or find them out with a filter."""
         return True

@@ -7,7 +7,7 @@ from abe_redis.errors import RequestError
 from abe_redis.operations import positions
 from abe_redis.operations.scope import Scope
 from abe_redis.schemas import GroupChange, GroupOfStream, GroupsResult
-from abe_redis.streams import ids, manage, names
+from abe_redis.streams import manage, names
 
 
 class Groups:
@@ -39,13 +39,13 @@ class Groups:
 
         Args:
             start: Where it starts: `beginning`, `now` (later events only), an entry id, a time such as
-                `2026-01-31T09:00`, or a time ago such as `2h`.
+                `2026-01-31T09:00`, or a time ago such as `2h`. A point that is still to come is refused.
         """
         name, group = self._scope.consumable(stream), names.check_group(group)
         async with self._scope.redis(f"making the group {group!r} of {name!r}") as redis:
             await self._scope.check_exists(redis, name)
             try:
-                await manage.create(redis, name, group, await positions.position(redis, start))
+                await manage.create(redis, name, group, await positions.position(redis, name, start))
             except ResponseError as error:
                 if "BUSYGROUP" not in str(error):
                     raise
@@ -68,7 +68,7 @@ class Groups:
         name, group = self._scope.consumable(stream), names.check_group(group)
         async with self._scope.redis(f"moving the group {group!r} of {name!r}") as redis:
             await self._find(redis, name, group)
-            position = await positions.position(redis, start)
+            position = await positions.position(redis, name, start)
             left, moved = await manage.reset(redis, name, group, position, force=force)
         pending, passed = left.pending, left.undelivered or 0
         unfinished = [f"{pending} pending"] if pending else []
@@ -142,11 +142,11 @@ class Groups:
         async with self._scope.redis(f"replaying {name!r} to group {group!r}") as redis:
             await self._find(redis, name, group)
             end = (
-                await positions.last(redis, last)
+                await positions.last(redis, name, last)
                 if until is None
-                else ids.before(await positions.since(redis, until))
+                else await positions.before(redis, name, until)
             )
-            count = await manage.replay(redis, name, group, await positions.first(redis, first), end)
+            count = await manage.replay(redis, name, group, await positions.first(redis, name, first), end)
         note = (
             f"{count} {_events(count)} will be delivered again." if count else "Nothing is there to replay."
         )

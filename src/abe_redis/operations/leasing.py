@@ -15,7 +15,7 @@ from abe_redis.operations.caller_limits import Limits
 from abe_redis.operations.filters import Filter
 from abe_redis.schemas import EventView, ReadResult
 from abe_redis.settings import Settings
-from abe_redis.streams import acks, clock_steps, dead, lease, names, peek
+from abe_redis.streams import acks, beyond_end, clock_steps, dead, lease, names, peek
 from abe_redis.streams.choose import MOST_PASSED, Chosen, Why, take_these
 from abe_redis.streams.groups import record_progress
 from abe_redis.streams.manage import is_paused
@@ -225,6 +225,7 @@ async def _lease(
     stream, group, consumer = taken.stream, taken.group, taken.consumer
     lease_seconds = settings.redis_stream_lease_seconds
     await clock_steps.mend(connections.commands, group, [stream], lease_seconds=lease_seconds)
+    await beyond_end.set_back(connections.commands, group, [stream])
     new = list[lease.Leased]()
     async with limits.turn():
         leased, lost = await reclaim(

@@ -1,7 +1,7 @@
 """Positions in a stream: `beginning`, `now`, an entry id, a time, a time ago."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from redis.asyncio import Redis
 
@@ -9,6 +9,7 @@ from abe_redis.errors import InvalidArgumentError
 from abe_redis.operations.scope import check_id
 from abe_redis.streams import ids, manage, peek
 
+_EPOCH = datetime.fromtimestamp(0, UTC)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -24,18 +25,22 @@ def seconds(duration: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
-async def position(redis: Redis, word: str) -> str:
-    """The position before a point: a group there gets the events from that point on."""
+async def position(redis: Redis, stream: str, word: str) -> str:
+    """The position before a point of a stream: a group there gets the events from that point on.
+
+    Raises:
+        InvalidArgumentError: It is no point, or one that is still to come.
+    """
     if word == "beginning":
         return manage.BEGINNING
     if word == "now":
         return manage.NOW
-    return ids.before(await _id(redis, word))
+    return ids.before(await _past(redis, stream, word))
 
 
-async def first(redis: Redis, word: str) -> str:
-    """The start of a range, for XRANGE."""
-    return "-" if word == "beginning" else await _id(redis, "0s" if word == "now" else word)
+async def first(redis: Redis, stream: str, word: str) -> str:
+    """The start of a range of a stream, for XRANGE; as for `position`."""
+    return "-" if word == "beginning" else await _past(redis, stream, "0s" if word == "now" else word)
 
 
 async def since(redis: Redis, word: str) -> str:
@@ -46,11 +51,38 @@ async def since(redis: Redis, word: str) -> str:
     )  # a bound of milliseconds alone includes all of them
 
 
-async def last(redis: Redis, word: str) -> str:
-    """The end of a range, for XRANGE; it includes the point."""
+async def last(redis: Redis, stream: str, word: str) -> str:
+    """The end of a range of a stream, for XRANGE; it includes the point. As for `position`."""
     if word == "beginning":
         return manage.BEGINNING
-    return "+" if word == "now" else await _id(redis, word)
+    return "+" if word == "now" else await _past(redis, stream, word)
+
+
+async def before(redis: Redis, stream: str, word: str) -> str:
+    """The same, but it does not include the point."""
+    return await last(redis, stream, word) if word == "now" else await position(redis, stream, word)
+
+
+async def _past(redis: Redis, stream: str, word: str) -> str:
+    """As `_id`, but a point later than the server's clock and than the stream's last id is refused.
+
+    Foreign publishers may choose ids that are ahead of the clock, and the clock may have been set back.
+    """
+    entry_id, now = await _id(redis, word), await peek.now(redis)
+    if ids.order(entry_id)[0] <= now * 1000:
+        return entry_id
+    end, newest = await peek.end(redis, stream)
+    if ids.order(entry_id) <= ids.order(end):
+        return entry_id
+    has = f"the newest entry of {stream!r} is {newest}" if newest else f"{stream!r} has no entry"
+    raise InvalidArgumentError(
+        f"{word!r} is still to come: the server's clock says {_utc(now)} UTC, and {has}. Times are UTC "
+        "unless they say otherwise, as in 2026-01-31T09:00+09:00; write now for the end of the stream."
+    )
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 async def _id(redis: Redis, word: str) -> str:
@@ -58,7 +90,7 @@ async def _id(redis: Redis, word: str) -> str:
     if re.fullmatch(r"\d{10,19}(-\d{1,19})?", word, re.ASCII):
         return check_id("The position", word) if "-" in word else word
     if re.fullmatch(r"[\d.]+[smhdw]", word, re.ASCII):
-        return str(max(0, round((await peek.now(redis) - seconds(word)) * 1000)))
+        return str(max(0, int((await peek.now(redis) - seconds(word)) * 1000)))
     try:
         moment = datetime.fromisoformat(word)
     except ValueError:
@@ -67,4 +99,4 @@ async def _id(redis: Redis, word: str) -> str:
             "time such as 2026-01-31T09:00 (UTC unless it says otherwise), or a time ago such as 2h."
         ) from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return str(max(0, round(moment.timestamp() * 1000)))
+    return str(max(0, (moment - _EPOCH) // timedelta(milliseconds=1)))

@@ -123,12 +123,14 @@ class Reading(Waiting):
         _check_choice(chosen, wanted, wait_seconds=wait_seconds, since=since, create_group=create_group)
         holder, limits = self.holder(consumer), self._scope.limits
         limits.check_group(group, name)
+        if since is not None:
+            limits.check_start(group)
         async with self._open(name) as found:
             if not found.exists:
                 return await self._answered(
                     ReadResult(stream=name, mode="lease", events=[]), found, max_chars
                 )
-            start = None if since is None else await position(found.redis, since)
+            start = None if since is None else await position(found.redis, name, since)
             if await self._scope.find_group(found.redis, name, group, create=create_group, start=start):
                 await self._scope.note("lease_events", stream=name, created_group=group)
             await self._scope.check_not_paused(found.redis, name, group)

@@ -135,8 +135,14 @@ class Waiting(Looking):
             return "No group reads this stream yet, so everything in it waits."
         if await manage.is_paused(redis, stream, group):
             return "The group is paused: nothing is delivered until it is resumed."
-        if group not in await peek.groups(redis, stream):
+        given = await peek.given(redis, stream, group)
+        if given is None:
             return "Somebody destroyed the group; its next consumer makes it again where it had finished."
+        if order(given) > order((await peek.end(redis, stream))[0]):
+            return (
+                f"Somebody set the group beyond the end of the stream, to {given}, so that it skips every "
+                "event; its next consumer sets it back to where it was."
+            )
         return ""
 
     async def _waiting(

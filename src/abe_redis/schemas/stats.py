@@ -93,6 +93,11 @@ class GroupStats(BaseModel):
         description="True when somebody destroyed the group (XGROUP DESTROY) and its position is recorded: "
         "its next consumer makes it again there, and trimming waits for it, until it is removed.",
     )
+    beyond_end: bool = Field(
+        default=False,
+        description="True when somebody set the group beyond the stream's end (XGROUP SETID), so that it "
+        "skips every event; its next consumer sets it back.",
+    )
     lost: int = Field(
         description="Entries that were removed before the group had finished them: by XTRIM, XDEL or DEL of "
         "others, by eviction, or by trimming when the group was unused for too long."
@@ -144,7 +149,8 @@ class StreamStats(BaseModel):
     groups: list[GroupStats]
     health: Health = Field(
         description="ok: nothing is waiting. working: events are being worked on. backlog: events wait "
-        "although consumers are alive. stalled: events wait and no consumer is alive. paused: events wait "
+        "although consumers are alive. stalled: events wait and no consumer is alive, or a group skips all "
+        "of them, as it stands beyond the stream's end. paused: events wait "
         "for a paused group. unread: events and no group. dead_letters: nothing else is wrong, but "
         "some events were given up on."
     )

@@ -25,6 +25,7 @@ from typing import Literal
 from redis.asyncio import Redis
 
 from abe_redis.streams import ids, names
+from abe_redis.streams.beyond_end import say_set_back
 from abe_redis.streams.scripts import Argument, Script
 
 type Readiness = Literal["ready", "paused", "missing", "other"]
@@ -57,7 +58,8 @@ async def ensure_group(redis: Redis, streams: Sequence[str], group: str) -> list
     """Create the group on each existing stream that lacks it; never create a stream.
 
     A new group starts at the very beginning, so that an event published before its first
-    consumer existed is delivered. One that was deleted starts where it had finished.
+    consumer existed is delivered. One that was deleted starts where it had finished, and one that
+    stands beyond the end of its stream is set back: see `beyond_end`.
     """
     arguments: list[Argument] = [group, _FORGOTTEN_SECONDS * 1000]
     answers = await _ENSURE.each(
@@ -70,9 +72,11 @@ async def ensure_group(redis: Redis, streams: Sequence[str], group: str) -> list
             for key in (one, names.records(one), names.leases(one, group), names.pending(one, group))
         ],
     )
+    for stream, answer in zip(streams, answers, strict=True):
+        say_set_back(stream, group, answer[4])
     return [
         Ensured(state.decode(), lost, again=made == 1, new=made == _NEW, was_known=bool(was_known))
-        for state, lost, made, was_known in answers
+        for state, lost, made, was_known, _ in answers
     ]
 
 
@@ -136,7 +140,9 @@ async def record_progress(
     """
     arguments: list[Argument] = [group, round(recent_seconds * 1000)]
     answers = await _RECORD.each(redis, streams, arguments, keys=lambda some: names.with_all(some, group))
+    for stream, answer in zip(streams, answers, strict=True):
+        say_set_back(stream, group, answer[5])
     return [
         Progress(lost=lost, unfinished=unfinished, is_full=bool(is_full), length=length, put_back=put_back)
-        for lost, unfinished, is_full, length, put_back in answers
+        for lost, unfinished, is_full, length, put_back, _ in answers
     ]

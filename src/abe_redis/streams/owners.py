@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from abe_redis.runtime import clock
 from abe_redis.streams import names, slots
+from abe_redis.streams.beyond_end import say_set_back
 from abe_redis.streams.lease import Leased, Portion, Taken, fields_of, take
 from abe_redis.streams.losses import say_gone, say_put_back
 from abe_redis.streams.patterns import Patterns
@@ -211,6 +212,7 @@ async def load(
         last, found, gone, start = answer[0].decode(), answer[1], answer[2], answer[3].decode()
         lost += gone
         say_put_back(stream, owner.group, answer[4])
+        say_set_back(stream, owner.group, answer[5])
         entries += [
             (
                 Leased(stream, entry_id.decode(), fields_of(flat), deliveries, asked_at, again=bool(again)),

@@ -59,6 +59,17 @@ async def kind(redis: Redis, key: str) -> str:
     return str(answer.decode())
 
 
+async def end(redis: Redis, stream: str) -> tuple[str, str | None]:
+    """The last id that a stream generated, and the id of its newest entry, if it has one.
+
+    Raises:
+        redis.ResponseError: There is no such stream.
+    """
+    facts: Any = await redis.xinfo_stream(stream)
+    newest = facts["last-entry"]
+    return facts["last-generated-id"].decode(), newest[0].decode() if newest else None
+
+
 async def entries(redis: Redis, stream: str, *, after: str | None, count: int, order: Order) -> list[Entry]:
     """Entries of a stream in order.
 

@@ -64,6 +64,25 @@ def bury(redis: redis_py.Redis, *, reason: str = "Boom", group: str = "bot", **p
     return entry_id if isinstance(entry_id, str) else str(entry_id, "ascii")
 
 
+def test_a_point_in_local_time_that_is_still_to_come_is_refused(redis: redis_py.Redis) -> None:
+    redis.xadd(TOPIC, {"data": "{}"})
+    run(f"group create {TOPIC} bot --from now")
+    before = redis.xinfo_groups(TOPIC)
+    for line in (
+        f"group create {TOPIC} other --from 2099-01-31T09:00",
+        f"group reset {TOPIC} bot --from 2099-01-31T09:00 --force",
+        f"group replay {TOPIC} bot --from 2099-01-31T09:00",
+        f"group replay {TOPIC} bot --from beginning --to 2099-01-31T09:00",
+    ):
+        result = run(line)
+        assert result.returncode == 2, line
+        assert "'2099-01-31T09:00' is still to come" in " ".join(result.stderr.split()), result.stderr
+    assert redis.xinfo_groups(TOPIC) == before
+    redis.xgroup_setid(TOPIC, "bot", "9999999999999-0")
+    assert "beyond the end" in " ".join(run(f"group list {TOPIC}").stdout.split())
+    assert "beyond the end of the stream" in " ".join(run(f"stats {TOPIC}").stdout.split())
+
+
 @pytest.mark.promise("It also shows what people change by command line, and each group")
 def test_scripts_get_the_result_models(redis: redis_py.Redis) -> None:
     first, _, _ = bury(redis, user="U061F7AUR"), bury(redis, reason="Timeout"), bury(redis, reason="Timeout")

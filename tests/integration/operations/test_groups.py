@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
@@ -122,6 +122,63 @@ async def test_invalid_changes_of_a_group_are_refused(redis: Redis, groups: Grou
     assert [one.name for one in (await groups.describe(TOPIC)).groups] == ["bot"], (
         "nothing was made on the way"
     )
+
+
+@pytest.mark.promise("No group stays beyond its stream's end")
+async def test_a_point_that_is_still_to_come_is_refused(redis: Redis, groups: Groups) -> None:
+    ids = await fill(redis, 3)
+    await groups.create(TOPIC, "bot", start="now")
+    before = await redis.xinfo_groups(TOPIC)
+    tomorrow = datetime.now(UTC) + timedelta(hours=9)
+    for start in (
+        "2099-01-01T00:00",
+        tomorrow.strftime("%Y-%m-%dT%H:%M"),
+        "9999999999999-0",
+        "9999999999999",
+    ):
+        for call in (
+            groups.create(TOPIC, "new", start=start),
+            groups.reset(TOPIC, "bot", start=start, force=True),
+            groups.replay(TOPIC, "bot", first=start),
+            groups.replay(TOPIC, "bot", last=start),
+            groups.replay(TOPIC, "bot", until=start),
+        ):
+            with pytest.raises(RequestError, match=r"still to come: the server's clock says .* UTC") as error:
+                await call
+            assert repr(start) in str(error.value)
+            assert f"the newest entry of 'slack_events' is {ids[-1]}" in str(error.value)
+            assert "write now" in str(error.value)
+    assert await redis.xinfo_groups(TOPIC) == before
+    await redis.xtrim(TOPIC, maxlen=0)
+    with pytest.raises(RequestError, match="'slack_events' has no entry"):
+        await groups.create(TOPIC, "new", start="2099-01-01")
+
+
+async def test_a_point_behind_the_newest_event_is_the_end_of_the_stream(
+    redis: Redis, backend: RedisMessageQueueBackend, groups: Groups
+) -> None:
+    ids = await fill(redis, 2, hours_ago=5)
+    await groups.create(TOPIC, "made", start="1h")
+    await groups.create(TOPIC, "moved")
+    await groups.reset(TOPIC, "moved", start=datetime.now(UTC).isoformat(), force=True)
+    positions = {row["last-delivered-id"].decode() for row in await redis.xinfo_groups(TOPIC)}
+    assert positions == {ids[-1]}
+    # Ids in between may come yet: from publishers that choose them, and while the clock is set back.
+    await redis.xadd(TOPIC, {"data": '{"n": 2}'}, id=f"{ids[-1].partition('-')[0]}-7")
+    for group in ("made", "moved"):
+        assert await received(backend, group, 1) == [2]
+
+
+async def test_an_id_that_the_stream_has_is_never_still_to_come(redis: Redis, groups: Groups) -> None:
+    """Publishers may choose ids ahead of the clock."""
+    chosen = [f"{1_795_000_000_000_000 + number}-0" for number in range(3)]
+    for one in chosen:
+        await redis.xadd(TOPIC, {"data": "{}"}, id=one)
+    await groups.create(TOPIC, "bot", start=chosen[1])
+    (row,) = await redis.xinfo_groups(TOPIC)
+    assert row["last-delivered-id"] < chosen[1].encode()
+    await redis.xreadgroup("bot", "c", {TOPIC: ">"})
+    assert (await groups.replay(TOPIC, "bot", first=chosen[1], last=chosen[2])).done == "nothing"
 
 
 async def test_a_reset_delivers_what_is_behind_again(

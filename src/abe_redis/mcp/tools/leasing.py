@@ -56,7 +56,8 @@ class LeasingTools(ToolSet):
         since: Annotated[
             str | None,
             Field(
-                description="With create_group: where it begins, as in 2h, or now; by default at the oldest.",
+                description="With create_group, of the group agents only: where it begins, as in 2h, or now; "
+                "by default at the oldest.",
                 min_length=1,
                 max_length=41,
             ),

@@ -1,16 +1,19 @@
 -- Makes a group on each stream that exists and lacks it; a stream is never made.
 --
 -- A new group starts at the very beginning; a deleted one starts where it had finished: see `floor`. Its
--- unfinished entries are recorded at once, in case somebody deletes the stream.
+-- unfinished entries are recorded at once, in case somebody deletes the stream. One that stands beyond the
+-- end of its stream is set back: see `beyond_end`.
 --
 -- KEYS  per stream: the stream, its records, consumers' records of their leases, what the group has pending
 -- ARGV  group, for how many ms the records of a stream that does not exist are kept
 -- Answers per stream: `ready`, `paused`, `missing` or `other` (another kind of key); how many entries are
 -- newly found to be removed before the group had finished them; 1 if somebody had removed the group, 2 if it
--- is new (else 0); and 1 if the records knew the group before (else 0). If the first streams have many
--- groups or pending entries, it answers only for these.
+-- is new (else 0); 1 if the records knew the group before (else 0); and the new and the former position of a
+-- group that it set back (else ''). If the first streams have many groups or pending entries, it answers only
+-- for these.
 -- flags: allow-oom
 
+-- include: beyond_end
 -- include: note_deleted
 -- include: make_again
 -- include: floor
@@ -25,8 +28,8 @@ for i = 1, #KEYS, 4 do
   local stream, records, leases, pending = unpack(KEYS, i, i + 3)
   local kind, state = redis.call('TYPE', stream).ok, 'ready'
   local info = kind == 'stream' and facts(redis.call('XINFO', 'STREAM', stream))
-  local made, was_known = 0, redis.call('HGET', records, 'used ' .. group) and 1 or 0
-  local from, lost = floor_of(records, group, info and info['entries-added'] or 0)
+  local made, moved, was_known = 0, '', redis.call('HGET', records, 'used ' .. group) and 1 or 0
+  local from, lost = floor_of(records, group, info)
   if kind == 'none' then
     redis.call('PEXPIRE', records, forgotten_ms)
     state = 'missing'
@@ -34,6 +37,7 @@ for i = 1, #KEYS, 4 do
   else
     local of = group_of(stream, group)
     if of then
+      moved, of = set_back(stream, records, of, info)
       lost = lost + note_deleted(stream, records, of, info)
     else
       local refused, put_back = make_again(stream, records, group, from,
@@ -52,6 +56,6 @@ for i = 1, #KEYS, 4 do
     end
     if redis.call('HGET', records, 'paused ' .. group) then state = 'paused' end
   end
-  answers[#answers + 1] = {state, lost, made, was_known}
+  answers[#answers + 1] = {state, lost, made, was_known, moved}
 end
 return answers

@@ -16,9 +16,11 @@
 -- Answers {0} when another consumer owns the stream. Else 1; the last id the group was given; per entry its
 -- id, fields, number of deliveries, for how many ms it is still postponed, and 1 if a handler may have
 -- begun it (else 0); how many entries were removed in the meantime; the id from which the next page begins
--- ('': there is none); and how many entries it put back. Or an error when there is no such group.
+-- ('': there is none); how many entries it put back; and the new and the former position of a group that it
+-- set back (else ''): see `beyond_end`. Or an error when there is no such group.
 
 -- include: agents
+-- include: beyond_end
 -- include: clock
 -- include: untouched
 -- include: ids
@@ -35,7 +37,10 @@ local finished_to, seen_to = ARGV[9], ARGV[10]
 if redis.call('GET', owner) ~= token then return {0} end
 local of = group_of(stream, group)
 if not of then return redis.error_reply('NOGROUP there is no group ' .. group .. ' on ' .. stream) end
-local now, found, lost = now_ms(), {}, 0
+local now, found, lost, moved = now_ms(), {}, 0, ''
+if is_to_come(of['last-delivered-id'], now) then
+  moved, of = set_back(stream, records, of, facts(redis.call('XINFO', 'STREAM', stream)))
+end
 local gone, put_back = 0, 0 -- how many were counted already; and put back
 
 say_lease(leases, consumer, lease_ms, now)
@@ -121,4 +126,4 @@ write_reclaimed(group)
 write_given(group)
 if lost > 0 then redis.call('HINCRBY', records, 'lost ' .. group, lost) end
 local next_page = #rows == count and '(' .. rows[count][1] or ''
-return {1, of['last-delivered-id'], found, lost + gone, next_page, put_back}
+return {1, of['last-delivered-id'], found, lost + gone, next_page, put_back, moved}

@@ -9,6 +9,8 @@
 --
 -- What is pending is listed, too; first, what vanished with a consumer is put back: see `vanished`.
 --
+-- A group that stands beyond the end of its stream is set back before: see `beyond_end`.
+--
 -- All consumers of a group record it, each about once a second. One alone would do: so `used` says in ms when
 -- one did, and the others leave a stream out for a while. It says so in seconds where memory was full: then
 -- each consumer has to find out.
@@ -18,10 +20,11 @@
 -- ARGV  group, for how many ms a record of another consumer is recent
 -- Answers per stream: how many entries are newly found to be removed before the group had finished them;
 -- how many the group has not finished (-1: another consumer has recorded it recently, so it was left out);
--- 1 if the server has no memory left (else 0); the length of the stream (-1: the group does not exist); and
--- how many entries it put back. If the first streams have many groups or pending entries, it answers only for
--- these.
+-- 1 if the server has no memory left (else 0); the length of the stream (-1: the group does not exist); how
+-- many entries it put back; and the new and the former position of a group that it set back (else ''). If the
+-- first streams have many groups or pending entries, it answers only for these.
 
+-- include: beyond_end
 -- include: note_deleted
 -- include: progress
 -- include: clock
@@ -57,15 +60,16 @@ for i = 1, #KEYS, 5 do
   local stream, records, due, leases, pending = unpack(KEYS, i, i + 4)
   local is_left_out = is_recent_record(records)
   local of = not is_left_out and group_of(stream, group)
-  local lost, unfinished, is_full, length, put_back = 0, 0, 0, -1, 0
+  local lost, unfinished, is_full, length, put_back, moved = 0, 0, 0, -1, 0, ''
   if is_left_out then
     length = redis.pcall('XLEN', stream)
     unfinished, length = -1, type(length) == 'number' and length or -1
   elseif of then
     local gone
+    local info = facts(redis.call('XINFO', 'STREAM', stream))
+    moved, of = set_back(stream, records, of, info)
     put_back, gone = put_back_vanished(stream, records, due, leases, pending, group, now, nil, of)
     if put_back > 0 then of = group_of(stream, group) end
-    local info = facts(redis.call('XINFO', 'STREAM', stream))
     lost, length = note_deleted(stream, records, of, info), info['length']
     local facts_then
     facts_then, unfinished = progress_of(stream, of, info)
@@ -76,6 +80,6 @@ for i = 1, #KEYS, 5 do
       redis.call(to_position('SETID', stream, group, of['last-delivered-id'], of['entries-read']))
     end
   end
-  answers[#answers + 1] = {lost, unfinished, is_full, length, put_back}
+  answers[#answers + 1] = {lost, unfinished, is_full, length, put_back, moved}
 end
 return answers

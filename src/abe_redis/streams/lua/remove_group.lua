@@ -6,6 +6,7 @@
 -- Answers how many entries were pending, how many were not delivered (-1: Redis cannot tell), and 1 if it
 -- was removed (else 0); or an error when there is no such group.
 
+-- include: beyond_end
 -- include: destroyed
 -- include: ids
 local stream, records, due, leases, held, listed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
@@ -16,10 +17,14 @@ local first, pending = info['first-entry'], 0
 local unread, position
 if of then
   pending, unread, position = of['pending'], of['lag'], of['last-delivered-id']
+  if is_beyond_end(position, info) then
+    position = given_up_to(stream, records, of, info)
+    unread = position == info['last-generated-id'] and 0 or nil
+  end
 else
   local recorded = redis.call('HGET', records, 'floor ' .. group)
   if found.err or not recorded then return redis.error_reply('NOGROUP No such consumer group') end
-  local gone = destroyed_group(group, recorded, info['entries-added'])
+  local gone = destroyed_group(group, recorded, info)
   unread, position = gone.unfinished + info['entries-added'] - gone.added_then, gone.floor
 end
 if not first then unread = 0

@@ -2,7 +2,8 @@
 --
 -- A group needs every entry behind the last one it was given, every pending entry and every postponed one:
 -- it is delivered when it is due, also if somebody removed its consumer. A destroyed group needs everything
--- behind its floor. MINID keeps its argument, so no entry that a group needs is removed.
+-- behind its floor, and one that stands beyond the end of its stream (see `beyond_end`) everything behind
+-- what it was given. MINID keeps its argument, so no entry that a group needs is removed.
 -- Only a group that has had no consumer for long is passed over; its loss is counted. Without any group,
 -- nothing is removed unless an operator has chosen it; then that is counted, too.
 --
@@ -16,6 +17,7 @@
 -- flags: allow-oom
 
 -- include: beside
+-- include: beyond_end
 -- include: clock
 -- include: destroyed
 -- include: known
@@ -130,6 +132,12 @@ local function groups_of(stream, records)
   for _, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
     local of = facts(row)
     exist[of['name']] = true
+    if is_to_come(of['last-delivered-id'], now) then
+      local info = facts(redis.call('XINFO', 'STREAM', stream))
+      if is_beyond_end(of['last-delivered-id'], info) then
+        of['last-delivered-id'] = given_up_to(stream, records, of, info)
+      end
+    end
     of.needed = of['last-delivered-id']
     if of['pending'] > 0 then
       local oldest = redis.call('XPENDING', stream, of['name'])[2]

@@ -2,11 +2,14 @@
 -- our commands: its consumers make it again where it had finished.
 
 -- include: facts
+-- include: ids
+
 -- A destroyed group, from its recorded floor: where it had finished, how many entries had ever been added
 -- to the stream then, and how many of them it had not finished.
-local function destroyed_group(name, recorded, entries_added)
+local function destroyed_group(name, recorded, info)
   local id, added_then, unfinished = string.match(recorded, '^(%S+) (%d+) (%d+)$')
-  if entries_added < tonumber(added_then) then id = '0-0' end -- the stream was made anew
+  local is_made_anew = info['entries-added'] < tonumber(added_then) or before(info['last-generated-id'], id)
+  if is_made_anew then id = '0-0' end
   return {name = name, floor = id, added_then = added_then, unfinished = tonumber(unfinished)}
 end
 
@@ -14,12 +17,12 @@ end
 -- existing groups.
 local function destroyed_groups(stream, recorded, exist)
   local found = {}
-  local added = #recorded > 0 and facts(redis.call('XINFO', 'STREAM', stream))['entries-added']
+  local info = #recorded > 0 and facts(redis.call('XINFO', 'STREAM', stream))
   for i = 1, #recorded, 2 do
     local is_likely = string.sub(recorded[i], 1, 1) == 'f' -- most are not, and a pattern takes longer
     local name = is_likely and string.match(recorded[i], '^floor (.*)$')
     if name and not exist[name] then
-      found[#found + 1] = destroyed_group(name, recorded[i + 1], added)
+      found[#found + 1] = destroyed_group(name, recorded[i + 1], info)
     end
   end
   return found
