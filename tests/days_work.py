@@ -328,7 +328,7 @@ async def take_one_and_finish_it(agent: Agent) -> object:
 
 
 async def begin_a_group_an_hour_ago(agent: Agent) -> object:
-    taken = await agent("lease_events", group="digest", create_group=True, since="1h", count=2)
+    taken = await agent("lease_events", group="agents", create_group=True, since="1h", count=2)
     await agent("ack")
     return len(taken.rows)
 

@@ -70,6 +70,7 @@ SCALE: Scale = {
 BOUNDS: Bounds = {"maxlen": st.sampled_from([10_000, 2]), "delay": st.sampled_from([0.3, 1.5])}
 _STREAM, _GROUP = st.sampled_from(STREAMS[:1]), st.sampled_from(GROUPS)
 _MOST_EVENTS = 7
+_TO_COME = "9999999999999-0"
 _RECORDED_MS = 1500
 _PAUSES = st.sampled_from([0.01, 0.03, 0.1, 0.4, 1.2, 2.6])
 
@@ -205,6 +206,17 @@ class Queue(RuleBasedStateMachine):
     def destroy_group(self, stream: str, group: str) -> None:
         """XGROUP DESTROY."""
         self._do("destroy group", stream, group=self._existing(group))
+
+    @rule(stream=_STREAM, group=_GROUP)
+    def set_beyond_end(self, stream: str, group: str) -> None:
+        """XGROUP SETID to an id that is still to come: the group gets all the same what it was not given.
+
+        What is not recorded as given comes again, as to a group that was destroyed.
+        """
+        existing = self._existing(group)
+        if look.has_group(self._its.world.server.db, stream, existing):
+            self._its.actors.note("destroyed", group=existing, stream=stream)
+            self._by_hand("XGROUP", "SETID", stream, existing, _TO_COME)
 
     @rule(stream=_STREAM, at=st.integers(0, 3))
     def delete_entry(self, stream: str, at: int) -> None:

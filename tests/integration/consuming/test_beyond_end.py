@@ -75,6 +75,13 @@ class Bot:
                 await self.until_handled(*numbers)
                 await self.worker.shutdown()
 
+    async def run_until_recorded(self, redis: Redis, *numbers: int) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.worker.run)
+            await self.until_handled(*numbers)
+            await until(lambda: is_recorded(redis))
+            await self.worker.shutdown()
+
 
 @KINDS
 @pytest.mark.promise("No group stays beyond its stream's end")
@@ -184,11 +191,7 @@ async def test_a_group_beyond_the_end_keeps_what_it_was_not_given(
 ) -> None:
     bot = Bot(backend)
     await publish(backend, *range(3))
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(bot.worker.run)
-        await bot.until_handled(*range(3))
-        await until(lambda: is_recorded(redis))
-        await bot.worker.shutdown()
+    await bot.run_until_recorded(redis, *range(3))
     await redis.xgroup_setid(STREAM, GROUP, TO_COME)
     await publish(backend, *range(3, 9))
     await trim.trim(redis, [STREAM], 0, idle_days=7)
@@ -208,7 +211,7 @@ async def test_a_group_that_is_made_again_begins_in_a_stream_with_lower_ids(
     """The stream was deleted, and made again after the clock was set back: its records lie beyond its end."""
     bot = Bot(backend)
     await publish(backend, *range(3))
-    await bot.run_until_handled(*range(3))
+    await bot.run_until_recorded(redis, *range(3))
     await redis.delete(STREAM)
     for number in range(5):
         await redis.xadd(STREAM, {"data": f'{{"n": {10 + number}}}'}, id=f"1000-{number}")
