@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from abe_redis import RedisMessageQueueBackend, Settings
 from tests.days_work import Reader, StructureReader, TextReader, seed, solve
 from tests.hosts import environments
-from tests.hosts.test_mcp_versions import Client, connect
+from tests.hosts.mcp_sessions import Client, connect
 
 __all__ = ["connect"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.hosts import environments
-from tests.hosts.test_mcp_versions import HANDSHAKE, MODERN, Client, connect
+from tests.hosts.mcp_sessions import HANDSHAKE, MODERN, Client, connect
 from tests.integration.mcp.test_trust import OF_STRANGERS, OF_THE_TRUSTED, WORD
 from tests.servers import Server
 from tests.topologies import wait_until
