@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from redis import exceptions
 
-from tests.unit.client.test_transport import granting
+from tests.unit.client.transports import granting
 from tests.unit.fake_server import Peer, opened, outcome, silence, until
 
 NAMED = [b"CLIENT", b"SETNAME", b"n"]
