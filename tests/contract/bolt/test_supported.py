@@ -1,0 +1,35 @@
+"""Which Bolt apps and releases are taken as a handler."""
+
+import pytest
+
+from abe_redis import EventWorker, slack_event
+from abe_redis.bolt import BoltHandler
+from abe_redis.errors import SettingsError
+from abe_redis.testing import (
+    InMemoryBackend,
+)
+from tests.contract.bolt.bots import Bots
+
+# What is refused at the start
+
+
+def test_only_a_bolt_app_is_taken() -> None:
+    with pytest.raises(SettingsError, match="takes an App or an AsyncApp of slack_bolt, not 'dict'"):
+        BoltHandler({})
+
+
+async def test_a_worker_says_what_a_bolt_app_needs(bots: Bots) -> None:
+    backend, app = InMemoryBackend(), bots.app()
+    with pytest.raises(SettingsError, match=r"is a Bolt app\. Wrap it: abe_redis\.bolt\.BoltHandler"):
+        EventWorker(backend, app)
+    worker = EventWorker(backend, BoltHandler(app), view=slack_event)
+    with pytest.raises(SettingsError, match="needs the whole envelope"):
+        await worker.run()
+
+
+async def test_a_bolt_that_is_built_differently_is_refused(bots: Bots) -> None:
+    app = bots.app()
+    kind = "_async_listener_runner" if bots.is_async else "_listener_runner"
+    delattr(app, kind)
+    with pytest.raises(SettingsError, match=f"{kind} is missing"):
+        BoltHandler(app)
