@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from abe_redis import Event
 from tests.integration.conftest import MakeBackend, until
-from tests.integration.consuming.ordered.test_order import at_work, worker
+from tests.integration.consuming.ordered.logged_workers import at_work, worker
 
 TOPIC = "slack_events"
 DEAD = "dead:{slack_events}"

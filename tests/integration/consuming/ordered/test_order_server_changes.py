@@ -1,0 +1,78 @@
+"""What happens to the server, a stream or a group while ordered workers work."""
+
+import anyio
+import pytest
+from redis.asyncio import Redis
+
+from abe_redis.operations.groups import Groups
+from abe_redis.operations.scope import Scope
+from tests.integration.conftest import MakeBackend
+from tests.integration.consuming.ordered.logged_workers import (
+    TOPIC,
+    Log,
+    at_work,
+    owners,
+    publish,
+    until_equal,
+    until_true,
+    worker,
+)
+from tests.servers import Server
+
+
+async def test_a_paused_group_is_let_go_and_taken_up_again(make_backend: MakeBackend, redis: Redis) -> None:
+    backend, log = make_backend(), Log()
+    groups = Groups(Scope(backend))
+    await publish(backend, "A", 0)
+    async with at_work(worker(backend, log)):
+        await log.all_ended("A", 1)
+        await groups.pause(TOPIC, "default")
+        await until_equal(lambda: owners(redis), {})
+        await publish(backend, "A", 1)
+        await anyio.sleep(1)
+        assert log.ended["A"] == [0]
+        await groups.resume(TOPIC, "default")
+        await log.all_ended("A", 2)
+
+
+async def test_a_deleted_stream_starts_anew(make_backend: MakeBackend, redis: Redis) -> None:
+    backend, log = make_backend(), Log()
+    await publish(backend, "A", 0)
+    async with at_work(worker(backend, log)):
+        await log.all_ended("A", 1)
+        await redis.delete(TOPIC)
+        await publish(backend, "A", 1, 2)
+        await log.all_ended("A", 3)
+    assert log.ended["A"] == [0, 1, 2]
+
+
+@pytest.mark.promise("Redis cannot be reached for nine tenths of a lease")
+async def test_when_redis_is_away_for_long_handlers_are_cancelled(
+    make_backend: MakeBackend, own_server: Server
+) -> None:
+    backend = make_backend(redis_url=own_server.url, redis_stream_lease_seconds=1)
+    log = Log()
+    log.gates["A"] = anyio.Event()
+    await publish(backend, "AB", 1, 2)
+    async with at_work(worker(backend, log)):
+        await until_true(lambda: log.began["A"] and len(log.ended["B"]) == 2)
+        own_server.freeze()
+        try:
+            await until_true(lambda: log.cancelled == [1])
+        finally:
+            own_server.thaw()
+        log.gates["A"].set()
+        await log.all_ended("A", 2)
+    assert log.ended["A"] == [1, 2]
+
+
+async def test_a_server_that_forgets_everything(make_backend: MakeBackend, own_server: Server) -> None:
+    backend, log = make_backend(redis_url=own_server.url, redis_stream_lease_seconds=2), Log()
+    await publish(backend, "A", 1)
+    async with at_work(worker(backend, log)):
+        await log.all_ended("A", 1)
+        with own_server.admin() as client:
+            client.flushall()
+        await publish(backend, "A", 2, 3)
+        await log.all_ended("A", 3)
+    assert log.ended["A"] == [1, 2, 3]
