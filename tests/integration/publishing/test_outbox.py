@@ -1,6 +1,5 @@
 """Redis is away: what publish accepts meanwhile is delivered, once, in order, whatever dies."""
 
-import logging
 import os
 import signal
 import sqlite3
@@ -8,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,19 +15,19 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from abe_redis import Operations, RedisMessageQueueBackend, Settings, SyncBackend, cli
-from abe_redis.errors import OutboxError, RedisRefusedError, RedisUnavailableError
-from abe_redis.mcp import answer_text
-from abe_redis.publishing import outbox_delivery, publisher
+from abe_redis import RedisMessageQueueBackend, Settings, SyncBackend
+from abe_redis.publishing import publisher
 from abe_redis.publishing.outbox_delivery import Kept
 from abe_redis.publishing.outbox_file import OutboxSize
-from abe_redis.schemas import OutboxStats
 from abe_redis.slack.http import SlackDoor
 from abe_redis.slack.queues import Queues
 from abe_redis.slack.receiver import Receiver
 from tests.integration.conftest import take, until
+from tests.integration.publishing.outboxes import MakeQueue, _impatient, emptied, entries, make_queue, path
 from tests.patience import PATIENCE, whole_lines
 from tests.servers import Server
+
+__all__ = ["_impatient", "make_queue", "path"]
 
 PUBLISHER = """
 import asyncio, itertools, sys
@@ -103,34 +102,6 @@ class StartPublisher(Protocol):
     def __call__(self, name: str, first: int = 0) -> Publisher: ...
 
 
-class MakeQueue(Protocol):
-    def __call__(self, **settings: Any) -> RedisMessageQueueBackend: ...
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publisher, "PUBLISH_SECONDS", 0.3)
-    monkeypatch.setattr(outbox_delivery, "LOOK_SECONDS", 0.2)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "outbox.db"
-
-
-@pytest.fixture
-async def make_queue(own_server: Server, path: Path) -> Any:
-    async with AsyncExitStack() as stack:
-
-        def make(**settings: Any) -> RedisMessageQueueBackend:
-            given = {"redis_url": own_server.url, "redis_outbox": path} | settings
-            queue = RedisMessageQueueBackend(Settings(**given))
-            stack.push_async_callback(queue.close)
-            return queue
-
-        yield make
-
-
 @pytest.fixture
 def start_publisher(own_server: Server, path: Path) -> Iterator[StartPublisher]:
     with ExitStack() as stack:
@@ -143,21 +114,10 @@ def start_publisher(own_server: Server, path: Path) -> Iterator[StartPublisher]:
         yield start
 
 
-def entries(server: Server, stream: str = "slack_events") -> list[dict[str, str]]:
-    with server.admin() as admin:
-        found: Any = admin.xrange(stream)
-        return [fields for _, fields in found]
-
-
 def numbers(server: Server, name: str) -> list[int]:
     start = f'{{"type":"event_callback","event_id":"{name}'
     found = [fields["data"] for fields in entries(server)]
     return [int(data.removeprefix(start).removesuffix('"}')) for data in found if data.startswith(start)]
-
-
-def execute(path: Path, statement: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(path, timeout=5)) as database, database:
-        return database.execute(statement).fetchall()
 
 
 async def keep(queue: RedisMessageQueueBackend, stream: str, count: int) -> None:
@@ -165,10 +125,6 @@ async def keep(queue: RedisMessageQueueBackend, stream: str, count: int) -> None
     for number in range(count):
         await queue.publish(stream, {"n": number})
     await queue.close()
-
-
-async def emptied(queue: RedisMessageQueueBackend) -> bool:
-    return (await queue.outbox_size()).waiting == 0
 
 
 def persistent(make_server: Any) -> Server:
@@ -352,161 +308,3 @@ async def test_a_live_process_delivers_what_a_dead_one_left_and_not_what_a_froze
     found = numbers(own_server, "f")
     assert found == list(range(len(found)))
     assert len(found) >= held + 20
-
-
-async def test_a_permanently_refused_event_blocks_no_other(
-    own_server: Server, make_queue: MakeQueue, path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    queue = make_queue()
-    own_server.stop()
-    await queue.publish("slack:list", {"n": 0})
-    await queue.publish("slack_events", {"text": "x" * 2_000_000})
-    for number in range(3):
-        await queue.publish("slack_events", {"n": number})
-    await queue.close()
-    own_server.start()
-    with own_server.admin() as admin:
-        admin.config_set("proto-max-bulk-len", 1024 * 1024)
-        admin.rpush("slack:list", "x")
-    queue = make_queue()
-    await queue.connections()
-    await until(lambda: emptied(queue))
-    assert [fields["data"] for fields in entries(own_server)] == [f'{{"n":{number}}}' for number in range(3)]
-    assert await queue.outbox_size() == OutboxSize(waiting=0, refused=2)
-    (first,), (second,) = execute(path, "SELECT refused FROM event ORDER BY number")
-    assert "is not a stream" in first
-    assert "invalid bulk length" in second
-
-    async def told() -> bool:
-        errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-        return any("cannot be delivered; that file keeps" in message for message in errors)
-
-    await until(told)
-
-    with own_server.admin() as admin:
-        admin.delete("slack:list")
-    execute(path, "UPDATE event SET refused = NULL WHERE stream = 'slack:list'")
-    await until(lambda: emptied(queue))
-    assert len(entries(own_server, "slack:list")) == 1
-
-
-@pytest.mark.promise("carries the field `possible-duplicate`.")
-async def test_an_event_whose_id_redis_may_have_forgotten_is_marked(
-    own_server: Server, make_queue: MakeQueue, path: Path
-) -> None:
-    own_server.stop()
-    queue = make_queue()
-    for number in range(2):
-        await queue.publish("slack_events", {"n": number})
-    await queue.close()
-    execute(path, "UPDATE event SET published_at = published_at - 3600 WHERE number = 1")
-    own_server.start()
-    queue = make_queue()
-    await queue.connections()
-    await until(lambda: emptied(queue))
-    assert entries(own_server) == [{"data": '{"n":0}', "possible-duplicate": "1"}, {"data": '{"n":1}'}]
-
-
-async def test_a_server_without_memory_is_waited_for(own_server: Server, make_queue: MakeQueue) -> None:
-    queue = make_queue()
-    with own_server.admin() as admin:
-        admin.config_set("maxmemory", 1)
-        for number in range(3):
-            assert isinstance(await queue.publish_event("slack_events", {"n": number}), Kept)
-        admin.config_set("maxmemory", 0)
-    await until(lambda: emptied(queue))
-    assert len(entries(own_server)) == 3
-
-
-@pytest.mark.promise("is too large or is not permitted to this user, is raised at once and not kept.")
-async def test_an_event_that_redis_refuses_is_not_kept(
-    own_server: Server, make_queue: MakeQueue, path: Path
-) -> None:
-    with own_server.admin() as admin:
-        admin.rpush("slack:list", "x")
-        admin.config_set("proto-max-bulk-len", 1024 * 1024)
-        admin.execute_command("ACL", "SETUSER", "default", "resetkeys", "~slack:*", "~abe:*")
-    with pytest.raises(RedisRefusedError, match="is not a stream"):
-        await make_queue().publish("slack:list", {})
-    with pytest.raises(RedisRefusedError, match="does not permit"):
-        await make_queue().publish("elsewhere", {})
-    with pytest.raises(RedisRefusedError, match="invalid bulk length"):
-        await make_queue().publish("slack:long", {"text": "x" * 2_000_000})
-    assert not path.exists()
-
-
-async def test_a_damaged_outbox_is_said_at_once_and_stops_nothing_until_it_is_needed(
-    own_server: Server, make_queue: MakeQueue, path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    path.write_bytes(b"damaged" * 1000)
-    queue = make_queue()
-    await queue.publish("slack_events", {"n": 0})
-
-    async def said() -> list[str]:
-        return [record.getMessage() for record in caplog.records if "is damaged" in record.getMessage()]
-
-    await until(said)
-    own_server.stop()
-    with pytest.raises(OutboxError, match="is damaged"):
-        await queue.publish("slack_events", {"n": 1})
-    path.unlink()
-    assert isinstance(await queue.publish_event("slack_events", {"n": 2}), Kept)
-    own_server.start()
-    await until(lambda: emptied(queue))
-    assert len(await said()) == 1, "said once"
-    assert [fields["data"] for fields in entries(own_server)] == ['{"n":2}']
-
-
-async def test_an_operation_says_that_the_event_waits(own_server: Server, tmp_path: Path) -> None:
-    own_server.stop()
-    settings = Settings(redis_url=own_server.url, redis_outbox=tmp_path / "outbox.db")
-    async with RedisMessageQueueBackend(settings) as backend:
-        result = await Operations(backend).publish_event({"n": 1})
-        assert result.waiting
-        assert "Kept in the outbox" in answer_text.published(result)
-
-
-async def test_an_outbox_that_cannot_be_looked_at_hides_nothing_else(
-    own_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """As when its disk is full."""
-    outbox = tmp_path / "outbox.db"
-    outbox.write_bytes(b"no database" * 1000)
-    monkeypatch.setenv("REDIS_URL", own_server.url)
-    monkeypatch.setenv("REDIS_OUTBOX", str(outbox))
-    with own_server.admin() as admin:
-        admin.xadd("slack_events", {"data": "{}"})
-    async with RedisMessageQueueBackend(Settings()) as backend:
-        result = await Operations(backend).stream_stats()
-        assert [one.health for one in result.streams] == ["unread"]
-        (said,) = answer_text.outbox(result)
-        own_server.stop()
-        with pytest.raises(RedisUnavailableError, match=r"could not be reached.*is damaged"):
-            await Operations(backend).stream_stats()
-    assert "is damaged or not an SQLite database" in said
-    await anyio.to_thread.run_sync(own_server.start)
-    monkeypatch.setattr(sys, "argv", ["abe-redis", "stats"])
-    with pytest.raises(SystemExit) as end:
-        await anyio.to_thread.run_sync(cli.main)
-    assert end.value.code == 0
-    shown = capsys.readouterr().out
-    assert shown.startswith("The outbox ")
-    assert "unread" in shown or "No stream exists yet" in shown
-
-
-async def test_stats_show_what_waits_in_the_outbox(own_server: Server, tmp_path: Path) -> None:
-    settings = Settings(redis_url=own_server.url, redis_outbox=tmp_path / "outbox.db")
-    async with RedisMessageQueueBackend(settings) as backend:
-        operations = Operations(backend)
-        await operations.publish_event({"n": 1})
-        assert (await operations.stream_stats()).outbox == OutboxStats(waiting=0, refused=0)
-        own_server.freeze()
-        assert (await operations.publish_event({"n": 2})).waiting
-        with pytest.raises(RedisUnavailableError, match="The outbox keeps 1 event until then"):
-            await operations.stream_stats()
-        own_server.thaw()
-
-        async def delivered() -> bool:
-            return (await operations.stream_stats()).outbox == OutboxStats(waiting=0, refused=0)
-
-        await until(delivered)

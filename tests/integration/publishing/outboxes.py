@@ -1,0 +1,49 @@
+"""Back ends with an outbox, publishers that can be killed, and what arrived in the stream."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from abe_redis import RedisMessageQueueBackend, Settings
+from abe_redis.publishing import outbox_delivery, publisher
+from tests.servers import Server
+
+
+class MakeQueue(Protocol):
+    def __call__(self, **settings: Any) -> RedisMessageQueueBackend: ...
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher, "PUBLISH_SECONDS", 0.3)
+    monkeypatch.setattr(outbox_delivery, "LOOK_SECONDS", 0.2)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "outbox.db"
+
+
+@pytest.fixture
+async def make_queue(own_server: Server, path: Path) -> Any:
+    async with AsyncExitStack() as stack:
+
+        def make(**settings: Any) -> RedisMessageQueueBackend:
+            given = {"redis_url": own_server.url, "redis_outbox": path} | settings
+            queue = RedisMessageQueueBackend(Settings(**given))
+            stack.push_async_callback(queue.close)
+            return queue
+
+        yield make
+
+
+def entries(server: Server, stream: str = "slack_events") -> list[dict[str, str]]:
+    with server.admin() as admin:
+        found: Any = admin.xrange(stream)
+        return [fields for _, fields in found]
+
+
+async def emptied(queue: RedisMessageQueueBackend) -> bool:
+    return (await queue.outbox_size()).waiting == 0

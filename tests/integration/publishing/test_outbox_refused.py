@@ -1,0 +1,104 @@
+"""Events in the outbox that Redis refuses, or may know already: none blocks another."""
+
+import logging
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from abe_redis.errors import RedisRefusedError
+from abe_redis.publishing.outbox_delivery import Kept
+from abe_redis.publishing.outbox_file import OutboxSize
+from tests.integration.conftest import until
+from tests.integration.publishing.outboxes import MakeQueue, _impatient, emptied, entries, make_queue, path
+from tests.servers import Server
+
+__all__ = ["_impatient", "make_queue", "path"]
+
+
+def execute(path: Path, statement: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path, timeout=5)) as database, database:
+        return database.execute(statement).fetchall()
+
+
+async def test_a_permanently_refused_event_blocks_no_other(
+    own_server: Server, make_queue: MakeQueue, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue = make_queue()
+    own_server.stop()
+    await queue.publish("slack:list", {"n": 0})
+    await queue.publish("slack_events", {"text": "x" * 2_000_000})
+    for number in range(3):
+        await queue.publish("slack_events", {"n": number})
+    await queue.close()
+    own_server.start()
+    with own_server.admin() as admin:
+        admin.config_set("proto-max-bulk-len", 1024 * 1024)
+        admin.rpush("slack:list", "x")
+    queue = make_queue()
+    await queue.connections()
+    await until(lambda: emptied(queue))
+    assert [fields["data"] for fields in entries(own_server)] == [f'{{"n":{number}}}' for number in range(3)]
+    assert await queue.outbox_size() == OutboxSize(waiting=0, refused=2)
+    (first,), (second,) = execute(path, "SELECT refused FROM event ORDER BY number")
+    assert "is not a stream" in first
+    assert "invalid bulk length" in second
+
+    async def told() -> bool:
+        errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+        return any("cannot be delivered; that file keeps" in message for message in errors)
+
+    await until(told)
+
+    with own_server.admin() as admin:
+        admin.delete("slack:list")
+    execute(path, "UPDATE event SET refused = NULL WHERE stream = 'slack:list'")
+    await until(lambda: emptied(queue))
+    assert len(entries(own_server, "slack:list")) == 1
+
+
+@pytest.mark.promise("carries the field `possible-duplicate`.")
+async def test_an_event_whose_id_redis_may_have_forgotten_is_marked(
+    own_server: Server, make_queue: MakeQueue, path: Path
+) -> None:
+    own_server.stop()
+    queue = make_queue()
+    for number in range(2):
+        await queue.publish("slack_events", {"n": number})
+    await queue.close()
+    execute(path, "UPDATE event SET published_at = published_at - 3600 WHERE number = 1")
+    own_server.start()
+    queue = make_queue()
+    await queue.connections()
+    await until(lambda: emptied(queue))
+    assert entries(own_server) == [{"data": '{"n":0}', "possible-duplicate": "1"}, {"data": '{"n":1}'}]
+
+
+async def test_a_server_without_memory_is_waited_for(own_server: Server, make_queue: MakeQueue) -> None:
+    queue = make_queue()
+    with own_server.admin() as admin:
+        admin.config_set("maxmemory", 1)
+        for number in range(3):
+            assert isinstance(await queue.publish_event("slack_events", {"n": number}), Kept)
+        admin.config_set("maxmemory", 0)
+    await until(lambda: emptied(queue))
+    assert len(entries(own_server)) == 3
+
+
+@pytest.mark.promise("is too large or is not permitted to this user, is raised at once and not kept.")
+async def test_an_event_that_redis_refuses_is_not_kept(
+    own_server: Server, make_queue: MakeQueue, path: Path
+) -> None:
+    with own_server.admin() as admin:
+        admin.rpush("slack:list", "x")
+        admin.config_set("proto-max-bulk-len", 1024 * 1024)
+        admin.execute_command("ACL", "SETUSER", "default", "resetkeys", "~slack:*", "~abe:*")
+    with pytest.raises(RedisRefusedError, match="is not a stream"):
+        await make_queue().publish("slack:list", {})
+    with pytest.raises(RedisRefusedError, match="does not permit"):
+        await make_queue().publish("elsewhere", {})
+    with pytest.raises(RedisRefusedError, match="invalid bulk length"):
+        await make_queue().publish("slack:long", {"text": "x" * 2_000_000})
+    assert not path.exists()
