@@ -1,0 +1,59 @@
+"""`abe-redis doctor`: the worst first, and its exit code."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from abe_redis import Settings
+from abe_redis.doctor import Finding, examine
+from tests.command_line import run_command
+from tests.integration.doctor.findings import SECRET, send
+from tests.servers import Server, Servers
+
+
+def run(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
+    url = server.url.replace("redis://", f"redis://default:{SECRET}@")
+    variables = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    return run_command("doctor", *arguments, env=variables | {"REDIS_URL": url})
+
+
+def test_the_doctor_command_lists_the_worst_first_and_exits_with_1(make_server: Servers) -> None:
+    server = make_server(persistent=True, users={"default": f"on >{SECRET} ~* &* +@all"})
+    send(server, "CONFIG SET maxmemory 1gb")
+    healthy = run(server)
+    assert healthy.returncode == 0, healthy.stdout
+    assert healthy.stdout.rstrip().endswith("0 problems, 0 warnings, 18 ok.")
+    with server.admin() as admin:
+        admin.config_set("maxmemory-policy", "allkeys-lfu")
+    sick = run(server)
+    assert sick.returncode == 1
+    first, *lines = sick.stdout.splitlines()
+    assert first.startswith("problem  eviction ")
+    assert "CONFIG SET maxmemory-policy noeviction" in [line.strip() for line in lines]
+    for line in (first, *lines):
+        assert len(line) <= (100 if line.strip().startswith("ACL SETUSER") else 80)
+        assert line == line.rstrip()
+    found = run(server, "--json")
+    assert found.returncode == 1
+    findings = [Finding.model_validate(one) for one in json.loads(found.stdout)]
+    assert [one.check for one in findings if one.severity == "problem"] == ["eviction"]
+    for result in (healthy, sick, found):
+        assert SECRET not in result.stdout + result.stderr
+        assert "\x1b" not in result.stdout
+        assert result.stderr == ""
+    assert "Example: abe-redis doctor" in run(server, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("release", "is_named"),
+    [("1.17.2", True), ("1.18.0", False), ("1.30.1", False), ("2.0.0", True), (None, False)],
+)
+async def test_a_bolt_that_is_not_supported_is_named(
+    release: str | None, is_named: bool, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("abe_redis.runtime.bolt_releases.installed", lambda: release)
+    found = [one for one in await examine(Settings(redis_url=redis_url)) if one.check == "bolt"]
+    assert [one.severity for one in found] == ["warning"] * is_named
+    assert all(str(release) in one.found for one in found)

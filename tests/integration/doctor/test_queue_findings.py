@@ -1,0 +1,94 @@
+"""What the doctor finds in the queue: backlogs, dead letters, streams that nobody reads."""
+
+import anyio
+import pytest
+
+from abe_redis import RedisMessageQueueBackend, Settings
+from tests.integration.doctor.findings import EVENT, TOPIC, found, the_only
+from tests.servers import Server
+
+
+async def test_a_key_of_another_type(redis_url: str, server: Server) -> None:
+    with server.admin() as admin:
+        admin.set(TOPIC, "x")
+        admin.set("slack:cache", "x")  # matches a glob, and does no harm
+    finding = await the_only(server, "keys", "problem")
+    assert f"{TOPIC!r} is a string" in finding.found
+
+
+async def test_faults_of_a_stream_are_found(redis_url: str, server: Server) -> None:
+    lease = {"redis_stream_lease_seconds": 0.5}
+    with server.admin() as admin:
+        for _ in range(3):
+            admin.xadd(TOPIC, {"data": "{}"})
+        finding = await the_only(server, "streams", "warning", **lease)
+        assert finding.found == "Stream 'slack_events' with 3 entries: unread."
+
+        admin.xgroup_create(TOPIC, "odd group\n", "0")
+        stalled, idle = await found(server, "streams", **lease)
+        assert stalled.severity == "problem"
+        assert "no consumer is alive: start one" in stalled.advice
+        assert "not trimmed until it has been unused for 7 days" in idle.found
+        assert idle.command == r"abe-redis group remove slack_events $'odd\x20group\x0a' --force"
+
+        admin.xreadgroup("odd group\n", "gone", {TOPIC: ">"})
+        await anyio.sleep(0.6)
+        _, gone, _ = await found(server, "streams", **lease)
+        assert gone.severity == "warning"
+        assert "Consumer 'gone'" in gone.found
+        assert "holds 3 events" in gone.found
+
+        few_above = await found(server, "streams", **lease | {"redis_stream_maxlen": 1})
+        assert not [one for one in few_above if "bound" in one.found]
+
+
+async def test_a_backlog(redis_url: str, server: Server) -> None:
+    with server.admin() as admin:
+        for long_ago in ("1-1", "1-2"):
+            admin.xadd(TOPIC, {"data": "{}"}, id=long_ago)
+        admin.xgroup_create(TOPIC, "default", "0")
+        admin.xreadgroup("default", "me", {TOPIC: ">"}, count=1)
+    finding = await the_only(server, "streams", "warning")
+    assert finding.found.endswith(": backlog.")
+    assert "add consumers" in finding.advice
+
+
+async def test_a_stream_over_its_bound(redis_url: str, server: Server) -> None:
+    bound = {"redis_stream_maxlen": 100}
+    with server.admin() as admin:
+        for _ in range(301):
+            admin.xadd(TOPIC, {"data": "{}"})
+        admin.xgroup_create(TOPIC, "slow", "0")
+        admin.xreadgroup("slow", "me", {TOPIC: ">"}, count=1)
+        working, over = await found(server, "streams", **bound)
+        assert working.severity == "ok"
+        assert "'slow' has not finished them" in over.found
+        assert over.severity == "warning"
+        admin.xgroup_destroy(TOPIC, "slow")
+        admin.xgroup_create(TOPIC, "done", "$")
+        _, over = await found(server, "streams", **bound)
+        assert "nobody has trimmed it" in over.found
+
+
+async def test_dead_letters(redis_url: str, server: Server) -> None:
+    with server.admin() as admin:
+        admin.xadd(TOPIC, {"data": "{}"})
+        admin.xgroup_create(TOPIC, "default", "$")
+        admin.xadd(f"dead:{{{TOPIC}}}", {"data": "{}"})
+    finding = await the_only(server, "streams", "warning")
+    assert "1 dead letter:" in finding.advice
+
+
+@pytest.mark.parametrize("stream", ["elsewhere", "team:{a}:b", "event:x"])
+async def test_a_stream_that_nobody_reads(redis_url: str, server: Server, stream: str) -> None:
+    async with RedisMessageQueueBackend(Settings(redis_url=redis_url)) as backend:
+        await backend.publish(stream, EVENT)
+        await backend.publish(stream, {"type": "event_callback", "event_id": "Ev1", "event": EVENT})
+        await backend.publish(TOPIC, EVENT)
+    finding = await the_only(server, "unread", "warning")
+    assert repr(stream) in finding.found
+    assert "REDIS_STREAM_PATTERNS" in finding.advice
+    await the_only(server, "unread", "ok", redis_stream_patterns=stream, slack_events_topic=TOPIC)
+    with server.admin() as admin:
+        admin.xgroup_create(stream, "others", "0")
+    await the_only(server, "unread", "ok")
