@@ -117,6 +117,8 @@ def reset(
 ) -> None:
     """Move a group to another point of the stream; it gets all later events, some of them again.
 
+    An event that was redriven is in the stream twice, and both come; `group replay` delivers it once.
+
     Example: abe-redis group reset slack_events workers --from 2h
     """
     from abe_redis.operations.groups import Groups  # noqa: PLC0415
@@ -167,8 +169,8 @@ def replay(
 ) -> None:
     """Deliver a range of events to one group again, except those that it has not finished yet.
 
-    An event that the group gave up on counts as finished: do not redrive its dead letter as well. If you
-    have, the event is in the stream twice, and both come.
+    An event that the group gave up on counts as finished: do not redrive its dead letter as well. An
+    event that was redriven before comes once.
 
     Example: abe-redis group replay slack_events workers --from 2h --until 1h
     """

@@ -102,7 +102,7 @@ async def replay(redis: Redis, stream: str, group: str, first: str, last: str) -
     bounds: list[Argument] = []
     replayed: int
     while True:
-        arguments: list[Argument] = [group, start, last, _REPLAYED_AT_ONCE, *bounds]
+        arguments: list[Argument] = [group, start, last, _REPLAYED_AT_ONCE, first, *bounds]
         replayed, reached, bound = await _REPLAY(redis, [stream, names.records(stream)], arguments)
         total += replayed
         bounds = [bound]

@@ -260,6 +260,23 @@ async def test_an_event_redriven_to_another_group_is_not_replayed(commands: Redi
     assert list(await rows(commands, A)) == ids[3:]
 
 
+async def test_a_redriven_event_is_replayed_once(commands: Redis) -> None:
+    ids = await hold(commands, A, 150)
+    copies: list[Any] = [
+        await commands.xadd(A, {"data": "x", "abe:only": "g", "abe:first": first})
+        for first in (ids[3], ids[140], "1-1", "no id")
+    ]
+    redriven = [copy.decode() for copy in copies]
+    await taken(commands)
+    await commands.xack(A, "g", *ids, *redriven)
+    assert await manage.replay(commands, A, "g", ids[4], "+") == 146 + 3, (
+        "but for the one whose first is there"
+    )
+    assert list(await rows(commands, A)) == [*ids[4:], redriven[0], *redriven[2:]]
+    await commands.xack(A, "g", *ids, *redriven)
+    assert await manage.replay(commands, A, "g", "-", "+") == 150 + 2
+
+
 async def test_an_event_delivered_meanwhile_is_not_replayed(commands: Redis) -> None:
     ids = await hold(commands, A, 150)
     later = await fill(commands, A, 5)
