@@ -30,7 +30,8 @@ end
 local function is_left_alone(fields)
   for i = 1, #fields, 2 do
     local name, value = fields[i], fields[i + 1]
-    if name == 'abe:only' and value ~= group or name == 'abe:first' and is_in_range(value) then return true end
+    if name == 'abe:only' and value ~= group then return true end
+    if name == 'abe:first' and is_in_range(value) then return true end
   end
 end
 
