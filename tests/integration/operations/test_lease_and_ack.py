@@ -1,0 +1,93 @@
+"""Leasing and acking by hand: under which name, who is refused, and when a lease ends."""
+
+from typing import Any
+
+import anyio
+import pytest
+from redis.asyncio import Redis
+
+from abe_redis import Operations
+from abe_redis.operations.agent_leases import AgentLeases
+from tests.integration.conftest import MakeBackend, pending, take_one
+from tests.integration.operations.numbered_streams import fill, operations
+
+__all__ = ["operations"]
+
+
+async def test_a_lease_an_ack_and_what_is_pending(operations: Operations, redis: Redis) -> None:
+    ids = await fill(operations, 3)
+    leased = await operations.read_stream(group="agents", count=2)
+    assert leased.mode == "lease"
+    assert leased.lease_seconds == 30
+    assert [(event.id, event.deliveries, event.consumer) for event in leased.events] == [
+        (ids[0], 1, operations.consumer),
+        (ids[1], 1, operations.consumer),
+    ]
+    shown = await operations.read_stream(group="agents", pending=True)
+    assert shown.mode == "pending"
+    assert [(event.id, event.deliveries, event.consumer) for event in shown.events] == [
+        (one.id, 1, operations.consumer) for one in leased.events
+    ]
+    assert all(event.idle_seconds is not None for event in shown.events)
+    result = await operations.ack(stream="slack_events", group="agents", ids=[ids[0], ids[0], ids[2], "1-1"])
+    assert (result.acked, result.not_held, result.unknown) == ([ids[0]], [], [ids[2], "1-1"])
+    assert await pending(redis, "slack_events", "agents") == 1
+
+
+@pytest.mark.promise("An agent acks only what it leased itself")
+async def test_an_ack_of_what_another_holds_is_refused(make_backend: MakeBackend, redis: Redis) -> None:
+    mine, other = Operations(make_backend(), origin="mcp"), Operations(make_backend(), origin="mcp")
+    ids = await fill(mine, 1)
+    await mine.read_stream(group="agents")
+    result = await other.ack(stream="slack_events", group="agents", ids=ids)
+    assert (result.acked, result.not_held) == ([], ids)
+    assert await pending(redis, "slack_events", "agents") == 1
+    named: Any = {"stream": "slack_events", "group": "agents", "ids": ids, "consumer": mine.consumer}
+    assert (await other.ack(**named)).not_held == ids, "a name that everybody can see is no proof"
+    assert (await other.release(**named, bury="spite")).not_held == ids
+    assert await pending(redis, "slack_events", "agents") == 1
+    person = Operations(make_backend(), origin="cli")
+    assert (await person.ack(**named)).acked == ids
+
+
+async def test_an_event_leased_under_a_chosen_name_is_finished_under_it(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    agent = Operations(make_backend(), origin="mcp")
+    ids = await fill(agent, 3)
+    await agent.read_stream(group="agents", count=2, consumer="me")
+    named: Any = {"stream": "slack_events", "group": "agents", "consumer": "me"}
+    assert (await agent.ack(ids=ids[:1], **named)).acked == ids[:1]
+    assert (await agent.ack(ids=ids[:1], **named)).unknown == ids[:1]
+    assert (await agent.release(ids=ids[1:2], **named)).released == ids[1:2]
+    await redis.xreadgroup("agents", "me", {"slack_events": ">"})  # a worker of this name
+    assert (await agent.ack(ids=ids[2:], **named)).not_held == ids[2:]
+
+
+@pytest.mark.promise("Its leases are renewed while it calls tools")
+async def test_an_agents_lease_is_kept_while_it_is_about(make_backend: MakeBackend) -> None:
+    backend = make_backend(redis_stream_lease_seconds=4)
+    operations = Operations(backend, origin="mcp")
+    await fill(operations, 1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(operations.agent_leases.run)
+        await operations.read_stream(group="agents")
+        async with make_backend(redis_stream_lease_seconds=4).consume(group="agents") as greedy:
+            with anyio.move_on_after(5) as scope:
+                await anext(greedy)
+            assert scope.cancelled_caught, "the lease was lost"
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.promise("Its leases are renewed while it calls tools")
+async def test_a_quiet_agent_gives_back_uncounted(make_backend: MakeBackend) -> None:
+    backend = make_backend()
+    operations = Operations(backend, origin="mcp")
+    operations.agent_leases = AgentLeases(backend.connections, 0.3, quiet_seconds=0.5)
+    await fill(operations, 1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(operations.agent_leases.run)
+        await operations.read_stream(group="agents")
+        async with make_backend().consume(group="agents") as events:
+            assert (await take_one(events)).deliveries == 1
+        tasks.cancel_scope.cancel()
