@@ -18,7 +18,7 @@ from abe_redis import Event, EventStream, EventWorker, RedisMessageQueueBackend,
 from abe_redis.runtime import clock
 from tests.clocks import OtherProcess
 from tests.integration.conftest import MakeBackend, pending, take_one, until
-from tests.integration.consuming.test_group_consumer import lease_ahead
+from tests.integration.consuming.leased_ahead import lease_ahead
 from tests.patience import whole_lines
 
 TOPIC = "slack_events"
