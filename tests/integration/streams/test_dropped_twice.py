@@ -7,7 +7,15 @@ from redis.asyncio import Redis
 from abe_redis.streams import acks, choose, manage, names, release, renewal
 from abe_redis.streams.reclaim import reclaim
 from tests.integration.on_streams import A, fill, recorded, rows
-from tests.integration.streams.test_vanished import HOW, LEASE_SECONDS, join, record, remove, take, taken_over
+from tests.integration.streams.removed_consumers import (
+    HOW,
+    LEASE_SECONDS,
+    join,
+    record,
+    remove,
+    take,
+    taken_over,
+)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from abe_redis.streams.owners import Owner
 from abe_redis.streams.reclaim import reclaim
 from abe_redis.streams.trim import trim
 from tests.integration.on_streams import A, entries, fill, let_lapse, recorded, rows
-from tests.integration.streams.test_vanished import (
+from tests.integration.streams.removed_consumers import (
     HOW,
     LEASE_SECONDS,
     NOBODY,

@@ -5,70 +5,23 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis.streams import acks, choose, dead, lease, names, owners, release, renewal
+from abe_redis.streams import acks, choose, dead, names, release, renewal
 from abe_redis.streams.consumers import withdraw
-from abe_redis.streams.erase import erase
-from abe_redis.streams.groups import Progress, ensure_group, record_progress
-from abe_redis.streams.owners import Owner
 from abe_redis.streams.reclaim import reclaim
-from abe_redis.streams.trim import trim
-from tests.integration.on_streams import A, entries, fill, let_lapse, recorded, rows
+from tests.integration.on_streams import A, fill, recorded, rows
+from tests.integration.streams.removed_consumers import (
+    HOW,
+    LEASE_SECONDS,
+    NOBODY,
+    join,
+    record,
+    redis_url,
+    remove,
+    take,
+    taken_over,
+)
 
-LEASE_SECONDS = 60.0
-NOBODY = names.NOBODY.decode()
-OWNER = Owner("g", "owner", "the owner's token", LEASE_SECONDS)
-
-
-@pytest.fixture
-def redis_url(either_url: str) -> str:
-    """Every test runs on both servers."""
-    return either_url
-
-
-async def join(redis: Redis, name: str) -> None:
-    """A consumer begins, as each does: it sees to its group, and reclaims before it reads."""
-    await ensure_group(redis, [A], "g")
-    await reclaim(redis, "g", name, [A], lease_seconds=LEASE_SECONDS, count=10, begun=False)
-
-
-async def take(redis: Redis, name: str, count: int) -> list[str]:
-    leased = await lease.take_new(redis, "g", name, [A], count=count, block_ms=None)
-    return [entry.id for entry in leased]
-
-
-async def record(redis: Redis, *, is_full: bool = False) -> Progress:
-    """What any live worker does each second; here the second is over at once."""
-    await redis.config_set("maxmemory", 0)
-    at = await recorded(redis, A, "known")
-    if at is not None:
-        words = at.split(b"\n", 1)[0].split()
-        aged = b" ".join([*words[:3], b"1"]) + b"\n" + at.split(b"\n", 1)[1]
-        await redis.hset(names.records(A), "known g", aged)
-    await redis.config_set("maxmemory", int(is_full))
-    (progress,) = await record_progress(redis, [A], "g")
-    return progress
-
-
-async def taken_over(redis: Redis, how: str) -> list[tuple[str, int]]:
-    """Another consumer takes over what it can: ids and deliveries."""
-    if how == "owner":
-        await owners.own(redis, OWNER, [A])
-        loaded = await owners.load(redis, OWNER, A, everybody=True)
-        assert loaded is not None
-        return [(entry.id, entry.deliveries) for entry, _ in loaded.entries]
-    await reclaim(redis, "g", "other", [A], lease_seconds=LEASE_SECONDS, count=10, begun=False)
-    for entry_id, (holder, deliveries, _) in (await rows(redis, A)).items():
-        if holder == NOBODY:  # its lease is over
-            await let_lapse(redis, A, [entry_id], deliveries=deliveries, by=holder)
-    leased, _ = await reclaim(redis, "g", "other", [A], lease_seconds=LEASE_SECONDS, count=10, begun=False)
-    return [(entry.id, entry.deliveries) for entry in leased]
-
-
-async def remove(redis: Redis, *consumers: str) -> int:
-    return sum([await redis.xgroup_delconsumer(A, "g", name) for name in consumers])
-
-
-HOW = pytest.mark.parametrize("how", ["reclaim", "owner"])
+__all__ = ["redis_url"]
 
 
 @HOW
@@ -327,90 +280,6 @@ async def test_what_a_removed_consumer_held_is_found_when_memory_was_full_then(
     assert {entry_id for entry_id, _ in await taken_over(commands, how)} == {kept, more}
 
 
-@HOW
-@pytest.mark.parametrize("since", ["listed", "just taken", "just come"])
-async def test_trimming_keeps_what_a_removed_consumer_held(commands: Redis, how: str, since: str) -> None:
-    ids = await fill(commands, A, 20)
-    await join(commands, "dead")
-    if since != "just come":
-        await record(commands)
-    assert await take(commands, "dead", 20) == ids
-    if since == "listed":
-        await record(commands)
-    await acks.ack(commands, "g", "dead", [(A, entry_id) for entry_id in ids if entry_id != ids[3]])
-    await remove(commands, "dead")
-    await trim_to(commands, 2)
-    assert [entry_id for entry_id, _ in await taken_over(commands, how)] == [ids[3]]
-    await acks.ack(commands, "g", "owner" if how == "owner" else "other", [(A, ids[3])])
-    await record(commands)
-    await trim_to(commands, 2)
-    assert await commands.xlen(A) == 2
-
-
-@pytest.mark.parametrize("is_listed", [True, False], ids=["listed", "just taken"])
-async def test_trimming_keeps_what_a_removed_consumer_held_that_is_there_again(
-    commands: Redis, is_listed: bool
-) -> None:
-    """A read of its own, which was on its way, has made it again; then its worker dies."""
-    ids = await fill(commands, A, 20)
-    await join(commands, "dead")
-    assert await take(commands, "dead", 20) == ids
-    if is_listed:
-        await record(commands)
-    await acks.ack(commands, "g", "dead", [(A, entry_id) for entry_id in ids if entry_id != ids[3]])
-    await remove(commands, "dead")
-    await commands.xgroup_createconsumer(A, "g", "dead")
-    await trim_to(commands, 2)
-    assert ids[3] in dict(await entries(commands, A))
-
-
-async def trim_to(redis: Redis, length: int) -> None:
-    await trim(redis, [A], length, idle_days=0)
-
-
-async def test_what_was_removed_meanwhile_counts_as_lost_once(commands: Redis) -> None:
-    ids = await fill(commands, A, 3)
-    await join(commands, "dead")
-    await take(commands, "dead", 2)
-    await record(commands)
-    await commands.xdel(A, ids[0])
-    await remove(commands, "dead")
-    progress = await record(commands)
-    assert (progress.put_back, progress.lost) == (1, 1)
-    assert (await record(commands)).lost == 0
-    assert await recorded(commands, A, "lost") == b"1"
-
-
-async def test_what_counts_as_lost_is_not_counted_again_when_its_worker_gives_it_back(
-    commands: Redis,
-) -> None:
-    """The worker lives, and somebody else noticed first that its consumer is gone."""
-    (entry_id,) = await fill(commands, A, 1)
-    await join(commands, "alive")
-    await take(commands, "alive", 1)
-    await record(commands)
-    await remove(commands, "alive")
-    await commands.xtrim(A, maxlen=0, approximate=False)
-    assert (await record(commands)).lost == 1
-    for _ in range(2):
-        assert not await release.postpone(
-            commands, A, "g", "alive", entry_id, delay_seconds=0, begun=1, sure=True, in_hand=True
-        )
-        assert (await record(commands)).lost == 0
-    assert await recorded(commands, A, "lost") == b"1"
-
-
-async def test_what_is_erased_or_reset_on_purpose_stays_away(commands: Redis) -> None:
-    ids = await fill(commands, A, 3)
-    await join(commands, "dead")
-    await take(commands, "dead", 2)
-    await record(commands)
-    await erase(commands, A, ids[:1])
-    await remove(commands, "dead")
-    progress = await record(commands)
-    assert (progress.put_back, progress.lost) == (0, 0)
-
-
 @pytest.mark.parametrize("how", ["list", "records"])
 async def test_without_a_list_nothing_is_guessed(commands: Redis, how: str) -> None:
     await fill(commands, A, 3)
@@ -435,23 +304,6 @@ async def test_a_key_of_another_type_in_its_place_harms_nothing(commands: Redis)
     await remove(commands, "dead")
     assert (await record(commands)).put_back == 0
     assert await commands.get(names.pending(A, "g")) == b"mine"
-
-
-async def test_more_than_a_list_has_counts_as_lost(commands: Redis) -> None:
-    """3,000 entries are listed; whatever else a removed consumer held is counted, at least."""
-    pipeline = commands.pipeline(transaction=False)
-    await fill(commands, A, 1)
-    for number in range(3009):
-        pipeline.xadd(A, {"data": str(number)})
-    await pipeline.execute()
-    await join(commands, "dead")
-    await take(commands, "dead", 3010)
-    await record(commands)
-    await remove(commands, "dead")
-    progress = await record(commands)
-    assert (progress.put_back, progress.lost) == (3000, 10)
-    progress = await record(commands)
-    assert (progress.put_back, progress.lost) == (0, 0)
 
 
 async def test_choosing_an_entry_by_its_id_finds_it(commands: Redis) -> None:
