@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis as redis_py
 
-from tests.integration.cli.test_cli import answer, run
+from tests.integration.cli.command_runs import answer, run
 
 TOPIC = "slack_events"
 

@@ -5,7 +5,7 @@ import anyio.to_thread
 import pytest
 
 from abe_redis import RedisMessageQueueBackend
-from tests.integration.cli.test_cli import run
+from tests.integration.cli.command_runs import run
 from tests.integration.conftest import take_one, until
 
 TOPIC = "slack_events"

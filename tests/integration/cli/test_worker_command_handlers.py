@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.hosts.processes import until
-from tests.integration.cli.test_cli import run
+from tests.integration.cli.command_runs import run
 from tests.integration.cli.worker_process import (
     GROUP,
     STREAM,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from abe_redis import Backoff, Event, Retry
-from tests.integration.cli.test_cli import run
+from tests.integration.cli.command_runs import run
 from tests.integration.cli.worker_process import Start, queue, start
 from tests.servers import HOST, Server, free_port
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cli.test_cli import run
+from tests.integration.cli.command_runs import run
 from tests.integration.cli.worker_process import (
     Start,
     end,

@@ -18,7 +18,7 @@ from abe_redis.operations.event_views import DEEPEST
 from abe_redis.operations.scope import Scope
 from abe_redis.schemas import EventView
 from abe_redis.streams import names
-from tests.integration.cli.test_cli import run
+from tests.integration.cli.command_runs import run
 from tests.integration.conftest import MakeBackend
 
 TOPIC, GROUP, DEAD = "slack_events", "agents", "dead:{slack_events}"

@@ -9,7 +9,7 @@ from abe_redis.mcp.compat.sdk import Server as McpServer
 from abe_redis.mcp.permissions import Permissions
 from abe_redis.streams import names
 from tests.integration.agents import TOPIC, asking, said, server, text_of
-from tests.integration.cli.test_cli import run
+from tests.integration.cli.command_runs import run
 from tests.integration.client import states
 from tests.servers import Server, Servers
 

@@ -16,7 +16,7 @@ import pytest
 from abe_redis.observability.hooks import Observer, calling, handling, observed, publishing
 from abe_redis.observability.metrics.collectors import Metrics, QueueMetrics
 from tests.hosts.processes import Child, until
-from tests.integration.cli.test_cli import run
+from tests.integration.cli.command_runs import run
 from tests.patience import PATIENCE
 from tests.servers import HOST, Server, free_port
 

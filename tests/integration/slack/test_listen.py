@@ -17,7 +17,7 @@ from abe_redis.testing import message
 from abe_redis.testing.fake_slack.fake import FakeSlack
 from abe_redis.testing.fake_slack.records import SlackDelivery
 from tests.hosts.processes import Child, until
-from tests.integration.cli.test_cli import run
+from tests.integration.cli.command_runs import run
 from tests.patience import PATIENCE
 from tests.servers import Server, Servers, free_port
 

@@ -10,7 +10,7 @@ import pytest
 from abe_redis import Settings
 from abe_redis.errors import RequestError
 from abe_redis.mcp.install.programs import Registration, path_of
-from tests.integration.cli.test_cli import run
+from tests.integration.cli.command_runs import run
 
 PLACES = {
     "claude-desktop": ".config/Claude/claude_desktop_config.json",

@@ -16,7 +16,7 @@ from abe_redis import Settings
 from abe_redis.cli import main
 from abe_redis.errors import RequestError
 from abe_redis.mcp.install.programs import Registration
-from tests.integration.cli.test_cli import run
+from tests.integration.cli.command_runs import run
 from tests.patience import PATIENCE
 
 OTHERS = {"mcpServers": {"a": {"command": "a", "env": {"TOKEN": "hunter1"}}}}

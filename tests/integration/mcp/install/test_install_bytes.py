@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from abe_redis.mcp.install.jsonc import Document
-from tests.integration.cli.test_cli import run
+from tests.integration.cli.command_runs import run
 
 # What is added stands between « and »; ENTRY is what the server is registered with.
 FILES = {

@@ -1,0 +1,72 @@
+"""`abe-redis read`: going on, filters, and what is shown of hidden characters."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from abe_redis.sanitize.untrusted import clean
+from tests.hosts.processes import Child
+from tests.integration.cli.command_runs import answer, at, run
+
+__all__ = ["at"]
+
+
+@pytest.mark.usefixtures("at")
+def test_reading_on_and_on(tmp_path: Path) -> None:
+    answer("publish", '{"type": "message", "text": "before"}')
+    command = [sys.executable, "-m", "abe_redis", "read", "--follow", "--json"]
+    child = Child(command, cwd=tmp_path, variables=os.environ, stderr=tmp_path / "stderr")
+    with child:
+        follow(child)
+
+
+def follow(child: Child) -> None:
+    assert json.loads(child.line(0))["payload"]["text"] == "before"
+    answer("publish", '{"type": "message", "text": "after"}')
+    assert json.loads(child.line(1))["payload"]["text"] == "after"
+    child.signal(signal.SIGINT)
+    assert child.wait() == 0
+    assert child.stderr == ""
+
+
+@pytest.mark.usefixtures("at")
+def test_read_shows_only_what_filters_ask_for() -> None:
+    for number, (user, channel) in enumerate([("U1", "C1"), ("U1", "C2"), ("U2", "C1")]):
+        event = {"type": "message", "user": user, "channel": channel, "text": str(number)}
+        answer("publish", json.dumps(event))
+    for words, numbers in {
+        "--user U1": ["0", "1"],
+        "--user <@U1>": ["0", "1"],
+        "--user <@U1|ann>": ["0", "1"],
+        "--user @U1": ["0", "1"],
+        "--channel <#C1|name>": ["0", "2"],
+        "--channel #C1": ["0", "2"],
+        "--channel C1": ["0", "2"],
+        "--user U1 --channel C1": ["0"],
+        "--since 1h": ["0", "1", "2"],
+        "--since 2200-01-01 --user U1": [],
+        "--until 1h": [],
+        "--until 2200-01-01 --channel C2": ["1"],
+        "--contains c2": ["1"],
+        "--thread 1732000000.000100": [],
+    }.items():
+        found = answer("read", "--order", "oldest", *words.split())
+        assert [one["payload"]["text"] for one in found["events"]] == numbers, words
+    lines = run("read", "--user", "U2").stdout
+    assert "message in C1 by U2: '2'" in lines
+    assert "by U1" not in lines
+
+
+@pytest.mark.usefixtures("at")
+def test_read_leaves_ordinary_writing_whole_and_shows_what_is_hidden() -> None:
+    flag = "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"
+    whole = f"\u2764\ufe0f \U0001f468\u200d\U0001f469\u200d\U0001f467 {flag}"
+    whole += " \u0645\u06cc\u200c\u062e \u0915\u094d\u200d\u0937"
+    answer("publish", json.dumps({"type": "message", "text": f"{whole} a\u202eb\u200bc\ud800d"}))
+    shown = "a[U+202E]b[U+200B]c[U+D800]d"
+    assert f"message: '{whole} {shown}'" in run("read").stdout
+    assert f"message: '{whole} {shown}'" in clean(answer("read")["events"][0]["summary"])
