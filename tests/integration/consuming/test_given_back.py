@@ -11,7 +11,7 @@ from abe_redis import Backoff, Event, EventWorker, Retry
 from abe_redis.consuming import group_consumer
 from abe_redis.streams import names, release, renewal
 from tests.integration.conftest import MakeBackend, pending, take_one, until
-from tests.integration.consuming.test_foreign_hands import KINDS, STREAM, publish, working
+from tests.integration.consuming.foreign_hands import KINDS, STREAM, publish, working
 
 RECORDS = "abe:groups:{slack_events}"
 

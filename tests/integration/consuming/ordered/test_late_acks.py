@@ -13,7 +13,7 @@ from abe_redis import Event, EventWorker
 from abe_redis.consuming.leases import RENEWED_AT_ONCE
 from abe_redis.streams import release
 from tests.integration.conftest import MakeBackend, until
-from tests.integration.consuming.test_foreign_hands import publish, working
+from tests.integration.consuming.foreign_hands import publish, working
 from tests.integration.consuming.test_in_flight import delivered_events, with_events
 from tests.integration.on_streams import A, rows
 from tests.integration.worker.test_lost_answers import is_finished, until_true

@@ -1,15 +1,9 @@
-"""What happens when somebody else removes the group, or a consumer of it, while handlers work.
-
-A member knows what it holds: it never starts that a second time, and puts it back where somebody dropped it.
-"""
+"""Somebody removes a consumer while handlers work: it keeps what it has, or it is delivered again."""
 
 import math
 import os
 import signal
 import sys
-from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,197 +11,20 @@ import anyio
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis import Event, EventWorker, RedisMessageQueueBackend, Retry
+from abe_redis import Event, EventWorker, Retry
 from abe_redis.runtime import clock
 from tests.hosts.processes import Child
 from tests.integration.conftest import MakeBackend, until
-
-STREAM = "slack_events"
-KINDS = pytest.mark.parametrize("ordered", [False, True], ids=["plain", "ordered"])
-
-
-class Handlers:
-    """Handlers that work until they may end; what they did is counted."""
-
-    def __init__(self) -> None:
-        self.may_end = anyio.Event()
-        self.at_work = Counter[int]()
-        self.most_at_work = Counter[int]()
-        self.started = Counter[int]()
-        self.done = Counter[int]()
-        self.cancelled = Counter[int]()
-
-    async def __call__(self, event: Event) -> None:
-        number = event["n"]
-        self.started[number] += 1
-        self.at_work[number] += 1
-        self.most_at_work[number] = max(self.at_work[number], self.most_at_work[number])
-        try:
-            await self.may_end.wait()
-            self.done[number] += 1
-        except anyio.get_cancelled_exc_class():
-            self.cancelled[number] += 1
-            raise
-        finally:
-            self.at_work[number] -= 1
-
-
-@asynccontextmanager
-async def working(*workers: EventWorker) -> AsyncIterator[None]:
-    async with anyio.create_task_group() as tasks:
-        for worker in workers:
-            tasks.start_soon(worker.run)
-        yield
-        for worker in workers:
-            await worker.shutdown()
-
-
-async def publish(backend: RedisMessageQueueBackend, *numbers: int) -> None:
-    """Each in a conversation of its own."""
-    for n in numbers:
-        payload = {"type": "event_callback", "event_id": f"Ev{n}", "n": n, "event": {"channel": f"C{n}"}}
-        await backend.publish(STREAM, payload)
-
-
-async def is_finished(redis: Redis) -> bool:
-    groups: Any = await redis.xinfo_groups(STREAM)
-    return bool(groups) and groups[0]["pending"] == 0 and groups[0]["lag"] in {0, None}
-
-
-async def until_at_work(handlers: Handlers, count: int) -> None:
-    async def enough() -> bool:
-        return sum(handlers.at_work.values()) >= count
-
-    await until(enough)
-
-
-async def pending(redis: Redis) -> dict[str, Any]:
-    found: Any = await redis.xpending_range(STREAM, "default", "-", "+", 1000)
-    return {row["message_id"].decode(): row for row in found}
-
-
-async def until_recorded(redis: Redis) -> None:
-    """How far the group is, as a member notes it soon after it has leased something."""
-
-    async def known() -> bool:
-        groups: Any = await redis.xinfo_groups(STREAM)
-        last: Any = await redis.hget("abe:groups:{slack_events}", "last default")
-        return bool(last == groups[0]["last-delivered-id"])
-
-    await until(known)
-
-
-# --- The group ------------------------------------------------------------------------------------------
-
-
-@KINDS
-@pytest.mark.parametrize("recorded", [False, True], ids=["at once", "later"])
-async def test_a_destroyed_group_starts_nothing_that_is_at_work(
-    make_backend: MakeBackend, redis: Redis, ordered: bool, recorded: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    handlers = Handlers()
-    backends = [make_backend(redis_stream_lease_seconds=3) for _ in range(2)]
-    workers = [EventWorker(one, handlers, concurrency=3, ordered=ordered) for one in backends]
-    await publish(backends[0], *range(8))
-    at_first = 3 if ordered else 6  # a stream has one owner
-    async with working(*workers):
-        await until_at_work(handlers, at_first)
-        if recorded:
-            await until_recorded(redis)
-        await redis.xgroup_destroy(STREAM, "default")
-        await publish(backends[0], *range(8, 12))
-        await anyio.sleep(4)  # longer than a lease
-        assert max(handlers.most_at_work.values()) == 1
-        assert handlers.cancelled == {}
-        assert sum(handlers.at_work.values()) == at_first
-        handlers.may_end.set()
-        await until(lambda: is_finished(redis))
-        assert set(handlers.done) == set(range(12))
-        assert max(handlers.most_at_work.values()) == 1
-    assert "somebody had removed" in caplog.text
-
-
-@KINDS
-async def test_events_in_flight_when_the_group_was_destroyed_can_be_acked(
-    make_backend: MakeBackend, redis: Redis, ordered: bool
-) -> None:
-    """Handlers end at once, before anybody may have noticed."""
-    handlers = Handlers()
-    backend = make_backend()
-    await publish(backend, *range(4))
-    async with working(EventWorker(backend, handlers, concurrency=4, ordered=ordered)):
-        await until_at_work(handlers, 4)
-        await until_recorded(redis)
-        await redis.xgroup_destroy(STREAM, "default")
-        handlers.may_end.set()
-        await until(lambda: is_finished(redis))
-    assert handlers.started == dict.fromkeys(range(4), 1)
-    assert handlers.done == dict.fromkeys(range(4), 1)
-
-
-@KINDS
-@pytest.mark.parametrize("how", ["made again at 0", "set back to 0"])
-async def test_a_group_that_is_set_back_starts_nothing_that_is_at_work(
-    make_backend: MakeBackend, redis: Redis, ordered: bool, how: str
-) -> None:
-    """Everything is delivered again, which is what was asked for; but not beside itself."""
-    handlers = Handlers()
-    backend = make_backend()
-    await publish(backend, *range(3))
-    async with working(EventWorker(backend, handlers, concurrency=6, ordered=ordered)):
-        await until_at_work(handlers, 3)
-        if how == "set back to 0":
-            await redis.xgroup_setid(STREAM, "default", "0")
-        else:
-            pipeline = redis.pipeline(transaction=True)
-            pipeline.xgroup_destroy(STREAM, "default")
-            pipeline.xgroup_create(STREAM, "default", "0")
-            await pipeline.execute()
-        await publish(backend, 3)
-        await until_at_work(handlers, 4)
-        await anyio.sleep(1)
-        assert handlers.started == dict.fromkeys(range(4), 1)
-        handlers.may_end.set()
-        await until(lambda: is_finished(redis))
-    assert max(handlers.most_at_work.values()) == 1
-    assert handlers.cancelled == {}
-
-
-async def test_an_event_postponed_when_the_group_was_destroyed_robs_nobody(
-    make_backend: MakeBackend, redis: Redis
-) -> None:
-    """It is delivered again; when its old time comes, its handler is at work and stays so."""
-    handlers = Handlers()
-    failed = anyio.Event()
-
-    async def handle(event: Event) -> None:
-        if not failed.is_set():
-            failed.set()
-            raise ValueError("the first time is never right")
-        await handlers(event)
-
-    def worker() -> EventWorker:
-        backend = make_backend(redis_stream_lease_seconds=4)
-        return EventWorker(backend, handle, concurrency=2, policy=lambda *_: Retry(3))
-
-    publisher = make_backend()
-    await publish(publisher, 1)
-    async with working(worker(), worker()):
-        await until(lambda: redis.zcard("abe:due:{slack_events}:default"))
-        pipeline = redis.pipeline(transaction=True)
-        pipeline.xgroup_destroy(STREAM, "default")
-        pipeline.xgroup_create(STREAM, "default", "0")
-        await pipeline.execute()
-        await publish(publisher, 2)  # wakes who waits
-        await until_at_work(handlers, 2)
-        await anyio.sleep(5)
-        assert handlers.started == {1: 1, 2: 1}
-        assert handlers.cancelled == {}
-        handlers.may_end.set()
-        await until(lambda: is_finished(redis))
-
-
-# --- A consumer -----------------------------------------------------------------------------------------
+from tests.integration.consuming.foreign_hands import (
+    KINDS,
+    STREAM,
+    Handlers,
+    is_finished,
+    pending,
+    publish,
+    until_at_work,
+    working,
+)
 
 
 async def remove_consumers(redis: Redis) -> int:
