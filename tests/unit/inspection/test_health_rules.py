@@ -1,0 +1,159 @@
+"""Each rule about the health of a stream, by itself: the state that it finds, and what it says."""
+
+from typing import Any
+
+import pytest
+
+from abe_redis import Settings
+from abe_redis.inspection import health
+from abe_redis.inspection.health import RULES, Situation
+from abe_redis.schemas import ConsumerStats, GroupStats, StreamStats
+from tests.unit.inspection.groups_to_judge import BUSY, DAY, REMOVE, group, judged
+
+
+def verdict(rule: str, *groups: GroupStats, length: int = 10, dead_letters: int = 0) -> tuple[Any, str]:
+    """What one rule alone finds."""
+    stats = StreamStats(
+        stream="s", length=length, dead_letters=dead_letters, groups=list(groups), health="ok", advice=""
+    )
+    found = getattr(health, rule)(Situation(stats, Settings(redis_stream_maxlen=100)))
+    return found.health, " ".join(found.said)
+
+
+BEHIND = {"lag": 1, "oldest_undelivered_seconds": 61}
+START = f"and no consumer is alive: {REMOVE}"
+RESUME = "and is paused: resume it when it may go on."
+DISUSED = "Nobody has used group 'g' for 9.0 days, so trimming does not wait for it any more."
+LETTER = "1 dead letter: read it with `abe-redis dead list s`."
+OVER = "The backlog keeps it above its bound of 100 entries."
+ONE = "Group 'g' has 0 pending and 1 not delivered yet (the oldest published"
+HOLDER: dict[str, Any] = {"name": "c", "pending": 2, "idle_seconds": 40}
+FROZEN = (
+    "Consumer 'c' of group 'g' holds 2 events, and has been silent for 40 s: its process is gone or frozen, "
+    "or its handler blocks the event loop. A live consumer takes over what it holds."
+)
+STUCK: dict[str, Any] = {"name": "c", "pending": 2, "idle_seconds": 4, "holds": "7-0", "held_seconds": 300}
+STUCK_SAID = (
+    "Consumer 'c' of group 'g' has held event 7-0 for 5 min: if its handler never takes so long, see where "
+    "it waits, give it a time limit, or restart that worker."
+)
+
+
+def held(*, alive: bool = True, **facts: Any) -> dict[str, Any]:
+    """A group with a backlog and two consumers, of which one has held an event for long."""
+    other = ConsumerStats(name="b", pending=1, idle_seconds=1, alive=True, holds="8-0", held_seconds=2)
+    return BEHIND | {"pending": 3, "consumers": [other, ConsumerStats(**STUCK | facts, alive=alive)]}
+
+
+ADD = "add consumers or make the handler faster."
+HAS = "Group 'g' has 3 pending and 1 not delivered yet (the oldest published 61 s ago)"
+SILENT_AND_HELD = FROZEN.replace("2 events", "2 events, 7-0 for 5 min").replace("40 s", "4 s")
+WAIT = "4 events wait in group 'g' for a retry or a delay: the log of its workers says why."
+ONE_WAITS = WAIT.replace("4 events wait", "1 event waits")
+ONE_IS_HELD = FROZEN.replace("2 events", "1 event")
+ALL_RETRIED = {"pending": 4, "postponed": 4}
+RETRIES = (
+    "Group 'g' has 4 pending (the oldest published 99 s ago) and 1 not delivered yet (the oldest published "
+    "5 s ago)."
+)
+SLOW_FOR_RETRIES = "Group 'g' has 4 pending and 1 not delivered yet (the oldest published 61 s ago)."
+RETRIED = {"lag": 1, "consumers": [ConsumerStats(**HOLDER, postponed=1, alive=False)]}
+LEASED_BY_HAND = (
+    "Consumer 'cli-me' of group 'g' holds 2 events, 7-0 for 5 min: somebody leased that with `abe-redis "
+    "read`. Finish it with `abe-redis ack`, or leave it to a live worker."
+)
+RULE_BY_RULE = [
+    ("unread", [], {}, ("unread", "It has 10 events and no group, so nobody reads it: start a consumer.")),
+    ("unread", [], {"length": 0}, (None, "")),
+    ("unread", [{}], {}, (None, "")),
+    ("stalled", [BUSY | {"alive": False}], {}, ("stalled", f"{ONE} 5 s ago) {START}")),
+    (
+        "stalled",
+        [BUSY | {"alive": False, "unused_seconds": 59}],
+        {},
+        ("stalled", f"{ONE} 5 s ago) and no consumer is alive: start one."),
+    ),
+    ("stalled", [BUSY | {"alive": False, "unused_seconds": 60}], {}, ("stalled", f"{ONE} 5 s ago) {START}")),
+    ("stalled", [BUSY], {}, (None, "")),
+    ("stalled", [BUSY | {"alive": False, "paused": True}], {}, (None, "")),
+    ("backlog", [BEHIND], {}, ("backlog", f"{ONE} 61 s ago): add consumers or make the handler faster.")),
+    ("backlog", [BUSY], {}, (None, "")),
+    ("backlog", [BEHIND | ALL_RETRIED], {}, ("backlog", SLOW_FOR_RETRIES)),
+    (
+        "backlog",
+        [BEHIND, BUSY | {"alive": False}],
+        {},
+        ("backlog", f"{ONE} 61 s ago): {ADD}"),
+    ),
+    ("backlog", [held()], {}, ("backlog", f"{HAS}.")),
+    ("backlog", [held(alive=False)], {}, ("backlog", f"{HAS}.")),
+    (
+        "backlog",
+        [held(held_seconds=29)],
+        {},
+        ("backlog", f"{HAS}: {ADD}"),
+    ),
+    ("paused", [BUSY | {"paused": True}], {}, ("paused", f"{ONE} 5 s ago) {RESUME}")),
+    ("paused", [{"paused": True}], {}, (None, f"Group 'g' has 0 pending and 0 not delivered yet {RESUME}")),
+    ("paused", [BUSY], {}, (None, "")),
+    ("working", [BUSY], {}, ("working", f"{ONE} 5 s ago).")),
+    ("working", [{}], {}, (None, "")),
+    ("working", [BUSY, BEHIND], {}, (None, "")),
+    ("working", [BUSY, BUSY | {"alive": False}], {}, (None, "")),
+    ("retrying", [BUSY], {}, (None, "")),
+    ("working", [BUSY | ALL_RETRIED | {"oldest_pending_seconds": 99}], {}, ("working", RETRIES)),
+    ("retrying", [BUSY | ALL_RETRIED], {}, (None, WAIT)),
+    ("retrying", [BUSY | ALL_RETRIED | {"postponed": 1}], {}, (None, ONE_WAITS)),
+    ("retrying", [BUSY], {}, (None, "")),
+    ("stuck", [held()], {}, (None, STUCK_SAID)),
+    ("stuck", [held(held_seconds=30)], {}, (None, "")),
+    ("stuck", [held(alive=False)], {}, (None, "")),
+    ("stuck", [held() | {"paused": True}], {}, (None, "")),
+    ("silent", [held(alive=False)], {}, (None, SILENT_AND_HELD)),
+    ("silent", [RETRIED | {"pending": 2, "postponed": 2}], {}, (None, "")),
+    ("silent", [RETRIED | {"pending": 300, "postponed": 1}], {}, (None, ONE_IS_HELD)),
+    ("silent", [held(alive=False, name="cli-me")], {}, (None, LEASED_BY_HAND)),
+    ("silent", [{"pending": 2, "consumers": [ConsumerStats(**HOLDER, alive=False)]}], {}, (None, FROZEN)),
+    ("silent", [{"pending": 2, "consumers": [ConsumerStats(**HOLDER, alive=True)]}], {}, (None, "")),
+    ("silent", [BUSY | {"alive": False}], {}, (None, "")),
+    ("disused", [BUSY | {"unused_seconds": 9 * DAY}], {}, (None, DISUSED)),
+    ("disused", [{"unused_seconds": 9 * DAY}], {}, (None, "")),
+    ("lost", [{"lost": 1}], {}, (None, "Group 'g' lost 1 event: removed before it had finished with them.")),
+    ("lost", [{}], {}, (None, "")),
+    ("dead_letters", [{}], {"dead_letters": 1}, ("dead_letters", LETTER)),
+    ("dead_letters", [{}], {}, (None, "")),
+    ("above_bound", [BUSY], {"length": 1000}, (None, OVER)),
+    ("above_bound", [{"paused": True}], {"length": 1000}, (None, OVER)),
+    ("above_bound", [{}], {"length": 1000}, (None, "")),
+    ("above_bound", [BUSY], {"length": 100}, (None, "")),
+]
+
+
+@pytest.mark.parametrize(("rule", "groups", "stream", "found"), RULE_BY_RULE)
+def test_each_rule_judges_alone(
+    rule: str, groups: list[dict[str, Any]], stream: dict[str, Any], found: tuple[str | None, str]
+) -> None:
+    assert verdict(rule, *(group(**facts) for facts in groups), **stream) == found
+
+
+def test_of_many_that_hold_events_for_long_the_longest_are_named() -> None:
+    consumers = [
+        ConsumerStats(
+            name=f"c{n}", pending=1, idle_seconds=1, alive=True, holds=f"{n}-0", held_seconds=100 * n
+        )
+        for n in range(1, 6)
+    ]
+    _, said = verdict("stuck", group(pending=5, consumers=consumers))
+    assert said.index("'c5'") < said.index("'c4'") < said.index("'c3'")
+    assert said.endswith("2 more consumers of it hold events beyond a lease, too.")
+
+
+def test_each_rule_is_tested_by_itself() -> None:
+    assert [rule.__name__ for rule in RULES] == list(dict.fromkeys(row[0] for row in RULE_BY_RULE))
+
+
+def test_the_first_rule_that_finds_a_state_says_the_health() -> None:
+    busy, paused = group("busy", lag=1), group("paused", lag=1, paused=True)
+    found, said = judged(busy, paused, dead_letters=1)
+    assert found == "paused"
+    assert said.index("Group 'paused'") < said.index("Group 'busy'") < said.index("1 dead letter")
