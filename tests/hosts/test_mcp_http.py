@@ -1,8 +1,7 @@
 """`abe-redis mcp --http`: many clients at a time, on every line of the SDK; who may call, and its end."""
 
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -10,77 +9,17 @@ import anyio.to_thread
 import httpx
 import pytest
 from mcp import ClientSession
-from mcp.client.session import MessageHandlerFnT
-from mcp.client.streamable_http import streamable_http_client
 from mcp.types import ResourceUpdatedNotification, ServerNotification
 from pydantic import AnyUrl
 
 from tests.hosts import environments
-from tests.hosts.conftest import Start
-from tests.hosts.processes import Child, until
-from tests.hosts.web import status
+from tests.hosts.mcp_http import BOTH, INITIALIZE, VERSIONS, Served, serve
+from tests.hosts.processes import until
 from tests.patience import PATIENCE
-from tests.servers import HOST, free_port
 
-VERSIONS = environments.SDKS
+__all__ = ["serve"]
+
 NEWEST = environments.NEWEST_SDKS
-TOKEN = "a-token-that-is-long-enough"
-
-
-class Served:
-    """A server in a process of its own."""
-
-    def __init__(self, child: Child, port: int) -> None:
-        self.child = child
-        self.url = f"http://{HOST}:{port}"
-        until(lambda: self.status("/healthz") == 200, "the server to listen")
-
-    def status(self, path: str, body: dict[str, Any] | None = None, **headers: str) -> int:
-        """What is answered to a request."""
-        kinds = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
-        given = {name.replace("_", "-"): value for name, value in headers.items()}
-        return status(self.url + path, body=body, headers=kinds | given)
-
-    @asynccontextmanager
-    async def client(
-        self, *, hear: MessageHandlerFnT | None = None, headers: dict[str, str] | None = None
-    ) -> AsyncIterator[ClientSession]:
-        """A client that is connected, and what is told of messages that it did not ask for."""
-        async with (
-            httpx.AsyncClient(headers=headers, timeout=PATIENCE) as http,
-            streamable_http_client(f"{self.url}/mcp", http_client=http) as (read, write, _),
-            ClientSession(read, write, message_handler=hear) as session,
-        ):
-            await session.initialize()
-            yield session
-
-
-BOTH = {"Accept": "application/json, text/event-stream"}
-INITIALIZE = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": "2025-06-18",
-        "capabilities": {},
-        "clientInfo": {"name": "test", "version": "0"},
-    },
-}
-
-
-@pytest.fixture
-def serve(start: Start, redis_url: str) -> Callable[..., Served]:
-    def run(version: str, *options: str, **variables: str) -> Served:
-        port = free_port()
-        sdk = environments.mcp_sdk(version)
-        child = start(
-            sdk,
-            *("-m", "abe_redis", "mcp", "--http", "--port", str(port), *options),
-            variables={"REDIS_URL": redis_url, "ABE_REDIS_MCP_STRUCTURED": "1"} | variables,
-        )
-        return Served(child, port)
-
-    return run
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -205,68 +144,6 @@ def test_each_client_has_leases_of_its_own(version: str, serve: Callable[..., Se
     assert served.child.wait() == 0
 
 
-@pytest.mark.promise("The headers `Host` and `Origin` are checked")
-@pytest.mark.promise("any other address needs a bearer token")
-def test_a_call_needs_the_token_and_a_known_host(
-    serve: Callable[..., Served], start: Start, redis_url: str
-) -> None:
-    served = serve("1.30", ABE_REDIS_MCP_TOKEN=TOKEN)
-    assert served.status("/mcp", INITIALIZE) == 401
-    assert served.status("/mcp", INITIALIZE, Authorization=f"Bearer {TOKEN}x") == 401
-    right = {"Authorization": f"Bearer {TOKEN}"}
-    assert served.status("/mcp", INITIALIZE, **right) == 200
-    assert served.status("/mcp", INITIALIZE, Host="evil.example", **right) == 421
-    assert served.status("/mcp", INITIALIZE, Origin="https://evil.example", **right) == 403
-    assert served.status("/healthz") == 200
-
-    async def play() -> None:
-        async with served.client(headers=right) as session:
-            assert len((await session.list_tools()).tools) == 8
-
-    anyio.run(play)
-    sdk = environments.mcp_sdk("1.30")
-    for options, token, words in (
-        (["--host", "0.0.0.0"], "", "set a token in ABE_REDIS_MCP_TOKEN"),
-        (["--host", "0.0.0.0"], "short", "give one of 16 or more"),
-    ):
-        refused = start(
-            sdk,
-            *("-m", "abe_redis", "mcp", "--http", *options),
-            variables={"REDIS_URL": redis_url, "ABE_REDIS_MCP_TOKEN": token},
-        )
-        assert refused.wait() == 2
-        assert words in refused.stderr
-
-
-ACCEPTED = ("application/json, text/event-stream", "text/event-stream", "application/json", "*/*", None)
-ACCEPTED_TOO = ("text/*", "application/*", "APPLICATION/JSON; q=0.5, */*;q=0.1", "text/html")
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_a_call_is_answered_whatever_a_client_says_it_accepts(
-    version: str, serve: Callable[..., Served]
-) -> None:
-    served = serve(version)
-    for accepted in (*ACCEPTED, *ACCEPTED_TOO):
-        with httpx.Client(base_url=served.url, timeout=PATIENCE) as client:
-            del client.headers["accept"]
-            headers = {} if accepted is None else {"Accept": accepted}
-            greeting = client.post("/mcp", json=INITIALIZE, headers=headers)
-            assert greeting.status_code == 200, (accepted, greeting.text)
-            session = {"mcp-session-id": greeting.headers["mcp-session-id"], **headers}
-            ready = {"jsonrpc": "2.0", "method": "notifications/initialized"}
-            assert client.post("/mcp", json=ready, headers=session).status_code == 202
-            request = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
-            answer = client.post("/mcp", json=request, headers=session)
-            assert answer.status_code == 200
-            assert "stream_stats" in answer.text
-            if accepted == "application/json":
-                assert answer.headers["content-type"] == "application/json"
-                assert len(answer.json()["result"]["tools"]) == 8
-            with client.stream("GET", "/mcp", headers=session) as events:
-                assert events.status_code == 200, accepted
-
-
 @pytest.mark.parametrize("version", NEWEST)
 def test_a_session_that_its_client_abandoned_ends_and_its_leases_are_free(
     version: str, serve: Callable[..., Served]
@@ -317,28 +194,6 @@ def test_a_call_that_waits_gives_signs_of_life(version: str, serve: Callable[...
     anyio.run(play)
     assert [most for _, most in told][:2] == [max(3, told[0][0]), max(3, told[1][0])]
     assert 0.9 < told[0][0] < told[1][0]
-
-
-@pytest.mark.parametrize("version", ["1.30", "2.3"])
-def test_a_body_that_is_no_message_is_answered_with_its_id(
-    version: str, serve: Callable[..., Served]
-) -> None:
-    served = serve(version)
-    with httpx.Client(base_url=served.url, timeout=PATIENCE) as client:
-        greeting = client.post("/mcp", json=INITIALIZE, headers=BOTH)
-        session = BOTH | {
-            "mcp-session-id": greeting.headers["mcp-session-id"],
-            "Content-Type": "application/json",
-        }
-        for text in ("[" * 5000 + "]" * 5000, '"\\ud83d"', "{"):
-            call = '{"name":"publish_event","arguments":{"payload":{"a":' + text + "}}}"
-            body = '{"jsonrpc":"2.0","id":7,"method":"tools/call","params":' + call + "}"
-            answer = client.post("/mcp", content=body, headers=session)
-            assert answer.status_code == 400
-            found = answer.json()
-            assert (found["id"], found["error"]["code"]) == (7, -32700)
-        request = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
-        assert client.post("/mcp", json=request, headers=session).status_code == 200, "and it goes on"
 
 
 @pytest.mark.parametrize("version", ["1.30", "2.3"])
