@@ -16,7 +16,7 @@ from benchmarks.report import Table
 from benchmarks.results import Results, to_json
 from benchmarks.run import run
 from benchmarks.workloads import WORKLOADS
-from tests.servers import every_binary
+from tests.server_binaries import every_binary
 
 PAPER = 150
 """Columns of a file or a pipe."""

@@ -25,7 +25,8 @@ from rich.table import Table
 
 from tests.hosts import environments
 from tests.hosts.web import mcp_server
-from tests.servers import Server, any_binary
+from tests.server_binaries import any_binary
+from tests.servers import Server
 
 SDKS = ("1.30", "2.3")
 _BUSY, _WAITING, _WAIT_SECONDS = 6, 2, 20

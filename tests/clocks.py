@@ -9,7 +9,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Self, override
 
-from tests.servers import Server, bundled_binary
+from tests.server_binaries import bundled_binary
+from tests.servers import Server
 
 _LIBRARIES = (
     "/usr/lib/*/faketime",

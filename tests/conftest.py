@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.needs import needed
-from tests.servers import Server, Servers, any_binary, system_binary
+from tests.server_binaries import any_binary, system_binary
+from tests.servers import Server, Servers
 from tests.topologies import Cluster, Sentinels
 
 _INSTALL_REDIS = "redis-server is not on PATH: apt-get install redis-server"

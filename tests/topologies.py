@@ -18,7 +18,8 @@ from redis.cluster import RedisCluster
 from redis.crc import key_slot
 
 from tests.patience import PATIENCE
-from tests.servers import HOST, Server, ServerError, free_port
+from tests.server_binaries import ServerError
+from tests.servers import HOST, Server, free_port
 
 _REPLICATION = {"repl-diskless-sync-delay": "0", "repl-timeout": "10", "repl-backlog-size": "16mb"}
 SLOTS = 16_384

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.page import version_of, write_between
 from benchmarks.sizing.report import BEGIN, END, Findings, markdown
 from benchmarks.sizing.trial import Costs, Load, measure, measure_memory
-from tests.servers import any_binary
+from tests.server_binaries import any_binary
 
 WORKSPACES = (10, 100, 1000)
 RATES = (83, 833, 2500, 8333)

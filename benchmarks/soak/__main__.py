@@ -9,7 +9,8 @@ import anyio
 
 from benchmarks.page import version_of, write_between
 from benchmarks.soak.steps import Cost, soak
-from tests.servers import Server, any_binary, system_binary
+from tests.server_binaries import any_binary, system_binary
+from tests.servers import Server
 
 BEGIN, END = "<!-- measured: make soak -->\n", "<!-- end of the soak -->\n"
 _HEAD = """\

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.chaos.run import Account, Run
-from tests.servers import bundled_binary, system_binary
+from tests.server_binaries import bundled_binary, system_binary
 
 
 def main() -> int:

@@ -27,7 +27,8 @@ from tests.chaos.actors import GROUP, ORDERED_GROUP
 from tests.chaos.checker import violations
 from tests.chaos.history import Group, History, Outage, Violation
 from tests.patience import whole_lines
-from tests.servers import Server, ServerError, any_binary
+from tests.server_binaries import ServerError, any_binary
+from tests.servers import Server
 from tests.topologies import Cluster, Sentinels, wait_until
 
 LEASE_SECONDS = 2

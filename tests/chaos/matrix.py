@@ -16,7 +16,7 @@ from typing import NamedTuple
 from tests.chaos import failover
 from tests.chaos.history import Violation
 from tests.chaos.run import Run
-from tests.servers import any_binary, bundled_binary, system_binary
+from tests.server_binaries import any_binary, bundled_binary, system_binary
 from tests.topologies import Cluster, Sentinels
 
 STREAMS = {"sentinels": 4, "cluster": 32}

@@ -23,7 +23,8 @@ from tests.chaos.checker import violations
 from tests.chaos.history import Group, History, Left, Outage, Record, Violation
 from tests.hosts.processes import Child
 from tests.patience import PATIENCE
-from tests.servers import Server, any_binary
+from tests.server_binaries import any_binary
+from tests.servers import Server
 
 STREAM, GROUP = "slack_events", "bot"
 LEASE_SECONDS = 1.5

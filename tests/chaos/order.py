@@ -29,7 +29,8 @@ from tests.chaos.actors import GROUP
 from tests.chaos.checker import violations
 from tests.chaos.history import Group, History, Outage, Record, Violation
 from tests.patience import PATIENCE, whole_lines
-from tests.servers import Server, any_binary
+from tests.server_binaries import any_binary
+from tests.servers import Server
 
 LEASE_SECONDS = 2
 PARTITIONS = 16

@@ -6,7 +6,7 @@ import pytest
 
 from tests.chaos.faults import schedule
 from tests.chaos.run import Run
-from tests.servers import any_binary
+from tests.server_binaries import any_binary
 
 
 @pytest.mark.promise("Each group processes an accepted event at least once.")

@@ -19,7 +19,8 @@ from tests.conformance import authorization
 from tests.hosts import environments
 from tests.hosts.environments import ROOT, Environment, run_uv
 from tests.hosts.web import mcp_server
-from tests.servers import Server, any_binary
+from tests.server_binaries import any_binary
+from tests.servers import Server
 
 ERAS = {"1.30": ("legacy",), "2.3": ("legacy", "modern")}
 """By the SDK's version, what the inspector calls the protocols that it speaks."""

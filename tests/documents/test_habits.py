@@ -16,7 +16,7 @@ import yaml
 
 from tests.needs import needed
 from tests.patience import PATIENCE
-from tests.servers import system_binary
+from tests.server_binaries import system_binary
 
 ROOT = Path(__file__).parents[2]
 GITHUB = ROOT / ".github"

@@ -9,7 +9,8 @@ import anyio
 
 from tests.generated import answers, calls
 from tests.hosts import environments
-from tests.servers import Server, any_binary
+from tests.server_binaries import any_binary
+from tests.servers import Server
 
 
 def main() -> int:

@@ -15,7 +15,8 @@ from tests.hosts.environments import Environment
 from tests.hosts.processes import Child, ended, until
 from tests.hosts.webhook import Webhook, envelope
 from tests.integration.client.states import MAY_LOAD, STATES
-from tests.servers import Server, any_binary
+from tests.server_binaries import any_binary
+from tests.servers import Server
 
 PEER = str(Path(__file__).with_name("peer.py"))
 TOPIC = "slack_events"

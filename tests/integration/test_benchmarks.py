@@ -16,7 +16,7 @@ from benchmarks.results import Results, to_json
 from benchmarks.run import run
 from benchmarks.workloads import WORKLOADS
 from benchmarks.workloads.consume import longest_wait
-from tests.servers import any_binary
+from tests.server_binaries import any_binary
 
 TINY = Plan(
     rounds=2,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import ServerError, any_binary, system_binary
+from tests.server_binaries import ServerError, any_binary, system_binary
 
 
 def test_a_server_that_is_named_is_the_only_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from tests.integration.conftest import take_one, until
 from tests.integration.consuming.holders import Holders, an_id
 from tests.needs import needed
 from tests.patience import PATIENCE
-from tests.servers import bundled_binary
+from tests.server_binaries import bundled_binary
 
 BACK, HOUR, LEASE = -600.0, 3600.0, 1.0
 

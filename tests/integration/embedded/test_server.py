@@ -19,7 +19,7 @@ from abe_redis.embedded.server import EmbeddedServer
 from abe_redis.errors import EmbeddedServerError
 from tests.integration.embedded.users import Join, client, directory, is_quiet, join, processes, run_id, until
 from tests.patience import PATIENCE
-from tests.servers import bundled_binary
+from tests.server_binaries import bundled_binary
 
 __all__ = ["directory", "join"]
 

@@ -9,7 +9,7 @@ from abe_redis.embedded import server as embedded_server
 from abe_redis.embedded.server import EmbeddedServer
 from abe_redis.errors import EmbeddedServerError
 from tests.integration.embedded.users import client, directory, is_quiet, until
-from tests.servers import bundled_binary
+from tests.server_binaries import bundled_binary
 
 __all__ = ["directory"]
 

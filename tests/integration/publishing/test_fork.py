@@ -7,7 +7,8 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.integration.publishing.forking_scripts import published, script
-from tests.servers import Server, bundled_binary
+from tests.server_binaries import bundled_binary
+from tests.servers import Server
 
 pytestmark = pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="this system has no forks")
 

@@ -17,7 +17,8 @@ from abe_redis.streams import lease
 from abe_redis.streams.groups import Ensured, Progress, ensure_group, record_progress
 from tests.integration.conftest import until
 from tests.integration.on_streams import A, fill, hold
-from tests.servers import HOST, Server, Servers, every_binary
+from tests.server_binaries import every_binary
+from tests.servers import HOST, Server, Servers
 
 STREAM = "slack_events"
 
