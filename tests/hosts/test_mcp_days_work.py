@@ -8,7 +8,8 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import RedisMessageQueueBackend, Settings
-from tests.days_work import Reader, StructureReader, TextReader, seed, solve
+from tests.answer_readers import Reader, StructureReader, TextReader
+from tests.days_work import seed, solve
 from tests.hosts import environments
 from tests.hosts.mcp_sessions import Client, connect
 

@@ -7,7 +7,8 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis.mcp.permissions import Permissions
-from tests.days_work import TASKS, Reader, StructureReader, TextReader, seed, solve
+from tests.answer_readers import Reader, StructureReader, TextReader
+from tests.days_work import TASKS, seed, solve
 from tests.integration.agents import asking, server
 from tests.integration.conftest import MakeBackend
 
