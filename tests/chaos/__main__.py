@@ -8,7 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.chaos.run import Account, Run
+from tests.chaos.account import Account
+from tests.chaos.run import Run
 from tests.server_binaries import bundled_binary, system_binary
 
 

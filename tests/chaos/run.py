@@ -10,13 +10,13 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 import redis
 
 from tests.chaos import log
+from tests.chaos.account import Account
 from tests.chaos.actors import CHILD, GROUP, ORDERED_GROUP, STREAMS
 from tests.chaos.checker import violations
 from tests.chaos.faults import CLOCK_STEPS, DELETE_IF_DRAINED, is_alive, schedule
@@ -31,30 +31,6 @@ LONG_LEASE_SECONDS = 4.0
 RECONNECT_SECONDS = 1.5
 """How soon one who lost the server has it back, on a machine that is busy."""
 ROOT = Path(__file__).parents[2]
-
-
-@dataclass
-class Account:
-    """What came of a run."""
-
-    accepted: set[int] = field(default_factory=set)
-    processed: Counter[int] = field(default_factory=Counter)
-    faults: Counter[str] = field(default_factory=Counter)
-    dead_letters: int = 0
-    pending: int = 0
-    orphans: int = 0
-    stray_keys: list[str] = field(default_factory=list)
-    violations: list[Violation] = field(default_factory=list)
-    """What the history says against the promise, of both groups."""
-    seconds: float = 0
-
-    @property
-    def lost(self) -> set[int]:
-        return self.accepted - set(self.processed)
-
-    @property
-    def repeated(self) -> int:
-        return sum(count - 1 for count in self.processed.values())
 
 
 class Run:
