@@ -1,4 +1,4 @@
-"""The bot of test_worker_command: handlers that say what they do, and when, as lines of JSON.
+"""The bot of the tests of the worker command: handlers that say what they do, and when, as lines of JSON.
 
 It is copied into the directory where the worker is started, as `bot.py`.
 """
