@@ -1,77 +1,26 @@
-"""Groups that are made, moved, removed, replayed to and paused by hand."""
+"""Groups that are made, moved and removed by hand."""
 
-import asyncio
-from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import anyio
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis import Event, EventWorker, Operations, RedisMessageQueueBackend, Settings
+from abe_redis import RedisMessageQueueBackend
 from abe_redis.errors import RequestError
 from abe_redis.operations.groups import Groups
-from abe_redis.operations.scope import Scope
-from abe_redis.schemas import GroupStats
 from abe_redis.streams import names
-from tests.integration.conftest import pending, until
-from tests.patience import PATIENCE
+from tests.integration.conftest import pending
+from tests.integration.operations.groups_of_numbers import (
+    RECORDS,
+    TOPIC,
+    fill,
+    groups,
+    received,
+    redis_url,
+    stats,
+)
 
-TOPIC = "slack_events"
-RECORDS = names.records(TOPIC)
-HOUR = 3_600_000
-
-
-@pytest.fixture
-def redis_url(either_url: str) -> str:
-    """Every test runs on both servers."""
-    return either_url
-
-
-@pytest.fixture
-def groups(backend: RedisMessageQueueBackend) -> Groups:
-    return Groups(Scope(backend))
-
-
-async def fill(redis: Redis, count: int, *, hours_ago: int | None = None) -> list[str]:
-    """Entries of now, or one per hour."""
-    pipeline = redis.pipeline(transaction=False)
-    now: Any = await redis.time()
-    for number in range(count):
-        at = "*" if hours_ago is None else f"{now[0] * 1000 - (hours_ago - number) * HOUR}-0"
-        pipeline.xadd(TOPIC, {"data": f'{{"n": {number}}}'}, id=at)
-    return [entry_id.decode() for entry_id in await pipeline.execute()]
-
-
-async def stats(backend: RedisMessageQueueBackend, name: str) -> GroupStats:
-    found = (await Operations(backend).stream_stats(stream=TOPIC)).streams[0].groups
-    return next(one for one in found if one.name == name)
-
-
-async def received(backend: RedisMessageQueueBackend, group: str, count: int) -> list[int]:
-    """The next events of a group, all acked, each at its first delivery."""
-    numbers: list[int] = []
-
-    async def handle(event: Event) -> None:
-        assert event.deliveries == 1
-        numbers.append(event["n"])
-        if len(numbers) == count:
-            await worker.shutdown()
-
-    worker = EventWorker(backend, handle, group=group, concurrency=1)
-    with anyio.fail_after(PATIENCE):
-        await worker.run()
-    return numbers
-
-
-async def finish(redis: Redis, group: str) -> None:
-    """As a group that has read and acked everything."""
-    reply: Any = await redis.xreadgroup(group, "c", {TOPIC: ">"})
-    await redis.xack(TOPIC, group, *[row[0] for row in reply[0][1]])
-
-
-# --- Create, reset, remove ------------------------------------------------------------------------------
+__all__ = ["groups", "redis_url"]
 
 
 async def test_a_group_starts_at_the_given_position(
@@ -226,147 +175,3 @@ async def test_a_group_is_removed_with_all_that_is_known_of_it(
     assert not await redis.exists(names.due(TOPIC, "bot"))
     assert await received(backend, "bot", 3) == [0, 1, 2], "a new one of that name starts at the beginning"
     assert (await groups.remove(TOPIC, "bot")).note == "It had finished everything."
-
-
-# --- Replay ---------------------------------------------------------------------------------------------
-
-
-async def test_a_range_is_replayed_to_one_group(
-    redis: Redis, backend: RedisMessageQueueBackend, groups: Groups
-) -> None:
-    ids = await fill(redis, 12, hours_ago=12)
-    for name in ("bot", "audit"):
-        await groups.create(TOPIC, name)
-        await finish(redis, name)
-    await redis.xdel(TOPIC, ids[4])
-    await redis.xadd(TOPIC, {"data": '{"n": 50}', "abe:only": "audit"})
-    await finish(redis, "bot")
-    await fill(redis, 1)
-    await redis.xreadgroup("bot", "c", {TOPIC: ">"})
-    assert (await groups.replay(TOPIC, "bot", first=ids[2], last="330m")).events == 4
-    assert (await groups.replay(TOPIC, "bot", first="330m")).events == 5, "not what is for another group"
-    assert (await groups.replay(TOPIC, "bot", first=ids[2])).done == "nothing", "what waits is not doubled"
-    assert (await groups.replay(TOPIC, "bot", first="now", last="beginning")).done == "nothing"
-    assert await received(backend, "bot", 9) == [2, 3, 5, 6, 7, 8, 9, 10, 11]
-    assert await pending(redis, TOPIC, "bot") == 1, "what a consumer holds is left to it"
-    assert await pending(redis, TOPIC, "audit") == 0
-    assert (await stats(backend, "bot")).lost == 0
-
-
-async def test_thousands_are_replayed_but_not_what_is_delivered_meanwhile(
-    redis: Redis, backend: RedisMessageQueueBackend, groups: Groups
-) -> None:
-    await fill(redis, 3000)
-    await groups.create(TOPIC, "bot")
-    await finish(redis, "bot")
-
-    async def go_on() -> None:
-        while True:
-            await fill(redis, 20)
-            await finish(redis, "bot")
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(go_on)
-        change = await groups.replay(TOPIC, "bot")
-        tasks.cancel_scope.cancel()
-    assert 3000 <= change.events <= 3020 + 20
-    numbers = Counter(await received(backend, "bot", 3000))
-    assert numbers == Counter(range(3000))
-
-
-# --- Pause ----------------------------------------------------------------------------------------------
-
-
-async def test_a_paused_group_stands_still_and_goes_on(
-    redis: Redis, backend: RedisMessageQueueBackend, groups: Groups, either_url: str
-) -> None:
-    """Nothing is lost, nothing comes twice; what handlers are at is finished."""
-    seen: Counter[int] = Counter()
-    slow, begun = asyncio.Event(), asyncio.Event()
-
-    async def handle(event: Event) -> None:
-        if event["n"] == 50:
-            begun.set()
-            await slow.wait()
-        seen[event["n"]] += 1
-
-    async with RedisMessageQueueBackend(Settings(redis_url=either_url)) as second:
-        workers = [EventWorker(of, handle, group="bot", concurrency=2) for of in (backend, second)]
-        async with anyio.create_task_group() as tasks:
-            await fill(redis, 60)
-            for worker in workers:
-                tasks.start_soon(worker.run)
-            await begun.wait()
-            assert (await groups.pause(TOPIC, "bot")).done == "paused"
-            assert (await groups.pause(TOPIC, "bot")).done == "nothing"
-
-            async def stands_still() -> bool:
-                await backend.publish(TOPIC, {"n": 60 + len(published)})
-                published.append(1)
-                rows: Any = await redis.xpending_range(TOPIC, "bot", "-", "+", 100)
-                held = [row for row in rows if row["time_since_delivered"] < HOUR]
-                return len(held) == 1 and bool((await stats(backend, "bot")).lag)
-
-            published: list[int] = []
-            await until(stands_still)
-            before = sum(seen.values())
-            slow.set()
-
-            async def finished() -> bool:
-                rows: Any = await redis.xpending_range(TOPIC, "bot", "-", "+", 100)
-                return not [row for row in rows if row["time_since_delivered"] < HOUR]
-
-            await until(finished)
-            assert sum(seen.values()) == before + 1
-            with pytest.raises(RequestError, match="is paused"):
-                await Operations(backend).read_stream(stream=TOPIC, group="bot")
-            found = (await Operations(backend).stream_stats(stream=TOPIC)).streams[0]
-            assert (found.health, found.groups[0].paused) == ("paused", True)
-            total = 60 + len(published)
-            assert sum(seen.values()) == before + 1 < total
-            assert (await groups.resume(TOPIC, "bot")).done == "resumed"
-            assert (await groups.resume(TOPIC, "bot")).done == "nothing"
-
-            async def all_done() -> bool:
-                return len(seen) == total and not await pending(redis, TOPIC, "bot")
-
-            await until(all_done)
-            for worker in workers:
-                await worker.shutdown()
-        assert seen == Counter(range(total))
-
-
-async def test_trimming_waits_for_a_paused_group(redis: Redis, groups: Groups, either_url: str) -> None:
-    await fill(redis, 400)
-    await groups.create(TOPIC, "bot")
-    await groups.pause(TOPIC, "bot")
-    await redis.hset(RECORDS, "used bot", "1")
-    settings = Settings(redis_url=either_url, redis_stream_maxlen=100, redis_stream_group_idle_days=1)
-    async with RedisMessageQueueBackend(settings) as publisher:
-        await publisher.publish(TOPIC, {"n": 400})
-        assert await redis.xlen(TOPIC) == 401
-        await groups.resume(TOPIC, "bot")
-        await publisher.publish(TOPIC, {"n": 401})
-        assert await redis.xlen(TOPIC) == 402, "resuming counts as use"
-        await redis.hset(RECORDS, "used bot", "1")
-
-        async def trimmed() -> bool:
-            await publisher.publish(TOPIC, {"n": 0})
-            return await redis.xlen(TOPIC) < 400
-
-        await until(trimmed)
-
-
-async def test_neighbouring_ranges_replay_the_event_at_their_border_once(
-    redis: Redis, backend: RedisMessageQueueBackend, groups: Groups
-) -> None:
-    """`until` leaves its point out, as in every filter; `last` is an event that is delivered, too."""
-    hours = [f"2025-11-24T{hour}:00" for hour in (10, 11, 12)]
-    for at in (1_763_978_400_000, 1_763_980_000_000, 1_763_982_000_000, 1_763_984_000_000, 1_763_985_600_000):
-        await redis.xadd(TOPIC, {"data": "{}"}, id=f"{at}-0")
-    await groups.create(TOPIC, "bot")
-    await finish(redis, "bot")
-    first = await groups.replay(TOPIC, "bot", first=hours[0], until=hours[1])
-    second = await groups.replay(TOPIC, "bot", first=hours[1], until=hours[2])
-    assert (first.events, second.events) == (2, 2)
-    assert (await groups.replay(TOPIC, "bot", until="beginning")).done == "nothing"
