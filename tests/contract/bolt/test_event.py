@@ -16,8 +16,6 @@ from abe_redis.testing import (
 from tests.contract.bolt.bots import PATIENCE, Bots, handle
 from tests.contract.bolt.failing import Store, raise_
 
-# The event, and its end
-
 
 async def test_an_event_is_done_when_its_lazy_listeners_are(bots: Bots) -> None:
     app, began, may_end = bots.app(), threading.Event(), threading.Event()

@@ -18,9 +18,6 @@ from tests.contract.bolt.failing import Store, is_here, raise_
 REFUSED = SlackApiError("refused", {"error": "fatal_error"})  # type: ignore[no-untyped-call]
 
 
-# What fails
-
-
 async def test_a_listener_s_exception_is_the_failure(bots: Bots) -> None:
     app = bots.app()
     app.event("app_mention")(bots.fit(lambda: raise_(LookupError("no such order"))))

@@ -16,8 +16,6 @@ from abe_redis.testing import (
 )
 from tests.contract.bolt.bots import Bots, handle
 
-# What needs the live request
-
 
 async def test_a_command_is_answered_at_its_response_url(bots: Bots) -> None:
     app = bots.app()

@@ -15,8 +15,6 @@ from abe_redis.testing import (
 from tests.contract.bolt.bots import Bots, handle
 from tests.contract.bolt.failing import raise_
 
-# What is no failure
-
 
 @pytest.mark.parametrize("raises", [False, True])
 async def test_an_event_without_a_listener_is_done(bots: Bots, raises: bool) -> None:

@@ -10,8 +10,6 @@ from abe_redis.testing import (
 )
 from tests.contract.bolt.bots import Bots
 
-# What is refused at the start
-
 
 def test_only_a_bolt_app_is_taken() -> None:
     with pytest.raises(SettingsError, match="takes an App or an AsyncApp of slack_bolt, not 'dict'"):
