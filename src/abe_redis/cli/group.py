@@ -133,11 +133,16 @@ def remove(
     name: Name,
     *,
     force: Annotated[
-        bool, typer.Option("--force", help="Remove it even if it has unfinished events, and give them up.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Remove it even if it has unfinished events, which gives them up, or live consumers, which "
+            "make it again and get everything from the beginning.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove a group that has finished everything.
+    """Remove a group that has finished everything, and that no consumer reads any more.
 
     Example: abe-redis group remove slack_events audit
     """

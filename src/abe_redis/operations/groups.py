@@ -86,11 +86,22 @@ class Groups:
         return await self._noted("group reset", change, start=start, force=force)
 
     async def remove(self, stream: str, group: str, *, force: bool = False) -> GroupChange:
-        """Remove a group, also a destroyed one; refuse while it has unfinished events, unless forced."""
+        """Remove a group, also a destroyed one.
+
+        Refuse while it has unfinished events or a consumer that is alive, unless forced.
+        """
         name, group = self._scope.consumable(stream), names.check_group(group)
         async with self._scope.redis(f"removing the group {group!r} of {name!r}") as redis:
             await self._scope.check_exists(redis, name)
-            alive = await self._alive(redis, name, group)
+            (stats,) = await self._scope.stats(redis, name)
+            of = next((one for one in stats.groups if one.name == group), None)
+            alive = of is not None and [one.name for one in of.workers]
+            if alive and of and not (force or of.pending or of.lag):
+                raise RequestError(
+                    f"Group {group!r} of {name!r} has consumers that are alive, or were a lease ago "
+                    f"({', '.join(alive[:5])}); it was not removed. They would make it again, and get "
+                    "everything from the beginning. Stop them and wait for a lease, or force it (--force)."
+                )
             try:
                 left, removed = await manage.remove(redis, name, group, force=force)
             except ResponseError as error:
@@ -105,22 +116,15 @@ class Groups:
                 f"Group {group!r} of {name!r} has {has}; it was not removed. Let its consumers finish, or "
                 "force it (--force), which gives them up."
             )
+        again = " A consumer that still reads makes it again, and gets everything from the beginning."
         change = GroupChange(
             stream=name,
             group=group,
             done="removed",
             events=left.pending + (left.undelivered or 0),
-            note=(f"It had {has}." if left else "It had finished everything.") + alive,
+            note=(f"It had {has}." if left else "It had finished everything.") + (again if alive else ""),
         )
         return await self._noted("group remove", change, force=force)
-
-    async def _alive(self, redis: Redis, stream: str, group: str) -> str:
-        """A warning for a removed group whose consumers may still be alive."""
-        (stats,) = await self._scope.stats(redis, stream)
-        consumers = [one for of in stats.groups if of.name == group for one in of.consumers]
-        if not any(one.alive for one in consumers):
-            return ""
-        return " A consumer that still reads makes it again, and gets everything from the beginning."
 
     async def replay(
         self,

@@ -2,14 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 
+import anyio
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis import RedisMessageQueueBackend
+from abe_redis import Event, EventWorker, RedisMessageQueueBackend
 from abe_redis.errors import RequestError
 from abe_redis.operations.groups import Groups
 from abe_redis.streams import names
-from tests.integration.conftest import pending
+from tests.integration.conftest import pending, until
 from tests.integration.operations.groups_of_numbers import (
     RECORDS,
     TOPIC,
@@ -175,3 +176,23 @@ async def test_a_group_is_removed_with_all_that_is_known_of_it(
     assert not await redis.exists(names.due(TOPIC, "bot"))
     assert await received(backend, "bot", 3) == [0, 1, 2], "a new one of that name starts at the beginning"
     assert (await groups.remove(TOPIC, "bot")).note == "It had finished everything."
+
+
+async def test_a_group_that_workers_read_is_removed_only_by_force(
+    redis: Redis, backend: RedisMessageQueueBackend, groups: Groups
+) -> None:
+    async def handle(_: Event) -> None:
+        """Do it at once."""
+
+    async def has_finished() -> bool:
+        return worker.handled == 1 and (await stats(backend, "bot")).pending == 0
+
+    await fill(redis, 1)
+    worker = EventWorker(backend, handle, group="bot")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+        await until(has_finished)
+        with pytest.raises(RequestError, match="has consumers that are alive, or were a lease ago"):
+            await groups.remove(TOPIC, "bot")
+        assert "makes it again" in (await groups.remove(TOPIC, "bot", force=True)).note
+        await worker.shutdown()
