@@ -86,8 +86,8 @@ def _publish_lines(lines: typer.FileBinaryRead, stream: str | None, first: int, 
                 operations, own(lines), stream=stream, first=first, on_progress=on_progress
             )
         )
-    text = f"{count(result.lines, 'event')} published"
-    text += f"; {result.duplicates} of them were already there" if result.duplicates else ""
+    text = f"{count(result.lines - result.duplicates, 'event')} published"
+    text += f"; {result.duplicates} more were there already" if result.duplicates else ""
     if result.waiting:
         text += f"; {result.waiting} of them wait in the outbox until Redis takes them. {_why(result.reason)}"
     show(result, text if result.waiting else f"{text}.", as_json=as_json)

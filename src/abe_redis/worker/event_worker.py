@@ -73,7 +73,8 @@ class EventWorker(HandlingTasks):
                 `REDIS_STREAM_MAX_DELIVERIES`, or the last that a `Backoff` allows, a `Retry` buries.
             handler_timeout: Seconds after which a coroutine handler is cancelled, which is a failure; by
                 default it has no limit.
-            view: Makes the handler's argument from the event; `slack_event` for the Slack event alone.
+            view: Makes the handler's argument from the event. By default that is the whole `Event`, Slack's
+                envelope included; with `slack_event` it is the Slack event inside, as in `abe-redis worker`.
             respond_to: A stream to which the handler's result is published, with the id of its event.
             drain_seconds: How long `shutdown` waits for handlers that are at work.
             ordered: Whether the events of one conversation are handled one at a time, in the order in which
