@@ -6,6 +6,7 @@ from typing import Any, Self, TypedDict, Unpack
 
 from redis.asyncio import Redis
 
+from abe_redis.errors import InvalidArgumentError
 from abe_redis.events import slack
 from abe_redis.operations import positions
 from abe_redis.operations.caller_limits import Limits
@@ -81,14 +82,18 @@ class Filter:
             asked: What is asked for.
 
         Raises:
-            InvalidArgumentError: A time cannot be read.
+            InvalidArgumentError: A time cannot be read, or the end lies before the beginning.
             RequestError: As for `of`.
         """
-        if (since := asked.get("since")) is not None:
-            asked["since"] = await positions.since(redis, since)
-        if (until := asked.get("until")) is not None:
-            asked["until"] = await positions.since(redis, until)
-        return cls.of(limits, **asked)
+        since, until = asked.get("since"), asked.get("until")
+        begin = None if since is None else await positions.since(redis, since)
+        end = None if until is None else await positions.since(redis, until)
+        if begin is not None and end is not None and ids.order(begin) > ids.order(end):
+            raise InvalidArgumentError(
+                f"until is {until!r}, which lies before since, {since!r}, so there is nothing in between. "
+                "Exchange them."
+            )
+        return cls.of(limits, **asked | {"since": begin, "until": end})
 
     @property
     def is_given(self) -> bool:

@@ -6,7 +6,14 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Operations
-from abe_redis.errors import AbeRedisError, InvalidNameError, PayloadError, PayloadTooLargeError, RequestError
+from abe_redis.errors import (
+    AbeRedisError,
+    InvalidArgumentError,
+    InvalidNameError,
+    PayloadError,
+    PayloadTooLargeError,
+    RequestError,
+)
 from tests.integration.operations.numbered_streams import fill, operations
 
 __all__ = ["operations"]
@@ -25,6 +32,15 @@ async def test_a_typo_does_not_make_a_group(operations: Operations, redis: Redis
     assert len(second.events) == 1
     groups: Any = await redis.xinfo_groups("slack_events")
     assert {group["name"] for group in groups} == {b"agents", b"second"}
+
+
+async def test_an_end_before_the_beginning_is_refused(operations: Operations) -> None:
+    await fill(operations, 1)
+    with pytest.raises(InvalidArgumentError, match="until is '2h', which lies before since, '1h'"):
+        await operations.read_stream(since="1h", until="2h")
+    with pytest.raises(InvalidArgumentError, match="Exchange them"):
+        await operations.count_events(by="type", since="1h", until="2h")
+    assert (await operations.read_stream(since="2h", until="1h")).events == []
 
 
 async def test_a_stream_outside_the_patterns_is_refused(operations: Operations, redis: Redis) -> None:
