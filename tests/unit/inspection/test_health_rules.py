@@ -62,7 +62,20 @@ LEASED_BY_HAND = (
     "Consumer 'cli-me' of group 'g' holds 2 events, 7-0 for 5 min: somebody leased that with `abe-redis "
     "read`. Finish it with `abe-redis ack`, or leave it to a live worker."
 )
+AHEAD = (
+    "Group 'g' stands at 9-0, beyond the end of the stream, and skips every event: somebody set it there by hand "
+    "(XGROUP SETID or CREATE). "
+)
+SET_AHEAD: dict[str, Any] = {"beyond_end": True, "last_delivered_id": "9-0"}
+SETS_BACK = "Its consumers set it back within seconds."
+START_OR_MOVE = (
+    "Its next consumer sets it back to where it was: start one, or move it with `abe-redis group reset s g "
+    "--from …`."
+)
 RULE_BY_RULE = [
+    ("beyond_end", [SET_AHEAD], {}, ("stalled", AHEAD + SETS_BACK)),
+    ("beyond_end", [SET_AHEAD | {"alive": False}], {}, ("stalled", AHEAD + START_OR_MOVE)),
+    ("beyond_end", [{}], {}, (None, "")),
     ("unread", [], {}, ("unread", "It has 10 events and no group, so nobody reads it: start a consumer.")),
     ("unread", [], {"length": 0}, (None, "")),
     ("unread", [{}], {}, (None, "")),
