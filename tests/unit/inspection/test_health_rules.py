@@ -63,8 +63,8 @@ LEASED_BY_HAND = (
     "read`. Finish it with `abe-redis ack`, or leave it to a live worker."
 )
 AHEAD = (
-    "Group 'g' stands at 9-0, beyond the end of the stream, and skips every event: somebody set it there by hand "
-    "(XGROUP SETID or CREATE). "
+    "Group 'g' stands at 9-0, beyond the end of the stream, and skips every event: somebody set it there by "
+    "hand (XGROUP SETID or CREATE). "
 )
 SET_AHEAD: dict[str, Any] = {"beyond_end": True, "last_delivered_id": "9-0"}
 SETS_BACK = "Its consumers set it back within seconds."
