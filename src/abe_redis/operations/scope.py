@@ -251,9 +251,9 @@ class Scope:
         Raises:
             redis.ResponseError: There is no such group.
         """
+        found = await peek.consumers(redis, stream, group)
         lease_seconds = self.settings.redis_stream_lease_seconds
-        found = await peek.consumers(redis, stream, group, lease_seconds=lease_seconds)
-        return {name: alive for name, alive in found.items() if not is_agent(name)}
+        return {name: silent < lease_seconds for name, silent in found.items() if not is_agent(name)}
 
     async def check_not_paused(self, redis: Redis, stream: str, group: str) -> None:
         """Refuse a lease in a group that is paused.

@@ -1,6 +1,5 @@
 """What Redis reports about a stream and its groups; `inspection` interprets it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,8 +89,6 @@ class GroupInfo:
     """Since when consumers hold events."""
     lease_seconds: dict[bytes, float]
     """How long the leases of consumers last, by their own records."""
-    left: frozenset[bytes]
-    """The consumers that have ended in order."""
 
 
 async def of_group(redis: Redis, stream: str, row: Row, *, with_pending: bool) -> GroupInfo:
@@ -127,14 +124,8 @@ async def of_group(redis: Redis, stream: str, row: Row, *, with_pending: bool) -
         pending=pending,
         postponed=set(postponed),
         notes=notes,
-        lease_seconds=lease_seconds_in(leases),
-        left=hold_times.left_in(said),
+        lease_seconds={name: int(words.split()[0]) / 1000 for name, words in leases.items()},
     )
-
-
-def lease_seconds_in(leases: Mapping[bytes, bytes]) -> dict[bytes, float]:
-    """How long the leases of consumers last, from the hash of their records."""
-    return {name: int(words.split()[0]) / 1000 for name, words in leases.items()}
 
 
 async def _beyond(
