@@ -36,7 +36,7 @@ MUTANTS = (
         "dated, 0, 'RETRYCOUNT', math.max(counted, deliveries), 'JUSTID', force)",
         "dated, 0, 'RETRYCOUNT', counted, 'JUSTID', force)",
         frozenset({"count fell", "too many starts"}),
-        first=150,
+        first=100,
     ),
     Mutant(
         "what is postponed loses its count",
