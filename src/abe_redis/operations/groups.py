@@ -95,8 +95,8 @@ class Groups:
             await self._scope.check_exists(redis, name)
             (stats,) = await self._scope.stats(redis, name)
             of = next((one for one in stats.groups if one.name == group), None)
-            alive = of is not None and [one.name for one in of.workers]
-            if alive and of and not (force or of.pending or of.lag):
+            alive = [] if of is None else [one.name for one in of.workers]
+            if of is not None and alive and not (force or of.pending or of.lag):
                 raise RequestError(
                     f"Group {group!r} of {name!r} has consumers that are alive, or were a lease ago "
                     f"({', '.join(alive[:5])}); it was not removed. They would make it again, and get "
