@@ -89,7 +89,7 @@ class Discovery:
     async def _ask(self, redis: Redis, asked: list[str]) -> None:
         """Sort names into those we read and those to check again."""
         now = time.monotonic()
-        ensured = await ensure_group(redis, asked, self._group)
+        ensured = await ensure_group(redis, asked, self._group, worker=True)
         if new := [name for name, found in zip(asked, ensured, strict=True) if found.new]:
             telling = new_groups.tell(redis, self._group, new, began=self._began)
             await self._tolerance.attempt("looking at what waits for a new group", telling)
@@ -106,8 +106,16 @@ class Discovery:
                 del self._missing[name]
 
     def _notice_forgetting(self, stream: str, found: Ensured) -> None:
-        """Say once when Redis has lost the records about the group: then nothing else says what is lost."""
-        if stream in self._was_read and not found.was_known:
+        """Say once when Redis no longer has records about the group: nothing else says what is lost then."""
+        if stream in self._was_read and found.removed:
+            _LOG.warning(
+                "Group %r of %r was removed by `abe-redis group remove`, and this consumer, which still "
+                "runs, made it again: it gets everything from the beginning. Stop its consumers before you "
+                "remove a group.",
+                self._group,
+                stream,
+            )
+        elif stream in self._was_read and not found.was_known:
             _LOG.error(
                 "Redis has lost what it knew of group %r of %r, as after FLUSHALL or a restart without its "
                 "data. The events that the group had not finished are lost, unless somebody publishes them "

@@ -77,7 +77,7 @@ class Questions:
         names = ("stream", "group", "ids", "consumer", "delay_seconds")
         given = {name: arguments[name] for name in names if arguments.get(name) is not None}
         concerned = await (await self._operations()).concerned(**given)
-        concerned = [one for one in concerned if one.held and (is_final or one.workers)]
+        concerned = [one for one in concerned if one.held and (is_final or one.is_shared)]
         if not concerned:
             return None
         held = [entry_id for one in concerned for entry_id in one.held]
@@ -92,7 +92,7 @@ def _shared(concerned: "Concerned") -> str:
     """The workers of the group: those that are alive, or else those that may come back."""
     workers = concerned.workers
     if not workers:
-        return ""
+        return ", whose workers are stopped now" if concerned.had_workers else ""
     alive = [name for name, is_alive in workers.items() if is_alive]
     named = alive or list(workers)
     more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""

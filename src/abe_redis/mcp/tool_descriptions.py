@@ -73,7 +73,7 @@ def _offer_work(server: Server, tools: Tools, questions: Questions) -> None:
         title="Finish events",
         description="Tell the group that you are done with events you leased: they are not delivered again. "
         "Without ids: with all that you hold. What others hold is left alone and listed in not_held. In a "
-        "group that has workers it needs the user's agreement (confirm).",
+        "group that has or had workers it needs the user's agreement (confirm).",
         question=questions.before_ack,
         changes=True,
         may_be_repeated=True,
@@ -84,7 +84,7 @@ def _offer_work(server: Server, tools: Tools, questions: Questions) -> None:
         description="Give back events you leased and did not finish, at once or after delay_seconds; the "
         "delivery does not count. Without ids: all that you hold. With bury=true they move to the dead "
         "letters with your reason; that needs the user's agreement (confirm), and so does delay_seconds in a "
-        "group that has workers.",
+        "group that has or had workers.",
         question=questions.before_release,
         changes=True,
         may_be_repeated=True,

@@ -255,6 +255,10 @@ class Scope:
         lease_seconds = self.settings.redis_stream_lease_seconds
         return {name: silent < lease_seconds for name, silent in found.items() if not is_agent(name)}
 
+    async def had_workers(self, redis: Redis, stream: str, group: str) -> bool:
+        """Whether a group has ever had workers: its events are their work, also while all are gone."""
+        return await manage.had_workers(redis, stream, group)
+
     async def check_not_paused(self, redis: Redis, stream: str, group: str) -> None:
         """Refuse a lease in a group that is paused.
 

@@ -24,6 +24,13 @@ class Concerned:
     """Those of the events that the caller holds; other events are not touched."""
     workers: dict[str, bool]
     """The consumers of the group, without those of agents, and whether each is alive."""
+    had_workers: bool
+    """Whether the group ever had workers; those that were stopped in order leave no consumer behind."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether these events are the work of others, too."""
+        return bool(self.workers) or self.had_workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +108,18 @@ class Settlement:
         async with self.scope.redis(f"looking at what is leased in {stream!r}") as redis:
             by = await self._whose(redis, stream, group, holder, ids)
             held = by.get("done", [])
-            return Concerned(
-                stream, group, held, await self.scope.workers(redis, stream, group) if held else {}
-            )
+            if not held:
+                return Concerned(stream, group, held, workers={}, had_workers=False)
+            return await self._concerned(redis, stream, group, held)
+
+    async def _concerned(self, redis: Redis, stream: str, group: str, held: list[str]) -> "Concerned":
+        return Concerned(
+            stream,
+            group,
+            held,
+            workers=await self.scope.workers(redis, stream, group),
+            had_workers=await self.scope.had_workers(redis, stream, group),
+        )
 
     async def _agree(
         self,
@@ -123,7 +139,7 @@ class Settlement:
         held = by.get("done", [])
         if not held or not self.scope.limits.is_limited:
             return
-        if is_final or (is_shared and await self.scope.workers(redis, stream, group)):
+        if is_final or (is_shared and (await self._concerned(redis, stream, group, held)).is_shared):
             by["done"] = self.scope.limits.agreed(held)
             by.setdefault("not_held", []).extend(one for one in held if one not in by["done"])
 

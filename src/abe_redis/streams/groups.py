@@ -16,6 +16,9 @@ hash beside the stream has these records per group:
 - `given`: released entries, which are pending under the name `abe:nobody`
 - `known`: its consumers, and its position, when its pending entries were last listed
 - `gone`: entries counted as lost since, because the stream no longer has them
+- `worked`: since when it has had workers, also when none is there now
+
+One more field, `removed`, names the groups that our own command removed last.
 """
 
 from collections.abc import Sequence
@@ -37,6 +40,7 @@ _FORGOTTEN_SECONDS = 7 * 86_400
 
 _ENSURE = Script.load("ensure_group")
 _NEW = 2
+_REMOVED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +56,27 @@ class Ensured:
     """Whether the group was made for the first time."""
     was_known: bool = field(default=True, compare=False)
     """Whether the records knew the group before."""
+    removed: bool = field(default=False, compare=False)
+    """Whether the records do not know it because our own command removed it."""
 
 
-async def ensure_group(redis: Redis, streams: Sequence[str], group: str) -> list[Ensured]:
+async def ensure_group(
+    redis: Redis, streams: Sequence[str], group: str, *, worker: bool = False
+) -> list[Ensured]:
     """Create the group on each existing stream that lacks it; never create a stream.
 
     A new group starts at the very beginning, so that an event published before its first
     consumer existed is delivered. One that was deleted starts where it had finished, and one that
     stands beyond the end of its stream is set back: see `beyond_end`.
+
+    Args:
+        redis: The client.
+        streams: The streams.
+        group: The group.
+        worker: Whether a worker asks, after which the group counts as one that had workers; else an agent or
+            a person does.
     """
-    arguments: list[Argument] = [group, _FORGOTTEN_SECONDS * 1000]
+    arguments: list[Argument] = [group, _FORGOTTEN_SECONDS * 1000, int(worker)]
     answers = await _ENSURE.each(
         redis,
         streams,
@@ -75,7 +90,14 @@ async def ensure_group(redis: Redis, streams: Sequence[str], group: str) -> list
     for stream, answer in zip(streams, answers, strict=True):
         say_set_back(stream, group, answer[4])
     return [
-        Ensured(state.decode(), lost, again=made == 1, new=made == _NEW, was_known=bool(was_known))
+        Ensured(
+            state.decode(),
+            lost,
+            again=made == 1,
+            new=made == _NEW,
+            was_known=was_known == 1,
+            removed=was_known == _REMOVED,
+        )
         for state, lost, made, was_known, _ in answers
     ]
 

@@ -128,6 +128,11 @@ async def pause(redis: Redis, stream: str, group: str, *, paused: bool) -> bool:
     return changed
 
 
+async def had_workers(redis: Redis, stream: str, group: str) -> bool:
+    """Whether a worker ever read a stream in a group, since the group was last removed."""
+    return await redis.hget(names.records(stream), f"worked {group}") is not None
+
+
 async def is_paused(redis: Redis, stream: str, group: str) -> bool:
     """Whether a group is paused on a stream."""
     return await redis.hget(names.records(stream), f"paused {group}") is not None

@@ -8,6 +8,8 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Event, EventStream, EventWorker
+from abe_redis.operations.groups import Groups
+from abe_redis.operations.scope import Scope
 from tests.integration.conftest import take, take_one, until
 from tests.integration.consuming.counted_losses import (
     RECORDS,
@@ -175,6 +177,31 @@ async def test_a_worker_says_that_redis_has_lost_everything(
         await until(lambda: is_recorded(redis))
         await worker.shutdown()
     assert caplog.text.count("has lost what it knew") == 1
+
+
+async def test_a_worker_whose_group_was_removed_on_purpose_says_so(
+    redis: Redis, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    received = list[int]()
+
+    async def handle(event: Event) -> None:
+        received.append(event["n"])
+
+    async def handled() -> bool:
+        return len(received) == 3
+
+    async def is_said() -> bool:
+        return "was removed by `abe-redis group remove`" in caplog.text
+
+    await fill(redis, 3)
+    async with backend_of(settings) as backend, anyio.create_task_group() as tasks:
+        worker = EventWorker(backend, handle)
+        tasks.start_soon(worker.run)
+        await until(handled)
+        await Groups(Scope(backend)).remove(TOPIC, "default", force=True)
+        await until(is_said)
+        await worker.shutdown()
+    assert "has lost what it knew" not in caplog.text
 
 
 async def test_a_deleted_stream_is_counted_and_not_said_to_be_forgotten(

@@ -6,12 +6,12 @@ import anyio
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis import RedisMessageQueueBackend
+from abe_redis import EventWorker, RedisMessageQueueBackend
 from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.permissions import Permissions
 from abe_redis.mcp.questions import Questions
 from abe_redis.operations.operations import Operations
-from tests.integration.agents import GROUP, TOPIC, Ask, asking, said, server, text_of
+from tests.integration.agents import GROUP, TOPIC, Ask, asking, refusal, said, server, text_of
 from tests.integration.conftest import MakeBackend
 
 LEASE_SECONDS = 1
@@ -77,6 +77,33 @@ async def test_a_worker_that_is_gone_is_not_named_as_one_that_works(
     assert "whose workers are silent now (worker-1)?" in await question(backend), "it may come back"
     await redis.xreadgroup("bot", "worker-2", {TOPIC: ">"}, count=1)
     assert "where others work, too (worker-2)?" in await question(backend)
+
+
+@pytest.mark.promise("so do finishing and postponing in a group that has workers, or ever had")
+async def test_the_work_of_workers_that_were_stopped_in_order_needs_an_agreement(
+    backend: RedisMessageQueueBackend, redis: Redis
+) -> None:
+    handled = anyio.Event()
+
+    async def handle(_: object) -> None:
+        handled.set()
+
+    ask = asking(server(backend))
+    await published(ask, 1)
+    worker = EventWorker(backend, handle, group="bot")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+        await handled.wait()
+        await worker.shutdown()
+    for consumer in await redis.xinfo_consumers(TOPIC, "bot"):  # which others remove in time
+        await redis.xgroup_delconsumer(TOPIC, "bot", consumer["name"])
+    _, _, waits = await published(ask, 3)  # the first of which is there already
+    assert "of slack_events: 1 for bot, whose workers are stopped now?" in await question(backend)
+    await ask("lease_events", group="bot", ids=[waits])
+    what: dict[str, Any] = {"stream": TOPIC, "group": "bot", "ids": [waits]}
+    for tool, more in (("ack", {}), ("release", {"delay_seconds": 9})):
+        assert "this needs the user's agreement" in await refusal(ask, tool, **what, **more)
+    assert (await ask("ack", **what, confirm=True)).structuredContent["acked"] == [waits]
 
 
 # What is offered ------------------------------------------------------------------------------------------

@@ -5,10 +5,12 @@
 -- end of its stream is set back: see `beyond_end`.
 --
 -- KEYS  per stream: the stream, its records, consumers' records of their leases, what the group has pending
--- ARGV  group, for how many ms the records of a stream that does not exist are kept
+-- ARGV  group, for how many ms the records of a stream that does not exist are kept, 1 if a worker asks (0:
+--       an agent or a person)
 -- Answers per stream: `ready`, `paused`, `missing` or `other` (another kind of key); how many entries are
 -- newly found to be removed before the group had finished them; 1 if somebody had removed the group, 2 if it
--- is new (else 0); 1 if the records knew the group before (else 0); and the new and the former position of a
+-- is new (else 0); 1 if the records knew the group before, 2 if one of our commands removed it (else 0); and
+-- the new and the former position of a
 -- group that it set back (else ''). If the first streams have many groups or pending entries, it answers only
 -- for these.
 -- flags: allow-oom
@@ -20,7 +22,8 @@
 -- include: progress
 -- include: clock
 -- include: list_pending
-local group, forgotten_ms = ARGV[1], ARGV[2]
+-- include: removed_groups
+local group, forgotten_ms, is_worker = ARGV[1], ARGV[2], ARGV[3] == '1'
 local answers, most_seen = {}, 300 -- groups, and pages of five pending entries
 
 for i = 1, #KEYS, 4 do
@@ -29,6 +32,7 @@ for i = 1, #KEYS, 4 do
   local kind, state = redis.call('TYPE', stream).ok, 'ready'
   local info = kind == 'stream' and facts(redis.call('XINFO', 'STREAM', stream))
   local made, moved, was_known = 0, '', redis.call('HGET', records, 'used ' .. group) and 1 or 0
+  if was_known == 0 and was_removed(records, group) then was_known = 2 end
   local from, lost = floor_of(records, group, info)
   if kind == 'none' then
     redis.call('PEXPIRE', records, forgotten_ms)
@@ -53,6 +57,9 @@ for i = 1, #KEYS, 4 do
       of = of or group_of(stream, group)
       redis.call('HDEL', records, 'known ' .. group)
       list_pending(stream, records, leases, pending, group, of, now_ms())
+    end
+    if is_worker and not redis.call('HGET', records, 'worked ' .. group) then
+      redis.pcall('HSET', records, 'worked ' .. group, redis.call('TIME')[1])
     end
     if redis.call('HGET', records, 'paused ' .. group) then state = 'paused' end
   end

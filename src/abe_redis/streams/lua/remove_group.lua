@@ -9,6 +9,7 @@
 -- include: beyond_end
 -- include: destroyed
 -- include: ids
+-- include: removed_groups
 local stream, records, due, leases, held, listed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local group, force = ARGV[1], ARGV[2] == '1'
 local of, found = group_of(stream, group), redis.pcall('XINFO', 'STREAM', stream)
@@ -33,9 +34,10 @@ if force or (pending == 0 and unread == 0) then
   if of then redis.call('XGROUP', 'DESTROY', stream, group) end
   local recorded =
     {'floor', 'last', 'used', 'lost', 'deleted', 'paused', 'clock', 'forgotten', 'reclaimed', 'let go',
-      'given', 'known', 'gone'}
+      'given', 'known', 'gone', 'worked'}
   for _, what in ipairs(recorded) do redis.call('HDEL', records, what .. ' ' .. group) end
   redis.call('DEL', due, leases, held, listed)
+  note_removed(records, group)
   return {pending, unread or -1, 1}
 end
 return {pending, unread or -1, 0}

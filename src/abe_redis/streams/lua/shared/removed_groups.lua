@@ -1,0 +1,29 @@
+-- The groups that our own command removed last: a worker that makes one again can say why it was gone. The
+-- records hold them in one field, the newest last, one per line.
+
+-- include: record_lines
+local most_removed = 20
+
+local function removed_of(records)
+  local found = {}
+  for name in string.gmatch(redis.call('HGET', records, 'removed') or '', '([^\n]+)\n') do
+    found[#found + 1] = name
+  end
+  return found
+end
+
+local function was_removed(records, group)
+  for _, name in ipairs(removed_of(records)) do
+    if name == group then return true end
+  end
+  return false
+end
+
+local function note_removed(records, group)
+  local lines, earlier = {}, removed_of(records)
+  for i = math.max(1, #earlier - most_removed + 2), #earlier do
+    if earlier[i] ~= group then lines[#lines + 1] = earlier[i] .. '\n' end
+  end
+  lines[#lines + 1] = group .. '\n'
+  record_lines(records, 'removed', lines)
+end
