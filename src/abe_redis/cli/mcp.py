@@ -13,6 +13,7 @@ from abe_redis.cli.app import RUN, app, is_default, log_format_of
 from abe_redis.cli.common import LOCAL, MetricsHost, MetricsPort, exposed, say
 from abe_redis.cli.mcp_limits import check, check_none
 from abe_redis.errors import SettingsError
+from abe_redis.runtime.collector import idle_during_imports
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -214,12 +215,13 @@ def serve(
         check_none(context)
         return
     check(context, env_file)
-    from abe_redis.mcp.permissions import Permissions  # noqa: PLC0415
-    from abe_redis.mcp.server import serve_http, serve_stdio  # noqa: PLC0415
-    from abe_redis.mcp.trust import Trust  # noqa: PLC0415
-    from abe_redis.schemas.stats import AGENTS  # noqa: PLC0415
-    from abe_redis.settings import Settings  # noqa: PLC0415
-    from abe_redis.streams.patterns import Patterns, check_reach  # noqa: PLC0415
+    with idle_during_imports():
+        from abe_redis.mcp.permissions import Permissions  # noqa: PLC0415
+        from abe_redis.mcp.server import serve_http, serve_stdio  # noqa: PLC0415
+        from abe_redis.mcp.trust import Trust  # noqa: PLC0415
+        from abe_redis.schemas.stats import AGENTS  # noqa: PLC0415
+        from abe_redis.settings import Settings  # noqa: PLC0415
+        from abe_redis.streams.patterns import Patterns, check_reach  # noqa: PLC0415
 
     if env_file is not None:
         _log_as_the_file_says(context, env_file)
