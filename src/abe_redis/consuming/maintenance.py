@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from redis.asyncio import Redis
 
 from abe_redis.consuming.discovery import say_lost
+from abe_redis.consuming.older_data import OlderData
 from abe_redis.consuming.optional_steps import Tolerance
 from abe_redis.runtime import clock, plurals
 from abe_redis.settings import Settings
@@ -52,6 +53,7 @@ class Maintenance:
         self._gone_seconds = GONE_LEASES * settings.redis_stream_lease_seconds
         self._lease_seconds = settings.redis_stream_lease_seconds
         self._clock_at = -math.inf
+        self._older_data = OlderData(group)
         self._sweep_seconds = 3 * settings.redis_stream_lease_seconds
         self._sweep_at = clock.now() + self._sweep_seconds
 
@@ -70,13 +72,23 @@ class Maintenance:
             self._clock_at = clock.now() + clock_steps.every_seconds(self._lease_seconds)
             looking = clock_steps.mend(redis, self._group, list(streams), lease_seconds=self._lease_seconds)
             await self._tolerance.attempt("looking at the server's clock", looking)
-            placing = beyond_end.set_back(redis, self._group, list(streams))
-            await self._tolerance.attempt("looking where the group stands", placing)
+            await self._place(redis, list(streams))
         # Also streams in which nothing was finished: more may have been published to them.
         recorded = sorted(active | self._unfinished | held)
         self._short = set()
         await self._tolerance.attempt("recording what is finished", self._record(redis, recorded))
+        if self._older_data.noticed:  # perhaps in other streams, too
+            await self._place(redis, list(streams))
+            self._older_data.say()
         await self._tolerance.attempt("trimming", self._trim(redis, self._to_trim | active))
+
+    async def _place(self, redis: Redis, streams: list[str]) -> None:
+        """Look where the group stands, and whether Redis has older data than before."""
+
+        async def look() -> None:
+            self._older_data.look(await beyond_end.set_back(redis, self._group, streams))
+
+        await self._tolerance.attempt("looking where the group stands", look())
 
     async def _sweep(self, redis: Redis, streams: list[str]) -> None:
         await forget_gone(redis, self._group, streams, idle_seconds=self._gone_seconds)
@@ -98,6 +110,7 @@ class Maintenance:
             for stream, progress in found.items():
                 say_lost(stream, self._group, progress.lost)
                 say_put_back(stream, self._group, progress.put_back)
+            self._older_data.look({stream: progress.trail for stream, progress in found.items()})
             self._unfinished = {stream for stream, progress in found.items() if progress.unfinished}
             lengths = {stream: progress.length for stream, progress in found.items() if progress.length >= 0}
             self._short = {one for one, length in lengths.items() if not self._trimmer.is_longer(length)}

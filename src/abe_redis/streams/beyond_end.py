@@ -10,13 +10,14 @@ from redis.asyncio import Redis
 
 from abe_redis.streams import names, slots
 from abe_redis.streams.scripts import Script
+from abe_redis.streams.trail import Trail
 
 _LOG = logging.getLogger(__name__)
 
 _SET_BACK = Script.load("set_back")
 
 
-async def set_back(redis: Redis, group: str, streams: Sequence[str]) -> None:
+async def set_back(redis: Redis, group: str, streams: Sequence[str]) -> dict[str, Trail | None]:
     """Set a group back in the streams beyond whose end it stands, and log that.
 
     It goes on behind the last event that it is known to have been given, so it also gets what was published
@@ -26,6 +27,9 @@ async def set_back(redis: Redis, group: str, streams: Sequence[str]) -> None:
         redis: The client.
         group: The group.
         streams: Streams; one that does not exist, or has no such group, has nothing to mend.
+
+    Returns:
+        The trail of the group's records in each stream.
 
     Raises:
         redis.RedisError: The server refused it or could not be reached.
@@ -37,8 +41,9 @@ async def set_back(redis: Redis, group: str, streams: Sequence[str]) -> None:
         keys=lambda some: [key for one in some for key in (one, names.records(one))],
         most=slots.MANY_STREAMS,
     )
-    for stream, moved in zip(streams, answers, strict=True):
+    for stream, (moved, _) in zip(streams, answers, strict=True):
         say_set_back(stream, group, moved)
+    return {stream: Trail.read(trail) for stream, (_, trail) in zip(streams, answers, strict=True)}
 
 
 def say_set_back(stream: str, group: str, moved: bytes) -> None:

@@ -17,6 +17,7 @@ hash beside the stream has these records per group:
 - `known`: its consumers, and its position, when its pending entries were last listed
 - `gone`: entries counted as lost since, because the stream no longer has them
 - `worked`: since when it has had workers, also when none is there now
+- `trail`: how often and when it was recorded: see `trail`
 
 One more field, `removed`, names the groups that our own command removed last.
 """
@@ -30,6 +31,7 @@ from redis.asyncio import Redis
 from abe_redis.streams import ids, names
 from abe_redis.streams.beyond_end import say_set_back
 from abe_redis.streams.scripts import Argument, Script
+from abe_redis.streams.trail import Trail
 
 type Readiness = Literal["ready", "paused", "missing", "other"]
 """A stream with the group; the same, but paused; no key; or a key of another type."""
@@ -142,6 +144,8 @@ class Progress:
     """How many entries the stream has; -1 if there is no such group."""
     put_back: int = 0
     """How many entries it put back that a removed consumer had held."""
+    trail: Trail | None = field(default=None, compare=False)
+    """The trail of the group's records; None if there is no record."""
 
     @property
     def is_left_out(self) -> bool:
@@ -165,6 +169,6 @@ async def record_progress(
     for stream, answer in zip(streams, answers, strict=True):
         say_set_back(stream, group, answer[5])
     return [
-        Progress(lost=lost, unfinished=unfinished, is_full=bool(is_full), length=length, put_back=put_back)
-        for lost, unfinished, is_full, length, put_back, _ in answers
+        Progress(lost, unfinished, bool(is_full), length, put_back, Trail.read(trail))
+        for lost, unfinished, is_full, length, put_back, _, trail in answers
     ]

@@ -21,8 +21,9 @@
 -- Answers per stream: how many entries are newly found to be removed before the group had finished them;
 -- how many the group has not finished (-1: another consumer has recorded it recently, so it was left out);
 -- 1 if the server has no memory left (else 0); the length of the stream (-1: the group does not exist); how
--- many entries it put back; and the new and the former position of a group that it set back (else ''). If the
--- first streams have many groups or pending entries, it answers only for these.
+-- many entries it put back; the new and the former position of a group that it set back (else ''); and the
+-- trail of the group's records. If the first streams have many groups or pending entries, it answers only for
+-- these.
 
 -- include: beyond_end
 -- include: note_deleted
@@ -30,6 +31,7 @@
 -- include: clock
 -- include: vanished
 -- include: list_pending
+-- include: trail
 local group, recent_ms = ARGV[1], tonumber(ARGV[2])
 local answers, most_seen = {}, 300 -- groups, and pages of five pending entries
 local now = now_ms()
@@ -42,9 +44,9 @@ local function is_recent_record(records)
 end
 
 -- Writes the record; answers 1 if the server has no memory left, else 0.
-local function record(records, floor, last)
+local function record(records, floor, last, trail)
   local words = {
-    'HSET', records, 'floor ' .. group, floor, 'last ' .. group, last,
+    'HSET', records, 'floor ' .. group, floor, 'last ' .. group, last, 'trail ' .. group, trail,
     'used ' .. group, string.format('%.3f', now / 1000),
   }
   local written = redis.pcall(unpack(words))
@@ -61,6 +63,7 @@ for i = 1, #KEYS, 5 do
   local is_left_out = is_recent_record(records)
   local of = not is_left_out and group_of(stream, group)
   local lost, unfinished, is_full, length, put_back, moved = 0, 0, 0, -1, 0, ''
+  local trail = trail_of(records, group)
   if is_left_out then
     length = redis.pcall('XLEN', stream)
     unfinished, length = -1, type(length) == 'number' and length or -1
@@ -73,13 +76,14 @@ for i = 1, #KEYS, 5 do
     lost, length = note_deleted(stream, records, of, info), info['length']
     local facts_then
     facts_then, unfinished = progress_of(stream, of, info)
-    is_full = record(records, facts_then, of['last-delivered-id'])
+    trail = longer_trail(trail)
+    is_full = record(records, facts_then, of['last-delivered-id'], trail)
     lost = lost + gone
     list_pending(stream, records, leases, pending, group, of, now)
     if of['entries-read'] then
       redis.call(to_position('SETID', stream, group, of['last-delivered-id'], of['entries-read']))
     end
   end
-  answers[#answers + 1] = {lost, unfinished, is_full, length, put_back, moved}
+  answers[#answers + 1] = {lost, unfinished, is_full, length, put_back, moved, trail}
 end
 return answers

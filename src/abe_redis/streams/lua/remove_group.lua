@@ -34,7 +34,7 @@ if force or (pending == 0 and unread == 0) then
   if of then redis.call('XGROUP', 'DESTROY', stream, group) end
   local recorded =
     {'floor', 'last', 'used', 'lost', 'deleted', 'paused', 'clock', 'forgotten', 'reclaimed', 'let go',
-      'given', 'known', 'gone', 'worked'}
+      'given', 'known', 'gone', 'worked', 'trail'}
   for _, what in ipairs(recorded) do redis.call('HDEL', records, what .. ' ' .. group) end
   redis.call('DEL', due, leases, held, listed)
   note_removed(records, group)

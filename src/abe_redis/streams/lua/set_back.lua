@@ -2,12 +2,13 @@
 --
 -- KEYS  per stream: the stream, its records
 -- ARGV  group
--- Answers per stream the new and the former position of the group, or '' if it was well or does not exist. If
--- the first streams have many groups, it answers only for these.
+-- Answers per stream the new and the former position of the group, or '' if it was well or does not exist;
+-- and the trail of the group's records. If the first streams have many groups, it answers only for these.
 -- flags: allow-oom
 
 -- include: beyond_end
 -- include: clock
+-- include: trail
 local group, now = ARGV[1], now_ms()
 local answers, most_seen = {}, 300 -- groups
 
@@ -18,6 +19,6 @@ for i = 1, #KEYS, 2 do
   if of and is_to_come(of['last-delivered-id'], now) then
     moved = set_back(stream, records, of, facts(redis.call('XINFO', 'STREAM', stream)))
   end
-  answers[#answers + 1] = moved
+  answers[#answers + 1] = {moved, trail_of(records, group)}
 end
 return answers

@@ -1,0 +1,20 @@
+-- The trail of a group's records, by which a consumer notices that Redis came back with older data.
+--
+-- It says when the trail began (in µs), how often consumers have recorded the group since, and when they did
+-- so last (in ms): so the same record never has another time, unless Redis has lost it, and somebody wrote
+-- another one.
+
+-- include: clock
+local most_times = 20
+
+local function trail_of(records, group)
+  return redis.call('HGET', records, 'trail ' .. group) or ''
+end
+
+local function longer_trail(trail)
+  local seconds, microseconds = unpack(redis.call('TIME'))
+  local began, count, times = string.match(trail, '^(%d+) (%d+)(.*)$')
+  if not began then began, count, times = string.format('%s%06d', seconds, microseconds), 0, '' end
+  if select(2, string.gsub(times, ' ', ' ')) >= most_times then times = string.match(times, '^ %d+(.*)$') end
+  return string.format('%s %.0f%s %.0f', began, count + 1, times, now_ms())
+end
