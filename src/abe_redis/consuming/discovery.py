@@ -44,6 +44,8 @@ class Discovery:
         """Names to check again, each until a monotonic time."""
         self._news: dict[str, float] = {}
         """The time of the last known news in the index."""
+        self._to_ask: dict[str, None] = {}
+        """Streams with news that are not checked yet; a failed check leaves them here for the next tick."""
         self._ticks = 0
         self._began = time.time()
 
@@ -59,16 +61,17 @@ class Discovery:
             redis.RedisError: The server refused to make a group, or could not be reached.
         """
         self._ticks += 1
-        asked: list[str] = []
-        await self._tolerance.attempt("reading the index of streams", self._read_index(redis, asked))
+        await self._tolerance.attempt("reading the index of streams", self._read_index(redis))
+        asked = list(self._to_ask)
         if self._ticks % 2 or not self.ready:
             asked += self._missing
         if not self._ticks % 2:
             await self._tolerance.attempt("searching for streams", self._search.step(redis))
         if asked:
             await self._ask(redis, list(dict.fromkeys(asked)))
+            self._to_ask.clear()
 
-    async def _read_index(self, redis: Redis, asked: list[str]) -> None:
+    async def _read_index(self, redis: Redis) -> None:
         """Add the streams with news in the index to those to check."""
         # Now and then read the whole index, since a failover may set the server's clock back.
         whole = self._ticks % _WHOLE_INDEX_EVERY == 0
@@ -76,7 +79,7 @@ class Discovery:
         found = await announced(redis, since)
         news = {name: at for name, at in found.items() if self._news.get(name) != at}
         self._news = found if whole else self._news | found
-        asked += [name for name in news if self._patterns.match(name)]
+        self._to_ask |= {name: None for name in news if self._patterns.match(name)}
 
     def recheck(self) -> None:
         """Check every stream again: one of them was deleted or replaced."""

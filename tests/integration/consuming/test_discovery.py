@@ -7,11 +7,13 @@ from unittest.mock import AsyncMock
 import anyio
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import ConnectionError, ResponseError  # noqa: A004
 
 from abe_redis import RedisMessageQueueBackend, Settings
+from abe_redis.consuming import discovery
 from abe_redis.streams import names, peek, slots
 from abe_redis.streams.find_streams import Search, announced, existing
+from abe_redis.streams.groups import Ensured, ensure_group
 from abe_redis.streams.patterns import Patterns
 from tests.integration.conftest import MakeBackend, take, take_one, until
 from tests.servers import Server
@@ -64,6 +66,26 @@ async def test_a_new_stream_is_found_soon_though_the_servers_clock_was_set_back(
         for number in range(3):
             await backend.publish(f"slack:new{number}", {"n": number})
             assert (await take_one(events))["n"] == number
+
+
+async def test_a_stream_is_found_though_the_connection_is_lost_just_as_it_comes(
+    backend: RedisMessageQueueBackend, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its news is in the index once; nothing else would lead to it until somebody publishes again."""
+    failed = list[str]()
+
+    async def cut_once(redis: Redis, asked: list[str], group: str) -> list[Ensured]:
+        if "slack:new" in asked and not failed:
+            failed.extend(asked)
+            raise ConnectionError("Connection reset by peer")
+        return await ensure_group(redis, asked, group)
+
+    monkeypatch.setattr(discovery, "ensure_group", cut_once)
+    monkeypatch.setattr(Search, "step", AsyncMock())
+    async with backend.consume() as events:
+        await backend.publish("slack:new", {"n": 1})
+        assert (await take_one(events))["n"] == 1
+    assert failed
 
 
 async def test_foreign_streams_are_found_by_a_search(backend: RedisMessageQueueBackend, redis: Redis) -> None:
