@@ -11,7 +11,12 @@ from tests.simulation.server.replies import Refused, Reply, Status
 type Execute = Callable[[list[bytes]], Reply]
 
 _PRELUDE = b"""
-local run = ...
+local run, refuse = ...
+local plain_error = error
+error = function(why, level)  -- an error reply that a script ends with is its answer
+  if type(why) == 'table' then refuse(why.err) end
+  plain_error(why, (level or 1) + 1)
+end
 redis = {
   call = function(...)
     local answer = run(false, ...)
@@ -43,7 +48,7 @@ class Scripts:
         self._compiled = lru_cache(maxsize=None)(self._lua.compile)
         self._globals = self._lua.globals()
         self._execute: Execute = _nothing
-        self._parts_of: Any = self._lua.execute(_PRELUDE, self._call)
+        self._parts_of: Any = self._lua.execute(_PRELUDE, self._call, _refuse)
 
     def run(
         self, source: bytes, keys: Sequence[bytes], arguments: Sequence[bytes], execute: Execute
@@ -104,6 +109,10 @@ class Scripts:
             return Status(status)
         nested = self._from_lua
         return [one if (kind := type(one)) is bytes or kind is int else nested(one) for one in items]
+
+
+def _refuse(text: bytes) -> None:
+    raise Refused(text.decode())
 
 
 def _word(word: Any) -> bytes:
