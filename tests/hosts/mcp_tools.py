@@ -66,7 +66,7 @@ def described(tools: list[dict[str, Any]]) -> dict[str, Any]:
         shows_words = tool["name"] in {"read_stream", "count_events", "lease_events"}
         assert ("untrusted" in tool["description"]) == shows_words
         assert not tool.get("outputSchema")
-    assert len(json.dumps(tools)) <= 12_000
+    assert len(json.dumps(tools)) <= 12_000, len(json.dumps(tools))
     return {
         tool["name"]: (
             tool["title"],

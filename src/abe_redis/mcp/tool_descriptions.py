@@ -71,8 +71,8 @@ def _offer_work(server: Server, tools: Tools, questions: Questions) -> None:
     server.offer(
         tools.ack,
         title="Finish events",
-        description="Tell the group that you are done with events you leased: they are not delivered again. "
-        "Without ids: with all that you hold. What others hold is left alone and listed in not_held. In a "
+        description="Tell the group you are done with events you leased: they are not delivered again. "
+        "Without ids: all that you hold. What others hold is left alone and listed in not_held. In a "
         "group that has or had workers it needs the user's agreement (confirm).",
         question=questions.before_ack,
         changes=True,
