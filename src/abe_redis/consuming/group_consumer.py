@@ -24,12 +24,12 @@ from abe_redis.consuming.in_flight import InFlight
 from abe_redis.consuming.lifecycle import CLOSE_SECONDS, Lifecycle
 from abe_redis.consuming.maintenance import Maintenance
 from abe_redis.consuming.optional_steps import Tolerance
+from abe_redis.consuming.presence import Presence
 from abe_redis.consuming.scheduler import Scheduler
 from abe_redis.errors import LeaseLostError
 from abe_redis.events.event import Event
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
-from abe_redis.streams import consumers
 from abe_redis.streams.lease import Leased, Taken
 from abe_redis.streams.patterns import Patterns
 
@@ -69,10 +69,10 @@ class GroupConsumer(ABC):
         self._tolerance = tolerance = Tolerance(settings, group)
         self._discovery = Discovery(patterns, group, tolerance, consumer=name)
         self._maintenance = Maintenance(settings, group, tolerance)
+        self._presence = Presence(settings, tolerance, group, name)
         self._scheduler = Scheduler()
         self._tick_at = self._renew_at = 0.0
-        self._connected = False
-        """Whether Redis has answered."""
+        self._connected = False  # whether Redis has answered
         self._passes = failures.passes
         """Whether a retry helps after a failure."""
         self._waiting = False
@@ -282,6 +282,8 @@ class GroupConsumer(ABC):
         active, self._in_flight.active = self._in_flight.active, set()
         held = {stream for stream, _ in self._in_flight.delivered_events}
         await self._maintenance.tick(redis, streams, active, held)
+        joined = (*self._discovery.ready, *self._discovery.paused)
+        await self._presence.tick(redis, joined, busy=self._in_flight.streams)
         self._tick_at = clock.now() + TICK_SECONDS
 
     async def _renew_held(self, redis: Redis) -> None:
@@ -327,8 +329,7 @@ class GroupConsumer(ABC):
         redis = (await self._open()).commands
         await self._let_go(redis)
         if self._in_flight.may_take_all:
-            withdrawing = consumers.withdraw(redis, self.group, self.name, self._discovery.joined)
-            await self._tolerance.attempt("removing what a consumer said of its leases", withdrawing)
+            await self._presence.end(redis, self._discovery.joined)
 
     @abstractmethod
     async def _end_reads(self) -> None:

@@ -328,6 +328,12 @@ class InFlight(Leases):
             )
 
     @property
+    def streams(self) -> set[str]:
+        """The streams of which an event is not settled yet."""
+        kept = (*self._every(), *self._letting_go.values(), *self._unsaid.values())
+        return {held.key[0] for held in kept}
+
+    @property
     def at_work(self) -> list[Held]:
         """The events whose handlers are running and can be cancelled."""
         return [held for held in self.delivered_events.values() if held.is_at_work]

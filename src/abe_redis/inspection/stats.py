@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from abe_redis.inspection.health import judge
 from abe_redis.schemas import Age, ConsumerStats, GroupStats, StreamStats
 from abe_redis.settings import Settings
-from abe_redis.streams import hold_times, ids
+from abe_redis.streams import consumers, hold_times, ids
 from abe_redis.streams import info as streams_info
 from abe_redis.streams.info import Row, StreamInfo
 
@@ -116,7 +116,12 @@ class _Reader:
                     pending=one["pending"],
                     postponed=min(one["pending"], postponed[one["name"]]),
                     idle_seconds=one["idle"] / 1000,
-                    alive=one["idle"] / 1000 < self.lease_seconds,
+                    alive=consumers.is_alive(
+                        one["idle"] / 1000,
+                        recorded_seconds=group.lease_seconds.get(one["name"]),
+                        lease_seconds=self.lease_seconds,
+                        has_left=one["name"] in group.left,
+                    ),
                     lease_seconds=group.lease_seconds.get(one["name"]),
                     holds=held_id,
                     held_seconds=seconds,

@@ -251,9 +251,9 @@ class Scope:
         Raises:
             redis.ResponseError: There is no such group.
         """
-        found = await peek.consumers(redis, stream, group)
         lease_seconds = self.settings.redis_stream_lease_seconds
-        return {name: silent < lease_seconds for name, silent in found.items() if not is_agent(name)}
+        found = await peek.consumers(redis, stream, group, lease_seconds=lease_seconds)
+        return {name: alive for name, alive in found.items() if not is_agent(name)}
 
     async def had_workers(self, redis: Redis, stream: str, group: str) -> bool:
         """Whether a group has ever had workers: its events are their work, also while all are gone."""

@@ -35,8 +35,14 @@ class ConsumerStats(BaseModel):
         description="Those of them that wait for a retry or a delay, so that nobody holds them; of the 100 "
         "oldest, and of the 1,000 oldest in an answer about one stream.",
     )
-    idle_seconds: float = Field(description="Seconds since its last command in this group.")
-    alive: bool = Field(description="True while idle_seconds is less than the lease time.")
+    idle_seconds: float = Field(
+        description="Seconds since its last command in this group; while it waits, it gives a sign of life "
+        "twice per lease."
+    )
+    alive: bool = Field(
+        description="True while idle_seconds is less than its lease (2.4 s at least), unless it has ended in "
+        "order."
+    )
     lease_seconds: float | None = Field(
         default=None, description="How long its leases last without renewal, as it said; null if it did not."
     )

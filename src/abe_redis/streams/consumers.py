@@ -1,4 +1,4 @@
-"""Removes consumers that are gone from a group, and the records of their leases."""
+"""Tells whether consumers are alive; removes those that are gone, and the records of their leases."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,8 +10,47 @@ from abe_redis.streams.scripts import Argument, Script
 GONE_LEASES = 10
 """A silent consumer that holds nothing is removed after this many of its leases."""
 
+LEAST_ALIVE_SECONDS = 2.4
+"""A consumer of a shorter lease counts as alive for so long: it gives no more than a sign per tick."""
+
+_NOTE_ALIVE = Script.load("note_alive")
 _FORGET = Script.load("forget_consumers")
 _WITHDRAW = Script.load("withdraw")
+
+
+async def note_alive(
+    redis: Redis, group: str, consumer: str, streams: Sequence[str], *, lease_seconds: float
+) -> None:
+    """Give a sign of life of a consumer, which lasts for its lease.
+
+    Redis before 7.2 does not notice a consumer that only waits.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    arguments: list[Argument] = [group, consumer, round(lease_seconds * 1000)]
+
+    async def note(some: Sequence[str]) -> None:
+        keys = [key for one in some for key in (one, names.leases(one, group), names.held(one, group))]
+        await _NOTE_ALIVE(redis, keys, arguments)
+
+    await slots.in_steps(redis, streams, note, most=slots.MANY_STREAMS)
+
+
+def is_alive(
+    idle_seconds: float, *, recorded_seconds: float | None, lease_seconds: float, has_left: bool
+) -> bool:
+    """Whether a consumer is alive, as far as Redis knows.
+
+    Args:
+        idle_seconds: Time since its last command or sign of life.
+        recorded_seconds: How long its leases last, if it has recorded that.
+        lease_seconds: The time instead, for another program's consumer.
+        has_left: Whether it has ended in order.
+    """
+    if recorded_seconds is not None:
+        lease_seconds = max(recorded_seconds, LEAST_ALIVE_SECONDS)
+    return not has_left and idle_seconds < lease_seconds
 
 
 async def forget_gone(redis: Redis, group: str, streams: Sequence[str], *, idle_seconds: float) -> int:
@@ -42,6 +81,7 @@ async def forget_gone(redis: Redis, group: str, streams: Sequence[str], *, idle_
 async def withdraw(redis: Redis, group: str, consumer: str, streams: Iterable[str]) -> None:
     """Delete what a consumer that ends has recorded about its leases and the events it holds.
 
+    From then on it does not count as alive.
     Where it has postponed events, the record of its leases stays: else it seems to be another program's.
 
     Raises:

@@ -23,6 +23,9 @@ GIVEN_BACK_MS = 10 * 365 * 86_400_000
 type Row = Mapping[str, Any]
 """A pending entry, as XPENDING shows it."""
 
+_LEFT = b"left"
+"""Stands in place of a record for a consumer that has ended in order; see `withdraw.lua`."""
+
 _NOTE = Script.load("note_held")
 
 
@@ -81,8 +84,14 @@ def notes_from(said: Mapping[bytes, bytes]) -> Notes:
     return {
         (consumer, entry_id): Since(int(begun), int(at_ms))
         for consumer, words in said.items()
+        if words != _LEFT
         for entry_id, begun, at_ms in batched(words.split(), 3)
     }
+
+
+def left_in(said: Mapping[bytes, bytes]) -> frozenset[bytes]:
+    """The consumers that have ended in order, from the same hash."""
+    return frozenset(consumer for consumer, words in said.items() if words == _LEFT)
 
 
 def seconds(answer: Any) -> float:  # noqa: ANN401 - what TIME answered

@@ -1,5 +1,6 @@
 """What Redis reports about a stream and its groups; `inspection` interprets it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +90,8 @@ class GroupInfo:
     """Since when consumers hold events."""
     lease_seconds: dict[bytes, float]
     """How long the leases of consumers last, by their own records."""
+    left: frozenset[bytes]
+    """The consumers that have ended in order."""
 
 
 async def of_group(redis: Redis, stream: str, row: Row, *, with_pending: bool) -> GroupInfo:
@@ -124,8 +127,14 @@ async def of_group(redis: Redis, stream: str, row: Row, *, with_pending: bool) -
         pending=pending,
         postponed=set(postponed),
         notes=notes,
-        lease_seconds={name: int(words.split()[0]) / 1000 for name, words in leases.items()},
+        lease_seconds=lease_seconds_in(leases),
+        left=hold_times.left_in(said),
     )
+
+
+def lease_seconds_in(leases: Mapping[bytes, bytes]) -> dict[bytes, float]:
+    """How long the leases of consumers last, from the hash of their records."""
+    return {name: int(words.split()[0]) / 1000 for name, words in leases.items()}
 
 
 async def _beyond(

@@ -13,6 +13,8 @@ from abe_redis.client.optional_commands import is_refused
 from abe_redis.events.codec import Fields
 from abe_redis.schemas import GroupBrief
 from abe_redis.streams import hold_times, ids, names, seen
+from abe_redis.streams.consumers import is_alive
+from abe_redis.streams.info import lease_seconds_in
 from abe_redis.streams.page_size import PageSize
 
 type Order = Literal["newest", "oldest"]
@@ -187,15 +189,28 @@ async def brief(redis: Redis, stream: str) -> tuple[int, list[GroupBrief]]:
     ]
 
 
-async def consumers(redis: Redis, stream: str, group: str) -> dict[str, float]:
-    """A group's consumers, without those that stand for nobody, each with the seconds of its silence.
+async def consumers(redis: Redis, stream: str, group: str, *, lease_seconds: float) -> dict[str, bool]:
+    """A group's consumers, without those that stand for nobody, and whether each is alive.
+
+    Args:
+        lease_seconds: As for `is_alive`.
 
     Raises:
         redis.ResponseError: NOGROUP, when the group does not exist.
     """
-    rows = await redis.xinfo_consumers(stream, group)
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.xinfo_consumers(stream, group)
+    pipeline.hgetall(names.leases(stream, group))
+    pipeline.hgetall(names.held(stream, group))
+    rows, leases, said = await pipeline.execute()
+    recorded, left = lease_seconds_in(leases), hold_times.left_in(said)
     return {
-        row["name"].decode(errors="replace"): row["idle"] / 1000
+        row["name"].decode(errors="replace"): is_alive(
+            row["idle"] / 1000,
+            recorded_seconds=recorded.get(row["name"]),
+            lease_seconds=lease_seconds,
+            has_left=row["name"] in left,
+        )
         for row in rows
         if row["name"] not in names.NOBODYS
     }

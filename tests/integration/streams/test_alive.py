@@ -52,7 +52,7 @@ async def test_who_looks_at_a_postponed_entry_does_not_make_its_holder_look_aliv
     found = await rows(commands, A)
     assert [(name, deliveries) for name, deliveries, _ in found.values()] == [("abe:postponed", 1)] * 3
     assert list(found) == ids
-    assert list(await peek.consumers(commands, A, "g")) == ["holder"]
+    assert list(await peek.consumers(commands, A, "g", lease_seconds=30)) == ["holder"]
     await anyio.sleep(4 * LEASE_SECONDS)
     assert await sweep(commands) == [], "what nobody holds yet stays so, however often somebody looks"
 
@@ -83,7 +83,7 @@ async def test_a_consumer_whose_entries_wait_for_nobody_is_removed_like_any_othe
     await postponed(commands, 1)
     await sweep(commands)
     assert await consumers.forget_gone(commands, "g", [A], idle_seconds=LEASE_SECONDS) == 1
-    assert await peek.consumers(commands, A, "g") == {}
+    assert await peek.consumers(commands, A, "g", lease_seconds=30) == {}
 
 
 async def test_a_dead_worker_with_a_retry_to_come_is_silent_while_another_works(

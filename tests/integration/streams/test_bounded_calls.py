@@ -83,6 +83,7 @@ async def pend(redis: Any, count: int) -> list[str]:
         (lambda redis, streams: reclaim(redis, "g", "me", streams, lease_seconds=30, count=1), 5),
         (lambda redis, streams: consumers.forget_gone(redis, "g", streams, idle_seconds=9), 4),
         (lambda redis, streams: consumers.withdraw(redis, "g", "me", streams), 3),
+        (lambda redis, streams: consumers.note_alive(redis, "g", "me", streams, lease_seconds=30), 3),
         (lambda redis, streams: release.release(redis, "g", "me", streams, {}, everything=True), 3),
         (lambda redis, streams: dead.expire(redis, streams, days=1), 1),
         (lambda redis, streams: owners.owners(redis, OWNER, streams), 1),

@@ -330,5 +330,7 @@ class OrderedConsumer(GroupConsumer):
         at_work = {held.key[0] for held in self._in_flight.at_work}  # what is still handled keeps its stream
         streams = [stream for stream in self._ownership.streams if stream not in at_work]
         await self._ownership.quit(redis)
-        await self._in_flight.give_back(redis, streams, unconfirmed=False)
+        joined = dict.fromkeys((*streams, *self._discovery.joined))  # also those of other owners
+        leaving = [stream for stream in joined if stream not in at_work]
+        await self._in_flight.give_back(redis, leaving, unconfirmed=False)
         await self._ownership.release_streams(redis, streams)

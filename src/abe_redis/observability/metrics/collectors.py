@@ -274,7 +274,7 @@ _OF_GROUPS: tuple[tuple[_Kind, str, str, Callable[[GroupStats], float | None]], 
     (
         GaugeMetricFamily,
         "consumers",
-        "Workers that sent a command within the last lease.",
+        "Workers that sent a command or a sign of life within their lease.",
         lambda one: len(one.workers),
     ),
     (GaugeMetricFamily, "paused", "Whether the group is paused.", lambda one: one.paused),

@@ -4,7 +4,7 @@
 -- If one of them is only slow, its next read makes it again.
 --
 -- The record of a consumer's leases is deleted when the consumer has been gone for the same time without a
--- new record.
+-- new record. So is the note that a consumer has left (see `withdraw`), once the group lacks that consumer.
 --
 -- KEYS  per stream: the stream, its records, consumers' records of their leases and of their events
 -- ARGV  group, the time in ms after which a silent consumer is gone, the number of its leases instead if
@@ -41,6 +41,10 @@ for i = 1, #KEYS, 4 do
   end
   note_forgotten(records, group, names, is_there)
   forgotten = forgotten + #names
+  local notes = redis.pcall('HGETALL', held)
+  for at = 1, #notes, 2 do
+    if notes[at + 1] == 'left' and not is_there[notes[at]] then redis.call('HDEL', held, notes[at]) end
+  end
   for name, one in pairs(said) do
     local silent_ms = math.abs(now - one.at)
     if silent_ms >= math.max(one.ms, 1000) * idle_leases then redis.call('HDEL', leases, name) end
