@@ -59,6 +59,33 @@ async def test_a_group_deleted_with_events_pending_loses_none(
                 seen.add((await anext(events))["n"])
 
 
+@pytest.mark.one_server
+@pytest.mark.parametrize("words", [[], ["ERROR"]], ids=["as if its time was over", "with an error"])
+async def test_a_read_that_somebody_unblocks_is_a_pause(
+    backend: RedisMessageQueueBackend, lone_server: Server, words: list[str]
+) -> None:
+    async with backend.consume() as events:
+        await publish(backend, 0)
+        assert numbers([await take_one(events)]) == [0]
+        with lone_server.admin() as admin:
+            for n in range(1, 6):
+                with anyio.fail_after(PATIENCE):
+                    async with anyio.create_task_group() as tasks:
+                        found: list[int] = []
+
+                        async def take_it(found: list[int] = found) -> None:
+                            found.extend(numbers([await anext(events)]))
+
+                        tasks.start_soon(take_it)
+                        while not any(
+                            admin.execute_command("CLIENT", "UNBLOCK", client["id"], *words)
+                            for client in admin.client_list()
+                        ):
+                            await anyio.sleep(0.02)
+                        await publish(backend, n)
+                assert found == [n]
+
+
 async def test_a_deleted_stream_is_not_resurrected(backend: RedisMessageQueueBackend, redis: Redis) -> None:
     await publish(backend, 1)
     async with backend.consume() as events:

@@ -112,6 +112,7 @@ async def test_a_restart_with_older_data_is_said_once(
 
 @KINDS
 @pytest.mark.promise("events that were finished then may run again")
+@pytest.mark.promise("If the new primary has an older state of a group or a stream")
 async def test_what_was_finished_after_the_older_data_runs_again(
     lone: Server, make_backend: MakeBackend, ordered: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
