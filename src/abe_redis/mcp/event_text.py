@@ -33,6 +33,8 @@ def read(result: AgentRead, fence: str, *, may_change: bool = True) -> str:
     ]
     events = _count(len(result.events), "dead letter" if result.dead else "event")
     where = f" of {quoted(result.stream)}" if result.stream else ""
+    if result.mode == "waiting" and result.events and result.next_start is not None:
+        events, what = f"The first {events}", "waiting (there may be more)"
     lines = [f"{events}{where} {what}. {' '.join(result.note.split())}".strip()]
     if result.groups or result.length:
         groups = "; ".join(
@@ -136,7 +138,8 @@ def _hints(result: AgentRead, *, may_change: bool) -> list[str]:
     if any(event.truncated for event in result.events):
         lines.append(f'To see one whole: read_stream(stream={stream}, event_id="ID", payload="whole").')
     if result.events and may_change and result.mode in {"peek", "waiting"} and not result.dead:
-        lines.append(f'To work on one: lease_events(stream={stream}, group="GROUP", ids=["ID"]).')
+        group = whole(result.groups[0].name) if len(result.groups) == 1 else '"GROUP"'
+        lines.append(f'To work on one: lease_events(stream={stream}, group={group}, ids=["ID"]).')
     if result.events and may_change and result.dead:
         lines.append(f'To deliver one again: redrive(stream={stream}, ids=["ID"]).')
     if result.mode == "pending" and any(event.yours for event in result.events):

@@ -268,7 +268,7 @@ class Scope:
         if await manage.is_paused(redis, stream, group):
             raise RequestError(
                 f"The group {group!r} of {stream!r} is paused: its events are not delivered until it is "
-                "resumed. Leave out group to look."
+                "resumed. To look at its events, read the stream without a group."
             )
 
 

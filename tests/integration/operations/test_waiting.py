@@ -269,3 +269,25 @@ async def test_an_unread_stream_says_how_to_list_what_waits(make_backend: MakeBa
     await fill(Operations(backend, origin="mcp"), 2)
     stats = text_of(await asking(server(backend, Permissions()))("stream_stats"))
     assert 'To list what waits: read_stream(stream="slack_events", waiting=true).' in stats
+
+
+async def test_an_answer_that_shows_only_the_first_of_those_that_wait_says_so(
+    make_backend: MakeBackend, agent: Operations
+) -> None:
+    await fill(agent, 5)
+    ask = asking(server(make_backend()))
+    await ask("lease_events", group=GROUP, count=1)
+    cut = text_of(await ask("read_stream", waiting=True, count=2))
+    assert cut.startswith('The first 2 events of "slack_events" waiting (there may be more).')
+    assert f'lease_events(stream="slack_events", group="{GROUP}", ids=["ID"])' in cut, "the group is known"
+    assert text_of(await ask("read_stream", waiting=True)).startswith('5 events of "slack_events" waiting.')
+
+
+async def test_a_lease_in_a_paused_group_says_how_to_look(
+    make_backend: MakeBackend, agent: Operations, redis: Redis
+) -> None:
+    await fill(agent, 1)
+    await redis.xgroup_create(TOPIC, GROUP, "0")
+    await manage.pause(redis, TOPIC, GROUP, paused=True)
+    said = await refusal(asking(server(make_backend())), "lease_events", group=GROUP)
+    assert "To look at its events, read the stream without a group." in said
