@@ -133,6 +133,7 @@ class Trimmer:
         """Remove finished history before its time, since the server has no memory left.
 
         It goes a step at a time, only until there is room, and not at all where all of it would not make any.
+        Where the server does not tell this user how much memory it lacks, ten steps go at once.
 
         Returns:
             How many events it removed.
@@ -142,7 +143,8 @@ class Trimmer:
             memory = await memory_lacking(redis, left)
             if memory is not None and (memory[0] > memory[1] or (removed and memory[0] <= 0)):
                 break
-            left, gone = await self._trim(redis, left, 0, unread=False, steps=1)
+            steps = self._STEPS if memory is None else 1
+            left, gone = await self._trim(redis, left, 0, unread=False, steps=steps)
             removed.update(gone)
             if memory is None or not left:
                 break  # the next try of the event tells whether that was enough
