@@ -19,7 +19,6 @@ STEP = 100
 """Most entries that one call removes, so that large ones never block the server."""
 
 _TRIM = Script.load("trim")
-_MEASURE = Script.load("measure_room")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +65,6 @@ async def trim(
         )
         for removed, given_up, lost in answers
     ]
-
-
-async def memory_lacking(redis: Redis, streams: Sequence[str]) -> tuple[int, int] | None:
-    """The memory that full servers lack, and what finished entries of these streams hold at most, in bytes.
-
-    Returns:
-        None when a server does not tell this user, who need not have the right, or has no limit.
-    """
-    lacking, held = 0, 0
-    for stream in streams:
-        answer = await _MEASURE(redis, [stream], [])
-        if not answer:
-            return None
-        lacking = max(lacking, int(answer[0]))
-        held += int(answer[1])
-    return lacking, held
 
 
 def is_over(length: int, maxlen: int) -> bool:
@@ -132,22 +115,10 @@ class Trimmer:
     async def make_room(self, redis: Redis, streams: Iterable[str]) -> int:
         """Remove finished history before its time, since the server has no memory left.
 
-        It goes a step at a time, only until there is room, and not at all where all of it would not make any.
-        Where the server does not tell this user how much memory it lacks, ten steps go at once.
-
         Returns:
             How many events it removed.
         """
-        left, removed = list(streams), Counter[str]()
-        for _ in range(self._STEPS):
-            memory = await memory_lacking(redis, left)
-            if memory is not None and (memory[0] > memory[1] or (removed and memory[0] <= 0)):
-                break
-            steps = self._STEPS if memory is None else 1
-            left, gone = await self._trim(redis, left, 0, unread=False, steps=steps)
-            removed.update(gone)
-            if memory is None or not left:
-                break  # the next try of the event tells whether that was enough
+        _, removed = await self._trim(redis, list(streams), 0, unread=False)
         for stream, count in removed.items():
             if stream not in self._shortened:
                 self._shortened.add(stream)
@@ -161,7 +132,7 @@ class Trimmer:
         return removed.total()
 
     async def _trim(
-        self, redis: Redis, streams: list[str], maxlen: int, *, unread: bool, steps: int = _STEPS
+        self, redis: Redis, streams: list[str], maxlen: int, *, unread: bool
     ) -> tuple[list[str], Counter[str]]:
         """Trim streams; returns those with more to remove, and the number of removed entries."""
         left = streams
@@ -169,7 +140,7 @@ class Trimmer:
         given_up: Counter[tuple[str, str]] = Counter()
         cut: Counter[str] = Counter()
         try:
-            for _ in range(steps):
+            for _ in range(self._STEPS):
                 if not left:
                     break
                 answers = await trim(redis, left, maxlen, idle_days=self._idle_days, unread=unread)

@@ -8,7 +8,6 @@ import pytest
 
 from abe_redis import Bury, Event, EventWorker, RedisMessageQueueBackend, Retry, Settings
 from abe_redis.client import failures
-from abe_redis.errors import RedisRefusedError
 from abe_redis.operations.groups import Groups
 from abe_redis.operations.scope import Scope
 from tests.integration.conftest import until
@@ -101,38 +100,6 @@ async def test_a_publisher_takes_finished_history_for_its_event(
         (group,) = [one for one in admin.xinfo_groups(TOPIC) if one["name"] == "behind"]
         assert group["lag"] == 501
     assert any("before its time" in one.getMessage() for one in caplog.records)
-
-
-async def finish(server: Server, *, count: int) -> None:
-    """A stream of finished history."""
-    await fill(server, count)
-    with server.admin() as admin:
-        admin.config_set("maxmemory", "0")
-        admin.xgroup_create(TOPIC, "done", "$")
-
-
-async def test_history_that_cannot_make_room_stays(server: Server, caplog: pytest.LogCaptureFixture) -> None:
-    """All of it is less than what is missing, so the event is refused and nothing goes."""
-    await finish(server, count=300)
-    with server.admin() as admin:
-        admin.setrange("others", 4_000_000, "x")
-        admin.config_set("maxmemory", admin.info("memory")["used_memory"] - 2_000_000)
-    async with backend_of(server) as publisher:
-        with pytest.raises(RedisRefusedError, match="no memory left"):
-            await publisher.publish(TOPIC, {"n": "more"})
-    with server.admin() as admin:
-        assert admin.xlen(TOPIC) == 300
-    assert not [one for one in caplog.records if "before its time" in one.getMessage()]
-
-
-async def test_no_more_history_goes_than_makes_room(server: Server) -> None:
-    await finish(server, count=3000)
-    with server.admin() as admin:
-        admin.config_set("maxmemory", admin.info("memory")["used_memory"] - 200_000)
-    async with backend_of(server) as publisher:
-        await publisher.publish(TOPIC, {"n": "more"})
-    with server.admin() as admin:
-        assert admin.xlen(TOPIC) > 2500
 
 
 async def test_a_group_can_be_resumed_and_removed(server: Server) -> None:
