@@ -6,6 +6,7 @@ None of it is needed for reading: see `tolerance`.
 import logging
 import math
 from collections.abc import Iterable
+from itertools import batched
 
 from redis.asyncio import Redis
 
@@ -30,6 +31,9 @@ It is less than a tick: who recorded a stream does so again at its next tick, un
 
 _ROOM = 1000
 """Number of finished events removed when the server is full; after fewer it is full again at once."""
+
+_ROOM_FROM = 10
+"""Number of streams from which they are removed at a time, until there are enough."""
 
 
 class Maintenance:
@@ -65,22 +69,26 @@ class Maintenance:
             active: Those in which an event was finished.
             held: Those of which a handler has an event.
         """
+        streams, asks_memory = list(streams), self._is_full
         if clock.now() >= self._sweep_at:
             self._sweep_at = clock.now() + self._sweep_seconds
-            await self._tolerance.attempt("tidying up", self._sweep(redis, list(streams)))
+            await self._tolerance.attempt("tidying up", self._sweep(redis, streams))
         if clock.now() >= self._clock_at:
             self._clock_at = clock.now() + clock_steps.every_seconds(self._lease_seconds)
-            looking = clock_steps.mend(redis, self._group, list(streams), lease_seconds=self._lease_seconds)
+            looking = clock_steps.mend(redis, self._group, streams, lease_seconds=self._lease_seconds)
             await self._tolerance.attempt("looking at the server's clock", looking)
-            await self._place(redis, list(streams))
+            await self._place(redis, streams)
+            asks_memory = True
         # Also streams in which nothing was finished: more may have been published to them.
         recorded = sorted(active | self._unfinished | held)
+        if asks_memory and not recorded:  # one is enough to find out; who publishes may be refused meanwhile
+            recorded = streams[:1]
         self._short = set()
         await self._tolerance.attempt("recording what is finished", self._record(redis, recorded))
         if self._older_data.noticed:  # perhaps in other streams, too
-            await self._place(redis, list(streams))
+            await self._place(redis, streams)
             self._older_data.say()
-        await self._tolerance.attempt("trimming", self._trim(redis, self._to_trim | active))
+        await self._tolerance.attempt("trimming", self._trim(redis, streams, active))
 
     async def _place(self, redis: Redis, streams: list[str]) -> None:
         """Look where the group stands, and whether Redis has older data than before."""
@@ -131,13 +139,18 @@ class Maintenance:
         if is_full:
             self._room = _ROOM
 
-    async def _trim(self, redis: Redis, streams: set[str]) -> None:
+    async def _trim(self, redis: Redis, streams: list[str], active: set[str]) -> None:
         if not self._room:
-            self._to_trim = set(await self._trimmer.trim(redis, sorted(streams - self._short)))
+            to_trim = (self._to_trim | active) - self._short
+            self._to_trim = set(await self._trimmer.trim(redis, sorted(to_trim)))
             return
-        # Also when nothing was finished lately: older finished events may still be there.
-        self._to_trim = streams
-        removed = await self._trimmer.make_room(redis, sorted(streams))
+        # Also where nothing was finished lately: older finished events may still be there.
+        self._to_trim |= active
+        removed = 0
+        for some in batched(sorted({*streams, *self._to_trim}), _ROOM_FROM):
+            removed += await self._trimmer.make_room(redis, some)
+            if removed >= self._room:
+                break
         self._room = max(0, self._room - removed)
         if not (removed or self._unfinished or self._is_full):  # there is nothing more to remove
             self._room = 0

@@ -19,7 +19,7 @@ from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import StreamStats
 from abe_redis.schemas.stats import is_agent
 from abe_redis.streams import manage, names, peek
-from abe_redis.streams.find_streams import existing
+from abe_redis.streams.find_streams import announced, existing
 from abe_redis.streams.groups import ensure_group
 from abe_redis.streams.patterns import Narrowed, Patterns
 
@@ -256,8 +256,14 @@ class Scope:
         return {name: alive for name, alive in found.items() if not is_agent(name)}
 
     async def had_workers(self, redis: Redis, stream: str, group: str) -> bool:
-        """Whether a group has ever had workers: its events are their work, also while all are gone."""
-        return await manage.had_workers(redis, stream, group)
+        """Whether a group has ever had workers, here or in another stream of these patterns.
+
+        Its events are their work, also while all are gone, and where they have not come yet.
+        """
+        if await manage.had_workers(redis, [stream], group):
+            return True
+        others = [one for one in await announced(redis, 0) if self.patterns.match(one)]
+        return await manage.had_workers(redis, others, group)
 
     async def check_not_paused(self, redis: Redis, stream: str, group: str) -> None:
         """Refuse a lease in a group that is paused.

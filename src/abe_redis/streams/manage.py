@@ -1,6 +1,8 @@
 """Managing a group by hand: create, reset, pause, remove, replay."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import batched
 
 from redis.asyncio import Redis
 
@@ -13,6 +15,9 @@ BEGINNING = "0-0"
 NOW = "$"
 """The position after the last entry."""
 
+
+_AT_ONCE = 500
+"""Streams of which one pipeline asks."""
 
 _CREATE = Script.load("create_group")
 
@@ -128,9 +133,15 @@ async def pause(redis: Redis, stream: str, group: str, *, paused: bool) -> bool:
     return changed
 
 
-async def had_workers(redis: Redis, stream: str, group: str) -> bool:
-    """Whether a worker ever read a stream in a group, since the group was last removed."""
-    return await redis.hget(names.records(stream), f"worked {group}") is not None
+async def had_workers(redis: Redis, streams: Sequence[str], group: str) -> bool:
+    """Whether a worker ever read one of these streams in a group, since the group was last removed there."""
+    for some in batched(streams, _AT_ONCE):
+        pipeline = redis.pipeline(transaction=False)
+        for stream in some:
+            pipeline.hget(names.records(stream), f"worked {group}")
+        if any(since is not None for since in await pipeline.execute()):
+            return True
+    return False
 
 
 async def is_paused(redis: Redis, stream: str, group: str) -> bool:

@@ -74,11 +74,11 @@ async def test_a_stream_is_found_though_the_connection_is_lost_just_as_it_comes(
     """Its news is in the index once; nothing else would lead to it until somebody publishes again."""
     failed = list[str]()
 
-    async def cut_once(redis: Redis, asked: list[str], group: str) -> list[Ensured]:
+    async def cut_once(redis: Redis, asked: list[str], group: str, *, worker: bool) -> list[Ensured]:
         if "slack:new" in asked and not failed:
             failed.extend(asked)
             raise ConnectionError("Connection reset by peer")
-        return await ensure_group(redis, asked, group)
+        return await ensure_group(redis, asked, group, worker=worker)
 
     monkeypatch.setattr(discovery, "ensure_group", cut_once)
     monkeypatch.setattr(Search, "step", AsyncMock())

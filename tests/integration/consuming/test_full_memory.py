@@ -8,6 +8,7 @@ import pytest
 
 from abe_redis import Bury, Event, EventWorker, RedisMessageQueueBackend, Retry, Settings
 from abe_redis.client import failures
+from abe_redis.errors import RedisRefusedError
 from abe_redis.operations.groups import Groups
 from abe_redis.operations.scope import Scope
 from tests.integration.conftest import until
@@ -79,6 +80,40 @@ async def test_workers_drain_a_full_server_until_it_takes_events_again(
         await worker.shutdown()
     said = [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
     assert [sentence for sentence in said if "no memory left" in sentence]
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_a_worker_with_nothing_to_do_makes_room_for_the_events_of_other_streams(
+    server: Server, ordered: bool
+) -> None:
+    """The publisher has no history of its own stream to take."""
+    await fill(server, 2000)
+    with server.admin() as admin:
+        admin.config_set("maxmemory", "0")
+        admin.xgroup_create(TOPIC, "default", "$")
+        admin.config_set("maxmemory", admin.info("memory")["used_memory"] - 200_000)
+    handled = anyio.Event()
+
+    async def handle(_: Event) -> None:
+        handled.set()
+
+    async with backend_of(server) as backend, backend_of(server) as publisher:
+        worker = EventWorker(backend, handle, ordered=ordered)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run)
+
+            async def is_taken() -> bool:
+                try:
+                    await publisher.publish("slack:other", {"n": "more"})
+                except RedisRefusedError:
+                    return False
+                return True
+
+            await until(is_taken, seconds=3 * PATIENCE)
+            await handled.wait()
+            await worker.shutdown()
+    with server.admin() as admin:
+        assert admin.xlen(TOPIC) < 2000
 
 
 async def test_a_publisher_takes_finished_history_for_its_event(

@@ -106,6 +106,31 @@ async def test_the_work_of_workers_that_were_stopped_in_order_needs_an_agreement
     assert (await ask("ack", **what, confirm=True)).structuredContent["acked"] == [waits]
 
 
+async def test_so_does_the_work_in_a_stream_that_the_workers_have_not_reached_yet(
+    backend: RedisMessageQueueBackend, redis: Redis
+) -> None:
+    """The group there is new, and the agent may have made it."""
+    handled = anyio.Event()
+
+    async def handle(_: object) -> None:
+        handled.set()
+
+    ask = asking(server(backend))
+    await published(ask, 1)
+    worker = EventWorker(backend, handle, group="default")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+        await handled.wait()
+        await worker.shutdown()
+    await redis.xadd("slack:new", {"data": "{}"})
+    leased = await ask("lease_events", stream="slack:new", group="default", create_group=True)
+    (event,) = leased.structuredContent["events"]
+    what: dict[str, Any] = {"stream": "slack:new", "group": "default", "ids": [event["id"]]}
+    for tool, more in (("ack", {}), ("release", {"delay_seconds": 9})):
+        assert "this needs the user's agreement" in await refusal(ask, tool, **what, **more)
+    assert (await ask("ack", **what, confirm=True)).structuredContent["acked"] == [event["id"]]
+
+
 # What is offered ------------------------------------------------------------------------------------------
 
 
