@@ -2,14 +2,12 @@
 
 import re
 import sys
-import time
 from collections.abc import Callable
 
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
-from abe_redis.events.published import Published
-from abe_redis.publishing.publisher import Publisher
+from abe_redis.publishing.announcer import Announcer
 from abe_redis.streams import dead, manage
 from abe_redis.streams.scripts import Script
 from tests.simulation.other_hands import OtherHands
@@ -24,8 +22,8 @@ async def _pause_nothing(*_: object, **__: object) -> bool:
     return True
 
 
-def _is_due(self: Publisher, stream: str, published: Published) -> bool:
-    return time.monotonic() >= self._announced.get(stream, 0)
+def _forget(_self: Announcer, _stream: str) -> None:
+    pass
 
 
 def _redrive(state: Queue) -> None:
@@ -54,7 +52,7 @@ def _flush(state: Queue) -> None:
     [
         (_redrive, dead, "ONLY", b"abe:first", "[not again]"),
         (_pause, manage, "pause", _pause_nothing, "[paused]"),
-        (_flush, Publisher, "_is_due", _is_due, "[stuck]"),
+        (_flush, Announcer, "forget", _forget, "[stuck]"),
     ],
     ids=["a redriven event is for nobody", "a pause is only said", "a stream is announced only once"],
 )

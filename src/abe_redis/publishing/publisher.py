@@ -21,6 +21,7 @@ from abe_redis.events.identity import event_id_of, of_agent
 from abe_redis.events.mentions import mention_in
 from abe_redis.events.published import Published
 from abe_redis.observability import hooks
+from abe_redis.publishing.announcer import Announcer
 from abe_redis.publishing.batcher import Batcher
 from abe_redis.publishing.outbox_delivery import Kept, Outbox, concerns_the_event
 from abe_redis.publishing.partitioner import Conversation, Partitioner
@@ -28,16 +29,13 @@ from abe_redis.publishing.retry import FirstTry, retry
 from abe_redis.settings import Settings
 from abe_redis.streams import names, seen
 from abe_redis.streams.patterns import Patterns
-from abe_redis.streams.publish import OWN_ID_SECONDS, Draft, announce, publish, publish_health_check
+from abe_redis.streams.publish import OWN_ID_SECONDS, Draft, publish, publish_health_check
 from abe_redis.streams.trim import Trimmer
 
 _LOG = logging.getLogger(__name__)
 
 PUBLISH_SECONDS = 2.5
 """Time for which `publish` tries; Slack waits three seconds for the host's answer."""
-
-ANNOUNCE_SECONDS = 30
-"""Time after which a stream is written into the index again, in case the index was deleted."""
 
 TEND_SECONDS = 0.4
 """Time that a finished publish may still spend on the maintenance of its stream."""
@@ -77,7 +75,7 @@ class Publisher:
         self._views = seen.Views()
         self._batcher: Batcher | None = None
         self._trimmer = Trimmer(settings)
-        self._announced: dict[str, float] = {}
+        self._announcer = Announcer(patterns)
         self._checked: set[str] = set()
         """Names of streams that passed the check."""
         self._unread: set[str] = set()
@@ -153,7 +151,7 @@ class Publisher:
                     added = await self._until_done(topic, step)
                     for published in added:
                         if published.length == 1:
-                            self._announced.pop(published.stream, None)
+                            self._announcer.forget(published.stream)
                     for stream, last in {published.stream: published for published in added}.items():
                         await self._tend(stream, last)
                     done.extend(added)
@@ -272,25 +270,20 @@ class Publisher:
         """Whether the stream needs maintenance now."""
         if isinstance(published, Kept):
             return False
-        if published.length == 1:  # it is new, perhaps since FLUSHALL has taken the index, too
-            self._announced.pop(stream, None)
-        return time.monotonic() >= self._announced.get(stream, 0) or self._trimmer.is_due(
-            stream, published.length
-        )
+        if published.length == 1:
+            self._announcer.forget(stream)
+        return self._announcer.is_due(stream) or self._trimmer.is_due(stream, published.length)
 
     async def _tend(self, stream: str, published: Published) -> None:
         """Maintain a stream; the event is safe even if this fails."""
         if not self._is_due(stream, published):
             return
-        now = time.monotonic()
         try:
             with anyio.move_on_after(TEND_SECONDS):
-                redis = (await self._open()).commands
-                if now >= self._announced.get(stream, 0) and self._patterns.match(stream):
-                    await announce(redis, [stream])
-                    self._announced[stream] = now + ANNOUNCE_SECONDS
+                connections = await self._open()
+                await self._announcer.tell(connections, seconds=TEND_SECONDS)
                 if self._trimmer.is_due(stream, published.length):
-                    await self._trimmer.trim(redis, [stream])
+                    await self._trimmer.trim(connections.commands, [stream])
         except ClosedError:
             pass
         except failures.FAILURES as error:

@@ -9,6 +9,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError  # noqa: A004
 
 from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.errors import (
@@ -17,6 +18,9 @@ from abe_redis.errors import (
     RedisRefusedError,
     RedisUnavailableError,
 )
+from abe_redis.publishing import announcer
+from abe_redis.streams import names
+from abe_redis.streams.publish import announce
 from tests import lateness
 from tests.integration.conftest import MakeBackend
 from tests.integration.publishing.envelopes import envelope
@@ -162,3 +166,31 @@ async def test_an_invalid_name_is_refused_by_name(backend: RedisMessageQueueBack
     for publish in (backend.publish(key, {}), backend.publish_many(key, [{}])):
         with pytest.raises(InvalidNameError, match="The name of a stream"):
             await publish
+
+
+async def only_once(attempt: Any, **_: Any) -> Any:
+    """No time for a second try."""
+    return await attempt()
+
+
+@pytest.mark.parametrize("is_tried_again", [True, False])
+async def test_a_stream_is_announced_though_the_connection_is_lost_just_then(
+    backend: RedisMessageQueueBackend, redis: Redis, monkeypatch: pytest.MonkeyPatch, is_tried_again: bool
+) -> None:
+    """At once, or else with the next event of whatever stream: nobody else says that it is there."""
+    asked = list[list[str]]()
+
+    async def cut_once(redis: Redis, streams: list[str]) -> None:
+        asked.append(streams)
+        if len(asked) == 1:
+            raise ConnectionError("Connection reset by peer")
+        await announce(redis, streams)
+
+    monkeypatch.setattr(announcer, "announce", cut_once)
+    if not is_tried_again:
+        monkeypatch.setattr(announcer, "retry", only_once)
+    await backend.publish("slack:new", {"n": 1})
+    assert (await redis.zscore(names.INDEX, "slack:new") is not None) == is_tried_again
+    await backend.publish("slack:other", {"n": 2})
+    for stream in ("slack:new", "slack:other"):
+        assert await redis.zscore(names.INDEX, stream)
