@@ -139,13 +139,16 @@ class _Checker:
 
     def _counts(self, group: str, records: list[Record]) -> Iterator[Violation]:
         limit = self._history.groups[group].max_deliveries
-        starts, seen = Counter[str](), set[str]()
+        starts, seen, made_again = Counter[str](), set[str](), set[str]()
         streams = {record.event: record.stream for record in records if record.what == "start"}
         for record in records:
             event = record.event
             if record.what in {"destroyed", "dropped"}:  # Redis forgets its counts
                 for one in [one for one in starts if record.stream in {"", streams.get(one)}]:
                     del starts[one]
+                made_again.add(record.stream)
+            elif record.what == "done" and made_again & {"", record.stream}:
+                del starts[event]  # the group that was made again may give it once more, as a new one
             elif record.what == "redriven":
                 starts[event] = 0
             elif record.what == "start" and record.process in self._history.agents:
