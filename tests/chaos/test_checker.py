@@ -161,7 +161,9 @@ def test_a_removed_event_is_counted_anew(what: str) -> None:
 
 
 @pytest.mark.parametrize(("what", "broken"), [("destroyed", set()), ("redriven", {"count fell"})])
-def test_what_was_finished_is_counted_anew_where_the_group_was_made_again(what: str, broken: set[str]) -> None:
+def test_what_was_finished_is_counted_anew_where_the_group_was_made_again(
+    what: str, broken: set[str]
+) -> None:
     """The new group may stand before what its consumers still had in hand."""
     story = Story().accepted(1).run("a", 1, 1, 2, "failed").also(2.5, what)
     story = story.run("a", 1, 3, 4, deliveries=2).run("a", 1, 5, 6)
