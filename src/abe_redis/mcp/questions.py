@@ -92,7 +92,7 @@ def _shared(concerned: "Concerned") -> str:
     """The workers of the group: those that are alive, or else those that may come back."""
     workers = concerned.workers
     if not workers:
-        return ", whose workers are stopped now" if concerned.had_workers else ""
+        return ", whose workers are away now" if concerned.had_workers else ""
     alive = [name for name, is_alive in workers.items() if is_alive]
     named = alive or list(workers)
     more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""

@@ -98,7 +98,7 @@ async def test_the_work_of_workers_that_were_stopped_in_order_needs_an_agreement
     for consumer in await redis.xinfo_consumers(TOPIC, "bot"):  # which others remove in time
         await redis.xgroup_delconsumer(TOPIC, "bot", consumer["name"])
     _, _, waits = await published(ask, 3)  # the first of which is there already
-    assert "of slack_events: 1 for bot, whose workers are stopped now?" in await question(backend)
+    assert "of slack_events: 1 for bot, whose workers are away now?" in await question(backend)
     await ask("lease_events", group="bot", ids=[waits])
     what: dict[str, Any] = {"stream": TOPIC, "group": "bot", "ids": [waits]}
     for tool, more in (("ack", {}), ("release", {"delay_seconds": 9})):
