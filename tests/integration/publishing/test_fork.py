@@ -121,10 +121,11 @@ async def test_each_process_keeps_its_own_rows_of_the_outbox(own_server: Server,
     """SQLite's locks and connections do not survive a fork; what each process kept is delivered once."""
     script(
         """
-        from abe_redis.publishing import outbox_file, publisher
+        from abe_redis.publishing import outbox_delivery, outbox_file, publisher
         publisher.PUBLISH_SECONDS = 0.2
         # SQLite lets those who wait for each other's locks go in no order.
         outbox_file.BUSY_SECONDS = outbox_file._PATIENCE_SECONDS = 120
+        outbox_delivery.KEEP_SECONDS = outbox_delivery.KEEP_BEHIND_SECONDS = 120
         url, path = sys.argv[1:]
         backend = RedisMessageQueueBackend(Settings(redis_url=url, redis_outbox=Path(path)))
 

@@ -38,6 +38,7 @@ from abe_redis.publishing import outbox_delivery, outbox_file, publisher
 publisher.PUBLISH_SECONDS, outbox_delivery.LOOK_SECONDS = 0.3, 0.2
 # SQLite lets those who wait for each other's locks go in no order.
 outbox_file.BUSY_SECONDS = outbox_file._PATIENCE_SECONDS = 120
+outbox_delivery.KEEP_SECONDS = outbox_delivery.KEEP_BEHIND_SECONDS = 120
 url, path, name, first = sys.argv[1:]
 
 async def main():
