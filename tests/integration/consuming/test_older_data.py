@@ -79,6 +79,13 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [one for one in caplog.messages if "older data" in one]
 
 
+async def until_said(caplog: pytest.LogCaptureFixture) -> None:
+    async def is_said() -> bool:
+        return bool(said(caplog))
+
+    await until(is_said)
+
+
 def restart_with_what_is_saved(server: Server) -> None:
     server.kill()
     server.start()
@@ -97,11 +104,7 @@ async def test_a_restart_with_older_data_is_said_once(
             await redis.save()
             await bot.go_on(2, 3)
             restart_with_what_is_saved(lone)
-
-            async def is_said() -> bool:
-                return bool(said(caplog))
-
-            await until(is_said)
+            await until_said(caplog)
             await bot.go_on(4, 5, 6)
     assert bot.handled == [0, 1, 2, 3, 4, 5, 6]
     (sentence,) = said(caplog)
@@ -129,11 +132,7 @@ async def test_what_was_finished_after_the_older_data_runs_again(
             await bot.go_on(4)
             restart_with_what_is_saved(lone)
             await bot.until_handled(1, 2, 3, times=2)
-
-            async def is_said() -> bool:
-                return bool(said(caplog))
-
-            await until(is_said)
+            await until_said(caplog)
     assert sorted(bot.handled) == [0, 1, 1, 2, 2, 3, 3, 4]
     (sentence,) = said(caplog)
     assert "finished ones may run again" in sentence

@@ -79,56 +79,55 @@ async def test_a_worker_that_is_gone_is_not_named_as_one_that_works(
     assert "where others work, too (worker-2)?" in await question(backend)
 
 
-@pytest.mark.promise("so do finishing and postponing in a group that has workers, or ever had")
-async def test_the_work_of_workers_that_were_stopped_in_order_needs_an_agreement(
-    backend: RedisMessageQueueBackend, redis: Redis
-) -> None:
+async def work_once(backend: RedisMessageQueueBackend, group: str) -> None:
+    """Let a worker of a group handle an event and end in order."""
     handled = anyio.Event()
 
     async def handle(_: object) -> None:
         handled.set()
 
-    ask = asking(server(backend))
-    await published(ask, 1)
-    worker = EventWorker(backend, handle, group="bot")
+    worker = EventWorker(backend, handle, group=group)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(worker.run)
         await handled.wait()
         await worker.shutdown()
+
+
+async def needs_an_agreement(ask: Ask, what: dict[str, Any]) -> None:
+    """Finishing and postponing these events is refused without one, and finishing works with it."""
+    for tool, more in (("ack", {}), ("release", {"delay_seconds": 9})):
+        assert "this needs the user's agreement" in await refusal(ask, tool, **what, **more)
+    assert (await ask("ack", **what, confirm=True)).structuredContent["acked"] == what["ids"]
+
+
+@pytest.mark.promise("so do finishing and postponing in a group that has workers, or ever had")
+async def test_the_work_of_workers_that_were_stopped_in_order_needs_an_agreement(
+    backend: RedisMessageQueueBackend, redis: Redis
+) -> None:
+    ask = asking(server(backend))
+    await published(ask, 1)
+    await work_once(backend, "bot")
     for consumer in await redis.xinfo_consumers(TOPIC, "bot"):  # which others remove in time
         await redis.xgroup_delconsumer(TOPIC, "bot", consumer["name"])
     _, _, waits = await published(ask, 3)  # the first of which is there already
     assert "of slack_events: 1 for bot, whose workers are away now?" in await question(backend)
     await ask("lease_events", group="bot", ids=[waits])
     what: dict[str, Any] = {"stream": TOPIC, "group": "bot", "ids": [waits]}
-    for tool, more in (("ack", {}), ("release", {"delay_seconds": 9})):
-        assert "this needs the user's agreement" in await refusal(ask, tool, **what, **more)
-    assert (await ask("ack", **what, confirm=True)).structuredContent["acked"] == [waits]
+    await needs_an_agreement(ask, what)
 
 
 async def test_so_does_the_work_in_a_stream_that_the_workers_have_not_reached_yet(
     backend: RedisMessageQueueBackend, redis: Redis
 ) -> None:
     """The group there is new, and the agent may have made it."""
-    handled = anyio.Event()
-
-    async def handle(_: object) -> None:
-        handled.set()
-
     ask = asking(server(backend))
     await published(ask, 1)
-    worker = EventWorker(backend, handle, group="default")
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(worker.run)
-        await handled.wait()
-        await worker.shutdown()
+    await work_once(backend, "default")
     await redis.xadd("slack:new", {"data": "{}"})
     leased = await ask("lease_events", stream="slack:new", group="default", create_group=True)
     (event,) = leased.structuredContent["events"]
     what: dict[str, Any] = {"stream": "slack:new", "group": "default", "ids": [event["id"]]}
-    for tool, more in (("ack", {}), ("release", {"delay_seconds": 9})):
-        assert "this needs the user's agreement" in await refusal(ask, tool, **what, **more)
-    assert (await ask("ack", **what, confirm=True)).structuredContent["acked"] == [event["id"]]
+    await needs_an_agreement(ask, what)
 
 
 # What is offered ------------------------------------------------------------------------------------------
