@@ -6,6 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis.streams import acks, lease, names, release
+from abe_redis.streams.groups import ensure_group, record_progress
 from tests.integration.on_streams import A, B, fill, hold, rows
 
 WORK = ("xpending", "xack", "zcard", "zrem", "exists", "xinfo|consumers", "xrange")
@@ -100,3 +101,62 @@ async def test_one_command_acks_a_limited_number(commands: Redis, monkeypatch: p
     assert await acks.ack(commands, "g", "me", entries, exact=False) == ["done"] * 31
     assert max(sent) <= 10 + 3 + 4 + 6
     assert await rows(commands, A) == await rows(commands, B) == {}
+
+
+@pytest.mark.one_server
+@pytest.mark.parametrize("streams", [(A,), (A, B)])
+@pytest.mark.parametrize(("ids", "counts"), [(("1-0", "2-0"), 0), (("7-0", "12-2"), 1)])
+async def test_how_many_acks_are_noted_is_not_counted_each_time(
+    commands: Redis, streams: tuple[str, ...], ids: tuple[str, ...], counts: int
+) -> None:
+    for stream in streams:
+        await listed(commands, stream, *ids)
+    for one in ids:
+        before = await calls_of(commands, "hlen")
+        assert await acks.ack(commands, "g", "me", [(stream, one) for stream in streams]) == ["done"] * len(
+            streams
+        )
+        assert await calls_of(commands, "hlen") - before == counts * len(streams)
+    for stream in streams:
+        noted = await commands.hgetall(names.pending(stream, "g"))
+        assert {value for field, value in noted.items() if field} == {one.encode() for one in ids}
+
+
+@pytest.mark.parametrize("one", ["1-0", "7-0"])
+async def test_without_a_list_no_ack_is_noted(commands: Redis, one: str) -> None:
+    for stream in (A, B):
+        await listed(commands, stream, one)
+    await commands.delete(names.pending(A, "g"))
+    assert await acks.ack(commands, "g", "me", [(A, one), (B, one)]) == ["done"] * 2
+    assert await commands.exists(names.pending(A, "g")) == 0
+    assert await commands.hlen(names.pending(B, "g")) == 2
+    await listed(commands, A, "8-0")
+    await commands.delete(names.pending(A, "g"))
+    await commands.zadd(names.due(A, "g"), {"8-0": 1})
+    assert await acks.ack(commands, "g", "me", [(A, "8-0")]) == ["done"]
+    assert await commands.exists(names.pending(A, "g"), names.due(A, "g")) == 0
+
+
+async def test_a_list_with_too_many_notes_is_given_up(commands: Redis) -> None:
+    await listed(commands, A, "1-0", "7-0")
+    await commands.hset(names.pending(A, "g"), mapping={f"{ms}-9 1": f"{ms}-9" for ms in range(5000)})
+    assert await acks.ack(commands, "g", "me", [(A, "1-0")]) == ["done"]
+    assert await commands.exists(names.pending(A, "g")) == 1
+    assert await acks.ack(commands, "g", "me", [(A, "7-0")]) == ["done"]
+    assert await commands.exists(names.pending(A, "g")) == 0
+
+
+async def calls_of(redis: Redis, name: str) -> int:
+    stats: Any = await redis.info("commandstats")
+    return int(stats.get(f"cmdstat_{name}", {}).get("calls", 0))
+
+
+async def listed(redis: Redis, stream: str, *ids: str) -> None:
+    """Entries that are pending under the name `me`, and are listed as such."""
+    for one in ids:
+        await redis.xadd(stream, {"data": "{}"}, id=one)
+    await ensure_group(redis, [stream], "g")
+    await lease.take_new(redis, "g", "me", [stream], count=10, block_ms=None)
+    await redis.hdel(names.records(stream), "known g")
+    await record_progress(redis, [stream], "g")
+    assert await redis.hlen(names.pending(stream, "g")) == 1

@@ -19,13 +19,24 @@ local group, consumer, is_quick = ARGV[1], ARGV[2], ARGV[3] == 'quick'
 local first, place = 4, 0
 local answers, page = {}, 100
 
-local is_any_due = any_due(2, 3)
+-- Whether any stream has postponed entries; and whether what is pending is listed for every stream.
+local function what_exists()
+  if #KEYS == 3 then
+    local found = redis.call('EXISTS', KEYS[2], KEYS[2], KEYS[3]) -- a key that is named twice counts twice
+    return found > 1, found % 2 == 1
+  end
+  local lists = {}
+  for i = 3, #KEYS, 3 do lists[#lists + 1] = KEYS[i] end
+  return any_due(2, 3), redis.call('EXISTS', unpack(lists)) == #lists
+end
+
+local is_any_due, are_listed = what_exists()
 
 local function ack(stream, due, pending, ids)
   if #ids == 0 then return 0 end
   if is_any_due then redis.call('ZREM', due, unpack(ids)) end
   local count = redis.call('XACK', stream, group, unpack(ids))
-  if count > 0 then note_settled(pending, ids, count < #ids and '-' or nil) end
+  if count > 0 then note_settled(pending, ids, count < #ids and '-' or nil, are_listed) end
   return count
 end
 
@@ -65,7 +76,7 @@ local function ack_stream(stream, due, pending, ids)
     end
   end
   ack(stream, due, pending, ours)
-  note_settled(pending, dropped, '-')
+  note_settled(pending, dropped, '-', are_listed)
 end
 
 for i = 1, #KEYS, 3 do

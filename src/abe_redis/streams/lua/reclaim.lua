@@ -162,8 +162,14 @@ for i = 1, #KEYS, 5 do
   if #taken >= limit or work >= most_work then break end
   local stream, records, due, leases, pending = unpack(KEYS, i, i + 4)
   say_lease(leases, consumer, lease_ms, now)
-  put_back_given(stream, records, group)
-  local count, gone = put_back_vanished(stream, records, due, leases, pending, group, now, recent_ms)
+  local given, known = unpack(redis.call('HMGET', records, 'given ' .. group, 'known ' .. group))
+  read_given(records, given)
+  if given then -- what it puts back may change the records
+    put_back_given(stream, records, group)
+    known = nil
+  end
+  local count, gone = put_back_vanished(
+    stream, records, due, leases, pending, group, now, recent_ms, nil, known)
   if count > 0 then put_back[#put_back + 1], put_back[#put_back + 2] = stream, count end
   for _ = 1, gone do lost[#lost + 1] = stream end
   local postponed = is_any_due and redis.call('ZCARD', due) or 0

@@ -11,12 +11,15 @@
 local given_lists, is_given_news = {}, {} -- per records
 local most_given = 5000 -- of so many at most the ids are kept, so that writing them stays cheap
 
+-- Keeps in mind what the field says.
+local function read_given(records, said)
+  local given = {}
+  for id, deliveries in string.gmatch(said or '', '(%S+) (%d+)\n') do given[id] = deliveries end
+  given_lists[records] = given
+end
+
 local function given_of(records, group)
-  if not given_lists[records] then
-    given_lists[records] = {}
-    local lines = redis.call('HGET', records, 'given ' .. group) or ''
-    for id, deliveries in string.gmatch(lines, '(%S+) (%d+)\n') do given_lists[records][id] = deliveries end
-  end
+  if not given_lists[records] then read_given(records, redis.call('HGET', records, 'given ' .. group)) end
   return given_lists[records]
 end
 

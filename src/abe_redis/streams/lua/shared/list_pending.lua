@@ -14,17 +14,22 @@ local function list_pending(stream, records, leases, pending, group, of, now)
   if known and math.abs(now - known.at) < least_ms then return end
   redis.call('HDEL', records, 'known ' .. group)
   if type(redis.pcall('HLEN', pending)) == 'number' then redis.call('PEXPIRE', pending, 0) end
-  local rows, lines, left = redis.call('XPENDING', stream, group, '-', '+', most_listed), {}, {}
-  local summary = redis.call('XPENDING', stream, group)
-  listed = listed + #rows
-  for _, row in ipairs(summary[4] or {}) do left[row[1]] = tonumber(row[2]) end
+  local rows, lines, left = {}, {}, {}
+  if of['pending'] > 0 then rows = redis.call('XPENDING', stream, group, '-', '+', most_listed) end
+  local count = #rows
+  listed = listed + count
+  if count == most_listed then -- there may be more
+    local summary = redis.call('XPENDING', stream, group)
+    count = summary[1]
+    for _, row in ipairs(summary[4]) do left[row[1]] = tonumber(row[2]) end
+  end
   for _, row in ipairs(rows) do
     local id, name, deliveries = row[1], row[2], row[4]
-    left[name] = left[name] - 1
+    if left[name] then left[name] = left[name] - 1 end
     lines[#lines + 1] = string.format('%s %.0f %s\n', id, deliveries, name)
   end
-  for name, count in pairs(left) do
-    if count > 0 then lines[#lines + 1] = string.format('+ %.0f %s\n', count, name) end
+  for name, more in pairs(left) do
+    if more > 0 then lines[#lines + 1] = string.format('+ %.0f %s\n', more, name) end
   end
   if type(redis.pcall('HSET', pending, '', table.concat(lines))) ~= 'number' then return end
   redis.call('PEXPIRE', pending, kept_ms)
@@ -36,7 +41,7 @@ local function list_pending(stream, records, leases, pending, group, of, now)
     if not string.find(name, '\n') then names[#names + 1] = name .. '\n' end
   end
   local said = string.format('%s %.0f %.0f %.0f\n',
-    of['last-delivered-id'], summary[1], of['entries-read'] or -1, now)
+    of['last-delivered-id'], count, of['entries-read'] or -1, now)
   redis.pcall('HSET', records, 'known ' .. group, said .. table.concat(names))
   age_gone(records, group)
 end

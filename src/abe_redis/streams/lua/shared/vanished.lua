@@ -81,9 +81,9 @@ end
 -- Puts back what vanished; answers how many entries, and how many are lost. With `quick`, not if the group
 -- looks as it did when it was listed, and nothing is noted since; nor if it was listed less than `quick` ms
 -- ago, because what had vanished by then was put back first. A caller that has read the facts of the group
--- gives them (`of`).
-local function put_back_vanished(stream, records, due, leases, pending, group, now, quick, of)
-  local known = known_of(records, group)
+-- gives them (`of`); so does one that has read what the records say of the list (`said`).
+local function put_back_vanished(stream, records, due, leases, pending, group, now, quick, of, said)
+  local known = said and known_in(said) or said == nil and known_of(records, group)
   if known and quick and math.abs(now - known.at) < quick then return 0, 0 end
   of = known and (of or group_of(stream, group))
   if not of or before(of['last-delivered-id'], known.position) then return 0, 0 end
