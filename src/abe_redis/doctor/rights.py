@@ -56,7 +56,9 @@ _WORK = (
     "type exists xlen xrange xrevrange xread xreadgroup xclaim xack xpending xtrim "
     "xgroup|create xgroup|setid xgroup|delconsumer xinfo|stream xinfo|groups xinfo|consumers memory|usage"
 )
-_NOTES = "get set hget hgetall hkeys hlen hset hincrby hdel zadd zcard zrange zrem zscore pexpire persist"
+_NOTES = (
+    "get set hget hgetall hkeys hlen hmget hset hincrby hdel zadd zcard zrange zrem zscore pexpire persist"
+)
 _AROUND = "eval evalsha time scan dbsize cluster|slots"
 """The commands that take events and settle them: on streams, on helper keys only, and without a key."""
 
