@@ -7,10 +7,10 @@ import typer
 
 from abe_redis.cli.app import EVENTS, app
 from abe_redis.cli.common import AsJson, json_of, plain, say, show, with_backend, with_operations
+from abe_redis.cli.event_state import state_line, state_of
 from abe_redis.cli.filters import Channel, Contains, EventType, Since, Thread, Until, User
-from abe_redis.cli.found_event import state_line
 from abe_redis.cli.settle import how_to_see_leases, how_to_settle
-from abe_redis.runtime.plurals import count, duration
+from abe_redis.runtime.plurals import duration
 
 if TYPE_CHECKING:
     from abe_redis.operations.filters import Asked
@@ -186,28 +186,9 @@ def _show_one(event_id: str, stream: str | None, *, as_json: bool) -> None:
 
 def _line(event: "EventView") -> str:
     facts = [f"waits for {duration(event.waited_seconds)}"] if event.waited_seconds is not None else []
-    if event.deliveries is not None:
-        is_free = event.state in {"postponed", "waiting"}
-        had = f"had {count(event.deliveries, 'delivery', 'deliveries')}"
-        facts.append(had if is_free else f"delivery {event.deliveries}")
-    facts += filter(None, [_holder(event)])
+    facts += filter(None, [state_of(event)])
     state = f"  ({', '.join(facts)})" if facts else ""
     return f"{event.id}  {event.timestamp:%Y-%m-%d %H:%M:%S}  {plain(event.summary)}{state}"
-
-
-def _holder(event: "EventView") -> str:
-    """Who has it, and for how long; empty for an event that is only looked at."""
-    if event.consumer is not None:
-        since = "" if event.held_seconds is None else f" for {duration(event.held_seconds)}"
-        return f"held by {plain(event.consumer)}{since}"
-    match event.state:
-        case "undelivered":
-            return "not delivered yet"
-        case "postponed":
-            return f"postponed until {event.due_at:%Y-%m-%d %H:%M:%S}"
-        case "waiting":
-            return "given back, held by nobody"
-    return ""
 
 
 def _follow(stream: str | None, number: int, start: str | None, asked: "Asked", *, as_json: bool) -> None:

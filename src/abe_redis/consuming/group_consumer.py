@@ -165,7 +165,7 @@ class GroupConsumer(ABC):
     async def nack(self, event: Event, *, delay: float, reason: str | None, counted: bool) -> None:
         """Nack an event: it is delivered again after a delay in seconds."""
         held = self._in_hand(event)
-        held.is_spared = not counted
+        held.is_spared, held.reason = not counted, reason or ""
         if counted and reason:
             self._in_flight.note_last_words(held, reason)
         with failures.explained(self._settings, doing=f"giving back {event.id} of {event.stream!r}"):

@@ -30,6 +30,8 @@ class Held:
     opened: Event | None = None
     """The event, while a handler works on it."""
 
+    reason: str = ""
+    """Why its handler gave it back."""
     is_spared: bool = False
     """Whether its release leaves the present delivery uncounted."""
     is_let_go: bool = False

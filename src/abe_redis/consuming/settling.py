@@ -158,6 +158,7 @@ class Settling:
             sure=self.is_sure(held) and not held.is_let_go,
             in_hand=not held.is_let_go,
             hold=self._name_of(held),
+            reason=held.reason,
         )
 
     async def move_to_dead_letters(self, redis: Redis, held: Held, reason: str, *, in_hand: bool) -> bool:

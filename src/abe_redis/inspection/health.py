@@ -120,7 +120,8 @@ def retrying(at: Situation) -> Verdict:
         if group.postponed:
             events = "1 event waits" if group.postponed == 1 else f"{group.postponed} events wait"
             said.append(
-                f"{events} in group {group.name!r} for a retry or a delay: the log of its workers says why."
+                f"{events} in group {group.name!r} for a retry or a delay: `abe-redis read "
+                f"{quoted(at.stats.stream)} --group {quoted(group.name)} --waiting` says why."
             )
     return Verdict(said=said)
 

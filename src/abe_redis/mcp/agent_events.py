@@ -1,6 +1,6 @@
 """Events as a model sees them; the fields with people's words have names of their own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -39,7 +39,7 @@ class AgentEvent(BaseModel):
     untrusted_text: str | None = None
     untrusted_payload: dict[str, Any] | None = None
     untrusted_reason: str | None = None
-    """For a dead letter: why the group gave up on it."""
+    """Why the group gave up on it (for a dead letter), or postponed it."""
     state: str | None = None
     """How far the group is with it, where that is asked for."""
     waited_seconds: float | None = None
@@ -108,13 +108,23 @@ async def agent_read(result: ReadResult, payload: Payload, *, max_chars: int, tr
     """
     events = []
     for view in result.events:
+        view.reason = view.reason or _reasons(result.handled)
         events.append(_event(view, payload, max_chars, trust))
         await anyio.lowlevel.checkpoint()  # a page may be large, and other calls wait, too
-    rest = safe(result.model_copy(update={"events": []}))
+    states = [one.model_copy(update={"reason": None}) for one in result.handled]
+    rest = safe(result.model_copy(update={"events": [], "handled": states}))
     made = AgentRead(events=events, **rest.model_dump(exclude={"events"}))
     if names.is_dead_letters(result.stream):
         made.stream, made.dead = shown(names.buried_from(result.stream)), True
     return made
+
+
+def _reasons(handled: Sequence[GroupState]) -> str | None:
+    """Why groups have postponed an event, where several are asked about; handlers wrote it."""
+    found = {one.group: one.reason for one in handled if one.reason}
+    if len(found) == 1:
+        return next(iter(found.values()))
+    return "; ".join(f"{group}: {reason}" for group, reason in found.items()) or None
 
 
 def _event(view: EventView, payload: Payload, max_chars: int, trust: Trust) -> AgentEvent:
@@ -127,12 +137,13 @@ def _event(view: EventView, payload: Payload, max_chars: int, trust: Trust) -> A
         "untrusted_user": slack.user_of(whole),
         "untrusted_thread": slack.thread_of(whole),
         "untrusted_event_id": _text(whole.get("event_id")),
-        "untrusted_reason": None if view.buried is None else view.buried.reason,
+        "untrusted_reason": view.reason if view.buried is None else view.buried.reason,
     }
     if withheld is not None:
         said = {name: fact(name.removeprefix("untrusted_"), value) for name, value in said.items()}
         said["untrusted_summary"], said["untrusted_reason"] = _facts(said), None
-        withheld += "" if view.buried is None else "; so is why it was given up on"
+        what = "postponed" if view.buried is None else "given up on"
+        withheld += f"; so is why it was {what}" if view.buried or view.reason else ""
     said = {name: _short(value) for name, value in said.items()}
     is_cut = False
     if withheld is None:

@@ -55,6 +55,8 @@ def _call(words: Sequence[str]) -> str | None:
             return f"read_stream({_stream(streams[:1], more='dead=true')})"
         case ["dead", "summary", *streams]:
             return f"count_events({_stream(streams, more='by="reason"')})"
+        case ["read", stream, group] if "--waiting" in words:
+            return f"read_stream({_stream([stream], more=f'group={whole(group)}, waiting=true')})"
         case ["read", *streams]:
             return f"read_stream({_stream(streams)})"
     return None

@@ -70,7 +70,8 @@ def _event(event: AgentEvent) -> str:
     if event.untrusted_text is not None:
         line += f": {json.dumps(event.untrusted_text, ensure_ascii=False)}"
     if event.untrusted_reason is not None:
-        line += f"; given up on: {json.dumps(event.untrusted_reason, ensure_ascii=False)}"
+        what = "postponed since" if event.first_id is None else "given up on"
+        line += f"; {what}: {json.dumps(event.untrusted_reason, ensure_ascii=False)}"
     notes = ["a secret is masked"] * event.masked + ["shortened"] * event.truncated
     notes += [] if event.withheld is None else [event.withheld]
     line += f" ({'; '.join(notes)})" if notes else ""

@@ -166,6 +166,7 @@ def _state(standing: peek.Standing) -> GroupState:
         held_seconds=None if row.due_at else row.held_seconds,
         deliveries=row.deliveries,
         due_at=row.due_at,
+        reason=row.reason,
     )
 
 

@@ -206,6 +206,7 @@ class Looking(Caller):
             idle_seconds=None if is_postponed else row.idle_seconds,
             held_seconds=None if is_postponed else row.held_seconds,
             due_at=row.due_at,
+            reason=row.reason,
             yours=self._is_ours(stream, group, row),
         )
 

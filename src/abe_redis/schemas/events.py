@@ -62,6 +62,9 @@ class EventView(BaseModel):
     due_at: datetime | None = Field(
         default=None, description="It was postponed: no consumer gets it before this time (UTC)."
     )
+    reason: str | None = Field(
+        default=None, description=f"Why it was postponed, if that is known. {UNTRUSTED}"
+    )
     buried: Buried | None = Field(default=None, description="For a dead letter: who gave up on it, and why.")
     truncated: bool = Field(
         default=False,
@@ -92,6 +95,9 @@ class GroupState(BaseModel):
     held_seconds: float | None = Field(default=None, description="Seconds since that one got it.")
     deliveries: int | None = Field(default=None, description="Number of deliveries.")
     due_at: datetime | None = Field(default=None, description="When it is delivered again (UTC).")
+    reason: str | None = Field(
+        default=None, description=f"Why it was postponed, if that is known. {UNTRUSTED}"
+    )
     dead_id: str | None = Field(default=None, description="Its id among the dead letters.")
     redriven_as: str | None = Field(
         default=None, description="Id of the entry with which the group gets it again, if it was redriven."

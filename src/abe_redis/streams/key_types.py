@@ -43,6 +43,7 @@ async def mistyped(redis: Redis, streams: Iterable[str], group: str) -> list[Mis
         for one in {group, *await _groups(redis, stream)}:
             wanted |= {
                 names.due(stream, one): "zset",
+                names.reasons(stream, one): "hash",
                 names.leases(stream, one): "hash",
                 names.held(stream, one): "hash",
                 names.pending(stream, one): "hash",

@@ -130,6 +130,11 @@ def due(stream: str, group: str) -> str:
     return f"{in_slot_of('abe:due:', stream)}:{group}"
 
 
+def reasons(stream: str, group: str) -> str:
+    """The hash of the reasons for which a group's entries are postponed; see `not_due.lua`."""
+    return f"{in_slot_of('abe:reasons:', stream)}:{group}"
+
+
 def leases(stream: str, group: str) -> str:
     """The hash of the lease duration of each consumer of a group, as it has recorded itself."""
     return f"{in_slot_of('abe:leases:', stream)}:{group}"

@@ -43,6 +43,8 @@ class PendingEntry:
     deliveries: int
     due_at: datetime | None
     """The time at which it is due, if it was postponed."""
+    reason: str | None
+    """Why it was postponed, if that is known."""
 
 
 async def now(redis: Redis) -> float:
@@ -152,10 +154,12 @@ async def pending(
     for row in rows:
         pipeline.xrange(stream, row["message_id"], row["message_id"])
         pipeline.zscore(names.due(stream, group), row["message_id"])
+        pipeline.hget(names.reasons(stream, group), row["message_id"])
     pipeline.hgetall(names.held(stream, group))
     pipeline.time()
     *found, said, clock = await pipeline.execute(raise_on_error=False)
-    if failed := next((one for one in (*found, said) if isinstance(one, Exception)), None):
+    entries, due_at, reasons = found[::3], found[1::3], found[2::3]
+    if failed := next((one for one in (*entries, *due_at, said) if isinstance(one, Exception)), None):
         raise failed
     notes, now = hold_times.notes_from(said), hold_times.seconds(clock)
     return [
@@ -167,8 +171,9 @@ async def pending(
             held_seconds=lasted,
             deliveries=row["times_delivered"],
             due_at=None if due is None else datetime.fromtimestamp(float(due) / 1000, UTC),
+            reason=reason.decode(errors="replace") if due is not None and isinstance(reason, bytes) else None,
         )
-        for row, entry, due in zip(rows, found[::2], found[1::2], strict=True)
+        for row, entry, due, reason in zip(rows, entries, due_at, reasons, strict=True)
         for lasted in [hold_times.seconds_of(row, notes, now)]
     ]
 

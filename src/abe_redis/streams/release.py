@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from redis.asyncio import Redis
 
+from abe_redis.sanitize.secrets import cut, mask
 from abe_redis.schemas import MAX_DELAY_SECONDS
 from abe_redis.streams import names, slots
 from abe_redis.streams.lease import by_stream
@@ -18,6 +19,10 @@ from abe_redis.streams.renewal import AGAIN
 from abe_redis.streams.scripts import Argument, Script
 
 _POSTPONE = Script.load("postpone")
+
+_MOST_OF_A_REASON = 200
+_MOST_READ = 20_000
+"""Characters of a reason that are searched for secrets."""
 
 
 async def postpone(
@@ -33,6 +38,7 @@ async def postpone(
     sure: bool = False,
     in_hand: bool = False,
     hold: str = "",
+    reason: str = "",
 ) -> bool:
     """Release an entry, to be delivered again after a delay.
 
@@ -47,6 +53,7 @@ async def postpone(
         in_hand: Whether this is its first release; then it is put back, too, unless another consumer may have
             it.
         hold: The name of the hold that ends with this, the same whenever it is said.
+        reason: Why it is postponed; its beginning is kept until it is due, with secrets masked.
 
     Returns:
         False when another consumer holds it by now, so that nothing was changed; or when the stream does not
@@ -55,13 +62,14 @@ async def postpone(
     Raises:
         redis.ResponseError: NOGROUP, when the group does not exist.
     """
+    why = cut(mask(" ".join(reason[:_MOST_READ].split())), _MOST_OF_A_REASON)
     delay_ms = round(min(max(delay_seconds, 0), MAX_DELAY_SECONDS) * 1000)
     arguments: list[Argument] = [group, consumer, entry_id, delay_ms, 2 * MAX_DELAY_SECONDS * 1000]
     arguments += (0 if counted else 1, begun, int(sure), int(in_hand))
     keys = [stream, names.due(stream, group), names.records(stream)]
-    answer = await _POSTPONE(redis, keys, [*arguments, "ask", hold])
+    answer = await _POSTPONE(redis, keys, [*arguments, "ask", hold, why])
     if answer == AGAIN.encode():
-        answer = await _POSTPONE(redis, keys, [*arguments, "confirm", hold])
+        answer = await _POSTPONE(redis, keys, [*arguments, "confirm", hold, why])
     say_gone(stream, group, [entry_id] if answer < 0 else [])
     return bool(answer > 0)
 

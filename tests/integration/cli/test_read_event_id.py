@@ -34,7 +34,7 @@ def test_an_event_is_found_by_either_id_with_the_state_of_each_group(
     assert first.startswith("1732000000002-0  ")
     assert "  stream slack_events" in rest
     assert "  group audit: not delivered yet" in rest
-    assert any(line.startswith("  group bot: held by worker-1 for ") for line in rest)
+    assert any(line.startswith("  group bot: delivery 1, held by worker-1 for ") for line in rest)
     assert rest[-1] == "Nothing was changed."
     done = run_command("read", *where, "--event-id", "1732000000001-0")
     assert "  group bot: done, unless the group began after it" in done.stdout.splitlines()
@@ -55,8 +55,8 @@ def test_each_state_of_an_event_has_its_words(redis: redis_py.Redis) -> None:
     buried = run_command("dead", "bury", TOPIC, ids[2], *bury)
     assert buried.returncode == 0, buried.stderr
     shown = [run_command("read", "--event-id", one).stdout for one in ids]
-    assert "group audit: given back, held by nobody, had 0 deliveries" in shown[0]
-    assert "group audit: postponed until " in shown[1]
+    assert "group audit: had 0 deliveries, given back, held by nobody" in shown[0]
+    assert "group audit: had 0 deliveries, postponed until " in shown[1]
     assert "group audit: given up on; see `abe-redis dead show " in shown[2]
 
 

@@ -36,8 +36,9 @@ async def test_an_event_that_waits_for_a_retry_is_held_by_nobody(backend: RedisM
     for shown in (alive.stdout, gone.stdout):
         words = " ".join(shown.split())
         assert (
-            "2 events wait in group 'bot' for a retry or a delay: the log of its workers says why." in words
-        )
+            "2 events wait in group 'bot' for a retry or a delay: `abe-redis read slack_events --group bot "
+            "--waiting` says why."
+        ) in words
         assert "is gone" not in words
         assert "add consumers" not in words
 

@@ -15,6 +15,7 @@
 -- include: holder
 -- include: ids
 -- include: settled
+-- include: not_due
 local group, consumer, is_quick = ARGV[1], ARGV[2], ARGV[3] == 'quick'
 local first, place = 4, 0
 local answers, page = {}, 100
@@ -34,7 +35,7 @@ local is_any_due, are_listed = what_exists()
 
 local function ack(stream, due, pending, ids)
   if #ids == 0 then return 0 end
-  if is_any_due then redis.call('ZREM', due, unpack(ids)) end
+  if is_any_due then not_due(due, unpack(ids)) end
   local count = redis.call('XACK', stream, group, unpack(ids))
   if count > 0 then note_settled(pending, ids, count < #ids and '-' or nil, are_listed) end
   return count

@@ -21,6 +21,7 @@
 -- include: again
 -- include: let_go
 -- include: settled
+-- include: not_due
 local stream, dead, due, records, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, consumer, id, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local began, sure, in_hand = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7] == '1'
@@ -54,5 +55,5 @@ end
 note_let_go(records, group, id, hold)
 redis.call('XACK', stream, group, id)
 note_settled(pending, {id})
-redis.call('ZREM', due, id)
+not_due(due, id)
 return not entry and note_gone(stream, records, group, id) and -1 or 1

@@ -14,6 +14,7 @@
 -- include: facts
 -- include: ids
 -- include: note_gone
+-- include: not_due
 -- include: position
 local stream, records = KEYS[1], KEYS[2]
 local only_count = ARGV[1] == '1'
@@ -27,6 +28,7 @@ end
 local function take_from(group, id)
   if only_count then return #redis.call('XPENDING', stream, group, id, id, 1) > 0 end
   redis.call('HDEL', records, 'known ' .. group)
+  redis.pcall('HDEL', reasons_beside(string.gsub(records, '^abe:groups:', 'abe:due:', 1) .. ':' .. group), id)
   if redis.call('XACK', stream, group, id) == 0 then return false end
   remember_gone(records, group, id)
   return true

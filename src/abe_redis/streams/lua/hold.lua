@@ -19,6 +19,7 @@
 -- include: ids
 -- include: given
 -- include: settled
+-- include: not_due
 local group, consumer, is_start, is_confirmed = ARGV[1], ARGV[2], ARGV[3] == 'start', ARGV[4] == 'confirm'
 local answers, place = {}, 0
 local begun = {} -- per stream, by what the group has pending: ids, each with its begun deliveries
@@ -47,7 +48,7 @@ for i = 5, #ARGV, 5 do
     elseif state == 'dropped' then
       note_back(records, group, id, math.max(counted, deliveries))
     end
-    if is_postponed then redis.call('ZREM', due, id) end
+    if is_postponed then not_due(due, id) end
     if is_start then
       local last = redis.call('HGET', records, 'last ' .. group)
       if not last or before(last, id) then redis.pcall('HSET', records, 'last ' .. group, id) end
@@ -57,7 +58,7 @@ for i = 5, #ARGV, 5 do
   end
   if state == 'deleted' and ARGV[i + 4] == '0' and note_gone(stream, records, group, id) then
     state = 'lost'
-    redis.call('ZREM', due, id)
+    not_due(due, id)
   end
   if state ~= 'held' then answers[#answers + 1] = {place, state} end
   place = place + 1

@@ -30,6 +30,7 @@
 -- include: postponed
 -- include: settled
 -- include: vanished
+-- include: not_due
 local stream, owner, records, due, leases, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local group, consumer, token, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local from, idle_ms, everybody, count = ARGV[5], tonumber(ARGV[6]), ARGV[7] == 'all', tonumber(ARGV[8])
@@ -66,7 +67,7 @@ if from == '-' then
           'TIME', 0, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
         note_back(records, group, id, deliveries)
       else
-        redis.call('ZREM', due, id)
+        not_due(due, id)
         if note_gone(stream, records, group, id) then gone = gone + 1 end
       end
     end

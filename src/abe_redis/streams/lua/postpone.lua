@@ -10,7 +10,8 @@
 -- ARGV  group, consumer, the entry's id, the delay in ms (0: none), for how many ms the set is kept,
 --       how many deliveries are not counted, the least number of its begun deliveries, 1 if its
 --       lease certainly lasts (else 0), 1 if it was not given back before (else 0),
---       `ask` or `confirm`: see `again`; the name of the hold that ends (or ''): see `let_go`
+--       `ask` or `confirm`: see `again`; the name of the hold that ends (or ''): see `let_go`; why it is
+--       postponed (or '')
 -- Answers 1; 0, and changes nothing, when the consumer does not hold the entry; -1 when the stream no
 -- longer has it, so that it is counted as lost; `again`; or an error when there is no such group and a
 -- handler has begun the entry.
@@ -23,6 +24,7 @@
 -- include: let_go
 -- include: settled
 -- include: postponed
+-- include: not_due
 local stream, due, records = KEYS[1], KEYS[2], KEYS[3]
 local group, consumer, id, delay_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local keep_ms, uncounted, began, sure = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8] == '1'
@@ -32,7 +34,7 @@ if state == 'no_group' and began > 0 then
   return redis.error_reply('NOGROUP no group ' .. group .. ' on ' .. stream)
 end
 if state == 'deleted' then
-  redis.call('ZREM', due, id)
+  not_due(due, id)
   return note_gone(stream, records, group, id) and -1 or 0
 end
 if state ~= 'held' and state ~= 'dropped' then return 0 end
@@ -48,7 +50,7 @@ local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a repeated word does
 local kept = redis.call('XCLAIM', stream, group, whose, 0, id,
   dated, 0, 'RETRYCOUNT', deliveries, 'JUSTID', force)
 if #kept == 0 then
-  redis.call('ZREM', due, id)
+  not_due(due, id)
   return note_gone(stream, records, group, id) and -1 or 0
 end
 note_let_go(records, group, id, hold)
@@ -58,7 +60,8 @@ write_given(group)
 if delay_ms > 0 then
   redis.call('ZADD', due, postponed_score(now_ms() + delay_ms, deliveries), id)
   redis.call('PEXPIRE', due, keep_ms)
+  note_reason(due, id, ARGV[12], keep_ms)
 else
-  redis.call('ZREM', due, id)
+  not_due(due, id)
 end
 return 1

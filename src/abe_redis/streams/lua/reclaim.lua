@@ -32,6 +32,7 @@
 -- include: reclaimed
 -- include: vanished
 -- include: settled
+-- include: not_due
 local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most_with_redelivered, limit, counted = tonumber(ARGV[4]), math.min(100, tonumber(ARGV[5])), ARGV[6]
 local recent_ms = tonumber(ARGV[7])
@@ -85,7 +86,7 @@ local function take_due(stream, due, records)
     if is_absent(rows, 'XPENDING') then return end
     local row = rows[1] or put_back_due(stream, records, id, deliveries)
     if row then row[4] = math.max(row[4], deliveries) end
-    if not row or take(stream, records, row) then redis.call('ZREM', due, id) end
+    if not row or take(stream, records, row) then not_due(due, id) end
   end
 end
 

@@ -10,6 +10,7 @@
 -- include: destroyed
 -- include: ids
 -- include: removed_groups
+-- include: not_due
 local stream, records, due, leases, held, listed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local group, force = ARGV[1], ARGV[2] == '1'
 local of, found = group_of(stream, group), redis.pcall('XINFO', 'STREAM', stream)
@@ -36,7 +37,8 @@ if force or (pending == 0 and unread == 0) then
     {'floor', 'last', 'used', 'lost', 'deleted', 'paused', 'clock', 'forgotten', 'reclaimed', 'let go',
       'given', 'known', 'gone', 'worked', 'trail'}
   for _, what in ipairs(recorded) do redis.call('HDEL', records, what .. ' ' .. group) end
-  redis.call('DEL', due, leases, held, listed)
+  none_due(due)
+  redis.call('DEL', leases, held, listed)
   note_removed(records, group)
   return {pending, unread or -1, 1}
 end

@@ -13,6 +13,7 @@
 -- include: beyond_end
 -- include: read_at
 -- include: position
+-- include: not_due
 local stream, records, due = KEYS[1], KEYS[2], KEYS[3]
 local group, position, force, most_counted = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4]
 local of = group_of(stream, group)
@@ -32,5 +33,5 @@ redis.call(to_position('SETID', stream, group, position, read_at(stream, positio
 for _, what in ipairs({'floor', 'last', 'lost', 'deleted', 'reclaimed', 'given', 'known', 'gone'}) do
   redis.call('HDEL', records, what .. ' ' .. group)
 end
-redis.call('DEL', due)
+none_due(due)
 return {pending, passed, 1}

@@ -12,6 +12,7 @@
 -- include: note_gone
 -- include: again
 -- include: settled
+-- include: not_due
 local stream, owner, due, records, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, consumer, token, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local deliveries, sure, is_confirmed = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7] == 'confirm'
@@ -19,7 +20,7 @@ if redis.call('GET', owner) ~= token then return redis.status_reply('disowned') 
 local state, counted, is_given_back = holder(stream, group, consumer, id, sure, records, true)
 if state == 'no_group' then return redis.status_reply(state) end
 if state == 'deleted' and note_gone(stream, records, group, id) then
-  redis.call('ZREM', due, id)
+  not_due(due, id)
   return redis.status_reply('lost')
 end
 if state ~= 'held' and state ~= 'dropped' then return redis.status_reply('gone') end
@@ -29,7 +30,7 @@ if is_otherwise and not is_confirmed then return redis.status_reply('again') end
 local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a repeated word does no harm
 deliveries = math.max(counted, deliveries)
 redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'JUSTID', force)
-redis.call('ZREM', due, id)
+not_due(due, id)
 if state == 'dropped' then note_back(records, group, id, deliveries) end
 note_settled(pending, {string.format('%s %.0f', id, deliveries)}, '=')
 return redis.status_reply('started')

@@ -23,6 +23,7 @@
 -- include: vanished
 -- include: list_pending
 -- include: settled
+-- include: not_due
 local stream, records, due, leases, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most_passed, also_postponed = tonumber(ARGV[4]), ARGV[5] == '1'
@@ -43,7 +44,7 @@ local function take(id, deliveries, holder, is_back)
     others[#others + 1] = {id, 'done', ''}
     return
   end
-  redis.call('ZREM', due, id)
+  not_due(due, id)
   note_taken(records, group, consumer, id, holder)
   note_given(records, group, id)
   if is_back then note_back(records, group, id, deliveries + 1) end

@@ -11,6 +11,7 @@
 -- include: note_loss
 -- include: named
 -- include: any_due
+-- include: not_due
 -- The number of entries that were removed unread since the consumer had the entry `last`. An empty `last`
 -- means that the stream was empty, so nothing could be removed.
 local function lost_since(stream, records, of, last)
@@ -31,7 +32,7 @@ local is_any_due
 -- Notes that entries are not postponed any more. Each stream has `stride` keys, the third of them for that.
 local function note_not_due(due, ids, stride)
   if is_any_due == nil then is_any_due = any_due(3, stride) end
-  if is_any_due then redis.call('ZREM', due, unpack(ids)) end
+  if is_any_due then not_due(due, unpack(ids)) end
 end
 
 -- Reads up to `count` entries of a stream; answers the server's error, if any. A delivery counts when a
