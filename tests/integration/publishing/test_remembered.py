@@ -174,6 +174,33 @@ async def test_a_bucket_that_is_used_for_long_holds_little_that_does_not_count(
     assert await redis.exists(bucket)
 
 
+async def sent(redis: Redis, ids: Iterable[str]) -> dict[str, int]:
+    """How often scripts send each command that writes while an event is published."""
+    views = seen.Views()
+    await added(redis, views, islice(in_one_bucket(5), 1))
+    written = ("hset", "hdel", "pexpireat")
+
+    async def calls() -> dict[str, int]:
+        stats: Any = await redis.info("commandstats")
+        return {name: int(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"]) for name in written}
+
+    before = await calls()
+    assert all(await added(redis, views, ids))
+    return {name: count - before[name] for name, count in (await calls()).items()}
+
+
+@pytest.mark.one_server
+async def test_a_bucket_is_made_and_put_off_in_few_commands(redis: Redis) -> None:
+    ids = (event_id for event_id in in_one_bucket() if seen.number(f"event:{event_id}") >= LOOKED_AFTER)
+    assert await sent(redis, islice(ids, 1)) == {"hset": 1, "hdel": 0, "pexpireat": 1}
+    assert await sent(redis, islice(ids, 1)) == {"hset": 1, "hdel": 0, "pexpireat": 0}
+    # What has had its time goes at once.
+    key = seen.buckets(S, f"event:{next(ids)}", seen.View(0, 0))[0]
+    await redis.hset(key, mapping={"=60000": "1", **{f"old {number}": "1-1 a 1" for number in range(20)}})
+    assert await sent(redis, islice(ids, 1)) == {"hset": 1, "hdel": 1, "pexpireat": 1}
+    assert await redis.hlen(key) == 4, "three ids, and until when they may be added"
+
+
 async def test_what_an_earlier_version_remembers_counts(redis: Redis, views: seen.Views) -> None:
     assert await added_by_earlier_version(redis, "Ev1")
     assert await added(redis, views, ["Ev1", "Ev2"]) == [False, True]

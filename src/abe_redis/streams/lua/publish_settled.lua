@@ -16,17 +16,17 @@ local answers = {}
 -- All that is seldom needed is one function, which costs nothing until it is called.
 local function seldom(...)
 -- include: id_bucket
-  local bucket, lasting, id, mark, known, state, said = ...
+  local bucket, lasting, id, mark, known, state, said, due, entry = ...
   if known then
     if not is_alive(known, now()) then return end
     -- WAIT is for what this connection wrote, and what was lost may have been written by another.
     redis.call('HSET', bucket, id, known)
     return known_as(known, mark)
   end
-  local expires = put_off(bucket, lasting)
+  local expires, at = remember_and_put_off(bucket, lasting, due, id, entry, mark)
   local state_expires, rest = string.match(said, '^(%d+)(.*)$')
   if expires > tonumber(state_expires) then
-    expires = 2 * expires - now()
+    expires = 2 * expires - at
     redis.call('SET', state, expires .. rest, 'PXAT', expires)
   end
 end
@@ -54,8 +54,11 @@ while KEYS[key] do
       elseif length < hard_maxlen then
         answer = redis.pcall('XADD', stream, '*', unpack(ARGV, word + 2, word + 1 + words))
         if type(answer) == 'string' then
-          redis.call('HSET', bucket, id, answer .. ' ' .. mark)
-          if not due or due < answer then seldom(bucket, lasting, id, mark, nil, state, said) end
+          if due and due >= answer then
+            redis.call('HSET', bucket, id, answer .. ' ' .. mark)
+          else
+            seldom(bucket, lasting, id, mark, nil, state, said, due, answer)
+          end
           length = length + 1
         elseif string.sub(answer.err, 1, 8) == 'READONLY' then
           return answer

@@ -23,24 +23,27 @@ end
 
 -- Removes what has had its time from a bucket; answers how much is left.
 local function tidy(bucket, at)
-  local fields = redis.call('HGETALL', bucket)
-  local left = #fields / 2
+  local fields, over = redis.call('HGETALL', bucket), {}
   for i = 1, #fields, 2 do
     if string.sub(fields[i], 1, 1) ~= '=' and not is_alive(fields[i + 1], at) then
-      left = left - redis.call('HDEL', bucket, fields[i])
+      over[#over + 1] = fields[i]
     end
   end
-  return left
+  if #over > 0 then redis.call('HDEL', bucket, unpack(over)) end
+  return #fields / 2 - #over
 end
 
--- Puts off when a bucket expires, for ids that count for `lasting` ('=MS'); answers when that is.
-local function put_off(bucket, lasting)
-  local at, ms = now(), tonumber(string.sub(lasting, 2))
+-- Remembers an id for `lasting` ('=MS') in a bucket that is new or expires too early for it, and puts off
+-- when the bucket expires, counted from the entry on, as the time of the id is; answers when that is, and
+-- the entry's time. `due` is the value of the field `lasting`, if there is one.
+local function remember_and_put_off(bucket, lasting, due, id, entry, mark)
+  local at, ms = tonumber(string.match(entry, '^%d+')), tonumber(string.sub(lasting, 2))
   local expires = at + ms + math.ceil(ms / 4)
-  redis.call('HSET', bucket, lasting, expires - ms)
-  if redis.call('PEXPIREAT', bucket, expires, 'NX') == 0 then -- it is not new
-    redis.call('PEXPIREAT', bucket, expires, 'GT')
-    tidy(bucket, at)
-  end
-  return expires
+  redis.call('HSET', bucket, id, entry .. ' ' .. mark, lasting, string.format('%.0f', expires - ms))
+  local first, other = 'NX', 'GT' -- a bucket that is not new has a time to live, unless somebody took it away
+  if due then first, other = other, first end
+  local is_put_off = redis.call('PEXPIREAT', bucket, expires, first) == 1
+  if not is_put_off then redis.call('PEXPIREAT', bucket, expires, other) end
+  if due or not is_put_off then tidy(bucket, now()) end
+  return expires, at
 end

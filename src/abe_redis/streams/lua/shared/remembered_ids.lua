@@ -55,10 +55,15 @@ end
 -- Remembers an id for so many ms in its bucket, and goes on to the next level, at most up to `high`, if that
 -- is full.
 local function remember(id, entry, mark, bucket, due, ms, high)
-  redis.call('HSET', bucket, id, entry .. ' ' .. mark)
-  local expires = 0
-  if not due or due < entry then expires = put_off(bucket, '=' .. ms) end
-  if expires > state_expires or state_expires == 0 then state_expires, is_news = now() + 2 * ms, true end
+  local expires, at = 0, nil
+  if due and due >= entry then
+    redis.call('HSET', bucket, id, entry .. ' ' .. mark)
+  else
+    expires, at = remember_and_put_off(bucket, '=' .. ms, due, id, entry, mark)
+  end
+  if expires > state_expires or state_expires == 0 then
+    state_expires, is_news = (at or now()) + 2 * ms, true
+  end
   if level < high and redis.call('HLEN', bucket) > FULL and tidy(bucket, now()) > CROWDED then
     level, below, is_news = level + 1, state_expires, true
   end
