@@ -47,6 +47,12 @@ class Maintenance:
         self._to_trim: set[str] = set()
         self._short: set[str] = set()
         """Streams that had nothing to trim at the last check."""
+        self._long: set[str] = set()
+        """Streams recorded in this tick in which something may be to trim, whoever finished it."""
+        self._sizes: dict[str, tuple[int, int]] = {}
+        """Of long streams, how many entries they had at the last check, and how many were unfinished."""
+        self._left_out: set[str] = set()
+        """Streams that another consumer has just recorded, and trims; they are looked at in the next tick."""
         self._unfinished: set[str] = set()
         """Streams whose group had unfinished entries at the last check."""
         self._is_full = False
@@ -83,7 +89,7 @@ class Maintenance:
         recorded = sorted(active | self._unfinished | held)
         if asks_memory and not recorded:  # one is enough to find out; who publishes may be refused meanwhile
             recorded = streams[:1]
-        self._short = set()
+        self._short, self._long, self._left_out = set(), set(), set()
         await self._tolerance.attempt("recording what is finished", self._record(redis, recorded))
         if self._older_data.noticed:  # perhaps in other streams, too
             await self._place(redis, streams)
@@ -120,8 +126,16 @@ class Maintenance:
                 say_put_back(stream, self._group, progress.put_back)
             self._older_data.look({stream: progress.trail for stream, progress in found.items()})
             self._unfinished = {stream for stream, progress in found.items() if progress.unfinished}
+            self._left_out = {stream for stream, progress in found.items() if progress.is_left_out}
             lengths = {stream: progress.length for stream, progress in found.items() if progress.length >= 0}
-            self._short = {one for one, length in lengths.items() if not self._trimmer.is_longer(length)}
+            sizes = {
+                one: (length, found[one].unfinished)
+                for one, length in lengths.items()
+                if self._trimmer.is_longer(length)
+            }
+            self._short = lengths.keys() - sizes.keys()
+            self._long = {one for one, size in sizes.items() if size != self._sizes.get(one)}
+            self._sizes = sizes
             if looked_at := [progress for progress in recorded if not progress.is_left_out]:
                 self._note_memory(is_full=any(progress.is_full for progress in looked_at))
 
@@ -141,7 +155,7 @@ class Maintenance:
 
     async def _trim(self, redis: Redis, streams: list[str], active: set[str]) -> None:
         if not self._room:
-            to_trim = (self._to_trim | active) - self._short
+            to_trim = (self._to_trim | active | self._long) - self._short - self._left_out
             self._to_trim = set(await self._trimmer.trim(redis, sorted(to_trim)))
             return
         # Also where nothing was finished lately: older finished events may still be there.

@@ -141,7 +141,7 @@ class Progress:
     is_full: bool = False
     """Whether the server has no memory left."""
     length: int = field(default=-1, compare=False)
-    """How many entries the stream has; -1 if there is no such group."""
+    """How many entries the stream has; -1 if it was left out, or there is no such group."""
     put_back: int = 0
     """How many entries it put back that a removed consumer had held."""
     trail: Trail | None = field(default=None, compare=False)

@@ -55,7 +55,6 @@ for i = 1, #KEYS, 4 do
     end
     if redis.call('EXISTS', pending) == 0 or not redis.call('HGET', records, 'known ' .. group) then
       of = of or group_of(stream, group)
-      redis.call('HDEL', records, 'known ' .. group)
       list_pending(stream, records, leases, pending, group, of, now_ms())
     end
     if is_worker and not redis.call('HGET', records, 'worked ' .. group) then

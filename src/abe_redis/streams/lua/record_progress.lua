@@ -20,10 +20,10 @@
 -- ARGV  group, for how many ms a record of another consumer is recent
 -- Answers per stream: how many entries are newly found to be removed before the group had finished them;
 -- how many the group has not finished (-1: another consumer has recorded it recently, so it was left out);
--- 1 if the server has no memory left (else 0); the length of the stream (-1: the group does not exist); how
--- many entries it put back; the new and the former position of a group that it set back (else ''); and the
--- trail of the group's records. If the first streams have many groups or pending entries, it answers only for
--- these.
+-- 1 if the server has no memory left (else 0); the length of the stream (-1: it was left out, or the group
+-- does not exist); how many entries it put back; the new and the former position of a group that it set back
+-- (else ''); and the trail of the group's records. If the first streams have many groups or pending entries,
+-- it answers only for these.
 
 -- include: beyond_end
 -- include: note_deleted
@@ -34,56 +34,67 @@
 -- include: trail
 local group, recent_ms = ARGV[1], tonumber(ARGV[2])
 local answers, most_seen = {}, 300 -- groups, and pages of five pending entries
+local least_ms = 400 -- from one list of what is pending to the next
 local now = now_ms()
 
 -- Whether another consumer has recorded the group recently, also if the clock was set back since.
-local function is_recent_record(records)
+local function is_recent_record(used)
   if recent_ms == 0 then return false end
-  local at = string.match(redis.call('HGET', records, 'used ' .. group) or '', '^%d+%.%d+$')
+  local at = string.match(used or '', '^%d+%.%d+$')
   return at ~= nil and math.abs(now - at * 1000) < recent_ms
 end
 
--- Writes the record; answers 1 if the server has no memory left, else 0.
-local function record(records, floor, last, trail)
-  local words = {
-    'HSET', records, 'floor ' .. group, floor, 'last ' .. group, last, 'trail ' .. group, trail,
-    'used ' .. group, string.format('%.3f', now / 1000),
-  }
-  local written = redis.pcall(unpack(words))
-  if type(written) == 'number' then return 0 end
-  redis.call('HDEL', records, '')
+-- Writes records, the last of which is the time in ms; answers 1 if the server has no memory left, else 0.
+local function record(words)
+  if type(redis.pcall(unpack(words))) == 'number' then return 0 end
+  redis.call('HDEL', words[2], '')
   words[#words] = string.format('%.0f', math.floor(now / 1000))
   redis.call(unpack(words))
   return 1
 end
 
+-- Records a group, of whose records it is given the trail, what they say of the list, and of removed entries.
+local function look(stream, records, due, leases, pending, trail, said, gone)
+  local of = group_of(stream, group)
+  if not of then return {0, 0, 0, -1, 0, '', trail} end
+  local info = facts(redis.call('XINFO', 'STREAM', stream))
+  local moved, as_it_is = set_back(stream, records, of, info)
+  if moved ~= '' then of, said = as_it_is, false end
+  local put_back, lost = put_back_vanished(
+    stream, records, due, leases, pending, group, now, nil, of, said, gone)
+  if put_back > 0 then of = group_of(stream, group) end
+  if put_back + lost > 0 then
+    noted_fields[pending] = nil
+    said, gone = unpack(redis.call('HMGET', records, 'known ' .. group, 'gone ' .. group))
+  end
+  lost = lost + note_deleted(stream, records, of, info)
+  local former = said and known_in(said)
+  local is_listed = former and math.abs(now - former.at) < least_ms
+  local list = not is_listed and read_pending(stream, leases, group, of, now) or nil
+  local floor, unfinished = progress_of(stream, of, info, list and list.oldest)
+  local words = {'HSET', records, 'floor ' .. group, floor, 'last ' .. group, of['last-delivered-id']}
+  local function add(what, value) words[#words + 1], words[#words + 2] = what .. group, value end
+  if list then add('known ', list.said) end
+  if list and aged(gone) then add('gone ', aged(gone)) end
+  trail = longer_trail(trail, now)
+  add('trail ', trail)
+  add('used ', string.format('%.3f', now / 1000))
+  local is_full = record(words)
+  if list and not write_list(pending, list, former, now) then
+    redis.call('HDEL', records, 'known ' .. group)
+  end
+  if of['entries-read'] then
+    redis.call(to_position('SETID', stream, group, of['last-delivered-id'], of['entries-read']))
+  end
+  return {lost, unfinished, is_full, info['length'], put_back, moved, trail}
+end
+
 for i = 1, #KEYS, 5 do
   if groups_seen + listed / 5 >= most_seen then break end
   local stream, records, due, leases, pending = unpack(KEYS, i, i + 4)
-  local is_left_out = is_recent_record(records)
-  local of = not is_left_out and group_of(stream, group)
-  local lost, unfinished, is_full, length, put_back, moved = 0, 0, 0, -1, 0, ''
-  local trail = trail_of(records, group)
-  if is_left_out then
-    length = redis.pcall('XLEN', stream)
-    unfinished, length = -1, type(length) == 'number' and length or -1
-  elseif of then
-    local gone
-    local info = facts(redis.call('XINFO', 'STREAM', stream))
-    moved, of = set_back(stream, records, of, info)
-    put_back, gone = put_back_vanished(stream, records, due, leases, pending, group, now, nil, of)
-    if put_back > 0 then of = group_of(stream, group) end
-    lost, length = note_deleted(stream, records, of, info), info['length']
-    local facts_then
-    facts_then, unfinished = progress_of(stream, of, info)
-    trail = longer_trail(trail)
-    is_full = record(records, facts_then, of['last-delivered-id'], trail)
-    lost = lost + gone
-    list_pending(stream, records, leases, pending, group, of, now)
-    if of['entries-read'] then
-      redis.call(to_position('SETID', stream, group, of['last-delivered-id'], of['entries-read']))
-    end
-  end
-  answers[#answers + 1] = {lost, unfinished, is_full, length, put_back, moved, trail}
+  local used, trail, said, gone = unpack(redis.call('HMGET', records,
+    'used ' .. group, 'trail ' .. group, 'known ' .. group, 'gone ' .. group))
+  answers[#answers + 1] = is_recent_record(used) and {0, -1, 0, -1, 0, '', trail or ''}
+    or look(stream, records, due, leases, pending, trail or '', said, gone)
 end
 return answers

@@ -8,7 +8,6 @@
 
 -- include: beyond_end
 -- include: clock
--- include: trail
 local group, now = ARGV[1], now_ms()
 local answers, most_seen = {}, 300 -- groups
 
@@ -19,6 +18,6 @@ for i = 1, #KEYS, 2 do
   if of and is_to_come(of['last-delivered-id'], now) then
     moved = set_back(stream, records, of, facts(redis.call('XINFO', 'STREAM', stream)))
   end
-  answers[#answers + 1] = {moved, trail_of(records, group)}
+  answers[#answers + 1] = {moved, redis.call('HGET', records, 'trail ' .. group) or ''}
 end
 return answers

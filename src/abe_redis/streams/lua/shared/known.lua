@@ -6,23 +6,31 @@
 
 -- include: facts
 
+local names_read = {} -- per stream; what puts an entry back for a consumer forgets them
+
 -- The names of the consumers that a group has.
 local function names_of(stream, group)
+  if names_read[stream] then return names_read[stream] end
   local rows, there = redis.pcall('XINFO', 'CONSUMERS', stream, group), {}
   for _, row in ipairs(is_absent(rows, 'XINFO CONSUMERS') and {} or rows) do
     there[facts(row)['name']] = true
   end
+  names_read[stream] = there
   return there
 end
+
+local leases_read = {}
 
 -- The consumers that have recorded their leases, each with the length of its lease and the time of the record
 -- in ms.
 local function leases_in(leases)
+  if leases_read[leases] then return leases_read[leases] end
   local said, flat = {}, redis.pcall('HGETALL', leases)
   for i = 1, #flat, 2 do
     local ms, at = string.match(flat[i + 1], '^(%d+) (%d+)$')
     said[flat[i]] = {ms = tonumber(ms), at = tonumber(at)}
   end
+  leases_read[leases] = said
   return said
 end
 

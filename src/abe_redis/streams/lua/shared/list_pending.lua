@@ -5,15 +5,15 @@
 
 -- include: facts
 -- include: known
+-- include: missing
 -- include: note_gone
-local most_listed, kept_ms, least_ms = 3000, 7 * 24 * 3600 * 1000, 400
+local most_listed, kept_ms = 3000, 7 * 24 * 3600 * 1000
+local renew_ms, most_removed_one_by_one = 3600 * 1000, 1000
 local listed = 0 -- entries, by which a script tells that it has done enough for one call
 
-local function list_pending(stream, records, leases, pending, group, of, now)
-  local known = known_of(records, group)
-  if known and math.abs(now - known.at) < least_ms then return end
-  redis.call('HDEL', records, 'known ' .. group)
-  if type(redis.pcall('HLEN', pending)) == 'number' then redis.call('PEXPIRE', pending, 0) end
+-- What is to be listed: the text of the list, what the records say of it, the oldest entry and how many there
+-- are.
+local function read_pending(stream, leases, group, of, now)
   local rows, lines, left = {}, {}, {}
   if of['pending'] > 0 then rows = redis.call('XPENDING', stream, group, '-', '+', most_listed) end
   local count = #rows
@@ -31,9 +31,8 @@ local function list_pending(stream, records, leases, pending, group, of, now)
   for name, more in pairs(left) do
     if more > 0 then lines[#lines + 1] = string.format('+ %.0f %s\n', more, name) end
   end
-  if type(redis.pcall('HSET', pending, '', table.concat(lines))) ~= 'number' then return end
-  redis.call('PEXPIRE', pending, kept_ms)
-  local there, names = names_of(stream, group), {}
+  local there, names = {}, {}
+  for name in pairs(names_of(stream, group)) do there[name] = true end
   for name, one in pairs(leases_in(leases)) do
     if is_recent(one, now) then there[name] = true end
   end
@@ -42,6 +41,42 @@ local function list_pending(stream, records, leases, pending, group, of, now)
   end
   local said = string.format('%s %.0f %.0f %.0f\n',
     of['last-delivered-id'], count, of['entries-read'] or -1, now)
-  redis.pcall('HSET', records, 'known ' .. group, said .. table.concat(names))
+  return {
+    text = table.concat(lines), said = said .. table.concat(names), count = count,
+    oldest = rows[1] and rows[1][1],
+  }
+end
+
+-- Removes what is noted beside a list; answers whether the list is there still.
+local function remove_notes(pending)
+  local fields, notes = noted_fields[pending], {}
+  for _, field in ipairs(fields or {}) do
+    if field ~= '' then notes[#notes + 1] = field end
+  end
+  if fields and #notes == #fields - 1 and #notes <= most_removed_one_by_one then
+    if #notes > 0 then redis.call('HDEL', pending, unpack(notes)) end
+    return true
+  end
+  if fields or type(redis.pcall('HLEN', pending)) == 'number' then redis.call('PEXPIRE', pending, 0) end
+  return false
+end
+
+-- Writes the list in place of the one of which the records said `former` (nil: there is none); answers
+-- whether it is written. Its time to live is renewed once an hour.
+local function write_list(pending, list, former, now)
+  local is_there = remove_notes(pending) and former
+  if not (is_there and former.pending + list.count == 0) then
+    if type(redis.pcall('HSET', pending, '', list.text)) ~= 'number' then return false end
+  end
+  local is_renewed = is_there and math.floor(former.at / renew_ms) == math.floor(now / renew_ms)
+  if not is_renewed then redis.call('PEXPIRE', pending, kept_ms) end
+  return true
+end
+
+local function list_pending(stream, records, leases, pending, group, of, now)
+  local list = read_pending(stream, leases, group, of, now)
+  redis.call('HDEL', records, 'known ' .. group)
+  if not write_list(pending, list, nil, now) then return end
+  redis.pcall('HSET', records, 'known ' .. group, list.said)
   age_gone(records, group)
 end

@@ -3,6 +3,8 @@
 -- `settled`). Too many answers cost a closer look (see `vanished`), or keep entries until the next list (see
 -- `trim`), and nothing else.
 
+local noted_fields = {} -- per key of what is pending
+
 -- How many entries the group was given since the list, or -1 if that is unknown.
 local function given_since(known, of)
   local read = of['entries-read']
@@ -12,8 +14,10 @@ end
 -- The names of the fields say how many ids each has. To who may not read them, anything may be missing; so it
 -- may when Redis does not tell how much the group was given: after XGROUP SETID, or when the group was made
 -- again.
-local function may_miss(known, pending, records, group, of)
-  local fields, given = redis.pcall('HKEYS', pending), given_since(known, of)
+-- A caller that has read what the records say of removed entries gives it (`gone`).
+local function may_miss(known, pending, records, group, of, gone)
+  local fields, given = noted_fields[pending] or redis.pcall('HKEYS', pending), given_since(known, of)
+  noted_fields[pending] = not fields.err and fields or nil
   if fields.err or given < 0 then return true end
   local expected = known.pending + given
   for _, field in ipairs(fields) do
@@ -21,7 +25,8 @@ local function may_miss(known, pending, records, group, of)
     if mark == '+' then expected = expected + 1
     elseif mark ~= '=' and mark ~= '-' then expected = expected - count end
   end
-  for mark in string.gmatch(redis.call('HGET', records, 'gone ' .. group) or '', '(-?)%d+-%d+') do
+  if gone == nil then gone = redis.call('HGET', records, 'gone ' .. group) end
+  for mark in string.gmatch(gone or '', '(-?)%d+-%d+') do
     if mark == '' then expected = expected - 1 end
   end
   return expected > of['pending']

@@ -16,13 +16,18 @@ local function is_counted(records, group, id)
   return (string.find(noted, now, 1, true) or string.find(noted, before_list, 1, true)) ~= nil
 end
 
--- Marks what was counted until now as not pending any more when the pending entries are listed.
-local function age_gone(records, group)
-  local noted = redis.call('HGET', records, 'gone ' .. group)
-  local aged = noted and string.gsub(noted, '(%S+) ', function(id)
+-- Marks what was counted until now as not pending any more, as the pending entries are listed; nil if nothing
+-- changes.
+local function aged(noted)
+  local news = noted and string.gsub(noted, '(%S+) ', function(id)
     return (string.sub(id, 1, 1) == '-' and '' or '-') .. id .. ' '
   end)
-  if aged and aged ~= noted then redis.pcall('HSET', records, 'gone ' .. group, aged) end
+  return news ~= noted and news or nil
+end
+
+local function age_gone(records, group)
+  local news = aged(redis.call('HGET', records, 'gone ' .. group))
+  if news then redis.pcall('HSET', records, 'gone ' .. group, news) end
 end
 
 local function remember_gone(records, group, id)

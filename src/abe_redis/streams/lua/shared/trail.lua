@@ -4,17 +4,11 @@
 -- so last (in ms): so the same record never has another time, unless Redis has lost it, and somebody wrote
 -- another one.
 
--- include: clock
 local most_times = 20
 
-local function trail_of(records, group)
-  return redis.call('HGET', records, 'trail ' .. group) or ''
-end
-
-local function longer_trail(trail)
-  local seconds, microseconds = unpack(redis.call('TIME'))
+local function longer_trail(trail, now)
   local began, count, times = string.match(trail, '^(%d+) (%d+)(.*)$')
-  if not began then began, count, times = string.format('%s%06d', seconds, microseconds), 0, '' end
+  if not began then began, count, times = string.format('%s%06d', unpack(redis.call('TIME'))), 0, '' end
   if select(2, string.gsub(times, ' ', ' ')) >= most_times then times = string.match(times, '^ %d+(.*)$') end
-  return string.format('%s %.0f%s %.0f', began, count + 1, times, now_ms())
+  return string.format('%s %.0f%s %.0f', began, count + 1, times, now)
 end

@@ -72,6 +72,7 @@ local function put_back_one(stream, records, due, group, last, id, deliveries)
   if before(last, id) or given_of(records, group)[id] then return 0 end
   if #redis.call('XPENDING', stream, group, id, id, 1) > 0 then return 0 end
   if type(redis.pcall('ZSCORE', due, id)) == 'string' then return 0 end -- it is delivered when it is due
+  names_read[stream] = nil
   local kept = redis.call('XCLAIM', stream, group, nobody, 0, id,
     'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
   if #kept == 1 then return 1 end
@@ -81,8 +82,9 @@ end
 -- Puts back what vanished; answers how many entries, and how many are lost. With `quick`, not if the group
 -- looks as it did when it was listed, and nothing is noted since; nor if it was listed less than `quick` ms
 -- ago, because what had vanished by then was put back first. A caller that has read the facts of the group
--- gives them (`of`); so does one that has read what the records say of the list (`said`).
-local function put_back_vanished(stream, records, due, leases, pending, group, now, quick, of, said)
+-- gives them (`of`); so does one that has read what the records say of the list (`said`), and of removed
+-- entries (`gone`).
+local function put_back_vanished(stream, records, due, leases, pending, group, now, quick, of, said, gone)
   local known = said and known_in(said) or said == nil and known_of(records, group)
   if known and quick and math.abs(now - known.at) < quick then return 0, 0 end
   of = known and (of or group_of(stream, group))
@@ -91,7 +93,7 @@ local function put_back_vanished(stream, records, due, leases, pending, group, n
   if quick and is_same and redis.pcall('HLEN', pending) == 1 then return 0, 0 end -- the list alone
   local there = names_of(stream, group)
   local vanished, live, others = vanished_of(known, leases, there, now)
-  if not vanished and not may_miss(known, pending, records, group, of) then return 0, 0 end
+  if not vanished and not may_miss(known, pending, records, group, of, gone) then return 0, 0 end
   local text, settled, settled_count, begun, back = listed_of(pending, records, group)
   if not text then return 0, 0 end
   local count, lost, unlisted, last, is_listed = 0, 0, 0, of['last-delivered-id'], {}
