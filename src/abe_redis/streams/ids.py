@@ -38,4 +38,9 @@ def number(said: bytes | str | None) -> int | None:
     return int(text) if len(text) <= _DIGITS and text.isascii() and text.isdecimal() else None
 
 
+def are_numbers(said: list[bytes]) -> bool:
+    """Whether `number` finds a number in each of these words, of which none is empty; it takes less time."""
+    return b"".join(said).isdigit() and max(map(len, said)) <= _DIGITS
+
+
 _DIGITS = 20

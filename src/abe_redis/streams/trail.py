@@ -24,10 +24,10 @@ class Trail(NamedTuple):
     @classmethod
     def read(cls, said: bytes) -> "Trail | None":
         """The trail as a script answers it; None if nobody has recorded the group, or it is none of ours."""
-        numbers = [number for word in said.split() if (number := ids.number(word)) is not None]
-        if len(numbers) < _SHORTEST or len(numbers) < len(said.split()):
+        words = said.split()
+        if len(words) < _SHORTEST or not ids.are_numbers(words):
             return None
-        began, count, *times = numbers
+        began, count, *times = map(int, words)
         return cls(began, count, times)
 
     def lacks(self, other: "Trail") -> bool:
