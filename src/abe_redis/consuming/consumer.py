@@ -258,7 +258,10 @@ class Consumer(GroupConsumer):
         begun = most == 1 and self._waiting and self._counts_fetch
         with self._unconfirmed.reading(Doubt.COUNTED if begun else Doubt.UNCOUNTED):
             taken = await lease.take_more(
-                *(redis, self.group, self.name, self._scheduler.plan(most)), most=most, begun=begun
+                *(redis, self.group, self.name, self._scheduler.plan(most)),
+                most=most,
+                begun=begun,
+                positions=not self._counts_fetch,
             )
         self._positions |= taken.positions
         accepted = self._accept(taken.leased)

@@ -66,7 +66,12 @@ async def take_new(
         *(b"XREADGROUP", "GROUP", group, consumer, "COUNT", count, *blocking),
         *("STREAMS", *streams, *[">"] * len(streams)),
     )
-    return _by_turns(reply or (), asked_at)
+    return _by_turns(
+        [
+            [Leased(name, entry_id.decode(), fields_of(flat), 1, asked_at) for entry_id, flat in entries]
+            for name, entries in ((stream.decode(), entries) for stream, entries in reply or ())
+        ]
+    )
 
 
 def fields_of(flat: Sequence[bytes]) -> Fields:
@@ -102,13 +107,20 @@ class Taken:
     more: set[str] = field(default_factory=set)
     """Those of them that may have more entries."""
     positions: dict[str, str] = field(default_factory=dict)
-    """The last id that the group was given of each stream that was read, if the script says so."""
+    """The last id that the group was given of each stream that was read, if that was asked for."""
     failure: ResponseError | None = None
     """NOGROUP or WRONGTYPE, when a stream was deleted or replaced."""
 
 
 async def take_more(
-    redis: Redis, group: str, consumer: str, portions: Sequence[Portion], *, most: int, begun: bool = False
+    redis: Redis,
+    group: str,
+    consumer: str,
+    portions: Sequence[Portion],
+    *,
+    most: int,
+    begun: bool = False,
+    positions: bool = False,
 ) -> Taken:
     """Lease entries that are not delivered in the group yet, without waiting for any.
 
@@ -117,11 +129,12 @@ async def take_more(
         portions: The portions of streams in order of precedence; every stream has the group.
         most: Most entries in total; in a cluster, at least one per slot.
         begun: Whether these deliveries count from now on; otherwise `hold` counts them when they begin.
+        positions: Whether to answer the positions of the group.
     """
 
     async def run(some: Sequence[Portion], share: int) -> Any:  # noqa: ANN401
         keys = names.with_records_and_due((portion.stream for portion in some), group)
-        arguments: list[Argument] = [group, consumer, share, int(begun)]
+        arguments: list[Argument] = [group, consumer, share, int(begun), int(positions)]
         for portion in some:
             arguments += (portion.most, portion.last)
         return await _TAKE_MORE(redis, keys, arguments)
@@ -150,22 +163,25 @@ async def take(
     wanted = {portion.stream: portion for portion in portions}
     groups = slots.by_slot(redis, list(wanted))
     share = max(1, most // max(1, len(groups)))
-    taken, found, asked_at = Taken(), list[Any](), clock.now()
+    taken, per_stream, asked_at = Taken(), list[list[Leased]](), clock.now()
 
     async def run_for(streams: Sequence[str]) -> dict[bytes, Any]:
         reply = await run([wanted[stream] for stream in streams], share)
         answer = dict(zip(reply[::2], reply[1::2], strict=True))
         rows, losses, looked = answer[b"found"], answer[b"losses"], answer[b"looked"]
-        found.extend(rows)
+        found = {
+            stream: _leased_from(stream, flat, asked_at)
+            for stream, flat in zip(map(bytes.decode, rows[::2]), rows[1::2], strict=True)
+        }
+        per_stream.extend(found.values())
         taken.lost |= {name.decode(): lost for name, lost in zip(losses[::2], losses[1::2], strict=True)}
         taken.looked_at += streams[:looked]
         at = answer.get(b"positions", ())
         taken.positions |= {
             name.decode(): last.decode() for name, last in zip(at[::2], at[1::2], strict=True)
         }
-        counts = {stream.decode(): len(entries) for stream, entries in rows}
-        taken.more |= {stream for stream, count in counts.items() if count >= wanted[stream].most}
-        if sum(counts.values()) >= share:
+        taken.more |= {stream for stream, leased in found.items() if len(leased) >= wanted[stream].most}
+        if sum(map(len, found.values())) >= share:
             taken.more.add(streams[looked - 1])  # which was cut short
         if (failure := answer[b"failure"]) is not None:
             if not stream_is_gone(failure):
@@ -174,16 +190,28 @@ async def take(
         return answer
 
     answers = await slots.each(groups, run_for)
-    taken.leased = _by_turns(found, asked_at)
+    taken.leased = _by_turns(per_stream)
     return taken, answers
 
 
-def _by_turns(found: Any, asked_at: float) -> list[Leased]:  # noqa: ANN401 - as Redis gave it
+def _leased_from(stream: str, flat: Sequence[Any], asked_at: float) -> list[Leased]:
+    """The entries of a stream: of each its id, how many words follow, its fields and values."""
+    if 4 * flat[1::4].count(2) == len(flat):  # one field each, as nearly always
+        return [
+            Leased(stream, entry_id.decode(), {name: value}, 1, asked_at)
+            for entry_id, name, value in zip(flat[::4], flat[2::4], flat[3::4], strict=True)
+        ]
+    leased, begin = list[Leased](), 0
+    while begin < len(flat):
+        end = begin + 2 + flat[begin + 1]
+        fields = fields_of(flat[begin + 2 : end])
+        leased.append(Leased(stream, flat[begin].decode(), fields, 1, asked_at))
+        begin = end
+    return leased
+
+
+def _by_turns(per_stream: list[list[Leased]]) -> list[Leased]:
     """Entries in the order of each stream, and from the streams in turn."""
-    per_stream = [
-        [Leased(name, entry_id.decode(), fields_of(flat), 1, asked_at) for entry_id, flat in entries]
-        for name, entries in ((stream.decode(), entries) for stream, entries in found)
-    ]
     if len(per_stream) == 1:
         return per_stream[0]
     return [entry for turn in zip_longest(*per_stream) for entry in turn if entry is not None]

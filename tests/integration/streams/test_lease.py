@@ -20,6 +20,12 @@ from tests.integration.on_streams import (
 )
 
 
+async def times_called(redis: Redis, command: str) -> int:
+    """How often a command was called, also by scripts."""
+    stats: Any = await redis.info("commandstats")
+    return int(stats.get(f"cmdstat_{command}", {"calls": 0})["calls"])
+
+
 async def test_streams_are_read_by_turns_up_to_their_portions(commands: Redis) -> None:
     a, b = await fill(commands, A, 3), await fill(commands, B, 2)
     taken = await lease.take_more(commands, "g", "me", [Portion(A, 2, ""), Portion(B, 5, "")], most=10)
@@ -129,6 +135,50 @@ async def test_a_stream_that_is_not_what_it_was_ends_the_reading(commands: Redis
     assert taken.looked_at == [A]
     assert isinstance(taken.failure, ResponseError)
     assert "NOGROUP" in str(taken.failure)
+
+
+@pytest.mark.one_server
+async def test_streams_with_the_same_portion_are_read_by_one_command(commands: Redis) -> None:
+    streams = [f"{{t}}{number}" for number in range(20)]
+    for stream in streams:
+        await fill(commands, stream, 3)
+    portions = [Portion(stream, 2, "") for stream in streams]
+    before = await times_called(commands, "xreadgroup")
+    taken = await lease.take_more(commands, "g", "me", portions, most=40)
+    assert [entry.stream for entry in taken.leased] == streams * 2
+    assert taken.looked_at == streams
+    assert taken.more == set(streams)
+    assert await times_called(commands, "xreadgroup") == before + 1
+    assert {row[1] for stream in streams for row in (await rows(commands, stream)).values()} == {0}
+
+
+@pytest.mark.one_server
+async def test_streams_that_give_less_leave_room_for_others(commands: Redis) -> None:
+    for stream, count in ((A, 0), (B, 1), (C, 5)):
+        await fill(commands, stream, count)
+    portions = [Portion(A, 1, ""), Portion(B, 2, ""), Portion(C, 2, "")]
+    taken = await lease.take_more(commands, "g", "me", portions, most=3)
+    assert [entry.stream for entry in taken.leased] == [B, C, C]
+    assert (taken.looked_at, taken.more) == ([A, B, C], {C})
+
+
+@pytest.mark.one_server
+async def test_no_payload_is_read_to_see_that_nothing_was_removed(commands: Redis) -> None:
+    ids = await hold(commands, A, 2, by="me")
+    new = await fill(commands, A, 1)
+    before = await times_called(commands, "xrange")
+    taken = await lease.take_more(commands, "g", "me", [Portion(A, 5, ids[-1])], most=50)
+    assert ([entry.id for entry in taken.leased], taken.lost) == (new, {})
+    assert await times_called(commands, "xrange") == before
+
+
+async def test_positions_are_those_of_the_group(commands: Redis) -> None:
+    a, b = await hold(commands, A, 1), await fill(commands, B, 3)
+    portions = [Portion(A, 2, ""), Portion(B, 2, "")]
+    taken = await lease.take_more(commands, "g", "me", portions, most=50, positions=True)
+    assert taken.positions == {A: a[0], B: b[1]}
+    taken = await lease.take_more(commands, "g", "me", portions, most=50)
+    assert ([entry.id for entry in taken.leased], taken.positions) == ([b[2]], {})
 
 
 async def test_a_read_that_may_wait_takes_so_many_of_each(commands: Redis) -> None:

@@ -9,6 +9,7 @@
 -- given something that the owner does not know; disowned, streams that belong to another owner.
 
 -- include: read_new
+-- include: flat_entries
 local group, consumer, most, token = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local portion = 5
 local looked, failure = 0, nil
@@ -39,6 +40,6 @@ for i = 1, #KEYS, 4 do
   looked = looked + 1
 end
 return {
-  'found', found, 'losses', losses, 'looked', looked, 'behind', behind, 'disowned', disowned,
+  'found', flat_entries(found), 'losses', losses, 'looked', looked, 'behind', behind, 'disowned', disowned,
   'failure', failure or false,
 }
