@@ -31,9 +31,11 @@ for i = 1, #KEYS, 4 do
   local stream, records, leases, pending = unpack(KEYS, i, i + 3)
   local kind, state = redis.call('TYPE', stream).ok, 'ready'
   local info = kind == 'stream' and facts(redis.call('XINFO', 'STREAM', stream))
-  local made, moved, was_known = 0, '', redis.call('HGET', records, 'used ' .. group) and 1 or 0
-  if was_known == 0 and was_removed(records, group) then was_known = 2 end
-  local from, lost = floor_of(records, group, info)
+  local used, floor, known, worked, paused, removals = unpack(redis.call('HMGET', records, 'used ' .. group,
+    'floor ' .. group, 'known ' .. group, 'worked ' .. group, 'paused ' .. group, 'removed'))
+  local made, moved, was_known = 0, '', used and 1 or was_removed(removals, group) and 2 or 0
+  local from, lost, is_void = floor_of(records, group, info, floor)
+  if is_void then floor, known = false, false end
   if kind == 'none' then
     redis.call('PEXPIRE', records, forgotten_ms)
     state = 'missing'
@@ -49,18 +51,19 @@ for i = 1, #KEYS, 4 do
       if refused then return refused end
       made = (from ~= '0' or put_back > 0) and 1 or 2
     end
-    if not redis.call('HGET', records, 'floor ' .. group) then
+    if made > 0 or moved ~= '' then known = false end
+    if not floor then
       of = of or group_of(stream, group)
       redis.pcall('HSET', records, 'floor ' .. group, (progress_of(stream, of, info)))
     end
-    if redis.call('EXISTS', pending) == 0 or not redis.call('HGET', records, 'known ' .. group) then
+    if not known or redis.call('EXISTS', pending) == 0 then
       of = of or group_of(stream, group)
       list_pending(stream, records, leases, pending, group, of, now_ms())
     end
-    if is_worker and not redis.call('HGET', records, 'worked ' .. group) then
+    if is_worker and not worked then
       redis.pcall('HSET', records, 'worked ' .. group, redis.call('TIME')[1])
     end
-    if redis.call('HGET', records, 'paused ' .. group) then state = 'paused' end
+    if paused then state = 'paused' end
   end
   answers[#answers + 1] = {state, lost, made, was_known, moved}
 end

@@ -4,23 +4,23 @@
 -- include: record_lines
 local most_removed = 20
 
-local function removed_of(records)
+local function removed_in(said)
   local found = {}
-  for name in string.gmatch(redis.call('HGET', records, 'removed') or '', '([^\n]+)\n') do
+  for name in string.gmatch(said or '', '([^\n]+)\n') do
     found[#found + 1] = name
   end
   return found
 end
 
-local function was_removed(records, group)
-  for _, name in ipairs(removed_of(records)) do
+local function was_removed(said, group)
+  for _, name in ipairs(removed_in(said)) do
     if name == group then return true end
   end
   return false
 end
 
 local function note_removed(records, group)
-  local lines, earlier = {}, removed_of(records)
+  local lines, earlier = {}, removed_in(redis.call('HGET', records, 'removed'))
   for i = math.max(1, #earlier - most_removed + 2), #earlier do
     if earlier[i] ~= group then lines[#lines + 1] = earlier[i] .. '\n' end
   end
