@@ -40,6 +40,7 @@ class Draft(NamedTuple):
 
 _PUBLISH = Script.load("publish")
 _PUBLISH_SETTLED = Script.load("publish_settled")
+_PUBLISH_ALONE = Script.load("publish_alone")
 
 type Answer = bytes | list[bytes | Exception]
 type Row = Published | Exception | None
@@ -70,6 +71,10 @@ def command(drafts: Sequence[Draft], views: seen.Views, *, hard_maxlen: int, in_
 
 def rows(drafts: Sequence[Draft], views: seen.Views, answer: Answer) -> list[Row]:
     """The result of each entry in the answer to `command`; more is known of the streams then."""
+    if len(drafts) == 1 and not isinstance(answer, list):
+        head, _, only = answer.partition(b"\n")
+        stream = drafts[0].stream
+        return [_row(only, views.learn(stream, head), stream)]
     lines = iter(answer if isinstance(answer, list) else answer.split(b"\n"))
     found: list[Row] = []
     kind, length = None, 0
@@ -80,15 +85,19 @@ def rows(drafts: Sequence[Draft], views: seen.Views, answer: Answer) -> list[Row
         line = next(lines)
         if isinstance(line, Exception):
             found.append(line)
-        elif line[:1].isdigit():
-            length += 1
-            found.append(Published(line.decode(), False, length, stream))  # noqa: FBT003 - faster than by name
-        elif line == b"?":
-            found.append(None)
-        else:
-            is_anothers = line.startswith(b"!")
-            found.append(Published(line[1:].decode(), is_anothers, length, stream))
+            continue
+        found.append(_row(line, length, stream))
+        length += line[:1].isdigit()
     return found
+
+
+def _row(line: bytes, length: int, stream: str) -> Published | None:
+    """The result in an entry's line, when its stream had that length before."""
+    if line[:1].isdigit():
+        return Published(line.decode(), False, length + 1, stream)  # noqa: FBT003 - faster than by name
+    if line == b"?":
+        return None
+    return Published(line[1:].decode(), line.startswith(b"!"), length, stream)
 
 
 async def publish(
@@ -134,7 +143,27 @@ type Said = tuple[Script, list[str], list[Argument]]
 
 def _said(drafts: Sequence[Draft], views: seen.Views, hard_maxlen: int) -> Said:
     """How to add entries: by the script that takes fewer steps, if they are all as it wants them."""
-    return _said_settled(drafts, views, hard_maxlen) or _said_in_full(drafts, views, hard_maxlen)
+    said = _said_alone(drafts[0], views, hard_maxlen) if len(drafts) == 1 else None
+    return said or _said_settled(drafts, views, hard_maxlen) or _said_in_full(drafts, views, hard_maxlen)
+
+
+def _said_alone(draft: Draft, views: seen.Views, hard_maxlen: int) -> Said | None:
+    stream, fields, event_id, attempt, remember_seconds = draft
+    view = views.of(stream)
+    chosen = seen.number(event_id)
+    if (
+        view.has_earlier
+        or view.low != view.level
+        or not remember_seconds
+        or chosen < LOOKED_AFTER
+        or MENTION in fields
+    ):
+        return None
+    state, seconds, lasting, (name, buckets), _ = seen.place(stream, view, remember_seconds)
+    keys = [stream, state, f"{name}{chosen % buckets}"]
+    arguments: list[Argument] = [hard_maxlen, view.said, lasting]
+    arguments += (seen.field(event_id), seen.mark(attempt, seconds), *chain.from_iterable(fields.items()))
+    return _PUBLISH_ALONE, keys, arguments
 
 
 def _said_settled(drafts: Sequence[Draft], views: seen.Views, hard_maxlen: int) -> Said | None:

@@ -315,6 +315,25 @@ async def test_what_is_not_so_simple_is_sent_in_full_before_the_next(
     assert [one.length for one in done[:4]] == [11, 2, 2, 3]
 
 
+async def test_a_lone_event_is_added_in_the_fewest_steps_unless_it_is_looked_for_at_two_levels(
+    server: Server, batcher: Batcher
+) -> None:
+    digests = []
+    for at, said in enumerate([b"9 1 1 0 0", b"9 1 0 9 0", b"9 1 1 0 0"]):
+        batcher.publish(draft(3 * at, stream=f"stream-{at}"))
+        server.answer(3 * at, row(3 * at), said=said)
+        one, *others = [batcher.publish(draft(3 * at + more, stream=f"stream-{at}")) for more in (1, 2, 3)]
+        await turns()
+        digests.append([words[1] for words, _ in server.sent[3 * at + 1 :]])
+        server.sent[3 * at + 1][1].set_result(b"1\n1-0")
+        server.sent[3 * at + 2][1].set_result(b"2\n2-0\n!3-0")
+        assert [(await waiter).length for waiter in (one, *others)] == [2, 3, 3]
+    (alone, together), below, again = digests
+    assert alone != together
+    assert below == [together, together]
+    assert again == [alone, together]
+
+
 async def test_now_and_then_one_goes_in_full_so_that_full_buckets_are_seen(
     server: Server, batcher: Batcher
 ) -> None:

@@ -9,34 +9,18 @@
 --       per entry: its id in the bucket, its mark ('ATTEMPT SECONDS'), its fields' names and values
 -- Answers as `publish` does; an entry that is left to it is to be sent again.
 
+local call = redis.call
 local hard_maxlen = tonumber(ARGV[1])
 local key, word = 1, 2 -- where the next are
 local answers = {}
 
--- All that is seldom needed is one function, which costs nothing until it is called.
-local function seldom(...)
--- include: id_bucket
-  local bucket, lasting, id, mark, known, state, said, due, entry = ...
-  if known then
-    if not is_alive(known, now()) then return end
-    -- WAIT is for what this connection wrote, and what was lost may have been written by another.
-    redis.call('HSET', bucket, id, known)
-    return known_as(known, mark)
-  end
-  local expires, at = remember_and_put_off(bucket, lasting, due, id, entry, mark)
-  local state_expires, rest = string.match(said, '^(%d+)(.*)$')
-  if expires > tonumber(state_expires) then
-    expires = 2 * expires - at
-    redis.call('SET', state, expires .. rest, 'PXAT', expires)
-  end
-end
-
+-- include: seldom
 while KEYS[key] do
   local stream, state = KEYS[key], KEYS[key + 1]
-  local said, entries, below = ARGV[word], ARGV[word + 1], ARGV[word + 2]
-  local lasting, words = ARGV[word + 3], ARGV[word + 4]
+  local said, entries, below = ARGV[word], ARGV[word + 1], tonumber(ARGV[word + 2])
+  local lasting, words = ARGV[word + 3], tonumber(ARGV[word + 4])
   key, word = key + 2, word + 5
-  local length = redis.call('GET', state) == said and redis.pcall('XLEN', stream)
+  local length = call('GET', state) == said and redis.pcall('XLEN', stream)
   local is_simple = type(length) == 'number' and length > 0
   local before, line = is_simple and length or 0, #answers + 1
   answers[line] = before
@@ -44,10 +28,10 @@ while KEYS[key] do
     local answer
     if is_simple then
       local bucket, id, mark = KEYS[key], ARGV[word], ARGV[word + 1]
-      local found = redis.call('HMGET', bucket, lasting, id)
+      local found = call('HMGET', bucket, lasting, id)
       local due, holder, known = found[1], bucket, found[2]
       for at = key + 1, key + below do
-        if not known then holder, known = KEYS[at], redis.call('HGET', KEYS[at], id) end
+        if not known then holder, known = KEYS[at], call('HGET', KEYS[at], id) end
       end
       if known then
         answer = seldom(holder, lasting, id, mark, known)
@@ -55,7 +39,7 @@ while KEYS[key] do
         answer = redis.pcall('XADD', stream, '*', unpack(ARGV, word + 2, word + 1 + words))
         if type(answer) == 'string' then
           if due and due >= answer then
-            redis.call('HSET', bucket, id, answer .. ' ' .. mark)
+            call('HSET', bucket, id, answer .. ' ' .. mark)
           else
             seldom(bucket, lasting, id, mark, nil, state, said, due, answer)
           end
@@ -69,7 +53,6 @@ while KEYS[key] do
       is_simple = answer
     end
     key, word = key + 1 + below, word + 2 + words
-    if is_simple and not KEYS[4] then return before .. '\n' .. answer end -- as it does for one, in less time
     answers[#answers + 1] = answer or '?'
   end
   if not is_simple then answers[line] = '?' .. answers[line] end
