@@ -5,38 +5,49 @@ import heapq
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import Context
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, override
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
 
 
-def _hash_in(options: dict[str, Any]) -> int:
-    loop: SimulatedLoop = options["loop"]
-    return loop.hash()
-
-
 class _Future(asyncio.Future[Any]):
     """A future whose place in a set does not depend on where it lies in memory."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._hash = _hash_in(options)
+    hash: int
 
     def __hash__(self) -> int:
-        return self._hash
+        return self.hash
 
 
 class _Task[T](asyncio.Task[T]):
     """The same of a task."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        self._hash = _hash_in(options)  # a new task is put into a set at once
-        super().__init__(*arguments, **options)
+    def __init__(self, coro: Any, loop: "SimulatedLoop", name: str | None, context: Context | None) -> None:
+        self._hash = loop.hash()  # a new task is put into a set at once
+        super().__init__(coro, loop=loop, name=name, context=context)
 
     def __hash__(self) -> int:
         return self._hash
+
+
+class _Handle(asyncio.TimerHandle):
+    """A call that waits for its turn or its time, without what asyncio does for those who look for faults."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, callback: Callable[..., object], args: tuple[Any, ...], loop: Any, context: Context | None
+    ) -> None:
+        self._context = copy_context() if context is None else context
+        self._callback, self._args, self._loop = callback, args, loop
+        self._cancelled = False
+
+    @override
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._callback = self._args = None  # type: ignore[assignment]
 
 
 class SimulatedLoop(asyncio.AbstractEventLoop):
@@ -47,8 +58,12 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def __init__(self, process: "Process") -> None:
         self._process = process
-        self.ready: deque[asyncio.Handle] = deque()
-        self._timers: list[tuple[int, int, asyncio.TimerHandle]] = []
+        self._world = process.world
+        self.hash = process.world.hash
+        """A hash by chance: small numbers would collide in the sets that all loops share."""
+        self.ready: deque[_Handle] = deque()
+        self.timers: list[tuple[int, int, _Handle]] = []
+        """By the process's clock."""
         self._numbers = 0
         self.tasks: list[asyncio.Task[Any]] = []
         """Every task that was made, so that none is left when the process is killed."""
@@ -59,10 +74,6 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """A number that nothing else in this process has."""
         self._numbers += 1
         return self._numbers
-
-    def hash(self) -> int:
-        """A hash by chance: small numbers would collide in the sets that all loops share."""
-        return self._process.world.hash()
 
     # What the simulation calls ------------------------------------------------------------------
 
@@ -76,45 +87,46 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                     break
                 handle = ready.popleft()
                 if not handle._cancelled:
-                    handle._run()
+                    try:
+                        handle._context.run(handle._callback, *handle._args)
+                    except (KeyboardInterrupt, SystemExit):
+                        raise
+                    except BaseException as error:  # noqa: BLE001 - a callback's is told, and the next one runs
+                        self.call_exception_handler({"message": "a callback failed", "exception": error})
         finally:
             events._set_running_loop(None)
 
     @property
     def next_us(self) -> int | None:
         """When the next timer is due, by the process's clock."""
-        timers = self._timers
+        timers = self.timers
         while timers and timers[0][2]._cancelled:
             heapq.heappop(timers)
         return timers[0][0] if timers else None
 
-    @property
-    def has_timers(self) -> bool:
-        """Whether something waits for a time."""
-        return bool(self._timers)
-
     def wake(self, now_us: int) -> None:
         """Let timers ring that are due."""
-        timers = self._timers
+        timers = self.timers
         while timers and timers[0][0] <= now_us:
             self.ready.append(heapq.heappop(timers)[2])
 
     def discard(self) -> None:
         """Run nothing more."""
         self.ready.clear()
-        self._timers.clear()
+        self.timers.clear()
 
     # What asyncio and its users call --------------------------------------------------------------
 
     @override
     def time(self) -> float:
-        return self._process.monotonic()
+        process = self._process
+        return (self._world.now_us + process.ahead_us) / 1_000_000
 
     @override
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = _Handle(callback, args, self, context)
         if self._process.alive:  # what the dead had asked for comes to nothing
             self.ready.append(handle)
         return handle
@@ -131,22 +143,22 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        timer = asyncio.TimerHandle(when, callback, args, self, context)
-        heapq.heappush(self._timers, (-int(-when * 1_000_000 // 1), self.number(), timer))
+        timer = _Handle(callback, args, self, context)
+        self._numbers += 1
+        heapq.heappush(self.timers, (-int(-when * 1_000_000 // 1), self._numbers, timer))
         return timer
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        pass
 
     @override
     def create_future(self) -> asyncio.Future[Any]:
-        return _Future(loop=self)
+        future = _Future(loop=self)
+        future.hash = self.hash()
+        return future
 
     @override
     def create_task[T](
         self, coro: Coroutine[Any, Any, T], *, name: str | None = None, context: Context | None = None
     ) -> asyncio.Task[T]:
-        task: _Task[T] = _Task(coro, loop=self, name=name, context=context)
+        task: _Task[T] = _Task(coro, self, name, context)
         self.tasks.append(task)
         return task
 

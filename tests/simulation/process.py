@@ -25,14 +25,14 @@ class Process:
         self.name = name
         self.world = world
         self.alive = True
+        self.ahead_us = _BOOTED_US
+        """What the monotonic clock has more than the world's: less for as long as it stood still."""
         self.loop = SimulatedLoop(self)  # type: ignore[abstract]
         self.link = Link(world, world.chance_of(name))
         self.connections: set[Connection] = set()
         self.paused_until_us = 0
-        self._slept_us = 0
-        """For how long the monotonic clock stood still."""
         self._stopped_us = 0
-        """For how long all its clocks did but the wall clock, which was set then."""
+        """For how long all its clocks stood still but the wall clock, which was set then."""
         self.lease_clock = LeaseClock(self.boottime, lambda: world.now)
 
     # Clocks -------------------------------------------------------------------------------------
@@ -40,11 +40,11 @@ class Process:
     @property
     def monotonic_us(self) -> int:
         """The monotonic clock, which stands still while the machine is suspended."""
-        return self.world.now_us - self._slept_us - self._stopped_us + _BOOTED_US
+        return self.world.now_us + self.ahead_us
 
     def monotonic(self) -> float:
         """The same in seconds."""
-        return self.monotonic_us / 1_000_000
+        return (self.world.now_us + self.ahead_us) / 1_000_000
 
     def boottime(self) -> float:
         """The clock that goes on while the machine is suspended, in seconds."""
@@ -57,24 +57,17 @@ class Process:
         self.loop.create_task(work, name=name)
 
     @property
-    def is_paused(self) -> bool:
-        """Whether it stands still."""
-        return self.world.now_us < self.paused_until_us
-
-    @property
     def next_us(self) -> int | None:
         """When it has something to do, by the world's clock; None when it waits for others."""
+        now_us = self.world.now_us
         if self.loop.ready:
-            return max(self.world.now_us, self.paused_until_us)
+            return max(now_us, self.paused_until_us)
         due = self.loop.next_us
-        if due is None:
-            return None
-        at = due + self._slept_us + self._stopped_us - _BOOTED_US
-        return max(at, self.paused_until_us, self.world.now_us)
+        return None if due is None else max(due - self.ahead_us, self.paused_until_us, now_us)
 
     def run_once(self) -> None:
         """Let it go on until it waits."""
-        self.loop.wake(self.monotonic_us)
+        self.loop.wake(self.world.now_us + self.ahead_us)
         self.loop.run_once()
 
     # Faults -------------------------------------------------------------------------------------
@@ -83,9 +76,9 @@ class Process:
         """Let it stand still: by SIGSTOP, with its machine, or with the host of its machine."""
         until = self.world.now_us + round(seconds * 1_000_000)
         still = max(0, until - max(self.paused_until_us, self.world.now_us))
-        if how == "suspend":
-            self._slept_us += still
-        elif how == "stop machine":
+        if how != "pause":
+            self.ahead_us -= still
+        if how == "stop machine":
             self._stopped_us += still
         self.paused_until_us = max(until, self.paused_until_us)
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from abe_redis.runtime import clock
@@ -17,6 +18,8 @@ from tests.simulation.server.server import Server
 
 EPOCH_US = 1_800_000_000_000_000
 """The server's clock at the world's beginning."""
+
+_NEVER = float("inf")
 
 
 class World:
@@ -38,7 +41,8 @@ class World:
         self.turns = 0
         self._chance = self.chance_of("turns")
         self._bytes = self.chance_of("urandom")
-        self._hashes = self.chance_of("hashes")
+        self.hash = partial(self.chance_of("hashes").getrandbits, 60)
+        """Makes a hash that belongs to the seed."""
         self._random = self.chance_of("random").getstate()
         self._numbers = 0
         self._events: list[tuple[int, int, Callable[[], None]]] = []
@@ -63,10 +67,6 @@ class World:
         """Chances that depend on the seed and on what they are for, and on nothing else."""
         return random.Random(f"{self.seed}/{what}")
 
-    def hash(self) -> int:
-        """A hash that belongs to the seed."""
-        return self._hashes.getrandbits(60)
-
     @contextmanager
     def inside(self) -> Iterator[None]:
         """Let Python's clocks and chances be this world's, to its end."""
@@ -89,7 +89,7 @@ class World:
         Threads that others have left, such as those of a pool, keep the clock that they count by.
         """
         real = time.time, time.monotonic, clock.now, clock.doubted_at, os.urandom
-        outside, here = time.monotonic, threading.get_ident()
+        outside, here, asking = time.monotonic, threading.get_ident(), threading.get_ident
         state, collects = random.getstate(), gc.isenabled()
 
         def now() -> float:
@@ -99,7 +99,7 @@ class World:
             return self._who().lease_clock.doubted_at()
 
         def monotonic() -> float:
-            return self._who().monotonic() if threading.get_ident() == here else outside()
+            return (self.now_us + self._who().ahead_us) / 1_000_000 if asking() == here else outside()
 
         time.time = lambda: (EPOCH_US + self.now_us) / 1_000_000
         time.monotonic, clock.now, clock.doubted_at = monotonic, now, doubted_at
@@ -165,35 +165,33 @@ class World:
             if ready:
                 self._turn(ready[0] if len(ready) == 1 else self._chance.choice(ready))
                 continue
-            next_us = self._next_us()
+            next_us = self._next_us(now_us)
             if next_us > until_us:
                 self.now_us = until_us
                 return
             self.now_us = next_us
             self._happen()
 
-    def _next_us(self) -> int:
+    def _next_us(self, now_us: int) -> int:
         first = self._events[0][0] if self._events else 10**18
         for process in self.living:
             at = process.next_us
             if at is not None and at < first:
                 first = at
-        if self.server.is_waited_for:
-            wait_until = self.server.next_ms
-            if wait_until != float("inf"):
-                first = min(first, max(self.now_us, int(wait_until) * 1000 - EPOCH_US - self.clock_step_us))
+        next_ms = self.server.next_ms
+        if next_ms != _NEVER:
+            first = min(first, max(now_us, int(next_ms) * 1000 - EPOCH_US - self.clock_step_us))
         return first
 
     def _happen(self) -> None:
         self.current = None
-        events = self._events
-        while events and events[0][0] <= self.now_us:
+        events, now_us = self._events, self.now_us
+        while events and events[0][0] <= now_us:
             heapq.heappop(events)[2]()
         self.server.serve()
-        now_us = self.now_us
         for process in self.living:
-            if now_us >= process.paused_until_us and process.loop.has_timers:
-                process.loop.wake(process.monotonic_us)
+            if process.loop.timers and now_us >= process.paused_until_us:
+                process.loop.wake(now_us + process.ahead_us)
 
     def _turn(self, process: Process) -> None:
         self.turns += 1

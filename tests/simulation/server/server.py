@@ -12,6 +12,7 @@ from tests.simulation.server.streams import Stream
 
 _SCRIPTS = Scripts()
 
+_NEVER = float("inf")
 READING = frozenset({b"XREADGROUP", b"XREAD"})
 
 
@@ -44,6 +45,8 @@ class Server:
         """What writes are refused with for the time being, as by a server that has no memory left."""
         self._sources: dict[bytes, bytes] = {}
         self._waiting: list[Waiter] = []
+        self.next_ms = _NEVER
+        """By the server's clock, when the next read is over that waits."""
         self._is_news = False
         """Whether there may be something for those who wait."""
         self.heard: Callable[[list[bytes]], None] | None = None
@@ -63,9 +66,10 @@ class Server:
         reply = self.execute(words)
         waiter = None
         if reply is None and words[0].upper() in READING and (block := _block_ms(words)) is not None:
-            until = self.db.now_ms() + block if block else float("inf")
+            until = self.db.now_ms() + block if block else _NEVER
             waiter = Waiter(words, answer, until, self._streams_of(words))
             self._waiting.append(waiter)
+            self.next_ms = min(self.next_ms, until)
         else:
             answer(reply)
         self.serve()
@@ -120,7 +124,7 @@ class Server:
     def forget(self, waiter: Waiter) -> None:
         """The client of a read that waits is gone."""
         if waiter in self._waiting:
-            self._waiting.remove(waiter)
+            self._end(waiter)
 
     def serve(self) -> None:
         """Answer the reads for which there is news, or whose time is up."""
@@ -134,18 +138,12 @@ class Server:
                 continue
             reply = self._gone(waiter) or self.execute(waiter.words)
             if reply is not None or now >= waiter.until_ms:
-                self._waiting.remove(waiter)
+                self._end(waiter)
                 waiter.answer(reply)
 
-    @property
-    def is_waited_for(self) -> bool:
-        """Whether a read waits."""
-        return bool(self._waiting)
-
-    @property
-    def next_ms(self) -> float:
-        """By the server's clock, when the next read is over that waits."""
-        return min([waiter.until_ms for waiter in self._waiting], default=float("inf"))
+    def _end(self, waiter: Waiter) -> None:
+        self._waiting.remove(waiter)
+        self.next_ms = min([one.until_ms for one in self._waiting], default=_NEVER)
 
     def _streams_of(self, words: list[bytes]) -> frozenset[bytes]:
         upper = options(words)
