@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import NoScriptError, ResponseError
 
-from tests.simulation.server.replies import Refused, Reply
+from tests.simulation.server.replies import Refused, Reply, read
 from tests.simulation.server.server import Server
 
 type Fate = Literal["answered", "answer lost", "command lost", "late"]
@@ -43,7 +43,8 @@ class Direct(Redis):
             return NoScriptError("NOSCRIPT")
         found: list[Reply] = []
         self._server.call(words, found.append)
-        return _error(found[0]) if isinstance(found[0], Refused) else found[0]
+        reply = read(found[0])
+        return _error(reply) if isinstance(reply, Refused) else reply
 
     def __del__(self, *_: Any) -> None:
         pass  # there is no connection

@@ -124,7 +124,6 @@ class Play:
         self.actors = Actors(self.world, schedule, self.history)
         self._consumers: dict[str, bytes] = {}
         """By process, the name under which it reads."""
-        self._commands = 0
         if schedule.scripts_known:
             self.world.server.learn(_all_scripts())
 
@@ -137,7 +136,7 @@ class Play:
                 self.do(step)
             self.rest()
             found = self.violations() + self._deaf()
-        return Outcome(self._schedule, found, world.now, world.turns, self._commands, self.history)
+        return Outcome(self._schedule, found, world.now, world.turns, world.server.commands, self.history)
 
     def begin(self) -> None:
         """Start the process that publishes."""
@@ -260,7 +259,6 @@ class Play:
     # What is seen -------------------------------------------------------------------------------
 
     def _heard(self, words: list[bytes]) -> None:
-        self._commands += 1
         if words[0] == b"XREADGROUP" and self.world.connected is not None:
             self._consumers.setdefault(self.world.connected, words[3])
         if words[0] == b"XGROUP" and words[1] == b"CREATE":

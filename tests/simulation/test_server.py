@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from tests.servers import Server as RealServer
-from tests.simulation.server.replies import Refused
+from tests.simulation.server.replies import Refused, read
 from tests.simulation.server.server import Server
 
 type Command = tuple[str | bytes | float, ...]
@@ -112,7 +112,7 @@ class Both:
         words = [word if isinstance(word, bytes) else str(word).encode() for word in command]
         found: list[Any] = []
         self._ours.call(words, found.append)
-        return _plain(theirs, command), _plain(found[0], command)
+        return _plain(theirs, command), _plain(read(found[0]), command)
 
 
 _UNSTABLE = frozenset({b"radix-tree-keys", b"radix-tree-nodes"})

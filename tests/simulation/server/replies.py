@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import hiredis
+
 
 class Status(bytes):
     """A status, as in `+OK`."""
@@ -19,7 +21,16 @@ class Refused(Exception):  # noqa: N818 - it is an answer
         return str(self.args[0])
 
 
-type Reply = int | bytes | list[Any] | Refused | None
+class Written:
+    """An answer as it goes on the wire."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+type Reply = int | bytes | list[Any] | Refused | Written | None
 """An error inside an array is left where it is."""
 
 OK = Status(b"OK")
@@ -29,6 +40,8 @@ SYNTAX = "ERR syntax error"
 
 def encoded(reply: Reply) -> bytes:
     """An answer in RESP2."""
+    if type(reply) is Written:
+        return reply.data
     out: list[bytes] = []
     _encode(reply, out)
     return b"".join(out)
@@ -52,6 +65,16 @@ def _encode(reply: Any, out: list[bytes]) -> None:
         out.append(b"-%b\r\n" % reply.text.encode())
     else:
         raise TypeError(f"{reply!r} is no answer")
+
+
+def read(reply: Reply) -> Reply:
+    """An answer as an object, also when it is written already."""
+    if type(reply) is not Written:
+        return reply
+    reader = hiredis.Reader(replyError=Refused)
+    reader.feed(reply.data)
+    found: Reply = reader.gets()
+    return found
 
 
 def integer(word: bytes) -> int:

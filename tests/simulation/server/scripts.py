@@ -4,111 +4,149 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from lupa.lua51 import LuaRuntime, lua_type
+from lupa.lua51 import LuaRuntime
 
-from tests.simulation.server.replies import Refused, Reply, Status
+from tests.simulation.server.replies import Refused, Reply, Status, Written
 
 type Execute = Callable[[list[bytes]], Reply]
 
 _PRELUDE = b"""
+collectgarbage('setpause', 2000)  -- a run leaves little behind, and each search looks at every script
 local run, refuse = ...
-local plain_error = error
+local plain_error, type, unpack, concat = error, type, unpack, table.concat
 error = function(why, level)  -- an error reply that a script ends with is its answer
   if type(why) == 'table' then refuse(why.err) end
   plain_error(why, (level or 1) + 1)
 end
+
+-- What a command answers comes as values, since a table that Python makes costs as much as a command: `nil`
+-- before rows, each after its length; `true` before the items of a row; `false` before a status; or itself.
+local function rows(...)
+  local all, found, at = {...}, {}, 1
+  while at <= #all do
+    found[#found + 1] = {unpack(all, at + 1, at + all[at])}
+    at = at + all[at] + 1
+  end
+  return found
+end
+local function answered(first, second, ...)
+  if first == true then return {second, ...} end
+  if first == nil then return rows(second, ...) end
+  if first == false and second then return {ok = second} end
+  return first
+end
+
 redis = {
-  call = function(...)
-    local answer = run(false, ...)
-    return answer
-  end,
-  pcall = function(...)
-    local answer = run(true, ...)
-    return answer
-  end,
+  call = function(...) return answered(run(false, ...)) end,
+  pcall = function(...) return answered(run(true, ...)) end,
   error_reply = function(text) return {err = text} end,
   status_reply = function(text) return {ok = text} end,
   log = function() end,
   LOG_DEBUG = 0, LOG_VERBOSE = 1, LOG_NOTICE = 2, LOG_WARNING = 3,
 }
-return function(answer)  -- all that is in an answer, at once: each look from outside costs as much
-  local count = 0
-  while answer[count + 1] ~= nil do count = count + 1 end
-  return answer.err, answer.ok, unpack(answer, 1, count)
+
+-- Writes what a script answers as it goes on the wire.
+local function write(value, out)
+  local kind = type(value)
+  if kind == 'string' then
+    out[#out + 1] = '$' .. #value .. '\\r\\n' .. value .. '\\r\\n'
+  elseif kind == 'number' then
+    out[#out + 1] = (':%.0f\\r\\n'):format(value < 0 and math.ceil(value) + 0 or math.floor(value))
+  elseif kind == 'table' then
+    if value.err ~= nil then
+      out[#out + 1] = '-' .. value.err .. '\\r\\n'
+    elseif value.ok ~= nil then
+      out[#out + 1] = '+' .. value.ok .. '\\r\\n'
+    else
+      local count = 0
+      while value[count + 1] ~= nil do count = count + 1 end
+      out[#out + 1] = '*' .. count .. '\\r\\n'
+      for at = 1, count do write(value[at], out) end
+    end
+  elseif kind == 'boolean' or kind == 'nil' then
+    out[#out + 1] = value and ':1\\r\\n' or '$-1\\r\\n'
+  else
+    plain_error('a script answers a ' .. kind)
+  end
+end
+
+return function(script, count, ...)
+  local words, keys, arguments = {...}, {}, {}
+  for at = 1, count do keys[at] = words[at] end
+  for at = count + 1, #words do arguments[at - count] = words[at] end
+  KEYS, ARGV = keys, arguments
+  local out = {}
+  write(script(), out)
+  return concat(out)
 end
 """
+_FLAT = frozenset({bytes, int})
 
 
 class Scripts:
     """One Lua for all servers of this process: what a script leaves behind is only its function."""
 
     def __init__(self) -> None:
-        self._lua = LuaRuntime(encoding=None, register_eval=False)
+        self._lua = LuaRuntime(encoding=None, register_eval=False, unpack_returned_tuples=True)
         self._table = self._lua.table_from
-        self._compiled = lru_cache(maxsize=None)(self._lua.compile)
-        self._globals = self._lua.globals()
+        self._compiled = lru_cache(maxsize=None)(self._compile)
         self._execute: Execute = _nothing
-        self._parts_of: Any = self._lua.execute(_PRELUDE, self._call, _refuse)
+        self._start: Any = self._lua.execute(_PRELUDE, self._call, _refuse)
 
-    def run(
-        self, source: bytes, keys: Sequence[bytes], arguments: Sequence[bytes], execute: Execute
-    ) -> Reply:
+    def run(self, source: bytes, count: int, words: Sequence[bytes], execute: Execute) -> Reply:
         """Run a script.
 
         Args:
             source: The script.
-            keys: Its KEYS.
-            arguments: Its ARGV.
+            count: How many of the words are its KEYS.
+            words: Its KEYS, and its ARGV.
             execute: Executes a command.
 
         Raises:
             Refused: A command in it was refused, or the script itself failed.
         """
-        # What a script says of itself in its first line is for Redis, not for Lua.
-        script = self._compiled(b"--" + source if source.startswith(b"#!") else source)
-        names = self._globals
-        names[b"KEYS"], names[b"ARGV"] = self._table(keys), self._table(arguments)
         self._execute = execute
-        answer = script()
-        reply: Reply = self._from_lua(answer[0] if type(answer) is tuple else answer)
-        return reply
+        return Written(self._start(self._compiled(source), count, *words))
+
+    def _compile(self, source: bytes) -> Any:
+        # What a script says of itself in its first line is for Redis, not for Lua.
+        return self._lua.compile(b"--" + source if source.startswith(b"#!") else source)
 
     def _call(self, protected: bool, *words: Any) -> Any:
         try:
-            return self._to_lua(self._execute([_word(word) for word in words]))
+            reply: Any = self._execute([word if type(word) is bytes else _word(word) for word in words])
         except Refused as refused:
             if not protected:
                 raise
             return self._table({b"err": refused.text.encode()})
-
-    def _to_lua(self, reply: Any) -> Any:
         kind = type(reply)
         if kind is bytes or kind is int:
             return reply
         if reply is None:
             return False
         if kind is list:
-            of, nested = self._table, self._to_lua
-            return of([one if (kind := type(one)) is bytes or kind is int else nested(one) for one in reply])
+            return self._many(reply)
         if kind is Status:
-            return self._table({b"ok": bytes(reply)})
+            return False, bytes(reply)
         raise TypeError(f"{reply!r} is no answer for a script")
 
-    def _from_lua(self, value: Any) -> Any:
-        kind = type(value)
-        if kind is bytes or kind is int or value is None:
-            return value
-        if kind is float or kind is bool:
-            return int(value) or (0 if kind is float else None)
-        if lua_type(value) != "table":
-            raise TypeError(f"{value!r} is no answer of a script")
-        error, status, *items = self._parts_of(value)
-        if error is not None:
-            return Refused(error.decode())
-        if status is not None:
-            return Status(status)
-        nested = self._from_lua
-        return [one if (kind := type(one)) is bytes or kind is int else nested(one) for one in items]
+    def _many(self, reply: list[Any]) -> Any:
+        kinds = set(map(type, reply))
+        if kinds <= _FLAT:
+            return True, *reply
+        if kinds == {list}:
+            found: list[Any] = [None]
+            for row in reply:
+                found.append(len(row))
+                found += row if set(map(type, row)) <= _FLAT else map(self._item, row)
+            return tuple(found)
+        return True, *map(self._item, reply)
+
+    def _item(self, one: Any) -> Any:
+        """What stands in a row: a table is made here."""
+        if type(one) is list:
+            return self._table([self._item(each) for each in one])
+        return False if one is None else one
 
 
 def _refuse(text: bytes) -> None:
@@ -116,8 +154,6 @@ def _refuse(text: bytes) -> None:
 
 
 def _word(word: Any) -> bytes:
-    if type(word) is bytes:
-        return word
     if type(word) is int:
         return b"%d" % word
     if type(word) is float:

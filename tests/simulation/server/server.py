@@ -50,7 +50,9 @@ class Server:
         self._is_news = False
         """Whether there may be something for those who wait."""
         self.heard: Callable[[list[bytes]], None] | None = None
-        """Is told of each command that a client sent, or that a script called."""
+        """Is told of each command about streams and groups that a client sent, or that a script called."""
+        self.commands = 0
+        """How many commands it executed."""
 
     def learn(self, sources: dict[bytes, bytes]) -> None:
         """Know scripts by their digests, as a server does that others have used before."""
@@ -96,28 +98,31 @@ class Server:
 
     def _run(self, source: bytes, words: list[bytes]) -> Reply:
         count, refuses = integer(words[2]), self.refuses
+        if refuses is None:
+            return _SCRIPTS.run(source, count, words[3:], self._one)
         first, _, _ = source.partition(b"\n")
         try:
-            if refuses is not None and first.startswith(b"#!") and b"allow-oom" in first:
+            if first.startswith(b"#!") and b"allow-oom" in first:
                 self.refuses = None
-            return self._script(words, source, count)
+            return _SCRIPTS.run(source, count, words[3:], self._one)
         finally:
             self.refuses = refuses
 
-    def _script(self, words: list[bytes], source: bytes, count: int) -> Reply:
-        return _SCRIPTS.run(source, words[3 : 3 + count], words[3 + count :], self._one)
-
     def _one(self, words: list[bytes]) -> Reply:
-        name = words[0].upper()
+        name = words[0]
         command = COMMANDS.get(name)
+        if command is None:
+            name = name.upper()
+            command = COMMANDS.get(name)
         if command is None:
             raise UnknownCommandError(name.decode())
         if self.refuses is not None and name in WRITES:
             raise Refused(self.refuses)
         reply = command(self.db, words[1:])
+        self.commands += 1
         if name in NEWS:
             self._is_news = True
-        if self.heard is not None:
+        if name in _HEARD and self.heard is not None:
             self.heard(words)
         return reply
 
@@ -179,6 +184,7 @@ WRITES = frozenset(
 
 NEWS = frozenset({b"XADD", b"XGROUP", b"DEL", b"UNLINK", b"SET", b"FLUSHALL"})
 """What may end the wait of a read."""
+_HEARD = frozenset({b"XADD", b"XGROUP", b"XREADGROUP"})
 
 
 def _block_ms(words: list[bytes]) -> int | None:
