@@ -22,6 +22,7 @@ from typing import Any
 from redis.asyncio import client
 
 from abe_redis.client import commands
+from tests.simulation.actors import settings_for
 from tests.simulation.all_doors import AllDoors
 from tests.simulation.by_hand import BY_HAND
 from tests.simulation.mutants import ROOT
@@ -97,7 +98,11 @@ def _hurry() -> None:
 
 def _begin() -> None:
     """Let no process collect garbage, which costs a tenth of the time, nor do what every schedule needs."""
-    play(generate(0))
+    for seed in range(10):  # by then most scripts are compiled
+        play(generate(seed))
+    for schedule in map(generate, range(500)):
+        for lease in {2.0, *schedule.leases.values()}:
+            settings_for(lease, schedule.max_deliveries, schedule.maxlen)
     gc.collect()
     gc.freeze()
     gc.disable()

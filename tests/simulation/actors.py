@@ -101,7 +101,8 @@ class Actors:
         self.host = "host" if self._hosts == 1 else f"host{self._hosts}"
         schedule, process = self._schedule, self.add(self.host)
         with self._world.as_process(process):
-            settings = settings_for(2.0, schedule.max_deliveries, schedule.maxlen, schedule.outbox)
+            more = (schedule.outbox,) if schedule.outbox else ()
+            settings = settings_for(2.0, schedule.max_deliveries, schedule.maxlen, *more)
             backend = RedisMessageQueueBackend(settings)
         self._to_publish = asyncio.Queue[tuple[str, tuple[int, ...]]]()
         process.spawn(self._host(self.host, backend, self._to_publish), "host")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, override
 
 import hiredis
@@ -34,6 +35,7 @@ class Connection(asyncio.Transport):
         self._world = world
         self._process = process
         self._protocol = protocol
+        self._link = process.link
         self.number = world.number()
         self._arrives_at = self._returns_at = 0
         self._requests: Any = hiredis.Reader()
@@ -47,7 +49,7 @@ class Connection(asyncio.Transport):
     @override
     def write(self, data: Any) -> None:
         if self.open_here:
-            self._to_server(lambda: self._receive(bytes(data)))
+            self._to_server(partial(self._receive, bytes(data)))
 
     @override
     def abort(self) -> None:
@@ -74,16 +76,12 @@ class Connection(asyncio.Transport):
     # On the way -----------------------------------------------------------------------------------
 
     def _to_server(self, arrive: Callable[[], None]) -> None:
-        link = self._process.link
-        at = max(self._world.now_us + link.latency_us(), link.up_blocked_until_us)
-        self._arrives_at = max(at, self._arrives_at)
-        self._world.at(self._arrives_at, arrive)
+        self._arrives_at = at = self._link.arrival(self._arrives_at, self._link.up_blocked_until_us)
+        self._world.at(at, arrive)
 
     def _to_process(self, arrive: Callable[[], None]) -> None:
-        link = self._process.link
-        at = max(self._world.now_us + link.latency_us(), link.down_blocked_until_us)
-        self._returns_at = max(at, self._returns_at)
-        self._world.at(self._returns_at, arrive)
+        self._returns_at = at = self._link.arrival(self._returns_at, self._link.down_blocked_until_us)
+        self._world.at(at, arrive)
 
     # The server's end -----------------------------------------------------------------------------
 
@@ -98,11 +96,10 @@ class Connection(asyncio.Transport):
 
     def _answer(self, reply: Reply) -> None:
         self._waiter = None
-        if self._process.link.loses_answer():
+        if self._link.loses_answer():
             self.cut()
             return
-        data = encoded(reply)
-        self._to_process(lambda: self._returned(data))
+        self._to_process(partial(self._returned, encoded(reply)))
 
     def _returned(self, data: bytes) -> None:
         if self.open_here:
@@ -139,7 +136,7 @@ class Link:
 
     def __init__(self, world: "World", chance: Any) -> None:
         self._world = world
-        self._chance = chance
+        self._random = chance.random
         self.up_blocked_until_us = 0
         """Nothing arrives at the server before."""
         self.down_blocked_until_us = 0
@@ -148,7 +145,11 @@ class Link:
 
     def latency_us(self) -> int:
         """How long the next bytes take."""
-        return int(self._chance.random() ** 3 * 5000) + 50
+        return int(self._random() ** 3 * 5000) + 50
+
+    def arrival(self, before_us: int, blocked_until_us: int) -> int:
+        """When the next bytes arrive: not before those that were sent before."""
+        return max(self._world.now_us + self.latency_us(), blocked_until_us, before_us)
 
     def lose_answers(self, count: int) -> None:
         """Lose the next answers, each with its connection."""

@@ -12,9 +12,10 @@ from typing import Any
 from abe_redis.client import optional_commands
 from abe_redis.observability.loop_watch import LoopWatch
 from abe_redis.publishing.outbox_delivery import Outbox
+from abe_redis.runtime import arguments
 from abe_redis.streams import trim
 from abe_redis.streams.scripts import LUA, Script
-from abe_redis.worker import event_worker, failure_log
+from abe_redis.worker import event_worker, failure_log, handlers
 from tests.chaos.checker import violations
 from tests.chaos.history import Group, History, Outage, Violation
 from tests.simulation import look
@@ -53,10 +54,14 @@ def small_steps() -> Iterator[None]:
     telling: Any = failure_log
     worker: Any = event_worker
     told = telling.tell, worker.describe
+    checks: tuple[Any, Any] = arguments, handlers
+    signature = arguments.signature
     trim.STEP = 3
     # What the log says of a failure nobody reads, and it takes a tenth of the time.
     telling.tell = lambda *_: ""
     worker.describe = lambda error: type(error).__name__
+    # Each worker looks at what a handler takes, though it is the same handler.
+    checks[0].signature = checks[1].signature = lambda _: None
     logging.disable(logging.CRITICAL)
     outbox: Any = Outbox
     waits, warns = Outbox._do, Outbox._warn_of_trouble
@@ -70,6 +75,7 @@ def small_steps() -> Iterator[None]:
         watched.__init__, watched.join, watched.leave = watch
         outbox._do, outbox._warn_of_trouble = waits, warns
         telling.tell, worker.describe = told
+        checks[0].signature = checks[1].signature = signature
         trim.STEP = step
         logging.disable(disabled)
 

@@ -145,7 +145,7 @@ class World:
     def at(self, when_us: int, action: Callable[[], None]) -> None:
         """Let something happen at a time."""
         self._numbers += 1
-        heapq.heappush(self._events, (max(when_us, self.now_us), self._numbers, action))
+        heapq.heappush(self._events, (when_us, self._numbers, action))
 
     def number(self) -> int:
         """A number that nothing else has."""
