@@ -169,13 +169,14 @@ class Play:
 
         if not is_done() and self.actors.have_somebody_in(self._groups):
             world.run(world.now + OWN_SECONDS, done=is_done)
+        late = self._schedule.late
         if is_done():  # what comes late may make something unfinished again
-            world.run(world.now + 0.5)
+            world.run(max(world.now, world.last_arrival) + late)
         if not is_done():
             for group in self._groups:
                 self.actors.start_worker(f"last-{group}", group, 2.0)
             world.run(world.now + PATIENCE_SECONDS, done=is_done)
-            world.run(world.now + 0.5)
+            world.run(max(world.now, world.last_arrival) + late)
         for group in self._groups:
             self.history.left[group] = look.left(db, STREAMS, group)
 

@@ -49,6 +49,8 @@ class Schedule:
     """The file of those who publish, if they have one."""
     scripts_known: bool = False
     """Whether the server knows the scripts from others who used it before."""
+    late: float = 0.5
+    """How long the end is watched after everything is done, and after what was on its way has arrived."""
 
     def __str__(self) -> str:
         groups = ", ".join(
@@ -257,6 +259,7 @@ class _Short(_Generator):
             durations=tuple((n, chance.choice([0.1, 0.3, 0.8])) for n in events if chance.random() < 0.5),
             failing=tuple((n, chance.choice([1, 1, 2, 99])) for n in events if chance.random() < 0.25),
             scripts_known=True,
+            late=0.15,
         )
 
     def _publish_all(self, events: range) -> None:

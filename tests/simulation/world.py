@@ -152,6 +152,11 @@ class World:
         self._numbers += 1
         return self._numbers
 
+    @property
+    def last_arrival(self) -> float:
+        """When the last of what is on its way arrives."""
+        return max((event[0] for event in self._events), default=0) / 1_000_000
+
     def run(self, until: float, *, done: Callable[[], bool] | None = None) -> None:
         """Let the world go on until a time, or until it is done, which is asked ten times a second."""
         until_us, ask_at = round(until * 1_000_000), 0
