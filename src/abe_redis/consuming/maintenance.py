@@ -63,6 +63,8 @@ class Maintenance:
         self._gone_seconds = GONE_LEASES * settings.redis_stream_lease_seconds
         self._lease_seconds = settings.redis_stream_lease_seconds
         self._clock_at = -math.inf
+        self._shown = dict[str, int]()
+        """What the server's clock showed at the last check, by stream: a cluster has several clocks."""
         self._older_data = OlderData(group)
         self._sweep_seconds = 3 * settings.redis_stream_lease_seconds
         self._sweep_at = clock.now() + self._sweep_seconds
@@ -81,7 +83,10 @@ class Maintenance:
             await self._tolerance.attempt("tidying up", self._sweep(redis, streams))
         if clock.now() >= self._clock_at:
             self._clock_at = clock.now() + clock_steps.every_seconds(self._lease_seconds)
-            looking = clock_steps.mend(redis, self._group, streams, lease_seconds=self._lease_seconds)
+            self._shown = {one: self._shown[one] for one in streams if one in self._shown}
+            looking = clock_steps.mend(
+                redis, self._group, streams, lease_seconds=self._lease_seconds, shown=self._shown
+            )
             await self._tolerance.attempt("looking at the server's clock", looking)
             await self._place(redis, streams)
             asks_memory = True

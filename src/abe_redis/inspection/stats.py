@@ -85,7 +85,9 @@ class _Reader:
 
     async def group(self, row: dict[str, Any]) -> GroupStats:
         """One group, from its row of XINFO GROUPS."""
-        group = await streams_info.of_group(self.redis, self.stream, row, with_pending=self.ages)
+        group = await streams_info.of_group(
+            self.redis, self.stream, row, now=self.info.now, with_pending=self.ages
+        )
         unread, lost = self._unread(row)
         postponed = Counter(row["consumer"] for row in group.pending if row["message_id"] in group.postponed)
         holding = hold_times.longest(group.pending, group.postponed, group.notes, self.info.now)

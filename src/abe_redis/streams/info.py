@@ -17,6 +17,8 @@ _MOST_PENDING = 100
 _MANY_PENDING = 1000
 """The same, when only one group is read."""
 _MOST_POSTPONED = 10_000
+_LEAST_AHEAD_MS = 1000
+"""A record may lie so far ahead of the clock before it counts as one from before a step."""
 _MOST_BEYOND = 100
 """Most further entries read because consumers have recorded that they hold them."""
 
@@ -91,15 +93,16 @@ class GroupInfo:
     lease_seconds: dict[bytes, float]
     """How long the leases of consumers last, by their own records."""
     left: frozenset[bytes]
-    """The consumers that have ended in order."""
+    """The consumers that have ended in order, or were not heard of since the clock was set back."""
 
 
-async def of_group(redis: Redis, stream: str, row: Row, *, with_pending: bool) -> GroupInfo:
+async def of_group(redis: Redis, stream: str, row: Row, *, now: float, with_pending: bool) -> GroupInfo:
     """Read everything about a group.
 
     Args:
         stream: Its stream.
         row: Its row of XINFO GROUPS.
+        now: The server's time in seconds.
         with_pending: Read many pending entries, not only those needed to tell who holds an event for how
         long.
 
@@ -128,13 +131,27 @@ async def of_group(redis: Redis, stream: str, row: Row, *, with_pending: bool) -
         postponed=set(postponed),
         notes=notes,
         lease_seconds=lease_seconds_in(leases),
-        left=hold_times.left_in(said),
+        left=hold_times.left_in(said) | unheard_in(leases, now),
     )
 
 
 def lease_seconds_in(leases: Mapping[bytes, bytes]) -> dict[bytes, float]:
     """How long the leases of consumers last, from the hash of their records."""
     return {name: int(words.split()[0]) / 1000 for name, words in leases.items()}
+
+
+def unheard_in(leases: Mapping[bytes, bytes], now: float) -> frozenset[bytes]:
+    """The consumers that were last heard of before the server's clock was set back by more than a lease.
+
+    Redis would call them active until the clock has caught up. A living one records its lease anew within a
+    tick.
+    """
+    found = set[bytes]()
+    for name, words in leases.items():
+        lease_ms, said_ms = map(int, words.split())
+        if said_ms - now * 1000 > max(lease_ms, _LEAST_AHEAD_MS):
+            found.add(name)
+    return frozenset(found)
 
 
 async def _beyond(

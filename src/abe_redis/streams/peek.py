@@ -14,7 +14,7 @@ from abe_redis.events.codec import Fields
 from abe_redis.schemas import GroupBrief
 from abe_redis.streams import hold_times, ids, names, seen
 from abe_redis.streams.consumers import is_alive
-from abe_redis.streams.info import lease_seconds_in
+from abe_redis.streams.info import lease_seconds_in, unheard_in
 from abe_redis.streams.page_size import PageSize
 
 type Order = Literal["newest", "oldest"]
@@ -208,7 +208,8 @@ async def consumers(redis: Redis, stream: str, group: str, *, lease_seconds: flo
     pipeline.hgetall(names.leases(stream, group))
     pipeline.hgetall(names.held(stream, group))
     rows, leases, said = await pipeline.execute()
-    recorded, left = lease_seconds_in(leases), hold_times.left_in(said)
+    recorded = lease_seconds_in(leases)
+    left = hold_times.left_in(said) | unheard_in(leases, await now(redis))
     return {
         row["name"].decode(errors="replace"): is_alive(
             row["idle"] / 1000,

@@ -10,7 +10,7 @@ import anyio
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis import Event, EventWorker, RedisMessageQueueBackend, Retry, Settings
+from abe_redis import Event, EventWorker, Operations, RedisMessageQueueBackend, Retry, Settings
 from abe_redis.doctor import examine
 from tests.clocks import OtherProcess, SteppedServer, faketime
 from tests.integration.agents import GROUP, TOPIC, asking, server
@@ -129,6 +129,59 @@ async def test_a_living_holder_keeps_its_events_when_the_clock_is_set_back(
             await worker.shutdown()
     assert handler.began == [("held", 1)]
     assert "The server's clock was set back by " in caplog.text
+
+
+async def idle(_: Event) -> None:
+    """Handle an event at once."""
+
+
+async def alive_in(backend: RedisMessageQueueBackend) -> int:
+    (stats,) = (await Operations(backend).stream_stats()).streams
+    return sum(one.alive for group in stats.groups for one in group.consumers)
+
+
+async def test_a_dead_worker_that_held_nothing_does_not_live_until_the_clock_has_caught_up(
+    backend: RedisMessageQueueBackend, settings: Settings, stepped: SteppedServer
+) -> None:
+    """Redis shows no idle time for it; a living one beside it counts as alive again within a tick."""
+
+    async def are_alive(count: int) -> bool:
+        return await alive_in(backend) == count
+
+    await backend.publish(TOPIC, {"n": 1})
+    with OtherProcess() as process:
+        dead = RedisMessageQueueBackend(settings)
+        process.start(EventWorker(dead, idle, group=GROUP).run())
+        await until(lambda: are_alive(1))
+        async with RedisMessageQueueBackend(settings) as other, anyio.create_task_group() as tasks:
+            worker = EventWorker(other, idle, group=GROUP)
+            tasks.start_soon(worker.run)
+            await until(lambda: are_alive(2))
+            await process.freeze()
+            stepped.step(BACK)
+            await until(lambda: are_alive(1))
+            await worker.shutdown()
+        await until(lambda: are_alive(0))
+        process.thaw()
+        await process.do(dead.close())
+        await process.settle()
+
+
+async def test_a_step_back_is_logged_also_where_nothing_is_pending(
+    backend: RedisMessageQueueBackend, stepped: SteppedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    await backend.publish(TOPIC, {"n": 1})
+    worker = EventWorker(backend, idle, group=GROUP)
+
+    async def is_logged() -> bool:
+        await anyio.sleep(LEASE)
+        stepped.step(-60)  # the worker may have looked for the first time since the step before
+        return "The server's clock was set back by at least " in caplog.text
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+        await until(is_logged)
+        await worker.shutdown()
 
 
 async def is_watched(redis: Redis) -> bool:

@@ -9,9 +9,9 @@
 --
 -- KEYS  per stream: the stream, the sorted set of postponed entries, its records
 -- ARGV  group, the interval of the checks in ms, how many leases to check in each stream
--- Answers per stream: by how many ms the clock was newly found to be set back; and 1 if more leases are to
--- be checked (else 0). If the first streams have enough of them for one call, the others are not checked,
--- and are answered as if they had more.
+-- Answers per stream: by how many ms the clock was newly found to be set back; 1 if more leases are to be
+-- checked (else 0); and what the clock shows, in ms. If the first streams have enough leases for one call,
+-- the others are not checked, and are answered as if they had more.
 
 -- include: clock
 -- include: note_gone
@@ -62,6 +62,6 @@ end
 for i = 1, #KEYS, 3 do
   local back_ms, from = 0, '-'
   if rows_seen < page then back_ms, from = mend(KEYS[i], KEYS[i + 1], KEYS[i + 2]) end
-  answers[#answers + 1] = {back_ms, from == '+' and 0 or 1}
+  answers[#answers + 1] = {back_ms, from == '+' and 0 or 1, now}
 end
 return answers
