@@ -8,7 +8,7 @@ that the question was about.
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,13 +51,15 @@ class Consent:
     def __init__(self) -> None:
         self._open: OrderedDict[str, _Open] = OrderedDict()
         """By a token that is good for one answer."""
+        self._refused: OrderedDict[tuple[Identity | None, str], _Open] = OrderedDict()
+        """The last question of a caller that cannot ask, by the caller and the tool: what it was refused."""
 
     async def ask(
         self,
         context: Any,  # noqa: ANN401 - of either SDK line
         find_question: Callable[[], Awaitable[Question | None]],
         caller: Identity | None,
-        call: object,
+        call: Sequence[object],
         *,
         confirmed: bool,
     ) -> Any:  # noqa: ANN401 - see below
@@ -67,9 +69,10 @@ class Consent:
             context: The SDK's context of the call.
             find_question: Finds the question, or that there is none.
             caller: Who makes the call.
-            call: The call that the question is about; an answer to another call does not count.
+            call: The call that the question is about, first its tool; an answer to another call does not
+                count.
             confirmed: Whether the call says that the user has agreed, which counts for a client that cannot
-                ask.
+                ask; after a refusal it counts for the events that the refusal named, and for no others.
 
         Returns:
             The ids of the events that the user agreed about; None when nobody did; or the result of the call
@@ -88,10 +91,41 @@ class Consent:
         elif _can_ask(context):
             agreed, question = await _answered_meanwhile(context, found.words), found
         else:
-            return found.ids if confirmed else None
+            return self._confirmed(found, caller, call) if confirmed else self._refuse(found, caller, call)
         if not agreed:
             raise RequestError("The user did not agree, so nothing was done. Ask them what to do instead.")
         return question.ids
+
+    def _refuse(self, question: Question, caller: Identity | None, call: Sequence[object]) -> None:
+        """Say what the user has to agree to, and remember which events that names.
+
+        Raises:
+            RequestError: Always.
+        """
+        key = caller, str(call[0])
+        self._refused[key] = _Open(caller, call, question, clock.now() + _VALID_SECONDS)
+        self._refused.move_to_end(key)
+        while len(self._refused) > _MOST_OPEN:
+            self._refused.popitem(last=False)
+        raise RequestError(
+            f"Nothing was done: this needs the user's agreement. {question.words} Ask them, and when they "
+            "agree, call again with confirm=true, which counts for these events alone."
+        )
+
+    def _confirmed(
+        self, question: Question, caller: Identity | None, call: Sequence[object]
+    ) -> frozenset[str]:
+        """The events that the user has agreed about, as the model says.
+
+        Raises:
+            RequestError: They are others than those that a refusal named.
+        """
+        refused = self._refused.pop((caller, str(call[0])), None)
+        if refused is None or refused.until < clock.now():
+            return question.ids
+        if question.ids.isdisjoint(refused.question.ids):
+            self._refuse(question, caller, call)
+        return question.ids & refused.question.ids
 
     def _answered(
         self,

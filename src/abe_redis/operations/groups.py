@@ -46,6 +46,7 @@ class Groups:
             await self._scope.check_exists(redis, name)
             try:
                 await manage.create(redis, name, group, await positions.position(redis, name, start))
+                await manage.forget_workers(redis, name, group)
             except ResponseError as error:
                 if "BUSYGROUP" not in str(error):
                     raise

@@ -51,12 +51,12 @@ class Settlement:
         ids = self._checked(stream, group, ids)
         async with self.scope.redis(f"acknowledging in {stream!r}") as redis:
             by = await self._whose(redis, stream, group, holder, ids)
-            await self._agree(redis, stream, group, by, is_shared=True)
+            kept = await self._agree(redis, stream, group, by, is_shared=True)
             mine = by.pop("done", [])
             outcomes = await acks.ack(redis, group, holder, [(stream, one) for one in mine]) if mine else []
             for one, outcome in zip(mine, outcomes, strict=True):
                 by.setdefault(outcome, []).append(one)
-        self.agent_leases.forget(stream, group, holder, ids)
+        self.agent_leases.forget(stream, group, holder, [one for one in ids if one not in kept])
         return AckResult(
             stream=stream,
             group=group,
@@ -80,7 +80,7 @@ class Settlement:
         done: list[str] = []
         async with self.scope.redis(f"giving back events of {stream!r}") as redis:
             by = await self._whose(redis, stream, group, holder, ids)
-            await self._agree(
+            kept = await self._agree(
                 redis, stream, group, by, is_shared=delay_seconds > 0, is_final=bury is not None
             )
             for one in by.get("done", []):
@@ -92,7 +92,7 @@ class Settlement:
                     )
                 )
                 (done if is_done else by.setdefault("not_held", [])).append(one)
-        self.agent_leases.forget(stream, group, holder, ids)
+        self.agent_leases.forget(stream, group, holder, [one for one in ids if one not in kept])
         return ReleaseResult(
             stream=stream,
             group=group,
@@ -130,18 +130,21 @@ class Settlement:
         *,
         is_shared: bool,
         is_final: bool = False,
-    ) -> None:
+    ) -> list[str]:
         """Keep only the events that the user has agreed to bury, or to settle where workers share the group.
+
+        Returns:
+            The others, which the caller goes on holding.
 
         Raises:
             RequestError: Nobody has agreed to anything.
         """
         held = by.get("done", [])
         if not held or not self.scope.limits.is_limited:
-            return
+            return []
         if is_final or (is_shared and (await self._concerned(redis, stream, group, held)).is_shared):
             by["done"] = self.scope.limits.agreed(held)
-            by.setdefault("not_held", []).extend(one for one in held if one not in by["done"])
+        return [one for one in held if one not in by["done"]]
 
     def _checked(self, stream: str, group: str, ids: Sequence[str]) -> list[str]:
         """The complete ids, each once."""

@@ -134,7 +134,10 @@ async def pause(redis: Redis, stream: str, group: str, *, paused: bool) -> bool:
 
 
 async def had_workers(redis: Redis, streams: Sequence[str], group: str) -> bool:
-    """Whether a worker ever read one of these streams in a group, since the group was last removed there."""
+    """Whether a worker ever read one of these streams in a group, since a person made the group there.
+
+    It stays known after a removal, until 20 more groups of the stream were removed.
+    """
     for some in batched(streams, _AT_ONCE):
         pipeline = redis.pipeline(transaction=False)
         for stream in some:
@@ -142,6 +145,11 @@ async def had_workers(redis: Redis, streams: Sequence[str], group: str) -> bool:
         if any(since is not None for since in await pipeline.execute()):
             return True
     return False
+
+
+async def forget_workers(redis: Redis, stream: str, group: str) -> None:
+    """Forget that a group had workers: a person makes it anew, for whoever comes."""
+    await redis.hdel(names.records(stream), f"worked {group}")
 
 
 async def is_paused(redis: Redis, stream: str, group: str) -> bool:

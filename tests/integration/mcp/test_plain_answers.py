@@ -10,7 +10,10 @@ from abe_redis import EventWorker, RedisMessageQueueBackend
 from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.permissions import Permissions
 from abe_redis.mcp.questions import Questions
+from abe_redis.operations.groups import Groups
 from abe_redis.operations.operations import Operations
+from abe_redis.operations.scope import Scope
+from abe_redis.streams import manage
 from tests.integration.agents import GROUP, TOPIC, Ask, asking, refusal, said, server, text_of
 from tests.integration.conftest import MakeBackend
 
@@ -128,6 +131,49 @@ async def test_so_does_the_work_in_a_stream_that_the_workers_have_not_reached_ye
     (event,) = leased.structuredContent["events"]
     what: dict[str, Any] = {"stream": "slack:new", "group": "default", "ids": [event["id"]]}
     await needs_an_agreement(ask, what)
+
+
+async def test_so_does_the_work_in_a_group_that_a_person_removed_until_a_person_makes_it(
+    backend: RedisMessageQueueBackend, commands: Redis
+) -> None:
+    """The agent that makes it anew works in the workers' group."""
+    ask, groups = asking(server(backend)), Groups(Scope(backend, origin="cli"))
+    await published(ask, 1)
+    await work_once(backend, "default")
+    for others in range(3):
+        await manage.create(commands, TOPIC, f"other-{others}", "$")
+        await groups.remove(TOPIC, f"other-{others}", force=True)
+    await groups.remove(TOPIC, "default", force=True)
+    leased = await ask("lease_events", group="default", create_group=True)
+    (event,) = leased.structuredContent["events"]
+    what: dict[str, Any] = {"stream": TOPIC, "group": "default", "ids": [event["id"]]}
+    await needs_an_agreement(ask, what)
+    await groups.remove(TOPIC, "default", force=True)
+    await groups.create(TOPIC, "default")
+    (event,) = (await ask("lease_events", group="default")).structuredContent["events"]
+    assert (await ask("ack")).structuredContent["acked"] == [event["id"]], "it is the person's choice"
+
+
+@pytest.mark.promise("after a refusal it counts for the events that the refusal named")
+async def test_an_agreement_without_a_question_covers_what_the_refusal_named(
+    backend: RedisMessageQueueBackend,
+) -> None:
+    """The client cannot ask, so its user was asked about what the refusal said, and about no later event."""
+    ask = asking(server(backend))
+    await published(ask, 1)
+    await work_once(backend, "bot")
+    _, first, second, third = await published(ask, 4)
+    await ask("lease_events", group="bot", ids=[first])
+    refused = await refusal(ask, "ack")
+    assert refused.startswith("Nothing was done: this needs the user's agreement. Acknowledge events, 1 of ")
+    assert first in refused
+    await ask("lease_events", group="bot", ids=[second])
+    assert (await ask("ack", confirm=True)).structuredContent["acked"] == [first]
+    assert second in await refusal(ask, "ack")
+    await ask("release", stream=TOPIC, group="bot", ids=[second])
+    await ask("lease_events", group="bot", ids=[third])
+    assert third in await refusal(ask, "ack", confirm=True), "of these events it named none"
+    assert (await ask("ack", confirm=True)).structuredContent["acked"] == [third]
 
 
 # What is offered ------------------------------------------------------------------------------------------
