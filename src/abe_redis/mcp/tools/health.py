@@ -5,7 +5,7 @@ from typing import Annotated
 from mcp.types import CallToolResult
 from pydantic import Field
 
-from abe_redis.mcp import answer_text
+from abe_redis.mcp import answer_text, event_text
 from abe_redis.mcp.change_text import changed
 from abe_redis.mcp.commands import advise
 from abe_redis.mcp.compat.sdk import answer
@@ -30,8 +30,9 @@ class HealthTools(ToolSet):
     ) -> CallToolResult:
         """The health of one stream, or of all; or what was changed there."""
         if changes:
-            lines = changed(await (await self._operations()).changes(stream=stream))
-            return answer({"changes": lines[1:]}, "\n".join(lines))
+            operations = await self._operations()
+            told = changed(await operations.changes(stream=stream), operations.consumer)
+            return answer(told.structure(), told.text(event_text.tag()))
         result = safe(await (await self._operations()).stream_stats(stream=stream))
         advise(result)
         result.streams.sort(key=lambda one: SEVERITY.index(one.health))
