@@ -68,7 +68,8 @@ async def _past(redis: Redis, stream: str, word: str) -> str:
 
     Foreign publishers may choose ids that are ahead of the clock, and the clock may have been set back.
     """
-    entry_id, now = await _id(redis, word), await peek.now(redis)
+    now = await peek.now(redis)
+    entry_id = _at(word, now)
     if ids.order(entry_id)[0] <= now * 1000:
         return entry_id
     end, newest = await peek.end(redis, stream)
@@ -85,12 +86,20 @@ def _utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+_AGO = re.compile(r"[\d.]+[smhdw]", re.ASCII)
+
+
 async def _id(redis: Redis, word: str) -> str:
+    """As `_at`, at present."""
+    return _at(word, await peek.now(redis) if _AGO.fullmatch(word) else 0.0)
+
+
+def _at(word: str, now: float) -> str:
     """An entry id, complete or only its milliseconds; XRANGE accepts both."""
     if re.fullmatch(r"\d{10,19}(-\d{1,19})?", word, re.ASCII):
         return check_id("The position", word) if "-" in word else word
-    if re.fullmatch(r"[\d.]+[smhdw]", word, re.ASCII):
-        return str(max(0, int((await peek.now(redis) - seconds(word)) * 1000)))
+    if _AGO.fullmatch(word):
+        return str(max(0, int((now - seconds(word)) * 1000)))
     try:
         moment = datetime.fromisoformat(word)
     except ValueError:

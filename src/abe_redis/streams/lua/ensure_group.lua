@@ -10,9 +10,8 @@
 -- Answers per stream: `ready`, `paused`, `missing` or `other` (another kind of key); how many entries are
 -- newly found to be removed before the group had finished them; 1 if somebody had removed the group, 2 if it
 -- is new (else 0); 1 if the records knew the group before, 2 if one of our commands removed it (else 0); and
--- the new and the former position of a
--- group that it set back (else ''). If the first streams have many groups or pending entries, it answers only
--- for these.
+-- the new and the former position of a group that it set back (else ''). If the first streams have many
+-- groups or pending entries, it answers only for these.
 -- flags: allow-oom
 
 -- include: beyond_end
