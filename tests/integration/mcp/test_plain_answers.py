@@ -154,7 +154,7 @@ async def test_so_does_the_work_in_a_group_that_a_person_removed_until_a_person_
     assert (await ask("ack")).structuredContent["acked"] == [event["id"]], "it is the person's choice"
 
 
-@pytest.mark.promise("after a refusal it counts for the events that the refusal named")
+@pytest.mark.promise("After a refusal it counts for the events that the refusal named")
 async def test_an_agreement_without_a_question_covers_what_the_refusal_named(
     backend: RedisMessageQueueBackend,
 ) -> None:
