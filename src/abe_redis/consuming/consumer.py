@@ -14,6 +14,7 @@ from abe_redis.consuming.blocking_reads import BlockingReads
 from abe_redis.consuming.discovery import say_all_lost
 from abe_redis.consuming.group_consumer import TICK_SECONDS, GroupConsumer
 from abe_redis.consuming.held import Held
+from abe_redis.consuming.mixed_kinds import MixedKinds
 from abe_redis.consuming.prefetch import MOST_AHEAD, Prefetch
 from abe_redis.consuming.rounds import Rounds
 from abe_redis.consuming.unconfirmed import Doubt, Unconfirmed
@@ -54,6 +55,7 @@ class Consumer(GroupConsumer):
     ) -> None:
         self._buffer = deque[Held]()
         super().__init__(connections, settings, patterns, group=group, name=name, buffer=self._buffer)
+        self._mixed_kinds = MixedKinds(settings, self._tolerance, group, name)
         self._half_lease_seconds = settings.redis_stream_lease_seconds / 2
         self._prefetch = Prefetch()
         self._blocking_reads = BlockingReads[lease.Leased]()
@@ -182,6 +184,7 @@ class Consumer(GroupConsumer):
         if self._buffer and not self._waiting and self._prefetch.is_slow(self._in_flight.delivered_at):
             await self._give_back(redis, list(self._buffer))
             self._reclaim_at = 0.0
+        await self._mixed_kinds.look_for_ordered(redis, self._discovery.ready)
         await self._maintain(redis, self._discovery.ready)
 
     async def _give_back(self, redis: Redis, held: list[Held]) -> None:

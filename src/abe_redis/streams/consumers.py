@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from redis.asyncio import Redis
 
-from abe_redis.streams import names, slots
+from abe_redis.streams import hold_times, names, slots
+from abe_redis.streams.info import lease_seconds_in
 from abe_redis.streams.scripts import Argument, Script
 
 GONE_LEASES = 10
@@ -51,6 +52,37 @@ def is_alive(
     if recorded_seconds is not None:
         lease_seconds = max(recorded_seconds, LEAST_ALIVE_SECONDS)
     return not has_left and idle_seconds < lease_seconds
+
+
+async def alive_in(redis: Redis, group: str, stream: str, *, lease_seconds: float) -> set[str]:
+    """The names of the consumers of a group that are alive in a stream.
+
+    Args:
+        redis: The client.
+        group: The group.
+        stream: The stream.
+        lease_seconds: The lease of a consumer that has not recorded its own.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.xinfo_consumers(stream, group)
+    pipeline.hgetall(names.leases(stream, group))
+    pipeline.hgetall(names.held(stream, group))
+    rows, leases, said = await pipeline.execute()
+    recorded, left = lease_seconds_in(leases), hold_times.left_in(said)
+    return {
+        row["name"].decode(errors="replace")
+        for row in rows
+        if row["name"] not in names.NOBODYS
+        and is_alive(
+            row["idle"] / 1000,
+            recorded_seconds=recorded.get(row["name"]),
+            lease_seconds=lease_seconds,
+            has_left=row["name"] in left,
+        )
+    }
 
 
 async def forget_gone(redis: Redis, group: str, streams: Sequence[str], *, idle_seconds: float) -> int:

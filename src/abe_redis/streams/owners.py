@@ -40,6 +40,11 @@ class Owner:
         token = f"{consumer} {os.urandom(6).hex()} lease={round(lease_seconds * 1000)}"
         return cls(group, consumer, token, lease_seconds)
 
+    @staticmethod
+    def consumer_of(token: str) -> str:
+        """The name of the consumer that has a token."""
+        return token.rsplit(" ", 2)[0]
+
     @property
     def lease_ms(self) -> int:
         """The same in milliseconds."""
@@ -64,19 +69,19 @@ _OWN = Script.load("own")
 _DISOWN = Script.load("disown")
 
 
-async def _each(script: Script, redis: Redis, owner: Owner, streams: Sequence[str], *words: Argument) -> Any:  # noqa: ANN401
+async def _each(script: Script, redis: Redis, group: str, streams: Sequence[str], *words: Argument) -> Any:  # noqa: ANN401
     return await script.each(
         redis,
         streams,
         words,
-        keys=lambda some: [names.owner(stream, owner.group) for stream in some],
+        keys=lambda some: [names.owner(stream, group) for stream in some],
         most=slots.MANY_STREAMS,
     )
 
 
-async def owners(redis: Redis, owner: Owner, streams: Sequence[str]) -> dict[str, str]:
-    """The token of each stream's owner; empty without an owner."""
-    found = await _each(_OWNERS, redis, owner, streams)
+async def owners(redis: Redis, group: str, streams: Sequence[str]) -> dict[str, str]:
+    """The token of each stream's owner in a group; empty without an owner."""
+    found = await _each(_OWNERS, redis, group, streams)
     return {stream: token.decode() for stream, token in zip(streams, found, strict=True)}
 
 
@@ -99,13 +104,13 @@ async def renew(redis: Redis, owner: Owner, streams: Sequence[str]) -> list[str]
 
 
 async def _own(redis: Redis, owner: Owner, streams: Sequence[str], how: str) -> list[str]:
-    answers = await _each(_OWN, redis, owner, streams, owner.token, owner.lease_ms, how)
+    answers = await _each(_OWN, redis, owner.group, streams, owner.token, owner.lease_ms, how)
     return [stream for stream, ours in zip(streams, answers, strict=True) if ours]
 
 
 async def disown(redis: Redis, owner: Owner, streams: Sequence[str]) -> None:
     """Give up these streams at once."""
-    await _each(_DISOWN, redis, owner, streams, owner.token)
+    await _each(_DISOWN, redis, owner.group, streams, owner.token)
 
 
 _TAKE_OWNED = Script.load("take_owned")

@@ -86,7 +86,7 @@ async def pend(redis: Any, count: int) -> list[str]:
         (lambda redis, streams: consumers.note_alive(redis, "g", "me", streams, lease_seconds=30), 3),
         (lambda redis, streams: release.release(redis, "g", "me", streams, {}, everything=True), 3),
         (lambda redis, streams: dead.expire(redis, streams, days=1), 1),
-        (lambda redis, streams: owners.owners(redis, OWNER, streams), 1),
+        (lambda redis, streams: owners.owners(redis, OWNER.group, streams), 1),
         (lambda redis, streams: owners.own(redis, OWNER, streams), 1),
         (lambda redis, streams: owners.disown(redis, OWNER, streams), 1),
         (announce, 1),

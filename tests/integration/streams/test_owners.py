@@ -49,19 +49,19 @@ async def test_the_clock_of_members_is_exact(commands: Redis) -> None:
     "names the worker that owns a stream, and expires after `REDIS_STREAM_LEASE_SECONDS` without renewal."
 )
 async def test_a_stream_has_one_owner(commands: Redis) -> None:
-    assert await owners.owners(commands, ME, [A, B]) == {A: "", B: ""}
+    assert await owners.owners(commands, ME.group, [A, B]) == {A: "", B: ""}
     assert await owners.own(commands, ME, [A, B]) == [A, B]
     assert await owners.own(commands, OTHER, [C, A]) == [C]
-    assert await owners.owners(commands, ME, [A, B, C]) == {A: ME.token, B: ME.token, C: OTHER.token}
+    assert await owners.owners(commands, ME.group, [A, B, C]) == {A: ME.token, B: ME.token, C: OTHER.token}
     assert 3_000 < await commands.pttl(names.owner(A, "g")) <= 5_000
     await commands.pexpire(names.owner(A, "g"), 1_000)
     await commands.delete(names.owner(B, "g"))
     assert await owners.renew(commands, ME, [A, B, C]) == [A]  # nobody's may have been somebody's meanwhile
     assert 3_000 < await commands.pttl(names.owner(A, "g")) <= 5_000
-    assert await owners.owners(commands, ME, [B]) == {B: ""}
+    assert await owners.owners(commands, ME.group, [B]) == {B: ""}
     assert await owners.own(commands, ME, [A]) == [A]
     await owners.disown(commands, ME, [A, B, C])
-    assert await owners.owners(commands, OTHER, [A, B, C]) == {A: "", B: "", C: OTHER.token}
+    assert await owners.owners(commands, OTHER.group, [A, B, C]) == {A: "", B: "", C: OTHER.token}
 
 
 async def test_an_owner_takes_over_what_was_not_finished(commands: Redis) -> None:

@@ -14,6 +14,7 @@ from abe_redis.client.connections import Connections
 from abe_redis.consuming.blocking_reads import BlockingReads
 from abe_redis.consuming.group_consumer import GroupConsumer
 from abe_redis.consuming.held import Held
+from abe_redis.consuming.mixed_kinds import MixedKinds
 from abe_redis.consuming.ordered.conversation_queues import ConversationQueues
 from abe_redis.consuming.ordered.owned_stream import State
 from abe_redis.consuming.ordered.ownership import Ownership
@@ -53,6 +54,7 @@ class OrderedConsumer(GroupConsumer):
     ) -> None:
         self._queues = ConversationQueues()
         super().__init__(connections, settings, patterns, group=group, name=name, buffer=self._queues)
+        self._mixed_kinds = MixedKinds(settings, self._tolerance, group, name)
         lease_seconds = settings.redis_stream_lease_seconds
         self._ownership = Ownership(group, name, patterns, lease_seconds=lease_seconds, on_lost=self._lost)
         self._takeover = Takeover(self._ownership, self._queues, self._in_flight, self._accept)
@@ -234,6 +236,7 @@ class OrderedConsumer(GroupConsumer):
             self._ownership.keep_slow()
             ready = list(self._discovery.ready)
             await self._ownership.rebalance(redis, ready, [name for name in ready if self._is_busy(name)])
+        await self._mixed_kinds.look_for_unordered(redis, self._ownership.known)
         await self._maintain(redis, self._ownership.streams)
 
     def _is_busy(self, stream: str) -> bool:
@@ -293,6 +296,7 @@ class OrderedConsumer(GroupConsumer):
         self._accept(ours)
         for stream in found.behind & streams.keys():
             streams[stream].fell_behind()
+            self._mixed_kinds.suspect(stream)
         for stream in found.disowned:
             self._ownership.lose(stream)
 

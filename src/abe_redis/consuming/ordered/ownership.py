@@ -65,6 +65,8 @@ class Ownership:
         """
         self.streams: dict[str, OwnedStream] = {}
         self.owner = owners.Owner.make(group, consumer, lease_seconds)
+        self.known = set[str]()
+        """The names of the ordered consumers of the group that were alive at the last tick."""
         self._patterns = patterns
         self._on_lost = on_lost
 
@@ -114,7 +116,8 @@ class Ownership:
         """
         token = self.owner.token
         members = await owners.meet(redis, self.owner, self._patterns, stay=True)
-        found = await owners.owners(redis, self.owner, streams)
+        found = await owners.owners(redis, self.owner.group, streams)
+        self.known = {owners.Owner.consumer_of(one) for one in (*members, *found.values())}
         counts = Counter(dict.fromkeys((*members, token), 0))
         counts.update(owner for owner in found.values() if owner in counts)
         staying = list(self.in_state(State.CLAIMED, State.READY))
