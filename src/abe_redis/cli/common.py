@@ -136,6 +136,11 @@ def fail(sentence: str) -> NoReturn:
     raise typer.Exit(1)
 
 
+def at_terminal() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin.isatty()
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Ask before an irreversible change; without a terminal, require --yes.
 
@@ -144,7 +149,7 @@ def confirm(question: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    if not sys.stdin.isatty():
+    if not at_terminal():
         say(f"abe-redis: {question} There is no terminal to ask at; add --yes.", to_stderr=True)
         raise typer.Exit(2)
     from abe_redis.sanitize.untrusted import lines  # noqa: PLC0415

@@ -5,11 +5,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from abe_redis.cli.app import REPAIR, app
-from abe_redis.cli.common import AnyStream, AsJson, Stream, plain, say, show, with_scope
+from abe_redis.cli.common import (
+    AnyStream,
+    AsJson,
+    DryRun,
+    Stream,
+    Yes,
+    at_terminal,
+    confirm,
+    plain,
+    say,
+    show,
+    with_scope,
+)
 from abe_redis.runtime.plurals import count
 from abe_redis.schemas.stats import is_agent
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from abe_redis.schemas import GroupChange, GroupsResult, GroupStats
 
 group = typer.Typer(
@@ -87,6 +101,17 @@ def _tell(change: "GroupChange", *, as_json: bool) -> None:
     show(change, text, as_json=as_json)
 
 
+def _change(change: "Callable[..., GroupChange]", *, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Make a change after which events come again; on a terminal ask first, if there are any."""
+    if not (dry_run or yes) and at_terminal():
+        would = change(dry_run=True)
+        if would.again:
+            confirm(
+                f"{plain(would.stream)}, group {plain(would.group)}: {plain(would.note)} Do it?", yes=False
+            )
+    _tell(change(dry_run=dry_run), as_json=as_json)
+
+
 @group.command()
 def create(
     stream: Stream,
@@ -113,18 +138,25 @@ def reset(
     force: Annotated[
         bool, typer.Option("--force", help="Move it even if events are pending; their leases end.")
     ] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Move a group to another point of the stream; it gets all later events, some of them again.
 
-    An event that was redriven is in the stream twice, and both come; `group replay` delivers it once.
+    On a terminal it says how many events come again, and asks; a script is not asked. An event that was
+    redriven is in the stream twice, and both come; `group replay` delivers it once.
 
-    Example: abe-redis group reset slack_events workers --from 2h
+    Example: abe-redis group reset slack_events workers --from 2h --dry-run
     """
     from abe_redis.operations.groups import Groups  # noqa: PLC0415
 
-    change = with_scope(lambda scope: Groups(scope).reset(stream, name, start=start, force=force))
-    _tell(change, as_json=as_json)
+    def reset_it(*, dry_run: bool) -> "GroupChange":
+        return with_scope(
+            lambda scope: Groups(scope).reset(stream, name, start=start, force=force, dry_run=dry_run)
+        )
+
+    _change(reset_it, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 @group.command()
@@ -170,12 +202,15 @@ def replay(
             help="Only events before this point, as in `read` and `count`: the event at it is not delivered."
         ),
     ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Deliver a range of events to one group again, except those that it has not finished yet.
 
-    An event that the group gave up on counts as finished: do not redrive its dead letter as well. An
-    event that was redriven before comes once.
+    On a terminal it says how many events come again, and asks; a script is not asked. An event that the
+    group gave up on counts as finished: do not redrive its dead letter as well. An event that was redriven
+    before comes once.
 
     Example: abe-redis group replay slack_events workers --from 2h --until 1h
     """
@@ -185,8 +220,15 @@ def replay(
         raise typer.BadParameter(
             "Give --until, which leaves its point out, or --to, which includes it; not both."
         )
-    change = with_scope(lambda scope: Groups(scope).replay(stream, name, first=first, last=last, until=until))
-    _tell(change, as_json=as_json)
+
+    def replay_it(*, dry_run: bool) -> "GroupChange":
+        return with_scope(
+            lambda scope: Groups(scope).replay(
+                stream, name, first=first, last=last, until=until, dry_run=dry_run
+            )
+        )
+
+    _change(replay_it, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 @group.command()

@@ -4,7 +4,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from abe_redis.errors import RequestError
-from abe_redis.operations import positions
+from abe_redis.operations import coming_again, positions
 from abe_redis.operations.scope import Scope
 from abe_redis.schemas import GroupChange, GroupOfStream, GroupsResult
 from abe_redis.streams import manage, names
@@ -58,20 +58,28 @@ class Groups:
         )
         return await self._noted("group create", change, start=start)
 
-    async def reset(self, stream: str, group: str, *, start: str, force: bool = False) -> GroupChange:
+    async def reset(
+        self, stream: str, group: str, *, start: str, force: bool = False, dry_run: bool = False
+    ) -> GroupChange:
         """Move a group to a position; it gets the events after it, some perhaps again.
 
         Args:
             start: As for `create`.
             force: Move it even if it has unfinished events: those after the position are delivered again,
                 those before it are given up.
+            dry_run: Change nothing, and say what would happen.
         """
         name, group = self._scope.consumable(stream), names.check_group(group)
         async with self._scope.redis(f"moving the group {group!r} of {name!r}") as redis:
             await self._find(redis, name, group)
             position = await positions.position(redis, name, start)
-            left, moved = await manage.reset(redis, name, group, position, force=force)
-        pending, passed = left.pending, left.undelivered or 0
+            again = await coming_again.after_reset(redis, name, group, position)
+            if dry_run:
+                pending, passed = await coming_again.passed_over(redis, name, group, position)
+                moved = force or not pending + passed
+            else:
+                left, moved = await manage.reset(redis, name, group, position, force=force)
+                pending, passed = left.pending, left.undelivered or 0
         unfinished = [f"{pending} pending"] if pending else []
         if passed:
             unfinished.append(f"{passed}{' or more' if passed >= manage.MOST_PASSED else ''} undelivered")
@@ -82,8 +90,21 @@ class Groups:
                 "finish, or force it (--force): those behind the position are delivered again, those before "
                 "it are given up."
             )
-        note = f"It goes on from {start}." + (f" It let go of {has}." if unfinished else "")
-        change = GroupChange(stream=name, group=group, done="reset", events=pending + passed, note=note)
+        if dry_run:
+            lets_go = f", and it lets go of {has}" if unfinished else ""
+            note = f"A reset to {start} would change this: {again}{lets_go}."
+        else:
+            come = f"; {again}" if again.number else ""
+            note = f"It goes on from {start}{come}." + (f" It let go of {has}." if unfinished else "")
+        change = GroupChange(
+            stream=name,
+            group=group,
+            done="nothing" if dry_run else "reset",
+            events=pending + passed,
+            note=note,
+            again=again.number,
+            dry_run=dry_run,
+        )
         return await self._noted("group reset", change, start=start, force=force)
 
     async def remove(self, stream: str, group: str, *, force: bool = False) -> GroupChange:
@@ -135,6 +156,7 @@ class Groups:
         first: str = "beginning",
         last: str = "now",
         until: str | None = None,
+        dry_run: bool = False,
     ) -> GroupChange:
         """Deliver a range of events to one group again, except those that it has not finished yet.
 
@@ -142,6 +164,7 @@ class Groups:
             first: `beginning`, an entry id, a time or a time ago.
             last: `now`, an entry id, a time or a time ago; included.
             until: In place of `last`: a point that is not included, as in every other range.
+            dry_run: Change nothing, and say how many events would be delivered again.
         """
         name, group = self._scope.consumable(stream), names.check_group(group)
         async with self._scope.redis(f"replaying {name!r} to group {group!r}") as redis:
@@ -151,12 +174,23 @@ class Groups:
                 if until is None
                 else await positions.before(redis, name, until)
             )
-            count = await manage.replay(redis, name, group, await positions.first(redis, name, first), end)
-        note = (
-            f"{count} {_events(count)} will be delivered again." if count else "Nothing is there to replay."
-        )
+            begin = await positions.first(redis, name, first)
+            if dry_run:
+                again = await coming_again.after_replay(redis, name, group, begin, end)
+            else:
+                again = coming_again.ComingAgain(
+                    await manage.replay(redis, name, group, begin, end), is_all=True
+                )
+        will = "would" if dry_run else "will"
+        note = f"{again.events} {will} be delivered again." if again.number else "Nothing is there to replay."
         change = GroupChange(
-            stream=name, group=group, done="replayed" if count else "nothing", events=count, note=note
+            stream=name,
+            group=group,
+            done="replayed" if again.number and not dry_run else "nothing",
+            events=again.number,
+            note=note,
+            again=again.number,
+            dry_run=dry_run,
         )
         bounds = {"last": last} if until is None else {"until": until}
         return await self._noted("group replay", change, first=first, **bounds)

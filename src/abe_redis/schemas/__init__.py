@@ -239,6 +239,11 @@ class GroupChange(BaseModel):
     done: Literal["created", "reset", "removed", "replayed", "paused", "resumed", "nothing"]
     events: int = Field(description="Number of events concerned, as the note says.")
     note: str
+    again: int = Field(
+        default=0,
+        description="Number of events that come again, counted up to 20,000; with dry_run, that would.",
+    )
+    dry_run: bool = False
 
 
 class ErasedStream(BaseModel):
