@@ -8,7 +8,13 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from abe_redis.errors import AbeRedisError, InvalidArgumentError, InvalidNameError, SettingsError
+from abe_redis.errors import (
+    AbeRedisError,
+    InvalidArgumentError,
+    InvalidNameError,
+    RequestError,
+    SettingsError,
+)
 from abe_redis.runtime.exception_groups import distinct, equal_failures_as_one
 
 if TYPE_CHECKING:
@@ -64,6 +70,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _WRONG = (SettingsError, InvalidNameError, InvalidArgumentError)
 """Errors about a setting or an argument, whatever state the queue is in."""
 
+_OF_A_CALL = (InvalidArgumentError, RequestError)
+
 
 def _run(app: "typer.Typer") -> None:
     """Run a command. An error about its arguments repeats nothing that could control the terminal."""
@@ -94,7 +102,9 @@ def _run(app: "typer.Typer") -> None:
 
 def _end(errors: Sequence[AbeRedisError]) -> NoReturn:
     from abe_redis.cli.common import plain, say  # noqa: PLC0415
+    from abe_redis.cli.usage import with_options  # noqa: PLC0415
 
     for error in errors:
-        say(f"abe-redis: {plain(str(error))}", to_stderr=True)
+        said = with_options(str(error)) if isinstance(error, _OF_A_CALL) else str(error)
+        say(f"abe-redis: {plain(said)}", to_stderr=True)
     raise SystemExit(2 if all(isinstance(error, _WRONG) for error in errors) else 1)

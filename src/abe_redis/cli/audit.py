@@ -6,6 +6,7 @@ import typer
 
 from abe_redis.cli.app import INSPECT, app
 from abe_redis.cli.common import AsJson, plain, show, with_backend
+from abe_redis.runtime.plurals import when
 
 
 def _facts(facts: dict[str, Any]) -> str:
@@ -52,7 +53,7 @@ def audit(
         lambda backend: changes(Scope(backend), count=count, since=since, who=who, stream=stream)
     )
     lines = [
-        f"{one.at:%Y-%m-%d %H:%M:%S}  {plain(one.origin)}  {plain(one.what.replace('_', ' '))}  "
+        f"{when(one.at)}  {plain(one.origin)}  {plain(one.what.replace('_', ' '))}  "
         f"{plain(one.who)}  {plain(_facts(one.facts))}"
         for one in result.changes
     ]

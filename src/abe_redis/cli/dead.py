@@ -20,7 +20,7 @@ from abe_redis.cli.common import (
     with_scope,
 )
 from abe_redis.cli.common import show as show_result
-from abe_redis.runtime.plurals import count
+from abe_redis.runtime.plurals import count, when
 from abe_redis.runtime.shell import quoted
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def list_(
         tries = count(one.deliveries or 0, "delivery", "deliveries")
         event = f"event {plain(one.entry_id)}"
         lines += [
-            f"{one.id}  {one.buried_at:%Y-%m-%d %H:%M:%S}  {plain(one.stream)}  {plain(one.summary)}",
+            f"{one.id}  {when(one.buried_at)}  {plain(one.stream)}  {plain(one.summary)}",
             f"    {event}, group {plain(one.group or '?')} after {tries}: {plain(one.reason)}",
         ]
     if result.more:
@@ -142,10 +142,9 @@ def summary(
     for one in result.kinds:
         of = " of " + plain(one.handler) if one.handler else ""
         which = f"{plain(one.stream)}  {plain(one.event_type or 'no type')}  group {plain(one.group or '?')}"
-        when = f"{one.first_at:%Y-%m-%d %H:%M:%S} to {one.last_at:%Y-%m-%d %H:%M:%S}"
         lines += [
             f"{one.count:>7}  {which}{of}: {plain(one.reason)}",
-            f"         {when}; the last: {one.last_id}",
+            f"         {when(one.first_at)} to {when(one.last_at)}; the last: {one.last_id}",
         ]
     if result.omitted:
         lines.append(f"Another {count(result.omitted, 'kind')}: raise --count, or narrow the choice.")
@@ -158,7 +157,9 @@ def show(
         str, typer.Argument(metavar="ID", help="Its id, as `dead list` shows it, or its event's, as logs do.")
     ],
     *,
-    stream: Annotated[str | None, typer.Option(help="The stream it came from; by default every one.")] = None,
+    stream: Annotated[
+        str | None, typer.Option("--stream", "-s", help="The stream it came from; by default every one.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show all of a dead letter: why, by which handler, the traceback's end, and the payload.
@@ -175,7 +176,7 @@ def show(
             "stream": one.stream,
             "first id": one.first_id,
             "last id": one.entry_id if one.entry_id != one.first_id else None,
-            "buried": f"{one.buried_at:%Y-%m-%d %H:%M:%S}",
+            "buried": when(one.buried_at),
             "group": one.group,
             "handler": one.handler,
             "consumer": one.consumer,

@@ -1,9 +1,10 @@
 """How far a group is with an event, as `read` says it: for one of a list, and for one that was looked for."""
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from abe_redis.cli.common import plain
-from abe_redis.runtime.plurals import count, duration
+from abe_redis.runtime.plurals import count, duration, when
 
 if TYPE_CHECKING:
     from abe_redis.schemas import EventView, GroupState
@@ -41,10 +42,19 @@ def _holder(one: "EventView | GroupState") -> str:
             return "not delivered yet"
         case "postponed":
             why = "" if one.reason is None else f" since {plain(one.reason)}"
-            return f"postponed until {one.due_at:%Y-%m-%d %H:%M:%S}{why}"
+            return _due(one.due_at, why)
         case "waiting":
             return "given back, held by nobody"
     if one.consumer is None:
         return ""
     since = "" if one.held_seconds is None else f" for {duration(one.held_seconds)}"
     return f"held by {plain(one.consumer)}{since}"
+
+
+def _due(at: datetime | None, why: str) -> str:
+    """When a postponed event is delivered again; a time that has passed stands until a worker takes it."""
+    if at is None:
+        return f"postponed{why}"
+    if at <= datetime.now(UTC):
+        return f"was due at {when(at)}{why}; a worker takes it when one runs"
+    return f"postponed until {when(at)}{why}"

@@ -10,7 +10,7 @@ from abe_redis.cli.common import AsJson, json_of, plain, say, show, with_backend
 from abe_redis.cli.event_state import state_line, state_of
 from abe_redis.cli.filters import Channel, Contains, EventType, Since, Thread, Until, User
 from abe_redis.cli.settle import how_to_see_leases, how_to_settle
-from abe_redis.runtime.plurals import duration
+from abe_redis.runtime.plurals import duration, when
 
 if TYPE_CHECKING:
     from abe_redis.operations.filters import Asked
@@ -188,7 +188,7 @@ def _line(event: "EventView") -> str:
     facts = [f"waits for {duration(event.waited_seconds)}"] if event.waited_seconds is not None else []
     facts += filter(None, [state_of(event)])
     state = f"  ({', '.join(facts)})" if facts else ""
-    return f"{event.id}  {event.timestamp:%Y-%m-%d %H:%M:%S}  {plain(event.summary)}{state}"
+    return f"{event.id}  {when(event.timestamp)}  {plain(event.summary)}{state}"
 
 
 def _follow(stream: str | None, number: int, start: str | None, asked: "Asked", *, as_json: bool) -> None:

@@ -58,8 +58,11 @@ def release(
     Example: abe-redis release slack_events 1732000000000-0 --group workers --delay 15m
     """
     from abe_redis.operations.positions import seconds  # noqa: PLC0415
+    from abe_redis.schemas import MAX_DELAY_SECONDS  # noqa: PLC0415
 
     delay_seconds = seconds(delay)
+    if delay_seconds > MAX_DELAY_SECONDS:
+        raise typer.BadParameter(f"It is {delay}; at most 7d is possible.", param_hint="'--delay'")
     result = with_operations(
         lambda operations: operations.release(
             stream=stream, group=group, ids=ids, consumer=consumer, delay_seconds=delay_seconds

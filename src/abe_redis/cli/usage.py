@@ -98,6 +98,38 @@ _TRIM = (
 )
 
 
+_OF_THE_PROGRAM = ("--log-format", "--verbose", "-v", "--version")
+"""Options that stand before the command."""
+
+_PLAIN = (
+    *("by", "channel", "consumer", "contains", "dead", "group", "order"),
+    *("pending", "since", "start", "thread", "until", "user", "waiting"),
+)
+_ARGUMENTS = {
+    "create_group": "--create-group",
+    "delay_seconds": "--delay",
+    "event_id": "--event-id",
+    "event_type": "--event-type",
+    "wait_seconds": "--wait",
+} | {name: f"--{name}" for name in _PLAIN}
+"""Per argument of the library whose name may stand in one of its sentences, our option."""
+
+_ADVICE = re.compile(r"\b(?:leave out|name one with) [^.:;'\"`]*|\bpending and create_group\b")
+
+
+def with_options(sentence: str) -> str:
+    """A sentence of the library in which our options stand for its arguments."""
+    names = "|".join(_ARGUMENTS)
+
+    def put(found: re.Match[str]) -> str:
+        return re.sub(rf"(?<![\w=-])(?:{names})\b", lambda name: _ARGUMENTS[name[0]], found[0])
+
+    sentence = _ADVICE.sub(put, sentence)
+    return re.sub(
+        r"(?<![\w'\"`=-])[a-z]+_[a-z]+\b(?!['\"`])", lambda name: _ARGUMENTS.get(name[0], name[0]), sentence
+    )
+
+
 def in_words(error: Any) -> str:  # noqa: ANN401 - an error of click, wherever typer has it
     """The error as a sentence."""
     if command := re.match(r"No such command '([^']*)'", str(error.format_message())):
@@ -106,6 +138,10 @@ def in_words(error: Any) -> str:  # noqa: ANN401 - an error of click, wherever t
             return _TRIM
         if ours := MEANT_COMMANDS.get(family, {}).get(command[1]):
             return f"{command[0]}. Did you mean 'abe-redis {ours}'?"
+    if (option := getattr(error, "option_name", "")) in _OF_THE_PROGRAM and error.ctx.parent:
+        command = error.ctx.command_path.removeprefix(error.ctx.find_root().command_path).strip()
+        value = " json" if option == "--log-format" else ""
+        return f"{option} stands before the command: abe-redis {option}{value} {command}"
     meant = _MEANT.get(getattr(error, "option_name", ""))
     if meant is not None and any(meant in one.opts for one in error.ctx.command.params):
         return f"No such option: {error.option_name}. Did you mean {meant}?"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from abe_redis.mcp.event_text import when
+from abe_redis.runtime.plurals import when
 from abe_redis.sanitize.secrets import cut
 from abe_redis.sanitize.untrusted import quoted, shown
 from abe_redis.schemas import Change

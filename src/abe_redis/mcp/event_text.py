@@ -2,11 +2,11 @@
 
 import json
 import secrets
-from datetime import datetime
+from datetime import UTC, datetime
 
 from abe_redis.mcp.agent_events import AgentCount, AgentEvent, AgentRead
 from abe_redis.operations.event_views import compact
-from abe_redis.runtime.plurals import duration
+from abe_redis.runtime.plurals import duration, when
 from abe_redis.sanitize.untrusted import quoted
 from abe_redis.schemas import GroupState
 
@@ -94,7 +94,7 @@ def _facts(event: AgentEvent) -> list[str]:
         had = f"had {_count(event.deliveries, 'delivery', 'deliveries')}"
         facts.append(had if is_free else f"delivery {event.deliveries}")
     if event.due_at is not None:
-        facts.append(f"postponed until {when(event.due_at)}")
+        facts.append(_due(event.due_at))
     elif event.holder is not None and event.held_seconds is not None:
         who = "you" if event.yours else quoted(event.holder)
         facts.append(f"held by {who} for {event.held_seconds:.0f} s")
@@ -112,14 +112,20 @@ _NOBODY_HAS = {
 """States of an event of which no more is known."""
 
 
+def _due(at: datetime) -> str:
+    """When a postponed event is delivered again; a time that has passed stands until a worker takes it."""
+    if at <= datetime.now(UTC):
+        return f"was due at {when(at)}; a worker takes it when one runs"
+    return f"postponed until {when(at)}"
+
+
 def _state(one: GroupState) -> str:
     holder = "" if one.consumer is None else quoted(one.consumer)
     how = {
         "done": "done, unless the group began after it",
         "held": f"held by {holder} for {one.held_seconds or 0:.0f} s, delivery {one.deliveries}",
         "waiting": f"given back, waits to be taken again, had {one.deliveries} deliveries",
-        "postponed": f"postponed until {when(one.due_at) if one.due_at else '?'}, "
-        f"had {one.deliveries} deliveries",
+        "postponed": f"{_due(one.due_at) if one.due_at else 'postponed'}, had {one.deliveries} deliveries",
         "undelivered": "not delivered yet",
         "buried": f"given up on, not done; dead letter {one.dead_id}",
     }[one.state]
@@ -174,8 +180,3 @@ def counted(result: AgentCount, fence: str) -> str:
 
 def _count(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def when(moment: datetime) -> str:
-    """A time for a model."""
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

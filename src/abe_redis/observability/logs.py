@@ -9,6 +9,7 @@ import logging
 import math
 import sys
 import threading
+import time
 import traceback
 from datetime import UTC, datetime
 from types import TracebackType
@@ -57,7 +58,10 @@ def _bounded(text: str) -> str:
 
 
 class TextFormatter(logging.Formatter):
-    """A record as one line of text, its traceback included."""
+    """A record as one line of text, its traceback included; the time is UTC, as that of every command."""
+
+    converter = staticmethod(time.gmtime)
+    default_msec_format = "%s,%03d UTC"
 
     @override
     def format(self, record: logging.LogRecord) -> str:

@@ -1,4 +1,6 @@
-"""Numbers in sentences."""
+"""Numbers and times in sentences."""
+
+from datetime import UTC, datetime
 
 
 def count(number: int, one: str, many: str | None = None) -> str:
@@ -12,3 +14,8 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def when(moment: datetime) -> str:
+    """A time to the second, with its zone."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

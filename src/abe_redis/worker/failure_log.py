@@ -18,7 +18,8 @@ class _Hint:
     def give(self) -> None:
         if not self._is_given and not _LOG.isEnabledFor(logging.DEBUG):
             _LOG.info(
-                "`abe-redis -v worker` logs the traceback of each failure, and so does --log-format json; a "
+                "`abe-redis -v worker` logs the traceback of each failure, and so does "
+                "`abe-redis --log-format json worker`; a "
                 "dead letter keeps its end, which `abe-redis dead show ID` shows."
             )
         self._is_given = True

@@ -5,6 +5,7 @@ import json
 import pytest
 import redis as redis_py
 
+from abe_redis.streams import names
 from tests.command_line import run_command
 from tests.integration.agents import said
 
@@ -60,6 +61,19 @@ def test_each_state_of_an_event_has_its_words(redis: redis_py.Redis) -> None:
     assert "group audit: given up on; see `abe-redis dead show " in shown[2]
 
 
+def test_an_event_that_is_overdue_is_not_said_to_be_postponed(redis: redis_py.Redis) -> None:
+    redis.zadd(names.due(TOPIC, "bot"), {"1732000000002-0": 1732000100000})
+    for line in (
+        f"read {TOPIC} --group bot --pending",
+        f"read {TOPIC} -g bot --waiting",
+        "read --event-id Ev2",
+    ):
+        said = run_command(*line.split()).stdout
+        assert "was due at 2024-11-19 07:08:20 UTC; a worker takes it when one runs" in said, line
+        assert "postponed until" not in said
+    assert "1732000000002-0  2024-11-19 07:06:40 UTC  " in said
+
+
 def test_what_is_not_there_is_said(redis: redis_py.Redis) -> None:
     result = run_command("read", "--event-id", "Ev9")
     assert (result.returncode, result.stderr) == (0, "")
@@ -72,7 +86,7 @@ def test_what_is_not_there_is_said(redis: redis_py.Redis) -> None:
         (["--group", "bot"], "combine it only with a stream and --json"),
         (["--follow"], "combine it only with a stream and --json"),
         (["--event-type", "message", "--since", "2h"], "leave out --event-type, --since"),
-        (["--event-id", ""], "length of event_id"),
+        (["--event-id", ""], "length of --event-id"),
     ],
 )
 def test_what_cannot_be_combined_is_refused(redis: redis_py.Redis, more: list[str], says: str) -> None:

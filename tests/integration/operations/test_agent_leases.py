@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from abe_redis import Operations
 from abe_redis.mcp import event_text
 from abe_redis.mcp.permissions import Permissions
+from abe_redis.streams import names
 from abe_redis.streams.groups import ensure_group
 from tests.integration.agents import GROUP, TOPIC, Ask, asking, lease, refusal, said, server, size, text_of
 from tests.integration.conftest import MakeBackend, take
@@ -92,6 +93,11 @@ async def test_an_agent_sees_what_it_holds_and_what_was_postponed(ask: Ask, redi
     assert (others["holder"], "yours" in others) == ("worker-7", False)
     said_of = text_of(answer)
     assert all(words in said_of for words in ("held by you for", "postponed until", 'held by "worker-7"'))
+    await redis.zadd(names.due(TOPIC, GROUP), {second: 1732000100000})
+    overdue = text_of(await ask("read_stream", group=GROUP, pending=True))
+    assert "was due at 2024-11-19 07:08:20 UTC; a worker takes it when one runs" in overdue
+    assert "postponed until" not in overdue
+    await redis.zadd(names.due(TOPIC, GROUP), {second: 4_000_000_000_000})
     assert "you hold 1 of its events" in text_of(await ask("lease_events", group=GROUP))
     (only,) = (await ask("read_stream", pending=True)).structuredContent["events"]
     assert (only["id"], only["stream"], only["group"], only["yours"]) == (first, TOPIC, GROUP, True)

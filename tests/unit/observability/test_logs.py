@@ -61,6 +61,12 @@ def record(name: str = "foreign", msg: object = "", **more: Any) -> logging.LogR
     )
 
 
+def test_the_time_of_a_line_is_that_of_the_commands_and_says_so() -> None:
+    at = record()
+    at.created, at.msecs = 1732000000.5, 500
+    assert TextFormatter("%(asctime)s").format(at) == "2024-11-19 07:06:40,500 UTC"
+
+
 @pytest.mark.parametrize("what", RECORDS)
 @pytest.mark.parametrize(
     "formatter", [lambda: TextFormatter("%(asctime)s %(name)s: %(message)s"), JsonFormatter]

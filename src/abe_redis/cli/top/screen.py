@@ -52,10 +52,10 @@ def draw(state: State, width: int, height: int) -> RenderableType:
 
 def _head(state: State, width: int) -> list[Text]:
     pace = "paused" if state.paused else f"every {state.every_seconds:g} s"
-    when = f"{state.at:%H:%M:%S}" if state.at else "loading …"
+    when = f"{state.at:%H:%M:%S} UTC" if state.at else "loading …"
     lines = [_line(f"abe-redis top   {_name(state.where)}   {when}   {pace}", width, "bold")]
     if state.trouble:
-        since = f" The table shows the state of {state.at:%H:%M:%S}." if state.at else ""
+        since = f" The table shows the state of {state.at:%H:%M:%S} UTC." if state.at else ""
         told = textwrap.wrap(_name(state.trouble) + since, width, max_lines=_MOST_TROUBLE, placeholder=" …")
         return [*lines, *(_line(one, width, "bold red") for one in told)]
     lags = [lag(one) for one in state.streams]

@@ -1,5 +1,6 @@
 """The variables of this environment that an entry takes over, and those that it does not."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from abe_redis.settings import Settings, variables
@@ -32,18 +33,29 @@ def written(settings: Settings) -> dict[str, str]:
     return made
 
 
+_HOW = (
+    "Until the server gets it, it cannot connect: put {} into a file that only you can read, and give "
+    "--env-file FILE, too."
+)
+
+
+def _where(variable: str, exported: Mapping[str, str]) -> str:
+    return f"{variable} is set here" if exported.get(variable) else "The password in REDIS_URL is set here"
+
+
 def left_out(settings: Settings) -> dict[str, str]:
     """Per variable that is set here and never written, a sentence about it."""
     exported = variables.read(None).exported
     said = {
-        name.upper(): f"{name.upper()} is set here and not written: set it in the program's own settings."
+        variable: f"{_where(variable, exported)} and not written. {_HOW.format(f'{variable}=…')}"
         for name in _SECRETS
         if getattr(settings, name) and not settings.is_of_file(name)
+        for variable in [name.upper()]
     }
     if exported.get("REDIS_CREDENTIALS"):
         said["REDIS_CREDENTIALS"] = (
-            "REDIS_CREDENTIALS is set here and not written, because it names code: set it in the program's "
-            "own settings."
+            "REDIS_CREDENTIALS is set here and not written, because it names code. "
+            + _HOW.format("REDIS_CREDENTIALS=…")
         )
     if exported.get("REDIS_STREAM_CONSUMER"):
         said["REDIS_STREAM_CONSUMER"] = (
