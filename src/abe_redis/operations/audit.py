@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from abe_redis.events.codec import is_deeper
 from abe_redis.operations import positions
+from abe_redis.operations.recording import IN_BATCHES, MOST_LISTED
 from abe_redis.operations.scope import Scope, check_range
 from abe_redis.schemas import AuditResult, Change
 from abe_redis.streams import ids, names, peek
@@ -43,7 +44,7 @@ async def changes(
         RedisRefusedError: Redis refused.
     """
     check_range("count", count, 1, MOST)
-    found = list[Change]()
+    found = _Found()
     async with scope.redis("reading what was changed") as redis:
         first = None if since is None else await positions.since(redis, since)
         after, is_whole = None, True
@@ -52,18 +53,62 @@ async def changes(
             is_whole = len(page) == _PAGE
             for entry in page:
                 after = entry.id
-                if len(found) == count or (first and ids.order(entry.id) < ids.order(first)):
-                    return AuditResult(changes=found)
                 one = _change(entry)
-                if (who or "") in one.who and stream in {None, one.facts.get("stream")}:
-                    found.append(one)
-    return AuditResult(changes=found)
+                if first and ids.order(entry.id) < ids.order(first):
+                    return AuditResult(changes=found.changes)
+                if (who or "") not in one.who or stream not in {None, one.facts.get("stream")}:
+                    continue
+                if found.joins(one):
+                    continue
+                if len(found.changes) == count:
+                    return AuditResult(changes=found.changes)
+                found.add(one)
+    return AuditResult(changes=found.changes)
 
 
 async def last(redis: Redis, count: int) -> list[Change]:
     """The last changes, the newest first."""
-    found = await peek.entries(redis, names.AUDIT, after=None, count=count, order="newest")
-    return [_change(entry) for entry in found]
+    found = _Found()
+    for entry in await peek.entries(redis, names.AUDIT, after=None, count=count, order="newest"):
+        one = _change(entry)
+        if not found.joins(one):
+            found.add(one)
+    return found.changes
+
+
+class _Found:
+    """Changes, the newest first; the batches of one run are one change."""
+
+    def __init__(self) -> None:
+        self.changes = list[Change]()
+        self._runs = dict[tuple[str, ...], Change]()
+
+    def add(self, one: Change) -> None:
+        """Add a change that `joins` did not take."""
+        if run := _run(one):
+            self._runs[run] = one
+            one.facts.pop("run")
+        self.changes.append(one)
+
+    def joins(self, earlier: Change) -> bool:
+        """Add an earlier batch to the change that has the later ones; whether there is one."""
+        change = self._runs.get(_run(earlier))
+        if change is None:
+            return False
+        listed, others = list[object](), 0
+        for facts in (earlier.facts, change.facts):
+            listed += facts["ids"] if isinstance(facts.get("ids"), list) else []
+            others += facts["more ids"] if isinstance(facts.get("more ids"), int) else 0
+        others += max(0, len(listed) - MOST_LISTED)
+        change.facts |= {"ids": listed[:MOST_LISTED]} | ({"more ids": others} if others else {})
+        return True
+
+
+def _run(one: Change) -> tuple[str, ...]:
+    """The run of which a change is a batch; empty if it stands for itself."""
+    if one.what not in IN_BATCHES or not (run := one.facts.get("run")):
+        return ()
+    return one.who, one.origin, one.what, str(one.facts.get("stream")), str(run)
 
 
 def _change(entry: peek.Entry) -> Change:

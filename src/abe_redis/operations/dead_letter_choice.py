@@ -65,10 +65,10 @@ class Choice:
         if self.everything == any(chosen):
             raise InvalidArgumentError("Say which dead letters: ids, a filter such as --reason, or --all.")
 
-    def facts(self) -> dict[str, object]:
-        """The choice for the audit."""
+    def facts(self, found: Sequence[str]) -> dict[str, object]:
+        """The choice for the audit, and the ids that were given, or else those that were found."""
         return {
-            "ids": list(self.ids),
+            "ids": list(self.ids) or list(found),
             "reason": self.reason,
             "group": self.group,
             "event_type": self.event_type,

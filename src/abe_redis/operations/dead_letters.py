@@ -160,9 +160,7 @@ class DeadLetters:
                 dry_run=dry_run,
             )
         if redriven and not dry_run:
-            await self._scope.note(
-                "redrive", stream=name, **_facts(choice, redriven), redriven=result.redriven
-            )
+            await self._scope.note("redrive", stream=name, **choice.facts(redriven), redriven=result.redriven)
         return result
 
     def _refusal(self, letter: DeadLetter) -> str:
@@ -200,7 +198,7 @@ class DeadLetters:
             left = await dead.count(redis, name)
         if purged and not dry_run:
             await self._scope.note(
-                "purge", stream=name, **_facts(choice, [one.id for one in letters]), purged=purged
+                "purge", stream=name, **choice.facts([one.id for one in letters]), purged=purged
             )
         return PurgeResult(stream=name, purged=purged, left=left, unknown=unknown, dry_run=dry_run)
 

@@ -13,8 +13,11 @@ from abe_redis.streams import audit
 type Origin = Literal["mcp", "cli"]
 """Where a change came from: the MCP server or the command line."""
 
-_MOST_LISTED = 100
+MOST_LISTED = 100
 """Most items of a list in a record; for a longer list, the number of the others is recorded."""
+
+IN_BATCHES = frozenset({"publish_many"})
+"""Changes that one run makes in many batches, each of which is recorded when it is made."""
 
 _CHANGES = ("ids", "buried", "redriven", "created_group", "purged", "erased", "done")
 """The fields of a result that show that something has changed."""
@@ -36,6 +39,6 @@ async def note_change(
     if any(facts.get(one) for one in _CHANGES):
         told = {name: shown(fact) for name, fact in facts.items() if fact}
         for name, fact in list(told.items()):
-            if isinstance(fact, list) and len(fact) > _MOST_LISTED:
-                told |= {name: fact[:_MOST_LISTED], f"more {name}": len(fact) - _MOST_LISTED}
+            if isinstance(fact, list) and len(fact) > MOST_LISTED:
+                told |= {name: fact[:MOST_LISTED], f"more {name}": len(fact) - MOST_LISTED}
         await audit.record(redis, who, tool, told, origin)

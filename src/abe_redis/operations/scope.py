@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from difflib import get_close_matches
+from secrets import token_hex
 
 from redis.asyncio import Redis
 
@@ -56,6 +57,8 @@ class Scope:
         self.settings = backend.settings
         self.refused: set[str] = set()
         """Checks of the server that this user may not run, so that they are tried once."""
+        self._run = {"run": token_hex(8)}
+        """For the audit, which shows the batches of a run as one change."""
         self._patterns = Narrowed(backend.patterns, streams) if streams else backend.patterns
         self._narrowed = ", and narrowed by --streams" if streams else ""
 
@@ -76,11 +79,10 @@ class Scope:
         """Write a change to the audit, if there was one; a failure is logged, since the change was made."""
         if self._origin is None:
             return
+        facts |= self.limits.facts() | (self._run if what in recording.IN_BATCHES else {})
         try:
             redis = (await self._backend.connections()).commands
-            await recording.note_change(
-                redis, self._who or recording.person(), what, facts | self.limits.facts(), self._origin
-            )
+            await recording.note_change(redis, self._who or recording.person(), what, facts, self._origin)
         except failures.FAILURES as error:
             sentence = failures.explain(error, self.settings, doing="writing down what was changed")
             _LOG.warning("%s It was done all the same: %s %s", sentence, what, facts)

@@ -30,7 +30,9 @@ def test_a_line_that_cannot_be_read_ends_it_with_the_number_to_go_on_from(tmp_pa
     assert answer("stats")["streams"][0]["length"] == published == first - 1
 
 
-def test_lines_are_published_as_they_come(server: Server, redis_url: str, tmp_path: Path) -> None:
+def test_lines_are_published_as_they_come(
+    server: Server, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     child = Child(
         [sys.executable, "-m", "abe_redis", "publish", "--lines", "-"],
         cwd=tmp_path,
@@ -45,6 +47,9 @@ def test_lines_are_published_as_they_come(server: Server, redis_url: str, tmp_pa
         child.process.send_signal(signal.SIGINT)
         assert child.wait() in {1, 130}
         assert "Published before it: 3. Continue there with --from-line 4." in child.stderr
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    (one,) = answer("audit")["changes"]
+    assert (one["what"], len(one["facts"]["ids"])) == ("publish_many", 3), "one run is one change"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

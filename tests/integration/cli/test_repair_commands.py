@@ -85,7 +85,11 @@ def test_a_point_in_local_time_that_is_still_to_come_is_refused(redis: redis_py.
 
 @pytest.mark.promise("It also shows what people change by command line, and each group")
 def test_scripts_get_the_result_models(redis: redis_py.Redis) -> None:
-    first, _, _ = bury(redis, user="U061F7AUR"), bury(redis, reason="Timeout"), bury(redis, reason="Timeout")
+    first, second, third = (
+        bury(redis, user="U061F7AUR"),
+        bury(redis, reason="Timeout"),
+        bury(redis, reason="Timeout"),
+    )
     listed = answer(DeadLettersResult, "dead list --count 2 --older-than 0s")
     assert ([one.id for one in listed.letters][:1], listed.total, listed.more) == ([first], 3, True)
     dry = answer(RedriveResult, f"dead redrive {TOPIC} --all --dry-run")
@@ -112,6 +116,7 @@ def test_scripts_get_the_result_models(redis: redis_py.Redis) -> None:
     here = f"{getpass.getuser()}@{socket.gethostname()}"
     assert {(one.who, one.origin) for one in found} == {(here, "cli")}
     assert found[-1].facts == {"stream": TOPIC, "ids": [first], "redriven": 1}
+    assert found[-2].facts == {"stream": TOPIC, "ids": [second, third], "reason": "timeout", "purged": 2}
     assert "U061F7AUR" not in str(redis.xrange("abe:audit")), "what is erased stays nowhere"
     assert f"cli  erase  {here}" in run("audit -n 1").stdout
 

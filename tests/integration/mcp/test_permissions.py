@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from abe_redis import Operations
 from abe_redis.mcp.permissions import Permissions
+from abe_redis.streams import names
 from tests.integration.agents import GROUP, TOPIC, Ask, asking, lease, refusal, said, server, text_of
 from tests.integration.conftest import MakeBackend, take
 
@@ -125,6 +126,8 @@ async def test_every_change_is_written_down(make_backend: MakeBackend, redis: Re
     await ask("lease_events", group="new", create_group=True, count=1)
     bury = {"ids": ids, "bury": True, "reason": "xoxb-123456789012-secretsecret", "confirm": True}
     await ask("release", stream=TOPIC, group="new", **bury)
+    letters: Any = await redis.xrange(names.dead_letters(TOPIC))
+    letter = letters[0][0].decode()
     await ask("redrive", reason="***", dry_run=False, confirm=True)
     await ask("redrive", dry_run=False, confirm=True)
     rows: Any = await redis.xrange("abe:audit")
@@ -140,7 +143,7 @@ async def test_every_change_is_written_down(make_backend: MakeBackend, redis: Re
         ("lease_events", {"stream": TOPIC, "created_group": "new"}),
         ("lease_events", new | {"ids": ids}),
         ("release", new | {"buried": ids, "reason": "***"}),
-        ("redrive", {"stream": TOPIC, "reason": "***", "redriven": 1}),
+        ("redrive", {"stream": TOPIC, "ids": [letter], "reason": "***", "redriven": 1}),
     ]
     assert all(fields[b"who"].startswith(b"mcp-") for _, fields in rows)
     assert {fields[b"from"] for _, fields in rows} == {b"mcp"}
