@@ -35,6 +35,9 @@ class Load:
     ordered: bool = False
     backlog: int = 0
     """So many events are there before the first worker is; nothing is published then."""
+    warm_up: int = 0
+    """So many events are handled before the trial: the first event of each stream, and of each hash in which
+    ids are remembered, costs more than the others."""
 
     @property
     def events(self) -> int:
@@ -89,10 +92,12 @@ def measure(binary: Path, load: Load) -> Costs:
         publishers = [_start("publish", number, variables) for number in range(PUBLISHERS)]
         workers: list[Child] = []
         try:
-            _ask(publishers, f"{load.backlog / PUBLISHERS} 1" if load.backlog else "10 1")
+            early = max(load.backlog or load.warm_up, 10 * PUBLISHERS)
+            _ask(publishers, f"{early / PUBLISHERS} 1")
             workers = [_start("consume", int(load.ordered), variables) for _ in range(load.workers)]
             if not load.backlog:
                 _ask(workers, "begin")
+                _wait_until_handled(workers, [{"done": 0}], early)
                 time.sleep(SETTLE_SECONDS)  # until the streams are found, and shared
             began = time.monotonic()
             before = (_used(servers), _ask(workers), _ask(publishers))
