@@ -20,11 +20,13 @@ from abe_redis.cli.common import (
     with_scope,
 )
 from abe_redis.cli.common import show as show_result
+from abe_redis.cli.filters import Channel, Contains, Thread, User
 from abe_redis.runtime.plurals import count, when
 from abe_redis.runtime.shell import quoted
 
 if TYPE_CHECKING:
     from abe_redis.operations.dead_letter_choice import Choice
+    from abe_redis.operations.filters import Asked
     from abe_redis.schemas import PurgeResult, RedriveResult
 
 dead = typer.Typer(
@@ -77,6 +79,10 @@ def list_(
     group: Group = None,
     event_type: EventType = None,
     older_than: OlderThan = None,
+    channel: Channel = None,
+    user: User = None,
+    thread: Thread = None,
+    contains: Contains = None,
     start: Annotated[
         str | None,
         typer.Option("--start", help="Begin behind this one: an id, or what the page before names."),
@@ -86,13 +92,18 @@ def list_(
     """Show dead letters with their reasons, the oldest first.
 
     Example: abe-redis dead list slack_events --reason Timeout
+
+    Example: abe-redis dead list --user U061F7AUR
     """
     from abe_redis.operations.dead_letters import DeadLetters  # noqa: PLC0415
 
     choice = _choice(
         None, everything=False, reason=reason, group=group, event_type=event_type, older_than=older_than
     )
-    result = with_scope(lambda scope: DeadLetters(scope).find(stream, choice, count=number, start=start))
+    asked: Asked = {"channel": channel, "user": user, "thread": thread, "contains": contains}
+    result = with_scope(
+        lambda scope: DeadLetters(scope).find(stream, choice, count=number, start=start, **asked)
+    )
     lines = []
     for one in result.letters:
         tries = count(one.deliveries or 0, "delivery", "deliveries")
@@ -252,9 +263,12 @@ def redrive(
     groups = ", ".join(f"{plain(name or '?')} {number}" for name, number in result.groups.items())
     text = f"{count(result.redriven, 'dead letter')} of {plain(result.stream)} {done}"
     text += f" (group {groups})" if groups else ""
+    text += f"; {_left(result.left, result.redriven, dry_run)}."
+    if result.same_event:
+        text += f" Of these, {result.same_event} chosen stay, since newer ones of the same events go back."
     _show_change(
         result,
-        f"{text}; {_left(result.left, result.redriven, dry_run)}.",
+        text,
         is_done=bool(result.redriven),
         as_json=as_json,
     )

@@ -85,6 +85,11 @@ def redriven(result: RedriveResult) -> str:
     if result.refused:
         unknown += f" {_count(result.refused, 'chosen one')} may not go back from here: {result.refusal}"
         there = ""
+    if result.same_event:
+        verb = "is" if result.same_event == 1 else "are"
+        unknown += (
+            f" {_count(result.same_event, 'chosen one')} {verb} left: a newer one of its event goes back."
+        )
     groups = ", ".join(f"{count} to group {quoted(group)}" for group, count in result.groups.items())
     where = f" ({groups})" if groups else ""
     if result.dry_run:

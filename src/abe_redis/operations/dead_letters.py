@@ -2,10 +2,11 @@
 
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import batched
+from typing import Unpack
 
 import anyio.lowlevel
 from redis.asyncio import Redis
@@ -14,6 +15,7 @@ from abe_redis.errors import RequestError
 from abe_redis.operations import event_views
 from abe_redis.operations.dead_letter_choice import Choice
 from abe_redis.operations.dead_letter_kinds import DeadLetterKinds
+from abe_redis.operations.filters import Asked, Filter
 from abe_redis.operations.positions import since as since_id
 from abe_redis.operations.scope import Scope, check_id, check_range
 from abe_redis.sanitize.untrusted import shown
@@ -48,7 +50,13 @@ class DeadLetters:
         """Called with the number of dead letters that were just processed."""
 
     async def find(
-        self, stream: str | None, choice: Choice, *, count: int = MAX_COUNT, start: str | None = None
+        self,
+        stream: str | None,
+        choice: Choice,
+        *,
+        count: int = MAX_COUNT,
+        start: str | None = None,
+        **asked: Unpack[Asked],
     ) -> DeadLettersResult:
         """Look at dead letters, the oldest first.
 
@@ -57,8 +65,10 @@ class DeadLetters:
             choice: Which ones.
             count: How many at most; 1 to 100.
             start: Begin behind this one: an id, or `next_start` of the page before.
+            asked: Only dead letters of these events.
         """
         check_range("count", count, 1, MAX_COUNT)
+        wanted = Filter.of(self._scope.limits, **asked)
         name = None if stream is None else self._scope.consumable(stream)
         result = DeadLettersResult(letters=[], total=0, more=False)
         after, _, begin_in = (start or "").partition("@")
@@ -69,7 +79,7 @@ class DeadLetters:
                 if result.more or one < begin_in:
                     continue
                 behind = after if one == (begin_in or name) else None
-                async for letter in self._matching(redis, one, choice, after=behind):
+                async for letter in self._matching(redis, one, choice, after=behind, wanted=wanted):
                     result.more = len(result.letters) == count
                     if result.more:
                         last = result.letters[-1]
@@ -127,15 +137,17 @@ class DeadLetters:
     async def redrive(self, stream: str, choice: Choice, *, dry_run: bool = False) -> RedriveResult:
         """Send dead letters back to work, each to the group that gave up on it and to no other.
 
-        They keep the order of first publishing, and their delivery counts start at zero.
+        They keep the order of first publishing, and their delivery counts start at zero. Of several dead
+        letters of one event and group, as after a replay, the newest goes back; the others stay.
         """
         choice.check()
         name = self._scope.consumable(stream)
         async with self._scope.redis(f"redriving dead letters of {name!r}") as redis:
             found, unknown = await self._chosen(redis, name, choice)
             refusals = {letter.id: said for letter in found if (said := self._refusal(letter))}
-            letters = [letter for letter in found if letter.id not in refusals]
-            letters.sort(key=lambda letter: _order(letter.first_id))
+            allowed = [letter for letter in found if letter.id not in refusals]
+            letters = _once_per_event(allowed)
+            same = len(allowed) - len(letters)
             if self._scope.limits.is_limited and not dry_run:
                 agreed = set(self._scope.limits.agreed([letter.id for letter in letters]))
                 letters = [letter for letter in letters if letter.id in agreed]
@@ -157,6 +169,7 @@ class DeadLetters:
                 unknown=unknown,
                 refused=len(refusals),
                 refusal=next(iter(refusals.values()), ""),
+                same_event=same,
                 dry_run=dry_run,
             )
         if redriven and not dry_run:
@@ -181,7 +194,7 @@ class DeadLetters:
         name = self._scope.consumable(stream)
         async with self._scope.redis(f"looking at dead letters of {name!r}") as redis:
             found, _ = await self._chosen(redis, name, choice)
-        letters = [letter for letter in found if not self._refusal(letter)]
+        letters = _once_per_event(letter for letter in found if not self._refusal(letter))
         self._scope.limits.afford(len(letters))
         return letters
 
@@ -235,7 +248,14 @@ class DeadLetters:
         return letters, sorted(given - set().union(*map(choice.named, letters)))
 
     async def _matching(
-        self, redis: Redis, stream: str, choice: Choice, *, after: str | None = None, whole: bool = False
+        self,
+        redis: Redis,
+        stream: str,
+        choice: Choice,
+        *,
+        after: str | None = None,
+        whole: bool = False,
+        wanted: Filter | None = None,
     ) -> AsyncIterator[DeadLetter]:
         now = datetime.fromtimestamp(await peek.now(redis), UTC)
         if choice.since is not None:
@@ -248,6 +268,8 @@ class DeadLetters:
                 await anyio.lowlevel.checkpoint()  # others have their turn, however large the entries are
                 if end is not None and ids.order(entry.id) >= end:
                     return
+                if wanted and not wanted.matches(event_views.view(entry.id, entry.fields)):
+                    continue
                 letter = _letter(stream, entry, whole=whole)
                 if self._scope.limits.is_limited:  # a hidden secret must not be found by guessing
                     letter.reason = shown(letter.reason)
@@ -296,6 +318,16 @@ def _letter(stream: str, entry: peek.Entry, *, whole: bool = False) -> DeadLette
 def _order(entry_id: str) -> tuple[int, int]:
     milliseconds, _, sequence = entry_id.partition("-")
     return ids.number(milliseconds) or 0, ids.number(sequence) or 0
+
+
+def _once_per_event(letters: Iterable[DeadLetter]) -> list[DeadLetter]:
+    """The newest dead letter of each event and group, in the order in which the events were published.
+
+    Two are of one event when they say so and look alike: anybody may write a dead letter.
+    """
+    in_order = sorted(letters, key=lambda letter: (_order(letter.first_id), _order(letter.id)))
+    newest = {(one.first_id, one.group, one.event_type, one.summary): one for one in in_order}
+    return sorted(newest.values(), key=lambda letter: (_order(letter.first_id), _order(letter.id)))
 
 
 def _in_steps(letters: Sequence[DeadLetter]) -> Iterator[list[str]]:

@@ -207,6 +207,10 @@ class RedriveResult(BaseModel):
         default=0, description="Number of chosen ones of groups in which the caller may not work."
     )
     refusal: str = Field(default="", description="Why, for the first of them.")
+    same_event: int = Field(
+        default=0,
+        description="Number of chosen ones that stay: a newer one of the same event and group goes back.",
+    )
 
 
 class PurgeResult(BaseModel):

@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
+import redis as redis_py
 from redis.asyncio import Redis
 
 from abe_redis import Backoff, Event, EventWorker, RedisMessageQueueBackend
@@ -14,6 +15,7 @@ from abe_redis.operations.dead_letter_choice import Choice
 from abe_redis.operations.dead_letters import DeadLetters
 from abe_redis.operations.scope import Scope
 from tests.command_line import run_command
+from tests.integration.agents import said
 from tests.integration.conftest import MakeBackend, until
 
 SECRET = "xoxb-123456789012-123456789012-abcdefabcdefabcdefabcdef"
@@ -148,3 +150,32 @@ async def test_no_line_of_an_exception_looks_like_one_of_ours(redis: Redis, redi
     assert len([line for line in lines if line.startswith("reason ")]) == 1
     assert "  id         1-1" in lines
     assert "\x1b" not in "".join(lines)
+
+
+def test_dead_letters_of_a_person_a_channel_or_some_words_are_found(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when somebody says that a question was lost."""
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    client = redis_py.Redis.from_url(redis_url)
+    for number in range(1, 5):
+        event = json.dumps(said(number, f"question {number}"))
+        letter: Any = {
+            "data": event,
+            "abe:reason": "ValueError: 7",
+            "abe:group": "bot",
+            "abe:id": f"{number}-0",
+        }
+        client.xadd("dead:{slack_events}", letter, id=f"173200000000{number}-0")
+
+    def found(*options: str) -> list[str]:
+        answer = run_command("dead", "list", "slack_events", *options, "--json")
+        assert answer.returncode == 0, answer.stderr
+        return [one["first_id"] for one in json.loads(answer.stdout)["letters"]]
+
+    assert found("--user", "U1") == ["1-0", "3-0"]
+    assert found("--channel", "<#C1|general>") == ["1-0", "4-0"]
+    assert found("--user", "U1", "--channel", "C1") == ["1-0"]
+    assert found("--contains", "Question 3") == ["3-0"]
+    nothing = run_command("dead", "list", "slack_events", "--user", "U9")
+    assert nothing.stdout == "None of 4 dead letters matches.\n"

@@ -119,7 +119,7 @@ def test_there_are_enough_of_them() -> None:
 async def test_dead_letters_of_a_day_are_redriven_by_one_call(ask: Ask, redis: Redis) -> None:
     first = 1_732_000_000_000
     for number in range(6):
-        facts: Any = {"abe:reason": f"TimeoutError: {number} s", "abe:group": GROUP, "abe:id": "1-1"}
+        facts: Any = {"abe:reason": f"TimeoutError: {number} s", "abe:group": GROUP, "abe:id": f"1-{number}"}
         await redis.xadd("dead:{slack_events}", facts | {"data": "{}"}, id=f"{first + number}-0")
     chosen = {"reason": "TimeoutError", "since": f"{first + 1}-0", "until": f"{first + 3}-0"}
     assert (await ask("redrive", **chosen)).structuredContent["redriven"] == 2

@@ -84,6 +84,41 @@ async def test_poison_is_set_aside_and_goes_back_to_work(
     assert all(b"abe:only" not in fields and b"abe:first" not in fields for _, fields in rows)
 
 
+async def test_an_event_that_was_given_up_twice_goes_back_once(
+    redis: Redis, backend: RedisMessageQueueBackend, letters: DeadLetters
+) -> None:
+    """A replay lets an event fail a second time; another group's dead letter of it goes back as well."""
+    first = (await backend.publish_event(TOPIC, {"n": 1})).id
+    seen = list[str]()
+
+    async def handle(event: Event) -> None:
+        seen.append(event.group)
+
+    def never(_: Event, error: Exception) -> Bury:
+        return Bury(describe(error))
+
+    async def fail(event: Event) -> None:
+        raise LookupError(event.id)
+
+    for group in ("bot", "audit"):
+        await work(EventWorker(backend, fail, group=group, policy=never), finished(redis, group))
+    await redis.xgroup_setid(TOPIC, "bot", "0")
+    await work(EventWorker(backend, fail, group="bot", policy=never), finished(redis, "bot"))
+    found = (await letters.find(TOPIC, ALL)).letters
+    assert sorted(one.group or "" for one in found) == ["audit", "bot", "bot"]
+    assert {one.first_id for one in found} == {first}
+    (older, newer) = sorted(one.id for one in found if one.group == "bot")
+
+    would = await letters.redrive(TOPIC, ALL, dry_run=True)
+    done = await letters.redrive(TOPIC, ALL)
+    for result in (would, done):
+        assert (result.redriven, result.groups, result.same_event) == (2, {"bot": 1, "audit": 1}, 1)
+    assert [one.id for one in (await letters.find(TOPIC, ALL)).letters] == [older] != [newer]
+    for group in ("bot", "audit"):
+        await work(EventWorker(backend, handle, group=group), finished(redis, group))
+    assert Counter(seen) == {"bot": 1, "audit": 1}
+
+
 async def test_dead_letters_have_an_age_limit_when_one_is_set(redis: Redis, either_url: str) -> None:
     now: Any = await redis.time()
     for days in (40, 35, 20, 0):
