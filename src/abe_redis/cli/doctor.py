@@ -1,8 +1,9 @@
 """doctor: findings about the server and the queue in it."""
 
+import dataclasses
 import re
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import typer
@@ -23,15 +24,31 @@ _WORD = re.compile(r"\([^)]*\)|\S+")
 
 
 @app.command(rich_help_panel=INSPECT)
-def doctor(*, as_json: AsJson = False) -> None:
+def doctor(
+    *,
+    settings: Annotated[
+        bool,
+        typer.Option(
+            "--settings",
+            help="Show the settings in force instead, each with where it comes from and without secrets.",
+        ),
+    ] = False,
+    roles: Annotated[
+        bool, typer.Option("--roles", help="Print also an ACL user for each role, where all is well.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Examine the server and the queue in it, and say what is wrong and what to do.
 
     It changes nothing. A finding is a problem (it does harm, or soon will), a warning (it may do harm one
-    day, or could not be examined), or ok. The commands that it shows are for redis-cli.
+    day, or could not be examined), or ok. The commands that it shows are for redis-cli, except those that
+    begin with abe-redis.
 
     Exit code: 0 when there is no problem, 1 when there is one, 2 when a setting is wrong.
 
     Example: abe-redis doctor
+
+    Example: abe-redis doctor --settings
 
     Example: abe-redis doctor --json | jq '.[] | select(.severity != "ok")'
     """
@@ -41,11 +58,20 @@ def doctor(*, as_json: AsJson = False) -> None:
     from abe_redis.sanitize.untrusted import ascii_json  # noqa: PLC0415
     from abe_redis.settings import Settings  # noqa: PLC0415
 
+    if settings:
+        in_force = Settings().in_force()
+        if as_json:
+            say(ascii_json([dataclasses.asdict(one) for one in in_force], indent=2))
+        else:
+            width = max(len(one.variable) for one in in_force)
+            for one in in_force:
+                say(plain(f"{one.variable:{width}}  {one.origin:11}  {one.value}".rstrip()))
+        return
     findings = anyio.run(examine, Settings())
     if as_json:
         say(ascii_json(TypeAdapter(list[Finding]).dump_python(findings, mode="json"), indent=2))
     else:
-        _print(findings)
+        _print(findings, roles=roles)
     if any(finding.severity == "problem" for finding in findings):
         raise typer.Exit(1)
 
@@ -63,7 +89,7 @@ def in_lines(command: str) -> list[str]:
     return [" ".join(line) for line in lines]
 
 
-def _print(findings: list["Finding"]) -> None:
+def _print(findings: list["Finding"], *, roles: bool) -> None:
     """Print the worst first. Wrap sentences but not commands, so that these can be copied."""
     from rich.console import Console  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -85,6 +111,6 @@ def _print(findings: list["Finding"]) -> None:
             shown = Text(lines)
             shown.stylize(style, 0, len(severity))
             console.print(shown)
-            for command in in_lines(plain(finding.command)):
+            for command in in_lines(plain(finding.command)) if roles or severity != "ok" else ():
                 console.print(Text(f"{_INDENT}{command}"))
     say(f"{', '.join(counts)}.")

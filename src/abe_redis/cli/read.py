@@ -104,6 +104,8 @@ def read(
 ) -> None:
     """Show events; with --group, lease them, to be settled with `ack` or `release`.
 
+    Exit code: 0; with --event-id, 1 when no such event is found.
+
     Example: abe-redis read slack_events --order oldest -n 5
 
     Example: abe-redis read slack_events --group workers -n 1
@@ -182,6 +184,8 @@ def _show_one(event_id: str, stream: str | None, *, as_json: bool) -> None:
     lines = [f"{_line(event)}\n  stream {plain(result.stream)}" for event in result.events]
     lines += [f"  {state_line(one)}" for one in result.handled]
     show(result, "\n".join([*lines, plain(result.note)]), as_json=as_json)
+    if not result.events:
+        raise typer.Exit(1)
 
 
 def _line(event: "EventView") -> str:

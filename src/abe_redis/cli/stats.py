@@ -1,21 +1,48 @@
 """stats: the health of the streams."""
 
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
 from abe_redis.cli.app import INSPECT, app
 from abe_redis.cli.common import AnyStream, AsJson, plain, say, show, with_backend
 
+if TYPE_CHECKING:
+    from abe_redis.schemas import StatsResult
+
 
 @app.command(rich_help_panel=INSPECT)
-def stats(stream: AnyStream = None, *, as_json: AsJson = False) -> None:
+def stats(
+    stream: AnyStream = None,
+    *,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="End with exit code 1 when a stream is stalled, or the server has a problem."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show the health of the streams: waiting events, consumers, and what is wrong.
 
+    Exit code: 0, whatever it shows, unless you --check.
+
     Example: abe-redis stats --json
+
+    Example: abe-redis stats --check > /dev/null || echo "somebody should look"
     """
     from abe_redis.cli.stats_tables import stats_or_causes  # noqa: PLC0415
 
     result = with_backend(lambda backend: stats_or_causes(backend, stream))
     if as_json:
         show(result, "", as_json=True)
-        return
+    else:
+        _print(result, every_consumer=stream is not None)
+    if check and (result.problems or any(one.health == "stalled" for one in result.streams)):
+        raise typer.Exit(1)
+
+
+def _print(result: "StatsResult", *, every_consumer: bool) -> None:
     for sentence in result.problems:
         say(plain(sentence))
     if result.outbox is not None and result.outbox.trouble:
@@ -30,4 +57,4 @@ def stats(stream: AnyStream = None, *, as_json: AsJson = False) -> None:
     from abe_redis.settings import Settings  # noqa: PLC0415
 
     seconds = Settings().redis_stream_lease_seconds
-    print_stats(result.streams, every_consumer=stream is not None, lease_seconds=seconds)
+    print_stats(result.streams, every_consumer=every_consumer, lease_seconds=seconds)

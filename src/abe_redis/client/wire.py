@@ -128,7 +128,8 @@ class Wire(asyncio.Protocol):
             self._greeted = True
             self._send_queued()
         except TimeoutError:
-            self._give_up(exceptions.TimeoutError(f"no connection within {seconds:g} s"))
+            what = "no connection" if self._socket is None else "connected, but no answer"
+            self._give_up(exceptions.TimeoutError(f"{what} within {seconds:g} s"))
         except exceptions.RedisError as error:
             self._give_up(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the callers must hear of it

@@ -145,7 +145,9 @@ async def rights(context: Context) -> AsyncIterator[Finding]:
         article = "an" if role.name[0] in "aeiou" else "a"
         if not lacking:
             yield ok(
-                f"This user may do all that {article} {role.name} does.", "One that may do no more:", line
+                f"This user may do all that {article} {role.name} does.",
+                "The line of one that may do no more: `abe-redis doctor --roles`.",
+                line,
             )
         else:
             yield report(

@@ -49,7 +49,10 @@ async def find(redis: Redis, streams: Sequence[str], event_id: str) -> ReadResul
             )
             if not is_certain:
                 note += f" Whether it was redriven is known of the {_NEWEST:,} newest entries only."
-            return ReadResult(stream=stream, mode="peek", events=[view], handled=handled, note=note)
+            view.stream = stream
+            result = ReadResult(stream=stream, mode="peek", events=[view], handled=handled, note=note)
+            result.length, result.groups = await peek.brief(redis, stream)
+            return result
     where = f"in {streams[0]!r}" if len(streams) == 1 else f"in any of the {len(streams)} streams"
     return ReadResult(
         stream=streams[0] if len(streams) == 1 else "",

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as SourceError
 
 from abe_redis.errors import SettingsError
-from abe_redis.settings import misspelt, sentences, variables
+from abe_redis.settings import in_force, misspelt, sentences, variables
 from abe_redis.settings.url import check_url, without_credentials
 
 _LOG = logging.getLogger(__name__)
@@ -223,6 +223,11 @@ class Settings(BaseSettings):
         variables.check_origins(str(url), {name: origins[name] for name in origins if getattr(self, name)})
         if of_file := variables.ours(found, fields):
             _LOG.debug("%s sets %s.", found.file, ", ".join(of_file))
+
+    def in_force(self) -> list[in_force.InForce]:
+        """Each setting by its variable, with where its value comes from and without secrets."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return in_force.listed(values, self._origins, defaults=values.keys() - self.model_fields_set)
 
     def is_of_file(self, name: str) -> bool:
         """Whether a setting was read from the file."""

@@ -44,6 +44,8 @@ def test_an_event_is_found_by_either_id_with_the_state_of_each_group(
         "audit": "undelivered",
         "bot": "held",
     }
+    assert (found["length"], [one["name"] for one in found["groups"]]) == (3, ["audit", "bot"])
+    assert found["events"][0]["stream"] == TOPIC
 
 
 def test_each_state_of_an_event_has_its_words(redis: redis_py.Redis) -> None:
@@ -76,7 +78,7 @@ def test_an_event_that_is_overdue_is_not_said_to_be_postponed(redis: redis_py.Re
 
 def test_what_is_not_there_is_said(redis: redis_py.Redis) -> None:
     result = run_command("read", "--event-id", "Ev9")
-    assert (result.returncode, result.stderr) == (0, "")
+    assert (result.returncode, result.stderr) == (1, ""), "so that a script can tell"
     assert "No event of the id 'Ev9' is remembered" in result.stdout
 
 

@@ -1,5 +1,7 @@
 """What `stats` and its like say to a person: of retries, of people, of what does not exist."""
 
+import json
+
 import anyio
 import anyio.to_thread
 import pytest
@@ -41,6 +43,18 @@ async def test_an_event_that_waits_for_a_retry_is_held_by_nobody(backend: RedisM
         ) in words
         assert "is gone" not in words
         assert "add consumers" not in words
+
+
+@pytest.mark.usefixtures("at")
+async def test_a_script_is_told_of_a_stalled_stream_when_it_asks(backend: RedisMessageQueueBackend) -> None:
+    await backend.publish(TOPIC, {"n": 1})
+    assert run("stats", "--check").returncode == 0, "nobody was there yet"
+    async with backend.consume(group="bot") as events:
+        await take_one(events)
+        assert run("stats", "--check").returncode == 0
+    stalled = run("stats", "--check", "--json")
+    assert (stalled.returncode, json.loads(stalled.stdout)["streams"][0]["health"]) == (1, "stalled")
+    assert run("stats").returncode == 0
 
 
 @pytest.mark.usefixtures("at")

@@ -46,6 +46,28 @@ def test_the_doctor_command_lists_the_worst_first_and_exits_with_1(make_server: 
     assert "Example: abe-redis doctor" in run(server, "--help").stdout
 
 
+def test_the_doctor_shows_the_settings_in_force_without_secrets(make_server: Servers) -> None:
+    server = make_server(persistent=True, users={"default": f"on >{SECRET} ~* &* +@all"})
+    shown = run(server, "--settings")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    lines = {line.split()[0]: line.split()[1:] for line in shown.stdout.splitlines()}
+    assert lines.keys() == {name.upper() for name in Settings.model_fields}
+    assert lines["REDIS_URL"] == ["environment", server.url]
+    assert lines["REDIS_PASSWORD"] == ["REDIS_URL", "***"]
+    assert lines["REDIS_STREAM_MAX_DELIVERIES"] == ["default", "5"]
+    assert lines["REDIS_OUTBOX"] == ["default"], "it is not set"
+    told = {one["variable"]: one for one in json.loads(run(server, "--settings", "--json").stdout)}
+    assert told["REDIS_URL"]["origin"] == "environment"
+    assert SECRET not in shown.stdout + json.dumps(told)
+
+
+def test_the_doctor_prints_no_command_for_what_is_well(make_server: Servers) -> None:
+    server = make_server(persistent=True, users={"default": f"on >{SECRET} ~* &* +@all"})
+    assert "ACL SETUSER" not in run(server).stdout
+    assert "ACL SETUSER" in run(server, "--roles").stdout
+    assert "ACL SETUSER" in run(server, "--json").stdout
+
+
 @pytest.mark.parametrize(
     ("release", "is_named"),
     [("1.17.2", True), ("1.18.0", False), ("1.30.1", False), ("2.0.0", True), (None, False)],
