@@ -105,9 +105,11 @@ def test_nobody_is_asked_about_what_cannot_happen(door: OpenDoor, client: redis.
 @pytest.mark.promise("The question names how many events, of which groups")
 def test_a_question_names_how_many_of_which_groups(door: OpenDoor, client: redis.Redis) -> None:
     client.xadd(STREAM, {"data": "{}"})
-    letter: Any = {"data": "{}", "abe:reason": "x", "abe:id": "1-1"}
-    ids: list[Any] = [client.xadd("dead:{slack_events}", letter | {"abe:group": "bot"}) for _ in range(12)]
-    ids += [client.xadd("dead:{slack_events}", letter | {"abe:group": "audit"}) for _ in range(3)]
+    letter: Any = {"data": "{}", "abe:reason": "x"}
+    ids = list[Any]()
+    for number in range(15):
+        group = {"abe:group": "bot" if number < 12 else "audit", "abe:id": f"1-{number}"}
+        ids.append(client.xadd("dead:{slack_events}", letter | group))
     agent = door("2.3", "--groups", "*").agent(modern=True, capabilities=CAN_ASK)
     result = agent.ask("redrive", {"dry_run": False})
     (request,) = result["inputRequests"].values()

@@ -231,10 +231,10 @@ def test_dead_letters_are_not_redriven_without_agreement_nor_to_others(
     tally = Tally("redriving without an agreement")
     fill(client, 1)
     for group in ("bot", "agents"):
-        for _ in range(3):
+        for number in range(3):
             client.xadd(
                 "dead:{slack_events}",
-                {"data": "{}", "abe:group": group, "abe:reason": "x", "abe:id": "1-1"},
+                {"data": "{}", "abe:group": group, "abe:reason": "x", "abe:id": f"1-{number}"},
             )
     agent = door("2.3", *MUCH).agent()
     for dry_run in (False, "false", 0, "no", None, ""):

@@ -58,7 +58,8 @@ def answer[Model: BaseModel](model: type[Model], line: str) -> Model:
 def bury(redis: redis_py.Redis, *, reason: str = "Boom", group: str = "bot", **payload: object) -> str:
     fields: dict[Any, Any] = {
         "data": json.dumps({"type": "message"} | payload),
-        "abe:reason": reason, "abe:group": group, "abe:id": "5-0", "abe:deliveries": "5",
+        "abe:reason": reason, "abe:group": group, "abe:deliveries": "5",
+        "abe:id": f"{5 + int(redis.xlen(DEAD))}-0",
     }  # fmt: skip
     entry_id: Any = redis.xadd(DEAD, fields)
     return entry_id if isinstance(entry_id, str) else str(entry_id, "ascii")
