@@ -17,6 +17,7 @@ from tests.simulation.server.streams import Stream, shown
 
 _LOOKS_AGAIN_SECONDS = 2.5
 """A group stands still so long after it was paused: its consumers look every two seconds."""
+_PERHAPS = float("inf")
 
 
 class Operator:
@@ -32,6 +33,7 @@ class Operator:
         """By group and event, when it was last sent back to work: it must end after that."""
         self._purged = set[tuple[str, str]]()
         self._paused: dict[tuple[str, str], float] = {}
+        """By stream and group, since when; `_PERHAPS` when nobody knows whether it stands still."""
         self._stood: list[tuple[str, str, float, float]] = []
         """Where nothing may have begun: stream, group, from and to."""
 
@@ -64,6 +66,7 @@ class Operator:
         """Remove a group with all that is known of it; a worker that lives makes it anew."""
         if self._has(stream, group):
             self._forget(stream, group)
+            self.end_pause(stream, group)  # it goes with all that is known of the group
             self._operate(lambda: self._groups.remove(stream, group, force=True))
             self._counts_begin_anew(stream, group)
 
@@ -77,15 +80,27 @@ class Operator:
 
     def pause(self, stream: str, group: str) -> None:
         """Let a group stand still."""
-        if self._has(stream, group) and (stream, group) not in self._paused:
-            self._operate(lambda: self._groups.pause(stream, group))
-            self._paused[stream, group] = self._play.world.now
+        if self._has(stream, group) and self._paused.get((stream, group), _PERHAPS) == _PERHAPS:
+            is_paused = self._operate(lambda: self._groups.pause(stream, group))
+            self._paused[stream, group] = self._play.world.now if is_paused else _PERHAPS
 
     def resume(self, stream: str, group: str) -> None:
         """Let it go on."""
-        if (paused := self._paused.pop((stream, group), None)) is not None:
+        if (stream, group) in self._paused:
+            self.end_pause(stream, group)
+            if self._operate(lambda: self._groups.resume(stream, group)):
+                del self._paused[stream, group]
+
+    def end_pause(self, stream: str, group: str) -> None:
+        """From now on it may go on, or stand still until it is resumed."""
+        if (paused := self._paused.get((stream, group))) is not None:
             self._stood.append((stream, group, paused + _LOOKS_AGAIN_SECONDS, self._play.world.now))
-            self._operate(lambda: self._groups.resume(stream, group))
+            self._paused[stream, group] = _PERHAPS
+
+    def end_pauses(self) -> None:
+        """The same of all groups."""
+        for stream, group in list(self._paused):
+            self.end_pause(stream, group)
 
     def resume_all(self) -> None:
         """Let every group go on."""
@@ -122,15 +137,16 @@ class Operator:
 
     # How ----------------------------------------------------------------------------------------
 
-    def _operate(self, *works: Callable[[], Awaitable[object]]) -> None:
-        """Let it be done, at the same time if it is more than one thing."""
-        left, asked_at = len(works), self._play.world.now
+    def _operate(self, *works: Callable[[], Awaitable[object]]) -> bool:
+        """Let it be done, at the same time if it is more than one thing; answers whether all was."""
+        left, asked_at, is_done = len(works), self._play.world.now, True
 
         async def run(work: Callable[[], Awaitable[object]]) -> None:
-            nonlocal left
+            nonlocal left, is_done
             try:
                 await work()
             except AbeRedisError:
+                is_done = False
                 # Who asked is told that it was not done, or perhaps not, so nothing has to come of it.
                 self._asked = {key: at for key, at in self._asked.items() if at < asked_at}
             finally:
@@ -143,6 +159,7 @@ class Operator:
         world.run(world.now + 20, done=lambda: not left)
         if left:
             raise AssertionError("an operation did not end within 20 seconds")
+        return is_done
 
     def _ask(self, stream: str, group: str, events: Iterable[str]) -> None:
         for event in events:

@@ -261,6 +261,7 @@ class Queue(RuleBasedStateMachine):
         # Which groups there were, nobody knows any more: what comes then, one may finish before others join.
         records = self._its.history.records
         records[:] = [record for record in records if record.what != "joined"]
+        self._operator.end_pauses()
         self._by_hand("FLUSHALL")
 
     # The end ------------------------------------------------------------------------------------

@@ -87,3 +87,17 @@ def test_what_waits_in_the_outbox_of_a_killed_publisher_is_done_once(story: AllD
         assert file.execute("SELECT count(*) FROM event").fetchone() == (0,)
     story.teardown()
     assert done(story)["workers"] == {"0": 1, "1": 1, "2": 1}
+
+
+@pytest.mark.parametrize("how", ["Redis is away", "all is removed"])
+def test_a_pause_is_none_that_redis_has_not_or_no_longer(story: AllDoors, how: str) -> None:
+    if how == "Redis is away":
+        story.be_away(seconds=0.5, refuses=False)
+    story.operate(what="pause", stream="slack:a", group="g")
+    story.wait(seconds=2.6)
+    if how == "all is removed":
+        story.flush()
+    story.publish(stream="slack:a", count=1, seconds=0.0, fails=0)
+    story.wait(seconds=2.6)
+    assert done(story)["workers"]["1"] == 1
+    story.teardown()
