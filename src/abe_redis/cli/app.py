@@ -25,6 +25,9 @@ app = typer.Typer(
     Settings such as REDIS_URL come from the environment, and from .env in the working directory; the MCP
     server reads a file only with --env-file.
 
+    Documentation: https://github.com/Chisanan232/abe-redis/tree/main/docs, with rules for alerts in its
+    directory monitoring.
+
     Example: abe-redis demo
 
     Example: abe-redis doctor

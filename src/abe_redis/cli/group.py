@@ -24,7 +24,7 @@ from abe_redis.schemas.stats import is_agent
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from abe_redis.schemas import GroupChange, GroupsResult, GroupStats
+    from abe_redis.schemas import GroupChange, GroupOfStream, GroupsResult, GroupStats
 
 group = typer.Typer(
     name="group",
@@ -32,6 +32,9 @@ group = typer.Typer(
     help="Consumer groups: list, create, move, replay, pause and remove them.",
 )
 app.add_typer(group, rich_help_panel=REPAIR)
+
+_WIDE, _LONGEST_NAME = 100, 24
+"""Columns below which the list has no room to spare, and of a name that is never broken."""
 
 Name = Annotated[str, typer.Argument(metavar="GROUP", help="The group.")]
 _POINT = "beginning, now, an entry id, a time such as 2026-01-31T09:00 (UTC), or a time ago such as 2h"
@@ -61,9 +64,11 @@ def _print(result: "GroupsResult") -> None:
 
     from abe_redis.runtime.plurals import duration  # noqa: PLC0415
 
-    table = Table()
+    table = Table(padding=(0, 0 if Console().width < _WIDE else 1))
     for column in ("stream", "group"):
-        table.add_column(column, overflow="fold")  # a name that is cut off could be any partition's
+        longest = max(len(_name_in(column, one)) for one in result.groups)
+        width = min(longest, _LONGEST_NAME)  # a name that is cut off or broken could be any partition's
+        table.add_column(column, overflow="fold", min_width=width)
     for column in ("pending", "lag", "alive", "last used", "lost", "state"):
         table.add_column(column)
     for one in result.groups:
@@ -78,6 +83,10 @@ def _print(result: "GroupsResult") -> None:
             _state(one),
         )
     Console().print(table)
+
+
+def _name_in(column: str, one: "GroupOfStream") -> str:
+    return plain(one.stream if column == "stream" else one.name)
 
 
 def _state(group: "GroupStats") -> str:

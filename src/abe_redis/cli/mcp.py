@@ -2,12 +2,14 @@
 
 import logging
 import os
+import shutil
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, override
 
 import anyio
 import typer
+from typer.core import TyperGroup
 
 from abe_redis.cli.app import RUN, app, is_default, log_format_of
 from abe_redis.cli.common import LOCAL, MetricsHost, MetricsPort, exposed, say
@@ -47,7 +49,21 @@ def _read_options(context: typer.Context, file: Path | None) -> Path | None:
     return file
 
 
-mcp = typer.Typer(name="mcp", invoke_without_command=True)
+_WIDE = 100
+"""Columns that the table of `--help` needs; in fewer it would cut names of options and variables."""
+
+
+class _LegibleWhenNarrow(TyperGroup):
+    """Long names of options leave a table no room at 80 columns; the list without frames has it."""
+
+    @override
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        if shutil.get_terminal_size().columns < _WIDE:
+            self.rich_markup_mode = None
+        super().format_help(ctx, formatter)
+
+
+mcp = typer.Typer(name="mcp", invoke_without_command=True, cls=_LegibleWhenNarrow)
 app.add_typer(mcp, rich_help_panel=RUN)
 
 

@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from abe_redis.cli import usage
 from tests.integration.cli.command_runs import run
 
@@ -32,6 +34,26 @@ print(json.dumps(dict(walk(typer.main.get_command(app), ""))))
         subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     )
     return found
+
+
+def test_help_names_every_option_and_variable_in_whole_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for name, options in commands().items():
+        said = run(*name.split(), "--help").stdout
+        assert {one for one in options if one.startswith("--") and one not in said} == set(), name
+    of_mcp = run("mcp", "--help").stdout
+    for whole in ("ABE_REDIS_MCP_TOKEN", "REDIS_STREAM_PATTERNS", "https://mcp.example.com/mcp"):
+        assert whole in of_mcp
+
+
+def test_help_says_where_the_documentation_is_and_python_shows_the_public_classes() -> None:
+    assert "https://github.com/Chisanan232/abe-redis/tree/main/docs" in run("--help").stdout
+    shown = subprocess.run(
+        [sys.executable, "-c", "import abe_redis; help(abe_redis)"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for name in ("EventWorker", "RedisMessageQueueBackend", "Settings"):
+        assert f"class {name}(" in shown
 
 
 def test_every_command_that_answers_has_json_for_scripts() -> None:

@@ -1,4 +1,4 @@
-"""`group reset` and `group replay` say how many events come again, before they deliver them."""
+"""`group list` shows whole names; `group reset` and `group replay` say first how many events come again."""
 
 import json
 import os
@@ -91,3 +91,16 @@ def test_a_script_is_not_asked_and_told_how_many_come_again(what: str, redis: re
     assert (done.returncode, done.stderr) == (0, "")
     assert "3 events" in done.stdout
     assert run_command("group", what, TOPIC, "bot", "--from", "beginning", "--yes").returncode == 0
+
+
+def test_the_list_of_groups_breaks_no_name_at_80_columns(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    redis.xadd(f"{TOPIC}:p1", {"data": "{}"}, id="1-0")
+    redis.xgroup_create(f"{TOPIC}:p1", "workers", "0")
+    redis.xgroup_createconsumer(f"{TOPIC}:p1", "workers", "mcp-host-1")
+    said = run_command("group", "list").stdout
+    assert f"{TOPIC}:p1" in said
+    assert "workers" in said
+    assert all(len(line) <= 80 for line in said.splitlines())
