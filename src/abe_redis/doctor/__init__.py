@@ -1,7 +1,7 @@
 """Findings about a Redis that serves as a queue, and what to do about each.
 
-* `server` examines the server itself, `memory` what it has room for, `queue` its streams, `rights` the
-  permissions of this user, and `machine` this machine;
+* `server` examines the server itself, `memory` what it has room for, `queue` its streams, `order` what
+  breaks the order of conversations, `rights` the permissions of this user, and `machine` this machine;
 * `context` defines the input of a check, and its findings.
 
 Nothing here writes to Redis. A check that this user may not run says so, and the others go on.
@@ -15,7 +15,7 @@ from redis.exceptions import NoPermissionError
 from abe_redis.client import failures
 from abe_redis.client.connections import Connections
 from abe_redis.client.optional_commands import suppress_refusal
-from abe_redis.doctor import machine, memory, queue, rights, server
+from abe_redis.doctor import machine, memory, order, queue, rights, server
 from abe_redis.doctor.context import Context, Finding, Severity, ok, problem, warning
 from abe_redis.errors import AbeRedisError, SettingsError
 from abe_redis.settings import Settings
@@ -43,6 +43,7 @@ _OF_THE_QUEUE: tuple[Check, ...] = (
     queue.keys,
     queue.streams,
     queue.unread,
+    order.order,
     queue.holders,
     rights.rights,
 )

@@ -1,0 +1,181 @@
+"""Checks of the order of conversations: what breaks it in a group whose workers are ordered."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any
+
+from redis.asyncio import Redis
+
+from abe_redis.doctor.context import Context, Finding, ok, warning
+from abe_redis.inspection.stats import stream_stats
+from abe_redis.runtime.shell import quoted
+from abe_redis.schemas import GroupStats, StreamStats
+from abe_redis.schemas.stats import is_agent
+from abe_redis.streams import ids, names, slots
+from abe_redis.streams.find_streams import existing
+from abe_redis.streams.owners import Owner
+
+_LOOKED_AT = 500_000
+"""Number of keys among which ordered consumers are searched that own no stream."""
+_MOST_NAMED = 3
+_LATELY_SECONDS = 300
+"""Two streams that both got events within this time have publishers of their own."""
+
+
+async def order(context: Context) -> AsyncIterator[Finding]:
+    """Whether a group mixes ordered and unordered workers, and a topic two numbers of partitions."""
+    found = False
+    streams = [
+        stats
+        for name in await existing(context.redis, context.patterns)
+        if (stats := await stream_stats(context.redis, name, context.settings)) is not None
+    ]
+    owners = await _owners(context.redis, streams)
+    async for finding in _mixed(context.redis, streams, owners):
+        found = True
+        yield finding
+    for finding in _generations(streams, owners, context.settings.redis_stream_partitions):
+        found = True
+        yield finding
+    if owners and not found:
+        yield ok("In groups of ordered workers, nothing breaks the order of a conversation.")
+
+
+type _Owners = dict[tuple[str, str], str]
+"""The owner of each stream in each group that has ordered consumers, by the names of both."""
+
+
+async def _owners(redis: Redis, streams: Iterable[StreamStats]) -> _Owners:
+    found: _Owners = {}
+    for stats in streams:
+        for group in stats.groups:
+            token: Any = await redis.get(names.owner(stats.stream, group.name))
+            if token:
+                found[stats.stream, group.name] = Owner.consumer_of(token.decode(errors="replace"))
+    return found
+
+
+async def _mixed(redis: Redis, streams: Iterable[StreamStats], owners: _Owners) -> AsyncIterator[Finding]:
+    """The groups in which unordered consumers are alive beside ordered ones."""
+    ordered: defaultdict[str, set[str]] = defaultdict(set)
+    for (_, name), consumer in owners.items():
+        ordered[name].add(consumer)
+    candidates: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for stats in streams:
+        for group in stats.groups:
+            if (stats.stream, group.name) in owners:
+                for one in group.workers:
+                    if one.name not in ordered[group.name] and not is_agent(one.name):
+                        candidates[group.name].setdefault(one.name, stats.stream)
+    for name, where in candidates.items():
+        members = await _members(redis, name)
+        if unordered := sorted(where.keys() - members):
+            kinds = f"ordered consumers ({_listed(ordered[name] | members)}) and unordered ones"
+            yield warning(
+                f"Group {name!r} of {where[unordered[0]]!r} has {kinds} ({_listed(unordered)}) side by side: "
+                "events of one conversation may be handled at the same time, or out of order.",
+                "Run all workers of the group with --ordered (consume_ordered), or none: stop those of the "
+                "other kind.",
+            )
+
+
+async def _members(redis: Redis, group: str) -> set[str]:
+    """The ordered consumers of a group, whatever streams they share."""
+    found = set[str]()
+    async for keys in slots.keys(redis, most=_LOOKED_AT, match="abe:members:*"):
+        for key in keys:
+            if key.decode(errors="replace").split(":", 3)[3:] == [group]:
+                tokens: Any = await redis.zrange(key, 0, -1)
+                found.update(Owner.consumer_of(token.decode(errors="replace")) for token in tokens)
+    return found
+
+
+def _generations(streams: Iterable[StreamStats], owners: _Owners, partitions: int) -> Iterator[Finding]:
+    """The topics whose events are, or lately were, in streams of different numbers of partitions."""
+    ordered = {group for _, group in owners}
+    topics: defaultdict[str, list[StreamStats]] = defaultdict(list)
+    for stats in streams:
+        topics[names.topic_of(stats.stream) or stats.stream].append(stats)
+    for topic, parts in topics.items():
+        outside = [one for one in parts if _is_outside(topic, one.stream, partitions)]
+        inside = [one for one in parts if one not in outside]
+        if outside and inside:
+            yield from _unfinished(topic, outside, inside, ordered)
+            yield from _two_publishers(topic, outside, inside, ordered)
+
+
+def _is_outside(topic: str, stream: str, partitions: int) -> bool:
+    """Whether a publisher with this number of partitions writes no event of the topic to the stream.
+
+    This process may know nothing of partitions that all publishers use.
+    """
+    if stream == topic:
+        return True
+    return partitions > 1 and int(stream.removeprefix(f"{topic}:p")) >= partitions
+
+
+def _unfinished(
+    topic: str, outside: list[StreamStats], inside: list[StreamStats], ordered: set[str]
+) -> Iterator[Finding]:
+    for name in sorted(ordered):
+        old, new = (
+            [stats for stats in part if (group := _group(stats, name)) and _has_work(group)]
+            for part in (outside, inside)
+        )
+        if old and new:
+            if _begins(new, name) < _begins(old, name):
+                old, new = new, old
+            pause = f"abe-redis group pause {quoted(new[0].stream)} {quoted(name)}"
+            yield warning(
+                f"Topic {topic!r} has events that the ordered group {name!r} has not finished in streams of "
+                f"different numbers of partitions: {_streams(old)} and {_streams(new)}. The order of a "
+                "conversation whose events are in both is not kept.",
+                f"To keep it, pause the group in the newer streams ({_streams(new)}) until {_streams(old)} "
+                "has nothing unfinished, then resume it. Next time let the queue run empty before you change "
+                "REDIS_STREAM_PARTITIONS.",
+                pause,
+            )
+
+
+def _two_publishers(
+    topic: str, outside: list[StreamStats], inside: list[StreamStats], ordered: set[str]
+) -> Iterator[Finding]:
+    groups = sorted({group.name for stats in (*outside, *inside) for group in stats.groups} & ordered)
+    ends = [[one.last_at for one in part if one.last_at] for part in (outside, inside)]
+    begins = [[one.first_at for one in part if one.first_at] for part in (outside, inside)]
+    if not (groups and all(ends) and all(begins)):
+        return
+    first, last = (min(max(times) for times in ends), max(max(times) for times in ends))
+    begun = max(min(times) for times in begins)  # when the events of the later number of partitions begin
+    if begun < first and (last - first).total_seconds() < _LATELY_SECONDS:
+        yield warning(
+            f"Events of {topic!r} are published to streams of different numbers of partitions: "
+            f"{_streams(outside)} and {_streams(inside)}. The ordered group {groups[0]!r} does not keep the "
+            "order of a conversation across them.",
+            "Give all publishers the same REDIS_STREAM_PARTITIONS (and the doctor, too), and start those "
+            "again that have another.",
+        )
+
+
+def _group(stats: StreamStats, name: str) -> GroupStats | None:
+    return next((group for group in stats.groups if group.name == name), None)
+
+
+def _has_work(group: GroupStats) -> bool:
+    return group.oldest_waiting is not None
+
+
+def _begins(streams: Iterable[StreamStats], name: str) -> tuple[int, int]:
+    """The oldest event that a group has not finished in some streams."""
+    groups = [group for stats in streams if (group := _group(stats, name))]
+    return min(ids.order(group.oldest_waiting) for group in groups if group.oldest_waiting)
+
+
+def _streams(streams: Iterable[StreamStats]) -> str:
+    return _listed(one.stream for one in streams)
+
+
+def _listed(words: Iterable[str]) -> str:
+    ordered = sorted(set(words))
+    rest = f" and {len(ordered) - _MOST_NAMED} more" if len(ordered) > _MOST_NAMED else ""
+    return ", ".join(map(repr, ordered[:_MOST_NAMED])) + rest
