@@ -13,6 +13,8 @@ from tests.integration.conftest import until
 from tests.integration.doctor.findings import TOPIC, found, the_only
 from tests.servers import Server
 
+pytestmark = pytest.mark.usefixtures("redis_url")  # it empties the server
+
 
 class Holding:
     """A handler that holds each event until it is opened."""
