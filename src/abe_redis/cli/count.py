@@ -1,13 +1,17 @@
 """count: how many events have something in common."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from abe_redis.cli.app import INSPECT, app
-from abe_redis.cli.common import AsJson, plain, show, with_backend
+from abe_redis.cli.common import AsJson, plain, show, with_operations
 from abe_redis.cli.filters import Channel, Contains, EventType, Since, Thread, Until, User
 from abe_redis.runtime.plurals import count as count_of
+
+if TYPE_CHECKING:
+    from abe_redis.operations.operations import Operations
+    from abe_redis.schemas import CountResult
 
 
 @app.command("count", rich_help_panel=INSPECT)
@@ -25,7 +29,7 @@ def count_(
     group: Annotated[
         str | None,
         typer.Option(
-            "--group", "-g", help="With --waiting: the group; by default the only one of the stream."
+            "--group", "-g", help="With --waiting: the group; by default the only one in which events wait."
         ),
     ] = None,
     number: Annotated[int, typer.Option("--count", "-n", help="How many rows at most.", min=1, max=100)] = 20,
@@ -48,10 +52,9 @@ def count_(
 
     Example: abe-redis count slack_events --by reason
     """
-    from abe_redis.operations.operations import Operations  # noqa: PLC0415
-
-    result = with_backend(
-        lambda backend: Operations(backend, origin="cli").count_events(
+    result, partitions = with_operations(
+        lambda operations: _counted(
+            operations,
             by=by,
             stream=stream,
             dead=dead,
@@ -75,6 +78,13 @@ def count_(
     end = "oldest" if result.waiting else "newest"
     looked = "all were looked at" if result.complete else f"the {result.searched} {end} were looked at"
     lines.append(f"{count_of(result.total, what)} of {plain(result.stream)}{which}; {looked}.")
+    lines += [partitions] if partitions else []
     if result.omitted:
         lines.append(f"Another {count_of(result.omitted, 'row')}: raise --count, or narrow the choice.")
     show(result, "\n".join(lines), as_json=as_json)
+
+
+async def _counted(operations: "Operations", *, stream: str | None, **how: Any) -> "tuple[CountResult, str]":  # noqa: ANN401
+    """As `Operations.count_events`; and a sentence about partitions, which have events of their own."""
+    result = await operations.count_events(stream=stream, **how)
+    return result, plain(await operations.about_partitions(stream))

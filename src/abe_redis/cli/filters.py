@@ -5,10 +5,10 @@ from typing import Annotated
 import typer
 
 EventType = Annotated[str | None, typer.Option(help="Only events of this type.")]
-Channel = Annotated[str | None, typer.Option(help="Only events in the channel of this id.")]
-User = Annotated[str | None, typer.Option(help="Only events by the user of this id.")]
+Channel = Annotated[str | None, typer.Option(help="Only events in the channel of this id, as in C0LAN2Q65.")]
+User = Annotated[str | None, typer.Option(help="Only events by the user of this id, as in U061F7AUR.")]
 Thread = Annotated[str | None, typer.Option(help="Only events of the thread whose root has this ts.")]
-Contains = Annotated[str | None, typer.Option(help="Only events that contain these words.")]
+Contains = Annotated[str | None, typer.Option(help="Only events that contain this text, in whatever case.")]
 Since = Annotated[
     str | None, typer.Option(help="Only events from this point on, as in 2h (ago) or 2026-01-31T09:00.")
 ]

@@ -57,7 +57,7 @@ async def follow(
     let_in = start is None
     if start is None:
         if count:
-            newest = await operations.peek(stream=stream, count=count, **asked)
+            newest = await operations.peek(stream=stream, count=count, max_chars=None, **asked)
             for event in reversed(newest.events):
                 show(event)
         latest = await operations.peek(stream=stream, count=1)
@@ -71,6 +71,7 @@ async def follow(
                 start=start,
                 order="oldest",
                 wait_seconds=MAX_WAIT_SECONDS,
+                max_chars=None,
                 **asked,
             )
         except (RedisUnavailableError, CredentialsRefusedError) as error:

@@ -65,7 +65,7 @@ def read(
         typer.Option(
             "--waiting",
             help="Show what a group has not finished, the oldest first: not delivered, held or postponed; "
-            "change nothing. --group may be left out when the stream has one.",
+            "change nothing. --group may be left out when events wait in only one.",
         ),
     ] = False,
     event_id: Annotated[
@@ -172,7 +172,7 @@ def read(
 
 async def _read(operations: "Operations", stream: str | None, **how: Any) -> "ReadResult":  # noqa: ANN401
     """As `Operations.read_stream`; a stream that is named and does not exist is an error."""
-    result = await operations.read_stream(stream=stream, **how)
+    result = await operations.read_stream(stream=stream, max_chars=None, **how)
     if stream is not None and not (result.events or result.length):
         await operations.glance(stream=stream)
     return result

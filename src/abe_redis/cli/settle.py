@@ -55,6 +55,8 @@ def release(
 ) -> None:
     """Give leased events back unfinished; the delivery does not count. `dead bury` gives up on one.
 
+    A postponed event, which waits for its next delivery, comes at once, or after --delay.
+
     Example: abe-redis release slack_events 1732000000000-0 --group workers --delay 15m
     """
     from abe_redis.operations.positions import seconds  # noqa: PLC0415

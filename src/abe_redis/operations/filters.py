@@ -12,7 +12,7 @@ from abe_redis.operations import positions
 from abe_redis.operations.caller_limits import Limits
 from abe_redis.operations.dead_letter_kinds import says
 from abe_redis.operations.event_views import compact
-from abe_redis.operations.slack_ids import wanted_name
+from abe_redis.operations.slack_ids import EXAMPLES, Holder, is_id, wanted_name
 from abe_redis.sanitize.untrusted import shown
 from abe_redis.schemas import EventView
 from abe_redis.streams import ids
@@ -104,6 +104,19 @@ class Filter:
     def is_about_content(self) -> bool:
         """Whether it excludes any event because of its content."""
         return any((self.event_type, self.channel, self.user, self.thread, self.contains))
+
+    @property
+    def _named(self) -> tuple[tuple[Holder, str | None], ...]:
+        return ("user", self.user), ("channel", self.channel)
+
+    @property
+    def doubt(self) -> str:
+        """What to try when nothing matches: whether a word for a user or a channel is an id; else empty."""
+        return "".join(
+            f" {said!r} is no {kind} id of Slack's, such as {EXAMPLES[kind]}: events name {kind}s by those."
+            for kind, said in self._named
+            if said is not None and not is_id(said, kind)
+        )
 
     def matches(self, view: EventView) -> bool:
         """Whether an event matches."""

@@ -82,6 +82,12 @@ class Searching(Reading):
                     )
                 return await counting.count(redis, name, source=source, by=by, wanted=wanted, most_rows=count)
 
+    async def about_partitions(self, stream: str | None) -> str:
+        """A sentence that names the partitions beside a stream of the topic's own name; empty without any."""
+        name = self._scope.consumable(stream)
+        async with self._scope.redis(f"looking for partitions of {name!r}") as redis:
+            return await self._scope.about_partitions(redis, name)
+
     async def changes(self, *, stream: str | None = None, count: int = MAX_COUNT) -> list[Change]:
         """The last changes that people and agents made to streams that the caller may see, the newest first.
 

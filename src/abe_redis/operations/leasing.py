@@ -99,7 +99,7 @@ async def take_chosen(
     said = ["These are yours now: ack each one when it is done."] if events else []
     if not chosen:
         said.append(
-            f"None of the {looked_at:,} that wait and were looked at matches."
+            f"None of the {looked_at:,} that wait and were looked at matches.{wanted.doubt}"
             if complete
             else f"None of the first {looked_at:,} that wait matches. More wait behind them, and can be "
             f"chosen when these are taken: at most {MOST_PASSED} are passed over. To see those: read_stream."

@@ -3,7 +3,7 @@
 Each checks its arguments, reads, and adds the length and the groups of the stream.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Unpack
@@ -151,12 +151,12 @@ class Looking(Caller):
         """The result with the length and groups of the stream, in at most `max_chars` characters."""
         if found.exists:
             result.length, result.groups = await peek.brief(found.redis, found.name)
+            if not result.events and result.mode in {"peek", "waiting"}:
+                result.note += f" {await self._scope.about_partitions(found.redis, found.name)}"
         elif not result.events:
             result.note = await self._scope.absence(found.redis, found.name)
-        room = Room(len(result.events))
-        for event in result.events:
-            room.bound(event)
-            await anyio.lowlevel.checkpoint()  # others have their turn, however large the events are
+        if max_chars is not None or self._scope.limits.is_limited:
+            await _bound(result.events)
         if max_chars is not None and event_views.fit(result.events, max_chars):
             result.note += (
                 " Some payloads were shortened: call again with a smaller count or a larger max_chars."
@@ -219,3 +219,11 @@ class Looking(Caller):
     def _is_own(self, consumer: str) -> bool:
         """Whether the name is ours alone."""
         return consumer == self.consumer and self.is_name_unique
+
+
+async def _bound(events: Sequence[EventView]) -> None:
+    """Shorten very large payloads, so that nobody waits long for the rest of the answer to be made."""
+    room = Room(len(events))
+    for event in events:
+        room.bound(event)
+        await anyio.lowlevel.checkpoint()  # others have their turn, however large the events are

@@ -38,7 +38,7 @@ class _Search:
         if not wanted.is_about_content:
             return "There is no event here."
         if not self.more or self.last is None:
-            return f"No event here matches: none of the {self.scanned:,} there are."
+            return f"No event here matches: none of the {self.scanned:,} there are.{wanted.doubt}"
         where = f"{ids.moment(self.last):%Y-%m-%d %H:%M} UTC"
         return f"None in the {self.scanned:,} looked at, as far as {where}; more with start={self.last}."
 

@@ -29,7 +29,7 @@ class Reading(Waiting):
         start: str | None = None,
         order: Order = "newest",
         wait_seconds: float = 0,
-        max_chars: int = 20_000,
+        max_chars: int | None = 20_000,
         **asked: Unpack[Asked],
     ) -> ReadResult:
         """With a group: `lease`, or `pending` or `waiting` if that is set. Without a group: `peek`.
@@ -45,7 +45,7 @@ class Reading(Waiting):
             start: To peek, and for what is pending or waits; a lease goes on where the group is.
             order: To peek; a lease is always oldest first.
             wait_seconds: To peek, and for a lease.
-            max_chars: How many characters of payload to return at most.
+            max_chars: How many characters of payload to return at most; None: all.
             asked: To peek, and for what waits.
         """
         if waiting:

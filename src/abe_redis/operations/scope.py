@@ -103,14 +103,15 @@ class Scope:
         name = names.check_text(stream, "stream") if stream is not None else self._default
         if not self.patterns.match(names.buried_from(name) if names.is_dead_letters(name) else name):
             default = "" if stream is not None else ", which is the default: name another with stream"
+            near = _near(name, self.patterns.literals)
+            ours = f"{self.patterns} (set by REDIS_STREAM_PATTERNS{self._narrowed})"
             if self._origin == "mcp":
                 raise RequestError(
-                    f"The stream {name!r} is not one this server may touch{default}. Allowed are: "
-                    f"{self.patterns} (set by REDIS_STREAM_PATTERNS{self._narrowed})."
+                    f"The stream {name!r} is not one this server may touch{default}.{near} "
+                    f"Allowed are: {ours}."
                 )
             raise RequestError(
-                f"No stream {name!r} belongs to this queue{default}.{_near(name, self.patterns.literals)} "
-                f"Its streams are: {self.patterns} (set by REDIS_STREAM_PATTERNS{self._narrowed})."
+                f"No stream {name!r} belongs to this queue{default}.{near} Its streams are: {ours}."
             )
         return name
 
@@ -159,9 +160,19 @@ class Scope:
     async def absence(self, redis: Redis, stream: str) -> str:
         """A sentence about a missing stream that names the existing ones."""
         found = await existing(redis, self.patterns)
+        if names.is_dead_letters(stream):
+            stream = names.buried_from(stream)
+            if stream in found:
+                return f"{stream!r} has no dead letters."
         if parts := [name for name in found if names.topic_of(name) == stream]:
             return f"{stream!r} is spread over partitions, which are streams of their own: {_listed(parts)}."
         return f"The stream {stream!r} does not exist (yet).{_near(stream, found)} {_those(found)}"
+
+    async def about_partitions(self, redis: Redis, stream: str) -> str:
+        """A sentence that names the partitions beside a stream of the topic's own name; empty without any."""
+        parts = [one for one in await announced(redis, 0) if names.topic_of(one) == stream]
+        parts = sorted(one for one in parts if self.patterns.match(one))
+        return f"Its partitions have events of their own, too: {_listed(parts)}." if parts else ""
 
     async def check_exists(self, redis: Redis, stream: str) -> None:
         """Refuse a stream that does not exist.

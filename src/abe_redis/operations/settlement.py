@@ -11,6 +11,7 @@ from abe_redis.operations.agent_leases import AgentLeases, Kept
 from abe_redis.operations.scope import Scope, check_id, check_range
 from abe_redis.schemas import MAX_COUNT, AckResult, ReleaseResult
 from abe_redis.streams import acks, dead, names, renewal
+from abe_redis.streams.choose import take_these
 from abe_redis.streams.release import postpone
 
 
@@ -80,6 +81,8 @@ class Settlement:
         done: list[str] = []
         async with self.scope.redis(f"giving back events of {stream!r}") as redis:
             by = await self._whose(redis, stream, group, holder, ids)
+            if self.by_name and bury is None:
+                await self._take_postponed(redis, stream, group, holder, by)
             kept = await self._agree(
                 redis, stream, group, by, is_shared=delay_seconds > 0, is_final=bury is not None
             )
@@ -101,6 +104,19 @@ class Settlement:
             not_held=by.get("not_held", []),
             unknown=by.get("unknown", []),
         )
+
+    async def _take_postponed(
+        self, redis: Redis, stream: str, group: str, holder: str, by: dict[renewal.Outcome, list[str]]
+    ) -> None:
+        """Take what nobody holds at present, so that a person can say when it comes."""
+        others = by.pop("not_held", [])
+        lease_seconds = self.scope.settings.redis_stream_lease_seconds
+        taken = await take_these(
+            *(redis, group, holder, stream, others), lease_seconds=lease_seconds, postponed=True
+        )
+        free = {entry.id for entry in taken.leased}
+        for one in others:
+            by.setdefault("done" if one in free else "not_held", []).append(one)
 
     async def concerned(self, stream: str, group: str, ids: Sequence[str], holder: str) -> "Concerned":
         """Who would be affected by a settlement; changes nothing."""

@@ -7,8 +7,10 @@ from abe_redis.errors import RequestError
 
 type Holder = Literal["user", "channel"]
 
+EXAMPLES: dict[Holder, str] = {"user": "U061F7AUR", "channel": "C0LAN2Q65"}
+
 _SIGNS = {"user": "@", "channel": "#"}
-_EXAMPLES = {"user": "U061F7AUR", "channel": "C0LAN2Q65"}
+_OWN = {"user": "[UWB][A-Z0-9]+", "channel": "[CDG][A-Z0-9]+"}
 _OF_THE_OTHER = {"user": r"[CDG][0-9][A-Z0-9]{7,}", "channel": r"[UWB][0-9][A-Z0-9]{7,}"}
 _ID = re.compile("[A-Z0-9]+")
 
@@ -42,6 +44,11 @@ def wanted_name(said: str, kind: Holder) -> str:
     return found
 
 
+def is_id(said: str, kind: Holder) -> bool:
+    """Whether a word looks like an id of Slack's of this kind."""
+    return bool(re.fullmatch(_OWN[kind], said))
+
+
 def _without_marks(said: str, kind: Holder) -> str | None:
     sign, said = _SIGNS[kind], said.strip()
     if said.startswith("<"):
@@ -51,4 +58,4 @@ def _without_marks(said: str, kind: Holder) -> str | None:
 
 
 def _refusal(said: str, kind: Holder, consequence: str) -> RequestError:
-    return RequestError(f"{said[:50]!r} is no {kind} id; give one such as {_EXAMPLES[kind]}. {consequence}")
+    return RequestError(f"{said[:50]!r} is no {kind} id; give one such as {EXAMPLES[kind]}. {consequence}")

@@ -63,7 +63,7 @@ class _Search:
         if self.more:
             return f"None of the {self.looked_at:,} looked at matches; more with start={self.last}."
         if self.looked_at:
-            return f"None of the {self.looked_at:,} that wait{where} matches."
+            return f"None of the {self.looked_at:,} that wait{where} matches.{self.wanted.doubt}"
         return f"Nothing waits{where}{'' if is_first else ' behind that id'}."
 
 
@@ -86,7 +86,7 @@ class Waiting(Looking):
         postponed.
 
         Args:
-            group: The group; it may be left out when the stream has one or none.
+            group: The group; it may be left out when events wait in only one.
             stream: By default the host's topic.
             count: 1 to 100.
             start: Begin behind this id.
@@ -102,29 +102,36 @@ class Waiting(Looking):
                 return await self._answered(
                     ReadResult(stream=name, mode="waiting", events=[]), found, max_chars
                 )
+            is_named = group is not None
             group = await self._group_that_waits(found.redis, name, group)
             wanted = await Filter.at_times(found.redis, self._scope.limits, **asked)
             async with self._scope.limits.turn():
                 result = await self._waiting(found.redis, name, group, count, start, wanted)
             note = [result.note, await self._state_of(found.redis, name, group)]
             result.note = " ".join(filter(None, note))
-            return await self._answered(result, found, max_chars)
+            result = await self._answered(result, found, max_chars)
+            if not is_named and len(result.groups) > 1:
+                result.note += " In its other groups nothing waits."
+            return result
 
     async def _group_that_waits(self, redis: Redis, stream: str, group: str | None) -> str | None:
         """The group whose events wait; None when the stream has none.
 
         Raises:
-            RequestError: There is no such group, or there are several and none is named.
+            RequestError: There is no such group, or events wait in several and none is named.
         """
         if group is not None:
             if not await unfinished.is_recorded(redis, stream, group):
                 await self._scope.find_group(redis, stream, group, create=None)
             return group
         groups = await peek.groups(redis, stream)
+        if 1 < len(groups) <= _MOST_NAMED:
+            busy = [one for one in groups if await _any_left(redis, stream, one, None)]
+            groups = busy or groups[:1]
         if len(groups) > 1:
             raise RequestError(
-                f"The stream {stream!r} has {len(groups)} groups, and in each other events wait: name one "
-                f"with group. They are: {', '.join(map(repr, groups[:_MOST_NAMED]))}"
+                f"The stream {stream!r} has {len(groups)} groups in which events wait, in each other ones: "
+                f"name one with group. They are: {', '.join(map(repr, groups[:_MOST_NAMED]))}"
                 f"{', …' if len(groups) > _MOST_NAMED else ''}."
             )
         return groups[0] if groups else None

@@ -70,3 +70,45 @@ def test_read_leaves_ordinary_writing_whole_and_shows_what_is_hidden() -> None:
     shown = "a[U+202E]b[U+200B]c[U+D800]d"
     assert f"message: '{whole} {shown}'" in run("read").stdout
     assert f"message: '{whole} {shown}'" in clean(answer("read")["events"][0]["summary"])
+
+
+LONG = {"type": "event_callback", "event_id": "Ev0", "event": {"type": "message", "text": "x" * 30_000}}
+
+
+@pytest.mark.usefixtures("at")
+def test_json_is_whole_so_that_it_can_be_published_again(tmp_path: Path) -> None:
+    for number in range(3):
+        answer("publish", json.dumps(LONG | {"event_id": f"Ev{number}"}))
+    found = answer("read", "--order", "oldest")
+    assert [one["payload"]["event_id"] for one in found["events"]] == ["Ev0", "Ev1", "Ev2"]
+    assert all(one["payload"]["event"] == LONG["event"] and not one["truncated"] for one in found["events"])
+    command = [sys.executable, "-m", "abe_redis", "read", "--follow", "--json"]
+    with Child(command, cwd=tmp_path, variables=os.environ, stderr=tmp_path / "stderr") as child:
+        assert json.loads(child.line(0))["payload"] == LONG
+        child.signal(signal.SIGINT)
+        assert child.wait() == 0
+
+
+@pytest.mark.usefixtures("at")
+def test_a_name_where_an_id_belongs_is_said_when_nothing_matches() -> None:
+    answer("publish", json.dumps({"type": "message", "user": "U061F7AUR", "channel": "C0LAN2Q65"}))
+    by_name = run("read", "--user", "alice", "--channel", "#general").stdout
+    assert "'alice' is no user id of Slack's, such as U061F7AUR: events name users by those." in by_name
+    assert "'general' is no channel id of Slack's, such as C0LAN2Q65" in by_name
+    assert "is no" not in run("read", "--user", "U000000000").stdout
+    assert "is no" not in run("read", "--user", "U061F7AUR").stdout
+
+
+@pytest.mark.usefixtures("at")
+def test_events_that_lie_in_partitions_are_not_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer("publish", json.dumps({"type": "message", "channel": "C1"}))
+    assert "partitions" not in run("read", "--channel", "C8").stdout
+    assert "partitions" not in run("count").stdout
+    monkeypatch.setenv("REDIS_STREAM_PARTITIONS", "2")
+    part = answer("publish", json.dumps({"type": "message", "channel": "C8"}))["stream"]
+    where = f"Its partitions have events of their own, too: '{part}'."
+    nothing = run("read", "--channel", "C8").stdout
+    assert "No event here matches" in nothing
+    assert where in nothing
+    assert where in run("count").stdout
+    assert where not in run("read", "--channel", "C1").stdout, "it found what was asked for"

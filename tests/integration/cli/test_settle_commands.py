@@ -137,3 +137,14 @@ def test_read_shows_what_waits_and_who_holds_it(redis: redis_py.Redis) -> None:
     assert "4 events of slack_events, finished ones included; all" in run("count").stdout
     refused = run("read", "--waiting", "--consumer", "worker-1")
     assert (refused.returncode, "leave out --pending" in refused.stderr) == (2, True)
+
+
+def test_a_postponed_event_comes_at_once_when_somebody_releases_it(redis: redis_py.Redis) -> None:
+    run("read", "--group", "workers", "-n", "2", "--consumer", "ann")
+    run("release", TOPIC, "1-0", "--group", "workers", "--consumer", "ann", "--delay", "2h")
+    assert [one["id"] for one in answer("read", "--group", "workers", "-n", "1")["events"]] == ["3-0"]
+    now = run("release", TOPIC, "1-0", "2-0", "--group", "workers")
+    assert (now.returncode, now.stdout) == (1, "1 given back.\n"), "ann holds the other one"
+    assert "Held by another consumer: 2-0." in now.stderr
+    (again,) = answer("read", "--group", "workers")["events"]
+    assert (again["id"], again["deliveries"]) == ("1-0", 1), "neither delivery counts"

@@ -216,6 +216,19 @@ async def test_what_a_look_cannot_heed_is_refused(ask: Ask, arguments: dict[str,
     assert ignored in await refusal(ask, "read_stream", **arguments)
 
 
+async def test_a_group_in_which_the_server_does_not_work_is_not_proposed(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    backend = make_backend()
+    ask, everybody = asking(server(backend, Permissions(groups=(GROUP,)))), asking(server(backend))
+    await ask("publish_event", payload=said(1))
+    await redis.xgroup_create(TOPIC, "bot", "0")
+    assert "To work on one" not in text_of(await ask("read_stream"))
+    assert 'group="bot"' in text_of(await everybody("read_stream"))
+    await redis.xgroup_create(TOPIC, GROUP, "0")
+    assert "To work on one" in text_of(await ask("read_stream"))
+
+
 async def test_a_redrive_says_which_groups_it_may_not_serve(make_backend: MakeBackend, redis: Redis) -> None:
     await dead_letters(redis, "boom", "boom")
     backend = make_backend()

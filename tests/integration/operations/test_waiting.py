@@ -149,6 +149,30 @@ async def test_of_several_groups_one_must_be_named(agent: Operations, redis: Red
     assert len((await agent.read_stream(group="a", waiting=True)).events) == 1
 
 
+async def test_of_several_groups_the_only_one_with_something_to_do_need_not_be_named(
+    agent: Operations, redis: Redis
+) -> None:
+    ids = await fill(agent, 2)
+    await redis.xgroup_create(TOPIC, "a", "$")
+    await redis.xgroup_create(TOPIC, "b", ids[0])
+    found = await agent.waiting()
+    assert states(found) == [(ids[1], "undelivered")]
+    assert found.note.startswith("They wait in group 'b'")
+    assert found.note.endswith("In its other groups nothing waits.")
+    counted = await agent.count_events(by="type", waiting=True)
+    assert (counted.group, counted.total) == ("b", 1)
+    await agent.lease(group="b")
+    await agent.ack(stream=TOPIC, group="b", ids=[ids[1]])
+    assert "In its other groups nothing waits." in (await agent.waiting()).note
+
+
+async def test_the_absence_of_dead_letters_is_said_as_that(agent: Operations) -> None:
+    await fill(agent, 1)
+    assert (await agent.peek(dead=True)).note == "'slack_events' has no dead letters."
+    with pytest.raises(RequestError, match="Did you mean 'slack_events'"):
+        await agent.peek(stream="slack_evnts")
+
+
 async def test_a_destroyed_group_still_says_what_waits_for_it(agent: Operations, redis: Redis) -> None:
     ids = await fill(agent, 3)
     await redis.xgroup_create(TOPIC, GROUP, "0")

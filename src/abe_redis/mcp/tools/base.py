@@ -47,7 +47,8 @@ class ToolSet:
         """
         made = await agent_read(result, payload, max_chars=max_chars, trust=self._permissions.trust)
         fence, structured = event_text.tag(), self._permissions.structured
-        may_change = not self._permissions.read_only and (not made.dead or self._may_redrive(made))
+        may = self._may_redrive if made.dead else self._may_lease
+        may_change = not self._permissions.read_only and may(made)
 
         def text(part: AgentRead) -> str:
             return event_text.read(part, fence, may_change=may_change)
@@ -59,6 +60,17 @@ class ToolSet:
         if structured:
             return answer(plain(made), text(made)), made
         return text_answer(text(made)), made
+
+    def _may_lease(self, made: AgentRead) -> bool:
+        """Whether the caller may work in one of the stream's groups, or in a new one."""
+        return not made.groups or any(self._may_work_in(group.name, made) for group in made.groups)
+
+    def _may_work_in(self, group: str, made: AgentRead) -> bool:
+        try:
+            self._permissions.check_group(group, made.stream)
+        except RequestError:
+            return False
+        return True
 
     def _may_redrive(self, made: AgentRead) -> bool:
         """Whether the caller may deliver one of these dead letters again."""
