@@ -150,7 +150,9 @@ STORY = {
     "how far is each group": {
         "stream": TOPIC,
         "mode": "peek",
-        "events": [EVENT],
+        "length": 1,
+        "groups": [{"name": GROUP, "pending": 0, "lag": 0}],
+        "events": [EVENT | {"stream": TOPIC}],
         "handled": [{"group": GROUP, "state": "done"}],
         "note": "Nothing was changed.",
     },

@@ -222,7 +222,7 @@ def test_a_new_entry_gets_what_is_set_here_and_the_rest_is_named(path: Path, tmp
         "REDIS_OUTBOX": str(tmp_path / "outbox"),
     }
     assert "hunter" not in done.stdout + done.stderr
-    assert "REDIS_PASSWORD is set here and not written. Until the server gets it" in done.stderr
+    assert "The password in REDIS_URL is set here and not written. Until the server gets it" in done.stderr
     assert "REDIS_STREAM_CONSUMER is set here and not written" in done.stderr
     assert "SLACK_APP_TOKEN, ABE_REDIS_MCP_TOKEN are set here and not written" in done.stderr
 
