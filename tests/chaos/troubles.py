@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from abe_redis.consuming.group_consumer import TICK_SECONDS
 from abe_redis.doctor import examine
 from tests.servers import Server
 
@@ -30,6 +31,7 @@ async def a_backlog(night: "Night", stack: ExitStack) -> None:
 
 async def a_blocked_loop(night: "Night", __: ExitStack) -> None:
     with night.frozen(1):  # who would take it over before anybody has looked
+        await asyncio.sleep(2 * TICK_SECONDS)  # until Redis waits no more to give the frozen one an event
         (number,) = await night.publish(1, block=6 * LEASE_SECONDS)
         night.blocked[str(number)] = 6 * LEASE_SECONDS
         night.said["blocked loop"] = await night.advised("or its handler blocks the event loop")
