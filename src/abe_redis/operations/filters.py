@@ -106,15 +106,12 @@ class Filter:
         return any((self.event_type, self.channel, self.user, self.thread, self.contains))
 
     @property
-    def _named(self) -> tuple[tuple[Holder, str | None], ...]:
-        return ("user", self.user), ("channel", self.channel)
-
-    @property
     def doubt(self) -> str:
         """What to try when nothing matches: whether a word for a user or a channel is an id; else empty."""
+        named: dict[Holder, str | None] = {"user": self.user, "channel": self.channel}
         return "".join(
             f" {said!r} is no {kind} id of Slack's, such as {EXAMPLES[kind]}: events name {kind}s by those."
-            for kind, said in self._named
+            for kind, said in named.items()
             if said is not None and not is_id(said, kind)
         )
 

@@ -109,7 +109,8 @@ class Settlement:
         self, redis: Redis, stream: str, group: str, holder: str, by: dict[renewal.Outcome, list[str]]
     ) -> None:
         """Take what nobody holds at present, so that a person can say when it comes."""
-        others = by.pop("not_held", [])
+        if not (others := by.pop("not_held", [])):
+            return
         lease_seconds = self.scope.settings.redis_stream_lease_seconds
         taken = await take_these(
             *(redis, group, holder, stream, others), lease_seconds=lease_seconds, postponed=True
