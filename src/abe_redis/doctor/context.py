@@ -1,12 +1,16 @@
 """The input of a check, and its findings."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 from redis.asyncio import Redis
 
+from abe_redis.inspection.stats import stream_stats
+from abe_redis.schemas import StreamStats
 from abe_redis.settings import Settings
+from abe_redis.streams.find_streams import existing
 from abe_redis.streams.patterns import Patterns
 
 type Severity = Literal["ok", "warning", "problem"]
@@ -51,6 +55,8 @@ class Context:
     """Whether the server takes no writes at present."""
     patterns: Patterns = field(init=False)
     _info: dict[str, Any] | None = field(init=False, default=None)
+    _names: list[str] | None = field(init=False, default=None)
+    _streams: dict[str, StreamStats | None] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.patterns = Patterns(self.settings.patterns, partitions=self.settings.redis_stream_partitions)
@@ -64,6 +70,21 @@ class Context:
         if self._info is None:
             self._info = await self.redis.info()
         return self._info
+
+    async def streams(self) -> AsyncIterator[StreamStats]:
+        """The state of each stream that the patterns name, read once for all checks.
+
+        Raises:
+            redis.RedisError: This user may not look at one, or the server did not answer; those before it
+                have come.
+        """
+        if self._names is None:
+            self._names = await existing(self.redis, self.patterns)
+        for name in self._names:
+            if name not in self._streams:
+                self._streams[name] = await stream_stats(self.redis, name, self.settings)
+            if (stats := self._streams[name]) is not None:
+                yield stats
 
 
 _FULL, _NEARLY_FULL = 0.95, 0.8

@@ -7,16 +7,16 @@ from typing import Any
 from redis.asyncio import Redis
 
 from abe_redis.doctor.context import Context, Finding, ok, warning
-from abe_redis.inspection.stats import stream_stats
 from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import GroupStats, StreamStats
 from abe_redis.schemas.stats import is_agent
 from abe_redis.streams import ids, names, slots
-from abe_redis.streams.find_streams import existing
 from abe_redis.streams.owners import Owner
 
 _LOOKED_AT = 500_000
 """Number of keys among which ordered consumers are searched that own no stream."""
+_AT_ONCE = 500
+"""Owners that one round trip asks for."""
 _MOST_NAMED = 3
 _LATELY_SECONDS = 300
 """Two streams that both got events within this time have publishers of their own."""
@@ -25,11 +25,7 @@ _LATELY_SECONDS = 300
 async def order(context: Context) -> AsyncIterator[Finding]:
     """Whether a group mixes ordered and unordered workers, and a topic two numbers of partitions."""
     found = False
-    streams = [
-        stats
-        for name in await existing(context.redis, context.patterns)
-        if (stats := await stream_stats(context.redis, name, context.settings)) is not None
-    ]
+    streams = [stats async for stats in context.streams()]
     owners = await _owners(context.redis, streams)
     async for finding in _mixed(context.redis, streams, owners):
         found = True
@@ -46,12 +42,20 @@ type _Owners = dict[tuple[str, str], str]
 
 
 async def _owners(redis: Redis, streams: Iterable[StreamStats]) -> _Owners:
+    """Read without the script of the owners, which corrects the life of their keys: the doctor only looks."""
+    places = [(stats.stream, group.name) for stats in streams for group in stats.groups]
     found: _Owners = {}
-    for stats in streams:
-        for group in stats.groups:
-            token: Any = await redis.get(names.owner(stats.stream, group.name))
-            if token:
-                found[stats.stream, group.name] = Owner.consumer_of(token.decode(errors="replace"))
+    for first in range(0, len(places), _AT_ONCE):
+        some = places[first : first + _AT_ONCE]
+        pipeline = redis.pipeline(transaction=False)
+        for stream, group in some:
+            pipeline.get(names.owner(stream, group))
+        tokens = await pipeline.execute()
+        found |= {
+            place: Owner.consumer_of(token.decode(errors="replace"))
+            for place, token in zip(some, tokens, strict=True)
+            if token
+        }
     return found
 
 

@@ -5,13 +5,11 @@ from collections.abc import AsyncIterator, Iterator
 from abe_redis.doctor import memory
 from abe_redis.doctor.context import Context, Finding, Severity, ok, problem, warning
 from abe_redis.inspection.health import about_disuse, judge
-from abe_redis.inspection.stats import stream_stats
 from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import Health, StreamStats
 from abe_redis.schemas.stats import is_person
 from abe_redis.settings import Settings
 from abe_redis.streams import key_types, names, peek, slots
-from abe_redis.streams.find_streams import existing
 from abe_redis.streams.trim import is_over
 
 _SEVERITY: dict[Health, Severity] = {
@@ -44,20 +42,19 @@ async def keys(context: Context) -> AsyncIterator[Finding]:
 async def streams(context: Context) -> AsyncIterator[Finding]:
     """Waiting and stuck events of each stream, and the consumers that hold them."""
     settings = context.settings
-    found = await existing(context.redis, context.patterns)
-    if not found:
+    is_any = False
+    async for stats in context.streams():
+        is_any = True
+        if context.refuses_writes:
+            stats.health, stats.advice = judge(stats, settings, refuses_writes=True)
+        for finding in _judge(stats, settings, refuses_writes=context.refuses_writes):
+            yield finding
+        if stats.last_at is not None:
+            ahead = stats.last_at.timestamp() - (await context.redis.time())[0]
+            if ahead > _AHEAD_SECONDS:
+                yield _set_back(stats.stream, ahead)
+    if not is_any:
         yield ok(f"No stream exists yet that matches {context.patterns}.")
-    for name in found:
-        stats = await stream_stats(context.redis, name, settings)
-        if stats is not None:
-            if context.refuses_writes:
-                stats.health, stats.advice = judge(stats, settings, refuses_writes=True)
-            for finding in _judge(stats, settings, refuses_writes=context.refuses_writes):
-                yield finding
-            if stats.last_at is not None:
-                ahead = stats.last_at.timestamp() - (await context.redis.time())[0]
-                if ahead > _AHEAD_SECONDS:
-                    yield _set_back(name, ahead)
 
 
 _AHEAD_SECONDS = 2.0
@@ -150,11 +147,10 @@ async def holders(context: Context) -> AsyncIterator[Finding]:
     if not context.is_nearly_full:
         return
     found: list[tuple[int, StreamStats, int | None]] = []
-    for name in await existing(context.redis, context.patterns):
-        stats = await stream_stats(context.redis, name, context.settings)
-        if stats is not None:
-            dead = await context.redis.memory_usage(names.dead_letters(name)) if stats.dead_letters else 0
-            found.append(((stats.memory_bytes or 0) + (dead or 0), stats, dead))
+    async for stats in context.streams():
+        letters = names.dead_letters(stats.stream)
+        dead = await context.redis.memory_usage(letters) if stats.dead_letters else 0
+        found.append(((stats.memory_bytes or 0) + (dead or 0), stats, dead))
     found.sort(key=lambda one: -one[0])
     for _, stats, dead in found[: memory.MOST_NAMED]:
         for said, advice, command in memory.holders(stats, dead):
