@@ -1,7 +1,7 @@
-"""Limits HTTP connections that wait for a request, in time and in number.
+"""Limits how long HTTP connections wait for a request, and ends those that have waited longest for others.
 
-Uvicorn waits without limit for the first byte and for the end of a head, and accepts every connection. So
-anybody could occupy all connections before a token is checked.
+Uvicorn waits without limit for the first byte and for the end of a head. So anybody could occupy all
+connections before a token is checked.
 """
 
 import asyncio
@@ -29,7 +29,6 @@ class Impatient(H11Protocol):
     """A connection that ends unless the head of a request comes in time."""
 
     seconds = HEAD_SECONDS
-    most = _MOST
     waiting: ClassVar[dict["Impatient", None]] = {}
     """Those that wait for a request, in the order in which they began to."""
     _overdue: asyncio.TimerHandle | None = None
@@ -38,8 +37,6 @@ class Impatient(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._look()
-        if len(self.connections) > self.most:
-            next(iter(self.waiting))._give_up()  # noqa: SLF001 - another one of us
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -76,15 +73,21 @@ class Impatient(H11Protocol):
         self.connections.discard(self)
         self.transport.abort()
 
+    @classmethod
+    def end_one(cls) -> bool:
+        """End the one that has waited longest for a request; whether there was one."""
+        if not cls.waiting:
+            return False
+        next(iter(cls.waiting))._give_up()  # noqa: SLF001 - another one of us
+        return True
 
-def impatient(seconds: float, most: int) -> type[Impatient]:
+
+def impatient(seconds: float) -> type[Impatient]:
     """HTTP as uvicorn speaks it, for one server.
 
-    A connection ends unless the head of a request comes in time. When there are too many, the one that has
-    waited longest for a request ends. The application itself waits for bodies.
+    A connection ends unless the head of a request comes in time. The application itself waits for bodies.
 
     Args:
         seconds: Time for a head, from the connection or from the last answer.
-        most: Most connections.
     """
-    return type("OfOneServer", (Impatient,), {"seconds": seconds, "most": most, "waiting": {}})
+    return type("OfOneServer", (Impatient,), {"seconds": seconds, "waiting": {}})

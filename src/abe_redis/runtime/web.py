@@ -11,8 +11,9 @@ import anyio
 import uvicorn
 
 from abe_redis.errors import AbeRedisError
+from abe_redis.runtime.acceptance import WAITING, accept
 from abe_redis.runtime.signals import on_signal
-from abe_redis.runtime.slow_clients import HEAD_SECONDS, impatient, most_connections
+from abe_redis.runtime.slow_clients import HEAD_SECONDS, Impatient, impatient, most_connections
 
 type Scope = MutableMapping[str, Any]
 type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -40,7 +41,7 @@ def listen(host: str, port: int, *, prefix: str = "") -> socket.socket:
     """
     try:
         family, *_, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
-        listening = socket.create_server(address, family=family)
+        listening = socket.create_server(address, family=family, backlog=WAITING)
         # Its connections inherit that. asyncio does it for sockets that say they are TCP, which accepted ones
         # do not; without it an answer in several parts takes 40 ms more, until the client acknowledges one.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -70,7 +71,7 @@ async def serve(
             answer.
         on_ready: Called when a signal ends it cleanly.
     """
-    server = _server(app, head_seconds)
+    server = _server(app, listening, head_seconds)
 
     async def end(_: int) -> None:
         server.should_exit = True
@@ -78,7 +79,7 @@ async def serve(
     async with anyio.create_task_group() as tasks:
         await tasks.start(on_signal, end)
         on_ready()
-        await server.serve([listening])
+        await server.serve([])
         tasks.cancel_scope.cancel()
 
 
@@ -87,27 +88,28 @@ async def serving(
     app: App, listening: socket.socket, *, head_seconds: float = HEAD_SECONDS
 ) -> AsyncIterator[None]:
     """Serve in the background for the duration of a block."""
-    server = _server(app, head_seconds)
+    server = _server(app, listening, head_seconds)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve, [listening])
+        tasks.start_soon(server.serve, [])
         try:
             yield
         finally:
             server.should_exit = True
 
 
-def _server(app: App, head_seconds: float) -> "_Server":
+def _server(app: App, listening: socket.socket, head_seconds: float) -> "_Server":
     ending, calls = anyio.Event(), set[anyio.CancelScope]()
+    protocol = impatient(head_seconds)
     config = uvicorn.Config(
         _ended_by(calls, _hanging_up(app, ending)),
-        http=impatient(head_seconds, most_connections()),
+        http=protocol,
         ws="none",
         log_config=None,  # its records pass our formatter, as all others do
         log_level="warning",
         timeout_graceful_shutdown=_LAST_SECONDS,
         server_header=False,
     )
-    return _Server(config, ending, calls)
+    return _Server(config, protocol, listening, ending, calls)
 
 
 def _ended_by(calls: set[anyio.CancelScope], app: App) -> App:
@@ -175,14 +177,39 @@ def _hanging_up(app: App, ending: anyio.Event) -> App:
 class _Server(uvicorn.Server):
     """Serves until `should_exit`, and leaves signals to its caller."""
 
-    def __init__(self, config: uvicorn.Config, ending: anyio.Event, calls: set[anyio.CancelScope]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        protocol: type[Impatient],
+        listening: socket.socket,
+        ending: anyio.Event,
+        calls: set[anyio.CancelScope],
+    ) -> None:
         super().__init__(config)
+        self._protocol = protocol
+        self._listening = listening
         self._ending = ending
         self._calls = calls
+        self._most = most_connections()
+
+    @override
+    async def main_loop(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(accept, self._listening, self._connection, self)
+            await super().main_loop()
+            tasks.cancel_scope.cancel()
+
+    def _connection(self) -> Impatient:
+        return self._protocol(self.config, self.server_state, self.lifespan.state)
+
+    def for_one_more(self, accepted: int) -> bool:
+        """Whether one more connection may begin; the one that has waited longest for a request makes room."""
+        return len(self.server_state.connections) + accepted < self._most or self._protocol.end_one()
 
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._ending.set()
+        self._listening.close()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._end_what_is_left)
             await super().shutdown(sockets)
