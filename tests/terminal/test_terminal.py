@@ -140,6 +140,40 @@ def test_top(open_terminal: Open, own_server: Server) -> None:
     assert "STREAM" not in top.screen(), "the screen is as it was before"
 
 
+def test_top_uses_the_width_that_there_is(open_terminal: Open, own_server: Server) -> None:
+    """No name is cut that fits, the end of a longer one stays, and figures stand beside the names."""
+    long = f"slack:{'department' * 6}"
+    with own_server.admin() as admin:
+        for name in ("slack:a", f"{long}:p1", f"{long}:p2"):
+            admin.xadd(name, {"data": "{}"})
+        admin.xgroup_create("slack:a", "workers", "0")
+        admin.xgroup_createconsumer("slack:a", "workers", f"host-{'9' * 60}-abc")
+    top = open_terminal("top", "--every", "0.2", size=(80, 24))
+    narrow = top.wait("3 streams", "slack:a")
+    assert head(narrow).split() == ["STREAM", "HEALTH", "IN/S", "DONE/S", "PENDING", "LAG", "OLDEST", "DEAD"]
+    cut = [row.split("unread")[0].replace(">", " ").strip() for row in rows(narrow) if "…" in row]
+    assert len(cut) == 2
+    assert {one[-3:] for one in cut} == {":p1", ":p2"}
+
+    top.resize(200, 24)
+    wide = top.wait("CONSUMERS", f"{long}:p1", f"{long}:p2")
+    assert head(wide).split()[1:5] == ["HEALTH", "ENTRIES", "GROUPS", "CONSUMERS"]
+    assert max(len(line.rstrip()) for line in rows(wide)) < 170, "figures stand beside the names"
+
+    with own_server.admin() as admin:
+        admin.delete(f"{long}:p1", f"{long}:p2")
+    short = top.wait("1 stream ", "CONSUMERS")
+    assert len(head(short).rstrip()) < 100
+    top.resize(80, 24)
+    top.wait("CONSUMERS", "DEAD", without="GROUPS")
+
+    top.press("Enter")
+    inside = top.wait("CONSUMER", "esc back", "HOLDS")
+    assert "-abc" in inside
+    top.press("q")
+    assert top.exit_code() == 0
+
+
 @pytest.mark.usefixtures("busy")
 def test_top_without_colours(open_terminal: Open) -> None:
     top = open_terminal("top", "--every", "0.2", NO_COLOR="1")

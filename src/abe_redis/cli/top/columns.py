@@ -8,17 +8,17 @@ from abe_redis.schemas import SEVERITY, StreamStats
 
 COLUMNS: tuple[tuple[str, int, Callable[[Rates, StreamStats], str]], ...] = (
     ("HEALTH", 0, lambda _, one: one.health.replace("_", " ")),
-    ("ENTRIES", 100, lambda _, one: number(one.length)),
-    ("GROUPS", 120, lambda _, one: str(len(one.groups))),
-    ("CONSUMERS", 120, lambda _, one: alive([*one.groups])),
+    ("ENTRIES", 3, lambda _, one: number(one.length)),
+    ("GROUPS", 5, lambda _, one: str(len(one.groups))),
+    ("CONSUMERS", 4, lambda _, one: alive([*one.groups])),
     ("IN/S", 0, lambda rates, one: rate(rates.added(one))),
-    ("DONE/S", 70, lambda rates, one: rate(total([rates.finished(one, group) for group in one.groups]))),
+    ("DONE/S", 2, lambda rates, one: rate(total([rates.finished(one, group) for group in one.groups]))),
     ("PENDING", 0, lambda _, one: number(pending(one))),
     ("LAG", 0, lambda _, one: number(lag(one))),
     ("OLDEST", 0, lambda _, one: duration(oldest(one))),
-    ("DEAD", 60, lambda _, one: number(one.dead_letters)),
+    ("DEAD", 1, lambda _, one: number(one.dead_letters)),
 )
-"""Heading, least width of the terminal, and content of each column."""
+"""Heading, rank (see `Figures`) and content of each column."""
 
 SORTS: tuple[tuple[str, Callable[[Rates, StreamStats], float | str]], ...] = (
     ("health", lambda _, one: SEVERITY.index(one.health)),

@@ -4,14 +4,13 @@ Drawn anew for each size of the terminal; no colour carries a meaning alone.
 """
 
 import textwrap
-from itertools import islice
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from abe_redis.cli.top.columns import COLUMNS, SORTS
 from abe_redis.cli.top.figures import ago, counted, duration, lag, number, pending, rate, total
+from abe_redis.cli.top.name_table import Figures, table
 from abe_redis.cli.top.state import State
 from abe_redis.sanitize.untrusted import line
 from abe_redis.schemas import GroupStats, Health, StreamStats
@@ -44,7 +43,7 @@ def draw(state: State, width: int, height: int) -> RenderableType:
     chosen = state.current()
     head = _head(state, width)
     rows = height - len(head) - _AROUND
-    body = _inside(state, chosen) if state.inside and chosen else _table(state, width, rows)
+    body = _inside(state, chosen, width) if state.inside and chosen else _table(state, width, rows)
     order = f"by {SORTS[state.sort][0]}{', reversed' if state.reverse else ''}"
     keys = _KEYS_INSIDE if state.inside else f"{_KEYS}   {order}"
     return Group(*head, Text(""), body, Text(""), _line(keys, width, "dim"))
@@ -74,28 +73,25 @@ def _head(state: State, width: int) -> list[Text]:
 def _table(state: State, width: int, rows: int) -> RenderableType:
     if not state.streams:
         return Text("" if state.at is None else "No stream exists yet: nothing was published.")
-    table = Table(box=None, pad_edge=False, padding=(0, 1), expand=True)
-    table.add_column("  STREAM", ratio=1, no_wrap=True, overflow="ellipsis")
-    columns = [(name, cell) for name, widest, cell in COLUMNS if width >= widest]
-    for name, _ in columns:
-        table.add_column(name, justify="left" if name == "HEALTH" else "right", no_wrap=True)
     streams, current = state.sorted(), state.current()
     at = streams.index(current) if current else 0
     first = max(0, min(at - rows // 2, len(streams) - rows))
-    for one in islice(streams, first, first + max(1, rows)):
-        marked = one is current
-        table.add_row(
-            Text(f"{'> ' if marked else '  '}{_name(one.stream)}"),
-            *(
-                Text(cell(state.rates, one), style=_COLOURS[one.health] if column == "HEALTH" else "")
-                for column, cell in columns
-            ),
-            style="reverse" if marked else "",
-        )
-    return table
+    health = {("HEALTH", row): _COLOURS[one.health] for row, one in enumerate(streams)}
+    return table(
+        "  STREAM",
+        [f"{'> ' if one is current else '  '}{_name(one.stream)}" for one in streams],
+        [
+            Figures(name, [cell(state.rates, one) for one in streams], rank, left=name == "HEALTH")
+            for name, rank, cell in COLUMNS
+        ],
+        width=width,
+        rows=range(first, min(first + max(1, rows), len(streams))),
+        styles=health,
+        marked=lambda row: streams[row] is current,
+    )
 
 
-def _inside(state: State, one: StreamStats) -> RenderableType:
+def _inside(state: State, one: StreamStats, width: int) -> RenderableType:
     newest = f"newest {one.last_at:%Y-%m-%d %H:%M:%S} UTC" if one.last_at else "empty"
     facts = [counted(one.length, "entry", "entries"), newest, counted(one.dead_letters, "dead letter")]
     if one.memory_bytes is not None:
@@ -108,11 +104,11 @@ def _inside(state: State, one: StreamStats) -> RenderableType:
         Text(_name(one.advice)),
     ]
     for group in one.groups:
-        parts += [Text(""), *_group(state, one, group)]
+        parts += [Text(""), *_group(state, one, group, width)]
     return Group(*parts)
 
 
-def _group(state: State, one: StreamStats, group: GroupStats) -> list[RenderableType]:
+def _group(state: State, one: StreamStats, group: GroupStats, width: int) -> list[RenderableType]:
     facts = (
         f"done {rate(state.rates.finished(one, group))}/s",
         f"pending {number(group.pending)}{ago(group.oldest_pending_seconds)}",
@@ -125,20 +121,26 @@ def _group(state: State, one: StreamStats, group: GroupStats) -> list[Renderable
     ]
     if not group.consumers:
         return [*lines, Text("  no consumers")]
-    table = Table(box=None, pad_edge=False, padding=(0, 1), expand=True)
-    table.add_column("  CONSUMER", ratio=1, no_wrap=True, overflow="ellipsis")
-    for heading in ("STATE", "PENDING", "IDLE", "HOLDS", "FOR"):
-        table.add_column(heading, justify="left" if heading == "STATE" else "right", no_wrap=True)
-    for consumer in sorted(group.consumers, key=lambda each: (-each.pending, each.idle_seconds)):
-        alive = Text("alive", "green") if consumer.alive else Text("silent", "yellow")
-        row = (
-            number(consumer.pending),
-            duration(consumer.idle_seconds),
-            consumer.holds or "",
-            "" if consumer.held_seconds is None else duration(consumer.held_seconds),
-        )
-        table.add_row(Text(f"  {_name(consumer.name)}"), alive, *row)
-    return [*lines, table]
+    consumers = sorted(group.consumers, key=lambda each: (-each.pending, each.idle_seconds))
+    return [
+        *lines,
+        table(
+            "  CONSUMER",
+            [f"  {_name(one.name)}" for one in consumers],
+            [
+                Figures("STATE", ["alive" if one.alive else "silent" for one in consumers], left=True),
+                Figures("PENDING", [number(one.pending) for one in consumers]),
+                Figures("IDLE", [duration(one.idle_seconds) for one in consumers]),
+                Figures("HOLDS", [one.holds or "" for one in consumers]),
+                Figures(
+                    "FOR",
+                    ["" if one.held_seconds is None else duration(one.held_seconds) for one in consumers],
+                ),
+            ],
+            width=width,
+            styles={("STATE", row): "green" if one.alive else "yellow" for row, one in enumerate(consumers)},
+        ),
+    ]
 
 
 def _name(text: str) -> str:
