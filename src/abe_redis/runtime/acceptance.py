@@ -22,7 +22,7 @@ WAITING = 1024
 AT_ONCE = 16
 """Most connections accepted in one go."""
 _BREATH_SECONDS = 0.005
-"""Time that all else of the event loop has before the next go."""
+"""Time that all else of the event loop has before the next go, when more connections may wait."""
 _PAUSE_SECONDS = 0.5
 """Time until the next attempt when a connection could not be accepted."""
 _SILENT_SECONDS = 60.0
@@ -48,10 +48,11 @@ async def accept(listening: socket.socket, protocol: Callable[[], asyncio.Protoc
     told = _Told()
     while True:
         await anyio.wait_readable(listening)
-        pause = _BREATH_SECONDS
-        accepted = list[socket.socket]()
+        pause, accepted = 0.0, list[socket.socket]()
         try:
-            for connection in _waiting(listening):
+            for number, connection in enumerate(_waiting(listening), start=1):
+                if number == AT_ONCE:  # more may wait
+                    pause = _BREATH_SECONDS
                 if room.for_one_more(len(accepted)):
                     accepted.append(connection)
                 else:
