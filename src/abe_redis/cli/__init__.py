@@ -42,11 +42,12 @@ def main() -> None:
         stats,
         worker,
     )
-    from abe_redis.cli.app import app, in_order  # noqa: PLC0415
+    from abe_redis.cli.app import app, in_order, with_stream_option  # noqa: PLC0415
     from abe_redis.cli.encoding import never_fail  # noqa: PLC0415
     from abe_redis.cli.top import command  # noqa: F401, PLC0415
 
     in_order(app)
+    with_stream_option(app)
     never_fail()
     try:
         with equal_failures_as_one():

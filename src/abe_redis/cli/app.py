@@ -57,6 +57,15 @@ def in_order(commands: typer.Typer) -> None:
     )
 
 
+def with_stream_option(commands: typer.Typer) -> None:
+    """Let every command whose first argument is a stream have --stream, too."""
+    from abe_redis.cli.stream_option import WithStream  # noqa: PLC0415
+
+    for family in (commands, *(one.typer_instance for one in commands.registered_groups)):
+        for one in family.registered_commands if family else ():
+            one.cls = WithStream
+
+
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
     if wanted:
         from importlib.metadata import version  # noqa: PLC0415
