@@ -1,5 +1,6 @@
 """Publishes the events of one conversation one after the other, so that none overtakes a retry."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -7,10 +8,13 @@ import anyio
 
 
 class Turns:
-    """Turns in any number of conversations; who asks first has the first turn."""
+    """Turns in any number of conversations; who asks first has the first turn.
+
+    Several event loops may use it at the same time. Each has turns of its own: a lock belongs to a loop.
+    """
 
     def __init__(self) -> None:
-        self._locks: dict[str, anyio.Lock] = {}
+        self._locks: dict[tuple[asyncio.AbstractEventLoop, str], anyio.Lock] = {}
 
     @asynccontextmanager
     async def turn(self, conversation: str | None) -> AsyncIterator[None]:
@@ -18,11 +22,12 @@ class Turns:
         if conversation is None:
             yield
             return
-        lock = self._locks.setdefault(conversation, anyio.Lock())
+        key = asyncio.get_running_loop(), conversation
+        lock = self._locks.setdefault(key, anyio.Lock())
         try:
             async with lock:
                 yield
         finally:
             facts = lock.statistics()
             if not facts.locked and not facts.tasks_waiting:
-                self._locks.pop(conversation, None)
+                self._locks.pop(key, None)

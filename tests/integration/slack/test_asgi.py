@@ -1,12 +1,18 @@
 """The door that the environment configures, mounted in an application of one's own."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
+import anyio
 import pytest
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -17,6 +23,9 @@ from abe_redis.testing import message
 from abe_redis.testing.signing import signed
 from tests.integration.slack.doors import SECRET, post
 from tests.patience import PATIENCE
+
+EVENTS = 20
+"""Of one channel, from each loop."""
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +40,23 @@ async def test_an_application_mounts_it_at_any_path(redis: Redis) -> None:
         assert (await post(app, *signed(payload, SECRET))).status == 200
     assert (await post(app, *signed(message("three"), "another"))).status == 401
     assert await redis.xlen("slack_events") == 2
+
+
+def test_several_event_loops_use_it_at_the_same_time(redis_url: str) -> None:
+    app, loops = _FromEnvironment(), 4
+    together = threading.Barrier(loops)
+
+    async def send(number: int) -> set[int]:
+        await anyio.to_thread.run_sync(together.wait)
+        return {
+            (await post(app, *signed(message(f"{number}, {one}"), SECRET))).status for one in range(EVENTS)
+        }
+
+    with ThreadPoolExecutor(loops) as pool:
+        statuses = list(pool.map(partial(anyio.run, send), range(loops)))
+    assert statuses == [{200}] * loops
+    with contextlib.closing(SyncRedis.from_url(redis_url)) as client:
+        assert client.xlen("slack_events") == EVENTS * loops
 
 
 async def life(app: Any, *kinds: str) -> list[MutableMapping[str, Any]]:
