@@ -89,7 +89,7 @@ def test_what_waits_in_the_outbox_of_a_killed_publisher_is_done_once(story: AllD
     assert done(story)["workers"] == {"0": 1, "1": 1, "2": 1}
 
 
-@pytest.mark.parametrize("how", ["Redis is away", "all is removed"])
+@pytest.mark.parametrize("how", ["Redis is away", "all is removed", "the group is removed"])
 def test_a_pause_is_none_that_redis_has_not_or_no_longer(story: AllDoors, how: str) -> None:
     if how == "Redis is away":
         story.be_away(seconds=0.5, refuses=False)
@@ -97,6 +97,8 @@ def test_a_pause_is_none_that_redis_has_not_or_no_longer(story: AllDoors, how: s
     story.wait(seconds=2.6)
     if how == "all is removed":
         story.flush()
+    elif how == "the group is removed":
+        story.operate(what="remove", stream="slack:a", group="g")
     story.publish(stream="slack:a", count=1, seconds=0.0, fails=0)
     story.wait(seconds=2.6)
     assert done(story)["workers"]["1"] == 1

@@ -17,7 +17,10 @@ from abe_redis.streams.patterns import Patterns
 _LOG = logging.getLogger(__name__)
 
 MISSING_SECONDS = 60
-"""Time for which a deleted stream is checked; after that, only its publisher or a search finds it."""
+"""Time for which a deleted stream is checked; after that, only its publisher or a search finds it.
+
+One that the patterns name in full is checked for ever, since no search looks for it.
+"""
 
 _WHOLE_INDEX_EVERY = 64
 
@@ -25,14 +28,19 @@ _WHOLE_INDEX_EVERY = 64
 class Discovery:
     """The streams that match some patterns and have a group, kept up to date tick by tick.
 
-    An idle tick costs two commands, whatever the number of streams, and a third while there are none.
+    An idle tick costs two commands, whatever the number of streams, and a third while there are none; every
+    second one costs a third while a group is paused.
     """
 
     def __init__(self, patterns: Patterns, group: str, tolerance: Tolerance, *, consumer: str = "") -> None:
         self.ready: dict[str, None] = {}
         """Streams that have the group, in the order in which they were found."""
         self.paused: dict[str, None] = {}
-        """Streams whose group is paused, so that nothing is read from them."""
+        """Streams whose group is paused, so that nothing is read from them.
+
+        They are checked again and again: a read would notice that somebody removed or made anew the group or
+        the stream, and there is none.
+        """
         self._was_read = set[str]()
         """Streams that were read, and whose records therefore know the group."""
         self._patterns = patterns
@@ -65,7 +73,9 @@ class Discovery:
         asked = list(self._to_ask)
         if self._ticks % 2 or not self.ready:
             asked += self._missing
-        if not self._ticks % 2:
+        if self._ticks % 2:
+            asked += self.paused
+        else:
             await self._tolerance.attempt("searching for streams", self._search.step(redis))
         if asked:
             await self._ask(redis, list(dict.fromkeys(asked)))
@@ -83,9 +93,9 @@ class Discovery:
 
     def recheck(self) -> None:
         """Check every stream again: one of them was deleted or replaced."""
-        until = time.monotonic() + MISSING_SECONDS
+        now = time.monotonic()
         for stream in self.joined:
-            self._missing.setdefault(stream, until)
+            self._miss(stream, now)
         self.ready.clear()
         self.paused.clear()
 
@@ -105,8 +115,13 @@ class Discovery:
             self._sort(name, found.state == "paused", self.paused)
             if found.state in {"ready", "paused"}:
                 self._missing.pop(name, None)
-            elif self._missing.setdefault(name, now + MISSING_SECONDS) < now:
+            elif self._miss(name, now) < now:
                 del self._missing[name]
+
+    def _miss(self, name: str, now: float) -> float:
+        """Check a name again from now on; answers until when."""
+        until = float("inf") if name in self._patterns.names else now + MISSING_SECONDS
+        return self._missing.setdefault(name, until)
 
     def _notice_forgetting(self, stream: str, found: Ensured) -> None:
         """Say once when Redis no longer has records about the group: nothing else says what is lost then."""

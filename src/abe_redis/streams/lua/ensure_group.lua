@@ -42,6 +42,7 @@ for i = 1, #KEYS, 4 do
   else
     local of = group_of(stream, group)
     if of then
+      redis.call('PERSIST', records) -- the stream was away, and somebody put it back with its groups
       moved, of = set_back(stream, records, of, info)
       lost = lost + note_deleted(stream, records, of, info)
     else
