@@ -4,7 +4,8 @@ Both have ids of their own and come in no order. With `REDIS_STREAM_MERGE_MENTIO
 and marked as both. What makes them the same is the message's place, `(channel, ts)`, which other events of
 the same message have, too: so only what is certainly one of the two is merged. An `app_mention` of an edited
 message has the `ts` of the original, which may have mentioned nobody, and is never merged; nor is a message
-in which the app is not mentioned.
+in which the app is not mentioned. Slack does not call it a mention when the app names itself: what the app has
+written, or may have written, stays a message, or a bot that quotes its own name would answer itself for ever.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,8 +17,8 @@ from abe_redis.events.identity import app_of, joined
 TYPES = ("app_mention", "message")
 """The type of a merged event."""
 
-_SUBTYPES = {"", "bot_message", "file_share", "me_message", "thread_broadcast"}
-"""Subtypes of a message that is new."""
+_SUBTYPES = {"", "bot_message", "file_share", "thread_broadcast"}
+"""Subtypes of a new message of which Slack sends an `app_mention`, too."""
 
 _LONGEST_KEY = 200
 
@@ -47,6 +48,8 @@ def mention_in(payload: Mapping[str, Any]) -> Mention | None:
     event = kinds.event_of(payload)
     if event.get("type") not in TYPES or event.get("edited") or event.get("hidden"):
         return None
+    if not _is_of_another(payload, event):
+        return None
     if event["type"] == "message" and not _mentions_the_app(payload, event):
         return None
     channel, ts = event.get("channel"), event.get("ts")
@@ -56,10 +59,27 @@ def mention_in(payload: Mapping[str, Any]) -> Mention | None:
     return Mention(event["type"], key) if len(key) <= _LONGEST_KEY and key.isascii() else None
 
 
+def _is_of_another(payload: Mapping[str, Any], message: Mapping[str, Any]) -> bool:
+    """Whether it certainly says that another than the app has written it.
+
+    An envelope names the app's user of one installation; in a shared channel the app may have another one. So
+    a bot has to say of which app it is. What an app posts for a person has the app's id, too.
+    """
+    user, profile = message.get("user"), message.get("bot_profile")
+    of_bot = profile.get("app_id") if isinstance(profile, dict) else None
+    apps = [app for app in (message.get("app_id"), of_bot) if app]
+    if isinstance(user, str) and user in _users_of_the_app(payload):
+        return False
+    if message.get("bot_id") or apps:
+        return bool(apps) and app_of(payload) not in ("", *apps)
+    return isinstance(user, str) and user != ""
+
+
 def _mentions_the_app(payload: Mapping[str, Any], message: Mapping[str, Any]) -> bool:
     """Whether a new message names one of the users that the app is, where Slack sends two events."""
     subtype = message.get("subtype") or ""
-    if not isinstance(subtype, str) or subtype not in _SUBTYPES or message.get("channel_type") == "im":
+    is_direct = message.get("channel_type") == "im" or str(message.get("channel")).startswith("D")
+    if not isinstance(subtype, str) or subtype not in _SUBTYPES or is_direct:
         return False
     bots = _users_of_the_app(payload)
     texts = [message.get("text"), *_marked_texts_in(message.get("blocks"))]
@@ -77,7 +97,8 @@ def _users_of_the_app(payload: Mapping[str, Any]) -> set[str]:
         for one in (authorizations if isinstance(authorizations, list) else [])
         if isinstance(one, dict) and one.get("is_bot") is not False
     ]
-    found += of_old if isinstance(of_old, list) else []
+    if not authorizations:  # an old envelope; beside authorizations, these may be people
+        found += of_old if isinstance(of_old, list) else []
     return {user for user in found if isinstance(user, str) and user}
 
 

@@ -89,6 +89,9 @@ async def test_without_the_setting_both_are_kept(make: Any) -> None:
 EDITED = {"user": USER, "ts": "12.0"}
 NOT_TWINS = {
     "a message that is no mention": MESSAGE | {"text": "go"},
+    "a message of the app": MESSAGE | {"user": "U0BOT", "bot_id": "B0BOT"},
+    "a message of a bot that may be the app's": MESSAGE | {"user": None, "bot_id": "B0BOT"},
+    "what somebody does (/me)": MESSAGE | {"subtype": "me_message"},
     "an edit": {
         "type": "message",
         "subtype": "message_changed",
@@ -167,6 +170,25 @@ async def test_a_mention_that_waited_in_the_outbox_meets_its_twin(
 
     await until(delivered)
     assert await redis.xlen(TOPIC) == 1
+
+
+async def test_a_bot_that_quotes_its_own_name_does_not_answer_itself(make: Any) -> None:
+    """Slack sends its message, and no mention."""
+    backend, answered = make(), list[str]()
+    worker = EventWorker(backend, group="bot", view=slack_event)
+    own = {"user": "U0BOT", "bot_id": "B0BOT", "text": "I am <@U0BOT>."}
+
+    async def handle(event: Event) -> None:
+        answered.append(event["type"])
+        if event["type"] == "app_mention":
+            echo = MESSAGE | own | {"ts": f"{20 + len(answered)}.1"}
+            await backend.publish(TOPIC, posted(echo, f"Ev{len(answered)}0"))
+        else:
+            await worker.shutdown()
+
+    await backend.publish(TOPIC, posted(MENTION, "Ev1"))
+    await worker.run(handle)
+    assert answered == ["app_mention", "message"]
 
 
 async def test_a_bot_answers_once(make_backend: MakeBackend) -> None:

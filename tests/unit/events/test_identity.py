@@ -78,6 +78,7 @@ def test_any_id_is_made_fit_for_a_key(odd: str) -> None:
 
 MENTION = {"type": "app_mention", "channel": CHANNEL, "user": USER, "text": "<@U0BOT> go", "ts": "10.1"}
 MESSAGE = MENTION | {"type": "message", "channel_type": "channel"}
+OTHER_BOT = {"user": "U0OTHERBOT", "bot_id": "B0OTHER", "bot_profile": {"app_id": "A0OTHER"}}
 RICH = {"type": "rich_text", "elements": [{"elements": [{"type": "user", "user_id": "U0BOT"}]}]}
 
 
@@ -92,6 +93,9 @@ RICH = {"type": "rich_text", "elements": [{"elements": [{"type": "user", "user_i
         MESSAGE | {"subtype": "file_share"},
         MESSAGE | {"subtype": "thread_broadcast", "thread_ts": "9.1"},
         MESSAGE | {"channel_type": "mpim"},
+        MESSAGE | OTHER_BOT,
+        MESSAGE | OTHER_BOT | {"subtype": "bot_message", "user": None},
+        MESSAGE | {"bot_id": "B0OTHER", "app_id": "A0OTHER"},
     ],
 )
 def test_both_events_of_a_mention_have_one_key(event: dict[str, Any]) -> None:
@@ -115,6 +119,20 @@ def test_both_events_of_a_mention_have_one_key(event: dict[str, Any]) -> None:
         envelope(MESSAGE | {"edited": {"user": USER}}),
         envelope(MESSAGE | {"hidden": True}),
         envelope(MESSAGE | {"channel_type": "im"}),
+        envelope(MESSAGE | {"channel_type": None, "channel": "D0ANN"}),
+        envelope(MESSAGE | {"subtype": "me_message"}),
+        envelope(MESSAGE | {"user": None}),
+        envelope(MESSAGE | {"user": "U0BOT"}),
+        envelope(MESSAGE | {"user": ["U0BOT"]}),
+        envelope(MESSAGE | {"user": "U0BOT", "bot_id": "B0BOT"}),
+        envelope(MESSAGE | {"user": None, "bot_id": "B0BOT", "subtype": "bot_message"}),
+        envelope(MESSAGE | {"user": "U0BOT_OF_ANOTHER_TEAM", "bot_id": "B0BOT"}),
+        envelope(MESSAGE | {"user": "U0BOT_OF_ANOTHER_TEAM", "bot_profile": {"app_id": APP}}),
+        envelope(MESSAGE | {"app_id": APP}),
+        envelope(MESSAGE | {"app_id": {"id": APP}}, api_app_id=None),
+        envelope(MESSAGE | OTHER_BOT, api_app_id=None),
+        envelope(MENTION | {"user": "U0BOT"}),
+        envelope(MESSAGE | {"text": "<@U0ANN> go"}, authed_users=["U0ANN"]),
         envelope(MESSAGE, authorizations=None),
         envelope(MESSAGE, authorizations=[{"user_id": "U0BOT", "is_bot": False}, "x"]),
         envelope({"type": "reaction_added", "item": {"channel": CHANNEL, "ts": "10.1"}}),
