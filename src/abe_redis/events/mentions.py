@@ -4,8 +4,8 @@ Both have ids of their own and come in no order. With `REDIS_STREAM_MERGE_MENTIO
 and marked as both. What makes them the same is the message's place, `(channel, ts)`, which other events of
 the same message have, too: so only what is certainly one of the two is merged. An `app_mention` of an edited
 message has the `ts` of the original, which may have mentioned nobody, and is never merged; nor is a message
-in which the app is not mentioned. Slack does not call it a mention when the app names itself: what the app has
-written, or may have written, stays a message, or a bot that quotes its own name would answer itself for ever.
+in which the app is not mentioned. Slack calls it no mention when the app names itself: what the app wrote, or
+may have written, stays a message, or a bot that quotes its own name would answer itself for ever.
 """
 
 from collections.abc import Iterator, Mapping
