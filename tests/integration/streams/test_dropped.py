@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import anyio
 import pytest
 from redis.asyncio import Redis
 
@@ -128,6 +129,34 @@ async def test_who_lost_an_entry_under_nobodys_name_may_be_anybody(commands: Red
     await take(commands, "reclaim", ids)
     await commands.xack(A, "g", *ids)
     assert await renewal.hold(commands, "g", "holder", claims(ids)) == ["unknown"]
+
+
+@pytest.mark.parametrize(
+    ("how", "delay"), [("reclaim", 0.001), ("load", 0.001), ("load", 60), ("choose", 0.001), ("choose", 60)]
+)
+@pytest.mark.parametrize("is_there_again", [False, True])
+async def test_what_was_dropped_while_it_waited_for_later_and_others_finished_is_not_taken_back(
+    commands: Redis, how: str, delay: float, is_there_again: bool
+) -> None:
+    """Its holder, such as an ordered worker that was suspended, still counts it as its own."""
+    (entry_id,) = await hold(commands, A, 1)
+    assert await release.postpone(commands, A, "g", "holder", entry_id, delay_seconds=delay, begun=1)
+    await commands.xgroup_delconsumer(A, "g", "holder")
+    if is_there_again:
+        await commands.xgroup_createconsumer(A, "g", "holder")
+    await anyio.sleep(0.01)
+    await take(commands, how, [entry_id])
+    await commands.xack(A, "g", entry_id)
+    known = {(A, entry_id): 1}
+    given = await release.release(
+        *(commands, "g", "holder", [A], known),
+        everything=False,
+        stays=True,
+        in_hand=dict.fromkeys(known, False),
+    )
+    assert given == 0
+    assert await renewal.hold(commands, "g", "holder", claims([entry_id])) == ["unknown"]
+    assert await rows(commands, A) == {}
 
 
 @pytest.mark.parametrize("how", ["reclaim", "load", "choose"])

@@ -65,6 +65,7 @@ if from == '-' then
       if #redis.call('XRANGE', stream, id, id) > 0 then
         redis.call('XCLAIM', stream, group, consumer, 0, id,
           'TIME', 0, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
+        note_taken(records, group, consumer, id, nobody) -- whose it was is not known
         note_back(records, group, id, deliveries)
       else
         not_due(due, id)

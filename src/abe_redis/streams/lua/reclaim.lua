@@ -86,7 +86,8 @@ local function take_due(stream, due, records)
     if is_absent(rows, 'XPENDING') then return end
     local row = rows[1] or put_back_due(stream, records, id, deliveries)
     if row then row[4] = math.max(row[4], deliveries) end
-    if not row or take(stream, records, row) then not_due(due, id) end
+    local holder = not rows[1] and nobody or nil -- whose it was is not known
+    if not row or take(stream, records, row, holder) then not_due(due, id) end
   end
 end
 

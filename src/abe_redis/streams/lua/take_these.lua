@@ -60,7 +60,7 @@ local function take_pending(id, row, postponed, is_back)
       others[#others + 1] = {id, 'postponed', ''}
     end
   elseif idle > ten_years_ms then
-    take(id, deliveries, nil, is_back)
+    take(id, deliveries, is_back and holder or nil, is_back)
   elseif idle >= lease_of(holder, said, longest) then
     take(id, deliveries_of_handlers(holder, deliveries), holder)
   else
@@ -74,7 +74,7 @@ for i = 6, #ARGV do
   local at = tonumber(redis.call('ZSCORE', due, id) or 0)
   if row or at > 0 then
     local is_back = not row
-    row = row or {id, consumer, ten_years_ms + 1, 0}
+    row = row or {id, nobody, ten_years_ms + 1, 0} -- whose it was is not known
     row[4] = math.max(row[4], postponed_deliveries(at))
     take_pending(id, row, at > now, is_back)
   elseif before(of['last-delivered-id'], id) and is_there(id) then
