@@ -33,6 +33,14 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture
+def not_under_nohup() -> Iterator[None]:
+    """Programs that a test starts receive SIGHUP, whoever runs the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 type Topology = Server | Sentinels | Cluster
 
 

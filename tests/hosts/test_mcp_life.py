@@ -42,7 +42,8 @@ def test_the_end_of_stdin_ends_it_and_gives_leases_back(
     assert_given_back(server)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+@pytest.mark.usefixtures("not_under_nohup")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=["TERM", "INT", "HUP"])
 @pytest.mark.parametrize("version", NEWEST)
 def test_a_signal_ends_it_and_gives_leases_back(
     version: str, number: int, start: Start, server: Server, redis_url: str

@@ -25,7 +25,7 @@ async def follow_until_signal(
     show: "Callable[[EventView], None]",
     **how: Any,  # noqa: ANN401 - as `follow`
 ) -> None:
-    """As `follow`, until SIGTERM or Ctrl-C."""
+    """As `follow`, until SIGTERM, SIGHUP or Ctrl-C."""
 
     async def end(_: int) -> None:
         tasks.cancel_scope.cancel()

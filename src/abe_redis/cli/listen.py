@@ -102,8 +102,8 @@ def listen(
     --http needs SLACK_SIGNING_SECRET, and refuses what is not signed with it. --socket needs SLACK_APP_TOKEN
     and the extra `bolt`.
 
-    At SIGTERM or Ctrl-C it takes no more, finishes what has come, and ends. For a deploy, start the new one
-    first.
+    At SIGTERM, SIGHUP (a closed terminal) or Ctrl-C it takes no more, finishes what has come, and ends. For a
+    deploy, start the new one first.
 
     Exit code: 0 after a signal, 1 when it failed, 2 when the command line or a setting is wrong.
 

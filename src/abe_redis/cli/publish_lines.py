@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from abe_redis.cli.common import say
 from abe_redis.cli.encoding import json_object, like_utf_16
 from abe_redis.errors import AbeRedisError, PayloadError
+from abe_redis.runtime.signals import that_end
 from abe_redis.schemas import PublishLinesResult
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ async def publish_lines(
 ) -> PublishLinesResult:
     """Publish each non-empty line, in order, as soon as it is read, and keep few of them in memory.
 
-    Ctrl-C and SIGTERM end it when the events that are on their way are there; stderr says how to continue.
+    Ctrl-C, SIGTERM and SIGHUP end it when the events on their way are there; stderr says how to continue.
 
     Args:
         lines: JSON objects in UTF-8, one per line.
@@ -47,7 +48,8 @@ async def publish_lines(
     """
     result, at = PublishLinesResult(), first
     with suppress(NotImplementedError):  # Windows has no SIGTERM that a program can wait for
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
+        for ending in set(that_end()) - {signal.SIGINT}:
+            asyncio.get_running_loop().add_signal_handler(ending, signal.raise_signal, signal.SIGINT)
     events = _Events(lines, first)
 
     async def publish(step: list[_Event]) -> None:

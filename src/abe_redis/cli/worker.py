@@ -157,8 +157,8 @@ def worker(
     delay, and after REDIS_STREAM_MAX_DELIVERIES deliveries it moves to the dead letters, with the reason.
     When the process dies, another worker gets the event after REDIS_STREAM_LEASE_SECONDS.
 
-    At SIGTERM or Ctrl-C it takes no more events and lets running handlers end (see --drain). At a second
-    signal it cancels them, gives their events back, and ends.
+    At SIGTERM, SIGHUP (a closed terminal) or Ctrl-C it takes no more events and lets running handlers end
+    (see --drain). At a second signal it cancels them, gives their events back, and ends.
 
     Exit code: 0 after a signal, 1 when the worker failed, 2 when the command line or a setting is wrong.
 

@@ -1,5 +1,6 @@
-"""Ending a process at a signal."""
+"""Ending a process at a signal: a supervisor's SIGTERM, Ctrl-C, or SIGHUP when its terminal closes."""
 
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 
@@ -7,18 +8,23 @@ import anyio
 import anyio.abc
 
 
+def that_end() -> tuple[signal.Signals, ...]:
+    """The signals that end this process; SIGHUP only if nothing else is done about it, as `nohup` does."""
+    if sys.platform == "win32" or signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL:
+        return signal.SIGTERM, signal.SIGINT
+    return signal.SIGTERM, signal.SIGINT, signal.SIGHUP
+
+
 async def on_signal(
     act: Callable[[int], Awaitable[object]],
     *,
     task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Call `act` with the number of each SIGTERM or SIGINT, until cancelled; on Windows, do nothing."""
+    """Call `act` with the number of each such signal, until cancelled; on Windows, do nothing."""
     if sys.platform == "win32":
         task_status.started()
         return  # no signals to wait for
-    import signal  # noqa: PLC0415 - these names differ on Windows
-
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with anyio.open_signal_receiver(*that_end()) as signals:
         task_status.started()
         async for number in signals:
             await act(number)

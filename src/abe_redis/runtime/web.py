@@ -62,7 +62,7 @@ async def serve(
     head_seconds: float = HEAD_SECONDS,
     on_ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until a signal comes that ends the process.
 
     Args:
         app: An ASGI application.

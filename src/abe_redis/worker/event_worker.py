@@ -154,10 +154,11 @@ class EventWorker(HandlingTasks):
             )
 
     async def run_until_signal(self, handler: Handler | None = None) -> None:
-        """As `run`, in the main thread of a program: until SIGTERM or Ctrl-C, which call `shutdown`.
+        """As `run`, in the main thread of a program: until SIGTERM, SIGHUP or Ctrl-C calls `shutdown`.
 
-        A second signal cancels the running handlers, and their events are given back. On Windows, where no
-        program can wait for a signal, Ctrl-C cancels the whole program.
+        A second signal cancels the running handlers, and their events are given back. SIGHUP is left alone
+        where the program handles or ignores it, as under `nohup`. On Windows, where no program can wait for a
+        signal, Ctrl-C cancels the whole program.
 
         Raises:
             RequestError: This is not the main thread, which alone receives signals.

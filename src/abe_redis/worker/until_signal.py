@@ -1,7 +1,6 @@
-"""Runs a worker until the process shall end: SIGTERM and Ctrl-C shut it down."""
+"""Runs a worker until the process shall end: a signal shuts it down."""
 
 import logging
-import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable
@@ -11,6 +10,7 @@ import anyio.abc
 
 from abe_redis.errors import RequestError
 from abe_redis.runtime.exception_groups import equal_failures_as_one
+from abe_redis.runtime.signals import that_end
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,12 +48,14 @@ async def run_until_signal(
     ended = anyio.Event()
 
     async def end_on_signal(*, task_status: anyio.abc.TaskStatus[None]) -> None:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        with anyio.open_signal_receiver(*that_end()) as signals:
             task_status.started()
             await anext(signals)
             await shutdown()
             with anyio.move_on_after(drain_seconds + PATIENCE_SECONDS):
                 again = await anext(signals)
+                while again.name == "SIGHUP":  # the kernel and the shell each send one when a terminal closes
+                    again = await anext(signals)
                 _LOG.warning("Second signal (%s): cancelling the running handlers.", again.name)
                 tasks.cancel_scope.cancel()
                 with anyio.move_on_after(PATIENCE_SECONDS, shield=True):

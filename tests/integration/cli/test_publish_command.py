@@ -52,7 +52,8 @@ def test_lines_are_published_as_they_come(
     assert (one["what"], len(one["facts"]["ids"])) == ("publish_many", 3), "one run is one change"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("not_under_nohup")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_who_goes_on_after_a_signal_publishes_no_event_twice(
     server: Server, redis_url: str, tmp_path: Path, number: signal.Signals
 ) -> None:

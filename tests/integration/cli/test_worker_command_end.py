@@ -75,13 +75,15 @@ def test_at_sigterm_what_is_at_work_ends_and_the_rest_goes_to_others(queue: Serv
     end(second)
 
 
+@pytest.mark.usefixtures("not_under_nohup")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["TERM", "HUP"])
 def test_a_handler_that_runs_past_its_deadline_is_cancelled_and_its_event_redelivered(
-    queue: Server, start: Start
+    queue: Server, start: Start, number: signal.Signals
 ) -> None:
     publish(queue, {"n": 1})
     first = start("bot:endless", "--drain", "0.5")
     wait_until_said(first, "started")
-    first.signal(signal.SIGTERM)
+    first.signal(number)
     assert first.wait() == 0, first.stderr
     assert len(said(first, "cancelled")) == 1
     assert "Handlers did not end within 0.5 s" in first.stderr

@@ -63,6 +63,7 @@ def words_for(door: str, port: int) -> list[str]:
 BOTH_DOORS = pytest.mark.parametrize("door", ["--http", "--socket"])
 
 
+@pytest.mark.usefixtures("not_under_nohup")
 @BOTH_DOORS
 def test_while_redis_is_away_nothing_is_accepted_and_lost_and_nothing_doubled(
     make_server: Servers, tmp_path: Path, door: str
@@ -86,7 +87,7 @@ def test_while_redis_is_away_nothing_is_accepted_and_lost_and_nothing_doubled(
             one.wait(PATIENCE)
         assert all(one.accepted for one in [*sent, *away])
         assert sorted(queued(server)) == list(range(60))
-        child.signal(signal.SIGTERM)
+        child.signal(signal.SIGHUP)
         assert child.wait() == 0
         assert "Traceback" not in child.stderr
         assert "Slack is asked to send events again" in child.stderr

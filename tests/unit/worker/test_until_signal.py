@@ -5,12 +5,14 @@ import logging
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
+from typing import Any
 
 import anyio
 import pytest
 
 from abe_redis import Event, EventWorker
 from abe_redis.errors import RequestError
+from abe_redis.runtime.signals import that_end
 from abe_redis.testing import InMemoryBackend
 from tests.patience import PATIENCE
 
@@ -38,7 +40,8 @@ def _hears_all(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "abe_redis")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.usefixtures("not_under_nohup")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_a_signal_lets_the_running_handler_end(
     number: signal.Signals, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -59,6 +62,38 @@ async def test_a_signal_lets_the_running_handler_end(
             await until_said("Taking no more events", caplog)
             go_on.set()
     assert (worker.handled, worker.given_back, backend.unfinished()) == (1, 0, 1)
+
+
+@pytest.mark.usefixtures("not_under_nohup")
+async def test_a_second_signal_of_a_closed_terminal_cancels_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """The kernel and the shell each send one."""
+    backend, begun, go_on = InMemoryBackend(), anyio.Event(), anyio.Event()
+
+    async def handle(_: Event) -> None:
+        begun.set()
+        await go_on.wait()
+
+    await backend.publish("slack_events", {"n": 1})
+    worker = EventWorker(backend, handle)
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run_until_signal)
+            await begun.wait()
+            signal.raise_signal(signal.SIGHUP)
+            await until_said("Taking no more events", caplog)
+            signal.raise_signal(signal.SIGHUP)
+            await anyio.sleep(0.1)
+            go_on.set()
+    assert (worker.handled, worker.given_back) == (1, 0)
+    assert "Second signal" not in caplog.text
+
+
+@pytest.mark.usefixtures("not_under_nohup")
+@pytest.mark.parametrize("owned", [signal.SIG_IGN, lambda *_: None], ids=["nohup", "a reload"])
+def test_sighup_is_left_to_a_program_that_handles_or_ignores_it(owned: Any) -> None:
+    assert signal.SIGHUP in that_end()
+    signal.signal(signal.SIGHUP, owned)
+    assert that_end() == (signal.SIGTERM, signal.SIGINT)
 
 
 async def test_a_second_signal_cancels_the_handlers(caplog: pytest.LogCaptureFixture) -> None:
