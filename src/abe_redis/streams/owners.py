@@ -168,6 +168,8 @@ class Loaded:
     """The last id that was delivered in the group."""
     lost: int
     """Number of unfinished entries that had been removed."""
+    left: str
+    """The first entry that is left to another consumer, such as an agent; empty if none is."""
 
 
 async def load(
@@ -187,8 +189,7 @@ async def load(
         after: Only entries behind this id, all of which the owner was given, and has not seen.
         idle_seconds: Only entries that nobody has renewed for this time.
         everybody: Also entries on which another consumer still has a lease.
-        finished_to: The last id that the owner had, if it knows every entry of the stream that it did not
-        finish.
+        finished_to: The last id up to which the owner knows every entry of the stream that it did not finish.
 
     Returns:
         None when the stream has another owner.
@@ -205,10 +206,11 @@ async def load(
         names.pending(stream, owner.group),
     ]
     entries: list[tuple[Leased, float]] = []
-    lost, start = 0, f"({after}" if after else "-"
+    lost, start, left = 0, f"({after}" if after else "-", ""
+    whose = "all" if everybody else "unseen" if after else "free"
     while start:
         arguments: list[Argument] = [owner.group, owner.consumer, owner.token, owner.lease_ms, start]
-        arguments += (round(idle_seconds * 1000), "all" if everybody else "free", _PAGE, finished_to)
+        arguments += (round(idle_seconds * 1000), whose, _PAGE, finished_to)
         arguments.append(after if start == f"({after}" else "")
         asked_at = clock.now()
         ours, *answer = await _LOAD(redis, keys, arguments)
@@ -218,6 +220,7 @@ async def load(
         lost += gone
         say_put_back(stream, owner.group, answer[4])
         say_set_back(stream, owner.group, answer[5])
+        left = left or answer[6].decode()
         entries += [
             (
                 Leased(stream, entry_id.decode(), fields_of(flat), deliveries, asked_at, again=bool(again)),
@@ -225,7 +228,7 @@ async def load(
             )
             for entry_id, flat, deliveries, wait_ms, again in found
         ]
-    return Loaded(entries, last, lost)
+    return Loaded(entries, last, lost, left)
 
 
 _START = Script.load("start")

@@ -7,7 +7,8 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from abe_redis.streams import acks, lease, names, owners
+from abe_redis.consuming.ordered import owned_stream
+from abe_redis.streams import acks, groups, lease, names, owners
 from abe_redis.streams.owners import Owner
 from abe_redis.streams.patterns import Patterns
 from tests.integration.on_streams import LONG_MS, A, B, C, fill, hold, let_lapse, now_ms, recorded, rows
@@ -127,7 +128,8 @@ async def test_only_what_is_behind_and_was_not_renewed_is_loaded(commands: Redis
     assert loaded is not None
     assert [entry.id for entry, _ in loaded.entries] == [ids[1], ids[3]]
     loaded = await owners.load(commands, ME, A, idle_seconds=2 * LONG_MS / 1000, everybody=True)
-    assert loaded == owners.Loaded([], ids[3], 0)
+    assert loaded is not None
+    assert (loaded.entries, loaded.last, loaded.lost) == ([], ids[3], 0)
 
 
 @pytest.mark.parametrize("count", [1, 99, 100, 101, 250])
@@ -144,6 +146,42 @@ async def test_what_an_owner_was_given_and_has_not_seen_is_loaded_though_somebod
     assert loaded is not None
     assert [(entry.id, entry.deliveries) for entry, _ in loaded.entries] == [(one, 1) for one in unseen]
     assert list(await rows(commands, A)) == unseen
+
+
+@pytest.mark.parametrize("count", [1, 250])
+async def test_what_an_owner_was_given_and_has_not_seen_is_loaded_at_once_though_somebody_removed_the_group(
+    commands: Redis, count: int
+) -> None:
+    """It is nobody's when the group is made again; what comes later of its conversation must wait for it."""
+    await groups.ensure_group(commands, [A], "g")
+    await owners.own(commands, ME, [A])
+    seen, *unseen = await hold(commands, A, 1 + count, by="me")
+    await groups.record_progress(commands, [A], "g")
+    await commands.xgroup_destroy(A, "g")
+    await groups.ensure_group(commands, [A], "g")
+    assert {row[0] for row in (await rows(commands, A)).values()} == {"abe:nobody"}
+    loaded = await owners.load(commands, ME, A, after=seen)
+    assert loaded is not None
+    assert [entry.id for entry, _ in loaded.entries] == unseen
+    assert loaded.left == ""
+
+
+async def test_what_an_agent_had_is_not_taken_for_finished_when_it_is_nobodys(commands: Redis) -> None:
+    """The owner knows what it has finished itself; of what it left to others it knows nothing."""
+    ours, theirs, ours_again = ids = await hold(commands, A, 3, by="me")
+    await owners.own(commands, ME, [A])
+    await commands.xclaim(A, "g", "agent", 0, [theirs], justid=True)
+    loaded = await owners.load(commands, ME, A, after=ours)
+    assert loaded is not None
+    assert [entry.id for entry, _ in loaded.entries] == [ours_again]
+    assert loaded.left == theirs
+    await let_lapse(commands, A, ids, deliveries=1, by="abe:nobody")
+    known = owned_stream.OwnedStream(0.0, 0.0, last=ours_again)
+    known.leave(loaded.left)
+    loaded = await owners.load(commands, ME, A, idle_seconds=5, finished_to=known.known_to)
+    assert loaded is not None
+    assert [entry.id for entry, _ in loaded.entries] == [theirs, ours_again]
+    assert list(await rows(commands, A)) == [theirs, ours_again]
 
 
 @pytest.mark.parametrize("count", [99, 100, 101, 250])

@@ -223,6 +223,8 @@ class OrderedConsumer(GroupConsumer):
         await self._renew_held(redis)
         for held in [held for held in self._queues if held.lost]:  # another consumer took it by force
             self._queues.remove(held)
+            if (owned := self._ownership.streams.get(held.entry.stream)) is not None:
+                owned.leave(held.entry.id)
         await self._takeover.load_abandoned(redis, until=self._renew_at)
         self._arrived.set()
 

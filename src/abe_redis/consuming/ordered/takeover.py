@@ -78,7 +78,7 @@ class Takeover:
         self._looked_at = {stream: at for stream, at in self._looked_at.items() if stream in ours}
 
         async def load(stream: str, owned: OwnedStream) -> None:
-            await self._load(redis, stream, owned, idle_seconds=idle_seconds, finished_to=owned.last)
+            await self._load(redis, stream, owned, idle_seconds=idle_seconds, finished_to=owned.known_to)
             self._looked_at[stream] = clock.now()
 
         in_turn = sorted(ours, key=lambda stream: self._looked_at.get(stream, -math.inf))
@@ -124,6 +124,8 @@ class Takeover:
         for entry, wait_seconds in loaded.entries:
             if (entry.stream, entry.id) not in known:
                 self._take_in(entry, wait_seconds)
+        if loaded.left:
+            owned.leave(loaded.left)
         owned.loaded(loaded.last)
 
     def _take_in(self, entry: Leased, wait_seconds: float) -> None:

@@ -10,14 +10,16 @@
 --       consumers' records of their leases, what the group has pending
 -- ARGV  group, consumer, the owner's token, its lease in ms, the id from which to read, the least idle time
 --       in ms of an entry (for another holder: its lease), `all` (also entries on which another consumer
---       has a lease) or `free`, the size of a page, the last id that the owner had of the stream, if it
---       knows every entry that it did not finish (else ''), the last id that the owner has seen, if it was
---       given everything behind that and the answer may be lost (else '')
+--       has a lease), `unseen` (only those behind the last id that the owner has seen: it was given these, and
+--       the answer may be lost, so what is nobody's there is its own) or `free`, the size of a page, the last
+--       id up to which the owner knows every entry that it did not finish (else ''), the last id that the
+--       owner has seen, at the first page of `unseen` (else '')
 -- Answers {0} when another consumer owns the stream. Else 1; the last id the group was given; per entry its
 -- id, fields, number of deliveries, for how many ms it is still postponed, and 1 if a handler may have
 -- begun it (else 0); how many entries were removed in the meantime; the id from which the next page begins
--- ('': there is none); how many entries it put back; and the new and the former position of a group that it
--- set back (else ''): see `beyond_end`. Or an error when there is no such group.
+-- ('': there is none); how many entries it put back; the new and the former position of a group that it set
+-- back (else ''): see `beyond_end`; and the first entry that it left to another holder (else '').
+-- Or an error when there is no such group.
 
 -- include: agents
 -- include: beyond_end
@@ -33,7 +35,7 @@
 -- include: not_due
 local stream, owner, records, due, leases, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local group, consumer, token, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local from, idle_ms, everybody, count = ARGV[5], tonumber(ARGV[6]), ARGV[7] == 'all', tonumber(ARGV[8])
+local from, idle_ms, whose, count = ARGV[5], tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
 local finished_to, seen_to = ARGV[9], ARGV[10]
 if redis.call('GET', owner) ~= token then return {0} end
 local of = group_of(stream, group)
@@ -43,6 +45,7 @@ if is_to_come(of['last-delivered-id'], now) then
   moved, of = set_back(stream, records, of, facts(redis.call('XINFO', 'STREAM', stream)))
 end
 local gone, put_back = 0, 0 -- how many were counted already; and put back
+local left = '' -- the first entry that it leaves to another holder
 
 say_lease(leases, consumer, lease_ms, now)
 local said, longest = leases_of(leases, lease_ms)
@@ -50,7 +53,8 @@ local shortest_ms = idle_ms
 for _, one in pairs(said) do shortest_ms = math.min(shortest_ms, one.ms) end
 
 local function is_free(name, idle)
-  if everybody then return idle >= idle_ms end
+  if whose == 'all' then return idle >= idle_ms end
+  if whose == 'unseen' and name == nobody then return true end
   return idle >= (name == consumer and idle_ms or lease_of(name, said, longest))
 end
 
@@ -122,10 +126,12 @@ for _, row in ipairs(rows) do
       remember_gone(records, group, id)
       lost = lost + 1
     end
+  elseif holder_name ~= consumer and left == '' then
+    left = id
   end
 end
 write_reclaimed(group)
 write_given(group)
 if lost > 0 then redis.call('HINCRBY', records, 'lost ' .. group, lost) end
 local next_page = #rows == count and '(' .. rows[count][1] or ''
-return {1, of['last-delivered-id'], found, lost + gone, next_page, put_back, moved}
+return {1, of['last-delivered-id'], found, lost + gone, next_page, put_back, moved, left}
