@@ -38,13 +38,15 @@ def erase(
 ) -> None:
     """Erase a user's or a channel's events from the streams and their dead letters, finished or not.
 
-    A user's are the events that the user did, messages that the user wrote, their edits and deletions, and
-    what is about the user as a person, such as a changed profile. Whatever else names the user only mentions
-    the user: an answer in the user's thread, a reaction to the user's message, an invitation, a choice in a
-    menu, a text. That goes with --mentions alone; without it, the last line says how many such events there
-    are.
+    A user's are the events that the user did, messages that the user wrote, their edits and deletions, what
+    is about the user as a person, such as a changed profile, and what has a message or a file of the user
+    within it: a pin, a star, a shortcut or a button on the message, a quotation. Whatever else names the user
+    only mentions the user: an answer in the user's thread, a reaction to the user's message, an invitation, a
+    choice in a menu, a text. That goes with --mentions alone; without it, a line says how many such events
+    there are.
 
-    It does not touch events in an outbox on a machine's disk, nor what handlers have stored elsewhere. Redis'
+    It does not touch events in an outbox on a machine's disk, what handlers have stored elsewhere, nor the
+    reasons that somebody gave for a change or a burial, which the audit and dead letters keep. Redis'
     own files (append-only file, snapshots) hold the events until BGREWRITEAOF and BGSAVE have written them
     anew on each server and replica; backups hold them for good.
 

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from abe_redis.errors import InvalidArgumentError
 from abe_redis.events import codec, kinds, slack
+from abe_redis.events.authors import authors_of
 from abe_redis.operations.dead_letters import DeadLetters
 from abe_redis.operations.scope import Scope
 from abe_redis.operations.slack_ids import given_id
@@ -51,8 +52,10 @@ async def erase(
     """Remove the events of a user or a channel, finished or not, from the streams and their dead letters.
 
     An event is a user's when that user did it, wrote the message that it is about (also of an edit or a
-    deletion), or is the person it is about, as when a profile changes or somebody joins. Whatever else names
-    the user, such as an answer in the user's thread, a reaction of others, or a text, only mentions the user.
+    deletion), or is the person it is about, as when a profile changes or somebody joins; and when it has a
+    message, a file or a comment of the user within it, whoever caused it, as a pin or a shortcut has.
+    Whatever else names the user, such as an answer in the user's thread, a reaction, or a text, only mentions
+    the user.
     An event is a channel's when it names the id, as a value or as a key, outside of written text (`text` and
     `blocks`). An envelope's fields about the app's own installation do not count. An entry that is not JSON
     is erased when it contains the id.
@@ -106,7 +109,8 @@ _GONE = "Redis and its replicas have removed them from memory."
 _WOULD_GO = "Erasing removes them from the memory of Redis and its replicas."
 _WHAT_STAYS = (
     "The append-only file and snapshots on disk hold them until they are written anew: send BGREWRITEAOF and "
-    "BGSAVE to each server and replica. Backups, outboxes and what handlers have stored are not touched."
+    "BGSAVE to each server and replica. Backups, outboxes and what handlers have stored are not touched; nor "
+    "are reasons that people typed, in the audit and in the dead letters of others, which may quote somebody."
 )
 
 
@@ -139,7 +143,7 @@ def _relation(fields: codec.Fields, wanted: _Wanted) -> _Relation:
     except codec.UndecodableError:
         found = any(wanted.in_bytes.search(value) for value in fields.values())
         return _Relation.OWN if found else _Relation.NONE
-    if wanted.is_user and wanted.id in slack.owners_of(payload):
+    if wanted.is_user and (wanted.id in slack.owners_of(payload) or wanted.id in authors_of(payload)):
         return _Relation.OWN
     relation = _Relation.NONE
     for value, is_written in _strings(kinds.event_of(payload)):

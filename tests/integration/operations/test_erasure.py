@@ -72,7 +72,23 @@ WHAT: dict[str, tuple[dict[str, Any], str]] = {
     "has reacted to somebody's": (envelope(reactions=[{"name": "eyes", "users": [USER]}]), "mention"),
     "is an input": (envelope(type="function_executed", user=None, inputs={"user_id": USER}), "mention"),
     "wrote what a shortcut is used on": (
-        {"type": "message_action", "user": {"id": "U1"}, "message": {"user": USER, "text": "hi"}}, "mention"
+        {"type": "message_action", "user": {"id": "U1"}, "message": {"user": USER, "text": "hi"}}, "user"
+    ),
+    "wrote what has a button": (
+        {"type": "block_actions", "user": {"id": "U1"}, "message": {"user": USER, "text": "hi"}}, "user"
+    ),
+    "wrote what is pinned": (
+        envelope(type="pin_added", item={"type": "message", "message": {"user": USER, "text": "hi"}}), "user"
+    ),
+    "is named as the author of what is pinned": (
+        envelope(type="pin_added", item_user=USER, item={"type": "message", "created_by": USER}), "mention"
+    ),
+    "wrote the root of a broadcast": (
+        envelope(subtype="thread_broadcast", root={"user": USER, "text": "hi"}), "user"
+    ),
+    "is quoted": (envelope(attachments=[{"author_id": USER, "fallback": "hi"}]), "user"),
+    "has a file that is shared": (
+        envelope(subtype="file_share", files=[{"user": USER, "title": "a"}]), "user"
     ),
     "bare": ({"type": "message", "user": USER}, "user"),
     "someone else there": (envelope(channel=CHANNEL), "channel"),
