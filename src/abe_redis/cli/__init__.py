@@ -1,6 +1,7 @@
 """The command line, one file per family of commands.
 
-Exit codes: 0 done, 1 it failed (the reason is on stderr), 2 the command line or a setting is wrong.
+Exit codes: 0 done, also when the answer is empty; 1 it failed, or something that was named is not there (the
+reason is on stderr); 2 the command line or a setting is wrong. docs/command-line.md has the whole table.
 """
 
 import errno

@@ -1,6 +1,6 @@
 """count: how many events have something in common."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -8,10 +8,6 @@ from abe_redis.cli.app import INSPECT, app
 from abe_redis.cli.common import AsJson, plain, show, with_operations
 from abe_redis.cli.filters import Channel, Contains, EventType, Since, Thread, Until, User
 from abe_redis.runtime.plurals import count as count_of
-
-if TYPE_CHECKING:
-    from abe_redis.operations.operations import Operations
-    from abe_redis.schemas import CountResult
 
 
 @app.command("count", rich_help_panel=INSPECT)
@@ -44,7 +40,8 @@ def count_(
 ) -> None:
     """Count events by what they have in common, from the newest on; the most first, times in their order.
 
-    Finished events count, too, as long as the stream has them; with --waiting they do not.
+    Finished events count, too, as long as the stream has them; with --waiting they do not. The partitions of
+    a topic are counted together; name one to count it alone.
 
     Example: abe-redis count slack_events --by channel --since 2h
 
@@ -52,9 +49,8 @@ def count_(
 
     Example: abe-redis count slack_events --by reason
     """
-    result, partitions = with_operations(
-        lambda operations: _counted(
-            operations,
+    result = with_operations(
+        lambda operations: operations.count_events(
             by=by,
             stream=stream,
             dead=dead,
@@ -77,14 +73,13 @@ def count_(
         which = f" that wait in group {plain(result.group)}" if result.group else " that wait"
     end = "oldest" if result.waiting else "newest"
     looked = "all were looked at" if result.complete else f"the {result.searched} {end} were looked at"
-    lines.append(f"{count_of(result.total, what)} of {plain(result.stream)}{which}; {looked}.")
-    lines += [partitions] if partitions else []
+    if result.note:
+        lines.append(plain(result.note))
+    else:
+        lines.append(f"{count_of(result.total, what)} of {plain(result.stream)}{which}; {looked}.")
+    if result.streams:
+        parts = ", ".join(f"{plain(one.stream)} {one.total}" for one in result.streams)
+        lines.append(f"Its streams are counted together: {parts}.")
     if result.omitted:
         lines.append(f"Another {count_of(result.omitted, 'row')}: raise --count, or narrow the choice.")
     show(result, "\n".join(lines), as_json=as_json)
-
-
-async def _counted(operations: "Operations", *, stream: str | None, **how: Any) -> "tuple[CountResult, str]":  # noqa: ANN401
-    """As `Operations.count_events`; and a sentence about partitions, which have events of their own."""
-    result = await operations.count_events(stream=stream, **how)
-    return result, plain(await operations.about_partitions(stream))

@@ -104,7 +104,7 @@ def read(
 ) -> None:
     """Show events; with --group, lease them, to be settled with `ack` or `release`.
 
-    Exit code: 0; with --event-id, 1 when no such event is found.
+    Exit code: 0, also when no event matches; with --event-id, 1 when no such event is found.
 
     Example: abe-redis read slack_events --order oldest -n 5
 
@@ -171,10 +171,11 @@ def read(
 
 
 async def _read(operations: "Operations", stream: str | None, **how: Any) -> "ReadResult":  # noqa: ANN401
-    """As `Operations.read_stream`; a stream that is named and does not exist is an error."""
+    """As `Operations.read_stream`; a stream that does not exist is an error if it or a group is named."""
     result = await operations.read_stream(stream=stream, max_chars=None, **how)
-    if stream is not None and not (result.events or result.length):
-        await operations.glance(stream=stream)
+    is_named = stream is not None or how["group"] is not None
+    if is_named and not (result.events or result.length):
+        await operations.glance(stream=result.stream)
     return result
 
 

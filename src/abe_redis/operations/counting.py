@@ -1,6 +1,7 @@
 """Counting events by what they have in common."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from abe_redis.operations import event_views
 from abe_redis.operations.caller_limits import Limits
 from abe_redis.operations.dead_letter_kinds import alike
 from abe_redis.operations.filters import Filter
-from abe_redis.schemas import CountResult, CountRow, EventView
+from abe_redis.schemas import CountOfStream, CountResult, CountRow, EventView
 from abe_redis.streams import ids, peek, unfinished
 from abe_redis.streams.page_size import PageSize
 
@@ -32,40 +33,69 @@ _SAID: frozenset[By] = frozenset({"type", "user", "channel", "thread", "reason"}
 
 
 @dataclass(slots=True)
+class _Part:
+    """One of the streams that are counted together."""
+
+    stream: str
+    source: str
+    """The stream that is read: the stream itself, or its dead letters."""
+    after: str | None
+    """The id of the last entry that was looked at."""
+    total: int = 0
+    searched: int = 0
+    complete: bool = False
+    """Whether all of its entries were looked at."""
+
+
+@dataclass(slots=True)
 class _Tally:
     """The events counted so far."""
 
     by: By
     wanted: Filter
+    parts: list[_Part]
     counts: Counter[str] = field(default_factory=Counter)
     newest: dict[str, str] = field(default_factory=dict)
     """Per value, the id of its newest event."""
-    searched: int = 0
-    after: str | None = None
-    """The id of the last entry that was looked at."""
-    complete: bool = False
-    """Whether all were."""
 
     @property
-    def goes_on(self) -> bool:
-        """Whether there is more to look at."""
-        return self.searched < _SEARCHED and not self.complete
+    def searched(self) -> int:
+        """Entries that were looked at."""
+        return sum(part.searched for part in self.parts)
 
-    def note(self, entry_id: str, fields: Fields | None) -> None:
+    @property
+    def left(self) -> list[_Part]:
+        """The streams that may have more; none after enough was looked at."""
+        return [part for part in self.parts if not part.complete] if self.searched < _SEARCHED else []
+
+    def note(self, part: _Part, entry_id: str, fields: Fields | None) -> None:
         """Look at an entry."""
-        self.after, self.searched = entry_id, self.searched + 1
+        part.after, part.searched = entry_id, part.searched + 1
         view = event_views.view(entry_id, fields)
         if self.wanted.matches(view):
             value = _value(view, self.by, self.wanted.limits)
             value = value if value in self.counts or len(self.counts) < _MOST_ROWS else _OTHERS
+            part.total += 1
             self.counts[value] += 1
             self.newest[value] = max(self.newest.get(value, entry_id), entry_id, key=ids.order)
 
-    def result(self, stream: str, most_rows: int) -> CountResult:
-        """The rows: times in their order, the last ones; everything else with the most frequent first."""
+    def ends(self) -> tuple[list[str], list[str]]:
+        """The last ids that were looked at: of streams that may have more, and of those that have none."""
+        seen = [(part.complete, part.after) for part in self.parts if part.after is not None]
+        return [one for done, one in seen if not done], [one for done, one in seen if done]
+
+    def result(self, stream: str, most_rows: int, *, end: str | None) -> CountResult:
+        """The rows: times in their order, the last ones; everything else with the most frequent first.
+
+        Args:
+            stream: The stream, or the topic, as the answer names it.
+            most_rows: How many rows at most.
+            end: The id up to which all entries were looked at.
+        """
         is_time = self.by in _TIMES
         found = sorted(self.counts.items()) if is_time else self.counts.most_common()
         shown = found[-most_rows:] if is_time else found[:most_rows]
+        several = self.parts if len(self.parts) > 1 or any(one.stream != stream for one in self.parts) else []
         return CountResult(
             stream=stream,
             by=self.by,
@@ -73,69 +103,94 @@ class _Tally:
             total=self.counts.total(),
             omitted=len(found) - len(shown),
             searched=self.searched,
-            back_to=None if self.after is None else ids.moment(self.after),
-            complete=self.complete,
+            back_to=None if end is None else ids.moment(end),
+            complete=all(part.complete for part in self.parts),
+            streams=[
+                CountOfStream(
+                    stream=one.stream, total=one.total, searched=one.searched, complete=one.complete
+                )
+                for one in several
+            ],
         )
 
 
+def _place(part: _Part) -> tuple[int, int]:
+    return (0, 0) if part.after is None else ids.order(part.after)
+
+
 async def count(
-    redis: Redis, stream: str, *, source: str, by: By, wanted: Filter, most_rows: int
+    redis: Redis, stream: str, *, sources: Mapping[str, str], by: By, wanted: Filter, most_rows: int
 ) -> CountResult:
-    """Count the events of a stream, or its dead letters, from the newest on.
+    """Count the events of a stream or of a topic's streams, or their dead letters, from the newest on.
 
     Args:
         redis: The client.
-        stream: The stream, as the answer names it.
-        source: The stream that is read: the stream itself, or its dead letters.
+        stream: The stream or the topic, as the answer names it.
+        sources: Per stream, the one that is read: the stream itself, or its dead letters.
         by: What the events of a row have in common.
         wanted: Selects the events.
         most_rows: How many rows at most: the largest, or the last hours or days; the rest counts as left out.
     """
-    tally = _Tally(by, wanted, after=wanted.until)
+    tally = _Tally(by, wanted, [_Part(name, source, wanted.until) for name, source in sources.items()])
     pages = PageSize(_PAGE, most_bytes=_SEARCHED_BYTES)
-    while tally.goes_on and not pages.is_spent():
+    while (left := tally.left) and not pages.is_spent():
+        # The one that has come least far back, so that all go back equally far.
+        part = max(left, key=lambda one: (one.after is None, _place(one)))
         asked = min(pages.count, _SEARCHED - tally.searched)
-        page = await peek.entries(redis, source, after=tally.after, count=asked, order="newest")
-        tally.complete = len(page) < asked
+        page = await peek.entries(redis, part.source, after=part.after, count=asked, order="newest")
+        part.complete = len(page) < asked
         pages.note(entry.fields for entry in page)
         for entry in page:
             await anyio.lowlevel.checkpoint()  # other tasks get their turn, however large the entries are
             if wanted.since is not None and ids.order(entry.id) < ids.order(wanted.since):
-                tally.complete = True
+                part.complete = True
                 break
-            tally.note(entry.id, entry.fields)
-    result = tally.result(stream, most_rows)
-    result.dead = source != stream
-    return result
+            tally.note(part, entry.id, entry.fields)
+    going, ended = tally.ends()
+    end = max(going, key=ids.order) if going else min(ended, key=ids.order, default=None)
+    return tally.result(stream, most_rows, end=end)
 
 
 async def count_waiting(
-    redis: Redis, stream: str, *, group: str | None, by: By, wanted: Filter, most_rows: int
+    redis: Redis,
+    stream: str,
+    *,
+    streams: Sequence[str],
+    group: str | None,
+    by: By,
+    wanted: Filter,
+    most_rows: int,
 ) -> CountResult:
     """Count the events that a group has not finished, from the oldest on.
 
     Args:
         redis: The client.
-        stream: The stream.
-        group: The group; None when the stream has none, so that everything waits.
+        stream: The stream or the topic, as the answer names it.
+        streams: Its streams. Where the group does not exist yet, everything waits.
+        group: The group; None when no stream has one, so that everything waits.
         by: What the events of a row have in common.
         wanted: Selects the events.
         most_rows: How many rows at most, as for `count`.
     """
-    tally = _Tally(by, wanted)
+    tally = _Tally(by, wanted, [_Part(name, name, None) for name in streams])
     after = None if wanted.since is None else ids.before(wanted.since)
     size = PageSize(_PAGE, most_bytes=_SEARCHED_BYTES)
-    async for page in unfinished.pages(redis, stream, group, after=after, size=size):
-        tally.complete = page.after is None
+    pages = {one: unfinished.pages(redis, one, group, after=after, size=size) for one in streams}
+    while left := tally.left:
+        part = min(left, key=_place)
+        page = await anext(pages[part.stream], None)
+        if page is None:  # enough bytes were read
+            break
+        part.complete = page.after is None
         for entry in page.entries:
             await anyio.lowlevel.checkpoint()
             if wanted.until is not None and ids.order(entry.id) >= ids.order(wanted.until):
-                tally.complete = True
+                part.complete = True
                 break
-            tally.note(entry.id, entry.fields)
-        if not tally.goes_on:
-            break
-    result = tally.result(stream, most_rows)
+            tally.note(part, entry.id, entry.fields)
+    going, ended = tally.ends()
+    end = min(going, key=ids.order) if going else max(ended, key=ids.order, default=None)
+    result = tally.result(stream, most_rows, end=end)
     result.waiting, result.group = True, group
     return result
 

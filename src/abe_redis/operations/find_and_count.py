@@ -2,6 +2,8 @@
 
 from typing import Unpack
 
+from redis.asyncio import Redis
+
 from abe_redis.errors import InvalidArgumentError, RequestError
 from abe_redis.operations import audit, counting, event_views, find_event
 from abe_redis.operations.filters import Asked, Filter
@@ -53,7 +55,8 @@ class Searching(Reading):
 
         Args:
             by: What the events of a row have in common; `reason` and `group` are those of dead letters.
-            stream: By default the host's topic.
+            stream: The stream, or a topic, whose partitions are counted together; by default the host's
+                topic, which may not exist yet.
             dead: Count its dead letters instead.
             waiting: Count only what a group has not finished, from the oldest on.
             group: With `waiting`: that group; it may be left out when the stream has one or none.
@@ -68,25 +71,38 @@ class Searching(Reading):
             raise InvalidArgumentError("group says whose waiting events to count: set waiting, too.")
         if waiting and dead:
             raise InvalidArgumentError("Dead letters wait for nobody: leave out waiting, or dead and by.")
-        source = names.dead_letters(name) if dead else name
         async with self._scope.redis(f"counting events of {name!r}") as redis:
-            if not dead:
-                await self._scope.check_exists(redis, name)
+            sources = await self._sources(redis, name, dead=dead, is_named=stream is not None)
             wanted = await Filter.at_times(redis, self._scope.limits, **asked)
-            if waiting:
-                group = await self._group_that_waits(redis, name, group)
+            if waiting and (sources or group is not None):
+                group = await self._group_that_waits(redis, name, list(sources) or [name], group)
             async with self._scope.limits.turn():
                 if waiting:
-                    return await counting.count_waiting(
-                        redis, name, group=group, by=by, wanted=wanted, most_rows=count
+                    result = await counting.count_waiting(
+                        redis, name, streams=list(sources), group=group, by=by, wanted=wanted, most_rows=count
                     )
-                return await counting.count(redis, name, source=source, by=by, wanted=wanted, most_rows=count)
+                else:
+                    result = await counting.count(
+                        redis, name, sources=sources, by=by, wanted=wanted, most_rows=count
+                    )
+            result.dead = dead
+            if not sources and not dead:
+                result.note = await self._scope.absence(redis, name)
+            return result
 
-    async def about_partitions(self, stream: str | None) -> str:
-        """A sentence that names the partitions beside a stream of the topic's own name; empty without any."""
-        name = self._scope.consumable(stream)
-        async with self._scope.redis(f"looking for partitions of {name!r}") as redis:
-            return await self._scope.about_partitions(redis, name)
+    async def _sources(self, redis: Redis, name: str, *, dead: bool, is_named: bool) -> dict[str, str]:
+        """Per stream of a topic, the stream or the dead letters that are counted, if there are any.
+
+        Raises:
+            RequestError: There is no such stream, and somebody has named it.
+        """
+        streams = [name, *await self._scope.partitions(redis, name)]
+        places = {one: names.dead_letters(one) if dead else one for one in streams}
+        found = {one: place for one, place in places.items() if await peek.kind(redis, place) == "stream"}
+        is_default_to_come = not is_named and await peek.kind(redis, name) == "none"
+        if not (found or is_default_to_come or (dead and len(streams) > 1)):
+            await (self._scope.check_known if dead else self._scope.check_exists)(redis, name)
+        return found
 
     async def changes(self, *, stream: str | None = None, count: int = MAX_COUNT) -> list[Change]:
         """The last changes that people and agents made to streams that the caller may see, the newest first.

@@ -168,10 +168,14 @@ class Scope:
             return f"{stream!r} is spread over partitions, which are streams of their own: {_listed(parts)}."
         return f"The stream {stream!r} does not exist (yet).{_near(stream, found)} {_those(found)}"
 
+    async def partitions(self, redis: Redis, stream: str) -> list[str]:
+        """The partitions that a topic has, or had, beside the stream of its own name."""
+        parts = [one for one in await announced(redis, 0) if names.topic_of(one) == stream]
+        return sorted((one for one in parts if self.patterns.match(one)), key=lambda one: (len(one), one))
+
     async def about_partitions(self, redis: Redis, stream: str) -> str:
         """A sentence that names the partitions beside a stream of the topic's own name; empty without any."""
-        parts = [one for one in await announced(redis, 0) if names.topic_of(one) == stream]
-        parts = sorted(one for one in parts if self.patterns.match(one))
+        parts = await self.partitions(redis, stream)
         return f"Its partitions have events of their own, too: {_listed(parts)}." if parts else ""
 
     async def check_exists(self, redis: Redis, stream: str) -> None:

@@ -1,5 +1,6 @@
 """Looking at what waits in a stream: the events that a group has not finished, the oldest first."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Unpack
 
@@ -103,7 +104,7 @@ class Waiting(Looking):
                     ReadResult(stream=name, mode="waiting", events=[]), found, max_chars
                 )
             is_named = group is not None
-            group = await self._group_that_waits(found.redis, name, group)
+            group = await self._group_that_waits(found.redis, name, [name], group)
             wanted = await Filter.at_times(found.redis, self._scope.limits, **asked)
             async with self._scope.limits.turn():
                 result = await self._waiting(found.redis, name, group, count, start, wanted)
@@ -114,23 +115,28 @@ class Waiting(Looking):
                 result.note += " In its other groups nothing waits."
             return result
 
-    async def _group_that_waits(self, redis: Redis, stream: str, group: str | None) -> str | None:
-        """The group whose events wait; None when the stream has none.
+    async def _group_that_waits(
+        self, redis: Redis, topic: str, streams: Sequence[str], group: str | None
+    ) -> str | None:
+        """The group whose events wait in some streams of a topic; None when these have none.
 
         Raises:
             RequestError: There is no such group, or events wait in several and none is named.
         """
         if group is not None:
-            if not await unfinished.is_recorded(redis, stream, group):
-                await self._scope.find_group(redis, stream, group, create=None)
+            recorded = [await unfinished.is_recorded(redis, one, group) for one in streams]
+            if not any(recorded) and not any([group in await peek.groups(redis, one) for one in streams]):
+                await self._scope.find_group(redis, streams[0], group, create=None)
             return group
-        groups = await peek.groups(redis, stream)
+        groups = list(dict.fromkeys([name for one in streams for name in await peek.groups(redis, one)]))
         if 1 < len(groups) <= _MOST_NAMED:
-            busy = [one for one in groups if await _any_left(redis, stream, one, None)]
+            busy = [
+                name for name in groups if any([await _any_left(redis, one, name, None) for one in streams])
+            ]
             groups = busy or groups[:1]
         if len(groups) > 1:
             raise RequestError(
-                f"The stream {stream!r} has {len(groups)} groups in which events wait, in each other ones: "
+                f"The stream {topic!r} has {len(groups)} groups in which events wait, in each other ones: "
                 f"name one with group. They are: {', '.join(map(repr, groups[:_MOST_NAMED]))}"
                 f"{', …' if len(groups) > _MOST_NAMED else ''}."
             )

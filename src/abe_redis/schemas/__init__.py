@@ -15,6 +15,9 @@ from abe_redis.schemas.events import (
     Counted as Counted,
 )
 from abe_redis.schemas.events import (
+    CountOfStream as CountOfStream,
+)
+from abe_redis.schemas.events import (
     CountResult as CountResult,
 )
 from abe_redis.schemas.events import (

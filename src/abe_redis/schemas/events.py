@@ -135,6 +135,15 @@ class CountRow(BaseModel):
     last_id: str = Field(description="The newest of them.")
 
 
+class CountOfStream(BaseModel):
+    """The part of a count that comes from one stream."""
+
+    stream: str
+    total: int = Field(description="Number of its events that match.")
+    searched: int = Field(description="Number of its entries that were looked at.")
+    complete: bool = Field(description="Whether all of its entries were looked at.")
+
+
 class Counted[Row: BaseModel](BaseModel):
     """Events counted by what they have in common, the most first."""
 
@@ -153,6 +162,10 @@ class Counted[Row: BaseModel](BaseModel):
     )
     back_to: datetime | None = Field(default=None, description="When the last of these was published (UTC).")
     complete: bool = Field(description="Whether all entries were looked at.")
+    streams: list[CountOfStream] = Field(
+        default=[], description="The streams that were counted together, when a topic has partitions."
+    )
+    note: str = Field(default="", description="Why there was nothing to count.")
 
 
 class CountResult(Counted[CountRow]):

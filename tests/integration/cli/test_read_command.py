@@ -103,12 +103,10 @@ def test_a_name_where_an_id_belongs_is_said_when_nothing_matches() -> None:
 def test_events_that_lie_in_partitions_are_not_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     answer("publish", json.dumps({"type": "message", "channel": "C1"}))
     assert "partitions" not in run("read", "--channel", "C8").stdout
-    assert "partitions" not in run("count").stdout
     monkeypatch.setenv("REDIS_STREAM_PARTITIONS", "2")
     part = answer("publish", json.dumps({"type": "message", "channel": "C8"}))["stream"]
     where = f"Its partitions have events of their own, too: '{part}'."
     nothing = run("read", "--channel", "C8").stdout
     assert "No event here matches" in nothing
     assert where in nothing
-    assert where in run("count").stdout
     assert where not in run("read", "--channel", "C1").stdout, "it found what was asked for"
