@@ -231,7 +231,7 @@ class Outbox:
                             done.append(row.number)
                             await self._on_delivered(row.draft.stream, published)
                 finally:
-                    await self._do(self._file.settle, done, refusals)
+                    await self._do(self._file.settle, writer, done, refusals)
                     delivered, refused = delivered + len(done), refused + len(refusals)
             await self._do(self._file.release, writer)
         finally:

@@ -21,6 +21,7 @@ from abe_redis.errors import OutboxFullError
 from abe_redis.publishing import outbox_failures
 from abe_redis.publishing.outbox_database import open_database, try_to_make, wait_for_others
 from abe_redis.publishing.outbox_locks import BUSY_SECONDS, WriterLocks
+from abe_redis.publishing.outbox_loss import Watch
 from abe_redis.publishing.outbox_reserve import Reserve
 from abe_redis.publishing.outbox_rows import Batch, Row, encode, read, writer_of
 from abe_redis.runtime import fork
@@ -80,6 +81,7 @@ class OutboxFile:
         self._locks = WriterLocks(self.path)
         self._reserve = Reserve(self.path)
         self._opened: sqlite3.Connection | None = None
+        self._watch = Watch(self.path)
         # A thread continues when its caller is cancelled, so two may run here at once.
         self._guard = threading.Lock()
         fork.hears_of_forks(self)
@@ -101,6 +103,7 @@ class OutboxFile:
         self._guard.release()
         self._locks.drop_all()
         self._forget()
+        self._watch.reset()
         self._writer = os.urandom(8).hex()
         self.holds_own = False
 
@@ -160,7 +163,7 @@ class OutboxFile:
 
         A row whose writer's name is damaged becomes this process's own.
         """
-        if not self._exists():
+        if not self._is_there():
             return []
         with self._transaction() as database:
             query = "SELECT DISTINCT CAST(writer AS BLOB) FROM event WHERE refused IS NULL"
@@ -180,26 +183,29 @@ class OutboxFile:
         with self._transaction() as database:
             return read(database, writer, rows=BATCH_ROWS, size=BATCH_BYTES)
 
-    def settle(self, done: Sequence[int], refused: Mapping[int, str]) -> None:
-        """Delete the finished rows, and mark the refused ones with their reasons."""
+    def settle(self, writer: str, done: Sequence[int], refused: Mapping[int, str]) -> None:
+        """Delete the finished rows of a writer, and mark the refused ones with their reasons."""
         if self._reserve.is_there:
             with suppress(OutboxFullError):
-                self._settle(done, refused)
+                self._settle(writer, done, refused)
                 return
             self._reserve.give_up()
         for number in done:  # one at a time, so that the log stays within the reserved room
-            self._settle([number], {})
+            self._settle(writer, [number], {})
             self._empty_log()
         for number, reason in refused.items():
-            self._settle([], {number: reason})
+            self._settle(writer, [], {number: reason})
             self._empty_log()
 
-    def _settle(self, done: Sequence[int], refused: Mapping[int, str]) -> None:
+    def _settle(self, writer: str, done: Sequence[int], refused: Mapping[int, str]) -> None:
+        # In a file that replaced the one that was read, another writer's row may have the number.
         with self._transaction() as database:
-            database.executemany("DELETE FROM event WHERE number = ?", [[number] for number in done])
             database.executemany(
-                "UPDATE event SET refused = ? WHERE number = ?",
-                [[reason, number] for number, reason in refused.items()],
+                "DELETE FROM event WHERE number = ? AND writer = ?", [[number, writer] for number in done]
+            )
+            database.executemany(
+                "UPDATE event SET refused = ? WHERE number = ? AND writer = ?",
+                [[reason, number, writer] for number, reason in refused.items()],
             )
 
     @_has_reserve
@@ -214,7 +220,7 @@ class OutboxFile:
     @_has_reserve
     def size(self) -> OutboxSize:
         """The number of events in it, of all processes."""
-        if not self._exists():
+        if not self._is_there():
             return OutboxSize(0, 0)
         with self._transaction() as database:
             query = "SELECT count(*), count(refused) FROM event"
@@ -258,12 +264,13 @@ class OutboxFile:
     def _transaction(self, until: float | None = None) -> Iterator[sqlite3.Connection]:
         with self._guard, self._explained():
             until = time.monotonic() + BUSY_SECONDS if until is None else until
-            if not self._exists():  # the file was removed, so rows written there would be lost
-                self._forget()
+            self._look_for_loss()
             if self._opened is None:
                 self._opened = open_database(self.path, until)
+                self._watch.opened()
             try:
                 wait_for_others(self._opened, until)
+                self._watch.put_back(self._opened)
                 self._opened.execute("BEGIN IMMEDIATE")
                 yield self._opened
                 self._opened.execute("COMMIT")
@@ -277,9 +284,16 @@ class OutboxFile:
             if self._opened is not None:
                 self._opened.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
-    def _exists(self) -> bool:
-        with self._explained():
-            return self.path.exists()
+    def _is_there(self) -> bool:
+        """Whether there is a file, or what was saved from one."""
+        with self._guard, self._explained():
+            self._look_for_loss()
+            return self._watch.holds_rows or self.path.exists()
+
+    def _look_for_loss(self) -> None:
+        if self._watch.finds_loss(self._opened, holds_own=self.holds_own):
+            self._locks.drop_all()
+            self._forget()
 
     def _forget(self) -> None:
         if self._opened is not None:

@@ -34,7 +34,7 @@ def empty(outbox):
     for writer in outbox.claim():
         while rows := outbox.first(writer).rows:
             taken += [one.number for one in rows]
-            outbox.settle([one.number for one in rows], {})
+            outbox.settle(writer, [one.number for one in rows], {})
         outbox.release(writer)
     return taken
 
