@@ -263,7 +263,10 @@ class Outbox:
         if task is not None:
             await tasks.end(task)
         with contextlib.suppress(OutboxError):
-            await self._do(self._file.close)
+            try:
+                await self._do(self._file.close)
+            except RuntimeError:  # the interpreter ends, so no thread can be started any more
+                self._file.close()
 
     def forsake(self) -> None:
         """Release the file of a loop that has ended without `close`."""

@@ -173,17 +173,19 @@ def test_a_forked_process_publishes_as_itself(
 FORGETFUL = """
 import sys
 from abe_redis import Settings, SyncBackend
-backend = SyncBackend(Settings(redis_url=sys.argv[1]))
+backend = SyncBackend(Settings(redis_url=sys.argv[1], redis_outbox=sys.argv[2] or None))
 backend.publish("slack_events", {"n": 1})
 """
 
 
-def test_a_program_that_forgets_to_close_it_ends(own_server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("outbox", ["", "outbox.db"])
+def test_a_program_that_forgets_to_close_it_ends(own_server: Server, tmp_path: Path, outbox: str) -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-W", "error", "-c"),
             FORGETFUL,
             own_server.url,
+            outbox,
         ],
         check=False, capture_output=True, text=True, cwd=tmp_path, timeout=PATIENCE,
     )  # fmt: skip
