@@ -10,7 +10,7 @@
 --       consumers' records of their leases, what the group has pending
 -- ARGV  group, consumer, the owner's token, its lease in ms, the id from which to read, the least idle time
 --       in ms of an entry (for another holder: its lease), `all` (also entries on which another consumer
---       has a lease), `unseen` (only those behind the last id that the owner has seen: it was given these, and
+--       has a lease), `unseen` (only those behind the last id that the owner has seen: it was given them, and
 --       the answer may be lost, so what is nobody's there is its own) or `free`, the size of a page, the last
 --       id up to which the owner knows every entry that it did not finish (else ''), the last id that the
 --       owner has seen, at the first page of `unseen` (else '')
