@@ -6,7 +6,7 @@ import typer
 
 from abe_redis.cli.app import INSPECT, app
 from abe_redis.cli.common import AsJson, plain, show, with_operations
-from abe_redis.cli.filters import Channel, Contains, EventType, Since, Thread, Until, User
+from abe_redis.cli.filters import Channel, Contains, EventType, Since, Thread, Until, User, Workspace
 from abe_redis.runtime.plurals import count as count_of
 
 
@@ -32,6 +32,7 @@ def count_(
     event_type: EventType = None,
     channel: Channel = None,
     user: User = None,
+    workspace: Workspace = None,
     thread: Thread = None,
     contains: Contains = None,
     since: Since = None,
@@ -59,6 +60,7 @@ def count_(
             event_type=event_type,
             channel=channel,
             user=user,
+            workspace=workspace,
             thread=thread,
             contains=contains,
             since=since,

@@ -20,7 +20,7 @@ from abe_redis.cli.common import (
     with_scope,
 )
 from abe_redis.cli.common import show as show_result
-from abe_redis.cli.filters import Channel, Contains, Thread, User
+from abe_redis.cli.filters import Channel, Contains, Thread, User, Workspace
 from abe_redis.runtime.plurals import count, when
 from abe_redis.runtime.shell import quoted
 
@@ -81,6 +81,7 @@ def list_(
     older_than: OlderThan = None,
     channel: Channel = None,
     user: User = None,
+    workspace: Workspace = None,
     thread: Thread = None,
     contains: Contains = None,
     start: Annotated[
@@ -100,7 +101,13 @@ def list_(
     choice = _choice(
         None, everything=False, reason=reason, group=group, event_type=event_type, older_than=older_than
     )
-    asked: Asked = {"channel": channel, "user": user, "thread": thread, "contains": contains}
+    asked: Asked = {
+        "channel": channel,
+        "user": user,
+        "workspace": workspace,
+        "thread": thread,
+        "contains": contains,
+    }
     result = with_scope(
         lambda scope: DeadLetters(scope).find(stream, choice, count=number, start=start, **asked)
     )

@@ -7,6 +7,9 @@ import typer
 EventType = Annotated[str | None, typer.Option(help="Only events of this type.")]
 Channel = Annotated[str | None, typer.Option(help="Only events in the channel of this id, as in C0LAN2Q65.")]
 User = Annotated[str | None, typer.Option(help="Only events by the user of this id, as in U061F7AUR.")]
+Workspace = Annotated[
+    str | None, typer.Option(help="Only events of the workspace of this id, as in T061EG9R6.")
+]
 Thread = Annotated[str | None, typer.Option(help="Only events of the thread whose root has this ts.")]
 Contains = Annotated[str | None, typer.Option(help="Only events that contain this text, in whatever case.")]
 Since = Annotated[

@@ -8,7 +8,7 @@ import typer
 from abe_redis.cli.app import EVENTS, app
 from abe_redis.cli.common import AsJson, json_of, plain, say, show, with_backend, with_operations
 from abe_redis.cli.event_state import state_line, state_of
-from abe_redis.cli.filters import Channel, Contains, EventType, Since, Thread, Until, User
+from abe_redis.cli.filters import Channel, Contains, EventType, Since, Thread, Until, User, Workspace
 from abe_redis.cli.settle import how_to_see_leases, how_to_settle
 from abe_redis.runtime.plurals import duration, when
 
@@ -87,6 +87,7 @@ def read(
     event_type: EventType = None,
     channel: Channel = None,
     user: User = None,
+    workspace: Workspace = None,
     thread: Thread = None,
     contains: Contains = None,
     since: Since = None,
@@ -122,6 +123,7 @@ def read(
         "event_type": event_type,
         "channel": channel,
         "user": user,
+        "workspace": workspace,
         "thread": thread,
         "contains": contains,
         "since": since,

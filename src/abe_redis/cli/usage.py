@@ -20,6 +20,7 @@ _MEANT = {
     "--output": "--json",
     "--queue": "--stream",
     "--tail": "--follow",
+    "--team": "--workspace",
     "--threads": "--concurrency",
     "--topic": "--stream",
     "--type": "--event-type",
@@ -103,7 +104,7 @@ _OF_THE_PROGRAM = ("--log-format", "--verbose", "-v", "--version")
 
 _PLAIN = (
     *("by", "channel", "consumer", "contains", "dead", "group", "order"),
-    *("pending", "since", "start", "thread", "until", "user", "waiting"),
+    *("pending", "since", "start", "thread", "until", "user", "waiting", "workspace"),
 )
 _ARGUMENTS = {
     "create_group": "--create-group",

@@ -68,6 +68,8 @@ THREAD = paths(
 WORDS = paths("text")
 TEAM = paths("team_id team enterprise_id enterprise user.team_id authorizations.0.team_id")
 """Of the whole payload, not of the event inside."""
+WORKSPACE = paths("team_id context_team_id team user.team_id authorizations.0.team_id")
+"""Of the whole payload: in a shared channel, `team_id` may be another than the one with the app."""
 
 
 def _table(family: Family, rows: str, line: str) -> Iterator[Kind]:

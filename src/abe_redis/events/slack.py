@@ -64,6 +64,14 @@ def user_of(payload: Mapping[str, Any]) -> str | None:
     return first(kinds.event_of(payload), *_user_fields(kinds.kind_of(payload)))
 
 
+def workspaces_of(payload: Mapping[str, Any]) -> list[str]:
+    """The workspaces that it names as its own: that of the app, and in a shared channel perhaps another."""
+    found = [*kinds.values(payload, kinds.WORKSPACE)] or kinds.values(
+        kinds.event_of(payload), kinds.WORKSPACE
+    )
+    return list(dict.fromkeys(found))
+
+
 def thread_of(payload: Mapping[str, Any]) -> str | None:
     """The `ts` of the root of its thread, or of the message it is about; None when it is about none."""
     kind = kinds.kind_of(payload)

@@ -27,6 +27,8 @@ class Asked(TypedDict, total=False):
     """Their channel, as in `C0LAN2Q65` or `<#C0LAN2Q65|general>`."""
     user: str | None
     """Their user, as in `U061F7AUR` or `<@U061F7AUR>`."""
+    workspace: str | None
+    """Their workspace, as in `T061EG9R6`: that of the app, or in a shared channel another that they name."""
     since: str | None
     """Least time of publication, as in `2h` (ago), `2026-01-31T09:00` or an entry id."""
     until: str | None
@@ -44,6 +46,7 @@ class Filter:
     event_type: str | None = None
     channel: str | None = None
     user: str | None = None
+    workspace: str | None = None
     since: str | None = None
     """No event before this id."""
     until: str | None = None
@@ -64,12 +67,14 @@ class Filter:
             asked: What is asked for.
 
         Raises:
-            RequestError: The channel or the user is a broken mention, or an id of the other kind.
+            RequestError: A channel, a user or a workspace is a broken mention, or an id of another kind.
         """
         if channel := asked.get("channel"):
             asked["channel"] = wanted_name(channel, "channel")
         if user := asked.get("user"):
             asked["user"] = wanted_name(user, "user")
+        if workspace := asked.get("workspace"):
+            asked["workspace"] = wanted_name(workspace, "workspace")
         return cls(limits=limits, **asked)
 
     @classmethod
@@ -103,12 +108,16 @@ class Filter:
     @property
     def is_about_content(self) -> bool:
         """Whether it excludes any event because of its content."""
-        return any((self.event_type, self.channel, self.user, self.thread, self.contains))
+        return any((self.event_type, self.channel, self.user, self.workspace, self.thread, self.contains))
 
     @property
     def doubt(self) -> str:
-        """What to try when nothing matches: whether a word for a user or a channel is an id; else empty."""
-        named: dict[Holder, str | None] = {"user": self.user, "channel": self.channel}
+        """What to try when nothing matches: whether a word for a user, for one, is an id; else empty."""
+        named: dict[Holder, str | None] = {
+            "user": self.user,
+            "channel": self.channel,
+            "workspace": self.workspace,
+        }
         return "".join(
             f" {said!r} is no {kind} id of Slack's, such as {EXAMPLES[kind]}: events name {kind}s by those."
             for kind, said in named.items()
@@ -122,6 +131,7 @@ class Filter:
             self.event_type in {None, view.event_type}
             and (self.channel is None or self.channel in slack.channels_of(payload))
             and (self.user is None or self.user in slack.users_of(payload))
+            and (self.workspace is None or self.workspace in slack.workspaces_of(payload))
             and (self.since is None or ids.order(view.id) >= ids.order(self.since))
             and (self.until is None or ids.order(view.id) < ids.order(self.until))
             and (self.thread is None or self._is_in_thread(payload))

@@ -1,17 +1,21 @@
-"""Ids of users and channels as people give them: bare, or copied from a text as Slack writes mentions."""
+"""Ids of users, channels and workspaces as people give them: bare, or as Slack writes mentions in a text."""
 
 import re
 from typing import Literal
 
 from abe_redis.errors import RequestError
 
-type Holder = Literal["user", "channel"]
+type Holder = Literal["user", "channel", "workspace"]
 
-EXAMPLES: dict[Holder, str] = {"user": "U061F7AUR", "channel": "C0LAN2Q65"}
+EXAMPLES: dict[Holder, str] = {"user": "U061F7AUR", "channel": "C0LAN2Q65", "workspace": "T061EG9R6"}
 
-_SIGNS = {"user": "@", "channel": "#"}
-_OWN = {"user": "[UWB][A-Z0-9]+", "channel": "[CDG][A-Z0-9]+"}
-_OF_THE_OTHER = {"user": r"[CDG][0-9][A-Z0-9]{7,}", "channel": r"[UWB][0-9][A-Z0-9]{7,}"}
+_SIGNS = {"user": "@", "channel": "#", "workspace": ""}
+_OWN = {"user": "[UWB][A-Z0-9]+", "channel": "[CDG][A-Z0-9]+", "workspace": "T[A-Z0-9]+"}
+_OF_THE_OTHER = {
+    "user": r"[CDG][0-9][A-Z0-9]{7,}",
+    "channel": r"[UWB][0-9][A-Z0-9]{7,}",
+    "workspace": r"[CDGUWB][0-9][A-Z0-9]{7,}",
+}
 _ID = re.compile("[A-Z0-9]+")
 
 
