@@ -16,10 +16,10 @@
 
 -- include: holder
 -- include: again
--- include: ids
 -- include: given
 -- include: settled
 -- include: not_due
+-- include: reached
 local group, consumer, is_start, is_confirmed = ARGV[1], ARGV[2], ARGV[3] == 'start', ARGV[4] == 'confirm'
 local answers, place = {}, 0
 local begun = {} -- per stream, by what the group has pending: ids, each with its begun deliveries
@@ -50,8 +50,7 @@ for i = 5, #ARGV, 5 do
     end
     if is_postponed then not_due(due, id) end
     if is_start then
-      local last = redis.call('HGET', records, 'last ' .. group)
-      if not last or before(last, id) then redis.pcall('HSET', records, 'last ' .. group, id) end
+      note_reached(records, group, id)
       begun[pending] = begun[pending] or {}
       table.insert(begun[pending], string.format('%s %.0f', id, math.max(counted, deliveries)))
     end

@@ -10,10 +10,10 @@
 --       consumers' records of their leases, what the group has pending
 -- ARGV  group, consumer, the owner's token, its lease in ms, the id from which to read, the least idle time
 --       in ms of an entry (for another holder: its lease), `all` (also entries on which another consumer
---       has a lease), `unseen` (only those behind the last id that the owner has seen: it was given them, and
---       the answer may be lost, so what is nobody's there is its own) or `free`, the size of a page, the last
---       id up to which the owner knows every entry that it did not finish (else ''), the last id that the
---       owner has seen, at the first page of `unseen` (else '')
+--       has a lease), `unseen` (only those behind the last id that the owner has seen: it was given these,
+--       and the answer may be lost, so what is nobody's there is its own) or `free`, the size of a page,
+--       the last id up to which the owner knows every entry that it did not finish (else ''), the last id
+--       that the owner has seen, at the first page of `unseen` (else '')
 -- Answers {0} when another consumer owns the stream. Else 1; the last id the group was given; per entry its
 -- id, fields, number of deliveries, for how many ms it is still postponed, and 1 if a handler may have
 -- begun it (else 0); how many entries were removed in the meantime; the id from which the next page begins
@@ -33,6 +33,7 @@
 -- include: settled
 -- include: vanished
 -- include: not_due
+-- include: reached
 local stream, owner, records, due, leases, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local group, consumer, token, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local from, idle_ms, whose, count = ARGV[5], tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
@@ -132,6 +133,7 @@ for _, row in ipairs(rows) do
 end
 write_reclaimed(group)
 write_given(group)
+if #found > 0 then note_reached(records, group, found[#found][1]) end
 if lost > 0 then redis.call('HINCRBY', records, 'lost ' .. group, lost) end
 local next_page = #rows == count and '(' .. rows[count][1] or ''
 return {1, of['last-delivered-id'], found, lost + gone, next_page, put_back, moved, left}

@@ -33,6 +33,7 @@
 -- include: vanished
 -- include: settled
 -- include: not_due
+-- include: reached
 local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most_with_redelivered, limit, counted = tonumber(ARGV[4]), math.min(100, tonumber(ARGV[5])), ARGV[6]
 local recent_ms = tonumber(ARGV[7])
@@ -160,11 +161,22 @@ local function take_idle(stream, due, records, leases, postponed, from)
   return take_all(stream, due, records, rows, postponed, true) or next_page
 end
 
+-- The last id of what was taken of a stream.
+local function furthest_of(first)
+  local furthest = taken[first][2]
+  for at = first + 1, #taken do
+    if before(furthest, taken[at][2]) then furthest = taken[at][2] end
+  end
+  return furthest
+end
+
 for i = 1, #KEYS, 5 do
   if #taken >= limit or work >= most_work then break end
   local stream, records, due, leases, pending = unpack(KEYS, i, i + 4)
   say_lease(leases, consumer, lease_ms, now)
-  local given, known = unpack(redis.call('HMGET', records, 'given ' .. group, 'known ' .. group))
+  local given, known, last = unpack(redis.call('HMGET', records,
+    'given ' .. group, 'known ' .. group, 'last ' .. group))
+  local had = #taken
   read_given(records, given)
   if given then -- what it puts back may change the records
     put_back_given(stream, records, group)
@@ -177,6 +189,7 @@ for i = 1, #KEYS, 5 do
   local postponed = is_any_due and redis.call('ZCARD', due) or 0
   if postponed > 0 then take_due(stream, due, records) end
   looked[#looked + 1] = take_idle(stream, due, records, leases, postponed, ARGV[7 + (i + 4) / 5])
+  if #taken > had then note_reached(records, group, furthest_of(had + 1), last) end
   work = work + 10
 end
 write_reclaimed(group)

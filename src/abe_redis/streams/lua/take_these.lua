@@ -24,6 +24,7 @@
 -- include: list_pending
 -- include: settled
 -- include: not_due
+-- include: reached
 local stream, records, due, leases, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most_passed, also_postponed = tonumber(ARGV[4]), ARGV[5] == '1'
@@ -47,6 +48,7 @@ local function take(id, deliveries, holder, is_back)
   not_due(due, id)
   note_taken(records, group, consumer, id, holder)
   note_given(records, group, id)
+  note_reached(records, group, id)
   if is_back then note_back(records, group, id, deliveries + 1) end
   rows[#rows + 1] = {id, entry[2], deliveries + 1}
 end
