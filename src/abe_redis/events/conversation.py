@@ -7,6 +7,9 @@ from abe_redis.events import kinds
 from abe_redis.events.kinds import first
 from abe_redis.events.slack import channel_of, thread_of, user_of
 
+_REPLACEMENT = kinds.paths("message.subtype")
+_REPLACED = kinds.paths("previous_message.user")
+
 type Grain = Literal["channel", "thread", "user"]
 """What a conversation is: the value of `REDIS_STREAM_CONVERSATION`."""
 
@@ -24,7 +27,15 @@ def conversation_of(payload: Mapping[str, Any], grain: Grain = "channel") -> str
         return f"{channel}/{root}" if root else channel
     if channel and grain == "channel":
         return channel
-    return user_of(payload) or channel or _team_of(payload)
+    return _author_of(payload) or channel or _team_of(payload)
+
+
+def _author_of(payload: Mapping[str, Any]) -> str | None:
+    """The user; of a deleted root that has replies its author, though Slackbot wrote what replaces it."""
+    event = kinds.event_of(payload)
+    if first(event, _REPLACEMENT) == "tombstone" and (author := first(event, _REPLACED)):
+        return author
+    return user_of(payload)
 
 
 def _team_of(payload: Mapping[str, Any]) -> str | None:

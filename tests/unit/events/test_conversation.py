@@ -31,3 +31,13 @@ def test_one_channel_is_one_conversation_whatever_the_team() -> None:
 @BY_WHAT_LACKS_ITS_USER
 def test_a_kind_whose_user_is_missing_belongs_to_its_channel_or_team(payload: dict[str, Any]) -> None:
     assert conversation_of(payload, "user") in {CHANNEL, TEAM}
+
+
+def test_a_deleted_root_that_has_replies_belongs_to_its_author() -> None:
+    """As every other deletion, though its replacement is Slackbot's."""
+    replacement = {"subtype": "tombstone", "user": "USLACKBOT", "ts": "1.0", "thread_ts": "1.0"}
+    before = {"user": "U1", "ts": "1.0", "thread_ts": "1.0"}
+    event = {"type": "message", "subtype": "message_changed", "channel": CHANNEL, "message": replacement}
+    assert conversation_of(envelope(event | {"previous_message": before}), "user") == "U1"
+    assert conversation_of(envelope(event), "user") == "USLACKBOT"
+    assert conversation_of(envelope(event | {"previous_message": before})) == CHANNEL
