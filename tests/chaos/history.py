@@ -53,6 +53,8 @@ class Outage(NamedTuple):
     """Which; empty: all."""
     begin: float
     end: float
+    is_unnoticed: bool = False
+    """Whether its clocks stood still, too, so that it cannot know."""
 
 
 class Group(NamedTuple):

@@ -43,11 +43,13 @@ class Processes:
         self._answers: dict[str, list[Record]] = defaultdict(list)
         self._silences: dict[tuple[str, int], float] = {}
         """For how long a process had written nothing down when it started something."""
+        self._starts: dict[tuple[str, int], float] = {}
         last = dict[str, float]()
         for record in self._records:
             if record.what == "answered":
                 self._answers[record.process].append(record)
             elif record.what == "start":
+                self._starts[record.process, record.run] = record.at
                 silence = record.at - last.get(record.process, record.at)
                 self._silences[record.process, record.run] = silence
             last[record.process] = record.at
@@ -93,7 +95,20 @@ class Processes:
         """
         lease = self._history.leases[process]
         silence = self._silences[process, run] if process in self._answers else 0.0
-        return silence >= _LEASE_PART * lease - SLACK_SECONDS
+        return silence >= _LEASE_PART * lease - SLACK_SECONDS or self._could_not_know(process, run)
+
+    def _could_not_know(self, process: str, run: int) -> bool:
+        """Whether a start is the first thing that a process does after its clocks stood still with it."""
+        started = self._starts[process, run]
+        return any(
+            outage.is_unnoticed
+            and outage.process == process
+            and outage.begin <= started <= outage.end + SLACK_SECONDS  # a test may let it go on earlier
+            and not any(
+                outage.begin <= at < started for (name, _), at in self._starts.items() if name == process
+            )
+            for outage in self._history.outages
+        )
 
     def is_away(self, process: str, since: float, now: float) -> bool:
         """Whether an outage may have cost a process its lease."""

@@ -40,8 +40,8 @@ class Story:
         self._note(at, what, process, event, **more)
         return self
 
-    def away(self, process: str, begin: float, end: float) -> "Story":
-        self.history.outages.append(Outage(process, begin, end))
+    def away(self, process: str, begin: float, end: float, *, is_unnoticed: bool = False) -> "Story":
+        self.history.outages.append(Outage(process, begin, end, is_unnoticed))
         return self
 
     def left(self, *events: int, lost: int = 0) -> "Story":
@@ -281,6 +281,21 @@ def test_what_one_was_about_to_start_when_it_stood_still_it_starts_when_it_wakes
     story = Story(ordered=True).accepted(47, 70).also(looked, "answered", "a", since=looked - 0.1)
     story.away("a", 1.2, 9).run("b", 47, 4, 5).run("b", 70, 8, 10)
     assert story.run("a", 47, 9.1, 9.2, deliveries=2).broken == broken
+
+
+@pytest.mark.parametrize(
+    ("is_unnoticed", "first", "broken"),
+    [(True, 2, set()), (True, 1, {"again though done"}), (False, 2, {"again though done"})],
+)
+def test_one_whose_clocks_stood_still_may_start_one_event_that_another_has_done(
+    is_unnoticed: bool, first: int, broken: set[str]
+) -> None:
+    story = Story().accepted(1, 2).away("a", 1, 9, is_unnoticed=is_unnoticed).run("b", 2, 4, 5)
+    if first == 1:
+        story.run("a", 1, 9.05, 9.1)
+    else:
+        story.run("b", 1, 5, 6)
+    assert story.run("a", 2, 9.15, 9.2).broken == broken
 
 
 def test_what_is_counted_as_lost_holds_up_nobody() -> None:

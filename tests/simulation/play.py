@@ -239,7 +239,8 @@ class Play:
                 self.actors.note("dropped", group=step.group)
             case "pause" | "suspend" | "stop machine":
                 process.pause(step.value, step.what)
-                self.history.outages.append(Outage(process.name, world.now, world.now + step.value))
+                stops = Outage(process.name, world.now, world.now + step.value, step.what == "stop machine")
+                self.history.outages.append(stops)
             case "cut":
                 for connection in process.in_order():
                     connection.cut(late_us=round(step.value * 1_000_000))
