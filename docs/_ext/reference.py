@@ -15,6 +15,7 @@ from abe_redis import Settings, cli
 from abe_redis.cli.app import app as command_line
 from abe_redis.mcp.permissions import Permissions
 from abe_redis.mcp.server import make_server
+from abe_redis.settings import described
 
 NOTE = "<!-- written from the code by docs/_ext/reference.py -->\n"
 
@@ -23,19 +24,10 @@ def settings() -> str:
     """Every environment variable."""
     rows = []
     for name, field in Settings.model_fields.items():
-        default = field.default
-        shown = ",".join(default) if isinstance(default, tuple) else default
-        if isinstance(default, bool):
-            shown = str(default).lower()
-        bounds = [
-            f"{sign} {bound:,}"
-            for one in field.metadata
-            for sign, attribute in (("≥", "ge"), (">", "gt"), ("≤", "le"))
-            if (bound := getattr(one, attribute, None)) is not None
-        ]
+        shown, bounds = described.default_of(field), described.bounds_of(field)
         words = [(field.description or "").replace("|", "\\|")]
         words += [] if not shown else [f"Default: `{shown}`."]
-        words += [f"Bounds: {', '.join(bounds)}."] if bounds else []
+        words += [f"{bounds.capitalize()}."] if bounds else []
         rows.append(f"| `{name.upper()}` | {' '.join(words)} |")
     return (
         "# Settings\n\nEnvironment variables, or lines of `.env` in the working directory. A password is never "
@@ -49,9 +41,10 @@ def commands() -> str:
         cli.main()  # which puts the commands on the app
     root = typer.main.get_command(command_line)
     parts = [
-        "# Command line\n\nExit codes: 0 done; 1 it failed, and the reason is on stderr; 2 the command line or a "
-        "setting is wrong. `--json` prints JSON for scripts. `abe-redis --install-completion` completes commands "
-        "and options in your shell. Options of `abe-redis` itself come before the command, as in "
+        "# Command line\n\nExit codes: 0 done, also when the answer is empty; 1 it failed, or something that was "
+        "named is not there, and the reason is on stderr; 2 the command line or a setting is wrong. "
+        "`--json` prints JSON for scripts. `abe-redis --install-completion` completes commands and options in your "
+        "shell. Options of `abe-redis` itself come before the command, as in "
         "`abe-redis --log-format json worker bot:handle`.\n",
         _options(root),
     ]
@@ -182,7 +175,16 @@ def write(app: Sphinx) -> None:
             path.write_text(text, encoding="utf-8")
 
 
+def without_settings(*said: Any) -> None:
+    """Leave the list of settings out of a class's description: they have a page of their own."""
+    lines: list[str] = said[-1]
+    if described.HEADING in lines:
+        del lines[lines.index(described.HEADING) :]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Sphinx calls this."""
     app.connect("builder-inited", write)
+    app.setup_extension("sphinx.ext.autodoc")
+    app.connect("autodoc-process-docstring", without_settings, priority=1)  # before others understand it
     return {"parallel_read_safe": True}

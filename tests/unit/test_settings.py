@@ -1,5 +1,7 @@
 """Settings: what is read from where, what is refused and how, and that no secret gets out."""
 
+import inspect
+import pydoc
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +188,23 @@ def test_settings_do_not_change() -> None:
     settings: Any = Settings()
     with pytest.raises(ValueError, match="frozen"):
         settings.redis_url = "redis://other"
+
+
+def test_help_says_of_each_setting_what_it_is_its_unit_default_bounds_and_variable() -> None:
+    shown = pydoc.plain(pydoc.render_doc(Settings))
+    lines = [line.removeprefix(" |").strip() for line in shown.splitlines()]
+    for name, field in Settings.model_fields.items():
+        (at,) = [place for place, line in enumerate(lines) if line.split("=")[0] == name.upper()]
+        begin = (field.description or "").replace("`", "").split()[:5]
+        assert lines[at + 1].split()[: len(begin)] == begin
+    text = " ".join(lines)
+    assert "REDIS_STREAM_LEASE_SECONDS=30 Time after which an event whose lease is not renewed" in text
+    assert "goes to another consumer. In seconds. At least 0.5, at most 86,400. " in text
+    assert "REDIS_STREAM_PATTERNS=slack:*,slack_events Streams that" in text
+    assert "REDIS_SSL=false" in text
+    assert "Annotated" not in shown
+    assert "NoDecode" not in shown
+    assert inspect.signature(Settings).parameters["redis_stream_maxlen"].default == 10_000
 
 
 def test_consumer_names() -> None:

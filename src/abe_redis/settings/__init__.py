@@ -18,6 +18,7 @@ from pydantic_settings.exceptions import SettingsError as SourceError
 
 from abe_redis.errors import SettingsError
 from abe_redis.settings import in_force, misspelt, sentences, variables
+from abe_redis.settings.described import signature_of, with_settings
 from abe_redis.settings.url import check_url, without_credentials
 
 _LOG = logging.getLogger(__name__)
@@ -328,3 +329,7 @@ class Settings(BaseSettings):
     @override
     def __repr_args__(self) -> Any:
         return ((name, value) for name, value in super().__repr_args__() if name in self.model_fields_set)
+
+
+Settings.__doc__ = with_settings(Settings.__doc__, Settings.model_fields)
+Settings.__signature__ = signature_of(Settings.model_fields)
