@@ -18,7 +18,7 @@ from abe_redis.operations.filters import Asked, Filter
 from abe_redis.operations.payload_size import Room
 from abe_redis.operations.scope import check_id, check_range
 from abe_redis.schemas import MAX_CHARS, MAX_COUNT, MAX_WAIT_SECONDS, MIN_CHARS, EventView, ReadResult
-from abe_redis.streams import names, peek
+from abe_redis.streams import find_streams, names, peek
 from abe_redis.streams.page_size import PageSize
 from abe_redis.streams.peek import Order, PendingEntry
 
@@ -34,6 +34,11 @@ class OpenStream:
 
 class Looking(Caller):
     """Looking at streams for a caller, one stream at a time."""
+
+    async def gone(self, streams: Sequence[str]) -> set[str]:
+        """Those streams that do not exist, and those topics of which no partition does."""
+        async with self._scope.redis("looking which streams exist") as redis:
+            return await find_streams.gone(redis, streams, self._backend.patterns)
 
     async def peek(
         self,

@@ -1,6 +1,8 @@
 """Searching for streams."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import batched, chain
 from typing import Any
 
 from redis.asyncio import Redis
@@ -141,3 +143,21 @@ async def existing(redis: Redis, patterns: Patterns, *, limit: int = 1000) -> li
         pipeline.type(name)
     kinds = await pipeline.execute() if chosen else []
     return [name for name, kind in zip(chosen, kinds, strict=True) if kind == b"stream"]
+
+
+async def gone(redis: Redis, streams: Iterable[str], patterns: Patterns) -> set[str]:
+    """Those streams that do not exist; a topic exists as long as one of its partitions does.
+
+    Raises:
+        redis.RedisError: The server refused to tell, or could not be reached.
+    """
+    parts = range(patterns.partitions if patterns.partitions > 1 else 0)
+    keys = {one: [one, *(names.partition(one, at) for at in parts)] for one in streams}
+    exist = set[str]()
+    for some in batched(chain.from_iterable(keys.values()), _PAGE):
+        pipeline = redis.pipeline(transaction=False)
+        for key in some:
+            pipeline.type(key)
+        kinds = await pipeline.execute()
+        exist.update(key for key, kind in zip(some, kinds, strict=True) if kind != b"none")
+    return {one for one, its_keys in keys.items() if exist.isdisjoint(its_keys)}

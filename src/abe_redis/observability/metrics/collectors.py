@@ -32,6 +32,7 @@ from abe_redis.observability.hooks import (
     Observer,
     Outcome,
 )
+from abe_redis.observability.metrics.series import SeriesOfStreams
 from abe_redis.schemas import GroupStats, OutboxStats, ServerMemory, StreamStats
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -43,7 +44,8 @@ class Metrics(Observer):
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        """All exposed metrics; a program may add its own."""
+        """All metrics of this process; a program may add its own."""
+        self.of_streams = SeriesOfStreams()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self._received = Counter(
@@ -126,7 +128,7 @@ class Metrics(Observer):
         def end(fate: Fate, reason: str) -> None:
             self._answer_seconds.labels(door).observe(time.monotonic() - began)
             if fate == "queued":
-                self._queued.labels(door, reason).inc()
+                self.of_streams.of(self._queued, door, reason, stream=reason).inc()
             elif fate == "refused":
                 self._refused.labels(door, reason).inc()
 
@@ -134,32 +136,34 @@ class Metrics(Observer):
 
     @override
     def publishing(self, stream: str, entries: Sequence[Fields]) -> EndOfPublishing | None:
-        began = time.monotonic()
+        began, of = time.monotonic(), self.of_streams.of
 
         def end(published: Sequence[Published], error: BaseException | None) -> None:
-            self._publish_seconds.labels(stream).observe(time.monotonic() - began)
+            of(self._publish_seconds, stream, stream=stream).observe(time.monotonic() - began)
             for one in published:
                 outcome = "duplicate" if one.duplicate else "kept" if one.is_kept else "added"
-                self._published.labels(stream, outcome).inc()
+                of(self._published, stream, outcome, stream=stream).inc()
             if error is not None:
                 failed = len(entries) - len(published)
-                self._publish_failures.labels(stream, type(error).__name__).inc(failed)
+                of(self._publish_failures, stream, type(error).__name__, stream=stream).inc(failed)
 
         return end
 
     @override
     def handling(self, event: Event) -> EndOfHandling | None:
-        stream, group = event.stream, event.group
-        began, at_work = time.monotonic(), self._at_work.labels(stream, group)
+        stream, group, of = event.stream, event.group, self.of_streams.of
+        self.of_streams.begin(stream)
+        began, at_work = time.monotonic(), of(self._at_work, stream, group, stream=stream)
         at_work.inc()
         published_at = int(event.id.partition("-")[0]) / 1000
-        self._wait_seconds.labels(stream, group).observe(max(0.0, time.time() - published_at))
+        of(self._wait_seconds, stream, group, stream=stream).observe(max(0.0, time.time() - published_at))
 
         def end(outcome: Outcome, error: Exception | None) -> None:
             del error
             at_work.dec()
-            self._handler_seconds.labels(stream, group).observe(time.monotonic() - began)
-            self._handled.labels(stream, group, outcome).inc()
+            of(self._handler_seconds, stream, group, stream=stream).observe(time.monotonic() - began)
+            of(self._handled, stream, group, outcome, stream=stream).inc()
+            self.of_streams.end(stream)
 
         return end
 
@@ -175,7 +179,7 @@ class Metrics(Observer):
 
 
 class QueueMetrics(Collector):
-    """The state of the queue at the last scrape."""
+    """The state of the queue at one scrape."""
 
     def __init__(self) -> None:
         self.streams: Sequence[StreamStats] = ()
@@ -214,6 +218,22 @@ class QueueMetrics(Collector):
             for one in self.memory:
                 family.add_metric([one.server], of_server(one))
             yield family
+
+
+class Exposed(Collector):
+    """What a scrape shows: the work of this process, and the state of the queue.
+
+    A scrape may be written out in a thread while another one reads the queue, so each has its own state.
+    """
+
+    def __init__(self, process: CollectorRegistry, queue: QueueMetrics) -> None:
+        self._process = process
+        self._queue = queue
+
+    @override
+    def collect(self) -> Iterable[Metric]:
+        yield from self._process.collect()
+        yield from self._queue.collect()
 
 
 _OF_SERVERS: tuple[tuple[str, str, Callable[[ServerMemory], float]], ...] = (

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
+import anyio.lowlevel
+import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -40,9 +42,15 @@ class Queue(Protocol):
     async def memory(self) -> Sequence[ServerMemory]:
         """The memory of each server that has keys."""
 
+    async def gone(self, streams: Sequence[str]) -> set[str]:
+        """Those streams that do not exist."""
+
 
 _PATIENCE_SECONDS = 5.0
 """Time for Redis to answer; a scrape has 10 seconds by default."""
+
+FORGET_EVERY_SECONDS = 60.0
+"""Interval at which the series of streams that are gone are removed, whether somebody scrapes or not."""
 
 
 @asynccontextmanager
@@ -69,14 +77,35 @@ async def exposed(
         raise SettingsError(
             f"--metrics-port needs prometheus-client, which is not installed: {how_to_install('metrics')}"
         )
-    from abe_redis.observability.metrics.collectors import Metrics, QueueMetrics  # noqa: PLC0415 - an extra
+    from abe_redis.observability.metrics.collectors import Metrics  # noqa: PLC0415 - an extra
 
-    metrics, queue = Metrics(), QueueMetrics()
-    metrics.registry.register(queue)
+    metrics = Metrics()
     with listen(host, port, prefix="metrics-") as listening, observed(metrics):
         _LOG.info("Metrics are at http://%s:%s/metrics.", host, listening.getsockname()[1])
-        async with serving(_app(metrics, queue, operations, host, health), listening):
+        async with (
+            serving(_app(metrics, operations, host, health), listening),
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(_forget_what_is_gone, metrics, operations)
             yield
+            tasks.cancel_scope.cancel()
+
+
+async def _forget_what_is_gone(metrics: "Metrics", operations: Callable[[], Awaitable[Queue]]) -> None:
+    """Remove the series of streams that no longer exist, as long as the process lives."""
+    while True:
+        await anyio.sleep(FORGET_EVERY_SECONDS)
+        if not (unused := metrics.of_streams.unused()):
+            continue
+        try:
+            with anyio.fail_after(_PATIENCE_SECONDS):
+                gone = await (await operations()).gone(list(unused))
+        except (AbeRedisError, TimeoutError) as error:
+            _LOG.debug("Which streams still exist is not known: %s", error)
+            continue
+        for stream in gone:
+            metrics.of_streams.forget(stream, unused[stream])
+            await anyio.lowlevel.checkpoint()  # there may be thousands
 
 
 class _KnownHost:
@@ -125,28 +154,37 @@ def _is_here(scope: Scope) -> bool:
     )
 
 
+async def _read(queue: "QueueMetrics", operations: Queue) -> None:
+    queue.outbox = await operations.outbox()
+    queue.streams = await operations.glance()
+    queue.memory = await operations.memory()
+    queue.reachable = True
+
+
 def _app(
     metrics: "Metrics",
-    queue: "QueueMetrics",
     operations: Callable[[], Awaitable[Queue]],
     host: str,
     health: Callable[[], str | None],
 ) -> Starlette:
     from prometheus_client.exposition import choose_encoder  # noqa: PLC0415 - an extra
 
+    from abe_redis.observability.metrics.collectors import Exposed, QueueMetrics  # noqa: PLC0415 - an extra
+
+    one_at_a_time = anyio.CapacityLimiter(1)
+
     async def scrape(request: Request) -> Response:
-        queue.reachable, queue.streams, queue.memory = False, (), ()
+        queue = QueueMetrics()
         try:
             with anyio.fail_after(_PATIENCE_SECONDS):
-                looking = await operations()
-                queue.outbox = await looking.outbox()
-                queue.streams = await looking.glance()
-                queue.memory = await looking.memory()
-                queue.reachable = True
+                await _read(queue, await operations())
         except (AbeRedisError, TimeoutError) as error:
             _LOG.debug("The queue could not be looked at for a scrape: %s", error)
         encode, kind = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(metrics.registry), media_type=kind)
+        exposed = Exposed(metrics.registry, queue)
+        # A thousand streams are megabytes of text: in the loop, leases would expire meanwhile.
+        text = await anyio.to_thread.run_sync(encode, exposed, limiter=one_at_a_time)
+        return Response(text, media_type=kind)
 
     async def healthz(_: Request) -> Response:
         trouble = health()
