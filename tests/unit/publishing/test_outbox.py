@@ -206,4 +206,5 @@ async def test_a_cancelled_publish_leaves_a_row_or_none(
     assert len(set(found)) == len(found) <= asked + 2
     for number in accepted:
         assert any(f'{{\\"n\\":{number}}}' in fields for fields in found)
-    assert "last" in found[-1]
+    # The thread of a task that was cancelled natively may still write its row, after the last one's.
+    assert sum('\\"last\\"' in fields for fields in found) == 1
