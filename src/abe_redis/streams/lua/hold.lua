@@ -12,7 +12,8 @@
 --       running
 -- Answers for each entry that was not pending under its consumer: its place, counted from 0, and its
 -- relation to the consumer: see `holder`, or `again`. A `dropped` entry is put back. A `deleted` entry
--- without a handler is `lost`, and counted as lost.
+-- without a handler is `lost`, and counted as lost. One that no handler has begun, and that is new to a group
+-- that was made again, is `unknown`: whoever reads next is given it.
 
 -- include: holder
 -- include: again
@@ -24,12 +25,21 @@ local group, consumer, is_start, is_confirmed = ARGV[1], ARGV[2], ARGV[3] == 'st
 local answers, place = {}, 0
 local begun = {} -- per stream, by what the group has pending: ids, each with its begun deliveries
 
+-- Whether the group has yet to be given an entry.
+local function is_to_be_given(stream, id)
+  local of = group_of(stream, group)
+  return of ~= nil and before(of['last-delivered-id'], id)
+end
+
 for i = 5, #ARGV, 5 do
   local at, id, deliveries, sure = 5 * tonumber(ARGV[i]) - 4, ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
   local stream, records, due, pending = KEYS[at], KEYS[at + 1], KEYS[at + 2], KEYS[at + 4]
   local in_hand, is_at_work = ARGV[i + 4] ~= '1', ARGV[i + 4] == '2'
   local state, counted, is_given_back = holder(stream, group, consumer, id, sure == '1', records, in_hand)
-  if state == 'dropped' and not in_hand then state = 'unknown' end
+  local has_begun = ARGV[i + 4] ~= '0' -- what its handler does must not be done a second time beside it
+  if state == 'dropped' and (not in_hand or not has_begun and is_to_be_given(stream, id)) then
+    state = 'unknown'
+  end
   local is_postponed = (is_start or is_at_work) and state == 'held' and redis.call('ZSCORE', due, id)
   local is_otherwise = in_hand and (state == 'dropped' or is_given_back or is_postponed)
   if is_otherwise and not is_confirmed then state = 'again' end
