@@ -13,11 +13,13 @@ from abe_redis.streams import audit
 from abe_redis.streams.find_streams import Search, announced
 from abe_redis.streams.groups import Ensured, ensure_group
 from abe_redis.streams.patterns import Patterns
+from abe_redis.streams.publish import unannounce
 
 _LOG = logging.getLogger(__name__)
 
 MISSING_SECONDS = 60
-"""Time for which a deleted stream is checked; after that, only its publisher or a search finds it.
+"""Time for which a deleted stream is checked; after that, only its publisher or a search finds it, and the
+index forgets it.
 
 One that the patterns name in full is checked for ever, since no search looks for it.
 """
@@ -106,6 +108,7 @@ class Discovery:
         if new := [name for name, found in zip(asked, ensured, strict=True) if found.new]:
             telling = new_groups.tell(redis, self._group, new, began=self._began)
             await self._tolerance.attempt("looking at what waits for a new group", telling)
+        deleted = list[str]()
         for name, found in zip(asked, ensured, strict=True):
             say_lost(name, self._group, found.lost)
             self._notice_forgetting(name, found)
@@ -117,6 +120,11 @@ class Discovery:
                 self._missing.pop(name, None)
             elif self._miss(name, now) < now:
                 del self._missing[name]
+                if found.state == "missing":
+                    deleted.append(name)
+        if deleted:
+            forgetting = unannounce(redis, deleted)
+            await self._tolerance.attempt("removing deleted streams from the index", forgetting)
 
     def _miss(self, name: str, now: float) -> float:
         """Check a name again from now on; answers until when."""

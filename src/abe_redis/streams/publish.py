@@ -251,3 +251,15 @@ async def announce(redis: Redis, streams: list[str]) -> None:
     """Write streams into the index in which consumers find new ones."""
     for some in batched(streams, slots.MANY_STREAMS):
         await _ANNOUNCE(redis, [names.INDEX], some)
+
+
+_UNANNOUNCE = Script.load("unannounce")
+
+_UNANNOUNCED_SECONDS = 45
+"""Longer than the time after which a publisher announces a stream again: so its next event is announced."""
+
+
+async def unannounce(redis: Redis, streams: list[str]) -> None:
+    """Remove deleted streams from the index, except those that somebody has announced lately."""
+    for some in batched(streams, slots.MANY_STREAMS):
+        await _UNANNOUNCE(redis, [names.INDEX], [_UNANNOUNCED_SECONDS, *some])

@@ -15,6 +15,7 @@ from abe_redis.streams import names, peek, slots
 from abe_redis.streams.find_streams import Search, announced, existing
 from abe_redis.streams.groups import Ensured, ensure_group
 from abe_redis.streams.patterns import Patterns
+from abe_redis.streams.publish import unannounce
 from tests.integration.conftest import MakeBackend, take, take_one, until
 from tests.servers import Server
 
@@ -265,3 +266,41 @@ async def test_a_stream_that_comes_back_after_flushall_is_found_at_once(
         await backend.publish("slack:events", {"n": 1})
     async with make_backend() as other, other.consume() as events:
         assert await take_one(events) == {"n": 1}
+
+
+async def test_the_index_forgets_deleted_streams_and_they_are_found_at_once_when_they_come_back(
+    backend: RedisMessageQueueBackend, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discovery, "MISSING_SECONDS", 0)
+    monkeypatch.setattr(Search, "step", AsyncMock())
+    seconds, _ = await redis.time()
+    await redis.xadd("slack:exists", {"data": "{}"})
+    await redis.set("slack:string", "x")
+    old = ("slack:deleted1", "slack:deleted2", "slack:exists", "slack:string", "other:deleted")
+    recent = {"slack:recent": seconds - 1.0, "slack:newest": seconds - 0.5}
+    await redis.zadd(names.INDEX, dict.fromkeys(old, seconds - 100.0) | recent)
+    async with backend.consume() as events:
+        await take_one(events)
+
+        async def are_forgotten() -> bool:
+            return not {"slack:deleted1", "slack:deleted2"} & (await announced(redis, 0)).keys()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_until_cancelled, events)
+            await until(are_forgotten)
+            tasks.cancel_scope.cancel()
+        left = {"slack:exists", "slack:string", "other:deleted", "slack:recent", "slack:newest"}
+        assert (await announced(redis, 0)).keys() == left
+        await backend.publish("slack:deleted1", {"n": 1})
+        assert (await take_one(events))["n"] == 1
+
+
+async def _until_cancelled(events: Any) -> None:
+    await anext(events)
+
+
+async def test_the_newest_in_the_index_stays_though_it_is_old(redis: Redis) -> None:
+    """Else a clock that was set back would give the next one a time that consumers take for old."""
+    await redis.zadd(names.INDEX, {"slack:old": 1.0, "slack:newest": 2.0})
+    await unannounce(redis, ["slack:old", "slack:newest", "slack:unknown"])
+    assert await announced(redis, 0) == {"slack:newest": 2.0}
