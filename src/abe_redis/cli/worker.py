@@ -72,7 +72,8 @@ def worker(
         float | None,
         typer.Option(
             help="Seconds after which a handler is cancelled, which counts as a failure. (A function in a "
-            "thread cannot be stopped: it runs on, and its result is dropped.) By default there is no limit.",
+            "thread cannot be stopped: the log names it, and it keeps its event and its place among the "
+            "--concurrency until it ends; then its result counts.) By default there is no limit.",
             min=0.001,
         ),
     ] = None,
@@ -230,8 +231,7 @@ def worker(
                     drain_seconds=drain,
                     leave=partial(_leave_handlers_behind, backend),
                 )
-        if worker.given_back:
-            _leave_threads_behind()
+        _leave_threads_behind()
 
     with suppress(KeyboardInterrupt):  # Ctrl-C on Windows cancels, so all events were given back
         anyio.run(work, backend_options={"use_uvloop": uvloop})
@@ -259,13 +259,19 @@ async def _leave_handlers_behind(backend: "RedisMessageQueueBackend") -> None:
     os._exit(0)
 
 
+_THREADS = ("AnyIO worker thread", "asyncio_", "uvloop_", "ThreadPoolExecutor")
+"""How the names of the threads begin in which handlers run functions."""
+
+
 def _leave_threads_behind() -> None:
-    """End the process soon, although a cancelled handler may still run in a thread, which nothing can stop.
+    """End the process soon, although a handler may still run in a thread, which nothing can stop.
 
     Python would wait for the thread, and the supervisor would send SIGKILL before our exit code.
     """
 
     def leave() -> None:
+        if not any(thread.name.startswith(_THREADS) for thread in threading.enumerate()):
+            return
         _LOG.warning("A cancelled handler still runs in a thread; the process ends without waiting for it.")
         sys.stdout.flush()
         os._exit(0)

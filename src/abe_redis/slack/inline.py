@@ -16,7 +16,8 @@ from abe_redis.slack.bolt.recognition import check_app, kind_of
 from abe_redis.slack.queues import ASKING, names_in
 from abe_redis.slack.receiver import Answer
 from abe_redis.slack.shapes import Sent
-from abe_redis.worker.call import call, in_thread
+from abe_redis.worker.call import call
+from abe_redis.worker.threads import in_thread
 
 if TYPE_CHECKING:
     from slack_bolt import App, BoltResponse

@@ -12,16 +12,15 @@ import math
 import opcode
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import anyio
 import anyio.lowlevel
-import anyio.to_thread
 
 from abe_redis.runtime import fork
 from abe_redis.sanitize.exceptions import describe
+from abe_redis.worker.threads import current_slot, in_thread
 
 _LOG = logging.getLogger(__name__)
 
@@ -103,6 +102,8 @@ class _Call:
             await ended
         except asyncio.CancelledError:
             self.scope.cancel()
+            if (slot := current_slot()) is not None:
+                slot.let_go()
             with anyio.CancelScope(shield=True):
                 while not task.done():
                     with suppress(asyncio.CancelledError):
@@ -116,7 +117,8 @@ async def call(handle: Callable[[], Awaitable[Any]], *, seconds: float | None) -
 
     Args:
         handle: The handler, with its event.
-        seconds: Time after which it is cancelled, which is a failure; None: no limit.
+        seconds: Time after which it is cancelled, which is a failure; None: no limit. A plain function is
+            waited for, and its result counts.
 
     Returns:
         Its result.
@@ -138,7 +140,9 @@ async def call(handle: Callable[[], Awaitable[Any]], *, seconds: float | None) -
     if was_cancelled and not (failure is None and is_cancelled()):
         await _take_back_cancellations(ours, cancelled_before)
     is_late = at_work.scope.cancel_called and not was_cancelled
-    if failure is None and not is_late:  # it may have swallowed a cancellation of ours
+    slot = current_slot() if is_late else None
+    is_beyond = slot is not None and slot.was_beyond()  # in a thread, so it has not seen its cancellation
+    if failure is None and (is_beyond or not is_late):  # else it may have swallowed it
         return at_work.result
     await anyio.lowlevel.checkpoint_if_cancelled()  # then the handler did not fail
     if failure is None or (is_late and isinstance(failure, asyncio.CancelledError)):
@@ -168,41 +172,6 @@ async def _take_back_cancellations(task: asyncio.Task[Any], count: int) -> None:
 def is_cancelled() -> bool:
     """Whether a scope around us was cancelled, so that a `CancelledError` is for us."""
     return anyio.current_effective_deadline() == -math.inf
-
-
-def in_thread(handler: Callable[[Any], Any]) -> Callable[[Any], Awaitable[Any]]:
-    """A plain function as a coroutine function: it runs in a thread, and a cancellation abandons it there."""
-    # The caller is the bound. With the 40 threads that everybody shares, abandoned threads would delay other
-    # handlers, and that wait would count as their time.
-    threads = anyio.CapacityLimiter(math.inf)
-
-    async def call_in_thread(value: Any) -> Any:  # noqa: ANN401 - the handler's
-        outcome = await anyio.to_thread.run_sync(
-            _outcome, handler, value, abandon_on_cancel=True, limiter=threads
-        )
-        if isinstance(outcome, _Raised):
-            raise outcome.error
-        return await outcome if inspect.isawaitable(outcome) else outcome
-
-    return call_in_thread
-
-
-@dataclass(frozen=True, slots=True)
-class _Raised:
-    """What a function raised: no future passes on every exception, as StopIteration and GeneratorExit."""
-
-    error: BaseException
-
-
-def _outcome(handler: Callable[[Any], Any], value: Any) -> Any:  # noqa: ANN401 - the handler's
-    forks, failure = fork.generation(), None
-    try:
-        return handler(value)
-    except BaseException as error:  # noqa: BLE001 - it is raised where it is awaited
-        failure = error
-        return _Raised(error)
-    finally:
-        fork.end_if_child(forks, failure)
 
 
 def _was_raised_by_code(error: BaseException) -> bool:

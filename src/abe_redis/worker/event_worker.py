@@ -72,7 +72,8 @@ class EventWorker(HandlingTasks):
                 or `Drop`; by default `Backoff()`, which also decides if the policy itself fails. At delivery
                 `REDIS_STREAM_MAX_DELIVERIES`, or the last that a `Backoff` allows, a `Retry` buries.
             handler_timeout: Seconds after which a coroutine handler is cancelled, which is a failure; by
-                default it has no limit.
+                default it has no limit. A function cannot be stopped: the log names it, and it keeps its
+                event and its place until it ends.
             view: Makes the handler's argument from the event. By default that is the whole `Event`, Slack's
                 envelope included; with `slack_event` it is the Slack event inside, as in `abe-redis worker`.
             respond_to: A stream to which the handler's result is published, with the id of its event.
@@ -110,7 +111,6 @@ class EventWorker(HandlingTasks):
         self._drain_seconds = drain_seconds
         self._ordered = ordered
         self._refused = frozenset(refuse_origins)
-        self._name = ""
         self.handled = 0
         """Deliveries whose handler succeeded."""
         self.failed = 0

@@ -13,7 +13,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 
@@ -21,9 +21,7 @@ from abe_redis.consuming.protocols import ConsumerProtocol, InFlightEvent
 from abe_redis.observability import hooks
 from abe_redis.observability.hooks import EndOfHandling, Outcome
 from abe_redis.worker.call import is_cancelled
-
-if TYPE_CHECKING:
-    from abe_redis.events.event import Event
+from abe_redis.worker.threads import Slot
 
 _LOG = logging.getLogger(__name__)
 
@@ -58,12 +56,10 @@ class _Turn:
 class _InHand:
     """The event that a task handles, and its outcome so far."""
 
-    __slots__ = ("end", "event", "failure", "held", "outcome")
+    __slots__ = ("end", "failure", "held", "outcome")
 
     def __init__(self) -> None:
         self.held: InFlightEvent | None = None
-        self.event: Event | None = None
-        """The event, which the log needs also when it is settled."""
         self.end: EndOfHandling | None = None
         self.outcome: Outcome = "given_back"
         self.failure: Exception | None = None
@@ -75,6 +71,7 @@ class HandlingTasks(ABC):
     def __init__(self, concurrency: int = 1) -> None:
         self._stopping = anyio.Event()
         self._concurrency = concurrency
+        self._name = ""
         self._turn = _Turn(concurrency)
         self._at_work = 0
         self.given_back = 0
@@ -88,37 +85,45 @@ class HandlingTasks(ABC):
 
     async def _work(self, member: ConsumerProtocol, handle: Handle, asking: anyio.Lock) -> None:
         """Handle events until the worker stops or the consumer is closed."""
-        goes_on = True
+        goes_on, slot = True, Slot(self._name)
         while goes_on and not self._stopping.is_set():
             in_hand = _InHand()
             scope = anyio.CancelScope()
             try:
                 with scope:
-                    goes_on = await self._handle_until_lost(member, handle, asking, scope, in_hand)
+                    goes_on = await self._handle_until_lost(member, handle, asking, slot, scope, in_hand)
             except BaseException as error:
                 was_cancelled = isinstance(error, asyncio.CancelledError)
                 if was_cancelled and scope.cancel_called and not is_cancelled():
                     continue  # the scope left it to us: the handler has not undone a cancellation of its own
                 is_given_back = in_hand.held is not None and in_hand.outcome == "given_back"
-                self.given_back += was_cancelled and is_given_back
+                if was_cancelled and is_given_back:
+                    self.given_back += 1
+                    _LOG.warning("The handler %s was cancelled: the worker ends.", slot)
                 member.stop_fetching()  # or another task begins what waits behind this event
                 raise
             finally:
-                if (held := in_hand.held) is not None:
-                    if scope.cancel_called and in_hand.outcome == "given_back" and not is_cancelled():
-                        self._note_cancelled(held, in_hand)
-                    self._ended(member, held, in_hand)
+                if in_hand.held is not None:
+                    was_lost = scope.cancel_called and in_hand.outcome == "given_back" and not is_cancelled()
+                    await self._end(member, in_hand.held, in_hand, slot, was_lost=was_lost)
 
     async def _handle_until_lost(
         self,
         member: ConsumerProtocol,
         handle: Handle,
         asking: anyio.Lock,
+        slot: Slot,
         scope: anyio.CancelScope,
         in_hand: _InHand,
     ) -> bool:
         """Handle events while none is lost; False when there are no more."""
-        turn, lose = self._turn, scope.cancel
+        turn = self._turn
+
+        def lose() -> None:
+            if scope.cancel_called:  # it was lost before, and now the consumer is closed
+                slot.leave()
+            scope.cancel()
+
         while not self._stopping.is_set():
             held: InFlightEvent | None = member.get_nowait()
             if held is None:
@@ -128,7 +133,7 @@ class HandlingTasks(ABC):
                     return False
             self._at_work += 1
             in_hand.held, in_hand.outcome, in_hand.failure = held, "given_back", None
-            in_hand.event = held.event
+            slot.event = held.event
             in_hand.end = hooks.handling(held.event)
             held.on_lost = lose  # the consumer that holds it now handles it
             in_hand.outcome, in_hand.failure = await self._treat(member, held, handle)
@@ -139,14 +144,33 @@ class HandlingTasks(ABC):
                 await asyncio.sleep(0)
         return False
 
-    def _note_cancelled(self, held: InFlightEvent, in_hand: _InHand) -> None:
+    async def _end(
+        self, member: ConsumerProtocol, held: InFlightEvent, in_hand: _InHand, slot: Slot, *, was_lost: bool
+    ) -> None:
+        """Finish with an event whose handler was cancelled: wait for its thread if the worker goes on."""
+        try:
+            if was_lost:
+                self._note_cancelled(held, in_hand, slot)
+                if in_hand.outcome == "lost":
+                    await slot.wait()
+        except asyncio.CancelledError:
+            member.stop_fetching()
+            raise
+        finally:
+            slot.leave()
+            self._ended(member, held, in_hand)
+
+    def _note_cancelled(self, held: InFlightEvent, in_hand: _InHand, slot: Slot) -> None:
         """Note that a handler was cancelled, though the worker goes on."""
         in_hand.outcome = "lost" if held.lost else "given_back"
         self.given_back += not held.lost
         why = "its lease was lost" if held.lost else "the backend is closed"
-        event = in_hand.event
-        name = ("", "") if event is None else (event.id, event.stream)
-        _LOG.warning("The handler of %s of %r was cancelled: %s.", *name, why)
+        if held.lost and slot.is_kept:
+            why += (
+                ". It goes on in a thread, which nothing can stop, and keeps its place among the handlers at "
+                "work until it ends; its result does not count"
+            )
+        _LOG.warning("The handler %s was cancelled: %s.", slot, why)
 
     def _ended(self, member: ConsumerProtocol, held: InFlightEvent, in_hand: _InHand) -> None:
         """Finish with an event: its loss no longer cancels anything."""

@@ -1,10 +1,10 @@
 """A Bolt listener that takes too long, or whose event's lease is lost."""
 
-import threading
+import time
 from typing import Any
 
 import anyio
-import anyio.to_thread
+import pytest
 
 from abe_redis import Bury, Event, EventWorker, Retry
 from abe_redis.bolt import BoltHandler
@@ -41,16 +41,28 @@ async def test_an_async_listener_that_takes_too_long_is_cancelled(slack: FakeSla
     assert cancelled == {"app_mention", "message"}
 
 
-async def test_a_sync_listener_that_takes_too_long_is_a_failure(slack: FakeSlack) -> None:
-    app, may_end = Bots(is_async=False, slack=slack).app(), threading.Event()
+@pytest.mark.parametrize("settles", [False, True])
+async def test_a_sync_listener_that_takes_too_long_keeps_its_event_until_it_ends(
+    slack: FakeSlack, caplog: pytest.LogCaptureFixture, *, settles: bool
+) -> None:
+    """And may still give it back."""
+    app, deliveries = Bots(is_async=False, slack=slack).app(), list[int]()
 
-    def listener() -> None:
-        may_end.wait()
+    def listener(context: Any) -> None:
+        event = context["abe_redis_event"]
+        deliveries.append(event.deliveries)
+        if event.deliveries == 1:
+            until = time.monotonic() + PATIENCE
+            while "is beyond its limit" not in caplog.text and time.monotonic() < until:
+                time.sleep(0.01)
+            if settles:
+                event.nack()
 
     app.event("app_mention")(listener)
-    seen = await handle(app, app_mention("hi"), handler_timeout=0.1)
-    may_end.set()
-    assert isinstance(seen.error, TimeoutError)
+    seen = await handle(app, app_mention("hi"), handler_timeout=0.1, concurrency=2)
+    assert seen.errors == []
+    assert deliveries == ([1, 2] if settles else [1])
+    assert "The handler abe_redis.slack.bolt.handler.BoltHandler of " in caplog.text
 
 
 async def slack_is_known(app: Any) -> None:

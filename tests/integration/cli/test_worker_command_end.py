@@ -141,14 +141,22 @@ def test_a_handler_that_fails_because_it_is_cancelled_has_not_failed(queue: Serv
 
 
 @pytest.mark.parametrize("handler", ["blocking", "blocking_in_a_thread_of_asyncio"])
-def test_a_thread_that_goes_on_does_not_hold_up_the_end(queue: Server, start: Start, handler: str) -> None:
+@pytest.mark.parametrize("options", [(), ("--timeout", "0.2")], ids=["without limit", "beyond its limit"])
+def test_a_thread_that_goes_on_does_not_hold_up_the_end(
+    queue: Server, start: Start, handler: str, options: tuple[str, ...]
+) -> None:
     publish(queue, {"n": 1})
-    worker = start(f"bot:{handler}", "--drain", "0.1")
+    worker = start(f"bot:{handler}", "--drain", "0.1", "--view", "envelope", *options)
     wait_until_said(worker, "started")
+    if options:
+        wait_for_log(worker, "beyond its limit" if handler == "blocking" else "TimeoutError")
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 0
-    assert "1 given back" in worker.stderr
     assert "the process ends without waiting for it" in worker.stderr
+    if "TimeoutError" in worker.stderr:
+        return  # a coroutine ends at its limit, so its event waits for its retry
+    assert "1 given back" in worker.stderr
+    assert f"The handler bot.{handler} of " in worker.stderr
     assert is_given_back(queue)
 
 

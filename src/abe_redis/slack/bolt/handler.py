@@ -7,7 +7,7 @@ from abe_redis.events.event import Event
 from abe_redis.events.view import slack_envelope
 from abe_redis.runtime import bolt_releases
 from abe_redis.slack.bolt import recognition
-from abe_redis.worker.call import in_thread
+from abe_redis.worker.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

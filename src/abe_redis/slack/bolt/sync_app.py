@@ -1,9 +1,10 @@
 """Dispatches through an `App`: reports failures, and waits until everything in it has ended."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, override
 
+import anyio
 import anyio.from_thread
 from slack_bolt.context.ack import Ack
 from slack_bolt.kwargs_injection import build_required_kwargs
@@ -74,11 +75,21 @@ class _EventInThread(Event):
     def nack(  # type: ignore[override]
         self, *, delay: float = 0, reason: str | None = None, counted: bool = True
     ) -> None:
-        anyio.from_thread.run(partial(self._original.nack, delay=delay, reason=reason, counted=counted))
+        _wait_for(partial(self._original.nack, delay=delay, reason=reason, counted=counted))
 
     @override
     def bury(self, *, reason: str) -> None:  # type: ignore[override]
-        anyio.from_thread.run(partial(self._original.bury, reason=reason))
+        _wait_for(partial(self._original.bury, reason=reason))
+
+
+def _wait_for(settle: Callable[[], Awaitable[None]]) -> None:
+    """Settle an event in the event loop, also beyond the time limit."""
+
+    async def shielded() -> None:
+        with anyio.CancelScope(shield=True):
+            await settle()
+
+    anyio.from_thread.run(shielded)
 
 
 def _in_thread(event: Event) -> _EventInThread:

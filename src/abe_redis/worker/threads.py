@@ -1,0 +1,164 @@
+"""Plain functions as handlers: each runs in a thread, which nothing can stop.
+
+So a function keeps its event and its slot among the events at work until it ends, also beyond its time limit,
+as a coroutine does that ignores its cancellation. After a lost lease, its slot alone waits for it; at the end
+of the worker, it is left behind. It may ask `anyio.from_thread.check_cancelled()` whether it should end.
+"""
+
+import asyncio
+import inspect
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+
+from abe_redis.runtime import fork
+
+if TYPE_CHECKING:
+    from abe_redis.events.event import Event
+
+_LOG = logging.getLogger("abe_redis.worker.event_worker")
+
+
+class Slot:
+    """The place of one event at work in a worker, and the threads that keep it."""
+
+    def __init__(self, handler: str) -> None:
+        self._handler = handler
+        self.event: Event | None = None
+        """The last event in it, which the log needs also when it is settled."""
+        self._threads: dict[asyncio.Task[Any], tuple[anyio.CancelScope, anyio.CancelScope]] = {}
+        """Each with the scope that its function may ask, and the scope of who waits for it."""
+        self._is_beyond = False
+        _SLOT.set(self)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether a function is at work in it."""
+        return not all(thread.done() for thread in self._threads)
+
+    def __str__(self) -> str:
+        about = "" if self.event is None else f"of {self.event.id} of {self.event.stream!r}"
+        return f"{self._handler} {about}".strip()
+
+    def was_beyond(self) -> bool:
+        """Whether the last function has ended beyond its limit; asked once."""
+        beyond, self._is_beyond = self._is_beyond, False
+        return beyond
+
+    async def result_of(self, thread: asyncio.Task[Any], asked: anyio.CancelScope) -> Any:  # noqa: ANN401
+        """Wait for a function, however long it takes, unless `let_go` is called.
+
+        Raises:
+            CancelledError: It was called.
+        """
+        loop, limit = asyncio.get_running_loop(), anyio.current_effective_deadline()
+        alarm = None
+        if limit != math.inf:
+            alarm = loop.call_at(limit, self._pass_limit, asked, time.monotonic())
+        try:
+            with anyio.CancelScope(shield=True) as waiting:
+                self._threads[thread] = asked, waiting
+                while not thread.done():
+                    try:
+                        await asyncio.wait([thread])
+                    except asyncio.CancelledError:  # `asyncio.timeout` cannot end a thread, either
+                        if waiting.cancel_called:
+                            raise
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+        if not thread.done():
+            raise asyncio.CancelledError
+        self._threads.pop(thread, None)
+        self._is_beyond = anyio.current_effective_deadline() == -math.inf
+        return thread.result()
+
+    def _pass_limit(self, asked: anyio.CancelScope, begun: float) -> None:
+        asked.cancel()
+        _LOG.warning(
+            "The handler %s is beyond its limit, after %.3g s, in a thread, which nothing can stop: it keeps "
+            "its event and its place among the handlers at work until it ends.",
+            *(self, time.monotonic() - begun),
+        )
+
+    def let_go(self) -> None:
+        """Wake who waits for a function, which goes on."""
+        for asked, waiting in self._threads.values():
+            asked.cancel()
+            waiting.cancel()
+
+    async def wait(self) -> None:
+        """Wait until the functions have ended that were let go."""
+        if self._threads:
+            await asyncio.wait(list(self._threads))
+
+    def leave(self) -> None:
+        """Forget about the functions that were let go, and log those that go on."""
+        if self.is_kept:
+            _LOG.warning(
+                "The handler %s goes on in a thread, which nothing can stop; this worker no longer waits for "
+                "it.",
+                self,
+            )
+        for thread in self._threads:
+            thread.cancel()
+        self._threads.clear()
+
+
+_SLOT = ContextVar[Slot | None]("_SLOT", default=None)
+
+
+def current_slot() -> Slot | None:
+    """The slot in which this runs; None outside a worker."""
+    return _SLOT.get()
+
+
+def in_thread(handler: Callable[[Any], Any]) -> Callable[[Any], Awaitable[Any]]:
+    """A plain function as a coroutine function: it runs in a thread, for which its slot waits.
+
+    Outside a worker, a cancellation abandons it there.
+    """
+    # The caller is the bound. With the 40 threads that everybody shares, abandoned threads would delay other
+    # handlers, and that wait would count as their time.
+    threads = anyio.CapacityLimiter(math.inf)
+
+    async def run(asked: anyio.CancelScope, value: Any) -> Any:  # noqa: ANN401 - the handler's
+        with asked:
+            return await anyio.to_thread.run_sync(_outcome, handler, value, limiter=threads)
+
+    async def call_in_thread(value: Any) -> Any:  # noqa: ANN401 - the handler's
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        asked, slot = anyio.CancelScope(), current_slot()
+        thread = asyncio.Task(run(asked, value), loop=asyncio.get_running_loop(), eager_start=True)
+        outcome = await (thread if slot is None else slot.result_of(thread, asked))
+        if isinstance(outcome, _Raised):
+            raise outcome.error
+        return await outcome if inspect.isawaitable(outcome) else outcome
+
+    return call_in_thread
+
+
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    """What a function raised: no future passes on every exception, as StopIteration and GeneratorExit."""
+
+    error: BaseException
+
+
+def _outcome(handler: Callable[[Any], Any], value: Any) -> Any:  # noqa: ANN401 - the handler's
+    forks, failure = fork.generation(), None
+    try:
+        return handler(value)
+    except BaseException as error:  # noqa: BLE001 - it is raised where it is awaited
+        failure = error
+        return _Raised(error)
+    finally:
+        fork.end_if_child(forks, failure)
