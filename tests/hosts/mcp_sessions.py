@@ -97,7 +97,7 @@ class Client:
     def close(self) -> None:
         """End both."""
         self._child.close_stdin()
-        assert self._child.wait() == 0
+        assert self._child.wait() == 0, self._child.stderr
 
     def _ask(self, **request: object) -> dict[str, Any]:
         self._child.send(json.dumps(request))
