@@ -143,10 +143,13 @@ class _Checker:
         streams = {record.event: record.stream for record in records if record.what == "start"}
         for record in records:
             event = record.event
-            if record.what in {"destroyed", "dropped"}:  # Redis forgets its counts
+            is_made_again = record.what == "joined" and bool(made_again & {"", record.stream})
+            if record.what in {"destroyed", "dropped"} or is_made_again:
+                # Redis forgets its counts, and until the group is there again, nobody counts.
                 for one in [one for one in starts if record.stream in {"", streams.get(one)}]:
                     del starts[one]
-                made_again.add(record.stream)
+                if not is_made_again:
+                    made_again.add(record.stream)
             elif record.what == "done" and made_again & {"", record.stream}:
                 del starts[event]  # the group that was made again may give it once more, as a new one
             elif record.what == "redriven":

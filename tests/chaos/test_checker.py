@@ -160,6 +160,14 @@ def test_a_removed_event_is_counted_anew(what: str) -> None:
     assert story.broken == set()
 
 
+@pytest.mark.parametrize(("again_at", "broken"), [(4, set()), (2.5, {"count fell"})])
+def test_what_starts_before_a_destroyed_group_is_there_again_nobody_counts(
+    again_at: float, broken: set[str]
+) -> None:
+    story = Story().accepted(1).also(0, "joined").also(2, "destroyed").run("a", 1, 3, 3.1, "failed")
+    assert story.also(again_at, "joined").run("a", 1, 5, 6).broken == broken
+
+
 @pytest.mark.parametrize(("what", "broken"), [("destroyed", set()), ("redriven", {"count fell"})])
 def test_what_was_finished_is_counted_anew_where_the_group_was_made_again(
     what: str, broken: set[str]
