@@ -98,7 +98,8 @@ class Searching(Reading):
         """
         streams = [name, *await self._scope.partitions(redis, name)]
         places = {one: names.dead_letters(one) if dead else one for one in streams}
-        found = {one: place for one, place in places.items() if await peek.kind(redis, place) == "stream"}
+        kinds = await peek.kinds(redis, places.values())
+        found = {one: place for one, place in places.items() if kinds[place] == "stream"}
         is_default_to_come = not is_named and await peek.kind(redis, name) == "none"
         if not (found or is_default_to_come or (dead and len(streams) > 1)):
             await (self._scope.check_known if dead else self._scope.check_exists)(redis, name)

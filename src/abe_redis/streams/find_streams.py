@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from abe_redis.client import optional_commands
-from abe_redis.streams import names, slots
+from abe_redis.streams import names, peek, slots
 from abe_redis.streams.patterns import Patterns
 from abe_redis.streams.publish import announce
 
@@ -137,12 +137,8 @@ async def existing(redis: Redis, patterns: Patterns, *, limit: int = 1000) -> li
             if not optional_commands.is_refused(error):
                 raise
             _say_unsearched(redis, error)
-    chosen = sorted(candidates)[:limit]
-    pipeline = redis.pipeline(transaction=False)
-    for name in chosen:
-        pipeline.type(name)
-    kinds = await pipeline.execute() if chosen else []
-    return [name for name, kind in zip(chosen, kinds, strict=True) if kind == b"stream"]
+    kinds = await peek.kinds(redis, sorted(candidates)[:limit])
+    return [name for name, kind in kinds.items() if kind == "stream"]
 
 
 async def gone(redis: Redis, streams: Iterable[str], patterns: Patterns) -> set[str]:
@@ -155,9 +151,6 @@ async def gone(redis: Redis, streams: Iterable[str], patterns: Patterns) -> set[
     keys = {one: [one, *(names.partition(one, at) for at in parts)] for one in streams}
     exist = set[str]()
     for some in batched(chain.from_iterable(keys.values()), _PAGE):
-        pipeline = redis.pipeline(transaction=False)
-        for key in some:
-            pipeline.type(key)
-        kinds = await pipeline.execute()
-        exist.update(key for key, kind in zip(some, kinds, strict=True) if kind != b"none")
+        kinds = await peek.kinds(redis, some)
+        exist.update(key for key, kind in kinds.items() if kind != "none")
     return {one for one, its_keys in keys.items() if exist.isdisjoint(its_keys)}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from abe_redis.streams import names
+from abe_redis.streams import names, peek
 
 
 class Mistyped(NamedTuple):
@@ -48,14 +48,9 @@ async def mistyped(redis: Redis, streams: Iterable[str], group: str) -> list[Mis
                 names.held(stream, one): "hash",
                 names.pending(stream, one): "hash",
             }
-    pipeline = redis.pipeline(transaction=False)
-    for key in wanted:
-        pipeline.type(key)
-    kinds = [str(kind.decode()) for kind in await pipeline.execute()]
+    found = await peek.kinds(redis, wanted)
     return [
-        Mistyped(key, kind, must_be)
-        for (key, must_be), kind in zip(wanted.items(), kinds, strict=True)
-        if kind not in {must_be, "none"}
+        Mistyped(key, kind, wanted[key]) for key, kind in found.items() if kind not in {wanted[key], "none"}
     ]
 
 

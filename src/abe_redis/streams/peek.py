@@ -1,7 +1,7 @@
 """Reading a stream without changing anything."""
 
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -61,6 +61,16 @@ async def kind(redis: Redis, key: str) -> str:
     """The type of a key: `stream`, `none` when there is no key, or another type."""
     answer: Any = await redis.type(key)
     return str(answer.decode())
+
+
+async def kinds(redis: Redis, keys: Iterable[str]) -> dict[str, str]:
+    """The types of keys, as `kind` says them, in their order."""
+    asked = list(dict.fromkeys(keys))
+    pipeline = redis.pipeline(transaction=False)
+    for key in asked:
+        pipeline.type(key)
+    answers = await pipeline.execute() if asked else []
+    return {key: str(answer.decode()) for key, answer in zip(asked, answers, strict=True)}
 
 
 async def end(redis: Redis, stream: str) -> tuple[str, str | None]:
