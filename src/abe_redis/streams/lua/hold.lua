@@ -65,7 +65,7 @@ for i = 5, #ARGV, 5 do
       table.insert(begun[pending], string.format('%s %.0f', id, math.max(counted, deliveries)))
     end
   end
-  if state == 'deleted' and ARGV[i + 4] == '0' and note_gone(stream, records, group, id) then
+  if state == 'deleted' and not has_begun and note_gone(stream, records, group, id) then
     state = 'lost'
     not_due(due, id)
   end
