@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from abe_redis.consuming.optional_steps import Tolerance
 from abe_redis.runtime import clock
+from abe_redis.runtime.plurals import first_of
 from abe_redis.schemas.stats import is_agent, is_person
 from abe_redis.settings import Settings
 from abe_redis.streams import consumers, owners
@@ -86,6 +87,4 @@ class MixedKinds:
 
 
 def _listed(names: Iterable[str]) -> str:
-    names = sorted(set(names))
-    rest = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(map(repr, names[:_MOST_NAMED])) + rest
+    return first_of(sorted(set(names)), _MOST_NAMED)

@@ -44,14 +44,18 @@ async def tell(redis: Redis, group: str, streams: Sequence[str], *, began: float
 
 
 def _sentence(group: str, streams: list[str], waiting: int, others: list[str]) -> str:
-    where = repr(streams[0]) if len(streams) == 1 else f"{_listed(streams)} ({len(streams)} streams)"
+    where = (
+        repr(streams[0])
+        if len(streams) == 1
+        else f"{plurals.first_of(streams, _MOST_NAMED)} ({len(streams)} streams)"
+    )
     arguments = f"{quoted(streams[0])} {quoted(group)}"
     said = (
         f"Group {group!r} of {where} is new: it begins at the oldest event, so "
         f"{plurals.count(waiting, 'event')} {'waits' if waiting == 1 else 'wait'} for it"
     )
     if others:
-        said += f", which other groups ({_listed(others)}) may have handled"
+        said += f", which other groups ({plurals.first_of(others, _MOST_NAMED)}) may have handled"
     said += "."
     if meant := get_close_matches(group, others, 1, _LIKENESS):
         said += (
@@ -61,8 +65,3 @@ def _sentence(group: str, streams: list[str], waiting: int, others: list[str]) -
     return (
         f"{said} To begin at the end, make the group first: `abe-redis group create {arguments} --from now`."
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(map(repr, names[:_MOST_NAMED])) + rest

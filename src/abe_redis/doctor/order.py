@@ -7,6 +7,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from abe_redis.doctor.context import Context, Finding, ok, warning
+from abe_redis.runtime.plurals import first_of
 from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import GroupStats, StreamStats
 from abe_redis.schemas.stats import is_agent
@@ -180,6 +181,4 @@ def _streams(streams: Iterable[StreamStats]) -> str:
 
 
 def _listed(words: Iterable[str]) -> str:
-    ordered = sorted(set(words))
-    rest = f" and {len(ordered) - _MOST_NAMED} more" if len(ordered) > _MOST_NAMED else ""
-    return ", ".join(map(repr, ordered[:_MOST_NAMED])) + rest
+    return first_of(sorted(set(words)), _MOST_NAMED)

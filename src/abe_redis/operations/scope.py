@@ -16,6 +16,7 @@ from abe_redis.inspection.stats import stream_stats
 from abe_redis.operations import recording
 from abe_redis.operations.caller_limits import Limits
 from abe_redis.runtime.arguments import check_text, shown
+from abe_redis.runtime.plurals import first_of
 from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import StreamStats
 from abe_redis.schemas.stats import is_agent
@@ -312,8 +313,7 @@ def _those(found: Sequence[str]) -> str:
 
 def _listed(found: Sequence[str]) -> str:
     """Quoted names for a sentence."""
-    rest = f" and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
-    return ", ".join(map(repr, found[:_MOST_LISTED])) + rest
+    return first_of(found, _MOST_LISTED)
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:

@@ -1,11 +1,18 @@
 """Numbers and times in sentences."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 
 def count(number: int, one: str, many: str | None = None) -> str:
     """A number with its noun, singular or plural."""
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """The first names, quoted, and how many more there are."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + rest
 
 
 def duration(seconds: float) -> str:
