@@ -3,19 +3,20 @@
 import re
 from collections.abc import Iterator
 
+from abe_redis.sanitize.deferred import deferred
 from abe_redis.sanitize.secret_names import NAME, could_name
 
 _BETWEEN = (
-    ("|", re.compile(r"\|")),
-    ("\t", re.compile(r"\t")),
-    (",", re.compile(r",")),
-    (";", re.compile(r";")),
-    ("  ", re.compile(r" {2,20}")),
+    ("|", deferred(r"\|")),
+    ("\t", deferred(r"\t")),
+    (",", deferred(r",")),
+    (";", deferred(r";")),
+    ("  ", deferred(r" {2,20}")),
 )
 """Separators of cells: a quick test for each, and the full expression."""
-_LINE = re.compile(r"(?P<quote>[\"'>`]{0,4}[ \t]{0,8})(?P<cells>[^\r\n]{1,4000})")
-_RULE = re.compile(r"[\s|:+=-]+")
-_HEAD = re.compile(rf"[*_~`\"']{{0,3}}(?:[\w .-]{{0,40}}?){NAME}[*_~`\"']{{0,3}}")
+_LINE = deferred(r"(?P<quote>[\"'>`]{0,4}[ \t]{0,8})(?P<cells>[^\r\n]{1,4000})")
+_RULE = deferred(r"[\s|:+=-]+")
+_HEAD = deferred(rf"[*_~`\"']{{0,3}}(?:[\w .-]{{0,40}}?){NAME}[*_~`\"']{{0,3}}")
 _NOT_SECRET = frozenset({"pass", "bearer"})
 _MOST_OF_A_HEAD = 60
 _AROUND = " \t-\"'`"

@@ -1,11 +1,11 @@
 """Secrets that are known by the command whose arguments they are: `curl -u`, `mysql -p`, `--token`."""
 
-import re
 from collections.abc import Iterator
 
+from abe_redis.sanitize.deferred import deferred
 from abe_redis.sanitize.secret_names import PLACEHOLDER
 
-_COMMAND = re.compile(
+_COMMAND = deferred(
     r"(?<![\w-])(?:-u|-U|--user|--proxy-user)[ =]{0,2}(?:\\?\n[ \t]{0,20})?(?P<quote>[\"']?)"
     r"(?P<user>[^\s\"':]{0,200}:)"
     r"(?P<value>[^\s\"']++|(?<=[\"'])[^\"'\n]++)"
@@ -21,7 +21,7 @@ _COMMAND = re.compile(
     r"|docker\s{1,4}login[^\n]{0,200}?\s-p\s{1,4}[\"']?(?P<docker>[^\s\"']++)"
     r"|mysql[^\n]{0,200}?\s-p[\"']?(?P<mysql>[^\s\"']{3,}+)",
 )
-_PROGRAM = re.compile(r"curl|wget|http|fetch|xh\b")
+_PROGRAM = deferred(r"curl|wget|http|fetch|xh\b")
 _BACK = 400
 """Characters before an option in which its program's name stands."""
 

@@ -8,6 +8,8 @@ length of the text: its repetitions are possessive or bounded.
 import re
 from collections.abc import Iterator
 
+from abe_redis.sanitize.deferred import deferred
+
 # A slash, also as JSON, and JSON within JSON, escape it.
 SLASH = r"\\{0,4}/"
 
@@ -118,11 +120,11 @@ _FORMS: tuple[tuple[str, str], ...] = (
     ("hooks.zapier.com", rf"(?i:hooks\.zapier\.com{_PATH})"),
 )
 
-_MATCHERS = tuple((anchor, re.compile(form)) for anchor, form in _FORMS)
+_MATCHERS = tuple((anchor, deferred(form)) for anchor, form in _FORMS)
 
-_PEM = re.compile(r"-----BEGIN [\w ]{0,40}PRIVATE KEY(?: BLOCK)?-----", re.IGNORECASE)
-_PEM_END = re.compile(r"-----END [\w ]{0,60}-----", re.IGNORECASE)
-_PEM_BODY = re.compile(r"(?:[A-Za-z0-9+/=\s]|\\{1,8}[nr])*+")
+_PEM = deferred(r"-----BEGIN [\w ]{0,40}PRIVATE KEY(?: BLOCK)?-----", re.IGNORECASE)
+_PEM_END = deferred(r"-----END [\w ]{0,60}-----", re.IGNORECASE)
+_PEM_BODY = deferred(r"(?:[A-Za-z0-9+/=\s]|\\{1,8}[nr])*+")
 
 
 def found_by_form(text: str, folded: str) -> Iterator[tuple[int, int]]:

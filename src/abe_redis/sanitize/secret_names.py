@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
+from abe_redis.sanitize.deferred import deferred
+
 _QUOTE = r"\\{0,32}[\"'`]"
 
 # Any name that ends so, as in `bot_access_token`. `next_token` and its like are masked too: a model has no
@@ -29,17 +31,17 @@ _LONG = (
 # Short ones are parts of other words, so they stand alone or behind a separator.
 _ALONE = ("pass", "pw", "pin", "otp", "jwt", "dsn", "bearer")
 _SHORT = "|".join(["pwd", "auth(?<=_auth)", *(f"{word}(?<![a-z]{word})" for word in _ALONE)])
-_HUMP = re.compile(r"[a-z](?=(?:Pass|Pw|Pin|Otp|Jwt|Dsn|Bearer)(?![a-z]))")
+_HUMP = deferred(r"[a-z](?=(?:Pass|Pw|Pin|Otp|Jwt|Dsn|Bearer)(?![a-z]))")
 _BEHIND = (
     r"(?:[ _.-]?(?:value|string|text|hash|plain|confirm(?:ation)?|repeat|prod(?:uction)?|dev|test|staging"
     r"|live|base|input|field|block|box|element|entry|action|answer|v?\d{1,3})){0,2}"
 )
 NAME = rf"(?:{_LONG}|{_SHORT}){_BEHIND}"
 
-_IS_NAME = re.compile(rf"{NAME}\s*\Z")
-_HUMPS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_WITHIN = re.compile(rf"{NAME}(?![a-z])|passw(?:or)?d|passphrase|credential|api[ _.-]?key")
-_PASSWORD = re.compile(r"passw|passc|passp|pwd|pw\b|pin\b|otp\b|secret|kennw|\bcode", re.IGNORECASE)
+_IS_NAME = deferred(rf"{NAME}\s*\Z")
+_HUMPS = deferred(r"(?<=[a-z0-9])(?=[A-Z])")
+_WITHIN = deferred(rf"{NAME}(?![a-z])|passw(?:or)?d|passphrase|credential|api[ _.-]?key")
+_PASSWORD = deferred(r"passw|passc|passp|pwd|pw\b|pin\b|otp\b|secret|kennw|\bcode", re.IGNORECASE)
 _WORDS = (
     *("token", "secret", "pass", "credential", "auth", "cookie", "key", "string", "webhook", "pwd", "pw"),
     *("pin", "otp", "jwt", "dsn", "bearer", "cred", "code", "kennwort", "mot de", "contrase\u00f1a", "senha"),
@@ -56,38 +58,38 @@ _WORDS = (
 """A text without any of these has no such name."""
 
 # Slack's markup may stand around the name, brackets behind it, and the sign of a block before the value.
-_HEAD = re.compile(
+_HEAD = deferred(
     rf"(?P<name>{NAME})(?:\[[^\]\n]{{0,20}}\])?[*_~]{{0,2}}\s{{0,4}}(?P<close>{_QUOTE})?\]?(?P<before>\s{{0,8}})"
     rf"(?P<sign>=>|->|\u2192|:=|==?|:)(?:(?!\*{{3}})[*_~]{{1,2}})?(?P<after>(?:\s{{0,8}}[|>][-+]?\s{{0,40}}\n)?\s{{0,8}})"
 )
 _OF_SENTENCES = (":", "->", "\u2192")
-_OPEN = re.compile(rf"[bruf@$]{{0,2}}(?P<quote>{_QUOTE})", re.IGNORECASE)
-_NUMBER = re.compile(r"[+-]?\d[\d._]*(?![\w-])")
-_NOTHING = re.compile(r"(?:null|none|nil|true|false|undefined|\*{3,})(?![\w-])", re.IGNORECASE)
-_BRACKETS = re.compile(rf"{_QUOTE}|[\[\]{{}}()]")
-_EMPTY = re.compile(r"(?:[\s,{}\[\]()]|null|true|false|none|-?\d[\d.]*)*+", re.IGNORECASE)
+_OPEN = deferred(rf"[bruf@$]{{0,2}}(?P<quote>{_QUOTE})", re.IGNORECASE)
+_NUMBER = deferred(r"[+-]?\d[\d._]*(?![\w-])")
+_NOTHING = deferred(r"(?:null|none|nil|true|false|undefined|\*{3,})(?![\w-])", re.IGNORECASE)
+_BRACKETS = deferred(rf"{_QUOTE}|[\[\]{{}}()]")
+_EMPTY = deferred(r"(?:[\s,{}\[\]()]|null|true|false|none|-?\d[\d.]*)*+", re.IGNORECASE)
 # Up to white space, a quote, or the next part of a query, of Slack's markup, or of a connection string.
-_WORD = re.compile(
+_WORD = deferred(
     r"(?:[^\s&\"'`<>|\\;,]|\\(?![\\nrt\"'`])|[;,](?=[^\s;,&\"'`<>|\\]{1,80})(?![\w .-]{1,40}=))++"
 )
-PLACEHOLDER = re.compile(
+PLACEHOLDER = deferred(
     r"\$\{[^}\n]{0,100}\}?|\$\(|(?-i:\$[A-Z_][A-Z0-9_]*(?!\w))|\{\{|%[sdr]\b|%\(|\.{3}|\u2026|x{3,}(?!\w)|<|\[?redacted|\*\*\*"
     r"|(?:os|self|cls|settings?|config|process|env|args|options|this|request|secrets|vars)\.\w",
     re.IGNORECASE,
 )
-LINK = re.compile(
+LINK = deferred(
     r"<(?:[a-z]{2,10}:|!)[^|<>\n]{0,2000}\|(?P<label>[^|<>\n]{1,200})>"
     r"|\[(?P<text>[^\[\]\n]{1,200})\]\([^()\n]{0,2000}\)",
     re.IGNORECASE,
 )
 """A link with its label, in Slack's markup or in Markdown."""
-_CALL = re.compile(r"[A-Za-z_][\w.]{0,100}+[(\[]")
+_CALL = deferred(r"[A-Za-z_][\w.]{0,100}+[(\[]")
 
-_HEADER = re.compile(
+_HEADER = deferred(
     r"(?P<name>(?:proxy-)?authorization|(?:set-)?cookie2?)\s{0,4}"
     rf"(?:{_QUOTE})?\s{{0,4}}[:=,]\s{{0,8}}(?:b?{_QUOTE})?(?P<value>[^\r\n\"'`<>\\]++)",
 )
-_SCHEME = re.compile(
+_SCHEME = deferred(
     r"(?P<one>bearer|basic|token|apikey|api-key|negotiate|ntlm|splunk|key|bot|dpop|ssws)\s{1,8}[`*_~]{0,3}(?P<what>[^\s\"'`,;<>\\]++)"
     r"|(?P<many>digest|hawk|oauth|aws4-hmac-sha256|signature|mac|scram-sha-256)\s{1,8}(?P<all>[^\r\n]++)",
 )
@@ -114,18 +116,18 @@ _BESIDE = (
 """Fields between the name and its value."""
 _NAMED = rf"{_MEANS}(?:{_QUOTE})?\s{{0,4}}[:=]\s{{0,4}}(?:{_QUOTE})?[\w .-]{{0,40}}?{NAME}(?:{_QUOTE})?"
 _VALUED = rf"(?<![\w-]){_HOLDS}(?:{_QUOTE})?\s{{0,4}}[:=]\s{{0,4}}"
-_PAIR = re.compile(rf"\b{_NAMED}{_BESIDE}\s{{0,80}}[,;]?\s{{0,80}}(?:-\s)?(?:{_QUOTE})?{_VALUED}(?=[\S])")
-_TURNED = re.compile(
+_PAIR = deferred(rf"\b{_NAMED}{_BESIDE}\s{{0,80}}[,;]?\s{{0,80}}(?:-\s)?(?:{_QUOTE})?{_VALUED}(?=[\S])")
+_TURNED = deferred(
     rf"{_VALUED}(?P<quote>{_QUOTE})(?P<value>[^\n\"'`]{{1,4096}}+)(?P=quote)\s{{0,80}}[,;]?\s{{0,80}}(?:{_QUOTE})?{_NAMED}(?![\w-])",
 )
-_TUPLE = re.compile(
+_TUPLE = deferred(
     rf"[\[(]\s{{0,80}}b?{_QUOTE}(?P<name>[\w .-]{{0,40}}?{NAME}){_QUOTE}\s{{0,8}},\s{{0,80}}(?=[\w\\\"'`])"
 )
 _PLAIN = ("token", "secret", "secrets", "pass", "pin", "password", "cookie", "cookies", "credentials")
 """Names that are also words of a list, such as one of topics."""
-_ELEMENT = re.compile(rf"<[\w:.-]{{0,40}}?{NAME}(?:\s[^<>]{{0,200}})?>(?:<!\[cdata\[)?(?P<value>[^<>]++)>?</")
+_ELEMENT = deferred(rf"<[\w:.-]{{0,40}}?{NAME}(?:\s[^<>]{{0,200}})?>(?:<!\[cdata\[)?(?P<value>[^<>]++)>?</")
 
-_USUAL = re.compile(
+_USUAL = deferred(
     r"v?\d+(?:[.:/-]\d+)++\w{0,3}|\d{1,2}(?::\d\d)+\w{0,2}|https?:.*|:[\w+-]+:.*|[#@]\w.*|\d{1,3}(?:,\d{3})++"
     r"|\d{1,4}(?:[mk]?s|[mhdwkx]|[kmg]i?b|sec\w*|min\w*|hours?|days?|weeks?|months?|years?|char\w*|bytes?|bits?|th)"
     r"|[a-z]++(?:[-_/][a-z]++)*+",

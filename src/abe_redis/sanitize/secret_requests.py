@@ -2,13 +2,14 @@
 
 import base64
 import binascii
-import re
 from collections.abc import Iterator
 
-_BEARER = re.compile(r"(?P<scheme>bearer|basic)\s{1,8}[`*_~]{0,3}(?P<what>[\w.~+/=-]{6,}+)")
+from abe_redis.sanitize.deferred import deferred
+
+_BEARER = deferred(r"(?P<scheme>bearer|basic)\s{1,8}[`*_~]{0,3}(?P<what>[\w.~+/=-]{6,}+)")
 _LEAST_OF_A_BEARER = 20
 # Parts of a query that hold a secret only if they look like one.
-_QUERY = re.compile(
+_QUERY = deferred(
     r"[?&](?:(?:code|key)=(?=[^\s&#\"'<>|]{16})|(?:sig|signature|x-(?:amz|goog)-(?:signature|credential)|auth)=)"
     r"(?P<value>[^\s&#\"'<>|]{6,}+)"
     r"|(?<![\w.])(?:j?sessionid|phpsessid|asp\.net_sessionid|connect\.sid)=(?P<session>[^\s&;\"'<>|]{6,}+)",

@@ -6,15 +6,16 @@ What follows the name must look like a secret, since most of what is written so 
 import re
 from collections.abc import Iterator
 
+from abe_redis.sanitize.deferred import deferred
 from abe_redis.sanitize.secret_names import LINK, NAME, could_name, looks_secret
 
 _MARKS = r"[*_~`]{0,3}"
 _VALUE = r"(?P<value>[^\s\"'`<>|*~]{1,200}+)"
 
-_NAME = re.compile(NAME)
+_NAME = deferred(NAME)
 # What may stand between a name and its value.
 _FOR = r"\s{1,3}(?:for|of|to|on|in|from)(?:\s(?:[\w.@/-]{1,40}|<[@#!][\w|^.-]{1,60}>)){1,3}"
-_BESIDE = re.compile(
+_BESIDE = deferred(
     rf"{_MARKS}(?:"
     # `password (prod): …`, `password :key: …`, `token for db: …`, `password - …`, `password: ||…||`
     rf"\s{{1,3}}(?:\([^()\n]{{1,40}}\)|:[\w+-]{{1,30}}:){_MARKS}\s{{0,4}}[:=-]{{0,2}}{_MARKS}\s{{0,4}}[|(\[`*_~]{{0,3}}"
@@ -25,14 +26,14 @@ _BESIDE = re.compile(
     r"|:?\s{1,4}[`*~]{1,3}_?"
     rf"){_VALUE}",
 )
-_NEXT = re.compile(rf"{_MARKS}[ \t]{{1,3}}{_VALUE}(?=[\s.,;!?\"']|\Z)")
+_NEXT = deferred(rf"{_MARKS}[ \t]{{1,3}}{_VALUE}(?=[\s.,;!?\"']|\Z)")
 _LEAST_OF_A_NEXT = 8
 """Characters of a secret that follows the name of another kind than a password, with no sign between."""
 _VERBS = frozenset({"pass", "bearer"})
 """Names that are more often something else in a sentence."""
-_SPOKEN = re.compile(r"(?<![\w-])(?:passw(?:or)?d|passphrase|passcode|pwd)")
-_LINKED = re.compile(rf"{_MARKS}(?:\s{{0,4}}[:=-])?(?:\s{{1,4}}(?:is|was))?\s{{1,4}}(?=[<\[])")
-_BELOW = re.compile(
+_SPOKEN = deferred(r"(?<![\w-])(?:passw(?:or)?d|passphrase|passcode|pwd)")
+_LINKED = deferred(rf"{_MARKS}(?:\s{{0,4}}[:=-])?(?:\s{{1,4}}(?:is|was))?\s{{1,4}}(?=[<\[])")
+_BELOW = deferred(
     rf"(?:\s?\([^()\n]{{1,40}}\)|{_FOR})?"
     rf"{_MARKS}\s{{0,3}}[:=]?{_MARKS}(?:\s(?:is|was))?:?{_MARKS}"
     r"[ \t]{0,8}(?:\r?\n[ \t]{0,8}){1,4}"
@@ -40,25 +41,25 @@ _BELOW = re.compile(
     r"(?:```[a-z]{0,10}\n?|[`*_~|]{1,2})?[ \t]{0,8}"
     rf"{_VALUE}(?=[`*_~|\"']{{0,3}}[ \t]{{0,8}}(?:\r?\n|\Z|```))",
 )
-_IS = re.compile(
+_IS = deferred(
     rf"{NAME}(?:'s|\s{{1,4}}(?:is|was|are|ist|lautet|reads|will be|should be"
     r"|(?:(?:has been|is|was|got)\s{1,4}(?:now\s)?)?(?:re)?(?:set|changed|updated)\s{1,4}to))(?![a-z])"
     r"\s{0,4}[:=]?\s{0,4}[\"'`*_]{0,2}(?P<value>[^\s\"'`<>|]++)",
 )
 # `setPassword("…")`, `os.environ["TOKEN"] = …`; `set the password to …`
-_SETTER = re.compile(
+_SETTER = deferred(
     rf"(?:\b(?:set|with|add)[a-z_]{{0,20}}?|\.){NAME}\(\s{{0,4}}[\"'](?P<value>[^\"'\n]{{1,200}}+)"
     r"|[\"']auth[\"']\s{0,4}:\s{0,4}[\"'](?P<auth>[\w+/=-]{6,200}+)[\"']"
     rf"|\b(?:set|reset|changed?|updated?)\s(?:(?:the|my|your|its|our)\s)?(?:[a-z]{{1,20}}\s){{0,2}}?{NAME}\s{{1,3}}to\s{{1,3}}"
     r"[\"'`*_]{0,2}(?P<other>[^\s\"'`<>|*~]{1,200}+)"
 )
 # `creds: admin / …`
-_LOGIN = re.compile(
+_LOGIN = deferred(
     r"\b(?:creds?|credentials?|log[io]ns?|user(?:name)?\s?[/,&+]\s?pass(?:word)?|basic auth)\s{0,3}"
     rf"(?:(?:[:=\u2192]|->|=>|-)\s{{0,3}})?[`\"']?[\w.@-]{{1,60}}[`\"']?\s{{0,2}}[/|:]\s{{0,2}}[`\"']?{_VALUE}"
 )
 # `use … as the password`, `… (password)`
-_TURNED = re.compile(
+_TURNED = deferred(
     rf"(?<![^\s\"'`(]){_VALUE}[\"'`]?\s{{1,3}}"
     rf"(?:(?:is|as)\s(?:the|my|your|our|its|a)\s(?:[\w-]{{1,20}}\s){{0,2}}?{NAME}|\((?:the\s)?{NAME}\))"
 )

@@ -21,8 +21,8 @@ from abe_redis.sanitize.secret_writing import found_in_writing
 
 MASKED = "***"
 
-_CLUE = re.compile(r"[-.=@:_%&\\/0-9\"'`|<\n\u0080-\U0010ffff]|bearer|basic|is ", re.IGNORECASE)
-"""Every secret contains one of these; many strings of an event contain none."""
+_CLUE = re.compile(r"[-.=@:_%&\\/0-9\"'`|<\niksIKS\u0080-\U0010ffff]|(?i:bearer)")
+"""Every secret, with the name before it, contains one of these; many strings of an event contain none."""
 
 _MOST_OF_A_NAME = 60
 _MOST_OF_A_LABEL = 120

@@ -3,8 +3,9 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from abe_redis.schemas.deferred import DeferredModel
 from abe_redis.schemas.events import (
     UNTRUSTED as UNTRUSTED,
 )
@@ -74,7 +75,7 @@ MAX_EVENT_ID = 256
 """Characters."""
 
 
-class PublishResult(BaseModel):
+class PublishResult(DeferredModel):
     """The result of publishing an event."""
 
     stream: str
@@ -93,7 +94,7 @@ class PublishResult(BaseModel):
     )
 
 
-class PublishLinesResult(BaseModel):
+class PublishLinesResult(DeferredModel):
     """The result of publishing many events."""
 
     lines: int = Field(default=0, description="Number of published events.")
@@ -102,7 +103,7 @@ class PublishLinesResult(BaseModel):
     reason: str | None = Field(default=None, description="Why Redis does not take them at present.")
 
 
-class Released(BaseModel):
+class Released(DeferredModel):
     """The result of a release, id by id."""
 
     stream: str
@@ -121,7 +122,7 @@ class ReleaseResult(Released):
     )
 
 
-class Acked(BaseModel):
+class Acked(DeferredModel):
     """The result of an ack, id by id."""
 
     stream: str
@@ -139,7 +140,7 @@ class AckResult(Acked):
     )
 
 
-class DeadLetter(BaseModel):
+class DeadLetter(DeferredModel):
     """An event that a group gave up on."""
 
     id: str = Field(description="Its id among the dead letters; pass it to redrive or purge.")
@@ -162,7 +163,7 @@ class DeadLetter(BaseModel):
     )
 
 
-class DeadLetterKind(BaseModel):
+class DeadLetterKind(DeferredModel):
     """Dead letters of the same stream, group, handler and type, with similar reasons."""
 
     stream: str
@@ -176,7 +177,7 @@ class DeadLetterKind(BaseModel):
     last_id: str = Field(description="The id of the last of them among the dead letters.")
 
 
-class DeadSummaryResult(BaseModel):
+class DeadSummaryResult(DeferredModel):
     """Kinds of dead letters, the most frequent first."""
 
     kinds: list[DeadLetterKind]
@@ -186,7 +187,7 @@ class DeadSummaryResult(BaseModel):
     )
 
 
-class DeadLettersResult(BaseModel):
+class DeadLettersResult(DeferredModel):
     """Dead letters, of one stream or of all."""
 
     letters: list[DeadLetter]
@@ -197,7 +198,7 @@ class DeadLettersResult(BaseModel):
     )
 
 
-class RedriveResult(BaseModel):
+class RedriveResult(DeferredModel):
     """The result of redriving the chosen dead letters."""
 
     stream: str
@@ -216,7 +217,7 @@ class RedriveResult(BaseModel):
     )
 
 
-class PurgeResult(BaseModel):
+class PurgeResult(DeferredModel):
     """The result of removing the chosen dead letters."""
 
     stream: str
@@ -232,13 +233,13 @@ class GroupOfStream(GroupStats):
     stream: str
 
 
-class GroupsResult(BaseModel):
+class GroupsResult(DeferredModel):
     """The consumer groups of one stream or of all."""
 
     groups: list[GroupOfStream]
 
 
-class GroupChange(BaseModel):
+class GroupChange(DeferredModel):
     """A change of a group."""
 
     stream: str
@@ -253,7 +254,7 @@ class GroupChange(BaseModel):
     dry_run: bool = False
 
 
-class ErasedStream(BaseModel):
+class ErasedStream(DeferredModel):
     """The erased events of one stream."""
 
     stream: str
@@ -261,7 +262,7 @@ class ErasedStream(BaseModel):
     unfinished: int = Field(description="Of them, not finished by some group.")
 
 
-class EraseResult(BaseModel):
+class EraseResult(DeferredModel):
     """The erased events of all streams and their dead letters."""
 
     note: str = Field(default="", description="Where copies of them may be that this does not reach.")
@@ -272,7 +273,7 @@ class EraseResult(BaseModel):
     dry_run: bool
 
 
-class Change(BaseModel):
+class Change(DeferredModel):
     """A change that a person or an agent made, or a consumer that made a group again."""
 
     at: datetime = Field(description="When (UTC).")
@@ -284,7 +285,7 @@ class Change(BaseModel):
     facts: dict[str, Any] = Field(description="Stream, group, ids and other details of the change.")
 
 
-class AuditResult(BaseModel):
+class AuditResult(DeferredModel):
     """The changes that people and agents made, the newest first."""
 
     changes: list[Change]

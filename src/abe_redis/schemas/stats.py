@@ -3,7 +3,9 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from abe_redis.schemas.deferred import DeferredModel
 
 type Health = Literal["ok", "working", "backlog", "stalled", "paused", "unread", "dead_letters"]
 
@@ -25,7 +27,7 @@ def is_person(consumer: str) -> bool:
     return consumer.startswith("cli-")
 
 
-class ConsumerStats(BaseModel):
+class ConsumerStats(DeferredModel):
     """One consumer of a group."""
 
     name: str
@@ -58,7 +60,7 @@ class ConsumerStats(BaseModel):
 type Age = Literal["under_10s", "under_1m", "under_10m", "under_1h", "older"]
 
 
-class GroupStats(BaseModel):
+class GroupStats(DeferredModel):
     """One consumer group of a stream."""
 
     name: str
@@ -135,7 +137,7 @@ class GroupStats(BaseModel):
         ]
 
 
-class StreamStats(BaseModel):
+class StreamStats(DeferredModel):
     """One stream with its health, and advice what to do about it."""
 
     stream: str
@@ -163,7 +165,7 @@ class StreamStats(BaseModel):
     advice: str = Field(description="What is wrong and what to do, in a sentence or two.")
 
 
-class ServerMemory(BaseModel):
+class ServerMemory(DeferredModel):
     """The memory of a server."""
 
     server: str = Field(description="Host and port, when it is one of several; else REDIS_URL.")
@@ -174,7 +176,7 @@ class ServerMemory(BaseModel):
     )
 
 
-class OutboxStats(BaseModel):
+class OutboxStats(DeferredModel):
     """The events in this machine's `REDIS_OUTBOX`, from all processes that share the file."""
 
     waiting: int = Field(description="Events that will be added as soon as Redis accepts them.")
@@ -187,7 +189,7 @@ class OutboxStats(BaseModel):
     )
 
 
-class StatsResult(BaseModel):
+class StatsResult(DeferredModel):
     """The health of one stream or of all."""
 
     problems: list[str] = Field(
