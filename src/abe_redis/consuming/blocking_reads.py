@@ -23,6 +23,8 @@ class BlockingReads[T]:
         self._under_way: dict[str, asyncio.Task[list[T]]] = {}
         """The reads, each by its first stream."""
         self._failure: BaseException | None = None
+        self._waker: asyncio.Future[None] | None = None
+        """Done when `wait` is to return early."""
 
     @property
     def are_under_way(self) -> bool:
@@ -36,6 +38,7 @@ class BlockingReads[T]:
         read: Callable[[Sequence[str]], Coroutine[Any, Any, list[T]]],
         *,
         seconds: float,
+        may_wake: bool = False,
     ) -> list[T]:
         """Wait for entries of any stream. `collect` returns the results that come later.
 
@@ -43,6 +46,7 @@ class BlockingReads[T]:
             streams: All of them.
             read: Waits for entries of some of them, for about that time.
             seconds: The longest time to wait.
+            may_wake: Whether `wake` ends the wait; the reads go on.
 
         Raises:
             redis.RedisError: A read failed; it may have leased entries whose answer was lost.
@@ -52,13 +56,20 @@ class BlockingReads[T]:
         groups = [list(part) for group in redis.by_slot(streams) for part in batched(group, MOST_STREAMS)]
         if not groups and not self._under_way:  # the last stream was deleted in the meantime
             return []
-        if len(groups) == 1 and not self._under_way:
+        if len(groups) == 1 and not self._under_way and not may_wake:  # without a task, which costs
             return await read(streams)
         for group in groups:
             if group[0] not in self._under_way:
                 self._under_way[group[0]] = asyncio.create_task(read(group))
-        await asyncio.wait(self._under_way.values(), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        self._waker = asyncio.get_running_loop().create_future()
+        until: set[asyncio.Future[Any]] = {*self._under_way.values(), self._waker}
+        await asyncio.wait(until, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         return self.collect()
+
+    def wake(self) -> None:
+        """Let `wait` return now, without a result if there is none."""
+        if self._waker is not None and not self._waker.done():
+            self._waker.set_result(None)
 
     def collect(self) -> list[T]:
         """The results so far.

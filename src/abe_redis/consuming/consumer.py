@@ -1,5 +1,6 @@
 """A consumer of events in any order, each under a lease of its own, with prefetch."""
 
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import override
@@ -11,28 +12,19 @@ from redis.asyncio import Redis
 from abe_redis.client import failures
 from abe_redis.client.connections import Connections
 from abe_redis.consuming.blocking_reads import BlockingReads
-from abe_redis.consuming.discovery import say_all_lost
 from abe_redis.consuming.group_consumer import TICK_SECONDS, GroupConsumer
 from abe_redis.consuming.held import Held
 from abe_redis.consuming.mixed_kinds import MixedKinds
 from abe_redis.consuming.prefetch import MOST_AHEAD, Prefetch
-from abe_redis.consuming.rounds import Rounds
+from abe_redis.consuming.reclaims import Reclaims
 from abe_redis.consuming.unconfirmed import Doubt, Unconfirmed
-from abe_redis.events.event import Event
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
 from abe_redis.streams import lease, owners, renewal
 from abe_redis.streams.patterns import Patterns
-from abe_redis.streams.reclaim import reclaim
 
 _RECLAIM_SECONDS = 2 * TICK_SECONDS
 """Interval of looking for entries that no consumer holds any more."""
-
-_LISTED_SECONDS = 1.0
-"""Time for which one consumer's list of pending entries does for all; each tick lists them again."""
-
-_MOST_REDELIVERED = 32
-"""Most entries to reclaim at once of which some may have killed their handler."""
 
 _MOST_TURNS = 16
 """Turns of the event loop in which callers may take what a blocking read brought, before it is uncounted."""
@@ -68,11 +60,12 @@ class Consumer(GroupConsumer):
         With a limit of one delivery, it counts only when its handler has begun.
         """
         self._unconfirmed = Unconfirmed()
-        self._reclaim_at = 0.0
-        """Time of the next look for entries that no consumer holds any more."""
-        self._rounds = Rounds(
-            lease_seconds=settings.redis_stream_lease_seconds, every_seconds=_RECLAIM_SECONDS
+        self._reclaims = Reclaims(
+            *(group, name),
+            lease_seconds=settings.redis_stream_lease_seconds,
+            every_seconds=_RECLAIM_SECONDS,
         )
+        self._in_flight.on_postponed = self._postponed
 
     # What a caller does -----------------------------------------------------------------------
 
@@ -134,11 +127,11 @@ class Consumer(GroupConsumer):
         is_old = clock.now() >= held.leased_at + self._half_lease_seconds
         return is_old or held.leased_at < clock.doubted_at()
 
-    @override
-    async def nack(self, event: Event, *, delay: float, reason: str | None, counted: bool) -> None:
-        self._reclaim_at = min(self._reclaim_at, clock.now() + delay)
-        self._rounds.expect([event.stream])
-        await super().nack(event, delay=delay, reason=reason, counted=counted)
+    def _postponed(self, held: Held, delay: float) -> None:
+        """Look for an event when it is due, also while a read waits for others."""
+        self._reclaims.note_postponed(held, delay)
+        self._blocking_reads.wake()
+        self._waits.wake()
 
     # What the task does -----------------------------------------------------------------------
 
@@ -150,7 +143,7 @@ class Consumer(GroupConsumer):
             counted = self._unconfirmed.doubt is Doubt.COUNTED
             await in_flight.give_back_unconfirmed(redis, self._discovery.joined, counted=counted)
             self._unconfirmed.settled()
-            self._reclaim_at = 0.0
+            self._reclaims.begin_anew()
         # In every turn: what has arrived is leased, and its lease must be renewed even if no caller waits.
         with self._unconfirmed.reading(Doubt.COUNTED):
             news = self._blocking_reads.collect()
@@ -162,11 +155,10 @@ class Consumer(GroupConsumer):
             await self._renew_held(redis)
         if self._draining and self._buffer:
             await self._give_back(redis, list(self._buffer))
-        seconds = self._seconds_left()
         if not self._wants_more() or not self._discovery.ready:
-            await self._pause(seconds)
-        elif clock.now() < self._reclaim_at or not await self._take_abandoned(redis):
-            await self._take_new(connections, seconds)
+            await self._pause(self._seconds_left())
+        elif not await self._take_abandoned(redis):
+            await self._take_new(connections, self._seconds_left(self._reclaims.due_at))
 
     def _wants_more(self) -> bool:
         """Whether to lease another batch: a caller waits for it, or soon will."""
@@ -178,18 +170,18 @@ class Consumer(GroupConsumer):
         known = set(self._discovery.ready)
         await self._discovery.tick(redis)
         if self._discovery.ready.keys() - known:
-            self._reclaim_at = 0.0  # a reclaim also records how long our leases are, before a read
+            self._reclaims.begin_anew()  # a reclaim also records how long our leases are, before a read
         if held := self._in_flight.buffered_in(self._discovery.paused):
             await self._give_back(redis, held)
         if self._buffer and not self._waiting and self._prefetch.is_slow(self._in_flight.delivered_at):
             await self._give_back(redis, list(self._buffer))
-            self._reclaim_at = 0.0
+            self._reclaims.begin_anew()
         await self._mixed_kinds.look_for_ordered(redis, self._discovery.ready)
         await self._maintain(redis, self._discovery.ready)
 
     async def _give_back(self, redis: Redis, held: list[Held]) -> None:
         """Release prefetched entries."""
-        self._rounds.expect([one.entry.stream for one in held])
+        self._reclaims.expect([one.entry.stream for one in held])
         with self._unconfirmed.reading(Doubt.UNCOUNTED):
             await self._in_flight.give_back_buffered(redis, held)
 
@@ -207,13 +199,17 @@ class Consumer(GroupConsumer):
                 leased = await lease.take_new(
                     *(connections.blocking, self.group, self.name, some),
                     count=count,
-                    block_ms=round(seconds * 1000),
+                    block_ms=math.ceil(seconds * 1000),
                 )
                 self._scheduler.note_news(leased, count)
                 return leased
 
             with self._unconfirmed.reading(Doubt.COUNTED):
-                news = await self._blocking_reads.wait(connections.blocking, streams, read, seconds=seconds)
+                news = await self._blocking_reads.wait(
+                    *(connections.blocking, streams, read),
+                    seconds=seconds,
+                    may_wake=self._may_wake,
+                )
             await self._accept_news(connections.commands, news)
         else:
             await self._take_more(connections.commands, most)
@@ -237,7 +233,13 @@ class Consumer(GroupConsumer):
         async def wait(some: Sequence[str]) -> list[str]:
             return await owners.wait(redis, {name: after[name] for name in some}, seconds=seconds)
 
-        self._scheduler.note_more(await self._waits.wait(redis, list(after), wait, seconds=seconds))
+        news = await self._waits.wait(redis, list(after), wait, seconds=seconds, may_wake=self._may_wake)
+        self._scheduler.note_more(news)
+
+    @property
+    def _may_wake(self) -> bool:
+        """Whether there is or may soon be something postponed; a server ends its waits up to 0.1 s late."""
+        return self._in_flight.may_postpone or self._reclaims.may_be_due
 
     async def _accept_news(self, redis: Redis, news: list[lease.Leased]) -> None:
         """Take in the results of blocking reads; events that no handler begins at once do not count yet."""
@@ -273,38 +275,16 @@ class Consumer(GroupConsumer):
             await self._uncount(redis, accepted)
 
     async def _take_abandoned(self, redis: Redis) -> bool:
-        """Reclaim abandoned entries, more at a time the faster they are handled.
+        """Reclaim entries that nobody holds or that are due, more at a time the faster they are handled.
 
-        If one of them kills this process, those behind it did not begin, and their counts stay; but they wait
-        for another lease. So a process begins with one.
+        One of them may have killed its process. So a process begins with one.
         """
-        is_anew = not self._reclaim_at  # it has just joined, or does not know what a read has leased
-        leased = await self._accepted(self._abandoned(redis, 0 if is_anew else _LISTED_SECONDS))
-        self._reclaim_at = clock.now() + (0 if leased else _RECLAIM_SECONDS)
-        return bool(leased)
-
-    async def _abandoned(self, redis: Redis, recent_seconds: float) -> list[lease.Leased]:
-        leased, lost = await reclaim(
-            redis,
-            self.group,
-            self.name,
-            self._rounds.next(self._discovery.ready),
-            lease_seconds=self._settings.redis_stream_lease_seconds,
-            count=min(self._prefetch.batch, _MOST_REDELIVERED),
-            fresh=self._prefetch.ahead,
-            begun=False,
-            recent_seconds=recent_seconds,
-            places=self._rounds.places,
-        )
-        say_all_lost(lost, self.group)
-        return leased
-
-    async def _accepted(self, taking: Awaitable[list[lease.Leased]]) -> list[lease.Leased]:
-        """Take in what a read leases to us."""
+        prefetch = self._prefetch
         with self._unconfirmed.reading(Doubt.UNCOUNTED):
-            leased = await taking
-        self._accept(leased)
-        return leased
+            leased = await self._reclaims.take(
+                redis, self._discovery.ready, batch=prefetch.batch, ahead=prefetch.ahead
+            )
+        return bool(self._accept(leased) or leased)
 
     @override
     def _accept(self, leased: list[lease.Leased]) -> list[Held]:

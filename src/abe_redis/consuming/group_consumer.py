@@ -295,9 +295,9 @@ class GroupConsumer(ABC):
             self._renew_at = 0.0
             raise
 
-    def _seconds_left(self) -> float:
-        """Time until a tick or a renewal is due."""
-        return max(0.001, min(self._tick_at, self._renew_at) - clock.now())
+    def _seconds_left(self, due_at: float = float("inf")) -> float:
+        """Time until a tick, a renewal or something else is due."""
+        return max(0.001, min(self._tick_at, self._renew_at, due_at) - clock.now())
 
     def _note(self, taken: Taken) -> None:
         """Note what a read reported besides the entries that it leased."""

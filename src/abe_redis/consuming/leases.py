@@ -67,6 +67,12 @@ class Leases(Settling):
         await self.renew_these(redis, self._every())
         await self._holding.tell(redis, self.delivered_events.values())
 
+    @property
+    def may_postpone(self) -> bool:
+        """Whether there is an event that may be postponed soon: a handler has it, or it waits for one."""
+        waiting = self.buffer or self._waiting
+        return bool(self.delivered_events or waiting or self._returning or self._letting_go)
+
     def _every(self) -> list[Held]:
         returning = (held for held, _ in self._returning.values())
         condemned = (held for held, _ in self._condemned)

@@ -34,6 +34,8 @@ class Settling:
     ) -> None:
         self.on_buried: Callable[[Held], None] = lambda _: None
         """Called when an event is buried after a delay, or can never be buried."""
+        self.on_postponed: Callable[[Held, float], None] = lambda _, __: None
+        """Called when Redis has postponed an event, with the delay in seconds."""
         self.active: set[str] = set()
         """Streams in which something was finished since this was last emptied."""
         self._finished: list[Held] = []
@@ -146,7 +148,7 @@ class Settling:
 
     async def postpone(self, redis: Redis, held: Held, delay_seconds: float) -> bool:
         """Release an event that a handler has begun; False when we no longer held it."""
-        return await release.postpone(
+        is_postponed = await release.postpone(
             redis,
             held.key[0],
             self._group,
@@ -160,6 +162,9 @@ class Settling:
             hold=self._name_of(held),
             reason=held.reason,
         )
+        if is_postponed:
+            self.on_postponed(held, delay_seconds)
+        return is_postponed
 
     async def move_to_dead_letters(self, redis: Redis, held: Held, reason: str, *, in_hand: bool) -> bool:
         """Bury it; False when we no longer held it."""

@@ -79,7 +79,7 @@ class Backoff:
     """
 
     first: float = _FIRST_SECONDS
-    """Seconds before the second delivery; 1, or `most` if that is less. Workers look about once a second."""
+    """Seconds before the second delivery; 1, or `most` if that is less. It may come 0.05 s later."""
     most: float = 300.0
     """Longest delay in seconds; at most 7 days."""
     deliveries: int | None = None

@@ -59,7 +59,7 @@ async def test_many_events_of_a_dead_worker_are_taken_over_some_at_a_time(
         sizes.append(len(leased))
         return leased, lost
 
-    monkeypatch.setattr("abe_redis.consuming.consumer.reclaim", counted)
+    monkeypatch.setattr("abe_redis.consuming.reclaims.reclaim", counted)
     await die_with(redis, backend, 600)
     async with backend.consume() as events:
         taken = await take(events, 600)

@@ -145,8 +145,10 @@ class OrderedConsumer(GroupConsumer):
             self._buried(held)
 
     def _buried(self, held: Held) -> None:
-        """Release the events behind it for delivery."""
+        """Release the events behind it for delivery, or itself, when it is due again."""
         self._queues.ended(held)
+        if not self._closed and (at := self._queues.next_at()) is not None:
+            self._timer.bring_forward(at)
         self._nudge()
         self._arrived.set()
 
