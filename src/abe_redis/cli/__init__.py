@@ -16,6 +16,7 @@ from abe_redis.errors import (
     RequestError,
     SettingsError,
 )
+from abe_redis.runtime.collector import idle_during_imports
 from abe_redis.runtime.exception_groups import distinct, equal_failures_as_one
 
 if TYPE_CHECKING:
@@ -24,28 +25,29 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Run the command line. An expected failure is a sentence on stderr, not a traceback."""
-    # Importing a module adds its commands to the app.
-    from abe_redis.cli import (  # noqa: F401, PLC0415
-        audit,
-        count,
-        dashboard,
-        dead,
-        demo,
-        doctor,
-        erase,
-        group,
-        listen,
-        mcp,
-        mcp_install,
-        publish,
-        read,
-        settle,
-        stats,
-        worker,
-    )
-    from abe_redis.cli.app import app, in_order, with_stream_option  # noqa: PLC0415
-    from abe_redis.cli.encoding import never_fail  # noqa: PLC0415
-    from abe_redis.cli.top import command  # noqa: F401, PLC0415
+    with idle_during_imports():
+        # Importing a module adds its commands to the app.
+        from abe_redis.cli import (  # noqa: F401, PLC0415
+            audit,
+            count,
+            dashboard,
+            dead,
+            demo,
+            doctor,
+            erase,
+            group,
+            listen,
+            mcp,
+            mcp_install,
+            publish,
+            read,
+            settle,
+            stats,
+            worker,
+        )
+        from abe_redis.cli.app import app, in_order, with_stream_option  # noqa: PLC0415
+        from abe_redis.cli.encoding import never_fail  # noqa: PLC0415
+        from abe_redis.cli.top import command  # noqa: F401, PLC0415
 
     in_order(app)
     with_stream_option(app)

@@ -10,6 +10,7 @@ import typer
 from pydantic import BaseModel
 
 from abe_redis.errors import SettingsError
+from abe_redis.runtime.collector import idle_during_imports
 
 if TYPE_CHECKING:
     from abe_redis.backend import RedisMessageQueueBackend
@@ -43,8 +44,9 @@ AnyStream = Annotated[str | None, typer.Argument(help="The stream; by default al
 
 def with_backend[Result](call: "Callable[[RedisMessageQueueBackend], Awaitable[Result]]") -> Result:
     """Open a backend with the settings, make one call with it, and close it."""
-    from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415
-    from abe_redis.settings import Settings  # noqa: PLC0415
+    with idle_during_imports():
+        from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415
+        from abe_redis.settings import Settings  # noqa: PLC0415
 
     settings = Settings()
 

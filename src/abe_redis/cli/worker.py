@@ -17,6 +17,7 @@ from abe_redis.cli.app import RUN, app
 from abe_redis.cli.common import LOCAL, MetricsHost, MetricsPort, exposed, operations_of
 from abe_redis.cli.handlers import find, ready_to_call
 from abe_redis.errors import SettingsError
+from abe_redis.runtime.collector import idle_during_imports
 from abe_redis.worker.until_signal import PATIENCE_SECONDS, run_until_signal
 
 if TYPE_CHECKING:
@@ -176,16 +177,17 @@ def worker(
     Example: abe-redis worker bolt_app:app --group workers --concurrency 8
     """
     # Import our own modules first, so that no file in the bot's directory shadows them.
-    from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415
-    from abe_redis.events.view import slack_event  # noqa: PLC0415
-    from abe_redis.runtime import collector, shared_loop  # noqa: PLC0415
-    from abe_redis.settings import Settings  # noqa: PLC0415
-    from abe_redis.streams import names  # noqa: PLC0415
-    from abe_redis.streams.patterns import Patterns, narrowed  # noqa: PLC0415
-    from abe_redis.worker.event_worker import EventWorker  # noqa: PLC0415
-    from abe_redis.worker.handlers import needs_envelope  # noqa: PLC0415
-    from abe_redis.worker.retry import Backoff  # noqa: PLC0415
-    from abe_redis.worker.slack_errors import meanings  # noqa: PLC0415
+    with idle_during_imports():
+        from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415
+        from abe_redis.events.view import slack_event  # noqa: PLC0415
+        from abe_redis.runtime import collector, shared_loop  # noqa: PLC0415
+        from abe_redis.settings import Settings  # noqa: PLC0415
+        from abe_redis.streams import names  # noqa: PLC0415
+        from abe_redis.streams.patterns import Patterns, narrowed  # noqa: PLC0415
+        from abe_redis.worker.event_worker import EventWorker  # noqa: PLC0415
+        from abe_redis.worker.handlers import needs_envelope  # noqa: PLC0415
+        from abe_redis.worker.retry import Backoff  # noqa: PLC0415
+        from abe_redis.worker.slack_errors import meanings  # noqa: PLC0415
 
     _log_what_the_worker_does()
     settings = Settings()

@@ -1,6 +1,6 @@
 """Python's garbage collector, set for a process that is one of our commands.
 
-A library leaves it as it is; only the commands `abe-redis worker` and `abe-redis mcp` call this.
+A library leaves it as it is; only our commands call this.
 """
 
 import gc

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from abe_redis.sanitize.deferred import deferred
-from abe_redis.sanitize.secret_names import NAME, could_name
+from abe_redis.sanitize.secret_names import NAME
 
 _BETWEEN = (
     ("|", deferred(r"\|")),
@@ -26,8 +26,6 @@ type Cell = tuple[int, int]
 
 def found_in_columns(text: str, small: str) -> Iterator[tuple[int, int]]:
     """The spans of the secrets. `small` is the text, `folded`."""
-    if not could_name(small):
-        return
     for sign, between in _BETWEEN:
         if sign in text and "\n" in text:
             yield from _columns(text, small, sign, between)

@@ -21,6 +21,8 @@ _COMMAND = deferred(
     r"|docker\s{1,4}login[^\n]{0,200}?\s-p\s{1,4}[\"']?(?P<docker>[^\s\"']++)"
     r"|mysql[^\n]{0,200}?\s-p[\"']?(?P<mysql>[^\s\"']{3,}+)",
 )
+_WORDS = ("-", "pass", "identified", "masterauth")
+"""Each of the commands above contains one of these."""
 _PROGRAM = deferred(r"curl|wget|http|fetch|xh\b")
 _BACK = 400
 """Characters before an option in which its program's name stands."""
@@ -28,6 +30,8 @@ _BACK = 400
 
 def found_in_commands(text: str, small: str) -> Iterator[tuple[int, int]]:
     """The spans of the secrets. `small` is the text, `folded`."""
+    if not any(word in small for word in _WORDS):
+        return
     for match in _COMMAND.finditer(small):
         group = match.lastgroup or ""
         start, end = match.span(group)

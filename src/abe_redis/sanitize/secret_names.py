@@ -183,10 +183,9 @@ def found_by_name(text: str, small: str) -> Iterator[tuple[int, int]]:
         text: Where to look.
         small: The same, `folded`: names are looked for there.
     """
-    if could_name(small):
-        yield from _assigned(text, small)
-        yield from _in_headers(text, small)
-        yield from _beside_a_name(text, small)
+    yield from _assigned(text, small)
+    yield from _in_headers(text, small)
+    yield from _beside_a_name(text, small)
 
 
 # Names with a value ------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from abe_redis.sanitize.pieces import unbroken, unmarked, untagged
 from abe_redis.sanitize.secret_columns import found_in_columns
 from abe_redis.sanitize.secret_commands import found_in_commands
 from abe_redis.sanitize.secret_forms import SLASH, found_by_form
-from abe_redis.sanitize.secret_names import folded, found_by_name, is_name, is_named_within
+from abe_redis.sanitize.secret_names import could_name, folded, found_by_name, is_name, is_named_within
 from abe_redis.sanitize.secret_requests import found_in_requests
 from abe_redis.sanitize.secret_writing import found_in_writing
 
@@ -131,9 +131,10 @@ def _broken(text: str, lines: Sequence[int]) -> Iterator[tuple[int, int]]:
 def _found(text: str) -> Iterator[tuple[int, int]]:
     small = folded(text)
     yield from found_by_form(text, small)
-    yield from found_by_name(text, small)
-    yield from found_in_writing(text, small)
-    yield from found_in_columns(text, small)
+    if could_name(small):
+        yield from found_by_name(text, small)
+        yield from found_in_writing(text, small)
+        yield from found_in_columns(text, small)
     yield from found_in_requests(text, small)
     yield from found_in_commands(text, small)
     if "@" in text:
