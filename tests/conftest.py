@@ -170,6 +170,10 @@ def _any_binary() -> Path:
     return binary
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Twice the cores: most tests wait for processes and servers."""
-    return 2 * (os.cpu_count() or 1)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Twice the cores and two more: most tests wait for processes and servers, which leaves cores idle.
+
+    Several servers behind each worker, which watch each other, keep busy what that leaves.
+    """
+    more = 2 if config.getoption("--topology") == "server" else 0
+    return 2 * (os.cpu_count() or 1) + more
