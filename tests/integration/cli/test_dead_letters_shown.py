@@ -6,7 +6,6 @@ from typing import Any
 
 import anyio
 import pytest
-import redis as redis_py
 from redis.asyncio import Redis
 
 from abe_redis import Backoff, Event, EventWorker, RedisMessageQueueBackend
@@ -17,6 +16,7 @@ from abe_redis.operations.scope import Scope
 from tests.command_line import run_command
 from tests.integration.agents import said
 from tests.integration.conftest import MakeBackend, until
+from tests.servers import Server
 
 SECRET = "xoxb-123456789012-123456789012-abcdefabcdefabcdefabcdef"
 
@@ -153,11 +153,11 @@ async def test_no_line_of_an_exception_looks_like_one_of_ours(redis: Redis, redi
 
 
 def test_dead_letters_of_a_person_a_channel_or_some_words_are_found(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch
+    server: Server, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when somebody says that a question was lost."""
     monkeypatch.setenv("REDIS_URL", redis_url)
-    client = redis_py.Redis.from_url(redis_url)
+    client = server.admin()
     for number in range(1, 5):
         event = json.dumps(said(number, f"question {number}"))
         letter: Any = {

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 
 import pytest
-import redis as redis_py
 
 from tests.integration.cli.command_runs import at, run
 from tests.integration.cli.test_help import commands
+from tests.servers import Server
 
 __all__ = ["at"]
 
@@ -76,12 +76,12 @@ def test_every_command_that_answers_is_in_these_lists() -> None:
 
 
 @pytest.mark.usefixtures("at")
-def test_an_empty_answer_is_0_and_what_was_named_and_is_missing_is_1(redis_url: str) -> None:
+def test_an_empty_answer_is_0_and_what_was_named_and_is_missing_is_1(server: Server) -> None:
     ended(EMPTY, 0)  # not even a stream is there
     ended([line.format(MISSING) for line in (*OF_A_STREAM, *OF_AN_EVENT)], 1)
     ended([line.format(MISSING, "workers") for line in OF_A_GROUP], 1)
     ended(["read -g workers", "read -g workers --waiting", "count -g workers --waiting"], 1)
-    with redis_py.Redis.from_url(redis_url) as redis:
+    with server.admin() as redis:
         redis.xadd(TOPIC, {"data": '{"type": "message"}'})
         redis.xgroup_create(TOPIC, "workers", "$")
     ended([*EMPTY, *(line.format(TOPIC) for line in OF_A_STREAM)], 0)

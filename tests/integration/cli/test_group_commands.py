@@ -12,15 +12,16 @@ import redis as redis_py
 
 from tests.command_line import run_command
 from tests.patience import PATIENCE
+from tests.servers import Server
 
 TOPIC = "slack_events"
 
 
 @pytest.fixture
-def redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> redis_py.Redis:
+def redis(server: Server, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> redis_py.Redis:
     """A group that has finished four events, of which one was for another group."""
     monkeypatch.setenv("REDIS_URL", redis_url)
-    redis = redis_py.Redis.from_url(redis_url)
+    redis = server.admin()
     for number in range(1, 6):
         fields: dict[Any, Any] = {"data": "{}"} | ({"abe:only": "audit"} if number == 2 else {})
         redis.xadd(TOPIC, fields, id=f"{number}-0")

@@ -8,14 +8,15 @@ import redis as redis_py
 from abe_redis.streams import names
 from tests.command_line import run_command
 from tests.integration.agents import said
+from tests.servers import Server
 
 TOPIC = "slack_events"
 
 
 @pytest.fixture
-def redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> redis_py.Redis:
+def redis(server: Server, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> redis_py.Redis:
     monkeypatch.setenv("REDIS_URL", redis_url)
-    client = redis_py.Redis.from_url(redis_url)
+    client = server.admin()
     for number in range(1, 4):
         client.xadd(TOPIC, {"data": json.dumps(said(number))}, id=f"173200000000{number}-0")
     client.xgroup_create(TOPIC, "bot", "0")

@@ -9,14 +9,15 @@ import pytest
 import redis as redis_py
 
 from tests.integration.cli.command_runs import answer, run
+from tests.servers import Server
 
 TOPIC = "slack_events"
 
 
 @pytest.fixture
-def redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> redis_py.Redis:
+def redis(server: Server, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> redis_py.Redis:
     monkeypatch.setenv("REDIS_URL", redis_url)
-    client = redis_py.Redis.from_url(redis_url, protocol=2)
+    client = server.admin()
     for number in range(1, 4):
         client.xadd(TOPIC, {"data": json.dumps({"type": "message", "text": str(number)})}, id=f"{number}-0")
     return client
@@ -25,7 +26,7 @@ def redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> redis_py.Redis:
 def pending(redis: redis_py.Redis) -> dict[str, str]:
     """Per id, who holds it."""
     rows: Any = redis.xpending_range(TOPIC, "workers", "-", "+", 10)
-    return {row["message_id"].decode(): row["consumer"].decode() for row in rows}
+    return {row["message_id"]: row["consumer"] for row in rows}
 
 
 def command_in(text: str, name: str) -> list[str]:

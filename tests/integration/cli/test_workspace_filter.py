@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 import pytest
-import redis as redis_py
 
 from abe_redis.streams import names
 from tests.integration.cli.command_runs import answer, at, run
+from tests.servers import Server
 
 __all__ = ["at"]
 
@@ -38,8 +38,8 @@ OF_T1, OF_T2 = ["1-0", "3-0", "5-0", "6-0"], ["2-0", "4-0"]
 
 
 @pytest.fixture
-def filled(at: None, redis_url: str) -> None:
-    with redis_py.Redis.from_url(redis_url) as redis:
+def filled(at: None, server: Server) -> None:
+    with server.admin() as redis:
         for entry_id, payload in EVENTS.items():
             redis.xadd(TOPIC, {"data": json.dumps(payload)}, id=entry_id)
             dead = {"data": json.dumps(payload), "abe:reason": "Boom", "abe:group": "g", "abe:id": entry_id}

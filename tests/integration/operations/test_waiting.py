@@ -13,6 +13,8 @@ from abe_redis.streams import manage
 from abe_redis.streams.groups import record_progress
 from tests.integration.agents import GROUP, TOPIC, asking, refusal, said, server, text_of
 from tests.integration.conftest import MakeBackend
+from tests.servers import Server
+from tests.topologies import Cluster
 
 
 @pytest.fixture
@@ -196,14 +198,17 @@ async def test_a_paused_group_says_so(agent: Operations, redis: Redis, make_back
 
 
 async def test_looking_at_a_long_backlog_costs_few_commands_and_no_long_one(
-    agent: Operations, redis: Redis
+    agent: Operations, redis: Redis, server: Server | Cluster
 ) -> None:
     await agent._backend.publish_many(TOPIC, [said(number) for number in range(3000)])
     await redis.xgroup_create(TOPIC, GROUP, "0")
     await redis.xreadgroup(GROUP, "worker", {TOPIC: ">"}, count=1500)
-    await redis.config_resetstat()
-    assert len((await agent.waiting(group=GROUP, count=100)).events) == 100
-    calls = {name: row["calls"] for name, row in (await redis.info("commandstats")).items()}
+    its_server = server.primary_of(TOPIC) if isinstance(server, Cluster) else server
+    with its_server.admin() as admin:
+        admin.config_resetstat()
+        assert len((await agent.waiting(group=GROUP, count=100)).events) == 100
+        stats: Any = admin.info("commandstats")
+    calls = {name: row["calls"] for name, row in stats.items()}
     assert calls["cmdstat_xpending"] <= 6
     assert sum(count for name, count in calls.items() if "range" in name) <= 120
     nothing = await agent.waiting(group=GROUP, contains="no such word")
