@@ -134,7 +134,7 @@ def stuck(at: Situation) -> Verdict:
         said += [
             f"Consumer {one.name!r} of group {group.name!r} has held event {one.holds} for "
             f"{duration(one.held_seconds or 0)}: if its handler never takes so long, see where it waits, "
-            "give it a time limit, or restart that worker."
+            "give it a time limit (a plain function needs one of its own), or restart that worker."
             for one in found[:MOST_NAMED]
         ]
         if len(found) > MOST_NAMED:

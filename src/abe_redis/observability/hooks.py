@@ -24,6 +24,7 @@ type EndOfReceiving = Callable[[Fate, str], None]
 """Called with a detail: the stream of a queued payload, or the reason of a refusal."""
 type EndOfPublishing = Callable[["Sequence[Published]", BaseException | None], None]
 type EndOfHandling = Callable[[Outcome, Exception | None], None]
+type EndOfOverdue = Callable[[], None]
 type EndOfCall = Callable[[CallOutcome], None]
 
 
@@ -42,6 +43,11 @@ class Observer:
 
     def handling(self, event: "Event") -> EndOfHandling | None:
         """A handler is about to be called, in this task."""
+        del event
+        return None
+
+    def overdue(self, event: "Event") -> EndOfOverdue | None:
+        """The handler of an event goes on beyond its limit, or without its lease; the end is when it ends."""
         del event
         return None
 
@@ -102,6 +108,17 @@ def handling(event: "Event") -> EndOfHandling | None:
     def end_all(outcome: Outcome, error: Exception | None) -> None:
         for end in reversed(ends):
             end(outcome, error)
+
+    return end_all
+
+
+def overdue(event: "Event") -> EndOfOverdue:
+    """As `Observer.overdue`, for all observers."""
+    ends = [end for one in _observers if (end := one.overdue(event)) is not None]
+
+    def end_all() -> None:
+        for end in reversed(ends):
+            end()
 
     return end_all
 

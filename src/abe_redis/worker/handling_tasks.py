@@ -21,6 +21,7 @@ from abe_redis.consuming.protocols import ConsumerProtocol, InFlightEvent
 from abe_redis.observability import hooks
 from abe_redis.observability.hooks import EndOfHandling, Outcome
 from abe_redis.worker.call import is_cancelled
+from abe_redis.worker.overdue import Overdue
 from abe_redis.worker.threads import Slot
 
 _LOG = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class HandlingTasks(ABC):
     def __init__(self, concurrency: int = 1) -> None:
         self._stopping = anyio.Event()
         self._concurrency = concurrency
+        self._overdue = Overdue(concurrency)
         self._name = ""
         self._turn = _Turn(concurrency)
         self._at_work = 0
@@ -85,7 +87,7 @@ class HandlingTasks(ABC):
 
     async def _work(self, member: ConsumerProtocol, handle: Handle, asking: anyio.Lock) -> None:
         """Handle events until the worker stops or the consumer is closed."""
-        goes_on, slot = True, Slot(self._name)
+        goes_on, slot = True, Slot(self._name, self._overdue)
         while goes_on and not self._stopping.is_set():
             in_hand = _InHand()
             scope = anyio.CancelScope()

@@ -9,6 +9,8 @@ import asyncio
 import inspect
 import logging
 import math
+import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -20,6 +22,8 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from abe_redis.runtime import fork
+from abe_redis.sanitize.exceptions import place_of_frame
+from abe_redis.worker.overdue import Overdue
 
 if TYPE_CHECKING:
     from abe_redis.events.event import Event
@@ -30,11 +34,12 @@ _LOG = logging.getLogger("abe_redis.worker.event_worker")
 class Slot:
     """The place of one event at work in a worker, and the threads that keep it."""
 
-    def __init__(self, handler: str) -> None:
+    def __init__(self, handler: str, overdue: Overdue) -> None:
         self._handler = handler
+        self._overdue = overdue
         self.event: Event | None = None
         """The last event in it, which the log needs also when it is settled."""
-        self._threads: dict[asyncio.Task[Any], tuple[anyio.CancelScope, anyio.CancelScope]] = {}
+        self._threads: dict[asyncio.Task[Any], tuple[anyio.CancelScope, anyio.CancelScope, _Thread]] = {}
         """Each with the scope that its function may ask, and the scope of who waits for it."""
         self._is_beyond = False
         _SLOT.set(self)
@@ -53,7 +58,13 @@ class Slot:
         beyond, self._is_beyond = self._is_beyond, False
         return beyond
 
-    async def result_of(self, thread: asyncio.Task[Any], asked: anyio.CancelScope) -> Any:  # noqa: ANN401
+    def where(self) -> str:
+        """Where the function is that holds this place, as words behind others."""
+        frames = sys._current_frames()  # noqa: SLF001 - documented, in spite of its name
+        found = [frames.get(place.id) for task, (*_, place) in self._threads.items() if not task.done()]
+        return "".join(f" at {place_of_frame(frame)}" for frame in found[:1] if frame is not None)
+
+    async def result_of(self, thread: asyncio.Task[Any], asked: anyio.CancelScope, place: "_Thread") -> Any:  # noqa: ANN401
         """Wait for a function, however long it takes, unless `let_go` is called.
 
         Raises:
@@ -65,7 +76,7 @@ class Slot:
             alarm = loop.call_at(limit, self._pass_limit, asked, time.monotonic())
         try:
             with anyio.CancelScope(shield=True) as waiting:
-                self._threads[thread] = asked, waiting
+                self._threads[thread] = asked, waiting, place
                 while not thread.done():
                     try:
                         await asyncio.wait([thread])
@@ -78,6 +89,7 @@ class Slot:
         if not thread.done():
             raise asyncio.CancelledError
         self._threads.pop(thread, None)
+        self._overdue.end(self)
         self._is_beyond = anyio.current_effective_deadline() == -math.inf
         return thread.result()
 
@@ -88,20 +100,23 @@ class Slot:
             "its event and its place among the handlers at work until it ends.",
             *(self, time.monotonic() - begun),
         )
+        self._overdue.begin(self)
 
     def let_go(self) -> None:
         """Wake who waits for a function, which goes on."""
-        for asked, waiting in self._threads.values():
+        for asked, waiting, _ in self._threads.values():
             asked.cancel()
             waiting.cancel()
 
     async def wait(self) -> None:
         """Wait until the functions have ended that were let go."""
         if self._threads:
+            self._overdue.begin(self)
             await asyncio.wait(list(self._threads))
 
     def leave(self) -> None:
         """Forget about the functions that were let go, and log those that go on."""
+        self._overdue.end(self, is_left=self.is_kept)
         if self.is_kept:
             _LOG.warning(
                 "The handler %s goes on in a thread, which nothing can stop; this worker no longer waits for "
@@ -130,15 +145,15 @@ def in_thread(handler: Callable[[Any], Any]) -> Callable[[Any], Awaitable[Any]]:
     # handlers, and that wait would count as their time.
     threads = anyio.CapacityLimiter(math.inf)
 
-    async def run(asked: anyio.CancelScope, value: Any) -> Any:  # noqa: ANN401 - the handler's
+    async def run(asked: anyio.CancelScope, value: Any, place: _Thread) -> Any:  # noqa: ANN401 - the handler's
         with asked:
-            return await anyio.to_thread.run_sync(_outcome, handler, value, limiter=threads)
+            return await anyio.to_thread.run_sync(_outcome, handler, value, place, limiter=threads)
 
     async def call_in_thread(value: Any) -> Any:  # noqa: ANN401 - the handler's
         await anyio.lowlevel.checkpoint_if_cancelled()
-        asked, slot = anyio.CancelScope(), current_slot()
-        thread = asyncio.Task(run(asked, value), loop=asyncio.get_running_loop(), eager_start=True)
-        outcome = await (thread if slot is None else slot.result_of(thread, asked))
+        asked, slot, place = anyio.CancelScope(), current_slot(), _Thread()
+        thread = asyncio.Task(run(asked, value, place), loop=asyncio.get_running_loop(), eager_start=True)
+        outcome = await (thread if slot is None else slot.result_of(thread, asked, place))
         if isinstance(outcome, _Raised):
             raise outcome.error
         return await outcome if inspect.isawaitable(outcome) else outcome
@@ -153,7 +168,16 @@ class _Raised:
     error: BaseException
 
 
-def _outcome(handler: Callable[[Any], Any], value: Any) -> Any:  # noqa: ANN401 - the handler's
+@dataclass(slots=True)
+class _Thread:
+    """The thread in which a function runs."""
+
+    id: int = 0
+    """As `threading.get_ident` says; 0 until it runs."""
+
+
+def _outcome(handler: Callable[[Any], Any], value: Any, place: _Thread) -> Any:  # noqa: ANN401 - the handler's
+    place.id = threading.get_ident()
     forks, failure = fork.generation(), None
     try:
         return handler(value)

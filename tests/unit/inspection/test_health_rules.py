@@ -35,7 +35,7 @@ FROZEN = (
 STUCK: dict[str, Any] = {"name": "c", "pending": 2, "idle_seconds": 4, "holds": "7-0", "held_seconds": 300}
 STUCK_SAID = (
     "Consumer 'c' of group 'g' has held event 7-0 for 5 min: if its handler never takes so long, see where "
-    "it waits, give it a time limit, or restart that worker."
+    "it waits, give it a time limit (a plain function needs one of its own), or restart that worker."
 )
 
 

@@ -26,6 +26,7 @@ from abe_redis.observability.hooks import (
     CallOutcome,
     EndOfCall,
     EndOfHandling,
+    EndOfOverdue,
     EndOfPublishing,
     EndOfReceiving,
     Fate,
@@ -91,6 +92,12 @@ class Metrics(Observer):
         self._at_work = Gauge(
             "abe_redis_handlers_at_work",
             "Handlers that run now.",
+            ["stream", "group"],
+            registry=self.registry,
+        )
+        self._overdue = Gauge(
+            "abe_redis_handlers_overdue",
+            "Handlers that go on beyond their time limit or without their lease, and keep their place.",
             ["stream", "group"],
             registry=self.registry,
         )
@@ -163,6 +170,19 @@ class Metrics(Observer):
             at_work.dec()
             of(self._handler_seconds, stream, group, stream=stream).observe(time.monotonic() - began)
             of(self._handled, stream, group, outcome, stream=stream).inc()
+            self.of_streams.end(stream)
+
+        return end
+
+    @override
+    def overdue(self, event: Event) -> EndOfOverdue | None:
+        stream = event.stream
+        self.of_streams.begin(stream)
+        gauge = self.of_streams.of(self._overdue, stream, event.group, stream=stream)
+        gauge.inc()
+
+        def end() -> None:
+            gauge.dec()
             self.of_streams.end(stream)
 
         return end

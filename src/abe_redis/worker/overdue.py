@@ -1,0 +1,77 @@
+"""The handlers of one worker that go on beyond their limit, and its words when they hold all its places."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from abe_redis.observability import hooks
+from abe_redis.runtime.plurals import duration
+
+if TYPE_CHECKING:
+    from abe_redis.worker.threads import Slot
+
+_LOG = logging.getLogger("abe_redis.worker.event_worker")
+
+AGAIN_SECONDS = 60.0
+"""Interval at which the log says again that the worker stands still."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Since:
+    """A handler beyond its limit."""
+
+    at: float
+    end: hooks.EndOfOverdue
+
+
+class Overdue:
+    """Counts the places among the handlers at work that are held by functions beyond their limit.
+
+    A worker of which all places are held so takes no events, although it is alive and renews its leases.
+    """
+
+    def __init__(self, places: int) -> None:
+        """Begin with none.
+
+        Args:
+            places: Number of events that the worker handles at the same time.
+        """
+        self._places = places
+        self._held: dict[Slot, _Since] = {}
+        """The longest first."""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, slot: "Slot") -> None:
+        """Note that the handler in a place is beyond its limit, or has lost its lease."""
+        if slot in self._held or slot.event is None:
+            return
+        self._held[slot] = _Since(time.monotonic(), hooks.overdue(slot.event))
+        if len(self._held) == self._places:
+            self._say()
+
+    def end(self, slot: "Slot", *, is_left: bool = False) -> None:
+        """Note that it has ended, or that the worker leaves it behind."""
+        if (since := self._held.pop(slot, None)) is None:
+            return
+        since.end()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            if not is_left:
+                late = duration(time.monotonic() - since.at)
+                _LOG.warning("This worker takes events again: %s has ended, %s after its limit.", slot, late)
+
+    def _say(self) -> None:
+        slot, since = next(iter(self._held.items()))
+        _LOG.warning(
+            "This worker takes no events: handlers beyond their limit hold all its places (%d), in threads, "
+            "which nothing can stop. The longest, %s, has gone on for %s%s. Give what it waits for a limit "
+            "of its own, and restart this worker, which gives its events back.",
+            self._places,
+            slot,
+            duration(time.monotonic() - since.at),
+            slot.where(),
+        )
+        self._timer = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._say)
