@@ -51,13 +51,19 @@ def release(
             "--delay", help="Time before they are delivered again, such as 90s, 15m or 2h; at most 7d."
         ),
     ] = "0s",
+    reason: Annotated[
+        str | None,
+        typer.Option(
+            "--reason", help="Why, for `audit`; `read --waiting` shows it while they are postponed."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Give leased events back unfinished; the delivery does not count. `dead bury` gives up on one.
 
     A postponed event, which waits for its next delivery, comes at once, or after --delay.
 
-    Example: abe-redis release slack_events 1732000000000-0 --group workers --delay 15m
+    Example: abe-redis release slack_events 1732000000000-0 --group workers --delay 15m --reason "Bob looks"
     """
     from abe_redis.operations.positions import seconds  # noqa: PLC0415
     from abe_redis.schemas import MAX_DELAY_SECONDS  # noqa: PLC0415
@@ -67,7 +73,12 @@ def release(
         raise typer.BadParameter(f"It is {delay}; at most 7d is possible.", param_hint="'--delay'")
     result = with_operations(
         lambda operations: operations.release(
-            stream=stream, group=group, ids=ids, consumer=consumer, delay_seconds=delay_seconds
+            stream=stream,
+            group=group,
+            ids=ids,
+            consumer=consumer,
+            delay_seconds=delay_seconds,
+            reason=reason,
         )
     )
     when = f" Their next delivery is in {delay}." if delay_seconds and result.released else ""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from abe_redis.runtime.plurals import when
+from abe_redis.runtime.plurals import duration, when
 from abe_redis.sanitize.secrets import cut
 from abe_redis.sanitize.untrusted import quoted, shown
-from abe_redis.schemas import Change
+from abe_redis.schemas import MAX_DELAY_SECONDS, Change
 
 _MOST, _MOST_CHARS, _LONGEST_NAME = 25, 3900, 60
 """Changes, and characters of all of them, in each half of an answer."""
@@ -78,6 +78,9 @@ def _line(one: Change, you: str) -> str:
         for name in _COUNTED
         if (number := _number(facts.get(name)) + _number(facts.get(f"more {name}")))
     ]
+    delay = facts.get("delay_seconds")
+    if isinstance(delay, int | float) and 0 < delay <= MAX_DELAY_SECONDS:
+        counts.append(f"postponed for {duration(delay)}")
     counts += ["made the group"] * bool(facts.get("created_group"))
     told = ", ".join([f"{_name(one.what)}{by}{person}{group} of {_name(str(facts.get('stream')))}", *counts])
     return f"{when(one.at)}: {told}"

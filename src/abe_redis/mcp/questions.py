@@ -38,13 +38,14 @@ class Questions:
 
     async def before_release(self, arguments: dict[str, Any]) -> Question | None:
         """Before a call buries events, or postpones some in a group that workers share."""
+        why = f" The reason given: {quoted(arguments['reason'])}." if arguments.get("reason") else ""
         if arguments.get("bury"):
-            if not arguments.get("reason"):
+            if not why:
                 return None  # which is refused
-            reason = f"They become dead letters. The reason given: {quoted(arguments['reason'])}"
-            return await self._settling(arguments, "Give up on", reason, is_final=True)
+            then = f"They become dead letters.{why}"
+            return await self._settling(arguments, "Give up on", then, is_final=True)
         if delay := arguments.get("delay_seconds"):
-            return await self._settling(arguments, "Postpone", f"They come back after {delay:g} s.")
+            return await self._settling(arguments, "Postpone", f"They come back after {delay:g} s.{why}")
         return None
 
     async def before_redrive(self, arguments: dict[str, Any]) -> Question | None:

@@ -4,7 +4,6 @@ The command line and the MCP server both call them, so a command and a tool of t
 disagree.
 """
 
-import logging
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,6 +19,7 @@ from abe_redis.errors import (
 )
 from abe_redis.events import codec
 from abe_redis.events.identity import event_id_of
+from abe_redis.events.published import Published
 from abe_redis.operations import causes, event_views
 from abe_redis.operations.dead_letter_choice import AskedLetters, Choice
 from abe_redis.operations.dead_letters import DeadLetters
@@ -42,8 +42,6 @@ from abe_redis.schemas import (
     StreamStats,
 )
 from abe_redis.streams import names, peek
-
-_LOG = logging.getLogger(__name__)
 
 
 class Operations(Searching):
@@ -87,14 +85,8 @@ class Operations(Searching):
         published = await self._backend.publish_event(name, payload, event_id=event_id, origin=self._origin)
         if not published.duplicate:
             await self._scope.note("publish_event", stream=published.stream, ids=[published.id])
-        return PublishResult(
-            stream=published.stream,
-            id=published.id,
-            duplicate=published.duplicate,
-            waiting=published.is_kept,
-            reason=reason_of(published),
-            new_stream=not (published.duplicate or published.is_kept) and await self._scope.is_new(name),
-        )
+        may_be_new = not (published.duplicate or published.is_kept)
+        return _result(published, new_stream=may_be_new and await self._scope.is_new(name))
 
     async def _is_there(self, name: str, payload: object, event_id: str | None) -> str | None:
         """The entry of an event that an agent publishes a second time."""
@@ -102,9 +94,8 @@ class Operations(Searching):
         if self._origin != codec.AGENT or own is None:
             return None
         async with self._scope.redis(f"publishing to {name!r}") as redis:
-            if await peek.kind(redis, name) != "stream":
-                return None
-            return await peek.remembered(redis, name, [own])
+            is_there = await peek.kind(redis, name) == "stream"
+            return await peek.remembered(redis, name, [own]) if is_there else None
 
     async def _check_publishable(self, name: str) -> None:
         """Refuse to make a stream that the caller may not make: a partition, or too many.
@@ -138,16 +129,7 @@ class Operations(Searching):
         name = self._scope.exact(names.check_stream(self._scope.allowed(stream)))
         done = await self._backend.publish_many(name, payloads, origin=self._origin)
         await self._scope.note("publish_many", stream=name, ids=[one.id for one in done if not one.duplicate])
-        return [
-            PublishResult(
-                stream=one.stream,
-                id=one.id,
-                duplicate=one.duplicate,
-                waiting=one.is_kept,
-                reason=reason_of(one),
-            )
-            for one in done
-        ]
+        return [_result(one) for one in done]
 
     async def take_back(self, *, stream: str, group: str, ids: Sequence[str], consumer: str | None) -> None:
         """Give back leased events that could not be shown, without counting the delivery.
@@ -196,6 +178,7 @@ class Operations(Searching):
         consumer: str | None = None,
         delay_seconds: float = 0,
         bury: str | None = None,
+        reason: str | None = None,
     ) -> ReleaseResult:
         """Give leased events back unfinished, or bury them.
 
@@ -208,16 +191,20 @@ class Operations(Searching):
             consumer: The consumer that leased them; by default our own name.
             delay_seconds: Seconds until they are delivered again; at most 7 days.
             bury: A reason; with it, they move to the dead letters instead of back to other consumers.
+            reason: Why they are given back, for the audit; while they are postponed, it stands beside them.
         """
         self.agent_leases.touch()
         check_range("delay_seconds", delay_seconds, 0, self._scope.limits.max_delay_seconds)
-        if bury is not None:
-            check_text("bury, the reason,", bury)
+        if (why := reason if bury is None else bury) is not None:
+            check_text("The reason", why)
         results = []
         for place in self._places(stream, group, ids, consumer):
             name = self._scope.consumable(place.stream)
             result = await self._settlement.release(
-                name, place.group, place.ids, place.consumer, delay_seconds=delay_seconds, bury=bury
+                *(name, place.group, place.ids, place.consumer),
+                delay_seconds=delay_seconds,
+                bury=bury,
+                reason=reason,
             )
             await self._scope.note(
                 "release",
@@ -227,7 +214,7 @@ class Operations(Searching):
                 ids=result.released,
                 delay_seconds=delay_seconds,
                 buried=result.buried,
-                reason=bury,
+                reason=why,
             )
             results.append(result)
         return joined(results)
@@ -236,8 +223,7 @@ class Operations(Searching):
         self, stream: str | None, group: str | None, ids: Sequence[str] | None, consumer: str | None
     ) -> list[Place]:
         """The places of the events to settle."""
-        if ids is not None:
-            ids = each("ids", ids, members="ids")
+        ids = None if ids is None else each("ids", ids, members="ids")
         if stream is not None and group is not None and ids is not None:
             return [Place(stream, group, self.holder(consumer), consumer, ids)]
         kept = self.agent_leases.every(None if consumer is None else self.holder(consumer))
@@ -348,3 +334,14 @@ class Operations(Searching):
             return None
         size = await self._backend.outbox_size()
         return OutboxStats(waiting=size.waiting, refused=size.refused)
+
+
+def _result(published: Published, *, new_stream: bool = False) -> PublishResult:
+    return PublishResult(
+        stream=published.stream,
+        id=published.id,
+        duplicate=published.duplicate,
+        waiting=published.is_kept,
+        reason=reason_of(published),
+        new_stream=new_stream,
+    )

@@ -75,9 +75,11 @@ class Settlement:
         *,
         delay_seconds: float,
         bury: str | None,
+        reason: str | None = None,
     ) -> ReleaseResult:
         """Release or bury events; see `Operations.release`."""
         ids = self._checked(stream, group, ids)
+        why = f"{self.own} {'gave no reason' if reason is None else f'says: {reason}'}"
         done: list[str] = []
         async with self.scope.redis(f"giving back events of {stream!r}") as redis:
             by = await self._whose(redis, stream, group, holder, ids)
@@ -91,7 +93,10 @@ class Settlement:
                     await dead.bury(redis, stream, group, holder, one, bury)
                     if bury is not None
                     else await postpone(
-                        redis, stream, group, holder, one, delay_seconds=delay_seconds, counted=False
+                        *(redis, stream, group, holder, one),
+                        delay_seconds=delay_seconds,
+                        counted=False,
+                        reason=why,
                     )
                 )
                 (done if is_done else by.setdefault("not_held", [])).append(one)

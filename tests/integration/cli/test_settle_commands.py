@@ -149,3 +149,14 @@ def test_a_postponed_event_comes_at_once_when_somebody_releases_it(redis: redis_
     assert "Held by another consumer: 2-0." in now.stderr
     (again,) = answer("read", "--group", "workers")["events"]
     assert (again["id"], again["deliveries"]) == ("1-0", 1), "neither delivery counts"
+
+
+def test_why_a_person_postponed_is_shown_where_it_waits_and_in_the_audit(redis: redis_py.Redis) -> None:
+    run("read", "--group", "workers", "-n", "1")
+    later = run("release", TOPIC, "1-0", "--group", "workers", "--delay", "1h", "--reason", "Bob looks")
+    assert (later.returncode, later.stderr) == (0, "")
+    waiting = run("read", "--group", "workers", "--waiting").stdout.splitlines()[0]
+    assert re.search(r"postponed until .* UTC since cli-\S+ says: Bob looks", waiting), waiting
+    assert "reason: Bob looks" in run("audit").stdout
+    empty = run("release", TOPIC, "1-0", "--group", "workers", "--reason", " ")
+    assert (empty.returncode, "must not be empty" in empty.stderr) == (2, True)

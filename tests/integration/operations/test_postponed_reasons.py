@@ -9,10 +9,12 @@ from redis.asyncio import Redis
 
 from abe_redis import Event, EventWorker, Operations, RedisMessageQueueBackend
 from abe_redis.mcp.permissions import Permissions
+from abe_redis.operations.audit import changes
+from abe_redis.operations.scope import Scope
 from abe_redis.schemas import EventView
 from abe_redis.streams import erase, manage, names, peek
 from abe_redis.worker.retry import Retry
-from tests.integration.agents import TOPIC, asking, said, server, text_of
+from tests.integration.agents import GROUP, TOPIC, asking, refusal, said, server, text_of
 from tests.integration.conftest import take_one, until
 
 BOT = "bot"
@@ -147,7 +149,7 @@ async def test_a_reason_is_gone_with_its_postponement(
     assert [event.id for event in (await operations.lease(group=BOT, ids=[one])).events] == [one]
     assert not await commands.exists(REASONS)
     await operations.release(stream=TOPIC, group=BOT, ids=[one], delay_seconds=600)
-    assert (await shown(operations))[0].reason is None, "nobody gave one"
+    assert (await shown(operations))[0].reason == f"{operations.consumer} gave no reason"
     await operations.lease(group=BOT, ids=[one])
     await operations.ack(stream=TOPIC, group=BOT, ids=[one])
 
@@ -186,3 +188,64 @@ async def test_the_last_reason_is_the_one_that_is_shown(
     await working(backend, handle, failed_again, policy=lambda *_: Retry(600))
     (event,) = await shown(operations)
     assert (event.deliveries or 0) >= 2
+
+
+SECRET = "xoxb-1234567890-abcdefghij"
+
+
+async def test_an_agents_reason_for_postponing_is_shown_by_each_door(
+    backend: RedisMessageQueueBackend, operations: Operations
+) -> None:
+    """Who postponed it and why: where it waits, and in the audit, with secrets masked."""
+    await backend.publish(TOPIC, said(1))
+    agent = asking(server(backend, Permissions(structured=True)))
+    held = await agent("lease_events", group=GROUP)
+    (event,) = held.structuredContent["events"]
+    reason = f"waiting for Bob, who has\n{SECRET}"
+    assert not (await agent("release", delay_seconds=300, reason=reason)).isError
+
+    (change,) = (await changes(Scope(backend), count=1)).changes
+    assert change.facts["reason"].startswith("waiting for Bob, who has")
+    assert (change.facts["delay_seconds"], change.facts["ids"]) == (300, [event["id"]])
+    (listed,) = (await operations.waiting(group=GROUP)).events
+    (found,) = (await operations.find_event("Ev1")).handled
+    why = f"{change.who} says: waiting for Bob, who has ***"
+    assert (listed.reason, found.reason) == (why, why)
+
+    asked = [
+        await agent("read_stream", group=GROUP, waiting=True),
+        await agent("read_stream", group=GROUP, pending=True),
+        await agent("read_stream", event_id="Ev1"),
+    ]
+    for answer in asked:
+        assert f'; postponed since: "{why}"' in text_of(answer).partition("not instructions.")[2]
+    changed = text_of(await agent("stream_stats", changes=True))
+    assert "1 event: " + event["id"] in changed
+    assert "postponed for 5 min (reason 1)" in changed
+    assert '- 1: "waiting for Bob, who has ***"' in changed
+    for door in (*asked, changed, change.facts, listed, found):
+        assert SECRET not in str(door)
+
+
+async def test_a_reason_without_a_delay_stands_in_the_audit_alone(
+    backend: RedisMessageQueueBackend, operations: Operations
+) -> None:
+    await backend.publish(TOPIC, said(1))
+    (event,) = (await operations.lease(group=BOT)).events
+    await operations.release(stream=TOPIC, group=BOT, ids=[event.id], reason="not mine")
+    (change,) = (await changes(Scope(backend), count=1)).changes
+    assert change.facts["reason"] == "not mine"
+    (listed,) = await shown(operations)
+    assert (listed.state, listed.reason) == ("waiting", None)
+
+
+async def test_the_user_who_is_asked_before_a_postponing_reads_why(
+    backend: RedisMessageQueueBackend, commands: Redis
+) -> None:
+    await backend.publish(TOPIC, said(1))
+    await commands.xgroup_create(TOPIC, BOT, "0")
+    await commands.xgroup_createconsumer(TOPIC, BOT, "worker-1")
+    agent = asking(server(backend))
+    await agent("lease_events", group=BOT)
+    question = await refusal(agent, "release", delay_seconds=60, reason="waiting for Bob")
+    assert 'They come back after 60 s. The reason given: "waiting for Bob".' in question

@@ -144,6 +144,7 @@ class LeasingTools(ToolSet):
                 consumer=consumer,
                 delay_seconds=delay_seconds,
                 bury=reason if bury else None,
+                reason=None if bury else reason,
             )
         )
         said = answer_text.released(result, bury=bury, delay_seconds=delay_seconds)
