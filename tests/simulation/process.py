@@ -31,6 +31,8 @@ class Process:
         self.link = Link(world, world.chance_of(name))
         self.connections: set[Connection] = set()
         self.paused_until_us = 0
+        self._standstills: list[tuple[int, int, How]] = []
+        """From when until when it was to stand still."""
         self._stopped_us = 0
         """For how long all its clocks stood still but the wall clock, which was set then."""
         self.lease_clock = LeaseClock(self.boottime, lambda: world.now)
@@ -74,13 +76,26 @@ class Process:
 
     def pause(self, seconds: float, how: How) -> None:
         """Let it stand still: by SIGSTOP, with its machine, or with the host of its machine."""
-        until = self.world.now_us + round(seconds * 1_000_000)
-        still = max(0, until - max(self.paused_until_us, self.world.now_us))
+        begin = max(self.paused_until_us, self.world.now_us)
+        end = self.world.now_us + round(seconds * 1_000_000)
+        if end > begin:
+            self._standstills.append((begin, end, how))
+            self._hold_clocks(end - begin, how)
+            self.paused_until_us = end
+
+    def go_on(self) -> None:
+        """End its standstill now, if it stands still; its clocks stood still no longer than it did."""
+        now_us = self.world.now_us
+        for begin, end, how in self._standstills:
+            self._hold_clocks(-max(0, end - max(begin, now_us)), how)
+        self._standstills.clear()
+        self.paused_until_us = min(self.paused_until_us, now_us)
+
+    def _hold_clocks(self, still_us: int, how: How) -> None:
         if how != "pause":
-            self.ahead_us -= still
+            self.ahead_us -= still_us
         if how == "stop machine":
-            self._stopped_us += still
-        self.paused_until_us = max(until, self.paused_until_us)
+            self._stopped_us += still_us
 
     def kill(self) -> None:
         """Let nothing of it run any more; what it has sent arrives."""

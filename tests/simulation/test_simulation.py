@@ -79,6 +79,20 @@ def test_a_suspended_machine_has_a_clock_that_stood_still_and_one_that_went_on()
         assert process.boottime() - before[1] == pytest.approx(7)
 
 
+def test_a_machine_that_goes_on_early_has_clocks_that_stood_still_no_longer_than_it_did() -> None:
+    world = World(0)
+    process = world.process("one")
+    before = process.monotonic(), process.boottime()
+    process.pause(0.5, "suspend")
+    process.pause(3, "stop machine")
+    world.run(2)
+    world.heal()
+    assert process.monotonic() == before[0]
+    assert process.boottime() == pytest.approx(before[1] + 0.5)
+    world.run(3)
+    assert process.monotonic() == pytest.approx(before[0] + 1)
+
+
 def test_a_thread_that_somebody_left_keeps_the_real_clock() -> None:
     told = list[float]()
     with World(1).inside():

@@ -229,7 +229,7 @@ class World:
         self.server.refuses = None
         for process in self.processes:
             process.link.heal()
-            process.paused_until_us = min(process.paused_until_us, self.now_us)
+            process.go_on()
 
 
 def failures(world: World) -> list[dict[str, Any]]:

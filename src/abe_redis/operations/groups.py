@@ -1,5 +1,8 @@
 """Consumer groups: describe, create, reset, remove, replay, pause, resume."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
@@ -124,13 +127,8 @@ class Groups:
                     f"({', '.join(alive[:5])}); it was not removed. They would make it again, and get "
                     "everything from the beginning. Stop them and wait for a lease, or force it (--force)."
                 )
-            try:
+            async with self._naming_groups(redis, name, group):
                 left, removed = await manage.remove(redis, name, group, force=force)
-            except ResponseError as error:
-                if not str(error).startswith("NOGROUP"):
-                    raise
-                await self._scope.find_group(redis, name, group, create=None)  # which names those that exist
-                raise
         undelivered = "an unknown number of" if left.undelivered is None else left.undelivered
         has = f"{left.pending} pending and {undelivered} undelivered events"
         if not removed:
@@ -196,7 +194,7 @@ class Groups:
         return await self._noted("group replay", change, first=first, **bounds)
 
     async def pause(self, stream: str, group: str) -> GroupChange:
-        """Deliver no events of a group; events in flight are finished."""
+        """Deliver no events of a group, also one that somebody destroyed; events in flight are finished."""
         if await self._pause(stream, group, paused=True):
             note = "Its consumers stop within about two seconds. Running handlers finish."
             change = GroupChange(stream=stream, group=group, done="paused", events=0, note=note)
@@ -206,7 +204,7 @@ class Groups:
         )
 
     async def resume(self, stream: str, group: str) -> GroupChange:
-        """Resume a paused group."""
+        """Resume a paused group, also one that somebody destroyed."""
         if await self._pause(stream, group, paused=False):
             note = "Its consumers go on within about two seconds."
             change = GroupChange(stream=stream, group=group, done="resumed", events=0, note=note)
@@ -223,8 +221,19 @@ class Groups:
     async def _pause(self, stream: str, group: str, *, paused: bool) -> bool:
         name, group = self._scope.consumable(stream), names.check_group(group)
         async with self._scope.redis(f"pausing or resuming the group {group!r} of {name!r}") as redis:
-            await self._find(redis, name, group)
-            return await manage.pause(redis, name, group, paused=paused)
+            await self._scope.check_exists(redis, name)
+            async with self._naming_groups(redis, name, group):
+                return await manage.pause(redis, name, group, paused=paused)
+
+    @asynccontextmanager
+    async def _naming_groups(self, redis: Redis, stream: str, group: str) -> AsyncIterator[None]:
+        """Say which groups there are when a command finds that there is no such group."""
+        try:
+            yield
+        except ResponseError as error:
+            if str(error).startswith("NOGROUP"):
+                await self._scope.find_group(redis, stream, group, create=None)
+            raise
 
     async def _find(self, redis: Redis, stream: str, group: str) -> None:
         await self._scope.check_exists(redis, stream)

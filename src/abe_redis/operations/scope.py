@@ -24,6 +24,7 @@ from abe_redis.streams import manage, names, peek
 from abe_redis.streams.find_streams import announced, existing
 from abe_redis.streams.groups import ensure_group
 from abe_redis.streams.patterns import Narrowed, Patterns
+from abe_redis.streams.unfinished import is_recorded
 
 _LOG = logging.getLogger(__name__)
 
@@ -243,17 +244,23 @@ class Scope:
             return False
         may = self.limits.may_create(group, first=not groups)
         if create is None or (groups and not create) or not may:
+            known = f"Its groups: {_listed(groups)}." if groups else "It has no group yet."
+            one = "a new one that starts at the oldest event"
+            if await is_recorded(redis, stream, group):
+                known = (
+                    "Somebody has destroyed it; a worker of the group makes it again where it had finished."
+                )
+                one = "it again"
             how = "add --create-group" if self._origin == "cli" else "set create_group"
             offer = (
                 ""
                 if create is None
-                else f" To make a new one that starts at the oldest event, {how}."
+                else f" To make {one}, {how}."
                 if may
                 else " Agents may not make it: it would keep history. A person makes it with `abe-redis "
                 f"group create {quoted(stream)} {quoted(group)} --from now`, or starts this server with "
                 "--create-groups."
             )
-            known = f"Its groups: {_listed(groups)}." if groups else "It has no group yet."
             raise RequestError(f"The stream {stream!r} has no group {group!r}. {known}{offer}")
         if start is None:
             await ensure_group(redis, [stream], group)

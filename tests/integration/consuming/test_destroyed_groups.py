@@ -1,10 +1,12 @@
 """Somebody destroys or sets back a group while handlers work: nothing starts a second time."""
 
+from contextlib import suppress
 from typing import Any
 
 import anyio
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from abe_redis import Event, EventWorker, Retry
 from tests.integration.conftest import MakeBackend, until
@@ -13,6 +15,7 @@ from tests.integration.consuming.foreign_hands import (
     STREAM,
     Handlers,
     is_finished,
+    pending,
     publish,
     until_at_work,
     working,
@@ -73,6 +76,38 @@ async def test_events_in_flight_when_the_group_was_destroyed_can_be_acked(
         await until(lambda: is_finished(redis))
     assert handlers.started == dict.fromkeys(range(4), 1)
     assert handlers.done == dict.fromkeys(range(4), 1)
+
+
+@KINDS
+async def test_what_a_destroyed_group_had_finished_behind_a_slow_handler_is_not_handled_again(
+    make_backend: MakeBackend, redis: Redis, ordered: bool
+) -> None:
+    """The group had finished nothing up to a point behind what the slow handler has."""
+    slow, quick = Handlers(), Handlers()
+    quick.may_end.set()
+    backend = make_backend(redis_stream_lease_seconds=1)
+
+    async def handle(event: Event) -> None:
+        await (slow if event["n"] == 0 else quick)(event)
+
+    async def only_one_is_pending() -> bool:
+        with suppress(ResponseError):  # nobody has made the group again
+            return len(quick.done) == count and len(await pending(redis)) == 1
+        return False
+
+    count = 30
+    await publish(backend, *range(count + 1))
+    async with working(EventWorker(backend, handle, concurrency=4, ordered=ordered)):
+        await until(only_one_is_pending)
+        await redis.xgroup_destroy(STREAM, "default")
+        count += 1
+        await publish(backend, count)
+        await until(only_one_is_pending)
+        await anyio.sleep(2)  # longer than a lease
+        assert (slow.started, slow.cancelled) == ({0: 1}, {})
+        slow.may_end.set()
+        await until(lambda: is_finished(redis))
+    assert quick.started == dict.fromkeys(range(1, count + 1), 1)
 
 
 @KINDS

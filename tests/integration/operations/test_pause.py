@@ -84,6 +84,43 @@ async def test_a_paused_group_stands_still_and_goes_on(
         assert seen == Counter(range(total))
 
 
+async def test_a_paused_group_that_somebody_destroyed_can_be_resumed_and_paused_again(
+    redis: Redis, backend: RedisMessageQueueBackend, groups: Groups
+) -> None:
+    """No worker is there that makes it again first; the next one finds it as it was left."""
+    handled = Counter[int]()
+
+    async def handle(event: Event) -> None:
+        handled[event["n"]] += 1
+
+    async def works_on(count: int) -> None:
+        worker = EventWorker(backend, handle, group="bot")
+
+        async def is_done() -> bool:
+            return len(handled) == count
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run)
+            await until(is_done)
+            await worker.shutdown()
+
+    await fill(redis, 3)
+    await works_on(3)
+    await groups.pause(TOPIC, "bot")
+    for number in (3, 4):
+        await backend.publish(TOPIC, {"n": number})
+    await redis.xgroup_destroy(TOPIC, "bot")
+    with pytest.raises(RequestError, match="Somebody has destroyed it"):
+        await groups.reset(TOPIC, "bot", start="now")
+    assert (await groups.resume(TOPIC, "bot")).done == "resumed"
+    assert (await groups.pause(TOPIC, "bot")).done == "paused"
+    assert (await groups.resume(TOPIC, "bot")).done == "resumed"
+    await works_on(5)
+    assert handled == Counter(range(5))
+    with pytest.raises(RequestError, match="Its groups: 'bot'"):
+        await groups.resume(TOPIC, "other")
+
+
 async def test_trimming_waits_for_a_paused_group(redis: Redis, groups: Groups, either_url: str) -> None:
     await fill(redis, 400)
     await groups.create(TOPIC, "bot")

@@ -46,10 +46,10 @@ for i = 1, #KEYS, 4 do
       moved, of = set_back(stream, records, of, info)
       lost = lost + note_deleted(stream, records, of, info)
     else
-      local refused, put_back = make_again(stream, records, group, from,
+      local refused, position = make_again(stream, records, group, from,
         from == '0' and info['entries-added'] - info['length'])
       if refused then return refused end
-      made = (from ~= '0' or put_back > 0) and 1 or 2
+      made = position ~= '0' and 1 or 2
     end
     if made > 0 or moved ~= '' then known = false end
     if not floor then

@@ -1,4 +1,5 @@
--- Pauses or resumes a group.
+-- Pauses or resumes a group; also one that somebody destroyed, if its floor is recorded: a consumer makes it
+-- again as it was, paused or not.
 --
 -- KEYS  the stream, its records
 -- ARGV  group, 1 to pause it or 0 to let it go on
@@ -8,7 +9,9 @@
 -- include: facts
 local stream, records = KEYS[1], KEYS[2]
 local group, pause = ARGV[1], ARGV[2] == '1'
-if not group_of(stream, group) then return redis.error_reply('NOGROUP No such consumer group') end
+if not group_of(stream, group) and redis.call('HEXISTS', records, 'floor ' .. group) == 0 then
+  return redis.error_reply('NOGROUP No such consumer group')
+end
 local seconds = redis.call('TIME')[1]
 if pause then
   if redis.call('HGET', records, 'paused ' .. group) then return 0 end

@@ -2,8 +2,9 @@
 --
 -- A group needs every entry behind the last one it was given, every pending entry and every postponed one:
 -- it is delivered when it is due, also if somebody removed its consumer. A destroyed group needs everything
--- behind its floor, and one that stands beyond the end of its stream (see `beyond_end`) everything behind
--- what it was given. MINID keeps its argument, so no entry that a group needs is removed.
+-- behind its floor, and what it has postponed. One that stands beyond the end of its stream (`beyond_end`)
+-- needs everything behind what it was given. MINID keeps its argument, so no entry that a group needs is
+-- removed.
 -- Only a group that has had no consumer for long is passed over; its loss is counted. Without any group,
 -- nothing is removed unless an operator has chosen it; then that is counted, too.
 --
@@ -164,7 +165,7 @@ local function trim(stream, records)
   local cut, unused, given_up = entries[#entries][1], {}, {}
   local postponed = all_postponed(records, groups)
   for at, of in ipairs(groups) do
-    if postponed[at] and not of.floor then
+    if postponed[at] then
       of.needed = first_postponed(postponed[at], entries, of.needed) or of.needed
     end
     if before(of.needed, cut) then
