@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -28,7 +28,7 @@ from tests.simulation.by_hand import BY_HAND
 from tests.simulation.mutants import ROOT
 from tests.simulation.other_hands import OtherHands, search
 from tests.simulation.play import Outcome, play
-from tests.simulation.schedule import generate
+from tests.simulation.schedule import Schedule, generate, swarm
 from tests.simulation.shrink import shrink
 
 _BATCH = 100
@@ -61,11 +61,11 @@ class Batch:
         self.failed |= other.failed
 
 
-def play_seeds(seeds: tuple[int, int]) -> Batch:
+def play_seeds(seeds: tuple[int, int], generated: Callable[[int], Schedule] = generate) -> Batch:
     """Play the schedules from one seed up to another."""
     batch, began = Batch(), time.process_time()
     for seed in range(*seeds):
-        outcome = play(generate(seed))
+        outcome = play(generated(seed))
         batch.schedules += 1
         batch.turns += outcome.turns
         batch.commands += outcome.commands
@@ -147,12 +147,14 @@ def main() -> int:
         "--small", type=int, help="let Hypothesis choose so many schedules of the small scale"
     )
     parser.add_argument("--all-doors", action="store_true", help="with --small: agents and an outbox, too")
+    parser.add_argument("--swarm", action="store_true", help="more faults of fewer kinds in each schedule")
     options = parser.parse_args()
+    generated = swarm if options.swarm else generate
     if options.small:
         search(AllDoors if options.all_doors else OtherHands, options.small)
         return 0
     if options.seed is not None or options.by_hand:
-        outcome = play(BY_HAND[options.by_hand] if options.by_hand else generate(options.seed))
+        outcome = play(BY_HAND[options.by_hand] if options.by_hand else generated(options.seed))
         if outcome.violations and not options.whole:
             outcome = shrink(outcome)
         sys.stdout.write(story(outcome) + "\n")
@@ -160,18 +162,20 @@ def main() -> int:
     total, began = Batch(), time.monotonic()
     _begin()
     batches = _batches(options.first_seed, began + options.seconds, options.schedules)
-    for batch in _play_all(batches, options.workers):
+    for batch in _play_all(batches, options.workers, generated):
         total.add(batch)
         if total.failed and options.until_failure:
             break
     _report(total, time.monotonic() - began, options.first_seed)
     for seed in sorted(total.failed)[: options.shown]:
-        found = play(generate(seed))
+        found = play(generated(seed))
         sys.stdout.write(f"\nseed {seed}:\n{story(found if options.whole else shrink(found))}\n")
     return int(bool(total.failed))
 
 
-def _play_all(batches: Iterator[tuple[int, int]], workers: int) -> Iterator[Batch]:
+def _play_all(
+    batches: Iterator[tuple[int, int]], workers: int, generated: Callable[[int], Schedule]
+) -> Iterator[Batch]:
     """Play each batch in a process of its own, forked by one that has no threads."""
     fork = multiprocessing.get_context("fork")
     running: dict[Any, Any] = {}
@@ -180,7 +184,7 @@ def _play_all(batches: Iterator[tuple[int, int]], workers: int) -> Iterator[Batc
         while True:
             for batch in itertools.islice(batches, workers - len(running)):
                 ours, theirs = fork.Pipe(duplex=False)
-                process = fork.Process(target=_tell, args=(batch, theirs), daemon=True)
+                process = fork.Process(target=_tell, args=(batch, theirs, generated), daemon=True)
                 process.start()
                 theirs.close()
                 running[ours] = process
@@ -196,8 +200,8 @@ def _play_all(batches: Iterator[tuple[int, int]], workers: int) -> Iterator[Batc
             process.kill()
 
 
-def _tell(seeds: tuple[int, int], ours: Connection) -> None:
-    ours.send(play_seeds(seeds))
+def _tell(seeds: tuple[int, int], ours: Connection, generated: Callable[[int], Schedule]) -> None:
+    ours.send(play_seeds(seeds, generated))
 
 
 def _commit() -> str:

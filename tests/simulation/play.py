@@ -221,6 +221,9 @@ class Play:
             case "refuse writes":
                 world.refuse_writes("OOM command not allowed when used memory > 'maxmemory'.", step.value)
                 self._away("", step.value)
+            case "freeze server":
+                world.freeze_server(step.value)
+                self._away("", step.value)
             case "forget scripts":
                 self.as_client("SCRIPT", "FLUSH")
 

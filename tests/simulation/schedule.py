@@ -91,21 +91,32 @@ FAULTS = {
 }
 """What may be done, by how often it is."""
 
-OTHER_FAULTS: dict[str, int] = {}
-"""What may be done besides, when it is asked for."""
-
+SWARM_FAULTS = FAULTS | {"refuse writes": 2, "freeze server": 2}
+"""What may be done in a swarm."""
 
 LONG_EVERY = 5
 
 
-def generate(seed: int, *, faults: dict[str, int] | None = None) -> Schedule:
+def generate(seed: int) -> Schedule:
     """The schedule that belongs to a seed: every fifth is a long one.
 
     Most faults need few events, few members and few steps that come close to each other, and a long schedule
     costs as much as several short ones.
     """
     kind = _Short if seed % LONG_EVERY else _Generator
-    return kind(seed, faults or FAULTS).schedule()
+    return kind(seed, FAULTS).schedule()
+
+
+def swarm(seed: int) -> Schedule:
+    """Another schedule that belongs to a seed: of the kinds of faults it has few, and of these more.
+
+    What needs several faults of one kind comes about seldom where every kind is as likely everywhere.
+    """
+    chance = random.Random(f"swarm {seed}")
+    kinds = chance.sample(list(SWARM_FAULTS), chance.choice([1, 2, 3, 4]))
+    faults = {name: chance.choice([1, 2, 4]) for name in kinds}
+    kind = _Swarm if seed % LONG_EVERY else _Generator
+    return kind(seed, faults).schedule()
 
 
 class _Generator:
@@ -220,6 +231,8 @@ class _Generator:
                 self._untouchable[who] = at + 2 * self._lease * (4 if self._mixed else 1)
             case "step clock":
                 self._step(at, what, value=chance.choice([-2.0, -0.5, 0.3]))
+            case "refuse writes" | "freeze server":
+                self._step(at, what, value=chance.choice([0.1, 0.5, 1.2, 2.0]))
             case _:
                 self._step(at, what)
         return at
@@ -228,9 +241,9 @@ class _Generator:
 class _Short(_Generator):
     """Few events, which the workers find when they start, and faults that come close to each other."""
 
-    starts = (0.01, 0.03, 0.05, 0.07, 0.1, 0.2, 0.4, 0.7)
-    counts = (1, 1, 1, 2, 2, 3)
-    gaps = (0.0, 0.02, 0.1, 0.4, 0.9)
+    starts: Sequence[float] = (0.01, 0.03, 0.05, 0.07, 0.1, 0.2, 0.4, 0.7)
+    counts: Sequence[int] = (1, 1, 1, 2, 2, 3)
+    gaps: Sequence[float] = (0.0, 0.02, 0.1, 0.4, 0.9)
 
     @override
     def schedule(self) -> Schedule:
@@ -271,3 +284,11 @@ class _Short(_Generator):
             if chance.random() < 0.05:
                 self._step(at + chance.uniform(0, 0.5), "publish again", events=(events[0],))
             events, at = events[count:], at + chance.choice([0.0, 0.05, 0.3])
+
+
+class _Swarm(_Short):
+    """The same with more faults, which come closer to each other."""
+
+    starts = (0.01, 0.03, 0.06, 0.1, 0.3)
+    counts = (2, 3, 3, 4, 5, 6)
+    gaps = (0.0, 0.002, 0.01, 0.05, 0.2, 0.6)

@@ -15,7 +15,7 @@ from tests.patience import PATIENCE
 from tests.simulation import shrink as shrinking
 from tests.simulation.__main__ import play_seeds, story
 from tests.simulation.play import Outcome, play
-from tests.simulation.schedule import Schedule, Step, generate
+from tests.simulation.schedule import SWARM_FAULTS, Schedule, Step, generate, swarm
 from tests.simulation.world import World
 
 
@@ -147,6 +147,28 @@ def test_shrinking_keeps_only_the_steps_that_matter(monkeypatch: pytest.MonkeyPa
     short = shrinking.shrink(fails_with_a_kill(generate(seed))).schedule
     assert sorted(step.what for step in short.steps) == ["kill", "start worker"]
     assert (short.durations, short.failing, short.concurrency) == ((), (), 1)
+
+
+def test_a_swarm_has_more_faults_of_fewer_kinds() -> None:
+    kinds = [{step.what for step in swarm(seed).steps} & SWARM_FAULTS.keys() for seed in range(200)]
+    assert set().union(*kinds) == SWARM_FAULTS.keys()
+    assert max(map(len, kinds)) <= 4
+    batch = play_seeds((6, 9), swarm)
+    assert (batch.schedules, batch.failed) == (3, {})
+    assert sum(batch.steps[what] for what in SWARM_FAULTS) >= 6
+
+
+def test_a_frozen_server_does_later_what_it_was_told() -> None:
+    steps = (
+        Step(0.0, "start worker", "w0", 2.0, group="g"),
+        Step(0.1, "freeze server", value=0.5),
+        Step(0.2, "publish", "slack:a", events=(0,)),
+        Step(1.0, "wait"),
+    )
+    outcome = play(Schedule(1, steps))
+    (accepted,) = (record.at for record in outcome.history.records if record.what == "accepted")
+    assert outcome.violations == []
+    assert 0.6 < accepted < 0.8
 
 
 def test_a_batch_counts_what_it_played() -> None:

@@ -216,6 +216,13 @@ class World:
         self.server.refuses = error
         self.at(self.now_us + round(seconds * 1_000_000), lambda: setattr(self.server, "refuses", None))
 
+    def freeze_server(self, seconds: float) -> None:
+        """Let nothing that anybody sends arrive for some time; it arrives afterwards."""
+        until_us = self.now_us + round(seconds * 1_000_000)
+        for process in self.processes:
+            link = process.link
+            link.up_blocked_until_us = max(link.up_blocked_until_us, until_us)
+
     def restart_server(self, seconds: float) -> None:
         """Cut every connection, and take none for some time; what is stored stays."""
         self.down_until_us = self.now_us + round(seconds * 1_000_000)
