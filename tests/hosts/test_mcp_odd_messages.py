@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from abe_redis.schemas import MAX_WAIT_SECONDS
 from tests.hosts import environments
 from tests.hosts.conftest import Start
 from tests.hosts.mcp_sessions import (
@@ -108,3 +109,27 @@ def test_a_frame_that_is_no_message_is_answered_with_its_id(
     assert raw.ask("tools/list")["tools"], "and the server goes on"
     child.close_stdin()
     assert child.wait() == 0
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_was_asked_before_the_end_of_stdin_is_answered(
+    version: str, start: Start, redis_url: str
+) -> None:
+    """As in `printf ... | abe-redis mcp`; a call that waits for events does not keep the server."""
+    child = start(environments.mcp_sdk(version), *SERVE, variables={"REDIS_URL": redis_url})
+    hello = {"protocolVersion": HANDSHAKE, "capabilities": {}, "clientInfo": {"name": "test", "version": "0"}}
+    asked = [
+        (1, "initialize", hello),
+        (None, "notifications/initialized", {}),
+        (2, "tools/call", {"name": "read_stream", "arguments": {"wait_seconds": MAX_WAIT_SECONDS}}),
+        *((number, "tools/call", {"name": "stream_stats", "arguments": {}}) for number in (3, 4)),
+        (5, "tools/list", {}),
+        (None, "notifications/cancelled", {"requestId": ["no id"]}),
+    ]
+    for number, method, parameters in asked:
+        message = {"jsonrpc": "2.0", "method": method, "params": parameters}
+        child.send(json.dumps(message | ({} if number is None else {"id": number})))
+    child.close_stdin()
+    assert child.wait() == 0
+    answered = {one["id"] for one in map(json.loads, child.lines)}
+    assert answered - {2} == {1, 3, 4, 5}

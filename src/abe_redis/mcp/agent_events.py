@@ -65,6 +65,8 @@ class AgentRead(BaseModel):
     """Whether these are the stream's dead letters."""
     mode: Literal["peek", "lease", "pending", "waiting"]
     length: int = 0
+    group: str | None = Field(default=None, exclude=True)
+    """The group whose events these are, if it is one."""
     groups: list[GroupBrief] = []
     events: list[AgentEvent]
     handled: list[GroupState] = []
@@ -113,7 +115,7 @@ async def agent_read(result: ReadResult, payload: Payload, *, max_chars: int, tr
         await anyio.lowlevel.checkpoint()  # a page may be large, and other calls wait, too
     states = [one.model_copy(update={"reason": None}) for one in result.handled]
     rest = safe(result.model_copy(update={"events": [], "handled": states}))
-    made = AgentRead(events=events, **rest.model_dump(exclude={"events"}))
+    made = AgentRead(events=events, group=result.group, **rest.model_dump(exclude={"events"}))
     if names.is_dead_letters(result.stream):
         made.stream, made.dead = shown(names.buried_from(result.stream)), True
     return made

@@ -120,7 +120,7 @@ def _due(at: datetime) -> str:
 
 
 def _state(one: GroupState) -> str:
-    holder = "" if one.consumer is None else quoted(one.consumer)
+    holder = "you" if one.yours else "" if one.consumer is None else quoted(one.consumer)
     how = {
         "done": "done, unless the group began after it",
         "held": f"held by {holder} for {one.held_seconds or 0:.0f} s, delivery {one.deliveries}",
@@ -144,8 +144,15 @@ def _hints(result: AgentRead, *, may_change: bool) -> list[str]:
         )
     if any(event.truncated for event in result.events):
         lines.append(f'To see one whole: read_stream(stream={stream}, event_id="ID", payload="whole").')
-    if result.events and may_change and result.mode in {"peek", "waiting"} and not result.dead:
-        group = whole(result.groups[0].name) if len(result.groups) == 1 else '"GROUP"'
+    yours = [one.redriven_as or result.events[0].id for one in result.handled if one.yours]
+    if yours:
+        own = f'ids=["{yours[0]}"]'
+        lines.append(
+            f"You hold it. When done: ack({own}); to give it back, postpone or bury: release({own})."
+        )
+    elif result.events and may_change and result.mode in {"peek", "waiting"} and not result.dead:
+        names = [result.group] if result.group is not None else [one.name for one in result.groups]
+        group = whole(names[0]) if len(names) == 1 else '"GROUP"'
         lines.append(f'To work on one: lease_events(stream={stream}, group={group}, ids=["ID"]).')
     if result.events and may_change and result.dead:
         lines.append(f'To deliver one again: redrive(stream={stream}, ids=["ID"]).')

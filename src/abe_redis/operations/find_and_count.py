@@ -36,7 +36,14 @@ class Searching(Reading):
             if not streams:
                 raise RequestError(await self._scope.choice(redis))
             async with self._scope.limits.turn():
-                return await find_event.find(redis, streams, event_id)
+                found = await find_event.find(redis, streams, event_id)
+        for event in found.events:
+            for one in found.handled:
+                entry_id = one.redriven_as or event.id
+                one.yours = one.state == "held" and self._is_ours(
+                    found.stream, one.group, one.consumer, entry_id
+                )
+        return found
 
     async def count_events(
         self,

@@ -111,7 +111,11 @@ async def take_chosen(
         by_reason.setdefault(reason, []).append(entry_id)
     said += [f"Not leased, {reason}: {', '.join(those)}." for reason, those in by_reason.items()]
     if outcome.passed:
-        said.append(f"{outcome.passed} before them were passed over and wait as before.")
+        were = "was" if outcome.passed == 1 else "were"
+        said.append(
+            f"{outcome.passed} before them {were} passed over: nobody holds what was passed over, it counts "
+            "as pending, and the next consumer gets it first."
+        )
     return _result(settings, taken, events, " ".join(said))
 
 

@@ -212,14 +212,16 @@ class Looking(Caller):
             held_seconds=None if is_postponed else row.held_seconds,
             due_at=row.due_at,
             reason=row.reason,
-            yours=self._is_ours(stream, group, row),
+            yours=not is_postponed
+            and row.idle_seconds is not None
+            and self._is_ours(stream, group, row.consumer, row.id),
         )
 
-    def _is_ours(self, stream: str, group: str, row: PendingEntry) -> bool:
-        """Whether the caller holds a pending entry at present."""
-        if row.due_at or row.idle_seconds is None:
+    def _is_ours(self, stream: str, group: str, holder: str | None, entry_id: str) -> bool:
+        """Whether the holder of an entry is the caller."""
+        if holder is None:
             return False
-        return row.consumer == self.consumer or self.agent_leases.holds(stream, group, row.consumer, row.id)
+        return holder == self.consumer or self.agent_leases.holds(stream, group, holder, entry_id)
 
     def _is_own(self, consumer: str) -> bool:
         """Whether the name is ours alone."""

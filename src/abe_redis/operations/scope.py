@@ -252,14 +252,15 @@ class Scope:
                 )
                 one = "it again"
             how = "add --create-group" if self._origin == "cli" else "set create_group"
+            whose = "This server does not allow create_group" if create else "Agents may not make it"
             offer = (
                 ""
                 if create is None
                 else f" To make {one}, {how}."
                 if may
-                else " Agents may not make it: it would keep history. A person makes it with `abe-redis "
-                f"group create {quoted(stream)} {quoted(group)} --from now`, or starts this server with "
-                "--create-groups."
+                else f" {whose}: a new group holds back the trimming of the stream. A person makes it with "
+                f"`abe-redis group create {quoted(stream)} {quoted(group)} --from now`, or starts this "
+                "server with --create-groups."
             )
             raise RequestError(f"The stream {stream!r} has no group {group!r}. {known}{offer}")
         if start is None:

@@ -108,6 +108,7 @@ class Waiting(Looking):
             wanted = await Filter.at_times(found.redis, self._scope.limits, **asked)
             async with self._scope.limits.turn():
                 result = await self._waiting(found.redis, name, group, count, start, wanted)
+            result.group = group
             note = [result.note, await self._state_of(found.redis, name, group)]
             result.note = " ".join(filter(None, note))
             result = await self._answered(result, found, max_chars)

@@ -95,6 +95,7 @@ class GroupState(DeferredModel):
     )
     consumer: str | None = Field(default=None, description="The consumer that had it last, if known.")
     held_seconds: float | None = Field(default=None, description="Seconds since that one got it.")
+    yours: bool = Field(default=False, description="Whether you hold it.")
     deliveries: int | None = Field(default=None, description="Number of deliveries.")
     due_at: datetime | None = Field(default=None, description="When it is delivered again (UTC).")
     reason: str | None = Field(
@@ -116,6 +117,7 @@ class ReadResult(DeferredModel):
         description="peek: only shown. lease: now held by the consumer. pending: events that consumers hold. "
         "waiting: events that the group has not finished."
     )
+    group: str | None = Field(default=None, exclude=True, description="The group whose events these are.")
     events: list[EventView]
     handled: list[GroupState] = Field(
         default=[], description="How far each group is with the event that was asked for by its event_id."

@@ -297,3 +297,45 @@ async def test_one_dead_letter_is_one(make_backend: MakeBackend) -> None:
     ask = asking(server(make_backend()))
     await bury(ask)
     assert "There is 1 dead letter." in text_of(await ask("read_stream", dead=True))
+
+
+async def test_an_event_that_the_agent_holds_is_shown_as_its_own(make_backend: MakeBackend) -> None:
+    ask = asking(server(make_backend()))
+    await ask("publish_event", payload=said(1))
+    await ask("lease_events", group=GROUP)
+    found = await ask("read_stream", event_id="Ev1")
+    (event,), (state,) = found.structuredContent["events"], found.structuredContent["handled"]
+    assert state["yours"] is True
+    assert f'Group "{GROUP}": held by you for' in text_of(found)
+    assert "lease_events(" not in text_of(found)
+    own = f'ids=["{event["id"]}"]'
+    assert f"When done: ack({own}); to give it back, postpone or bury: release({own})." in text_of(found)
+    other = await asking(server(make_backend()))("read_stream", event_id="Ev1")
+    assert "you" not in text_of(other).partition("Between <")[0]
+    assert (await ask("ack", ids=[event["id"]])).structuredContent["acked"] == [event["id"]]
+
+
+async def test_the_next_step_names_the_group_that_was_asked_about(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    ask = asking(server(make_backend()))
+    await ask("publish_event", payload=said(1))
+    for group in (GROUP, "bot"):
+        await redis.xgroup_create(TOPIC, group, "0")
+    call = f'lease_events(stream="{TOPIC}", group="{{}}", ids=["ID"])'
+    waiting = await ask("read_stream", waiting=True, group=GROUP)
+    assert call.format(GROUP) in text_of(waiting)
+    assert call.format("GROUP") in text_of(await ask("read_stream"))
+    modes = Permissions(structured=True, groups=(GROUP,))
+    others = await asking(server(make_backend(), modes))("read_stream", waiting=True, group="bot")
+    assert "lease_events(" not in text_of(others), "where it may not work"
+
+
+async def test_an_agent_that_may_not_make_a_group_reads_why(make_backend: MakeBackend, redis: Redis) -> None:
+    ask = asking(server(make_backend()))
+    await ask("publish_event", payload=said(1))
+    await redis.xgroup_create(TOPIC, "bot", "0")
+    why = ": a new group holds back the trimming of the stream. A person makes it with"
+    asked = await refusal(ask, "lease_events", group="mine", create_group=True)
+    assert f"This server does not allow create_group{why}" in asked
+    assert f"Agents may not make it{why}" in await refusal(ask, "lease_events", group="mine")

@@ -8,12 +8,15 @@ answered here; see `frames`.
 import io
 import sys
 import threading
+from collections.abc import Callable
 from typing import IO, Any, cast
 
 import anyio
+import anyio.from_thread
 from mcp.server.stdio import stdio_server
 
 from abe_redis.mcp.compat.frames import batch, complaint
+from abe_redis.mcp.compat.unanswered import Unanswered
 
 _AROUND = " \t\r\n\ufeff"
 """Characters around a message; the last one is the byte order mark."""
@@ -22,8 +25,9 @@ _AROUND = " \t\r\n\ufeff"
 class _Out:
     """The binary stdout, to which two threads write whole lines."""
 
-    def __init__(self, binary: IO[bytes]) -> None:
+    def __init__(self, binary: IO[bytes], unanswered: Unanswered) -> None:
         self._binary = binary
+        self._unanswered = unanswered
         self._lock = threading.Lock()
 
     def write(self, line: str) -> None:
@@ -31,6 +35,7 @@ class _Out:
         with self._lock:
             self._binary.write(line.encode(errors="backslashreplace"))
             self._binary.flush()
+        self._unanswered.sent(line)
 
     def flush(self) -> None:
         """Each line is flushed as it is written."""
@@ -39,14 +44,16 @@ class _Out:
 class _Lines:
     """The messages on a binary stream, each a line without what is around it."""
 
-    def __init__(self, binary: IO[bytes], out: _Out) -> None:
+    def __init__(self, binary: IO[bytes], out: _Out, unanswered: Unanswered, end: Callable[[], None]) -> None:
         self._text = io.TextIOWrapper(binary, encoding="utf-8", errors="replace")
         self._out = out
+        self._unanswered = unanswered
+        self._end = end
         self._batch: list[str] = []
         """Messages of a batch that are not read yet; each is answered by itself."""
 
     def readline(self) -> str:
-        """The next message; empty at the end. What is none is answered."""
+        """The next message; empty at the end, once all are answered. What is none is answered."""
         while self._batch or (line := self._text.readline()):
             message = self._batch.pop(0) if self._batch else line.strip(_AROUND)
             if not message:
@@ -54,23 +61,26 @@ class _Lines:
             if (parts := batch(message)) is not None:
                 self._batch += parts
             elif (said := complaint(message)) is None:
+                self._unanswered.received(message)
                 return message + "\n"
             else:
                 self._out.write(said + "\n")
+        if not self._unanswered.wait():  # 1.26 would go on with the rest, and fail at its answer
+            anyio.from_thread.run_sync(self._end)
         return ""
 
 
 async def serve(lowlevel: Any) -> None:  # noqa: ANN401 - of either SDK line
-    """Serve until stdin ends.
+    """Serve until stdin ends and what was asked is answered, within some seconds.
 
     Args:
         lowlevel: The SDK's server behind the one that has the tools.
     """
     # By itself the SDK would read the process's stdin; it reads a given stream unchanged.
-    out = _Out(sys.stdout.buffer)
-    lines = cast("IO[str]", _Lines(sys.stdin.buffer, out))
-    async with stdio_server(stdin=anyio.wrap_file(lines), stdout=anyio.wrap_file(cast("IO[str]", out))) as (
-        read,
-        write,
-    ):
-        await lowlevel.run(read, write, lowlevel.create_initialization_options())
+    unanswered = Unanswered()
+    out = _Out(sys.stdout.buffer, unanswered)
+    with anyio.CancelScope() as scope:
+        lines = cast("IO[str]", _Lines(sys.stdin.buffer, out, unanswered, scope.cancel))
+        stdout = anyio.wrap_file(cast("IO[str]", out))
+        async with stdio_server(stdin=anyio.wrap_file(lines), stdout=stdout) as (read, write):
+            await lowlevel.run(read, write, lowlevel.create_initialization_options())

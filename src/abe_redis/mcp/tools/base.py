@@ -62,7 +62,9 @@ class ToolSet:
         return text_answer(text(made)), made
 
     def _may_lease(self, made: AgentRead) -> bool:
-        """Whether the caller may work in one of the stream's groups, or in a new one."""
+        """Whether the caller may work in the group, or in one of the stream's groups, or in a new one."""
+        if made.group is not None:
+            return self._may_work_in(made.group, made)
         return not made.groups or any(self._may_work_in(group.name, made) for group in made.groups)
 
     def _may_work_in(self, group: str, made: AgentRead) -> bool:

@@ -27,7 +27,8 @@ def without_triggers(call: Callable[..., Any]) -> Callable[..., Any]:
             if isinstance(given, Mapping) and (given.get("trigger_id") or given.get("trigger")):
                 raise AnswerTooLateError(
                     f"{api_method} was called with a trigger_id, which Slack lets expire after 3 seconds; "
-                    "this is a worker, which may run much later. Open views inline, where Slack posts to."
+                    "this is a worker, which may run much later. Open views where Slack posts to: `abe-redis "
+                    "listen --http bot:app --inline slash_command:/deploy` runs that listener at once."
                 )
         return call(api_method, **arguments)
 
