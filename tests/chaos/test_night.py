@@ -7,7 +7,7 @@ def test_an_operators_night_ends_no_process_and_loses_nothing() -> None:
     night = play(events=200)
     assert night.accepted - night.given_up <= night.done
     for trouble, words in {
-        "backlog": "start a consumer",
+        "backlog": "start a worker",
         "blocked loop": "holds",
         "hanging handler": "give it a time limit",
         "frozen worker": "A live consumer takes over what it holds",

@@ -24,7 +24,7 @@ type Trouble = Callable[["Night", ExitStack], Awaitable[None]]
 
 async def a_backlog(night: "Night", stack: ExitStack) -> None:
     await night.publish_backlog()
-    night.said["backlog"] = await night.advised("no group, so nobody reads it: start a consumer")
+    night.said["backlog"] = await night.advised("no group, so nobody reads it: start a worker")
     for _ in range(2):
         night.start_worker(stack)
 

@@ -65,7 +65,8 @@ def doctor(
         else:
             width = max(len(one.variable) for one in in_force)
             for one in in_force:
-                say(plain(f"{one.variable:{width}}  {one.origin:11}  {one.value}".rstrip()))
+                value = f"{one.value} ({one.note})" if one.note else one.value
+                say(plain(f"{one.variable:{width}}  {one.origin:11}  {value}".rstrip()))
         return
     findings = anyio.run(examine, Settings())
     if as_json:

@@ -52,7 +52,10 @@ def list_(stream: AnyStream = None, *, as_json: AsJson = False) -> None:
     if as_json:
         show(result, "", as_json=True)
     elif not result.groups:
-        say("No group exists yet: start a consumer, or create one with `abe-redis group create`.")
+        say(
+            "No group exists yet: start a worker (`abe-redis worker MODULE:HANDLER --group GROUP`), or "
+            "create one with `abe-redis group create`."
+        )
     else:
         _print(result)
 

@@ -81,7 +81,7 @@ async def _examine_server(settings: Settings) -> list[Finding]:
     else:
         findings = [_named("reachability", ok(f"Redis at {settings.redis_url} answers."))]
         servers = connections.commands.servers()
-        is_nearly_full = False
+        is_nearly_full, limits = False, list[int]()
         for one in servers:
             context = Context(settings, one)
             for check in _OF_A_SERVER:
@@ -89,7 +89,8 @@ async def _examine_server(settings: Settings) -> list[Finding]:
                     where = f"{one.place}: " if len(servers) > 1 else ""
                     findings.append(finding.model_copy(update={"found": where + finding.found}))
             is_nearly_full |= context.is_nearly_full
-        context = Context(settings, connections.commands, is_nearly_full)
+            limits += [context.max_bytes] if context.max_bytes else []
+        context = Context(settings, connections.commands, is_nearly_full, max_bytes=min(limits, default=0))
         for check in _OF_THE_QUEUE:
             findings += await _made(check, context)
         return findings

@@ -53,6 +53,8 @@ class Context:
     """Whether one of the servers has little memory left."""
     refuses_writes: bool = False
     """Whether the server takes no writes at present."""
+    max_bytes: int = 0
+    """The maxmemory of the server, or of the smallest one; 0 when it has none, or it is not known."""
     patterns: Patterns = field(init=False)
     _info: dict[str, Any] | None = field(init=False, default=None)
     _names: list[str] | None = field(init=False, default=None)

@@ -3,12 +3,17 @@
 from collections.abc import AsyncIterator, Iterator
 
 from abe_redis.doctor.context import Context, Finding, fullness, ok, problem, warning
+from abe_redis.inspection import remedies
+from abe_redis.runtime.plurals import count
 from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import GroupStats, StreamStats
 from abe_redis.streams import ids
 
 MOST_NAMED = 5
 """Streams that are named, the largest first."""
+
+SHARE = 0.05
+"""Part of maxmemory from which a stream, or its dead letters, are named: to free less helps nobody."""
 
 type Advice = tuple[str, str, str]
 """A use of memory, the advice, and the command that frees the memory."""
@@ -37,6 +42,7 @@ async def memory(context: Context) -> AsyncIterator[Finding]:
             f"{mebibytes(used)} of {mebibytes(limit)} used (maxmemory).",
             "Raise maxmemory, or free what is named below: a full server refuses events.",
         )
+        context.max_bytes = limit
         context.is_nearly_full = finding.severity != "ok"
         yield finding
     elif context.settings.redis_url.startswith("embedded:"):
@@ -50,15 +56,38 @@ async def memory(context: Context) -> AsyncIterator[Finding]:
         )
 
 
-def holders(stats: StreamStats, dead_letter_bytes: int | None) -> Iterator[Advice]:
-    """The uses of memory in a stream.
+def start_worker(stream: str, group: GroupStats, *, is_disused: bool = False) -> str:
+    """The advice about a group without a worker, before the command that starts one."""
+    if not is_disused and not remedies.may_be_mistake(group):
+        return "Start a worker:"
+    why = "nobody needs the group any more" if is_disused else "the group is a mistake"
+    return f"If {why}, remove it with `{remedies.removal(stream, group.name)}`. Else start a worker:"
+
+
+def holders(stats: StreamStats, dead_letter_bytes: int | None, *, max_bytes: int) -> Iterator[Advice]:
+    """The uses of memory in a stream that matter.
 
     Args:
         stats: The stream.
         dead_letter_bytes: The memory of its dead letters; None when it is not known.
+        max_bytes: The server's maxmemory; what holds a small share of it is left out.
     """
-    name = quoted(stats.stream)
-    has = f"Stream {stats.stream!r} holds {mebibytes(stats.memory_bytes)} in {stats.length} entries"
+    if stats.length and _matters(stats.memory_bytes, max_bytes):
+        yield from _of_stream(stats)
+    if stats.dead_letters and _matters(dead_letter_bytes, max_bytes):
+        size, letters = mebibytes(dead_letter_bytes), count(stats.dead_letters, "entry", "entries")
+        found = f"The dead letters of {stats.stream!r} hold {size} in {letters}."
+        advice = "Look at them with `abe-redis dead summary`, and remove the old ones:"
+        yield found, advice, f"abe-redis dead purge {quoted(stats.stream)} --older-than 7d"
+
+
+def _matters(size: int | None, max_bytes: int) -> bool:
+    return size is None or size >= SHARE * max_bytes
+
+
+def _of_stream(stats: StreamStats) -> Iterator[Advice]:
+    entries = count(stats.length, "entry", "entries")
+    has = f"Stream {stats.stream!r} holds {mebibytes(stats.memory_bytes)} in {entries}"
     unfinished = [group for group in stats.groups if group.pending or group.lag]
     for group in unfinished:
         lag = "an unknown number" if group.lag is None else group.lag
@@ -66,20 +95,13 @@ def holders(stats: StreamStats, dead_letter_bytes: int | None) -> Iterator[Advic
         if group.workers:
             yield found, "Add consumers, or make the handler faster: what is finished is removed.", ""
         else:
-            advice = (
-                "Start a consumer; or, if nobody needs the group any more, give up its unfinished events:"
-            )
-            yield found, advice, f"abe-redis group remove {name} {quoted(group.name)} --force"
-    if stats.length and stats.groups and not unfinished:
+            yield found, start_worker(stats.stream, group), remedies.worker(group.name)
+    if stats.groups and not unfinished:
         advice = "All of it is finished. Lower REDIS_STREAM_MAXLEN, and remove what is there now:"
-        yield f"{has}.", advice, f"XTRIM {name} MINID {_finished_before(stats.groups)}"
-    elif stats.length and not stats.groups:
-        yield f"{has}, and no group reads it.", "Start a consumer, whose group then finishes it.", ""
-    if stats.dead_letters:
-        size = mebibytes(dead_letter_bytes)
-        found = f"The dead letters of {stats.stream!r} hold {size} in {stats.dead_letters} entries."
-        advice = "Look at them with `abe-redis dead summary`, and remove the old ones:"
-        yield found, advice, f"abe-redis dead purge {name} --older-than 7d"
+        yield f"{has}.", advice, f"XTRIM {quoted(stats.stream)} MINID {_finished_before(stats.groups)}"
+    elif not stats.groups:
+        advice = "Start a worker, whose group then finishes it:"
+        yield f"{has}, and no group reads it.", advice, remedies.WORKER
 
 
 def _finished_before(groups: list[GroupStats]) -> str:

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Iterator
 
 from abe_redis.doctor import memory
 from abe_redis.doctor.context import Context, Finding, Severity, ok, problem, warning
+from abe_redis.inspection import remedies
 from abe_redis.inspection.health import about_disuse, judge
-from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import Health, StreamStats
 from abe_redis.schemas.stats import is_person
 from abe_redis.settings import Settings
@@ -101,13 +101,13 @@ def _judge(stats: StreamStats, settings: Settings, *, refuses_writes: bool) -> I
                 "to it that one runs.",
             )
         if not group.paused and not group.workers:
-            days = settings.redis_stream_group_idle_days
+            days, disused = settings.redis_stream_group_idle_days, about_disuse(group, settings)
             yield warning(
-                about_disuse(group, settings)
+                disused
                 or f"No consumer is alive in {where}: what it has not finished is not trimmed"
                 + (f" until it has been unused for {days:g} days." if days else "."),
-                "Start a consumer; or, if nobody needs the group any more, remove it:",
-                f"abe-redis group remove {quoted(stats.stream)} {quoted(group.name)} --force",
+                memory.start_worker(stats.stream, group, is_disused=disused is not None),
+                remedies.worker(group.name),
             )
 
 
@@ -152,8 +152,15 @@ async def holders(context: Context) -> AsyncIterator[Finding]:
         dead = await context.redis.memory_usage(letters) if stats.dead_letters else 0
         found.append(((stats.memory_bytes or 0) + (dead or 0), stats, dead))
     found.sort(key=lambda one: -one[0])
+    named = False
     for _, stats, dead in found[: memory.MOST_NAMED]:
-        for said, advice, command in memory.holders(stats, dead):
+        for said, advice, command in memory.holders(stats, dead, max_bytes=context.max_bytes):
+            named = True
             yield warning(said, advice, command)
-    if not found:
-        yield warning("No stream holds memory: other keys do.", "Look for large ones:", "redis-cli --bigkeys")
+    if not named:
+        yield warning(
+            f"No stream and no dead letters hold {memory.SHARE:.0%} of maxmemory: other keys do, or it is "
+            "small.",
+            "Raise maxmemory, or look for large keys:",
+            "redis-cli --bigkeys",
+        )

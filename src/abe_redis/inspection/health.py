@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from abe_redis.inspection import remedies
 from abe_redis.runtime.plurals import duration
 from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import ConsumerStats, GroupStats, Health, StreamStats
@@ -62,7 +63,8 @@ def unread(at: Situation) -> Verdict:
     if not length or at.stats.groups:
         return Verdict()
     events = "1 event" if length == 1 else f"{length} events"
-    said = [f"It has {events} and no group, so nobody reads it: start a consumer."]
+    start = f"start a worker: `{remedies.WORKER}`"
+    said = [f"It has {events} and no group, so nobody reads it: {start}."]
     settings = at.settings
     if is_over(length, settings.redis_stream_maxlen) and not settings.redis_stream_trim_unread:
         said.append(
@@ -231,8 +233,13 @@ def _missing(group: GroupStats) -> str:
 def _start(group: GroupStats, stream: str) -> str:
     """The advice that brings the missing party: in the agents' own group, that is an agent itself."""
     is_theirs = group.name == AGENTS and all(is_agent(one.name) for one in group.consumers)
-    how = "an agent takes them with lease_events" if is_theirs else "start one"
+    how = "an agent takes them with lease_events" if is_theirs else f"start a {_worker(group)}"
     return f"{how}{_or_remove(group, stream)}"
+
+
+def _worker(group: GroupStats) -> str:
+    """The worker of a group, and the command that starts it."""
+    return f"worker (`{remedies.worker(group.name)}`)"
 
 
 def _silent(one: ConsumerStats, group: GroupStats) -> str:
@@ -273,20 +280,19 @@ def _is_held_up(group: GroupStats, at: Situation) -> bool:
 
 
 def _or_remove(group: GroupStats, stream: str) -> str:
-    """Further advice about a group that nobody uses, such as one with a mistyped name."""
+    """Further advice about a group that nobody has ever used, such as one with a mistyped name."""
     unused = group.unused_seconds
-    if group.pending or (unused is not None and unused < BACKLOG_SECONDS):
+    if not remedies.may_be_mistake(group) or (unused is not None and unused < BACKLOG_SECONDS):
         return ""
-    command = f"abe-redis group remove {quoted(stream)} {quoted(group.name)} --force"
-    return f"; or, if the group is a mistake, remove it: `{command}`"
+    return f"; or, if the group is a mistake, remove it: `{remedies.removal(stream, group.name)}`"
 
 
 def _beyond_end(group: GroupStats, stream: str) -> str:
     how = (
         "Its consumers set it back within seconds."
         if any(one.alive for one in group.consumers)
-        else "Its next consumer sets it back to where it was: start one, or move it with `abe-redis group "
-        f"reset {quoted(stream)} {quoted(group.name)} --from …`."
+        else f"Its next consumer sets it back to where it was: start a {_worker(group)}, or move it with "
+        f"`abe-redis group reset {quoted(stream)} {quoted(group.name)} --from …`."
     )
     return (
         f"Group {group.name!r} stands at {group.last_delivered_id}, beyond the end of the stream, and skips "
@@ -298,8 +304,8 @@ def _destroyed(group: GroupStats, stream: str) -> str:
     events = "1 event" if group.lag == 1 else f"{group.lag} events"
     return (
         f"Somebody destroyed group {group.name!r}, which had {events} to finish. Its next consumer makes it "
-        "again where it had finished: start one, or remove it with `abe-redis group remove "
-        f"{quoted(stream)} {quoted(group.name)} --force`."
+        f"again where it had finished: start a {_worker(group)}; or, if that was meant, remove it with "
+        f"`{remedies.removal(stream, group.name)}`."
     )
 
 

@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, override
 
@@ -102,7 +103,8 @@ class Settings(BaseSettings):
     redis_stream_patterns: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("slack:*", "slack_events"),
         description="Streams that `consume()` discovers and that the MCP server may touch, comma "
-        "separated. `SLACK_EVENTS_TOPIC` is one of them when it is set or one of them begins with `slack`.",
+        "separated. `SLACK_EVENTS_TOPIC` (`slack_events`) is read as well when it is set, or when one of "
+        "them begins with `slack`: `slack:bot` alone also reads `slack_events`.",
     )
     redis_stream_group: str = Field(
         default="default", min_length=1, description="The group of a `consume()` that names none."
@@ -228,7 +230,9 @@ class Settings(BaseSettings):
     def in_force(self) -> list[in_force.InForce]:
         """Each setting by its variable, with where its value comes from and without secrets."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
-        return in_force.listed(values, self._origins, defaults=values.keys() - self.model_fields_set)
+        topic = f"and {self.added_topic}, which is SLACK_EVENTS_TOPIC" if self.added_topic else ""
+        notes = {"redis_stream_patterns": topic}
+        return in_force.listed(values, self._origins, notes, defaults=values.keys() - self.model_fields_set)
 
     def is_of_file(self, name: str) -> bool:
         """Whether a setting was read from the file."""
@@ -309,6 +313,13 @@ class Settings(BaseSettings):
         )
         topic = (self.slack_events_topic,) if is_for_slack else ()
         return tuple(dict.fromkeys((*self.redis_stream_patterns, *topic)))
+
+    @property
+    def added_topic(self) -> str | None:
+        """Slack's topic, if it is one of the patterns although REDIS_STREAM_PATTERNS does not match it."""
+        topic, given = self.slack_events_topic, self.redis_stream_patterns
+        is_added = topic in self.patterns and not any(fnmatchcase(topic, pattern) for pattern in given)
+        return topic if is_added else None
 
     @property
     def consumer_name(self) -> str:

@@ -15,16 +15,23 @@ class InForce:
     """Empty when it is not set, and `***` when it is a secret."""
     origin: str
     """Where the value comes from: `environment`, `file`, `arguments`, `REDIS_URL` or `default`."""
+    note: str = ""
+    """What else is in force because of it."""
 
 
 def listed(
-    values: Mapping[str, object], origins: Mapping[str, str], *, defaults: Collection[str]
+    values: Mapping[str, object],
+    origins: Mapping[str, str],
+    notes: Mapping[str, str],
+    *,
+    defaults: Collection[str],
 ) -> list[InForce]:
     """The settings in their order.
 
     Args:
         values: By their names.
         origins: Where they were set, by the same names.
+        notes: What else is in force because of some of them, by the same names.
         defaults: The names of those that nobody set.
     """
     return [
@@ -32,6 +39,7 @@ def listed(
             name.upper(),
             _shown(value),
             origins.get(name) or ("default" if name in defaults else "REDIS_URL"),
+            notes.get(name, ""),
         )
         for name, value in values.items()
     ]

@@ -62,7 +62,8 @@ async def test_a_person_is_no_worker(backend: RedisMessageQueueBackend) -> None:
     await backend.publish_many(TOPIC, [{"n": 1}, {"n": 2}])
     await shown("read", TOPIC, "--group", "bot", "-n", "1")
     words = " ".join((await shown("stats", TOPIC, REDIS_STREAM_LEASE_SECONDS="3600")).split())
-    assert "no worker is alive (people or agents hold 1): start one." in words
+    start = "start a worker (`abe-redis worker MODULE:HANDLER --group bot`)."
+    assert f"no worker is alive (people or agents hold 1): {start}" in words
 
     async def it_is_said() -> bool:
         words = " ".join((await shown("stats", TOPIC, **LEASE)).split())

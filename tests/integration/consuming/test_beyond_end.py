@@ -176,7 +176,7 @@ async def test_a_group_beyond_the_end_is_a_problem_that_people_see(
     seen = await stats(backend)
     assert (seen.health, seen.groups[0].beyond_end, seen.groups[0].lag) == ("stalled", True, None)
     assert f"{TO_COME}, beyond the end of the stream" in seen.advice
-    assert "start one" in seen.advice
+    assert "start a worker (`abe-redis worker MODULE:HANDLER --group" in seen.advice
     findings = [one for one in await examine(backend.settings) if one.check == "streams"]
     assert any(one.severity == "problem" and "beyond the end" in one.found + str(one) for one in findings)
     waiting = await Operations(backend).waiting(stream=STREAM, group=GROUP)

@@ -56,9 +56,22 @@ def test_the_doctor_shows_the_settings_in_force_without_secrets(make_server: Ser
     assert lines["REDIS_PASSWORD"] == ["REDIS_URL", "***"]
     assert lines["REDIS_STREAM_MAX_DELIVERIES"] == ["default", "5"]
     assert lines["REDIS_OUTBOX"] == ["default"], "it is not set"
+    assert lines["REDIS_STREAM_PATTERNS"] == ["default", "slack:*,slack_events"]
     told = {one["variable"]: one for one in json.loads(run(server, "--settings", "--json").stdout)}
     assert told["REDIS_URL"]["origin"] == "environment"
     assert SECRET not in shown.stdout + json.dumps(told)
+
+
+def test_the_doctor_shows_that_the_topic_is_read_which_no_pattern_names(
+    make_server: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = make_server(persistent=True, users={"default": f"on >{SECRET} ~* &* +@all"})
+    monkeypatch.setenv("REDIS_STREAM_PATTERNS", "slack:lib")
+    (line,) = [one for one in run(server, "--settings").stdout.splitlines() if "_PATTERNS" in one]
+    assert line.endswith("environment  slack:lib (and slack_events, which is SLACK_EVENTS_TOPIC)")
+    told = {one["variable"]: one for one in json.loads(run(server, "--settings", "--json").stdout)}
+    assert told["REDIS_STREAM_PATTERNS"]["value"] == "slack:lib"
+    assert "slack_events" in told["REDIS_STREAM_PATTERNS"]["note"]
 
 
 def test_the_doctor_prints_no_command_for_what_is_well(make_server: Servers) -> None:

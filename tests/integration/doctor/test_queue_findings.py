@@ -27,9 +27,14 @@ async def test_faults_of_a_stream_are_found(redis_url: str, server: Server) -> N
         admin.xgroup_create(TOPIC, "odd group\n", "0")
         stalled, idle = await found(server, "streams", **lease)
         assert stalled.severity == "problem"
-        assert "no consumer is alive: start one" in stalled.advice
+        assert (
+            "no consumer is alive: start a worker (`abe-redis worker MODULE:HANDLER --group "
+            in stalled.advice
+        )
         assert "not trimmed until it has been unused for 7 days" in idle.found
-        assert idle.command == r"abe-redis group remove slack_events $'odd\x20group\x0a' --force"
+        assert idle.command == r"abe-redis worker MODULE:HANDLER --group $'odd\x20group\x0a'"
+        assert "remove slack_events $" in idle.advice, "nothing was ever delivered to it"
+        assert "--force" not in stalled.advice + idle.advice
 
         admin.xreadgroup("odd group\n", "gone", {TOPIC: ">"})
         await anyio.sleep(0.6)

@@ -115,31 +115,33 @@ async def test_memory_that_runs_out(servers: Servers, part: float, severity: Sev
 async def test_the_doctor_names_what_holds_memory_and_the_command_that_frees_it(servers: Servers) -> None:
     server = servers()
     with server.admin() as admin:
-        for stream, size in (("slack:finished", 3000), ("slack:left", 2000), ("slack:unread", 1000)):
+        for stream, size in (("slack:finished", 30_000), ("slack:left", 20_000), ("slack:unread", 10_000)):
             for _ in range(100):
                 admin.xadd(stream, {"data": "x" * size})
         for stream in ("slack:finished", "slack:left"):
             admin.xgroup_create(stream, "bot", "0")
         rows = admin.xreadgroup("bot", "c", {"slack:finished": ">"})[0][1]
         admin.xack("slack:finished", "bot", *[entry_id for entry_id, _ in rows])
-        admin.xadd(names.dead_letters("slack:left"), {"data": "x" * 500})
+        admin.xadd(names.dead_letters("slack:left"), {"data": "x" * 1_000_000})
+        admin.xadd("slack:little", {"data": "x"})
+        admin.xadd(names.dead_letters("slack:little"), {"data": "x"})
         assert await found(server, "holders") == [], "there is memory enough"
         admin.config_set("maxmemory", round(admin.info("memory")["used_memory"] / 0.9))
         findings = await found(server, "holders")
         assert len(findings) == 4, findings
         assert [(one.found, one.command) for one in findings] == [
             (findings[0].found, f"XTRIM slack:finished MINID {rows[-1][0]}"),
-            (findings[1].found, "abe-redis group remove slack:left bot --force"),
+            (findings[1].found, "abe-redis worker MODULE:HANDLER --group bot"),
             (findings[2].found, "abe-redis dead purge slack:left --older-than 7d"),
-            (findings[3].found, ""),
+            (findings[3].found, "abe-redis worker MODULE:HANDLER --group GROUP"),
         ]
         for finding, says in zip(
             findings,
             (
-                "Stream 'slack:finished' holds 0.3 MiB in 100 entries.",
-                "'slack:left' holds 0.2 MiB in 100 entries; group 'bot' has 0 pending and 100 undelivered.",
-                "The dead letters of 'slack:left' hold 0.0 MiB in 1 entries.",
-                "'slack:unread' holds 0.1 MiB in 100 entries, and no group reads it.",
+                "Stream 'slack:finished' holds 3.1 MiB in 100 entries.",
+                "'slack:left' holds 2.1 MiB in 100 entries; group 'bot' has 0 pending and 100 undelivered.",
+                "The dead letters of 'slack:left' hold 1.0 MiB in 1 entry.",
+                "'slack:unread' holds 1.0 MiB in 100 entries, and no group reads it.",
             ),
             strict=True,
         ):

@@ -60,7 +60,7 @@ async def test_a_server_that_refuses_writes_is_named_before_any_stream(
         first, *_ = answer.splitlines()
         assert first.startswith("Problem: "), answer
         assert says in first.lower()
-        assert "start one" not in answer, "nothing shows that workers live, who can read nothing either"
+        assert "start a worker" not in answer, "nothing shows that workers live, who can read nothing either"
     assert structured["problems"][0] == shown[0].splitlines()[0].removeprefix("Problem: ")
     assert says in printed.stdout.splitlines()[0].lower()
     assert not [answer for answer in whole_again if "Problem: " in answer]

@@ -35,4 +35,7 @@ def consumers(**alive: bool) -> dict[str, Any]:
 
 
 BUSY = {"lag": 1, "oldest_undelivered_seconds": 5}
-REMOVE = "start one; or, if the group is a mistake, remove it: `abe-redis group remove s g --force`."
+START = "start a worker (`abe-redis worker MODULE:HANDLER --group g`)."
+REMOVE = f"{START[:-1]}; or, if the group is a mistake, remove it: `abe-redis group remove s g`."
+UNUSED: dict[str, Any] = {"last_delivered_id": "0-0", "consumers": []}
+"""A group to which nothing was ever delivered, and which has no consumer."""

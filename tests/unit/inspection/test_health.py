@@ -8,8 +8,9 @@ from abe_redis import Settings
 from abe_redis.inspection.health import about_disuse
 from abe_redis.runtime.plurals import duration
 from abe_redis.schemas import ConsumerStats, GroupStats
-from tests.unit.inspection.groups_to_judge import BUSY, DAY, REMOVE, consumers, group, judged
+from tests.unit.inspection.groups_to_judge import BUSY, DAY, START, consumers, group, judged
 
+WORKER = "start a worker: `abe-redis worker MODULE:HANDLER --group GROUP`."
 NOTHING = ("ok", "Nothing is waiting.")
 
 
@@ -17,8 +18,8 @@ NOTHING = ("ok", "Nothing is waiting.")
     ("length", "said"),
     [
         (0, NOTHING),
-        (1, ("unread", "It has 1 event and no group, so nobody reads it: start a consumer.")),
-        (2, ("unread", "It has 2 events and no group, so nobody reads it: start a consumer.")),
+        (1, ("unread", f"It has 1 event and no group, so nobody reads it: {WORKER}")),
+        (2, ("unread", f"It has 2 events and no group, so nobody reads it: {WORKER}")),
     ],
 )
 def test_a_stream_without_a_group(length: int, said: tuple[str, str]) -> None:
@@ -38,7 +39,7 @@ def test_a_group_at_work() -> None:
     assert judged(group("idle"), busy) == ("working", f"{WORK}.")
     assert judged(group(pending=2, lag=3, oldest_pending_seconds=5, alive=False)) == (
         "stalled",
-        f"{WORK} and no consumer is alive: start one.",
+        f"{WORK} and no consumer is alive: {START}",
     )
     assert judged(group(pending=2, lag=3, oldest_pending_seconds=5, paused=True)) == (
         "paused",
@@ -80,7 +81,7 @@ def test_the_worst_comes_first_and_hides_no_other_trouble() -> None:
         "stalled",
         (
             f"Group 'stalled' has 0 pending and 1 not delivered yet and no consumer is alive: "
-            f"{REMOVE.replace('remove s g', 'remove s stalled')} "
+            f"{START.replace('group g', 'group stalled')} "
             "Group 'behind' has 0 pending and 1 not delivered yet (the oldest published 61 s ago): add "
             "consumers or make the handler faster."
         ),
@@ -210,7 +211,7 @@ def test_what_an_ended_agent_has_postponed_is_not_held_by_a_dead_process(
 def test_the_agents_own_group_without_one_says_what_an_agent_does() -> None:
     _, said = judged(group("agents", pending=2, lag=3, oldest_pending_seconds=5, alive=False))
     assert said.startswith("Group 'agents' has 2 pending")
-    assert said.endswith("and no consumer is alive: start one.")
+    assert said.endswith(f"and no consumer is alive: {START.replace('group g', 'group agents')}")
     alone = GroupStats.model_validate(group("agents", pending=2).model_dump() | {"consumers": []})
     _, said = judged(alone)
     assert "and no consumer is alive: an agent takes them with lease_events" in said

@@ -8,7 +8,7 @@ from abe_redis import Settings
 from abe_redis.inspection import health
 from abe_redis.inspection.health import RULES, Situation
 from abe_redis.schemas import ConsumerStats, GroupStats, StreamStats
-from tests.unit.inspection.groups_to_judge import BUSY, DAY, REMOVE, group, judged
+from tests.unit.inspection.groups_to_judge import BUSY, DAY, REMOVE, START, UNUSED, group, judged
 
 
 def verdict(rule: str, *groups: GroupStats, length: int = 10, dead_letters: int = 0) -> tuple[Any, str]:
@@ -21,7 +21,7 @@ def verdict(rule: str, *groups: GroupStats, length: int = 10, dead_letters: int 
 
 
 BEHIND = {"lag": 1, "oldest_undelivered_seconds": 61}
-START = f"and no consumer is alive: {REMOVE}"
+NOBODY = "and no consumer is alive:"
 RESUME = "and is paused: resume it when it may go on."
 DISUSED = "Nobody has used group 'g' for 9.0 days, so trimming does not wait for it any more."
 LETTER = "1 dead letter: read it with `abe-redis dead list s`."
@@ -69,24 +69,34 @@ AHEAD = (
 SET_AHEAD: dict[str, Any] = {"beyond_end": True, "last_delivered_id": "9-0"}
 SETS_BACK = "Its consumers set it back within seconds."
 START_OR_MOVE = (
-    "Its next consumer sets it back to where it was: start one, or move it with `abe-redis group reset s g "
-    "--from …`."
+    f"Its next consumer sets it back to where it was: {START[:-1]}, or move it with `abe-redis group reset s "
+    "g --from …`."
+)
+NO_GROUP = (
+    "It has 10 events and no group, so nobody reads it: start a worker: `abe-redis worker MODULE:HANDLER "
+    "--group GROUP`."
 )
 RULE_BY_RULE = [
     ("beyond_end", [SET_AHEAD], {}, ("stalled", AHEAD + SETS_BACK)),
     ("beyond_end", [SET_AHEAD | {"alive": False}], {}, ("stalled", AHEAD + START_OR_MOVE)),
     ("beyond_end", [{}], {}, (None, "")),
-    ("unread", [], {}, ("unread", "It has 10 events and no group, so nobody reads it: start a consumer.")),
+    ("unread", [], {}, ("unread", NO_GROUP)),
     ("unread", [], {"length": 0}, (None, "")),
     ("unread", [{}], {}, (None, "")),
-    ("stalled", [BUSY | {"alive": False}], {}, ("stalled", f"{ONE} 5 s ago) {START}")),
+    ("stalled", [BUSY | {"alive": False}], {}, ("stalled", f"{ONE} 5 s ago) {NOBODY} {START}")),
+    ("stalled", [BUSY | UNUSED], {}, ("stalled", f"{ONE} 5 s ago) {NOBODY} {REMOVE}")),
     (
         "stalled",
-        [BUSY | {"alive": False, "unused_seconds": 59}],
+        [BUSY | UNUSED | {"unused_seconds": 59}],
         {},
-        ("stalled", f"{ONE} 5 s ago) and no consumer is alive: start one."),
+        ("stalled", f"{ONE} 5 s ago) {NOBODY} {START}"),
     ),
-    ("stalled", [BUSY | {"alive": False, "unused_seconds": 60}], {}, ("stalled", f"{ONE} 5 s ago) {START}")),
+    (
+        "stalled",
+        [BUSY | UNUSED | {"unused_seconds": 60}],
+        {},
+        ("stalled", f"{ONE} 5 s ago) {NOBODY} {REMOVE}"),
+    ),
     ("stalled", [BUSY], {}, (None, "")),
     ("stalled", [BUSY | {"alive": False, "paused": True}], {}, (None, "")),
     ("backlog", [BEHIND], {}, ("backlog", f"{ONE} 61 s ago): add consumers or make the handler faster.")),
