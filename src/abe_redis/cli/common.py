@@ -1,5 +1,6 @@
 """Helpers of the commands: one call on the queue, JSON output, a progress bar, a confirmation."""
 
+import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
@@ -105,6 +106,14 @@ def operations_of(backend: "RedisMessageQueueBackend") -> "Callable[[], Awaitabl
 def show(result: BaseModel, text: str, *, as_json: bool) -> None:
     """Print a result: as JSON for a script, or as text for a person."""
     say(json_of(result, indent=2) if as_json else text)
+
+
+def wraps() -> bool:
+    """Whether sentences are wrapped: on a terminal, or where COLUMNS says how wide one is.
+
+    Elsewhere a sentence is one line, so that `grep` finds its words.
+    """
+    return sys.stdout.isatty() or "COLUMNS" in os.environ
 
 
 def say(text: str, *, to_stderr: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import sys
 import textwrap
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import anyio
 import typer
 
 from abe_redis.cli.app import INSPECT, app
-from abe_redis.cli.common import AsJson, plain, say
+from abe_redis.cli.common import AsJson, plain, say, wraps
 
 if TYPE_CHECKING:
     from abe_redis.doctor import Finding
@@ -103,7 +104,7 @@ def _print(findings: list["Finding"], *, roles: bool) -> None:
         for finding in those:
             lines = textwrap.fill(
                 plain(f"{finding.found} {finding.advice}".rstrip()),
-                max(console.width, 60),
+                max(console.width, 60) if wraps() else sys.maxsize,
                 initial_indent=f"{severity:9}{finding.check:14}",
                 subsequent_indent=_INDENT,
                 break_long_words=False,

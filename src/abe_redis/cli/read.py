@@ -186,8 +186,12 @@ def _show_one(event_id: str, stream: str | None, *, as_json: bool) -> None:
     result = with_operations(lambda operations: operations.find_event(event_id, stream=stream))
     lines = [f"{_line(event)}\n  stream {plain(result.stream)}" for event in result.events]
     lines += [f"  {state_line(one)}" for one in result.handled]
-    show(result, "\n".join([*lines, plain(result.note)]), as_json=as_json)
+    if result.events:
+        lines.append(plain(result.note))
+    if result.events or as_json:
+        show(result, "\n".join(lines), as_json=as_json)
     if not result.events:
+        say(f"abe-redis: {plain(result.note)}", to_stderr=True)
         raise typer.Exit(1)
 
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from abe_redis.backend import RedisMessageQueueBackend
-from abe_redis.cli.common import plain, say
+from abe_redis.cli.common import plain, say, wraps
 from abe_redis.errors import RedisRefusedError
 from abe_redis.operations.operations import Operations
 from abe_redis.runtime.plurals import count, duration
@@ -46,7 +46,7 @@ def print_stats(streams: Sequence[StreamStats], *, every_consumer: bool, lease_s
         every_consumer: Show all consumers; else those that hold an event longest.
         lease_seconds: How long leases last by the settings of who looks.
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=not wraps())
     _print_fitting(console, _of_streams(streams), map(_stream_line, streams))
     shown = sorted(_consumers(streams), key=lambda each: -(each.one.held_seconds or 0))
     if not every_consumer:

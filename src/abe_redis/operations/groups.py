@@ -57,7 +57,11 @@ class Groups:
                     f"The stream {name!r} has a group {group!r} already; move it with reset."
                 ) from None
         change = GroupChange(
-            stream=name, group=group, done="created", events=0, note=f"It starts at {start}."
+            stream=name,
+            group=group,
+            done="created",
+            events=0,
+            note=f"It starts at {'the beginning' if start == 'beginning' else start}.",
         )
         return await self._noted("group create", change, start=start)
 

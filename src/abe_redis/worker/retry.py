@@ -21,7 +21,12 @@ from abe_redis.worker.slack_errors import (
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Deliver the event again."""
+    """Deliver the event again.
+
+    Args:
+        delay: Seconds until the next delivery; at most 7 days.
+        counts: Whether this delivery counts among those after which an event is buried.
+    """
 
     delay: float = 0
     """Seconds until the next delivery; at most 7 days."""
@@ -39,7 +44,11 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Bury:
-    """Give up on the event: it moves to the dead letters."""
+    """Give up on the event: it moves to the dead letters.
+
+    Args:
+        reason: The dead letter's reason; not empty.
+    """
 
     reason: str
     """The dead letter's reason; not empty."""
@@ -76,6 +85,13 @@ class Backoff:
 
     Some of Slack's errors are not retried so: when Slack limits a rate, the event waits as long as Slack
     says, and the delivery does not count; an error that a retry cannot fix buries the event at once.
+
+    Args:
+        first: Seconds before the second delivery; 1, or `most` if that is less. It may come 0.05 s later.
+        most: Longest delay in seconds; at most 7 days.
+        deliveries: Deliveries after which the event is buried; by default `REDIS_STREAM_MAX_DELIVERIES`.
+        slack_errors: The meaning of each error of Slack's; `SLACK_ERRORS | {"not_in_channel": "retry"}`
+            changes one.
     """
 
     first: float = _FIRST_SECONDS

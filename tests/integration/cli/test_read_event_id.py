@@ -79,8 +79,10 @@ def test_an_event_that_is_overdue_is_not_said_to_be_postponed(redis: redis_py.Re
 
 def test_what_is_not_there_is_said(redis: redis_py.Redis) -> None:
     result = run_command("read", "--event-id", "Ev9")
-    assert (result.returncode, result.stderr) == (1, ""), "so that a script can tell"
-    assert "No event of the id 'Ev9' is remembered" in result.stdout
+    assert (result.returncode, result.stdout) == (1, ""), "so that a script can tell"
+    assert result.stderr.startswith("abe-redis: No event of the id 'Ev9' is remembered")
+    as_json = run_command("read", "--event-id", "Ev9", "--json")
+    assert (as_json.returncode, json.loads(as_json.stdout)["events"]) == (1, [])
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """What `stats` and its like say to a person: of retries, of people, of what does not exist."""
 
 import json
+import os
 
 import anyio
 import anyio.to_thread
 import pytest
 
 from abe_redis import RedisMessageQueueBackend
+from tests.command_line import run_command
 from tests.integration.cli.command_runs import run
 from tests.integration.conftest import take_one, until
 
@@ -70,6 +72,14 @@ async def test_a_person_is_no_worker(backend: RedisMessageQueueBackend) -> None:
         return "somebody leased that with `abe-redis read`" in words
 
     await until(it_is_said)
+
+
+@pytest.mark.usefixtures("at")
+async def test_a_pipe_gets_whole_sentences(backend: RedisMessageQueueBackend) -> None:
+    await backend.publish(TOPIC, {"n": 1})
+    env = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    said = (await anyio.to_thread.run_sync(lambda: run_command("stats", TOPIC, env=env))).stdout
+    assert "nobody reads it: start a worker: `abe-redis worker MODULE:HANDLER --group GROUP`." in said
 
 
 @pytest.mark.usefixtures("at")

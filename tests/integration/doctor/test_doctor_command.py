@@ -13,10 +13,11 @@ from tests.integration.doctor.findings import SECRET, send
 from tests.servers import Server, Servers
 
 
-def run(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(server: Server, *arguments: str, columns: int | None = None) -> subprocess.CompletedProcess[str]:
     url = server.url.replace("redis://", f"redis://default:{SECRET}@")
     variables = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    return run_command("doctor", *arguments, env=variables | {"REDIS_URL": url})
+    width = {} if columns is None else {"COLUMNS": str(columns)}
+    return run_command("doctor", *arguments, env=variables | width | {"REDIS_URL": url})
 
 
 def test_the_doctor_command_lists_the_worst_first_and_exits_with_1(make_server: Servers) -> None:
@@ -33,8 +34,13 @@ def test_the_doctor_command_lists_the_worst_first_and_exits_with_1(make_server: 
     assert first.startswith("problem  eviction ")
     assert "CONFIG SET maxmemory-policy noeviction" in [line.strip() for line in lines]
     for line in (first, *lines):
-        assert len(line) <= (100 if line.strip().startswith("ACL SETUSER") else 80)
         assert line == line.rstrip()
+        assert len(line) <= 100 or not line.strip().startswith("ACL SETUSER")
+    advice = "Set noeviction in the server's configuration, too, and send:"
+    assert first.endswith(advice), "where no terminal is, a sentence is one line"
+    wide = run(server, columns=80).stdout.splitlines()
+    assert len(wide) > len(lines) + 1
+    assert all(len(line) <= (100 if line.strip().startswith("ACL SETUSER") else 80) for line in wide)
     found = run(server, "--json")
     assert found.returncode == 1
     findings = [Finding.model_validate(one) for one in json.loads(found.stdout)]
