@@ -158,7 +158,7 @@ class Discovery:
         """Say in the log and the audit that a group was made again; the audit lacks its removal."""
         _LOG.warning(
             "Group %r of %r was made again, because somebody had removed it. Its consumers keep their "
-            "events in flight; its other unfinished events are delivered, some of them again.",
+            "events in flight; its other unfinished events are delivered again.",
             self._group,
             stream,
         )
