@@ -34,7 +34,15 @@ class Discovery:
     second one costs a third while a group is paused.
     """
 
-    def __init__(self, patterns: Patterns, group: str, tolerance: Tolerance, *, consumer: str = "") -> None:
+    def __init__(
+        self,
+        patterns: Patterns,
+        group: str,
+        tolerance: Tolerance,
+        *,
+        consumer: str = "",
+        topic: str | None = None,
+    ) -> None:
         self.ready: dict[str, None] = {}
         """Streams that have the group, in the order in which they were found."""
         self.paused: dict[str, None] = {}
@@ -48,6 +56,7 @@ class Discovery:
         self._patterns = patterns
         self._group = group
         self._consumer = consumer
+        self._topic = topic
         self._tolerance = tolerance
         self._search = Search(patterns)
         self._missing: dict[str, float] = dict.fromkeys(patterns.names, float("inf"))
@@ -106,7 +115,7 @@ class Discovery:
         now = time.monotonic()
         ensured = await ensure_group(redis, asked, self._group, worker=True)
         if new := [name for name, found in zip(asked, ensured, strict=True) if found.new]:
-            telling = new_groups.tell(redis, self._group, new, began=self._began)
+            telling = new_groups.tell(redis, self._group, new, began=self._began, topic=self._topic)
             await self._tolerance.attempt("looking at what waits for a new group", telling)
         deleted = list[str]()
         for name, found in zip(asked, ensured, strict=True):

@@ -67,7 +67,7 @@ class GroupConsumer(ABC):
         self._in_flight = InFlight(settings, group, name, self, buffer, on_group_gone=self._group_is_gone)
         self._ack_batcher = AckBatcher(connections, settings, self._in_flight, group)
         self._tolerance = tolerance = Tolerance(settings, group)
-        self._discovery = Discovery(patterns, group, tolerance, consumer=name)
+        self._discovery = Discovery(patterns, group, tolerance, consumer=name, topic=settings.added_topic)
         self._maintenance = Maintenance(settings, group, tolerance)
         self._presence = Presence(settings, tolerance, group, name)
         self._scheduler = Scheduler()

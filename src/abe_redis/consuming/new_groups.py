@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from abe_redis.runtime import plurals
 from abe_redis.runtime.shell import quoted
 from abe_redis.streams.groups import history
+from abe_redis.streams.names import topic_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -16,7 +17,9 @@ _LIKENESS = 0.75
 _MOST_NAMED = 3
 
 
-async def tell(redis: Redis, group: str, streams: Sequence[str], *, began: float) -> None:
+async def tell(
+    redis: Redis, group: str, streams: Sequence[str], *, began: float, topic: str | None = None
+) -> None:
     """Say that a group is new, where it begins, what waits for it, and which group was perhaps meant.
 
     Nothing is said of streams that are as new as the consumer.
@@ -26,6 +29,7 @@ async def tell(redis: Redis, group: str, streams: Sequence[str], *, began: float
         group: The group, which was just made at the beginning of the streams.
         streams: Where it was made.
         began: When the consumer began, in seconds since the epoch.
+        topic: The topic of the queue, if it is read although no pattern names it.
 
     Raises:
         redis.RedisError: The server refused to tell, or could not be reached.
@@ -40,7 +44,13 @@ async def tell(redis: Redis, group: str, streams: Sequence[str], *, began: float
     others.pop(group, None)
     if older:
         level = logging.WARNING if others else logging.INFO
-        _LOG.log(level, "%s", _sentence(group, older, waiting, list(others)))
+        said = _sentence(group, older, waiting, list(others))
+        if topic is not None and any(topic in {stream, topic_of(stream)} for stream in older):
+            said += (
+                f" {topic!r} is not in REDIS_STREAM_PATTERNS; it is read because it is the topic of the "
+                "queue (SLACK_EVENTS_TOPIC), which counts as one of the patterns."
+            )
+        _LOG.log(level, "%s", said)
 
 
 def _sentence(group: str, streams: list[str], waiting: int, others: list[str]) -> str:

@@ -76,14 +76,22 @@ class Settling:
             if outcome == "no_group":
                 kept.append(held)
             elif outcome == "not_held" or (outcome == "unknown" and self._lease_is_over(held)):
-                _LOG.warning(
-                    "Event %s of %r took longer than its lease and was given to another consumer.",
-                    held.entry.id,
-                    held.entry.stream,
-                )
+                self._tell_of_loss(held)
         self._finished[: len(acked)] = kept  # more may have come behind them
         if kept:
             self._on_group_gone()
+
+    def _tell_of_loss(self, held: Held) -> None:
+        if self._lease_is_over(held):
+            said = "Event %s of %r took longer than its lease and was given to another consumer."
+            _LOG.warning(said, held.entry.id, held.entry.stream)
+        else:
+            _LOG.warning(
+                "Event %s of %r was given to another consumer although its lease was not over, and may be "
+                "handled twice: somebody moved it by hand, or ordered and unordered workers run side by side "
+                "in group %r.",
+                *(held.entry.id, held.entry.stream, self._group),
+            )
 
     def _lease_is_over(self, held: Held) -> bool:
         return clock.now() >= held.leased_at + self._settings.redis_stream_lease_seconds

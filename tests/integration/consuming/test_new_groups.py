@@ -136,3 +136,18 @@ async def test_a_key_beside_the_stream_of_another_type_is_said_and_waited_for(
             f"The key {helper!r} is a string, but it is abe-redis's own and must"
         )
         await redis.delete(helper)
+
+
+async def test_it_says_why_a_stream_is_read_that_no_pattern_names(
+    make_backend: MakeBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    await make_backend().publish(TOPIC, {"n": 1})
+    caplog.clear()
+    async with make_backend(redis_stream_patterns=("slack:lib",)).consume(group="lib") as stream:
+        await take(stream, 1)
+    assert "'slack_events' is not in REDIS_STREAM_PATTERNS; it is read because it is the topic" in caplog.text
+    caplog.clear()
+    async with make_backend().consume(group="other") as stream:
+        await take(stream, 1)
+    assert "is new" in caplog.text
+    assert "not in REDIS_STREAM_PATTERNS" not in caplog.text
