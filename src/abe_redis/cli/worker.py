@@ -73,8 +73,9 @@ def worker(
         float | None,
         typer.Option(
             help="Seconds after which a handler is cancelled, which counts as a failure. (A function in a "
-            "thread cannot be stopped: the log names it, and it keeps its event and its place among the "
-            "--concurrency until it ends; then its result counts.) By default there is no limit.",
+            "thread cannot be stopped: the log names it, and it keeps its place among the --concurrency "
+            "until it ends. Its result counts if it ends within REDIS_STREAM_MAX_HANDLING_SECONDS; after "
+            "them its event is delivered again.) By default there is no limit.",
             min=0.001,
         ),
     ] = None,

@@ -128,7 +128,11 @@ class Settings(BaseSettings):
         description="Deliveries without an ack after which an event is buried.",
     )
     redis_stream_max_handling_seconds: float = Field(
-        default=3600, gt=0, allow_inf_nan=False, description="Longest time for which a lease is renewed."
+        default=3600,
+        gt=0,
+        allow_inf_nan=False,
+        description="Longest time for which a lease is renewed; then a handler loses its event, which is "
+        "delivered again. Keep it above your longest handler.",
     )
     redis_stream_group_idle_days: float = Field(
         default=7,

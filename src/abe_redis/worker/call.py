@@ -118,7 +118,7 @@ async def call(handle: Callable[[], Awaitable[Any]], *, seconds: float | None) -
     Args:
         handle: The handler, with its event.
         seconds: Time after which it is cancelled, which is a failure; None: no limit. A plain function is
-            waited for, and its result counts.
+            waited for, and its result counts if its lease is not lost meanwhile.
 
     Returns:
         Its result.

@@ -73,7 +73,7 @@ class EventWorker(HandlingTasks):
                 `REDIS_STREAM_MAX_DELIVERIES`, or the last that a `Backoff` allows, a `Retry` buries.
             handler_timeout: Seconds after which a coroutine handler is cancelled, which is a failure; by
                 default it has no limit. A function cannot be stopped: the log names it, and it keeps its
-                event and its place until it ends.
+                place until it ends, and its event for at most `REDIS_STREAM_MAX_HANDLING_SECONDS`.
             view: Makes the handler's argument from the event. By default that is the whole `Event`, Slack's
                 envelope included; with `slack_event` it is the Slack event inside, as in `abe-redis worker`.
             respond_to: A stream to which the handler's result is published, with the id of its event.

@@ -1,8 +1,9 @@
 """Plain functions as handlers: each runs in a thread, which nothing can stop.
 
 So a function keeps its event and its slot among the events at work until it ends, also beyond its time limit,
-as a coroutine does that ignores its cancellation. After a lost lease, its slot alone waits for it; at the end
-of the worker, it is left behind. It may ask `anyio.from_thread.check_cancelled()` whether it should end.
+as a coroutine does that ignores its cancellation. After a lost lease, which is renewed for no longer than
+`REDIS_STREAM_MAX_HANDLING_SECONDS`, its slot alone waits for it; at the end of the worker, it is left behind.
+It may ask `anyio.from_thread.check_cancelled()` whether it should end.
 """
 
 import asyncio
@@ -97,7 +98,7 @@ class Slot:
         asked.cancel()
         _LOG.warning(
             "The handler %s is beyond its limit, after %.3g s, in a thread, which nothing can stop: it keeps "
-            "its event and its place among the handlers at work until it ends.",
+            "its place among the handlers at work until it ends, and its event while the lease is renewed.",
             *(self, time.monotonic() - begun),
         )
         self._overdue.begin(self)

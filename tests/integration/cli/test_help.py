@@ -84,3 +84,7 @@ def test_help_teaches_by_example() -> None:
         assert run(command, "--help").returncode == 0
     for command in ("publish", "read", "ack", "release", "stats", "top"):
         assert f"Example: abe-redis {command}" in run(command, "--help").stdout
+
+
+def test_worker_names_the_setting_after_which_a_function_loses_its_event() -> None:
+    assert "REDIS_STREAM_MAX_HANDLING_SECONDS" in run("worker", "--help").stdout

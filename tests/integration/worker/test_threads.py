@@ -1,4 +1,4 @@
-"""A plain function that takes too long keeps its event and its place: nothing can stop its thread."""
+"""A plain function that takes too long keeps its place and, for a time, its event."""
 
 import threading
 from collections import Counter
@@ -177,3 +177,23 @@ async def test_the_end_of_a_worker_does_not_wait_for_a_function(
     assert functions.at_work[1] == 1
     assert (worker.handled, worker.failed, worker.given_back) == (0, 0, before != LOST)
     assert caplog.text.count("goes on in a thread, which nothing can stop; this worker no longer waits") == 1
+
+
+async def test_a_function_beyond_the_longest_handling_keeps_its_place_alone(
+    make_backend: MakeBackend, redis: Redis, functions: Functions, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its result does not count, as docs/library.md says, and the event is delivered again."""
+    backend = make_backend(redis_stream_lease_seconds=1, redis_stream_max_handling_seconds=1)
+    deliveries = list[int]()
+
+    def handle(event: Event) -> None:
+        deliveries.append(event.deliveries)
+        if event.deliveries == 1:
+            functions.handle(event)
+
+    await publish(backend, 1)
+    async with at_work(EventWorker(backend, handle)):
+        await until_true(lambda: "its result does not count" in caplog.text)
+        functions.may_end.set()
+        await until(nothing_pending(redis))
+    assert deliveries == [1, 2]
