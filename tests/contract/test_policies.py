@@ -196,4 +196,4 @@ async def test_the_last_delivery_that_is_allowed_buries_with_the_failure(
     ]
     said = [one.getMessage() for one in caplog.records if "failed at delivery" in one.getMessage()]
     assert ["delivered again" in text for text in said] == [True] * (deliveries - 1) + [False]
-    assert said[-1].endswith("it moves to the dead letters.")
+    assert said[-1].endswith("it is to move to the dead letters.")

@@ -39,7 +39,7 @@ class Retry:
 
     def __str__(self) -> str:
         uncounted = "" if self.counts else ", and this delivery does not count"
-        return f"it is delivered again in {self.delay:.1f} s{uncounted}"
+        return f"it is to be delivered again in {self.delay:.1f} s{uncounted}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Bury:
         check_text("Bury's reason", self.reason, kind=SettingsError)
 
     def __str__(self) -> str:
-        return "it moves to the dead letters"
+        return "it is to move to the dead letters"
 
 
 @dataclass(frozen=True, slots=True)
