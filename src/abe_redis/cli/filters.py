@@ -4,15 +4,39 @@ from typing import Annotated
 
 import typer
 
-EventType = Annotated[str | None, typer.Option(help="Only events of this type.")]
-Channel = Annotated[str | None, typer.Option(help="Only events in the channel of this id, as in C0LAN2Q65.")]
-User = Annotated[str | None, typer.Option(help="Only events by the user of this id, as in U061F7AUR.")]
+
+def _not_empty(given: str | None) -> str | None:
+    """Refuse an empty value, as a variable gives that is not set: it matches no event, or every one."""
+    if given == "":
+        raise typer.BadParameter("it is empty. Give it a value, or leave the option out.")
+    return given
+
+
+EventType = Annotated[str | None, typer.Option(callback=_not_empty, help="Only events of this type.")]
+Channel = Annotated[
+    str | None,
+    typer.Option(callback=_not_empty, help="Only events in the channel of this id, as in C0LAN2Q65."),
+]
+User = Annotated[
+    str | None, typer.Option(callback=_not_empty, help="Only events by the user of this id, as in U061F7AUR.")
+]
 Workspace = Annotated[
-    str | None, typer.Option(help="Only events of the workspace of this id, as in T061EG9R6.")
+    str | None,
+    typer.Option(callback=_not_empty, help="Only events of the workspace of this id, as in T061EG9R6."),
 ]
-Thread = Annotated[str | None, typer.Option(help="Only events of the thread whose root has this ts.")]
-Contains = Annotated[str | None, typer.Option(help="Only events that contain this text, in whatever case.")]
+Thread = Annotated[
+    str | None, typer.Option(callback=_not_empty, help="Only events of the thread whose root has this ts.")
+]
+Contains = Annotated[
+    str | None,
+    typer.Option(callback=_not_empty, help="Only events that contain this text, in whatever case."),
+]
 Since = Annotated[
-    str | None, typer.Option(help="Only events from this point on, as in 2h (ago) or 2026-01-31T09:00.")
+    str | None,
+    typer.Option(
+        callback=_not_empty, help="Only events from this point on, as in 2h (ago) or 2026-01-31T09:00."
+    ),
 ]
-Until = Annotated[str | None, typer.Option(help="Only events before this point, as in 1h (ago).")]
+Until = Annotated[
+    str | None, typer.Option(callback=_not_empty, help="Only events before this point, as in 1h (ago).")
+]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from abe_redis.cli.common import say
 from abe_redis.cli.encoding import json_object, like_utf_16
-from abe_redis.errors import AbeRedisError, PayloadError
+from abe_redis.errors import AbeRedisError, InvalidArgumentError, PayloadError
 from abe_redis.runtime.signals import that_end
 from abe_redis.schemas import PublishLinesResult
 
@@ -43,6 +43,7 @@ async def publish_lines(
         on_progress: Called with the number of events that were just published.
 
     Raises:
+        InvalidArgumentError: The file ends before the first line to publish.
         PayloadError: A line is no JSON object; the sentence says which line, and how to continue.
         AbeRedisError: As for `publish_event`; stderr says how to continue.
     """
@@ -71,6 +72,11 @@ async def publish_lines(
         raise
     if events.empty:
         say(f"abe-redis: Of these events, {events.empty} are empty ({{}}).", to_stderr=True)
+    if events.bad is None and events.last < first - 1:  # the line behind the last is where one may go on
+        raise InvalidArgumentError(
+            f"--from-line is {first}, but the file ends at line {events.last}; nothing was published. Name a "
+            "line of the file, or leave --from-line out to publish it from the beginning."
+        )
     if events.bad is not None:
         number, why = events.bad
         raise PayloadError(
@@ -108,11 +114,14 @@ class _Events:
         self.bad: tuple[int, str] | None = None
         self.empty = 0
         """Number of events without any field."""
+        self.last = 0
+        """The number of the last line that was read."""
 
     def __iter__(self) -> Iterator[_Event]:
         number = 0
         try:
             for number, line in enumerate(self._lines, 1):
+                self.last = number
                 if number < self._first or not line.strip():
                     continue
                 payload = json_object(line.decode("utf-8-sig" if number == 1 else "utf-8"))

@@ -143,6 +143,7 @@ def read(
             )
         _follow(stream, number, start, asked, as_json=as_json)
         return
+    _check_consumer(consumer, is_of_group=group is not None or pending or waiting)
     if not number:
         raise typer.BadParameter("it must be at least 1, unless you --follow.", param_hint="'--count' / '-n'")
     result = with_operations(
@@ -170,6 +171,11 @@ def read(
     if result.next_start:
         lines.append(f"More: add --start {plain(result.next_start)}")
     show(result, "\n".join(lines), as_json=as_json)
+
+
+def _check_consumer(consumer: str | None, *, is_of_group: bool) -> None:
+    if consumer is not None and not is_of_group:
+        raise typer.BadParameter("--consumer is for --group: name the group, or leave --consumer out.")
 
 
 async def _read(operations: "Operations", stream: str | None, **how: Any) -> "ReadResult":  # noqa: ANN401

@@ -133,3 +133,15 @@ def test_an_empty_event_is_published_with_a_warning(tmp_path: Path) -> None:
     many = run("publish", "--lines", str(path))
     assert (many.returncode, many.stdout) == (0, "3 events published.\n")
     assert many.stderr == "abe-redis: Of these events, 2 are empty ({}).\n"
+
+
+@pytest.mark.usefixtures("at")
+def test_a_first_line_beyond_the_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"n": 1}\n{"n": 2}\n')
+    beyond = run("publish", "--lines", str(path), "--from-line", "99")
+    assert (beyond.returncode, beyond.stdout) == (2, "")
+    assert "--from-line is 99, but the file ends at line 2; nothing was published." in beyond.stderr
+    assert run("publish", "--lines", str(path), "--from-line", "3").returncode == 0, (
+        "all was published before"
+    )
