@@ -106,7 +106,7 @@ def _mixes(state: OtherHands) -> None:
 @pytest.mark.parametrize(
     ("steps", "old", "new", "rule"),
     [
-        (_trims, "if postponed[at] and not of.floor then", "if false then", "[lost]"),
+        (_trims, "if postponed[at] then", "if false then", "[lost]"),
         (_drops, "local what = put_back_one(", "local what = 0 or put_back_one(", "[lost]"),
         (_mixes, "local ms = lease_of(row[1], said, longest)", "local ms = lease_ms", "[twice at once]"),
     ],

@@ -5,7 +5,7 @@ import math
 from collections.abc import Collection
 
 STEP_SECONDS = 0.05
-"""Times are rounded up to a multiple of this, so that a consumer looks 20 times a second at most."""
+"""Times are rounded up to a multiple of this, so delays let a consumer look 20 times a second at most."""
 
 LONGEST_SECONDS = 60.0
 """Longest delay that is noted: who waits longer may wait for the next round as well."""
@@ -32,8 +32,10 @@ class DueTimes:
         return self._steps[0] * STEP_SECONDS if self._steps else math.inf
 
     def note(self, stream: str, now: float, delay: float) -> None:
-        """Note that Redis has postponed an event of a stream."""
-        if delay <= LONGEST_SECONDS:
+        """Note that Redis has postponed an event of a stream; without a delay, it comes before new events."""
+        if delay == 0:
+            self.look_again([stream], now)
+        elif delay <= LONGEST_SECONDS:
             at = now + _ROUNDED_SECONDS + delay * _SLOWEST
             self._add(math.ceil(at / STEP_SECONDS), [stream])
 

@@ -15,7 +15,7 @@ def test_nothing_is_due_where_nothing_is_postponed() -> None:
     assert times.take(1e9, READY) == []
 
 
-@pytest.mark.parametrize("delay", [0, 0.001, 0.0499, 0.05, 1, LONGEST_SECONDS])
+@pytest.mark.parametrize("delay", [0.001, 0.0499, 0.05, 1, LONGEST_SECONDS])
 @pytest.mark.parametrize("now", [0.0, 0.049, 7.3, 1e6 + 0.01])
 def test_a_look_comes_after_the_event_is_due_and_within_a_step(now: float, delay: float) -> None:
     times = DueTimes()
@@ -25,6 +25,13 @@ def test_a_look_comes_after_the_event_is_due_and_within_a_step(now: float, delay
     assert times.take(at - 0.001, READY) == []
     assert times.take(at, READY) == ["s"]
     assert times.take(at + 100, READY) == [], "each time is told once"
+
+
+def test_an_event_without_a_delay_is_looked_for_at_once() -> None:
+    times = DueTimes()
+    times.note("s", 7.301, 0)
+    assert times.next_at <= 7.301
+    assert times.take(7.301, READY) == ["s"]
 
 
 def test_a_longer_delay_is_left_to_the_rounds() -> None:
