@@ -182,7 +182,9 @@ class Play:
 
     def _deaf(self) -> list[Violation]:
         """Whether nothing was accepted, though the server was there at the end: then nothing was tested."""
-        if any(step.events for step in self._schedule.steps) and not self.actors.has_accepted:
+        steps = self._schedule.steps
+        refused = any(step.what in {"refuse writes", "freeze server"} for step in steps)
+        if any(step.events for step in steps) and not refused and not self.actors.has_accepted:
             return [Violation("deaf", "", "not one event was accepted")]
         return []
 

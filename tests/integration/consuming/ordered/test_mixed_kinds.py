@@ -26,7 +26,7 @@ class Recorder:
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [one.getMessage() for one in caplog.records if "side by side" in one.getMessage()]
+    return [one.getMessage() for one in caplog.records if "has ordered consumers" in one.getMessage()]
 
 
 def working(make_backend: MakeBackend, handler: Recorder, *, ordered: bool) -> EventWorker:
@@ -61,7 +61,9 @@ async def test_each_side_says_once_that_the_other_kind_is_there(
         assert f"Group 'default' of {TOPIC!r} has ordered consumers ({by[True].name!r})" in one
         assert f"and unordered ones ({by[False].name!r}) side by side" in one
         assert "Run all workers of the group with --ordered (consume_ordered), or none" in one
-    assert {one.levelname for one in caplog.records if "side by side" in one.getMessage()} == {"WARNING"}
+    assert {one.levelname for one in caplog.records if "has ordered consumers" in one.getMessage()} == {
+        "WARNING"
+    }
 
 
 async def _keep_publishing(publisher: Any) -> None:
