@@ -225,6 +225,8 @@ def main() -> int:
             len(account.violations),
         )
         table.add_row(what, *(f"{count:,}" for count in counts))
+        for violation in account.violations[:5]:
+            sys.stdout.write(f"{what}: [{violation.rule}] {violation.sentence}\n")
     Console().print(table)
     return int(failed)
 
