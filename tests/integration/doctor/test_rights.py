@@ -14,7 +14,10 @@ from abe_redis import Event, EventWorker, Operations, RedisMessageQueueBackend, 
 from abe_redis.cli.doctor import in_lines
 from abe_redis.doctor import Finding, examine
 from abe_redis.doctor.rights import ROLES, Role
+from abe_redis.operations.groups import Groups
+from abe_redis.operations.scope import Scope
 from abe_redis.streams import peek
+from abe_redis.streams.groups import ensure_group
 from abe_redis.streams.patterns import Patterns
 from tests.integration.conftest import take, take_one, until
 from tests.servers import Server, Servers
@@ -145,6 +148,18 @@ async def test_an_ordered_consumer_works(role_server: Server) -> None:
         worker = EventWorker(backend, handle, ordered=True, policy=lambda *_: Retry(0.01))
         await worker.run()
     assert sorted(handled) == [(number, delivery) for number in range(20) for delivery in (1, 2)]
+    assert refused(role_server) == []
+
+
+async def test_an_operator_resumes_a_group_that_somebody_destroyed(role_server: Server) -> None:
+    async with Redis.from_url(role_server.url) as plain:
+        await plain.xadd(TOPIC, {"data": "{}"})
+        await ensure_group(plain, [TOPIC], "g")
+        async with RedisMessageQueueBackend(as_role(role_server, OPERATOR)) as backend:
+            groups = Groups(Scope(backend))
+            assert (await groups.pause(TOPIC, "g")).done == "paused"
+            await plain.xgroup_destroy(TOPIC, "g")
+            assert (await groups.resume(TOPIC, "g")).done == "resumed"
     assert refused(role_server) == []
 
 

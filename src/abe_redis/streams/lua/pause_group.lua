@@ -9,7 +9,7 @@
 -- include: facts
 local stream, records = KEYS[1], KEYS[2]
 local group, pause = ARGV[1], ARGV[2] == '1'
-if not group_of(stream, group) and redis.call('HEXISTS', records, 'floor ' .. group) == 0 then
+if not group_of(stream, group) and not redis.call('HGET', records, 'floor ' .. group) then
   return redis.error_reply('NOGROUP No such consumer group')
 end
 local seconds = redis.call('TIME')[1]

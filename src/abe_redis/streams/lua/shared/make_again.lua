@@ -22,10 +22,10 @@ local function unfinished_by_list(records, group, floor)
   if not known then return end
   local text, settled, _, begun, back = listed_of(beside(records, 'pending') .. group, records, group)
   if not text then return end
+  for id in pairs(back) do settled[id] = nil end -- it is pending again, or settled a second time
   local ids, is_found, upto, count, last_named = {}, {}, known.position, 0, floor
   local function add(id)
-    if is_found[id] or before(upto, id) or not before(floor, id) then return end
-    if settled[id] and not back[id] then return end
+    if is_found[id] or settled[id] or before(upto, id) or not before(floor, id) then return end
     ids[#ids + 1], is_found[id] = id, true
   end
   for id, number in string.gmatch(text, '(%S+) (%d+) [^\n]*\n') do
@@ -40,25 +40,24 @@ local function unfinished_by_list(records, group, floor)
   for id in pairs(begun) do add(id) end
   for id in pairs(back) do add(id) end
   table.sort(ids, before)
-  return ids, upto, settled, back
+  return ids, upto, settled
 end
 
 -- `entries_read` is the number of entries before the floor, if known. Answers Redis's error, if any, and the
 -- position at which it was made.
 local function make_again(stream, records, group, floor, entries_read)
   local last, start = redis.call('HGET', records, 'last ' .. group), floor == '0' and '0-0' or floor
-  local unfinished, position, settled, back = unfinished_by_list(records, group, start)
-  unfinished, settled, back = unfinished or {}, settled or {}, back or {}
+  local unfinished, position, settled = unfinished_by_list(records, group, start)
+  unfinished, settled = unfinished or {}, settled or {}
   if not position or before(position, start) then position = start end
   local count, is_end = 0, not (last or next(settled))
   while not is_end and count < most_put_back do
     local page = redis.call('XRANGE', stream, '(' .. position, '+', 'COUNT', 100)
     for _, entry in ipairs(page) do
       local id = entry[1]
-      local is_settled = settled[id] and not back[id]
-      is_end = not (is_settled or last and not before(last, id))
+      is_end = not (settled[id] or last and not before(last, id))
       if is_end then break end
-      if not is_settled then unfinished[#unfinished + 1] = id end
+      if not settled[id] then unfinished[#unfinished + 1] = id end
       position, count = id, count + 1
     end
     is_end = is_end or #page < 100
