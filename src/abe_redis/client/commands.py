@@ -14,15 +14,22 @@ from abe_redis.client.topology import Topology
 class Client(Redis):
     """Uses redis-py's commands and its parsing of answers, but our own connections and no retries."""
 
-    def __init__(self, topology: Topology, *, blocking: bool = False, replicas: int = 0) -> None:
+    def __init__(
+        self, topology: Topology, *, like: "Client | None" = None, blocking: bool = False, replicas: int = 0
+    ) -> None:
         """Create a client for a topology.
 
         Args:
             topology: The servers.
+            like: A client to be made from. Without one it takes milliseconds, in which nothing else runs:
+                redis-py reads files, and builds a table of all answers.
             blocking: Send blocking reads, over connections of their own.
             replicas: Number of replicas that must have a write before it counts as answered.
         """
-        super().__init__(protocol=2)
+        if like is None:
+            super().__init__(protocol=2)
+        else:
+            vars(self).update(vars(like))
         self._topology = topology
         self._blocking = blocking
         self._replicas = replicas
@@ -43,7 +50,7 @@ class Client(Redis):
 
     def servers(self) -> "list[Client]":
         """A client for each server that has keys."""
-        return [Client(server) for server in self._topology.servers()]
+        return [Client(server, like=self) for server in self._topology.servers()]
 
     def slot(self, key: str) -> int:
         """The slot of a key. A command may name several keys only if they share one."""

@@ -72,8 +72,8 @@ class Connections:
         tls.warn_of_unused_files(settings)
         self._topology = await self._way()
         self.commands = Client(self._topology)
-        self.publishing = Client(self._topology, replicas=settings.redis_wait_replicas)
-        self.blocking = Client(self._topology, blocking=True)
+        self.publishing = Client(self._topology, like=self.commands, replicas=settings.redis_wait_replicas)
+        self.blocking = Client(self._topology, like=self.commands, blocking=True)
         if "+" in split_url(settings.redis_url)[0].scheme:
             self._refreshing = asyncio.create_task(
                 self._keep_refreshing(), name="abe-redis refreshes the topology"

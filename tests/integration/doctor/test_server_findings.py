@@ -113,7 +113,7 @@ async def test_memory_that_runs_out(servers: Servers, part: float, severity: Sev
 
 
 def overfill(server: Server) -> None:
-    """Set a limit that the server stays beyond when it frees the buffers of what it was sent, at a time of its own."""
+    """Set a limit that the server stays beyond, also when it later frees the buffers of what it was sent."""
     with server.admin() as admin:
         admin.config_set("maxmemory", admin.info("memory")["used_memory"] // 2)
 

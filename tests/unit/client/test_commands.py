@@ -21,3 +21,18 @@ def test_an_answer_of_another_kind_is_one_of_the_connections_failures() -> None:
 def test_a_mistake_of_a_program_is_no_failure_to_reach_redis(error: Exception) -> None:
     with pytest.raises(type(error)), failures.explained(Settings(), doing="burying"):
         raise error
+
+
+def test_a_client_of_each_server_is_made_without_reading_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Cluster:
+        def servers(self) -> list[str]:
+            return ["one", "other"]
+
+    client = Client(cast("Any", Cluster()), blocking=True, replicas=2)
+
+    def read(*_: object) -> str:
+        raise AssertionError("redis-py reads its own version from a file")
+
+    monkeypatch.setattr("importlib.metadata.version", read)
+    made: list[tuple[Any, ...]] = [(one._topology, one._blocking, one._replicas) for one in client.servers()]
+    assert made == [("one", False, 0), ("other", False, 0)]
