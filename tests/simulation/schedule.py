@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, override
 
+LONGEST_SECONDS = 3.0
+"""How long a handler takes at most: several that fail five times must be done while the player has patience."""
+
 
 class Step(NamedTuple):
     """One thing that is done to the world."""
@@ -165,7 +168,7 @@ class _Generator:
             maxlen=chance.choice([3, 10_000]) if kind != "late" else 3,
             concurrency=chance.choice([1, 2, 3]),
             durations=tuple(
-                (event, round(chance.choice([0.1, 0.3, 1.0, end / 2]), 2))
+                (event, round(chance.choice([0.1, 0.3, 1.0, min(end / 2, LONGEST_SECONDS)]), 2))
                 for event in events
                 if chance.random() < 0.35
             ),
