@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, override
 
 LONGEST_SECONDS = 3.0
-"""How long a handler takes at most: several that fail five times must be done while the player has patience."""
+"""How long a handler takes at most: several that fail five times must be done in `PATIENCE_SECONDS`."""
 
 
 class Step(NamedTuple):
