@@ -140,6 +140,7 @@ class _Checker:
     def _counts(self, group: str, records: list[Record]) -> Iterator[Violation]:
         limit = self._history.groups[group].max_deliveries
         starts, seen, made_again = Counter[str](), set[str](), set[str]()
+        unseen: list[Record] = []
         streams = {record.event: record.stream for record in records if record.what == "start"}
         for record in records:
             event = record.event
@@ -176,11 +177,23 @@ class _Checker:
                         f"event {event} was started {starts[event]} times in group {group}; limit {limit}",
                     )
             elif record.what == "buried" and record.deliveries and event not in seen:
+                unseen.append(record)
+        yield from self._unseen(group, unseen)
+
+    def _unseen(self, group: str, buried: list[Record]) -> Iterator[Violation]:
+        """What was buried for its deliveries though no handler saw it.
+
+        A start is counted before the handler begins, so one who is killed between the two never begins it.
+        """
+        for number, record in enumerate(buried):
+            since = self._accepted[record.event].at if record.event in self._accepted else 0.0
+            gone = sum(since < at <= record.at for at in self._processes.gone.values())
+            if record.deliveries > gone or number >= gone * self._history.groups[group].at_a_time:
                 yield Violation(
                     "buried unseen",
-                    event,
-                    f"event {event} was buried in group {group} after {record.deliveries} deliveries, and no "
-                    "handler had seen it",
+                    record.event,
+                    f"event {record.event} was buried in group {group} after {record.deliveries} deliveries, "
+                    f"and no handler had seen it",
                 )
 
     # One at a time ----------------------------------------------------------------------------------

@@ -62,6 +62,8 @@ class Group(NamedTuple):
 
     ordered: bool = False
     max_deliveries: int = 5
+    at_a_time: int = 1
+    """How many events one process begins at once at most."""
 
 
 @dataclass

@@ -206,6 +206,24 @@ def test_burying_what_no_handler_saw_is_found() -> None:
     assert Story().accepted(1).also(2, "buried", event=1, deliveries=3).broken == {"buried unseen"}
 
 
+@pytest.mark.parametrize(
+    ("gone_at", "deliveries", "events", "broken"),
+    [
+        (1.5, 1, 1, set()),
+        (0.5, 1, 1, {"buried unseen"}),
+        (1.5, 2, 1, {"buried unseen"}),
+        (1.5, 1, 2, {"buried unseen"}),
+    ],
+)
+def test_one_that_is_killed_may_have_counted_the_start_that_it_was_about_to_make(
+    gone_at: float, deliveries: int, events: int, broken: set[str]
+) -> None:
+    story = Story().also(gone_at, "gone", "a")
+    for event in range(events):
+        story.accepted(event, at=1).also(2, "buried", event=event, deliveries=deliveries)
+    assert story.broken == broken
+
+
 def test_doing_again_what_is_done_is_found() -> None:
     story = Story().accepted(1).run("a", 1, 1, 2).run("b", 1, 5, 6, deliveries=2)
     assert story.broken == {"again though done"}

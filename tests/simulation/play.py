@@ -124,7 +124,7 @@ class Play:
         limit = schedule.max_deliveries
         self._groups = [name for name, _ in schedule.groups]
         self.history = History(
-            groups={name: Group(ordered, limit) for name, ordered in schedule.groups},
+            groups={name: Group(ordered, limit, schedule.concurrency) for name, ordered in schedule.groups},
             leases=schedule.leases | {f"last-{name}": 2.0 for name in self._groups} | {"host": 1.0},
         )
         self.actors = Actors(self.world, schedule, self.history)
