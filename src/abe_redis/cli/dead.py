@@ -20,12 +20,13 @@ from abe_redis.cli.common import (
     with_scope,
 )
 from abe_redis.cli.common import show as show_result
+from abe_redis.cli.dead_choice import EventType, Everything, Group, Ids, OlderThan, Reason, choice_of
 from abe_redis.cli.filters import Channel, Contains, Thread, User, Workspace
+from abe_redis.cli.payload_lines import Lines, page_size, print_lines
 from abe_redis.runtime.plurals import count, when
 from abe_redis.runtime.shell import quoted
 
 if TYPE_CHECKING:
-    from abe_redis.operations.dead_letter_choice import Choice
     from abe_redis.operations.filters import Asked
     from abe_redis.schemas import PurgeResult, RedriveResult
 
@@ -34,47 +35,21 @@ dead = typer.Typer(
 )
 app.add_typer(dead, rich_help_panel=REPAIR)
 
-Ids = Annotated[
-    list[str] | None,
-    typer.Argument(help="Ids of dead letters, as `dead list` shows them, or of their events, as logs do."),
-]
-Everything = Annotated[bool, typer.Option("--all", help="All of them.")]
-Reason = Annotated[str | None, typer.Option("--reason", help="Only those whose reason contains this text.")]
-Group = Annotated[str | None, typer.Option("--group", "-g", help="Only those that this group gave up on.")]
-EventType = Annotated[str | None, typer.Option("--event-type", help="Only events of this type.")]
-OlderThan = Annotated[
-    str | None,
-    typer.Option("--older-than", help="Only those buried before that time, such as 90s, 15m, 2h or 30d ago."),
-]
-
-
-def _choice(
-    ids: list[str] | None,
-    *,
-    everything: bool,
-    reason: str | None,
-    group: str | None,
-    event_type: str | None,
-    older_than: str | None,
-) -> "Choice":
-    from abe_redis.operations import positions  # noqa: PLC0415
-    from abe_redis.operations.dead_letter_choice import Choice  # noqa: PLC0415
-
-    return Choice(
-        ids=ids or (),
-        everything=everything,
-        reason=reason,
-        group=group,
-        event_type=event_type,
-        older_than_seconds=None if older_than is None else positions.seconds(older_than),
-    )
-
 
 @dead.command("list")
 def list_(
     stream: AnyStream = None,
     *,
-    number: Annotated[int, typer.Option("--count", "-n", help="How many at most.", min=1, max=100)] = 20,
+    number: Annotated[
+        int | None,
+        typer.Option(
+            "--count",
+            "-n",
+            help="How many at most, by default 20, or with --lines all.",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
     reason: Reason = None,
     group: Group = None,
     event_type: EventType = None,
@@ -88,6 +63,7 @@ def list_(
         str | None,
         typer.Option("--start", help="Begin behind this one: an id, or what the page before names."),
     ] = None,
+    lines: Lines = False,
     as_json: AsJson = False,
 ) -> None:
     """Show dead letters with their reasons, the oldest first.
@@ -95,10 +71,12 @@ def list_(
     Example: abe-redis dead list slack_events --reason Timeout
 
     Example: abe-redis dead list --user U061F7AUR
+
+    Example: abe-redis dead list slack_events --lines > dead.jsonl
     """
     from abe_redis.operations.dead_letters import DeadLetters  # noqa: PLC0415
 
-    choice = _choice(
+    choice = choice_of(
         None, everything=False, reason=reason, group=group, event_type=event_type, older_than=older_than
     )
     asked: Asked = {
@@ -108,24 +86,36 @@ def list_(
         "thread": thread,
         "contains": contains,
     }
+    if lines:
+        if as_json:
+            raise typer.BadParameter("Each of the --lines is JSON: leave out --json.")
+        with_scope(
+            lambda scope: print_lines(
+                DeadLetters(scope).payloads(stream, choice, start=start, **asked),
+                most=number,
+                what="dead letter",
+            )
+        )
+        return
+    most = page_size(number, 20)
     result = with_scope(
-        lambda scope: DeadLetters(scope).find(stream, choice, count=number, start=start, **asked)
+        lambda scope: DeadLetters(scope).find(stream, choice, count=most, start=start, **asked)
     )
-    lines = []
+    said = []
     for one in result.letters:
         tries = count(one.deliveries or 0, "delivery", "deliveries")
         event = f"event {plain(one.entry_id)}"
-        lines += [
+        said += [
             f"{one.id}  {when(one.buried_at)}  {plain(one.stream)}  {plain(one.summary)}",
             f"    {event}, group {plain(one.group or '?')} after {tries}: {plain(one.reason)}",
         ]
     if result.more:
-        lines.append(f"There are more: add --start {plain(result.next_start or '')}, or narrow the choice.")
-    elif not lines:
-        lines.append(
+        said.append(f"There are more: add --start {plain(result.next_start or '')}, or narrow the choice.")
+    elif not said:
+        said.append(
             "No dead letters." if not result.total else f"None of {result.total} dead letters matches."
         )
-    show_result(result, "\n".join(lines), as_json=as_json)
+    show_result(result, "\n".join(said), as_json=as_json)
 
 
 @dead.command()
@@ -149,7 +139,7 @@ def summary(
     """
     from abe_redis.operations.dead_letters import DeadLetters  # noqa: PLC0415
 
-    choice = _choice(
+    choice = choice_of(
         None, everything=False, reason=reason, group=group, event_type=event_type, older_than=older_than
     )
     with progress("counting") as on_progress:
@@ -259,7 +249,7 @@ def redrive(
     """
     from abe_redis.operations.dead_letters import DeadLetters  # noqa: PLC0415
 
-    choice = _choice(
+    choice = choice_of(
         ids, everything=everything, reason=reason, group=group, event_type=event_type, older_than=older_than
     )
     with progress("redriving") as on_progress:
@@ -301,7 +291,7 @@ def purge(
     """
     from abe_redis.operations.dead_letters import DeadLetters  # noqa: PLC0415
 
-    choice = _choice(
+    choice = choice_of(
         ids, everything=everything, reason=reason, group=group, event_type=event_type, older_than=older_than
     )
     if not dry_run:

@@ -9,6 +9,7 @@ from abe_redis.cli.app import EVENTS, app
 from abe_redis.cli.common import AsJson, json_of, plain, say, show, with_backend, with_operations
 from abe_redis.cli.event_state import state_line, state_of
 from abe_redis.cli.filters import Channel, Contains, EventType, Since, Thread, Until, User, Workspace
+from abe_redis.cli.payload_lines import Lines, page_size, print_lines
 from abe_redis.cli.settle import how_to_see_leases, how_to_settle
 from abe_redis.runtime.plurals import duration, when
 
@@ -33,6 +34,8 @@ Consumer = Annotated[
         show_default=False,
     ),
 ]
+_SHOWN = 10
+"""How many events are shown if nobody says how many."""
 
 
 @app.command(rich_help_panel=EVENTS)
@@ -40,15 +43,16 @@ def read(
     stream: Stream = None,
     *,
     number: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--count",
             "-n",
-            help="How many at most; with --follow, how many of the newest to begin with, or 0.",
+            help="How many at most, by default 10, or with --lines all; with --follow, how many of the "
+            "newest to begin with, or 0.",
             min=0,
-            max=100,
+            show_default=False,
         ),
-    ] = 10,
+    ] = None,
     group: Group = None,
     create_group: Annotated[
         bool, typer.Option("--create-group", help="Create the group, even if the stream has others.")
@@ -79,11 +83,18 @@ def read(
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option(help="Begin after this entry id; by default at the end that --order names."),
+        typer.Option(
+            help="Begin after this entry id, or after ID@STREAM, as --lines names it; by default at the end "
+            "that --order names."
+        ),
     ] = None,
     order: Annotated[
-        Literal["newest", "oldest"], typer.Option(help="The end of the stream at which to begin.")
-    ] = "newest",
+        Literal["newest", "oldest"] | None,
+        typer.Option(
+            help="The end of the stream at which to begin; by default the newest, with --lines the oldest.",
+            show_default=False,
+        ),
+    ] = None,
     event_type: EventType = None,
     channel: Channel = None,
     user: User = None,
@@ -101,11 +112,16 @@ def read(
             "--follow", "-f", help="Show the newest events, as tail -f does, then each new one, until Ctrl-C."
         ),
     ] = False,
+    lines: Lines = False,
     as_json: AsJson = False,
 ) -> None:
     """Show events; with --group, lease them, to be settled with `ack` or `release`.
 
-    Exit code: 0, also when no event matches; with --event-id, 1 when no such event is found.
+    The partitions of a topic are streams of their own: name one. --lines prints the topic's own stream, and
+    then each partition.
+
+    Exit code: 0, also when no event matches; 1 with --event-id when no such event is found, and with --lines
+    when something was left out that is no event.
 
     Example: abe-redis read slack_events --order oldest -n 5
 
@@ -116,6 +132,8 @@ def read(
     Example: abe-redis read slack_events --follow --event-type app_mention
 
     Example: abe-redis read slack_events --user U061F7AUR --since 2h --json
+
+    Example: abe-redis read slack_events --group workers --waiting --lines > waiting.jsonl
 
     Example: abe-redis read --event-id Ev0PV52K21
     """
@@ -129,6 +147,17 @@ def read(
         "since": since,
         "until": until,
     }
+    if number == 0 and not on_and_on:
+        raise typer.BadParameter("it must be at least 1, unless you --follow.", param_hint="'--count' / '-n'")
+    if lines:
+        others = (event_id is not None, on_and_on, pending, wait, as_json, create_group, consumer)
+        if any(others) or (group is not None and not waiting) or order == "newest":
+            raise typer.BadParameter(
+                "--lines prints payloads, the oldest first, and changes nothing: combine it only with a "
+                "stream, --count, --start, filters, and --waiting with --group."
+            )
+        _print_lines(stream, number, asked, waiting=waiting, group=group, start=start)
+        return
     if event_id is not None:
         if on_and_on or group is not None or pending or waiting or create_group or consumer or start or wait:
             raise typer.BadParameter("--event-id finds one event: combine it only with a stream and --json.")
@@ -141,36 +170,26 @@ def read(
             raise typer.BadParameter(
                 "--follow changes nothing: combine it only with --count, --start and filters."
             )
-        _follow(stream, number, start, asked, as_json=as_json)
+        _follow(stream, page_size(number, _SHOWN), start, asked, as_json=as_json)
         return
     _check_consumer(consumer, is_of_group=group is not None or pending or waiting)
-    if not number:
-        raise typer.BadParameter("it must be at least 1, unless you --follow.", param_hint="'--count' / '-n'")
     result = with_operations(
         lambda operations: _read(
             operations,
             stream,
-            count=number,
+            count=page_size(number, _SHOWN),
             group=group,
             create_group=create_group,
             consumer=consumer,
             pending=pending,
             waiting=waiting,
             start=start,
-            order=order,
+            order=order or "newest",
             wait_seconds=wait,
             **asked,
         )
     )
-    lines = [_line(event) for event in result.events]
-    if result.note:
-        lines.append(plain(result.note))
-    if result.mode == "lease" and group and result.groups:
-        settle = how_to_settle(result, group, consumer) if result.events else how_to_see_leases(result, group)
-        lines.append(settle)
-    if result.next_start:
-        lines.append(f"More: add --start {plain(result.next_start)}")
-    show(result, "\n".join(lines), as_json=as_json)
+    _show(result, group, consumer, as_json=as_json)
 
 
 def _check_consumer(consumer: str | None, *, is_of_group: bool) -> None:
@@ -185,6 +204,37 @@ async def _read(operations: "Operations", stream: str | None, **how: Any) -> "Re
     if is_named and not (result.events or result.length):
         await operations.glance(stream=result.stream)
     return result
+
+
+def _show(result: "ReadResult", group: str | None, consumer: str | None, *, as_json: bool) -> None:
+    """Show events, and what to do next."""
+    lines = [_line(event) for event in result.events]
+    if result.note:
+        lines.append(plain(result.note))
+    if result.mode == "lease" and group and result.groups:
+        settle = how_to_settle(result, group, consumer) if result.events else how_to_see_leases(result, group)
+        lines.append(settle)
+    if result.next_start:
+        lines.append(f"More: add --start {plain(result.next_start)}")
+    show(result, "\n".join(lines), as_json=as_json)
+
+
+def _print_lines(
+    stream: str | None,
+    most: int | None,
+    asked: "Asked",
+    *,
+    waiting: bool,
+    group: str | None,
+    start: str | None,
+) -> None:
+    with_operations(
+        lambda operations: print_lines(
+            operations.payloads(stream=stream, waiting=waiting, group=group, start=start, **asked),
+            most=most,
+            what="event",
+        )
+    )
 
 
 def _show_one(event_id: str, stream: str | None, *, as_json: bool) -> None:

@@ -1,24 +1,19 @@
 """Dead letters: find, redrive and purge them."""
 
-import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from itertools import batched
 from typing import Unpack
 
-import anyio.lowlevel
 from redis.asyncio import Redis
 
 from abe_redis.errors import RequestError
-from abe_redis.operations import event_views
+from abe_redis.operations import carrying
 from abe_redis.operations.dead_letter_choice import Choice
 from abe_redis.operations.dead_letter_kinds import DeadLetterKinds
+from abe_redis.operations.dead_letter_search import DeadLetterSearch, letter_of
 from abe_redis.operations.filters import Asked, Filter
-from abe_redis.operations.positions import since as since_id
 from abe_redis.operations.scope import Scope, check_id, check_range
-from abe_redis.sanitize.untrusted import shown
 from abe_redis.schemas import (
     MAX_COUNT,
     DeadLetter,
@@ -27,12 +22,8 @@ from abe_redis.schemas import (
     PurgeResult,
     RedriveResult,
 )
-from abe_redis.streams import dead, dead_fields, ids, names, peek
-from abe_redis.streams.find_streams import existing
-from abe_redis.streams.patterns import Patterns
+from abe_redis.streams import dead, ids, names, peek
 from abe_redis.streams.publish import announce
-
-_PAGE = 50
 
 
 class DeadLetters:
@@ -46,6 +37,7 @@ class DeadLetters:
 
     def __init__(self, scope: Scope, *, on_progress: Callable[[int], None] = lambda _: None) -> None:
         self._scope = scope
+        self._search = DeadLetterSearch(scope)
         self._on_progress = on_progress
         """Called with the number of dead letters that were just processed."""
 
@@ -71,22 +63,47 @@ class DeadLetters:
         wanted = Filter.of(self._scope.limits, **asked)
         name = None if stream is None else self._scope.consumable(stream)
         result = DeadLettersResult(letters=[], total=0, more=False)
-        after, _, begin_in = (start or "").partition("@")
-        after = check_id("start", after) if after else ""
+        begin = carrying.Start.of(start)
         async with self._scope.redis("looking at dead letters") as redis:
-            for one in await self._streams(redis, name):
+            streams = await self._search.streams(redis, name)
+            left = begin.streams(streams)
+            for one in streams:
                 result.total += await dead.count(redis, one)
-                if result.more or one < begin_in:
+                if result.more or one not in left:
                     continue
-                behind = after if one == (begin_in or name) else None
-                async for letter in self._matching(redis, one, choice, after=behind, wanted=wanted):
+                behind = begin.after(one)
+                async for found in self._search.matching(redis, one, choice, after=behind, wanted=wanted):
                     result.more = len(result.letters) == count
                     if result.more:
                         last = result.letters[-1]
                         result.next_start = f"{last.id}@{last.stream}"
                         break
-                    result.letters.append(letter)
+                    result.letters.append(found.letter)
         return result
+
+    async def payloads(
+        self, stream: str | None, choice: Choice, *, start: str | None = None, **asked: Unpack[Asked]
+    ) -> AsyncGenerator[carrying.Carried]:
+        """The payloads of all dead letters that there are now and that match, the oldest first.
+
+        Args:
+            stream: The stream they came from; None: every one, one after the other.
+            choice: Which ones.
+            start: Begin behind this one: an id, or `ID@STREAM`.
+            asked: Only dead letters of these events.
+        """
+        wanted = Filter.of(self._scope.limits, **asked)
+        name = None if stream is None else self._scope.consumable(stream)
+        begin = carrying.Start.of(start)
+        async with self._scope.redis("reading dead letters") as redis:
+            streams = begin.streams(await self._search.streams(redis, name))
+            ends = await carrying.ends(redis, {one: names.dead_letters(one) for one in streams})
+            for one, end in ends.items():
+                after = begin.after(one)
+                async for found in self._search.matching(redis, one, choice, after=after, wanted=wanted):
+                    if ids.order(found.letter.id) > ids.order(end):
+                        break
+                    yield carrying.carried(one, found.letter.id, found.entry.fields)
 
     async def show(self, dead_id: str, stream: str | None = None) -> DeadLettersResult:
         """All facts about one dead letter; about several if streams or groups have one of the same id.
@@ -99,16 +116,17 @@ class DeadLetters:
         name = None if stream is None else self._scope.consumable(stream)
         result = DeadLettersResult(letters=[], total=0, more=False)
         async with self._scope.redis(f"looking at the dead letter {dead_id}") as redis:
-            for one in await self._streams(redis, name):
+            streams = await self._search.streams(redis, name)
+            for one in streams:
                 result.total += await dead.count(redis, one)
                 entry = await peek.entry(redis, names.dead_letters(one), dead_id)
                 if entry is not None:
-                    result.letters.append(_letter(one, entry, whole=True))
+                    result.letters.append(letter_of(one, entry, whole=True))
             if not result.letters:
                 its = Choice(ids=(dead_id,))
-                for one in await self._streams(redis, name):
-                    async for letter in self._matching(redis, one, its, whole=True):
-                        result.letters.append(letter)
+                for one in streams:
+                    async for found in self._search.matching(redis, one, its):
+                        result.letters.append(found.whole)
         if not result.letters:
             where = f"of {name!r}" if name is not None else "of any stream"
             raise RequestError(f"There is no dead letter {dead_id} {where}. {self._scope.dead_list(name)}")
@@ -128,9 +146,9 @@ class DeadLetters:
         name = None if stream is None else self._scope.consumable(stream)
         kinds = DeadLetterKinds()
         async with self._scope.redis("looking at dead letters") as redis:
-            for one in await self._streams(redis, name):
-                async for letter in self._matching(redis, one, choice):
-                    kinds.add(letter)
+            for one in await self._search.streams(redis, name):
+                async for found in self._search.matching(redis, one, choice):
+                    kinds.add(found.letter)
                     self._on_progress(1)
         return kinds.result(count)
 
@@ -184,10 +202,6 @@ class DeadLetters:
             return str(error)
         return ""
 
-    def _may_read(self, entry: peek.Entry) -> bool:
-        """Whether a filter of the caller may match the reason: a reason may quote the event."""
-        return self._scope.limits.may_read(event_views.view(entry.id, entry.fields).payload or {})
-
     async def concerned(self, stream: str, choice: Choice) -> list[DeadLetter]:
         """The dead letters that a redrive would deliver again; nothing is changed."""
         choice.check()
@@ -215,23 +229,6 @@ class DeadLetters:
             )
         return PurgeResult(stream=name, purged=purged, left=left, unknown=unknown, dry_run=dry_run)
 
-    async def sources(self, redis: Redis) -> list[str]:
-        """Streams that may have dead letters: existing ones, and those with only dead letters left."""
-        found = set(await existing(redis, self._scope.patterns, limit=sys.maxsize))
-        buried = await existing(redis, _DeadLettersOf(self._scope.patterns), limit=sys.maxsize)
-        return sorted(found | {names.buried_from(name) for name in buried})
-
-    async def _streams(self, redis: Redis, name: str | None) -> list[str]:
-        """The stream of this name, or all of them.
-
-        Raises:
-            RequestError: There is no such stream, and there are no dead letters of it.
-        """
-        if name is None:
-            return await self.sources(redis)
-        await self._scope.check_known(redis, name)
-        return [name]
-
     async def _chosen(self, redis: Redis, name: str, choice: Choice) -> tuple[list[DeadLetter], list[str]]:
         """The dead letters of a stream that match, and the given ids that none of these has.
 
@@ -240,79 +237,12 @@ class DeadLetters:
         """
         await self._scope.check_known(redis, name)
         async with self._scope.limits.turn():
-            letters = [letter async for letter in self._matching(redis, name, choice)]
+            letters = [found.letter async for found in self._search.matching(redis, name, choice)]
         given = {check_id("An id", one) for one in choice.ids}
         own = given & {letter.id for letter in letters}
         if given:  # an id that is a dead letter's own means no other
             letters = [one for one in letters if one.id in own or choice.named(one) & (given - own)]
         return letters, sorted(given - set().union(*map(choice.named, letters)))
-
-    async def _matching(
-        self,
-        redis: Redis,
-        stream: str,
-        choice: Choice,
-        *,
-        after: str | None = None,
-        whole: bool = False,
-        wanted: Filter | None = None,
-    ) -> AsyncIterator[DeadLetter]:
-        now = datetime.fromtimestamp(await peek.now(redis), UTC)
-        if choice.since is not None:
-            first = ids.before(await since_id(redis, choice.since))
-            after = first if after is None or ids.order(after) < ids.order(first) else after
-        end = None if choice.until is None else ids.order(await since_id(redis, choice.until))
-        choice = replace(choice, ids=[check_id("An id", one) for one in choice.ids])
-        async for page in peek.pages(redis, names.dead_letters(stream), size=_PAGE, after=after):
-            for entry in page:
-                await anyio.lowlevel.checkpoint()  # others have their turn, however large the entries are
-                if end is not None and ids.order(entry.id) >= end:
-                    return
-                if wanted and not wanted.matches(event_views.view(entry.id, entry.fields)):
-                    continue
-                letter = _letter(stream, entry, whole=whole)
-                if self._scope.limits.is_limited:  # a hidden secret must not be found by guessing
-                    letter.reason = shown(letter.reason)
-                if choice.matches(letter, now) and (choice.reason is None or self._may_read(entry)):
-                    yield letter
-
-
-class _DeadLettersOf(Patterns):
-    """The dead letters of the streams that match some patterns."""
-
-    def __init__(self, patterns: Patterns) -> None:
-        super().__init__((*map(names.dead_letters, patterns.literals), "dead:*"))
-        self._sources = patterns
-
-    def match(self, name: str) -> bool:
-        return names.is_dead_letters(name) and self._sources.match(names.buried_from(name))
-
-
-def _letter(stream: str, entry: peek.Entry, *, whole: bool = False) -> DeadLetter:
-    def said(name: bytes) -> str | None:
-        value = entry.fields.get(name)
-        return None if value is None else value.decode(errors="replace")
-
-    first_id = said(dead_fields.FIRST_ID) or entry.id
-    view = event_views.view(
-        entry.id, {name: value for name, value in entry.fields.items() if name != dead_fields.REASON}
-    )
-    return DeadLetter(
-        id=entry.id,
-        stream=stream,
-        group=said(dead_fields.GROUP),
-        reason=said(dead_fields.REASON) or "",
-        deliveries=ids.number(entry.fields.get(dead_fields.DELIVERIES)),
-        consumer=said(dead_fields.CONSUMER),
-        buried_at=view.timestamp,
-        first_id=first_id,
-        entry_id=said(dead_fields.ENTRY_ID) or first_id,
-        event_type=view.event_type,
-        summary=view.summary,
-        handler=said(dead_fields.HANDLER),
-        trace=said(dead_fields.TRACE) if whole else None,
-        payload=view.payload if whole else None,
-    )
 
 
 def _order(entry_id: str) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from abe_redis.errors import InvalidArgumentError
 from abe_redis.events import codec, kinds, slack
 from abe_redis.events.authors import authors_of
-from abe_redis.operations.dead_letters import DeadLetters
+from abe_redis.operations.dead_letter_search import DeadLetterSearch
 from abe_redis.operations.scope import Scope
 from abe_redis.operations.slack_ids import given_id
 from abe_redis.schemas import ErasedStream, EraseResult
@@ -84,7 +84,7 @@ async def erase(
             sources = [scope.consumable(stream)]
             await scope.check_known(redis, sources[0])
         else:
-            sources = await DeadLetters(scope).sources(redis)
+            sources = await DeadLetterSearch(scope).sources(redis)
         for source in sources:
             for name in (source, names.dead_letters(source)):
                 least = _Relation.MENTIONED if mentions else _Relation.OWN

@@ -23,7 +23,7 @@ from abe_redis.events.published import Published
 from abe_redis.operations import causes, event_views
 from abe_redis.operations.dead_letter_choice import AskedLetters, Choice
 from abe_redis.operations.dead_letters import DeadLetters
-from abe_redis.operations.find_and_count import Searching
+from abe_redis.operations.payloads import Payloads
 from abe_redis.operations.scope import check_range
 from abe_redis.operations.settlement import Concerned, Place, Settlement, joined, places
 from abe_redis.publishing.outbox_delivery import reason_of
@@ -44,7 +44,7 @@ from abe_redis.schemas import (
 from abe_redis.streams import names, peek
 
 
-class Operations(Searching):
+class Operations(Payloads):
     """The queue's operations, on the streams that `REDIS_STREAM_PATTERNS` names.
 
     Every method raises:

@@ -1,0 +1,142 @@
+"""Finds dead letters: in which streams, and which of them a choice and a filter mean."""
+
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import anyio.lowlevel
+from redis.asyncio import Redis
+
+from abe_redis.operations import event_views
+from abe_redis.operations.dead_letter_choice import Choice
+from abe_redis.operations.filters import Filter
+from abe_redis.operations.positions import since as since_id
+from abe_redis.operations.scope import Scope, check_id
+from abe_redis.sanitize.untrusted import shown
+from abe_redis.schemas import DeadLetter
+from abe_redis.streams import dead_fields, ids, names, peek
+from abe_redis.streams.find_streams import existing
+from abe_redis.streams.patterns import Patterns
+
+_PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A dead letter that was found."""
+
+    letter: DeadLetter
+    """It, without its payload and its traceback."""
+    entry: peek.Entry
+    """Its entry, whole."""
+
+    @property
+    def whole(self) -> DeadLetter:
+        """It, with its payload and its traceback."""
+        return letter_of(self.letter.stream, self.entry, whole=True)
+
+
+class DeadLetterSearch:
+    """Searches the dead letters of the streams that the settings name."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    async def sources(self, redis: Redis) -> list[str]:
+        """Streams that may have dead letters: existing ones, and those with only dead letters left."""
+        found = set(await existing(redis, self._scope.patterns, limit=sys.maxsize))
+        buried = await existing(redis, _DeadLettersOf(self._scope.patterns), limit=sys.maxsize)
+        return sorted(found | {names.buried_from(name) for name in buried})
+
+    async def streams(self, redis: Redis, name: str | None) -> list[str]:
+        """The stream of this name, or all of them.
+
+        Raises:
+            RequestError: There is no such stream, and there are no dead letters of it.
+        """
+        if name is None:
+            return await self.sources(redis)
+        await self._scope.check_known(redis, name)
+        return [name]
+
+    async def matching(
+        self,
+        redis: Redis,
+        stream: str,
+        choice: Choice,
+        *,
+        after: str | None = None,
+        wanted: Filter | None = None,
+    ) -> AsyncIterator[Found]:
+        """The dead letters of a stream that match, the oldest first, a page of them at a time.
+
+        Args:
+            redis: The client.
+            stream: The stream they came from.
+            choice: Which ones.
+            after: Begin behind this one.
+            wanted: Only dead letters of these events.
+        """
+        now = datetime.fromtimestamp(await peek.now(redis), UTC)
+        if choice.since is not None:
+            first = ids.before(await since_id(redis, choice.since))
+            after = first if after is None or ids.order(after) < ids.order(first) else after
+        end = None if choice.until is None else ids.order(await since_id(redis, choice.until))
+        choice = replace(choice, ids=[check_id("An id", one) for one in choice.ids])
+        async for page in peek.pages(redis, names.dead_letters(stream), size=_PAGE, after=after):
+            for entry in page:
+                await anyio.lowlevel.checkpoint()  # others have their turn, however large the entries are
+                if end is not None and ids.order(entry.id) >= end:
+                    return
+                if wanted and not wanted.matches(event_views.view(entry.id, entry.fields)):
+                    continue
+                letter = letter_of(stream, entry)
+                if self._scope.limits.is_limited:  # a hidden secret must not be found by guessing
+                    letter.reason = shown(letter.reason)
+                if choice.matches(letter, now) and (choice.reason is None or self._may_read(entry)):
+                    yield Found(letter, entry)
+
+    def _may_read(self, entry: peek.Entry) -> bool:
+        """Whether a filter of the caller may match the reason: a reason may quote the event."""
+        return self._scope.limits.may_read(event_views.view(entry.id, entry.fields).payload or {})
+
+
+class _DeadLettersOf(Patterns):
+    """The dead letters of the streams that match some patterns."""
+
+    def __init__(self, patterns: Patterns) -> None:
+        super().__init__((*map(names.dead_letters, patterns.literals), "dead:*"))
+        self._sources = patterns
+
+    def match(self, name: str) -> bool:
+        return names.is_dead_letters(name) and self._sources.match(names.buried_from(name))
+
+
+def letter_of(stream: str, entry: peek.Entry, *, whole: bool = False) -> DeadLetter:
+    """The dead letter that an entry is; `whole` adds its payload and its traceback."""
+
+    def said(name: bytes) -> str | None:
+        value = entry.fields.get(name)
+        return None if value is None else value.decode(errors="replace")
+
+    first_id = said(dead_fields.FIRST_ID) or entry.id
+    view = event_views.view(
+        entry.id, {name: value for name, value in entry.fields.items() if name != dead_fields.REASON}
+    )
+    return DeadLetter(
+        id=entry.id,
+        stream=stream,
+        group=said(dead_fields.GROUP),
+        reason=said(dead_fields.REASON) or "",
+        deliveries=ids.number(entry.fields.get(dead_fields.DELIVERIES)),
+        consumer=said(dead_fields.CONSUMER),
+        buried_at=view.timestamp,
+        first_id=first_id,
+        entry_id=said(dead_fields.ENTRY_ID) or first_id,
+        event_type=view.event_type,
+        summary=view.summary,
+        handler=said(dead_fields.HANDLER),
+        trace=said(dead_fields.TRACE) if whole else None,
+        payload=view.payload if whole else None,
+    )
