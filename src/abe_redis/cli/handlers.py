@@ -79,7 +79,7 @@ def ready_to_call(found: Any, spec: str) -> Callable[[Any], Any]:  # noqa: ANN40
     if recognition.kind_of(handler) is not None:
         from abe_redis.slack.bolt.handler import BoltHandler  # noqa: PLC0415 - only for Bolt apps
 
-        handler = BoltHandler(handler)
+        handler = BoltHandler(handler, name=spec)
     check_handler(handler, repr(spec))
     return handler  # type: ignore[no-any-return]
 

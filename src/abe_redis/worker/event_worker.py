@@ -27,6 +27,7 @@ from abe_redis.worker.handlers import check_handler, name_of
 from abe_redis.worker.handling_tasks import Handle, HandlingTasks
 from abe_redis.worker.protocols import Queue
 from abe_redis.worker.retry import Backoff, Bury, Decision, Drop, Policy, Retry
+from abe_redis.worker.threads import current_slot
 from abe_redis.worker.until_signal import run_until_signal
 
 _LOG = logging.getLogger(__name__)
@@ -232,7 +233,9 @@ class EventWorker(HandlingTasks):
         event = held.event
         decision = decide(self._policy, event, error, most_deliveries=self._most_deliveries)
         stack = failure_log.tell(event, error, decision)
-        held.detail = {"handler": self._name, "trace": stack[-_MOST_STORED:]}
+        slot = current_slot()
+        name = self._name if slot is None else slot.handler
+        held.detail = {"handler": name, "trace": stack[-_MOST_STORED:]}
         return await self._carry_out(member, held, decision, describe(error))
 
     @staticmethod

@@ -59,6 +59,9 @@ def name_of(handler: object) -> str:
     """The name of a handler for messages and dead letters."""
     if isinstance(handler, str):
         return repr(handler)
+    # Slack MCP Server's DecoratorHandler has every attribute.
+    if isinstance(own := getattr(handler, "handler_name", None), str):
+        return own
     found = getattr(handler, "__qualname__", None) or type(handler).__qualname__
     module = getattr(handler, "__module__", None) or type(handler).__module__
     return f"{module}.{found}"

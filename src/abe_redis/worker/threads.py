@@ -40,6 +40,8 @@ class Slot:
         self._overdue = overdue
         self.event: Event | None = None
         """The last event in it, which the log needs also when it is settled."""
+        self.function: str | None = None
+        """The name of the handler's own function that is at work on it, as a listener of an app."""
         self._threads: dict[asyncio.Task[Any], tuple[anyio.CancelScope, anyio.CancelScope, _Thread]] = {}
         """Each with the scope that its function may ask, and the scope of who waits for it."""
         self._is_beyond = False
@@ -50,9 +52,18 @@ class Slot:
         """Whether a function is at work in it."""
         return not all(thread.done() for thread in self._threads)
 
+    @property
+    def handler(self) -> str:
+        """The name of what is at work."""
+        return self.function or self._handler
+
+    def begin(self, event: "Event") -> None:
+        """Take an event in."""
+        self.event, self.function = event, None
+
     def __str__(self) -> str:
         about = "" if self.event is None else f"of {self.event.id} of {self.event.stream!r}"
-        return f"{self._handler} {about}".strip()
+        return f"{self.handler} {about}".strip()
 
     def was_beyond(self) -> bool:
         """Whether the last function has ended beyond its limit; asked once."""

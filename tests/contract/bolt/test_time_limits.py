@@ -1,5 +1,6 @@
 """A Bolt listener that takes too long, or whose event's lease is lost."""
 
+import re
 import time
 from typing import Any
 
@@ -62,7 +63,8 @@ async def test_a_sync_listener_that_takes_too_long_keeps_its_event_until_it_ends
     seen = await handle(app, app_mention("hi"), handler_timeout=0.1, concurrency=2)
     assert seen.errors == []
     assert deliveries == ([1, 2] if settles else [1])
-    assert "The handler abe_redis.slack.bolt.handler.BoltHandler of " in caplog.text
+    # On a slow machine the time may be over before the listener begins.
+    assert re.search(r"The handler (\S+\.listener|bots\.py) of ", caplog.text)
 
 
 async def slack_is_known(app: Any) -> None:

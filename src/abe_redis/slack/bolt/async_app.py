@@ -59,11 +59,12 @@ class AsyncDispatcher:
             response=None,
             this_func=function,
         )
+        attempt.begin(function)
         try:
             # A task that lets SystemExit out ends the event loop; `call` turns it into a failure.
             await call(lambda: function(**arguments), seconds=None)
         except Exception as error:  # noqa: BLE001 - the attempt's failure
-            attempt.fail(error)
+            attempt.fail(error, function)
 
 
 class _LazyRunner(AsyncLazyListenerRunner):

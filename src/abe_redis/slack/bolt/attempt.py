@@ -11,23 +11,26 @@ from slack_bolt.response import BoltResponse
 from abe_redis.errors import FailedAnswerError, NotAuthorizedError
 from abe_redis.events.event import Event
 from abe_redis.sanitize.exceptions import describe
+from abe_redis.worker.handlers import name_of
+from abe_redis.worker.threads import current_slot
 
 _LOG = logging.getLogger(__name__)
 
-_FAILED = 500
+FAILED = 500
+"""The least status of an answer that asks Slack to send the event again."""
 
 
 class Answer(BoltResponse):
     """The response that an `@app.error` handler gets; it shows whether Slack should send the event again."""
 
     def __init__(self) -> None:
-        super().__init__(status=_FAILED)
+        super().__init__(status=FAILED)
         self.asks_for_retry = False
 
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - any attribute
         super().__setattr__(name, value)
         if name == "status" and "asks_for_retry" in vars(self):
-            self.asks_for_retry = isinstance(value, int) and value >= _FAILED
+            self.asks_for_retry = isinstance(value, int) and value >= FAILED
 
 
 class Attempt:
@@ -45,10 +48,18 @@ class Attempt:
         self.lazy: list[tuple[Callable[..., Any], Any]] = []
         """Lazy listeners that are to run, each with its request."""
 
-    def fail(self, error: BaseException) -> None:
-        """Note an exception; the first is the attempt's failure."""
+    @staticmethod
+    def begin(function: Callable[..., Any] | None) -> None:
+        """Note which of the app's functions is at work; None: none of its listeners."""
+        if (slot := current_slot()) is not None:
+            slot.function = None if function is None else name_of(function)
+
+    def fail(self, error: BaseException, function: Callable[..., Any] | None = None) -> None:
+        """Note an exception, and the function that raised it; the first is the attempt's failure."""
         if self.failure is None:
             self.failure = error
+            if function is not None:
+                self.begin(function)
         elif error is not self.failure:
             _LOG.warning("%s failed as well, with %s.", self, describe(error))
 
@@ -83,7 +94,7 @@ class Attempt:
         Raises:
             BaseException: What failed in it; the worker makes a failure of one that ends programs.
         """
-        if self.failure is None and not self.was_answered and status >= _FAILED:
+        if self.failure is None and not self.was_answered and status >= FAILED:
             self.fail(
                 FailedAnswerError(
                     f"The Bolt app answered with status {status}, by which it asks Slack to send this again."

@@ -33,13 +33,19 @@ class BoltHandler:
     needs_envelope = True
     """A worker must not show it the inner event alone."""
 
-    def __init__(self, app: Any) -> None:  # noqa: ANN401 - Bolt may not be installed
+    def __init__(self, app: Any, *, name: str | None = None) -> None:  # noqa: ANN401 - Bolt may not be installed
         """Take an app; its listeners may be registered later.
+
+        Args:
+            app: The app.
+            name: What the log and dead letters call it where they cannot name a listener; by default the
+                app's own `name`.
 
         Raises:
             SettingsError: It is no Bolt app, or one of a Bolt that is built differently.
         """
         self._handle = _dispatcher(app, recognition.check_app(app))
+        self.handler_name = str(app.name) if name is None else name
         release = bolt_releases.installed()
         if release is not None and not bolt_releases.is_supported(release):
             _LOG.warning(

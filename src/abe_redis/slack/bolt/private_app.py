@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from abe_redis.slack.bolt.at_work import noting_listeners
 from abe_redis.slack.bolt.attempt import Attempt
 from abe_redis.slack.bolt.auth_tests import AuthTests
 from abe_redis.slack.bolt.copies import AppCopy
@@ -45,6 +46,7 @@ def private_app(app: Any, parts: Parts, attempt: Attempt, auth_tests: AuthTests)
 
     copied = AppCopy(app, parts.kind)
     copied.runner.process_before_response = True
+    copied.runner.run = noting_listeners(copied.runner.run, attempt, parts.kind)
     copied.runner.lazy_listener_runner = parts.lazy_runner(attempt)
     copied.replace_error_handlers(lambda inner: parts.error_handler(attempt, inner))
     copied.replace_middleware(

@@ -51,6 +51,7 @@ class SyncDispatcher:
         attempt.check(response.status)
 
     def _run_lazy(self, function: Callable[..., Any], request: BoltRequest, attempt: Attempt) -> None:
+        attempt.begin(function)
         try:
             function(
                 **build_required_kwargs(
@@ -62,7 +63,7 @@ class SyncDispatcher:
                 )
             )
         except BaseException as error:  # noqa: BLE001 - the attempt's failure, whatever it is
-            attempt.fail(error)
+            attempt.fail(error, function)
 
 
 class _EventInThread(Event):
