@@ -51,18 +51,16 @@ def doctor(
 
     Example: abe-redis doctor --settings
 
-    Example: abe-redis doctor --json | jq '.[] | select(.severity != "ok")'
+    Example: abe-redis doctor --json | jq '.findings[] | select(.severity != "ok")'
     """
-    from pydantic import TypeAdapter  # noqa: PLC0415
-
-    from abe_redis.doctor import Finding, examine  # noqa: PLC0415
+    from abe_redis.doctor import examine  # noqa: PLC0415
     from abe_redis.sanitize.untrusted import ascii_json  # noqa: PLC0415
     from abe_redis.settings import Settings  # noqa: PLC0415
 
     if settings:
         in_force = Settings().in_force()
         if as_json:
-            say(ascii_json([dataclasses.asdict(one) for one in in_force], indent=2))
+            say(ascii_json({"settings": [dataclasses.asdict(one) for one in in_force]}, indent=2))
         else:
             width = max(len(one.variable) for one in in_force)
             for one in in_force:
@@ -71,7 +69,7 @@ def doctor(
         return
     findings = anyio.run(examine, Settings())
     if as_json:
-        say(ascii_json(TypeAdapter(list[Finding]).dump_python(findings, mode="json"), indent=2))
+        say(ascii_json({"findings": [one.model_dump(mode="json") for one in findings]}, indent=2))
     else:
         _print(findings, roles=roles)
     if any(finding.severity == "problem" for finding in findings):

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from abe_redis.consuming.optional_steps import Tolerance
 from abe_redis.runtime import clock
-from abe_redis.runtime.plurals import first_of
+from abe_redis.runtime.plurals import some_of
 from abe_redis.schemas.stats import is_agent, is_person
 from abe_redis.settings import Settings
 from abe_redis.streams import consumers, owners
@@ -82,9 +82,5 @@ class MixedKinds:
             "Group %r of %r has ordered consumers (%s) and unordered ones (%s) side by side: events of one "
             "conversation may be handled at the same time, or out of order. Run all workers of the group "
             "with --ordered (consume_ordered), or none: stop those of the other kind.",
-            *(self._group, stream, _listed(ordered), _listed(unordered)),
+            *(self._group, stream, some_of(ordered, _MOST_NAMED), some_of(unordered, _MOST_NAMED)),
         )
-
-
-def _listed(names: Iterable[str]) -> str:
-    return first_of(sorted(set(names)), _MOST_NAMED)

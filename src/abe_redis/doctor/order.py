@@ -7,7 +7,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from abe_redis.doctor.context import Context, Finding, ok, warning
-from abe_redis.runtime.plurals import first_of
+from abe_redis.runtime.plurals import some_of
 from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import GroupStats, StreamStats
 from abe_redis.schemas.stats import is_agent
@@ -75,9 +75,10 @@ async def _mixed(redis: Redis, streams: Iterable[StreamStats], owners: _Owners) 
     for name, where in candidates.items():
         members = await _members(redis, name)
         if unordered := sorted(where.keys() - members):
-            kinds = f"ordered consumers ({_listed(ordered[name] | members)}) and unordered ones"
+            one_kind, other = (some_of(kind, _MOST_NAMED) for kind in (ordered[name] | members, unordered))
             yield warning(
-                f"Group {name!r} of {where[unordered[0]]!r} has {kinds} ({_listed(unordered)}) side by side: "
+                f"Group {name!r} of {where[unordered[0]]!r} has ordered consumers ({one_kind}) and unordered "
+                f"ones ({other}) side by side: "
                 "events of one conversation may be handled at the same time, or out of order.",
                 "Run all workers of the group with --ordered (consume_ordered), or none: stop those of the "
                 "other kind.",
@@ -177,8 +178,4 @@ def _begins(streams: Iterable[StreamStats], name: str) -> tuple[int, int]:
 
 
 def _streams(streams: Iterable[StreamStats]) -> str:
-    return _listed(one.stream for one in streams)
-
-
-def _listed(words: Iterable[str]) -> str:
-    return first_of(sorted(set(words)), _MOST_NAMED)
+    return some_of((one.stream for one in streams), _MOST_NAMED)

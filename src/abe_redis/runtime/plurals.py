@@ -1,6 +1,6 @@
 """Numbers and times in sentences."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 
@@ -13,6 +13,11 @@ def first_of(names: Sequence[str], most: int) -> str:
     """The first names, quoted, and how many more there are."""
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(map(repr, names[:most])) + rest
+
+
+def some_of(names: Iterable[str], most: int) -> str:
+    """The first names in alphabetical order, each once, quoted, and how many more there are."""
+    return first_of(sorted(set(names)), most)
 
 
 def duration(seconds: float) -> str:

@@ -43,7 +43,7 @@ def test_the_doctor_command_lists_the_worst_first_and_exits_with_1(make_server: 
     assert all(len(line) <= (100 if line.strip().startswith("ACL SETUSER") else 80) for line in wide)
     found = run(server, "--json")
     assert found.returncode == 1
-    findings = [Finding.model_validate(one) for one in json.loads(found.stdout)]
+    findings = [Finding.model_validate(one) for one in json.loads(found.stdout)["findings"]]
     assert [one.check for one in findings if one.severity == "problem"] == ["eviction"]
     for result in (healthy, sick, found):
         assert SECRET not in result.stdout + result.stderr
@@ -63,7 +63,9 @@ def test_the_doctor_shows_the_settings_in_force_without_secrets(make_server: Ser
     assert lines["REDIS_STREAM_MAX_DELIVERIES"] == ["default", "5"]
     assert lines["REDIS_OUTBOX"] == ["default"], "it is not set"
     assert lines["REDIS_STREAM_PATTERNS"] == ["default", "slack:*,slack_events"]
-    told = {one["variable"]: one for one in json.loads(run(server, "--settings", "--json").stdout)}
+    told = {
+        one["variable"]: one for one in json.loads(run(server, "--settings", "--json").stdout)["settings"]
+    }
     assert told["REDIS_URL"]["origin"] == "environment"
     assert SECRET not in shown.stdout + json.dumps(told)
 
@@ -75,7 +77,9 @@ def test_the_doctor_shows_that_the_topic_is_read_which_no_pattern_names(
     monkeypatch.setenv("REDIS_STREAM_PATTERNS", "slack:lib")
     (line,) = [one for one in run(server, "--settings").stdout.splitlines() if "_PATTERNS" in one]
     assert line.endswith("environment  slack:lib (and slack_events, which is SLACK_EVENTS_TOPIC)")
-    told = {one["variable"]: one for one in json.loads(run(server, "--settings", "--json").stdout)}
+    told = {
+        one["variable"]: one for one in json.loads(run(server, "--settings", "--json").stdout)["settings"]
+    }
     assert told["REDIS_STREAM_PATTERNS"]["value"] == "slack:lib"
     assert "slack_events" in told["REDIS_STREAM_PATTERNS"]["note"]
 
