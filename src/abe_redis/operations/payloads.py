@@ -61,7 +61,7 @@ class Payloads(Searching):
                     is_past = wanted.until is not None and ids.order(entry_id) >= ids.order(wanted.until)
                     if is_past or ids.order(entry_id) > ids.order(end):
                         break
-                    if wanted.matches(event_views.view(entry_id, fields)):
+                    if not wanted.is_given or wanted.matches(event_views.view(entry_id, fields)):
                         yield carrying.carried(one, entry_id, fields)
 
 
