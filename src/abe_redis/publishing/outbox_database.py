@@ -7,8 +7,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from abe_redis.publishing import outbox_failures
-from abe_redis.publishing.outbox_locks import connect, make_private, patiently
+from abe_redis.publishing import outbox_failures, outbox_leftovers
+from abe_redis.publishing.outbox_locks import check_own, connect, make_private, patiently
 from abe_redis.publishing.outbox_reserve import LOG_PAGES
 
 # A new file is closed once; on POSIX that would drop the locks of anyone who has it open.
@@ -32,19 +32,44 @@ _SCHEMA = (
 )
 
 
-def open_database(path: Path, until: float) -> sqlite3.Connection:
+type Identity = tuple[int, int]
+"""The device and the number of a file, which another file in its place does not have."""
+
+
+def identity_of(path: Path) -> Identity | None:
+    """The identity of the file at a path; None when there is none.
+
+    Raises:
+        OSError: It cannot be looked at.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def open_database(path: Path, until: float) -> tuple[sqlite3.Connection, Identity | None]:
     """Open the file; make it if it does not exist.
 
     Args:
         path: The file.
         until: Monotonic time until which to wait for the locks of others.
 
+    Returns:
+        The connection, and the identity of its file.
+
     Raises:
         OutboxError: It is another program's, or not this user's alone.
         sqlite3.Error: It cannot be opened.
     """
     with _OPENING:
-        return _open(path, until)
+        while True:
+            database, identity = _open(path, until)
+            # If another file has taken its place meanwhile, SQLite may read that one's log with it.
+            if identity == identity_of(path):
+                return database, identity
+            database.close()
 
 
 def try_to_make(path: Path, until: float) -> None:
@@ -60,17 +85,19 @@ def try_to_make(path: Path, until: float) -> None:
     """
     trial = path.with_name(f"{path.name}-{os.urandom(8).hex()}.trial")
     try:
-        open_database(trial, until).close()
+        open_database(trial, until)[0].close()
     finally:
         for end in ("", "-wal", "-shm"):
             with suppress(OSError):
                 trial.with_name(f"{trial.name}{end}").unlink()
 
 
-def _open(path: Path, until: float) -> sqlite3.Connection:
-    make_private(path)
-    if _is_emptied(path):
+def _open(path: Path, until: float) -> tuple[sqlite3.Connection, Identity | None]:
+    if outbox_leftovers.are_beside(path):
+        check_own(path)
         raise outbox_failures.emptied(path)
+    make_private(path)
+    identity = identity_of(path)
     database = connect(path, seconds=0)
     try:
         wait_for_others(database, until)
@@ -92,21 +119,13 @@ def _open(path: Path, until: float) -> sqlite3.Connection:
     except BaseException:
         database.close()
         raise
-    return database
+    return database, identity
 
 
 def wait_for_others(database: sqlite3.Connection, until: float) -> None:
     """Let each statement wait for the locks of others until a monotonic time."""
     milliseconds = max(0, round(1000 * (until - time.monotonic())))
     database.execute(f"PRAGMA busy_timeout = {milliseconds}")
-
-
-def _is_emptied(path: Path) -> bool:
-    """Whether the file is empty beside a log that is not: SQLite would delete that log without a word."""
-    try:
-        return not path.stat().st_size and bool(path.with_name(f"{path.name}-wal").stat().st_size)
-    except FileNotFoundError:
-        return False
 
 
 def _is_new(database: sqlite3.Connection) -> bool:

@@ -21,10 +21,11 @@ def foreign(path: Path) -> OutboxError:
 
 
 def emptied(path: Path) -> OutboxError:
-    """The file has lost its content."""
+    """The file is deleted or has lost its content, but its log is there."""
     return OutboxError(
-        f"The outbox {path} is damaged: it is empty, but its log {path.name}-wal is not, so events are lost. "
-        "Move both away to start a new one."
+        f"The outbox {path} was deleted or emptied, but its log {path.name}-wal is left. If a process still "
+        "has the deleted file open, it soon writes the events into a new one. If this stays so, none has, "
+        "and events are lost: move away what is left to start a new one."
     )
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Concatenate
 
 from abe_redis.errors import OutboxFullError
-from abe_redis.publishing import outbox_failures
+from abe_redis.publishing import outbox_failures, outbox_leftovers
 from abe_redis.publishing.outbox_database import open_database, try_to_make, wait_for_others
 from abe_redis.publishing.outbox_locks import BUSY_SECONDS, WriterLocks
 from abe_redis.publishing.outbox_loss import Watch
@@ -112,6 +112,7 @@ class OutboxFile:
         with self._guard:
             self._locks.drop_all()
             self._forget()
+            self._watch.give_up()
 
     def append(self, row: Row, until: float | None = None) -> int:
         """Write a row; when this returns, it is on the disk.
@@ -153,7 +154,8 @@ class OutboxFile:
         until = time.monotonic() + _PATIENCE_SECONDS if until is None else until
         with self._guard, self._explained():
             try_to_make(self.path, until)
-        if os.path.lexists(self.path):  # also a link to nothing, which is refused
+        # Also a link to nothing, which is refused.
+        if os.path.lexists(self.path) or outbox_leftovers.are_beside(self.path):
             with self._transaction(until):
                 pass
 
@@ -234,9 +236,14 @@ class OutboxFile:
             for writer in self._locks:
                 with self._transaction() as database:
                     self._locks.drop(writer, remove=not _is_awaited(database, writer))
+            if self._is_there() and self._watch.holds_rows:
+                with self._transaction():
+                    pass
         finally:
             with self._guard:
+                self._locks.drop_all()
                 self._forget()
+                self._watch.give_up()
 
     # The database -----------------------------------------------------------------------------
 
@@ -266,8 +273,9 @@ class OutboxFile:
             until = time.monotonic() + BUSY_SECONDS if until is None else until
             self._look_for_loss()
             if self._opened is None:
-                self._opened = open_database(self.path, until)
-                self._watch.opened()
+                self._watch.make_way(until)
+                self._opened, identity = open_database(self.path, until)
+                self._watch.opened(identity)
             try:
                 wait_for_others(self._opened, until)
                 self._watch.put_back(self._opened)
@@ -285,10 +293,10 @@ class OutboxFile:
                 self._opened.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _is_there(self) -> bool:
-        """Whether there is a file, or what was saved from one."""
+        """Whether there is a file, what was saved from one, or what is left beside a deleted one."""
         with self._guard, self._explained():
             self._look_for_loss()
-            return self._watch.holds_rows or self.path.exists()
+            return self._watch.holds_rows or self.path.exists() or outbox_leftovers.are_beside(self.path)
 
     def _look_for_loss(self) -> None:
         if self._watch.finds_loss(self._opened, holds_own=self.holds_own):

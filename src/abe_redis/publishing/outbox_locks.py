@@ -86,14 +86,14 @@ def make_private(path: Path) -> None:
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         return
-    _check_own(path)
+    check_own(path)
 
 
 _BESIDE = ("", "-wal", "-shm")
 """The files that SQLite reads: the database itself, its log, and the log's index."""
 
 
-def _check_own(path: Path) -> None:
+def check_own(path: Path) -> None:
     """Refuse a file that somebody else may have put there, and close ours to others.
 
     Raises:

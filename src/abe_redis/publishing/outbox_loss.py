@@ -1,6 +1,7 @@
 """An outbox whose file was deleted or replaced while it was in use.
 
-SQLite still reads the file that it has open, so its rows move to the new one, unless the process ends before.
+SQLite still reads the file that it has open, so its rows move to the new one, unless the process is killed
+before.
 Their numbers there are new: whoever still knows an old number means no row by it.
 """
 
@@ -10,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from abe_redis.publishing import outbox_leftovers
+from abe_redis.publishing.outbox_database import Identity, identity_of
 from abe_redis.runtime import plurals
 
 _LOG = logging.getLogger(__name__)
@@ -48,7 +51,7 @@ class Watch:
 
     def reset(self) -> None:
         """Know of no file."""
-        self._identity: tuple[int, int] | None = None
+        self._identity: Identity | None = None
         """Of the file that was opened last, and is not lost."""
         self._saved: _Saved | None = None
 
@@ -57,9 +60,23 @@ class Watch:
         """Whether rows wait here for a new file."""
         return bool(self._saved and self._saved.rows)
 
-    def opened(self) -> None:
+    def make_way(self, until: float) -> None:
+        """Put aside the log of a deleted file, if it has no row that is not saved here.
+
+        Args:
+            until: Monotonic time until which to wait for a process that does the same.
+
+        Raises:
+            OutboxError, OSError, sqlite3.Error: It cannot be renamed.
+        """
+        if outbox_leftovers.are_beside(self._path) and (
+            self._saved is not None or not outbox_leftovers.hold_rows(self._path)
+        ):
+            outbox_leftovers.put_aside(self._path, until)
+
+    def opened(self, identity: Identity | None) -> None:
         """From now on, this file may be lost."""
-        self._identity = self._identity_now()
+        self._identity = identity
 
     def finds_loss(self, opened: sqlite3.Connection | None, *, holds_own: bool) -> bool:
         """Look whether the file is lost; if so, save its rows, and log it once.
@@ -71,7 +88,7 @@ class Watch:
         Raises:
             OSError: The path cannot be looked at.
         """
-        if self._identity is None or self._identity == self._identity_now():
+        if self._identity is None or self._identity == identity_of(self._path):
             return False
         self._identity = None
         if self._saved is None and opened is not None:
@@ -79,8 +96,9 @@ class Watch:
                 self._saved = _read(opened)
         if self._saved is not None and self._saved.rows:
             _LOG.error(
-                "The outbox %s was deleted or replaced while it held %s. Its rows were read from the open "
-                "file, and go into a new one. Let nothing delete that.",
+                "The outbox %s was deleted or replaced while it held %s. They were read from the open "
+                "file, and wait in the memory of this process until the log says that they are in a new one. "
+                "Do not end it before.",
                 self._path,
                 plurals.count(len(self._saved.rows), "event"),
             )
@@ -104,14 +122,25 @@ class Watch:
         database.execute("INSERT INTO sqlite_sequence VALUES ('event', ?)", [max(last, self._saved.last)])
         database.executemany(_ADD, [dict(zip(_COLUMNS, row, strict=True)) for row in self._saved.rows])
         database.execute("COMMIT")
-        self._saved = None
+        saved, self._saved = self._saved, None
+        if saved.rows:
+            _LOG.warning(
+                "The outbox %s has a new file, which holds what the deleted one held: %s. Let nothing delete "
+                "it.",
+                self._path,
+                plurals.count(len(saved.rows), "event"),
+            )
 
-    def _identity_now(self) -> tuple[int, int] | None:
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:
-            return None
-        return found.st_dev, found.st_ino
+    def give_up(self) -> None:
+        """Forget the saved rows, because this process ends; the log says so."""
+        if self._saved is not None and self._saved.rows:
+            _LOG.error(
+                "The outbox %s was deleted, and this process ends before a new file could be made. What it "
+                "held is lost with this process: %s.",
+                self._path,
+                plurals.count(len(self._saved.rows), "event"),
+            )
+        self._saved = None
 
 
 def _read(database: sqlite3.Connection) -> _Saved:

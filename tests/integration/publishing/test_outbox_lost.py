@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from abe_redis.errors import OutboxError
 from abe_redis.publishing.outbox_delivery import Kept
 from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize
 from abe_redis.publishing.outbox_rows import Row
@@ -46,26 +45,6 @@ async def test_what_it_held_is_said_and_delivered(
     assert [one["data"] for one in entries(own_server)] == [f'{{"n":{n}}}' for n in range(5 + more)]
     (said,) = (one for one in errors(caplog) if "deleted" in one)
     assert f"{path} was deleted or replaced while it held 5 events." in said
-
-
-async def test_what_it_held_waits_for_the_new_file(
-    own_server: Server, make_queue: MakeQueue, path: Path
-) -> None:
-    """Whose place is not free: the log of the old one is still there."""
-    own_server.stop()
-    queue = make_queue()
-    await queue.publish("slack_events", {"n": 0})
-    path.unlink()
-    with pytest.raises(OutboxError, match="Move both away"):
-        await queue.publish("slack_events", {"n": 1})
-    delete_all(path)
-    await queue.publish("slack_events", {"n": 2})
-    own_server.start()
-
-    async def arrived() -> bool:
-        return [one["data"] for one in entries(own_server)] == ['{"n":0}', '{"n":2}']
-
-    await until(arrived)
 
 
 async def test_a_file_that_held_nothing_is_not_missed(
