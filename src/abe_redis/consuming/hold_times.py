@@ -49,8 +49,8 @@ class Holding:
             redis.RedisError: The server could not be reached.
         """
         now = time.monotonic()
-        held = {one: now - one.handed_at for one in at_work if one.handed_at is not None and not one.lost}
-        self._warn(held)
+        held = {one: now - one.handed_at for one in at_work if one.handed_at is not None}
+        self._warn({one: seconds for one, seconds in held.items() if not one.lost})
         streams = {one.entry.stream for one in held}
         if told := sorted(streams | self._noted):
             said = [notes.Held(*one.key, one.begun, seconds) for one, seconds in held.items()]

@@ -329,9 +329,9 @@ class InFlight(Leases):
 
     @property
     def streams(self) -> set[str]:
-        """The streams of which an event is not settled yet."""
-        kept = (*self._every(), *self._letting_go.values(), *self._unsaid.values())
-        return {held.key[0] for held in kept}
+        """The streams of which an event is not settled yet, besides those that were lost."""
+        ours = (held for held in self._every() if not held.lost)
+        return {held.key[0] for held in (*ours, *self._letting_go.values(), *self._unsaid.values())}
 
     @property
     def at_work(self) -> list[Held]:

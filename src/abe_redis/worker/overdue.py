@@ -29,7 +29,7 @@ class _Since:
 class Overdue:
     """Counts the places among the handlers at work that are held by functions beyond their limit.
 
-    A worker of which all places are held so takes no events, although it is alive and renews its leases.
+    A worker of which all places are held so takes no events, although it is alive.
     """
 
     def __init__(self, places: int) -> None:

@@ -7,7 +7,7 @@ import anyio
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis import Event, EventWorker, RedisMessageQueueBackend
+from abe_redis import Event, EventWorker, Operations, RedisMessageQueueBackend
 from abe_redis.observability.hooks import observed
 from abe_redis.observability.metrics.collectors import Metrics
 from abe_redis.worker import overdue
@@ -110,3 +110,31 @@ async def test_a_worker_that_leaves_a_function_behind_no_longer_counts_it(
             await until_true(lambda: STANDS_STILL in caplog.text)
         assert overdue_now(metrics) == 0
     assert GOES_ON not in caplog.text
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_a_worker_whose_functions_hold_all_places_beyond_their_leases_is_seen_alive(
+    make_backend: MakeBackend,
+    redis: Redis,
+    functions: Functions,
+    caplog: pytest.LogCaptureFixture,
+    ordered: bool,
+) -> None:
+    """It does not renew these leases, and it is not gone: who looks learns what to do."""
+    backend = make_backend(redis_stream_lease_seconds=1, redis_stream_max_handling_seconds=1)
+    await publish(backend, 0)
+    operations = Operations(make_backend(redis_stream_lease_seconds=1))
+
+    async def advised() -> str:
+        (stream,) = await operations.glance(stream="slack_events", ages=True)
+        (group,) = stream.groups
+        (consumer,) = group.consumers
+        is_told = consumer.alive and (consumer.held_seconds or 0) > 3
+        return stream.advice if is_told else ""
+
+    async with at_work(EventWorker(backend, functions.handle, ordered=ordered)):
+        await until_true(lambda: STANDS_STILL in caplog.text)
+        await anyio.sleep(3)  # longer than a lease
+        assert "see where it waits" in await until(advised)
+        functions.may_end.set()
+        await until(nothing_pending(redis))
