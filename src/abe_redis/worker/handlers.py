@@ -1,5 +1,6 @@
 """Checking handlers before the first event, since a bad one would fail with every event."""
 
+import functools
 import inspect
 
 from abe_redis.errors import SettingsError
@@ -59,9 +60,12 @@ def name_of(handler: object) -> str:
     """The name of a handler for messages and dead letters."""
     if isinstance(handler, str):
         return repr(handler)
-    # Slack MCP Server's DecoratorHandler has every attribute.
+    # Slack MCP Server's DecoratorHandler has every attribute, as a function.
     if isinstance(own := getattr(handler, "handler_name", None), str):
         return own
-    found = getattr(handler, "__qualname__", None) or type(handler).__qualname__
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    found = getattr(handler, "__qualname__", None)
+    name = found if isinstance(found, str) else type(handler).__qualname__
     module = getattr(handler, "__module__", None) or type(handler).__module__
-    return f"{module}.{found}"
+    return f"{module}.{name}"

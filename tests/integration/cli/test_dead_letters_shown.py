@@ -1,5 +1,6 @@
 """Dead letters at volume: counted by what is alike, shown whole one by one, and page by page."""
 
+import functools
 import json
 import os
 from typing import Any
@@ -27,13 +28,28 @@ async def fails(event: Event) -> None:
     raise LookupError("missing")
 
 
+async def fails_with(words: str, event: Event) -> None:
+    del event
+    raise LookupError(words)
+
+
+class HasEveryAttribute:
+    """As Slack MCP Server's DecoratorHandler."""
+
+    async def handle_event(self, event: Event) -> None:
+        await fails_with("missing", event)
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda: name
+
+
 async def bury(
-    make_backend: MakeBackend, count: int, *, stream: str = "slack_events"
+    make_backend: MakeBackend, count: int, *, stream: str = "slack_events", handler: Any = fails
 ) -> RedisMessageQueueBackend:
     backend = make_backend()
     for n in range(count):
         await backend.publish(stream, {"type": "message" if n % 3 else "app_mention", "n": n})
-    worker = EventWorker(backend, fails, policy=Backoff(deliveries=1), concurrency=4)
+    worker = EventWorker(backend, handler, policy=Backoff(deliveries=1), concurrency=4)
     dead = DeadLetters(Scope(backend))
 
     async def all_are_buried() -> bool:
@@ -60,6 +76,22 @@ async def test_a_summary_counts_what_is_alike(make_backend: MakeBackend) -> None
     assert {kind.event_type for kind in found.kinds} == {"message", "app_mention"}
     few = await DeadLetters(Scope(backend)).summarise("slack_events", Choice(reason="missing"), count=1)
     assert (few.total, len(few.kinds), few.omitted) == (6, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("handler", "name"),
+    [
+        (functools.partial(functools.partial(fails_with), "missing"), "fails_with"),
+        (HasEveryAttribute(), "HasEveryAttribute"),
+        (HasEveryAttribute().handle_event, "HasEveryAttribute.handle_event"),
+    ],
+)
+async def test_a_handler_has_the_same_name_in_every_process(
+    make_backend: MakeBackend, handler: Any, name: str
+) -> None:
+    backend = await bury(make_backend, 1, handler=handler)
+    (kind,) = (await DeadLetters(Scope(backend)).summarise(None, Choice())).kinds
+    assert kind.handler == f"{__name__}.{name}"
 
 
 @pytest.mark.promise("A dead letter keeps the end of the traceback")
