@@ -57,6 +57,7 @@ class RedisMessageQueueBackend:
         *,
         conversation: Conversation | None = None,
         streams: Collection[str] = (),
+        forwards: bool = True,
     ) -> None:
         """Configure a backend; it connects to nothing yet.
 
@@ -68,6 +69,8 @@ class RedisMessageQueueBackend:
                 matter; by default as `REDIS_STREAM_CONVERSATION` says.
             streams: Names and patterns that restrict what `consume()` reads of the streams that
                 `REDIS_STREAM_PATTERNS` names; by default it reads all of them.
+            forwards: Whether it forwards what others have left in `REDIS_OUTBOX`. What only looks at the
+                queue does not, so that it changes nothing of what it shows.
 
         Raises:
             SettingsError: One of them is not valid.
@@ -83,6 +86,7 @@ class RedisMessageQueueBackend:
         """The streams that `consume()` discovers."""
         self._streams = streams
         self._conversation = conversation
+        self._forwards = forwards
         self._closed = False
         tracing.trace_if_wanted()
         self._shares = PerLoop(self._make_share, forsake=LoopShare.forsake)
@@ -98,7 +102,7 @@ class RedisMessageQueueBackend:
         self._name = self.settings.consumer_name
 
     def _make_share(self) -> LoopShare:
-        return LoopShare(self.settings, self._published, self._conversation)
+        return LoopShare(self.settings, self._published, self._conversation, forwards=self._forwards)
 
     @property
     def _publisher(self) -> Publisher:
@@ -266,7 +270,12 @@ class RedisMessageQueueBackend:
 
     def __getstate__(self) -> dict[str, Any]:
         """The state that another process needs to make the same backend; the rest belongs to this process."""
-        return {"settings": self.settings, "conversation": self._conversation, "streams": self._streams}
+        return {
+            "settings": self.settings,
+            "conversation": self._conversation,
+            "streams": self._streams,
+            "forwards": self._forwards,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
@@ -297,7 +306,7 @@ class RedisMessageQueueBackend:
         return await share.connections()
 
     async def outbox_size(self) -> OutboxSize:
-        """The number of events in `REDIS_OUTBOX`, of all processes that share it; zeros without one.
+        """What is in `REDIS_OUTBOX`, of all processes that share it; zeros without one.
 
         Raises:
             OutboxError: The file cannot be used.

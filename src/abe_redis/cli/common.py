@@ -43,8 +43,16 @@ MetricsHost = Annotated[
 AnyStream = Annotated[str | None, typer.Argument(help="The stream; by default all streams.")]
 
 
-def with_backend[Result](call: "Callable[[RedisMessageQueueBackend], Awaitable[Result]]") -> Result:
-    """Open a backend with the settings, make one call with it, and close it."""
+def with_backend[Result](
+    call: "Callable[[RedisMessageQueueBackend], Awaitable[Result]]", *, forwards: bool = False
+) -> Result:
+    """Open a backend with the settings, make one call with it, and close it.
+
+    Args:
+        call: The call.
+        forwards: Whether what waits in the outbox is forwarded meanwhile. Only commands that publish do:
+            what one shows would be old at once, and no command stays long enough to forward all.
+    """
     with idle_during_imports():
         from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415
         from abe_redis.settings import Settings  # noqa: PLC0415
@@ -52,7 +60,7 @@ def with_backend[Result](call: "Callable[[RedisMessageQueueBackend], Awaitable[R
     settings = Settings()
 
     async def run() -> Result:
-        async with RedisMessageQueueBackend(settings) as backend:
+        async with RedisMessageQueueBackend(settings, forwards=forwards) as backend:
             return await call(backend)
 
     return anyio.run(run)
@@ -65,11 +73,13 @@ def with_scope[Result](call: "Callable[[Scope], Awaitable[Result]]") -> Result:
     return with_backend(lambda backend: call(Scope(backend, origin="cli")))
 
 
-def with_operations[Result](call: "Callable[[Operations], Awaitable[Result]]") -> Result:
-    """Make one call on the operations, as a person."""
+def with_operations[Result](
+    call: "Callable[[Operations], Awaitable[Result]]", *, forwards: bool = False
+) -> Result:
+    """Make one call on the operations, as a person; `forwards` as for `with_backend`."""
     from abe_redis.operations.operations import Operations  # noqa: PLC0415
 
-    return with_backend(lambda backend: call(Operations(backend, origin="cli")))
+    return with_backend(lambda backend: call(Operations(backend, origin="cli")), forwards=forwards)
 
 
 def exposed(

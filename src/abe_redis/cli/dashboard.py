@@ -31,7 +31,7 @@ def dashboard(
     settings = Settings()
 
     async def run() -> None:
-        async with RedisMessageQueueBackend(settings) as backend:
+        async with RedisMessageQueueBackend(settings, forwards=False) as backend:
             operations = Operations(backend, origin="cli")
             await serve(dashboard(lambda: operations.stream_stats(ages=True)), listening)
 

@@ -60,7 +60,7 @@ def publish(
             """{"type": "message", "text": "hello"}; in a shell, put it in single quotes."""
         ) from None
     result = with_operations(
-        lambda operations: operations.publish_event(value, stream=stream, event_id=event_id)
+        lambda operations: operations.publish_event(value, stream=stream, event_id=event_id), forwards=True
     )
     if not value:
         say("abe-redis: The event is empty ({}): no handler can tell what it is about.", to_stderr=True)
@@ -84,7 +84,8 @@ def _publish_lines(lines: typer.FileBinaryRead, stream: str | None, first: int, 
         result = with_operations(
             lambda operations: publish_lines(
                 operations, own(lines), stream=stream, first=first, on_progress=on_progress
-            )
+            ),
+            forwards=True,
         )
     text = f"{count(result.lines - result.duplicates, 'event')} published"
     text += f"; {result.duplicates} more were there already" if result.duplicates else ""

@@ -48,8 +48,12 @@ def _print(result: "StatsResult", *, every_consumer: bool) -> None:
     if result.outbox is not None and result.outbox.trouble:
         say(plain(result.outbox.trouble))
     elif result.outbox is not None:
+        from abe_redis.runtime.plurals import duration  # noqa: PLC0415
+
         refused = f", {result.outbox.refused} refused" if result.outbox.refused else ""
-        say(f"Outbox: {result.outbox.waiting} waiting{refused}.")
+        oldest = duration(result.outbox.oldest_waiting_seconds)
+        age = f", the oldest for {oldest}" if result.outbox.waiting else ""
+        say(f"Outbox: {result.outbox.waiting} waiting{age}{refused}.")
     if not result.streams:
         say("No stream exists yet: nothing was published.")
         return

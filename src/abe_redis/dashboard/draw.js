@@ -121,6 +121,7 @@ function show(stats, at) {
       [inflow == null ? "added / min on average" : "added / min"]: rate(inflow ?? sum(streams.map(average))),
       "finished / min": rate(sum(groups.map(([stream, group]) => finished(stream, group)))),
       "in the outbox": stats.outbox == null ? null : number(stats.outbox.waiting),
+      "oldest in the outbox": stats.outbox?.waiting ? duration(stats.outbox.oldest_waiting_seconds) : null,
     }),
   );
   const rank = (stream) => HEALTH.indexOf(stream.health);

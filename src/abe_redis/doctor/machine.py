@@ -42,7 +42,8 @@ async def outbox(settings: Settings) -> AsyncIterator[Finding]:
         )
     if size.waiting:
         yield warning(
-            f"{plurals.count(size.waiting, 'event waits', 'events wait')} in {path} for Redis.",
+            f"{plurals.count(size.waiting, 'event waits', 'events wait')} in {path} for Redis, the oldest "
+            f"for {plurals.duration(size.oldest_waiting_seconds)}.",
             "A process with this REDIS_OUTBOX forwards them as soon as Redis accepts them: keep the file, "
             "and keep one such process running.",
         )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from abe_redis.mcp.event_text import whole
+from abe_redis.runtime import plurals
 from abe_redis.sanitize.untrusted import quoted
 from abe_redis.schemas import (
     SEVERITY,
@@ -210,7 +211,9 @@ def outbox(result: StatsResult) -> list[str]:
     if result.outbox.trouble:
         return [result.outbox.trouble]
     refused = f" and {result.outbox.refused} that Redis refused" if result.outbox.refused else ""
-    return [f"This machine's outbox holds {result.outbox.waiting} events that wait for Redis{refused}."]
+    oldest = plurals.duration(result.outbox.oldest_waiting_seconds)
+    age = f", the oldest for {oldest}" if result.outbox.waiting else ""
+    return [f"This machine's outbox holds {result.outbox.waiting} events that wait for Redis{age}{refused}."]
 
 
 def _count(number: int, one: str, many: str = "") -> str:

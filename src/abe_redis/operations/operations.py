@@ -7,6 +7,7 @@ disagree.
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any, Unpack
 
@@ -332,8 +333,7 @@ class Operations(Payloads):
         """The events in this machine's outbox; None without an outbox."""
         if self._settings.redis_outbox is None:
             return None
-        size = await self._backend.outbox_size()
-        return OutboxStats(waiting=size.waiting, refused=size.refused)
+        return OutboxStats(**asdict(await self._backend.outbox_size()))
 
 
 def _result(published: Published, *, new_stream: bool = False) -> PublishResult:

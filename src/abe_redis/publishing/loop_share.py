@@ -16,9 +16,17 @@ from abe_redis.streams.patterns import Patterns
 class LoopShare:
     """Opens the connections on first use, and closes them on request or when the loop ends."""
 
-    def __init__(self, settings: Settings, patterns: Patterns, conversation: Conversation | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        patterns: Patterns,
+        conversation: Conversation | None,
+        *,
+        forwards: bool = True,
+    ) -> None:
         self.publisher = Publisher(settings, patterns, self.connections, conversation)
         self._settings = settings
+        self._forwards = forwards
         self._connections: Connections | None = None
         self._changing = anyio.Lock()
         self._end: AsyncGenerator[None] | None = None
@@ -32,7 +40,7 @@ class LoopShare:
     def forward(self) -> None:
         """Forward what an earlier process left in the outbox, though nobody publishes yet."""
         outbox = self.publisher.outbox
-        if outbox is not None and outbox.exists and self._start is None:
+        if self._forwards and outbox is not None and outbox.exists and self._start is None:
             self._start = asyncio.create_task(self._forward(), name="abe-redis outbox start")
 
     async def _forward(self) -> None:
@@ -54,7 +62,7 @@ class LoopShare:
         if self._end is None:
             self._end = self._until_the_end()
             await anext(self._end)
-        if self.publisher.outbox is not None:
+        if self._forwards and self.publisher.outbox is not None:
             self.publisher.outbox.start()
 
     async def _until_the_end(self) -> AsyncGenerator[None]:

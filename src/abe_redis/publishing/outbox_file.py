@@ -38,6 +38,10 @@ BATCH_ROWS = 64
 """Most bytes that one read takes from the file."""
 
 
+_SIZE = """SELECT count(*), count(refused),
+    min(published_at) FILTER (WHERE refused IS NULL AND typeof(published_at) = 'real') FROM event"""
+
+
 @dataclass(frozen=True, slots=True)
 class OutboxSize:
     """Numbers of events in an outbox."""
@@ -46,6 +50,8 @@ class OutboxSize:
     """Not delivered yet."""
     refused: int
     """Refused by Redis for good, or damaged by the disk, and kept with the reason."""
+    oldest_waiting_seconds: float = 0.0
+    """Time since the first try of the oldest one that waits; 0 when none does."""
 
 
 def _has_reserve[**P, T](
@@ -221,13 +227,13 @@ class OutboxFile:
 
     @_has_reserve
     def size(self) -> OutboxSize:
-        """The number of events in it, of all processes."""
+        """The number of events in it, of all processes, and the age of the oldest."""
         if not self._is_there():
             return OutboxSize(0, 0)
         with self._transaction() as database:
-            query = "SELECT count(*), count(refused) FROM event"
-            every, refused = database.execute(query).fetchone()
-        return OutboxSize(every - refused, refused)
+            every, refused, first = database.execute(_SIZE).fetchone()
+        seconds = 0.0 if first is None else max(0.0, time.time() - first)
+        return OutboxSize(every - refused, refused, seconds)
 
     @_has_reserve
     def close(self) -> None:

@@ -183,6 +183,9 @@ class OutboxStats(DeferredModel):
     refused: int = Field(
         description="Events that Redis refused for good, or that the disk damaged; the file has the reasons."
     )
+    oldest_waiting_seconds: float = Field(
+        default=0.0, description="Age of the oldest event that waits; 0 when none does."
+    )
     trouble: str | None = Field(
         default=None,
         description="Why it cannot be looked at, as when its disk is full; its numbers are unknown then.",

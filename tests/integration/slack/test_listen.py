@@ -26,8 +26,10 @@ RETRIES = (0.3,) * 1_000
 
 
 @contextmanager
-def listening(redis_url: str, slack: FakeSlack, directory: Path, *words: str, name: str) -> Iterator[Child]:
-    """A listener, when it listens."""
+def listening(
+    redis_url: str, slack: FakeSlack, directory: Path, *words: str, name: str, **more: str
+) -> Iterator[Child]:
+    """A listener, when it listens; `more` are variables."""
     command = [sys.executable, "-m", "abe_redis", "listen", *words]
     if "--socket" in words:
         command += ["--api-url", slack.api_url]
@@ -35,7 +37,7 @@ def listening(redis_url: str, slack: FakeSlack, directory: Path, *words: str, na
         "REDIS_URL": redis_url,
         "SLACK_SIGNING_SECRET": f"of-yesterday,{slack.signing_secret}",
         "SLACK_APP_TOKEN": "xapp-secret",
-    }
+    } | more
     with Child(command, cwd=directory, variables=variables, stderr=directory / f"{name}.log") as child:
         child.wait_for(lambda lines: any("Listening to Slack" in line for line in lines), "it to listen")
         yield child
@@ -150,6 +152,38 @@ def test_metrics_say_what_came_and_what_became_of_it(redis_url: str, tmp_path: P
             assert re.search(line, text), line
         if door == "--http":
             assert read(f"http://127.0.0.1:{port}/healthz") == "ok"
+
+
+@BOTH_DOORS
+def test_metrics_say_what_waits_in_the_outbox(own_server: Server, tmp_path: Path, door: str) -> None:
+    port, metrics = free_port(), free_port()
+    words = [*words_for(door, port), "--metrics-port", str(metrics)]
+    outbox = str(tmp_path / "outbox.db")
+    with (
+        FakeSlack(retry_waits=RETRIES) as slack,
+        listening(own_server.url, slack, tmp_path, *words, name="one", REDIS_OUTBOX=outbox),
+    ):
+
+        def says(*lines: str) -> bool:
+            text = read(f"http://127.0.0.1:{metrics}/metrics")
+            return all(re.search(f"^{line}", text, re.MULTILINE) for line in lines)
+
+        empty = ("abe_redis_up 1", "abe_redis_outbox_waiting 0", "abe_redis_outbox_refused 0")
+        until(lambda: says(*empty), "an empty outbox")
+        assert says(r"abe_redis_outbox_oldest_waiting_seconds 0\.0$")
+        own_server.stop()
+        assert sending(slack, door, port)(1).wait(PATIENCE).accepted
+        until(lambda: says("abe_redis_up 0", "abe_redis_outbox_waiting [1-9]"), "an event in it")
+        until(lambda: not says(r"abe_redis_outbox_oldest_waiting_seconds 0\.0$"), "its age")
+        own_server.start()
+        until(lambda: says(*empty), "the outbox to be emptied")
+        assert says(r"abe_redis_outbox_oldest_waiting_seconds 0\.0$")
+        for file in tmp_path.glob("outbox.db*"):
+            file.unlink()
+        Path(outbox).write_bytes(b"damaged" * 1000)
+        until(lambda: not says("abe_redis_outbox"), "it to be damaged")
+        assert says("abe_redis_up 1", "abe_redis_stream_entries"), "which hides nothing else"
+    assert 1 in queued(own_server)
 
 
 def read(url: str) -> str:

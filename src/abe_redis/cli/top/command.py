@@ -37,7 +37,7 @@ def top(
     settings = Settings()
 
     async def watch() -> None:
-        async with RedisMessageQueueBackend(settings) as backend:
+        async with RedisMessageQueueBackend(settings, forwards=False) as backend:
             operations = Operations(backend, origin="cli")
             state = State(settings.redis_url, every)
             await run(state, operations.glance, Console(highlight=False))

@@ -217,6 +217,11 @@ class QueueMetrics(Collector):
                 yield GaugeMetricFamily(
                     f"abe_redis_outbox_{name}", f"Events in this machine's outbox that are {name}.", value
                 )
+            yield GaugeMetricFamily(
+                "abe_redis_outbox_oldest_waiting_seconds",
+                "Age of the oldest event in this machine's outbox that is waiting; 0 when there is none.",
+                self.outbox.oldest_waiting_seconds,
+            )
         yield from self._of_servers()
         for kind, name, words, of_stream in _OF_STREAMS:
             family = kind(f"abe_redis_stream_{name}", words, labels=["stream"])

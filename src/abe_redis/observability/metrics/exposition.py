@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from abe_redis.errors import AbeRedisError, SettingsError
+from abe_redis.errors import AbeRedisError, OutboxError, SettingsError
 from abe_redis.observability.hooks import observed
 from abe_redis.runtime.extras import how_to_install
 from abe_redis.runtime.web import App, Receive, Scope, Send, listen, serving
@@ -155,7 +155,10 @@ def _is_here(scope: Scope) -> bool:
 
 
 async def _read(queue: "QueueMetrics", operations: Queue) -> None:
-    queue.outbox = await operations.outbox()
+    try:
+        queue.outbox = await operations.outbox()
+    except OutboxError as error:  # which hides nothing else
+        _LOG.debug("The outbox could not be looked at for a scrape: %s", error)
     queue.streams = await operations.glance()
     queue.memory = await operations.memory()
     queue.reachable = True
