@@ -129,16 +129,33 @@ def create(
     stream: Stream,
     name: Name,
     *,
-    start: Annotated[str, typer.Option("--from", help=f"Where it starts: {_POINT}.")] = "beginning",
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help=f"Where it starts: {_POINT}. By default the beginning, or where a group that somebody "
+            "destroyed had finished.",
+            show_default=False,
+        ),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="With --from: create a destroyed group even if it has unfinished events; those before that "
+            "point are given up.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Create a group on an existing stream.
+    """Create a group on an existing stream; one that somebody destroyed, again where it had finished.
 
     Example: abe-redis group create slack_events audit --from now
     """
     from abe_redis.operations.groups import Groups  # noqa: PLC0415
 
-    _tell(with_scope(lambda scope: Groups(scope).create(stream, name, start=start)), as_json=as_json)
+    change = with_scope(lambda scope: Groups(scope).create(stream, name, start=start, force=force))
+    _tell(change, as_json=as_json)
 
 
 @group.command()

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from abe_redis.errors import RequestError
-from abe_redis.operations import coming_again, positions
+from abe_redis.operations import coming_again, group_making, positions
 from abe_redis.operations.scope import Scope
 from abe_redis.schemas import GroupChange, GroupOfStream, GroupsResult
 from abe_redis.streams import manage, names
@@ -37,33 +37,35 @@ class Groups:
             ]
         )
 
-    async def create(self, stream: str, group: str, *, start: str = "beginning") -> GroupChange:
-        """Create a group on an existing stream.
+    async def create(
+        self, stream: str, group: str, *, start: str | None = None, force: bool = False
+    ) -> GroupChange:
+        """Create a group on an existing stream; one that somebody destroyed, again where it had finished.
 
         Args:
             start: Where it starts: `beginning`, `now` (later events only), an entry id, a time such as
-                `2026-01-31T09:00`, or a time ago such as `2h`. A point that is still to come is refused.
+                `2026-01-31T09:00`, or a time ago such as `2h`. A point that is still to come is refused. By
+                default the beginning, or where a destroyed group had finished, if that is recorded.
+            force: With `start`, create a destroyed group even if it has unfinished events: those after the
+                position are delivered again, those before it are given up.
         """
         name, group = self._scope.consumable(stream), names.check_group(group)
+        events, begins = 0, "beginning" if start is None else start
         async with self._scope.redis(f"making the group {group!r} of {name!r}") as redis:
             await self._scope.check_exists(redis, name)
-            try:
-                await manage.create(redis, name, group, await positions.position(redis, name, start))
+            again = None if start is not None else await group_making.make_again(redis, name, group)
+            if again:
+                begins, note = again, f"Somebody had destroyed it; it goes on {again}."
+            else:
+                at = await positions.position(redis, name, begins)
+                left = await group_making.make(redis, name, group, at, force=force)
                 await manage.forget_workers(redis, name, group)
-            except ResponseError as error:
-                if "BUSYGROUP" not in str(error):
-                    raise
-                raise RequestError(
-                    f"The stream {name!r} has a group {group!r} already; move it with reset."
-                ) from None
-        change = GroupChange(
-            stream=name,
-            group=group,
-            done="created",
-            events=0,
-            note=f"It starts at {'the beginning' if start == 'beginning' else start}.",
-        )
-        return await self._noted("group create", change, start=start)
+                events = left.pending + (left.undelivered or 0)
+                note = f"It starts at {'the beginning' if begins == 'beginning' else begins}."
+                if left:
+                    note += f" It let go of {group_making.unfinished(left)}."
+        change = GroupChange(stream=name, group=group, done="created", events=events, note=note)
+        return await self._noted("group create", change, start=begins, force=force)
 
     async def reset(
         self, stream: str, group: str, *, start: str, force: bool = False, dry_run: bool = False
@@ -87,10 +89,8 @@ class Groups:
             else:
                 left, moved = await manage.reset(redis, name, group, position, force=force)
                 pending, passed = left.pending, left.undelivered or 0
-        unfinished = [f"{pending} pending"] if pending else []
-        if passed:
-            unfinished.append(f"{passed}{' or more' if passed >= manage.MOST_PASSED else ''} undelivered")
-        has = f"{' and '.join(unfinished)} {_events(pending + passed)}"
+        unfinished = manage.Unfinished(pending, passed)
+        has = group_making.unfinished(unfinished)
         if not moved:
             raise RequestError(
                 f"Group {group!r} of {name!r} has {has} to finish; nothing was changed. Let its consumers "
@@ -242,7 +242,3 @@ class Groups:
     async def _find(self, redis: Redis, stream: str, group: str) -> None:
         await self._scope.check_exists(redis, stream)
         await self._scope.find_group(redis, stream, group, create=None)
-
-
-def _events(count: int) -> str:
-    return "event" if count == 1 else "events"

@@ -13,7 +13,7 @@ from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.client import failures
 from abe_redis.errors import AbeRedisError, InvalidArgumentError, RequestError
 from abe_redis.inspection.stats import stream_stats
-from abe_redis.operations import recording
+from abe_redis.operations import group_making, recording
 from abe_redis.operations.caller_limits import Limits
 from abe_redis.runtime.arguments import check_text, shown
 from abe_redis.runtime.plurals import first_of
@@ -244,29 +244,21 @@ class Scope:
             return False
         may = self.limits.may_create(group, first=not groups)
         if create is None or (groups and not create) or not may:
+            destroyed = await is_recorded(redis, stream, group)
             known = f"Its groups: {_listed(groups)}." if groups else "It has no group yet."
-            one = "a new one that starts at the oldest event"
-            if await is_recorded(redis, stream, group):
-                known = (
-                    "Somebody has destroyed it; a worker of the group makes it again where it had finished."
-                )
-                one = "it again"
             how = "add --create-group" if self._origin == "cli" else "set create_group"
             whose = "This server does not allow create_group" if create else "Agents may not make it"
-            offer = (
-                ""
-                if create is None
-                else f" To make {one}, {how}."
-                if may
-                else f" {whose}: a new group holds back the trimming of the stream. A person makes it with "
-                f"`abe-redis group create {quoted(stream)} {quoted(group)} --from now`, or starts this "
-                "server with --create-groups."
+            offer = group_making.offer(
+                stream, group, how=how if may else None, whose=whose, destroyed=destroyed
             )
-            raise RequestError(f"The stream {stream!r} has no group {group!r}. {known}{offer}")
+            raise RequestError(
+                f"The stream {stream!r} has no group {group!r}. "
+                f"{group_making.DESTROYED if destroyed else known}{'' if create is None else offer}"
+            )
         if start is None:
             await ensure_group(redis, [stream], group)
         else:
-            await manage.create(redis, stream, group, start)
+            await group_making.make(redis, stream, group, start, is_agent=True)
         return True
 
     async def workers(self, redis: Redis, stream: str, group: str) -> dict[str, bool]:

@@ -19,17 +19,6 @@ NOW = "$"
 _AT_ONCE = 500
 """Streams of which one pipeline asks."""
 
-_CREATE = Script.load("create_group")
-
-
-async def create(redis: Redis, stream: str, group: str, position: str) -> None:
-    """Create a group on an existing stream; it gets the entries after a position.
-
-    Raises:
-        redis.ResponseError: BUSYGROUP, when it exists.
-    """
-    await _CREATE(redis, [stream, names.records(stream)], [group, position])
-
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
@@ -46,6 +35,27 @@ class Unfinished:
 
 MOST_PASSED = 100
 """Limit up to which undelivered entries that a reset would skip are counted."""
+
+_CREATE = Script.load("create_group")
+
+
+async def create(
+    redis: Redis, stream: str, group: str, position: str, *, force: bool = False
+) -> tuple[Unfinished, bool]:
+    """Create a group on an existing stream; it gets the entries after a position.
+
+    Returns:
+        What it has unfinished if somebody destroyed it and its floor is recorded (of the undelivered entries,
+        those before the position, and at most `MOST_PASSED`), and whether it was created: not while there
+        are any, unless forced.
+
+    Raises:
+        redis.ResponseError: BUSYGROUP, when it exists.
+    """
+    keys = [stream, names.records(stream), names.pending(stream, group), names.due(stream, group)]
+    pending, passed, made = await _CREATE(redis, keys, [group, position, int(force), MOST_PASSED])
+    return Unfinished(pending=pending, undelivered=passed), bool(made)
+
 
 _RESET = Script.load("reset_group")
 

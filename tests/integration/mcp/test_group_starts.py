@@ -51,3 +51,34 @@ async def test_agents_choose_where_their_own_group_begins_but_nothing_that_is_st
     assert text_of(await ask("lease_events", group="agents", create_group=True, since="now")).startswith("0 ")
     await Operations(make_backend()).publish_event({"n": 3}, stream=TOPIC)
     assert text_of(await ask("lease_events", group="agents")).startswith("1 event")
+
+
+async def test_advice_about_a_destroyed_group_gives_up_nothing(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    """A worker, or `group create` without a point, makes it again where it had finished."""
+    ask = await waiting(make_backend, Permissions())
+    for group in ("default", "other"):
+        await redis.xgroup_create(TOPIC, group, "0")
+    assert text_of(await ask("lease_events", group="default", count=1)).startswith("1 event")
+    await redis.xgroup_destroy(TOPIC, "default")
+    for more in ({}, {"create_group": True}):
+        said = await refusal(ask, "lease_events", group="default", **more)
+        assert (
+            "Somebody has destroyed it; a worker of the group makes it again where it had finished." in said
+        )
+        assert f"`abe-redis group create {TOPIC} default` (a command that the user can run)" in said
+        assert "--from" not in said
+
+
+async def test_agents_do_not_skip_what_their_own_destroyed_group_has_unfinished(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    ask = await waiting(make_backend, Permissions())
+    own = {"group": "agents", "create_group": True}
+    assert text_of(await ask("lease_events", count=2, **own)).startswith("2 events")
+    await redis.xgroup_destroy(TOPIC, "agents")
+    said = await refusal(ask, "lease_events", since="now", **own)
+    assert "has 2 pending and 1 undelivered events to finish; nothing was changed" in said
+    assert "leave out since" in said
+    assert text_of(await ask("lease_events", **own)).startswith("1 event")

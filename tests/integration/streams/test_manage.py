@@ -62,8 +62,9 @@ async def test_a_group_that_is_made_in_an_empty_stream_has_lost_nothing(commands
 
 
 async def test_a_group_that_is_made_by_hand_begins_anew(commands: Redis) -> None:
-    await fill(commands, A, 1, group="filler")
+    (last,) = await fill(commands, A, 1, group="filler")
     await record(commands)
+    await commands.hset(names.records(A), "floor g", f"{last} 1 0")
     await manage.create(commands, A, "g", "0-0")
     assert [await recorded(commands, A, what) for what in ("floor", "lost", "paused")] == [None] * 3
     assert abs(int(await recorded(commands, A, "used")) - await now_ms(commands) / 1000) < 60

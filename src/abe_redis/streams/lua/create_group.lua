@@ -1,23 +1,47 @@
 -- Makes a group on an existing stream; it gets the entries behind a position. A position beyond the end of
 -- the stream means the end.
 --
--- KEYS  the stream, its records
--- ARGV  group, the position
--- Answers what Redis did, or its error.
+-- A group that somebody destroyed, and whose floor is recorded, is moved as by `reset_group`: for what it had
+-- not finished before the position, the caller has agreed that it is skipped.
+--
+-- KEYS  the stream, its records, what the group has pending, the sorted set of postponed entries
+-- ARGV  group, the position, 1 to make it though it has not finished everything (else 0),
+--       how many undelivered entries are counted at most
+-- Answers how many entries the destroyed group had pending, how many undelivered ones lie before the
+-- position, and 1 if it was made (else 0); or Redis's error.
 -- flags: allow-oom
 
 -- include: beyond_end
 -- include: read_at
 -- include: make_group
-local stream, records = KEYS[1], KEYS[2]
-local group, position = ARGV[1], ARGV[2]
-local info = redis.pcall('XINFO', 'STREAM', stream)
-if not info.err and is_beyond_end(position, facts(info)) then position = '$' end
+-- include: destroyed
+-- include: left_unfinished
+-- include: not_due
+local stream, records, due = KEYS[1], KEYS[2], KEYS[4]
+local group, position, force, most_counted = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4]
+local pending, passed = 0, 0
+local found = redis.pcall('XINFO', 'STREAM', stream)
+if not found.err then
+  local info = facts(found)
+  if is_beyond_end(position, info) then position = '$' end
+  local recorded = not group_of(stream, group) and redis.call('HGET', records, 'floor ' .. group)
+  if recorded then
+    local gone, unfinished = destroyed_group(group, recorded, info), {}
+    local given = gone.floor
+    if not gone.is_made_anew then
+      unfinished, given = left_unfinished(stream, records, group, gone.floor)
+    end
+    local upto = position == '$' and '+' or position
+    pending, passed = #unfinished, #redis.call('XRANGE', stream, '(' .. given, upto, 'COUNT', most_counted)
+    if pending + passed > 0 and not force then return {pending, passed, 0} end
+  end
+end
 local made = make_group(stream, records, group, position, read_at(stream, position))
 if made.err then return made end
-local recorded =
+local forgotten =
   {'floor', 'last', 'lost', 'deleted', 'paused', 'reclaimed', 'let go', 'given', 'known', 'gone'}
-for _, what in ipairs(recorded) do
+for _, what in ipairs(forgotten) do
   redis.call('HDEL', records, what .. ' ' .. group)
 end
-return made
+none_due(due)
+return {pending, passed, 1}

@@ -5,12 +5,15 @@
 -- include: ids
 
 -- A destroyed group, from its recorded floor: where it had finished, how many entries had ever been added
--- to the stream then, and how many of them it had not finished.
+-- to the stream then, how many of them it had not finished, and whether the stream was made anew since.
 local function destroyed_group(name, recorded, info)
   local id, added_then, unfinished = string.match(recorded, '^(%S+) (%d+) (%d+)$')
   local is_made_anew = info['entries-added'] < tonumber(added_then) or before(info['last-generated-id'], id)
   if is_made_anew then id = '0-0' end
-  return {name = name, floor = id, added_then = added_then, unfinished = tonumber(unfinished)}
+  return {
+    name = name, floor = id, added_then = added_then, unfinished = tonumber(unfinished),
+    is_made_anew = is_made_anew,
+  }
 end
 
 -- All destroyed groups; `recorded` is what HGETALL answers for the records, `exist` has the names of the

@@ -1,67 +1,16 @@
--- Makes a removed group again, at the last id that it was given as far as anybody knows. What it had not
--- finished becomes pending under nobody's name, as if just leased: a consumer that has one takes it back with
--- its next renewal, and the others go to any consumer after a lease.
---
--- What was pending is listed about once a second, and what is settled since is noted. Behind the list (or
--- behind the floor without one), every entry up to the last one that it was given, as recorded, may be in
--- flight unless it is noted. The group begins behind these, and behind what is noted right after them.
--- Beyond 10,000, the rest is delivered as if it were new.
+-- Makes a removed group again, at the last id that it was given as far as anybody knows (see
+-- `left_unfinished`). What it had not finished becomes pending under nobody's name, as if just leased: a
+-- consumer that has one takes it back with its next renewal, and the others go to any consumer after a lease.
 
 -- include: make_group
--- include: ids
 -- include: holder
--- include: known
--- include: listed
--- include: beside
-local most_put_back = 10000
-
--- What the group had pending behind its floor, in order, by the list; up to which id the list tells of
--- everything; and what is settled since. Nil if there is no whole list.
-local function unfinished_by_list(records, group, floor)
-  local known = known_of(records, group)
-  if not known then return end
-  local text, settled, _, begun, back = listed_of(beside(records, 'pending') .. group, records, group)
-  if not text then return end
-  for id in pairs(back) do settled[id] = nil end -- it is pending again, or settled a second time
-  local ids, is_found, upto, count, last_named = {}, {}, known.position, 0, floor
-  local function add(id)
-    if is_found[id] or settled[id] or before(upto, id) or not before(floor, id) then return end
-    ids[#ids + 1], is_found[id] = id, true
-  end
-  for id, number in string.gmatch(text, '(%S+) (%d+) [^\n]*\n') do
-    if id == '+' then
-      upto, count = last_named, count + number -- there were more, which the list does not name
-    else
-      count, last_named = count + 1, id
-      add(id)
-    end
-  end
-  if count ~= known.pending then return end
-  for id in pairs(begun) do add(id) end
-  for id in pairs(back) do add(id) end
-  table.sort(ids, before)
-  return ids, upto, settled
-end
+-- include: left_unfinished
 
 -- `entries_read` is the number of entries before the floor, if known. Answers Redis's error, if any, and the
 -- position at which it was made.
 local function make_again(stream, records, group, floor, entries_read)
-  local last, start = redis.call('HGET', records, 'last ' .. group), floor == '0' and '0-0' or floor
-  local unfinished, position, settled = unfinished_by_list(records, group, start)
-  unfinished, settled = unfinished or {}, settled or {}
-  if not position or before(position, start) then position = start end
-  local count, is_end = 0, not (last or next(settled))
-  while not is_end and count < most_put_back do
-    local page = redis.call('XRANGE', stream, '(' .. position, '+', 'COUNT', 100)
-    for _, entry in ipairs(page) do
-      local id = entry[1]
-      is_end = not (settled[id] or last and not before(last, id))
-      if is_end then break end
-      if not settled[id] then unfinished[#unfinished + 1] = id end
-      position, count = id, count + 1
-    end
-    is_end = is_end or #page < 100
-  end
+  local start = floor == '0' and '0-0' or floor
+  local unfinished, position = left_unfinished(stream, records, group, start)
   if position == start then position = floor else entries_read = nil end
   local made = make_group(stream, records, group, position, entries_read)
   if made.err then return made, floor end
