@@ -260,7 +260,7 @@ def redrive(
     groups = ", ".join(f"{plain(name or '?')} {number}" for name, number in result.groups.items())
     text = f"{count(result.redriven, 'dead letter')} of {plain(result.stream)} {done}"
     text += f" (group {groups})" if groups else ""
-    text += f"; {_left(result.left, result.redriven, dry_run)}."
+    text += f"; {_left(result.left, dry_run)}."
     if result.same_event:
         text += f" Of these, {result.same_event} chosen stay, since newer ones of the same events go back."
     _show_change(
@@ -303,14 +303,14 @@ def purge(
         )
     done = "would be removed" if dry_run else "removed"
     text = f"{count(result.purged, 'dead letter')} of {plain(result.stream)} {done}; "
-    text += f"{_left(result.left, result.purged, dry_run)}."
+    text += f"{_left(result.left, dry_run)}."
     _show_change(result, text, is_done=bool(result.purged), as_json=as_json)
 
 
-def _left(now: int, chosen: int, dry_run: bool) -> str:  # noqa: FBT001 - of the command
+def _left(left: int, dry_run: bool) -> str:  # noqa: FBT001 - of the command
     if dry_run:
-        return f"{now - chosen} would be left"
-    return f"{now} {'is' if now == 1 else 'are'} left"
+        return f"{left} would be left"
+    return f"{left} {'is' if left == 1 else 'are'} left"
 
 
 def _show_change(result: "RedriveResult | PurgeResult", text: str, *, is_done: bool, as_json: bool) -> None:

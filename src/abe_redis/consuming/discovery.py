@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from abe_redis.consuming import new_groups
 from abe_redis.consuming.optional_steps import Tolerance
 from abe_redis.runtime import plurals
+from abe_redis.runtime.shell import quoted
 from abe_redis.streams import audit
 from abe_redis.streams.find_streams import Search, announced
 from abe_redis.streams.groups import Ensured, ensure_group
@@ -180,8 +181,13 @@ class Discovery:
             among.pop(name, None)
         elif name not in among:
             among[name] = None
-            what = "reads" if among is self.ready else "is paused on"
-            _LOG.debug("Group %r %s %r.", self._group, what, name)
+            if among is self.ready:
+                _LOG.debug("Group %r reads %r.", self._group, name)
+            else:
+                _LOG.info(
+                    "Group %r of %r is paused: nothing of it is read until `abe-redis group resume %s %s`.",
+                    *(self._group, name, quoted(name), quoted(self._group)),
+                )
 
 
 def say_lost(stream: str, group: str, count: int) -> None:

@@ -183,7 +183,7 @@ class DeadLetters:
                 stream=name,
                 redriven=len(redriven),
                 groups=dict(Counter(group_of[one] for one in redriven)),
-                left=await dead.count(redis, name),
+                left=await dead.count(redis, name) - (len(redriven) if dry_run else 0),
                 unknown=unknown,
                 refused=len(refusals),
                 refusal=next(iter(refusals.values()), ""),
@@ -222,7 +222,7 @@ class DeadLetters:
             for step in () if dry_run else _in_steps(letters):
                 purged += await dead.purge(redis, name, step)
                 self._on_progress(len(step))
-            left = await dead.count(redis, name)
+            left = await dead.count(redis, name) - (purged if dry_run else 0)
         if purged and not dry_run:
             await self._scope.note(
                 "purge", stream=name, **choice.facts([one.id for one in letters]), purged=purged

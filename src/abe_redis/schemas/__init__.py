@@ -204,7 +204,7 @@ class RedriveResult(DeferredModel):
     stream: str
     redriven: int = Field(description="Number that went back to work; with dry_run, number that would.")
     groups: dict[str, int] = Field(description="The same per group that gave up on them.")
-    left: int = Field(description="Number of dead letters that the stream has now.")
+    left: int = Field(description="Number of dead letters left; with dry_run, number that would be.")
     dry_run: bool
     unknown: list[str] = Field(default=[], description="Ids that no dead letter of the stream has.")
     refused: int = Field(
@@ -222,7 +222,7 @@ class PurgeResult(DeferredModel):
 
     stream: str
     purged: int = Field(description="Number removed for good; with dry_run, number that would be.")
-    left: int = Field(description="Number of dead letters that the stream has now.")
+    left: int = Field(description="Number of dead letters left; with dry_run, number that would be.")
     dry_run: bool
     unknown: list[str] = Field(default=[], description="Ids that no dead letter of the stream has.")
 

@@ -64,14 +64,14 @@ class Overdue:
                 _LOG.warning("This worker takes events again: %s has ended, %s after its limit.", slot, late)
 
     def _say(self) -> None:
-        slot, since = next(iter(self._held.items()))
+        slot = next(iter(self._held))
         _LOG.warning(
             "This worker takes no events: handlers beyond their limit hold all its places (%d), in threads, "
             "which nothing can stop. The longest, %s, has gone on for %s%s. Give what it waits for a limit "
             "of its own, and restart this worker, which gives its events back.",
             self._places,
             slot,
-            duration(time.monotonic() - since.at),
+            duration(time.monotonic() - slot.begun_at),
             slot.where(),
         )
         self._timer = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._say)

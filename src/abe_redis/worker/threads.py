@@ -40,6 +40,8 @@ class Slot:
         self._overdue = overdue
         self.event: Event | None = None
         """The last event in it, which the log needs also when it is settled."""
+        self.begun_at = 0.0
+        """When that began, by the monotonic clock."""
         self.function: str | None = None
         """The name of the handler's own function that is at work on it, as a listener of an app."""
         self._threads: dict[asyncio.Task[Any], tuple[anyio.CancelScope, anyio.CancelScope, _Thread]] = {}
@@ -59,7 +61,7 @@ class Slot:
 
     def begin(self, event: "Event") -> None:
         """Take an event in."""
-        self.event, self.function = event, None
+        self.event, self.function, self.begun_at = event, None, time.monotonic()
 
     def __str__(self) -> str:
         about = "" if self.event is None else f"of {self.event.id} of {self.event.stream!r}"

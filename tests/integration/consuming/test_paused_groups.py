@@ -51,14 +51,15 @@ class Numbers:
 @pytest.fixture
 def pause(redis: Redis, groups: Groups, caplog: pytest.LogCaptureFixture) -> Callable[[], Awaitable[None]]:
     """Pauses the group, and waits until its worker has noticed and its last read is over."""
-    caplog.set_level(logging.DEBUG, discovery.__name__)
+    caplog.set_level(logging.INFO, discovery.__name__)
 
     async def pause_it() -> None:
         await groups.pause(STREAM, "default")
 
         async def is_noticed() -> bool:
             clients: Any = await redis.info("clients")
-            return f"is paused on {STREAM!r}" in caplog.text and not clients["blocked_clients"]
+            said = f"Group 'default' of {STREAM!r} is paused: nothing of it is read until"
+            return said in caplog.text and not clients["blocked_clients"]
 
         await until(is_noticed)
 

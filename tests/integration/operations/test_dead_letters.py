@@ -113,6 +113,7 @@ async def test_an_event_that_was_given_up_twice_goes_back_once(
     done = await letters.redrive(TOPIC, ALL)
     for result in (would, done):
         assert (result.redriven, result.groups, result.same_event) == (2, {"bot": 1, "audit": 1}, 1)
+    assert would.left == done.left == 1, "what is left afterwards, in both"
     assert [one.id for one in (await letters.find(TOPIC, ALL)).letters] == [older] != [newer]
     for group in ("bot", "audit"):
         await work(EventWorker(backend, handle, group=group), finished(redis, group))
