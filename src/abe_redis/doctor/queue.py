@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 from abe_redis.doctor import memory
 from abe_redis.doctor.context import Context, Finding, Severity, ok, problem, warning
 from abe_redis.inspection import remedies
-from abe_redis.inspection.health import about_disuse, judge
+from abe_redis.inspection.disuse import about_disuse
+from abe_redis.inspection.health import judge
 from abe_redis.schemas import Health, StreamStats
 from abe_redis.schemas.stats import is_person
 from abe_redis.settings import Settings

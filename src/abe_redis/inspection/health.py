@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from abe_redis.inspection import remedies
+from abe_redis.inspection.disuse import about_disuse
 from abe_redis.runtime.plurals import duration
 from abe_redis.runtime.shell import quoted
 from abe_redis.schemas import ConsumerStats, GroupStats, Health, StreamStats
@@ -57,6 +58,21 @@ class Verdict:
     said: Sequence[str] = ()
 
 
+def full(at: Situation) -> Verdict:
+    """As many entries as it may have, so that every publish is refused, also while its workers work."""
+    bound, here = at.stats.full_at, at.settings.redis_stream_hard_maxlen
+    if bound is None:
+        return Verdict()
+    whose = "" if bound == here else f" of publishers; here it is {here}"
+    why = "its consumers are behind" if any(map(_has_work, at.stats.groups)) else "nobody has trimmed it"
+    said = (
+        f"It is full: at {bound} entries (REDIS_STREAM_HARD_MAXLEN{whose}) every publish is refused, as "
+        f"{why if at.stats.groups else 'nobody reads it'}. Start or add consumers, or raise "
+        "REDIS_STREAM_HARD_MAXLEN where events are published."
+    )
+    return Verdict("stalled", [said])
+
+
 def unread(at: Situation) -> Verdict:
     """Events, and no group."""
     length = at.stats.length
@@ -66,7 +82,8 @@ def unread(at: Situation) -> Verdict:
     start = f"start a worker: `{remedies.WORKER}`"
     said = [f"It has {events} and no group, so nobody reads it: {start}."]
     settings = at.settings
-    if is_over(length, settings.redis_stream_maxlen) and not settings.redis_stream_trim_unread:
+    is_kept = at.stats.full_at is None and not settings.redis_stream_trim_unread
+    if is_kept and is_over(length, settings.redis_stream_maxlen):
         said.append(
             f"All is kept until then; at {settings.redis_stream_hard_maxlen} entries "
             "(REDIS_STREAM_HARD_MAXLEN) publishing is refused."
@@ -197,7 +214,7 @@ def above_bound(at: Situation) -> Verdict:
 
 
 RULES = (
-    *(beyond_end, unread, stalled, backlog, paused, working, retrying, stuck, silent),
+    *(full, beyond_end, unread, stalled, backlog, paused, working, retrying, stuck, silent),
     *(disused, lost, dead_letters, above_bound),
 )
 """The worst first: a stream's health is that of the first rule with a finding."""
@@ -319,20 +336,3 @@ def _waiting(group: GroupStats) -> str:
 
 def _since(seconds: float | None) -> str:
     return "" if seconds is None else f" (the oldest published {duration(seconds)} ago)"
-
-
-_DAY = 86_400
-
-
-def about_disuse(group: GroupStats, settings: Settings) -> str | None:
-    """The sentence about a group that no longer holds back trimming, or soon will not; None if it does."""
-    days, unused = settings.redis_stream_group_idle_days, group.unused_seconds
-    if not days or unused is None or group.paused:
-        return None
-    left = days - unused / _DAY
-    since = f"Nobody has used group {group.name!r} for {unused / _DAY:.1f} days"
-    if left <= 0:
-        return f"{since}, so trimming does not wait for it any more."
-    if left <= min(1, days / 2):
-        return f"{since}: in {left:.1f} days trimming will not wait for it any more."
-    return None

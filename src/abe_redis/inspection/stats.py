@@ -57,12 +57,27 @@ async def stream_stats(
         memory_bytes=info.memory_bytes,
         dead_letters=info.dead_letters,
         lost_unread=ids.number(info.records.get(b"unread")) or 0,
+        full_at=_full_at(info, settings.redis_stream_hard_maxlen),
         groups=[*[await reader.group(row) for row in info.groups], *reader.destroyed()],
         health="ok",
         advice="",
     )
     stats.health, stats.advice = judge(stats, settings)
     return stats
+
+
+def _full_at(info: StreamInfo, bound: int) -> int | None:
+    """The bound at which publishers are refused; None while none is, as far as is known.
+
+    Args:
+        info: The stream.
+        bound: That of this process; publishers may have others, which they note when they are refused.
+    """
+    length: int = info.facts["length"]
+    if length >= bound:
+        return bound
+    refused_at, _, length_then = info.records.get(b"full", b"").partition(b" ")
+    return int(refused_at) if refused_at and int(length_then) == length else None
 
 
 def _text(entry_id: bytes | None) -> str | None:

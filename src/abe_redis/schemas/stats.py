@@ -154,11 +154,16 @@ class StreamStats(DeferredModel):
         default=0,
         description="Entries that were trimmed before any group had read them (REDIS_STREAM_TRIM_UNREAD).",
     )
+    full_at: int | None = Field(
+        default=None,
+        description="The bound at which it takes no more entries, so that every publish is refused: "
+        "REDIS_STREAM_HARD_MAXLEN here, or that of a publisher that was refused; null while it takes events.",
+    )
     groups: list[GroupStats]
     health: Health = Field(
         description="ok: nothing is waiting. working: events are being worked on. backlog: events wait "
         "although consumers are alive. stalled: events wait and no consumer is alive, or a group skips all "
-        "of them, as it stands beyond the stream's end. paused: events wait "
+        "of them, as it stands beyond the stream's end, or every publish is refused. paused: events wait "
         "for a paused group. unread: events and no group. dead_letters: nothing else is wrong, but "
         "some events were given up on."
     )

@@ -19,7 +19,8 @@ hash beside the stream has these records per group:
 - `worked`: since when it has had workers, also when none is there now
 - `trail`: how often and when it was recorded: see `trail`
 
-One more field, `removed`, names the groups that our own command removed last.
+Two more fields: `removed` names the groups that our own command removed last; `full` has the bound by which
+a publisher was refused last, and the length that the stream had then.
 """
 
 from collections.abc import Sequence

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from abe_redis import Settings
-from abe_redis.inspection.health import about_disuse
+from abe_redis.inspection.disuse import about_disuse
 from abe_redis.runtime.plurals import duration
 from abe_redis.schemas import ConsumerStats, GroupStats
 from tests.unit.inspection.groups_to_judge import BUSY, DAY, START, consumers, group, judged

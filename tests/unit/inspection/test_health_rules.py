@@ -11,11 +11,10 @@ from abe_redis.schemas import ConsumerStats, GroupStats, StreamStats
 from tests.unit.inspection.groups_to_judge import BUSY, DAY, REMOVE, START, UNUSED, group, judged
 
 
-def verdict(rule: str, *groups: GroupStats, length: int = 10, dead_letters: int = 0) -> tuple[Any, str]:
+def verdict(rule: str, *groups: GroupStats, **facts: Any) -> tuple[Any, str]:
     """What one rule alone finds."""
-    stats = StreamStats(
-        stream="s", length=length, dead_letters=dead_letters, groups=list(groups), health="ok", advice=""
-    )
+    given = {"length": 10, "dead_letters": 0} | facts
+    stats = StreamStats(stream="s", groups=list(groups), health="ok", advice="", **given)
     found = getattr(health, rule)(Situation(stats, Settings(redis_stream_maxlen=100)))
     return found.health, " ".join(found.said)
 
@@ -76,11 +75,31 @@ NO_GROUP = (
     "It has 10 events and no group, so nobody reads it: start a worker: `abe-redis worker MODULE:HANDLER "
     "--group GROUP`."
 )
+FULL = (
+    "It is full: at 10 entries (REDIS_STREAM_HARD_MAXLEN of publishers; here it is 1000000) every publish is "
+    "refused, as its consumers are behind. Start or add consumers, or raise REDIS_STREAM_HARD_MAXLEN where "
+    "events are published."
+)
+FULL_HERE = FULL.replace("10 entries", "1000000 entries").replace(" of publishers; here it is 1000000", "")
+KEPT = " All is kept until then; at 1000000 entries (REDIS_STREAM_HARD_MAXLEN) publishing is refused."
 RULE_BY_RULE = [
+    ("full", [BUSY], {"full_at": 10}, ("stalled", FULL)),
+    ("full", [BUSY], {"full_at": 1_000_000}, ("stalled", FULL_HERE)),
+    ("full", [BUSY | {"paused": True}], {"full_at": 10}, ("stalled", FULL)),
+    (
+        "full",
+        [{"paused": True}],
+        {"full_at": 10},
+        ("stalled", FULL.replace("its consumers are behind", "nobody has trimmed it")),
+    ),
+    ("full", [], {"full_at": 10}, ("stalled", FULL.replace("its consumers are behind", "nobody reads it"))),
+    ("full", [BUSY], {}, (None, "")),
     ("beyond_end", [SET_AHEAD], {}, ("stalled", AHEAD + SETS_BACK)),
     ("beyond_end", [SET_AHEAD | {"alive": False}], {}, ("stalled", AHEAD + START_OR_MOVE)),
     ("beyond_end", [{}], {}, (None, "")),
     ("unread", [], {}, ("unread", NO_GROUP)),
+    ("unread", [], {"length": 1000}, ("unread", NO_GROUP.replace("10 events", "1000 events") + KEPT)),
+    ("unread", [], {"length": 1000, "full_at": 1000}, ("unread", NO_GROUP.replace("10 ev", "1000 ev"))),
     ("unread", [], {"length": 0}, (None, "")),
     ("unread", [{}], {}, (None, "")),
     ("stalled", [BUSY | {"alive": False}], {}, ("stalled", f"{ONE} 5 s ago) {NOBODY} {START}")),

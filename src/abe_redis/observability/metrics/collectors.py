@@ -282,6 +282,12 @@ _OF_STREAMS: tuple[tuple[_Kind, str, str, Callable[[StreamStats], float | None]]
     (CounterMetricFamily, "added", "Entries ever added.", lambda one: one.added),
     (GaugeMetricFamily, "bytes", "Memory that the stream takes in Redis.", lambda one: one.memory_bytes),
     (GaugeMetricFamily, "dead_letters", "Events that a group gave up on.", lambda one: one.dead_letters),
+    (
+        GaugeMetricFamily,
+        "full",
+        "Whether it has as many entries as it may, so that every publish is refused (1) or not (0).",
+        lambda one: one.full_at is not None,
+    ),
 )
 
 _OF_GROUPS: tuple[tuple[_Kind, str, str, Callable[[GroupStats], float | None]], ...] = (

@@ -27,11 +27,17 @@
 -- the run's line, too. If an entry was refused, the lines are items of a list, with errors among them. A
 -- server that may not write answers one error for all.
 
+-- include: full
 -- include: named
 -- include: remembered_ids
 local hard_maxlen = tonumber(ARGV[1])
 local key, word = 1, 2 -- where the next are
 local answers, is_refused = {}, false
+
+-- The records of the stream that remembers so. They are not among KEYS, since few publishers need them.
+local function records_beside(remembering)
+  return (string.gsub(remembering, '^abe:seen:(.*):state$', 'abe:groups:%1', 1))
+end
 
 while key < #KEYS do
   local stream, remembers = KEYS[key], ARGV[word + 1] ~= '0'
@@ -39,11 +45,11 @@ while key < #KEYS do
   local low, high = tonumber(ARGV[word + 2]), tonumber(ARGV[word + 3])
   local has_old, has_mentions = ARGV[word + 4] == '1', ARGV[word + 5] == '1'
   local length = redis.pcall('XLEN', stream)
-  local is_mistaken
+  local remembering, is_mistaken, refusal = KEYS[key + 1]
   if type(length) == 'table' then
     is_mistaken = named(length, 'XLEN')
   elseif remembers then
-    read_state(KEYS[key + 1], length, ms)
+    read_state(remembering, length, ms)
     if low > lowest or high < level or (earlier > 0 and not has_old) then is_mistaken = '?' end
   end
   key, word = key + 2, word + 6
@@ -85,7 +91,8 @@ while key < #KEYS do
         redis.call('SET', twin, kept, 'KEEPTTL')
         answer = '!' .. string.match(kept, '%S+$')
       elseif length >= hard_maxlen then
-        answer = redis.error_reply('STREAMFULL it has ' .. hard_maxlen .. ' entries')
+        refusal = refusal or full(records_beside(remembering), hard_maxlen, length)
+        answer = refusal
       else
         answer = redis.pcall('XADD', stream, '*', unpack(ARGV, first_word, word - 1))
         if type(answer) == 'table' then

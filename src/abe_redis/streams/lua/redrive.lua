@@ -9,6 +9,7 @@
 -- Answers the ids of those that it moved; or an error, and then what came before it was moved.
 
 -- include: facts
+-- include: full
 -- include: make_again
 -- include: floor
 -- include: split
@@ -38,9 +39,8 @@ for i = 2, #ARGV do
   if entry then
     local fields, ours = split(entry[2])
     local group = ours['abe:group']
-    if redis.call('XLEN', stream) >= hard_maxlen then
-      return redis.error_reply('STREAMFULL it has ' .. hard_maxlen .. ' entries')
-    end
+    local length = redis.call('XLEN', stream)
+    if length >= hard_maxlen then return full(records, hard_maxlen, length) end
     if group then
       local refused = make_ready(group)
       if refused then return refused end
