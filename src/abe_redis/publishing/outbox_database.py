@@ -105,7 +105,8 @@ def _open(path: Path, until: float) -> tuple[sqlite3.Connection, Identity | None
             (application,) = database.execute("PRAGMA application_id").fetchone()
             if application != _APPLICATION_ID:
                 raise outbox_failures.foreign(path)
-        database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        else:  # it writes even where it is set already, and a full disk must let an outbox be opened
+            database.execute("PRAGMA auto_vacuum = INCREMENTAL")
         # Turning the log on does not wait for others that do the same.
         patiently(lambda: database.execute("PRAGMA journal_mode = WAL"), until=until)
         database.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")

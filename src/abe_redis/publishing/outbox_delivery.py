@@ -32,7 +32,7 @@ from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
 from abe_redis.client import failures
 from abe_redis.client.connections import Connections
 from abe_redis.client.topology.node import ANSWER_SECONDS
-from abe_redis.errors import AbeRedisError, ClosedError, InvalidNameError, OutboxError
+from abe_redis.errors import AbeRedisError, ClosedError, InvalidNameError, OutboxError, OutboxFullError
 from abe_redis.events.published import Published
 from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize, check
 from abe_redis.publishing.outbox_rows import DAMAGED, Row
@@ -51,6 +51,9 @@ KEEP_SECONDS = 0.4
 the host's answer."""
 KEEP_BEHIND_SECONDS = 2.5
 """Time for a publish that has not tried Redis, because events wait already."""
+
+_ROOM_SECONDS = 0.1
+"""Pause of such a publish before it looks again whether forwarding has made room on a full disk."""
 
 LOOK_SECONDS = 5.0
 """Interval at which an idle process searches for rows of a dead one."""
@@ -103,6 +106,8 @@ class Outbox:
         self._complaint = ""
         self._reason = ""
         """Why Redis did not take the last event that was offered to it."""
+        self._forwards = False
+        """True while Redis takes what waits."""
 
     # What publish does ------------------------------------------------------------------------
 
@@ -124,7 +129,7 @@ class Outbox:
         try:
             number = await self._do(self._file.append, Row(draft, published_at), _soon(KEEP_SECONDS))
         except OutboxError as error:
-            raise type(error)(f"{reason} {error} The event was not kept.") from None
+            raise _not_kept(error, f"{reason} ") from None
         self._reason = str(reason)
         if not self._away:
             self._away = True
@@ -139,11 +144,18 @@ class Outbox:
         """
         if not self._file.holds_own or self._closed:
             return None
-        try:
-            number = await self._do(self._file.append_behind, Row(draft), _soon(KEEP_BEHIND_SECONDS))
-        except OutboxError as error:
-            raise type(error)(f"{error} The event was not kept.") from None
-        return None if number is None else self._kept(number, draft.stream)
+        until = _soon(KEEP_BEHIND_SECONDS)
+        while True:
+            try:
+                number = await self._do(self._file.append_behind, Row(draft), until)
+            except OutboxFullError as error:
+                if not self._forwards or _soon(_ROOM_SECONDS) > until:
+                    raise _not_kept(error) from None
+                await anyio.sleep(_ROOM_SECONDS)  # forwarding makes room
+            except OutboxError as error:
+                raise _not_kept(error) from None
+            else:
+                return None if number is None else self._kept(number, draft.stream)
 
     def _kept(self, number: int, stream: str) -> Kept:
         self.start()
@@ -173,19 +185,20 @@ class Outbox:
     async def _run(self) -> None:
         """Forward the rows of this process and of dead ones; a failure is a pause."""
         await self._warn_of_trouble()
-        failed = 0
+        failed, is_full = 0, False
         while True:
             self._work.clear()
             try:
-                for writer in await self._do(self._file.claim):
+                for writer in await self._claim(is_full=is_full):
                     connections = await self._open()
                     if failed:
                         await connections.revive()
                     await connections.check()
                     await self._deliver(writer, connections)
-                failed, self._away, self._complaint = 0, False, ""
+                failed, is_full, self._away, self._complaint = 0, False, False, ""
             except (*failures.FAILURES, AbeRedisError) as error:
                 failed += 1
+                is_full = is_full or isinstance(error, OutboxFullError)
                 self._complain(error)
                 await anyio.sleep(failures.pause_seconds(failed))
             except Exception:  # noqa: BLE001 - kept events must not wait for the next process
@@ -195,6 +208,15 @@ class Outbox:
             else:
                 with anyio.move_on_after(LOOK_SECONDS):
                     await self._work.wait()
+
+    async def _claim(self, *, is_full: bool) -> list[str]:
+        """The writers whose rows to forward; on a full disk, only when Redis answers."""
+        if not is_full:
+            return await self._do(self._file.claim)
+        connections = await self._open()
+        await connections.revive()
+        await connections.commands.ping()
+        return await self._do(self._file.claim_on_full_disk)
 
     async def _warn_of_trouble(self) -> None:
         """Log now what would keep this outbox from working when Redis is away."""
@@ -229,12 +251,14 @@ class Outbox:
                             refusals[row.number] = reason
                         else:
                             done.append(row.number)
+                            self._forwards = True
                             await self._on_delivered(row.draft.stream, published)
                 finally:
                     await self._do(self._file.settle, writer, done, refusals)
                     delivered, refused = delivered + len(done), refused + len(refusals)
             await self._do(self._file.release, writer)
         finally:
+            self._forwards = False
             if delivered:
                 _LOG.warning(
                     "Redis took %s from the outbox %s.", plurals.count(delivered, "event"), self._file.path
@@ -280,6 +304,10 @@ class Outbox:
 
 def _soon(seconds: float) -> float:
     return time.monotonic() + seconds
+
+
+def _not_kept(error: OutboxError, reason: str = "") -> OutboxError:
+    return type(error)(f"{reason}{error} The event was not kept.")
 
 
 def _doing(row: Row) -> str:

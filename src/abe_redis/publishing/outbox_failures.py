@@ -32,8 +32,10 @@ def emptied(path: Path) -> OutboxError:
 def explain(error: sqlite3.Error | OSError, path: Path) -> OutboxError:
     """The error of SQLite or the system, as a sentence."""
     where = f"The outbox {path}"
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of the number is detail
-    if code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) == errno.ENOSPC:
+    detailed = getattr(error, "sqlite_errorcode", 0)
+    code = detailed & 0xFF
+    no_room = code == sqlite3.SQLITE_FULL or detailed == sqlite3.SQLITE_IOERR_SHMSIZE  # of the log's index
+    if no_room or getattr(error, "errno", None) == errno.ENOSPC:
         return OutboxFullError(f"{where} cannot grow: its disk is full. Make room on it.")
     if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
         return OutboxError(

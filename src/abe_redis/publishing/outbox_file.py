@@ -10,16 +10,14 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
-from typing import Concatenate
 
-from abe_redis.errors import OutboxFullError
 from abe_redis.publishing import outbox_failures, outbox_leftovers
 from abe_redis.publishing.outbox_database import open_database, try_to_make, wait_for_others
+from abe_redis.publishing.outbox_emptying import Emptying
 from abe_redis.publishing.outbox_locks import BUSY_SECONDS, WriterLocks
 from abe_redis.publishing.outbox_loss import Watch
 from abe_redis.publishing.outbox_reserve import Reserve
@@ -54,23 +52,6 @@ class OutboxSize:
     """Time since the first try of the oldest one that waits; 0 when none does."""
 
 
-def _has_reserve[**P, T](
-    method: Callable[Concatenate["OutboxFile", P], T],
-) -> Callable[Concatenate["OutboxFile", P], T]:
-    """Let a method that empties the file use the reserved room when the disk is full."""
-
-    @wraps(method)
-    def call(self: "OutboxFile", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return method(self, *args, **kwargs)
-        except OutboxFullError:
-            if not self._reserve.give_up():
-                raise
-            return method(self, *args, **kwargs)
-
-    return call
-
-
 class OutboxFile:
     """Rows on disk. The file is made by the first row, readable by its owner only.
 
@@ -86,6 +67,7 @@ class OutboxFile:
         self._writer = os.urandom(8).hex()
         self._locks = WriterLocks(self.path)
         self._reserve = Reserve(self.path)
+        self._emptying = Emptying(self._reserve, self._transaction, self._empty_log)
         self._opened: sqlite3.Connection | None = None
         self._watch = Watch(self.path)
         # A thread continues when its caller is cancelled, so two may run here at once.
@@ -165,7 +147,6 @@ class OutboxFile:
             with self._transaction(until):
                 pass
 
-    @_has_reserve
     def claim(self) -> list[str]:
         """The writers of waiting rows that are ours to deliver: this process, and dead ones.
 
@@ -185,7 +166,10 @@ class OutboxFile:
             found = dict.fromkeys(writer or self._writer for writer in writers.values())
             return [writer for writer in found if self._locks.take(writer)]
 
-    @_has_reserve
+    def claim_on_full_disk(self) -> list[str]:
+        """Claim with the reserved room, because Redis is back, so that the rows can leave the file."""
+        return self._emptying.afford(self.claim)
+
     def first(self, writer: str) -> Batch:
         """The first waiting rows, in order, as many as one read returns; none when none is left to read."""
         with self._transaction() as database:
@@ -193,39 +177,15 @@ class OutboxFile:
 
     def settle(self, writer: str, done: Sequence[int], refused: Mapping[int, str]) -> None:
         """Delete the finished rows of a writer, and mark the refused ones with their reasons."""
-        if self._reserve.is_there:
-            with suppress(OutboxFullError):
-                self._settle(writer, done, refused)
-                return
-            self._reserve.give_up()
-        for number in done:  # one at a time, so that the log stays within the reserved room
-            self._settle(writer, [number], {})
-            self._empty_log()
-        for number, reason in refused.items():
-            self._settle(writer, [], {number: reason})
-            self._empty_log()
+        self._emptying.settle(writer, done, refused)
 
-    def _settle(self, writer: str, done: Sequence[int], refused: Mapping[int, str]) -> None:
-        # In a file that replaced the one that was read, another writer's row may have the number.
-        with self._transaction() as database:
-            database.executemany(
-                "DELETE FROM event WHERE number = ? AND writer = ?", [[number, writer] for number in done]
-            )
-            database.executemany(
-                "UPDATE event SET refused = ? WHERE number = ? AND writer = ?",
-                [[reason, number, writer] for number, reason in refused.items()],
-            )
-
-    @_has_reserve
     def release(self, writer: str) -> None:
         """Release a writer that has no rows left, and return the space to the disk."""
         with self._transaction() as database:
             if not _is_awaited(database, writer):
-                database.execute("PRAGMA incremental_vacuum").fetchall()
                 self._locks.drop(writer, remove=True)
-        self._empty_log()
+        self._emptying.tidy()
 
-    @_has_reserve
     def size(self) -> OutboxSize:
         """The number of events in it, of all processes, and the age of the oldest."""
         if not self._is_there():
@@ -235,7 +195,6 @@ class OutboxFile:
         seconds = 0.0 if first is None else max(0.0, time.time() - first)
         return OutboxSize(every - refused, refused, seconds)
 
-    @_has_reserve
     def close(self) -> None:
         """Close the file, and release every lock."""
         try:
@@ -277,26 +236,30 @@ class OutboxFile:
     def _transaction(self, until: float | None = None) -> Iterator[sqlite3.Connection]:
         with self._guard, self._explained():
             until = time.monotonic() + BUSY_SECONDS if until is None else until
-            self._look_for_loss()
-            if self._opened is None:
-                self._watch.make_way(until)
-                self._opened, identity = open_database(self.path, until)
-                self._watch.opened(identity)
+            database = self._open(until)
             try:
-                wait_for_others(self._opened, until)
-                self._watch.put_back(self._opened)
-                self._opened.execute("BEGIN IMMEDIATE")
-                yield self._opened
-                self._opened.execute("COMMIT")
+                wait_for_others(database, until)
+                self._watch.put_back(database)
+                database.execute("BEGIN IMMEDIATE")
+                yield database
+                database.execute("COMMIT")
             except BaseException:
                 self._forget()  # closing rolls back, and the next call checks the file again
                 raise
 
+    def _open(self, until: float) -> sqlite3.Connection:
+        self._look_for_loss()
+        if self._opened is None:
+            self._watch.make_way(until)
+            self._opened, identity = open_database(self.path, until)
+            self._watch.opened(identity)
+        return self._opened
+
     def _empty_log(self) -> None:
         """Move the log's pages into the file, and return the log's space to the disk, if nobody reads it."""
         with self._guard, self._explained():
-            if self._opened is not None:
-                self._opened.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            database = self._open(time.monotonic() + BUSY_SECONDS)
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _is_there(self) -> bool:
         """Whether there is a file, what was saved from one, or what is left beside a deleted one."""

@@ -1,78 +1,254 @@
 """An outbox whose disk is full: what it holds still leaves it, and then there is room again."""
 
-import os
+import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-_SCRIPT = """
-import os, sys
-from pathlib import Path
-from abe_redis.errors import OutboxFullError
-from abe_redis.publishing.outbox_file import OutboxFile
-from abe_redis.publishing.outbox_rows import Row
-from abe_redis.streams.publish import Draft
+from tests.integration.publishing.outboxes import entries
+from tests.integration.publishing.small_disks import command, linux_only, run
+from tests.patience import PATIENCE
+from tests.servers import Server
 
-place, size, is_new_process = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "restarted"
+pytestmark = linux_only
 
-def row():
-    return Row(Draft("slack_events", {b"data": os.urandom(size // 2).hex().encode()}, "", "", 1.0))
-
-def fill(outbox):
-    numbers = []
-    while True:
-        try:
-            numbers.append(outbox.append(row()))
-        except OutboxFullError as error:
-            assert "its disk is full" in str(error), error
-            return numbers
-
-def empty(outbox):
-    taken = []
-    for writer in outbox.claim():
-        while rows := outbox.first(writer).rows:
-            taken += [one.number for one in rows]
-            outbox.settle(writer, [one.number for one in rows], {})
-        outbox.release(writer)
-    return taken
-
-outbox = OutboxFile(place / "outbox.db")
+_EMPTIED = """
+size, is_new_process = int(sys.argv[2]), sys.argv[3] == "restarted"
+outbox = OutboxFile(path)
 for again in range(3):
-    kept = fill(outbox)
-    with open(place / "others", "wb") as others:  # to the last byte, as a log beside it does
-        try:
-            while True:
-                os.write(others.fileno(), b"x" * 512)
-        except OSError:
-            pass
+    kept, taken = fill(outbox, size), []
+    fill_the_rest()
     assert outbox.size().waiting == len(kept) > 1, (again, kept)
     if is_new_process:
         outbox.forsake()
-        outbox = OutboxFile(place / "outbox.db")
-    assert sorted(empty(outbox)) == kept
+        outbox = OutboxFile(path)
+    empty(outbox, outbox.claim, taken.extend)
+    assert sorted(taken) == kept
     assert outbox.size().waiting == 0
     (place / "others").unlink()
 print("held")
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a test have a small disk of its own")
 @pytest.mark.parametrize("process", ["the same", "restarted"])
 @pytest.mark.parametrize("size", [2_000, 100_000])
 def test_what_a_full_disk_holds_leaves_it_and_makes_room(tmp_path: Path, size: int, process: str) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(_SCRIPT)
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = f'mount -t tmpfs -o size=2m none "{disk}" && exec "$@"'
-    as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    run = [sys.executable, str(script), str(disk), str(size), process]
-    found = subprocess.run(
-        ["unshare", *as_root, "--mount", "sh", "-c", mount, "sh", *run],
-        capture_output=True,
+    run(tmp_path, _EMPTIED, str(size), process)
+
+
+_REFUSED = """
+outbox = OutboxFile(path)
+for _ in range(100):
+    outbox.append(row(1_000))
+held = reserve.stat().st_size
+assert fill(outbox, 1_500_000) == [], "this disk has no room for that"
+assert reserve.stat().st_size == held, "an event that is refused takes nothing"
+fill(outbox, 1_000, growth=1)
+fill_the_rest()
+held = reserve.stat().st_size
+for size in (10, 1_000, 10_000, 300_000):
+    fill(outbox, size)
+assert reserve.stat().st_size == held, "an event that is refused takes nothing"
+print("held")
+"""
+
+
+def test_events_that_are_refused_leave_the_reserved_room(tmp_path: Path) -> None:
+    run(tmp_path, _REFUSED)
+
+
+_STARTED = """
+end = sys.argv[2]
+
+def start_and_end():
+    if os.fork():
+        assert os.wait()[1] == 0
+        return
+    another = OutboxFile(path)
+    try:
+        another.check()
+    except OutboxFullError:
+        pass
+    another.claim()
+    assert another.size().waiting >= len(kept)
+    fill(another, 10)
+    if end == "closed":
+        another.close()
+    os._exit(0)
+
+outbox = OutboxFile(path)
+kept = fill(outbox, 2_000)
+fill_the_rest()
+held = reserve.stat().st_size
+for _ in range(3):
+    start_and_end()
+    assert reserve.stat().st_size == held, "a start takes nothing"
+taken = []
+empty(outbox, outbox.claim, taken.extend)
+assert set(taken) >= set(kept)
+assert outbox.size().waiting == 0
+assert reserve.stat().st_size >= LEAST_BYTES, "the room is reserved again"
+print("held")
+"""
+
+
+@pytest.mark.parametrize("end", ["closed", "killed"])
+def test_a_process_that_starts_on_a_full_disk_leaves_the_reserved_room(tmp_path: Path, end: str) -> None:
+    run(tmp_path, _STARTED, end)
+
+
+_NOBODY_LEFT = """
+outbox = OutboxFile(path)
+kept, taken = [outbox.append(row(2_000)) for _ in range(100)], []
+outbox.close()
+assert not (place / "outbox.db-shm").exists(), "SQLite needs room to make it again"
+fill_the_rest()
+held = reserve.stat().st_size
+outbox = OutboxFile(path)
+for _ in range(3):
+    try:
+        outbox.claim()
+    except OutboxFullError:
+        pass
+    else:
+        raise AssertionError("this disk has room")
+    assert reserve.stat().st_size == held
+empty(outbox, outbox.claim_on_full_disk, taken.extend)
+assert taken == kept
+assert reserve.stat().st_size >= LEAST_BYTES
+print("held")
+"""
+
+
+def test_an_outbox_that_nobody_has_open_is_emptied_on_a_full_disk(tmp_path: Path) -> None:
+    run(tmp_path, _NOBODY_LEFT)
+
+
+_KILLED = """
+import json
+from abe_redis.publishing.outbox_reserve import Reserve
+
+last = steps = 0  # the last step of a process, and its steps so far
+
+def step():
+    global steps
+    steps += 1
+    if steps == last:
+        os._exit(9)
+
+def counted(method):
+    def call(*args, **kwargs):
+        step()
+        result = method(*args, **kwargs)
+        step()
+        return result
+    return call
+
+for owner, name in [(Reserve, "give_up"), (Reserve, "restore"), (OutboxFile, "_empty_log"),
+                    (OutboxFile, "_transaction"), (OutboxFile, "settle")]:
+    setattr(owner, name, counted(getattr(owner, name)))
+
+def empty_in_child():
+    if os.fork() == 0:
+        outbox = OutboxFile(path)
+        empty(outbox, outbox.claim_on_full_disk, lambda numbers: os.write(log, f"{numbers}\\n".encode()))
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.wait()[1])
+
+outbox = OutboxFile(path)
+kept = fill(outbox, 10_000)
+fill_the_rest()
+outbox.forsake()
+log = os.open(place.parent / "taken", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+killed = 0
+for number in range(1, 60):
+    last, steps = number, 0
+    code = empty_in_child()
+    assert code in {0, 9}, (number, code)
+    killed += code == 9
+    last = 0
+    outbox = OutboxFile(path)
+    kept += fill(outbox, 10_000)  # which must not take the room for emptying it
+    outbox.forsake()
+assert killed > 20
+assert empty_in_child() == 0
+assert OutboxFile(path).size().waiting == 0
+taken = {number for line in (place.parent / "taken").read_text().splitlines() for number in json.loads(line)}
+assert taken == set(kept), (len(taken), len(kept))
+print("held")
+"""
+
+
+def test_a_process_that_is_killed_while_it_empties_leaves_room_for_the_next(tmp_path: Path) -> None:
+    run(tmp_path, _KILLED)
+
+
+_PUBLISHERS = """
+import itertools
+
+from abe_redis import RedisMessageQueueBackend, Settings
+from abe_redis.publishing import outbox_delivery, publisher
+
+publisher.PUBLISH_SECONDS, outbox_delivery.LOOK_SECONDS = 0.3, 0.2
+outbox_delivery.failures.pause_seconds = lambda failures: 0.02
+accepted = {"a": 0, "b": 0, "c": 0}
+
+def start():
+    return RedisMessageQueueBackend(Settings(redis_url=sys.argv[2], redis_outbox=path))
+
+sizes = itertools.cycle([10, 3_000, 100, 50, 60_000])
+
+async def publish(queue, name):
+    try:
+        event = {"by": name, "n": accepted[name], "text": "x" * next(sizes)}
+        await queue.publish("slack_events", event)
+    except OutboxFullError:
+        return False
+    accepted[name] += 1
+    return True
+
+async def main():
+    async with start() as a, start() as b, start() as c:
+        refused = 0
+        while refused < 100:
+            refused += [await publish(a, "a"), await publish(b, "b")].count(False)
+            await asyncio.sleep(0.01 if refused else 0)
+        fill_the_rest()
+        for _ in range(20):  # it starts, and wants to keep events, too
+            await asyncio.gather(publish(c, "c"), publish(a, "a"), publish(b, "b"))
+            await asyncio.sleep(0.02)
+        assert reserve.exists()
+        print("full", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        while not await publish(a, "a") or not await publish(b, "b"):
+            await asyncio.sleep(0.02)
+        while (await a.outbox_size()).waiting:
+            await asyncio.sleep(0.02)
+    print(*accepted.values(), flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_publishers_of_a_full_disk_go_on_when_redis_is_back(tmp_path: Path, own_server: Server) -> None:
+    own_server.stop()
+    process = subprocess.Popen(
+        command(tmp_path, _PUBLISHERS, own_server.url),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
     )
-    assert found.stdout == "held\n", found.stderr
+    with process:
+        assert process.stdout is not None
+        try:
+            if process.stdout.readline() == "full\n":
+                own_server.start()
+            said, errors = process.communicate("\n", timeout=PATIENCE)
+        finally:
+            process.kill()
+    assert process.returncode == 0, errors
+    found = [json.loads(one["data"]) for one in entries(own_server)]
+    for name, count in zip("abc", map(int, said.split()), strict=True):
+        assert [one["n"] for one in found if one["by"] == name] == list(range(count)), name
