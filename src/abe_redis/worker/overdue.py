@@ -68,7 +68,7 @@ class Overdue:
         _LOG.warning(
             "This worker takes no events: handlers beyond their limit hold all its places (%d), in threads, "
             "which nothing can stop. The longest, %s, has gone on for %s%s. Give what it waits for a limit "
-            "of its own, and restart this worker, which gives its events back.",
+            "of its own, and restart this worker: others then handle its events.",
             self._places,
             slot,
             duration(time.monotonic() - slot.begun_at),

@@ -53,7 +53,7 @@ async def test_a_worker_whose_places_are_all_held_says_so_again_and_again_with_w
         r"handlers beyond their limit hold all its places \(2\), in threads, which nothing can stop\. The "
         r"longest, \S*Functions\.handle of \d+-\d+ of 'slack_events', has gone on for [1-9]\d* s at "
         r"\S*worker/test_threads\.py:(\d+) in handle\. Give what it waits for a limit of its own, and "
-        r"restart this worker, which gives its events back\.",
+        r"restart this worker: others then handle its events\.",
         said,
     )
     assert found, said
