@@ -24,7 +24,7 @@ from abe_redis.cli.dead_choice import EventType, Everything, Group, Ids, OlderTh
 from abe_redis.cli.filters import Channel, Contains, Thread, User, Workspace
 from abe_redis.cli.payload_lines import Lines, page_size, print_lines
 from abe_redis.runtime.plurals import count, when
-from abe_redis.runtime.shell import quoted
+from abe_redis.runtime.shell import command
 
 if TYPE_CHECKING:
     from abe_redis.operations.filters import Asked
@@ -322,8 +322,8 @@ def _show_change(result: "RedriveResult | PurgeResult", text: str, *, is_done: b
     if is_done or as_json or not result.unknown:
         show_result(result, text, as_json=as_json)
     if result.unknown:
-        unknown, stream = plain(", ".join(result.unknown)), plain(quoted(result.stream))
+        unknown, listed = plain(", ".join(result.unknown)), plain(command("dead list", result.stream))
         fail(
             f"There is no such dead letter of {plain(result.stream)}: {unknown}. "
-            f"`abe-redis dead list {stream}` shows those there are."
+            f"`{listed}` shows those there are."
         )

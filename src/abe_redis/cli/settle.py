@@ -7,7 +7,7 @@ import typer
 
 from abe_redis.cli.app import EVENTS, app
 from abe_redis.cli.common import AsJson, Stream, fail, plain, show, with_operations
-from abe_redis.runtime.shell import quoted
+from abe_redis.runtime.shell import command, option
 
 if TYPE_CHECKING:
     from abe_redis.schemas import AckResult, ReadResult, ReleaseResult
@@ -124,6 +124,6 @@ def how_to_see_leases(result: "ReadResult", group: str) -> str:
 
 
 def _command(name: str, stream: str, ids: Sequence[str], group: str, consumer: str | None) -> str:
-    words = ["abe-redis", name, quoted(stream), *ids, "--group", quoted(group)]
-    words += ["--consumer", quoted(consumer)] if consumer is not None else []
-    return " ".join(words)
+    options = [option("--group", group)]
+    options += [option("--consumer", consumer)] if consumer is not None else []
+    return command(name, stream, *ids, options=" ".join(options))

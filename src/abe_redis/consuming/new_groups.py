@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from redis.asyncio import Redis
 
 from abe_redis.runtime import plurals
-from abe_redis.runtime.shell import quoted
+from abe_redis.runtime.shell import command
 from abe_redis.streams.groups import history
 from abe_redis.streams.names import topic_of
 
@@ -59,7 +59,6 @@ def _sentence(group: str, streams: list[str], waiting: int, others: list[str]) -
         if len(streams) == 1
         else f"{plurals.first_of(streams, _MOST_NAMED)} ({len(streams)} streams)"
     )
-    arguments = f"{quoted(streams[0])} {quoted(group)}"
     said = (
         f"Group {group!r} of {where} is new: it begins at the oldest event, so "
         f"{plurals.count(waiting, 'event')} {'waits' if waiting == 1 else 'wait'} for it"
@@ -70,8 +69,7 @@ def _sentence(group: str, streams: list[str], waiting: int, others: list[str]) -
     if meant := get_close_matches(group, others, 1, _LIKENESS):
         said += (
             f" Was {meant[0]!r} meant? Then end this consumer, and remove the new group: "
-            f"`abe-redis group remove {arguments} --force`."
+            f"`{command('group remove', streams[0], group, options='--force')}`."
         )
-    return (
-        f"{said} To begin at the end, make the group first: `abe-redis group create {arguments} --from now`."
-    )
+    make = command("group create", streams[0], group, options="--from now")
+    return f"{said} To begin at the end, make the group first: `{make}`."

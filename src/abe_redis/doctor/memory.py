@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from abe_redis.doctor.context import Context, Finding, fullness, ok, problem, warning
 from abe_redis.inspection import remedies
 from abe_redis.runtime.plurals import count
-from abe_redis.runtime.shell import quoted
+from abe_redis.runtime.shell import command, quoted
 from abe_redis.schemas import GroupStats, StreamStats
 from abe_redis.streams import ids
 
@@ -61,7 +61,7 @@ def start_worker(stream: str, group: GroupStats, *, is_disused: bool = False) ->
     if not is_disused and not remedies.may_be_mistake(group):
         return "Start a worker:"
     why = "nobody needs the group any more" if is_disused else "the group is a mistake"
-    return f"If {why}, remove it with `{remedies.removal(stream, group.name)}`. Else start a worker:"
+    return f"If {why}, {remedies.removal(stream, group.name)}. Else start a worker:"
 
 
 def holders(stats: StreamStats, dead_letter_bytes: int | None, *, max_bytes: int) -> Iterator[Advice]:
@@ -78,7 +78,7 @@ def holders(stats: StreamStats, dead_letter_bytes: int | None, *, max_bytes: int
         size, letters = mebibytes(dead_letter_bytes), count(stats.dead_letters, "entry", "entries")
         found = f"The dead letters of {stats.stream!r} hold {size} in {letters}."
         advice = "Look at them with `abe-redis dead summary`, and remove the old ones:"
-        yield found, advice, f"abe-redis dead purge {quoted(stats.stream)} --older-than 7d"
+        yield found, advice, command("dead purge", stats.stream, options="--older-than 7d")
 
 
 def _matters(size: int | None, max_bytes: int) -> bool:

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from abe_redis.doctor.context import Context, Finding, ok, warning
 from abe_redis.runtime.plurals import some_of
-from abe_redis.runtime.shell import quoted
+from abe_redis.runtime.shell import command
 from abe_redis.schemas import GroupStats, StreamStats
 from abe_redis.schemas.stats import is_agent
 from abe_redis.streams import ids, names, slots
@@ -131,7 +131,7 @@ def _unfinished(
         if old and new:
             if _begins(new, name) < _begins(old, name):
                 old, new = new, old
-            pause = f"abe-redis group pause {quoted(new[0].stream)} {quoted(name)}"
+            pause = command("group pause", new[0].stream, name)
             yield warning(
                 f"Topic {topic!r} has events that the ordered group {name!r} has not finished in streams of "
                 f"different numbers of partitions: {_streams(old)} and {_streams(new)}. The order of a "

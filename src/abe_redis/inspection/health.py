@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from abe_redis.inspection import remedies
 from abe_redis.inspection.disuse import about_disuse
 from abe_redis.runtime.plurals import duration
-from abe_redis.runtime.shell import quoted
+from abe_redis.runtime.shell import command, option
 from abe_redis.schemas import ConsumerStats, GroupStats, Health, StreamStats
 from abe_redis.schemas.stats import AGENTS, is_agent, is_person
 from abe_redis.settings import Settings
@@ -137,10 +137,11 @@ def retrying(at: Situation) -> Verdict:
     said = []
     for group in at.waiting:
         if group.postponed:
+            waiting = f"{option('--group', group.name)} --waiting"
             events = "1 event waits" if group.postponed == 1 else f"{group.postponed} events wait"
             said.append(
-                f"{events} in group {group.name!r} for a retry or a delay: `abe-redis read "
-                f"{quoted(at.stats.stream)} --group {quoted(group.name)} --waiting` says why."
+                f"{events} in group {group.name!r} for a retry or a delay: "
+                f"`{command('read', at.stats.stream, options=waiting)}` says why."
             )
     return Verdict(said=said)
 
@@ -202,7 +203,7 @@ def dead_letters(at: Situation) -> Verdict:
     if not count:
         return Verdict()
     letters = "1 dead letter: read it" if count == 1 else f"{count} dead letters: read them"
-    return Verdict("dead_letters", [f"{letters} with `abe-redis dead list {quoted(at.stats.stream)}`."])
+    return Verdict("dead_letters", [f"{letters} with `{command('dead list', at.stats.stream)}`."])
 
 
 def above_bound(at: Situation) -> Verdict:
@@ -301,7 +302,7 @@ def _or_remove(group: GroupStats, stream: str) -> str:
     unused = group.unused_seconds
     if not remedies.may_be_mistake(group) or (unused is not None and unused < BACKLOG_SECONDS):
         return ""
-    return f"; or, if the group is a mistake, remove it: `{remedies.removal(stream, group.name)}`"
+    return f"; or, if the group is a mistake, {remedies.removal(stream, group.name)}"
 
 
 def _beyond_end(group: GroupStats, stream: str) -> str:
@@ -309,7 +310,7 @@ def _beyond_end(group: GroupStats, stream: str) -> str:
         "Its consumers set it back within seconds."
         if any(one.alive for one in group.consumers)
         else f"Its next consumer sets it back to where it was: start a {_worker(group)}, or move it with "
-        f"`abe-redis group reset {quoted(stream)} {quoted(group.name)} --from …`."
+        f"`{command('group reset', stream, group.name, options='--from …')}`."
     )
     return (
         f"Group {group.name!r} stands at {group.last_delivered_id}, beyond the end of the stream, and skips "
@@ -321,8 +322,8 @@ def _destroyed(group: GroupStats, stream: str) -> str:
     events = "1 event" if group.lag == 1 else f"{group.lag} events"
     return (
         f"Somebody destroyed group {group.name!r}, which had {events} to finish. Its next consumer makes it "
-        f"again where it had finished: start a {_worker(group)}; or, if that was meant, remove it with "
-        f"`{remedies.removal(stream, group.name)}`."
+        f"again where it had finished: start a {_worker(group)}; or, if that was meant, "
+        f"{remedies.removal(stream, group.name)}."
     )
 
 

@@ -1,6 +1,6 @@
 """The commands that advice about a group names: the one that starts a worker, and the one that removes it."""
 
-from abe_redis.runtime.shell import quoted
+from abe_redis.runtime.shell import command, option
 from abe_redis.schemas import GroupStats
 
 NEVER = "0-0"
@@ -13,12 +13,12 @@ WORKER = "abe-redis worker MODULE:HANDLER --group GROUP"
 
 def worker(group: str) -> str:
     """The command that starts a worker of a group."""
-    return f"abe-redis worker MODULE:HANDLER --group {quoted(group)}"
+    return command("worker MODULE:HANDLER", options=option("--group", group))
 
 
 def removal(stream: str, group: str) -> str:
-    """The command that removes a group, unless that gives up events: then it says how many."""
-    return f"abe-redis group remove {quoted(stream)} {quoted(group)}"
+    """How a group is removed: the command refuses while that gives up events, and says how many, and how."""
+    return f"`{command('group remove', stream, group)}` says what removing it gives up, and how"
 
 
 def may_be_mistake(group: GroupStats) -> bool:

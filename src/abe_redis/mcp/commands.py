@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from abe_redis.mcp.event_text import whole
 from abe_redis.schemas import StatsResult
 
-_COMMAND = re.compile(r"`abe-redis ([^`]+)`")
+_COMMAND = re.compile(r"""`abe-redis ((?:'[^']*'|"[^"]*"|[^`])+?)`""")
+"""A command between backticks; what is quoted in it may have backticks."""
 
 
 def for_agent(sentences: str) -> str:
@@ -48,7 +49,7 @@ def _told(command: re.Match[str]) -> str:
 
 def _call(words: Sequence[str]) -> str | None:
     """The call that does the same as a command."""
-    match [word for word in words if not word.startswith("-")]:
+    match _names(words):
         case ["stats", *streams]:
             return f"stream_stats({_stream(streams)})"
         case ["dead", "list" | "show", *streams]:
@@ -60,6 +61,19 @@ def _call(words: Sequence[str]) -> str | None:
         case ["read", *streams]:
             return f"read_stream({_stream(streams)})"
     return None
+
+
+def _names(words: Sequence[str]) -> list[str]:
+    """The words that are no options, with the values of those."""
+    names = list[str]()
+    for at, word in enumerate(words):
+        if word == "--":
+            return [*names, *words[at + 1 :]]
+        if not word.startswith("-"):
+            names.append(word)
+        elif "=" in word:
+            names.append(word.partition("=")[2])
+    return names
 
 
 def _stream(streams: Sequence[str], *, more: str = "") -> str:

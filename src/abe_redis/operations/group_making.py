@@ -4,7 +4,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from abe_redis.errors import RequestError
-from abe_redis.runtime.shell import quoted
+from abe_redis.runtime.shell import command
 from abe_redis.streams import manage, peek
 from abe_redis.streams.groups import ensure_group
 from abe_redis.streams.unfinished import is_recorded
@@ -87,12 +87,13 @@ def offer(stream: str, group: str, *, how: str | None, whose: str, destroyed: bo
     if how is not None:
         one = "it again" if destroyed else "a new one that starts at the oldest event"
         return f" To make {one}, {how}."
-    command = f"abe-redis group create {quoted(stream)} {quoted(group)}"
     if destroyed:
-        return f" {whose}; a person does with `{command}`, or starts this server with --create-groups."
+        again = command("group create", stream, group)
+        return f" {whose}; a person does with `{again}`, or starts this server with --create-groups."
     return (
         f" {whose}: a new group holds back the trimming of the stream. A person makes it with "
-        f"`{command} --from now`, or starts this server with --create-groups."
+        f"`{command('group create', stream, group, options='--from now')}`, or starts this server with "
+        "--create-groups."
     )
 
 

@@ -17,7 +17,7 @@ from abe_redis.operations import group_making, recording
 from abe_redis.operations.caller_limits import Limits
 from abe_redis.runtime.arguments import check_text, shown
 from abe_redis.runtime.plurals import first_of
-from abe_redis.runtime.shell import quoted
+from abe_redis.runtime.shell import command
 from abe_redis.schemas import StreamStats
 from abe_redis.schemas.stats import is_agent
 from abe_redis.streams import manage, names, peek
@@ -196,8 +196,8 @@ class Scope:
         """A sentence about how the caller finds existing dead letters."""
         if self._origin == "mcp":
             return "read_stream with dead=true shows those there are."
-        where = "" if stream is None else f" {quoted(stream)}"
-        return f"`abe-redis dead list{where}` shows those there are."
+        where = () if stream is None else (stream,)
+        return f"`{command('dead list', *where)}` shows those there are."
 
     async def check_known(self, redis: Redis, stream: str) -> None:
         """Refuse a stream that has neither entries nor dead letters.

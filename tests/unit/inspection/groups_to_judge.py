@@ -36,6 +36,9 @@ def consumers(**alive: bool) -> dict[str, Any]:
 
 BUSY = {"lag": 1, "oldest_undelivered_seconds": 5}
 START = "start a worker (`abe-redis worker MODULE:HANDLER --group g`)."
-REMOVE = f"{START[:-1]}; or, if the group is a mistake, remove it: `abe-redis group remove s g`."
+REMOVE = (
+    f"{START[:-1]}; or, if the group is a mistake, `abe-redis group remove s g` says what removing it "
+    "gives up, and how."
+)
 UNUSED: dict[str, Any] = {"last_delivered_id": "0-0", "consumers": []}
 """A group to which nothing was ever delivered, and which has no consumer."""

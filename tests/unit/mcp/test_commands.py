@@ -23,6 +23,15 @@ OF_PEOPLE = {"cli", "doctor", "dashboard", "worker", "bolt", "slack", "testing",
         ("see `abe-redis stats s`,", 'see stream_stats(stream="s"),'),
         ("`abe-redis read s --group g`", 'read_stream(stream="s")'),
         (
+            "`abe-redis read s --group=-h --waiting`",
+            'read_stream(stream="s", group="-h", waiting=true)',
+        ),
+        ("`abe-redis dead list -- --s`", 'read_stream(stream="--s", dead=true)'),
+        (
+            "`abe-redis group remove s 'g`h'` says, `abe-redis stats` too",
+            "`abe-redis group remove s 'g`h'` (a command that the user can run) says, stream_stats() too",
+        ),
+        (
             "remove it with `abe-redis group remove s g --force`.",
             "remove it with `abe-redis group remove s g --force` (a command that the user can run).",
         ),

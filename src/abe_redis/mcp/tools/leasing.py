@@ -121,7 +121,13 @@ class LeasingTools(ToolSet):
         stream: HeldIn = None,
         group: HeldBy = None,
         delay_seconds: Annotated[
-            float, Field(description="Least seconds until they are delivered again.", ge=0, le=604_800)
+            float,
+            Field(
+                description="Least seconds until they are delivered again.",
+                ge=0,
+                # The server may have a lower bound, which the error then names.
+                json_schema_extra={"maximum": schemas.MAX_DELAY_SECONDS},
+            ),
         ] = 0,
         bury: Annotated[
             bool, Field(description="Give up on them: they move to the dead letters, with reason.")
