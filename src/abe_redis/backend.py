@@ -172,8 +172,10 @@ class RedisMessageQueueBackend:
     ) -> list[Published]:
         """Add many events in order, with few round trips; otherwise as `publish`.
 
-        All are checked before the first is added. They are added in steps of at most 100: when a step fails,
-        the earlier ones remain, and a repeated call adds no Slack envelope twice.
+        All are checked before the first is added. They are added in steps of at most 100. When that fails in
+        the middle, `added` of the error has the results of those that were added all the same, by their
+        places among the payloads, and `uncertain` the places of those that Redis may have. All others were
+        not added. A repeated call adds no Slack envelope twice.
 
         Args:
             key: The stream.
@@ -184,7 +186,7 @@ class RedisMessageQueueBackend:
             The result for each, as from `publish_event`.
 
         Raises:
-            AbeRedisError: As for `publish`.
+            AbeRedisError: As for `publish`, and it says which events were added.
         """
         if self._closed:
             raise ClosedError

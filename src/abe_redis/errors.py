@@ -5,10 +5,23 @@ holds a password, a token or a URL with credentials.
 """
 
 import inspect
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from abe_redis.events.published import Published
 
 
 class AbeRedisError(Exception):
     """Something in abe-redis failed."""
+
+    added: "Mapping[int, Published]" = MappingProxyType({})
+    """From `publish_many`: the results of the events that were added before it failed, or wait in the outbox,
+    by their places among the payloads, counted from 0."""
+    uncertain: Sequence[int] = ()
+    """From `publish_many`: the places of those that Redis may have, since no answer came. All others were not
+    added."""
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or inspect.getdoc(type(self)))

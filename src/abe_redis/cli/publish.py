@@ -23,7 +23,8 @@ def publish(
     event_id: Annotated[
         str | None,
         typer.Option(
-            help="An id; a stream adds an event of one id only once. By default the event's own `event_id`."
+            help="An id; a stream adds an event of one id only once. By default the `event_id` of Slack's "
+            "envelope, or what REDIS_STREAM_EVENT_ID names; an event without either is added each time."
         ),
     ] = None,
     lines: Annotated[
@@ -33,6 +34,10 @@ def publish(
     from_line: Annotated[
         int, typer.Option(help="With --lines: the number of the first line to publish.", min=1)
     ] = 1,
+    skip_lines: Annotated[
+        str | None,
+        typer.Option(help="With --lines: lines to leave out, such as 22-40,45.", metavar="NUMBERS"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Add an event to a stream, or many from a file.
@@ -43,12 +48,12 @@ def publish(
     """
     if (payload is None) == (lines is None):
         raise typer.BadParameter("Give an event, or --lines with a file of events, and not both.")
-    if lines is None and from_line != 1:
-        raise typer.BadParameter("--from-line is for --lines.")
+    if lines is None and (from_line != 1 or skip_lines is not None):
+        raise typer.BadParameter("--from-line and --skip-lines are for --lines.")
     if lines is not None:
         if event_id is not None:
             raise typer.BadParameter("--event-id is for one event; in a file, each has its own.")
-        _publish_lines(lines, stream, from_line, as_json=as_json)
+        _publish_lines(lines, stream, from_line, skip_lines, as_json=as_json)
         return
     text = from_stdin() if payload == "-" else checked(payload or "")
     try:
@@ -77,13 +82,22 @@ def _why(reason: str | None) -> str:
     return plain(reason or "Others wait there before it.")
 
 
-def _publish_lines(lines: typer.FileBinaryRead, stream: str | None, first: int, *, as_json: bool) -> None:
+def _publish_lines(
+    lines: typer.FileBinaryRead, stream: str | None, first: int, skipped: str | None, *, as_json: bool
+) -> None:
+    from abe_redis.cli.line_numbers import Lines  # noqa: PLC0415
     from abe_redis.cli.publish_lines import own, publish_lines  # noqa: PLC0415
 
+    try:
+        skip = Lines() if skipped is None else Lines.parse(skipped)
+    except ValueError:
+        raise typer.BadParameter(
+            "it must be numbers of lines and ranges of them, such as 22-40,45.", param_hint="'--skip-lines'"
+        ) from None
     with progress("publishing") as on_progress:
         result = with_operations(
             lambda operations: publish_lines(
-                operations, own(lines), stream=stream, first=first, on_progress=on_progress
+                operations, own(lines), stream=stream, first=first, skipped=skip, on_progress=on_progress
             ),
             forwards=True,
         )

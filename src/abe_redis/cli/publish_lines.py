@@ -7,11 +7,15 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import suppress
+from dataclasses import replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from abe_redis.cli.common import say
 from abe_redis.cli.encoding import json_object, like_utf_16
+from abe_redis.cli.line_numbers import Interrupted, Lines
 from abe_redis.errors import AbeRedisError, InvalidArgumentError, PayloadError
+from abe_redis.events import codec
 from abe_redis.runtime.signals import that_end
 from abe_redis.schemas import PublishLinesResult
 
@@ -30,6 +34,7 @@ async def publish_lines(
     *,
     stream: str | None,
     first: int,
+    skipped: Lines,
     on_progress: Callable[[int], None],
 ) -> PublishLinesResult:
     """Publish each non-empty line, in order, as soon as it is read, and keep few of them in memory.
@@ -40,6 +45,7 @@ async def publish_lines(
         lines: JSON objects in UTF-8, one per line.
         stream: By default the host's topic.
         first: The number of the first line to publish, counted from 1.
+        skipped: Lines that are not published.
         on_progress: Called with the number of events that were just published.
 
     Raises:
@@ -47,28 +53,17 @@ async def publish_lines(
         PayloadError: A line is no JSON object; the sentence says which line, and how to continue.
         AbeRedisError: As for `publish_event`; stderr says how to continue.
     """
-    result, at = PublishLinesResult(), first
     with suppress(NotImplementedError):  # Windows has no SIGTERM that a program can wait for
         for ending in set(that_end()) - {signal.SIGINT}:
             asyncio.get_running_loop().add_signal_handler(ending, signal.raise_signal, signal.SIGINT)
-    events = _Events(lines, first)
-
-    async def publish(step: list[_Event]) -> None:
-        nonlocal at
-        at = step[0][0]
-        published = await operations.publish_many([payload for _, payload in step], stream=stream)
-        at = step[-1][0] + 1
-        result.lines += len(step)
-        result.duplicates += sum(one.duplicate for one in published)
-        result.waiting += sum(one.waiting for one in published)
-        result.reason = next((one.reason for one in published if one.reason), result.reason)
-        on_progress(len(step))
-
+    events, run = _Events(lines, first, skipped), _Run(operations, stream, first, skipped)
+    result = run.result
     try:
         async for step in _as_they_come(events):
-            await _to_its_end(publish(step))
+            await run.publish(step)
+            on_progress(len(step))
     except (AbeRedisError, asyncio.CancelledError):
-        say(f"abe-redis: {_go_on(at, result.lines)}", to_stderr=True)
+        say(f"abe-redis: {run.at.advice(result.lines, result.waiting)}", to_stderr=True)
         raise
     if events.empty:
         say(f"abe-redis: Of these events, {events.empty} are empty ({{}}).", to_stderr=True)
@@ -84,6 +79,57 @@ async def publish_lines(
             f"go on with --from-line {number}, or leave it out with --from-line {number + 1}."
         )
     return result
+
+
+class _Run:
+    """Publishes events, and knows at any time which were."""
+
+    def __init__(self, operations: "Operations", stream: str | None, first: int, skipped: Lines) -> None:
+        self._operations, self._stream = operations, stream
+        self.result = PublishLinesResult()
+        self.at = Interrupted((), first, frozenset(), frozenset(), skipped)
+
+    async def publish(self, step: list[_Event]) -> None:
+        """Publish events, up to the first that no stream takes.
+
+        Raises:
+            PayloadError: There is one; the sentence says on which line.
+            AbeRedisError: Publishing failed.
+        """
+        try:
+            await _to_its_end(self._publish(step))
+        except PayloadError as error:  # before anything was published
+            fit = list(takewhile(_is_fit, step))
+            if len(fit) == len(step):
+                raise
+            if fit:
+                await _to_its_end(self._publish(fit))
+            number, _ = step[len(fit)]
+            self.at = replace(self.at, then=number)
+            raise type(error)(
+                f"Line {number} was not published. {error} Correct the line, or leave it out with "
+                f"--from-line {number + 1}."
+            ) from None
+
+    async def _publish(self, step: list[_Event]) -> None:
+        numbers, result = [number for number, _ in step], self.result
+        self.at = replace(self.at, numbers=numbers, then=numbers[-1] + 1, uncertain=frozenset(numbers))
+        try:
+            published = await self._operations.publish_many([one for _, one in step], stream=self._stream)
+        except AbeRedisError as error:
+            self.at = replace(
+                self.at,
+                added=frozenset(numbers[place] for place in error.added),
+                uncertain=frozenset(numbers[place] for place in error.uncertain),
+            )
+            result.lines += len(error.added)
+            result.waiting += sum(one.is_kept for one in error.added.values())
+            raise
+        self.at = replace(self.at, numbers=(), uncertain=frozenset())
+        result.lines += len(step)
+        result.duplicates += sum(one.duplicate for one in published)
+        result.waiting += sum(one.waiting for one in published)
+        result.reason = next((one.reason for one in published if one.reason), result.reason)
 
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
@@ -109,8 +155,8 @@ def own(lines: BinaryIO) -> BinaryIO:
 class _Events:
     """Numbered payloads up to the first line that holds none; that line is `bad`."""
 
-    def __init__(self, lines: BinaryIO, first: int) -> None:
-        self._lines, self._first = lines, first
+    def __init__(self, lines: BinaryIO, first: int, skipped: Lines) -> None:
+        self._lines, self._first, self._skipped = lines, first, skipped
         self.bad: tuple[int, str] | None = None
         self.empty = 0
         """Number of events without any field."""
@@ -122,7 +168,7 @@ class _Events:
         try:
             for number, line in enumerate(self._lines, 1):
                 self.last = number
-                if number < self._first or not line.strip():
+                if number < self._first or number in self._skipped or not line.strip():
                     continue
                 payload = json_object(line.decode("utf-8-sig" if number == 1 else "utf-8"))
                 self.empty += not payload
@@ -168,5 +214,10 @@ async def _as_they_come(events: _Events) -> AsyncIterator[list[_Event]]:
             return
 
 
-def _go_on(number: int, published: int) -> str:
-    return f"Published before it: {published}. Continue there with --from-line {number}."
+def _is_fit(event: _Event) -> bool:
+    """Whether it can be published at all."""
+    try:
+        codec.encode(event[1])
+    except PayloadError:
+        return False
+    return True

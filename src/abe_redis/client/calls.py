@@ -1,6 +1,7 @@
 """A command, and the promise that receives its answer."""
 
 import asyncio
+from copy import copy
 from typing import Any, Protocol
 
 from redis import exceptions
@@ -21,6 +22,27 @@ class Promise(Protocol):
 
     def set_exception(self, error: Exception) -> None:
         """Receive an error: the server's, or that of a lost connection."""
+
+
+_UNSENT = "the command was not sent"
+
+
+def unsent[E: Exception](error: E) -> E:
+    """Note on an error that its command was never written to a connection."""
+    error.add_note(_UNSENT)
+    return error
+
+
+def was_sent(error: BaseException) -> bool:
+    """Whether the command that ended with this error may have reached the server."""
+    return _UNSENT not in getattr(error, "__notes__", ())
+
+
+def sent[E: Exception](error: E) -> E:
+    """A copy of an error for another command, which was written to the connection."""
+    other = copy(error)
+    vars(other).pop("__notes__", None)
+    return other
 
 
 class HungUpError(exceptions.ConnectionError):

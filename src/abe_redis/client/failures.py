@@ -31,16 +31,21 @@ _REFUSALS = (AuthenticationError, AuthorizationError)
 
 def passes(error: BaseException) -> bool:
     """Whether a retry can help: after a restart, a failover, a cut connection, or a state of the server."""
-    if isinstance(error, _REFUSALS):
+    if is_refused_login(error):
         return False
     if isinstance(error, (ConnectionError, TimeoutError)) or not isinstance(error, RedisError):
         return True
     return state_of(error) is not None
 
 
+def is_refused_login(error: BaseException) -> bool:
+    """Whether the server refused the user name or password."""
+    return isinstance(error, _REFUSALS)
+
+
 def passes_for_who_was_let_in(error: BaseException) -> bool:
     """The same for a client that has been accepted before: a credential change is temporary, too."""
-    return isinstance(error, _REFUSALS) or passes(error)
+    return is_refused_login(error) or passes(error)
 
 
 def stream_is_gone(error: BaseException) -> bool:
@@ -68,7 +73,7 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
         return error
     where, said = settings.redis_url, _shown(error, settings)
     advised = url_mixups.advice(said, settings)
-    if isinstance(error, _REFUSALS):
+    if is_refused_login(error):
         return CredentialsRefusedError(
             f"Redis at {where} refused the user name or password while {doing} ({said}). Check "
             f"REDIS_USERNAME and REDIS_PASSWORD, or the credentials in REDIS_URL."

@@ -101,6 +101,12 @@ def state_of(error: BaseException) -> State | None:
     return next((state for words, state in _BY_WORDS.items() if words in said), None)
 
 
+def refuses_at_once(error: BaseException) -> bool:
+    """Whether the state keeps a server from carrying out anything of a command, also of a script."""
+    state = state_of(error)
+    return state is not None and state is not _BEHIND
+
+
 def is_full(error: BaseException) -> bool:
     """Whether removing finished events may help."""
     state = state_of(error)

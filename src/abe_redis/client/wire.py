@@ -14,7 +14,7 @@ from redis import exceptions
 from redis.asyncio.connection import DefaultParser
 
 from abe_redis.client.address import Address, Find
-from abe_redis.client.calls import Answer, HungUpError, Promise, Words
+from abe_redis.client.calls import Answer, HungUpError, Promise, Words, unsent
 from abe_redis.client.sockets import connect
 from abe_redis.client.writer import Writer
 from abe_redis.runtime import fork, tasks
@@ -205,15 +205,15 @@ class Wire(asyncio.Protocol):
         if self._watch is not None:
             self._watch.cancel()
         sent = HungUpError(*error.args) if hung_up and not self._greeted else error
-        answers = [(answer, sent) for answer, *_ in self._unanswered]
-        answers += [(answer, error) for _, answer in self._queue]
+        # Copies: each of the many tasks that raise one writes its own traceback into it.
+        answers = [(answer, copy(sent)) for answer, *_ in self._unanswered]
+        answers += [(answer, unsent(copy(error))) for _, answer in self._queue]
         self._unanswered.clear()
         self._queue.clear()
         self._writer.clear()
         for answer, reason in answers:
             if not answer.done():
-                # A copy: each of the many tasks that raise it writes its own traceback into it.
-                answer.set_exception(copy(reason))
+                answer.set_exception(reason)
 
     # What a fork calls.
 

@@ -9,43 +9,34 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import cached_property
-from typing import Any, Unpack
+from typing import Unpack
 
 from abe_redis.errors import (
     AbeRedisError,
-    InvalidArgumentError,
     OutboxError,
     RedisUnavailableError,
-    RequestError,
 )
-from abe_redis.events import codec
-from abe_redis.events.identity import event_id_of
-from abe_redis.events.published import Published
-from abe_redis.operations import causes, event_views
+from abe_redis.operations import causes
 from abe_redis.operations.dead_letter_choice import AskedLetters, Choice
 from abe_redis.operations.dead_letters import DeadLetters
-from abe_redis.operations.payloads import Payloads
+from abe_redis.operations.publishing import Publishing
 from abe_redis.operations.scope import check_range
 from abe_redis.operations.settlement import Concerned, Place, Settlement, joined, places
-from abe_redis.publishing.outbox_delivery import reason_of
 from abe_redis.runtime import plurals
 from abe_redis.runtime.arguments import check_text, each
 from abe_redis.schemas import (
-    MAX_EVENT_ID,
     AckResult,
     DeadLetter,
     OutboxStats,
-    PublishResult,
     RedriveResult,
     ReleaseResult,
     ServerMemory,
     StatsResult,
     StreamStats,
 )
-from abe_redis.streams import names, peek
 
 
-class Operations(Payloads):
+class Operations(Publishing):
     """The queue's operations, on the streams that `REDIS_STREAM_PATTERNS` names.
 
     Every method raises:
@@ -58,79 +49,6 @@ class Operations(Payloads):
     @cached_property
     def _settlement(self) -> Settlement:
         return Settlement(self._scope, self.agent_leases, self.consumer, by_name=self._origin != "mcp")
-
-    async def publish_event(
-        self, payload: dict[str, Any], *, stream: str | None = None, event_id: str | None = None
-    ) -> PublishResult:
-        """Add an event.
-
-        Args:
-            payload: A JSON object of at most 8 MiB.
-            stream: By default the host's topic.
-            event_id: At most 256 characters; a stream adds the same one only once.
-        """
-        self.agent_leases.touch()
-        if event_id is not None:
-            check_text("event_id", event_id, may_be_empty=True)
-        if event_id is not None and not 0 < len(event_id) <= MAX_EVENT_ID:
-            raise InvalidArgumentError(
-                f"event_id has {len(event_id)} characters; give it 1 to {MAX_EVENT_ID}."
-            )
-        name = self._scope.exact(names.check_stream(self._scope.allowed(stream)))
-        await self._check_publishable(name)
-        if self._scope.limits.is_limited:
-            size = len(event_views.compact(payload).encode(errors="surrogatepass"))
-            self._scope.limits.spend(1, size)
-        if (known := await self._is_there(name, payload, event_id)) is not None:
-            return PublishResult(stream=name, id=known, duplicate=True)
-        published = await self._backend.publish_event(name, payload, event_id=event_id, origin=self._origin)
-        if not published.duplicate:
-            await self._scope.note("publish_event", stream=published.stream, ids=[published.id])
-        may_be_new = not (published.duplicate or published.is_kept)
-        return _result(published, new_stream=may_be_new and await self._scope.is_new(name))
-
-    async def _is_there(self, name: str, payload: object, event_id: str | None) -> str | None:
-        """The entry of an event that an agent publishes a second time."""
-        own = event_id_of(payload, given=event_id) if isinstance(payload, dict) else None  # which is refused
-        if self._origin != codec.AGENT or own is None:
-            return None
-        async with self._scope.redis(f"publishing to {name!r}") as redis:
-            is_there = await peek.kind(redis, name) == "stream"
-            return await peek.remembered(redis, name, [own]) if is_there else None
-
-    async def _check_publishable(self, name: str) -> None:
-        """Refuse to make a stream that the caller may not make: a partition, or too many.
-
-        Raises:
-            RequestError: There is no such stream, and the caller may not make it.
-        """
-        limits = self._scope.limits
-        if not limits.is_limited or name in self._backend.patterns.literals:
-            return
-        async with self._scope.redis(f"publishing to {name!r}") as redis:
-            if await peek.kind(redis, name) != "none":
-                return
-        if topic := names.topic_of(name):
-            raise RequestError(
-                f"{name!r} is a partition that does not exist. Publish to the topic {topic!r}, which knows "
-                "its partitions."
-            )
-        limits.open_stream()
-
-    async def publish_many(
-        self, payloads: Sequence[dict[str, Any]], *, stream: str | None = None
-    ) -> list[PublishResult]:
-        """Add events in order, with few round trips.
-
-        Args:
-            payloads: JSON objects of at most 8 MiB each; all are checked before the first is added.
-            stream: By default the host's topic.
-        """
-        self.agent_leases.touch()
-        name = self._scope.exact(names.check_stream(self._scope.allowed(stream)))
-        done = await self._backend.publish_many(name, payloads, origin=self._origin)
-        await self._scope.note("publish_many", stream=name, ids=[one.id for one in done if not one.duplicate])
-        return [_result(one) for one in done]
 
     async def take_back(self, *, stream: str, group: str, ids: Sequence[str], consumer: str | None) -> None:
         """Give back leased events that could not be shown, without counting the delivery.
@@ -334,14 +252,3 @@ class Operations(Payloads):
         if self._settings.redis_outbox is None:
             return None
         return OutboxStats(**asdict(await self._backend.outbox_size()))
-
-
-def _result(published: Published, *, new_stream: bool = False) -> PublishResult:
-    return PublishResult(
-        stream=published.stream,
-        id=published.id,
-        duplicate=published.duplicate,
-        waiting=published.is_kept,
-        reason=reason_of(published),
-        new_stream=new_stream,
-    )

@@ -23,11 +23,13 @@ from abe_redis.events.published import Published
 from abe_redis.observability import hooks
 from abe_redis.publishing.announcer import Announcer
 from abe_redis.publishing.batcher import Batcher
+from abe_redis.publishing.many import ANSWER_SECONDS, steps, telling_what_was_added
 from abe_redis.publishing.outbox_delivery import Kept, Outbox, concerns_the_event
 from abe_redis.publishing.partitioner import Conversation, Partitioner
 from abe_redis.publishing.retry import FirstTry, retry
 from abe_redis.settings import Settings
 from abe_redis.streams import names, seen
+from abe_redis.streams.outcomes import Outcomes
 from abe_redis.streams.patterns import Patterns
 from abe_redis.streams.publish import OWN_ID_SECONDS, Draft, publish, publish_health_check
 from abe_redis.streams.trim import Trimmer
@@ -39,10 +41,6 @@ PUBLISH_SECONDS = 2.5
 
 TEND_SECONDS = 0.4
 """Time that a finished publish may still spend on the maintenance of its stream."""
-
-STEP = 100
-STEP_BYTES = 1024 * 1024
-"""Most events per command, so that many or large ones never block the server."""
 
 _REMEMBERED_NAMES = 10_000
 
@@ -141,21 +139,25 @@ class Publisher:
         if topic in self._unread:
             self._warn_once(topic)
         with _telling(hooks.publishing(topic, [draft.fields for draft in drafts])) as done:
-            for step in _steps(drafts):
-                while step and self.outbox is not None:
-                    if (kept := await self.outbox.keep_behind(step[0])) is None:
-                        break
-                    done.append(kept)
-                    del step[0]
-                if step:
-                    added = await self._until_done(topic, step)
-                    for published in added:
-                        if published.length == 1:
-                            self._announcer.forget(published.stream)
-                    for stream, last in {published.stream: published for published in added}.items():
-                        await self._tend(stream, last)
-                    done.extend(added)
+            for step in steps(drafts):
+                with telling_what_was_added(done, len(drafts)) as outcomes:
+                    await self._publish_step(topic, step, outcomes)
         return done
+
+    async def _publish_step(self, topic: str, step: Sequence[Draft], outcomes: Outcomes) -> None:
+        """Add some events, and note what becomes of each."""
+        for number, draft in enumerate(step):
+            if self.outbox is None or (kept := await self.outbox.keep_behind(draft)) is None:
+                break
+            outcomes.learn(number, kept)
+        else:
+            return
+        added = await self._until_done(topic, step, outcomes=outcomes)
+        for published in added:
+            if published.length == 1:
+                self._announcer.forget(published.stream)
+        for stream, last in {published.stream: published for published in added}.items():
+            await self._tend(stream, last)
 
     async def _publish_health_check(self, topic: str, draft: Draft) -> Published:
         """Add a health check, which is never kept in the outbox: it asks whether Redis takes events now."""
@@ -205,34 +207,49 @@ class Publisher:
         return self._batcher
 
     async def _until_done(
-        self, topic: str, drafts: Sequence[Draft], failed: FirstTry | None = None
+        self,
+        topic: str,
+        drafts: Sequence[Draft],
+        failed: FirstTry | None = None,
+        outcomes: Outcomes | None = None,
     ) -> list[Published]:
-        """Add events until Redis has answered or the budget is spent, and then keep them in the outbox.
+        """Add events until Redis has answered or the budget is spent, and then keep the others in the outbox.
 
         Args:
             topic: Where they go.
             drafts: The events.
             failed: The first try, if there was one.
+            outcomes: What became of them before; it is kept up to date, also in a failure.
         """
+        outcomes, least_seconds = (Outcomes(), 0.0) if outcomes is None else (outcomes, ANSWER_SECONDS)
         began = failed.began if failed else time.monotonic()
         try:
             return await self._retry(
-                lambda redis: publish(redis, drafts, self._views, hard_maxlen=self._hard_maxlen),
+                lambda redis: publish(
+                    redis, drafts, self._views, hard_maxlen=self._hard_maxlen, outcomes=outcomes
+                ),
                 {draft.stream for draft in drafts},
                 failed,
+                least_seconds=least_seconds,
             )
         except failures.FAILURES as error:
             sentence = self._explained(error, topic)
             if self.outbox is None or concerns_the_event(error):
                 raise sentence from None
         published_at = time.time() - (time.monotonic() - began)
-        return [await self.outbox.keep(draft, sentence, published_at=published_at) for draft in drafts]
+        for number, draft in enumerate(drafts):
+            if number not in outcomes.added:
+                kept = await self.outbox.keep(draft, sentence, published_at=published_at)
+                outcomes.learn(number, kept)
+        return outcomes.in_order()
 
     async def _retry(
         self,
         attempt: Callable[[Redis], Awaitable[list[Published]]],
         streams: set[str],
         failed: FirstTry | None = None,
+        *,
+        least_seconds: float = 0,
     ) -> list[Published]:
         """Try until Redis has answered or the budget is spent; see `retry`."""
         connections = await self._open()
@@ -249,6 +266,7 @@ class Publisher:
         return await retry(
             once,
             seconds=PUBLISH_SECONDS,
+            least_seconds=least_seconds,
             between=connections.revive,
             passes=failures.passes_for_who_was_let_in if connections.was_let_in else failures.passes,
             failed=failed,
@@ -325,16 +343,3 @@ def _telling(end: hooks.EndOfPublishing | None) -> Iterator[list[Published]]:
     finally:
         if end is not None:
             end(done, error)
-
-
-def _steps(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
-    step: list[Draft] = []
-    size = 0
-    for draft in drafts:
-        size += draft.size
-        if step and (len(step) == STEP or size > STEP_BYTES):
-            yield step
-            step, size = [], draft.size
-        step.append(draft)
-    if step:
-        yield step

@@ -25,6 +25,7 @@ async def retry[Result](
     attempt: Callable[[], Awaitable[Result]],
     *,
     seconds: float,
+    least_seconds: float = 0,
     between: Callable[[], Awaitable[None]],
     passes: Callable[[BaseException], bool] = failures.passes,
     failed: FirstTry | None = None,
@@ -34,6 +35,8 @@ async def retry[Result](
     Args:
         attempt: The step; it must be repeatable.
         seconds: The time limit, from the beginning of the first try.
+        least_seconds: Time for each try that began within the limit, even if that ends meanwhile, for whoever
+            must know what became of the last one.
         between: Runs before each further try.
         passes: Whether a further try can help after a failure.
         failed: The first try, if it was made already.
@@ -54,7 +57,7 @@ async def retry[Result](
             pause = min(2 * pause, _MOST_PAUSE_SECONDS)
             await between()
         try:
-            async with asyncio.timeout(deadline - time.monotonic()):
+            async with asyncio.timeout(max(least_seconds, deadline - time.monotonic())):
                 return await attempt()
         except failures.FAILURES as failure:
             error = failure

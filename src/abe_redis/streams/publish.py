@@ -11,6 +11,7 @@ from abe_redis.events.codec import DATA, MENTION, Fields
 from abe_redis.events.mentions import Mention
 from abe_redis.events.published import Published
 from abe_redis.streams import names, seen, slots
+from abe_redis.streams.outcomes import Outcomes
 from abe_redis.streams.scripts import Argument, Script
 
 OWN_ID_SECONDS = 3600
@@ -101,16 +102,30 @@ def _row(line: bytes, length: int, stream: str) -> Published | None:
 
 
 async def publish(
-    redis: Redis, drafts: Sequence[Draft], views: seen.Views | None = None, *, hard_maxlen: int
+    redis: Redis,
+    drafts: Sequence[Draft],
+    views: seen.Views | None = None,
+    *,
+    hard_maxlen: int,
+    outcomes: Outcomes | None = None,
 ) -> list[Published]:
     """Add entries by `command`, one per cluster slot.
+
+    Args:
+        redis: The client.
+        drafts: The entries.
+        views: What is known of their streams.
+        hard_maxlen: Most entries of a stream.
+        outcomes: What earlier tries have made of the entries, by their places; those that were added are not
+            sent again. Whatever becomes of this try is noted there.
 
     Raises:
         redis.ResponseError: One was refused, as with STREAMFULL when the stream is that long; others of
             them may have been added.
     """
     views = seen.Views() if views is None else views
-    found: dict[int, Row] = dict.fromkeys(range(len(drafts)))
+    outcomes = Outcomes() if outcomes is None else outcomes
+    found: dict[int, Row] = {at: outcomes.added.get(at) for at in range(len(drafts))}
     while left := [at for at, row in found.items() if row is None]:
         places: dict[str, list[int]] = {}
         for at in left:
@@ -120,8 +135,11 @@ async def publish(
             theirs = sorted(chain.from_iterable(places[stream] for stream in some))
             sent = [drafts[at] for at in theirs]
             script, keys, arguments = _said(sent, views, hard_maxlen)
-            answer = await script(redis, keys, arguments)
-            return list(zip(theirs, rows(sent, views, answer), strict=True))
+            with outcomes.awaited(theirs):
+                results = rows(sent, views, await script(redis, keys, arguments))
+            for at, result in zip(theirs, results, strict=True):
+                outcomes.learn(at, result)
+            return list(zip(theirs, results, strict=True))
 
         found.update(chain.from_iterable(await slots.each(slots.by_slot(redis, list(places)), add)))
     results = []

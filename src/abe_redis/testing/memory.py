@@ -14,7 +14,7 @@ import anyio.lowlevel
 
 from abe_redis.backend import check_settings
 from abe_redis.consuming.event_stream import EventStream
-from abe_redis.errors import ClosedError, RedisUnavailableError, SettingsError
+from abe_redis.errors import AbeRedisError, ClosedError, RedisUnavailableError, SettingsError
 from abe_redis.events import codec, kinds, slack
 from abe_redis.events.arrival import Arrival, check_arrival
 from abe_redis.events.conversation import conversation_of
@@ -144,7 +144,14 @@ class InMemoryBackend:
         chosen = codec.each_payload(payloads)
         for payload in chosen:
             codec.encode(payload)
-        return [await self.publish_event(key, payload, origin=origin) for payload in chosen]
+        done: list[Published] = []
+        try:
+            for payload in chosen:
+                done.append(await self.publish_event(key, payload, origin=origin))  # noqa: PERF401 - for the error
+        except AbeRedisError as error:
+            error.added = dict(enumerate(done))
+            raise
+        return done
 
     def consume(self, *, group: str | None = None) -> EventStream:
         """As `RedisMessageQueueBackend.consume`."""

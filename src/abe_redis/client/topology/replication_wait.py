@@ -9,7 +9,7 @@ from typing import Any, override
 
 from redis import exceptions
 
-from abe_redis.client.calls import Promise
+from abe_redis.client.calls import Promise, sent
 
 WAIT_SECONDS = 1.0
 """Time for the replicas."""
@@ -53,7 +53,7 @@ class Writes(Promise):
     @override
     def set_exception(self, error: Exception) -> None:
         for written in self._written:
-            written.fail(error)
+            written.fail(sent(error))
 
 
 class Written(Promise):

@@ -1,0 +1,93 @@
+"""Numbers of lines: ranges as --skip-lines has them, and where to continue after a failure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Some lines of a file, as ranges in ascending order with a gap between each two."""
+
+    ranges: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a list such as `22-40,45`.
+
+        Raises:
+            ValueError: It is none.
+        """
+        ranges = []
+        for part in text.split(","):
+            first, dash, last = part.strip().partition("-")
+            last = last if dash else first
+            if not (first + last).isdecimal() or not 0 < int(first) <= int(last):
+                raise ValueError(text)
+            ranges.append((int(first), int(last)))
+        return cls(_joined(ranges))
+
+    def __contains__(self, number: int) -> bool:
+        return any(first <= number <= last for first, last in self.ranges)
+
+    def __str__(self) -> str:
+        return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in self.ranges)
+
+    def behind(self, number: int) -> "Lines":
+        """The ranges with a line behind this one."""
+        return Lines(tuple(one for one in self.ranges if one[1] > number))
+
+    def merged(self, numbers: Iterable[int]) -> "Lines":
+        """These and more lines."""
+        return Lines(_joined([*self.ranges, *((number, number) for number in numbers)]))
+
+
+def _joined(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1] = joined[-1][0], max(last, joined[-1][1])
+        else:
+            joined.append((first, last))
+    return tuple(joined)
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The lines that were being published when it failed, and the line behind them."""
+
+    numbers: Sequence[int]
+    then: int
+    added: frozenset[int]
+    uncertain: frozenset[int]
+    """Those of which nobody knows whether they were added."""
+    skipped: Lines
+    """What was not to be published in the first place."""
+
+    def advice(self, published: int, waiting: int) -> str:
+        """What was published, and with which options to continue.
+
+        Args:
+            published: Number of events that certainly were.
+            waiting: Number of these that wait in the outbox.
+        """
+        in_outbox = f" ({waiting} of them in the outbox)" if waiting else ""
+        options, has_gaps = self._options(self.added)
+        if self.uncertain:
+            there, _ = self._options(self.added | self.uncertain)
+            named = Lines().merged(self.uncertain)
+            which = f"Line {named}" if len(self.uncertain) == 1 else f"Lines {named}"
+            return (
+                f"Published: {published}{in_outbox}. {which} may be published, too, since no answer came: "
+                f"`abe-redis read` shows it. If so, continue with {there}; if not, continue with {options}. "
+                "A Slack envelope is added only once in either case."
+            )
+        if has_gaps:
+            return f"Published: {published}{in_outbox}. Continue with {options}."
+        return f"Published before it: {published}{in_outbox}. Continue there with {options}."
+
+    def _options(self, there: frozenset[int]) -> tuple[str, bool]:
+        """The options that publish what is not there, and whether something behind it is."""
+        first = min((number for number in self.numbers if number not in there), default=self.then)
+        skip = self.skipped.merged(there).behind(first)
+        return f"--from-line {first}" + (f" --skip-lines {skip}" if skip.ranges else ""), bool(skip.ranges)

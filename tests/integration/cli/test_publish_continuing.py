@@ -1,0 +1,147 @@
+"""`abe-redis publish --lines` that fails in the middle: who follows its advice adds each event once."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hosts.processes import Child, ended, until
+from tests.integration.cli.command_runs import answer, at, run
+from tests.servers import Server
+
+__all__ = ["at"]
+
+
+def write(path: Path, count: int, **more: Any) -> None:
+    """Events without an id, one a line and numbered as the lines are; the third line is empty."""
+    lines = (
+        json.dumps({"type": "message", "channel": f"C{n % 7}", "n": n, **more}) for n in range(1, count + 1)
+    )
+    path.write_text("".join("\n" if n == 3 else f"{line}\n" for n, line in enumerate(lines, 1)))
+
+
+def there(server: Server) -> Counter[int]:
+    with server.admin() as client:
+        streams: Any = client.scan_iter("slack_events*", _type="stream")
+        entries = [fields for stream in streams for _, fields in client.xrange(stream)]
+    return Counter(json.loads(fields["data"])["n"] for fields in entries)
+
+
+def options(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """The options with which to continue, as stderr has them."""
+    (found,) = re.findall(r"(--from-line \d+(?: --skip-lines [\d,-]+)?)\.\n", done.stderr)
+    return str(found).split()
+
+
+@pytest.mark.usefixtures("at")
+@pytest.mark.parametrize(("count", "bound"), [(60, 20), (300, 130)])
+def test_a_stream_that_gets_full(lone_server: Server, tmp_path: Path, count: int, bound: int) -> None:
+    path = tmp_path / "events.jsonl"
+    write(path, count)
+    full = run("publish", "--lines", str(path), REDIS_STREAM_HARD_MAXLEN=str(bound), REDIS_STREAM_MAXLEN="10")
+    assert full.returncode == 1
+    assert f"Published before it: {bound}. Continue there with --from-line {bound + 2}." in full.stderr
+    assert sum(there(lone_server).values()) == bound
+    (one,) = answer("audit")["changes"]
+    recorded = len(one["facts"]["ids"]) + one["facts"].get("more ids", 0)
+    assert recorded == min(bound, 100) + max(0, bound - 100), "what was added is recorded, too"
+    rest = run("publish", "--lines", str(path), *options(full))
+    assert rest.stdout == f"{count - 1 - bound} events published.\n", rest.stderr
+    assert there(lone_server) == Counter(n for n in range(1, count + 1) if n != 3)
+
+
+@pytest.mark.usefixtures("at")
+def test_partitions_that_get_full_one_after_the_other(lone_server: Server, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    write(path, 120)
+    given, runs, published = ["--skip-lines", "5,118-130"], 0, 0
+    for bound in (8, 16, 24, 32, 100):
+        done = run(
+            *("publish", "--lines", str(path), *given),
+            REDIS_STREAM_PARTITIONS="3",
+            REDIS_STREAM_HARD_MAXLEN=str(bound),
+            REDIS_STREAM_MAXLEN="8",
+        )
+        if done.returncode == 0:
+            break
+        given, runs = options(done), runs + 1
+        more = sum(there(lone_server).values()) - published
+        assert f"Published: {more}. Continue with --from-line" in done.stderr
+        published += more
+    assert done.returncode == 0, done.stderr
+    assert runs > 1
+    assert there(lone_server) == Counter(n for n in range(1, 118) if n not in {3, 5})
+
+
+def test_a_server_without_memory(own_server: Server, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    write(path, 1000, text="x" * 10_000)
+    with own_server.admin() as admin:
+        info: Any = admin.info("memory")
+        admin.config_set("maxmemory", info["used_memory"] + 3_000_000)
+        full = run("publish", "--lines", str(path), REDIS_URL=own_server.url)
+        assert "has no memory left" in full.stderr
+        admin.config_set("maxmemory", 0)
+    assert f"Published before it: {sum(there(own_server).values())}." in full.stderr
+    assert 0 < sum(there(own_server).values()) < 999
+    rest = run("publish", "--lines", str(path), *options(full), REDIS_URL=own_server.url)
+    assert rest.returncode == 0, rest.stderr
+    assert there(own_server) == Counter(n for n in range(1, 1001) if n != 3)
+
+
+@pytest.mark.usefixtures("at")
+def test_a_line_that_no_stream_takes(lone_server: Server, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    deep = '{"n": 5, "a": ' + "[" * 120 + "]" * 120 + "}\n"
+    path.write_text("".join(deep if n == 5 else f'{{"n": {n}}}\n' for n in range(1, 10)))
+    done = run("publish", "--lines", str(path))
+    assert done.returncode == 1
+    assert "Published before it: 4. Continue there with --from-line 5.\n" in done.stderr
+    assert "Line 5 was not published. The payload is nested more than 100 levels deep" in done.stderr
+    assert "leave it out with --from-line 6." in done.stderr
+    assert run("publish", "--lines", str(path), "--from-line", "6").returncode == 0
+    assert there(lone_server) == Counter(n for n in range(1, 10) if n != 5)
+
+
+@pytest.mark.usefixtures("not_under_nohup")
+def test_who_does_not_wait_for_the_answer_learns_which_lines_are_doubtful(
+    own_server: Server, tmp_path: Path
+) -> None:
+    child = Child(
+        [sys.executable, "-m", "abe_redis", "publish", "--lines", "-"],
+        cwd=tmp_path,
+        variables=os.environ | {"REDIS_URL": own_server.url},
+        stderr=tmp_path / "stderr",
+    )
+    with ended([child]):
+        child.send('{"n": 1}')
+        until(lambda: there(own_server) == {1: 1}, "a line to be published")
+        own_server.freeze()
+        child.send('{"n": 2}')
+        child.process.send_signal(signal.SIGINT)
+        child.process.send_signal(signal.SIGINT)
+        child.wait()
+        own_server.thaw()
+        length = sum(there(own_server).values())
+        certain = f"Published before it: {length}. Continue there with --from-line {length + 1}."
+        doubtful = (
+            "Published: 1. Line 2 may be published, too, since no answer came: `abe-redis read` shows it. "
+            "If so, continue with --from-line 3; if not, continue with --from-line 2."
+        )
+        assert certain in child.stderr or doubtful in child.stderr
+
+
+@pytest.mark.parametrize("wrong", ["", "0", "a", "4-2", "1,,2", "-3", "3-", "²"])
+def test_what_is_no_list_of_lines_is_refused(tmp_path: Path, wrong: str) -> None:
+    path = tmp_path / "events.jsonl"
+    write(path, 5)
+    done = run("publish", "--lines", str(path), f"--skip-lines={wrong}")
+    assert done.returncode == 2
+    assert "numbers of lines and ranges of them, such as 22-40,45." in done.stderr
