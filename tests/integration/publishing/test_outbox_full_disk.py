@@ -1,17 +1,25 @@
 """An outbox whose disk is full: what it holds still leaves it, and then there is room again."""
 
+import asyncio
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.integration.publishing.outboxes import entries
+from abe_redis.errors import OutboxFullError
+from abe_redis.publishing import outbox_delivery
+from abe_redis.publishing.outbox_delivery import Kept
+from abe_redis.publishing.outbox_file import OutboxFile
+from abe_redis.streams.publish import publish
+from tests.integration.conftest import until
+from tests.integration.publishing.outboxes import MakeQueue, _impatient, emptied, entries, make_queue, path
 from tests.integration.publishing.small_disks import command, linux_only, run
 from tests.patience import PATIENCE
 from tests.servers import Server
 
-pytestmark = linux_only
+__all__ = ["_impatient", "make_queue", "path"]
 
 _EMPTIED = """
 size, is_new_process = int(sys.argv[2]), sys.argv[3] == "restarted"
@@ -31,6 +39,7 @@ print("held")
 """
 
 
+@linux_only
 @pytest.mark.parametrize("process", ["the same", "restarted"])
 @pytest.mark.parametrize("size", [2_000, 100_000])
 def test_what_a_full_disk_holds_leaves_it_and_makes_room(tmp_path: Path, size: int, process: str) -> None:
@@ -54,6 +63,7 @@ print("held")
 """
 
 
+@linux_only
 def test_events_that_are_refused_leave_the_reserved_room(tmp_path: Path) -> None:
     run(tmp_path, _REFUSED)
 
@@ -93,6 +103,7 @@ print("held")
 """
 
 
+@linux_only
 @pytest.mark.parametrize("end", ["closed", "killed"])
 def test_a_process_that_starts_on_a_full_disk_leaves_the_reserved_room(tmp_path: Path, end: str) -> None:
     run(tmp_path, _STARTED, end)
@@ -121,6 +132,7 @@ print("held")
 """
 
 
+@linux_only
 def test_an_outbox_that_nobody_has_open_is_emptied_on_a_full_disk(tmp_path: Path) -> None:
     run(tmp_path, _NOBODY_LEFT)
 
@@ -180,6 +192,7 @@ print("held")
 """
 
 
+@linux_only
 def test_a_process_that_is_killed_while_it_empties_leaves_room_for_the_next(tmp_path: Path) -> None:
     run(tmp_path, _KILLED)
 
@@ -231,6 +244,7 @@ asyncio.run(main())
 """
 
 
+@linux_only
 def test_publishers_of_a_full_disk_go_on_when_redis_is_back(tmp_path: Path, own_server: Server) -> None:
     own_server.stop()
     process = subprocess.Popen(
@@ -252,3 +266,40 @@ def test_publishers_of_a_full_disk_go_on_when_redis_is_back(tmp_path: Path, own_
     found = [json.loads(one["data"]) for one in entries(own_server)]
     for name, count in zip("abc", map(int, said.split()), strict=True):
         assert [one["n"] for one in found if one["by"] == name] == list(range(count)), name
+
+
+@pytest.mark.parametrize("is_back", [True, False], ids=["Redis is back", "Redis is away"])
+async def test_a_publish_waits_for_room_only_while_redis_takes_what_waits(
+    own_server: Server, make_queue: MakeQueue, monkeypatch: pytest.MonkeyPatch, is_back: bool
+) -> None:
+    own_server.stop()
+    queue = make_queue()
+    for number in range(3):
+        await queue.publish("slack_events", {"n": number})
+    second_waits, go_on, refusals = asyncio.Event(), asyncio.Event(), [OutboxFullError("full")] * 2
+    append_behind = OutboxFile.append_behind
+
+    async def publish_one(*arguments: Any, **options: Any) -> Any:
+        if entries(own_server):
+            second_waits.set()
+            await go_on.wait()
+        return await publish(*arguments, **options)
+
+    def refuse_twice(*arguments: Any) -> int | None:
+        if refusals:
+            raise refusals.pop()
+        return append_behind(*arguments)
+
+    monkeypatch.setattr(outbox_delivery, "publish", publish_one)
+    if is_back:
+        own_server.start()
+        await second_waits.wait()
+    monkeypatch.setattr(OutboxFile, "append_behind", refuse_twice)
+    if not is_back:
+        with pytest.raises(OutboxFullError, match=r"full The event was not kept\."):
+            await queue.publish("slack_events", {"n": 3})
+        return
+    assert isinstance(await queue.publish_event("slack_events", {"n": 3}), Kept)
+    go_on.set()
+    await until(lambda: emptied(queue))
+    assert [one["data"] for one in entries(own_server)] == [f'{{"n":{number}}}' for number in range(4)]
