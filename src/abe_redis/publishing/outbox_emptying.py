@@ -1,19 +1,23 @@
 """What takes events out of the outbox's file. It alone may use the reserved room, since it frees more.
 
-On a full disk each step is so small that the reserved room suffices for it, and ends with an empty log.
+On a full disk each step is so small that the reserved room suffices for it, and ends with an empty log. Else
+the log would grow with each step until it has all of the room, and nothing could empty it any more.
 """
 
 import sqlite3
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 
-from abe_redis.errors import OutboxFullError
+from abe_redis.errors import OutboxError, OutboxFullError
 from abe_redis.publishing.outbox_reserve import Reserve
 
 _PAGES = 1024
 """Pages that one step returns to the disk."""
 _FEW_PAGES = 8
 """The same on a full disk: the log may hold some pages for each."""
+_LOG_SECONDS = 5.0
+"""Time to wait on a full disk until nobody uses the log, which takes milliseconds."""
 
 
 class Emptying:
@@ -27,7 +31,7 @@ class Emptying:
         self,
         reserve: Reserve,
         transaction: Callable[[], AbstractContextManager[sqlite3.Connection]],
-        empty_log: Callable[[], None],
+        empty_log: Callable[[], bool],
     ) -> None:
         self._reserve = reserve
         self._transaction = transaction
@@ -58,13 +62,15 @@ class Emptying:
             *(([number], {}) for number in done),
             *(([], {number: reason}) for number, reason in refused.items()),
         ]
-        for finished, reasons in steps:
-            with self._transaction() as database:
-                self._reserve.give_up()
-                _settle(database, writer, finished, reasons)
-            self._empty_log()
-        self._return_room(_FEW_PAGES)
-        self._restore()
+        try:
+            for finished, reasons in steps:
+                with self._transaction() as database:
+                    self._reserve.give_up()
+                    _settle(database, writer, finished, reasons)
+                self._wait_until_log_is_empty()
+            self._return_room(_FEW_PAGES)
+        finally:
+            self._restore()
 
     def tidy(self) -> None:
         """Return the room of deleted rows to the disk, in so far as the disk has room for doing so."""
@@ -83,9 +89,19 @@ class Emptying:
                 before = _free_pages(database)
                 database.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
                 left = _free_pages(database)
-            self._empty_log()
+            if pages == _FEW_PAGES:
+                self._wait_until_log_is_empty()
+            else:
+                self._empty_log()
             if not left or left >= before:
                 return
+
+    def _wait_until_log_is_empty(self) -> None:
+        until = time.monotonic() + _LOG_SECONDS
+        while not self._empty_log():
+            self._restore()
+            if time.monotonic() > until:
+                raise OutboxError("The outbox's log is in use, so its full disk cannot be made free.")
 
     def _open(self) -> None:
         with self._transaction():

@@ -255,11 +255,14 @@ class OutboxFile:
             self._watch.opened(identity)
         return self._opened
 
-    def _empty_log(self) -> None:
-        """Move the log's pages into the file, and return the log's space to the disk, if nobody reads it."""
+    def _empty_log(self) -> bool:
+        """Move the log's pages into the file, and its space to the disk; False if the log is in use."""
         with self._guard, self._explained():
-            database = self._open(time.monotonic() + BUSY_SECONDS)
-            database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            until = time.monotonic() + BUSY_SECONDS
+            database = self._open(until)
+            wait_for_others(database, until)
+            is_in_use, *_ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return not is_in_use
 
     def _is_there(self) -> bool:
         """Whether there is a file, what was saved from one, or what is left beside a deleted one."""
