@@ -6,7 +6,7 @@ from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
+class LineRanges:
     """Some lines of a file, as ranges in ascending order with a gap between each two."""
 
     ranges: tuple[tuple[int, int], ...] = ()
@@ -33,13 +33,13 @@ class Lines:
     def __str__(self) -> str:
         return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in self.ranges)
 
-    def behind(self, number: int) -> "Lines":
+    def behind(self, number: int) -> "LineRanges":
         """The ranges with a line behind this one."""
-        return Lines(tuple(one for one in self.ranges if one[1] > number))
+        return LineRanges(tuple(one for one in self.ranges if one[1] > number))
 
-    def merged(self, numbers: Iterable[int]) -> "Lines":
+    def merged(self, numbers: Iterable[int]) -> "LineRanges":
         """These and more lines."""
-        return Lines(_joined([*self.ranges, *((number, number) for number in numbers)]))
+        return LineRanges(_joined([*self.ranges, *((number, number) for number in numbers)]))
 
 
 def _joined(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -61,7 +61,7 @@ class Interrupted:
     added: frozenset[int]
     uncertain: frozenset[int]
     """Those of which nobody knows whether they were added."""
-    skipped: Lines
+    skipped: LineRanges
     """What was not to be published in the first place."""
 
     def advice(self, published: int, waiting: int) -> str:
@@ -75,7 +75,7 @@ class Interrupted:
         options, has_gaps = self._options(self.added)
         if self.uncertain:
             there, _ = self._options(self.added | self.uncertain)
-            named = Lines().merged(self.uncertain)
+            named = LineRanges().merged(self.uncertain)
             which = f"Line {named}" if len(self.uncertain) == 1 else f"Lines {named}"
             return (
                 f"Published: {published}{in_outbox}. {which} may be published, too, since no answer came: "

@@ -85,11 +85,11 @@ def _why(reason: str | None) -> str:
 def _publish_lines(
     lines: typer.FileBinaryRead, stream: str | None, first: int, skipped: str | None, *, as_json: bool
 ) -> None:
-    from abe_redis.cli.line_numbers import Lines  # noqa: PLC0415
+    from abe_redis.cli.line_numbers import LineRanges  # noqa: PLC0415
     from abe_redis.cli.publish_lines import own, publish_lines  # noqa: PLC0415
 
     try:
-        skip = Lines() if skipped is None else Lines.parse(skipped)
+        skip = LineRanges() if skipped is None else LineRanges.parse(skipped)
     except ValueError:
         raise typer.BadParameter(
             "it must be numbers of lines and ranges of them, such as 22-40,45.", param_hint="'--skip-lines'"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from abe_redis.cli.common import say
 from abe_redis.cli.encoding import json_object, like_utf_16
-from abe_redis.cli.line_numbers import Interrupted, Lines
+from abe_redis.cli.line_numbers import Interrupted, LineRanges
 from abe_redis.errors import AbeRedisError, InvalidArgumentError, PayloadError
 from abe_redis.events import codec
 from abe_redis.runtime.signals import that_end
@@ -34,7 +34,7 @@ async def publish_lines(
     *,
     stream: str | None,
     first: int,
-    skipped: Lines,
+    skipped: LineRanges,
     on_progress: Callable[[int], None],
 ) -> PublishLinesResult:
     """Publish each non-empty line, in order, as soon as it is read, and keep few of them in memory.
@@ -84,7 +84,7 @@ async def publish_lines(
 class _Run:
     """Publishes events, and knows at any time which were."""
 
-    def __init__(self, operations: "Operations", stream: str | None, first: int, skipped: Lines) -> None:
+    def __init__(self, operations: "Operations", stream: str | None, first: int, skipped: LineRanges) -> None:
         self._operations, self._stream = operations, stream
         self.result = PublishLinesResult()
         self.at = Interrupted((), first, frozenset(), frozenset(), skipped)
@@ -155,7 +155,7 @@ def own(lines: BinaryIO) -> BinaryIO:
 class _Events:
     """Numbered payloads up to the first line that holds none; that line is `bad`."""
 
-    def __init__(self, lines: BinaryIO, first: int, skipped: Lines) -> None:
+    def __init__(self, lines: BinaryIO, first: int, skipped: LineRanges) -> None:
         self._lines, self._first, self._skipped = lines, first, skipped
         self.bad: tuple[int, str] | None = None
         self.empty = 0

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from abe_redis.consuming import new_groups
 from abe_redis.consuming.optional_steps import Tolerance
 from abe_redis.runtime import plurals
-from abe_redis.runtime.shell import quoted
+from abe_redis.runtime.shell import command
 from abe_redis.streams import audit
 from abe_redis.streams.find_streams import Search, announced
 from abe_redis.streams.groups import Ensured, ensure_group
@@ -185,8 +185,8 @@ class Discovery:
                 _LOG.debug("Group %r reads %r.", self._group, name)
             else:
                 _LOG.info(
-                    "Group %r of %r is paused: nothing of it is read until `abe-redis group resume %s %s`.",
-                    *(self._group, name, quoted(name), quoted(self._group)),
+                    "Group %r of %r is paused: nothing of it is read until `%s`.",
+                    *(self._group, name, command("group resume", name, self._group)),
                 )
 
 

@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from abe_redis.publishing.outbox_locks import WriterLocks, check_own
+from abe_redis.publishing.outbox_locks import WriterLocks, bytes_of, check_own
 
 _LOG = logging.getLogger(__name__)
 
@@ -22,12 +22,12 @@ _LOCK = "lost"  # no writer has this name
 
 def are_beside(path: Path) -> bool:
     """Whether the file is missing or empty, and its log or the log's index is there."""
-    return not _bytes_of(path) and any(_bytes_of(file) is not None for file in _leftovers(path))
+    return not bytes_of(path) and any(bytes_of(file) is not None for file in _leftovers(path))
 
 
 def hold_rows(path: Path) -> bool:
     """Whether the log is not empty, so that the deleted file's rows may be in it."""
-    return any(_bytes_of(file) for file in _leftovers(path) if file.name.endswith("-wal"))
+    return any(bytes_of(file) for file in _leftovers(path) if file.name.endswith("-wal"))
 
 
 def put_aside(path: Path, until: float) -> None:
@@ -68,10 +68,3 @@ def put_aside(path: Path, until: float) -> None:
 def _leftovers(path: Path) -> list[Path]:
     """The index and the log; the log is last, so that nobody makes a new file before both are renamed."""
     return [path.with_name(f"{path.name}{end}") for end in ("-shm", "-wal")]
-
-
-def _bytes_of(file: Path) -> int | None:
-    try:
-        return file.lstat().st_size
-    except FileNotFoundError:
-        return None

@@ -93,6 +93,14 @@ _BESIDE = ("", "-wal", "-shm")
 """The files that SQLite reads: the database itself, its log, and the log's index."""
 
 
+def bytes_of(path: Path) -> int | None:
+    """The size of the file at a path; None when there is none."""
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return None
+
+
 def check_own(path: Path) -> None:
     """Refuse a file that somebody else may have put there, and close ours to others.
 

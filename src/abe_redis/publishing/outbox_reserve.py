@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from abe_redis.errors import OutboxError
-from abe_redis.publishing.outbox_locks import make_private
+from abe_redis.publishing.outbox_locks import bytes_of, make_private
 
 LEAST_BYTES = 256 * 1024
 """Enough to reopen the outbox, to delete a row, and to move some pages."""
@@ -46,9 +46,9 @@ class Reserve:
             OSError: The disk is full, or refuses.
         """
         largest = max(largest, self._largest)
-        there = _bytes_of(self._path)
+        there = bytes_of(self._path) or 0
         # When the log's pages move to the file, that may grow by all of them.
-        steps = -(-_bytes_of(self._log) // _STEP_BYTES)
+        steps = -(-(bytes_of(self._log) or 0) // _STEP_BYTES)
         try:
             self._enlarge(there, LEAST_BYTES + steps * _STEP_BYTES + 2 * largest)
         except OSError:
@@ -62,7 +62,8 @@ class Reserve:
     def restore(self) -> None:
         """Make the file again, with as much of the room as the disk has, maybe none."""
         with suppress(OSError, OutboxError):
-            self._enlarge(_bytes_of(self._path), LEAST_BYTES + _bytes_of(self._log) + 2 * self._largest)
+            log = bytes_of(self._log) or 0
+            self._enlarge(bytes_of(self._path) or 0, LEAST_BYTES + log + 2 * self._largest)
 
     def give_up(self) -> bool:
         """Remove the file, so that its room is free; False when there is none."""
@@ -80,10 +81,3 @@ class Reserve:
             while there < needed:  # at random: some disks do not store what is all zeros
                 there += file.write(os.urandom(min(needed - there, _STEP_BYTES)))
             os.fsync(file.fileno())
-
-
-def _bytes_of(path: Path) -> int:
-    try:
-        return path.stat(follow_symlinks=False).st_size
-    except FileNotFoundError:
-        return 0
