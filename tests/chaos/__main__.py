@@ -5,11 +5,11 @@ import asyncio
 import sys
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from tests.chaos.account import Account
 from tests.chaos.run import Run
+from tests.chaos.shown import show
 from tests.server_binaries import bundled_binary, system_binary
 
 
@@ -63,7 +63,7 @@ def main() -> int:
                 sys.stderr.write(f"[{violation.rule}] {violation.sentence}\n")
             if account.stray_keys:
                 sys.stderr.write(f"keys without an owner: {account.stray_keys[:10]}\n")
-    Console().print(table)
+    show(table)
     sys.stdout.write(f"{total} events accepted; {failures} runs failed\n")
     return 1 if failures and not arguments.naive else 0
 

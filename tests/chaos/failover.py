@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from tests.chaos import log
 from tests.chaos.actors import GROUP, ORDERED_GROUP
 from tests.chaos.checker import violations
 from tests.chaos.history import Group, History, Outage, Violation
+from tests.chaos.shown import show
 from tests.patience import whole_lines
 from tests.server_binaries import ServerError, any_binary
 from tests.servers import Server
@@ -270,7 +270,7 @@ def main() -> int:
                 f"{len(account.violations)} promises broken",
                 end_section=True,
             )
-    Console().print(table)
+    show(table)
     return int(failed)
 
 

@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from abe_redis import RedisMessageQueueBackend, Settings
@@ -28,6 +27,7 @@ from tests.chaos import log
 from tests.chaos.actors import GROUP
 from tests.chaos.checker import violations
 from tests.chaos.history import Group, History, Outage, Record, Violation
+from tests.chaos.shown import show
 from tests.patience import PATIENCE, whole_lines
 from tests.server_binaries import any_binary
 from tests.servers import Server
@@ -227,7 +227,7 @@ def main() -> int:
         table.add_row(what, *(f"{count:,}" for count in counts))
         for violation in account.violations[:5]:
             sys.stdout.write(f"{what}: [{violation.rule}] {violation.sentence}\n")
-    Console().print(table)
+    show(table)
     return int(failed)
 
 

@@ -4,18 +4,29 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from abe_redis.observability import hooks
 from abe_redis.runtime.plurals import duration
 
 if TYPE_CHECKING:
-    from abe_redis.worker.threads import Slot
+    from abe_redis.events.event import Event
 
 _LOG = logging.getLogger("abe_redis.worker.event_worker")
 
 AGAIN_SECONDS = 60.0
 """Interval at which the log says again that the worker stands still."""
+
+
+class HeldSlot(Protocol):
+    """A slot whose handler can be beyond its limit; its `str` names the handler and the event."""
+
+    event: "Event | None"
+    begun_at: float
+    """When the handler began, by the monotonic clock."""
+
+    def where(self) -> str:
+        """Where its function is, as words behind others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +50,11 @@ class Overdue:
             places: Number of events that the worker handles at the same time.
         """
         self._places = places
-        self._held: dict[Slot, _Since] = {}
+        self._held: dict[HeldSlot, _Since] = {}
         """The longest first."""
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, slot: "Slot") -> None:
+    def begin(self, slot: HeldSlot) -> None:
         """Note that the handler in a place is beyond its limit, or has lost its lease."""
         if slot in self._held or slot.event is None:
             return
@@ -51,7 +62,7 @@ class Overdue:
         if len(self._held) == self._places:
             self._say()
 
-    def end(self, slot: "Slot", *, is_left: bool = False) -> None:
+    def end(self, slot: HeldSlot, *, is_left: bool = False) -> None:
         """Note that it has ended, or that the worker leaves it behind."""
         if (since := self._held.pop(slot, None)) is None:
             return
