@@ -216,6 +216,7 @@ class RedisMessageQueueBackend:
 
         The events of a conversation go to one consumer at a time, in the order in which they were published:
         each one when the one before is acknowledged or buried. All consumers of the group must be ordered.
+        Each topic has its own order.
 
         Raises:
             ClosedError: This backend is closed.

@@ -7,7 +7,7 @@ from tests.servers import Server
 
 
 @pytest.mark.promise("in the order in which they were published, across all workers of the group.")
-@pytest.mark.promise("With `--ordered`, the events of a conversation are handled one at a time")
+@pytest.mark.promise("With `--ordered`, the events of a conversation in one topic are handled one at a time")
 @pytest.mark.parametrize("freeze", [False, True], ids=["killed-and-added", "and-frozen"])
 def test_each_conversation_is_handled_in_order(own_server: Server, freeze: bool) -> None:
     account = Run(own_server, conversations=100, events=40, freeze=freeze).play()

@@ -123,6 +123,29 @@ async def test_conversations_keep_their_order(make: Make) -> None:
     assert failed == set(channels)
 
 
+@pytest.mark.promise("Each topic has its own order.")
+async def test_a_channel_in_two_topics_is_ordered_in_each(make: Make) -> None:
+    backend = make()
+    topics = {"slack_events", "slack:commands"}
+    for topic in sorted(topics):
+        await backend.publish(topic, {"channel_id": "C061EG9SL", "event": {"channel": "C061EG9SL"}})
+    at_work = set[str]()
+    both = anyio.Event()
+
+    async def handle(event: Event) -> None:
+        at_work.add(event.stream)
+        if at_work == topics:
+            both.set()
+        await both.wait()
+
+    worker = EventWorker(backend, handle, ordered=True, concurrency=4)
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run)
+            await both.wait()
+            await worker.shutdown()
+
+
 @pytest.mark.parametrize("how", ["nack", "bury"])
 async def test_a_handler_that_settles_its_event_and_fails_then_does_not_end_the_worker(
     backend: Backend, how: str

@@ -108,8 +108,11 @@ async def persistence(context: Context) -> AsyncIterator[Finding]:
             if config["save"]
             else "all events: nothing is written to disk (appendonly no, no save)"
         )
-        yield warning(
-            f"A restart or crash may lose {lost}.",
+        waited_for = bool(context.settings.redis_wait_replicas)
+        replicas = bool(info["connected_slaves"])
+        also = ", on its replicas too: they copy what it has after its restart" if replicas else ""
+        yield (problem if replicas and waited_for else warning)(
+            f"A restart or crash may lose {lost}{also}.",
             "Set appendonly yes in the server's configuration, and send this for the running server:",
             "CONFIG SET appendonly yes",
         )

@@ -79,8 +79,8 @@ class EventWorker(HandlingTasks):
                 envelope included; with `slack_event` it is the Slack event inside, as in `abe-redis worker`.
             respond_to: A stream to which the handler's result is published, with the id of its event.
             drain_seconds: How long `shutdown` waits for handlers that are at work.
-            ordered: Whether the events of one conversation are handled one at a time, in the order in which
-                they were published. All workers of the group must then be ordered.
+            ordered: Whether the events of one conversation in a topic are handled one at a time, in the order
+                in which they were published. All workers of the group must then be ordered.
             refuse_origins: Events that came from one of these, as `mcp` for what an agent published, are
                 buried instead of handled, so that they can be looked at.
         """

@@ -208,7 +208,7 @@ def test_as_many_functions_run_at_a_time_as_was_asked_for(queue: Server, start: 
     end(worker)
 
 
-@pytest.mark.promise("With `--ordered`, the events of a conversation are handled one at a time")
+@pytest.mark.promise("With `--ordered`, the events of a conversation in one topic are handled one at a time")
 def test_ordered_workers_take_turns_with_a_conversation(queue: Server, start: Start) -> None:
     workers = [start("bot:handle", "--ordered", "--concurrency", "4") for _ in range(2)]
     wait_until_listening(*workers)

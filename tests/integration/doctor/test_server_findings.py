@@ -197,6 +197,37 @@ async def test_replicas_that_are_waited_for_in_vain(servers: Servers) -> None:
     assert finding.severity == "problem"
 
 
+@pytest.mark.promise("the same, `appendonly no`: as above, and when the primary alone is started again")
+@pytest.mark.promise("A primary without it that a supervisor starts")
+@pytest.mark.promise("Its replicas copy that")
+@pytest.mark.promise("`abe-redis doctor` warns of such a primary")
+async def test_a_primary_without_a_disk_that_starts_again_empties_its_replicas(servers: Servers) -> None:
+    primary = servers(options={"repl-diskless-sync-delay": "0"})
+    replica = servers(options={"replicaof": f"127.0.0.1 {primary.port}"})
+
+    async def keeps_up() -> bool:
+        return "none of its replicas (1)" in (await found(primary, "replication"))[0].found
+
+    await until(keeps_up)
+    async with RedisMessageQueueBackend(Settings(redis_url=primary.url, redis_wait_replicas=1)) as backend:
+        await backend.publish(TOPIC, EVENT)
+    for waited_for, severity in ((0, "warning"), (1, "problem")):
+        (finding,) = sick(await found(primary, "persistence", redis_wait_replicas=waited_for))
+        assert finding.severity == severity
+        assert "on its replicas too" in finding.found
+    with replica.admin() as admin:
+        assert admin.xlen(TOPIC) == 1
+        primary.kill()
+        primary.start()
+
+        async def is_empty() -> bool:
+            return admin.dbsize() == 0
+
+        await until(is_empty)
+    send(primary, finding.command)
+    await the_only(primary, "persistence", "ok")
+
+
 async def test_a_replica(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     primary = servers(options={"repl-diskless-sync-delay": "0"})
     replica = servers(options={"replicaof": f"127.0.0.1 {primary.port}"})
