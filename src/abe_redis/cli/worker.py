@@ -94,8 +94,8 @@ def worker(
             "--ordered",
             help="Handle the events of a conversation (a Slack channel) in a topic one at a time, in the "
             "order in which they were published, across all workers; other conversations go on meanwhile. "
-            "All workers of the group need it. For one order over messages, commands and buttons, listen with "
-            "--queue slack:all.",
+            "All workers of the group need it. For one order over messages, commands and buttons, "
+            "listen with --queue slack:all.",
         ),
     ] = False,
     refuse_origin: Annotated[
