@@ -221,7 +221,7 @@ async def test_a_primary_without_a_disk_that_starts_again_empties_its_replicas(s
         primary.start()
 
         async def is_empty() -> bool:
-            return admin.dbsize() == 0
+            return bool(admin.dbsize() == 0)
 
         await until(is_empty)
     send(primary, finding.command)
