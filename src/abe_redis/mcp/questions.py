@@ -2,10 +2,10 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from abe_redis.runtime import plurals
 from abe_redis.sanitize.untrusted import quoted
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Questions:
         ids = [letter.id for letter in letters]
         return Question(
             f"Deliver dead letters again, {len(ids)} of {_name(stream)}: {of_each}? Handlers run again. "
-            f"{_named(ids)}",
+            f"Which: {plurals.named(ids)}.",
             frozenset(ids),
         )
 
@@ -86,7 +86,7 @@ class Questions:
             f"{len(one.held)} of {_name(one.stream)}: {len(one.held)} for {_name(one.group)}{_shared(one)}"
             for one in concerned
         )
-        return Question(f"{doing} events, {of_each}? {then} {_named(held)}", frozenset(held))
+        return Question(f"{doing} events, {of_each}? {then} Which: {plurals.named(held)}.", frozenset(held))
 
 
 def _shared(concerned: "Concerned") -> str:
@@ -104,9 +104,3 @@ def _shared(concerned: "Concerned") -> str:
 def _name(name: str) -> str:
     """A name, in quotes unless it is one word."""
     return name if _WORD.fullmatch(name) else quoted(name)
-
-
-def _named(ids: Sequence[str]) -> str:
-    """The first ids, and how many more there are."""
-    more = f" and {len(ids) - _MOST_NAMED:,} more" if len(ids) > _MOST_NAMED else ""
-    return f"Which: {', '.join(ids[:_MOST_NAMED])}{more}."

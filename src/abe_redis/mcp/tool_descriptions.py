@@ -72,7 +72,7 @@ def _offer_work(server: Server, tools: Tools, questions: Questions) -> None:
         tools.ack,
         title="Finish events",
         description="Tell the group you are done with events you leased: they are not delivered again. "
-        "Without ids: all that you hold. What others hold is left alone and listed in not_held. In a "
+        "Without ids: what one call leased. What others hold is left alone and listed in not_held. In a "
         "group that has or had workers it needs the user's agreement (confirm).",
         question=questions.before_ack,
         changes=True,

@@ -36,6 +36,8 @@ class Kept(NamedTuple):
     deliveries: int
     held_seconds: float
     """Seconds since it was leased."""
+    call: int
+    """The number of the call that leased it."""
 
 
 class _Kept(NamedTuple):
@@ -44,6 +46,7 @@ class _Kept(NamedTuple):
     deliveries: int
     since: float
     """When, by `clock.now`, it was leased."""
+    call: int
 
 
 class AgentLeases:
@@ -66,6 +69,8 @@ class AgentLeases:
         self._reads = Counter[tuple[str, str, str]]()
         """How many reads go on, by stream, group and consumer."""
         self._giving_back = anyio.Lock()
+        self._calls = 0
+        """How many calls have leased events here, or tried to."""
 
     def touch(self) -> None:
         """Note that the agent made a call."""
@@ -79,7 +84,7 @@ class AgentLeases:
         """Every entry that is kept here, or for one consumer, by group, consumer, stream and id."""
         now = clock.now()
         return sorted(
-            Kept(group, name, stream, entry_id, kept.deliveries, now - kept.since)
+            Kept(group, name, stream, entry_id, kept.deliveries, now - kept.since, kept.call)
             for (group, name), entries in self._held.items()
             for (stream, entry_id), kept in entries.items()
             if consumer in {None, name}
@@ -98,9 +103,12 @@ class AgentLeases:
         """Whether the lease of an entry was taken here and is kept."""
         return (stream, entry_id) in self._held.get((group, consumer), {})
 
-    def hold(self, stream: str, group: str, consumer: str, entry_id: str, deliveries: int) -> None:
+    def hold(
+        self, stream: str, group: str, consumer: str, entry_id: str, deliveries: int, *, call: int
+    ) -> None:
         """Keep an entry's lease from now on."""
-        self._held.setdefault((group, consumer), {})[stream, entry_id] = _Kept(deliveries, clock.now())
+        kept = _Kept(deliveries, clock.now(), call)
+        self._held.setdefault((group, consumer), {})[stream, entry_id] = kept
 
     def forget(self, stream: str, group: str, consumer: str, ids: Sequence[str]) -> None:
         """Stop keeping these leases."""
@@ -176,7 +184,8 @@ class AgentLeases:
         Yields:
             The object that collects the entries of the read.
         """
-        taken, place = AgentRead(self, stream, group, consumer), (stream, group, consumer)
+        self._calls += 1
+        taken, place = AgentRead(self, stream, group, consumer, self._calls), (stream, group, consumer)
         async with self._giving_back:  # what is leased from now on is not what an earlier read has left
             self._reads[place] += 1
         try:
@@ -192,7 +201,7 @@ class AgentLeases:
     async def take_back(self, stream: str, group: str, consumer: str, ids: Sequence[str]) -> None:
         """Release some kept entries that the agent has not seen, without counting the delivery."""
         kept = self._held.get((group, consumer), {})
-        taken = AgentRead(self, stream, group, consumer, [one for one in ids if (stream, one) in kept])
+        taken = AgentRead(self, stream, group, consumer, ids=[one for one in ids if (stream, one) in kept])
         with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
             await self._give_back_unseen(taken, own_name=False)
 
@@ -220,6 +229,8 @@ class AgentRead:
     stream: str
     group: str
     consumer: str
+    call: int = 0
+    """The number of the call that reads."""
     ids: list[str] = field(default_factory=list)
     buried: list[str] = field(default_factory=list)
     """Entries that no consumer can handle."""
@@ -227,4 +238,4 @@ class AgentRead:
     def hold(self, entry_id: str, deliveries: int) -> None:
         """Keep an entry's lease from now on."""
         self.ids.append(entry_id)
-        self.agent_leases.hold(self.stream, self.group, self.consumer, entry_id, deliveries)
+        self.agent_leases.hold(self.stream, self.group, self.consumer, entry_id, deliveries, call=self.call)

@@ -13,6 +13,7 @@ from abe_redis.operations import event_views
 from abe_redis.operations.agent_leases import AgentRead
 from abe_redis.operations.caller_limits import Limits
 from abe_redis.operations.filters import Filter
+from abe_redis.runtime import plurals
 from abe_redis.schemas import EventView, ReadResult
 from abe_redis.settings import Settings
 from abe_redis.streams import acks, beyond_end, clock_steps, dead, lease, names, peek
@@ -54,8 +55,8 @@ async def take(
         goes_on = passed_over or len(taken.buried) > buried
     if events:
         note = "These are yours now: ack each one when it is done."
-    elif held := taken.agent_leases.count(taken.stream, taken.group, taken.consumer):
-        note = f"Nothing else is waiting in this group; you hold {held} of its events (pending=true)."
+    elif taken.agent_leases.count(taken.stream, taken.group, taken.consumer):
+        note = "Nothing else is waiting in this group."
     else:
         note = "Nothing is waiting in this group."
     return _result(settings, taken, events, note)
@@ -207,6 +208,11 @@ def _result(settings: Settings, taken: AgentRead, events: list[EventView], note:
     if taken.buried:
         note += (
             f" {len(taken.buried)} that could not be handled went to {names.dead_letters(taken.stream)!r}."
+        )
+    if others := [one.id for one in taken.agent_leases.every() if one.call != taken.call]:
+        note += (
+            f" You also hold {len(others)} of other calls, which you may not have seen: "
+            f"{plurals.named(others)}. To see them: read_stream(pending=true)."
         )
     return ReadResult(
         stream=taken.stream,

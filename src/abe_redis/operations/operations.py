@@ -73,6 +73,7 @@ class Operations(Publishing):
 
         Args:
             stream: Where they are; it, the group and the ids may be left out for all that was leased here.
+                An agent must name what several calls have leased: it may not have seen the answer of one.
             group: The group they were leased in.
             ids: 1 to 100 entry ids.
             consumer: The consumer that leased them; by default our own name.
@@ -104,7 +105,8 @@ class Operations(Publishing):
         A delivery that is given back does not count.
 
         Args:
-            stream: Where they are; it, the group and the ids may be left out for all that was leased here.
+            stream: Where they are; it, the group and the ids may be left out for all that was leased here;
+                as for `ack`, if they are postponed or buried.
             group: The group they were leased in.
             ids: 1 to 100 entry ids.
             consumer: The consumer that leased them; by default our own name.
@@ -117,7 +119,8 @@ class Operations(Publishing):
         if (why := reason if bury is None else bury) is not None:
             check_text("The reason", why)
         results = []
-        for place in self._places(stream, group, ids, consumer):
+        returns_at_once = bury is None and not delay_seconds
+        for place in self._places(stream, group, ids, consumer, unseen_too=returns_at_once):
             name = self._scope.consumable(place.stream)
             result = await self._settlement.release(
                 *(name, place.group, place.ids, place.consumer),
@@ -139,14 +142,21 @@ class Operations(Publishing):
         return joined(results)
 
     def _places(
-        self, stream: str | None, group: str | None, ids: Sequence[str] | None, consumer: str | None
+        self,
+        stream: str | None,
+        group: str | None,
+        ids: Sequence[str] | None,
+        consumer: str | None,
+        *,
+        unseen_too: bool = False,
     ) -> list[Place]:
-        """The places of the events to settle."""
+        """The places of the events to settle; without ids, of those that the caller must have seen."""
         ids = None if ids is None else each("ids", ids, members="ids")
         if stream is not None and group is not None and ids is not None:
             return [Place(stream, group, self.holder(consumer), consumer, ids)]
         kept = self.agent_leases.every(None if consumer is None else self.holder(consumer))
-        return places(kept, self.consumer, stream=stream, group=group, ids=ids)
+        of_one_call = self._origin == "mcp" and not unseen_too
+        return places(kept, self.consumer, stream=stream, group=group, ids=ids, of_one_call=of_one_call)
 
     async def concerned(
         self,

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from abe_redis.errors import RequestError
 from abe_redis.operations.agent_leases import AgentLeases, Kept
 from abe_redis.operations.scope import Scope, check_id, check_range
+from abe_redis.runtime import plurals
 from abe_redis.schemas import MAX_COUNT, AckResult, ReleaseResult
 from abe_redis.streams import acks, dead, names, renewal
 from abe_redis.streams.choose import take_these
@@ -214,6 +215,7 @@ def places(
     stream: str | None,
     group: str | None,
     ids: Sequence[str] | None,
+    of_one_call: bool,
 ) -> list[Place]:
     """The places of the held events that match all given fields, with at most 100 events each.
 
@@ -223,12 +225,15 @@ def places(
         stream: Only in this one.
         group: Only in this one.
         ids: Only these.
+        of_one_call: Refuse, without ids, events that several calls have leased: the answer of one may never
+            have reached whoever settles them.
 
     Raises:
-        RequestError: No held event matches.
+        RequestError: No held event matches; or their caller may not have seen some of them.
     """
     wanted = None if ids is None else {check_id("An id", one) for one in ids}
     found: dict[tuple[str, str, str], list[str]] = {}
+    calls = set[int]()
     for one in held:
         if (
             stream in {None, one.stream}
@@ -236,6 +241,14 @@ def places(
             and (wanted is None or one.id in wanted)
         ):
             found.setdefault((one.stream, one.group, one.consumer), []).append(one.id)
+            calls.add(one.call)
+    if of_one_call and ids is None and len(calls) > 1:
+        every = [entry_id for those in found.values() for entry_id in those]
+        raise RequestError(
+            f"You hold {len(every)} events of {len(calls)} lease_events calls, and the answer of one may not "
+            f"have reached you, so nothing was done: {plurals.named(every)}. To see them: read_stream(pending=true). "
+            f'Then give the ids of those you mean, as in ids=["{every[0]}"].'
+        )
     if not found:
         what = "none of these" if ids is not None else "nothing"
         where = "".join(

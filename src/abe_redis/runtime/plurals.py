@@ -31,3 +31,12 @@ def duration(seconds: float) -> str:
 def when(moment: datetime) -> str:
     """A time to the second, with its zone."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+_MOST_NAMED = 5
+
+
+def named(ids: Sequence[str]) -> str:
+    """The first ids, and how many more there are."""
+    more = f" and {len(ids) - _MOST_NAMED:,} more" if len(ids) > _MOST_NAMED else ""
+    return f"{', '.join(ids[:_MOST_NAMED])}{more}"

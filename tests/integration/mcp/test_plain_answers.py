@@ -168,7 +168,8 @@ async def test_an_agreement_without_a_question_covers_what_the_refusal_named(
     assert refused.startswith("Nothing was done: this needs the user's agreement. Acknowledge events, 1 of ")
     assert first in refused
     await ask("lease_events", group="bot", ids=[second])
-    assert (await ask("ack", confirm=True)).structuredContent["acked"] == [first]
+    agreed = await ask("ack", ids=[first, second], confirm=True)
+    assert agreed.structuredContent["acked"] == [first]
     assert second in await refusal(ask, "ack")
     await ask("release", stream=TOPIC, group="bot", ids=[second])
     await ask("lease_events", group="bot", ids=[third])

@@ -122,7 +122,8 @@ async def test_without_ids_it_is_all_that_one_holds(agent: Operations, redis: Re
     back = await agent.release(stream="slack:other")
     assert (len(back.released), back.also) == (1, [])
     await agent.lease(stream="slack:other", group="b")
-    both = await agent.ack()
+    held = [one.id for one in (await agent.held()).events]
+    both = await agent.ack(ids=held)
     assert sorted([len(both.acked), *(len(one.acked) for one in both.also)]) == [1, 3]
     with pytest.raises(RequestError, match="You hold nothing, so nothing was changed"):
         await agent.ack()
@@ -137,5 +138,28 @@ async def test_more_than_a_hundred_are_settled_at_once(agent: Operations) -> Non
     await fill(agent, 130)
     for _ in range(2):
         await agent.lease(group=GROUP, count=100)
-    done = await agent.ack()
-    assert (len(done.acked), done.also) == (130, [])
+    done = await agent.release()
+    assert (len(done.released), done.also) == (130, [])
+
+
+async def test_without_ids_it_is_not_what_the_answer_of_another_call_showed(agent: Operations) -> None:
+    """That answer may not have reached the agent, so it names what it means; giving back harms nobody."""
+    await fill(agent, 2)
+    await agent.publish_event(said(9), stream="slack:other")
+    (one,) = (await agent.lease(group=GROUP, count=1)).events
+    second = await agent.lease(group=GROUP, count=1)
+    assert f"You also hold 1 of other calls, which you may not have seen: {one.id}." in second.note
+    (other,) = (await agent.lease(stream="slack:other", group="b")).events
+    refusal = r"You hold 3 events of 3 lease_events calls, .* nothing was done: .*read_stream\(pending=true\)"
+    for settle in (
+        agent.ack,
+        lambda: agent.ack(group=GROUP, stream=TOPIC),
+        lambda: agent.release(delay_seconds=9),
+        lambda: agent.release(bury="gone"),
+    ):
+        with pytest.raises(RequestError, match=refusal.replace("3", r"\d")):
+            await settle()
+    assert len((await agent.held()).events) == 3
+    assert (await agent.ack(stream="slack:other")).acked == [other.id], "all of these came in one answer"
+    assert (await agent.ack(ids=[one.id])).acked == [one.id]
+    assert (await agent.ack()).acked == [second.events[0].id]
