@@ -140,8 +140,8 @@ def _hints(result: AgentRead, *, may_change: bool) -> list[str]:
     if result.lease_seconds is not None and result.events:
         lines.append(
             f"The lease lasts {result.lease_seconds:g} s and is renewed for you. When done: ack(); to give "
-            "back, postpone or bury: release(). Without ids, both are about all that you hold; while you hold "
-            "events of several calls, name them."
+            "back, postpone or bury: release(). Without ids, both are about all that you hold; if several "
+            "calls leased it, name it."
         )
     if any(event.truncated for event in result.events):
         lines.append(f'To see one whole: read_stream(stream={stream}, event_id="ID", payload="whole").')

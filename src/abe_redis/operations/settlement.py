@@ -246,7 +246,8 @@ def places(
         every = [entry_id for those in found.values() for entry_id in those]
         raise RequestError(
             f"You hold {len(every)} events of {len(calls)} lease_events calls, and the answer of one may not "
-            f"have reached you, so nothing was done: {plurals.named(every)}. To see them: read_stream(pending=true). "
+            f"have reached you, so nothing was done: {plurals.named(every)}. "
+            "To see them: read_stream(pending=true). "
             f'Then give the ids of those you mean, as in ids=["{every[0]}"].'
         )
     if not found:
