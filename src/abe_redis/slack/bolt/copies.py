@@ -29,11 +29,13 @@ class AppCopy:
         self.app: Any = copy.copy(app)
         """The copy."""
         without_bodies(self.app, self._inside.logger)
-        self.runner: Any = copy.copy(self._get("runner"))
+        original = self._get("runner")
+        self.runner: Any = copy.copy(original)
         """It runs the listeners."""
         without_bodies(self.runner)
         self._set("runner", self.runner)
         self._set("middleware", [_quiet(one) for one in self._get("middleware") if not _is_of_a_door(one)])
+        self.replace_middleware(lambda one: self._running_here(one, original))
         self.equip_requests(self._quieten)
 
     def replace_middleware(self, change: Callable[[Any], Any]) -> None:
@@ -54,6 +56,16 @@ class AppCopy:
             equip(request.context)
 
         self._set("init_context", init)
+
+    def _running_here(self, middleware: Any, original: Any) -> Any:  # noqa: ANN401 - of Bolt
+        """The middleware, or a copy if it keeps the app's runner, as steps do before Bolt 1.21."""
+        kept = [name for name, value in getattr(middleware, "__dict__", {}).items() if value is original]
+        if not kept:
+            return middleware
+        copied = copy.copy(middleware)
+        for name in kept:
+            setattr(copied, name, self.runner)
+        return copied
 
     def _quieten(self, context: Any) -> None:  # noqa: ANN401 - of Bolt
         context["listener_runner"] = self.runner
