@@ -48,6 +48,25 @@ async def test_a_destroyed_group_is_made_again_where_it_had_finished(
         await groups.create(TOPIC, "bot")
 
 
+@pytest.mark.parametrize("how", ["create", "reset"])
+@pytest.mark.parametrize("start", ["now", "third", "beginning"])
+async def test_a_group_that_is_destroyed_before_its_first_consumer_starts_where_it_was_to(
+    redis: Redis, groups: Groups, how: str, start: str
+) -> None:
+    ids = await fill(redis, 5)
+    before = {"now": ids[4], "third": ids[1], "beginning": "0-0"}[start]
+    where = ids[2] if start == "third" else start
+    if how == "create":
+        await groups.create(TOPIC, "bot", start=where)
+    else:
+        await redis.xgroup_create(TOPIC, "bot", "0")
+        await groups.reset(TOPIC, "bot", start=where, force=True)
+    assert await state(redis) == (0, before)
+    await redis.xgroup_destroy(TOPIC, "bot")
+    await groups.create(TOPIC, "bot")
+    assert await state(redis) == (0, before)
+
+
 @pytest.mark.parametrize(
     ("start", "says"),
     [

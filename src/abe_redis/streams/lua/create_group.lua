@@ -14,6 +14,7 @@
 -- include: beyond_end
 -- include: read_at
 -- include: make_group
+-- include: begin_records
 -- include: destroyed
 -- include: left_unfinished
 -- include: not_due
@@ -38,10 +39,7 @@ if not found.err then
 end
 local made = make_group(stream, records, group, position, read_at(stream, position))
 if made.err then return made end
-local forgotten =
-  {'floor', 'last', 'lost', 'deleted', 'paused', 'reclaimed', 'let go', 'given', 'known', 'gone'}
-for _, what in ipairs(forgotten) do
-  redis.call('HDEL', records, what .. ' ' .. group)
-end
+begin_records(stream, records, group,
+  {'last', 'lost', 'deleted', 'paused', 'reclaimed', 'let go', 'given', 'known', 'gone'})
 none_due(due)
 return {pending, passed, 1}

@@ -13,6 +13,7 @@
 -- include: beyond_end
 -- include: read_at
 -- include: position
+-- include: begin_records
 -- include: not_due
 local stream, records, due = KEYS[1], KEYS[2], KEYS[3]
 local group, position, force, most_counted = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4]
@@ -30,8 +31,6 @@ while #rows > 0 do
   rows = redis.call('XPENDING', stream, group, '-', '+', 100)
 end
 redis.call(to_position('SETID', stream, group, position, read_at(stream, position)))
-for _, what in ipairs({'floor', 'last', 'lost', 'deleted', 'reclaimed', 'given', 'known', 'gone'}) do
-  redis.call('HDEL', records, what .. ' ' .. group)
-end
+begin_records(stream, records, group, {'last', 'lost', 'deleted', 'reclaimed', 'given', 'known', 'gone'})
 none_due(due)
 return {pending, passed, 1}
