@@ -60,6 +60,15 @@ class DeadLetterSearch:
         await self._scope.check_known(redis, name)
         return [name]
 
+    async def of_topic(self, redis: Redis, name: str) -> list[str]:
+        """The stream of this name and the partitions of its topic, as far as they may have dead letters.
+
+        Raises:
+            RequestError: There is no such stream, and there are no dead letters of it.
+        """
+        parts = [one for one in await self.sources(redis) if name in {one, names.topic_of(one)}]
+        return sorted(parts, key=lambda one: (len(one), one)) or await self.streams(redis, name)
+
     async def matching(
         self,
         redis: Redis,

@@ -87,7 +87,8 @@ class DeadLetters:
         """The payloads of all dead letters that there are now and that match, the oldest first.
 
         Args:
-            stream: The stream they came from; None: every one, one after the other.
+            stream: The stream they came from, or a topic, whose partitions come one after the other; None:
+                every stream.
             choice: Which ones.
             start: Begin behind this one: an id, or `ID@STREAM`.
             asked: Only dead letters of these events.
@@ -96,7 +97,9 @@ class DeadLetters:
         name = None if stream is None else self._scope.consumable(stream)
         begin = carrying.Start.of(start)
         async with self._scope.redis("reading dead letters") as redis:
-            streams = begin.streams(await self._search.streams(redis, name))
+            search = self._search
+            of = await (search.sources(redis) if name is None else search.of_topic(redis, name))
+            streams = begin.streams(of)
             ends = await carrying.ends(redis, {one: names.dead_letters(one) for one in streams})
             for one, end in ends.items():
                 after = begin.after(one)

@@ -108,6 +108,28 @@ def test_partitions_come_one_after_the_other(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("at")
+def test_dead_letters_of_a_topic_are_those_of_its_partitions_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    publish([{"type": "message", "channel": "C0", "n": 0}])
+    monkeypatch.setenv("REDIS_STREAM_PARTITIONS", "3")
+    publish([{"type": "message", "channel": f"C{number}", "n": number} for number in range(1, 13)])
+    streams = ["slack_events", *(f"slack_events:p{number}" for number in range(3))]
+    for stream in streams:
+        answer("group", "create", stream, "bot")
+        for one in answer("read", stream)["events"]:
+            answer("dead", "bury", stream, one["id"], "--group", "bot", "--reason", "odd")
+    assert sorted(one["n"] for one in printed("dead", "list", "slack_events", "--group", "bot")) == [
+        *range(13)
+    ]
+    for part in streams[1:]:
+        assert 0 < len(printed("dead", "list", part)) < 12
+    (last,) = answer("dead", "list", "slack_events")["letters"]
+    assert len(printed("dead", "list", "slack_events", "--start", f"{last['id']}@slack_events")) == 12
+    unknown = run("dead", "list", "slack_evens", "--lines")
+    assert unknown.returncode == 1
+    assert "Did you mean 'slack_events'?" in unknown.stderr
+
+
+@pytest.mark.usefixtures("at")
 def test_dead_letters_of_all_streams_are_printed_whole_and_chosen_as_in_the_list() -> None:
     for stream in ("slack:one", "slack:two"):
         publish([event(number) for number in range(3)], stream=stream)
