@@ -1,5 +1,6 @@
 """Which failures of Redis are temporary, and a sentence for each of the others."""
 
+import builtins
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -172,7 +173,8 @@ _SHOWN = 500
 
 def _shown(error: BaseException, settings: Settings) -> str:
     """The failure's own message, on one line, shortened, and without secrets."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    is_silence = isinstance(error, (TimeoutError, builtins.TimeoutError))
+    text = " ".join(str(error).split()) or ("no answer in time" if is_silence else type(error).__name__)
     for secret in settings.secrets:
         text = text.replace(secret, "***")
     return (text if len(text) <= _SHOWN else text[:_SHOWN] + "…").rstrip(".")

@@ -1,5 +1,6 @@
 """Publishing an event to Redis: the draft, the retries, and the maintenance of its stream."""
 
+import asyncio
 import logging
 import os
 import time
@@ -196,7 +197,8 @@ class Publisher:
 
     async def _coalesce(self) -> Batcher:
         connections = await self._open()
-        await connections.check()
+        async with asyncio.timeout(PUBLISH_SECONDS):  # a first connection may take longer than Slack waits
+            await connections.check()
         if self._batcher is None:
             self._batcher = Batcher(
                 connections.publishing,
