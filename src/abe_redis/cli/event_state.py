@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from abe_redis.cli.common import plain
-from abe_redis.runtime.plurals import count, duration, when
+from abe_redis.runtime.plurals import count, duration, left_by, when
 
 if TYPE_CHECKING:
     from abe_redis.schemas import EventView, GroupState
@@ -41,9 +41,11 @@ def _holder(one: "EventView | GroupState") -> str:
         case "undelivered":
             return "not delivered yet"
         case "postponed":
-            why = "" if one.reason is None else f" since {plain(one.reason)}"
+            why = "" if one.reason is None else f", because {plain(one.reason)}"
             return _due(one.due_at, why)
         case "waiting":
+            if one.left_by is not None:
+                return left_by(plain(one.left_by), one.free_at)
             return "given back, held by nobody"
     if one.consumer is None:
         return ""

@@ -89,7 +89,7 @@ def _consumer_line(each: _Consumer) -> str:
 
 
 def _state(one: ConsumerStats) -> str:
-    return "alive" if one.alive else f"silent for {duration(one.idle_seconds)}"
+    return "alive" if one.alive else "ended" if one.ended else f"silent for {duration(one.idle_seconds)}"
 
 
 def _lag(one: StreamStats) -> str:

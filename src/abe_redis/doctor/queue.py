@@ -95,9 +95,11 @@ def _judge(stats: StreamStats, settings: Settings, *, refuses_writes: bool) -> I
         where = f"group {group.name!r} of {stats.stream!r}"
         gone = [one for one in group.consumers if not one.alive and group.held_by(one)]
         for one in [one for one in gone if not is_person(one.name)]:
+            events = _count(group.held_by(one), "event", "events")
+            silent = f"has been silent for {one.idle_seconds:.0f} s and holds {events}"
+            state = f"has ended and left {events} unfinished" if one.ended else silent
             yield warning(
-                f"Consumer {one.name!r} in {where} has been silent for {one.idle_seconds:.0f} s and holds "
-                f"{_count(group.held_by(one), 'event', 'events')}.",
+                f"Consumer {one.name!r} in {where} {state}.",
                 f"A live consumer of the group takes over what has been held for {lease_seconds:g} s: see "
                 "to it that one runs.",
             )

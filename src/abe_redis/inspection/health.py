@@ -163,7 +163,7 @@ def stuck(at: Situation) -> Verdict:
 
 
 def silent(at: Situation) -> Verdict:
-    """Consumers that hold events and ask for nothing: their process hangs, or is gone."""
+    """Consumers with events that ask for nothing: their process has ended, hangs, or is gone."""
     if at.refuses_writes:
         return Verdict()
     return Verdict(
@@ -261,7 +261,7 @@ def _worker(group: GroupStats) -> str:
 
 
 def _silent(one: ConsumerStats, group: GroupStats) -> str:
-    """The sentence about a consumer that holds events and is silent."""
+    """The sentence about a consumer that holds events and is silent, or has left them."""
     count = group.held_by(one)
     events = "1 event" if count == 1 else f"{count} events"
     longest = f", {one.holds} for {duration(one.held_seconds or 0)}" if one.holds else ""
@@ -270,6 +270,12 @@ def _silent(one: ConsumerStats, group: GroupStats) -> str:
         return (
             f"{said}: somebody leased that with `abe-redis read`. Finish it with `abe-redis ack`, or leave "
             "it to a live worker."
+        )
+    if one.ended:
+        when = "" if one.lease_seconds is None else f" of {duration(one.lease_seconds)}"
+        return (
+            f"Consumer {one.name!r} of group {group.name!r} has ended and left {events} unfinished. A live "
+            f"consumer takes over what it left, at the end of its lease{when}."
         )
     return (
         f"{said}, and has been silent for {duration(one.idle_seconds)}: its process is gone or frozen, or "

@@ -105,7 +105,7 @@ class _Reader:
         )
         unread, lost = self._unread(row)
         postponed = Counter(row["consumer"] for row in group.pending if row["message_id"] in group.postponed)
-        holding = hold_times.longest(group.pending, group.postponed, group.notes, self.info.now)
+        holding = hold_times.longest(group.pending, group.postponed, group.records, self.info.now)
         unused = [one["idle"] / 1000 for one in group.consumers]
         if used := self._recorded("used", row["name"]):
             unused.append(max(0.0, self.info.now - used))
@@ -137,8 +137,9 @@ class _Reader:
                         one["idle"] / 1000,
                         recorded_seconds=group.lease_seconds.get(one["name"]),
                         lease_seconds=self.lease_seconds,
-                        has_left=one["name"] in group.left,
+                        has_left=one["name"] in group.records.ended | group.unheard,
                     ),
+                    ended=one["name"] in group.records.ended,
                     lease_seconds=group.lease_seconds.get(one["name"]),
                     holds=held_id,
                     held_seconds=seconds,

@@ -46,6 +46,10 @@ class AgentEvent(BaseModel):
     deliveries: int | None = None
     holder: str | None = None
     held_seconds: float | None = None
+    left_by: str | None = None
+    """The consumer that had it and has ended without giving it back."""
+    free_at: datetime | None = None
+    """Then, the end of that lease, if it is known."""
     yours: bool = False
     due_at: datetime | None = None
     first_id: str | None = None
@@ -167,6 +171,8 @@ def _event(view: EventView, payload: Payload, max_chars: int, trust: Trust) -> A
         deliveries=view.buried.deliveries if view.buried else view.deliveries,
         holder=view.consumer and shown(view.consumer),
         held_seconds=view.held_seconds,
+        left_by=view.left_by and shown(view.left_by),
+        free_at=view.free_at,
         yours=view.yours,
         due_at=view.due_at,
         first_id=_short(shown(view.buried.first_id)) if view.buried else None,

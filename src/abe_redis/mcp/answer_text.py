@@ -176,6 +176,8 @@ def _consumer(one: ConsumerStats, group: GroupStats) -> str:
     held = group.held_by(one)
     waits = f"; {one.pending - held:,} of it postponed, held by nobody" if one.pending > held else ""
     holds = f", {one.holds} for {one.held_seconds or 0:.0f} s" if one.holds else ""
+    if one.ended:
+        return f"  Consumer {quoted(one.name)}: ended, left {held:,} to live consumers{waits}."
     state = "alive" if one.alive else f"silent for {one.idle_seconds:.0f} s"
     return f"  Consumer {quoted(one.name)}: {state}, holds {held:,}{holds}{waits}."
 

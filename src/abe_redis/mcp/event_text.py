@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from abe_redis.mcp.agent_events import AgentCount, AgentEvent, AgentRead
 from abe_redis.operations.event_views import compact
-from abe_redis.runtime.plurals import duration, when
+from abe_redis.runtime.plurals import duration, left_by, when
 from abe_redis.sanitize.untrusted import quoted
 from abe_redis.schemas import GroupState
 
@@ -70,7 +70,7 @@ def _event(event: AgentEvent) -> str:
     if event.untrusted_text is not None:
         line += f": {json.dumps(event.untrusted_text, ensure_ascii=False)}"
     if event.untrusted_reason is not None:
-        what = "postponed since" if event.first_id is None else "given up on"
+        what = "postponed because" if event.first_id is None else "given up on"
         line += f"; {what}: {json.dumps(event.untrusted_reason, ensure_ascii=False)}"
     notes = ["a secret is masked"] * event.masked + ["shortened"] * event.truncated
     notes += [] if event.withheld is None else [event.withheld]
@@ -98,6 +98,8 @@ def _facts(event: AgentEvent) -> list[str]:
     elif event.holder is not None and event.held_seconds is not None:
         who = "you" if event.yours else quoted(event.holder)
         facts.append(f"held by {who} for {event.held_seconds:.0f} s")
+    elif event.left_by is not None:
+        facts.append(left_by(quoted(event.left_by), event.free_at))
     elif event.state is not None:
         facts.append(_NOBODY_HAS[event.state])
     return facts
@@ -124,13 +126,20 @@ def _state(one: GroupState) -> str:
     how = {
         "done": "done, unless the group began after it",
         "held": f"held by {holder} for {one.held_seconds or 0:.0f} s, delivery {one.deliveries}",
-        "waiting": f"given back, waits to be taken again, had {one.deliveries} deliveries",
+        "waiting": f"{_free(one)}, had {one.deliveries} deliveries",
         "postponed": f"{_due(one.due_at) if one.due_at else 'postponed'}, had {one.deliveries} deliveries",
         "undelivered": "not delivered yet",
         "buried": f"given up on, not done; dead letter {one.dead_id}",
     }[one.state]
     again = "" if one.redriven_as is None else f"redriven as {one.redriven_as}; "
     return f"Group {quoted(one.group)}: {again}{how}."
+
+
+def _free(one: GroupState) -> str:
+    """Why nobody holds an event that was delivered."""
+    if one.left_by is not None:
+        return left_by(quoted(one.left_by), one.free_at)
+    return _NOBODY_HAS["waiting"]
 
 
 def _hints(result: AgentRead, *, may_change: bool) -> list[str]:

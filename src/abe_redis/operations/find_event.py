@@ -164,9 +164,11 @@ def _state(standing: peek.Standing) -> GroupState:
         return GroupState(group=standing.group, state="done" if standing.given else "undelivered")
     return GroupState(
         group=standing.group,
-        state="postponed" if row.due_at else "waiting" if row.idle_seconds is None else "held",
+        state="postponed" if row.due_at else "waiting" if row.held_seconds is None else "held",
         consumer=None if row.consumer.encode() in names.NOBODYS else row.consumer,
         held_seconds=None if row.due_at else row.held_seconds,
+        left_by=row.left_by,
+        free_at=row.free_at,
         deliveries=row.deliveries,
         due_at=row.due_at,
         reason=row.reason,

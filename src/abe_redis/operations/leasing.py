@@ -18,6 +18,7 @@ from abe_redis.schemas import EventView, ReadResult
 from abe_redis.settings import Settings
 from abe_redis.streams import acks, beyond_end, clock_steps, dead, lease, names, peek
 from abe_redis.streams.choose import MOST_PASSED, Chosen, Why, take_these
+from abe_redis.streams.consumers import ended_in
 from abe_redis.streams.groups import record_progress
 from abe_redis.streams.manage import is_paused
 from abe_redis.streams.page_size import PageSize
@@ -106,9 +107,12 @@ async def take_chosen(
             f"chosen when these are taken: at most {MOST_PASSED} are passed over. To see those: read_stream."
         )
     by_reason: dict[str, list[str]] = {}
+    is_any_held = any(why == "held" for _, why, _ in outcome.others)
+    ended = await ended_in(connections.commands, taken.group, taken.stream) if is_any_held else set[str]()
     for entry_id, why, holder in outcome.others:
         ours = why == "held" and taken.agent_leases.holds(taken.stream, taken.group, taken.consumer, entry_id)
-        reason = "you hold it already" if ours else _WHY[why].format(holder=holder)
+        is_left = why == "held" and holder in ended
+        reason = "you hold it already" if ours else (_LEFT if is_left else _WHY[why]).format(holder=holder)
         by_reason.setdefault(reason, []).append(entry_id)
     said += [f"Not leased, {reason}: {', '.join(those)}." for reason, those in by_reason.items()]
     if outcome.passed:
@@ -126,6 +130,8 @@ _WHY: dict[Why, str] = {
     "done": "the group has finished it, or it does not exist",
     "far": f"more than {MOST_PASSED} events of this group stand before it",
 }
+
+_LEFT = "left by {holder!r}, which has ended: it is free at the end of that one's lease"
 
 _LOOKED_AT, _PAGE = 1000, 100
 

@@ -202,19 +202,20 @@ class Looking(Caller):
 
     def _pending_view(self, stream: str, group: str, row: PendingEntry) -> EventView:
         is_postponed = row.due_at is not None
+        is_held = row.held_seconds is not None and not is_postponed
         return event_views.view(
             row.id,
             row.fields,
-            state="postponed" if is_postponed else "waiting" if row.idle_seconds is None else "held",
+            state="postponed" if is_postponed else "held" if is_held else "waiting",
             deliveries=row.deliveries,
-            consumer=None if row.idle_seconds is None or is_postponed else row.consumer,
-            idle_seconds=None if is_postponed else row.idle_seconds,
-            held_seconds=None if is_postponed else row.held_seconds,
+            consumer=row.consumer if is_held else None,
+            idle_seconds=row.idle_seconds if is_held else None,
+            held_seconds=row.held_seconds if is_held else None,
+            left_by=row.left_by,
+            free_at=row.free_at,
             due_at=row.due_at,
             reason=row.reason,
-            yours=not is_postponed
-            and row.idle_seconds is not None
-            and self._is_ours(stream, group, row.consumer, row.id),
+            yours=is_held and self._is_ours(stream, group, row.consumer, row.id),
         )
 
     def _is_ours(self, stream: str, group: str, holder: str | None, entry_id: str) -> bool:

@@ -46,7 +46,8 @@ class EventView(DeferredModel):
     )
     state: State | None = Field(
         default=None,
-        description="How far the group is with it. held: a consumer holds it. waiting: it was given back. "
+        description="How far the group is with it. held: a consumer holds it. waiting: it was given back, or "
+        "its consumer has ended (left_by). "
         "postponed: it is delivered again at due_at. undelivered: the group was not given it yet.",
     )
     waited_seconds: float | None = Field(
@@ -59,6 +60,14 @@ class EventView(DeferredModel):
     held_seconds: float | None = Field(
         default=None,
         description="Seconds since its consumer got it, whatever was renewed; null without a lease.",
+    )
+    left_by: str | None = Field(
+        default=None, description="The consumer that had it and has ended without giving it back."
+    )
+    free_at: datetime | None = Field(
+        default=None,
+        description="Then, the end of that lease (UTC), from which a live consumer takes it; null when "
+        "unknown.",
     )
     yours: bool = Field(default=False, description="Whether you hold it.")
     due_at: datetime | None = Field(
@@ -95,6 +104,12 @@ class GroupState(DeferredModel):
     )
     consumer: str | None = Field(default=None, description="The consumer that had it last, if known.")
     held_seconds: float | None = Field(default=None, description="Seconds since that one got it.")
+    left_by: str | None = Field(
+        default=None, description="The consumer that had it and has ended without giving it back."
+    )
+    free_at: datetime | None = Field(
+        default=None, description="Then, the end of that lease (UTC), from which a live consumer takes it."
+    )
     yours: bool = Field(default=False, description="Whether you hold it.")
     deliveries: int | None = Field(default=None, description="Number of deliveries.")
     due_at: datetime | None = Field(default=None, description="When it is delivered again (UTC).")

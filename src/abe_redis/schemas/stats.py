@@ -45,6 +45,11 @@ class ConsumerStats(DeferredModel):
         description="True while idle_seconds is less than its lease (2.4 s at least), unless it has ended in "
         "order."
     )
+    ended: bool = Field(
+        default=False,
+        description="Whether it has ended in order, so that it holds nothing any more; what it did not give "
+        "back is pending under its name until a live consumer takes it over.",
+    )
     lease_seconds: float | None = Field(
         default=None, description="How long its leases last without renewal, as it said; null if it did not."
     )

@@ -1,6 +1,7 @@
 """Tells whether consumers are alive; removes those that are gone, and the records of their leases."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -71,7 +72,7 @@ async def alive_in(redis: Redis, group: str, stream: str, *, lease_seconds: floa
     pipeline.hgetall(names.leases(stream, group))
     pipeline.hgetall(names.held(stream, group))
     rows, leases, said = await pipeline.execute()
-    recorded, left = lease_seconds_in(leases), hold_times.left_in(said)
+    recorded, ended = lease_seconds_in(leases), hold_times.records_from(said).ended
     return {
         row["name"].decode(errors="replace")
         for row in rows
@@ -80,9 +81,19 @@ async def alive_in(redis: Redis, group: str, stream: str, *, lease_seconds: floa
             row["idle"] / 1000,
             recorded_seconds=recorded.get(row["name"]),
             lease_seconds=lease_seconds,
-            has_left=row["name"] in left,
+            has_left=row["name"] in ended,
         )
     }
+
+
+async def ended_in(redis: Redis, group: str, stream: str) -> set[str]:
+    """The names of the consumers of a group that have ended in order and may have left something pending.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    said: Any = await redis.hgetall(names.held(stream, group))
+    return {name.decode(errors="replace") for name in hold_times.records_from(said).ended}
 
 
 async def forget_gone(redis: Redis, group: str, streams: Sequence[str], *, idle_seconds: float) -> int:

@@ -75,23 +75,26 @@ class Since(NamedTuple):
     """Since when it holds it, by the server's clock."""
 
 
-type Notes = Mapping[tuple[bytes, bytes], Since]
-"""By consumer and id."""
+class Records(NamedTuple):
+    """What the consumers of a group have recorded."""
+
+    since: Mapping[tuple[bytes, bytes], Since]
+    """By consumer and id."""
+    ended: frozenset[bytes]
+    """The consumers that have ended in order, and hold nothing, whatever is pending under their names."""
 
 
-def notes_from(said: Mapping[bytes, bytes]) -> Notes:
+def records_from(said: Mapping[bytes, bytes]) -> Records:
     """The records of consumers, from the hash that holds them."""
-    return {
-        (consumer, entry_id): Since(int(begun), int(at_ms))
-        for consumer, words in said.items()
-        if words != _LEFT
-        for entry_id, begun, at_ms in batched(words.split(), 3)
-    }
-
-
-def left_in(said: Mapping[bytes, bytes]) -> frozenset[bytes]:
-    """The consumers that have ended in order, from the same hash."""
-    return frozenset(consumer for consumer, words in said.items() if words == _LEFT)
+    return Records(
+        {
+            (consumer, entry_id): Since(int(begun), int(at_ms))
+            for consumer, words in said.items()
+            if words != _LEFT
+            for entry_id, begun, at_ms in batched(words.split(), 3)
+        },
+        frozenset(consumer for consumer, words in said.items() if words == _LEFT),
+    )
 
 
 def seconds(answer: Any) -> float:  # noqa: ANN401 - what TIME answered
@@ -99,18 +102,28 @@ def seconds(answer: Any) -> float:  # noqa: ANN401 - what TIME answered
     return time.time() if isinstance(answer, Exception) else answer[0] + answer[1] / 1e6
 
 
-def seconds_of(row: Row, notes: Notes, now: float) -> float | None:
+def is_given_back(row: Row) -> bool:
+    """Whether a pending entry was given back, or postponed, so that it is nobody's."""
+    return int(row["time_since_delivered"]) > GIVEN_BACK_MS or row["consumer"] in names.NOBODYS
+
+
+def is_left(row: Row, records: Records) -> bool:
+    """Whether the consumer of a pending entry has ended in order without giving it back."""
+    return row["consumer"] in records.ended and not is_given_back(row)
+
+
+def seconds_of(row: Row, records: Records, now: float) -> float | None:
     """How long the consumer of a pending entry has held it; None when nobody holds it.
 
     Args:
         row: The entry, as XPENDING shows it.
-        notes: The records of its group's consumers.
+        records: Those of its group's consumers.
         now: The server's time in seconds.
     """
-    idle_ms = int(row["time_since_delivered"])
-    if idle_ms > GIVEN_BACK_MS or row["consumer"] in names.NOBODYS:
+    if is_given_back(row) or is_left(row, records):
         return None
-    since = notes.get((row["consumer"], row["message_id"]))
+    idle_ms = int(row["time_since_delivered"])
+    since = records.since.get((row["consumer"], row["message_id"]))
     # An entry that the consumer leased again later has a new start.
     if since is None or since.begun < row["times_delivered"]:
         return idle_ms / 1000
@@ -127,19 +140,19 @@ class Holding(NamedTuple):
 
 
 def longest(
-    rows: Iterable[Row], postponed: Container[bytes], notes: Notes, now: float
+    rows: Iterable[Row], postponed: Container[bytes], records: Records, now: float
 ) -> dict[bytes, Holding]:
     """Per consumer, the event that it has held longest; events with a handler come before others.
 
     Args:
         rows: Pending entries, as XPENDING shows them.
         postponed: Ids of those that wait for their time; nobody holds them.
-        notes: The records of the group's consumers.
+        records: Those of the group's consumers.
         now: The server's time in seconds.
     """
     found: dict[bytes, Holding] = {}
     for row in rows:
-        seconds = None if row["message_id"] in postponed else seconds_of(row, notes, now)
+        seconds = None if row["message_id"] in postponed else seconds_of(row, records, now)
         if seconds is not None:
             one = Holding(row["times_delivered"] > 0, round(seconds, 3), row["message_id"].decode())
             best = found.get(row["consumer"])

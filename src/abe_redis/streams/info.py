@@ -88,12 +88,12 @@ class GroupInfo:
     """The oldest pending entries, as XPENDING shows them."""
     postponed: set[bytes]
     """Ids of those that wait for their time, so that nobody holds them."""
-    notes: hold_times.Notes
-    """Since when consumers hold events."""
+    records: hold_times.Records
+    """Since when consumers hold events, and which of them have ended."""
     lease_seconds: dict[bytes, float]
     """How long the leases of consumers last, by their own records."""
-    left: frozenset[bytes]
-    """The consumers that have ended in order, or were not heard of since the clock was set back."""
+    unheard: frozenset[bytes]
+    """The consumers that were not heard of since the clock was set back."""
 
 
 async def of_group(redis: Redis, stream: str, row: Row, *, now: float, with_pending: bool) -> GroupInfo:
@@ -121,17 +121,17 @@ async def of_group(redis: Redis, stream: str, row: Row, *, now: float, with_pend
     pipeline.hgetall(names.held(stream, text))
     pipeline.hgetall(names.leases(stream, text))
     consumers, summary, undelivered, pending, postponed, said, leases = await pipeline.execute()
-    notes = hold_times.notes_from(said)
-    pending += await _beyond(redis, stream, name, pending, notes) if len(pending) == count else []
+    records = hold_times.records_from(said)
+    pending += await _beyond(redis, stream, name, pending, records) if len(pending) == count else []
     return GroupInfo(
         consumers=[one for one in consumers if one["name"] not in names.NOBODYS],
         oldest_pending=summary["min"],
         oldest_undelivered=undelivered[0][0] if undelivered else None,
         pending=pending,
         postponed=set(postponed),
-        notes=notes,
+        records=records,
         lease_seconds=lease_seconds_in(leases),
-        left=hold_times.left_in(said) | unheard_in(leases, now),
+        unheard=unheard_in(leases, now),
     )
 
 
@@ -155,11 +155,13 @@ def unheard_in(leases: Mapping[bytes, bytes], now: float) -> frozenset[bytes]:
 
 
 async def _beyond(
-    redis: Redis, stream: str, group: bytes, read: list[Row], notes: hold_times.Notes
+    redis: Redis, stream: str, group: bytes, read: list[Row], records: hold_times.Records
 ) -> list[Row]:
     """The longest-held pending entries that consumers have recorded and that were not read yet."""
     known = {row["message_id"] for row in read}
-    others = {entry_id: since.at_ms for (_, entry_id), since in notes.items() if entry_id not in known}
+    others = {
+        entry_id: since.at_ms for (_, entry_id), since in records.since.items() if entry_id not in known
+    }
     pipeline = redis.pipeline(transaction=False)
     for entry_id in sorted(others, key=others.__getitem__)[:_MOST_BEYOND]:
         pipeline.xpending_range(stream, group, entry_id, entry_id, 1)

@@ -39,12 +39,16 @@ class PendingEntry:
     idle_seconds: float | None
     """Seconds since its lease began or was renewed; None when it was released."""
     held_seconds: float | None
-    """Seconds since its consumer got it; None when it was released."""
+    """Seconds since its consumer got it; None when nobody holds it."""
     deliveries: int
     due_at: datetime | None
     """The time at which it is due, if it was postponed."""
     reason: str | None
     """Why it was postponed, if that is known."""
+    left_by: str | None = None
+    """The consumer that had it and has ended in order without giving it back."""
+    free_at: datetime | None = None
+    """Then, the end of its lease, from which another consumer takes it, as far as that is known."""
 
 
 async def now(redis: Redis) -> float:
@@ -166,26 +170,41 @@ async def pending(
         pipeline.zscore(names.due(stream, group), row["message_id"])
         pipeline.hget(names.reasons(stream, group), row["message_id"])
     pipeline.hgetall(names.held(stream, group))
+    pipeline.hgetall(names.leases(stream, group))
     pipeline.time()
-    *found, said, clock = await pipeline.execute(raise_on_error=False)
+    *found, said, leases, clock = await pipeline.execute(raise_on_error=False)
     entries, due_at, reasons = found[::3], found[1::3], found[2::3]
-    if failed := next((one for one in (*entries, *due_at, said) if isinstance(one, Exception)), None):
+    if failed := next((one for one in (*entries, *due_at, said, leases) if isinstance(one, Exception)), None):
         raise failed
-    notes, now = hold_times.notes_from(said), hold_times.seconds(clock)
+    records, now, lease_of = (
+        hold_times.records_from(said),
+        hold_times.seconds(clock),
+        lease_seconds_in(leases),
+    )
     return [
         PendingEntry(
             id=row["message_id"].decode(),
             fields=entry[0][1] if entry else None,
             consumer=row["consumer"].decode(errors="replace"),
-            idle_seconds=None if lasted is None else row["time_since_delivered"] / 1000,
+            idle_seconds=None if hold_times.is_given_back(row) else row["time_since_delivered"] / 1000,
             held_seconds=lasted,
             deliveries=row["times_delivered"],
             due_at=None if due is None else datetime.fromtimestamp(float(due) / 1000, UTC),
             reason=reason.decode(errors="replace") if due is not None and isinstance(reason, bytes) else None,
+            left_by=row["consumer"].decode(errors="replace") if is_left else None,
+            free_at=_free_at(row, lease_of.get(row["consumer"]), now) if is_left else None,
         )
         for row, entry, due, reason in zip(rows, entries, due_at, reasons, strict=True)
-        for lasted in [hold_times.seconds_of(row, notes, now)]
+        for lasted in [hold_times.seconds_of(row, records, now)]
+        for is_left in [due is None and hold_times.is_left(row, records)]
     ]
+
+
+def _free_at(row: hold_times.Row, lease_seconds: float | None, now: float) -> datetime | None:
+    """The end of the lease of a pending entry."""
+    if lease_seconds is None:
+        return None
+    return datetime.fromtimestamp(now - row["time_since_delivered"] / 1000 + lease_seconds, UTC)
 
 
 async def brief(redis: Redis, stream: str) -> tuple[int, list[GroupBrief]]:
@@ -219,7 +238,7 @@ async def consumers(redis: Redis, stream: str, group: str, *, lease_seconds: flo
     pipeline.hgetall(names.held(stream, group))
     rows, leases, said = await pipeline.execute()
     recorded = lease_seconds_in(leases)
-    left = hold_times.left_in(said) | unheard_in(leases, await now(redis))
+    left = hold_times.records_from(said).ended | unheard_in(leases, await now(redis))
     return {
         row["name"].decode(errors="replace"): is_alive(
             row["idle"] / 1000,

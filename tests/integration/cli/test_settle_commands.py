@@ -156,7 +156,7 @@ def test_why_a_person_postponed_is_shown_where_it_waits_and_in_the_audit(redis: 
     later = run("release", TOPIC, "1-0", "--group", "workers", "--delay", "1h", "--reason", "Bob looks")
     assert (later.returncode, later.stderr) == (0, "")
     waiting = run("read", "--group", "workers", "--waiting").stdout.splitlines()[0]
-    assert re.search(r"postponed until .* UTC since cli-\S+ says: Bob looks", waiting), waiting
+    assert re.search(r"postponed until .* UTC, because cli-\S+ says: Bob looks", waiting), waiting
     assert "reason: Bob looks" in run("audit").stdout
     empty = run("release", TOPIC, "1-0", "--group", "workers", "--reason", " ")
     assert (empty.returncode, "must not be empty" in empty.stderr) == (2, True)

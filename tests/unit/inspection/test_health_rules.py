@@ -31,6 +31,11 @@ FROZEN = (
     "Consumer 'c' of group 'g' holds 2 events, and has been silent for 40 s: its process is gone or frozen, "
     "or its handler blocks the event loop. A live consumer takes over what it holds."
 )
+ENDED: dict[str, Any] = HOLDER | {"alive": False, "ended": True}
+HAS_ENDED = (
+    "Consumer 'c' of group 'g' has ended and left 2 events unfinished. A live consumer takes over what it "
+    "left, at the end of its lease."
+)
 STUCK: dict[str, Any] = {"name": "c", "pending": 2, "idle_seconds": 4, "holds": "7-0", "held_seconds": 300}
 STUCK_SAID = (
     "Consumer 'c' of group 'g' has held event 7-0 for 5 min: if its handler never takes so long, see where "
@@ -158,6 +163,13 @@ RULE_BY_RULE = [
     ("silent", [{"pending": 2, "consumers": [ConsumerStats(**HOLDER, alive=False)]}], {}, (None, FROZEN)),
     ("silent", [{"pending": 2, "consumers": [ConsumerStats(**HOLDER, alive=True)]}], {}, (None, "")),
     ("silent", [BUSY | {"alive": False}], {}, (None, "")),
+    ("silent", [{"pending": 2, "consumers": [ConsumerStats(**ENDED)]}], {}, (None, HAS_ENDED)),
+    (
+        "silent",
+        [{"pending": 2, "consumers": [ConsumerStats(**ENDED, lease_seconds=30)]}],
+        {},
+        (None, f"{HAS_ENDED[:-1]} of 30 s."),
+    ),
     ("disused", [BUSY | {"unused_seconds": 9 * DAY}], {}, (None, DISUSED)),
     ("disused", [{"unused_seconds": 9 * DAY}], {}, (None, "")),
     ("lost", [{"lost": 1}], {}, (None, "Group 'g' lost 1 event: removed before it had finished with them.")),

@@ -13,7 +13,7 @@ from abe_redis.cli.top.figures import ago, counted, duration, lag, number, pendi
 from abe_redis.cli.top.name_table import Figures, table
 from abe_redis.cli.top.state import State
 from abe_redis.sanitize.untrusted import line
-from abe_redis.schemas import GroupStats, Health, StreamStats
+from abe_redis.schemas import ConsumerStats, GroupStats, Health, StreamStats
 
 _COLOURS: dict[Health, str] = {
     "stalled": "bold red",
@@ -128,7 +128,7 @@ def _group(state: State, one: StreamStats, group: GroupStats, width: int) -> lis
             "  CONSUMER",
             [f"  {_name(one.name)}" for one in consumers],
             [
-                Figures("STATE", ["alive" if one.alive else "silent" for one in consumers], left=True),
+                Figures("STATE", [_state(one) for one in consumers], left=True),
                 Figures("PENDING", [number(one.pending) for one in consumers]),
                 Figures("IDLE", [duration(one.idle_seconds) for one in consumers]),
                 Figures("HOLDS", [one.holds or "" for one in consumers]),
@@ -141,6 +141,10 @@ def _group(state: State, one: StreamStats, group: GroupStats, width: int) -> lis
             styles={("STATE", row): "green" if one.alive else "yellow" for row, one in enumerate(consumers)},
         ),
     ]
+
+
+def _state(one: ConsumerStats) -> str:
+    return "alive" if one.alive else "ended" if one.ended else "silent"
 
 
 def _name(text: str) -> str:
