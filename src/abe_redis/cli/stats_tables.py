@@ -89,7 +89,9 @@ def _consumer_line(each: _Consumer) -> str:
 
 
 def _state(one: ConsumerStats) -> str:
-    return "alive" if one.alive else "ended" if one.ended else f"silent for {duration(one.idle_seconds)}"
+    if one.alive:
+        return "takes no events" if one.full else "alive"
+    return "ended" if one.ended else f"silent for {duration(one.idle_seconds)}"
 
 
 def _lag(one: StreamStats) -> str:

@@ -25,6 +25,8 @@ class Held:
     """Called when it is lost while the handler has it."""
     detail: Mapping[str, str] = field(default_factory=dict)
     """Further fields of its dead letter, besides the reason."""
+    is_of_full: bool = False
+    """Whether its handler and others of its worker, all beyond their limits, hold all places there."""
     has_ended: bool = False
     """Whether its cancellable handler has ended."""
     opened: Event | None = None

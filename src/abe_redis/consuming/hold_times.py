@@ -54,7 +54,8 @@ class Holding:
         streams = {one.entry.stream for one in held}
         if told := sorted(streams | self._noted):
             said = [notes.Held(*one.key, one.begun, seconds) for one, seconds in held.items()]
-            noting = notes.note(redis, self._group, self._consumer, told, said)
+            full = any(one.is_of_full for one in held)
+            noting = notes.note(redis, self._group, self._consumer, told, said, full=full)
             await self._tolerance.attempt("noting since when events are held", noting)
         self._noted = streams
 

@@ -18,6 +18,9 @@ class InFlightEvent(Protocol):
     detail: Mapping[str, str]
     """The fields that a dead letter keeps beside its reason: `handler` and `trace`."""
 
+    is_of_full: bool
+    """Whether its handler and others of its worker, all beyond their limits, hold all places there."""
+
     opened: Event | None
     """The event of the handler; none once it is settled."""
 

@@ -1,10 +1,8 @@
 """The health of a stream, from its numbers: what is wrong, since when, and what to do."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from abe_redis.inspection import remedies
 from abe_redis.inspection.disuse import about_disuse
+from abe_redis.inspection.situation import BACKLOG_SECONDS, Situation, Verdict, has_work
 from abe_redis.runtime.plurals import duration
 from abe_redis.runtime.shell import command, option
 from abe_redis.schemas import ConsumerStats, GroupStats, Health, StreamStats
@@ -12,50 +10,8 @@ from abe_redis.schemas.stats import AGENTS, is_agent, is_person
 from abe_redis.settings import Settings
 from abe_redis.streams.trim import is_over
 
-BACKLOG_SECONDS = 60
-"""Age from which a waiting event makes a backlog, although consumers are alive."""
-
 MOST_NAMED = 3
 """Consumers of a group that are named in a kind of advice."""
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """The facts that the rules judge."""
-
-    stats: StreamStats
-    settings: Settings
-    refuses_writes: bool = False
-    """Whether the server takes no writes. Then workers wait, and nothing shows that they live."""
-
-    @property
-    def paused(self) -> list[GroupStats]:
-        """Paused groups."""
-        return [group for group in self.stats.groups if group.paused]
-
-    @property
-    def waiting(self) -> list[GroupStats]:
-        """Groups with work that are not paused."""
-        return [group for group in self.stats.groups if _has_work(group) and not group.paused]
-
-    @property
-    def stalled(self) -> list[GroupStats]:
-        """Those of them without a live worker."""
-        return [group for group in self.waiting if not group.workers and not self.refuses_writes]
-
-    @property
-    def behind(self) -> list[GroupStats]:
-        """Those with consumers that do not keep up."""
-        return [group for group in self.waiting if group not in self.stalled and _is_behind(group)]
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The finding of a rule."""
-
-    health: Health | None = None
-    """None when the finding is no state of its own."""
-    said: Sequence[str] = ()
 
 
 def full(at: Situation) -> Verdict:
@@ -64,7 +20,7 @@ def full(at: Situation) -> Verdict:
     if bound is None:
         return Verdict()
     whose = "" if bound == here else f" of publishers; here it is {here}"
-    why = "its consumers are behind" if any(map(_has_work, at.stats.groups)) else "nobody has trimmed it"
+    why = "its consumers are behind" if any(map(has_work, at.stats.groups)) else "nobody has trimmed it"
     said = (
         f"It is full: at {bound} entries (REDIS_STREAM_HARD_MAXLEN{whose}) every publish is refused, as "
         f"{why if at.stats.groups else 'nobody reads it'}. Start or add consumers, or raise "
@@ -108,6 +64,22 @@ def stalled(at: Situation) -> Verdict:
     return Verdict("stalled", said) if said else Verdict()
 
 
+def hung(at: Situation) -> Verdict:
+    """Workers that take no events, since functions beyond their limit hold all their places."""
+    if at.refuses_writes:
+        return Verdict()
+    said = [
+        f"Consumer {one.name!r} of group {group.name!r} takes no events: functions beyond their limit hold "
+        f"all its places{_longest(one)}. See where they wait, give that a limit of its own, and restart that "
+        "worker: others then handle its events."
+        for group in at.waiting
+        for one in group.workers
+        if one.full
+    ]
+    stand_still = any(all(one.full for one in group.workers) for group in at.waiting if group.workers)
+    return Verdict("stalled" if stand_still else None, said)
+
+
 def backlog(at: Situation) -> Verdict:
     """Groups that do not keep up, whatever is wrong with others.
 
@@ -123,7 +95,7 @@ def backlog(at: Situation) -> Verdict:
 def paused(at: Situation) -> Verdict:
     """Paused groups, which count only while they have work."""
     said = [f"{_waiting(group)} and is paused: resume it when it may go on." for group in at.paused]
-    return Verdict("paused" if any(map(_has_work, at.paused)) else None, said)
+    return Verdict("paused" if any(map(has_work, at.paused)) else None, said)
 
 
 def working(at: Situation) -> Verdict:
@@ -150,7 +122,7 @@ def stuck(at: Situation) -> Verdict:
     """Consumers that are alive and have held an event for longer than a lease, the longest first."""
     said = list[str]()
     for group in at.waiting:
-        found = [one for one in _stuck(group, at) if one.alive]
+        found = [one for one in _stuck(group, at) if one.alive and not one.full]
         said += [
             f"Consumer {one.name!r} of group {group.name!r} has held event {one.holds} for "
             f"{duration(one.held_seconds or 0)}: if its handler never takes so long, see where it waits, "
@@ -215,7 +187,7 @@ def above_bound(at: Situation) -> Verdict:
 
 
 RULES = (
-    *(full, beyond_end, unread, stalled, backlog, paused, working, retrying, stuck, silent),
+    *(full, beyond_end, unread, stalled, hung, backlog, paused, working, retrying, stuck, silent),
     *(disused, lost, dead_letters, above_bound),
 )
 """The worst first: a stream's health is that of the first rule with a finding."""
@@ -228,15 +200,6 @@ def judge(stats: StreamStats, settings: Settings, *, refuses_writes: bool = Fals
     health: Health = next((one.health for one in verdicts if one.health), "ok")
     said = " ".join(sentence for verdict in verdicts for sentence in verdict.said)
     return health, said or "Nothing is waiting."
-
-
-def _has_undelivered(group: GroupStats) -> bool:
-    """Whether something is not delivered yet; after a deletion Redis does not know how much."""
-    return group.oldest_undelivered_seconds is not None if group.lag is None else group.lag > 0
-
-
-def _has_work(group: GroupStats) -> bool:
-    return group.pending > 0 or _has_undelivered(group)
 
 
 def _missing(group: GroupStats) -> str:
@@ -264,8 +227,7 @@ def _silent(one: ConsumerStats, group: GroupStats) -> str:
     """The sentence about a consumer that holds events and is silent, or has left them."""
     count = group.held_by(one)
     events = "1 event" if count == 1 else f"{count} events"
-    longest = f", {one.holds} for {duration(one.held_seconds or 0)}" if one.holds else ""
-    said = f"Consumer {one.name!r} of group {group.name!r} holds {events}{longest}"
+    said = f"Consumer {one.name!r} of group {group.name!r} holds {events}{_longest(one)}"
     if is_person(one.name):
         return (
             f"{said}: somebody leased that with `abe-redis read`. Finish it with `abe-redis ack`, or leave "
@@ -283,16 +245,15 @@ def _silent(one: ConsumerStats, group: GroupStats) -> str:
     )
 
 
-def _is_behind(group: GroupStats) -> bool:
-    held = group.oldest_pending_seconds if group.pending > group.postponed else None
-    oldest = max(held or 0, group.oldest_undelivered_seconds or 0)
-    return _has_undelivered(group) and oldest > BACKLOG_SECONDS
+def _longest(one: ConsumerStats) -> str:
+    """The event that a consumer has held longest, as words behind others."""
+    return f", {one.holds} for {duration(one.held_seconds or 0)}" if one.holds else ""
 
 
 def _stuck(group: GroupStats, at: Situation) -> list[ConsumerStats]:
     """The consumers that have held an event for longer than a lease, the longest first."""
     bound = at.settings.redis_stream_lease_seconds
-    found = [one for one in group.consumers if (one.held_seconds or 0) > bound]
+    found = [one for one in group.consumers if one.full or (one.held_seconds or 0) > bound]
     return sorted(found, key=lambda one: -(one.held_seconds or 0))
 
 

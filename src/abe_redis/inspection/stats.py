@@ -128,25 +128,33 @@ class _Reader:
             beyond_end=self._is_beyond_end(row),
             lost=self._recorded("lost", row["name"]) + lost,
             consumers=[
-                ConsumerStats(
-                    name=one["name"].decode(errors="replace"),
-                    pending=one["pending"],
-                    postponed=min(one["pending"], postponed[one["name"]]),
-                    idle_seconds=one["idle"] / 1000,
-                    alive=consumers.is_alive(
-                        one["idle"] / 1000,
-                        recorded_seconds=group.lease_seconds.get(one["name"]),
-                        lease_seconds=self.lease_seconds,
-                        has_left=one["name"] in group.records.ended | group.unheard,
-                    ),
-                    ended=one["name"] in group.records.ended,
-                    lease_seconds=group.lease_seconds.get(one["name"]),
-                    holds=held_id,
-                    held_seconds=seconds,
-                )
+                self._consumer(one, group, postponed[one["name"]], holding.get(one["name"], _NOTHING))
                 for one in group.consumers
-                for _, seconds, held_id in [holding.get(one["name"], _NOTHING)]
             ],
+        )
+
+    def _consumer(
+        self, one: Row, group: streams_info.GroupInfo, postponed: int, holding: tuple[Any, ...]
+    ) -> ConsumerStats:
+        """One consumer, from its row of XINFO CONSUMERS."""
+        name, (_, seconds, held_id) = one["name"], holding
+        alive = consumers.is_alive(
+            one["idle"] / 1000,
+            recorded_seconds=group.lease_seconds.get(name),
+            lease_seconds=self.lease_seconds,
+            has_left=name in group.records.ended | group.unheard,
+        )
+        return ConsumerStats(
+            name=name.decode(errors="replace"),
+            pending=one["pending"],
+            postponed=min(one["pending"], postponed),
+            idle_seconds=one["idle"] / 1000,
+            alive=alive,
+            ended=name in group.records.ended,
+            full=alive and name in group.records.full,
+            lease_seconds=group.lease_seconds.get(name),
+            holds=held_id,
+            held_seconds=seconds,
         )
 
     def destroyed(self) -> Iterator[GroupStats]:

@@ -178,7 +178,8 @@ def _consumer(one: ConsumerStats, group: GroupStats) -> str:
     holds = f", {one.holds} for {one.held_seconds or 0:.0f} s" if one.holds else ""
     if one.ended:
         return f"  Consumer {quoted(one.name)}: ended, left {held:,} to live consumers{waits}."
-    state = "alive" if one.alive else f"silent for {one.idle_seconds:.0f} s"
+    alive = "takes no events" if one.full else "alive"
+    state = alive if one.alive else f"silent for {one.idle_seconds:.0f} s"
     return f"  Consumer {quoted(one.name)}: {state}, holds {held:,}{holds}{waits}."
 
 

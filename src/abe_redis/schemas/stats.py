@@ -50,6 +50,11 @@ class ConsumerStats(DeferredModel):
         description="Whether it has ended in order, so that it holds nothing any more; what it did not give "
         "back is pending under its name until a live consumer takes it over.",
     )
+    full: bool = Field(
+        default=False,
+        description="Whether it takes no events, since functions beyond their limit hold all places of its "
+        "worker, as it said; it says so with each renewal of its leases.",
+    )
     lease_seconds: float | None = Field(
         default=None, description="How long its leases last without renewal, as it said; null if it did not."
     )

@@ -26,6 +26,9 @@ type Row = Mapping[str, Any]
 _LEFT = b"left"
 """Stands in place of a record for a consumer that has ended in order; see `withdraw.lua`."""
 
+_FULL = b"full"
+"""Stands before the record of a consumer that takes no events."""
+
 _NOTE = Script.load("note_held")
 
 
@@ -40,7 +43,15 @@ class Held(NamedTuple):
     """How long it has been held."""
 
 
-async def note(redis: Redis, group: str, consumer: str, streams: Sequence[str], held: Iterable[Held]) -> None:
+async def note(
+    redis: Redis,
+    group: str,
+    consumer: str,
+    streams: Sequence[str],
+    held: Iterable[Held],
+    *,
+    full: bool = False,
+) -> None:
     """Record what a consumer holds, in place of its earlier record.
 
     Args:
@@ -49,6 +60,7 @@ async def note(redis: Redis, group: str, consumer: str, streams: Sequence[str], 
         consumer: The consumer.
         streams: Every stream for which it has a record, new or old.
         held: The events; of each stream, those held longest are recorded.
+        full: Whether functions beyond their limit hold all places of the worker, so that it takes no more.
 
     Raises:
         redis.RedisError: The server refused it or could not be reached.
@@ -58,7 +70,7 @@ async def note(redis: Redis, group: str, consumer: str, streams: Sequence[str], 
         per_stream.setdefault(one.stream, []).append(one)
 
     async def run(some: Sequence[str]) -> None:
-        arguments: list[Argument] = [consumer]
+        arguments: list[Argument] = [consumer, _FULL.decode() if full else ""]
         for number, stream in enumerate(some, 1):
             for one in per_stream.get(stream, ())[:MOST_NOTED]:
                 arguments += (number, one.id, one.begun, max(0, round(one.seconds * 1000)))
@@ -80,6 +92,8 @@ class Records(NamedTuple):
 
     since: Mapping[tuple[bytes, bytes], Since]
     """By consumer and id."""
+    full: frozenset[bytes]
+    """The consumers of workers of which functions beyond their limit hold all places."""
     ended: frozenset[bytes]
     """The consumers that have ended in order, and hold nothing, whatever is pending under their names."""
 
@@ -91,8 +105,9 @@ def records_from(said: Mapping[bytes, bytes]) -> Records:
             (consumer, entry_id): Since(int(begun), int(at_ms))
             for consumer, words in said.items()
             if words != _LEFT
-            for entry_id, begun, at_ms in batched(words.split(), 3)
+            for entry_id, begun, at_ms in batched(words.removeprefix(_FULL).split(), 3)
         },
+        frozenset(consumer for consumer, words in said.items() if words.startswith(_FULL)),
         frozenset(consumer for consumer, words in said.items() if words == _LEFT),
     )
 

@@ -48,6 +48,7 @@ class Delivery:
     """Why it was given back last."""
     detail: Mapping[str, str] = field(default_factory=dict)
     """A worker's facts about the failure."""
+    is_of_full: bool = False
 
     @property
     def lost(self) -> bool:

@@ -135,7 +135,7 @@ class HandlingTasks(ABC):
                     return False
             self._at_work += 1
             in_hand.held, in_hand.outcome, in_hand.failure = held, "given_back", None
-            slot.begin(held.event)
+            slot.begin(held)
             in_hand.end = hooks.handling(held.event)
             held.on_lost = lose  # the consumer that holds it now handles it
             in_hand.outcome, in_hand.failure = await self._treat(member, held, handle)

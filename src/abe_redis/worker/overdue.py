@@ -10,6 +10,7 @@ from abe_redis.observability import hooks
 from abe_redis.runtime.plurals import duration
 
 if TYPE_CHECKING:
+    from abe_redis.consuming.protocols import InFlightEvent
     from abe_redis.events.event import Event
 
 _LOG = logging.getLogger("abe_redis.worker.event_worker")
@@ -22,6 +23,8 @@ class HeldSlot(Protocol):
     """A slot whose handler can be beyond its limit; its `str` names the handler and the event."""
 
     event: "Event | None"
+    held: "InFlightEvent | None"
+    """The event, as its consumer holds it."""
     begun_at: float
     """When the handler began, by the monotonic clock."""
 
@@ -60,12 +63,16 @@ class Overdue:
             return
         self._held[slot] = _Since(time.monotonic(), hooks.overdue(slot.event))
         if len(self._held) == self._places:
+            self._note_full(is_full=True)
             self._say()
 
     def end(self, slot: HeldSlot, *, is_left: bool = False) -> None:
         """Note that it has ended, or that the worker leaves it behind."""
-        if (since := self._held.pop(slot, None)) is None:
+        if slot not in self._held:
             return
+        if self._timer is not None:
+            self._note_full(is_full=False)
+        since = self._held.pop(slot)
         since.end()
         if self._timer is not None:
             self._timer.cancel()
@@ -73,6 +80,12 @@ class Overdue:
             if not is_left:
                 late = duration(time.monotonic() - since.at)
                 _LOG.warning("This worker takes events again: %s has ended, %s after its limit.", slot, late)
+
+    def _note_full(self, *, is_full: bool) -> None:
+        """Let the consumer tell Redis with its next renewal, so that whoever looks learns it."""
+        for slot in self._held:
+            if slot.held is not None:
+                slot.held.is_of_full = is_full
 
     def _say(self) -> None:
         slot = next(iter(self._held))

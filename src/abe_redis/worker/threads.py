@@ -27,6 +27,7 @@ from abe_redis.sanitize.exceptions import place_of_frame
 from abe_redis.worker.overdue import Overdue
 
 if TYPE_CHECKING:
+    from abe_redis.consuming.protocols import InFlightEvent
     from abe_redis.events.event import Event
 
 _LOG = logging.getLogger("abe_redis.worker.event_worker")
@@ -40,6 +41,8 @@ class Slot:
         self._overdue = overdue
         self.event: Event | None = None
         """The last event in it, which the log needs also when it is settled."""
+        self.held: InFlightEvent | None = None
+        """The same, as its consumer holds it."""
         self.begun_at = 0.0
         """When that began, by the monotonic clock."""
         self.function: str | None = None
@@ -59,9 +62,9 @@ class Slot:
         """The name of what is at work."""
         return self.function or self._handler
 
-    def begin(self, event: "Event") -> None:
+    def begin(self, held: "InFlightEvent") -> None:
         """Take an event in."""
-        self.event, self.function, self.begun_at = event, None, time.monotonic()
+        self.held, self.event, self.function, self.begun_at = held, held.event, None, time.monotonic()
 
     def __str__(self) -> str:
         about = "" if self.event is None else f"of {self.event.id} of {self.event.stream!r}"

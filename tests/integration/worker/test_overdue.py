@@ -4,13 +4,16 @@ import inspect
 import re
 
 import anyio
+import anyio.to_thread
 import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Event, EventWorker, Operations, RedisMessageQueueBackend
 from abe_redis.observability.hooks import observed
 from abe_redis.observability.metrics.collectors import Metrics
+from abe_redis.schemas import StreamStats
 from abe_redis.worker import overdue
+from tests.command_line import run_command
 from tests.integration.conftest import MakeBackend, until
 from tests.integration.worker.test_threads import Functions, functions, until_true
 from tests.integration.worker.worker_at_work import at_work, nothing_pending, publish
@@ -112,6 +115,45 @@ async def test_a_worker_that_leaves_a_function_behind_no_longer_counts_it(
     assert GOES_ON not in caplog.text
 
 
+async def test_who_looks_learns_soon_that_a_worker_takes_no_events(
+    make_backend: MakeBackend, redis_url: str, functions: Functions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its next renewal, long before the events have waited for long or a lease is over."""
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    backend = make_backend(redis_stream_lease_seconds=3)
+    operations = Operations(make_backend())
+    await publish(backend, 0, 1, 2)
+
+    async def stream() -> StreamStats:
+        (found,) = await operations.glance(stream="slack_events")
+        return found
+
+    async def stands_still() -> bool:
+        found = await stream()
+        return found.health == "stalled" and any(one.full for one in found.groups[0].consumers)
+
+    async def goes_on() -> bool:
+        found = await stream()
+        is_any_full = any(one.full for group in found.groups for one in group.consumers)
+        return found.health in {"ok", "working"} and not is_any_full
+
+    async with at_work(EventWorker(backend, functions.handle, concurrency=2, handler_timeout=0.05)):
+        await until(stands_still)
+        found = await stream()
+        (one,) = found.groups[0].consumers
+        assert one.alive
+        assert one.full
+        advice = (
+            rf"Consumer '{one.name}' of group 'default' takes no events: functions beyond their limit hold "
+            rf"all its places, {one.holds} for \d+ s\. See where they wait"
+        )
+        assert re.search(advice, found.advice), found.advice
+        checked = await anyio.to_thread.run_sync(run_command, "stats", "--check")
+        assert checked.returncode == 1, checked.stderr
+        functions.may_end.set()
+        await until(goes_on)
+
+
 @pytest.mark.parametrize("ordered", [False, True])
 async def test_a_worker_whose_functions_hold_all_places_beyond_their_leases_is_seen_alive(
     make_backend: MakeBackend,
@@ -135,6 +177,6 @@ async def test_a_worker_whose_functions_hold_all_places_beyond_their_leases_is_s
     async with at_work(EventWorker(backend, functions.handle, ordered=ordered)):
         await until_true(lambda: STANDS_STILL in caplog.text)
         await anyio.sleep(3)  # longer than a lease
-        assert "see where it waits" in await until(advised)
+        assert "restart that worker" in await until(advised)
         functions.may_end.set()
         await until(nothing_pending(redis))

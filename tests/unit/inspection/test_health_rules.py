@@ -6,7 +6,8 @@ import pytest
 
 from abe_redis import Settings
 from abe_redis.inspection import health
-from abe_redis.inspection.health import RULES, Situation
+from abe_redis.inspection.health import RULES
+from abe_redis.inspection.situation import Situation
 from abe_redis.schemas import ConsumerStats, GroupStats, StreamStats
 from tests.unit.inspection.groups_to_judge import BUSY, DAY, REMOVE, START, UNUSED, group, judged
 
@@ -37,6 +38,13 @@ HAS_ENDED = (
     "left, at the end of its lease."
 )
 STUCK: dict[str, Any] = {"name": "c", "pending": 2, "idle_seconds": 4, "holds": "7-0", "held_seconds": 300}
+HUNG = STUCK | {"alive": True, "full": True}
+HANGS = (
+    "Consumer 'c' of group 'g' takes no events: functions beyond their limit hold all its places, 7-0 for 5 "
+    "min. See where they wait, give that a limit of its own, and restart that worker: others then handle its "
+    "events."
+)
+ONE_ALIVE = ConsumerStats(name="b", pending=1, idle_seconds=1, alive=True)
 STUCK_SAID = (
     "Consumer 'c' of group 'g' has held event 7-0 for 5 min: if its handler never takes so long, see where "
     "it waits, give it a time limit (a plain function needs one of its own), or restart that worker."
@@ -123,6 +131,10 @@ RULE_BY_RULE = [
     ),
     ("stalled", [BUSY], {}, (None, "")),
     ("stalled", [BUSY | {"alive": False, "paused": True}], {}, (None, "")),
+    ("hung", [{"lag": 1, "consumers": [ConsumerStats(**HUNG)]}], {}, ("stalled", HANGS)),
+    ("hung", [{"lag": 1, "consumers": [ConsumerStats(**HUNG), ONE_ALIVE]}], {}, (None, HANGS)),
+    ("hung", [{"consumers": [ConsumerStats(**HUNG)]}], {}, (None, "")),
+    ("hung", [BUSY], {}, (None, "")),
     ("backlog", [BEHIND], {}, ("backlog", f"{ONE} 61 s ago): add consumers or make the handler faster.")),
     ("backlog", [BUSY], {}, (None, "")),
     ("backlog", [BEHIND | ALL_RETRIED], {}, ("backlog", SLOW_FOR_RETRIES)),
@@ -154,6 +166,8 @@ RULE_BY_RULE = [
     ("retrying", [BUSY], {}, (None, "")),
     ("stuck", [held()], {}, (None, STUCK_SAID)),
     ("stuck", [held(held_seconds=30)], {}, (None, "")),
+    ("stuck", [held(full=True)], {}, (None, "")),
+    ("backlog", [held(held_seconds=29, full=True)], {}, ("backlog", f"{HAS}.")),
     ("stuck", [held(alive=False)], {}, (None, "")),
     ("stuck", [held() | {"paused": True}], {}, (None, "")),
     ("silent", [held(alive=False)], {}, (None, SILENT_AND_HELD)),

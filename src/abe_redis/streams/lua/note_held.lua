@@ -3,17 +3,18 @@
 -- of a removed group.
 --
 -- KEYS  per stream, what consumers hold
--- ARGV  consumer; per event: the number of its stream, its id, the number of its begun deliveries, for
---       how many ms the consumer has held it
+-- ARGV  consumer, `full` if functions beyond their limit hold all places of its worker (else ''); per event:
+--       the number of its stream, its id, the number of its begun deliveries, for how many ms the consumer
+--       has held it
 -- Answers OK.
 -- flags: allow-oom
 
 -- include: clock
-local consumer, now = ARGV[1], now_ms()
+local consumer, full, now = ARGV[1], ARGV[2], now_ms()
 local said = {} -- per key
 
-for i = 2, #ARGV, 4 do
-  local key, words = KEYS[tonumber(ARGV[i])], said[KEYS[tonumber(ARGV[i])]] or {}
+for i = 3, #ARGV, 4 do
+  local key, words = KEYS[tonumber(ARGV[i])], said[KEYS[tonumber(ARGV[i])]] or {full}
   said[key] = words
   words[#words + 1] = string.format('%s %s %.0f', ARGV[i + 1], ARGV[i + 2], now - tonumber(ARGV[i + 3]))
 end
