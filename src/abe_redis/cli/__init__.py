@@ -34,6 +34,7 @@ def main() -> None:
             count,
             dashboard,
             dead,
+            dead_changes,
             demo,
             doctor,
             erase,

@@ -15,8 +15,8 @@ def count_(
     stream: Annotated[str | None, typer.Argument(help="The stream; by default SLACK_EVENTS_TOPIC.")] = None,
     *,
     by: Annotated[
-        Literal["type", "user", "channel", "thread", "hour", "day", "reason", "group"],
-        typer.Option(help="What to count by; reason and group are those of dead letters."),
+        Literal["type", "user", "channel", "thread", "hour", "day", "reason", "group", "handler"],
+        typer.Option(help="What to count by; reason, group and handler are those of dead letters."),
     ] = "type",
     dead: Annotated[bool, typer.Option("--dead", help="Count the stream's dead letters.")] = False,
     waiting: Annotated[
@@ -69,7 +69,7 @@ def count_(
         )
     )
     lines = [f"{row.count:>7}  {plain(row.value)}  (newest {row.last_id})" for row in result.rows]
-    what = "dead letter" if dead or by in {"reason", "group"} else "event"
+    what = "dead letter" if result.dead else "event"
     which = "" if result.dead else ", finished ones included"
     if result.waiting:
         which = f" that wait in group {plain(result.group)}" if result.group else " that wait"

@@ -15,11 +15,11 @@ from abe_redis.operations import event_views
 from abe_redis.operations.caller_limits import Limits
 from abe_redis.operations.dead_letter_kinds import alike
 from abe_redis.operations.filters import Filter
-from abe_redis.schemas import CountOfStream, CountResult, CountRow, EventView
+from abe_redis.schemas import Buried, CountOfStream, CountResult, CountRow, EventView
 from abe_redis.streams import ids, peek, unfinished
 from abe_redis.streams.page_size import PageSize
 
-type By = Literal["type", "user", "channel", "thread", "hour", "day", "reason", "group"]
+type By = Literal["type", "user", "channel", "thread", "hour", "day", "reason", "group", "handler"]
 
 _SEARCHED, _SEARCHED_BYTES = 20_000, 64 * 1024 * 1024
 """Entries, and bytes of their payloads, after which counting stops."""
@@ -210,10 +210,18 @@ def _value(view: EventView, by: By, limits: Limits) -> str:
             found = f"{view.timestamp:%Y-%m-%d %H}:00"
         case "day":
             found = f"{view.timestamp:%Y-%m-%d}"
-        case "reason":
-            found = None if view.buried is None else alike(view.buried.reason)
-        case "group":
-            found = None if view.buried is None else view.buried.group
+        case _:
+            found = None if view.buried is None else _of_dead_letter(view.buried, by)
     if by in _SAID and found:
         found = limits.known(by, found, payload) or _WITHHELD
     return found or _NONE
+
+
+def _of_dead_letter(buried: Buried, by: By) -> str | None:
+    match by:
+        case "reason":
+            return alike(buried.reason)
+        case "group":
+            return buried.group
+        case _:
+            return buried.handler

@@ -1,6 +1,6 @@
-"""Which dead letters a command or a tool means: by id, reason, group, type and age."""
+"""Which dead letters a command or a tool means: by id, reason, group, type, handler and age."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self, TypedDict, Unpack
@@ -37,6 +37,8 @@ class Choice:
     """The group that gave up on them."""
     event_type: str | None = None
     """The type of the Slack event."""
+    handler: str | None = None
+    """The handler that failed, or the listener of a Bolt app."""
     older_than_seconds: float | None = None
     """Least time since they were buried."""
     since: str | None = None
@@ -49,8 +51,11 @@ class Choice:
         """The choice for a request; without any field, all dead letters."""
         return cls(everything=not any(asked.values()), **asked)
 
-    def check(self) -> None:
+    def check(self, *, is_filtered: bool = False) -> None:
         """Refuse an empty choice.
+
+        Args:
+            is_filtered: Whether it is narrowed by what the events are about, too.
 
         Raises:
             RequestError: Nothing was chosen, or an id is not valid.
@@ -61,17 +66,22 @@ class Choice:
         if self.group is not None:
             check_group(self.group)
         aged = any(one is not None for one in (self.older_than_seconds, self.since, self.until))
-        chosen = (self.ids, self.reason, self.group, self.event_type, aged)
+        chosen = (self.ids, self.reason, self.group, self.event_type, self.handler, aged, is_filtered)
         if self.everything == any(chosen):
             raise InvalidArgumentError("Say which dead letters: ids, a filter such as --reason, or --all.")
 
-    def facts(self, found: Sequence[str]) -> dict[str, object]:
-        """The choice for the audit, and the ids that were given, or else those that were found."""
+    def facts(self, found: Sequence[str], asked: Mapping[str, object]) -> dict[str, object]:
+        """The choice for the audit, and the ids that were given, or else those that were found.
+
+        Of what the events are about, only the kinds of filters: the audit outlives an erasure.
+        """
         return {
             "ids": list(self.ids) or list(found),
             "reason": self.reason,
             "group": self.group,
             "event_type": self.event_type,
+            "handler": self.handler,
+            "filters": [name for name, value in asked.items() if value],
             "older_than_seconds": self.older_than_seconds,
             "since": self.since,
             "until": self.until,
@@ -89,6 +99,7 @@ class Choice:
             and (self.reason is None or says(letter.reason, self.reason))
             and self.group in {None, letter.group}
             and self.event_type in {None, letter.event_type}
+            and self.handler in {None, letter.handler}
             and (
                 self.older_than_seconds is None
                 or (now - letter.buried_at).total_seconds() >= self.older_than_seconds

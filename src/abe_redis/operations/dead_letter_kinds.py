@@ -16,6 +16,11 @@ def alike(reason: str) -> str:
     return _VARYING.sub("#", mask(reason))
 
 
+def hides_all(kind: str) -> bool:
+    """Whether the reason of a kind has no words left behind the exception's name, as in `KeyError: #`."""
+    return "#" in kind and not re.search(r"\w", kind.rpartition(": ")[2].replace("#", ""))
+
+
 def says(reason: str, words: str) -> bool:
     """Whether a reason, or the reason of its kind, contains these words in any case, as both are shown."""
     sought = " ".join(words.casefold().removesuffix("…").split())
@@ -48,12 +53,18 @@ class DeadLetterKinds:
                 first_at=letter.buried_at,
                 last_at=letter.buried_at,
                 last_id=letter.id,
+                sample=_sample(letter, key[4] or ""),
             )
         else:
             kind.count += 1
             kind.last_at, kind.last_id = letter.buried_at, letter.id
+            kind.sample = _sample(letter, kind.reason)
 
     def result(self, count: int) -> DeadSummaryResult:
         """The most frequent kinds, `count` of them at most."""
         found = sorted(self._kinds.values(), key=lambda kind: -kind.count)
         return DeadSummaryResult(kinds=found[:count], total=self._total, omitted=len(found[count:]))
+
+
+def _sample(letter: DeadLetter, kind: str) -> str | None:
+    return mask(letter.reason) if hides_all(kind) else None

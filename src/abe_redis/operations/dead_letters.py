@@ -136,7 +136,7 @@ class DeadLetters:
         return result
 
     async def summarise(
-        self, stream: str | None, choice: Choice, *, count: int = MAX_COUNT
+        self, stream: str | None, choice: Choice, *, count: int = MAX_COUNT, **asked: Unpack[Asked]
     ) -> DeadSummaryResult:
         """Count dead letters by stream, group, handler, type and reason, the most frequent kind first.
 
@@ -144,27 +144,38 @@ class DeadLetters:
             stream: The stream they came from; None: every one.
             choice: Which ones.
             count: How many kinds at most; 1 to 100.
+            asked: Only dead letters of these events.
         """
         check_range("count", count, 1, MAX_COUNT)
+        wanted = Filter.of(self._scope.limits, **asked)
         name = None if stream is None else self._scope.consumable(stream)
         kinds = DeadLetterKinds()
         async with self._scope.redis("looking at dead letters") as redis:
             for one in await self._search.streams(redis, name):
-                async for found in self._search.matching(redis, one, choice):
+                async for found in self._search.matching(redis, one, choice, wanted=wanted):
                     kinds.add(found.letter)
                     self._on_progress(1)
         return kinds.result(count)
 
-    async def redrive(self, stream: str, choice: Choice, *, dry_run: bool = False) -> RedriveResult:
+    async def redrive(
+        self, stream: str, choice: Choice, *, dry_run: bool = False, **asked: Unpack[Asked]
+    ) -> RedriveResult:
         """Send dead letters back to work, each to the group that gave up on it and to no other.
 
         They keep the order of first publishing, and their delivery counts start at zero. Of several dead
         letters of one event and group, as after a replay, the newest goes back; the others stay.
+
+        Args:
+            stream: The stream they came from.
+            choice: Which ones.
+            dry_run: Change nothing, and return what would be done.
+            asked: Only dead letters of these events.
         """
-        choice.check()
+        wanted = Filter.of(self._scope.limits, **asked)
+        choice.check(is_filtered=wanted.is_given)
         name = self._scope.consumable(stream)
         async with self._scope.redis(f"redriving dead letters of {name!r}") as redis:
-            found, unknown = await self._chosen(redis, name, choice)
+            found, unknown = await self._chosen(redis, name, choice, wanted)
             refusals = {letter.id: said for letter in found if (said := self._refusal(letter))}
             allowed = [letter for letter in found if letter.id not in refusals]
             letters = _once_per_event(allowed)
@@ -194,7 +205,8 @@ class DeadLetters:
                 dry_run=dry_run,
             )
         if redriven and not dry_run:
-            await self._scope.note("redrive", stream=name, **choice.facts(redriven), redriven=result.redriven)
+            facts = choice.facts(redriven, asked)
+            await self._scope.note("redrive", stream=name, **facts, redriven=result.redriven)
         return result
 
     def _refusal(self, letter: DeadLetter) -> str:
@@ -215,24 +227,28 @@ class DeadLetters:
         self._scope.limits.afford(len(letters))
         return letters
 
-    async def purge(self, stream: str, choice: Choice, *, dry_run: bool = False) -> PurgeResult:
-        """Remove dead letters for good."""
-        choice.check()
+    async def purge(
+        self, stream: str, choice: Choice, *, dry_run: bool = False, **asked: Unpack[Asked]
+    ) -> PurgeResult:
+        """Remove dead letters for good; the arguments are those of `redrive`."""
+        wanted = Filter.of(self._scope.limits, **asked)
+        choice.check(is_filtered=wanted.is_given)
         name = self._scope.consumable(stream)
         async with self._scope.redis(f"purging dead letters of {name!r}") as redis:
-            letters, unknown = await self._chosen(redis, name, choice)
+            letters, unknown = await self._chosen(redis, name, choice, wanted)
             purged = len(letters) if dry_run else 0
             for step in () if dry_run else _in_steps(letters):
                 purged += await dead.purge(redis, name, step)
                 self._on_progress(len(step))
             left = await dead.count(redis, name) - (purged if dry_run else 0)
         if purged and not dry_run:
-            await self._scope.note(
-                "purge", stream=name, **choice.facts([one.id for one in letters]), purged=purged
-            )
+            facts = choice.facts([one.id for one in letters], asked)
+            await self._scope.note("purge", stream=name, **facts, purged=purged)
         return PurgeResult(stream=name, purged=purged, left=left, unknown=unknown, dry_run=dry_run)
 
-    async def _chosen(self, redis: Redis, name: str, choice: Choice) -> tuple[list[DeadLetter], list[str]]:
+    async def _chosen(
+        self, redis: Redis, name: str, choice: Choice, wanted: Filter | None = None
+    ) -> tuple[list[DeadLetter], list[str]]:
         """The dead letters of a stream that match, and the given ids that none of these has.
 
         Raises:
@@ -240,7 +256,9 @@ class DeadLetters:
         """
         await self._scope.check_known(redis, name)
         async with self._scope.limits.turn():
-            letters = [found.letter async for found in self._search.matching(redis, name, choice)]
+            letters = [
+                found.letter async for found in self._search.matching(redis, name, choice, wanted=wanted)
+            ]
         given = {check_id("An id", one) for one in choice.ids}
         own = given & {letter.id for letter in letters}
         if given:  # an id that is a dead letter's own means no other

@@ -47,11 +47,12 @@ def _buried(entry_id: str, fields: Fields) -> Buried | None:
     """The facts of a dead letter about its burial."""
     if (reason := fields.get(dead_fields.REASON)) is None:
         return None
-    group = fields.get(dead_fields.GROUP)
+    group, handler = fields.get(dead_fields.GROUP), fields.get(dead_fields.HANDLER)
     return Buried(
         group=None if group is None else group.decode(errors="replace"),
         reason=reason.decode(errors="replace"),
         deliveries=ids.number(fields.get(dead_fields.DELIVERIES)),
+        handler=None if handler is None else handler.decode(errors="replace"),
         first_id=fields.get(dead_fields.FIRST_ID, entry_id.encode()).decode(errors="replace"),
     )
 

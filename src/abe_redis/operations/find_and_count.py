@@ -61,7 +61,8 @@ class Searching(Reading):
         Finished events count, too, as long as the stream has them; with `waiting` they do not.
 
         Args:
-            by: What the events of a row have in common; `reason` and `group` are those of dead letters.
+            by: What the events of a row have in common; `reason`, `group` and `handler` are those of dead
+                letters.
             stream: The stream, or a topic, whose partitions are counted together; by default the host's
                 topic, which may not exist yet.
             dead: Count its dead letters instead.
@@ -73,7 +74,7 @@ class Searching(Reading):
         self.agent_leases.touch()
         check_range("count", count, 1, MAX_COUNT)
         name = self._scope.consumable(stream)
-        dead = dead or by in {"reason", "group"}
+        dead = dead or by in {"reason", "group", "handler"}
         if group is not None and not waiting:
             raise InvalidArgumentError("group says whose waiting events to count: set waiting, too.")
         if waiting and dead:

@@ -175,6 +175,10 @@ class DeadLetterKind(DeferredModel):
     first_at: datetime = Field(description="When the first of them was buried (UTC).")
     last_at: datetime = Field(description="When the last of them was buried (UTC).")
     last_id: str = Field(description="The id of the last of them among the dead letters.")
+    sample: str | None = Field(
+        default=None,
+        description=f"The reason of the last of them, where # stands for all of its words. {UNTRUSTED}",
+    )
 
 
 class DeadSummaryResult(DeferredModel):

@@ -20,6 +20,7 @@ class Buried(DeferredModel):
     group: str | None = Field(default=None, description="The group that gave up on it.")
     reason: str = Field(description=f"Why. {UNTRUSTED}")
     deliveries: int | None = Field(default=None, description="Number of deliveries in that group.")
+    handler: str | None = Field(default=None, description="The handler that failed, if a worker buried it.")
     first_id: str = Field(description="The entry id it had in its stream.")
 
 
