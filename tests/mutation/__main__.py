@@ -48,6 +48,7 @@ ENGINE = (
             "worker/retry",
             "inspection/stats",
             "inspection/health",
+            "inspection/situation",
             "operations/audit",
         )
     ),
