@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from abe_redis.cli.early_end import at_sigterm
+from abe_redis.cli.early_end import at_interrupt, at_sigterm, begin
 from abe_redis.errors import (
     AbeRedisError,
     InvalidArgumentError,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 def main() -> None:
     """Run the command line. An expected failure is a sentence on stderr, not a traceback."""
     at_sigterm(sys.argv[1:])
+    at_interrupt()
     with idle_during_imports():
         # Importing a module adds its commands to the app.
         from abe_redis.cli import (  # noqa: F401, PLC0415
@@ -55,6 +56,7 @@ def main() -> None:
     in_order(app)
     with_stream_option(app)
     never_fail()
+    begin()
     try:
         with equal_failures_as_one():
             _run(app)

@@ -181,6 +181,24 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 @contextmanager
+def stepwise(what: str) -> Iterator[Callable[[int], None]]:
+    """As `progress`, for a change in steps: Ctrl-C in the middle says how much is done."""
+    done = 0
+    try:
+        with progress(what) as on_progress:
+
+            def note(more: int) -> None:
+                nonlocal done
+                done += more
+                on_progress(more)
+
+            yield note
+    except KeyboardInterrupt:
+        say(f"abe-redis: Interrupted while {what}: {done} done, and perhaps some more.", to_stderr=True)
+        raise
+
+
+@contextmanager
 def progress(what: str) -> Iterator[Callable[[int], None]]:
     """A counter on stderr, if that is a terminal."""
     if not sys.stderr.isatty():

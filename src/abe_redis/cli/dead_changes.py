@@ -12,7 +12,7 @@ from abe_redis.cli.common import (
     confirm,
     fail,
     plain,
-    progress,
+    stepwise,
     with_backend,
     with_scope,
 )
@@ -103,7 +103,7 @@ def redrive(
         handler=handler,
     )
     asked = asked_of(channel=channel, user=user, workspace=workspace, thread=thread, contains=contains)
-    with progress("redriving") as on_progress:
+    with stepwise("redriving") as on_progress:
         result = with_scope(
             lambda scope: DeadLetters(scope, on_progress=on_progress).redrive(
                 stream, choice, dry_run=dry_run, **asked
@@ -163,7 +163,7 @@ def purge(
     if not dry_run:
         choice.check(is_filtered=any(asked.values()))
         confirm(f"Remove the chosen dead letters of {plain(stream)} for good?", yes=yes)
-    with progress("purging") as on_progress:
+    with stepwise("purging") as on_progress:
         result = with_scope(
             lambda scope: DeadLetters(scope, on_progress=on_progress).purge(
                 stream, choice, dry_run=dry_run, **asked

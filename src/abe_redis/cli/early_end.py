@@ -1,4 +1,7 @@
-"""SIGTERM while a command that serves is still starting: it ends with 0, as it does later."""
+"""Signals while a command is still starting.
+
+SIGTERM ends one that serves with 0, as it does later; Ctrl-C says that nothing was done.
+"""
 
 import os
 import signal
@@ -8,6 +11,8 @@ from contextlib import suppress
 from typing import NoReturn
 
 _SAID = b"abe-redis: SIGTERM came before it had started; it ends.\n"
+
+_INTERRUPTED = b"abe-redis: Interrupted before it had started; nothing was done.\n"
 
 
 def at_sigterm(arguments: Sequence[str]) -> None:
@@ -19,6 +24,24 @@ def at_sigterm(arguments: Sequence[str]) -> None:
     serves = "worker" in arguments or "listen" in arguments or {"mcp", "--http"}.issubset(arguments)
     if serves and sys.platform != "win32" and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _end)
+
+
+def at_interrupt() -> None:
+    """Say at Ctrl-C that nothing was done, until `begin` is called."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def begin() -> None:
+    """Note that the command begins, so that it says itself what it has done."""
+    if signal.getsignal(signal.SIGINT) is _interrupt:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    with suppress(OSError):
+        os.write(2, _INTERRUPTED)
+    os._exit(130)  # an import that is interrupted may not pass an exception on
 
 
 def _end(*_: object) -> NoReturn:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from abe_redis.schemas import PublishLinesResult
+
 
 @dataclass(frozen=True, slots=True)
 class LineRanges:
@@ -72,9 +74,9 @@ class Interrupted:
             waiting: Number of these that wait in the outbox.
         """
         in_outbox = f" ({waiting} of them in the outbox)" if waiting else ""
-        options, has_gaps = self._options(self.added)
+        options = self._options(self.added)
         if self.uncertain:
-            there, _ = self._options(self.added | self.uncertain)
+            there = self._options(self.added | self.uncertain)
             named = LineRanges().merged(self.uncertain)
             which = f"Line {named}" if len(self.uncertain) == 1 else f"Lines {named}"
             return (
@@ -82,12 +84,15 @@ class Interrupted:
                 f"`abe-redis read` shows it. If so, continue with {there}; if not, continue with {options}. "
                 "A Slack envelope is added only once in either case."
             )
-        if has_gaps:
-            return f"Published: {published}{in_outbox}. Continue with {options}."
-        return f"Published before it: {published}{in_outbox}. Continue there with {options}."
+        return f"Published: {published}{in_outbox}. Continue with {options}."
 
-    def _options(self, there: frozenset[int]) -> tuple[str, bool]:
-        """The options that publish what is not there, and whether something behind it is."""
+    def note(self, result: PublishLinesResult) -> None:
+        """Note for scripts where to continue."""
+        result.continue_with = self._options(self.added)
+        result.doubtful_lines = str(LineRanges().merged(self.uncertain)) if self.uncertain else None
+
+    def _options(self, there: frozenset[int]) -> str:
+        """The options that publish what is not there."""
         first = min((number for number in self.numbers if number not in there), default=self.then)
         skip = self.skipped.merged(there).behind(first)
-        return f"--from-line {first}" + (f" --skip-lines {skip}" if skip.ranges else ""), bool(skip.ranges)
+        return f"--from-line {first}" + (f" --skip-lines {skip}" if skip.ranges else "")

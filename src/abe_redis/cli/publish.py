@@ -64,9 +64,18 @@ def publish(
             f"The event is no JSON object ({error}); nothing was published. It looks like "
             """{"type": "message", "text": "hello"}; in a shell, put it in single quotes."""
         ) from None
-    result = with_operations(
-        lambda operations: operations.publish_event(value, stream=stream, event_id=event_id), forwards=True
-    )
+    try:
+        result = with_operations(
+            lambda operations: operations.publish_event(value, stream=stream, event_id=event_id),
+            forwards=True,
+        )
+    except KeyboardInterrupt:
+        say(
+            "abe-redis: Interrupted before Redis answered: the event may be published. `abe-redis read` "
+            "shows it.",
+            to_stderr=True,
+        )
+        raise
     if not value:
         say("abe-redis: The event is empty ({}): no handler can tell what it is about.", to_stderr=True)
     text = f"{'already there' if result.duplicate else 'added'} as {result.id}"
@@ -87,6 +96,7 @@ def _publish_lines(
 ) -> None:
     from abe_redis.cli.line_numbers import LineRanges  # noqa: PLC0415
     from abe_redis.cli.publish_lines import own, publish_lines  # noqa: PLC0415
+    from abe_redis.schemas import PublishLinesResult  # noqa: PLC0415
 
     try:
         skip = LineRanges() if skipped is None else LineRanges.parse(skipped)
@@ -94,13 +104,32 @@ def _publish_lines(
         raise typer.BadParameter(
             "it must be numbers of lines and ranges of them, such as 22-40,45.", param_hint="'--skip-lines'"
         ) from None
-    with progress("publishing") as on_progress:
-        result = with_operations(
-            lambda operations: publish_lines(
-                operations, own(lines), stream=stream, first=first, skipped=skip, on_progress=on_progress
-            ),
-            forwards=True,
-        )
+    left_off = list[PublishLinesResult]()
+
+    def note(result: PublishLinesResult) -> None:
+        left_off.append(result)
+        if as_json:
+            show(result, "", as_json=True)
+
+    try:
+        with progress("publishing") as on_progress:
+            result = with_operations(
+                lambda operations: publish_lines(
+                    operations,
+                    own(lines),
+                    stream=stream,
+                    first=first,
+                    skipped=skip,
+                    on_progress=on_progress,
+                    on_left_off=note,
+                ),
+                forwards=True,
+            )
+    except KeyboardInterrupt:
+        if not left_off:
+            say("abe-redis: Interrupted before the first line. Published: 0.", to_stderr=True)
+            note(PublishLinesResult(continue_with=f"--from-line {first}"))
+        raise
     text = f"{count(result.lines - result.duplicates, 'event')} published"
     text += f"; {result.duplicates} more were there already" if result.duplicates else ""
     if result.waiting:

@@ -1,7 +1,6 @@
 """Publishing many events from a file or from stdin, one JSON object per line."""
 
 import asyncio
-import signal
 import sys
 import threading
 from collections import deque
@@ -16,7 +15,7 @@ from abe_redis.cli.encoding import json_object, like_utf_16
 from abe_redis.cli.line_numbers import Interrupted, LineRanges
 from abe_redis.errors import AbeRedisError, InvalidArgumentError, PayloadError
 from abe_redis.events import codec
-from abe_redis.runtime.signals import that_end
+from abe_redis.runtime.signals import as_interrupts
 from abe_redis.schemas import PublishLinesResult
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ async def publish_lines(
     first: int,
     skipped: LineRanges,
     on_progress: Callable[[int], None],
+    on_left_off: Callable[[PublishLinesResult], None],
 ) -> PublishLinesResult:
     """Publish each non-empty line, in order, as soon as it is read, and keep few of them in memory.
 
@@ -47,23 +47,27 @@ async def publish_lines(
         first: The number of the first line to publish, counted from 1.
         skipped: Lines that are not published.
         on_progress: Called with the number of events that were just published.
+        on_left_off: Called with the result so far when it ends before all is published.
 
     Raises:
         InvalidArgumentError: The file ends before the first line to publish.
         PayloadError: A line is no JSON object; the sentence says which line, and how to continue.
         AbeRedisError: As for `publish_event`; stderr says how to continue.
     """
-    with suppress(NotImplementedError):  # Windows has no SIGTERM that a program can wait for
-        for ending in set(that_end()) - {signal.SIGINT}:
-            asyncio.get_running_loop().add_signal_handler(ending, signal.raise_signal, signal.SIGINT)
     events, run = _Events(lines, first, skipped), _Run(operations, stream, first, skipped)
     result = run.result
     try:
-        async for step in _as_they_come(events):
-            await run.publish(step)
-            on_progress(len(step))
+        with as_interrupts():
+            async for step in _as_they_come(events):
+                await run.publish(step)
+                on_progress(len(step))
     except (AbeRedisError, asyncio.CancelledError):
-        say(f"abe-redis: {run.at.advice(result.lines, result.waiting)}", to_stderr=True)
+        if events.is_over and result.lines == events.count and events.bad is None:
+            say(f"abe-redis: Published: {result.lines}, and nothing is left.", to_stderr=True)
+        else:
+            say(f"abe-redis: {run.at.advice(result.lines, result.waiting)}", to_stderr=True)
+            run.at.note(result)
+        on_left_off(result)
         raise
     if events.empty:
         say(f"abe-redis: Of these events, {events.empty} are empty ({{}}).", to_stderr=True)
@@ -74,6 +78,8 @@ async def publish_lines(
         )
     if events.bad is not None:
         number, why = events.bad
+        result.continue_with = f"--from-line {number}"
+        on_left_off(result)
         raise PayloadError(
             f"Line {number} is no JSON object ({why}). Published before it: {result.lines}. Correct it and "
             f"go on with --from-line {number}, or leave it out with --from-line {number + 1}."
@@ -162,6 +168,10 @@ class _Events:
         """Number of events without any field."""
         self.last = 0
         """The number of the last line that was read."""
+        self.count = 0
+        """Number of events so far."""
+        self.is_over = False
+        """Whether the last line was read, or one that holds no event."""
 
     def __iter__(self) -> Iterator[_Event]:
         number = 0
@@ -172,12 +182,14 @@ class _Events:
                     continue
                 payload = json_object(line.decode("utf-8-sig" if number == 1 else "utf-8"))
                 self.empty += not payload
+                self.count += 1
                 yield number, payload
         except UnicodeDecodeError as error:
             hint = like_utf_16(error.object)
             self.bad = number, f"it is not UTF-8: {error.reason}{f'; it {hint}' if hint else ''}"
         except ValueError as error:
             self.bad = number, str(error)
+        self.is_over = True
 
 
 async def _as_they_come(events: _Events) -> AsyncIterator[list[_Event]]:

@@ -2,7 +2,8 @@
 
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import anyio
 import anyio.abc
@@ -13,6 +14,21 @@ def that_end() -> tuple[signal.Signals, ...]:
     if sys.platform == "win32" or signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL:
         return signal.SIGTERM, signal.SIGINT
     return signal.SIGTERM, signal.SIGINT, signal.SIGHUP
+
+
+@contextmanager
+def as_interrupts() -> Iterator[None]:
+    """Let the other signals that end a process do what Ctrl-C does, for the duration of a block.
+
+    Not as handlers of the loop: those lose a signal while calls of threads have filled the loop's pipe.
+    """
+    others = set(that_end()) - {signal.SIGINT}
+    before = {number: signal.signal(number, signal.getsignal(signal.SIGINT)) for number in others}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 async def on_signal(

@@ -101,6 +101,14 @@ class PublishLinesResult(DeferredModel):
     duplicates: int = Field(default=0, description="Number of them that were already there.")
     waiting: int = Field(default=0, description="Number of them in the outbox, until Redis takes them.")
     reason: str | None = Field(default=None, description="Why Redis does not take them at present.")
+    continue_with: str | None = Field(
+        default=None,
+        description="The options that publish the rest, as in `--from-line 501`, when it ended before the "
+        "last line; null when nothing is left.",
+    )
+    doubtful_lines: str | None = Field(
+        default=None, description="Lines that may be published, too, since no answer came, as in `22-40,45`."
+    )
 
 
 class Released(DeferredModel):

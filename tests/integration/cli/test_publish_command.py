@@ -46,7 +46,7 @@ def test_lines_are_published_as_they_come(
                 until(lambda: client.xlen("slack_events") == number + 1, "a line to be published")  # noqa: B023
         child.process.send_signal(signal.SIGINT)
         assert child.wait() in {1, 130}
-        assert "Published before it: 3. Continue there with --from-line 4." in child.stderr
+        assert "Published: 3. Continue with --from-line 4." in child.stderr
     monkeypatch.setenv("REDIS_URL", redis_url)
     (one,) = answer("audit")["changes"]
     assert (one["what"], len(one["facts"]["ids"])) == ("publish_many", 3), "one run is one change"
@@ -70,7 +70,7 @@ def test_who_goes_on_after_a_signal_publishes_no_event_twice(
         child.process.send_signal(number)
         child.wait()
         length = client.xlen("slack_events")
-        sentence = f"Published before it: {length}. Continue there with --from-line {length + 1}."
+        sentence = f"Published: {length}. Continue with --from-line {length + 1}."
         assert length == 60_000 or sentence in child.stderr
 
 
@@ -94,6 +94,8 @@ def test_many_events_from_a_file(tmp_path: Path) -> None:
         "duplicates": 100,
         "waiting": 0,
         "reason": None,
+        "continue_with": None,
+        "doubtful_lines": None,
     }
     assert answer("stats", "slack_events")["streams"][0]["length"] == 1200
     assert all(len(line) < 1000 for line in run("audit").stdout.splitlines())
@@ -101,7 +103,7 @@ def test_many_events_from_a_file(tmp_path: Path) -> None:
     assert [event["payload"]["event"]["n"] for event in looked["events"]] == [0, 1]
     gone = run("publish", "--lines", str(path), REDIS_URL="redis://127.0.0.1:1")
     assert gone.returncode == 1
-    assert "Published before it: 0. Continue there with --from-line 1." in gone.stderr
+    assert "Published: 0. Continue with --from-line 1." in gone.stderr
     assert "could not be reached" in gone.stderr
 
 

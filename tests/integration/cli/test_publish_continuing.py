@@ -47,7 +47,7 @@ def test_a_stream_that_gets_full(lone_server: Server, tmp_path: Path, count: int
     write(path, count)
     full = run("publish", "--lines", str(path), REDIS_STREAM_HARD_MAXLEN=str(bound), REDIS_STREAM_MAXLEN="10")
     assert full.returncode == 1
-    assert f"Published before it: {bound}. Continue there with --from-line {bound + 2}." in full.stderr
+    assert f"Published: {bound}. Continue with --from-line {bound + 2}." in full.stderr
     assert sum(there(lone_server).values()) == bound
     (one,) = answer("audit")["changes"]
     recorded = len(one["facts"]["ids"]) + one["facts"].get("more ids", 0)
@@ -89,7 +89,7 @@ def test_a_server_without_memory(own_server: Server, tmp_path: Path) -> None:
         full = run("publish", "--lines", str(path), REDIS_URL=own_server.url)
         assert "has no memory left" in full.stderr
         admin.config_set("maxmemory", 0)
-    assert f"Published before it: {sum(there(own_server).values())}." in full.stderr
+    assert f"Published: {sum(there(own_server).values())}." in full.stderr
     assert 0 < sum(there(own_server).values()) < 999
     rest = run("publish", "--lines", str(path), *options(full), REDIS_URL=own_server.url)
     assert rest.returncode == 0, rest.stderr
@@ -103,7 +103,7 @@ def test_a_line_that_no_stream_takes(lone_server: Server, tmp_path: Path) -> Non
     path.write_text("".join(deep if n == 5 else f'{{"n": {n}}}\n' for n in range(1, 10)))
     done = run("publish", "--lines", str(path))
     assert done.returncode == 1
-    assert "Published before it: 4. Continue there with --from-line 5.\n" in done.stderr
+    assert "Published: 4. Continue with --from-line 5.\n" in done.stderr
     assert "Line 5 was not published. The payload is nested more than 100 levels deep" in done.stderr
     assert "leave it out with --from-line 6." in done.stderr
     assert run("publish", "--lines", str(path), "--from-line", "6").returncode == 0
@@ -130,7 +130,7 @@ def test_who_does_not_wait_for_the_answer_learns_which_lines_are_doubtful(
         child.wait()
         own_server.thaw()
         length = sum(there(own_server).values())
-        certain = f"Published before it: {length}. Continue there with --from-line {length + 1}."
+        certain = f"Published: {length}. Continue with --from-line {length + 1}."
         doubtful = (
             "Published: 1. Line 2 may be published, too, since no answer came: `abe-redis read` shows it. "
             "If so, continue with --from-line 3; if not, continue with --from-line 2."

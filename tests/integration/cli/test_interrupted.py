@@ -1,0 +1,169 @@
+"""Ctrl-C: whoever interrupts a command learns what was done."""
+
+import asyncio
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from abe_redis.cli import publish
+from abe_redis.cli.common import stepwise
+from abe_redis.cli.line_numbers import LineRanges
+from abe_redis.cli.publish_lines import publish_lines
+from abe_redis.schemas import PublishLinesResult
+from tests.hosts.processes import Child, ended, until
+from tests.integration.conftest import until as until_true
+from tests.patience import PATIENCE
+from tests.servers import Server
+
+WORDS = "abe-redis: Interrupted"
+
+
+def interrupt(*_: Any, **__: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def test_before_a_command_has_started_nothing_was_done(tmp_path: Path) -> None:
+    """While Python imports: here, a module whose import takes long, and that presses Ctrl-C itself."""
+    slow = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)\n"
+    (tmp_path / "typer.py").write_text(slow)
+    done = subprocess.run(
+        [sys.executable, "-m", "abe_redis", "publish", "--lines", "events.jsonl"],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == f"{WORDS} before it had started; nothing was done.\n"
+
+
+def test_before_the_first_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(publish, "with_operations", interrupt)
+    (tmp_path / "events.jsonl").write_text('{"n": 1}\n')
+    with (tmp_path / "events.jsonl").open("rb") as lines, pytest.raises(KeyboardInterrupt):
+        publish._publish_lines(lines, None, 1, None, as_json=True)  # type: ignore[arg-type]
+    said = capsys.readouterr()
+    assert said.err == f"{WORDS} before the first line. Published: 0.\n"
+    result = PublishLinesResult.model_validate_json(said.out)
+    assert (result.lines, result.continue_with) == (0, "--from-line 1")
+
+
+def test_one_event_may_be_published(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(publish, "with_operations", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        publish.publish('{"n": 1}')
+    assert f"{WORDS} before Redis answered: the event may be published." in capsys.readouterr().err
+
+
+def test_a_change_in_steps_says_how_much_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    """As `dead redrive` and `dead purge` are made."""
+    with pytest.raises(KeyboardInterrupt), stepwise("redriving") as note:
+        note(100)
+        note(100)
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err == f"{WORDS} while redriving: 200 done, and perhaps some more.\n"
+
+
+@pytest.mark.usefixtures("not_under_nohup")
+def test_a_script_reads_where_to_continue(server: Server, redis_url: str, tmp_path: Path) -> None:
+    child = Child(
+        [sys.executable, "-m", "abe_redis", "publish", "--lines", "-", "--json"],
+        cwd=tmp_path,
+        variables=os.environ | {"REDIS_URL": redis_url},
+        stderr=tmp_path / "stderr",
+    )
+    with ended([child]), server.admin() as client:
+        child.send('{"n": 1}')
+        until(lambda: client.xlen("slack_events") == 1, "a line to be published")
+        child.process.send_signal(signal.SIGINT)
+        assert child.wait() in {1, 130}
+        until(lambda: "}" in "".join(child.lines), "its result")
+        result = json.loads("".join(child.lines))
+        assert (result["lines"], result["continue_with"]) == (1, "--from-line 2")
+        assert "Published: 1. Continue with --from-line 2." in child.stderr
+
+
+async def test_when_all_is_published_nothing_is_left_to_continue_with(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    began, may_end, left_off = asyncio.Event(), asyncio.Event(), list[PublishLinesResult]()
+
+    class Slow:
+        async def publish_many(self, _: list[Any], **__: Any) -> list[Any]:
+            began.set()
+            await may_end.wait()
+            return []
+
+    lines: Any = io.BytesIO(b'{"n": 1}\n')
+    slow: Any = Slow()
+    running = asyncio.create_task(
+        publish_lines(
+            slow,
+            lines,
+            stream=None,
+            first=1,
+            skipped=LineRanges(),
+            on_progress=lambda _: None,
+            on_left_off=left_off.append,
+        )
+    )
+    await began.wait()
+
+    async def is_read() -> bool:
+        return bool(lines.read(1) == b"")
+
+    await until_true(is_read)
+    await asyncio.sleep(0.1)  # in which the reader sees the end
+    running.cancel()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert capsys.readouterr().err == "abe-redis: Published: 1, and nothing is left.\n"
+    assert [one.continue_with for one in left_off] == [None]
+
+
+@pytest.mark.usefixtures("not_under_nohup")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_between_very_many_calls_of_threads_is_not_lost_and_prints_no_traceback(
+    number: signal.Signals,
+) -> None:
+    program = f"""
+import asyncio, io, os
+from abe_redis.cli.line_numbers import LineRanges
+from abe_redis.cli.publish_lines import publish_lines
+
+class Operations:
+    async def publish_many(self, *_, **__):
+        for _ in range(100_000):
+            asyncio.get_running_loop().call_soon_threadsafe(id, 1)
+        os.kill(os.getpid(), {number})
+        await asyncio.sleep(1)
+        return []
+
+async def main():
+    ignore = lambda _: None
+    await publish_lines(
+        Operations(), io.BytesIO(b'{{"n": 1}}'), stream=None, first=1, skipped=LineRanges(),
+        on_progress=ignore, on_left_off=ignore,
+    )
+
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
+    assert (done.stdout, done.stderr) == ("interrupted\n", "abe-redis: Published: 1, and nothing is left.\n")
