@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from slack_bolt import BoltResponse
 from slack_sdk.errors import SlackApiError
 
 from abe_redis import Backoff, Bury, Event, Retry
@@ -90,6 +91,40 @@ async def test_an_answer_that_comes_too_late_is_an_error(bots: Bots, answer: Cal
     if "trigger_id" in str(seen.errors[0]):
         assert "`abe-redis listen --http bot:app --inline slash_command:/deploy`" in str(seen.errors[0])
     assert bots.slack.calls("views.open") == []
+
+
+@pytest.mark.parametrize("body", ["on it", {"text": "on it"}, {"response_action": "clear"}])
+async def test_an_answer_that_is_returned_comes_too_late_as_well(
+    bots: Bots, body: str | dict[str, Any]
+) -> None:
+    app = bots.app()
+    for register in (app.command("/deploy"), app.action("press"), app.view("form")):
+        register(bots.fit(lambda: BoltResponse(status=200, body=body)))
+    payloads = [slash_command("/deploy"), block_actions("press"), view_submission("form")]
+    seen = await handle(app, *payloads)
+    assert [type(error) for error in seen.errors] == [AnswerTooLateError] * 3
+    assert "returned an answer with content" in str(seen.errors[0])
+
+
+@pytest.mark.parametrize("is_listener_s", [False, True])
+async def test_an_answer_of_a_middleware_comes_too_late_as_well(bots: Bots, is_listener_s: bool) -> None:
+    app = bots.app()
+    refusing = bots.fit(lambda: BoltResponse(status=200, body="You may not deploy."))
+    if not is_listener_s:
+        app.use(refusing)
+    app.command("/deploy", middleware=[refusing] if is_listener_s else [])(bots.fit(lambda: None))
+    error = (await handle(app, slash_command("/deploy"))).error
+    assert isinstance(error, AnswerTooLateError)
+    assert "A middleware answered with content" in str(error)
+
+
+async def test_an_answer_that_is_returned_without_content_is_in_order(bots: Bots) -> None:
+    app = bots.app()
+    app.command("/deploy")(bots.fit(lambda: BoltResponse(status=200)))
+    app.action("press")(bots.fit(lambda ack: ack()))
+    app.view("form")(bots.fit(lambda: BoltResponse(status=403, body="which Slack does not show")))
+    payloads = [slash_command("/deploy"), block_actions("press"), view_submission("form")]
+    assert (await handle(app, *payloads)).errors == []
 
 
 async def test_an_ack_without_content_is_in_order(bots: Bots) -> None:

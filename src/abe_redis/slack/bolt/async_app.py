@@ -19,6 +19,7 @@ from abe_redis.slack.bolt.attempt import Answer, Attempt, is_unmatched
 from abe_redis.slack.bolt.auth_tests import AuthTests
 from abe_redis.slack.bolt.only_while_posting import refuse_answer
 from abe_redis.slack.bolt.private_app import Parts, private_app
+from abe_redis.slack.bolt.ran import check_ran, checking_error_handler
 from abe_redis.slack.bolt.swallowed import noting_authorization
 from abe_redis.worker.call import call
 
@@ -47,7 +48,7 @@ class AsyncDispatcher:
             async with anyio.create_task_group() as tasks:
                 for function, its_request in attempt.lazy:
                     tasks.start_soon(self._run_lazy, function, its_request, attempt)
-        attempt.check(response.status)
+        attempt.check(response)
 
     async def _run_lazy(
         self, function: Callable[..., Awaitable[Any]], request: AsyncBoltRequest, attempt: Attempt
@@ -62,7 +63,7 @@ class AsyncDispatcher:
         attempt.begin(function)
         try:
             # A task that lets SystemExit out ends the event loop; `call` turns it into a failure.
-            await call(lambda: function(**arguments), seconds=None)
+            check_ran(await call(lambda: function(**arguments), seconds=None), function, "async")
         except Exception as error:  # noqa: BLE001 - the attempt's failure
             attempt.fail(error, function)
 
@@ -84,7 +85,7 @@ class _ErrorHandler:
 
     def __init__(self, attempt: Attempt, inner: Any) -> None:  # noqa: ANN401 - either of Bolt's classes
         self._attempt = attempt
-        self._inner = inner
+        self._inner = checking_error_handler(inner, "async")
 
     async def handle(
         self, error: Exception, request: AsyncBoltRequest, response: BoltResponse | None
@@ -140,7 +141,7 @@ class _Ack(AsyncAck):
     async def __call__(self, *positional: Any, **named: Any) -> BoltResponse:
         answer = await super().__call__(*positional, **named)
         if answer.body and not self._is_event:
-            refuse_answer()
+            refuse_answer("ack() was called with content")
         return answer
 
 

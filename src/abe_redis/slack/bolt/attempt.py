@@ -1,5 +1,6 @@
 """One dispatch of an event through a Bolt app: what failed in it, and what is left to run."""
 
+import inspect
 import logging
 import traceback
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from slack_bolt.response import BoltResponse
 from abe_redis.errors import FailedAnswerError, NotAuthorizedError
 from abe_redis.events.event import Event
 from abe_redis.sanitize.exceptions import describe
+from abe_redis.slack.bolt.only_while_posting import refuse_answer
 from abe_redis.worker.handlers import name_of
 from abe_redis.worker.threads import current_slot
 
@@ -18,6 +20,10 @@ _LOG = logging.getLogger(__name__)
 
 FAILED = 500
 """The least status of an answer that asks Slack to send the event again."""
+
+
+_SHOWN = range(200, 300)
+"""The statuses of answers whose content Slack shows."""
 
 
 class Answer(BoltResponse):
@@ -88,20 +94,37 @@ class Attempt:
             )
         )
 
-    def check(self, status: int) -> None:
+    def check(self, response: Any) -> None:  # noqa: ANN401 - whatever a middleware returned
         """Look at the dispatch's answer.
 
         Raises:
             BaseException: What failed in it; the worker makes a failure of one that ends programs.
         """
-        if self.failure is None and not self.was_answered and status >= FAILED:
-            self.fail(
-                FailedAnswerError(
-                    f"The Bolt app answered with status {status}, by which it asks Slack to send this again."
-                )
-            )
         if self.failure is not None:
             raise self.failure
+        if not self.was_answered:
+            self._check_answer(response)
+
+    def _check_answer(self, response: Any) -> None:  # noqa: ANN401 - whatever a middleware returned
+        if not isinstance(response, BoltResponse):
+            if inspect.iscoroutine(response):
+                response.close()  # which nobody awaits
+            raise TypeError(
+                f"A middleware of the Bolt app returned a {type(response).__name__}, which is no "
+                "BoltResponse, and nothing ran behind it. An App of slack_bolt calls plain functions: write "
+                "it with def, or make the app an AsyncApp."
+            )
+        if response.status >= FAILED:
+            status = response.status
+            raise FailedAnswerError(
+                f"The Bolt app answered with status {status}, by which it asks Slack to send this again."
+            )
+        if self.is_lost(response):
+            refuse_answer("A middleware answered with content")
+
+    def is_lost(self, response: BoltResponse) -> bool:
+        """Whether an answer has content that Slack would show, and no longer gets."""
+        return bool(response.body) and not self.is_event and response.status in _SHOWN
 
     @property
     def is_event(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 
+from abe_redis.slack.bolt.ran import check_ran
 from abe_redis.worker.call import as_exception
 
 _LOG = logging.getLogger(__name__)
@@ -56,39 +57,51 @@ def outlive(runner: Any, running: Running) -> None:  # noqa: ANN401 - of Bolt
 
     def run_outliving(*positional: Any, listener: Any, **named: Any) -> Any:  # noqa: ANN401 - of Bolt
         guarded = copy.copy(listener)
-        guarded.run_ack_function = _outliving(listener.run_ack_function, running)
+        guarded.run_ack_function = _outliving(listener.run_ack_function, running, listener.ack_function)
         return run(*positional, listener=guarded, **named)
 
     def start_outliving(function: Callable[..., Any], request: Any) -> None:  # noqa: ANN401 - of Bolt
-        start(function=_outliving(function, running), request=request)
+        start(function=_outliving(function, running, function), request=request)
 
     runner.run = run_outliving
     lazy.start = start_outliving
     runner.lazy_listener_runner = lazy
 
 
-def _outliving(call: Callable[..., Any], running: Running) -> Callable[..., Any]:
-    """The same function, sync or async, which raises an `Exception` where it raises an exit."""
+def _outliving(
+    call: Callable[..., Any], running: Running, function: Callable[..., Any]
+) -> Callable[..., Any]:
+    """The same call, sync or async, which raises an `Exception` for an exit, or where nothing ran.
+
+    Args:
+        call: It calls the function of the app, or is that function.
+        running: Where it is counted while it runs.
+        function: The function of the app.
+    """
     if inspect.iscoroutinefunction(call):
 
         @functools.wraps(call)
         async def awaited(*positional: Any, **named: Any) -> Any:  # noqa: ANN401 - the listener's
             running.begin()
             try:
-                return await call(*positional, **named)
+                result = await call(*positional, **named)
+                check_ran(result, function, "async")
             except _EXITS as error:
                 raise _failure(error) from error
             finally:
                 running.end()
+            return result
 
         return awaited
 
     @functools.wraps(call)
     def called(*positional: Any, **named: Any) -> Any:  # noqa: ANN401 - the listener's
         try:
-            return call(*positional, **named)
+            result = call(*positional, **named)
+            check_ran(result, function, "sync")
         except _EXITS as error:
             raise _failure(error) from error
+        return result
 
     return called
 

@@ -6,14 +6,17 @@ from typing import Any, NoReturn
 from abe_redis.errors import AnswerTooLateError
 
 
-def refuse_answer() -> NoReturn:
-    """Refuse an ack with content.
+def refuse_answer(what: str) -> NoReturn:
+    """Refuse an answer with content.
+
+    Args:
+        what: What the app did, as a sentence without its end.
 
     Raises:
         AnswerTooLateError: Always.
     """
     raise AnswerTooLateError(
-        "ack() was called with content (a text, options, errors or a view), which Slack takes only within 3 "
+        f"{what} (a text, options, errors or a view), which Slack takes only within 3 "
         "seconds of its request; this is a worker, and that request was answered when it was queued. Answer "
         "a command or an action with respond(), and a view or options inline, where Slack posts to."
     )

@@ -11,6 +11,7 @@ from abe_redis.slack.bolt.copies import AppCopy
 from abe_redis.slack.bolt.only_while_posting import without_triggers
 from abe_redis.slack.bolt.recognition import Kind
 from abe_redis.slack.bolt.responses import Respond
+from abe_redis.slack.bolt.returned import checking_listeners
 from abe_redis.slack.bolt.swallowed import noting
 
 
@@ -46,7 +47,8 @@ def private_app(app: Any, parts: Parts, attempt: Attempt, auth_tests: AuthTests)
 
     copied = AppCopy(app, parts.kind)
     copied.runner.process_before_response = True
-    copied.runner.run = noting_listeners(copied.runner.run, attempt, parts.kind)
+    checked = checking_listeners(copied.runner.run, attempt, parts.kind)
+    copied.runner.run = noting_listeners(checked, attempt, parts.kind)
     copied.runner.lazy_listener_runner = parts.lazy_runner(attempt)
     copied.replace_error_handlers(lambda inner: parts.error_handler(attempt, inner))
     copied.replace_middleware(

@@ -22,6 +22,7 @@ from abe_redis.slack.bolt.attempt import Answer, Attempt, is_unmatched
 from abe_redis.slack.bolt.auth_tests import AuthTests
 from abe_redis.slack.bolt.only_while_posting import refuse_answer
 from abe_redis.slack.bolt.private_app import Parts, private_app
+from abe_redis.slack.bolt.ran import check_ran, checking_error_handler
 from abe_redis.slack.bolt.swallowed import noting_authorization
 
 
@@ -48,12 +49,12 @@ class SyncDispatcher:
         if attempt.failure is None:
             for function, its_request in attempt.lazy:
                 self._run_lazy(function, its_request, attempt)
-        attempt.check(response.status)
+        attempt.check(response)
 
     def _run_lazy(self, function: Callable[..., Any], request: BoltRequest, attempt: Attempt) -> None:
         attempt.begin(function)
         try:
-            function(
+            result = function(
                 **build_required_kwargs(
                     logger=self._app.logger,
                     required_arg_names=get_arg_names_of_callable(function),
@@ -62,6 +63,7 @@ class SyncDispatcher:
                     this_func=function,
                 )
             )
+            check_ran(result, function, "sync")
         except BaseException as error:  # noqa: BLE001 - the attempt's failure, whatever it is
             attempt.fail(error, function)
 
@@ -116,7 +118,7 @@ class _ErrorHandler:
 
     def __init__(self, attempt: Attempt, inner: Any) -> None:  # noqa: ANN401 - either of Bolt's classes
         self._attempt = attempt
-        self._inner = inner
+        self._inner = checking_error_handler(inner, "sync")
 
     def handle(self, error: Exception, request: BoltRequest, response: BoltResponse | None) -> None:
         """Ask the app's own handler, if it has one."""
@@ -170,7 +172,7 @@ class _Ack(Ack):
     def __call__(self, *positional: Any, **named: Any) -> BoltResponse:
         answer = super().__call__(*positional, **named)
         if answer.body and not self._is_event:
-            refuse_answer()
+            refuse_answer("ack() was called with content")
         return answer
 
 
