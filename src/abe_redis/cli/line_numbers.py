@@ -80,7 +80,7 @@ class Interrupted:
             named = LineRanges().merged(self.uncertain)
             which = f"Line {named}" if len(self.uncertain) == 1 else f"Lines {named}"
             return (
-                f"Published: {published}{in_outbox}. {which} may be published, too, since no answer came: "
+                f"Published: {published}{in_outbox}. {which} may be published, too: "
                 f"`abe-redis read` shows it. If so, continue with {there}; if not, continue with {options}. "
                 "A Slack envelope is added only once in either case."
             )

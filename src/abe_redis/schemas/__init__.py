@@ -107,7 +107,7 @@ class PublishLinesResult(DeferredModel):
         "last line; null when nothing is left.",
     )
     doubtful_lines: str | None = Field(
-        default=None, description="Lines that may be published, too, since no answer came, as in `22-40,45`."
+        default=None, description="Lines that may be published, too, as in `22-40,45`."
     )
 
 

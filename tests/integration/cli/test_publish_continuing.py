@@ -132,7 +132,7 @@ def test_who_does_not_wait_for_the_answer_learns_which_lines_are_doubtful(
         length = sum(there(own_server).values())
         certain = f"Published: {length}. Continue with --from-line {length + 1}."
         doubtful = (
-            "Published: 1. Line 2 may be published, too, since no answer came: `abe-redis read` shows it. "
+            "Published: 1. Line 2 may be published, too: `abe-redis read` shows it. "
             "If so, continue with --from-line 3; if not, continue with --from-line 2."
         )
         assert certain in child.stderr or doubtful in child.stderr
