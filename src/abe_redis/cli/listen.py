@@ -12,6 +12,7 @@ import typer
 from abe_redis.cli.app import RUN, app
 from abe_redis.cli.common import LOCAL, MetricsHost, MetricsPort, exposed, operations_of, say
 from abe_redis.cli.handlers import find
+from abe_redis.cli.left_threads import leave_threads_behind
 from abe_redis.errors import SettingsError
 from abe_redis.runtime.extras import how_to_install
 
@@ -25,6 +26,7 @@ _LOG = logging.getLogger(__name__)
 _HEALTH = "/healthz"
 _HEAD_SECONDS = 10.0
 """Time for the head of a request; Slack sends it at once."""
+_LISTENER = "A listener of the Bolt app"
 
 
 @app.command(rich_help_panel=RUN)
@@ -219,6 +221,7 @@ def _listen_to_requests(
         async with backend, exposed(metrics.host, metrics.port, operations_of(backend)):
             await serve(routed, listening, head_seconds=_HEAD_SECONDS, on_ready=tell)
             await receiver.finish()
+        leave_threads_behind(_LISTENER)
 
     def tell() -> None:
         url = f"http://{host}:{listening.getsockname()[1]}{path}"
@@ -267,6 +270,7 @@ def _listen_to_sockets(
             await door.run()
             await receiver.finish()
             tasks.cancel_scope.cancel()
+        leave_threads_behind(_LISTENER)
 
     with _counted():
         anyio.run(run)

@@ -3,7 +3,6 @@
 import logging
 import os
 import sys
-import threading
 from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
@@ -16,6 +15,7 @@ import typer
 from abe_redis.cli.app import RUN, app
 from abe_redis.cli.common import LOCAL, MetricsHost, MetricsPort, exposed, operations_of
 from abe_redis.cli.handlers import find, ready_to_call
+from abe_redis.cli.left_threads import leave_threads_behind
 from abe_redis.errors import SettingsError
 from abe_redis.runtime.collector import idle_during_imports
 from abe_redis.worker.until_signal import PATIENCE_SECONDS, run_until_signal
@@ -235,7 +235,7 @@ def worker(
                     drain_seconds=drain,
                     leave=partial(_leave_handlers_behind, backend),
                 )
-        _leave_threads_behind()
+        leave_threads_behind("A cancelled handler", _THREADS)
 
     with suppress(KeyboardInterrupt):  # Ctrl-C on Windows cancels, so all events were given back
         anyio.run(work, backend_options={"use_uvloop": uvloop})
@@ -265,21 +265,3 @@ async def _leave_handlers_behind(backend: "RedisMessageQueueBackend") -> None:
 
 _THREADS = ("AnyIO worker thread", "asyncio_", "uvloop_", "ThreadPoolExecutor")
 """How the names of the threads begin in which handlers run functions."""
-
-
-def _leave_threads_behind() -> None:
-    """End the process soon, although a handler may still run in a thread, which nothing can stop.
-
-    Python would wait for the thread, and the supervisor would send SIGKILL before our exit code.
-    """
-
-    def leave() -> None:
-        if not any(thread.name.startswith(_THREADS) for thread in threading.enumerate()):
-            return
-        _LOG.warning("A cancelled handler still runs in a thread; the process ends without waiting for it.")
-        sys.stdout.flush()
-        os._exit(0)
-
-    timer = threading.Timer(PATIENCE_SECONDS, leave)
-    timer.daemon = True
-    timer.start()

@@ -7,11 +7,13 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
+import anyio
+
 from abe_redis.errors import SettingsError
 from abe_redis.events import kinds
 from abe_redis.slack.bolt.auth_tests import AuthTests
 from abe_redis.slack.bolt.copies import AppCopy
-from abe_redis.slack.bolt.exits import Running, outlive
+from abe_redis.slack.bolt.exits import Running, outlive, shown
 from abe_redis.slack.bolt.recognition import check_app, kind_of
 from abe_redis.slack.queues import ASKING, names_in
 from abe_redis.slack.receiver import Answer
@@ -61,6 +63,7 @@ class BoltAnswers:
                     f"--inline {one!r} names nothing that an app can answer; the kinds are "
                     f"{', '.join(sorted(_CHOICES))}, each alone or with a name as in slash_command:/ticket."
                 )
+            _check_name(one)
 
     @classmethod
     def of(cls, app: Any, spec: str, inline: Iterable[str]) -> Self:  # noqa: ANN401 - any object of the bot
@@ -84,13 +87,23 @@ class BoltAnswers:
 
     async def answer(self, payload: dict[str, Any]) -> Answer:
         """The app's answer. Bolt does not check the signature: the door has, and with several secrets."""
-        response = await self._dispatched(payload)
+        kind = kinds.kind_of(payload).name
+        try:
+            response = await self._dispatched(payload)
+        except anyio.get_cancelled_exc_class():
+            _LOG.warning("The Bolt app did not answer a %s in time.%s", kind, self._at_work())
+            raise
         fate: Fate = "answered" if response.status < _NO_SUCCESS else "refused"
         if fate == "refused":
-            _LOG.warning("The Bolt app answered %d to a %s.", response.status, kinds.kind_of(payload).name)
+            _LOG.warning("The Bolt app answered %d to a %s.%s", response.status, kind, self._at_work())
         content_type = next(iter(response.headers.get("content-type", [])), "text/plain; charset=utf-8")
         said = f"the app said {response.status}"
         return Answer(fate, response.status, response.body, content_type, reason=said)
+
+    def _at_work(self) -> str:
+        """The listeners at work, which may be why one has no thread; a sentence behind another."""
+        names = self._running.names
+        return f" At work in it: {shown(names)} ({len(names)})." if names else ""
 
     async def finish(self) -> None:
         """Wait for listeners that still run after their answer, and for lazy ones."""
@@ -119,3 +132,18 @@ class BoltAnswers:
         request = AsyncBoltRequest(body=payload, mode="socket_mode")
         response = await call(lambda: copied.app.async_dispatch(request), seconds=None)
         return response
+
+
+def _check_name(choice: str) -> None:
+    """Refuse a name that nothing from Slack has.
+
+    Raises:
+        SettingsError: It is empty, or a command without its slash.
+    """
+    kind, colon, name = choice.partition(":")
+    if colon and not name:
+        raise SettingsError(f"--inline {choice!r} has no name behind its colon; {kind} alone means all.")
+    if kind == "slash_command" and colon and not name.startswith("/"):
+        raise SettingsError(
+            f"--inline {choice!r} names no command, since those begin with /: slash_command:/{name}."
+        )

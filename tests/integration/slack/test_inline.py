@@ -176,7 +176,7 @@ async def test_at_the_end_listeners_that_have_answered_may_finish(
             assert answer.status == 200
         monkeypatch.setattr(inline, "FINISH_SECONDS", 0.01)
         await receiver.finish()
-        assert "Listeners of the Bolt app (2) did not end within 0.01 s." in caplog.text
+        assert "Listeners of the Bolt app (2) did not end within 0.01 s: " in caplog.text
         assert ended == []
         monkeypatch.setattr(inline, "FINISH_SECONDS", PATIENCE)
         async with anyio.create_task_group() as tasks:
@@ -231,3 +231,7 @@ async def test_an_object_that_is_no_app_is_refused_at_the_start() -> None:
         for wrong in ("app_mention", "views", "shortcut ticket", ":x"):
             with pytest.raises(SettingsError, match="names nothing that an app can answer"):
                 BoltAnswers.of(async_app(slack), "bot:app", [wrong])
+        with pytest.raises(SettingsError, match=r"names no command, .* begin with /: slash_command:/x\.$"):
+            BoltAnswers.of(async_app(slack), "bot:app", ["slash_command:x"])
+        with pytest.raises(SettingsError, match="'shortcut:' has no name behind its colon; shortcut alone"):
+            BoltAnswers.of(async_app(slack), "bot:app", ["shortcut:"])

@@ -4,6 +4,8 @@ import copy
 import functools
 import inspect
 import logging
+import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -11,38 +13,54 @@ import anyio
 
 from abe_redis.slack.bolt.ran import check_ran
 from abe_redis.worker.call import as_exception
+from abe_redis.worker.handlers import name_of
 
 _LOG = logging.getLogger(__name__)
 
 _EXITS = (SystemExit, KeyboardInterrupt, BaseExceptionGroup)
 """A task that lets one of the first two out ends its event loop."""
 
+_LOOK_SECONDS = 0.02
+"""How often it is looked, at the end, whether all listeners have ended."""
+
 
 class Running:
     """The listeners that run, which may go on when Slack has its answer."""
 
     def __init__(self) -> None:
-        self._count = 0
-        self._none = anyio.Event()
+        self._lock = threading.Lock()
+        self._names: Counter[str] = Counter()
 
-    def begin(self) -> None:
+    def begin(self, function: Callable[..., Any]) -> None:
         """One more runs."""
-        self._count += 1
+        with self._lock:
+            self._names[name_of(function)] += 1
 
-    def end(self) -> None:
+    def end(self, function: Callable[..., Any]) -> None:
         """One has ended."""
-        self._count -= 1
-        if not self._count:
-            self._none.set()
+        with self._lock:
+            self._names[name_of(function)] -= 1
+
+    @property
+    def names(self) -> list[str]:
+        """The name of each."""
+        with self._lock:
+            return sorted(self._names.elements())
 
     async def finish(self, seconds: float) -> None:
         """Wait for those that run, for a time."""
         with anyio.move_on_after(seconds):
-            while self._count:
-                self._none = anyio.Event()
-                await self._none.wait()
-        if self._count:
-            _LOG.warning("Listeners of the Bolt app (%d) did not end within %g s.", self._count, seconds)
+            while self.names:  # noqa: ASYNC110 - threads end them as well
+                await anyio.sleep(_LOOK_SECONDS)
+        if left := self.names:
+            _LOG.warning(
+                "Listeners of the Bolt app (%d) did not end within %g s: %s.", len(left), seconds, shown(left)
+            )
+
+
+def shown(names: list[str]) -> str:
+    """The names of listeners for the log, each once."""
+    return ", ".join(sorted(set(names)))
 
 
 def outlive(runner: Any, running: Running) -> None:  # noqa: ANN401 - of Bolt
@@ -50,7 +68,7 @@ def outlive(runner: Any, running: Running) -> None:  # noqa: ANN401 - of Bolt
 
     Args:
         runner: It runs the listeners of an app.
-        running: Where they are counted. Threads are waited for by Python itself, when the process ends.
+        running: Where they are counted.
     """
     run, lazy = runner.run, copy.copy(runner.lazy_listener_runner)
     start = lazy.start
@@ -61,7 +79,8 @@ def outlive(runner: Any, running: Running) -> None:  # noqa: ANN401 - of Bolt
         return run(*positional, listener=guarded, **named)
 
     def start_outliving(function: Callable[..., Any], request: Any) -> None:  # noqa: ANN401 - of Bolt
-        start(function=_outliving(function, running, function), request=request)
+        running.begin(function)  # before a thread is free for it
+        start(function=_outliving(function, running, function, has_begun=True), request=request)
 
     runner.run = run_outliving
     lazy.start = start_outliving
@@ -69,7 +88,7 @@ def outlive(runner: Any, running: Running) -> None:  # noqa: ANN401 - of Bolt
 
 
 def _outliving(
-    call: Callable[..., Any], running: Running, function: Callable[..., Any]
+    call: Callable[..., Any], running: Running, function: Callable[..., Any], *, has_begun: bool = False
 ) -> Callable[..., Any]:
     """The same call, sync or async, which raises an `Exception` for an exit, or where nothing ran.
 
@@ -77,30 +96,39 @@ def _outliving(
         call: It calls the function of the app, or is that function.
         running: Where it is counted while it runs.
         function: The function of the app.
+        has_begun: It counts already.
     """
+
+    def begin() -> None:
+        if not has_begun:
+            running.begin(function)
+
     if inspect.iscoroutinefunction(call):
 
         @functools.wraps(call)
         async def awaited(*positional: Any, **named: Any) -> Any:  # noqa: ANN401 - the listener's
-            running.begin()
+            begin()
             try:
                 result = await call(*positional, **named)
                 check_ran(result, function, "async")
             except _EXITS as error:
                 raise _failure(error) from error
             finally:
-                running.end()
+                running.end(function)
             return result
 
         return awaited
 
     @functools.wraps(call)
     def called(*positional: Any, **named: Any) -> Any:  # noqa: ANN401 - the listener's
+        begin()
         try:
             result = call(*positional, **named)
             check_ran(result, function, "sync")
         except _EXITS as error:
             raise _failure(error) from error
+        finally:
+            running.end(function)
         return result
 
     return called
