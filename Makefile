@@ -2,7 +2,7 @@
 # Arguments go into ARGS: make test ARGS="-k publish", make demo ARGS=--keep
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick test-under-load coverage mutants test-topologies chaos chaos-matrix failover night order simulate model conformance generated listed bench bench-quick bench-clients sizing soak check format slack-events lock promises docs picture build bundle check-build audit sbom clean
+.PHONY: help setup demo test test-quick test-under-load coverage mutants test-topologies chaos chaos-matrix failover night order simulate model conformance generated listed bench bench-quick bench-clients sizing soak check format slack-events json lock promises docs picture build bundle check-build audit sbom clean
 
 # What another project's shell session has set is not meant for this one's tools.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PYTHONSTARTUP
@@ -110,6 +110,9 @@ format: $(SYNCED) ## what ruff can put right by itself
 
 slack-events: $(SYNCED) ## the tables of docs/slack-events.md, from the code
 	@.venv/bin/python docs/_ext/slack_events.py
+
+json: $(SYNCED) ## docs/json.md, the fields of what commands print with --json, from the code
+	@.venv/bin/python docs/_ext/json_outputs.py
 
 lock: ## uv.lock anew, after a change of dependencies in pyproject.toml
 	@sh scripts/bootstrap lock $(ARGS)

@@ -11,18 +11,24 @@ from abe_redis.runtime.plurals import when
 
 def _facts(facts: dict[str, Any]) -> str:
     """The subject of a change, as `name: value, value; name: value`."""
-    return "; ".join(
-        f"{name.replace('_', ' ')}: {_listed(value) if isinstance(value, list) else value}"
+    said = [
+        f"{name.replace('_', ' ')}: {_listed(value, facts.get(f'more {name}'))}"
+        if isinstance(value, list)
+        else f"{name.replace('_', ' ')}: {value}"
         for name, value in facts.items()
-    )
+        # How many of a list were not recorded stands behind those that were.
+        if not (name.startswith("more ") and isinstance(facts.get(name.removeprefix("more ")), list))
+    ]
+    return "; ".join(said)
 
 
 _MOST_LISTED = 10
 
 
-def _listed(values: list[object]) -> str:
-    """The values of a list; --json has those that are left out."""
-    rest = f" and {len(values) - _MOST_LISTED} more" if len(values) > _MOST_LISTED else ""
+def _listed(values: list[object], unlisted: object) -> str:
+    """The values of a list; --json has those that are left out, as far as they are recorded."""
+    more = max(0, len(values) - _MOST_LISTED) + (unlisted if isinstance(unlisted, int) else 0)
+    rest = f" and {more} more" if more else ""
     return ", ".join(map(str, values[:_MOST_LISTED])) + rest
 
 

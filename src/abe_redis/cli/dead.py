@@ -28,7 +28,7 @@ def list_(
         typer.Option(
             "--count",
             "-n",
-            help="How many at most, by default 20, or with --lines all.",
+            help="How many at most: up to 100, by default 20; with --lines any number, by default all.",
             min=1,
             show_default=False,
         ),

@@ -24,7 +24,8 @@ def publish(
         str | None,
         typer.Option(
             help="An id; a stream adds an event of one id only once. By default the `event_id` of Slack's "
-            "envelope, or what REDIS_STREAM_EVENT_ID names; an event without either is added each time."
+            "envelope (type event_callback), or what REDIS_STREAM_EVENT_ID names; an event without either, "
+            "as a slash command or a button, is added each time."
         ),
     ] = None,
     lines: Annotated[

@@ -25,7 +25,8 @@ def stats(
 ) -> None:
     """Show the health of the streams: waiting events, consumers, and what is wrong.
 
-    Exit code: 0, whatever it shows, unless you --check.
+    Exit code: 0, whatever it shows, unless you --check; 1 when Redis does not answer. Then --json has the
+    reason in `problems`, and what waits in the `outbox`.
 
     Example: abe-redis stats --json
 
@@ -33,7 +34,7 @@ def stats(
     """
     from abe_redis.cli.stats_tables import stats_or_causes  # noqa: PLC0415
 
-    result = with_backend(lambda backend: stats_or_causes(backend, stream))
+    result = with_backend(lambda backend: stats_or_causes(backend, stream, as_json=as_json))
     if as_json:
         show(result, "", as_json=True)
     else:

@@ -1,6 +1,7 @@
 """The tables of `stats`: streams, who holds which event for how long, and what is wrong."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from rich.console import Console
@@ -8,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from abe_redis.backend import RedisMessageQueueBackend
-from abe_redis.cli.common import plain, say, wraps
-from abe_redis.errors import RedisRefusedError
+from abe_redis.cli.common import json_of, plain, say, wraps
+from abe_redis.errors import OutboxError, RedisRefusedError, RedisUnavailableError
 from abe_redis.operations.operations import Operations
 from abe_redis.runtime.plurals import count, duration
 from abe_redis.schemas import ConsumerStats, StatsResult, StreamStats
@@ -21,15 +22,30 @@ _MOST_HOLDING = 10
 _ANY_WIDTH = 10_000
 
 
-async def stats_or_causes(backend: RedisMessageQueueBackend, stream: str | None) -> StatsResult:
-    """The state of the streams; if Redis refuses to tell it, a sentence for each cause, and the error."""
+async def stats_or_causes(
+    backend: RedisMessageQueueBackend, stream: str | None, *, as_json: bool
+) -> StatsResult:
+    """The state of the streams; if Redis does not tell it, what is known all the same, and the error."""
     operations = Operations(backend, origin="cli")
     try:
         return await operations.stream_stats(stream=stream)
-    except RedisRefusedError:
-        for cause in await operations.causes([]):
-            say(plain(cause))
+    except (RedisRefusedError, RedisUnavailableError) as error:
+        is_refused = isinstance(error, RedisRefusedError)
+        causes = await operations.causes([]) if is_refused else []
+        if as_json:
+            say(json_of(await _without_redis(operations, [*causes, str(error)]), indent=2))
+        else:
+            for cause in causes:
+                say(plain(cause))
         raise
+
+
+async def _without_redis(operations: Operations, problems: list[str]) -> StatsResult:
+    """What is known without an answer of Redis."""
+    outbox = None
+    with suppress(OutboxError):  # the problems say it
+        outbox = await operations.outbox()
+    return StatsResult(problems=problems, streams=[], outbox=outbox)
 
 
 class _Consumer(NamedTuple):

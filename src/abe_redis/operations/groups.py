@@ -10,6 +10,7 @@ from abe_redis.errors import RequestError
 from abe_redis.operations import coming_again, group_making, positions
 from abe_redis.operations.scope import Scope
 from abe_redis.schemas import GroupChange, GroupOfStream, GroupsResult
+from abe_redis.schemas.stats import is_agent
 from abe_redis.streams import manage, names
 
 
@@ -33,7 +34,13 @@ class Groups:
             found = await self._scope.stats(redis, name)
         return GroupsResult(
             groups=[
-                GroupOfStream(stream=stats.stream, **dict(group)) for stats in found for group in stats.groups
+                GroupOfStream(
+                    stream=stats.stream,
+                    alive=sum(one.alive and not is_agent(one.name) for one in group.consumers),
+                    **dict(group),
+                )
+                for stats in found
+                for group in stats.groups
             ]
         )
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from redis.asyncio import Redis
 
+from abe_redis.runtime.plurals import named
 from abe_redis.sanitize.untrusted import shown
 from abe_redis.streams import audit
 
@@ -42,3 +43,13 @@ async def note_change(
             if isinstance(fact, list) and len(fact) > MOST_LISTED:
                 told |= {name: fact[:MOST_LISTED], f"more {name}": len(fact) - MOST_LISTED}
         await audit.record(redis, who, tool, told, origin)
+
+
+def brief(facts: Mapping[str, object]) -> str:
+    """Facts about a change in a line of the log: without secrets, and of a long list the first items."""
+    said = {
+        name: named([str(shown(one)) for one in fact]) if isinstance(fact, list) else shown(fact)
+        for name, fact in facts.items()
+        if fact
+    }
+    return ", ".join(f"{name}: {fact}" for name, fact in said.items())

@@ -87,7 +87,7 @@ class Scope:
             await recording.note_change(redis, self._who or recording.person(), what, facts, self._origin)
         except failures.FAILURES as error:
             sentence = failures.explain(error, self.settings, doing="writing down what was changed")
-            _LOG.warning("%s It was done all the same: %s %s", sentence, what, facts)
+            _LOG.warning("%s It was done all the same: %s (%s).", sentence, what, recording.brief(facts))
 
     @property
     def _default(self) -> str:

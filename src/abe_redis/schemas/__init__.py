@@ -243,6 +243,7 @@ class GroupOfStream(GroupStats):
     """A consumer group with the stream it belongs to."""
 
     stream: str
+    alive: int = Field(description="Number of its consumers that are alive, without those of agents.")
 
 
 class GroupsResult(DeferredModel):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -86,3 +87,30 @@ def test_stats_and_doctor_say_how_long_the_oldest_waits(outbox: Path, redis_url:
 def test_nothing_is_said_of_the_oldest_in_an_empty_one(at: None, tmp_path: Path) -> None:
     shown = run("stats", REDIS_OUTBOX=str(tmp_path / "outbox.db")).stdout
     assert "Outbox: 0 waiting." in shown
+
+
+def test_scripts_learn_what_waits_while_redis_is_away(outbox: Path) -> None:
+    done = run("stats", "--json", REDIS_URL="redis://127.0.0.1:1/0")
+    assert done.returncode == 1
+    result = json.loads(done.stdout)
+    assert (result["streams"], result["outbox"]["waiting"]) == ([], 1)
+    (problem,) = result["problems"]
+    assert problem in " ".join(done.stderr.split())
+
+
+def test_the_log_names_the_first_of_many_that_the_audit_could_not_take(outbox: Path, tmp_path: Path) -> None:
+    lines = tmp_path / "events.jsonl"
+    lines.write_text("".join(f'{{"n": {n}}}\n' for n in range(300)))
+    done = run("publish", "--lines", str(lines), REDIS_URL="redis://127.0.0.1:1/0")
+    assert done.returncode == 0, done.stderr
+    (said,) = re.findall(r"It was done all the same: .*", " ".join(done.stderr.split()))
+    assert re.search(r"ids: (outbox-\d+, ){4}outbox-\d+ and 295 more", said), said
+
+
+def test_the_audit_counts_those_that_are_not_listed(at: None, tmp_path: Path) -> None:
+    lines = tmp_path / "events.jsonl"
+    lines.write_text("".join(f'{{"n": {n}}}\n' for n in range(300)))
+    assert run("publish", "--lines", str(lines)).returncode == 0
+    said = " ".join(run("audit").stdout.split())
+    assert "and 290 more" in said
+    assert "more ids" not in said

@@ -135,4 +135,6 @@ def test_who_ended_with_a_retry_to_come_is_not_alive(client: redis.Redis, start:
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 0, worker.stderr
     assert alive() == (0, 1)
+    (group,) = json.loads(run_command("group", "list", STREAM, "--json").stdout)["groups"]
+    assert group["alive"] == 0
     assert run_command("stats", STREAM).stdout.count("ended") == 1

@@ -31,7 +31,8 @@ def without_triggers(call: Callable[..., Any]) -> Callable[..., Any]:
                 raise AnswerTooLateError(
                     f"{api_method} was called with a trigger_id, which Slack lets expire after 3 seconds; "
                     "this is a worker, which may run much later. Open views where Slack posts to: `abe-redis "
-                    "listen --http bot:app --inline slash_command:/deploy` runs that listener at once."
+                    "listen --http bot:app --inline KEY` runs a listener at once; KEY names its command or "
+                    "action, as slash_command:/deploy or block_actions:approve do."
                 )
         return call(api_method, **arguments)
 
