@@ -43,7 +43,7 @@ async def test_what_it_held_is_said_and_delivered(
 
     await until(arrived)
     assert [one["data"] for one in entries(own_server)] == [f'{{"n":{n}}}' for n in range(5 + more)]
-    (said,) = (one for one in errors(caplog) if "deleted" in one)
+    (said,) = (one for one in errors(caplog) if "deleted or replaced" in one)
     assert f"{path} was deleted or replaced while it held 5 events." in said
 
 
