@@ -96,6 +96,7 @@ async def serve_http(
     """Serve over HTTP until a signal comes."""
     from abe_redis.mcp.compat.accept import accepting  # noqa: PLC0415 - stdio needs no web server
     from abe_redis.mcp.compat.frames import answering  # noqa: PLC0415
+    from abe_redis.mcp.compat.undelivered import noticing  # noqa: PLC0415
     from abe_redis.mcp.http import http_app  # noqa: PLC0415
     from abe_redis.mcp.sessions import PATH, Sessions  # noqa: PLC0415
     from abe_redis.runtime.web import serve  # noqa: PLC0415
@@ -107,7 +108,8 @@ async def serve_http(
             server.know_access()
             tasks.start_soon(server.subscriptions.run)
             served = server.http_app(PATH, address.host, address.security())
-            sessions = Sessions(accepting(answering(served)), address.idle_seconds, queue.left, queue.holds)
+            heard = noticing(accepting(answering(served)), server.lease_calls)
+            sessions = Sessions(heard, address.idle_seconds, queue.left, queue.holds)
             tasks.start_soon(sessions.run)
             async with beside(queue.operations):
                 await serve(http_app(sessions, address.token, address.oauth), listening)

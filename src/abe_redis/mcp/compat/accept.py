@@ -51,7 +51,7 @@ class _AsJson:
         self._body = b""
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
-        if message["type"] == "http.response.start" and _is_stream(message):
+        if message["type"] == "http.response.start" and is_stream(message):
             self._start = message
         elif self._start is None or message["type"] != "http.response.body":
             await self._send(message)
@@ -61,7 +61,7 @@ class _AsJson:
                 await self._answer(self._start)
 
     async def _answer(self, start: MutableMapping[str, Any]) -> None:
-        body = _answer_of(self._body)
+        body = answer_of(self._body)
         replaced = {b"content-type", b"content-length", b"transfer-encoding"}
         kept = [(name, value) for name, value in start["headers"] if name.lower() not in replaced]
         length = str(len(body)).encode()
@@ -70,14 +70,15 @@ class _AsJson:
         await self._send({"type": "http.response.body", "body": body})
 
 
-def _is_stream(message: MutableMapping[str, Any]) -> bool:
+def is_stream(message: MutableMapping[str, Any]) -> bool:
+    """Whether a response that starts so is an event stream."""
     return any(
         name.lower() == b"content-type" and value.lower().startswith(_STREAM.encode())
         for name, value in message["headers"]
     )
 
 
-def _answer_of(stream: bytes) -> bytes:
+def answer_of(stream: bytes) -> bytes:
     """The last message of an event stream that is an answer; notifications before it are left out."""
     answer = b""
     for event in stream.replace(b"\r\n", b"\n").split(b"\n\n"):

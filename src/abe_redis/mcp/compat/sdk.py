@@ -27,6 +27,7 @@ from abe_redis.mcp.compat.disconnects import leave_out_disconnects
 from abe_redis.mcp.compat.plain_schema import plain_schema
 from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.consent import Consent
+from abe_redis.mcp.lease_calls import LeaseCalls
 from abe_redis.mcp.questions import Question
 from abe_redis.mcp.refusals import sentence
 from abe_redis.mcp.subscriptions import Queue, Subscriptions
@@ -67,6 +68,7 @@ class Server(SdkServer):
         self._questions: dict[str, Ask] = {}
         self._consent = Consent()
         self._waits = Waits()
+        self.lease_calls = LeaseCalls()
         self._prompts: dict[str, list[str]] = {}
         more: dict[str, Any] = {"title": title, "version": version, "extensions": [Apps()]} if SDK_2 else {}
         super().__init__(name=name, instructions=instructions, log_level="WARNING", **more)
@@ -122,7 +124,8 @@ class Server(SdkServer):
     @override
     async def run_stdio_async(self) -> None:
         """Serve on stdin and stdout until stdin ends."""
-        await stdio.serve(getattr(self, "_lowlevel_server" if SDK_2 else "_mcp_server"))
+        lowlevel = getattr(self, "_lowlevel_server" if SDK_2 else "_mcp_server")
+        await stdio.serve(lowlevel, functools.partial(self.lease_calls.cancelled, None))
 
     def http_app(self, path: str, host: str, security: Any) -> Any:  # noqa: ANN401 - ASGI
         """The server as an ASGI application, for streamable HTTP.
@@ -228,7 +231,8 @@ class Server(SdkServer):
             power = access.OF_TOOLS[name]
             access.check(power)
             with access.within(power):
-                return await self._run(name, arguments, here, *context)
+                async with self.lease_calls.known(name, CALLER.get(), here):
+                    return await self._run(name, arguments, here, *context)
         except Exception as error:  # noqa: BLE001 - every failure becomes a sentence for the model
             cause = error.__cause__ or error
             if isinstance(cause, AbeRedisError):

@@ -8,7 +8,7 @@ answered here; see `frames`.
 import io
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import IO, Any, cast
 
 import anyio
@@ -17,6 +17,8 @@ from mcp.server.stdio import stdio_server
 
 from abe_redis.mcp.compat.frames import batch, complaint
 from abe_redis.mcp.compat.unanswered import Unanswered
+
+type Cancelled = Callable[[str | int], Coroutine[Any, Any, None]]
 
 _AROUND = " \t\r\n\ufeff"
 """Characters around a message; the last one is the byte order mark."""
@@ -44,11 +46,19 @@ class _Out:
 class _Lines:
     """The messages on a binary stream, each a line without what is around it."""
 
-    def __init__(self, binary: IO[bytes], out: _Out, unanswered: Unanswered, end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        binary: IO[bytes],
+        out: _Out,
+        unanswered: Unanswered,
+        end: Callable[[], None],
+        cancelled: Cancelled,
+    ) -> None:
         self._text = io.TextIOWrapper(binary, encoding="utf-8", errors="replace")
         self._out = out
         self._unanswered = unanswered
         self._end = end
+        self._cancelled = cancelled
         self._batch: list[str] = []
         """Messages of a batch that are not read yet; each is answered by itself."""
 
@@ -61,7 +71,8 @@ class _Lines:
             if (parts := batch(message)) is not None:
                 self._batch += parts
             elif (said := complaint(message)) is None:
-                self._unanswered.received(message)
+                if (number := self._unanswered.received(message)) is not None:
+                    anyio.from_thread.run(self._cancelled, number)
                 return message + "\n"
             else:
                 self._out.write(said + "\n")
@@ -70,17 +81,18 @@ class _Lines:
         return ""
 
 
-async def serve(lowlevel: Any) -> None:  # noqa: ANN401 - of either SDK line
+async def serve(lowlevel: Any, cancelled: Cancelled) -> None:  # noqa: ANN401 - of either SDK line
     """Serve until stdin ends and what was asked is answered, within some seconds.
 
     Args:
         lowlevel: The SDK's server behind the one that has the tools.
+        cancelled: Called with the id of a request for whose answer the client does not wait any more.
     """
     # By itself the SDK would read the process's stdin; it reads a given stream unchanged.
     unanswered = Unanswered()
     out = _Out(sys.stdout.buffer, unanswered)
     with anyio.CancelScope() as scope:
-        lines = cast("IO[str]", _Lines(sys.stdin.buffer, out, unanswered, scope.cancel))
+        lines = cast("IO[str]", _Lines(sys.stdin.buffer, out, unanswered, scope.cancel, cancelled))
         stdout = anyio.wrap_file(cast("IO[str]", out))
         async with stdio_server(stdin=anyio.wrap_file(lines), stdout=stdout) as (read, write):
             await lowlevel.run(read, write, lowlevel.create_initialization_options())

@@ -25,8 +25,8 @@ class Unanswered:
         self._questions: set[str | int | None] = set()
         """Our own requests, which nobody answers after the end."""
 
-    def received(self, line: str) -> None:
-        """Note a message of the client."""
+    def received(self, line: str) -> str | int | None:
+        """Note a message of the client, and return the id of the request that it gives up on, if it does."""
         message: dict[str, Any] = from_json(line)
         method, number = message.get("method"), message.get("id")
         with self._changed:
@@ -34,10 +34,12 @@ class Unanswered:
                 cancelled = (message.get("params") or {}).get("requestId")
                 if isinstance(cancelled, str | int):
                     self._requests.pop(cancelled, None)
+                    return cancelled
             elif method is None:
                 self._questions.discard(number)
             elif number is not None:
                 self._requests[number] = _waits(method, message.get("params") or {})
+        return None
 
     def sent(self, line: str) -> None:
         """Note a message of ours."""

@@ -1,5 +1,6 @@
 """Tools with which an agent takes work, and settles what it holds."""
 
+import functools
 from typing import Annotated
 
 from mcp.types import CallToolResult
@@ -10,6 +11,7 @@ from abe_redis.errors import RequestError
 from abe_redis.mcp import answer_text
 from abe_redis.mcp.answer_length import most_events
 from abe_redis.mcp.compat.sdk import answer
+from abe_redis.mcp.lease_calls import LEASE_CALL
 from abe_redis.mcp.overview_length import plain
 from abe_redis.mcp.parameters import (
     Channel,
@@ -93,6 +95,14 @@ class LeasingTools(ToolSet):
                 event.consumer = event.held_seconds = None  # all are the agent's, and new
             made, shown = await self._fitted(result, payload, max_chars)
             not_shown -= {one.id for one in shown.events}
+            if (call := LEASE_CALL.get()) is not None:
+                call.take_back = functools.partial(
+                    operations.take_back,
+                    stream=result.stream,
+                    group=group,
+                    ids=[one.id for one in shown.events],
+                    consumer=consumer,
+                )
             return made
         finally:
             if not_shown:
