@@ -188,6 +188,11 @@ def test_each_scope_gives_its_tools_for_its_streams_and_groups_and_no_others(
             shows = '"result"' in said and (method == "resources/subscribe" or STREAM in said)
             tally.tried(f"{method} of {uri}", escaped=may is not True and shows)
             assert may is not True or '"result"' in said, said
+    for scope in ("publish", f"work/{OPS}/bot"):
+        for uri in ("overview", f"streams/{OPS}", f"streams/{OPS}/groups/bot", f"streams/{OPS}/entries/1-1"):
+            said = answer(agent(scope), "resources/read", {"uri": f"abe-redis://{uri}"})
+            told = "does not have the scope 'read'" in said
+            tally.tried(f"resources/read of {uri} with {scope}", escaped=not told or '"result"' in said)
     names = {"ref": {"type": "ref/prompt", "name": "triage"}, "argument": {"name": "stream", "value": ""}}
     tally.tried("completion", escaped=STREAM in answer(reader, "completion/complete", names))
     worker = agent(f"read work/{OPS}/bot work/{STREAM}/archive publish/slack:new*")
