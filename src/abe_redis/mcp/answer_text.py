@@ -41,7 +41,8 @@ def acked(result: AckResult) -> str:
     """The text for an `AckResult`."""
     lines = []
     for one in (result, *result.also):
-        done = f"{len(one.acked)} acknowledged in group {quoted(one.group)} of {quoted(one.stream)}."
+        which = f": {plurals.named(one.acked)}" if one.acked else ""
+        done = f"{len(one.acked)} acknowledged in group {quoted(one.group)} of {quoted(one.stream)}{which}."
         lines.append(" ".join([done, *_others(one.not_held, one.unknown, one.group)]))
     return "\n".join(lines) + " " + _for_more(result.stream, result.group)
 
@@ -58,6 +59,8 @@ def released(result: ReleaseResult, *, bury: bool, delay_seconds: float) -> str:
             when = f"after {delay_seconds:g} s" if delay_seconds else "at once"
             again = f"; they are delivered again {when}" if one.released else ""
             done = f"{len(one.released)} given back {where}{again}."
+            if one.still_postponed:
+                done += f" But these wait for the rest of their delay: {plurals.named(one.still_postponed)}."
         lines.append(" ".join([done, *_others(one.not_held, one.unknown, one.group)]))
     return "\n".join(lines) + " " + _for_more(result.stream, result.group)
 

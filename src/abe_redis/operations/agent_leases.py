@@ -47,6 +47,13 @@ class _Kept(NamedTuple):
     since: float
     """When, by `clock.now`, it was leased."""
     call: int
+    due: float
+    """Until when, by `clock.now`, it was postponed when it was leased."""
+
+    @property
+    def rest_seconds(self) -> float:
+        """The rest of its delay: released, it waits for that, so that looking at an event hastens nothing."""
+        return max(0.0, self.due - clock.now())
 
 
 class AgentLeases:
@@ -104,11 +111,25 @@ class AgentLeases:
         return (stream, entry_id) in self._held.get((group, consumer), {})
 
     def hold(
-        self, stream: str, group: str, consumer: str, entry_id: str, deliveries: int, *, call: int
+        self,
+        stream: str,
+        group: str,
+        consumer: str,
+        entry_id: str,
+        deliveries: int,
+        *,
+        call: int,
+        rest_seconds: float,
     ) -> None:
         """Keep an entry's lease from now on."""
-        kept = _Kept(deliveries, clock.now(), call)
+        now = clock.now()
+        kept = _Kept(deliveries, now, call, now + rest_seconds)
         self._held.setdefault((group, consumer), {})[stream, entry_id] = kept
+
+    def rest_seconds(self, stream: str, group: str, consumer: str, entry_id: str) -> float:
+        """The rest of the delay that an entry was leased out of."""
+        kept = self._held.get((group, consumer), {}).get((stream, entry_id))
+        return 0.0 if kept is None else kept.rest_seconds
 
     def forget(self, stream: str, group: str, consumer: str, ids: Sequence[str]) -> None:
         """Stop keeping these leases."""
@@ -160,8 +181,8 @@ class AgentLeases:
         """
         for (group, consumer), entries in list(self._held.items()):
             if given := dict(entries):
-                known = {key: kept.deliveries - 1 for key, kept in given.items()}
                 redis = (await self._open()).commands
+                known = await _back(redis, group, consumer, given)
                 await release.release(
                     redis, group, consumer, list(lease.by_stream(given)), known, everything=False
                 )
@@ -207,18 +228,41 @@ class AgentLeases:
 
     async def _give_back_unseen(self, taken: "AgentRead", *, own_name: bool) -> None:
         kept = self._held.get((taken.group, taken.consumer), {})
-        back = {key: kept[key].deliveries - 1 for one in taken.ids if (key := (taken.stream, one)) in kept}
+        back = {key: kept[key] for one in taken.ids if (key := (taken.stream, one)) in kept}
         self.forget(taken.stream, taken.group, taken.consumer, taken.ids)
         if not (back or own_name):
             return
-        known = back | dict.fromkeys(kept, release.KEEP)
         try:
             redis = (await self._open()).commands
+            known = await _back(redis, taken.group, taken.consumer, back) | dict.fromkeys(kept, release.KEEP)
             await release.release(
                 redis, taken.group, taken.consumer, [taken.stream], known, everything=own_name
             )
         except (*failures.FAILURES, AbeRedisError) as error:
             _LOG.warning("Unseen leases could not be released, and will expire: %s.", type(error).__name__)
+
+
+async def _back(
+    redis: Redis, group: str, consumer: str, entries: Mapping[tuple[str, str], _Kept]
+) -> dict[tuple[str, str], int]:
+    """Postpone entries for the rest of their delay; return the others with the deliveries they shall have."""
+    others = dict[tuple[str, str], int]()
+    for (stream, entry_id), kept in entries.items():
+        if (rest := kept.rest_seconds) > 0:
+            await release.postpone(
+                *(redis, stream, group, consumer, entry_id),
+                delay_seconds=rest,
+                counted=False,
+                reason=still_postponed(consumer),
+            )
+        else:
+            others[stream, entry_id] = kept.deliveries - 1
+    return others
+
+
+def still_postponed(consumer: str) -> str:
+    """Why an entry is postponed that somebody leased out of its delay."""
+    return f"{consumer} gave it back; it was postponed before"
 
 
 @dataclass(slots=True)
@@ -235,7 +279,11 @@ class AgentRead:
     buried: list[str] = field(default_factory=list)
     """Entries that no consumer can handle."""
 
-    def hold(self, entry_id: str, deliveries: int) -> None:
+    def hold(self, entry_id: str, deliveries: int, rest_seconds: float) -> None:
         """Keep an entry's lease from now on."""
         self.ids.append(entry_id)
-        self.agent_leases.hold(self.stream, self.group, self.consumer, entry_id, deliveries, call=self.call)
+        self.agent_leases.hold(
+            *(self.stream, self.group, self.consumer, entry_id, deliveries),
+            call=self.call,
+            rest_seconds=rest_seconds,
+        )

@@ -201,7 +201,7 @@ async def _opened(
             if await dead.bury(connections.commands, stream, group, consumer, entry.id, str(reason)):
                 taken.buried.append(entry.id)
         else:
-            taken.hold(entry.id, entry.deliveries)
+            taken.hold(entry.id, entry.deliveries, entry.rest_seconds)
             events.append(
                 event_views.view(
                     entry.id, entry.fields, deliveries=entry.deliveries, consumer=consumer, idle_seconds=0

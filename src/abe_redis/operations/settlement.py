@@ -81,7 +81,7 @@ class Settlement:
         """Release or bury events; see `Operations.release`."""
         ids = self._checked(stream, group, ids)
         why = f"{self.own} {'gave no reason' if reason is None else f'says: {reason}'}"
-        done: list[str] = []
+        done, still = list[str](), list[str]()
         async with self.scope.redis(f"giving back events of {stream!r}") as redis:
             by = await self._whose(redis, stream, group, holder, ids)
             if self.by_name and bury is None:
@@ -90,26 +90,34 @@ class Settlement:
                 redis, stream, group, by, is_shared=delay_seconds > 0, is_final=bury is not None
             )
             for one in by.get("done", []):
+                rest = self._rest(stream, group, holder, one) if bury is None and not delay_seconds else 0.0
                 is_done = (
                     await dead.bury(redis, stream, group, holder, one, bury)
                     if bury is not None
                     else await postpone(
                         *(redis, stream, group, holder, one),
-                        delay_seconds=delay_seconds,
+                        delay_seconds=delay_seconds or rest,
                         counted=False,
                         reason=why,
                     )
                 )
+                if is_done and rest:
+                    still.append(one)
                 (done if is_done else by.setdefault("not_held", [])).append(one)
         self.agent_leases.forget(stream, group, holder, [one for one in ids if one not in kept])
         return ReleaseResult(
             stream=stream,
             group=group,
             released=done if bury is None else [],
+            still_postponed=still,
             buried=done if bury is not None else [],
             not_held=by.get("not_held", []),
             unknown=by.get("unknown", []),
         )
+
+    def _rest(self, stream: str, group: str, holder: str, entry_id: str) -> float:
+        """The rest of the delay that an agent leased an event out of; a person decides when it comes."""
+        return 0.0 if self.by_name else self.agent_leases.rest_seconds(stream, group, holder, entry_id)
 
     async def _take_postponed(
         self, redis: Redis, stream: str, group: str, holder: str, by: dict[renewal.Outcome, list[str]]

@@ -117,6 +117,10 @@ class Released(DeferredModel):
     stream: str
     group: str
     released: list[str] = Field(description="Given back; they are delivered again.")
+    still_postponed: list[str] = Field(
+        default=[],
+        description="Released ones that were leased while postponed: they wait for the rest of the delay.",
+    )
     buried: list[str] = Field(description="Moved to the dead letters.")
     not_held: list[str] = Field(description="Held by another consumer; unchanged.")
     unknown: list[str] = Field(description="Not pending in this group: already finished, or never delivered.")

@@ -60,8 +60,12 @@ async def take_these(
     asked_at = clock.now()
     rows, others, passed = await _TAKE_THESE(redis, names.with_all([stream], group), [*arguments, *ids])
     leased = [
-        Leased(stream, entry_id.decode(), fields_of(flat), int(deliveries), asked_at, again=deliveries > 1)
-        for entry_id, flat, deliveries in rows
+        Leased(
+            *(stream, entry_id.decode(), fields_of(flat), int(deliveries), asked_at),
+            again=deliveries > 1,
+            rest_seconds=rest / 1000,
+        )
+        for entry_id, flat, deliveries, rest in rows
     ]
     order = {entry_id: at for at, entry_id in enumerate(ids)}
     return Chosen(

@@ -41,6 +41,8 @@ class Leased(NamedTuple):
     again: bool = False
     """Whether a handler may have begun it before: then a delivery is counted before it begins. A first
     delivery is counted soon after, together with others, unless it ends before."""
+    rest_seconds: float = 0.0
+    """The rest of the delay that a chosen entry was leased out of."""
 
 
 async def take_new(

@@ -7,9 +7,10 @@
 --       what the group has pending
 -- ARGV  group, consumer, its lease in ms, how many entries may be passed over, 1 if what is postponed may be
 --       taken (else 0); then the ids
--- Answers the leased entries, each with its id, fields and number of deliveries; of each other id, why not:
--- `held` (and by whom), `postponed`, `done` (or never there), `far` (too many stand before it); and how many
--- were passed over. Or an error when there is no such group.
+-- Answers the leased entries, each with its id, fields, number of deliveries and the rest of its delay in ms
+-- (0: it was not postponed); of each other id, why not: `held` (and by whom), `postponed`, `done` (or never
+-- there), `far` (too many stand before it); and how many were passed over. Or an error when there is no such
+-- group.
 
 -- include: clock
 -- include: agents
@@ -38,7 +39,7 @@ put_back_vanished(stream, records, due, leases, pending, group, now)
 
 local function is_there(id) return #redis.call('XRANGE', stream, id, id) > 0 end
 
-local function take(id, deliveries, holder, is_back)
+local function take(id, deliveries, holder, is_back, rest)
   local words = {'XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries + 1, 'FORCE'}
   local entry = is_there(id) and redis.call(unpack(words))[1]
   if not entry then
@@ -50,14 +51,14 @@ local function take(id, deliveries, holder, is_back)
   note_given(records, group, id)
   note_reached(records, group, id)
   if is_back then note_back(records, group, id, deliveries + 1) end
-  rows[#rows + 1] = {id, entry[2], deliveries + 1}
+  rows[#rows + 1] = {id, entry[2], deliveries + 1, rest or 0}
 end
 
-local function take_pending(id, row, postponed, is_back)
+local function take_pending(id, row, rest, is_back)
   local holder, idle, deliveries = row[2], row[3], row[4]
-  if postponed then
+  if rest > 0 then
     if also_postponed then
-      take(id, deliveries, holder, is_back)
+      take(id, deliveries, holder, is_back, math.ceil(rest))
     else
       others[#others + 1] = {id, 'postponed', ''}
     end
@@ -78,7 +79,7 @@ for i = 6, #ARGV do
     local is_back = not row
     row = row or {id, nobody, ten_years_ms + 1, 0} -- whose it was is not known
     row[4] = math.max(row[4], postponed_deliveries(at))
-    take_pending(id, row, at > now, is_back)
+    take_pending(id, row, at - now, is_back)
   elseif before(of['last-delivered-id'], id) and is_there(id) then
     ahead[id] = true
     if not last or before(last, id) then last = id end
@@ -120,7 +121,7 @@ while to_read > 0 do
   for _, entry in ipairs(entries) do
     if ahead[entry[1]] then
       ahead[entry[1]] = nil
-      rows[#rows + 1] = {entry[1], entry[2], 1}
+      rows[#rows + 1] = {entry[1], entry[2], 1, 0}
     else
       back[#back + 1] = entry[1]
       note_given(records, group, entry[1], 0)

@@ -1,0 +1,61 @@
+"""An agent that looks at a postponed event and gives it back hastens nothing."""
+
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from abe_redis.operations.operations import Operations
+from abe_redis.streams import names
+from tests.integration.agents import GROUP, TOPIC, said
+from tests.integration.conftest import MakeBackend
+
+DELAY = 3600.0
+
+
+async def due(redis: Redis, entry_id: str) -> float:
+    """When it is due, in seconds; 0 when it is not postponed."""
+    return float(await redis.zscore(names.due(TOPIC, GROUP), entry_id) or 0) / 1000
+
+
+async def deliveries(redis: Redis) -> int:
+    rows: Any = await redis.xpending_range(TOPIC, GROUP, "-", "+", 10)
+    return int(rows[0]["times_delivered"])
+
+
+@pytest.mark.parametrize("how", ["release", "release all", "the session ends", "not shown", "twice"])
+async def test_what_an_agent_leases_out_of_its_delay_goes_back_to_it(
+    how: str, make_backend: MakeBackend, redis: Redis
+) -> None:
+    person, agent = Operations(make_backend(), origin="cli"), Operations(make_backend(), origin="mcp")
+    await person.publish_event(said(1))
+    (event,) = (await person.lease(group=GROUP, create_group=True)).events
+    await person.release(stream=TOPIC, group=GROUP, ids=[event.id], delay_seconds=DELAY)
+    at, before = await due(redis, event.id), await deliveries(redis)
+    for _ in range(2 if how == "twice" else 1):
+        assert len((await agent.lease(group=GROUP, ids=[event.id])).events) == 1
+        assert await due(redis, event.id) == 0
+        if how == "the session ends":
+            await agent.agent_leases.give_back()
+        elif how == "not shown":
+            await agent.take_back(stream=TOPIC, group=GROUP, ids=[event.id], consumer=None)
+        else:
+            back = await agent.release(ids=None if how == "release all" else [event.id])
+            assert back.released == back.still_postponed == [event.id]
+    assert abs(await due(redis, event.id) - at) < DELAY / 10
+    assert await deliveries(redis) == before
+    assert (await agent.lease(group=GROUP)).events == []
+    (again,) = (await agent.lease(group=GROUP, ids=[event.id])).events
+    await agent.release(ids=[again.id], delay_seconds=DELAY * 2)  # nobody else works there
+    assert await due(redis, event.id) > at + DELAY / 2, "another delay that is asked for is another one"
+
+
+async def test_a_person_can_say_that_it_comes_at_once(make_backend: MakeBackend, redis: Redis) -> None:
+    person = Operations(make_backend(), origin="cli")
+    await person.publish_event(said(1))
+    (event,) = (await person.lease(group=GROUP, create_group=True)).events
+    await person.release(stream=TOPIC, group=GROUP, ids=[event.id], delay_seconds=DELAY)
+    await person.lease(group=GROUP, ids=[event.id])
+    back = await person.release(stream=TOPIC, group=GROUP, ids=[event.id])
+    assert (back.released, back.still_postponed) == ([event.id], [])
+    assert await due(redis, event.id) == 0
