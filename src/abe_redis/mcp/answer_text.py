@@ -77,7 +77,9 @@ def _others(not_held: Sequence[str], unknown: Sequence[str], group: str) -> list
             f"read_stream(group={whole(group)}, pending=true)."
         )
     if unknown:
-        parts.append(f"Not pending (finished before, or never delivered): {', '.join(unknown)}.")
+        parts.append(
+            f"Not pending (finished before, never delivered, or the group was reset): {', '.join(unknown)}."
+        )
     return parts
 
 
