@@ -193,9 +193,17 @@ class Cluster(_Together):
 
     PRIMARIES = 3
 
-    def __init__(self, binary: Path, *, primaries: int = PRIMARIES, replicas: bool = True) -> None:
+    def __init__(
+        self,
+        binary: Path,
+        *,
+        primaries: int = PRIMARIES,
+        replicas: bool = True,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__()
         self._binary = binary
+        self._options = dict(options or {})
         self._count = primaries
         self._replicas = replicas
 
@@ -262,14 +270,18 @@ class Cluster(_Together):
         state = self._state("abe-redis-cluster-")
         for number in range(self._count * (2 if self._replicas else 1)):
             bus = free_port()
-            options = _REPLICATION | {
-                "cluster-enabled": "yes",
-                "cluster-config-file": str(state / f"{number}.conf"),
-                "cluster-port": str(bus),
-                "cluster-node-timeout": "1500",
-                "cluster-replica-validity-factor": "0",
-                "cluster-allow-replica-migration": "no",
-            }
+            options = (
+                self._options
+                | _REPLICATION
+                | {
+                    "cluster-enabled": "yes",
+                    "cluster-config-file": str(state / f"{number}.conf"),
+                    "cluster-port": str(bus),
+                    "cluster-node-timeout": "1500",
+                    "cluster-replica-validity-factor": "0",
+                    "cluster-allow-replica-migration": "no",
+                }
+            )
             server = self._serve(Server(self._binary, options=options))
             with self.servers[0].admin() as first:
                 if server is not self.servers[0]:

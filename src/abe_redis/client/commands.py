@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError, DataError  # noqa: A004 - redis' own
 
 from abe_redis.client.calls import Answer, Promise, Words
-from abe_redis.client.topology import Topology
+from abe_redis.client.topology import Outage, Topology
 
 
 class Client(Redis):
@@ -48,9 +48,17 @@ class Client(Redis):
         """The keys in groups that one command may name together."""
         return self._topology.by_slot(keys)
 
-    def servers(self) -> "list[Client]":
-        """A client for each server that has keys."""
-        return [Client(server, like=self) for server in self._topology.servers()]
+    def servers(self, *, here: bool = False) -> "list[Client]":
+        """A client for each server that has keys; with `here`, without those that are away."""
+        return [Client(server, like=self) for server in self._topology.servers(here=here)]
+
+    def outage(self) -> Outage | None:
+        """Which servers are away; None if none is known to be."""
+        return self._topology.outage()
+
+    async def judge(self) -> None:
+        """As `Topology.judge`."""
+        await self._topology.judge()
 
     def slot(self, key: str) -> int:
         """The slot of a key. A command may name several keys only if they share one."""

@@ -5,7 +5,7 @@ on waiting.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Container, Coroutine, Sequence
 from itertools import batched
 from typing import Any
 
@@ -89,6 +89,13 @@ class BlockingReads[T]:
             failure, self._failure = self._failure, None
             raise failure
         return news
+
+    def give_up(self, streams: Container[str]) -> None:
+        """End the reads of streams whose node is away; the others go on."""
+        for key in [key for key in self._under_way if key in streams]:
+            task = self._under_way.pop(key)
+            task.add_done_callback(lambda one: one.cancelled() or one.exception())  # which is known
+            task.cancel()
 
     async def end(self) -> None:
         """End all reads, and drop their results."""

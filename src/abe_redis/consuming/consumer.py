@@ -14,7 +14,6 @@ from abe_redis.client.connections import Connections
 from abe_redis.consuming.blocking_reads import BlockingReads
 from abe_redis.consuming.group_consumer import TICK_SECONDS, GroupConsumer
 from abe_redis.consuming.held import Held
-from abe_redis.consuming.mixed_kinds import MixedKinds
 from abe_redis.consuming.prefetch import MOST_AHEAD, Prefetch
 from abe_redis.consuming.reclaims import Reclaims
 from abe_redis.consuming.unconfirmed import Doubt, Unconfirmed
@@ -47,7 +46,6 @@ class Consumer(GroupConsumer):
     ) -> None:
         self._buffer = deque[Held]()
         super().__init__(connections, settings, patterns, group=group, name=name, buffer=self._buffer)
-        self._mixed_kinds = MixedKinds(settings, self._tolerance, group, name)
         self._half_lease_seconds = settings.redis_stream_lease_seconds / 2
         self._prefetch = Prefetch()
         self._blocking_reads = BlockingReads[lease.Leased]()
@@ -141,8 +139,9 @@ class Consumer(GroupConsumer):
         if self._unconfirmed.doubt is not Doubt.NOTHING:
             await self._blocking_reads.end()
             counted = self._unconfirmed.doubt is Doubt.COUNTED
-            await in_flight.give_back_unconfirmed(redis, self._discovery.joined, counted=counted)
-            self._unconfirmed.settled()
+            here = self._away.here(self._discovery.joined)
+            await in_flight.give_back_unconfirmed(redis, here, counted=counted)
+            self._unconfirmed.settled(everywhere=not self._away.streams)
             self._reclaims.begin_anew()
         # In every turn: what has arrived is leased, and its lease must be renewed even if no caller waits.
         with self._unconfirmed.reading(Doubt.COUNTED):
@@ -293,6 +292,22 @@ class Consumer(GroupConsumer):
             self._prefetch.note_batch(self._in_flight.delivered, self._in_flight.largest_bytes)
         return accepted
 
+    @override
+    def _leave_out(self, streams: Sequence[str]) -> None:
+        super()._leave_out(streams)
+        self._in_flight.set_aside(streams)
+        self._waits.give_up(streams)
+        if self._blocking_reads.are_under_way:  # they are ended, so that none fails later
+            self._unconfirmed.leave(Doubt.COUNTED)
+
+    @override
+    def _take_back(self, streams: Sequence[str]) -> None:
+        super()._take_back(streams)
+        self._in_flight.take_back(streams)
+        self._unconfirmed.take_back()
+        self._reclaims.begin_anew()
+        self._arrived.set()
+
     # The end ----------------------------------------------------------------------------------
 
     @override
@@ -307,7 +322,7 @@ class Consumer(GroupConsumer):
         doubt = self._unconfirmed.doubt
         await self._in_flight.give_back(
             redis,
-            self._discovery.joined,
+            self._away.here(self._discovery.joined),
             unconfirmed=doubt is not Doubt.NOTHING,
             counted=doubt is Doubt.COUNTED,
         )

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from redis.asyncio import Redis
 
@@ -10,7 +10,7 @@ from abe_redis.consuming import new_groups
 from abe_redis.consuming.optional_steps import Tolerance
 from abe_redis.runtime import plurals
 from abe_redis.runtime.shell import command
-from abe_redis.streams import audit
+from abe_redis.streams import audit, names, slots
 from abe_redis.streams.find_streams import Search, announced
 from abe_redis.streams.groups import Ensured, ensure_group
 from abe_redis.streams.patterns import Patterns
@@ -72,7 +72,7 @@ class Discovery:
     @property
     def joined(self) -> list[str]:
         """Streams in whose group this consumer may hold something: read, paused, or to be checked again."""
-        return list(dict.fromkeys((*self.ready, *self.paused, *self._missing)))
+        return list(dict.fromkeys((*self.ready, *self.paused, *self._missing, *self._to_ask)))
 
     async def tick(self, redis: Redis) -> None:
         """Search for streams: in the index, by name, and now and then in the keyspace.
@@ -81,7 +81,8 @@ class Discovery:
             redis.RedisError: The server refused to make a group, or could not be reached.
         """
         self._ticks += 1
-        await self._tolerance.attempt("reading the index of streams", self._read_index(redis))
+        if slots.is_here(redis, names.INDEX):
+            await self._tolerance.attempt("reading the index of streams", self._read_index(redis))
         asked = list(self._to_ask)
         if self._ticks % 2 or not self.ready:
             asked += self._missing
@@ -89,9 +90,10 @@ class Discovery:
             asked += self.paused
         else:
             await self._tolerance.attempt("searching for streams", self._search.step(redis))
-        if asked:
-            await self._ask(redis, list(dict.fromkeys(asked)))
-            self._to_ask.clear()
+        # Those whose node is away are asked when it is back.
+        if here := [name for name in dict.fromkeys(asked) if slots.is_here(redis, name)]:
+            await self._ask(redis, here)
+            self._to_ask = {name: None for name in self._to_ask if name not in here}
 
     async def _read_index(self, redis: Redis) -> None:
         """Add the streams with news in the index to those to check."""
@@ -102,6 +104,13 @@ class Discovery:
         news = {name: at for name, at in found.items() if self._news.get(name) != at}
         self._news = found if whole else self._news | found
         self._to_ask |= {name: None for name in news if self._patterns.match(name)}
+
+    def leave_out(self, streams: Iterable[str]) -> None:
+        """Read nothing of streams whose node is away, and check them when it is back."""
+        for stream in streams:
+            self.ready.pop(stream, None)
+            self.paused.pop(stream, None)
+            self._to_ask[stream] = None
 
     def recheck(self) -> None:
         """Check every stream again: one of them was deleted or replaced."""
@@ -132,7 +141,7 @@ class Discovery:
                 del self._missing[name]
                 if found.state == "missing":
                     deleted.append(name)
-        if deleted:
+        if deleted and slots.is_here(redis, names.INDEX):
             forgetting = unannounce(redis, deleted)
             await self._tolerance.attempt("removing deleted streams from the index", forgetting)
 

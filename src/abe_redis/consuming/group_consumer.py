@@ -7,9 +7,8 @@ second task, the ack batcher's, acks what the caller has finished, since a read 
 
 import asyncio
 import logging
-import random
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import anyio
@@ -18,14 +17,17 @@ from redis.asyncio import Redis
 from abe_redis.client import failures
 from abe_redis.client.connections import Connections
 from abe_redis.consuming.ack_batcher import AckBatcher
+from abe_redis.consuming.away import Away
 from abe_redis.consuming.discovery import Discovery, say_all_lost
 from abe_redis.consuming.held import Buffer, Held
 from abe_redis.consuming.in_flight import InFlight
 from abe_redis.consuming.lifecycle import CLOSE_SECONDS, Lifecycle
 from abe_redis.consuming.maintenance import Maintenance
+from abe_redis.consuming.mixed_kinds import MixedKinds
 from abe_redis.consuming.optional_steps import Tolerance
 from abe_redis.consuming.presence import Presence
 from abe_redis.consuming.scheduler import Scheduler
+from abe_redis.consuming.troubles import Troubles
 from abe_redis.errors import LeaseLostError
 from abe_redis.events.event import Event
 from abe_redis.runtime import clock
@@ -37,9 +39,6 @@ _LOG = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.8
 """Interval of discovery: a stream that we publish to is found within a second."""
-
-_SILENT_FAILURES = 3
-"""Number of consecutive failures from a deleted or replaced stream before one is logged."""
 
 
 class GroupConsumer(ABC):
@@ -65,16 +64,18 @@ class GroupConsumer(ABC):
         self._open = connections
         self._settings = settings
         self._in_flight = InFlight(settings, group, name, self, buffer, on_group_gone=self._group_is_gone)
+        self._away = Away(group, lambda: self._discovery.joined, self._leave_out, self._take_back)
+        self._in_flight.away = self._away.streams
         self._ack_batcher = AckBatcher(connections, settings, self._in_flight, group)
         self._tolerance = tolerance = Tolerance(settings, group)
         self._discovery = Discovery(patterns, group, tolerance, consumer=name, topic=settings.added_topic)
-        self._maintenance = Maintenance(settings, group, tolerance)
+        self._maintenance = Maintenance(settings, group, tolerance, self._away.streams)
+        self._mixed_kinds = MixedKinds(settings, tolerance, group, name)
         self._presence = Presence(settings, tolerance, group, name)
         self._scheduler = Scheduler()
         self._tick_at = self._renew_at = 0.0
         self._connected = False  # whether Redis has answered
-        self._passes = failures.passes
-        """Whether a retry helps after a failure."""
+        self._troubles = Troubles(settings, group, self._away.streams)
         self._waiting = False
         """Whether a caller waits for an event."""
         self._draining = False
@@ -226,33 +227,22 @@ class GroupConsumer(ABC):
 
     async def _run(self) -> None:
         """Run the loop until closed. After a temporary failure, wait and go on."""
-        failed, warned = 0, False
         while not self._closed:
             try:
                 connections = await self._open()
-                if failed:
+                if self._troubles.failed:
                     await connections.revive()
                 await connections.check()
                 if not self._connected:
                     self._connected = True
                     self.on_connected()
+                self._away.look(connections.commands)
                 await self._turn(connections)
-                if warned:
-                    _LOG.warning("Group %r reads again.", self.group)
-                failed, warned = 0, False
-                self._passes = failures.passes_for_who_was_let_in
+                self._troubles.over()
             except failures.FAILURES as error:
-                failed += 1
                 self._turn_failed(error)
-                if not failures.stream_is_gone(error) or failed > _SILENT_FAILURES:
-                    sentence = failures.explain(error, self._settings, doing=f"reading group {self.group!r}")
-                    if not self._passes(error) and not failures.stream_is_gone(error):
-                        raise sentence from None
-                    if not warned:
-                        _LOG.warning("%s Trying again until it works.", sentence)
-                        warned = True
-                # Consumers that failed together should not return together.
-                await anyio.sleep(failures.pause_seconds(failed) * random.uniform(0.5, 1))  # noqa: S311
+                is_told = await self._away.find_out((await self._open()).commands)
+                await anyio.sleep(self._troubles.note(error, is_told=is_told))
 
     @abstractmethod
     async def _turn(self, connections: Connections) -> None:
@@ -266,6 +256,15 @@ class GroupConsumer(ABC):
         """Learn from a failed turn which streams to check."""
         if failures.stream_is_gone(error):
             self._recheck()
+
+    def _leave_out(self, streams: Sequence[str]) -> None:
+        """Let nothing of these streams, whose node is away, hold up the others."""
+        self._discovery.leave_out(streams)
+
+    def _take_back(self, streams: Sequence[str]) -> None:  # noqa: ARG002 - all are looked at
+        """Go on with these streams: look for their groups, and whose the events are by now."""
+        self._tick_at = self._renew_at = 0.0
+        self._ack_batcher.finished.set()
 
     def _recheck(self) -> None:
         """Check every stream again: one of them was deleted or replaced."""
@@ -281,8 +280,8 @@ class GroupConsumer(ABC):
         """Maintain these streams, at the end of a tick."""
         active, self._in_flight.active = self._in_flight.active, set()
         held = {stream for stream, _ in self._in_flight.delivered_events}
-        await self._maintenance.tick(redis, streams, active, held)
-        joined = (*self._discovery.ready, *self._discovery.paused)
+        await self._maintenance.tick(redis, self._away.here(streams), active, held)
+        joined = self._away.here((*self._discovery.ready, *self._discovery.paused))
         await self._presence.tick(redis, joined, busy=self._in_flight.streams)
         self._tick_at = clock.now() + TICK_SECONDS
 
@@ -329,7 +328,7 @@ class GroupConsumer(ABC):
         redis = (await self._open()).commands
         await self._let_go(redis)
         if self._in_flight.may_take_all:
-            await self._presence.end(redis, self._discovery.joined)
+            await self._presence.end(redis, self._away.here(self._discovery.joined))
 
     @abstractmethod
     async def _end_reads(self) -> None:

@@ -36,6 +36,8 @@ class Held:
     """Why its handler gave it back."""
     is_spared: bool = False
     """Whether its release leaves the present delivery uncounted."""
+    is_late: bool = False
+    """Whether it is finished, and Redis could not be told, or did not answer."""
     is_let_go: bool = False
     """Whether a command that releases or buries it was sent; the answer may be missing."""
 

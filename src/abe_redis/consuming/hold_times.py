@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from redis.asyncio import Redis
 
@@ -38,12 +38,13 @@ class Holding:
         if held.handed_at is not None:
             self._took.append(time.monotonic() - held.handed_at)
 
-    async def tell(self, redis: Redis, at_work: Iterable[Held]) -> None:
+    async def tell(self, redis: Redis, at_work: Iterable[Held], *, away: Collection[str] = ()) -> None:
         """Record since when handlers hold their events, and warn of those that take too long.
 
         Args:
             redis: The client.
             at_work: The events that handlers work on.
+            away: Streams whose node is away, so that what it knows of them stays as it is.
 
         Raises:
             redis.RedisError: The server could not be reached.
@@ -52,12 +53,13 @@ class Holding:
         held = {one: now - one.handed_at for one in at_work if one.handed_at is not None}
         self._warn({one: seconds for one, seconds in held.items() if not one.lost})
         streams = {one.entry.stream for one in held}
-        if told := sorted(streams | self._noted):
+        kept = {stream for stream in self._noted if stream in away}
+        if told := sorted((streams | self._noted) - kept):
             said = [notes.Held(*one.key, one.begun, seconds) for one, seconds in held.items()]
             full = any(one.is_of_full for one in held)
             noting = notes.note(redis, self._group, self._consumer, told, said, full=full)
             await self._tolerance.attempt("noting since when events are held", noting)
-        self._noted = streams
+        self._noted = streams | kept
 
     def _warn(self, held: dict[Held, float]) -> None:
         """Warn once of each event that is held for longer than a lease and far longer than its peers."""

@@ -137,12 +137,13 @@ class InFlight(Leases):
     @property
     def has_untold(self) -> bool:
         """Whether handlers have begun or ended with something, and Redis does not know of it yet."""
-        return bool(self._finished or self._uncounted)
+        return bool(self._here(self._finished) or self._here(self._uncounted.values()))
 
     @property
     def has_leftovers(self) -> bool:
         """Whether something else waits until Redis is told."""
-        return bool(self._condemned or self._returning or self._unsaid or self._parted)
+        waiting = (*(held for held, _ in self._condemned), *self._unsaid.values(), *self._parted.values())
+        return bool(self._here((*waiting, *(held for held, _ in self._returning.values()))))
 
     def deliver(self, held: Held) -> bool:
         """Count an entry from the buffer as delivered; False if it holds no event."""
@@ -294,7 +295,7 @@ class InFlight(Leases):
         Only deliveries to a handler count.
 
         Args:
-            streams: Every stream this consumer reads; it leaves their groups.
+            streams: Every stream this consumer reads, unless it is away; it leaves their groups.
             unconfirmed: A read is unconfirmed, so Redis may have leased more entries than we know.
             counted: As for `give_back_unconfirmed`.
         """
@@ -309,7 +310,7 @@ class InFlight(Leases):
         condemned = (held for held, _ in self._condemned)
         delivered = (held for held in self.delivered_events.values() if not held.is_at_work)
         known |= dict.fromkeys((held.key for held in self.at_work), release.KEEP)
-        given = [*self.buffer, *delivered, *self._waiting.values(), *condemned]
+        given = self._here((*self.buffer, *delivered, *self._waiting.values(), *condemned))
         await self.renew_these(redis, given)  # which puts back what somebody dropped
         known |= {held.key: held.begun for held in given}
         self.buffer.clear()

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import batched
 
 from redis.asyncio import Redis
@@ -52,6 +52,8 @@ class Leases(Settling):
         """The same, for events that no handler has any more."""
         self._parted: dict[tuple[str, str], Held] = {}
         """Events that other consumers may hold by now, so that we do not renew them."""
+        self._aside: list[Held] = []
+        """Prefetched events of streams that are away, which hold up no others in the buffer."""
 
     async def renew(self, redis: Redis) -> None:
         """Renew the leases, except of events handled for too long; record since when each is held."""
@@ -65,7 +67,7 @@ class Leases(Settling):
                 )
                 held.lose()
         await self.renew_these(redis, self._every())
-        await self._holding.tell(redis, self.delivered_events.values())
+        await self._holding.tell(redis, self._here(self.delivered_events.values()), away=self.away)
 
     @property
     def may_postpone(self) -> bool:
@@ -77,7 +79,7 @@ class Leases(Settling):
         returning = (held for held, _ in self._returning.values())
         condemned = (held for held, _ in self._condemned)
         at_work = (*self.delivered_events.values(), *self._waiting.values())
-        return [*self.buffer, *at_work, *self._finished, *returning, *condemned]
+        return [*self.buffer, *self._aside, *at_work, *self._finished, *returning, *condemned]
 
     async def renew_these(self, redis: Redis, every: Sequence[Held], *, begins: bool = False) -> None:
         """Renew some leases, and restore dropped entries; entries that another consumer holds are lost.
@@ -86,7 +88,7 @@ class Leases(Settling):
             every: The entries.
             begins: Whether a handler has them, or gets them now.
         """
-        for ours in batched((held for held in every if not held.lost), RENEWED_AT_ONCE):
+        for ours in batched((held for held in self._here(every) if not held.lost), RENEWED_AT_ONCE):
             now = clock.now()
             claims = [
                 renewal.Claim(*held.key, held.begun, sure=self.is_sure(held), stage=self._stage(held))
@@ -138,7 +140,7 @@ class Leases(Settling):
     async def count_starts(self, redis: Redis) -> None:
         """Count at Redis the deliveries that began a while ago."""
         before = time.monotonic() - COUNTED_AFTER_SECONDS
-        begun = [held for held in self._uncounted.values() if (held.handed_at or 0.0) <= before]
+        begun = [held for held in self._here(self._uncounted.values()) if (held.handed_at or 0.0) <= before]
         if begun:
             await self.renew_these(redis, begun, begins=True)
             for held in begun:
@@ -158,7 +160,7 @@ class Leases(Settling):
         ours_again = {held.key for held in self._every() if not held.lost}
         for key in self._parted.keys() & ours_again:
             del self._parted[key]
-        for some in batched(list(self._parted.values()), RENEWED_AT_ONCE):
+        for some in batched(self._here(self._parted.values()), RENEWED_AT_ONCE):
             known = {held.key: held.begun for held in some}
             in_hand = {held.key: False for held in some if not held.is_let_go}
             for held in some:
@@ -187,7 +189,7 @@ class Leases(Settling):
 
     async def say_counts(self, redis: Redis) -> None:
         """Count late deliveries at Redis, of entries that no other consumer holds by now."""
-        for some in batched(list(self._unsaid.values()), RENEWED_AT_ONCE):
+        for some in batched(self._here(self._unsaid.values()), RENEWED_AT_ONCE):
             claims = [
                 renewal.Claim(*held.key, held.begun, sure=False, stage=renewal.Stage.OVER) for held in some
             ]
@@ -206,6 +208,19 @@ class Leases(Settling):
     @staticmethod
     def _counted_at_least(entry: lease.Leased, known: Held) -> lease.Leased:
         return entry._replace(deliveries=max(entry.deliveries, known.begun + 1), again=True)
+
+    def set_aside(self, streams: Collection[str]) -> None:
+        """Keep the prefetched events of streams that are away out of the buffer."""
+        for held in [held for held in self.buffer if held.entry.stream in streams]:
+            self.buffer.remove(held)
+            self._aside.append(held)
+
+    def take_back(self, streams: Collection[str]) -> None:
+        """Put them back; before one is delivered, Redis is asked whose it is, since its lease is old."""
+        back = [held for held in self._aside if held.entry.stream in streams]
+        self._aside = [held for held in self._aside if held not in back]
+        for held in back:
+            self.buffer.append(held)
 
     def known(self, stream: str) -> set[tuple[str, str]]:
         """Stream and id of the stream's events in flight, finished or not."""

@@ -5,7 +5,7 @@ None of it is needed for reading: see `tolerance`.
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import batched
 
 from redis.asyncio import Redis
@@ -39,7 +39,18 @@ _ROOM_FROM = 10
 class Maintenance:
     """Records progress, trims history, and removes dead consumers and old dead letters."""
 
-    def __init__(self, settings: Settings, group: str, tolerance: Tolerance) -> None:
+    def __init__(
+        self, settings: Settings, group: str, tolerance: Tolerance, away: Collection[str] = ()
+    ) -> None:
+        """Maintain nothing yet.
+
+        Args:
+            settings: How much history is kept, and for how long.
+            group: The group.
+            tolerance: Runs what Redis may refuse.
+            away: Streams whose node is away; they are maintained when it is back.
+        """
+        self._away = away
         self._settings = settings
         self._group = group
         self._tolerance = tolerance
@@ -91,15 +102,18 @@ class Maintenance:
             await self._place(redis, streams)
             asks_memory = True
         # Also streams in which nothing was finished: more may have been published to them.
-        recorded = sorted(active | self._unfinished | held)
+        away = {stream for stream in active | self._unfinished | held | self._to_trim if stream in self._away}
+        recorded = sorted((active | self._unfinished | held) - away)
         if asks_memory and not recorded:  # one is enough to find out; who publishes may be refused meanwhile
             recorded = streams[:1]
         self._short, self._long, self._left_out = set(), set(), set()
         await self._tolerance.attempt("recording what is finished", self._record(redis, recorded))
+        self._unfinished |= away
         if self._older_data.noticed:  # perhaps in other streams, too
             await self._place(redis, streams)
             self._older_data.say()
-        await self._tolerance.attempt("trimming", self._trim(redis, streams, active))
+        await self._tolerance.attempt("trimming", self._trim(redis, streams, active - away))
+        self._to_trim |= away & active
 
     async def _place(self, redis: Redis, streams: list[str]) -> None:
         """Look where the group stands, and whether Redis has older data than before."""
@@ -161,12 +175,15 @@ class Maintenance:
     async def _trim(self, redis: Redis, streams: list[str], active: set[str]) -> None:
         if not self._room:
             to_trim = (self._to_trim | active | self._long) - self._short - self._left_out
-            self._to_trim = set(await self._trimmer.trim(redis, sorted(to_trim)))
+            later = {stream for stream in to_trim if stream in self._away}
+            self._to_trim = later | set(await self._trimmer.trim(redis, sorted(to_trim - later)))
             return
         # Also where nothing was finished lately: older finished events may still be there.
         self._to_trim |= active
         removed = 0
-        for some in batched(sorted({*streams, *self._to_trim}), _ROOM_FROM):
+        for some in batched(
+            sorted(one for one in {*streams, *self._to_trim} if one not in self._away), _ROOM_FROM
+        ):
             removed += await self._trimmer.make_room(redis, some)
             if removed >= self._room:
                 break

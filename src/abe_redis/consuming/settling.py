@@ -1,7 +1,7 @@
 """Settles events: acks, releases or buries them, and tries again while Redis does not answer."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
@@ -10,7 +10,7 @@ from abe_redis.client import failures
 from abe_redis.consuming.held import Held
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
-from abe_redis.streams import acks, dead, release
+from abe_redis.streams import acks, dead, release, slots
 
 _LOG = logging.getLogger(__name__)
 
@@ -44,6 +44,8 @@ class Settling:
         """Events to release again because Redis did not answer, each with the time at which it is due."""
         self._letting_go: dict[tuple[str, str], Held] = {}
         """Events that are being released or buried now."""
+        self.away: Collection[str] = ()
+        """Streams whose node is away, so that nothing of them can be settled at present."""
         self._on_group_gone = on_group_gone
         self._settings = settings
         self._group = group
@@ -65,24 +67,61 @@ class Settling:
 
     async def ack(self, redis: Redis) -> None:
         """Ack finished events; one whose ack fails is acked the next time."""
-        if not (acked := list(self._finished)):
+        acked = self._here(self._finished)
+        if len(acked) < len(self._finished):
+            for held in self._finished:
+                held.is_late = held.is_late or held.key[0] in self.away
+        if not acked:
             return
+        per_stream: dict[str, list[Held]] = {}
+        for held in acked:
+            per_stream.setdefault(held.key[0], []).append(held)
+
+        async def run(streams: Sequence[str]) -> None:
+            await self._ack_some(redis, [held for stream in streams for held in per_stream[stream]])
+
+        # Each slot by itself, since what one node has acked is acked, whatever another one answers.
+        await slots.each(slots.by_slot(redis, list(per_stream)), run)
+
+    async def _ack_some(self, redis: Redis, acked: Sequence[Held]) -> None:
         entries = [held.key for held in acked]
-        outcomes = await acks.ack(redis, self._group, self._consumer, entries, exact=False)
+        try:
+            outcomes = await acks.ack(redis, self._group, self._consumer, entries, exact=False)
+        except BaseException:
+            for held in acked:
+                held.is_late = True
+            raise
         self.active.update({stream for stream, _ in entries})
-        kept = list[Held]()
+        settled, kept = set(acked), False
         others = [(held, one) for held, one in zip(acked, outcomes, strict=True) if one != "done"]
         for held, outcome in others:
             if outcome == "no_group":
-                kept.append(held)
-            elif outcome == "not_held" or (outcome == "unknown" and self._lease_is_over(held)):
+                settled.discard(held)
+                kept = True
+            elif outcome == "not_held" or (outcome == "unknown" and self._is_taken(held)):
                 self._tell_of_loss(held)
-        self._finished[: len(acked)] = kept  # more may have come behind them
+        self._finished = [held for held in self._finished if held not in settled]
         if kept:
             self._on_group_gone()
 
+    def _is_taken(self, held: Held) -> bool:
+        """Whether an event that is no longer pending was another consumer's: our own ack may have come."""
+        return self._lease_is_over(held) and not held.is_late
+
+    def _here(self, every: Iterable[Held]) -> list[Held]:
+        """Those events whose node is not away."""
+        if not self.away:  # as nearly always
+            return list(every)
+        return [held for held in every if held.key[0] not in self.away]
+
     def _tell_of_loss(self, held: Held) -> None:
-        if self._lease_is_over(held):
+        if held.is_late:
+            said = (
+                "Event %s of %r was finished, but Redis could not be told in time, and gave it to another "
+                "consumer after its lease: it may be handled twice."
+            )
+            _LOG.warning(said, held.entry.id, held.entry.stream)
+        elif self._lease_is_over(held):
             said = "Event %s of %r took longer than its lease and was given to another consumer."
             _LOG.warning(said, held.entry.id, held.entry.stream)
         else:
@@ -102,8 +141,8 @@ class Settling:
         Raises:
             redis.RedisError: The server could not be reached.
         """
-        while self._condemned:
-            held, reason = self._condemned[0]
+        while condemned := [one for one in self._condemned if one[0].key[0] not in self.away]:
+            held, reason = condemned[0]
             stream, entry_id = held.key
             in_hand, held.is_let_go = not held.is_let_go, True
             try:
@@ -122,7 +161,7 @@ class Settling:
                 if buried:
                     _LOG.warning("Buried entry %s of %r: %s.", entry_id, stream, reason)
                     self.active.add(stream)
-            self._condemned.pop(0)
+            self._condemned.remove(condemned[0])
             self.on_buried(held)
 
     def nack_later(self, held: Held, due_at: float) -> None:
@@ -145,6 +184,8 @@ class Settling:
     async def return_late(self, redis: Redis) -> None:
         """Release what could not be released in time, with the rest of its delay."""
         for key, (held, due_at) in list(self._returning.items()):
+            if key[0] in self.away:
+                continue
             try:
                 await self.postpone(redis, held, max(0.0, due_at - clock.now()))
             except failures.FAILURES as error:

@@ -18,6 +18,8 @@ class Unconfirmed:
 
     def __init__(self) -> None:
         self.doubt = Doubt.NOTHING
+        self._aside = Doubt.NOTHING
+        """The same, of streams that are away."""
 
     @contextmanager
     def reading(self, doubt: Doubt) -> Iterator[None]:
@@ -32,8 +34,20 @@ class Unconfirmed:
 
         Where both kinds have none, no count is taken back: better one too many than one too few.
         """
-        self.doubt = doubt if self.doubt in {Doubt.NOTHING, doubt} else Doubt.UNCOUNTED
+        self.doubt = _both(self.doubt, doubt)
 
-    def settled(self) -> None:
-        """Note that what they leased was released."""
+    def settled(self, *, everywhere: bool = True) -> None:
+        """Note that what they leased was released; or not everywhere, since streams are away."""
+        if not everywhere:
+            self._aside = _both(self._aside, self.doubt)
         self.doubt = Doubt.NOTHING
+
+    def take_back(self) -> None:
+        """Note that streams are here again which were away."""
+        self.doubt, self._aside = _both(self.doubt, self._aside), Doubt.NOTHING
+
+
+def _both(one: Doubt, other: Doubt) -> Doubt:
+    if Doubt.NOTHING in {one, other}:
+        return other if one is Doubt.NOTHING else one
+    return one if one is other else Doubt.UNCOUNTED

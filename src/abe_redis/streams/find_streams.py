@@ -92,10 +92,12 @@ class Search:
             _say_unsearched(redis, error)
 
     async def _advance(self, redis: Redis) -> None:
+        if not (slots.is_here(redis, _SCAN_LOCK) and slots.is_here(redis, names.INDEX)):
+            return
         if not self._left:
             if not await redis.set(_SCAN_LOCK, b"1", nx=True, ex=_SCAN_SECONDS):
                 return
-            self._left = list(slots.servers(redis))
+            self._left = list(slots.servers(redis, here=True))
             keys = sum([await server.dbsize() for server in self._left])
             self._count = min(max(1000, keys // _SCAN_STEPS), _SCAN_MOST)
         server = self._left.pop(0)  # if it fails, this part is skipped until the next search

@@ -8,6 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from abe_redis.client.commands import Client
+from abe_redis.client.topology import Outage
 
 MOST_KEYS = 2000
 """Most keys that one SCAN examines."""
@@ -35,9 +36,26 @@ def identity(redis: Redis) -> str:
     return redis.identity if isinstance(redis, Client) else ""
 
 
-def servers(redis: Redis) -> Sequence[Redis]:
-    """A client of each server that has keys."""
-    return redis.servers() if isinstance(redis, Client) else [redis]
+def servers(redis: Redis, *, here: bool = False) -> Sequence[Redis]:
+    """A client of each server that has keys; with `here`, without those that are away."""
+    return redis.servers(here=here) if isinstance(redis, Client) else [redis]
+
+
+def outage(redis: Redis) -> Outage | None:
+    """Which servers are away; None if none is known to be."""
+    return redis.outage() if isinstance(redis, Client) else None
+
+
+def is_here(redis: Redis, key: str) -> bool:
+    """Whether nothing is known to be wrong with the server of a key, or all are away."""
+    known = outage(redis)
+    return known is None or known.is_whole or known.node_of(key) is None
+
+
+async def judge(redis: Redis) -> None:
+    """Wait until it is known of every server that failed whether it is away."""
+    if isinstance(redis, Client):
+        await redis.judge()
 
 
 async def keys(

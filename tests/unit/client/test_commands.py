@@ -25,8 +25,8 @@ def test_a_mistake_of_a_program_is_no_failure_to_reach_redis(error: Exception) -
 
 def test_a_client_of_each_server_is_made_without_reading_files(monkeypatch: pytest.MonkeyPatch) -> None:
     class Cluster:
-        def servers(self) -> list[str]:
-            return ["one", "other"]
+        def servers(self, *, here: bool) -> list[str]:
+            return ["one"] if here else ["one", "other"]
 
     client = Client(cast("Any", Cluster()), blocking=True, replicas=2)
 
@@ -36,3 +36,4 @@ def test_a_client_of_each_server_is_made_without_reading_files(monkeypatch: pyte
     monkeypatch.setattr("importlib.metadata.version", read)
     made: list[tuple[Any, ...]] = [(one._topology, one._blocking, one._replicas) for one in client.servers()]
     assert made == [("one", False, 0), ("other", False, 0)]
+    assert len(client.servers(here=True)) == 1

@@ -63,7 +63,7 @@ class Several(Client):
     def __init__(self, *several: Server) -> None:
         self.several = several
 
-    def servers(self) -> Any:
+    def servers(self, *, here: bool = False) -> Any:  # noqa: ARG002 - none is away
         return list(self.several)
 
     def by_slot(self, keys: Sequence[str]) -> list[list[str]]:

@@ -4,15 +4,31 @@ node.py      one server: the connection that all share, and those of blocking re
 single.py    the same, or the present primary behind Sentinels
 sentinel.py  asks Sentinels for the present primary
 cluster.py   sends each command to the node that has its slot; follows slots that move
+away.py      which nodes are away, without another one in their place
 slots.py     which slot a command belongs to
 
 Other packages do not know the topology, except that keys of different slots need separate commands.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from abe_redis.client.calls import Promise, Words
+
+
+class Outage(Protocol):
+    """The servers of a topology that are away: they do not answer, or refuse everybody."""
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """The servers in words, each with what is wrong with it."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all are."""
+
+    def node_of(self, key: str) -> str | None:
+        """The server that has a key and is away; None if it is not away."""
 
 
 class Topology(Protocol):
@@ -55,9 +71,20 @@ class Topology(Protocol):
         """The keys in groups that one command may name together."""
         return [list(keys)] if keys else []
 
-    def servers(self) -> "Sequence[Topology]":
-        """Each known server that has keys of its own, for commands about a whole server."""
+    def servers(self, *, here: bool = False) -> "Sequence[Topology]":  # noqa: ARG002 - one server is never left out
+        """Each known server that has keys of its own, for commands about a whole server.
+
+        Args:
+            here: Leave out those that are away.
+        """
         return [self]
+
+    def outage(self) -> "Outage | None":
+        """Which servers are away; None if none is known to be."""
+        return None
+
+    async def judge(self) -> None:
+        """Wait until it is known of every server that failed whether it is away."""
 
     async def refresh(self) -> None:
         """Find out whether a server was replaced, and if so, close the connections to it.

@@ -1,7 +1,7 @@
 """A cluster: each command goes to the node that has its slot, even while slots move.
 
 Redirections (MOVED, ASK) are followed, so a moving slot is a detour and not a failure. If a node has gone,
-the others are asked for the slots.
+the others are asked for the slots; `away` says which nodes have gone without a successor.
 """
 
 import asyncio
@@ -16,8 +16,9 @@ from redis import exceptions
 from abe_redis.client.address import Address, identity_of
 from abe_redis.client.calls import Answer, Promise, Words
 from abe_redis.client.topology import Topology
+from abe_redis.client.topology.away import AwayNodes, NodesAway, Place
 from abe_redis.client.topology.node import Node
-from abe_redis.client.topology.slots import grouped, slot_of, slot_of_command
+from abe_redis.client.topology.slots import SLOTS, grouped, key_of_command, slot_of, slot_of_command
 from abe_redis.runtime import tasks
 
 _LOG = logging.getLogger(__name__)
@@ -34,9 +35,6 @@ SILENT_SECONDS = 0.5
 
 MAP_SECONDS = 2.0
 """Time for a node to report the slots; then the next node is asked."""
-
-type Place = tuple[str, int]
-"""A node's host and port."""
 
 
 class Cluster(Topology):
@@ -60,6 +58,7 @@ class Cluster(Topology):
         self._problem: exceptions.RedisError | None = None
         """The failure of the last attempt to learn the slots."""
         self._asking: asyncio.Task[None] | None = None
+        self._away = AwayNodes(self._ask, self._examine)
         self._closed = False
 
     @override
@@ -90,8 +89,8 @@ class Cluster(Topology):
                 if not patience.is_left_for(error):
                     raise
                 place, asking = await self._elsewhere(error, place)
-            except (exceptions.ConnectionError, exceptions.ClusterDownError):
-                self._ask_soon()
+            except Exception as error:
+                self._suspect(place, words, error)
                 raise
 
     async def _elsewhere(self, error: Exception, place: Place) -> tuple[Place, bool]:
@@ -111,13 +110,26 @@ class Cluster(Topology):
         return grouped(keys)
 
     @override
-    def servers(self) -> Sequence[Node]:
-        return [self._node(place) for place in self._primaries]
+    def servers(self, *, here: bool = False) -> Sequence[Node]:
+        return [self._node(place) for place in (self._here() if here else self._primaries)]
+
+    def _here(self) -> list[Place]:
+        return [place for place in self._primaries if place not in self._away.reasons]
+
+    @override
+    def outage(self) -> NodesAway | None:
+        if not self._away.reasons and len(self._owners) in {0, SLOTS}:  # as nearly always
+            return None
+        return NodesAway(self._away.reasons, self._owners, is_whole=not self._here())
+
+    @override
+    async def judge(self) -> None:
+        await self._away.verdict()
 
     @override
     async def refresh(self) -> None:
         silent = [node for place, node in self._nodes.items() if node.silent_seconds >= SILENT_SECONDS]
-        if not silent:
+        if not silent and len(self._owners) in {0, SLOTS}:
             return
         await self._ask()
         primaries = set(self._primaries)
@@ -128,8 +140,9 @@ class Cluster(Topology):
     @override
     async def close(self) -> None:
         self._closed = True
-        if self._asking is not None:
-            await tasks.end(self._asking)
+        for task in (self._asking, self._away.task):
+            if task is not None:
+                await tasks.end(task)
         for node in list(self._nodes.values()):
             await node.close()
 
@@ -154,6 +167,7 @@ class Cluster(Topology):
             errand.promise.set_exception(error)
 
     def _hand_over(self, errand: "_Errand", place: Place, *, asking: bool = False) -> None:
+        errand.place = place
         try:
             self._node(place).send(errand.words, errand, replicas=errand.replicas, asking=asking)
         except Exception as error:  # noqa: BLE001 - the caller gets every failure
@@ -162,8 +176,7 @@ class Cluster(Topology):
     def _failed(self, errand: "_Errand", error: Exception) -> None:
         """Follow a redirection, try another node, or fail the caller's promise."""
         if not errand.patience.is_left_for(error):
-            if isinstance(error, (exceptions.ConnectionError, exceptions.ClusterDownError)):
-                self._ask_soon()
+            self._suspect(errand.place, errand.words, error)
             errand.promise.set_exception(error)
             return
         match error:
@@ -175,11 +188,25 @@ class Cluster(Topology):
             case _:
                 asyncio.get_running_loop().call_later(TRY_AGAIN_SECONDS, self._send_known, errand)
 
+    def _suspect(self, place: Place | None, words: Words, error: Exception) -> None:
+        """Find out whether a node is away, after the failure of a command."""
+        if isinstance(error, (exceptions.ConnectionError, exceptions.ClusterDownError)):
+            self._ask_soon()
+        if not self._closed and place is not None:
+            self._away.suspect(place, key_of_command(words), error)
+
+    async def _examine(self, place: Place, key: str | bytes | None) -> None:
+        """Send a node a write that changes nothing, or any command if no key of its is known."""
+        answer: Answer = asyncio.get_running_loop().create_future()
+        words: Words = ("PING",) if key is None else ("XACK", key, "abe-redis", "0-0")
+        self._node(place).send(words, answer)
+        await answer
+
     def _owner(self, slot: int | None) -> Place:
         if slot is None:
             if not self._primaries:
                 raise self._failure("no node of the cluster has slots")
-            return self._primaries[0]
+            return (self._here() or self._primaries)[0]
         if (place := self._owners.get(slot)) is None:
             self._ask_soon()
             raise self._failure(f"no node of the cluster has slot {slot}")
@@ -256,6 +283,7 @@ class Cluster(Topology):
         if owners:
             self._owners = owners
             self._primaries = list(dict.fromkeys(owners.values()))
+            self._away.keep(set(self._primaries))
 
 
 def _announced(about: Sequence[Any], asked: str) -> tuple[Place, tuple[str, ...]]:
@@ -302,6 +330,8 @@ class _Errand:
     promise: Promise
     replicas: int
     patience: _Patience = field(default_factory=_Patience)
+    place: Place | None = None
+    """The node that has it."""
 
     def done(self) -> bool:
         return self.promise.done()

@@ -159,6 +159,10 @@ class Node(Topology):
             transport.drop(reason)
 
     @override
+    async def judge(self) -> None:
+        pass  # there is no other server beside which it could be away
+
+    @override
     async def refresh(self) -> None:
         pass  # no other server takes its place
 

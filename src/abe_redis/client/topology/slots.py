@@ -11,6 +11,9 @@ from redis.crc import key_slot
 
 from abe_redis.client.calls import Word, Words
 
+SLOTS = 16_384
+"""Number of slots of a cluster."""
+
 _WITHOUT_KEY = frozenset(
     (
         *("PING", "INFO", "TIME", "HELLO", "ROLE", "DBSIZE", "SCAN", "ACL", "CONFIG", "CLIENT", "COMMAND"),
@@ -35,6 +38,12 @@ def grouped(keys: Sequence[str]) -> list[list[str]]:
 
 def slot_of_command(words: Words) -> int | None:
     """The slot of a command's first key; None for a command without a key, which any server accepts."""
+    key = key_of_command(words)
+    return None if key is None else slot_of(key)
+
+
+def key_of_command(words: Words) -> str | bytes | None:
+    """A command's first key."""
     name = _text(words[0]).upper()
     if name in {"EVAL", "EVALSHA"}:
         at = 3 if int(words[2]) else 0
@@ -47,7 +56,7 @@ def slot_of_command(words: Words) -> int | None:
     if not 0 < at < len(words):
         return None
     key = words[at]
-    return slot_of(key if isinstance(key, bytes) else str(key))
+    return key if isinstance(key, bytes) else str(key)
 
 
 def blocked_seconds(words: Words) -> float:

@@ -14,7 +14,6 @@ from abe_redis.client.connections import Connections
 from abe_redis.consuming.blocking_reads import BlockingReads
 from abe_redis.consuming.group_consumer import GroupConsumer
 from abe_redis.consuming.held import Held
-from abe_redis.consuming.mixed_kinds import MixedKinds
 from abe_redis.consuming.ordered.conversation_queues import ConversationQueues
 from abe_redis.consuming.ordered.owned_stream import State
 from abe_redis.consuming.ordered.ownership import Ownership
@@ -54,9 +53,10 @@ class OrderedConsumer(GroupConsumer):
     ) -> None:
         self._queues = ConversationQueues()
         super().__init__(connections, settings, patterns, group=group, name=name, buffer=self._queues)
-        self._mixed_kinds = MixedKinds(settings, self._tolerance, group, name)
         lease_seconds = settings.redis_stream_lease_seconds
-        self._ownership = Ownership(group, name, patterns, lease_seconds=lease_seconds, on_lost=self._lost)
+        self._ownership = Ownership(
+            *(group, name, patterns, self._away.streams), lease_seconds=lease_seconds, on_lost=self._lost
+        )
         self._takeover = Takeover(self._ownership, self._queues, self._in_flight, self._accept)
         self._in_flight.on_buried = self._buried
         self._in_flight.buries_in_turn = True
@@ -249,9 +249,9 @@ class OrderedConsumer(GroupConsumer):
 
     async def _release_revoked(self, redis: Redis) -> None:
         """Release the revoked streams whose events are all settled."""
-        for stream in self._ownership.in_state(State.CLAIMED, State.READY):
+        for stream in self._ownership.here(State.CLAIMED, State.READY):
             self._queues.resume(stream)
-        for stream in self._ownership.in_state(State.REVOKING):
+        for stream in self._ownership.here(State.REVOKING):
             self._queues.stop(stream)
             if not self._is_busy(stream):
                 waiting = self._queues.waiting_in(stream)
@@ -263,7 +263,7 @@ class OrderedConsumer(GroupConsumer):
         queues = self._queues
         return {
             stream: owned.last
-            for stream, owned in self._ownership.in_state(State.READY).items()
+            for stream, owned in self._ownership.here(State.READY).items()
             if queues.count(stream) < MOST_WAITING and queues.bytes(stream) < MOST_WAITING_BYTES
         }
 
@@ -326,7 +326,12 @@ class OrderedConsumer(GroupConsumer):
                 held.lose()
         self._ack_batcher.finished.set()
 
-    # The end ----------------------------------------------------------------------------------
+    @override
+    def _leave_out(self, streams: Sequence[str]) -> None:
+        super()._leave_out(streams)
+        self._blocking_reads.give_up(streams)
+        for stream in streams:
+            self._queues.stop(stream)
 
     @override
     async def _end_reads(self) -> None:
@@ -336,9 +341,9 @@ class OrderedConsumer(GroupConsumer):
     @override
     async def _let_go(self, redis: Redis) -> None:
         at_work = {held.key[0] for held in self._in_flight.at_work}  # what is still handled keeps its stream
-        streams = [stream for stream in self._ownership.streams if stream not in at_work]
+        streams = [one for one in self._away.here(self._ownership.streams) if one not in at_work]
         await self._ownership.quit(redis)
         joined = dict.fromkeys((*streams, *self._discovery.joined))  # also those of other owners
-        leaving = [stream for stream in joined if stream not in at_work]
+        leaving = [stream for stream in self._away.here(joined) if stream not in at_work]
         await self._in_flight.give_back(redis, leaving, unconfirmed=False)
         await self._ownership.release_streams(redis, streams)

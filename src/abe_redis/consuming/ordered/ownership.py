@@ -8,13 +8,13 @@ gives the stream up by its own clock, before another consumer may claim it.
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 
 from redis.asyncio import Redis
 
 from abe_redis.consuming.ordered.owned_stream import OwnedStream, State
 from abe_redis.runtime import clock
-from abe_redis.streams import owners
+from abe_redis.streams import names, owners, slots
 from abe_redis.streams.patterns import Patterns
 
 _LOG = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ class Ownership:
         group: str,
         consumer: str,
         patterns: Patterns,
+        away: Collection[str] = (),
         *,
         lease_seconds: float,
         on_lost: Callable[[str], None],
@@ -60,9 +61,12 @@ class Ownership:
         Args:
             consumer: The name under which the consumer leases.
             patterns: The patterns of the shared streams.
+            away: Streams whose node is away. They are neither claimed nor revoked; ours are ours until they
+                expire by our clock.
             lease_seconds: Duration of an ownership without renewal.
             on_lost: Called with each stream that we have lost without giving it up.
         """
+        self._away = away
         self.streams: dict[str, OwnedStream] = {}
         self.owner = owners.Owner.make(group, consumer, lease_seconds)
         self.known = set[str]()
@@ -78,6 +82,10 @@ class Ownership:
     def in_state(self, *states: State) -> dict[str, OwnedStream]:
         """The streams in one of these states."""
         return {stream: owned for stream, owned in self.streams.items() if owned.state in states}
+
+    def here(self, *states: State) -> dict[str, OwnedStream]:
+        """Those of them that are not away."""
+        return {stream: owned for stream, owned in self.in_state(*states).items() if stream not in self._away}
 
     def ends_at(self) -> float | None:
         """The time at which the first ownership ends without renewal; None while we own nothing."""
@@ -97,9 +105,9 @@ class Ownership:
 
     async def renew(self, redis: Redis) -> None:
         """Renew our ownerships for another lease; streams that we no longer own are lost."""
-        if not self.streams:
+        if not (asked := [stream for stream in self.streams if stream not in self._away]):
             return
-        asked, asked_at = list(self.streams), clock.now()
+        asked_at = clock.now()
         ours = set(await owners.renew(redis, self.owner, asked))
         for stream in asked:
             if stream not in ours:
@@ -114,13 +122,15 @@ class Ownership:
             streams: All shared streams.
             busy: Streams in which a handler of ours runs, or an event is not settled.
         """
+        if not slots.is_here(redis, names.members(self.owner.group, self._patterns)):
+            return  # who shares the streams, only that node knows
         token = self.owner.token
         members = await owners.meet(redis, self.owner, self._patterns, stay=True)
         found = await owners.owners(redis, self.owner.group, streams)
         self.known = {owners.Owner.consumer_of(one) for one in (*members, *found.values())}
         counts = Counter(dict.fromkeys((*members, token), 0))
         counts.update(owner for owner in found.values() if owner in counts)
-        staying = list(self.in_state(State.CLAIMED, State.READY))
+        staying = list(self.here(State.CLAIMED, State.READY))
         counts[token] = len(staying)
         missing = share(token, counts, len(streams)) - len(staying)
         if missing < 0:
@@ -134,7 +144,8 @@ class Ownership:
         if missing > 0 and free:
             await self._claim(redis, [stream for stream in free if stream not in busy], missing)
         for stream in self.streams.keys() - set(streams):  # it is paused, or gone
-            self.streams[stream].revoke()
+            if stream not in self._away:
+                self.streams[stream].revoke()
 
     def _revoke_some(self, count: int, staying: list[str], busy: Container[str]) -> None:
         now = clock.now()
@@ -170,7 +181,8 @@ class Ownership:
 
     async def quit(self, redis: Redis) -> None:
         """Leave the ordered consumers, so that the others claim our streams soon."""
-        await owners.meet(redis, self.owner, self._patterns, stay=False)
+        if slots.is_here(redis, names.members(self.owner.group, self._patterns)):  # else it expires
+            await owners.meet(redis, self.owner, self._patterns, stay=False)
 
     def _until(self, asked_at: float) -> float:
         """Expiry of an ownership that was requested at a time, minus the safety margin."""

@@ -57,7 +57,7 @@ class Takeover:
                 next call continues.
         """
         owner = self._ownership.owner
-        claimed = self._ownership.in_state(State.CLAIMED)
+        claimed = self._ownership.here(State.CLAIMED)
         if claimed:  # what is postponed is taken over with the delay that it still has
             await clock_steps.mend(redis, owner.group, list(claimed), lease_seconds=owner.lease_seconds)
 
@@ -74,7 +74,7 @@ class Takeover:
             until: As for `load_claimed`; the next call begins with the streams that are left out.
         """
         idle_seconds = self._ownership.owner.lease_seconds
-        ours = self._ownership.in_state(State.READY, State.REVOKING)
+        ours = self._ownership.here(State.READY, State.REVOKING)
         self._looked_at = {stream: at for stream, at in self._looked_at.items() if stream in ours}
 
         async def load(stream: str, owned: OwnedStream) -> None:

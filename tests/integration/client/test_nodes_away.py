@@ -1,0 +1,126 @@
+"""A cluster of which one node is away, without another in its place: what is on the others goes on."""
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from abe_redis import EventStream, RedisMessageQueueBackend, Settings
+from tests.integration.conftest import until
+from tests.patience import PATIENCE
+from tests.servers import Server
+from tests.topologies import Cluster
+
+STREAMS = [f"slack:{number}" for number in range(12)]
+
+
+@pytest.fixture
+def cluster(binary: Path) -> Iterator[Cluster]:
+    options = {"cluster-require-full-coverage": "no", "appendonly": "yes"}
+    with Cluster(binary, replicas=False, options=options) as running:
+        yield running
+
+
+def refuse(server: Server) -> None:
+    """Let a node answer, and take no write."""
+    with server.admin() as admin:
+        admin.config_set("min-replicas-to-write", 1)
+
+
+class Queue:
+    """Streams on all nodes, and a consumer that handles them."""
+
+    def __init__(self, cluster: Cluster, backend: RedisMessageQueueBackend) -> None:
+        self.backend = backend
+        self.handled = Counter[str]()
+        self.apart = set[str]()
+        """Events of streams on other nodes than the one that goes away."""
+        self._cluster = cluster
+        self._victim = cluster.primary_of(STREAMS[0])
+        self._number = 0
+        self.lost = [one for one in STREAMS if cluster.primary_of(one) is self._victim]
+        self.left = [one for one in STREAMS if one not in self.lost]
+
+    @property
+    def victim(self) -> Server:
+        return self._victim
+
+    async def publish(self, streams: list[str]) -> list[str]:
+        """One event to each."""
+        published = []
+        for stream in streams:
+            self._number += 1
+            payload = {"type": "event_callback", "event_id": f"Ev{self._number}"}
+            await self.backend.publish(stream, payload)
+            published.append(payload["event_id"])
+            if stream in self.left:
+                self.apart.add(payload["event_id"])
+        return published
+
+    async def goes_on(self, streams: list[str], *, times: int = 3) -> None:
+        """Publish to them, and wait until it is handled."""
+        for _ in range(times):
+            published = await self.publish(streams)
+            await self.are_handled(published)
+
+    async def are_handled(self, published: list[str]) -> None:
+        async def all_are() -> bool:
+            return set(published) <= self.handled.keys()
+
+        await until(all_are, seconds=PATIENCE)
+
+    async def handle(self, events: EventStream) -> None:
+        async for event in events:
+            await anyio.lowlevel.checkpoint()
+            self.handled[event["event_id"]] += 1
+
+    async def revive(self) -> None:
+        self._cluster.revive()
+        with self.victim.admin() as admin:
+            admin.config_set("min-replicas-to-write", 0)
+        await asyncio.to_thread(self._cluster.wait_settled)
+
+
+@asynccontextmanager
+async def running(cluster: Cluster, *, ordered: bool) -> AsyncIterator[Queue]:
+    settings = Settings(redis_url=cluster.url, redis_stream_lease_seconds=3)
+    async with RedisMessageQueueBackend(settings) as backend, anyio.create_task_group() as tasks:
+        queue = Queue(cluster, backend)
+        for _ in range(2):
+            tasks.start_soon(queue.handle, backend.consume_ordered() if ordered else backend.consume())
+        yield queue
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("ordered", [False, True], ids=["unordered", "ordered"])
+@pytest.mark.parametrize("how", [Server.kill, Server.freeze, refuse], ids=["kill", "freeze", "refuse"])
+async def test_a_node_that_is_away_stops_only_its_own_streams(
+    cluster: Cluster,
+    how: Callable[[Server], None],
+    ordered: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running(cluster, ordered=ordered) as queue:
+        await queue.goes_on(STREAMS)
+        before = [await queue.publish(STREAMS) for _ in range(5)]  # so that some are in flight
+        how(queue.victim)
+        await queue.goes_on(queue.left, times=20)
+        await queue.revive()
+        await queue.goes_on(STREAMS)
+        await queue.are_handled([one for some in before for one in some])
+        assert {queue.handled[one] for one in queue.apart} == {1}, "what is elsewhere is handled once"
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    gone = [one for one in said if "of the cluster is away" in one]
+    back = [one for one in said if re.search(r"reads 'slack:.* again\.", one)]
+    assert (len(gone), len(back)) == (2, 2), "each consumer says so once"
+    assert f"node 127.0.0.1:{queue.victim.port} of the cluster is away" in gone[0]
+    others = [one for one in said if one not in (*gone, *back) and "does not own" not in one]
+    passing = "Redis could not be told", "goes on without."
+    assert [one for one in others if not any(words in one for words in passing)] == []
+    assert not any(repr(stream) in one for one in others for stream in queue.left)
