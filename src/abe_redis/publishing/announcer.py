@@ -5,6 +5,8 @@ from functools import partial
 
 from abe_redis.client.connections import Connections
 from abe_redis.publishing.retry import retry
+from abe_redis.streams import slots
+from abe_redis.streams.names import INDEX
 from abe_redis.streams.patterns import Patterns
 from abe_redis.streams.publish import announce
 
@@ -41,7 +43,7 @@ class Announcer:
         Raises:
             redis.RedisError: The server refused it or could not be reached.
         """
-        if not self._due:
+        if not self._due or not slots.is_here(connections.commands, INDEX):
             return
         streams, now = list(self._due), time.monotonic()
         telling = partial(announce, connections.commands, streams)

@@ -4,8 +4,8 @@ An event that Redis could not take within publish's budget becomes a row of an S
 to disk before `keep` returns, and is sent from there with the identity and the attempt it had at
 first: if Redis already has it, nothing is added.
 
-Processes may share a file. Each writes and delivers rows under a name of its own, in order, and
-holds a lock on `FILE-NAME.lock` while it lives. The kernel drops the lock however the process
+Processes may share a file. Each writes and delivers rows under a name of its own, in the order of each
+stream, and holds a lock on `FILE-NAME.lock` while it lives. The kernel drops the lock however the process
 ends, and whoever takes it then delivers what was left. Nobody waits for another one's events; for
 the file itself, only as long as a write takes.
 The lock is SQLite's own, an exclusive transaction on an empty file: it works wherever SQLite does,
@@ -35,10 +35,12 @@ from abe_redis.client.topology.node import ANSWER_SECONDS
 from abe_redis.errors import AbeRedisError, ClosedError, InvalidNameError, OutboxError, OutboxFullError
 from abe_redis.events.published import Published
 from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize, check
-from abe_redis.publishing.outbox_rows import DAMAGED, Row
-from abe_redis.runtime import plurals, tasks
+from abe_redis.publishing.outbox_held_up import HeldUp, is_of_one_stream
+from abe_redis.publishing.outbox_rows import DAMAGED, Batch, Row
+from abe_redis.publishing.outbox_sent import Sent
+from abe_redis.runtime import tasks
 from abe_redis.settings import Settings
-from abe_redis.streams import names
+from abe_redis.streams import names, slots
 from abe_redis.streams.publish import Draft, publish
 
 _LOG = logging.getLogger(__name__)
@@ -57,6 +59,9 @@ _ROOM_SECONDS = 0.1
 
 LOOK_SECONDS = 5.0
 """Interval at which an idle process searches for rows of a dead one."""
+
+_HELD_UP_SECONDS = 1.0
+"""Interval of trying again what one stream holds up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,8 @@ class Outbox:
         """Why Redis did not take the last event that was offered to it."""
         self._forwards = False
         """True while Redis takes what waits."""
+        self._held_up: dict[str, HeldUp] = {}
+        """What is passed by in the rows of each process."""
 
     # What publish does ------------------------------------------------------------------------
 
@@ -137,12 +144,12 @@ class Outbox:
         return self._kept(number, draft.stream)
 
     async def keep_behind(self, draft: Draft) -> Kept | None:
-        """Write an event if others of this process still wait; otherwise return None.
+        """Write an event if others of its stream and this process still wait; otherwise return None.
 
         Raises:
             OutboxError: As for `keep`.
         """
-        if not self._file.holds_own or self._closed:
+        if self._closed or not self._file.may_hold_own(draft.stream):
             return None
         until = _soon(KEEP_BEHIND_SECONDS)
         while True:
@@ -185,6 +192,7 @@ class Outbox:
     async def _run(self) -> None:
         """Forward the rows of this process and of dead ones; a failure is a pause."""
         await self._warn_of_trouble()
+        self._held_up.clear()
         failed, is_full = 0, False
         while True:
             self._work.clear()
@@ -195,17 +203,23 @@ class Outbox:
                         await connections.revive()
                     await connections.check()
                     await self._deliver(writer, connections)
-                failed, is_full, self._away, self._complaint = 0, False, False, ""
+                self._away = any(held.first for held in self._held_up.values())
+                failed, is_full, self._complaint = 0, False, ""
             except (*failures.FAILURES, AbeRedisError) as error:
                 failed += 1
+                self._held_up.clear()  # some may have been read and not settled
                 is_full = is_full or isinstance(error, OutboxFullError)
                 self._complain(error)
                 await anyio.sleep(failures.pause_seconds(failed))
             except Exception:  # noqa: BLE001 - kept events must not wait for the next process
                 failed += 1
+                self._held_up.clear()
                 _LOG.exception("Delivering from the outbox %s failed; trying again.", self._file.path)
                 await anyio.sleep(LOOK_SECONDS)
             else:
+                if self._away:  # what is kept meanwhile waits as well
+                    await anyio.sleep(_HELD_UP_SECONDS)
+                    continue
                 with anyio.move_on_after(LOOK_SECONDS):
                     await self._work.wait()
 
@@ -227,48 +241,62 @@ class Outbox:
             _LOG.error("%s Until then no event is kept while Redis is away.", error)
 
     async def _deliver(self, writer: str, connections: Connections) -> None:
-        """Send the rows of one process in order, and delete those that Redis has."""
-        delivered, refused, reason = 0, 0, ""
+        """Send the rows of one process, in the order of each stream, and delete those that Redis has."""
+        held = self._held_up.get(writer)
+        if held is None or held.losses != self._file.losses:
+            held = self._held_up[writer] = HeldUp(self._file.losses)
+        sent = Sent()
         try:
-            while any(batch := await self._do(self._file.first, writer)):
-                done: list[int] = []
-                refusals = dict.fromkeys(batch.damaged, DAMAGED)
-                reason = DAMAGED if refusals else reason
-                try:
-                    for row in batch.rows:
-                        try:
-                            # Another program may have written into the file.
-                            names.check_stream(row.draft.stream)
-                            (published,) = await publish(
-                                connections.publishing, [_marked(row)], hard_maxlen=self._hard_maxlen
-                            )
-                        except InvalidNameError as error:
-                            reason = refusals[row.number] = str(error)
-                        except RedisError as error:
-                            if not concerns_the_event(error):
-                                raise
-                            reason = str(failures.explain(error, self._settings, doing=_doing(row)))
-                            refusals[row.number] = reason
-                        else:
-                            done.append(row.number)
-                            self._forwards = True
-                            await self._on_delivered(row.draft.stream, published)
-                finally:
-                    await self._do(self._file.settle, writer, done, refusals)
-                    delivered, refused = delivered + len(done), refused + len(refusals)
-            await self._do(self._file.release, writer)
+            for stream in [one for one in held.first if slots.is_here(connections.commands, one)]:
+                read_to, before = held.read_to, held.try_again(stream)
+                batch = await self._do(self._file.first, writer, before, 1)
+                await self._send(writer, batch, held, connections, sent)
+                held.read_to = read_to if stream in held.first else min(read_to, before)
+            while any(batch := await self._do(self._file.first, writer, held.read_to)):
+                await self._send(writer, batch, held, connections, sent)
+            if not held.first:
+                del self._held_up[writer]
+                await self._do(self._file.release, writer)
         finally:
             self._forwards = False
-            if delivered:
-                _LOG.warning(
-                    "Redis took %s from the outbox %s.", plurals.count(delivered, "event"), self._file.path
-                )
-            if refused:
-                _LOG.error(
-                    "%s in the outbox %s cannot be delivered; that file keeps each with its reason. The "
-                    "last: %s",
-                    *(plurals.count(refused, "event"), self._file.path, reason),
-                )
+            sent.tell(self._file.path)
+
+    async def _send(
+        self, writer: str, batch: Batch, held: HeldUp, connections: Connections, sent: Sent
+    ) -> None:
+        """Send some rows, but for those that their streams hold up."""
+        done: list[int] = []
+        refusals = dict.fromkeys(batch.damaged, DAMAGED)
+        sent.reason = DAMAGED if refusals else sent.reason
+        try:
+            for row in batch.rows:
+                if held.passes_by(row):
+                    continue
+                try:
+                    # Another program may have written into the file.
+                    names.check_stream(row.draft.stream)
+                    (published,) = await publish(
+                        connections.publishing, [_marked(row)], hard_maxlen=self._hard_maxlen
+                    )
+                except InvalidNameError as error:
+                    sent.reason = refusals[row.number] = str(error)
+                except RedisError as error:
+                    if not concerns_the_event(error):
+                        if not await is_of_one_stream(error, connections.commands, row.draft.stream):
+                            raise
+                        self._complain(error)
+                        held.hold(row)
+                    else:
+                        sent.reason = str(failures.explain(error, self._settings, doing=_doing(row)))
+                        refusals[row.number] = sent.reason
+                else:
+                    done.append(row.number)
+                    self._forwards = True
+                    await self._on_delivered(row.draft.stream, published)
+                held.read_to = row.number
+        finally:
+            await self._do(self._file.settle, writer, done, refusals)
+            sent.delivered, sent.refused = sent.delivered + len(done), sent.refused + len(refusals)
 
     def _complain(self, error: BaseException) -> None:
         """Log once what stops the forwarding, unless `keep` has logged it."""

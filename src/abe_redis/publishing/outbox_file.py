@@ -64,6 +64,12 @@ class OutboxFile:
         self.path = path.absolute()
         self.holds_own = False
         """False once no row of this process can still wait."""
+        self.losses = 0
+        """How often the file was found deleted or replaced."""
+        self._last: dict[str, int] = {}
+        """Streams of which rows of this process wait, each with the number of the last of them."""
+        self._is_unsure = False
+        """Whether rows of this process may have other numbers."""
         self._writer = os.urandom(8).hex()
         self._locks = WriterLocks(self.path)
         self._reserve = Reserve(self.path)
@@ -93,7 +99,7 @@ class OutboxFile:
         self._forget()
         self._watch.reset()
         self._writer = os.urandom(8).hex()
-        self.holds_own = False
+        self._hold_none()
 
     def forsake(self) -> None:
         """Release the file as it is; the next process that claims its rows forwards them."""
@@ -118,18 +124,27 @@ class OutboxFile:
             return self._append(database, row)
 
     def append_behind(self, row: Row, until: float | None = None) -> int | None:
-        """Write a row if one of this process waits.
+        """Write a row if one of its stream and this process waits.
 
         Args:
             row: The event.
             until: As for `append`.
 
         Returns:
-            Its number, or None when no row of this process waits.
+            Its number, or None when no row of its stream and this process waits.
         """
         with self._transaction(until) as database:
-            self.holds_own = _is_awaited(database, self._writer)
-            return self._append(database, row) if self.holds_own else None
+            if not _is_awaited(database, self._writer):
+                self._hold_none()
+            return self._append(database, row) if self.may_hold_own(row.draft.stream) else None
+
+    def may_hold_own(self, stream: str) -> bool:
+        """Whether a row of this stream and this process may wait."""
+        return self.holds_own and (self._is_unsure or stream in self._last)
+
+    def _hold_none(self) -> None:
+        self._last.clear()
+        self.holds_own = self._is_unsure = False
 
     def check(self, until: float | None = None) -> None:
         """Try what a row needs, so that an outbox that cannot work is found before an outage.
@@ -170,14 +185,18 @@ class OutboxFile:
         """Claim with the reserved room, because Redis is back, so that the rows can leave the file."""
         return self._emptying.afford(self.claim)
 
-    def first(self, writer: str) -> Batch:
-        """The first waiting rows, in order, as many as one read returns; none when none is left to read."""
+    def first(self, writer: str, after: int = 0, most: int = BATCH_ROWS) -> Batch:
+        """The first waiting rows behind a number, in order; none when none is left to read."""
         with self._transaction() as database:
-            return read(database, writer, rows=BATCH_ROWS, size=BATCH_BYTES)
+            return read(database, writer, after=after, rows=most, size=BATCH_BYTES)
 
     def settle(self, writer: str, done: Sequence[int], refused: Mapping[int, str]) -> None:
         """Delete the finished rows of a writer, and mark the refused ones with their reasons."""
         self._emptying.settle(writer, done, refused)
+        if writer == self._writer:
+            with self._guard:
+                settled = {*done, *refused}
+                self._last = {stream: last for stream, last in self._last.items() if last not in settled}
 
     def release(self, writer: str) -> None:
         """Release a writer that has no rows left, and return the space to the disk."""
@@ -230,7 +249,8 @@ class OutboxFile:
             [self._writer, stream, fields, *identity, row.published_at],
         )
         self.holds_own = True
-        return int(cursor.lastrowid or 0)
+        self._last[stream] = number = int(cursor.lastrowid or 0)
+        return number
 
     @contextmanager
     def _transaction(self, until: float | None = None) -> Iterator[sqlite3.Connection]:
@@ -274,6 +294,8 @@ class OutboxFile:
         if self._watch.finds_loss(self._opened, holds_own=self.holds_own):
             self._locks.drop_all()
             self._forget()
+            self.losses += 1
+            self._is_unsure = self.holds_own
 
     def _forget(self) -> None:
         if self._opened is not None:

@@ -21,7 +21,7 @@ DAMAGED = "The row is damaged: it does not hold what was written to it."
 
 _READ = """SELECT number, remember_seconds, published_at, CAST(stream AS BLOB), CAST(identity AS BLOB),
     CAST(attempt AS BLOB), CAST(fields AS BLOB)
-    FROM event WHERE writer = ? AND refused IS NULL ORDER BY number LIMIT ?"""
+    FROM event WHERE writer = ? AND number > ? AND refused IS NULL ORDER BY number LIMIT ?"""
 _WRITER = re.compile(r"[0-9a-f]{16}")
 
 
@@ -49,12 +49,13 @@ class Batch(NamedTuple):
     """Numbers of rows that mean nothing."""
 
 
-def read(database: sqlite3.Connection, writer: str, *, rows: int, size: int) -> Batch:
+def read(database: sqlite3.Connection, writer: str, *, after: int, rows: int, size: int) -> Batch:
     """Read the first waiting rows of a process.
 
     Args:
         database: The outbox.
         writer: The process that wrote them.
+        after: The number behind which they are.
         rows: Most rows to read.
         size: Bytes of fields after which to stop.
 
@@ -62,7 +63,7 @@ def read(database: sqlite3.Connection, writer: str, *, rows: int, size: int) -> 
         sqlite3.Error: The file cannot be used.
     """
     batch = Batch([], [])
-    with closing(database.execute(_READ, [writer, rows])) as cursor:
+    with closing(database.execute(_READ, [writer, after, rows])) as cursor:
         for number, *values in cursor:
             if row := _decode(number, values):
                 batch.rows.append(row)

@@ -147,11 +147,10 @@ class Publisher:
 
     async def _publish_step(self, topic: str, step: Sequence[Draft], outcomes: Outcomes) -> None:
         """Add some events, and note what becomes of each."""
-        for number, draft in enumerate(step):
-            if self.outbox is None or (kept := await self.outbox.keep_behind(draft)) is None:
-                break
-            outcomes.learn(number, kept)
-        else:
+        if self.outbox is not None:
+            for number, draft in enumerate(step):
+                outcomes.learn(number, await self.outbox.keep_behind(draft))
+        if len(outcomes.added) == len(step):
             return
         added = await self._until_done(topic, step, outcomes=outcomes)
         for published in added:

@@ -1,0 +1,47 @@
+"""What of an outbox waits for one stream, while the events of other streams are forwarded.
+
+The events of a stream stay in order: behind one that Redis does not take, the others of its stream wait.
+"""
+
+from dataclasses import dataclass, field
+
+from redis.asyncio import Redis
+
+from abe_redis.client.passing_states import STREAM_FULL, code_of
+from abe_redis.publishing.outbox_rows import Row
+from abe_redis.streams import slots
+
+
+@dataclass(slots=True)
+class HeldUp:
+    """The streams that hold up their own events, of one process that wrote into the outbox."""
+
+    losses: int = 0
+    """How often the file had been lost when this was found out: the numbers are those of one file."""
+    first: dict[str, int] = field(default_factory=dict)
+    """The streams, each with the number of its first waiting row."""
+    read_to: int = 0
+    """The number up to which every row that waits is one of these streams."""
+
+    def passes_by(self, row: Row) -> bool:
+        """Note that a row was read; True if it waits behind an earlier one of its stream."""
+        waits = row.draft.stream in self.first
+        if waits:
+            self.read_to = row.number
+        return waits
+
+    def hold(self, row: Row) -> None:
+        """Let a row, and those of its stream behind it, wait."""
+        self.first[row.draft.stream] = row.number
+
+    def try_again(self, stream: str) -> int:
+        """Let go of a stream; answers the number behind which its first row is."""
+        return self.first.pop(stream) - 1
+
+
+async def is_of_one_stream(error: BaseException, redis: Redis, stream: str) -> bool:
+    """Whether Redis takes events of other streams: this one is full, or its node of the cluster is away."""
+    if code_of(error) == STREAM_FULL:
+        return True
+    await slots.judge(redis)
+    return not slots.is_here(redis, stream)
