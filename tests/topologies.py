@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import redis
 from redis.cluster import RedisCluster
@@ -192,18 +192,11 @@ class Cluster(_Together):
     """Three primaries with a replica each."""
 
     PRIMARIES = 3
+    OPTIONS: ClassVar = _REPLICATION
 
-    def __init__(
-        self,
-        binary: Path,
-        *,
-        primaries: int = PRIMARIES,
-        replicas: bool = True,
-        options: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, binary: Path, *, primaries: int = PRIMARIES, replicas: bool = True) -> None:
         super().__init__()
         self._binary = binary
-        self._options = dict(options or {})
         self._count = primaries
         self._replicas = replicas
 
@@ -238,8 +231,7 @@ class Cluster(_Together):
         """Move slots; how many it were."""
         slots = [slot for slot, owner in sorted(self._owners().items()) if owner is source][:count]
         for slot in slots:
-            for _ in self.move_slot(slot, source, target):
-                pass
+            list(self.move_slot(slot, source, target))
         return len(slots)
 
     def move_slot(self, slot: int, source: Server, target: Server) -> Iterator[list[str]]:
@@ -270,18 +262,14 @@ class Cluster(_Together):
         state = self._state("abe-redis-cluster-")
         for number in range(self._count * (2 if self._replicas else 1)):
             bus = free_port()
-            options = (
-                self._options
-                | _REPLICATION
-                | {
-                    "cluster-enabled": "yes",
-                    "cluster-config-file": str(state / f"{number}.conf"),
-                    "cluster-port": str(bus),
-                    "cluster-node-timeout": "1500",
-                    "cluster-replica-validity-factor": "0",
-                    "cluster-allow-replica-migration": "no",
-                }
-            )
+            options = self.OPTIONS | {
+                "cluster-enabled": "yes",
+                "cluster-config-file": str(state / f"{number}.conf"),
+                "cluster-port": str(bus),
+                "cluster-node-timeout": "1500",
+                "cluster-replica-validity-factor": "0",
+                "cluster-allow-replica-migration": "no",
+            }
             server = self._serve(Server(self._binary, options=options))
             with self.servers[0].admin() as first:
                 if server is not self.servers[0]:

@@ -3,9 +3,8 @@
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import anyio
 import anyio.lowlevel
@@ -13,18 +12,14 @@ import pytest
 
 from abe_redis import EventStream, RedisMessageQueueBackend, Settings
 from tests.integration.conftest import until
+from tests.integration.partial_cluster import cluster
 from tests.patience import PATIENCE
 from tests.servers import Server
 from tests.topologies import Cluster
 
+__all__ = ["cluster"]
+
 STREAMS = [f"slack:{number}" for number in range(12)]
-
-
-@pytest.fixture
-def cluster(binary: Path) -> Iterator[Cluster]:
-    options = {"cluster-require-full-coverage": "no", "appendonly": "yes"}
-    with Cluster(binary, replicas=False, options=options) as running:
-        yield running
 
 
 def refuse(server: Server) -> None:
@@ -98,6 +93,8 @@ async def running(cluster: Cluster, *, ordered: bool) -> AsyncIterator[Queue]:
         tasks.cancel_scope.cancel()
 
 
+@pytest.mark.promise("stops its own streams only")
+@pytest.mark.promise("The log says once which streams wait and for which node")
 @pytest.mark.parametrize("ordered", [False, True], ids=["unordered", "ordered"])
 @pytest.mark.parametrize("how", [Server.kill, Server.freeze, refuse], ids=["kill", "freeze", "refuse"])
 async def test_a_node_that_is_away_stops_only_its_own_streams(

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -12,21 +11,15 @@ from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.events.published import Published
 from abe_redis.publishing.outbox_file import OutboxFile
 from tests.integration.conftest import until
+from tests.integration.partial_cluster import cluster
 from tests.integration.publishing.outboxes import MakeQueue, _impatient, emptied, entries, make_queue, path
 from tests.patience import PATIENCE
 from tests.servers import Server
 from tests.topologies import Cluster
 
-__all__ = ["_impatient", "make_queue", "path"]
+__all__ = ["_impatient", "cluster", "make_queue", "path"]
 
 STREAMS = [f"slack:{number}" for number in range(12)]
-
-
-@pytest.fixture
-def cluster(binary: Path) -> Iterator[Cluster]:
-    options = {"cluster-require-full-coverage": "no", "appendonly": "yes"}
-    with Cluster(binary, replicas=False, options=options) as running:
-        yield running
 
 
 async def publish(queue: RedisMessageQueueBackend, stream: str, number: int) -> Published:
