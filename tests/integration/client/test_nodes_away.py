@@ -94,6 +94,7 @@ async def running(cluster: Cluster, *, ordered: bool) -> AsyncIterator[Queue]:
 
 
 @pytest.mark.promise("stops its own streams only")
+@pytest.mark.promise("Consumers and workers, ordered ones too, read and finish")
 @pytest.mark.promise("The log says once which streams wait and for which node")
 @pytest.mark.parametrize("ordered", [False, True], ids=["unordered", "ordered"])
 @pytest.mark.parametrize("how", [Server.kill, Server.freeze, refuse], ids=["kill", "freeze", "refuse"])

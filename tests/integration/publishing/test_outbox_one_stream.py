@@ -33,6 +33,7 @@ def in_stream(cluster: Cluster, stream: str) -> list[int]:
 
 
 @pytest.mark.promise("What waits for one stream holds up no other one")
+@pytest.mark.promise("What is published to a stream of such a node fails, or waits in the outbox")
 async def test_a_node_that_is_away_keeps_no_event_of_other_nodes_in_the_outbox(
     cluster: Cluster, path: Path
 ) -> None:
