@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -97,6 +98,7 @@ def test_a_script_reads_where_to_continue(server: Server, redis_url: str, tmp_pa
 async def test_when_all_is_published_nothing_is_left_to_continue_with(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    before = threading.enumerate()
     began, may_end, left_off = asyncio.Event(), asyncio.Event(), list[PublishLinesResult]()
 
     class Slow:
@@ -121,10 +123,10 @@ async def test_when_all_is_published_nothing_is_left_to_continue_with(
     await began.wait()
 
     async def is_read() -> bool:
-        return bool(lines.read(1) == b"")
+        """Whether the thread that reads has seen the end."""
+        return not [one for one in threading.enumerate() if one not in before]
 
     await until_true(is_read)
-    await asyncio.sleep(0.1)  # in which the reader sees the end
     running.cancel()
     may_end.set()
     with pytest.raises(asyncio.CancelledError):

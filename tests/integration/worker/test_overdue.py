@@ -145,7 +145,7 @@ async def test_who_looks_learns_soon_that_a_worker_takes_no_events(
         assert one.full
         advice = (
             rf"Consumer '{one.name}' of group 'default' takes no events: functions beyond their limit hold "
-            rf"all its places, {one.holds} for \d+ s\. See where they wait"
+            rf"all its places, {one.holds} for \d+ (s|min)\. See where they wait"
         )
         assert re.search(advice, found.advice), found.advice
         checked = await anyio.to_thread.run_sync(run_command, "stats", "--check")
