@@ -19,9 +19,9 @@ from urllib.parse import unquote
 
 import anyio.to_thread
 from pydantic import SecretStr
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError  # noqa: A004 - redis' own
 
-from abe_redis.client import credentials, tls
+from abe_redis.client import credentials, failures, tls
 from abe_redis.client.address import Address
 from abe_redis.client.commands import Client
 from abe_redis.client.topology import Topology
@@ -88,7 +88,13 @@ class Connections:
             redis.RedisError: It could not be asked at present.
         """
         if not self.was_let_in:
-            await check_version(self.commands, self.settings)
+            try:
+                await check_version(self.commands, self.settings)
+            except ConnectionError as error:
+                await self.commands.judge()
+                if failures.is_refused_login(error) or self.commands.outage() is None:
+                    raise
+                await check_version(self.commands, self.settings)  # of a node that is not away
             self.was_let_in = True
 
     async def revive(self) -> None:

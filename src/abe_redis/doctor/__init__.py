@@ -19,6 +19,7 @@ from abe_redis.doctor import machine, memory, order, queue, rights, server
 from abe_redis.doctor.context import Context, Finding, Severity, ok, problem, warning
 from abe_redis.errors import AbeRedisError, SettingsError
 from abe_redis.settings import Settings
+from abe_redis.streams import slots
 
 __all__ = ["Finding", "Severity", "examine"]
 
@@ -71,16 +72,19 @@ async def _examine_server(settings: Settings) -> list[Finding]:
         raise
     except AbeRedisError as error:
         return [_named("reachability", problem(str(error)))]
+    redis = connections.commands
     try:
         # Every user may send HELLO; a proxy may refuse it, and answers so.
         with suppress_refusal():
-            await connections.commands.execute_command("HELLO")  # type: ignore[no-untyped-call, unused-ignore]
+            await slots.without_away(redis, lambda: redis.execute_command("HELLO"))
+        await slots.judge(redis)
     except failures.FAILURES as error:
         said = failures.explain(error, settings, doing="examining the server")
         return [_named("reachability", problem(str(said)))]
     else:
         findings = [_named("reachability", ok(f"Redis at {settings.redis_url} answers."))]
-        servers = connections.commands.servers()
+        findings += [_named("reachability", one) for one in server.away(redis)]
+        servers = redis.servers(here=True)
         is_nearly_full, limits = False, list[int]()
         for one in servers:
             context = Context(settings, one)
@@ -90,7 +94,7 @@ async def _examine_server(settings: Settings) -> list[Finding]:
                     findings.append(finding.model_copy(update={"found": where + finding.found}))
             is_nearly_full |= context.is_nearly_full
             limits += [context.max_bytes] if context.max_bytes else []
-        context = Context(settings, connections.commands, is_nearly_full, max_bytes=min(limits, default=0))
+        context = Context(settings, redis, is_nearly_full, max_bytes=min(limits, default=0))
         for check in _OF_THE_QUEUE:
             findings += await _made(check, context)
         return findings

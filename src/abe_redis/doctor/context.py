@@ -81,7 +81,7 @@ class Context:
                 have come.
         """
         if self._names is None:
-            self._names = await existing(self.redis, self.patterns)
+            self._names = await existing(self.redis, self.patterns, here=True)
         for name in self._names:
             if name not in self._streams:
                 self._streams[name] = await stream_stats(self.redis, name, self.settings)

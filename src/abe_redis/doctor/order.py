@@ -88,7 +88,7 @@ async def _mixed(redis: Redis, streams: Iterable[StreamStats], owners: _Owners) 
 async def _members(redis: Redis, group: str) -> set[str]:
     """The ordered consumers of a group, whatever streams they share."""
     found = set[str]()
-    async for keys in slots.keys(redis, most=_LOOKED_AT, match="abe:members:*"):
+    async for keys in slots.keys(redis, most=_LOOKED_AT, match="abe:members:*", here=True):
         for key in keys:
             if key.decode(errors="replace").split(":", 3)[3:] == [group]:
                 tokens: Any = await redis.zrange(key, 0, -1)

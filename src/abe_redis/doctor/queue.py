@@ -125,7 +125,7 @@ _LOOKED_AT = 500_000
 async def unread(context: Context) -> AsyncIterator[Finding]:
     """Whether events are published to a stream that nobody reads, as far as remembered ids show it."""
     published: set[str] = set()
-    async for keys in slots.keys(context.redis, most=_LOOKED_AT, match="abe:seen:*"):
+    async for keys in slots.keys(context.redis, most=_LOOKED_AT, match="abe:seen:*", here=True):
         for key in keys:
             if stream := names.published_to(key.decode(errors="replace")):
                 published.add(stream)

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 
+from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from abe_redis.client import failures
@@ -14,7 +15,19 @@ from abe_redis.doctor.context import Context, Finding, fullness, ok, problem, wa
 from abe_redis.runtime import plurals
 from abe_redis.settings import Settings
 from abe_redis.settings.url import split_url
-from abe_redis.streams import names
+from abe_redis.streams import names, slots
+
+
+def away(redis: Redis) -> list[Finding]:
+    """The nodes of a cluster that are away; the others are examined."""
+    outage = slots.outage(redis)
+    return [
+        problem(
+            f"{node[0].upper()}{node[1:]} of the cluster is away: {said.rstrip('.')}.",
+            "Start it, or see its log. Its streams wait until then, and are not examined.",
+        )
+        for node, said in ({} if outage is None else outage.reasons).items()
+    ]
 
 
 async def version(context: Context) -> AsyncIterator[Finding]:

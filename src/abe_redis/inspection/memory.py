@@ -13,13 +13,13 @@ async def of_servers(redis: Redis, settings: Settings) -> list[ServerMemory]:
     """How much memory each server uses, and how much it may use.
 
     Returns:
-        None of those that do not tell this user: INFO is a right that no role needs.
+        None of those that do not tell this user, since INFO is a right that no role needs, or are away.
 
     Raises:
         redis.RedisError: A server could not be reached.
     """
     found = []
-    for server in slots.servers(redis):
+    for server in slots.servers(redis, here=True):
         try:
             info = await server.info("memory")
         except ResponseError as error:

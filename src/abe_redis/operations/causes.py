@@ -43,6 +43,7 @@ async def find(
     """
     found = []
     async with scope.redis("looking at the server") as redis:
+        found += _away(redis)
         found += await _look(_writing, redis, scope, streams)
         found += _of_memory(servers)
         for look in (_persistence, _types, _clock, _restored):
@@ -61,6 +62,20 @@ async def _look(look: Look, redis: Redis, scope: Scope, streams: Sequence[Stream
             raise
         scope.refused.add(look.__name__)
         return []
+    except failures.FAILURES:
+        if slots.outage(redis) is None:
+            raise
+        return []  # what it looks at is away
+
+
+def _away(redis: Redis) -> list[str]:
+    """Nodes of a cluster that are away, whose streams are therefore not shown."""
+    outage = slots.outage(redis)
+    return [
+        f"The streams of {node} of the cluster wait, and are not shown, until it or another one in its place "
+        f"answers ({said.rstrip('.')}). Start it, or see its log."
+        for node, said in ({} if outage is None else outage.reasons).items()
+    ]
 
 
 async def _writing(redis: Redis, scope: Scope, streams: Sequence[StreamStats]) -> list[str]:
@@ -118,7 +133,7 @@ _SAVED = {
 async def _persistence(redis: Redis, scope: Scope, _: Sequence[StreamStats]) -> list[str]:
     """What the servers could not save; a restart would lose it, and they may soon refuse writes."""
     found = []
-    for server in slots.servers(redis):
+    for server in slots.servers(redis, here=True):
         info = await server.info("persistence")
         found += [
             f"{what} of Redis {slots.place(server) or scope.settings.redis_url} failed: a restart may lose "

@@ -20,7 +20,7 @@ from abe_redis.runtime.plurals import first_of
 from abe_redis.runtime.shell import command
 from abe_redis.schemas import StreamStats
 from abe_redis.schemas.stats import is_agent
-from abe_redis.streams import manage, names, peek
+from abe_redis.streams import manage, names, peek, slots
 from abe_redis.streams.find_streams import announced, existing
 from abe_redis.streams.groups import ensure_group
 from abe_redis.streams.patterns import Narrowed, Patterns
@@ -209,16 +209,25 @@ class Scope:
             await self.check_exists(redis, stream)
 
     async def stats(self, redis: Redis, stream: str | None, *, ages: bool = False) -> list[StreamStats]:
-        """The state of one stream, or of all; with `ages`, of each group's pending entries, too.
+        """The state of one stream, or of all whose node is not away.
+
+        Args:
+            redis: The client.
+            stream: Only this one.
+            ages: Also that of each group's pending entries.
 
         Raises:
             RequestError: There is no such stream.
         """
         if stream is not None:
             await self.check_exists(redis, stream)
-        streams = [stream] if stream is not None else await existing(redis, self.patterns)
-        found = [await stream_stats(redis, one, self.settings, ages=ages) for one in streams]
-        return [one for one in found if one is not None]
+
+        async def look() -> list[StreamStats]:
+            one = [stream] if stream is not None else await existing(redis, self.patterns, here=True)
+            found = [await stream_stats(redis, name, self.settings, ages=ages) for name in one]
+            return [stats for stats in found if stats is not None]
+
+        return await look() if stream is not None else await slots.without_away(redis, look)
 
     async def find_group(
         self, redis: Redis, stream: str, group: str, *, create: bool | None, start: str | None = None

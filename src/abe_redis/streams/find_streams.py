@@ -125,21 +125,37 @@ def _say_unsearched(redis: Redis, error: ResponseError) -> None:
 _LOOKED_AT = 2_000_000
 
 
-async def existing(redis: Redis, patterns: Patterns, *, limit: int = 1000) -> list[str]:
+async def existing(redis: Redis, patterns: Patterns, *, limit: int = 1000, here: bool = False) -> list[str]:
     """The existing streams that match, in order of name, for a person or an agent.
 
     Foreign ones are searched for among the first two million keys.
+
+    Args:
+        redis: The client.
+        patterns: What they match.
+        limit: Most streams to look at.
+        here: Leave out those on servers that are away.
     """
-    candidates = {name for name in (*await announced(redis, 0), *patterns.names) if patterns.match(name)}
+    if here:
+        return await slots.without_away(redis, lambda: _existing(redis, patterns, limit, here=True))
+    return await _existing(redis, patterns, limit, here=False)
+
+
+async def _existing(redis: Redis, patterns: Patterns, limit: int, *, here: bool) -> list[str]:
+    index = await announced(redis, 0) if not here or slots.is_here(redis, names.INDEX) else {}
+    candidates = {name for name in (*index, *patterns.names) if patterns.match(name)}
     if patterns.globs:
         try:
-            async for keys in slots.keys(redis, most=_LOOKED_AT, match=patterns.search, kind="stream"):
+            async for keys in slots.keys(
+                redis, most=_LOOKED_AT, match=patterns.search, kind="stream", here=here
+            ):
                 candidates |= set(_matching(keys, patterns))
         except ResponseError as error:
             if not optional_commands.is_refused(error):
                 raise
             _say_unsearched(redis, error)
-    kinds = await peek.kinds(redis, sorted(candidates)[:limit])
+    some = sorted(name for name in candidates if not here or slots.is_here(redis, name))[:limit]
+    kinds = await peek.kinds(redis, some)
     return [name for name, kind in kinds.items() if kind == "stream"]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from abe_redis.client.commands import Client
+from abe_redis.client.failures import FAILURES, passes
 from abe_redis.client.topology import Outage
 
 MOST_KEYS = 2000
@@ -53,13 +54,32 @@ def is_here(redis: Redis, key: str) -> bool:
 
 
 async def judge(redis: Redis) -> None:
-    """Wait until it is known of every server that failed whether it is away."""
+    """Find out of every server whether it is away."""
     if isinstance(redis, Client):
         await redis.judge()
 
 
+async def without_away[T](redis: Redis, run: Callable[[], Awaitable[T]]) -> T:
+    """Call a function that leaves out what is away; call it again if a failure shows that more is."""
+    while True:
+        known = _away(redis)
+        try:
+            return await run()
+        except FAILURES as error:
+            if not passes(error):
+                raise
+            await judge(redis)
+            if _away(redis) <= known or not any(servers(redis, here=True)):
+                raise
+
+
+def _away(redis: Redis) -> set[str]:
+    found = outage(redis)
+    return set() if found is None else set(found.reasons)
+
+
 async def keys(
-    redis: Redis, *, most: int, match: str | None = None, kind: str | None = None
+    redis: Redis, *, most: int, match: str | None = None, kind: str | None = None, here: bool = False
 ) -> AsyncIterator[Any]:
     """Keys of all servers, in batches, up to a limit.
 
@@ -67,9 +87,10 @@ async def keys(
         most: Number of keys to examine.
         match: Only keys that match this pattern.
         kind: Only keys of this type.
+        here: Leave out the servers that are away.
     """
     looked = 0
-    for server in servers(redis):
+    for server in servers(redis, here=here):
         cursor: int | None = None
         while cursor != 0 and looked < most:
             cursor, found = await server.scan(cursor or 0, match=match, count=MOST_KEYS, _type=kind)

@@ -11,6 +11,8 @@ import anyio.lowlevel
 import pytest
 
 from abe_redis import EventStream, RedisMessageQueueBackend, Settings
+from abe_redis.doctor import examine
+from abe_redis.operations.operations import Operations
 from tests.integration.conftest import until
 from tests.integration.partial_cluster import cluster
 from tests.patience import PATIENCE
@@ -122,3 +124,28 @@ async def test_a_node_that_is_away_stops_only_its_own_streams(
     passing = "Redis could not be told", "goes on without."
     assert [one for one in others if not any(words in one for words in passing)] == []
     assert not any(repr(stream) in one for one in others for stream in queue.left)
+
+
+@pytest.mark.promise("show the streams of the other nodes, and name the node that is away")
+@pytest.mark.parametrize("number", range(3))
+async def test_what_answers_is_shown_and_the_node_that_does_not_is_named(
+    cluster: Cluster, number: int
+) -> None:
+    victim = cluster.servers[number]
+    lost = [one for one in STREAMS if cluster.primary_of(one) is victim]
+    settings = Settings(redis_url=cluster.url)
+    async with RedisMessageQueueBackend(settings) as backend:
+        for stream in STREAMS:
+            await backend.publish(stream, {"n": 1})
+    victim.kill()
+    async with RedisMessageQueueBackend(settings) as backend:
+        seen = await Operations(backend).stream_stats()
+    assert [one.stream for one in seen.streams] == sorted(set(STREAMS) - set(lost))
+    (named,) = (one for one in seen.problems if "not shown" in one)
+    assert f"node 127.0.0.1:{victim.port} of the cluster" in named
+    findings = await examine(settings)
+    assert any(
+        one.check == "reachability" and f"Node 127.0.0.1:{victim.port}" in one.found for one in findings
+    )
+    examined = {stream for stream in STREAMS for one in findings if repr(stream) in one.found}
+    assert examined == set(STREAMS) - set(lost)

@@ -24,7 +24,7 @@ class Told:
 
 def servers(monkeypatch: pytest.MonkeyPatch, *answers: dict[str, Any] | Exception) -> Any:
     """A deployment of servers that answer so."""
-    monkeypatch.setattr(slots, "servers", lambda _: [Told(answer) for answer in answers])
+    monkeypatch.setattr(slots, "servers", lambda _, **__: [Told(answer) for answer in answers])
     monkeypatch.setattr(slots, "place", lambda _: None)
     return object()
 

@@ -84,7 +84,7 @@ class Topology(Protocol):
         return None
 
     async def judge(self) -> None:
-        """Wait until it is known of every server that failed whether it is away."""
+        """Find out of every server whether it is away."""
 
     async def refresh(self) -> None:
         """Find out whether a server was replaced, and if so, close the connections to it.

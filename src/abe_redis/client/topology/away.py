@@ -6,7 +6,7 @@ nothing, until it answers or another node has its slots.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import override
 
@@ -15,7 +15,7 @@ from redis import exceptions
 from abe_redis.client import failures
 from abe_redis.client.passing_states import is_full, state_of
 from abe_redis.client.topology import Outage
-from abe_redis.client.topology.slots import slot_of
+from abe_redis.client.topology.slots import SLOTS, slot_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class NodesAway(Outage):
     @override
     def reasons(self) -> Mapping[str, str]:
         said = {_name(place): why for place, why in self._said.items()}
-        return said | {_NOBODY: "see CLUSTER SLOTS"}
+        return said if len(self._owners) == SLOTS else said | {_NOBODY: "see CLUSTER SLOTS"}
 
     @override
     def node_of(self, key: str) -> str | None:
@@ -86,8 +86,15 @@ class AwayNodes:
 
     def suspect(self, place: Place, key: str | bytes | None, error: BaseException) -> None:
         """Ask a node from now on, if its failure to carry out a command may be one to carry out any."""
-        if not _may_be_away(error):
-            return
+        if _may_be_away(error):
+            self._ask_from_now_on(place, key)
+
+    def doubt(self, places: Iterable[Place]) -> None:
+        """Ask these nodes as well, whether or not they have failed."""
+        for place in places:
+            self._ask_from_now_on(place, None)
+
+    def _ask_from_now_on(self, place: Place, key: str | bytes | None) -> None:
         self._suspects[place] = self._suspects.get(place) or key
         if self.task is None or self.task.done():
             self.task = asyncio.create_task(self._watch(), name="abe-redis asks nodes that are away")

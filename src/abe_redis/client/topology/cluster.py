@@ -124,6 +124,8 @@ class Cluster(Topology):
 
     @override
     async def judge(self) -> None:
+        if not self._closed:
+            self._away.doubt(self._primaries)
         await self._away.verdict()
 
     @override
