@@ -29,7 +29,7 @@ from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.consent import Consent
 from abe_redis.mcp.lease_calls import LeaseCalls
 from abe_redis.mcp.questions import Question
-from abe_redis.mcp.refusals import sentence
+from abe_redis.mcp.refusals import protocol_error, sentence
 from abe_redis.mcp.subscriptions import Queue, Subscriptions
 from abe_redis.mcp.waits import DID_NOT_WAIT, Waits
 from abe_redis.observability import hooks
@@ -288,7 +288,7 @@ def told(function: Tool) -> Tool:
         try:
             return await function(*args, **more)
         except AbeRedisError as error:
-            raise ValueError(sentence(error)) from None
+            raise protocol_error(error) from None  # 2.x keeps the words of any other to itself
         except Exception as error:  # noqa: BLE001 - as for a tool
             _LOG.error("%s failed.", function.__name__, exc_info=error)
             raise ValueError(f"It failed unexpectedly ({type(error).__name__}).") from None
