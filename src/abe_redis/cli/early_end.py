@@ -6,6 +6,7 @@ SIGTERM ends one that serves with 0, as it does later; Ctrl-C says that nothing 
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
@@ -22,20 +23,25 @@ def at_sigterm(arguments: Sequence[str]) -> None:
         arguments: The command line, without the program's name.
     """
     serves = "worker" in arguments or "listen" in arguments or {"mcp", "--http"}.issubset(arguments)
-    if serves and sys.platform != "win32" and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    if serves and sys.platform != "win32" and _may_replace(signal.SIGTERM, signal.SIG_DFL):
         signal.signal(signal.SIGTERM, _end)
 
 
 def at_interrupt() -> None:
     """Say at Ctrl-C that nothing was done, until `begin` is called."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if _may_replace(signal.SIGINT, signal.default_int_handler):
         signal.signal(signal.SIGINT, _interrupt)
 
 
 def begin() -> None:
     """Note that the command begins, so that it says itself what it has done."""
-    if signal.getsignal(signal.SIGINT) is _interrupt:
+    if _may_replace(signal.SIGINT, _interrupt):
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _may_replace(number: int, handler: object) -> bool:
+    """Whether a signal has this handler still; only the main thread may give it another one."""
+    return threading.current_thread() is threading.main_thread() and signal.getsignal(number) is handler
 
 
 def _interrupt(*_: object) -> NoReturn:

@@ -66,7 +66,8 @@ async def test_a_group_that_is_made_by_hand_begins_anew(commands: Redis) -> None
     await record(commands)
     await commands.hset(names.records(A), "floor g", f"{last} 1 0")
     await manage.create(commands, A, "g", "0-0")
-    assert [await recorded(commands, A, what) for what in ("floor", "lost", "paused")] == [None] * 3
+    assert await recorded(commands, A, "floor") == b"0-0 1 1", "where it begins"
+    assert [await recorded(commands, A, what) for what in ("lost", "paused")] == [None] * 2
     assert abs(int(await recorded(commands, A, "used")) - await now_ms(commands) / 1000) < 60
     assert await commands.hmget(names.records(A), [f"{what} other" for what in ALL]) == [b"1"] * 4
     await record(commands)
@@ -87,7 +88,7 @@ async def test_a_group_is_moved_when_nothing_is_pending_or_by_force(commands: Re
     assert await recorded(commands, A, "floor") == b"1"
     assert await manage.reset(commands, A, "g", "0-0", force=True) == (Unfinished(2, 0), True)
     assert await rows(commands, A) == {}
-    assert [await recorded(commands, A, what) for what in ALL] == [None, b"1", None, b"1"]
+    assert [await recorded(commands, A, what) for what in ALL] == [b"0-0 2 2", b"1", None, b"1"]
     assert not await commands.exists(names.due(A, "g"))
     assert await commands.exists(names.due(A, "other"))
     found = await group(commands)
