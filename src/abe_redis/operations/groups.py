@@ -13,6 +13,8 @@ from abe_redis.schemas import GroupChange, GroupOfStream, GroupsResult
 from abe_redis.schemas.stats import is_agent
 from abe_redis.streams import manage, names
 
+_STARTS = {"beginning": "It starts at the beginning.", "now": "It gets later events only."}
+
 
 class Groups:
     """The consumer groups of the streams that the settings name.
@@ -68,7 +70,7 @@ class Groups:
                 left = await group_making.make(redis, name, group, at, force=force)
                 await manage.forget_workers(redis, name, group)
                 events = left.pending + (left.undelivered or 0)
-                note = f"It starts at {'the beginning' if begins == 'beginning' else begins}."
+                note = _STARTS.get(begins, f"It starts at {begins}.")
                 if left:
                     note += f" It let go of {group_making.unfinished(left)}."
         change = GroupChange(stream=name, group=group, done="created", events=events, note=note)

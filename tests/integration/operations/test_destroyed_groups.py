@@ -102,7 +102,7 @@ async def test_what_force_gives_up_is_counted_and_stands_in_the_audit(
     await redis.zadd(names.due(TOPIC, "bot"), {"1-0": 1})
     change = await Groups(scope).create(TOPIC, "bot", start="now", force=True)
     assert (change.done, change.events) == ("created", 4)
-    assert change.note == "It starts at now. It let go of 2 pending and 2 undelivered events."
+    assert change.note == "It gets later events only. It let go of 2 pending and 2 undelivered events."
     assert not await redis.exists(names.due(TOPIC, "bot"))
     (noted,) = await audit.last(redis, 1)
     assert (noted.what, noted.facts["events"], noted.facts["force"]) == ("group create", 4, True)
@@ -117,7 +117,7 @@ async def test_a_point_for_a_destroyed_group_that_had_finished_needs_no_force(
     assert await received(backend, "bot", 3) == [0, 1, 2]
     await redis.xgroup_destroy(TOPIC, "bot")
     change = await groups.create(TOPIC, "bot", start="now")
-    assert (change.events, change.note) == (0, "It starts at now.")
+    assert (change.events, change.note) == (0, "It gets later events only.")
 
 
 async def test_a_destroyed_group_of_a_stream_that_was_made_anew_has_all_of_it_to_finish(
