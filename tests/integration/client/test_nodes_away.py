@@ -21,6 +21,8 @@ from tests.topologies import Cluster
 
 __all__ = ["cluster"]
 
+_GONE = re.compile("of the cluster is away")
+_BACK = re.compile(r"reads 'slack:.* again\.")
 STREAMS = [f"slack:{number}" for number in range(12)]
 
 
@@ -111,17 +113,31 @@ async def test_a_node_that_is_away_stops_only_its_own_streams(
         before = [await queue.publish(STREAMS) for _ in range(5)]  # so that some are in flight
         how(queue.victim)
         await queue.goes_on(queue.left, times=20)
+        its_own = f"node 127.0.0.1:{queue.victim.port} of the cluster is away"
+
+        async def both_know() -> bool:
+            return sum(its_own in record.getMessage() for record in caplog.records) >= 2
+
+        await until(both_know, seconds=PATIENCE)
+        await queue.goes_on(queue.left, times=20)
+        assert sum(its_own in record.getMessage() for record in caplog.records) == 2, "each says so once"
         await queue.revive()
         await queue.goes_on(STREAMS)
         await queue.are_handled([one for some in before for one in some])
+
+        async def all_are_back() -> bool:
+            said = [record.getMessage() for record in caplog.records]
+            return sum(map(bool, map(_BACK.search, said))) == sum(map(bool, map(_GONE.search, said)))
+
+        await until(all_are_back, seconds=PATIENCE)
         assert {queue.handled[one] for one in queue.apart} == {1}, "what is elsewhere is handled once"
     said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    gone = [one for one in said if "of the cluster is away" in one]
-    back = [one for one in said if re.search(r"reads 'slack:.* again\.", one)]
-    assert (len(gone), len(back)) == (2, 2), "each consumer says so once"
-    assert f"node 127.0.0.1:{queue.victim.port} of the cluster is away" in gone[0]
-    others = [one for one in said if one not in (*gone, *back) and "does not own" not in one]
-    passing = "Redis could not be told", "goes on without."
+    others = [one for one in said if not (_GONE.search(one) or _BACK.search(one) or "does not own" in one)]
+    # A turn may fail before anybody knows of the node; that is said once, too, and so is the next turn.
+    early = "Trying again until it works.", "reads again"
+    for words in early:
+        assert sum(words in one for one in others) <= 2, "by each consumer"
+    passing = *early, "Redis could not be told", "goes on without."
     assert [one for one in others if not any(words in one for words in passing)] == []
     assert not any(repr(stream) in one for one in others for stream in queue.left)
 
