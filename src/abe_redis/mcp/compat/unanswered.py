@@ -14,6 +14,17 @@ _SECONDS, _WAITING_SECONDS = 10.0, 1.0
 _LONG = "subscriptions/"
 """Requests whose answer comes when the client ends them."""
 
+CANCELLED = "notifications/cancelled"
+
+
+def cancelled_request(said: Any) -> str | int | None:  # noqa: ANN401 - JSON
+    """The id of the request that a client's message gives up on, if it does."""
+    if not isinstance(said, dict) or said.get("method") != CANCELLED:
+        return None
+    parameters = said.get("params")
+    number = parameters.get("requestId") if isinstance(parameters, dict) else None
+    return number if isinstance(number, str | int) else None
+
 
 class Unanswered:
     """The requests of one client; two threads use it."""
@@ -30,12 +41,11 @@ class Unanswered:
         message: dict[str, Any] = from_json(line)
         method, number = message.get("method"), message.get("id")
         with self._changed:
-            if method == "notifications/cancelled":
-                cancelled = (message.get("params") or {}).get("requestId")
-                if isinstance(cancelled, str | int):
+            if method == CANCELLED:
+                if (cancelled := cancelled_request(message)) is not None:
                     self._requests.pop(cancelled, None)
-                    return cancelled
-            elif method is None:
+                return cancelled
+            if method is None:
                 self._questions.discard(number)
             elif number is not None:
                 self._requests[number] = _waits(method, message.get("params") or {})

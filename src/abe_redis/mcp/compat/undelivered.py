@@ -8,11 +8,11 @@ from pydantic_core import from_json
 
 from abe_redis.mcp.client_identity import Identity
 from abe_redis.mcp.compat.accept import answer_of, is_stream
+from abe_redis.mcp.compat.unanswered import CANCELLED, cancelled_request
 from abe_redis.mcp.lease_calls import DELIVERY, Delivery, LeaseCalls
 from abe_redis.mcp.sessions import HEADER, header
 from abe_redis.runtime.web import App, Receive, Scope, Send
 
-_CANCELLED = b"notifications/cancelled"
 _GIVE_BACK_SECONDS = 4.0
 
 
@@ -88,18 +88,10 @@ class _Answer:
 
 def _cancelled(message: MutableMapping[str, Any]) -> object:
     """The id of the request that a message gives up on, if it does."""
-    if _CANCELLED not in message.get("body", b""):
+    if CANCELLED.encode() not in message.get("body", b""):
         return None
     try:
         said = from_json(message["body"])
     except ValueError:  # which is answered elsewhere
         return None
     return cancelled_request(said)
-
-
-def cancelled_request(said: Any) -> object:  # noqa: ANN401 - JSON
-    """The id of the request that a client's message gives up on, if it does."""
-    if not isinstance(said, dict) or said.get("method") != _CANCELLED.decode():
-        return None
-    parameters = said.get("params")
-    return parameters.get("requestId") if isinstance(parameters, dict) else None
