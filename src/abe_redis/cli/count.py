@@ -1,16 +1,21 @@
 """count: how many events have something in common."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from abe_redis.cli.app import INSPECT, app
 from abe_redis.cli.common import AsJson, plain, show, with_operations
-from abe_redis.cli.filters import Channel, Contains, EventType, Since, Thread, Until, User, Workspace
+from abe_redis.cli.filters import EventFilters, EventType, Since, Until
+from abe_redis.cli.spread import spread
 from abe_redis.runtime.plurals import count as count_of
+
+if TYPE_CHECKING:
+    from abe_redis.operations.filters import Asked
 
 
 @app.command("count", rich_help_panel=INSPECT)
+@spread
 def count_(
     stream: Annotated[str | None, typer.Argument(help="The stream; by default SLACK_EVENTS_TOPIC.")] = None,
     *,
@@ -30,11 +35,7 @@ def count_(
     ] = None,
     number: Annotated[int, typer.Option("--count", "-n", help="How many rows at most.", min=1, max=100)] = 20,
     event_type: EventType = None,
-    channel: Channel = None,
-    user: User = None,
-    workspace: Workspace = None,
-    thread: Thread = None,
-    contains: Contains = None,
+    events: EventFilters,
     since: Since = None,
     until: Until = None,
     as_json: AsJson = False,
@@ -50,6 +51,7 @@ def count_(
 
     Example: abe-redis count slack_events --by reason
     """
+    asked: Asked = {**events.asked(), "event_type": event_type, "since": since, "until": until}
     result = with_operations(
         lambda operations: operations.count_events(
             by=by,
@@ -57,15 +59,8 @@ def count_(
             dead=dead,
             waiting=waiting,
             group=group,
-            event_type=event_type,
-            channel=channel,
-            user=user,
-            workspace=workspace,
-            thread=thread,
-            contains=contains,
-            since=since,
-            until=until,
             count=number,
+            **asked,
         )
     )
     lines = [f"{row.count:>7}  {plain(row.value)}  (newest {row.last_id})" for row in result.rows]

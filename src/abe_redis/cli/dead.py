@@ -8,9 +8,10 @@ import typer
 from abe_redis.cli.app import REPAIR, app
 from abe_redis.cli.common import AnyStream, AsJson, plain, progress, with_scope
 from abe_redis.cli.common import show as show_result
-from abe_redis.cli.dead_choice import EventType, Group, Handler, OlderThan, Reason, asked_of, choice_of
-from abe_redis.cli.filters import Channel, Contains, Thread, User, Workspace
+from abe_redis.cli.dead_choice import LetterFilters
+from abe_redis.cli.filters import EventFilters
 from abe_redis.cli.payload_lines import Lines, page_size, print_lines
+from abe_redis.cli.spread import spread
 from abe_redis.runtime.plurals import count, when
 
 dead = typer.Typer(
@@ -20,6 +21,7 @@ app.add_typer(dead, rich_help_panel=REPAIR)
 
 
 @dead.command("list")
+@spread
 def list_(
     stream: AnyStream = None,
     *,
@@ -33,16 +35,8 @@ def list_(
             show_default=False,
         ),
     ] = None,
-    reason: Reason = None,
-    group: Group = None,
-    event_type: EventType = None,
-    older_than: OlderThan = None,
-    handler: Handler = None,
-    channel: Channel = None,
-    user: User = None,
-    workspace: Workspace = None,
-    thread: Thread = None,
-    contains: Contains = None,
+    letters: LetterFilters,
+    events: EventFilters,
     start: Annotated[
         str | None,
         typer.Option("--start", help="Begin behind this one: an id, or what the page before names."),
@@ -60,16 +54,8 @@ def list_(
     """
     from abe_redis.operations.dead_letters import DeadLetters  # noqa: PLC0415
 
-    choice = choice_of(
-        None,
-        everything=False,
-        reason=reason,
-        group=group,
-        event_type=event_type,
-        older_than=older_than,
-        handler=handler,
-    )
-    asked = asked_of(channel=channel, user=user, workspace=workspace, thread=thread, contains=contains)
+    choice = letters.choice()
+    asked = events.asked()
     if lines:
         if as_json:
             raise typer.BadParameter("Each of the --lines is JSON: leave out --json.")
@@ -104,22 +90,15 @@ def list_(
 
 
 @dead.command()
+@spread
 def summary(
     stream: AnyStream = None,
     *,
     number: Annotated[
         int, typer.Option("--count", "-n", help="How many kinds at most.", min=1, max=100)
     ] = 20,
-    reason: Reason = None,
-    group: Group = None,
-    event_type: EventType = None,
-    older_than: OlderThan = None,
-    handler: Handler = None,
-    channel: Channel = None,
-    user: User = None,
-    workspace: Workspace = None,
-    thread: Thread = None,
-    contains: Contains = None,
+    letters: LetterFilters,
+    events: EventFilters,
     as_json: AsJson = False,
 ) -> None:
     """Count dead letters by reason, type, group and handler, the most frequent kind first.
@@ -131,16 +110,8 @@ def summary(
     """
     from abe_redis.operations.dead_letters import DeadLetters  # noqa: PLC0415
 
-    choice = choice_of(
-        None,
-        everything=False,
-        reason=reason,
-        group=group,
-        event_type=event_type,
-        older_than=older_than,
-        handler=handler,
-    )
-    asked = asked_of(channel=channel, user=user, workspace=workspace, thread=thread, contains=contains)
+    choice = letters.choice()
+    asked = events.asked()
     with progress("counting") as on_progress:
         result = with_scope(
             lambda scope: DeadLetters(scope, on_progress=on_progress).summarise(

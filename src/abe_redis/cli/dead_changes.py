@@ -18,18 +18,9 @@ from abe_redis.cli.common import (
 )
 from abe_redis.cli.common import show as show_result
 from abe_redis.cli.dead import dead
-from abe_redis.cli.dead_choice import (
-    EventType,
-    Everything,
-    Group,
-    Handler,
-    Ids,
-    OlderThan,
-    Reason,
-    asked_of,
-    choice_of,
-)
-from abe_redis.cli.filters import Channel, Contains, Thread, User, Workspace
+from abe_redis.cli.dead_choice import Everything, Ids, LetterFilters
+from abe_redis.cli.filters import EventFilters
+from abe_redis.cli.spread import spread
 from abe_redis.runtime.plurals import count
 from abe_redis.runtime.shell import command
 
@@ -63,21 +54,14 @@ def bury(
 
 
 @dead.command()
+@spread
 def redrive(
     stream: Stream,
     ids: Ids = None,
     *,
     everything: Everything = False,
-    reason: Reason = None,
-    group: Group = None,
-    event_type: EventType = None,
-    older_than: OlderThan = None,
-    handler: Handler = None,
-    channel: Channel = None,
-    user: User = None,
-    workspace: Workspace = None,
-    thread: Thread = None,
-    contains: Contains = None,
+    letters: LetterFilters,
+    events: EventFilters,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -93,16 +77,8 @@ def redrive(
     """
     from abe_redis.operations.dead_letters import DeadLetters  # noqa: PLC0415
 
-    choice = choice_of(
-        ids,
-        everything=everything,
-        reason=reason,
-        group=group,
-        event_type=event_type,
-        older_than=older_than,
-        handler=handler,
-    )
-    asked = asked_of(channel=channel, user=user, workspace=workspace, thread=thread, contains=contains)
+    choice = letters.choice(ids, everything=everything)
+    asked = events.asked()
     with stepwise("redriving") as on_progress:
         result = with_scope(
             lambda scope: DeadLetters(scope, on_progress=on_progress).redrive(
@@ -125,21 +101,14 @@ def redrive(
 
 
 @dead.command()
+@spread
 def purge(
     stream: Stream,
     ids: Ids = None,
     *,
     everything: Everything = False,
-    reason: Reason = None,
-    group: Group = None,
-    event_type: EventType = None,
-    older_than: OlderThan = None,
-    handler: Handler = None,
-    channel: Channel = None,
-    user: User = None,
-    workspace: Workspace = None,
-    thread: Thread = None,
-    contains: Contains = None,
+    letters: LetterFilters,
+    events: EventFilters,
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,
@@ -150,16 +119,8 @@ def purge(
     """
     from abe_redis.operations.dead_letters import DeadLetters  # noqa: PLC0415
 
-    choice = choice_of(
-        ids,
-        everything=everything,
-        reason=reason,
-        group=group,
-        event_type=event_type,
-        older_than=older_than,
-        handler=handler,
-    )
-    asked = asked_of(channel=channel, user=user, workspace=workspace, thread=thread, contains=contains)
+    choice = letters.choice(ids, everything=everything)
+    asked = events.asked()
     if not dry_run:
         choice.check(is_filtered=any(asked.values()))
         confirm(f"Remove the chosen dead letters of {plain(stream)} for good?", yes=yes)

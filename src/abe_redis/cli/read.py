@@ -8,9 +8,10 @@ import typer
 from abe_redis.cli.app import EVENTS, app
 from abe_redis.cli.common import AsJson, json_of, plain, say, show, with_backend, with_operations
 from abe_redis.cli.event_state import state_line, state_of
-from abe_redis.cli.filters import Channel, Contains, EventType, Since, Thread, Until, User, Workspace
+from abe_redis.cli.filters import EventFilters, EventType, Since, Until
 from abe_redis.cli.payload_lines import Lines, page_size, print_lines
 from abe_redis.cli.settle import how_to_see_leases, how_to_settle
+from abe_redis.cli.spread import spread
 from abe_redis.runtime.plurals import duration, when
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _SHOWN = 10
 
 
 @app.command(rich_help_panel=EVENTS)
+@spread
 def read(
     stream: Stream = None,
     *,
@@ -96,11 +98,7 @@ def read(
         ),
     ] = None,
     event_type: EventType = None,
-    channel: Channel = None,
-    user: User = None,
-    workspace: Workspace = None,
-    thread: Thread = None,
-    contains: Contains = None,
+    events: EventFilters,
     since: Since = None,
     until: Until = None,
     wait: Annotated[
@@ -139,11 +137,7 @@ def read(
     """
     asked: Asked = {
         "event_type": event_type,
-        "channel": channel,
-        "user": user,
-        "workspace": workspace,
-        "thread": thread,
-        "contains": contains,
+        **events.asked(),
         "since": since,
         "until": until,
     }

@@ -3,8 +3,9 @@
 from typing import Annotated, Any, override
 
 import typer
-from typer.core import TyperCommand
 from typer.main import get_command
+
+from abe_redis.cli.empty_values import RefusesEmptyValues
 
 _NAMES = ("--stream", "-s")
 
@@ -20,7 +21,7 @@ def _option() -> Any:  # noqa: ANN401 - an option of click, wherever typer has i
     return get_command(made).params[0]
 
 
-class WithStream(TyperCommand):
+class WithStream(RefusesEmptyValues):
     """A command; if its first argument is a stream, --stream names it, too."""
 
     @override
