@@ -3,6 +3,7 @@
 import itertools
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -166,3 +167,42 @@ def test_a_request_that_is_cancelled_over_stdio_gives_back(
     until(lambda: is_free(server), "the event to be given back")
     assert "You hold nothing" in str(raw.call("ack"))
     assert "1 event" in str(raw.call("lease_events", group=GROUP))
+
+
+GIVEN_UP = range(1000, 1120)
+"""The numbers of requests that are given up on, each a little later in its life than the one before."""
+
+
+def delay(number: int) -> float:
+    return (number % 40) * 0.0005
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    "tool", [LEASE, {"name": "stream_stats", "arguments": {}}], ids=lambda one: one["name"]
+)
+def test_a_server_on_stdio_lives_on_whenever_a_request_is_cancelled(
+    version: str, tool: dict[str, Any], start: Start, server: Server, redis_url: str
+) -> None:
+    raw = Raw(start(environments.mcp_sdk(version), *SERVE, variables={"REDIS_URL": redis_url}))
+    raw.call("publish_event", payload=ENVELOPE)
+    raw.call("lease_events", group=GROUP)
+    raw.call("release")
+    for number in GIVEN_UP:
+        raw.child.send(json.dumps(call(number, tool)))
+        time.sleep(delay(number))
+        raw.child.send(json.dumps(cancelled(number)))
+    assert "slack_events" in str(raw.call("stream_stats"))
+    until(lambda: is_free(server), "the event to be given back")
+
+
+@pytest.mark.parametrize("session", VERSIONS, indirect=True)
+def test_a_session_over_http_lives_on_whenever_a_request_is_cancelled(
+    session: Session, server: Server
+) -> None:
+    for number in GIVEN_UP:
+        with session.asking(call(number, LEASE)):
+            time.sleep(delay(number))
+            session.send(cancelled(number))
+    until(lambda: is_free(server), "the event to be given back")
+    assert "slack_events" in session.send(call(4, {"name": "stream_stats", "arguments": {}}))

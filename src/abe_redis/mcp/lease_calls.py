@@ -2,6 +2,7 @@
 
 A client that no longer waits says so (`notifications/cancelled`), even after the answer was sent, or it
 closes its connection. What the call has leased is then given back at once, and the delivery does not count.
+Over HTTP its words may overtake the call itself, which then leases nothing.
 """
 
 from collections import OrderedDict
@@ -18,7 +19,9 @@ from abe_redis.mcp.client_identity import Identity
 
 _TOOL = "lease_events"
 _MOST = 1000
-"""Most calls that are remembered; a client that gave up on an older one has to call `release`."""
+"""Most calls that are remembered, and most requests that were given up on."""
+
+_UNHEARD = "Nobody waits for this answer any more, so nothing stays leased."
 
 DELIVERY = "abe_redis.delivery"
 """The key of the delivery of a request's answer in its ASGI scope."""
@@ -55,12 +58,16 @@ class LeaseCall:
         self._has_ended = True
         if self.is_given_up:
             await self._give_back()
-            raise RequestError("Nobody waits for this answer any more, so what was leased is given back.")
+            raise RequestError(_UNHEARD)
 
     async def _give_back(self) -> None:
         take_back, self.take_back = self.take_back, None
         if take_back is not None:
             await take_back()
+
+
+type _Key = tuple[Identity | None, str]
+"""Who calls, and the id of the request."""
 
 
 class Delivery:
@@ -83,7 +90,9 @@ class LeaseCalls:
     """The calls of one server that lease events, the running ones and those that were answered last."""
 
     def __init__(self) -> None:
-        self._calls: OrderedDict[tuple[Identity | None, str], LeaseCall] = OrderedDict()
+        self._calls: OrderedDict[_Key, LeaseCall] = OrderedDict()
+        self._given_up: OrderedDict[_Key, None] = OrderedDict()
+        """Requests that were given up on and are not known as calls: they may still come."""
 
     @asynccontextmanager
     async def known(self, tool: str, caller: Identity | None, context: Any) -> AsyncIterator[None]:  # noqa: ANN401 - of either SDK line
@@ -93,15 +102,20 @@ class LeaseCalls:
             tool: What is called.
             caller: Who calls it.
             context: The SDK's context of the call.
+
+        Raises:
+            RequestError: Nobody waits for the answer any more.
         """
         request = _request(context) if tool == _TOOL else None
         if request is None:
             yield
             return
-        call = self._calls[caller, str(request.request_id)] = LeaseCall()
-        self._calls.move_to_end((caller, str(request.request_id)))
-        while len(self._calls) > _MOST:
-            self._calls.popitem(last=False)
+        key = caller, str(request.request_id)
+        if key in self._given_up:
+            del self._given_up[key]
+            raise RequestError(_UNHEARD)
+        call = LeaseCall()
+        _remember(self._calls, key, call)
         if request.request is not None and (found := request.request.scope.get(DELIVERY)) is not None:
             found.calls.append(call)
         token = LEASE_CALL.set(call)
@@ -114,8 +128,19 @@ class LeaseCalls:
 
     async def cancelled(self, caller: Identity | None, request_id: object) -> None:
         """Note that a client does not wait for the answer to a request, whether it was sent or not."""
-        if (call := self._calls.get((caller, str(request_id)))) is not None:
+        key = caller, str(request_id)
+        if (call := self._calls.get(key)) is not None:
             await call.give_up(ends=False)
+        else:
+            _remember(self._given_up, key, None)
+
+
+def _remember[Value](known: OrderedDict[_Key, Value], key: _Key, value: Value) -> None:
+    """Remember the newest; a client that gave up on an older one has to call `release`."""
+    known[key] = value
+    known.move_to_end(key)
+    while len(known) > _MOST:
+        known.popitem(last=False)
 
 
 def _request(context: Any) -> Any:  # noqa: ANN401 - the SDK's

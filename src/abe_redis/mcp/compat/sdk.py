@@ -24,6 +24,7 @@ from abe_redis.mcp.client_identity import CALLER, caller
 from abe_redis.mcp.compat import stdio
 from abe_redis.mcp.compat.arguments import Tool, arguments_of, sentences, validated, without_absent
 from abe_redis.mcp.compat.disconnects import leave_out_disconnects
+from abe_redis.mcp.compat.one_answer import answer_once
 from abe_redis.mcp.compat.plain_schema import plain_schema
 from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.consent import Consent
@@ -71,9 +72,11 @@ class Server(SdkServer):
         self.lease_calls = LeaseCalls()
         self._prompts: dict[str, list[str]] = {}
         more: dict[str, Any] = {"title": title, "version": version, "extensions": [Apps()]} if SDK_2 else {}
+        answer_once()
         super().__init__(name=name, instructions=instructions, log_level="WARNING", **more)
+        self._lowlevel: Any = getattr(self, "_lowlevel_server" if SDK_2 else "_mcp_server")
         if not SDK_2:
-            self._mcp_server.version = version
+            self._lowlevel.version = version
 
     def offer(
         self,
@@ -124,8 +127,7 @@ class Server(SdkServer):
     @override
     async def run_stdio_async(self) -> None:
         """Serve on stdin and stdout until stdin ends."""
-        lowlevel = getattr(self, "_lowlevel_server" if SDK_2 else "_mcp_server")
-        await stdio.serve(lowlevel, functools.partial(self.lease_calls.cancelled, None))
+        await stdio.serve(self._lowlevel, functools.partial(self.lease_calls.cancelled, None))
 
     def http_app(self, path: str, host: str, security: Any) -> Any:  # noqa: ANN401 - ASGI
         """The server as an ASGI application, for streamable HTTP.
@@ -147,7 +149,7 @@ class Server(SdkServer):
         """Let every request run with the access that its token gives; for servers over HTTP."""
         from abe_redis.mcp.compat.requests import know_access  # noqa: PLC0415 - stdio needs no web server
 
-        know_access(getattr(self, "_lowlevel_server" if SDK_2 else "_mcp_server"))
+        know_access(self._lowlevel)
 
     def offer_resource(self, function: Tool, uri: str, *, title: str, description: str) -> None:
         """Register a text resource under a URI or a template of URIs, whose variables are its parameters."""
