@@ -48,6 +48,7 @@ def door(start: Start, redis_url: str) -> Iterator[OpenDoor]:
                 environments.mcp_sdk(version),
                 *("-m", "abe_redis", "mcp", "--http", "--port", str(port), *options),
                 variables={"REDIS_URL": redis_url, "ABE_REDIS_MCP_STRUCTURED": "1"} | variables,
+                forked=True,
             )
             return Door(child, port, clients)
 

@@ -15,7 +15,11 @@ from tests.servers import Server
 
 class Start(Protocol):
     def __call__(
-        self, environment: Environment, *arguments: str, variables: dict[str, str] | None = None
+        self,
+        environment: Environment,
+        *arguments: str,
+        variables: dict[str, str] | None = None,
+        forked: bool = False,
     ) -> Child: ...
 
 
@@ -24,8 +28,13 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts an environment's interpreter; whatever still runs at the end of the test is ended."""
     with ended(list[Child]()) as children:
 
-        def run(environment: Environment, *arguments: str, variables: dict[str, str] | None = None) -> Child:
-            child = environment.start(*arguments, cwd=tmp_path, variables=variables)
+        def run(
+            environment: Environment,
+            *arguments: str,
+            variables: dict[str, str] | None = None,
+            forked: bool = False,
+        ) -> Child:
+            child = environment.start(*arguments, cwd=tmp_path, variables=variables, forked=forked)
             children.append(child)
             return child
 

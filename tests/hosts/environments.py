@@ -20,6 +20,7 @@ from tempfile import NamedTemporaryFile
 
 import pytest
 
+from tests.hosts import forking
 from tests.hosts.processes import Child
 from tests.patience import PATIENCE
 
@@ -59,14 +60,25 @@ class Environment:
         return kept | {"PATH": path, "LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"} | dict(more or {})
 
     def start(
-        self, *arguments: str, cwd: Path, variables: Mapping[str, str] | None = None, command: str = "python"
+        self,
+        *arguments: str,
+        cwd: Path,
+        variables: Mapping[str, str] | None = None,
+        command: str = "python",
+        forked: bool = False,
     ) -> Child:
-        """Start its interpreter, or another of its commands."""
+        """Start its interpreter, by a fork if that is enough, or another of its commands."""
+        words = self.fork() if forked else [self.script(command)]
         with NamedTemporaryFile(prefix="stderr-", suffix=".log", dir=cwd, delete=False) as file:
             log = Path(file.name)
-        return Child(
-            [self.script(command), *arguments], cwd=cwd, variables=self.variables(variables), stderr=log
-        )
+        return Child([*words, *arguments], cwd=cwd, variables=self.variables(variables), stderr=log)
+
+    def fork(self) -> list[str]:
+        """The words of a command that stands for its interpreter, which has imported its modules already.
+
+        For what is not about starting.
+        """
+        return forking.command(self.python, self.variables())
 
     def run(
         self,

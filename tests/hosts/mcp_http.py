@@ -63,13 +63,16 @@ INITIALIZE = {
 
 @pytest.fixture
 def serve(start: Start, redis_url: str) -> Callable[..., Served]:
-    def run(version: str, *options: str, **variables: str) -> Served:
+    """Starts a server on a release of the SDK, by a fork unless the start is what counts."""
+
+    def run(version: str, *options: str, forked: bool = True, **variables: str) -> Served:
         port = free_port()
         sdk = environments.mcp_sdk(version)
         child = start(
             sdk,
             *("-m", "abe_redis", "mcp", "--http", "--port", str(port), *options),
             variables={"REDIS_URL": redis_url, "ABE_REDIS_MCP_STRUCTURED": "1"} | variables,
+            forked=forked,
         )
         return Served(child, port)
 

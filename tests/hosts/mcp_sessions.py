@@ -151,7 +151,7 @@ def text_of(answer: dict[str, Any]) -> str:
 
 @pytest.fixture
 def connect(start: Start, tmp_path: Path) -> Callable[..., Client]:
-    """Starts a client that starts a server."""
+    """Starts a client that starts a server, by a fork unless the start is what counts."""
 
     def run(
         client: Environment,
@@ -161,14 +161,16 @@ def connect(start: Start, tmp_path: Path) -> Callable[..., Client]:
         modern: bool = False,
         agree: str = "",
         structured: str = "1",
+        forked: bool = True,
     ) -> Client:
+        command, *arguments = server.fork() if forked else [server.python]
         parameters = {
-            "command": server.python,
-            "args": [*SERVE, *options],
+            "command": command,
+            "args": [*arguments, *SERVE, *options],
             "env": server.variables({"REDIS_URL": redis_url, "ABE_REDIS_MCP_STRUCTURED": structured}),
             "cwd": str(tmp_path),
         }
         more = [*(["--modern"] if modern else []), *(["--agree", agree] if agree else [])]
-        return Client(start(client, CLIENT, json.dumps(parameters), *more))
+        return Client(start(client, CLIENT, json.dumps(parameters), *more, forked=True))
 
     return run

@@ -198,7 +198,7 @@ def test_a_call_that_waits_gives_signs_of_life(version: str, serve: Callable[...
 
 @pytest.mark.parametrize("version", ["1.30", "2.3"])
 def test_its_end_gives_back_what_agents_had(version: str, serve: Callable[..., Served]) -> None:
-    served = serve(version)
+    served = serve(version, forked=False)
 
     async def lease() -> list[Any]:
         async with served.client() as session:
@@ -224,7 +224,7 @@ def test_its_end_gives_back_what_agents_had(version: str, serve: Callable[..., S
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_client_that_leaves_is_no_error_in_the_log(version: str, serve: Callable[..., Served]) -> None:
-    served = serve(version)
+    served = serve(version, forked=False)
 
     async def play() -> None:
         for _ in range(2):

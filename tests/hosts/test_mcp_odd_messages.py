@@ -30,7 +30,7 @@ __all__ = ["connect"]
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_number_that_is_none_is_refused(version: str, start: Start, server: Server, redis_url: str) -> None:
-    child = start(environments.mcp_sdk(version), *SERVE, variables={"REDIS_URL": redis_url})
+    child = start(environments.mcp_sdk(version), *SERVE, variables={"REDIS_URL": redis_url}, forked=True)
     raw = Raw(child)
     for number in (math.nan, math.inf, -math.inf):
         answer = raw.call("publish_event", payload={"n": [number]})  # on the wire: NaN, Infinity
@@ -68,7 +68,7 @@ def test_a_client_is_answered_whatever_is_nested_how_deeply(
 def test_a_message_is_answered_whatever_clients_write_around_it(
     version: str, start: Start, redis_url: str
 ) -> None:
-    child = start(environments.mcp_sdk(version), *SERVE, variables={"REDIS_URL": redis_url})
+    child = start(environments.mcp_sdk(version), *SERVE, variables={"REDIS_URL": redis_url}, forked=True)
     assert child.process.stdin is not None
 
     def answered(number: int, around: str, method: str, **parameters: object) -> None:
@@ -94,7 +94,7 @@ def test_a_message_is_answered_whatever_clients_write_around_it(
 def test_a_frame_that_is_no_message_is_answered_with_its_id(
     version: str, start: Start, redis_url: str
 ) -> None:
-    child = start(environments.mcp_sdk(version), *SERVE, variables={"REDIS_URL": redis_url})
+    child = start(environments.mcp_sdk(version), *SERVE, variables={"REDIS_URL": redis_url}, forked=True)
     raw = Raw(child)
     deep = "[" * 5000 + "]" * 5000
     for entry_id, text in (("deep", deep), ("lone", '"\\ud83d"'), ("odd", "{")):
@@ -116,7 +116,7 @@ def test_what_was_asked_before_the_end_of_stdin_is_answered(
     version: str, start: Start, redis_url: str
 ) -> None:
     """As in `printf ... | abe-redis mcp`; a call that waits for events does not keep the server."""
-    child = start(environments.mcp_sdk(version), *SERVE, variables={"REDIS_URL": redis_url})
+    child = start(environments.mcp_sdk(version), *SERVE, variables={"REDIS_URL": redis_url}, forked=True)
     hello = {"protocolVersion": HANDSHAKE, "capabilities": {}, "clientInfo": {"name": "test", "version": "0"}}
     asked = [
         (1, "initialize", hello),

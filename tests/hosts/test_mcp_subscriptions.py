@@ -118,7 +118,7 @@ def test_subscribers_are_told_once_a_second_at_most(
 def test_the_line_is_on_the_wire_of_the_protocol_without_sessions(
     version: str, start: Start, redis_url: str, server: Server
 ) -> None:
-    child = start(environments.mcp_sdk(version), *SERVE, variables={"REDIS_URL": redis_url})
+    child = start(environments.mcp_sdk(version), *SERVE, variables={"REDIS_URL": redis_url}, forked=True)
     said = {
         "io.modelcontextprotocol/protocolVersion": MODERN,
         "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "0"},

@@ -147,7 +147,7 @@ def test_a_request_that_is_cancelled_after_its_answer_over_http_gives_back(
 def test_a_request_that_is_cancelled_over_stdio_gives_back(
     version: str, start: Start, server: Server, redis_url: str
 ) -> None:
-    raw = Raw(start(environments.mcp_sdk(version), *SERVE, variables={"REDIS_URL": redis_url}))
+    raw = Raw(start(environments.mcp_sdk(version), *SERVE, variables={"REDIS_URL": redis_url}, forked=True))
     raw.call("publish_event", payload=ENVELOPE)
     raw.call("lease_events", group=GROUP)
     raw.call("release")

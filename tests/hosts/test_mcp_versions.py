@@ -32,7 +32,7 @@ def test_the_session_is_the_same(
     version: str, protocol: str, connect: Callable[..., Client], redis_url: str
 ) -> None:
     sdk = environments.mcp_sdk(version)
-    client = connect(sdk, sdk, redis_url, modern=protocol == MODERN)
+    client = connect(sdk, sdk, redis_url, modern=protocol == MODERN, forked=False)
     assert client.greeting["protocolVersion"] == protocol
     assert client.greeting["serverInfo"]["name"] == "abe-redis"
     assert described(client.list_tools()) == TOOLS

@@ -1,0 +1,138 @@
+"""`python fork_server.py SOCKET MODULE …`: forks a process for whoever connects to the socket.
+
+Most of a short process's time is spent on imports. This one, of an environment's own interpreter, imports the
+modules once, as far as the environment has them. A job comes from forked.py, which the test starts in the
+process's stead. It has the arguments of a `python`, the whole environment, the directory, and stdin, stdout
+and stderr themselves. What is forked reads and writes these, and ends as a process does. When a connection
+ends, its process is killed; when the last one ends, so does this one.
+"""
+
+import ast
+import contextlib
+import gc
+import importlib
+import os
+import runpy
+import selectors
+import signal
+import socket
+import sys
+from typing import Any, NoReturn
+
+_FIRST_SECONDS = 60.0
+"""How long it waits for its first connection."""
+
+
+class ForkServer:
+    """Whoever is connected, and what was forked for it."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self._listening = listening
+        self._children: dict[socket.socket, int] = {}
+        self._wakes, self._woken = socket.socketpair()
+        self._selector = selectors.DefaultSelector()
+
+    def serve(self) -> None:
+        """Serve until nobody is connected any more. What ends a child passes through here, too."""
+        self._woken.setblocking(False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._woken.fileno())
+        self._selector.register(self._listening, selectors.EVENT_READ)
+        self._selector.register(self._wakes, selectors.EVENT_READ)
+        while True:
+            for key, _ in self._selector.select(_FIRST_SECONDS):
+                if key.fileobj is self._listening:
+                    connection, _ = self._listening.accept()
+                    self._children[connection] = 0
+                    self._selector.register(connection, selectors.EVENT_READ)
+                elif key.fileobj is self._wakes:
+                    self._wakes.recv(4096)
+                    self._reap()
+                elif isinstance(key.fileobj, socket.socket) and key.fileobj in self._children:
+                    self._read(key.fileobj)
+            if not self._children:
+                return
+
+    def _read(self, connection: socket.socket) -> None:
+        said, files, _, _ = socket.recv_fds(connection, 1 << 20, 3)
+        if said:
+            child = os.fork()
+            if not child:
+                self._become(ast.literal_eval(said.decode()), files)
+            for file in files:
+                os.close(file)
+            self._children[connection] = child
+            self._say(connection, child)
+            return
+        if child := self._children[connection]:
+            os.kill(child, signal.SIGKILL)
+        self._forget(connection)
+
+    def _reap(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                for connection, child in [*self._children.items()]:
+                    if child == ended[0]:
+                        self._say(connection, os.waitstatus_to_exitcode(ended[1]))
+                        self._forget(connection)
+
+    def _say(self, connection: socket.socket, number: int) -> None:
+        with contextlib.suppress(OSError):
+            connection.sendall(f"{number}\n".encode())
+
+    def _forget(self, connection: socket.socket) -> None:
+        del self._children[connection]
+        self._selector.unregister(connection)
+        connection.close()
+
+    def _become(self, job: dict[str, Any], files: list[int]) -> NoReturn:
+        """Be the process. What ends it is let through, for Python to end as it does."""
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        self._selector.close()
+        for other in (self._listening, self._wakes, self._woken, *self._children):
+            other.close()
+        kinds = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+        for descriptor, (file, (name, mode)) in enumerate(zip(files, kinds, strict=True)):
+            os.dup2(file, descriptor)
+            os.close(file)
+            errors = "backslashreplace" if name == "stderr" else "surrogateescape"
+            buffering = 1 if name == "stderr" else -1
+            stream = open(descriptor, mode, buffering, "utf-8", errors, closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+        os.chdir(job["directory"])
+        os.environ.clear()
+        os.environ.update(job["environment"])
+        gc.enable()
+        of_module, *rest = job["arguments"]
+        if of_module == "-m":
+            sys.path[0] = job["directory"]
+            sys.argv = rest
+            runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+        else:
+            sys.path[0] = os.path.dirname(of_module)  # noqa: PTH120 - not to import pathlib for it
+            sys.argv = job["arguments"]
+            runpy.run_path(of_module, run_name="__main__")
+        raise SystemExit(0)
+
+
+def main(address: str, modules: list[str]) -> None:
+    """Import, listen, and let the starter go on; then serve."""
+    gc.disable()
+    for name in modules:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    gc.freeze()  # a collection would copy every page that parent and child share
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(address)
+    listening.listen()
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    ForkServer(listening).serve()
+    os.unlink(address)  # noqa: PTH108 - see above
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

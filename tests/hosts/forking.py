@@ -1,0 +1,67 @@
+"""The process of an environment that forks: all workers of the tests share it, and the last ends it."""
+
+import atexit
+import fcntl
+import os
+import socket
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from tests.patience import PATIENCE
+
+_PROGRAM = str(Path(__file__).with_name("fork_server.py"))
+_IN_ITS_STEAD = str(Path(__file__).with_name("forked.py"))
+
+_IMPORTED = (
+    *("mcp.client.stdio", "mcp.server", "uvicorn", "anyio._backends._asyncio", "encodings.idna"),
+    *("abe_redis.cli", "abe_redis.cli.audit", "abe_redis.cli.count", "abe_redis.cli.dashboard"),
+    *("abe_redis.cli.dead", "abe_redis.cli.dead_changes", "abe_redis.cli.demo", "abe_redis.cli.doctor"),
+    *("abe_redis.cli.erase", "abe_redis.cli.group", "abe_redis.cli.listen", "abe_redis.cli.mcp"),
+    *("abe_redis.cli.mcp_install", "abe_redis.cli.publish", "abe_redis.cli.read", "abe_redis.cli.settle"),
+    *("abe_redis.cli.stats", "abe_redis.cli.worker", "abe_redis.cli.top.command"),
+    *("abe_redis.backend", "abe_redis.operations.operations", "abe_redis.runtime.web"),
+    *("abe_redis.mcp.server", "abe_redis.mcp.http", "abe_redis.mcp.oauth", "abe_redis.mcp.sessions"),
+)
+"""What an MCP server or client imports before its first work is done; what is not there is left out."""
+
+
+def command(python: str, variables: Mapping[str, str]) -> list[str]:
+    """The words that stand for an environment's interpreter, with arguments behind them as usual."""
+    return [python, "-I", "-S", _IN_ITS_STEAD, _address(python, frozenset(variables.items()))]
+
+
+@cache
+def _address(python: str, variables: frozenset[tuple[str, str]]) -> str:
+    environment = Path(python).parents[1]
+    session = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))[:12]
+    # Not in the environment: a socket's path may have about 100 characters and no more.
+    address = f"/tmp/abe-redis-forks-{session}-{environment.name}"
+    with (environment / "forks.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        connection = socket.socket(socket.AF_UNIX)
+        atexit.register(connection.close)  # until then, it keeps the process alive
+        try:
+            connection.connect(address)
+        except OSError:
+            Path(address).unlink(missing_ok=True)
+            _start(python, address, dict(variables))
+            connection.connect(address)
+    return address
+
+
+def _start(python: str, address: str, variables: dict[str, str]) -> None:
+    with tempfile.TemporaryFile() as said:
+        done = subprocess.run(
+            [python, _PROGRAM, address, *_IMPORTED],
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            timeout=PATIENCE,
+            check=False,
+        )
+        said.seek(0)
+        assert done.returncode == 0, said.read().decode(errors="replace")
