@@ -9,7 +9,7 @@ from abe_redis.events.identity import event_id_of
 from abe_redis.events.published import Published
 from abe_redis.operations import event_views
 from abe_redis.operations.payloads import Payloads
-from abe_redis.publishing.outbox_delivery import reason_of
+from abe_redis.publishing.outbox_kept import reason_of
 from abe_redis.runtime.arguments import check_text
 from abe_redis.schemas import MAX_EVENT_ID, PublishResult
 from abe_redis.streams import names, peek

@@ -12,7 +12,7 @@ The lock is SQLite's own, an exclusive transaction on an empty file: it works wh
 on Windows too, and needs neither heartbeats nor clocks that agree, as a lease in a row would.
 
 What Redis refuses for good stays in the file with its reason and blocks nobody. To try again:
-`UPDATE event SET refused = NULL`.
+`UPDATE event SET refused = NULL`. A process whose user may not publish what another left lets go of it.
 """
 
 import asyncio
@@ -21,21 +21,21 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import override
 
 import anyio
 import anyio.to_thread
-from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
+from redis.exceptions import RedisError
 
 from abe_redis.client import failures
 from abe_redis.client.connections import Connections
 from abe_redis.client.topology.node import ANSWER_SECONDS
 from abe_redis.errors import AbeRedisError, ClosedError, InvalidNameError, OutboxError, OutboxFullError
 from abe_redis.events.published import Published
+from abe_redis.publishing.outbox_fate import Fate, fate_of
 from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize, check
-from abe_redis.publishing.outbox_held_up import HeldUp, is_of_one_stream
+from abe_redis.publishing.outbox_held_up import HeldUp
+from abe_redis.publishing.outbox_kept import Kept
 from abe_redis.publishing.outbox_rows import DAMAGED, Batch, Row
 from abe_redis.publishing.outbox_sent import Sent
 from abe_redis.runtime import tasks
@@ -64,27 +64,8 @@ _HELD_UP_SECONDS = 1.0
 """Interval of trying again what one stream holds up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kept(Published):
-    """An event that waits in the outbox; its `id` is `outbox-` and the number of its row."""
-
-    reason: str = ""
-    """Why Redis could not take it, or could not take the first event before it."""
-
-    @property
-    @override
-    def is_kept(self) -> bool:
-        return True
-
-
-def reason_of(published: Published) -> str | None:
-    """Why Redis does not take an event at present; None when it has."""
-    return (published.reason or None) if isinstance(published, Kept) else None
-
-
-def concerns_the_event(error: BaseException) -> bool:
-    """Whether Redis refused this particular event, and not all events because of its state."""
-    return not failures.passes(error) and not isinstance(error, (AuthenticationError, AuthorizationError))
+class _NotPermittedError(Exception):
+    """This process's user may not publish what another process left."""
 
 
 class Outbox:
@@ -108,9 +89,12 @@ class Outbox:
         self._closed = False
         self._away = False
         """True after the log said that Redis is away, until it says that Redis is back."""
-        self._complaint = ""
+        self._complaints = set[str]()
+        """What the log has said of what waits now."""
         self._reason = ""
         """Why Redis did not take the last event that was offered to it."""
+        self._leaves = False
+        """True if events were left to other processes, which may publish them."""
         self._forwards = False
         """True while Redis takes what waits."""
         self._held_up: dict[str, HeldUp] = {}
@@ -197,6 +181,7 @@ class Outbox:
         while True:
             self._work.clear()
             try:
+                self._leaves = False
                 for writer in await self._claim(is_full=is_full):
                     connections = await self._open()
                     if failed:
@@ -204,7 +189,9 @@ class Outbox:
                     await connections.check()
                     await self._deliver(writer, connections)
                 self._away = any(held.first for held in self._held_up.values())
-                failed, is_full, self._complaint = 0, False, ""
+                failed, is_full = 0, False
+                if not (self._away or self._leaves):
+                    self._complaints.clear()
             except (*failures.FAILURES, AbeRedisError) as error:
                 failed += 1
                 self._held_up.clear()  # some may have been read and not settled
@@ -237,7 +224,7 @@ class Outbox:
         try:
             await anyio.to_thread.run_sync(check, self._file.path, _soon(KEEP_BEHIND_SECONDS))
         except OutboxError as error:
-            self._complaint = str(error)
+            self._complaints.add(str(error))
             _LOG.error("%s Until then no event is kept while Redis is away.", error)
 
     async def _deliver(self, writer: str, connections: Connections) -> None:
@@ -257,6 +244,10 @@ class Outbox:
             if not held.first:
                 del self._held_up[writer]
                 await self._do(self._file.release, writer)
+        except _NotPermittedError:
+            del self._held_up[writer]
+            await self._do(self._file.leave, writer)
+            self._leaves = True
         finally:
             self._forwards = False
             sent.tell(self._file.path)
@@ -281,14 +272,17 @@ class Outbox:
                 except InvalidNameError as error:
                     sent.reason = refusals[row.number] = str(error)
                 except RedisError as error:
-                    if not concerns_the_event(error):
-                        if not await is_of_one_stream(error, connections.commands, row.draft.stream):
+                    match await fate_of(error, connections.commands, row.draft.stream):
+                        case Fate.REFUSED:
+                            sent.reason = str(failures.explain(error, self._settings, doing=_doing(row)))
+                            refusals[row.number] = sent.reason
+                        case Fate.ALL_WAIT:
                             raise
-                        self._complain(error)
-                        held.hold(row)
-                    else:
-                        sent.reason = str(failures.explain(error, self._settings, doing=_doing(row)))
-                        refusals[row.number] = sent.reason
+                        case fate:
+                            self._complain(error)
+                            if fate is Fate.NOT_PERMITTED and not self._file.is_own(writer):
+                                raise _NotPermittedError from error
+                            held.hold(row)
                 else:
                     done.append(row.number)
                     self._forwards = True
@@ -301,9 +295,9 @@ class Outbox:
     def _complain(self, error: BaseException) -> None:
         """Log once what stops the forwarding, unless `keep` has logged it."""
         sentence = str(failures.explain(error, self._settings, doing="delivering from the outbox"))
-        if sentence == self._complaint or (self._away and failures.passes(error)):
+        if sentence in self._complaints or (self._away and failures.passes(error)):
             return
-        self._complaint = sentence
+        self._complaints.add(sentence)
         _LOG.error("%s What is in the outbox %s waits.", sentence, self._file.path)
 
     # The end ----------------------------------------------------------------------------------

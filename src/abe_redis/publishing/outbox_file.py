@@ -198,6 +198,15 @@ class OutboxFile:
                 settled = {*done, *refused}
                 self._last = {stream: last for stream, last in self._last.items() if last not in settled}
 
+    def is_own(self, writer: str) -> bool:
+        """Whether a writer is this process."""
+        return writer == self._writer
+
+    def leave(self, writer: str) -> None:
+        """Let other processes forward the rows of a dead one."""
+        with self._transaction():
+            self._locks.drop(writer, remove=False)
+
     def release(self, writer: str) -> None:
         """Release a writer that has no rows left, and return the space to the disk."""
         with self._transaction() as database:

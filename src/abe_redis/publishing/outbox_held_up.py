@@ -5,11 +5,7 @@ The events of a stream stay in order: behind one that Redis does not take, the o
 
 from dataclasses import dataclass, field
 
-from redis.asyncio import Redis
-
-from abe_redis.client.passing_states import STREAM_FULL, code_of
 from abe_redis.publishing.outbox_rows import Row
-from abe_redis.streams import slots
 
 
 @dataclass(slots=True)
@@ -37,11 +33,3 @@ class HeldUp:
     def try_again(self, stream: str) -> int:
         """Let go of a stream; answers the number behind which its first row is."""
         return self.first.pop(stream) - 1
-
-
-async def is_of_one_stream(error: BaseException, redis: Redis, stream: str) -> bool:
-    """Whether Redis takes events of other streams: this one is full, or its node of the cluster is away."""
-    if code_of(error) == STREAM_FULL:
-        return True
-    await slots.judge(redis)
-    return not slots.is_here(redis, stream)

@@ -25,7 +25,9 @@ from abe_redis.observability import hooks
 from abe_redis.publishing.announcer import Announcer
 from abe_redis.publishing.batcher import Batcher
 from abe_redis.publishing.many import ANSWER_SECONDS, steps, telling_what_was_added
-from abe_redis.publishing.outbox_delivery import Kept, Outbox, concerns_the_event
+from abe_redis.publishing.outbox_delivery import Outbox
+from abe_redis.publishing.outbox_fate import concerns_the_event
+from abe_redis.publishing.outbox_kept import Kept
 from abe_redis.publishing.partitioner import Conversation, Partitioner
 from abe_redis.publishing.retry import FirstTry, retry
 from abe_redis.settings import Settings

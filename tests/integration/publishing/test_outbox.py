@@ -17,7 +17,7 @@ import pytest
 
 from abe_redis import RedisMessageQueueBackend, Settings, SyncBackend
 from abe_redis.publishing import publisher
-from abe_redis.publishing.outbox_delivery import Kept
+from abe_redis.publishing.outbox_kept import Kept
 from abe_redis.slack.http import SlackDoor
 from abe_redis.slack.queues import Queues
 from abe_redis.slack.receiver import Receiver

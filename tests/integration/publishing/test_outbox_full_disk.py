@@ -10,8 +10,8 @@ import pytest
 
 from abe_redis.errors import OutboxFullError
 from abe_redis.publishing import outbox_delivery
-from abe_redis.publishing.outbox_delivery import Kept
 from abe_redis.publishing.outbox_file import OutboxFile
+from abe_redis.publishing.outbox_kept import Kept
 from abe_redis.streams.publish import publish
 from tests.integration.conftest import until
 from tests.integration.publishing.outboxes import MakeQueue, _impatient, emptied, entries, make_queue, path

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from abe_redis.publishing.outbox_delivery import Kept
 from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize
+from abe_redis.publishing.outbox_kept import Kept
 from abe_redis.publishing.outbox_rows import Row
 from abe_redis.streams.publish import Draft
 from tests.integration.conftest import until

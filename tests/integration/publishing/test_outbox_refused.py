@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from abe_redis.errors import RedisRefusedError
-from abe_redis.publishing.outbox_delivery import Kept
 from abe_redis.publishing.outbox_file import OutboxSize
+from abe_redis.publishing.outbox_kept import Kept
 from tests.integration.conftest import until
 from tests.integration.publishing.outboxes import MakeQueue, _impatient, emptied, entries, make_queue, path
 from tests.servers import Server
@@ -23,12 +23,16 @@ def execute(path: Path, statement: str) -> list[tuple[Any, ...]]:
         return database.execute(statement).fetchall()
 
 
+async def delivered(server: Server, number: int) -> bool:
+    return len(entries(server)) == number
+
+
+@pytest.mark.promise("is given up: it stays in the file with the reason,")
 async def test_a_permanently_refused_event_blocks_no_other(
     own_server: Server, make_queue: MakeQueue, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     queue = make_queue()
     own_server.stop()
-    await queue.publish("slack:list", {"n": 0})
     await queue.publish("slack_events", {"text": "x" * 2_000_000})
     for number in range(3):
         await queue.publish("slack_events", {"n": number})
@@ -36,15 +40,13 @@ async def test_a_permanently_refused_event_blocks_no_other(
     own_server.start()
     with own_server.admin() as admin:
         admin.config_set("proto-max-bulk-len", 1024 * 1024)
-        admin.rpush("slack:list", "x")
     queue = make_queue()
     await queue.connections()
     await until(lambda: emptied(queue))
     assert [fields["data"] for fields in entries(own_server)] == [f'{{"n":{number}}}' for number in range(3)]
-    assert await queue.outbox_size() == OutboxSize(waiting=0, refused=2)
-    (first,), (second,) = execute(path, "SELECT refused FROM event ORDER BY number")
-    assert "is not a stream" in first
-    assert "invalid bulk length" in second
+    assert await queue.outbox_size() == OutboxSize(waiting=0, refused=1)
+    ((reason,),) = execute(path, "SELECT refused FROM event ORDER BY number")
+    assert "invalid bulk length" in reason
 
     async def told() -> bool:
         errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
@@ -53,10 +55,83 @@ async def test_a_permanently_refused_event_blocks_no_other(
     await until(told)
 
     with own_server.admin() as admin:
-        admin.delete("slack:list")
-    execute(path, "UPDATE event SET refused = NULL WHERE stream = 'slack:list'")
+        admin.config_set("proto-max-bulk-len", 512 * 1024 * 1024)
+    execute(path, "UPDATE event SET refused = NULL")
     await until(lambda: emptied(queue))
-    assert len(entries(own_server, "slack:list")) == 1
+    assert len(entries(own_server)) == 4
+
+
+async def test_a_key_in_the_way_holds_up_its_own_events_until_it_is_gone(
+    own_server: Server, make_queue: MakeQueue, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue = make_queue()
+    own_server.stop()
+    for number in range(3):
+        for stream in ("slack:list", "slack_events"):
+            await queue.publish(stream, {"n": number})
+    own_server.start()
+    with own_server.admin() as admin:
+        admin.rpush("slack:list", "x")
+    await until(lambda: delivered(own_server, 3))
+    size = await queue.outbox_size()
+    assert (size.waiting, size.refused) == (3, 0)
+    assert "is not a stream" in caplog.text
+    with own_server.admin() as admin:
+        admin.delete("slack:list")
+    await until(lambda: emptied(queue))
+    assert entries(own_server, "slack:list") == [{"data": f'{{"n":{number}}}'} for number in range(3)]
+
+
+@pytest.mark.promise("Events that this user may not publish any more wait in the same way.")
+async def test_a_missing_right_is_waited_for(
+    own_server: Server, make_queue: MakeQueue, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after a restart of Redis, until somebody has set the users again."""
+    queue = make_queue()
+    own_server.stop()
+    for number in range(3):
+        await queue.publish("slack_events", {"n": number})
+    own_server.start()
+    with own_server.admin() as admin:
+        admin.execute_command("ACL", "SETUSER", "default", "-xadd")
+
+        async def told() -> bool:
+            return "does not permit" in caplog.text
+
+        await until(told)
+        admin.execute_command("ACL", "SETUSER", "default", "+xadd")
+    await until(lambda: emptied(queue))
+    assert entries(own_server) == [{"data": f'{{"n":{number}}}'} for number in range(3)]
+    assert (await queue.outbox_size()).refused == 0
+
+
+@pytest.mark.promise("A process whose user may not publish leaves them to one that may:")
+async def test_events_are_left_to_a_process_that_may_publish(
+    own_server: Server, make_queue: MakeQueue, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = make_queue()
+    own_server.stop()
+    for number in range(3):
+        await ended.publish("slack_events", {"n": number})
+    await ended.close()
+    own_server.start()
+    with own_server.admin() as admin:
+        admin.execute_command("ACL", "SETUSER", "looker", "on", ">secret", "~*", "&*", "+@all", "-xadd")
+    looks = make_queue(redis_username="looker", redis_password="secret")
+    await looks.connections()
+    said = "does not permit"
+
+    async def told() -> bool:
+        return said in caplog.text
+
+    await until(told)
+    size = await looks.outbox_size()
+    assert (size.waiting, size.refused) == (3, 0)
+    publishes = make_queue()
+    await publishes.connections()
+    await until(lambda: emptied(publishes))
+    assert entries(own_server) == [{"data": f'{{"n":{number}}}'} for number in range(3)]
+    assert caplog.text.count(said) == 1
 
 
 @pytest.mark.promise("carries the field `possible-duplicate`.")

@@ -10,7 +10,7 @@ import pytest
 from abe_redis import Operations, RedisMessageQueueBackend, Settings, cli
 from abe_redis.errors import OutboxError, RedisUnavailableError
 from abe_redis.mcp import answer_text
-from abe_redis.publishing.outbox_delivery import Kept
+from abe_redis.publishing.outbox_kept import Kept
 from abe_redis.schemas import OutboxStats
 from tests.integration.conftest import until
 from tests.integration.publishing.outboxes import MakeQueue, _impatient, emptied, entries, make_queue, path

@@ -10,7 +10,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from abe_redis.client import failures
 from abe_redis.client.passing_states import code_of, is_full, state_of
 from abe_redis.errors import RedisRefusedError, RedisUnavailableError
-from abe_redis.publishing.outbox_delivery import concerns_the_event
+from abe_redis.publishing.outbox_fate import concerns_the_event
 from abe_redis.settings import Settings
 
 parse_error: Callable[[str], Exception] = DefaultParser.parse_error

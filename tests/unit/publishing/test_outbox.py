@@ -21,8 +21,8 @@ from abe_redis.errors import (
     RedisUnavailableError,
 )
 from abe_redis.publishing import outbox_file, publisher
-from abe_redis.publishing.outbox_delivery import Kept
 from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize
+from abe_redis.publishing.outbox_kept import Kept
 from tests.patience import PATIENCE
 from tests.unit.publishing.outboxes import NO_SERVER, path, queue, row
 

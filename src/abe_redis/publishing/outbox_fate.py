@@ -1,0 +1,50 @@
+"""What becomes of an event when Redis does not take it: what its publisher and the outbox do about it.
+
+Only what is about the event itself is refused for good. A right that is missing or a key of another type is
+put right by a person, or another process has the right: an accepted event waits for that.
+"""
+
+from enum import Enum, auto
+
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError
+
+from abe_redis.client import failures, script_rights
+from abe_redis.client.passing_states import STREAM_FULL, code_of
+from abe_redis.streams import slots
+
+
+class Fate(Enum):
+    """What becomes of an event in the outbox."""
+
+    REFUSED = auto()
+    """It stays in the file with the reason, and blocks no other."""
+    STREAM_WAITS = auto()
+    """It is tried again, and the events of its stream behind it wait; others go on."""
+    NOT_PERMITTED = auto()
+    """As before; if another process left it, any other that is permitted may have it."""
+    ALL_WAIT = auto()
+    """Redis takes nothing at present."""
+
+
+def concerns_the_event(error: BaseException) -> bool:
+    """Whether Redis refuses this particular event of this user, and not all events because of its state."""
+    return not failures.passes(error) and not isinstance(error, (AuthenticationError, AuthorizationError))
+
+
+async def fate_of(error: BaseException, redis: Redis, stream: str) -> Fate:
+    """What becomes of an event that was accepted.
+
+    Args:
+        error: Why Redis does not take it.
+        redis: For its topology: a node of a cluster may be away alone.
+        stream: The event's.
+    """
+    if isinstance(error, NoPermissionError) or script_rights.is_refusal(str(error)):
+        return Fate.NOT_PERMITTED
+    if code_of(error) in {STREAM_FULL, "WRONGTYPE"}:
+        return Fate.STREAM_WAITS
+    if concerns_the_event(error):
+        return Fate.REFUSED
+    await slots.judge(redis)
+    return Fate.ALL_WAIT if slots.is_here(redis, stream) else Fate.STREAM_WAITS
