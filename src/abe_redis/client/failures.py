@@ -14,7 +14,7 @@ from redis.exceptions import (
     TimeoutError,  # noqa: A004 - redis' own
 )
 
-from abe_redis.client import script_rights, url_mixups
+from abe_redis.client import optional_commands, script_rights, url_mixups
 from abe_redis.client.passing_states import STREAM_FULL, code_of, state_of
 from abe_redis.client.topology.replication_wait import TooFewReplicasError
 from abe_redis.errors import AbeRedisError, CredentialsRefusedError, RedisRefusedError, RedisUnavailableError
@@ -26,6 +26,12 @@ FAILURES = (RedisError, OSError, EOFError)
 _NO_KEY = "no such key"
 """The answer of XINFO when somebody removed the stream just before."""
 _GONE = ("NOGROUP", "WRONGTYPE", "UNBLOCKED", _NO_KEY)
+
+_KNOWN = {"BUSYGROUP", "BUSYKEY", "NOGROUP", "WRONGTYPE"}
+_SCRIPT = "user_script"
+"""Within each error of a script itself."""
+_TOO_LARGE = ("bulk length", "maximum allowed size")
+"""Words for more than `proto-max-bulk-len`."""
 
 _REFUSALS = (AuthenticationError, AuthorizationError)
 
@@ -45,8 +51,25 @@ def is_refused_login(error: BaseException) -> bool:
 
 
 def passes_for_who_was_let_in(error: BaseException) -> bool:
-    """The same for a client that has been accepted before: a credential change is temporary, too."""
-    return is_refused_login(error) or passes(error)
+    """The same for a client that has worked before: new credentials and unknown answers pass, too."""
+    return is_refused_login(error) or passes(error) or is_unknown(error)
+
+
+def is_unknown(error: BaseException) -> bool:
+    """Whether a server refuses, and does not say in known words what would have to change.
+
+    Known are a right or a command that is missing, a key of another type, an event that is too large, and an
+    error within a script. Another answer may pass, as a proxy's "ERR Connection refused".
+    """
+    if not isinstance(error, ResponseError) or passes(error) or is_refused_login(error):
+        return False
+    is_known = code_of(error) in _KNOWN or is_too_large(error) or optional_commands.is_refused(error)
+    return not (is_known or _SCRIPT in str(error) or script_rights.is_refusal(str(error)))
+
+
+def is_too_large(error: BaseException) -> bool:
+    """Whether a server refuses an event because of its size."""
+    return any(words in str(error).lower() for words in _TOO_LARGE)
 
 
 def stream_is_gone(error: BaseException) -> bool:

@@ -1,13 +1,13 @@
 """What becomes of an event when Redis does not take it: what its publisher and the outbox do about it.
 
-Only what is about the event itself is refused for good. A right that is missing or a key of another type is
-put right by a person, or another process has the right: an accepted event waits for that.
+Only an event that is too large is given up once it was accepted. Whatever else Redis answers has nothing to
+do with the event: a person puts it right, another process has the right, or it passes.
 """
 
 from enum import Enum, auto
 
 from redis.asyncio import Redis
-from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError
+from redis.exceptions import NoPermissionError
 
 from abe_redis.client import failures, script_rights
 from abe_redis.client.passing_states import STREAM_FULL, code_of
@@ -28,8 +28,8 @@ class Fate(Enum):
 
 
 def concerns_the_event(error: BaseException) -> bool:
-    """Whether Redis refuses this particular event of this user, and not all events because of its state."""
-    return not failures.passes(error) and not isinstance(error, (AuthenticationError, AuthorizationError))
+    """Whether Redis refuses this event of this user, and not all events because of a state, known or not."""
+    return not failures.passes_for_who_was_let_in(error)
 
 
 async def fate_of(error: BaseException, redis: Redis, stream: str) -> Fate:
@@ -42,9 +42,9 @@ async def fate_of(error: BaseException, redis: Redis, stream: str) -> Fate:
     """
     if isinstance(error, NoPermissionError) or script_rights.is_refusal(str(error)):
         return Fate.NOT_PERMITTED
-    if code_of(error) in {STREAM_FULL, "WRONGTYPE"}:
-        return Fate.STREAM_WAITS
-    if concerns_the_event(error):
+    if failures.is_too_large(error):
         return Fate.REFUSED
+    if code_of(error) == STREAM_FULL or not (failures.passes(error) or failures.is_refused_login(error)):
+        return Fate.STREAM_WAITS
     await slots.judge(redis)
     return Fate.ALL_WAIT if slots.is_here(redis, stream) else Fate.STREAM_WAITS

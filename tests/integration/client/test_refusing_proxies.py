@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from redis.asyncio import Redis
 
@@ -10,7 +11,8 @@ from abe_redis import Operations, RedisMessageQueueBackend
 from abe_redis.doctor import examine
 from abe_redis.operations.audit import changes
 from abe_redis.operations.scope import Scope
-from tests.integration.client.proxied import lone_redis, proxy, publish_and_handle, settings, stats
+from tests.integration.client.proxied import handle, lone_redis, proxy, publish_and_handle, settings, stats
+from tests.integration.conftest import until
 from tests.refusing_proxy import HANG_UP, OPTIONAL, RefusingProxy, refusing
 from tests.servers import Server
 
@@ -59,10 +61,10 @@ async def test_whatever_the_words_of_the_refusal_are(
 ) -> None:
     proxy.refusal = refusing("CLIENT", "SCAN", "DBSIZE", error=error)
     assert await publish_and_handle(settings(proxy), "slack:x") == [0]
-    said = [
+    told = [
         record.getMessage() for record in caplog.records if "refuses CLIENT SETNAME" in record.getMessage()
     ]
-    assert len(said) == 1, "it is said once"
+    assert len(told) == 1, "it is said once"
 
 
 @pytest.mark.parametrize("command", ["CLIENT", "SCAN"])
@@ -73,8 +75,8 @@ async def test_two_servers_in_one_process_do_not_share_what_is_left_out(
     assert await stats(settings(proxy), None) == []
     async with RefusingProxy(lone_server.port, refusing(command)) as other:
         assert await stats(settings(other), None) == []
-        said = [one.getMessage() for one in caplog.records if f" refuses {command}" in one.getMessage()]
-        assert [f":{one.port} refuses" in words for one, words in zip((proxy, other), said, strict=True)]
+        told = [one.getMessage() for one in caplog.records if f" refuses {command}" in one.getMessage()]
+        assert [f":{one.port} refuses" in words for one, words in zip((proxy, other), told, strict=True)]
     async with RefusingProxy(lone_server.port) as third:
         assert await stats(settings(third), None) == []
         assert command in third.seen, "nobody refuses it there"
@@ -107,3 +109,55 @@ async def test_a_needed_command_that_is_refused_is_named(proxy: RefusingProxy) -
     proxy.refusal = refusing("EVAL", "EVALSHA")
     with pytest.raises(Exception, match=r"EVALSHA.*has to pass on EVALSHA"):
         await publish_and_handle(settings(proxy), "slack:x")
+
+
+UNKNOWN = (
+    "ERR Connection refused",  # twemproxy, while its server is down
+    "ERR Internal error, please retry",
+    "NOSCRIPT No matching script. Please use EVAL.",
+    "UNKNOWN internal error",
+)
+"""Answers that say nothing about an event."""
+
+
+@pytest.mark.parametrize("error", UNKNOWN)
+async def test_an_unknown_answer_is_a_pause_for_a_worker(
+    proxy: RefusingProxy, error: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    handled: list[int] = []
+    async with RedisMessageQueueBackend(settings(proxy)) as backend, anyio.create_task_group() as tasks:
+        tasks.start_soon(handle, backend, handled, 2)
+        await backend.publish("slack:x", {"number": 0})
+        await until(lambda: len_is(handled, 1))
+        proxy.refusal = refusing("EVAL", "EVALSHA", "XREADGROUP", error=error)
+        await until(lambda: said(caplog, "Trying again until it works"))
+        proxy.refusal = lambda _: None
+        await backend.publish("slack:x", {"number": 1})
+    assert handled == [0, 1]
+
+
+@pytest.mark.parametrize("error", UNKNOWN)
+@pytest.mark.promise("Nothing else ends the wait, nor an answer")
+async def test_an_unknown_answer_is_waited_for_in_the_outbox(
+    proxy: RefusingProxy, error: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    handled: list[int] = []
+    one = settings(proxy, redis_outbox=tmp_path / "outbox")
+    proxy.refusal = refusing("EVAL", "EVALSHA", error=error)
+    async with RedisMessageQueueBackend(one) as backend:
+        for number in range(3):
+            kept = await backend.publish_event("slack:x", {"number": number})
+            assert kept.is_kept
+        await until(lambda: said(caplog, "What is in the outbox"))
+        assert (await backend.outbox_size()).refused == 0
+        proxy.refusal = lambda _: None
+        await handle(backend, handled, 3)
+    assert handled == [0, 1, 2]
+
+
+async def len_is(found: list[int], number: int) -> bool:
+    return len(found) == number
+
+
+async def said(caplog: pytest.LogCaptureFixture, words: str) -> bool:
+    return any(words in record.getMessage() for record in caplog.records)

@@ -61,13 +61,24 @@ def test_a_state_of_the_server_passes_and_says_what_to_do(said: str) -> None:
         "NOGROUP No such consumer group",
         "NOPERM this user has no permissions to run the 'xadd' command",
         "WRONGTYPE Operation against a key holding the wrong kind of value",
+        "ERR Protocol error: invalid bulk length",
+        "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+        "ERR user_script:12: attempt to index a nil value script: 1f, on @user_script:12.",
     ],
 )
 def test_an_error_that_is_no_state_does_not_pass(said: str) -> None:
     error = parse_error(said)
     assert state_of(error) is None
-    assert not failures.passes(error)
+    assert not failures.passes_for_who_was_let_in(error)
     assert concerns_the_event(error)
+
+
+@pytest.mark.parametrize("said", ["ERR Connection refused", "UNKNOWN internal error", "NOPROTO unsupported"])
+def test_an_unknown_answer_passes_for_who_has_worked_before(said: str) -> None:
+    error = parse_error(said)
+    assert not failures.passes(error), "at the start somebody should read it"
+    assert failures.passes_for_who_was_let_in(error)
+    assert not concerns_the_event(error)
 
 
 def test_a_lost_connection_passes_and_is_no_state() -> None:
