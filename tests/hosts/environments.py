@@ -78,7 +78,7 @@ class Environment:
 
         For what is not about starting.
         """
-        return forking.command(self.python, self.variables())
+        return forking.command(self.python, forking.OF_HOSTS)
 
     def run(
         self,

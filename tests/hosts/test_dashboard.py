@@ -20,6 +20,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from playwright.sync_api import Browser, expect
 from redis import Redis
 
+from tests.hosts import forking
 from tests.hosts.browser import Theme, Visit, chromium
 from tests.hosts.processes import Child, ended
 from tests.hosts.web import status
@@ -56,8 +57,9 @@ def dashboard(tmp_path: Path) -> Iterator[Open]:
     with ended(list[Child]()) as children:
 
         def run(redis_url: str) -> str:
+            python = forking.command(sys.executable, forking.LONG_RUNNING, "-W", "error")
             child = Child(
-                [sys.executable, "-W", "error", "-m", "abe_redis", "dashboard", "--port", "0"],
+                [*python, "-m", "abe_redis", "dashboard", "--port", "0"],
                 cwd=tmp_path,
                 variables={"REDIS_URL": redis_url},
                 stderr=tmp_path / "stderr",

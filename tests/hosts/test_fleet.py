@@ -26,10 +26,10 @@ def run(start: Start, redis_url: str) -> Run:
     def of(release: str, *arguments: str) -> Child:
         variables = {"REDIS_URL": redis_url, "REDIS_STREAM_LEASE_SECONDS": "3"}
         if release == OURS:
-            return start(environments.slack_mcp(), PEER, *arguments, variables=variables)
+            return start(environments.slack_mcp(), PEER, *arguments, variables=variables, forked=True)
         backend = "abe_plugin.backends.message_queue.service.redis:RedisMessageQueueBackend"
         host = environments.abe_redis_of_old()
-        return start(host, PEER, "--backend", backend, *arguments, variables=variables)
+        return start(host, PEER, "--backend", backend, *arguments, variables=variables, forked=True)
 
     return of
 

@@ -104,7 +104,8 @@ def test_a_thousand_events_reach_two_consumers_once(
 ) -> None:
     variables = {"QUEUE_BACKEND": "redis", "REDIS_URL": server.url}
     consumers = [
-        start(slack_host, PEER, "consume", "--group", "workers", variables=variables) for _ in range(2)
+        start(slack_host, PEER, "consume", "--group", "workers", variables=variables, forked=True)
+        for _ in range(2)
     ]
     ids = [f"Ev{number:06}" for number in range(1000)]
     assert webhook.post([envelope(ids[0])]) == {200}
@@ -221,7 +222,7 @@ def test_the_hosts_consumer_ends_on_an_idle_stream(
     """SlackEventConsumer by closing the back end, AsyncLoopConsumer by its own shutdown()."""
     variables = {"QUEUE_BACKEND": "redis", "REDIS_URL": redis_url}
     consumer = start(slack_host, PEER, "consume", "--style", style, variables=variables)
-    publisher = start(slack_host, PEER, "publish", TOPIC, "Ev1", "Ev2", variables=variables)
+    publisher = start(slack_host, PEER, "publish", TOPIC, "Ev1", "Ev2", variables=variables, forked=True)
     assert publisher.wait() == 0
     until(lambda: len(event_ids(consumer)) >= 2, "both events")
     with server.admin() as client:
@@ -271,10 +272,10 @@ def test_a_consumer_that_dies_with_an_event(
 ) -> None:
     variables = {"REDIS_URL": redis_url, "REDIS_STREAM_LEASE_SECONDS": "1"}
     consume = (*peer, "consume", "--style", "plain", "--group", GROUP)
-    assert start(host, *peer, "publish", STREAM, "Ev1", variables=variables).wait() == 0
+    assert start(host, *peer, "publish", STREAM, "Ev1", variables=variables, forked=True).wait() == 0
 
     ending = "hang" if death == "killed" else "fail"
-    first = start(host, *consume, "--ending", ending, variables=variables)
+    first = start(host, *consume, "--ending", ending, variables=variables, forked=True)
     until(lambda: event_ids(first) == ["Ev1"], "the first consumer to work on the event")
     if death == "killed":
         first.signal(signal.SIGKILL)
@@ -283,8 +284,8 @@ def test_a_consumer_that_dies_with_an_event(
         assert first.wait() == 1
         assert "the handler failed, as it was told to" in first.stderr
 
-    assert start(host, *peer, "publish", STREAM, "Ev2", variables=variables).wait() == 0
-    second = start(host, *consume, variables=variables)
+    assert start(host, *peer, "publish", STREAM, "Ev2", variables=variables, forked=True).wait() == 0
+    second = start(host, *consume, variables=variables, forked=True)
     with server.admin() as client:
         until(lambda: "Ev2" in event_ids(second), "the event behind")
         until(lambda: left_over(client, STREAM, GROUP) == 0, "everything to be finished")

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from tests.hosts import forking
 from tests.hosts.processes import Child, ended, until
 from tests.servers import Server
 
@@ -19,19 +20,26 @@ STREAM = "slack_events"
 
 
 class Start(Protocol):
-    def __call__(self, handler: str, *options: str, before: str = "", **variables: str) -> Child: ...
+    def __call__(
+        self, handler: str, *options: str, before: str = "", by: str = "fork", **variables: str
+    ) -> Child: ...
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts workers in a directory that holds bot.py."""
+    """Starts workers in a directory that holds bot.py, by a fork unless the start or the process counts."""
     shutil.copy(Path(__file__).parents[1].joinpath("worker_handlers.py"), tmp_path / "bot.py")
     with ended(list[Child]()) as children:
 
-        def run(handler: str, *options: str, before: str = "", **variables: str) -> Child:
-            python = [sys.executable, "-W", "error", "-m", "abe_redis", *before.split()]
+        def run(handler: str, *options: str, before: str = "", by: str = "fork", **variables: str) -> Child:
+            strict = ("-W", "error")
+            python = (
+                forking.command(sys.executable, forking.LONG_RUNNING, *strict)
+                if by == "fork"
+                else [sys.executable, *strict]
+            )
             child = Child(
-                [*python, "worker", handler, "--group", GROUP, *options],
+                [*python, "-m", "abe_redis", *before.split(), "worker", handler, "--group", GROUP, *options],
                 cwd=tmp_path,
                 variables=os.environ | {"COLUMNS": "200"} | variables,
                 stderr=tmp_path / f"stderr-{len(children)}",

@@ -16,6 +16,7 @@ import pytest
 from abe_redis.testing import message
 from abe_redis.testing.fake_slack.fake import FakeSlack
 from abe_redis.testing.fake_slack.records import SlackDelivery
+from tests.hosts import forking
 from tests.hosts.processes import Child, until
 from tests.integration.cli.command_runs import run
 from tests.patience import PATIENCE
@@ -30,7 +31,8 @@ def listening(
     redis_url: str, slack: FakeSlack, directory: Path, *words: str, name: str, **more: str
 ) -> Iterator[Child]:
     """A listener, when it listens; `more` are variables."""
-    command = [sys.executable, "-m", "abe_redis", "listen", *words]
+    python = forking.command(sys.executable, forking.LONG_RUNNING)
+    command = [*python, "-m", "abe_redis", "listen", *words]
     if "--socket" in words:
         command += ["--api-url", slack.api_url]
     variables = {
