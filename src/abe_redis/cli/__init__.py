@@ -99,10 +99,11 @@ def _run(app: "typer.Typer") -> None:
         from typer import rich_utils  # noqa: PLC0415
 
         from abe_redis.cli.usage import in_words  # noqa: PLC0415
+        from abe_redis.sanitize.secrets import mask  # noqa: PLC0415
         from abe_redis.sanitize.untrusted import lines  # noqa: PLC0415
 
         error: Any = wrong
-        said = lines(in_words(error))
+        said = lines(mask(in_words(error)))
         error.format_message = lambda: said
         rich_utils.rich_format_error(error)
         raise SystemExit(error.exit_code) from None
@@ -112,8 +113,9 @@ def _run(app: "typer.Typer") -> None:
 def _end(errors: Sequence[AbeRedisError]) -> NoReturn:
     from abe_redis.cli.common import plain, say  # noqa: PLC0415
     from abe_redis.cli.usage import with_options  # noqa: PLC0415
+    from abe_redis.sanitize.secrets import mask  # noqa: PLC0415
 
     for error in errors:
         said = with_options(str(error)) if isinstance(error, _OF_A_CALL) else str(error)
-        say(f"abe-redis: {plain(said)}", to_stderr=True)
+        say(f"abe-redis: {plain(mask(said))}", to_stderr=True)  # a secret may stand in the wrong place
     raise SystemExit(2 if all(isinstance(error, _WRONG) for error in errors) else 1)

@@ -24,6 +24,9 @@ from abe_redis.worker.threads import current_slot, in_thread
 
 _LOG = logging.getLogger(__name__)
 
+OUTLASTS_SECONDS = 5.0
+"""Time after its limit from which a coroutine is said to go on in spite of that."""
+
 
 def as_coroutine_function(handler: Callable[[Any], Any]) -> Callable[[Any], Awaitable[Any]]:
     """The handler as a coroutine function; a plain function runs in a thread."""
@@ -45,9 +48,10 @@ class _Call:
     not close, or a timer that cancels the task. In a task of ours it would strike another event later.
     """
 
-    __slots__ = ("failure", "forks", "from_outside", "result", "scope")
+    __slots__ = ("failure", "forks", "from_outside", "result", "scope", "seconds")
 
     def __init__(self, seconds: float | None) -> None:
+        self.seconds = seconds
         self.scope = _scope_of_the_loop()()
         """It is cancelled by our caller, or at its deadline."""
         if seconds is not None:
@@ -91,7 +95,11 @@ class _Call:
         Returns:
             Whether our caller was cancelled.
         """
-        ended = asyncio.get_running_loop().create_future()
+        loop, slot = asyncio.get_running_loop(), current_slot()
+        ended, alarm = loop.create_future(), None
+        if self.seconds is not None and slot is not None:
+            longest = self.seconds + OUTLASTS_SECONDS
+            alarm = loop.call_later(longest, slot.outlast, longest)
 
         def end(_: asyncio.Task[None]) -> None:
             if not ended.done():
@@ -102,13 +110,17 @@ class _Call:
             await ended
         except asyncio.CancelledError:
             self.scope.cancel()
-            if (slot := current_slot()) is not None:
+            if slot is not None:
                 slot.let_go()
             with anyio.CancelScope(shield=True):
                 while not task.done():
                     with suppress(asyncio.CancelledError):
                         await asyncio.wait([task])
             return True
+        finally:
+            if alarm is not None and slot is not None:
+                alarm.cancel()
+                slot.end()
         return False
 
 

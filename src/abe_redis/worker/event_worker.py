@@ -26,6 +26,7 @@ from abe_redis.worker.decisions import decide
 from abe_redis.worker.handlers import check_handler, name_of
 from abe_redis.worker.handling_tasks import Handle, HandlingTasks
 from abe_redis.worker.protocols import Queue
+from abe_redis.worker.responses import respond
 from abe_redis.worker.retry import Backoff, Bury, Decision, Drop, Policy, Retry
 from abe_redis.worker.threads import current_slot
 from abe_redis.worker.until_signal import run_until_signal
@@ -77,7 +78,8 @@ class EventWorker(HandlingTasks):
                 place until it ends, and its event for at most `REDIS_STREAM_MAX_HANDLING_SECONDS`.
             view: Makes the handler's argument from the event. By default that is the whole `Event`, Slack's
                 envelope included; with `slack_event` it is the Slack event inside, as in `abe-redis worker`.
-            respond_to: A stream to which the handler's result is published, with the id of its event.
+            respond_to: A stream to which the handler's result is published, with the id of its event. While
+                Redis does not take it, the event keeps its place and its lease, and is not handled again.
             drain_seconds: How long `shutdown` waits for handlers that are at work.
             ordered: Whether the events of one conversation in a topic are handled one at a time, in the order
                 in which they were published. All workers of the group must then be ordered.
@@ -202,7 +204,7 @@ class EventWorker(HandlingTasks):
         try:
             result = await call(lambda: handle(self._view(event)), seconds=self._timeout)
             if result is not None and self._respond_to is not None:
-                await self._respond(self._respond_to, event, result)
+                await respond(self._backend, self._respond_to, event, result)
         except Exception as error:  # noqa: BLE001 - the policy decides what it means
             await anyio.lowlevel.checkpoint_if_cancelled()  # then the handler has not failed
             if held.opened is event:
@@ -221,12 +223,6 @@ class EventWorker(HandlingTasks):
         decision = Bury(f"its origin is {event.origin!r}, which this worker refuses")
         _LOG.warning("Event %s of %r is buried: %s.", event.id, event.stream, decision.reason)
         return await self._carry_out(member, held, decision, decision.reason)
-
-    async def _respond(self, stream: str, event: Event, result: Any) -> None:  # noqa: ANN401 - the handler's
-        response = {"type": "response", "stream": event.stream, "in_reply_to": event.id, "result": result}
-        # A redelivered event answers once.
-        event_id = f"{event.group}:{event.stream}:{event.id}"
-        await self._backend.publish_event(stream, response, event_id=event_id)
 
     async def _fail(self, member: ConsumerProtocol, held: InFlightEvent, error: Exception) -> Outcome:
         """Ask the policy about a failure, and carry the decision out."""

@@ -41,7 +41,7 @@ class _Since:
 
 
 class Overdue:
-    """Counts the places among the handlers at work that are held by functions beyond their limit.
+    """Counts the places among the handlers at work that are held by handlers beyond their limit.
 
     A worker of which all places are held so takes no events, although it is alive.
     """
@@ -90,8 +90,8 @@ class Overdue:
     def _say(self) -> None:
         slot = next(iter(self._held))
         _LOG.warning(
-            "This worker takes no events: handlers beyond their limit hold all its places (%d), in threads, "
-            "which nothing can stop. The longest, %s, has gone on for %s%s. Give what it waits for a limit "
+            "This worker takes no events: handlers beyond their limit hold all its places (%d), and nothing "
+            "can stop them. The longest, %s, has gone on for %s%s. Give what it waits for a limit "
             "of its own, and restart this worker: others then handle its events.",
             self._places,
             slot,

@@ -119,6 +119,21 @@ class Slot:
         )
         self._overdue.begin(self)
 
+    def outlast(self, seconds: float) -> None:
+        """Note that a coroutine goes on although it was cancelled, that many seconds after it began."""
+        if not self.is_kept:
+            _LOG.warning(
+                "The handler %s is beyond its limit, after %.3g s, and goes on although it was cancelled, as "
+                "a bare `except:` lets it: it keeps its place among the handlers at work until it ends.",
+                *(self, seconds),
+            )
+            self._overdue.begin(self)
+
+    def end(self) -> None:
+        """Note that a coroutine has ended."""
+        if not self.is_kept:
+            self._overdue.end(self)
+
     def let_go(self) -> None:
         """Wake who waits for a function, which goes on."""
         for asked, waiting, _ in self._threads.values():

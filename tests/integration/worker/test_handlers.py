@@ -163,6 +163,31 @@ async def test_a_handlers_result_is_published_once(make_backend: MakeBackend, re
     assert answer["stream"] == "slack_events"
 
 
+@pytest.mark.promise("its handler does not run again because Redis does not take the result")
+async def test_a_result_that_redis_does_not_take_waits_and_its_handler_does_not_run_again(
+    make_backend: MakeBackend, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = make_backend(redis_stream_lease_seconds=2)
+    runs: list[int] = []
+
+    async def handle(event: Event) -> str:
+        runs.append(event["n"])
+        return "a result"
+
+    async def told() -> bool:
+        return "The result of event" in caplog.text
+
+    await redis.rpush("answers", "in the way")  # type: ignore[misc, unused-ignore]
+    await publish(backend, 1)
+    async with at_work(EventWorker(backend, handle, group="g", respond_to="answers")):
+        await until(told)
+        await anyio.sleep(2.5)  # longer than its lease
+        await redis.delete("answers")
+        await until(nothing_pending(redis))
+    assert runs == [1]
+    assert await redis.xlen("answers") == 1
+
+
 @pytest.mark.promise("What the agent publishes is marked")
 @pytest.mark.parametrize("view", [slack_event, None])
 async def test_handlers_can_recognize_and_refuse_what_an_agent_published(

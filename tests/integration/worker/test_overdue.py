@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from contextlib import suppress
 
 import anyio
 import anyio.to_thread
@@ -12,7 +13,7 @@ from abe_redis import Event, EventWorker, Operations, RedisMessageQueueBackend
 from abe_redis.observability.hooks import observed
 from abe_redis.observability.metrics.collectors import Metrics
 from abe_redis.schemas import StreamStats
-from abe_redis.worker import overdue
+from abe_redis.worker import call, overdue
 from tests.command_line import run_command
 from tests.integration.conftest import MakeBackend, until
 from tests.integration.worker.test_threads import Functions, functions, until_true
@@ -53,7 +54,7 @@ async def test_a_worker_whose_places_are_all_held_says_so_again_and_again_with_w
     first = inspect.getsourcelines(Functions.handle)[1]
     lines = range(first, first + len(inspect.getsourcelines(Functions.handle)[0]))
     found = re.search(
-        r"handlers beyond their limit hold all its places \(2\), in threads, which nothing can stop\. The "
+        r"handlers beyond their limit hold all its places \(2\), and nothing can stop them\. The "
         r"longest, \S*Functions\.handle of \d+-\d+ of 'slack_events', has gone on for [1-9]\d* s at "
         r"\S*worker/test_threads\.py:(\d+) in handle\. Give what it waits for a limit of its own, and "
         r"restart this worker: others then handle its events\.",
@@ -63,6 +64,33 @@ async def test_a_worker_whose_places_are_all_held_says_so_again_and_again_with_w
     assert int(found[1]) in lines
     assert caplog.text.count(GOES_ON) == 1
     assert caplog.text.count(STANDS_STILL) == times, "it stops when a place is free"
+
+
+async def test_a_coroutine_that_swallows_its_cancellation_is_named_and_counts_as_one_that_holds_its_place(
+    backend: RedisMessageQueueBackend,
+    redis: Redis,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(call, "OUTLASTS_SECONDS", 0.05)
+    may_end = anyio.Event()
+
+    async def handle(_: Event) -> None:
+        while not may_end.is_set():
+            with suppress(BaseException):
+                await may_end.wait()
+
+    await publish(backend, 0, 1)
+    metrics = Metrics()
+    with observed(metrics):
+        async with at_work(EventWorker(backend, handle, concurrency=1, handler_timeout=0.05)):
+            await until_true(lambda: STANDS_STILL in caplog.text)
+            assert "goes on although it was cancelled" in caplog.text
+            assert overdue_now(metrics) == 1
+            may_end.set()
+            await until(nothing_pending(redis))
+            await until_true(lambda: overdue_now(metrics) == 0)
+    assert GOES_ON in caplog.text
 
 
 async def test_a_worker_with_a_free_place_counts_those_that_are_held_and_goes_on(
