@@ -178,6 +178,15 @@ def test_what_was_finished_is_counted_anew_where_the_group_was_made_again(
     assert story.broken & {"count fell"} == broken
 
 
+@pytest.mark.parametrize(("started_at", "broken"), [(3.5, set()), (5, {"count fell"})])
+def test_what_was_fetched_before_its_group_was_destroyed_begins_with_its_count_of_then(
+    started_at: float, broken: set[str]
+) -> None:
+    """As long as the lease of that time lasts, which is two seconds."""
+    story = Story().accepted(1).also(2, "destroyed").also(2.5, "joined").run("a", 1, 3, 3.1, "failed")
+    assert story.run("b", 1, started_at, 6).broken == broken
+
+
 def test_a_start_nobody_could_have_counted_is_excused() -> None:
     story = Story().accepted(1).run("a", 1, 1).also(1.1, "gone", "a").run("b", 1, 4, 5)
     assert story.broken == set()

@@ -48,12 +48,8 @@ async def test_what_a_live_worker_has_not_put_back_yet_when_it_dies_goes_to_anot
     assert await recorded(commands, A, "lost") is None
 
 
-@HOW
-@pytest.mark.parametrize("again", ["due", "chosen", "replayed"])
-async def test_what_is_pending_again_only_since_the_list_goes_to_another(
-    commands: Redis, how: str, again: str
-) -> None:
-    """It was not pending when the entries were listed: it waited to be due, or was done."""
+async def pending_again_since_the_list(commands: Redis, again: str) -> str:
+    """An entry that was not pending when the entries were listed: it waited to be due, or was done."""
     (first,) = await fill(commands, A, 1)
     await join(commands, "first")
     await take(commands, "first", 1)
@@ -75,8 +71,32 @@ async def test_what_is_pending_again_only_since_the_list_goes_to_another(
     else:
         leased, _ = await reclaim(commands, "g", "dead", [A], lease_seconds=LEASE_SECONDS, count=1)
         assert [one.id for one in leased] == [first]
+    return first
+
+
+AGAIN = pytest.mark.parametrize("again", ["due", "chosen", "replayed"])
+
+
+@HOW
+@AGAIN
+async def test_what_is_pending_again_only_since_the_list_goes_to_another(
+    commands: Redis, how: str, again: str
+) -> None:
+    first = await pending_again_since_the_list(commands, again)
     assert await remove(commands, "dead") == 1
     assert [entry_id for entry_id, _ in await taken_over(commands, how)] == [first]
+    assert await recorded(commands, A, "lost") is None
+
+
+@AGAIN
+async def test_what_is_pending_again_only_since_the_list_survives_its_group(
+    commands: Redis, again: str
+) -> None:
+    """The record of where the group had finished lies behind it."""
+    first = await pending_again_since_the_list(commands, again)
+    assert await commands.xgroup_destroy(A, "g") == 1
+    await join(commands, "another")
+    assert [entry_id for entry_id, _ in await taken_over(commands, "reclaim")] == [first]
     assert await recorded(commands, A, "lost") is None
 
 

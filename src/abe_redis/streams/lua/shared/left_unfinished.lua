@@ -11,8 +11,9 @@
 -- include: beside
 local most_put_back = 10000
 
--- What the group had pending behind its floor, in order, by the list; up to which id the list tells of
--- everything; and what is settled since. Nil if there is no whole list.
+-- What the group had pending by the list, and what became so since, in order; up to which id the list tells
+-- of everything; and what is settled since. Some may lie before the floor: what waited to be due after
+-- somebody had removed its consumer was not pending when that was recorded. Nil if there is no whole list.
 local function unfinished_by_list(records, group, floor)
   local known = known_of(records, group)
   if not known then return end
@@ -21,7 +22,7 @@ local function unfinished_by_list(records, group, floor)
   for id in pairs(back) do settled[id] = nil end -- it is pending again, or settled a second time
   local ids, is_found, upto, count, last_named = {}, {}, known.position, 0, floor
   local function add(id)
-    if is_found[id] or settled[id] or before(upto, id) or not before(floor, id) then return end
+    if is_found[id] or settled[id] or before(upto, id) then return end
     ids[#ids + 1], is_found[id] = id, true
   end
   for id, number in string.gmatch(text, '(%S+) (%d+) [^\n]*\n') do
