@@ -91,7 +91,7 @@ def test_what_is_not_there_is_said(redis: redis_py.Redis) -> None:
         (["--group", "bot"], "combine it only with a stream and --json"),
         (["--follow"], "combine it only with a stream and --json"),
         (["--event-type", "message", "--since", "2h"], "leave out --event-type, --since"),
-        (["--event-id", ""], "length of --event-id"),
+        (["--event-id", ""], "it is empty"),
     ],
 )
 def test_what_cannot_be_combined_is_refused(redis: redis_py.Redis, more: list[str], says: str) -> None:
