@@ -29,9 +29,10 @@ from redis.exceptions import RedisError
 
 from abe_redis.client import failures
 from abe_redis.client.connections import Connections
-from abe_redis.client.topology.node import ANSWER_SECONDS
 from abe_redis.errors import AbeRedisError, ClosedError, InvalidNameError, OutboxError, OutboxFullError
 from abe_redis.events.published import Published
+from abe_redis.publishing.outbox_appends import Appends
+from abe_redis.publishing.outbox_complaints import Complaints
 from abe_redis.publishing.outbox_fate import Fate, fate_of
 from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize, check
 from abe_redis.publishing.outbox_held_up import HeldUp
@@ -45,9 +46,6 @@ from abe_redis.streams.publish import Draft, publish
 
 _LOG = logging.getLogger(__name__)
 
-POSSIBLE_DUPLICATE = b"possible-duplicate"
-"""Field beside the payload, `1`: Redis may already have had this event, and can no longer tell."""
-
 KEEP_SECONDS = 0.4
 """Time that a publish which has used up its tries waits for the file's lock; Slack waits three seconds for
 the host's answer."""
@@ -56,6 +54,9 @@ KEEP_BEHIND_SECONDS = 2.5
 
 _ROOM_SECONDS = 0.1
 """Pause of such a publish before it looks again whether forwarding has made room on a full disk."""
+
+_OLDER_SECONDS = 1.0
+"""Time that a publish waits for what ended processes left, before it is written behind that."""
 
 LOOK_SECONDS = 5.0
 """Interval at which an idle process searches for rows of a dead one."""
@@ -79,6 +80,7 @@ class Outbox:
         on_delivered: Callable[[str, Published], Awaitable[None]],
     ) -> None:
         self._file = OutboxFile(path)
+        self._appends = Appends(self._file, self._do)
         self._settings = settings
         self._hard_maxlen = settings.redis_stream_hard_maxlen
         self._open = connections
@@ -89,10 +91,11 @@ class Outbox:
         self._closed = False
         self._away = False
         """True after the log said that Redis is away, until it says that Redis is back."""
-        self._complaints = set[str]()
-        """What the log has said of what waits now."""
+        self._complaints = Complaints(path, settings)
         self._reason = ""
         """Why Redis did not take the last event that was offered to it."""
+        self._has_looked = False
+        """True once this process knows what ended ones had left before it began."""
         self._leaves = False
         """True if events were left to other processes, which may publish them."""
         self._forwards = False
@@ -118,7 +121,7 @@ class Outbox:
         if self._closed:
             raise ClosedError
         try:
-            number = await self._do(self._file.append, Row(draft, published_at), _soon(KEEP_SECONDS))
+            number = await self._appends.append(Row(draft, published_at), _soon(KEEP_SECONDS))
         except OutboxError as error:
             raise _not_kept(error, f"{reason} ") from None
         self._reason = str(reason)
@@ -128,17 +131,18 @@ class Outbox:
         return self._kept(number, draft.stream)
 
     async def keep_behind(self, draft: Draft) -> Kept | None:
-        """Write an event if others of its stream and this process still wait; otherwise return None.
+        """Write an event if others of its stream still wait that this process forwards; else return None.
 
         Raises:
             OutboxError: As for `keep`.
         """
-        if self._closed or not self._file.may_hold_own(draft.stream):
+        await self._let_older_go_ahead(draft.stream)
+        if self._closed or not self._file.may_wait(draft.stream):
             return None
         until = _soon(KEEP_BEHIND_SECONDS)
         while True:
             try:
-                number = await self._do(self._file.append_behind, Row(draft), until)
+                number = await self._appends.append(Row(draft), until, behind=True)
             except OutboxFullError as error:
                 if not self._forwards or _soon(_ROOM_SECONDS) > until:
                     raise _not_kept(error) from None
@@ -148,7 +152,19 @@ class Outbox:
             else:
                 return None if number is None else self._kept(number, draft.stream)
 
-    def _kept(self, number: int, stream: str) -> Kept:
+    async def _let_older_go_ahead(self, stream: str) -> None:
+        """Wait for what ended processes left of a stream, as long as most outboxes take."""
+        if not self._has_looked:
+            self._has_looked = True
+            if self.exists:
+                with contextlib.suppress(OutboxError):
+                    await self._do(self._file.claim)
+        with anyio.move_on_after(_OLDER_SECONDS):
+            while self._file.inherited.may_wait(stream) and not self._closed:
+                self.start()
+                await anyio.sleep(_ROOM_SECONDS / 5)
+
+    def _kept(self, number: int | None, stream: str) -> Kept:
         self.start()
         self._work.set()
         return Kept(f"outbox-{number}", duplicate=False, length=0, stream=stream, reason=self._reason)
@@ -191,12 +207,12 @@ class Outbox:
                 self._away = any(held.first for held in self._held_up.values())
                 failed, is_full = 0, False
                 if not (self._away or self._leaves):
-                    self._complaints.clear()
+                    self._complaints.are_over()
             except (*failures.FAILURES, AbeRedisError) as error:
                 failed += 1
                 self._held_up.clear()  # some may have been read and not settled
                 is_full = is_full or isinstance(error, OutboxFullError)
-                self._complain(error)
+                self._complaints.tell(error, is_away=self._away)
                 await anyio.sleep(failures.pause_seconds(failed))
             except Exception:  # noqa: BLE001 - kept events must not wait for the next process
                 failed += 1
@@ -224,14 +240,14 @@ class Outbox:
         try:
             await anyio.to_thread.run_sync(check, self._file.path, _soon(KEEP_BEHIND_SECONDS))
         except OutboxError as error:
-            self._complaints.add(str(error))
-            _LOG.error("%s Until then no event is kept while Redis is away.", error)
+            self._complaints.tell_of_file(error)
 
     async def _deliver(self, writer: str, connections: Connections) -> None:
         """Send the rows of one process, in the order of each stream, and delete those that Redis has."""
         held = self._held_up.get(writer)
         if held is None or held.losses != self._file.losses:
             held = self._held_up[writer] = HeldUp(self._file.losses)
+        held.ahead = self._held_up_before(writer)
         sent = Sent()
         try:
             for stream in [one for one in held.first if slots.is_here(connections.commands, one)]:
@@ -252,6 +268,13 @@ class Outbox:
             self._forwards = False
             sent.tell(self._file.path)
 
+    def _held_up_before(self, writer: str) -> frozenset[str]:
+        """The streams that hold up what ended processes left, for the rows of this process."""
+        if not self._file.is_own(writer):
+            return frozenset()
+        others = (held.first for one, held in self._held_up.items() if one != writer)
+        return frozenset(stream for first in others for stream in first)
+
     async def _send(
         self, writer: str, batch: Batch, held: HeldUp, connections: Connections, sent: Sent
     ) -> None:
@@ -267,19 +290,20 @@ class Outbox:
                     # Another program may have written into the file.
                     names.check_stream(row.draft.stream)
                     (published,) = await publish(
-                        connections.publishing, [_marked(row)], hard_maxlen=self._hard_maxlen
+                        connections.publishing, [row.marked()], hard_maxlen=self._hard_maxlen
                     )
                 except InvalidNameError as error:
                     sent.reason = refusals[row.number] = str(error)
                 except RedisError as error:
                     match await fate_of(error, connections.commands, row.draft.stream):
                         case Fate.REFUSED:
-                            sent.reason = str(failures.explain(error, self._settings, doing=_doing(row)))
+                            doing = f"publishing to {row.draft.stream!r}"
+                            sent.reason = str(failures.explain(error, self._settings, doing=doing))
                             refusals[row.number] = sent.reason
                         case Fate.ALL_WAIT:
                             raise
                         case fate:
-                            self._complain(error)
+                            self._complaints.tell(error, is_away=self._away)
                             if fate is Fate.NOT_PERMITTED and not self._file.is_own(writer):
                                 raise _NotPermittedError from error
                             held.hold(row)
@@ -291,14 +315,6 @@ class Outbox:
         finally:
             await self._do(self._file.settle, writer, done, refusals)
             sent.delivered, sent.refused = sent.delivered + len(done), sent.refused + len(refusals)
-
-    def _complain(self, error: BaseException) -> None:
-        """Log once what stops the forwarding, unless `keep` has logged it."""
-        sentence = str(failures.explain(error, self._settings, doing="delivering from the outbox"))
-        if sentence in self._complaints or (self._away and failures.passes(error)):
-            return
-        self._complaints.add(sentence)
-        _LOG.error("%s What is in the outbox %s waits.", sentence, self._file.path)
 
     # The end ----------------------------------------------------------------------------------
 
@@ -330,15 +346,3 @@ def _soon(seconds: float) -> float:
 
 def _not_kept(error: OutboxError, reason: str = "") -> OutboxError:
     return type(error)(f"{reason}{error} The event was not kept.")
-
-
-def _doing(row: Row) -> str:
-    return f"publishing to {row.draft.stream!r}"
-
-
-def _marked(row: Row) -> Draft:
-    """The draft of a row, marked if Redis may have forgotten the first try by now."""
-    draft = row.draft
-    if row.waited_seconds <= draft.remember_seconds - ANSWER_SECONDS:
-        return draft
-    return draft._replace(fields=draft.fields | {POSSIBLE_DUPLICATE: b"1"})

@@ -18,10 +18,11 @@ from pathlib import Path
 from abe_redis.publishing import outbox_failures, outbox_leftovers
 from abe_redis.publishing.outbox_database import open_database, try_to_make, wait_for_others
 from abe_redis.publishing.outbox_emptying import Emptying
+from abe_redis.publishing.outbox_inherited import Inherited
 from abe_redis.publishing.outbox_locks import BUSY_SECONDS, WriterLocks
 from abe_redis.publishing.outbox_loss import Watch
 from abe_redis.publishing.outbox_reserve import Reserve
-from abe_redis.publishing.outbox_rows import Batch, Row, encode, read, writer_of
+from abe_redis.publishing.outbox_rows import Append, Batch, Row, encode, is_awaited, read, writer_of
 from abe_redis.runtime import fork
 
 MAX_BYTES = 256 * 1024 * 1024
@@ -71,6 +72,7 @@ class OutboxFile:
         self._is_unsure = False
         """Whether rows of this process may have other numbers."""
         self._writer = os.urandom(8).hex()
+        self.inherited = Inherited()
         self._locks = WriterLocks(self.path)
         self._reserve = Reserve(self.path)
         self._emptying = Emptying(self._reserve, self._transaction, self._empty_log)
@@ -96,6 +98,7 @@ class OutboxFile:
         """
         self._guard.release()
         self._locks.drop_all()
+        self.inherited.forget_all()
         self._forget()
         self._watch.reset()
         self._writer = os.urandom(8).hex()
@@ -123,23 +126,24 @@ class OutboxFile:
         with self._transaction(until) as database:
             return self._append(database, row)
 
-    def append_behind(self, row: Row, until: float | None = None) -> int | None:
-        """Write a row if one of its stream and this process waits.
+    def append_all(self, appends: Sequence[Append]) -> None:
+        """Write rows in one commit, and note their numbers; if that fails, none is written."""
+        with self._transaction(max(one.until for one in appends)) as database:
+            for one in appends:
+                if not one.behind or self._waits(database, one.row.draft.stream):
+                    one.number = self._append(database, one.row)
 
-        Args:
-            row: The event.
-            until: As for `append`.
+    def _waits(self, database: sqlite3.Connection, stream: str) -> bool:
+        """Whether a row of this stream waits that this process forwards."""
+        if not is_awaited(database, self._writer):
+            self._hold_none()
+        return self._may_hold_own(stream) or self.inherited.waits(database, stream)
 
-        Returns:
-            Its number, or None when no row of its stream and this process waits.
-        """
-        with self._transaction(until) as database:
-            if not _is_awaited(database, self._writer):
-                self._hold_none()
-            return self._append(database, row) if self.may_hold_own(row.draft.stream) else None
+    def may_wait(self, stream: str) -> bool:
+        """Whether a row of this stream may wait that this process forwards."""
+        return self._may_hold_own(stream) or self.inherited.may_wait(stream)
 
-    def may_hold_own(self, stream: str) -> bool:
-        """Whether a row of this stream and this process may wait."""
+    def _may_hold_own(self, stream: str) -> bool:
         return self.holds_own and (self._is_unsure or stream in self._last)
 
     def _hold_none(self) -> None:
@@ -163,14 +167,16 @@ class OutboxFile:
                 pass
 
     def claim(self) -> list[str]:
-        """The writers of waiting rows that are ours to deliver: this process, and dead ones.
+        """The writers of waiting rows that are ours to deliver: the dead ones, then this process.
 
         A row whose writer's name is damaged becomes this process's own.
         """
         if not self._is_there():
             return []
         with self._transaction() as database:
-            query = "SELECT DISTINCT CAST(writer AS BLOB) FROM event WHERE refused IS NULL"
+            query = (
+                "SELECT CAST(writer AS BLOB) FROM event WHERE refused IS NULL GROUP BY 1 ORDER BY min(number)"
+            )
             names = [name for (name,) in database.execute(query).fetchall()]
             writers = {name: writer_of(name) for name in names}
             for name in (name for name, writer in writers.items() if writer is None):
@@ -179,7 +185,11 @@ class OutboxFile:
                     [self._writer, name],
                 )
             found = dict.fromkeys(writer or self._writer for writer in writers.values())
-            return [writer for writer in found if self._locks.take(writer)]
+            ours = [writer for writer in found if self._locks.take(writer)]
+            for writer in ours:
+                if writer != self._writer:
+                    self.inherited.note(database, writer)
+            return sorted(ours, key=self.is_own)
 
     def claim_on_full_disk(self) -> list[str]:
         """Claim with the reserved room, because Redis is back, so that the rows can leave the file."""
@@ -206,12 +216,14 @@ class OutboxFile:
         """Let other processes forward the rows of a dead one."""
         with self._transaction():
             self._locks.drop(writer, remove=False)
+        self.inherited.forget(writer)
 
     def release(self, writer: str) -> None:
         """Release a writer that has no rows left, and return the space to the disk."""
         with self._transaction() as database:
-            if not _is_awaited(database, writer):
+            if not is_awaited(database, writer):
                 self._locks.drop(writer, remove=True)
+                self.inherited.forget(writer)
         self._emptying.tidy()
 
     def size(self) -> OutboxSize:
@@ -228,7 +240,7 @@ class OutboxFile:
         try:
             for writer in self._locks:
                 with self._transaction() as database:
-                    self._locks.drop(writer, remove=not _is_awaited(database, writer))
+                    self._locks.drop(writer, remove=not is_awaited(database, writer))
             if self._is_there() and self._watch.holds_rows:
                 with self._transaction():
                     pass
@@ -302,6 +314,7 @@ class OutboxFile:
     def _look_for_loss(self) -> None:
         if self._watch.finds_loss(self._opened, holds_own=self.holds_own):
             self._locks.drop_all()
+            self.inherited.forget_all()
             self._forget()
             self.losses += 1
             self._is_unsure = self.holds_own
@@ -329,9 +342,3 @@ def check(path: Path, until: float | None = None) -> None:
     """
     with closing(OutboxFile(path)) as file:
         file.check(until)
-
-
-def _is_awaited(database: sqlite3.Connection, writer: str) -> bool:
-    """Whether a row of this writer waits for delivery."""
-    query = "SELECT 1 FROM event WHERE writer = ? AND refused IS NULL LIMIT 1"
-    return database.execute(query, [writer]).fetchone() is not None

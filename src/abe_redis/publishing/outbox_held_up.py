@@ -16,12 +16,17 @@ class HeldUp:
     """How often the file had been lost when this was found out: the numbers are those of one file."""
     first: dict[str, int] = field(default_factory=dict)
     """The streams, each with the number of its first waiting row."""
+    ahead: frozenset[str] = frozenset()
+    """The streams of which events of processes that ended before wait."""
     read_to: int = 0
     """The number up to which every row that waits is one of these streams."""
 
     def passes_by(self, row: Row) -> bool:
         """Note that a row was read; True if it waits behind an earlier one of its stream."""
         waits = row.draft.stream in self.first
+        if not waits and row.draft.stream in self.ahead:
+            self.hold(row)
+            waits = True
         if waits:
             self.read_to = row.number
         return waits

@@ -14,7 +14,12 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from abe_redis.client.topology.node import ANSWER_SECONDS
+from abe_redis.errors import OutboxError
 from abe_redis.streams.publish import Draft
+
+POSSIBLE_DUPLICATE = b"possible-duplicate"
+"""Field beside the payload, `1`: Redis may already have had this event, and can no longer tell."""
 
 DAMAGED = "The row is damaged: it does not hold what was written to it."
 """The reason that the file keeps with such a row."""
@@ -35,10 +40,27 @@ class Row:
     number: int = 0
     """Its number in the file."""
 
-    @property
-    def waited_seconds(self) -> float:
-        """Seconds since the first try."""
-        return time.time() - self.published_at
+    def marked(self) -> Draft:
+        """The draft, marked if Redis may have forgotten the first try by now."""
+        draft = self.draft
+        if time.time() - self.published_at <= draft.remember_seconds - ANSWER_SECONDS:
+            return draft
+        return draft._replace(fields=draft.fields | {POSSIBLE_DUPLICATE: b"1"})
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Append:
+    """A row that is to be written, and what came of it."""
+
+    row: Row
+    until: float
+    """Monotonic time until which to wait for another process's lock on the file."""
+    behind: bool = False
+    """Whether only behind others of its stream that this process forwards."""
+    number: int | None = None
+    """Its number, once it is written."""
+    error: OutboxError | None = None
+    is_done: bool = False
 
 
 class Batch(NamedTuple):
@@ -73,6 +95,12 @@ def read(database: sqlite3.Connection, writer: str, *, after: int, rows: int, si
             if size <= 0:
                 break
     return batch
+
+
+def is_awaited(database: sqlite3.Connection, writer: str) -> bool:
+    """Whether a row of this writer waits for delivery."""
+    query = "SELECT 1 FROM event WHERE writer = ? AND refused IS NULL LIMIT 1"
+    return database.execute(query, [writer]).fetchone() is not None
 
 
 def writer_of(name: bytes | None) -> str | None:

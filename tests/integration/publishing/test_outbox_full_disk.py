@@ -277,7 +277,7 @@ async def test_a_publish_waits_for_room_only_while_redis_takes_what_waits(
     for number in range(3):
         await queue.publish("slack_events", {"n": number})
     second_waits, go_on, refusals = asyncio.Event(), asyncio.Event(), [OutboxFullError("full")] * 2
-    append_behind = OutboxFile.append_behind
+    append_all = OutboxFile.append_all
 
     async def publish_one(*arguments: Any, **options: Any) -> Any:
         if entries(own_server):
@@ -285,16 +285,16 @@ async def test_a_publish_waits_for_room_only_while_redis_takes_what_waits(
             await go_on.wait()
         return await publish(*arguments, **options)
 
-    def refuse_twice(*arguments: Any) -> int | None:
+    def refuse_twice(file: OutboxFile, appends: Any) -> None:
         if refusals:
             raise refusals.pop()
-        return append_behind(*arguments)
+        append_all(file, appends)
 
     monkeypatch.setattr(outbox_delivery, "publish", publish_one)
     if is_back:
         own_server.start()
         await second_waits.wait()
-    monkeypatch.setattr(OutboxFile, "append_behind", refuse_twice)
+    monkeypatch.setattr(OutboxFile, "append_all", refuse_twice)
     if not is_back:
         with pytest.raises(OutboxFullError, match=r"full The event was not kept\."):
             await queue.publish("slack_events", {"n": 3})
