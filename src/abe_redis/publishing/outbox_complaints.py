@@ -16,6 +16,13 @@ class Complaints:
         self._path = path
         self._settings = settings
         self._said = set[str]()
+        self.last = "Older events of the stream wait in the outbox."
+        """Why events wait, by the last complaint."""
+
+    @property
+    def are_any(self) -> bool:
+        """Whether anything is said of what waits now."""
+        return bool(self._said)
 
     def tell(self, error: BaseException, *, is_away: bool) -> None:
         """Log what stops the forwarding, unless it is said.
@@ -29,6 +36,7 @@ class Complaints:
         sentence = str(failures.explain(error, self._settings, doing="delivering from the outbox"))
         if sentence not in self._said:
             self._said.add(sentence)
+            self.last = sentence
             _LOG.error("%s What is in the outbox %s waits.", sentence, self._path)
 
     def tell_of_file(self, error: Exception) -> None:

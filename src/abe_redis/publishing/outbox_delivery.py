@@ -31,6 +31,7 @@ from abe_redis.client import failures
 from abe_redis.client.connections import Connections
 from abe_redis.errors import AbeRedisError, ClosedError, InvalidNameError, OutboxError, OutboxFullError
 from abe_redis.events.published import Published
+from abe_redis.publishing import outbox_failures
 from abe_redis.publishing.outbox_appends import Appends
 from abe_redis.publishing.outbox_complaints import Complaints
 from abe_redis.publishing.outbox_fate import Fate, fate_of
@@ -56,7 +57,7 @@ _ROOM_SECONDS = 0.1
 """Pause of such a publish before it looks again whether forwarding has made room on a full disk."""
 
 _OLDER_SECONDS = 1.0
-"""Time that a publish waits for what ended processes left, before it is written behind that."""
+"""Time for which publishes wait for what ended processes left, from the first one on."""
 
 LOOK_SECONDS = 5.0
 """Interval at which an idle process searches for rows of a dead one."""
@@ -94,8 +95,8 @@ class Outbox:
         self._complaints = Complaints(path, settings)
         self._reason = ""
         """Why Redis did not take the last event that was offered to it."""
-        self._has_looked = False
-        """True once this process knows what ended ones had left before it began."""
+        self._older_until: float | None = None
+        """When publishes stop waiting for that; None before the first of them."""
         self._leaves = False
         """True if events were left to other processes, which may publish them."""
         self._forwards = False
@@ -123,7 +124,7 @@ class Outbox:
         try:
             number = await self._appends.append(Row(draft, published_at), _soon(KEEP_SECONDS))
         except OutboxError as error:
-            raise _not_kept(error, f"{reason} ") from None
+            raise outbox_failures.not_kept(error, f"{reason} ") from None
         self._reason = str(reason)
         if not self._away:
             self._away = True
@@ -145,29 +146,35 @@ class Outbox:
                 number = await self._appends.append(Row(draft), until, behind=True)
             except OutboxFullError as error:
                 if not self._forwards or _soon(_ROOM_SECONDS) > until:
-                    raise _not_kept(error) from None
+                    raise outbox_failures.not_kept(error) from None
                 await anyio.sleep(_ROOM_SECONDS)  # forwarding makes room
             except OutboxError as error:
-                raise _not_kept(error) from None
+                raise outbox_failures.not_kept(error) from None
             else:
                 return None if number is None else self._kept(number, draft.stream)
 
     async def _let_older_go_ahead(self, stream: str) -> None:
-        """Wait for what ended processes left of a stream, as long as most outboxes take."""
-        if not self._has_looked:
-            self._has_looked = True
-            if self.exists:
-                with contextlib.suppress(OutboxError):
-                    await self._do(self._file.claim)
-        with anyio.move_on_after(_OLDER_SECONDS):
-            while self._file.inherited.may_wait(stream) and not self._closed:
-                self.start()
-                await anyio.sleep(_ROOM_SECONDS / 5)
+        """Wait for what ended processes left of a stream, while Redis takes it."""
+        if self._older_until is None:
+            self._older_until = _soon(_OLDER_SECONDS)
+            with contextlib.suppress(OutboxError):
+                await self._do(self._file.claim)
+        while self._file.inherited.may_wait(stream) and time.monotonic() < self._older_until:
+            if self._closed or self._away or self._complaints.are_any:
+                return
+            self.start()
+            await anyio.sleep(_ROOM_SECONDS / 5)
 
     def _kept(self, number: int | None, stream: str) -> Kept:
         self.start()
         self._work.set()
-        return Kept(f"outbox-{number}", duplicate=False, length=0, stream=stream, reason=self._reason)
+        return Kept(
+            f"outbox-{number}",
+            duplicate=False,
+            length=0,
+            stream=stream,
+            reason=self._reason or self._complaints.last,
+        )
 
     async def size(self) -> OutboxSize:
         """The number of events in the file, of all processes.
@@ -270,9 +277,8 @@ class Outbox:
 
     def _held_up_before(self, writer: str) -> frozenset[str]:
         """The streams that hold up what ended processes left, for the rows of this process."""
-        if not self._file.is_own(writer):
-            return frozenset()
-        others = (held.first for one, held in self._held_up.items() if one != writer)
+        is_own = self._file.is_own(writer)
+        others = (held.first for one, held in self._held_up.items() if is_own and one != writer)
         return frozenset(stream for first in others for stream in first)
 
     async def _send(
@@ -342,7 +348,3 @@ class Outbox:
 
 def _soon(seconds: float) -> float:
     return time.monotonic() + seconds
-
-
-def _not_kept(error: OutboxError, reason: str = "") -> OutboxError:
-    return type(error)(f"{reason}{error} The event was not kept.")

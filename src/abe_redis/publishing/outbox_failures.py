@@ -58,3 +58,8 @@ def explain(error: sqlite3.Error | OSError, path: Path) -> OutboxError:
         f"{where} cannot be used ({said}). REDIS_OUTBOX must name a file that this user may read and "
         "write, in a directory where it may create files."
     )
+
+
+def not_kept(error: OutboxError, reason: str = "") -> OutboxError:
+    """The same failure, as that of an event."""
+    return type(error)(f"{reason}{error} The event was not kept.")
