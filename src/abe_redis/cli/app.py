@@ -58,7 +58,7 @@ def in_order(commands: typer.Typer) -> None:
 
 
 def with_stream_option(commands: typer.Typer) -> None:
-    """Let every command whose first argument is a stream have --stream, too."""
+    """Let every command whose first argument is a stream have --stream, too, and all refuse empty values."""
     from abe_redis.cli.stream_option import WithStream  # noqa: PLC0415
 
     for family in (commands, *(one.typer_instance for one in commands.registered_groups)):
