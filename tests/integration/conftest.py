@@ -72,6 +72,11 @@ async def until(condition: Callable[[], Awaitable[Any]], *, seconds: float = PAT
         return found
 
 
+async def log_says(caplog: pytest.LogCaptureFixture, words: str) -> bool:
+    """Whether the log has said these words so far, for `until`."""
+    return words in caplog.text
+
+
 async def pending(redis: Redis, stream: str, group: str = "default") -> int:
     summary: Any = await redis.xpending(stream, group)
     return int(summary["pending"])

@@ -55,6 +55,11 @@ def passes_for_who_was_let_in(error: BaseException) -> bool:
     return is_refused_login(error) or passes(error) or is_unknown(error)
 
 
+def lacks_right(error: BaseException) -> bool:
+    """Whether a server refuses a command to this user, or within a script to everybody."""
+    return isinstance(error, NoPermissionError) or script_rights.is_refusal(str(error))
+
+
 def is_unknown(error: BaseException) -> bool:
     """Whether a server refuses, and does not say in known words what would have to change.
 
@@ -64,7 +69,7 @@ def is_unknown(error: BaseException) -> bool:
     if not isinstance(error, ResponseError) or passes(error) or is_refused_login(error):
         return False
     is_known = code_of(error) in _KNOWN or is_too_large(error) or optional_commands.is_refused(error)
-    return not (is_known or _SCRIPT in str(error) or script_rights.is_refusal(str(error)))
+    return not (is_known or _SCRIPT in str(error) or lacks_right(error))
 
 
 def is_too_large(error: BaseException) -> bool:
@@ -103,7 +108,7 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
             f"REDIS_USERNAME and REDIS_PASSWORD, or the credentials in REDIS_URL."
             f"{advised}{_about_sentinels(settings)}"
         )
-    if isinstance(error, NoPermissionError) or script_rights.is_refusal(said):
+    if lacks_right(error):
         command = script_rights.command_of(said)
         return RedisRefusedError(
             f"Redis at {where} does not permit {f'{command}, so it refuses ' if command else ''}{doing} "

@@ -6,8 +6,8 @@ first: if Redis already has it, nothing is added.
 
 Processes may share a file. Each writes and delivers rows under a name of its own, in the order of each
 stream, and holds a lock on `FILE-NAME.lock` while it lives. The kernel drops the lock however the process
-ends, and whoever takes it then delivers what was left. Nobody waits for another one's events; for
-the file itself, only as long as a write takes.
+ends, and whoever takes it then delivers what was left, before its own events of the same streams. Nobody
+waits for the events of another that lives; for the file itself, only as long as a write takes.
 The lock is SQLite's own, an exclusive transaction on an empty file: it works wherever SQLite does,
 on Windows too, and needs neither heartbeats nor clocks that agree, as a lease in a row would.
 
@@ -96,7 +96,7 @@ class Outbox:
         self._reason = ""
         """Why Redis did not take the last event that was offered to it."""
         self._older_until: float | None = None
-        """When publishes stop waiting for that; None before the first of them."""
+        """When publishes stop waiting for what ended processes left; None before the first."""
         self._leaves = False
         """True if events were left to other processes, which may publish them."""
         self._forwards = False

@@ -7,9 +7,8 @@ do with the event: a person puts it right, another process has the right, or it 
 from enum import Enum, auto
 
 from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError
 
-from abe_redis.client import failures, script_rights
+from abe_redis.client import failures
 from abe_redis.client.passing_states import STREAM_FULL, code_of
 from abe_redis.streams import slots
 
@@ -40,7 +39,7 @@ async def fate_of(error: BaseException, redis: Redis, stream: str) -> Fate:
         redis: For its topology: a node of a cluster may be away alone.
         stream: The event's.
     """
-    if isinstance(error, NoPermissionError) or script_rights.is_refusal(str(error)):
+    if failures.lacks_right(error):
         return Fate.NOT_PERMITTED
     if failures.is_too_large(error):
         return Fate.REFUSED

@@ -97,9 +97,7 @@ class OutboxFile:
         that list would be wrong. Closing the inherited connections corrects it.
         """
         self._guard.release()
-        self._locks.drop_all()
-        self.inherited.forget_all()
-        self._forget()
+        self._let_go()
         self._watch.reset()
         self._writer = os.urandom(8).hex()
         self._hold_none()
@@ -107,8 +105,7 @@ class OutboxFile:
     def forsake(self) -> None:
         """Release the file as it is; the next process that claims its rows forwards them."""
         with self._guard:
-            self._locks.drop_all()
-            self._forget()
+            self._let_go()
             self._watch.give_up()
 
     def append(self, row: Row, until: float | None = None) -> int:
@@ -246,8 +243,7 @@ class OutboxFile:
                     pass
         finally:
             with self._guard:
-                self._locks.drop_all()
-                self._forget()
+                self._let_go()
                 self._watch.give_up()
 
     # The database -----------------------------------------------------------------------------
@@ -313,11 +309,15 @@ class OutboxFile:
 
     def _look_for_loss(self) -> None:
         if self._watch.finds_loss(self._opened, holds_own=self.holds_own):
-            self._locks.drop_all()
-            self.inherited.forget_all()
-            self._forget()
+            self._let_go()
             self.losses += 1
             self._is_unsure = self.holds_own
+
+    def _let_go(self) -> None:
+        """Close the file, with no row of anybody left to forward."""
+        self._locks.drop_all()
+        self.inherited.forget_all()
+        self._forget()
 
     def _forget(self) -> None:
         if self._opened is not None:

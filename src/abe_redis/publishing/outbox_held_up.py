@@ -23,10 +23,10 @@ class HeldUp:
 
     def passes_by(self, row: Row) -> bool:
         """Note that a row was read; True if it waits behind an earlier one of its stream."""
-        waits = row.draft.stream in self.first
-        if not waits and row.draft.stream in self.ahead:
-            self.hold(row)
-            waits = True
+        stream = row.draft.stream
+        if stream in self.ahead:
+            self.first.setdefault(stream, row.number)
+        waits = stream in self.first
         if waits:
             self.read_to = row.number
         return waits

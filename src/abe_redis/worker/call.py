@@ -48,10 +48,9 @@ class _Call:
     not close, or a timer that cancels the task. In a task of ours it would strike another event later.
     """
 
-    __slots__ = ("failure", "forks", "from_outside", "result", "scope", "seconds")
+    __slots__ = ("failure", "forks", "from_outside", "result", "scope")
 
     def __init__(self, seconds: float | None) -> None:
-        self.seconds = seconds
         self.scope = _scope_of_the_loop()()
         """It is cancelled by our caller, or at its deadline."""
         if seconds is not None:
@@ -97,9 +96,8 @@ class _Call:
         """
         loop, slot = asyncio.get_running_loop(), current_slot()
         ended, alarm = loop.create_future(), None
-        if self.seconds is not None and slot is not None:
-            longest = self.seconds + OUTLASTS_SECONDS
-            alarm = loop.call_later(longest, slot.outlast, longest)
+        if self.scope.deadline != math.inf and slot is not None:
+            alarm = loop.call_at(self.scope.deadline + OUTLASTS_SECONDS, slot.outlast)
 
         def end(_: asyncio.Task[None]) -> None:
             if not ended.done():

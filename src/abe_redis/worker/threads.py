@@ -119,13 +119,13 @@ class Slot:
         )
         self._overdue.begin(self)
 
-    def outlast(self, seconds: float) -> None:
-        """Note that a coroutine goes on although it was cancelled, that many seconds after it began."""
+    def outlast(self) -> None:
+        """Note that a coroutine goes on although it was cancelled."""
         if not self.is_kept:
             _LOG.warning(
                 "The handler %s is beyond its limit, after %.3g s, and goes on although it was cancelled, as "
                 "a bare `except:` lets it: it keeps its place among the handlers at work until it ends.",
-                *(self, seconds),
+                *(self, time.monotonic() - self.begun_at),
             )
             self._overdue.begin(self)
 

@@ -12,7 +12,7 @@ from abe_redis.doctor import examine
 from abe_redis.operations.audit import changes
 from abe_redis.operations.scope import Scope
 from tests.integration.client.proxied import handle, lone_redis, proxy, publish_and_handle, settings, stats
-from tests.integration.conftest import until
+from tests.integration.conftest import log_says, until
 from tests.refusing_proxy import HANG_UP, OPTIONAL, RefusingProxy, refusing
 from tests.servers import Server
 
@@ -130,7 +130,7 @@ async def test_an_unknown_answer_is_a_pause_for_a_worker(
         await backend.publish("slack:x", {"number": 0})
         await until(lambda: len_is(handled, 1))
         proxy.refusal = refusing("EVAL", "EVALSHA", "XREADGROUP", error=error)
-        await until(lambda: said(caplog, "Trying again until it works"))
+        await until(lambda: log_says(caplog, "Trying again until it works"))
         proxy.refusal = lambda _: None
         await backend.publish("slack:x", {"number": 1})
     assert handled == [0, 1]
@@ -148,7 +148,7 @@ async def test_an_unknown_answer_is_waited_for_in_the_outbox(
         for number in range(3):
             kept = await backend.publish_event("slack:x", {"number": number})
             assert kept.is_kept
-        await until(lambda: said(caplog, "What is in the outbox"))
+        await until(lambda: log_says(caplog, "What is in the outbox"))
         assert (await backend.outbox_size()).refused == 0
         proxy.refusal = lambda _: None
         await handle(backend, handled, 3)
@@ -157,7 +157,3 @@ async def test_an_unknown_answer_is_waited_for_in_the_outbox(
 
 async def len_is(found: list[int], number: int) -> bool:
     return len(found) == number
-
-
-async def said(caplog: pytest.LogCaptureFixture, words: str) -> bool:
-    return any(words in record.getMessage() for record in caplog.records)

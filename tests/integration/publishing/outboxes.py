@@ -1,5 +1,6 @@
 """Back ends with an outbox, publishers that can be killed, and what arrived in the stream."""
 
+import json
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -47,3 +48,15 @@ def entries(server: Server, stream: str = "slack_events") -> list[dict[str, str]
 
 async def emptied(queue: RedisMessageQueueBackend) -> bool:
     return (await queue.outbox_size()).waiting == 0
+
+
+def numbers(server: Server, stream: str = "slack_events") -> list[int]:
+    return [json.loads(fields["data"])["n"] for fields in entries(server, stream)]
+
+
+async def leave(make_queue: MakeQueue, *left: int) -> None:
+    """A process keeps events while Redis is away, and ends."""
+    queue = make_queue()
+    for number in left:
+        await queue.publish("slack_events", {"n": number})
+    await queue.close()

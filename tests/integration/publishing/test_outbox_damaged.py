@@ -14,7 +14,7 @@ from abe_redis.doctor import examine
 from abe_redis.errors import OutboxError
 from abe_redis.publishing import outbox_delivery, publisher
 from abe_redis.publishing.outbox_file import OutboxSize
-from tests.integration.conftest import until
+from tests.integration.conftest import log_says, until
 from tests.servers import Server
 
 SECRET = "what somebody has written"
@@ -132,7 +132,7 @@ async def test_a_page_that_cannot_be_read_is_said_and_stops_no_new_event(
     assert "is damaged or not an SQLite database. Move it away to start a new one" in finding.found
     async with RedisMessageQueueBackend(settings) as queue:
         await keep(queue, range(100, 103))
-        await until(lambda: _said(caplog, "is damaged or not an SQLite database"))
+        await until(lambda: log_says(caplog, "is damaged or not an SQLite database"))
         with pytest.raises(OutboxError, match="is damaged"):
             await queue.outbox_size()
     with own_server.admin() as admin:
@@ -155,12 +155,8 @@ async def test_an_outbox_that_has_lost_its_content_is_said(
     assert "was deleted or emptied, but its log outbox.db-wal is left" in finding.found
     async with RedisMessageQueueBackend(settings) as queue:
         await keep(queue, range(3))
-        await until(lambda: _said(caplog, "events are lost"))
+        await until(lambda: log_says(caplog, "events are lost"))
         own_server.stop()
         with pytest.raises(OutboxError, match="events are lost"):
             await keep(queue, range(1))
     assert log.read_bytes() == written, "what may be saved is left alone"
-
-
-async def _said(caplog: pytest.LogCaptureFixture, words: str) -> bool:
-    return words in caplog.text

@@ -1,13 +1,19 @@
 """What ended processes left in the outbox comes before what this one publishes to the same streams."""
 
-import json
-
 import pytest
 
 from abe_redis import SyncBackend
 from abe_redis.publishing import outbox_delivery
 from tests.integration.conftest import until
-from tests.integration.publishing.outboxes import MakeQueue, _impatient, emptied, entries, make_queue, path
+from tests.integration.publishing.outboxes import (
+    MakeQueue,
+    _impatient,
+    emptied,
+    leave,
+    make_queue,
+    numbers,
+    path,
+)
 from tests.servers import Server
 
 __all__ = ["_impatient", "make_queue", "path"]
@@ -17,18 +23,6 @@ __all__ = ["_impatient", "make_queue", "path"]
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine, forwarding takes longer than a publish waits for it."""
     monkeypatch.setattr(outbox_delivery, "_OLDER_SECONDS", 60)
-
-
-def numbers(server: Server, stream: str = "slack_events") -> list[int]:
-    return [json.loads(fields["data"])["n"] for fields in entries(server, stream)]
-
-
-async def leave(make_queue: MakeQueue, *left: int) -> None:
-    """A process keeps events while Redis is away, and ends."""
-    queue = make_queue()
-    for number in left:
-        await queue.publish("slack_events", {"n": number})
-    await queue.close()
 
 
 @pytest.mark.promise("A process that begins publishes behind what ended ones left of the same stream")

@@ -11,8 +11,16 @@ import pytest
 from abe_redis.errors import RedisRefusedError
 from abe_redis.publishing.outbox_file import OutboxSize
 from abe_redis.publishing.outbox_kept import Kept
-from tests.integration.conftest import until
-from tests.integration.publishing.outboxes import MakeQueue, _impatient, emptied, entries, make_queue, path
+from tests.integration.conftest import log_says, until
+from tests.integration.publishing.outboxes import (
+    MakeQueue,
+    _impatient,
+    emptied,
+    entries,
+    leave,
+    make_queue,
+    path,
+)
 from tests.servers import Server
 
 __all__ = ["_impatient", "make_queue", "path"]
@@ -94,11 +102,7 @@ async def test_a_missing_right_is_waited_for(
     own_server.start()
     with own_server.admin() as admin:
         admin.execute_command("ACL", "SETUSER", "default", "-xadd")
-
-        async def told() -> bool:
-            return "does not permit" in caplog.text
-
-        await until(told)
+        await until(lambda: log_says(caplog, "does not permit"))
         admin.execute_command("ACL", "SETUSER", "default", "+xadd")
     await until(lambda: emptied(queue))
     assert entries(own_server) == [{"data": f'{{"n":{number}}}'} for number in range(3)]
@@ -109,29 +113,21 @@ async def test_a_missing_right_is_waited_for(
 async def test_events_are_left_to_a_process_that_may_publish(
     own_server: Server, make_queue: MakeQueue, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ended = make_queue()
     own_server.stop()
-    for number in range(3):
-        await ended.publish("slack_events", {"n": number})
-    await ended.close()
+    await leave(make_queue, *range(3))
     own_server.start()
     with own_server.admin() as admin:
         admin.execute_command("ACL", "SETUSER", "looker", "on", ">secret", "~*", "&*", "+@all", "-xadd")
     looks = make_queue(redis_username="looker", redis_password="secret")
     await looks.connections()
-    said = "does not permit"
-
-    async def told() -> bool:
-        return said in caplog.text
-
-    await until(told)
+    await until(lambda: log_says(caplog, "does not permit"))
     size = await looks.outbox_size()
     assert (size.waiting, size.refused) == (3, 0)
     publishes = make_queue()
     await publishes.connections()
     await until(lambda: emptied(publishes))
     assert entries(own_server) == [{"data": f'{{"n":{number}}}'} for number in range(3)]
-    assert caplog.text.count(said) == 1
+    assert caplog.text.count("does not permit") == 1
 
 
 @pytest.mark.promise("carries the field `possible-duplicate`.")

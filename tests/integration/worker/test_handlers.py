@@ -22,7 +22,7 @@ from abe_redis import (
     slack_event,
 )
 from abe_redis.sanitize.exceptions import describe
-from tests.integration.conftest import MakeBackend, pending, until
+from tests.integration.conftest import MakeBackend, log_says, pending, until
 from tests.integration.worker.worker_at_work import at_work, letters, nothing_pending, publish
 
 
@@ -174,13 +174,10 @@ async def test_a_result_that_redis_does_not_take_waits_and_its_handler_does_not_
         runs.append(event["n"])
         return "a result"
 
-    async def told() -> bool:
-        return "The result of event" in caplog.text
-
     await redis.rpush("answers", "in the way")  # type: ignore[misc, unused-ignore]
     await publish(backend, 1)
     async with at_work(EventWorker(backend, handle, group="g", respond_to="answers")):
-        await until(told)
+        await until(lambda: log_says(caplog, "The result of event"))
         await anyio.sleep(2.5)  # longer than its lease
         await redis.delete("answers")
         await until(nothing_pending(redis))
