@@ -1,6 +1,8 @@
 """The outbox's file is deleted or replaced while it is in use: that is said, and its events are delivered."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,13 @@ async def test_a_file_that_held_nothing_is_not_missed(
     assert not [one for one in errors(caplog) if "deleted" in one]
 
 
+@pytest.fixture
+def files(path: Path) -> Iterator[tuple[OutboxFile, OutboxFile]]:
+    """The same outbox, opened twice."""
+    with closing(OutboxFile(path)) as one, closing(OutboxFile(path)) as two:
+        yield one, two
+
+
 def row(number: int) -> Row:
     return Row(Draft("slack_events", {b"data": b"%d" % number}, str(number), str(number), 3600.0))
 
@@ -68,8 +77,10 @@ def data(file: OutboxFile) -> list[bytes]:
     return [one.draft.fields[b"data"] for writer in file.claim() for one in file.first(writer).rows]
 
 
-def test_a_number_of_the_lost_file_means_no_row_of_the_new_one(path: Path) -> None:
-    file, other = OutboxFile(path), OutboxFile(path)
+def test_a_number_of_the_lost_file_means_no_row_of_the_new_one(
+    path: Path, files: tuple[OutboxFile, OutboxFile]
+) -> None:
+    file, other = files
     old = [file.append(row(number)) for number in range(3)]
     (writer,) = file.claim()
     delete_all(path)
@@ -81,8 +92,10 @@ def test_a_number_of_the_lost_file_means_no_row_of_the_new_one(path: Path) -> No
     assert data(other) == [b"3"]
 
 
-def test_a_file_of_another_process_in_its_place_gets_what_it_held_once(path: Path) -> None:
-    one, two = OutboxFile(path), OutboxFile(path)
+def test_a_file_of_another_process_in_its_place_gets_what_it_held_once(
+    path: Path, files: tuple[OutboxFile, OutboxFile]
+) -> None:
+    one, two = files
     one.append(row(0))
     two.append(row(1))
     delete_all(path)
