@@ -64,6 +64,8 @@ class Wire(asyncio.Protocol):
         self.lost = False
         self._terms = terms
         self._since = monotonic()
+        self._heard_at = 0.0
+        """When the server last sent something, or took some of what the socket had kept back."""
         self._greeted = self._rereads_credentials = False
         # What waits for the greeting, or for its turn.
         self._queue: deque[tuple[Words, Promise]] = deque()
@@ -94,9 +96,12 @@ class Wire(asyncio.Protocol):
 
     @property
     def silent_seconds(self) -> float:
-        """For how long the oldest call has had no answer, or has waited for the greeting."""
+        """For how long nothing came while a call had no answer, or waited for the greeting.
+
+        Who sends much at a time may wait long for the last answer, while one after the other comes.
+        """
         if self._unanswered:
-            return monotonic() - self._unanswered[0][2]
+            return monotonic() - max(self._unanswered[0][2], self._heard_at)
         return monotonic() - self._since if self._queue else 0.0
 
     def drop(self, error: exceptions.RedisError) -> None:
@@ -186,7 +191,8 @@ class Wire(asyncio.Protocol):
             return
         # It may be our own loop that stood still: it gets a chance to read before that counts.
         self._overdue = oldest if left <= 0 else None
-        if self._greeted and self._terms.on_silence is not None and waited >= self._terms.suspect_seconds:
+        silent = self._greeted and self.silent_seconds >= self._terms.suspect_seconds
+        if silent and self._terms.on_silence is not None:
             self._terms.on_silence()
         self._look_after(left)
 
@@ -237,6 +243,7 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Receive bytes from the server."""
+        self._heard_at = monotonic()
         try:
             self._reader.feed(data)
             self._deliver()
@@ -290,6 +297,7 @@ class Wire(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Go on: the socket has room."""
+        self._heard_at = monotonic()
         self._writer.resume()
 
     def eof_received(self) -> None:

@@ -6,11 +6,16 @@ from typing import Any
 import pytest
 from redis import exceptions
 
+from abe_redis.client.address import Address
+from abe_redis.client.topology import node
+from abe_redis.client.topology.node import Node
 from tests.patience import PATIENCE
 from tests.unit.client.transports import _nobody_complains, current
 from tests.unit.fake_server import (
+    FakeServer,
     Peer,
     answering,
+    bulk,
     echo,
     opened,
     outcome,
@@ -60,6 +65,35 @@ async def test_an_idle_connection_is_not_overdue() -> None:
             await asyncio.sleep(0.12)
         assert len(server.peers) == 1
         assert current(transport)._watch is None, "an idle connection needs no timer"
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+async def test_a_connection_on_which_answers_come_is_not_silent_however_long_the_last_one_takes(
+    monkeypatch: pytest.MonkeyPatch, goes_on: bool
+) -> None:
+    """On a busy machine, a second connection is answered at once while a long queue is worked off."""
+    monkeypatch.setattr(node, "ANSWER_SECONDS", PATIENCE)
+    calls, answers = 8, 8 if goes_on else 2
+
+    async def behave(peer: Peer) -> None:
+        if len(server.peers) > 1:
+            await echo(peer)
+        for _ in range(answers):
+            word = (await peer.command())[-1]
+            await asyncio.sleep(0.3)
+            peer.send(bulk(word))
+        await silence(peer)
+
+    async with FakeServer(behave).listening() as server:
+        one = Node(Address(host="127.0.0.1", port=server.port))
+        promises = [asyncio.get_running_loop().create_future() for _ in range(calls)]
+        for number, promise in enumerate(promises):
+            one.send(("ECHO", number), promise)
+        got: list[Any] = await asyncio.gather(*promises, return_exceptions=True)
+        await one.close()
+    lost = [type(answer) for answer in got[answers:]]
+    assert got[:answers] == [b"%d" % number for number in range(answers)]
+    assert lost == [exceptions.ConnectionError] * (calls - answers)
 
 
 async def test_timers_are_per_connection_and_not_per_call(monkeypatch: pytest.MonkeyPatch) -> None:
