@@ -14,6 +14,10 @@ from abe_redis.streams.lease import Leased, Portion
 LOOKED_AT = 64
 """Idle streams polled per read, in addition to one stream per event it may return."""
 
+AT_ONCE = 4
+"""Busy streams of which one read takes a portion, where each has enough. To look at a stream and to lease of
+it cost the server as much as some twenty entries do. So a stream is read seldom, and then much of it."""
+
 LEFT_OUT = 4
 """Reads without polling after a wait, which has seen all idle streams empty, unless a read is full."""
 
@@ -50,8 +54,7 @@ class Scheduler:
         self._most = most
         asked = () if self._left_out and self._busy else islice(self._quiet, LOOKED_AT + most)
         portions = [Portion(name, 1, "") for name in asked]
-        # At least two of each: that halves the cost of many busy streams, and none waits for two rounds.
-        each = min(most, max(2, most // max(1, len(self._busy))))
+        each = min(most, max(2, most // min(AT_ONCE, max(1, len(self._busy)))))
         portions += [Portion(name, each, last) for name, last in islice(self._busy.items(), most)]
         return portions
 

@@ -7,7 +7,7 @@ is that consumer.
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import chain
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
@@ -54,7 +54,7 @@ async def take_new(
         redis: The client; with `block_ms`, one for blocking reads.
         consumer: The consumer that leases them.
         streams: Streams that all have the group.
-        count: Most entries per stream; in publish order, and from the streams in turn.
+        count: Most entries per stream; one stream after the other, each in publish order.
         block_ms: Milliseconds to wait when there are none; None: do not wait.
 
     Raises:
@@ -68,12 +68,11 @@ async def take_new(
         *(b"XREADGROUP", "GROUP", group, consumer, "COUNT", count, *blocking),
         *("STREAMS", *streams, *[">"] * len(streams)),
     )
-    return _by_turns(
-        [
-            [Leased(name, entry_id.decode(), fields_of(flat), 1, asked_at) for entry_id, flat in entries]
-            for name, entries in ((stream.decode(), entries) for stream, entries in reply or ())
-        ]
-    )
+    return [
+        Leased(name, entry_id.decode(), fields_of(flat), 1, asked_at)
+        for name, entries in ((stream.decode(), entries) for stream, entries in reply or ())
+        for entry_id, flat in entries
+    ]
 
 
 def fields_of(flat: Sequence[bytes]) -> Fields:
@@ -101,7 +100,7 @@ class Taken:
     """The result of a read that does not wait."""
 
     leased: list[Leased] = field(default_factory=list)
-    """The entries of each stream in publish order, and from the streams in turn."""
+    """The entries of one stream after the other, each in publish order."""
     lost: dict[str, int] = field(default_factory=dict)
     """Per stream, the number of entries newly found to be removed unread."""
     looked_at: list[str] = field(default_factory=list)
@@ -192,7 +191,7 @@ async def take(
         return answer
 
     answers = await slots.each(groups, run_for)
-    taken.leased = _by_turns(per_stream)
+    taken.leased = list(chain.from_iterable(per_stream))
     return taken, answers
 
 
@@ -210,10 +209,3 @@ def _leased_from(stream: str, flat: Sequence[Any], asked_at: float) -> list[Leas
         leased.append(Leased(stream, flat[begin].decode(), fields, 1, asked_at))
         begin = end
     return leased
-
-
-def _by_turns(per_stream: list[list[Leased]]) -> list[Leased]:
-    """Entries in the order of each stream, and from the streams in turn."""
-    if len(per_stream) == 1:
-        return per_stream[0]
-    return [entry for turn in zip_longest(*per_stream) for entry in turn if entry is not None]

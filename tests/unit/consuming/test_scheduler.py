@@ -1,8 +1,11 @@
 """Whose turn it is, when streams are busy, quiet, new or gone."""
 
 from collections import Counter
+from itertools import groupby
 
-from abe_redis.consuming.scheduler import LEFT_OUT, LOOKED_AT, Scheduler
+import pytest
+
+from abe_redis.consuming.scheduler import AT_ONCE, LEFT_OUT, LOOKED_AT, Scheduler
 from abe_redis.streams.lease import Leased, Portion
 
 
@@ -69,10 +72,22 @@ def test_busy_streams_are_served_in_turn_however_many_they_are() -> None:
     scheduler, backlog = Scheduler(), Backlog(**dict.fromkeys(names, 1000))
     scheduler.follow(names)
     longest, last = 0, dict.fromkeys(names, 0)
-    for number, stream in enumerate(stream for _ in range(100) for stream in turn(scheduler, backlog, 128)):
+    served = (stream for _ in range(1000) for stream, _ in groupby(turn(scheduler, backlog, 128)))
+    for number, stream in enumerate(served):
         longest, last[stream] = max(longest, number - last[stream]), number
     assert longest < 2 * len(names), "twice its fair share at most"
-    assert max(backlog.read.values()) - min(backlog.read.values()) <= 4
+    assert max(backlog.read.values()) - min(backlog.read.values()) <= 2 * 128 // AT_ONCE
+
+
+@pytest.mark.parametrize("most", [1, 2, 8, 128])
+def test_a_read_takes_much_of_few_streams_where_many_are_busy(most: int) -> None:
+    names = [f"s{number}" for number in range(100)]
+    scheduler, backlog = Scheduler(), Backlog(**dict.fromkeys(names, 1000))
+    scheduler.follow(names)
+    for _ in range(50):
+        taken = Counter(turn(scheduler, backlog, most))
+        assert taken.total() == most
+        assert len(taken) <= AT_ONCE
 
 
 def test_a_quiet_stream_does_not_wait_for_the_busy_ones_to_be_done() -> None:
