@@ -172,6 +172,7 @@ class _Ack(Ack):
     def __call__(self, *positional: Any, **named: Any) -> BoltResponse:
         answer = super().__call__(*positional, **named)
         if answer.body and not self._is_event:
+            self.response = BoltResponse(status=200)  # of a listener that handles the refusal itself
             refuse_answer("ack() was called with content")
         return answer
 
