@@ -143,6 +143,15 @@ def test_a_request_that_is_cancelled_after_its_answer_over_http_gives_back(
     assert "1 event" in session.send(call(4, LEASE))
 
 
+@pytest.mark.parametrize("session", VERSIONS, indirect=True)
+def test_a_late_cancel_over_http_leaves_a_newer_lease_alone(session: Session, server: Server) -> None:
+    assert "1 event" in session.send(call(FIRST, LEASE))
+    session.send(call(4, {"name": "release", "arguments": {}}))
+    assert "1 event" in session.send(call(ANSWERED, LEASE))
+    session.send(cancelled(FIRST))
+    assert "1 acknowledged" in session.send(call(5, {"name": "ack", "arguments": {}}))
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_request_that_is_cancelled_over_stdio_gives_back(
     version: str, start: Start, server: Server, redis_url: str
@@ -162,8 +171,20 @@ def test_a_request_that_is_cancelled_over_stdio_gives_back(
         return any(json.loads(line).get("id") == ANSWERED for line in lines)
 
     raw.child.wait_for(is_answered, "the answer")
+    raw.call("release")
+    assert "1 event" in str(raw.call("lease_events", group=GROUP))
+    raw.child.send(json.dumps(cancelled(ANSWERED)))  # of what was settled since, and leased anew
+    raw.call("stream_stats")
     assert not is_free(server)
-    raw.child.send(json.dumps(cancelled(ANSWERED)))
+    raw.call("release")
+    raw.child.send(json.dumps(call(ANSWERED + 1, LEASE)))
+
+    def is_answered_again(lines: list[str]) -> bool:
+        return any(json.loads(line).get("id") == ANSWERED + 1 for line in lines)
+
+    raw.child.wait_for(is_answered_again, "the answer")
+    assert not is_free(server)
+    raw.child.send(json.dumps(cancelled(ANSWERED + 1)))
     until(lambda: is_free(server), "the event to be given back")
     assert "You hold nothing" in str(raw.call("ack"))
     assert "1 event" in str(raw.call("lease_events", group=GROUP))

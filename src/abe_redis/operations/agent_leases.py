@@ -56,6 +56,10 @@ class _Kept(NamedTuple):
         return max(0.0, self.due - clock.now())
 
 
+type Leases = Mapping[tuple[str, str], _Kept]
+"""Leases of one consumer in a group, by stream and id."""
+
+
 class AgentLeases:
     """The leases of all callers of one server."""
 
@@ -131,10 +135,17 @@ class AgentLeases:
         kept = self._held.get((group, consumer), {}).get((stream, entry_id))
         return 0.0 if kept is None else kept.rest_seconds
 
-    def forget(self, stream: str, group: str, consumer: str, ids: Sequence[str]) -> None:
-        """Stop keeping these leases."""
-        for entry_id in ids:
-            self._held.get((group, consumer), {}).pop((stream, entry_id), None)
+    def kept(self, stream: str, group: str, consumer: str, ids: Sequence[str]) -> Leases:
+        """Those leases of these entries that are kept now."""
+        entries = self._held.get((group, consumer), {})
+        return {key: entries[key] for one in ids if (key := (stream, one)) in entries}
+
+    def forget(self, group: str, consumer: str, leases: Leases) -> None:
+        """Stop keeping these leases; a newer lease of the same entry stays."""
+        entries = self._held.get((group, consumer), {})
+        for key, known in leases.items():
+            if entries.get(key) is known:
+                del entries[key]
 
     async def run(self) -> None:
         """Renew until no call has come for the keep time, and then give everything back."""
@@ -159,9 +170,9 @@ class AgentLeases:
     async def _renew(self) -> None:
         for (group, consumer), entries in list(self._held.items()):
             if entries:
-                redis = (await self._open()).commands
-                for stream, entry_id in await renewal.renew(redis, group, consumer, list(entries)):
-                    self.forget(stream, group, consumer, [entry_id])
+                redis, asked = (await self._open()).commands, dict(entries)
+                lost = await renewal.renew(redis, group, consumer, list(asked))
+                self.forget(group, consumer, {key: asked[key] for key in lost})
                 await self._note(redis, group, consumer, entries)
 
     async def _note(
@@ -186,9 +197,7 @@ class AgentLeases:
                 await release.release(
                     redis, group, consumer, list(lease.by_stream(given)), known, everything=False
                 )
-            for key, kept in given.items():
-                if entries.get(key) is kept:  # else a call has leased it anew meanwhile
-                    del entries[key]
+            self.forget(group, consumer, given)
             if not entries:
                 self._held.pop((group, consumer), None)
 
@@ -219,17 +228,20 @@ class AgentLeases:
         finally:
             self._reads -= Counter([place])
 
-    async def take_back(self, stream: str, group: str, consumer: str, ids: Sequence[str]) -> None:
-        """Release some kept entries that the agent has not seen, without counting the delivery."""
-        kept = self._held.get((group, consumer), {})
-        taken = AgentRead(self, stream, group, consumer, ids=[one for one in ids if (stream, one) in kept])
+    async def take_back(
+        self, stream: str, group: str, consumer: str, ids: Sequence[str], *, call: int
+    ) -> None:
+        """Release entries of a call that the agent has not seen, without counting the delivery."""
+        taken = AgentRead(self, stream, group, consumer, call, [*ids])
         with anyio.move_on_after(_GIVE_BACK_SECONDS, shield=True):
-            await self._give_back_unseen(taken, own_name=False)
+            async with self._giving_back:
+                await self._give_back_unseen(taken, own_name=False)
 
     async def _give_back_unseen(self, taken: "AgentRead", *, own_name: bool) -> None:
+        those = self.kept(taken.stream, taken.group, taken.consumer, taken.ids)
+        back = {key: one for key, one in those.items() if one.call == taken.call}
+        self.forget(taken.group, taken.consumer, back)
         kept = self._held.get((taken.group, taken.consumer), {})
-        back = {key: kept[key] for one in taken.ids if (key := (taken.stream, one)) in kept}
-        self.forget(taken.stream, taken.group, taken.consumer, taken.ids)
         if not (back or own_name):
             return
         try:

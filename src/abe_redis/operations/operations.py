@@ -28,6 +28,7 @@ from abe_redis.schemas import (
     AckResult,
     DeadLetter,
     OutboxStats,
+    ReadResult,
     RedriveResult,
     ReleaseResult,
     ServerMemory,
@@ -50,16 +51,20 @@ class Operations(Publishing):
     def _settlement(self) -> Settlement:
         return Settlement(self._scope, self.agent_leases, self.consumer, by_name=self._origin != "mcp")
 
-    async def take_back(self, *, stream: str, group: str, ids: Sequence[str], consumer: str | None) -> None:
+    async def take_back(
+        self, leased: ReadResult, *, group: str, ids: Sequence[str], consumer: str | None
+    ) -> None:
         """Give back leased events that could not be shown, without counting the delivery.
 
+        What was settled since, and what another call has leased anew, stays as it is.
+
         Args:
-            stream: Where they are, by the name in the read's result.
+            leased: The result of the lease.
             group: The group they were leased in.
             ids: Which of the events.
             consumer: As for `read_stream`.
         """
-        await self.agent_leases.take_back(stream, group, self.holder(consumer), ids)
+        await self.agent_leases.take_back(leased.stream, group, self.holder(consumer), ids, call=leased.call)
 
     async def ack(
         self,

@@ -51,6 +51,7 @@ class Settlement:
     async def ack(self, stream: str, group: str, ids: Sequence[str], holder: str) -> AckResult:
         """Ack events; see `Operations.ack`."""
         ids = self._checked(stream, group, ids)
+        leases = self.agent_leases.kept(stream, group, holder, ids)
         async with self.scope.redis(f"acknowledging in {stream!r}") as redis:
             by = await self._whose(redis, stream, group, holder, ids)
             kept = await self._agree(redis, stream, group, by, is_shared=True)
@@ -58,7 +59,9 @@ class Settlement:
             outcomes = await acks.ack(redis, group, holder, [(stream, one) for one in mine]) if mine else []
             for one, outcome in zip(mine, outcomes, strict=True):
                 by.setdefault(outcome, []).append(one)
-        self.agent_leases.forget(stream, group, holder, [one for one in ids if one not in kept])
+        self.agent_leases.forget(
+            group, holder, {key: one for key, one in leases.items() if key[1] not in kept}
+        )
         return AckResult(
             stream=stream,
             group=group,
@@ -81,6 +84,7 @@ class Settlement:
         """Release or bury events; see `Operations.release`."""
         ids = self._checked(stream, group, ids)
         why = f"{self.own} {'gave no reason' if reason is None else f'says: {reason}'}"
+        leases = self.agent_leases.kept(stream, group, holder, ids)
         done, still = list[str](), list[str]()
         async with self.scope.redis(f"giving back events of {stream!r}") as redis:
             by = await self._whose(redis, stream, group, holder, ids)
@@ -104,7 +108,9 @@ class Settlement:
                 if is_done and rest:
                     still.append(one)
                 (done if is_done else by.setdefault("not_held", [])).append(one)
-        self.agent_leases.forget(stream, group, holder, [one for one in ids if one not in kept])
+        self.agent_leases.forget(
+            group, holder, {key: one for key, one in leases.items() if key[1] not in kept}
+        )
         return ReleaseResult(
             stream=stream,
             group=group,

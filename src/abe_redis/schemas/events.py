@@ -134,6 +134,9 @@ class ReadResult(DeferredModel):
         "waiting: events that the group has not finished."
     )
     group: str | None = Field(default=None, exclude=True, description="The group whose events these are.")
+    call: int = Field(
+        default=0, exclude=True, description="For a lease: the number of the call that took it."
+    )
     events: list[EventView]
     handled: list[GroupState] = Field(
         default=[], description="How far each group is with the event that was asked for by its event_id."

@@ -33,12 +33,13 @@ async def test_what_an_agent_leases_out_of_its_delay_goes_back_to_it(
     await person.release(stream=TOPIC, group=GROUP, ids=[event.id], delay_seconds=DELAY)
     at, before = await due(redis, event.id), await deliveries(redis)
     for _ in range(2 if how == "twice" else 1):
-        assert len((await agent.lease(group=GROUP, ids=[event.id])).events) == 1
+        leased = await agent.lease(group=GROUP, ids=[event.id])
+        assert len(leased.events) == 1
         assert await due(redis, event.id) == 0
         if how == "the session ends":
             await agent.agent_leases.give_back()
         elif how == "not shown":
-            await agent.take_back(stream=TOPIC, group=GROUP, ids=[event.id], consumer=None)
+            await agent.take_back(leased, group=GROUP, ids=[event.id], consumer=None)
         else:
             back = await agent.release(ids=None if how == "release all" else [event.id])
             assert back.released == back.still_postponed == [event.id]

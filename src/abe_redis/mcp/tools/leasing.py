@@ -98,7 +98,7 @@ class LeasingTools(ToolSet):
             if (call := LEASE_CALL.get()) is not None:
                 call.take_back = functools.partial(
                     operations.take_back,
-                    stream=result.stream,
+                    result,
                     group=group,
                     ids=[one.id for one in shown.events],
                     consumer=consumer,
@@ -106,9 +106,7 @@ class LeasingTools(ToolSet):
             return made
         finally:
             if not_shown:
-                await operations.take_back(
-                    stream=result.stream, group=group, ids=[*not_shown], consumer=consumer
-                )
+                await operations.take_back(result, group=group, ids=[*not_shown], consumer=consumer)
 
     async def ack(
         self,
