@@ -6,6 +6,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -129,12 +130,15 @@ class SyncBackend:
             if self._closed:
                 raise ClosedError
             service = self._service or self._start()
-            waiting = asyncio.run_coroutine_threadsafe(call(self._backend), service.loop)
+            waiting = asyncio.run_coroutine_threadsafe(_outcome(call(self._backend)), service.loop)
         try:
-            return waiting.result()
+            outcome = waiting.result()
         except BaseException:
             waiting.cancel()  # when it was Ctrl-C; otherwise it is done
             raise
+        if isinstance(outcome, _Exit):
+            raise outcome.error
+        return outcome
 
     def _start(self) -> "_Service":
         self._service = service = _Service(self._backend)
@@ -155,6 +159,21 @@ class SyncBackend:
         """The thread is not in the child, which starts its own."""
         self._guard.release()
         self._service = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Exit:
+    """What a payload's own code or the function `conversation` raised, and would end a loop."""
+
+    error: BaseException
+
+
+async def _outcome[Result](call: Coroutine[Any, Any, Result]) -> Result | _Exit:
+    """The result of a call, or the exit in it, which is the caller's and not of the thread it happens in."""
+    try:
+        return await call
+    except (SystemExit, KeyboardInterrupt) as error:
+        return _Exit(error)
 
 
 class _Service:

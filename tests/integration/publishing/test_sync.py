@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import pytest
 from redis import Redis
@@ -130,6 +130,24 @@ def test_it_crosses_to_another_process(own_server: Server, sync: SyncBackend) ->
     with pickle.loads(pickle.dumps(sync)) as other:  # noqa: S301 - our own
         other.publish(STREAM, {"n": 2})
     assert numbers(own_server) == Counter([1, 2])
+
+
+class Exit(dict[str, Any]):
+    """A payload that fails when it is written."""
+
+    def items(self) -> Never:
+        sys.exit(4)
+
+
+def test_a_payload_that_exits_is_its_callers_failure_alone(own_server: Server, sync: SyncBackend) -> None:
+    """All threads publish in one, whose event loop such an exit would end."""
+    for publish in (sync.publish, sync.publish_event):
+        with pytest.raises(SystemExit, match="4"):
+            publish(STREAM, Exit(n=1))
+    with pytest.raises(SystemExit, match="4"):
+        sync.publish_many(STREAM, [{"n": 1}, Exit(n=2)])
+    sync.publish(STREAM, {"n": 3})
+    assert numbers(own_server) == Counter([3])
 
 
 FORKING = """
