@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -34,6 +35,10 @@ def leaks(_: Event, __: Exception) -> Any:
 
 def exits(_: Event, __: Exception) -> Any:
     sys.exit(3)
+
+
+def raises_an_interrupt(_: Event, __: Exception) -> Any:
+    raise KeyboardInterrupt
 
 
 def decides_nothing(_: Event, __: Exception) -> Any:
@@ -70,6 +75,7 @@ def waits_for_ever(_: Event, __: Exception) -> Retry:
         (raises, "with KeyError"),
         (leaks, "with CancelledError"),
         (exits, "with sys.exit(3)"),
+        (raises_an_interrupt, "with KeyboardInterrupt"),
         (decides_nothing, "it returned what is None; it must return Retry(…), Bury(…) or Drop()"),
         (returns_a_class, "it returned the class Drop; it must return"),
         (returns_a_coroutine, "it returned what is of type 'coroutine'; it must return"),
@@ -114,7 +120,7 @@ async def test_a_policy_that_fails_ends_no_worker(
 
 def test_ctrl_c_in_a_policy_is_none_of_its_failures() -> None:
     def interrupted(_: Event, __: Exception) -> Any:
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     event = Event({}, stream=TOPIC, group="g", id="1-0", deliveries=1)
     with pytest.raises(KeyboardInterrupt):

@@ -11,6 +11,7 @@ from typing import Any
 
 from abe_redis.errors import PayloadError
 from abe_redis.events.conversation import Grain, conversation_of
+from abe_redis.runtime.signals import is_ctrl_c
 from abe_redis.sanitize.exceptions import describe
 from abe_redis.streams import names
 from abe_redis.streams.patterns import Patterns
@@ -54,7 +55,9 @@ class Partitioner:
         else:
             try:
                 found = self.conversation(payload)
-            except Exception as error:
+            except BaseException as error:
+                if is_ctrl_c(error):
+                    raise
                 raise PayloadError(
                     f"The function that names an event's conversation failed with {describe(error)}. "
                     "Nothing was published."

@@ -1,5 +1,7 @@
 """Ending a process at a signal: a supervisor's SIGTERM, Ctrl-C, or SIGHUP when its terminal closes."""
 
+import asyncio
+import opcode
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,6 +16,21 @@ def that_end() -> tuple[signal.Signals, ...]:
     if sys.platform == "win32" or signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL:
         return signal.SIGTERM, signal.SIGINT
     return signal.SIGTERM, signal.SIGINT, signal.SIGHUP
+
+
+def is_ctrl_c(error: BaseException) -> bool:
+    """Whether somebody pressed Ctrl-C, and no code raised it."""
+    return isinstance(error, KeyboardInterrupt) and not was_raised_by_code(error)
+
+
+def was_raised_by_code(error: BaseException) -> bool:
+    """Whether a `raise` statement raised it; an exception from outside can strike anywhere."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None or trace.tb_frame.f_code.co_filename == asyncio.runners.__file__:
+        return False  # the loop's own handler of SIGINT raises, too
+    return opcode.opname[trace.tb_frame.f_code.co_code[trace.tb_lasti]] == "RAISE_VARARGS"
 
 
 @contextmanager

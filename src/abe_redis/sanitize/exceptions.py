@@ -30,16 +30,25 @@ _PYTHONS = str(Path(os.__file__).parent) + os.sep
 def describe(error: BaseException) -> str:
     """An exception's type and message on one line; for a group, those of its members, each once."""
     if isinstance(error, BaseExceptionGroup):
-        failures = list(leaves(error))
-        found = Counter(describe(one) for one in failures[:_MOST_READ_OF_A_GROUP])
-        each = [text if count == 1 else f"{text} ({count} times)" for text, count in found.items()]
-        left = len(each) - _MOST_OF_A_GROUP + len(failures[_MOST_READ_OF_A_GROUP:])
-        more = f"; and {left} more" if left > 0 else ""
-        return f"{type(error).__name__} of {'; '.join(each[:_MOST_OF_A_GROUP])}"[:_MOST] + more
+        members, more = _members(error)
+        return f"{type(error).__name__} of {members}"[:_MOST] + more
     if isinstance(error, SystemExit):
         return f"sys.exit({_masked(_code(error))})"[:_MOST]
     message = _masked(_message(error))
     return f"{type(error).__name__}: {message[:_MOST]}" if message else type(error).__name__
+
+
+def _members(error: BaseExceptionGroup[BaseException]) -> tuple[str, str]:
+    """The first members of a group, unless it fails to give them; and how many are left."""
+    try:
+        failures = list(leaves(error))
+    except BaseException:  # noqa: BLE001 - people's own `exceptions`
+        return "exceptions that cannot be shown", ""
+    found = Counter(describe(one) for one in failures[:_MOST_READ_OF_A_GROUP])
+    each = [text if count == 1 else f"{text} ({count} times)" for text, count in found.items()]
+    left = len(each) - _MOST_OF_A_GROUP + len(failures[_MOST_READ_OF_A_GROUP:])
+    more = f"; and {left} more" if left > 0 else ""
+    return "; ".join(each[:_MOST_OF_A_GROUP]), more
 
 
 def _masked(said: str) -> str:

@@ -9,7 +9,6 @@ import asyncio
 import inspect
 import logging
 import math
-import opcode
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import cache
@@ -19,6 +18,7 @@ import anyio
 import anyio.lowlevel
 
 from abe_redis.runtime import fork
+from abe_redis.runtime.signals import was_raised_by_code
 from abe_redis.sanitize.exceptions import describe
 from abe_redis.worker.threads import current_slot, in_thread
 
@@ -73,9 +73,7 @@ class _Call:
                     self.result = await handle()
                 except BaseException as error:
                     # Ctrl-C was pressed, or this coroutine is being closed and must not await anything.
-                    if isinstance(error, KeyboardInterrupt | GeneratorExit) and not _was_raised_by_code(
-                        error
-                    ):
+                    if isinstance(error, KeyboardInterrupt | GeneratorExit) and not was_raised_by_code(error):
                         self.from_outside = error
                         raise
                     self.failure = error
@@ -182,16 +180,6 @@ async def _take_back_cancellations(task: asyncio.Task[Any], count: int) -> None:
 def is_cancelled() -> bool:
     """Whether a scope around us was cancelled, so that a `CancelledError` is for us."""
     return anyio.current_effective_deadline() == -math.inf
-
-
-def _was_raised_by_code(error: BaseException) -> bool:
-    """Whether a `raise` statement raised it; an exception from outside can strike anywhere."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None or trace.tb_frame.f_code.co_filename == asyncio.runners.__file__:
-        return False  # the loop's own handler of SIGINT raises, too
-    return opcode.opname[trace.tb_frame.f_code.co_code[trace.tb_lasti]] == "RAISE_VARARGS"
 
 
 def as_exception(error: BaseException) -> Exception:

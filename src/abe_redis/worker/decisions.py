@@ -5,6 +5,7 @@ import logging
 
 from abe_redis.events.event import Event
 from abe_redis.runtime.arguments import shown
+from abe_redis.runtime.signals import is_ctrl_c
 from abe_redis.sanitize.exceptions import describe, place, trace
 from abe_redis.worker.retry import Backoff, Bury, Decision, Drop, Policy, Retry, failed_too_often
 
@@ -37,9 +38,9 @@ def _asked(policy: Policy, event: Event, error: Exception) -> Decision:
     for asked, then in ((policy, "The default policy decides"), (_DEFAULT, "The event is delivered again")):
         try:
             return _checked(asked(event, error))
-        except KeyboardInterrupt:
-            raise
-        except BaseException as failure:  # noqa: BLE001 - nothing that it lets out may end other handlers
+        except BaseException as failure:
+            if is_ctrl_c(failure):
+                raise
             at = place(failure)
             _LOG.error(
                 "The policy failed for %s of %r with %s%s. %s.",
@@ -50,13 +51,18 @@ def _asked(policy: Policy, event: Event, error: Exception) -> Decision:
 
 
 def _checked(decision: object) -> Decision:
-    """The decision, if it is one.
+    """The decision, if it is one; of a class of our own, so that nothing of the policy's runs later.
 
     Raises:
         TypeError: It is none.
     """
-    if isinstance(decision, Retry | Bury | Drop):
-        return decision
+    match decision:
+        case Retry(delay, counts):
+            return Retry(delay, counts)
+        case Bury(reason):
+            return Bury(reason)
+        case Drop():
+            return Drop()
     if inspect.iscoroutine(decision):
         decision.close()  # which nobody awaits
     what = f"the class {decision.__name__}" if inspect.isclass(decision) else f"what is {shown(decision)}"

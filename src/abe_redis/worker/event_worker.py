@@ -204,7 +204,9 @@ class EventWorker(HandlingTasks):
         try:
             result = await call(lambda: handle(self._view(event)), seconds=self._timeout)
             if result is not None and self._respond_to is not None:
-                await respond(self._backend, self._respond_to, event, result)
+                # The result's own code runs when it is written as JSON, and may let anything out.
+                answer = partial(respond, self._backend, self._respond_to, event, result)
+                await call(answer, seconds=None)
         except Exception as error:  # noqa: BLE001 - the policy decides what it means
             await anyio.lowlevel.checkpoint_if_cancelled()  # then the handler has not failed
             if held.opened is event:

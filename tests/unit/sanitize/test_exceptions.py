@@ -1,5 +1,7 @@
 """Exceptions are told briefly, and without secrets."""
 
+from typing import Never
+
 import pytest
 
 from abe_redis.sanitize import exceptions
@@ -36,6 +38,17 @@ def test_of_what_is_long_no_more_is_searched_than_is_shown_and_a_margin(
 def test_members_of_a_large_group_are_counted() -> None:
     group = ExceptionGroup("many", [ValueError(number) for number in range(1_000)])
     assert describe(group).endswith("; and 995 more")
+
+
+def test_a_group_that_does_not_give_its_members_is_told_all_the_same() -> None:
+    class Mute(ExceptionGroup[Exception]):
+        @property
+        def exceptions(self) -> Never:
+            raise SystemExit(4)
+
+    mute = Mute("several", [ValueError()])
+    assert describe(mute) == "Mute of exceptions that cannot be shown"
+    assert describe(ExceptionGroup("g", [mute])) == "ExceptionGroup of exceptions that cannot be shown"
 
 
 def test_what_a_program_exits_with_is_told_without_secrets() -> None:
