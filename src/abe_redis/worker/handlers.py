@@ -35,9 +35,15 @@ def check_handler(handler: object, name: str, *, view: object = None) -> None:
         )
     call = getattr(handler, "handle_event", handler)
     if not callable(call):
-        if type(call).__module__.startswith("slack_bolt."):
+        bases = [f"{base.__module__}." for base in type(call).__mro__]
+        if any(base.startswith("slack_bolt.app.") for base in bases):
             raise SettingsError(
                 f"{name} is a Bolt app. Wrap it: abe_redis.bolt.BoltHandler(app) is the handler."
+            )
+        if any(base.startswith("slack_bolt.") for base in bases):
+            raise SettingsError(
+                f"{name} is a {type(call).__name__} of slack_bolt, no Bolt app. Name the App or AsyncApp "
+                "itself in `abe-redis worker MODULE:APP`, or give abe_redis.bolt.BoltHandler(app)."
             )
         raise SettingsError(
             f"{name} is no handler but of type {type(call).__name__!r}, which cannot be called. A handler "

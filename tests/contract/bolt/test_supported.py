@@ -1,6 +1,9 @@
 """Which Bolt apps and releases are taken as a handler."""
 
+from typing import Any
+
 import pytest
+from slack_bolt.adapter.starlette import SlackRequestHandler
 
 from abe_redis import EventWorker, slack_event
 from abe_redis.bolt import BoltHandler
@@ -31,3 +34,19 @@ async def test_a_bolt_that_is_built_differently_is_refused(bots: Bots) -> None:
     delattr(app, kind)
     with pytest.raises(SettingsError, match=f"{kind} is missing"):
         BoltHandler(app)
+
+
+async def test_an_adapter_of_bolt_is_told_from_an_app(bots: Bots) -> None:
+    """It holds the app, and answers a web framework with it."""
+    adapter: Any = SlackRequestHandler(bots.app())
+    with pytest.raises(
+        SettingsError, match=r"is a SlackRequestHandler of slack_bolt, no Bolt app\. Name the"
+    ):
+        EventWorker(InMemoryBackend(), adapter)
+
+
+async def test_an_app_of_a_class_of_ones_own_is_told_from_other_objects(bots: Bots) -> None:
+    app = bots.app()
+    app.__class__ = type("Mine", (type(app),), {})
+    with pytest.raises(SettingsError, match=r"is a Bolt app\. Wrap it: abe_redis\.bolt\.BoltHandler"):
+        EventWorker(InMemoryBackend(), app)
