@@ -113,6 +113,23 @@ async def test_the_log_says_what_a_listener_would_be_and_which_middleware_ended_
     assert "skipped calling either `next()` or `next_()` without providing a response" in log.text
 
 
+async def test_the_log_names_a_listener_that_ran_and_called_no_ack(
+    bots: Bots, log: pytest.LogCaptureFixture
+) -> None:
+    app = bots.app()
+
+    def of_the_form() -> None:
+        pass
+
+    app.view("form")(bots.fit(of_the_form))
+    assert (await handle(app, view_submission("form"))).errors == []
+    assert "Unhandled request: " in log.text
+    assert "of_the_form ran for it, and called no ack()." in log.text
+    assert "no listener is for it" not in log.text
+    await handle(app, view_submission("another"))
+    assert "no listener is for it" in log.text
+
+
 async def test_a_listener_s_own_logger_is_the_user_s(bots: Bots, log: pytest.LogCaptureFixture) -> None:
     app = bots.app()
 

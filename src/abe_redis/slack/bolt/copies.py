@@ -9,6 +9,7 @@ from typing import Any
 
 from abe_redis.slack.bolt.log import without_bodies
 from abe_redis.slack.bolt.recognition import INSIDE, Kind
+from abe_redis.worker.handlers import name_of
 
 _DOORS = tuple(
     f"slack_bolt.middleware.{name}." for name in ("request_verification", "ssl_check", "url_verification")
@@ -28,11 +29,13 @@ class AppCopy:
         self._inside = INSIDE[kind]
         self.app: Any = copy.copy(app)
         """The copy."""
-        without_bodies(self.app, self._inside.logger)
+        ran = list[str]()
+        without_bodies(self.app, self._inside.logger, ran)
         original = self._get("runner")
         self.runner: Any = copy.copy(original)
         """It runs the listeners."""
         without_bodies(self.runner)
+        self.runner.run = _noting(self.runner.run, ran)
         self._set("runner", self.runner)
         self._set("middleware", [_quiet(one) for one in self._get("middleware") if not _is_of_a_door(one)])
         self.replace_middleware(lambda one: self._running_here(one, original))
@@ -76,6 +79,16 @@ class AppCopy:
 
     def _set(self, part: str, value: Any) -> None:  # noqa: ANN401 - of Bolt
         setattr(self.app, getattr(self._inside, part), value)
+
+
+def _noting(run: Callable[..., Any], ran: list[str]) -> Callable[..., Any]:
+    """The `run` of a runner, sync or async, which notes the listeners that it runs."""
+
+    def run_noting(*, listener: Any, **how: Any) -> Any:  # noqa: ANN401 - of Bolt
+        ran.append(name_of(getattr(listener, "ack_function", listener)))
+        return run(listener=listener, **how)
+
+    return run_noting
 
 
 def _is_of_a_door(middleware: Any) -> bool:  # noqa: ANN401 - of Bolt

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import Any, override
 
 _LEFT_OUT = "… (the rest, which may hold what people wrote, is left out)"
@@ -30,6 +30,16 @@ _SUGGESTED = re.compile(r"^@app\.\w+\(.*\)$", re.MULTILINE)
 class LogWithoutBodies(logging.LoggerAdapter[logging.Logger]):
     """A logger of Bolt's, in which its messages are cut off before a payload."""
 
+    def __init__(self, logger: logging.Logger, ran: Sequence[str]) -> None:
+        """Take a logger.
+
+        Args:
+            logger: The logger.
+            ran: The names of the listeners that have run so far, also later.
+        """
+        super().__init__(logger, {})
+        self._ran = ran
+
     @property
     def level(self) -> int:
         """The logger's own, which Bolt asks for."""
@@ -37,21 +47,27 @@ class LogWithoutBodies(logging.LoggerAdapter[logging.Logger]):
 
     @override
     def process(self, msg: object, kwargs: MutableMapping[str, Any]) -> tuple[str, MutableMapping[str, Any]]:
-        return _without_body(str(msg)), kwargs
+        return _without_body(str(msg), self._ran), kwargs
 
 
-def _without_body(text: str) -> str:
+def _without_body(text: str, ran: Sequence[str]) -> str:
     if _ABOUT_THE_APP.fullmatch(text):
         return text
     kept = next(found.group() for found in (one.match(text) for one in _BEGINNINGS) if found)
     suggested = _SUGGESTED.search(text)
+    if kept == "Unhandled request" and ran:
+        return f"{kept}: {', '.join(dict.fromkeys(ran))} ran for it, and called no ack()."
     if kept == "Unhandled request" and suggested:
         return f"{kept}: no listener is for it. {suggested.group()} would be one."
     return kept if kept == text else kept + _LEFT_OUT
 
 
-def without_bodies(holder: Any, attribute: str = "logger") -> None:  # noqa: ANN401 - a part of Bolt's
+def without_bodies(
+    holder: Any,  # noqa: ANN401 - a part of Bolt's
+    attribute: str = "logger",
+    ran: Sequence[str] = (),
+) -> None:
     """Let something of Bolt's, such as a middleware, a runner or a client, log no payloads."""
     found = getattr(holder, attribute, None)
     if isinstance(found, logging.Logger):
-        setattr(holder, attribute, LogWithoutBodies(found, {}))
+        setattr(holder, attribute, LogWithoutBodies(found, ran))
