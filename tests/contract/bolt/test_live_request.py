@@ -133,4 +133,7 @@ async def test_an_ack_without_content_is_in_order(bots: Bots) -> None:
     app = bots.app()
     app.view("form")(bots.fit(lambda ack: ack()))
     app.event("app_mention")(bots.fit(lambda ack: ack("which Slack ignores for an event")))
-    assert (await handle(app, view_submission("form"), app_mention("hi"))).errors == []
+    app.command("/deploy")(bots.fit(lambda ack: ack({})))
+    app.action("press")(bots.fit(lambda: BoltResponse(status=200, body={})))
+    payloads = [view_submission("form"), app_mention("hi"), slash_command("/deploy"), block_actions("press")]
+    assert (await handle(app, *payloads)).errors == []

@@ -5,6 +5,7 @@ from typing import Any, override
 
 import anyio
 from slack_bolt.context.ack.async_ack import AsyncAck
+from slack_bolt.context.respond.async_respond import AsyncRespond
 from slack_bolt.kwargs_injection.async_utils import build_async_required_kwargs
 from slack_bolt.lazy_listener.async_runner import AsyncLazyListenerRunner
 from slack_bolt.listener.async_listener_error_handler import AsyncDefaultListenerErrorHandler
@@ -14,12 +15,14 @@ from slack_bolt.middleware.authorization.async_authorization import AsyncAuthori
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 from slack_bolt.util.utils import get_arg_names_of_callable
+from slack_sdk.webhook import WebhookResponse
 
-from abe_redis.slack.bolt.attempt import Answer, Attempt, is_unmatched
+from abe_redis.slack.bolt.attempt import Answer, Attempt, has_content, is_unmatched
 from abe_redis.slack.bolt.auth_tests import AuthTests
 from abe_redis.slack.bolt.only_while_posting import refuse_answer
 from abe_redis.slack.bolt.private_app import Parts, private_app
 from abe_redis.slack.bolt.ran import check_ran, checking_error_handler
+from abe_redis.slack.bolt.responses import checked
 from abe_redis.slack.bolt.swallowed import noting_authorization
 from abe_redis.worker.call import call
 
@@ -140,10 +143,22 @@ class _Ack(AsyncAck):
     @override
     async def __call__(self, *positional: Any, **named: Any) -> BoltResponse:
         answer = await super().__call__(*positional, **named)
-        if answer.body and not self._is_event:
+        if has_content(answer) and not self._is_event:
             self.response = BoltResponse(status=200)  # of a listener that handles the refusal itself
             refuse_answer("ack() was called with content")
         return answer
 
 
-_PARTS = Parts("async", _LazyRunner, _ErrorHandler, _Authorization, AsyncAuthorization)
+class _Respond(AsyncRespond):
+    """A `respond` whose refusal is raised."""
+
+    def __init__(self, inner: AsyncRespond) -> None:
+        vars(self).update(vars(inner))  # which differ between releases
+
+    @override
+    async def __call__(self, *positional: Any, **named: Any) -> WebhookResponse:
+        answer: WebhookResponse = checked(await super().__call__(*positional, **named))
+        return answer
+
+
+_PARTS = Parts("async", _LazyRunner, _ErrorHandler, _Authorization, AsyncAuthorization, _Respond)

@@ -124,7 +124,7 @@ class Attempt:
 
     def is_lost(self, response: BoltResponse) -> bool:
         """Whether an answer has content that Slack would show, and no longer gets."""
-        return bool(response.body) and not self.is_event and response.status in _SHOWN
+        return has_content(response) and not self.is_event and response.status in _SHOWN
 
     @property
     def is_event(self) -> bool:
@@ -133,6 +133,11 @@ class Attempt:
 
     def __str__(self) -> str:
         return f"event {self.event.id} of {self.event.stream!r}"
+
+
+def has_content(response: BoltResponse) -> bool:
+    """Whether an answer says anything: `ack({})`, for one, does not."""
+    return response.body not in {"", "{}"}
 
 
 def is_unmatched(error: Exception) -> bool:

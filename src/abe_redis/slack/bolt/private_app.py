@@ -10,7 +10,6 @@ from abe_redis.slack.bolt.auth_tests import AuthTests
 from abe_redis.slack.bolt.copies import AppCopy
 from abe_redis.slack.bolt.only_while_posting import without_triggers
 from abe_redis.slack.bolt.recognition import Kind
-from abe_redis.slack.bolt.responses import Respond
 from abe_redis.slack.bolt.returned import checking_listeners
 from abe_redis.slack.bolt.swallowed import noting
 
@@ -26,6 +25,8 @@ class Parts:
     authorization: Callable[[Attempt, Any], Any]
     """Made from Bolt's own."""
     bolt_authorization: type
+    respond: Callable[[Any], Any]
+    """Made from Bolt's own."""
 
 
 def private_app(app: Any, parts: Parts, attempt: Attempt, auth_tests: AuthTests) -> Any:  # noqa: ANN401 - of Bolt
@@ -43,7 +44,7 @@ def private_app(app: Any, parts: Parts, attempt: Attempt, auth_tests: AuthTests)
         ask = noting(client.auth_test, attempt)
         client.auth_test = auth_tests.asking_once(client, context.get("team_id"), ask)
         client.api_call = without_triggers(client.api_call)
-        context["respond"] = Respond(context.respond)
+        context["respond"] = parts.respond(context.respond)
 
     copied = AppCopy(app, parts.kind)
     copied.runner.process_before_response = True

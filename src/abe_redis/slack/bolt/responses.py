@@ -3,9 +3,7 @@
 slack_sdk's webhook client returns the status instead, which nobody looks at.
 """
 
-import inspect
 import json
-from collections.abc import Awaitable
 from typing import Any
 
 from slack_sdk.errors import SlackApiError
@@ -13,24 +11,16 @@ from slack_sdk.errors import SlackApiError
 _OK = 200
 
 
-class Respond:
-    """Bolt's `respond`, sync or async, whose refusal is raised."""
+def checked(answer: Any) -> Any:  # noqa: ANN401 - a WebhookResponse
+    """The same answer.
 
-    def __init__(self, inner: Any) -> None:  # noqa: ANN401 - either of Bolt's classes
-        self._inner = inner
-
-    def __call__(self, *positional: Any, **named: Any) -> Any:  # noqa: ANN401 - a WebhookResponse, or what gives one
-        """Post to the `response_url`."""
-        answer = self._inner(*positional, **named)
-        return self._awaited(answer) if inspect.isawaitable(answer) else _checked(answer)
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - of Bolt's class
-        if name.startswith("_"):  # asked for while it is copied, when nothing is in it yet
-            raise AttributeError(name)
-        return getattr(self._inner, name)
-
-    async def _awaited(self, answer: Awaitable[Any]) -> Any:  # noqa: ANN401 - a WebhookResponse
-        return _checked(await answer)
+    Raises:
+        SlackApiError: It is a refusal.
+    """
+    if answer.status_code == _OK and _object(answer.body).get("ok") is not False:
+        return answer
+    refusal = _Refusal(answer)
+    raise SlackApiError(f"respond() was refused with {refusal}", refusal)  # type: ignore[no-untyped-call]
 
 
 class _Refusal(dict[str, Any]):
@@ -43,13 +33,6 @@ class _Refusal(dict[str, Any]):
 
     def __str__(self) -> str:
         return f"{self.status_code} {self['error']}"
-
-
-def _checked(answer: Any) -> Any:  # noqa: ANN401 - a WebhookResponse
-    if answer.status_code == _OK and _object(answer.body).get("ok") is not False:
-        return answer
-    refusal = _Refusal(answer)
-    raise SlackApiError(f"respond() was refused with {refusal}", refusal)  # type: ignore[no-untyped-call]
 
 
 def _error_in(body: str) -> str:

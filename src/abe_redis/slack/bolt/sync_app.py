@@ -7,6 +7,7 @@ from typing import Any, override
 import anyio
 import anyio.from_thread
 from slack_bolt.context.ack import Ack
+from slack_bolt.context.respond import Respond
 from slack_bolt.kwargs_injection import build_required_kwargs
 from slack_bolt.lazy_listener.runner import LazyListenerRunner
 from slack_bolt.listener.listener_error_handler import DefaultListenerErrorHandler
@@ -16,13 +17,15 @@ from slack_bolt.middleware.middleware_error_handler import DefaultMiddlewareErro
 from slack_bolt.request import BoltRequest
 from slack_bolt.response import BoltResponse
 from slack_bolt.util.utils import get_arg_names_of_callable
+from slack_sdk.webhook import WebhookResponse
 
 from abe_redis.events.event import Event
-from abe_redis.slack.bolt.attempt import Answer, Attempt, is_unmatched
+from abe_redis.slack.bolt.attempt import Answer, Attempt, has_content, is_unmatched
 from abe_redis.slack.bolt.auth_tests import AuthTests
 from abe_redis.slack.bolt.only_while_posting import refuse_answer
 from abe_redis.slack.bolt.private_app import Parts, private_app
 from abe_redis.slack.bolt.ran import check_ran, checking_error_handler
+from abe_redis.slack.bolt.responses import checked
 from abe_redis.slack.bolt.swallowed import noting_authorization
 
 
@@ -171,10 +174,22 @@ class _Ack(Ack):
     @override
     def __call__(self, *positional: Any, **named: Any) -> BoltResponse:
         answer = super().__call__(*positional, **named)
-        if answer.body and not self._is_event:
+        if has_content(answer) and not self._is_event:
             self.response = BoltResponse(status=200)  # of a listener that handles the refusal itself
             refuse_answer("ack() was called with content")
         return answer
 
 
-_PARTS = Parts("sync", _LazyRunner, _ErrorHandler, _Authorization, Authorization)
+class _Respond(Respond):
+    """A `respond` whose refusal is raised."""
+
+    def __init__(self, inner: Respond) -> None:
+        vars(self).update(vars(inner))  # which differ between releases
+
+    @override
+    def __call__(self, *positional: Any, **named: Any) -> WebhookResponse:
+        answer: WebhookResponse = checked(super().__call__(*positional, **named))
+        return answer
+
+
+_PARTS = Parts("sync", _LazyRunner, _ErrorHandler, _Authorization, Authorization, _Respond)
