@@ -7,6 +7,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from abe_redis.doctor.context import Context, Finding, ok, warning
+from abe_redis.runtime import plurals
 from abe_redis.runtime.plurals import some_of
 from abe_redis.runtime.shell import command
 from abe_redis.schemas import GroupStats, StreamStats
@@ -35,7 +36,21 @@ async def order(context: Context) -> AsyncIterator[Finding]:
         found = True
         yield finding
     if owners and not found:
-        yield ok("In groups of ordered workers, nothing breaks the order of a conversation.")
+        yield _nothing_found(owners, context.settings.redis_stream_partitions)
+
+
+def _nothing_found(owners: "_Owners", partitions: int) -> Finding:
+    """That nothing breaks the order; or that nobody can know, since the numbers of publishers do not show."""
+    spread = {topic for stream, _ in owners if (topic := names.topic_of(stream))}
+    if partitions > 1:
+        spread |= {stream for stream, _ in owners if not names.topic_of(stream)}
+    if not spread:
+        return ok("In groups of ordered workers, nothing breaks the order of a conversation.")
+    return ok(
+        "In groups of ordered workers, nothing was found that breaks the order of a conversation. Streams do "
+        f"not show whether all publishers of {some_of(spread, _MOST_NAMED)} have the same "
+        "REDIS_STREAM_PARTITIONS, without which it is not kept."
+    )
 
 
 type _Owners = dict[tuple[str, str], str]
@@ -106,8 +121,8 @@ def _generations(streams: Iterable[StreamStats], owners: _Owners, partitions: in
         outside = [one for one in parts if _is_outside(topic, one.stream, partitions)]
         inside = [one for one in parts if one not in outside]
         if outside and inside:
-            yield from _unfinished(topic, outside, inside, ordered)
-            yield from _two_publishers(topic, outside, inside, ordered)
+            yield from _unfinished(topic, outside, inside, ordered, partitions)
+            yield from _two_publishers(topic, outside, inside, ordered, partitions)
 
 
 def _is_outside(topic: str, stream: str, partitions: int) -> bool:
@@ -121,30 +136,52 @@ def _is_outside(topic: str, stream: str, partitions: int) -> bool:
 
 
 def _unfinished(
-    topic: str, outside: list[StreamStats], inside: list[StreamStats], ordered: set[str]
+    topic: str, outside: list[StreamStats], inside: list[StreamStats], ordered: set[str], partitions: int
 ) -> Iterator[Finding]:
     for name in sorted(ordered):
         old, new = (
             [stats for stats in part if (group := _group(stats, name)) and _has_work(group)]
             for part in (outside, inside)
         )
-        if old and new:
-            if _begins(new, name) < _begins(old, name):
-                old, new = new, old
-            pause = command("group pause", new[0].stream, name)
+        if not (old and new):
+            continue
+        found = (
+            f"Topic {topic!r} has events that the ordered group {name!r} has not finished in streams of "
+            f"different numbers of partitions: {_streams(old)} and {_streams(new)}. The order of a "
+            "conversation whose events are in both is not kept."
+        )
+        next_time = "Next time let the queue run empty before you change REDIS_STREAM_PARTITIONS."
+        if _are_older(new, old, name):
+            old, new = new, old
+        if _are_older(old, new, name):
+            if unpaused := [stats for stats in new if not _is_paused(stats, name)]:
+                yield warning(
+                    found,
+                    f"To keep it, pause the group in the newer streams ({_streams(unpaused)}) until "
+                    f"{_streams(old)} has nothing unfinished, then resume it. {next_time}",
+                    command("group pause", unpaused[0].stream, name),
+                )
+        elif not any(all(_is_paused(stats, name) for stats in part) for part in (old, new)):
             yield warning(
-                f"Topic {topic!r} has events that the ordered group {name!r} has not finished in streams of "
-                f"different numbers of partitions: {_streams(old)} and {_streams(new)}. The order of a "
-                "conversation whose events are in both is not kept.",
-                f"To keep it, pause the group in the newer streams ({_streams(new)}) until {_streams(old)} "
-                "has nothing unfinished, then resume it. Next time let the queue run empty before you change "
-                "REDIS_STREAM_PARTITIONS.",
-                pause,
+                f"{found} Which of them hold the older events does not show.",
+                f"{_without_publisher(old, partitions)} To keep the order, pause the group where events are "
+                f"still published until the others have nothing unfinished, then resume it. {next_time}",
             )
 
 
+def _without_publisher(outside: list[StreamStats], partitions: int) -> str:
+    """What would be known of the older streams, if the publishers had the number that the doctor has."""
+    are_older = "Streams to which nobody publishes any more hold the older events."
+    if partitions == 1:
+        return are_older
+    return (
+        f"{are_older} These are {_streams(outside)} if all publishers now have REDIS_STREAM_PARTITIONS="
+        f"{partitions}, as the doctor has."
+    )
+
+
 def _two_publishers(
-    topic: str, outside: list[StreamStats], inside: list[StreamStats], ordered: set[str]
+    topic: str, outside: list[StreamStats], inside: list[StreamStats], ordered: set[str], partitions: int
 ) -> Iterator[Finding]:
     groups = sorted({group.name for stats in (*outside, *inside) for group in stats.groups} & ordered)
     ends = [[one.last_at for one in part if one.last_at] for part in (outside, inside)]
@@ -154,10 +191,17 @@ def _two_publishers(
     first, last = (min(max(times) for times in ends), max(max(times) for times in ends))
     begun = max(min(times) for times in begins)  # when the events of the later number of partitions begin
     if begun < first and (last - first).total_seconds() < _LATELY_SECONDS:
+        is_sure = all(one.stream == topic for one in outside)
+        doubt = (
+            ""
+            if is_sure
+            else f" Or they all have another number than the doctor, which has {partitions}, or have changed "
+            f"it within the last {plurals.duration(_LATELY_SECONDS)}."
+        )
         yield warning(
             f"Events of {topic!r} are published to streams of different numbers of partitions: "
             f"{_streams(outside)} and {_streams(inside)}. The ordered group {groups[0]!r} does not keep the "
-            "order of a conversation across them.",
+            f"order of a conversation across them.{doubt}",
             "Give all publishers the same REDIS_STREAM_PARTITIONS (and the doctor, too), and start those "
             "again that have another.",
         )
@@ -171,10 +215,20 @@ def _has_work(group: GroupStats) -> bool:
     return group.oldest_waiting is not None
 
 
-def _begins(streams: Iterable[StreamStats], name: str) -> tuple[int, int]:
-    """The oldest event that a group has not finished in some streams."""
-    groups = [group for stats in streams if (group := _group(stats, name))]
-    return min(ids.order(group.oldest_waiting) for group in groups if group.oldest_waiting)
+def _is_paused(stats: StreamStats, name: str) -> bool:
+    group = _group(stats, name)
+    return group is not None and group.paused
+
+
+def _are_older(old: Iterable[StreamStats], new: Iterable[StreamStats], name: str) -> bool:
+    """Whether all events of some streams came before all that a group has not finished in others."""
+    ends = [one.last_at for one in old]
+    begins = [
+        ids.moment(group.oldest_waiting)
+        for stats in new
+        if (group := _group(stats, name)) and group.oldest_waiting
+    ]
+    return all(end is not None and end < min(begins) for end in ends)
 
 
 def _streams(streams: Iterable[StreamStats]) -> str:

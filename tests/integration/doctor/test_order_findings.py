@@ -9,6 +9,7 @@ import pytest
 
 from abe_redis import EventWorker, RedisMessageQueueBackend, Settings
 from abe_redis.doctor import Finding
+from abe_redis.publishing.partitioner import partition_of
 from tests.integration.conftest import until
 from tests.integration.doctor.findings import TOPIC, found, the_only
 from tests.servers import Server
@@ -39,12 +40,12 @@ async def working(server: Server, handler: Any, *, ordered: bool, **settings: An
             await worker.shutdown()
 
 
-async def publish(server: Server, *numbers: int, partitions: int = 1) -> None:
+async def publish(server: Server, *numbers: int, partitions: int = 1, channel: str = "C8") -> None:
     """Events of one conversation."""
     settings = Settings(redis_url=server.url, redis_stream_partitions=partitions)
     async with RedisMessageQueueBackend(settings) as backend:
         for number in numbers:
-            await backend.publish(TOPIC, {"type": "message", "channel": "C8", "n": number})
+            await backend.publish(TOPIC, {"type": "message", "channel": channel, "n": number})
 
 
 async def until_found(server: Server, words: str, **settings: Any) -> Finding:
@@ -78,9 +79,26 @@ async def test_ordered_workers_alone_are_as_they_should_be(server: Server) -> No
         for settings in ({}, {}, narrow):
             await stack.enter_async_context(working(server, handler, ordered=True, **settings))
         await until(lambda: _is(handler.begun))
-        await until_found(server, "nothing breaks the order")
+        finding = await until_found(server, "nothing was found that breaks the order")
+        assert f"Streams do not show whether all publishers of {TOPIC!r} have the same" in finding.found
         await the_only(server, "order", "ok")
         handler.opened.set()
+
+
+@pytest.mark.promise("It cannot see publishers of different numbers whose partitions it does not tell apart")
+@pytest.mark.parametrize(("partitions", "is_known"), [(1, True), (4, False)])
+async def test_without_partitions_the_order_is_known_to_be_kept(
+    server: Server, partitions: int, *, is_known: bool
+) -> None:
+    """With them, a publisher of another number leaves no trace in the streams."""
+    await publish(server, 1)
+    handler = Holding()
+    handler.opened.set()
+    async with working(server, handler, ordered=True):
+        finding = await until_found(server, "breaks the order", redis_stream_partitions=partitions)
+        assert finding.severity == "ok"
+        assert ("nothing breaks the order" in finding.found) is is_known
+        assert ("do not show" in finding.found) is not is_known
 
 
 async def test_ordered_and_unordered_workers_side_by_side(server: Server) -> None:
@@ -112,7 +130,61 @@ async def test_partitions_that_were_changed_while_events_were_unfinished(server:
         assert f"pause the group in the newer streams ('{TOPIC}:p" in finding.advice
         assert finding.command.startswith(f"abe-redis group pause {TOPIC}:p")
         handler.opened.set()
-        await until_found(server, "nothing breaks the order")  # publishers changed cleanly
+        await until_found(server, "nothing was found that breaks the order")  # publishers changed cleanly
+
+
+def channel_of(partition: int) -> str:
+    """A channel whose conversation is in this one of four partitions."""
+    return next(name for number in range(100) if partition_of(name := f"C{number}", 4) == partition)
+
+
+@pytest.mark.promise("Which are the older it says only if every event of theirs came before")
+async def test_which_streams_are_older_is_not_said_when_they_do_not_show_it(server: Server) -> None:
+    """From 4 partitions to 2: p0 has events of before and of after, p2 only of before."""
+    await publish(server, 1, partitions=4, channel=channel_of(0))
+    await publish(server, 1, partitions=4, channel=channel_of(2))
+    await publish(server, 2, partitions=2, channel=channel_of(2))
+    handler = Holding()
+    async with working(server, handler, ordered=True):
+        await until(lambda: _is(handler.begun == 1))
+        finding = await until_found(server, "has not finished", redis_stream_partitions=2)
+        assert "Which of them hold the older events does not show" in finding.found
+        assert (
+            f"These are '{TOPIC}:p2' if all publishers now have REDIS_STREAM_PARTITIONS=2" in finding.advice
+        )
+        assert "newer streams" not in finding.advice
+        assert not finding.command
+        handler.opened.set()
+
+
+@pytest.mark.parametrize(("first", "then"), [(4, 2), (2, 4)])
+async def test_older_streams_are_named_when_every_event_of_theirs_came_before(
+    server: Server, first: int, then: int
+) -> None:
+    """The doctor has 2, whichever number came first."""
+    channel = channel_of(2)
+    await publish(server, 1, partitions=first, channel=channel)
+    await anyio.sleep(0.002)  # an id is a time in milliseconds
+    await publish(server, 2, partitions=then, channel=channel)
+    older, newer = (f"{TOPIC}:p{partition_of(channel, number)}" for number in (first, then))
+    handler = Holding()
+    async with working(server, handler, ordered=True):
+        await until(lambda: _is(handler.begun == 1))
+        finding = await until_found(server, "has not finished", redis_stream_partitions=2)
+        assert f"pause the group in the newer streams ('{newer}') until '{older}'" in finding.advice
+        assert finding.command == f"abe-redis group pause {newer} default"
+        handler.opened.set()
+
+
+async def test_another_number_than_the_doctor_has_may_be_that_of_all_publishers(server: Server) -> None:
+    for number in range(2):
+        for partition in (0, 2):
+            await publish(server, number, partitions=4, channel=channel_of(partition))
+    handler = Holding()
+    handler.opened.set()
+    async with working(server, handler, ordered=True):
+        finding = await until_found(server, "are published to streams", redis_stream_partitions=2)
+        assert "Or they all have another number than the doctor, which has 2" in finding.found
 
 
 @pytest.mark.promise("and one whose publishers use different numbers.")
