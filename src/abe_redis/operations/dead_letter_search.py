@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from abe_redis.operations import event_views
 from abe_redis.operations.dead_letter_choice import Choice
 from abe_redis.operations.filters import Filter
+from abe_redis.operations.positions import check_not_swapped
 from abe_redis.operations.positions import since as since_id
 from abe_redis.operations.scope import Scope, check_id
 from abe_redis.sanitize.untrusted import shown
@@ -88,10 +89,14 @@ class DeadLetterSearch:
             wanted: Only dead letters of these events.
         """
         now = datetime.fromtimestamp(await peek.now(redis), UTC)
-        if choice.since is not None:
-            first = ids.before(await since_id(redis, choice.since))
+        begin = None if choice.since is None else await since_id(redis, choice.since)
+        until = None if choice.until is None else await since_id(redis, choice.until)
+        if begin and until:
+            check_not_swapped(begin, until, ("since", f"{choice.since}"), ("until", f"{choice.until}"))
+        if begin:
+            first = ids.before(begin)
             after = first if after is None or ids.order(after) < ids.order(first) else after
-        end = None if choice.until is None else ids.order(await since_id(redis, choice.until))
+        end = None if until is None else ids.order(until)
         choice = replace(choice, ids=[check_id("An id", one) for one in choice.ids])
         async for page in peek.pages(redis, names.dead_letters(stream), size=_PAGE, after=after):
             for entry in page:

@@ -6,7 +6,6 @@ from typing import Any, Self, TypedDict, Unpack
 
 from redis.asyncio import Redis
 
-from abe_redis.errors import InvalidArgumentError
 from abe_redis.events import slack
 from abe_redis.operations import positions
 from abe_redis.operations.caller_limits import Limits
@@ -93,11 +92,8 @@ class Filter:
         since, until = asked.get("since"), asked.get("until")
         begin = None if since is None else await positions.since(redis, since)
         end = None if until is None else await positions.since(redis, until)
-        if begin is not None and end is not None and ids.order(begin) > ids.order(end):
-            raise InvalidArgumentError(
-                f"until is {until!r}, which lies before since, {since!r}, so there is nothing in between. "
-                "Exchange them."
-            )
+        if since is not None and until is not None and begin is not None and end is not None:
+            positions.check_not_swapped(begin, end, ("since", since), ("until", until))
         return cls.of(limits, **asked | {"since": begin, "until": end})
 
     @property

@@ -180,12 +180,7 @@ class Groups:
         name, group = self._scope.consumable(stream), names.check_group(group)
         async with self._scope.redis(f"replaying {name!r} to group {group!r}") as redis:
             await self._find(redis, name, group)
-            end = (
-                await positions.last(redis, name, last)
-                if until is None
-                else await positions.before(redis, name, until)
-            )
-            begin = await positions.first(redis, name, first)
+            begin, end = await positions.within(redis, name, first, last, until)
             if dry_run:
                 again = await coming_again.after_replay(redis, name, group, begin, end)
             else:

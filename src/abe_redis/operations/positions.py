@@ -63,6 +63,36 @@ async def before(redis: Redis, stream: str, word: str) -> str:
     return await last(redis, stream, word) if word == "now" else await position(redis, stream, word)
 
 
+async def within(redis: Redis, stream: str, begins: str, ends: str, until: str | None) -> tuple[str, str]:
+    """The start and the end of a range, for XRANGE; `until`, if given, stands in place of `ends`.
+
+    Raises:
+        InvalidArgumentError: As for `position`; or the end lies before the beginning.
+    """
+    begin = await first(redis, stream, begins)
+    end = await (last(redis, stream, ends) if until is None else before(redis, stream, until))
+    if begin != "-" and end != "+":
+        latest = end if "-" in end else f"{end}-{2**64 - 1}"  # milliseconds alone include all of theirs
+        if until is None:
+            check_not_swapped(begin, latest, ("from", begins), ("to", ends))
+        else:
+            check_not_swapped(ids.before(begin), latest, ("from", begins), ("until", until))
+    return begin, end
+
+
+def check_not_swapped(begin: str, end: str, begins: tuple[str, str], ends: tuple[str, str]) -> None:
+    """Refuse a range of ids that ends before it begins; of each bound also its name, and what was given.
+
+    Raises:
+        InvalidArgumentError: The end lies before the beginning.
+    """
+    if ids.order(begin) > ids.order(end):
+        raise InvalidArgumentError(
+            f"{ends[0]} is {ends[1]!r}, which lies before {begins[0]}, {begins[1]!r}, so there is nothing in "
+            "between. Exchange them."
+        )
+
+
 async def _past(redis: Redis, stream: str, word: str) -> str:
     """As `_id`, but a point later than the server's clock and than the stream's last id is refused.
 

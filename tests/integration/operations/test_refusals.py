@@ -40,6 +40,8 @@ async def test_an_end_before_the_beginning_is_refused(operations: Operations) ->
         await operations.read_stream(since="1h", until="2h")
     with pytest.raises(InvalidArgumentError, match="Exchange them"):
         await operations.count_events(by="type", since="1h", until="2h")
+    with pytest.raises(InvalidArgumentError, match="until is '2h', which lies before since, '1h'"):
+        await operations.redrive(stream="slack_events", since="1h", until="2h")
     assert (await operations.read_stream(since="2h", until="1h")).events == []
 
 

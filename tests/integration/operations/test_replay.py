@@ -4,9 +4,11 @@ from collections import Counter
 from typing import Any
 
 import anyio
+import pytest
 from redis.asyncio import Redis
 
 from abe_redis import RedisMessageQueueBackend
+from abe_redis.errors import InvalidArgumentError
 from abe_redis.operations.groups import Groups
 from tests.integration.conftest import pending
 from tests.integration.operations.groups_of_numbers import TOPIC, fill, groups, received, redis_url, stats
@@ -35,11 +37,47 @@ async def test_a_range_is_replayed_to_one_group(
     assert (await groups.replay(TOPIC, "bot", first=ids[2], last="330m")).events == 4
     assert (await groups.replay(TOPIC, "bot", first="330m")).events == 5, "not what is for another group"
     assert (await groups.replay(TOPIC, "bot", first=ids[2])).done == "nothing", "what waits is not doubled"
-    assert (await groups.replay(TOPIC, "bot", first="now", last="beginning")).done == "nothing"
     assert await received(backend, "bot", 9) == [2, 3, 5, 6, 7, 8, 9, 10, 11]
     assert await pending(redis, TOPIC, "bot") == 1, "what a consumer holds is left to it"
     assert await pending(redis, TOPIC, "audit") == 0
     assert (await stats(backend, "bot")).lost == 0
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [
+        ({"first": "2h", "until": "3h"}, "until is '3h', which lies before from, '2h'"),
+        ({"first": "2h", "last": "3h"}, "to is '3h', which lies before from, '2h'"),
+        ({"first": "now", "last": "beginning"}, "to is 'beginning', which lies before from, 'now'"),
+        ({"first": "1732000000002-0", "last": "1732000000001"}, "Exchange them"),
+        ({"first": "1732000000000-2", "until": "1732000000000-1"}, "Exchange them"),
+    ],
+)
+async def test_a_range_that_ends_before_it_begins_is_refused(
+    redis: Redis, groups: Groups, bounds: dict[str, str], said: str
+) -> None:
+    await fill(redis, 3)
+    await groups.create(TOPIC, "bot")
+    for dry_run in (True, False):
+        with pytest.raises(InvalidArgumentError, match=said):
+            await groups.replay(TOPIC, "bot", **bounds, dry_run=dry_run)
+
+
+async def test_a_range_may_be_of_one_event_or_of_none(redis: Redis, groups: Groups) -> None:
+    ids = await fill(redis, 3, hours_ago=3)
+    await groups.create(TOPIC, "bot")
+    await finish(redis, "bot")
+    milliseconds = ids[1].partition("-")[0]
+    for bounds, number in (
+        ({"first": ids[1], "last": ids[1]}, 1),
+        ({"first": ids[1], "last": milliseconds}, 1),
+        ({"first": milliseconds, "last": milliseconds}, 1),
+        ({"first": ids[1], "until": ids[1]}, 0),
+        ({"first": "2h", "until": "2h"}, 0),
+        ({"first": "beginning", "until": "beginning"}, 0),
+        ({"first": "now", "until": "now"}, 0),
+    ):
+        assert (await groups.replay(TOPIC, "bot", **bounds, dry_run=True)).again == number, bounds
 
 
 async def test_thousands_are_replayed_but_not_what_is_delivered_meanwhile(
