@@ -79,7 +79,8 @@ class EventWorker(HandlingTasks):
             view: Makes the handler's argument from the event. By default that is the whole `Event`, Slack's
                 envelope included; with `slack_event` it is the Slack event inside, as in `abe-redis worker`.
             respond_to: A stream to which the handler's result is published, with the id of its event. While
-                Redis does not take it, the event keeps its place and its lease, and is not handled again.
+                Redis does not take it, the event keeps its place and its lease, and is not handled again,
+                unless the worker ends or loses its lease.
             drain_seconds: How long `shutdown` waits for handlers that are at work.
             ordered: Whether the events of one conversation in a topic are handled one at a time, in the order
                 in which they were published. All workers of the group must then be ordered.
@@ -184,7 +185,11 @@ class EventWorker(HandlingTasks):
         await self._stopping.wait()
         member.stop_fetching()
         await anyio.sleep(self._drain_seconds)
-        _LOG.warning("Handlers did not end within %s s; their events are given back.", self._drain_seconds)
+        _LOG.warning(
+            "Handlers did not end%s within %s s; their events are given back.",
+            "" if self._respond_to is None else ", or Redis did not take their results,",
+            self._drain_seconds,
+        )
         scope.cancel()
 
     async def _dispatch(self, member: ConsumerProtocol, handle: Handle) -> None:

@@ -66,6 +66,17 @@ class _InHand:
         self.failure: Exception | None = None
 
 
+def _say_cancelled(slot: Slot, why: str) -> None:
+    if slot.responds_to is None:
+        _LOG.warning("The handler %s was cancelled: %s.", slot, why)
+    else:
+        _LOG.warning(
+            "The handler %s had returned, but Redis had not taken its result for %r: %s. The event is "
+            "delivered again, so its handler runs again.",
+            *(slot, slot.responds_to, why),
+        )
+
+
 class HandlingTasks(ABC):
     """A worker's tasks, and how many events they handle."""
 
@@ -101,7 +112,7 @@ class HandlingTasks(ABC):
                 is_given_back = in_hand.held is not None and in_hand.outcome == "given_back"
                 if was_cancelled and is_given_back:
                     self.given_back += 1
-                    _LOG.warning("The handler %s was cancelled: the worker ends.", slot)
+                    _say_cancelled(slot, "the worker ends")
                 member.stop_fetching()  # or another task begins what waits behind this event
                 raise
             finally:
@@ -172,7 +183,7 @@ class HandlingTasks(ABC):
                 ". It goes on in a thread, which nothing can stop, and keeps its place among the handlers at "
                 "work until it ends; its result does not count"
             )
-        _LOG.warning("The handler %s was cancelled: %s.", slot, why)
+        _say_cancelled(slot, why)
 
     def _ended(self, member: ConsumerProtocol, held: InFlightEvent, in_hand: _InHand) -> None:
         """Finish with an event: its loss no longer cancels anything."""

@@ -8,6 +8,7 @@ import anyio
 from abe_redis.errors import OutboxError, RedisRefusedError, RedisUnavailableError
 from abe_redis.events.event import Event
 from abe_redis.worker.protocols import Queue
+from abe_redis.worker.threads import current_slot
 
 _LOG = logging.getLogger(__name__)
 
@@ -30,7 +31,9 @@ async def respond(queue: Queue, stream: str, event: Event, result: Any) -> None:
     response = {"type": "response", "stream": event.stream, "in_reply_to": event.id, "result": result}
     # A redelivered event answers once.
     event_id = f"{event.group}:{event.stream}:{event.id}"
-    is_told = False
+    is_told, slot = False, current_slot()
+    if slot is not None:
+        slot.responds_to = stream
     while True:
         try:
             await queue.publish_event(stream, response, event_id=event_id)

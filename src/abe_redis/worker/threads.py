@@ -47,6 +47,8 @@ class Slot:
         """When that began, by the monotonic clock."""
         self.function: str | None = None
         """The name of the handler's own function that is at work on it, as a listener of an app."""
+        self.responds_to: str | None = None
+        """The stream that its result is being published to: the handler has returned."""
         self._threads: dict[asyncio.Task[Any], tuple[anyio.CancelScope, anyio.CancelScope, _Thread]] = {}
         """Each with the scope that its function may ask, and the scope of who waits for it."""
         self._is_beyond = False
@@ -65,6 +67,7 @@ class Slot:
     def begin(self, held: "InFlightEvent") -> None:
         """Take an event in."""
         self.held, self.event, self.function, self.begun_at = held, held.event, None, time.monotonic()
+        self.responds_to = None
 
     def __str__(self) -> str:
         about = "" if self.event is None else f"of {self.event.id} of {self.event.stream!r}"

@@ -185,6 +185,44 @@ async def test_a_result_that_redis_does_not_take_waits_and_its_handler_does_not_
     assert await redis.xlen("answers") == 1
 
 
+@pytest.mark.promise("A worker that ends meanwhile gives the event back, so its handler runs again")
+async def test_a_worker_that_ends_while_a_result_waits_says_that_the_handler_had_returned(
+    make_backend: MakeBackend, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs: list[int] = []
+
+    async def handle(event: Event) -> str | None:
+        runs.append(event["n"])
+        if event["n"] == 2:
+            await anyio.sleep_forever()
+        return "a result"
+
+    def worker() -> EventWorker:
+        return EventWorker(
+            make_backend(), handle, group="g", respond_to="answers", concurrency=2, drain_seconds=0.1
+        )
+
+    await redis.rpush("answers", "in the way")  # type: ignore[misc, unused-ignore]
+    await publish(make_backend(), 1, 2)
+    async with at_work(worker()):
+        await until(lambda: log_says(caplog, "The result of event"))
+    said = [one for one in caplog.messages if "the worker ends" in one]
+    assert len(said) == 2
+    (cancelled,) = [one for one in said if one.endswith(" was cancelled: the worker ends.")]
+    (returned,) = [one for one in said if one != cancelled]
+    assert "had returned, but Redis had not taken its result for 'answers': the worker ends." in returned
+    assert returned.endswith("its handler runs again.")
+    assert "Handlers did not end, or Redis did not take their results, within 0.1 s" in caplog.text
+    await redis.delete("answers")
+    async with at_work(worker()):
+
+        async def is_answered() -> bool:
+            return await redis.xlen("answers") == 1
+
+        await until(is_answered)
+    assert runs.count(1) == 2
+
+
 @pytest.mark.promise("What the agent publishes is marked")
 @pytest.mark.parametrize("view", [slack_event, None])
 async def test_handlers_can_recognize_and_refuse_what_an_agent_published(
