@@ -46,6 +46,13 @@ def has_group(db: Keyspace, stream: str, group: str) -> bool:
     return of is not None and group.encode() in of.groups
 
 
+def position(db: Keyspace, stream: str, group: str) -> str:
+    """The last id that a group was given; empty if the stream has no such group."""
+    of = stream_of(db, stream)
+    its = of.groups.get(group.encode()) if of else None
+    return shown(its.last).decode() if its else ""
+
+
 def pending(db: Keyspace, stream: str, group: str) -> list[tuple[str, str]]:
     """The entries that a group has pending, each with the consumer that has it."""
     of = stream_of(db, stream)

@@ -61,7 +61,7 @@ MUTANTS = (
         also=(
             (
                 "streams/lua/shared/vanished.lua",
-                "if not vanished and not may_miss(known, pending, records, group, of, gone) then",
+                "if not (vanished or is_set_back or may_miss(known, pending, records, group, of, gone)) then",
                 "if vanished or others or true then",
             ),
         ),

@@ -207,16 +207,20 @@ class Queue(RuleBasedStateMachine):
         """XGROUP DESTROY."""
         self._do("destroy group", stream, group=self._existing(group))
 
-    @rule(stream=_STREAM, group=_GROUP)
-    def set_beyond_end(self, stream: str, group: str) -> None:
-        """XGROUP SETID to an id that is still to come: the group gets all the same what it was not given.
+    @rule(stream=_STREAM, group=_GROUP, how=st.sampled_from(["SETID", "CREATE", "CREATE where it stood"]))
+    def set_by_hand(self, stream: str, group: str, how: str) -> None:
+        """XGROUP SETID, or DESTROY and CREATE, to an id that is still to come, or to where the group stood.
 
-        What is not recorded as given comes again, as to a group that was destroyed.
+        It gets all the same what it had not finished and was not given. What is not recorded as given comes
+        again, as to a group that was destroyed.
         """
         existing = self._existing(group)
-        if look.has_group(self._its.world.server.db, stream, existing):
+        if stood := look.position(self._its.world.server.db, stream, existing):
             self._its.actors.note("destroyed", group=existing, stream=stream)
-            self._by_hand("XGROUP", "SETID", stream, existing, _TO_COME)
+            command, _, where = how.partition(" ")
+            if command == "CREATE":
+                self._by_hand("XGROUP", "DESTROY", stream, existing)
+            self._by_hand("XGROUP", command, stream, existing, stood if where else _TO_COME)
 
     @rule(stream=_STREAM, at=st.integers(0, 3))
     def delete_entry(self, stream: str, at: int) -> None:

@@ -96,13 +96,18 @@ async def test_what_is_erased_or_reset_on_purpose_stays_away(commands: Redis) ->
     assert (progress.put_back, progress.lost) == (0, 0)
 
 
-async def test_more_than_a_list_has_counts_as_lost(commands: Redis) -> None:
-    """3,000 entries are listed; whatever else a removed consumer held is counted, at least."""
-    pipeline = commands.pipeline(transaction=False)
-    await fill(commands, A, 1)
+async def fill_many(redis: Redis) -> list[str]:
+    pipeline = redis.pipeline(transaction=False)
+    await fill(redis, A, 1)
     for number in range(3009):
         pipeline.xadd(A, {"data": str(number)})
     await pipeline.execute()
+    return [entry_id for entry_id, _ in await entries(redis, A)]
+
+
+async def test_more_than_a_list_has_counts_as_lost(commands: Redis) -> None:
+    """3,000 entries are listed; whatever else a removed consumer held is counted, at least."""
+    await fill_many(commands)
     await join(commands, "dead")
     await take(commands, "dead", 3010)
     await record(commands)
@@ -111,3 +116,30 @@ async def test_more_than_a_list_has_counts_as_lost(commands: Redis) -> None:
     assert (progress.put_back, progress.lost) == (3000, 10)
     progress = await record(commands)
     assert (progress.put_back, progress.lost) == (0, 0)
+
+
+@pytest.mark.parametrize(("position", "found"), [("$", (3007, 0)), ("99999999999999-0", (3000, 7))])
+async def test_more_than_a_list_has_is_not_lost_in_silence_when_the_group_was_made_again(
+    commands: Redis, position: str, found: tuple[int, int]
+) -> None:
+    """Where Redis does not tell how much the group was given, all that the list does not name comes again."""
+    ids = await fill_many(commands)
+    await join(commands, "dead")
+    await take(commands, "dead", 3010)
+    await acks.ack(commands, "g", "dead", [(A, one) for one in ids[:2]])
+    await record(commands)
+    await acks.ack(commands, "g", "dead", [(A, ids[-1])])
+    await commands.xgroup_destroy(A, "g")
+    await commands.xgroup_create(A, "g", position)
+    progress = await record(commands)
+    assert (progress.put_back, progress.lost) == found
+
+
+@HOW
+async def test_what_was_given_last_of_thousands_since_the_list_is_found(commands: Redis, how: str) -> None:
+    ids = await fill_many(commands)
+    await join(commands, "dead")
+    await take(commands, "dead", 3010)
+    await acks.ack(commands, "g", "dead", [(A, one) for one in ids[:-5]])
+    assert await remove(commands, "dead") == 5
+    assert [entry_id for entry_id, _ in await taken_over(commands, how)] == ids[-5:]

@@ -59,7 +59,7 @@ local function look(stream, records, due, leases, pending, trail, said, gone)
   if not of then return {0, 0, 0, -1, 0, '', trail} end
   local info = facts(redis.call('XINFO', 'STREAM', stream))
   local moved, as_it_is = set_back(stream, records, of, info)
-  if moved ~= '' then of, said = as_it_is, false end
+  if moved ~= '' then of = as_it_is end
   local put_back, lost = put_back_vanished(
     stream, records, due, leases, pending, group, now, nil, of, said, gone)
   if put_back > 0 then of = group_of(stream, group) end

@@ -46,6 +46,5 @@ local function set_back(stream, records, of, info)
   if not is_beyond_end(former, info) then return '', of end
   local place = given_up_to(stream, records, of, info)
   redis.call(to_position('SETID', stream, group, place, read_at(stream, place)))
-  redis.call('HDEL', records, 'known ' .. group)
   return place .. ' ' .. former, group_of(stream, group)
 end

@@ -5,10 +5,12 @@
 
 local noted_fields = {} -- per key of what is pending
 
--- How many entries the group was given since the list, or -1 if that is unknown.
+-- How many entries the group was given since the list, or -1 if that is unknown: also where Redis tells a
+-- number that does not fit the position, as somebody chose both.
 local function given_since(known, of)
   local read = of['entries-read']
-  return read and known.read >= 0 and read - known.read or -1
+  local given = read and known.read >= 0 and read - known.read or -1
+  return given == 0 and of['last-delivered-id'] ~= known.position and -1 or given
 end
 
 -- The names of the fields say how many ids each has. To who may not read them, anything may be missing; so it

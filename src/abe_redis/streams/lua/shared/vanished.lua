@@ -12,6 +12,10 @@
 -- A removed consumer whose worker lives is there again with its worker's next read. Then entries are missing,
 -- and nobody has vanished. What live consumers held or have begun is put back then, too: the worker would do
 -- so itself with its next renewal, unless it dies before.
+--
+-- So it is in a group that somebody destroyed and made again at once: all its consumers have vanished.
+-- Wherever it stands then, or after XGROUP SETID: what lies behind its position is new to it, and what lies
+-- before is put back. Then the numbers do not tell how much is missing.
 
 -- include: nobody
 -- include: facts
@@ -22,7 +26,7 @@
 -- include: missing
 -- include: given
 -- include: note_gone
-local most_behind = 2000
+local most_behind = 10000
 
 -- The consumers of ours that are not there, or nil: they vanished, or have not read yet. Those that are there
 -- and have recorded their leases lately. And whether others than ours are there.
@@ -63,15 +67,17 @@ local function put_back_vanished(stream, records, due, leases, pending, group, n
   local known = said and known_in(said) or said == nil and known_of(records, group)
   if known and quick and math.abs(now - known.at) < quick then return 0, 0 end
   of = known and (of or group_of(stream, group))
-  if not of or before(of['last-delivered-id'], known.position) then return 0, 0 end
+  if not of then return 0, 0 end
+  local is_set_back = before(of['last-delivered-id'], known.position)
   local is_same = of['last-delivered-id'] == known.position and of['pending'] == known.pending
   if quick and is_same and redis.pcall('HLEN', pending) == 1 then return 0, 0 end -- the list alone
   local there = names_of(stream, group)
   local vanished, live, others = vanished_of(known, leases, there, now)
-  if not vanished and not may_miss(known, pending, records, group, of, gone) then return 0, 0 end
+  if not (vanished or is_set_back or may_miss(known, pending, records, group, of, gone)) then return 0, 0 end
   local text, settled, settled_count, begun, back = listed_of(pending, records, group)
   if not text then return 0, 0 end
   local count, lost, unlisted, last, is_listed = 0, 0, 0, of['last-delivered-id'], {}
+  local last_listed = known.position
   local function put_back(id, deliveries)
     if settled[id] then return end
     local at_least = math.max(deliveries, begun[id] or 0)
@@ -82,12 +88,14 @@ local function put_back_vanished(stream, records, due, leases, pending, group, n
     is_listed[id] = true
     local is_meant = live[name] or vanished and (vanished[name] or not others)
     if id ~= '+' then
+      last_listed = id
       if is_meant then put_back(id, deliveries_of_handlers(name, tonumber(deliveries))) end
     elseif vanished and is_meant then
       unlisted = unlisted + deliveries
     end
   end
-  local read, missing = given_since(known, of), known.pending
+  for id in pairs(settled) do is_set_back = is_set_back or before(last, id) end -- it was set back since
+  local read, missing = is_set_back and -1 or given_since(known, of), known.pending
   for id, deliveries in pairs(back) do
     if not is_listed[id] and not before(known.position, id) then missing = missing + 1 end
     if not others then put_back(id, deliveries) end
@@ -98,16 +106,20 @@ local function put_back_vanished(stream, records, due, leases, pending, group, n
   -- If Redis does not tell how much the group was given, every entry behind the list is looked at.
   if read >= 0 then missing = missing + read - settled_count - of['pending'] - count - lost
   else missing = vanished and math.huge or 0 end
+  local had, is_whole = count + lost, true
   if missing > 0 and not others then
-    local from, seen, had = '(' .. known.position, 0, count + lost
+    local from, seen = '(' .. (read < 0 and unlisted > 0 and last_listed or known.position), 0
     repeat
       local page = redis.call('XRANGE', stream, from, last, 'COUNT', 100)
       for _, entry in ipairs(page) do put_back(entry[1], 0) end
-      seen, from = seen + #page, #page > 0 and '(' .. page[#page][1]
-    until #page < 100 or seen >= most_behind or count + lost - had >= missing
+      seen, from, is_whole = seen + #page, #page > 0 and '(' .. page[#page][1], #page < 100
+    until is_whole or seen >= most_behind or count + lost - had >= missing
     missing = missing - (count + lost - had)
   end
-  local uncertain = read < 0 and 0 or math.min(missing, unlisted)
+  local uncertain = math.min(missing, unlisted)
+  if read < 0 then
+    uncertain = is_whole and not others and 0 or math.max(0, unlisted - (count + lost - had))
+  elseif not is_whole then uncertain = math.max(0, missing) end
   if uncertain > 0 then
     redis.pcall('HINCRBY', records, 'lost ' .. group, uncertain)
     redis.call('HDEL', records, 'known ' .. group)
