@@ -57,14 +57,15 @@ async def make(request: pytest.FixtureRequest) -> AsyncIterator[Make]:
             url = f"redis://127.0.0.1:{(await stack.enter_async_context(proxy)).port}"
 
         def another(**settings: Any) -> Backend:
+            conversation = settings.pop("conversation", None)
             configured = Settings(**{"redis_url": url} | settings)
             backend: Backend
             if request.param != "memory":
-                backend = RedisMessageQueueBackend(configured)
+                backend = RedisMessageQueueBackend(configured, conversation=conversation)
             else:
                 first = made[0] if made else None
                 assert first is None or isinstance(first, InMemoryBackend)
-                backend = InMemoryBackend(configured, shared_with=first)
+                backend = InMemoryBackend(configured, conversation=conversation, shared_with=first)
             made.append(backend)
             stack.push_async_callback(backend.close)
             return backend

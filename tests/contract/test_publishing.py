@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import anyio
 import pytest
 
+from abe_redis import Event, EventWorker
 from abe_redis.errors import ClosedError, InvalidNameError, PayloadError
 from abe_redis.testing import app_mention, envelope, message
 from tests.contract.conftest import Backend, Make
 from tests.contract.taking import TOPIC, Stored
+from tests.patience import PATIENCE
 
 
 def without_token(event: dict[str, Any]) -> dict[str, Any]:
@@ -69,3 +72,30 @@ async def test_a_closed_back_end_refuses(backend: Backend) -> None:
         backend.consume()
     with pytest.raises(InvalidNameError):
         type(backend)(backend.settings).consume(group="a\nb")
+
+
+@pytest.mark.promise("It wins over the setting, also when it says that an event has no conversation (`None`")
+@pytest.mark.parametrize("partitions", [1, 3])
+@pytest.mark.parametrize("nothing", [None, ""])
+async def test_nothing_waits_for_an_event_of_which_a_function_says_that_it_has_no_conversation(
+    make: Make, nothing: str | None, partitions: int
+) -> None:
+    """Its payload names a channel, and its worker knows nothing of the function."""
+    publisher = make(conversation=lambda _: nothing, redis_stream_partitions=partitions)
+    await publisher.publish_many(TOPIC, [message(f"{number}", channel="C1") for number in range(6)])
+    at_work = 0
+    gate = anyio.Event()
+
+    async def handle(_: Event) -> None:
+        nonlocal at_work
+        at_work += 1
+        await gate.wait()
+
+    worker = EventWorker(make(), handle, concurrency=8, ordered=True)
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run)
+            while at_work < 6:
+                await anyio.sleep(0.005)
+            gate.set()
+            await worker.shutdown()

@@ -44,7 +44,8 @@ AGENT = "mcp"
 TRACEPARENT, TRACESTATE = b"traceparent", b"tracestate"
 """Fields by which the handler's span is joined to the publisher's; see https://www.w3.org/TR/trace-context/."""
 CONVERSATION = b"conversation"
-"""Field that names the conversation, when it matters and where the payload may not say it."""
+"""Field that names the conversation, when it matters and where the payload may not say it; if it is empty,
+there is none."""
 MENTION = b"mention"
 """Field of an event that represents both events of a mention: which of them it is, and their common key."""
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024

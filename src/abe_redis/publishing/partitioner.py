@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from abe_redis.errors import PayloadError
+from abe_redis.events import codec
+from abe_redis.events.codec import Fields
 from abe_redis.events.conversation import Grain, conversation_of
 from abe_redis.runtime.signals import is_ctrl_c
 from abe_redis.sanitize.exceptions import describe
@@ -68,6 +70,16 @@ class Partitioner:
                     f"{type(found).__name__}. Nothing was published."
                 )
         return found[:_MOST] if found else None
+
+    def written(self, conversation: str | None, attempt: str) -> Fields:
+        """The field that names a conversation in the entry, if there is one to write.
+
+        When a function says that an event has none, its field holds a name that no other event has: otherwise
+        a worker, of whatever version, would find the conversation of the payload.
+        """
+        if conversation is not None:
+            return {codec.CONVERSATION: conversation.encode(errors="surrogatepass")}
+        return {} if self.conversation is None else {codec.CONVERSATION: b"\0" + attempt.encode()}
 
     def longest(self, topic: str) -> str:
         """The longest name of a stream of this topic."""

@@ -188,8 +188,7 @@ class Publisher:
         stream = topic
         if self._is_partitioned:
             conversation = self._partitioner.name(payload)
-            if conversation is not None:
-                fields[codec.CONVERSATION] = conversation.encode(errors="surrogatepass")
+            fields |= self._partitioner.written(conversation, attempt)
             # Without a conversation it goes to any partition, but a repeated event goes to the same one.
             stream = self._partitioner.stream(topic, conversation or event_id or attempt)
         if event_id and self._dedup_seconds:

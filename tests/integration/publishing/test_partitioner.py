@@ -89,6 +89,7 @@ async def test_a_stream_that_consumers_do_not_find_is_not_partitioned(make_backe
 
 
 @pytest.mark.promise("you can pass a function to the backend that publishes.")
+@pytest.mark.promise("it writes a name that no other event has.")
 async def test_a_function_says_what_belongs_together(
     make_backend: MakeBackend, redis_url: str, redis: Redis
 ) -> None:
@@ -108,6 +109,11 @@ async def test_a_function_says_what_belongs_together(
             await backend.publish_many("slack_events", [{"thread": 1}, {}])
         spread = {(await backend.publish_event("slack_events", {"thread": 0})).stream for _ in range(40)}
         assert len(spread) > 4
+        names = list[bytes]()
+        for other in spread - {stream}:
+            written: Any = await redis.xrange(other)
+            names += [row[1][b"conversation"] for row in written]
+        assert len(set(names)) == len(names), "workers of earlier versions let nothing wait for them, too"
 
 
 async def test_a_name_that_is_too_long_for_its_partitions(make_backend: MakeBackend) -> None:

@@ -72,7 +72,7 @@ def test_the_operator_says_what_a_conversation_is(grain: Grain, name: str) -> No
     assert partitioner.is_needed == (grain != "channel"), "workers know a channel by themselves"
 
 
-@pytest.mark.promise("It wins over the setting:")
+@pytest.mark.promise("It wins over the setting")
 def test_a_function_wins_over_the_setting() -> None:
     partitioner = Partitioner(Patterns(["a"]), lambda _: "mine", "thread")
     assert partitioner.name({"type": "message", "channel": "C1"}) == "mine"

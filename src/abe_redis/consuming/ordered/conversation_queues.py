@@ -253,8 +253,8 @@ def _key_of(entry: Leased) -> Key:
             found = conversation_of(codec.decode(entry.fields))
         except codec.UndecodableError:
             found = None
-        name = found.encode(errors="surrogatepass") if found else b"\0" + entry.id.encode()
-    return entry.stream, name
+        name = found.encode(errors="surrogatepass") if found else b""
+    return entry.stream, name or b"\0" + entry.id.encode()
 
 
 def _place(queued: Queued) -> tuple[int, int]:

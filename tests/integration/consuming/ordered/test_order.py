@@ -1,5 +1,7 @@
 """Ordered consumers: one conversation at a time, several of all."""
 
+import json
+
 import anyio
 import pytest
 from redis.asyncio import Redis
@@ -56,7 +58,7 @@ async def test_consume_keeps_the_order_too(make_backend: MakeBackend) -> None:
 
 
 @pytest.mark.promise("belongs to no conversation, and nothing waits for it.")
-async def test_events_of_no_conversation_do_not_wait(make_backend: MakeBackend) -> None:
+async def test_events_of_no_conversation_do_not_wait(make_backend: MakeBackend, redis: Redis) -> None:
     backend, log = make_backend(), Log()
     gate, began = anyio.Event(), list[int]()
 
@@ -66,7 +68,10 @@ async def test_events_of_no_conversation_do_not_wait(make_backend: MakeBackend) 
 
     for number in range(5):
         await backend.publish(TOPIC, {"n": number})
+    for number in (5, 6):  # as somebody writes it by hand
+        payload = json.dumps({"channel": "C1", "n": number})
+        await redis.xadd(TOPIC, {"data": payload, "conversation": ""})
     async with at_work(worker(backend, handle)):
-        await until_true(lambda: len(began) == 5)
+        await until_true(lambda: len(began) == 7)
         gate.set()
     assert not log.cancelled
