@@ -11,6 +11,7 @@ from rich.text import Text
 from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.cli.common import json_of, plain, say, wraps
 from abe_redis.errors import OutboxError, RedisRefusedError, RedisUnavailableError
+from abe_redis.inspection.health import NOTHING
 from abe_redis.operations.operations import Operations
 from abe_redis.runtime.plurals import count, duration
 from abe_redis.schemas import ConsumerStats, StatsResult, StreamStats
@@ -74,7 +75,7 @@ def print_stats(streams: Sequence[StreamStats], *, every_consumer: bool, lease_s
             f"Leases of whoever has these settings last {lease_seconds:g} s (REDIS_STREAM_LEASE_SECONDS)."
         )
     for one in streams:
-        if one.health != "ok" or any(group.lost for group in one.groups):
+        if one.health != "ok" or one.advice != NOTHING:
             console.print(Text(f"{plain(one.stream)}: {plain(one.advice)}"))
 
 

@@ -10,6 +10,9 @@ from abe_redis.schemas.stats import AGENTS, is_agent, is_person
 from abe_redis.settings import Settings
 from abe_redis.streams.trim import is_over
 
+NOTHING = "Nothing is waiting."
+"""The advice about a stream of which nothing else is to be said."""
+
 MOST_NAMED = 3
 """Consumers of a group that are named in a kind of advice."""
 
@@ -199,7 +202,7 @@ def judge(stats: StreamStats, settings: Settings, *, refuses_writes: bool = Fals
     verdicts = [rule(situation) for rule in RULES]
     health: Health = next((one.health for one in verdicts if one.health), "ok")
     said = " ".join(sentence for verdict in verdicts for sentence in verdict.said)
-    return health, said or "Nothing is waiting."
+    return health, said or NOTHING
 
 
 def _missing(group: GroupStats) -> str:

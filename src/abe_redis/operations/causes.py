@@ -164,20 +164,21 @@ async def _clock(redis: Redis, _: Scope, streams: Sequence[StreamStats]) -> list
     return [said]
 
 
-async def _restored(redis: Redis, scope: Scope, _: Sequence[StreamStats]) -> list[str]:
-    """Groups that somebody destroyed and consumers made again lately."""
+async def _restored(redis: Redis, _: Scope, streams: Sequence[StreamStats]) -> list[str]:
+    """Groups that somebody destroyed and consumers made again lately: no problem of now, so it answers none.
+
+    Their streams' advice says it, since it explains why events came again.
+    """
     since = datetime.now(UTC) - _RECENT
-    changes = await audit.last(redis, _LOOKED_AT)
-    found = [
-        one
-        for one in changes
-        if one.origin == "consumer"
-        and one.at > since
-        and scope.patterns.match(str(one.facts.get("stream", "")))
-    ]
-    return [
-        f"{one.what} at {one.at:%H:%M:%S} UTC: {one.facts.get('group')!r} of {one.facts.get('stream')!r}, "
-        "which somebody had destroyed. Its unfinished events are delivered, some of them again: see "
-        "`abe-redis audit`."
-        for one in found[:3]
-    ]
+    of, told = {one.stream: one for one in streams}, set[tuple[object, object]]()
+    for one in await audit.last(redis, _LOOKED_AT):
+        stream, group = one.facts.get("stream"), one.facts.get("group")
+        stats = of.get(str(stream))
+        if one.origin != "consumer" or one.at < since or stats is None or (stream, group) in told:
+            continue
+        told.add((stream, group))
+        stats.advice += (
+            f" Group {group!r} was made again at {one.at:%H:%M:%S} UTC, where it had finished, after "
+            "somebody had destroyed it; some events may have come again: see `abe-redis audit`."
+        )
+    return []

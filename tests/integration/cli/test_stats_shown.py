@@ -2,15 +2,18 @@
 
 import json
 import os
+from typing import Any
 
 import anyio
 import anyio.to_thread
 import pytest
+from redis.asyncio import Redis
 
-from abe_redis import RedisMessageQueueBackend
+from abe_redis import Event, EventWorker, RedisMessageQueueBackend
 from tests.command_line import run_command
 from tests.integration.cli.command_runs import run
-from tests.integration.conftest import take_one, until
+from tests.integration.conftest import MakeBackend, take_one, until
+from tests.integration.consuming.ordered.logged_workers import at_work
 
 TOPIC = "slack_events"
 LEASE = {"REDIS_STREAM_LEASE_SECONDS": "0.5"}
@@ -45,6 +48,44 @@ async def test_an_event_that_waits_for_a_retry_is_held_by_nobody(backend: RedisM
         ) in words
         assert "is gone" not in words
         assert "add consumers" not in words
+
+
+@pytest.mark.usefixtures("at")
+async def test_a_group_that_was_made_again_is_no_problem_of_now(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    """`stats` tells it for an hour, but neither a script nor the doctor is alarmed by it."""
+    backend = make_backend(redis_stream_lease_seconds=1)
+    handled = set[int]()
+
+    async def handle(event: Event) -> None:
+        handled.add(event["n"])
+
+    async def is_recorded() -> bool:
+        floor: Any = await redis.hget("abe:groups:{slack_events}", "floor bot")
+        return floor is not None and not floor.startswith(b"0-0 ")
+
+    async def is_quiet() -> bool:
+        rows: Any = await redis.xinfo_groups(TOPIC)
+        return handled == {1, 2} and [(row["pending"], row["lag"]) for row in rows] == [(0, 0)]
+
+    async with at_work(EventWorker(backend, handle, group="bot")):
+        await backend.publish(TOPIC, {"n": 1})
+        await until(is_recorded)
+        await redis.xgroup_destroy(TOPIC, "bot")
+        await backend.publish(TOPIC, {"n": 2})
+        await until(is_quiet)
+        checked = json.loads(await shown("stats", "--check", "--json"))
+        assert checked["problems"] == []
+        (stream,) = checked["streams"]
+        assert stream["health"] == "ok"
+        assert "Group 'bot' was made again at " in stream["advice"]
+        assert stream["advice"].count("made again") == 1
+        assert "after somebody had destroyed it" in " ".join((await shown("stats", "--check")).split())
+        found = json.loads((await anyio.to_thread.run_sync(lambda: run("doctor", "--json"))).stdout)
+        assert [
+            one for one in found["findings"] if one["severity"] != "ok" and one["check"] == "streams"
+        ] == []
 
 
 @pytest.mark.usefixtures("at")
