@@ -25,7 +25,9 @@ class Finding(BaseModel):
     )
     found: str = Field(description="What was found.")
     advice: str = Field(default="", description="What to do; empty when there is nothing to do.")
-    command: str = Field(default="", description="The command that does it: of abe-redis, or for redis-cli.")
+    command: str = Field(
+        default="", description="The command that does it: of abe-redis or sqlite3, or for redis-cli."
+    )
 
 
 def ok(found: str, advice: str = "", command: str = "") -> Finding:

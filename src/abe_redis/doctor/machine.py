@@ -9,6 +9,7 @@ from abe_redis.doctor.context import Finding, ok, problem, warning
 from abe_redis.errors import OutboxError
 from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize
 from abe_redis.runtime import bolt_releases, plurals
+from abe_redis.runtime.shell import quoted
 from abe_redis.settings import Settings
 
 
@@ -38,7 +39,9 @@ async def outbox(settings: Settings) -> AsyncIterator[Finding]:
         yield problem(
             f"{plurals.count(size.refused, 'event')} in {path} cannot be delivered: Redis refused them for "
             "good, or the disk damaged them. The file has the reason for each.",
-            "Fix the reasons, and publish the events again.",
+            "Fix the reasons, and let the events be tried again as below, or give them up: DELETE FROM event "
+            "WHERE refused IS NOT NULL.",
+            " ".join(["sqlite3", quoted(str(path.absolute())), '"UPDATE event SET refused = NULL"']),
         )
     if size.waiting:
         yield warning(

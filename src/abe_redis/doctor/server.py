@@ -142,9 +142,11 @@ async def clients(context: Context) -> AsyncIterator[Finding]:
     )
     if evicted := int(info.get("evicted_clients", 0)):
         yield warning(
-            f"The server has cut off {plurals.count(evicted, 'client')}, since clients took too much of its "
-            "memory.",
-            "Raise maxmemory-clients: it first cuts off clients of large events.",
+            f"The server has cut off {plurals.count(evicted, 'client')} since it started, as clients took "
+            "too much of its memory.",
+            "Raise maxmemory-clients: it first cuts off clients of large events. If you have, let the server "
+            "count anew:",
+            "CONFIG RESETSTAT",
         )
 
 

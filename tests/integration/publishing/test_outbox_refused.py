@@ -1,6 +1,8 @@
 """Events in the outbox that Redis refuses, or may know already: none blocks another."""
 
 import logging
+import re
+import shlex
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -8,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from abe_redis import Settings
+from abe_redis.doctor import Finding, machine
 from abe_redis.errors import RedisRefusedError
 from abe_redis.publishing.outbox_file import OutboxSize
 from abe_redis.publishing.outbox_kept import Kept
@@ -64,9 +68,32 @@ async def test_a_permanently_refused_event_blocks_no_other(
 
     with own_server.admin() as admin:
         admin.config_set("proto-max-bulk-len", 512 * 1024 * 1024)
-    execute(path, "UPDATE event SET refused = NULL")
+    (finding,) = await _of_the_outbox(path)
+    assert finding.severity == "problem"
+    _, file, statement = shlex.split(finding.command)
+    assert Path(file) == path
+    execute(path, statement)
     await until(lambda: emptied(queue))
     assert len(entries(own_server)) == 4
+    assert [one.severity for one in await _of_the_outbox(path)] == ["ok"]
+
+
+async def test_a_refused_event_that_its_operator_gives_up_is_no_problem_any_more(
+    own_server: Server, make_queue: MakeQueue, path: Path
+) -> None:
+    queue = make_queue()
+    own_server.stop()
+    await queue.publish("slack_events", {"n": 1})
+    await queue.close()
+    execute(path, "UPDATE event SET refused = 'too large'")
+    (finding,) = await _of_the_outbox(path)
+    (statement,) = re.findall(r"DELETE .* NULL", finding.advice)
+    execute(path, statement)
+    assert [one.severity for one in await _of_the_outbox(path)] == ["ok"]
+
+
+async def _of_the_outbox(path: Path) -> list[Finding]:
+    return [one async for one in machine.outbox(Settings(redis_outbox=path))]
 
 
 async def test_a_key_in_the_way_holds_up_its_own_events_until_it_is_gone(
