@@ -36,6 +36,14 @@ app.add_typer(group, rich_help_panel=REPAIR)
 _WIDE, _LONGEST_NAME = 100, 24
 """Columns below which the list has no room to spare, and of a name that is never broken."""
 
+CreateStream = Annotated[
+    bool,
+    typer.Option(
+        "--create-stream",
+        help="Make a stream that does not exist yet, empty. A partition of a topic that has streams is made "
+        "without this, too; any other name might be mistyped.",
+    ),
+]
 Name = Annotated[str, typer.Argument(metavar="GROUP", help="The group.")]
 _POINT = "beginning, now, an entry id, a time such as 2026-01-31T09:00 (UTC), or a time ago such as 2h"
 
@@ -146,15 +154,20 @@ def create(
             "point are given up.",
         ),
     ] = False,
+    create_stream: CreateStream = False,
     as_json: AsJson = False,
 ) -> None:
-    """Create a group on an existing stream; one that somebody destroyed, again where it had finished.
+    """Create a group; one that somebody destroyed, again where it had finished.
 
     Example: abe-redis group create slack_events audit --from now
     """
     from abe_redis.operations.groups import Groups  # noqa: PLC0415
 
-    change = with_scope(lambda scope: Groups(scope).create(stream, name, start=start, force=force))
+    change = with_scope(
+        lambda scope: Groups(scope).create(
+            stream, name, start=start, force=force, create_stream=create_stream
+        )
+    )
     _tell(change, as_json=as_json)
 
 
@@ -261,14 +274,22 @@ def replay(
 
 
 @group.command()
-def pause(stream: Stream, name: Name, *, as_json: AsJson = False) -> None:
+def pause(
+    stream: Stream, name: Name, *, create_stream: CreateStream = False, as_json: AsJson = False
+) -> None:
     """Deliver no events of a group until it is resumed.
+
+    A group that other streams have can be paused where it does not exist yet: in a stream that no worker has
+    found, and in a partition, still to come, of a topic that has streams.
 
     Example: abe-redis group pause slack_events workers
     """
     from abe_redis.operations.groups import Groups  # noqa: PLC0415
 
-    _tell(with_scope(lambda scope: Groups(scope).pause(stream, name)), as_json=as_json)
+    _tell(
+        with_scope(lambda scope: Groups(scope).pause(stream, name, create_stream=create_stream)),
+        as_json=as_json,
+    )
 
 
 @group.command()

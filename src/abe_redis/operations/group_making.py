@@ -27,7 +27,14 @@ async def make_again(redis: Redis, stream: str, group: str) -> str | None:
 
 
 async def make(
-    redis: Redis, stream: str, group: str, position: str, *, force: bool = False, is_agent: bool = False
+    redis: Redis,
+    stream: str,
+    group: str,
+    position: str,
+    *,
+    force: bool = False,
+    is_agent: bool = False,
+    makes_stream: bool = False,
 ) -> manage.Unfinished:
     """Make a group that gets the events after a position; answers what a destroyed one let go of.
 
@@ -38,12 +45,15 @@ async def make(
         position: The position.
         force: Make a destroyed group even if it has unfinished events.
         is_agent: Whether an agent asks, or a command that has no force.
+        makes_stream: Make a stream that does not exist yet, empty.
 
     Raises:
         RequestError: The group exists, or somebody destroyed it and it has unfinished events.
     """
     try:
-        left, made = await manage.create(redis, stream, group, position, force=force)
+        left, made = await manage.create(
+            redis, stream, group, position, force=force, makes_stream=makes_stream
+        )
     except ResponseError as error:
         if "BUSYGROUP" not in str(error):
             raise

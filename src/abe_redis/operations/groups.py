@@ -7,12 +7,13 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from abe_redis.errors import RequestError
-from abe_redis.operations import coming_again, group_making, positions
+from abe_redis.operations import coming_again, group_making, positions, streams_to_come
 from abe_redis.operations.scope import Scope
 from abe_redis.schemas import GroupChange, GroupOfStream, GroupsResult
 from abe_redis.schemas.stats import is_agent
-from abe_redis.streams import manage, names
+from abe_redis.streams import manage, names, peek
 
+_EMPTY = " The stream is new, and empty until its first event: check its name."
 _STARTS = {"beginning": "It starts at the beginning.", "now": "It gets later events only."}
 
 
@@ -47,9 +48,15 @@ class Groups:
         )
 
     async def create(
-        self, stream: str, group: str, *, start: str | None = None, force: bool = False
+        self,
+        stream: str,
+        group: str,
+        *,
+        start: str | None = None,
+        force: bool = False,
+        create_stream: bool = False,
     ) -> GroupChange:
-        """Create a group on an existing stream; one that somebody destroyed, again where it had finished.
+        """Create a group; one that somebody destroyed, again where it had finished.
 
         Args:
             start: Where it starts: `beginning`, `now` (later events only), an entry id, a time such as
@@ -57,22 +64,26 @@ class Groups:
                 default the beginning, or where a destroyed group had finished, if that is recorded.
             force: With `start`, create a destroyed group even if it has unfinished events: those after the
                 position are delivered again, those before it are given up.
+            create_stream: Make a stream that does not exist yet, empty, also if it is no partition of a topic
+                that has streams.
         """
         name, group = self._scope.consumable(stream), names.check_group(group)
         events, begins = 0, "beginning" if start is None else start
         async with self._scope.redis(f"making the group {group!r} of {name!r}") as redis:
-            await self._scope.check_exists(redis, name)
-            again = None if start is not None else await group_making.make_again(redis, name, group)
+            is_new = await streams_to_come.is_to_come(self._scope, redis, name, create=create_stream)
+            is_anew = is_new or start is not None
+            again = None if is_anew else await group_making.make_again(redis, name, group)
             if again:
                 begins, note = again, f"Somebody had destroyed it; it goes on {again}."
             else:
                 at = await positions.position(redis, name, begins)
-                left = await group_making.make(redis, name, group, at, force=force)
+                left = await group_making.make(redis, name, group, at, force=force, makes_stream=is_new)
                 await manage.forget_workers(redis, name, group)
                 events = left.pending + (left.undelivered or 0)
                 note = _STARTS.get(begins, f"It starts at {begins}.")
                 if left:
                     note += f" It let go of {group_making.unfinished(left)}."
+                note += _EMPTY if is_new else ""
         change = GroupChange(stream=name, group=group, done="created", events=events, note=note)
         return await self._noted("group create", change, start=begins, force=force)
 
@@ -201,10 +212,25 @@ class Groups:
         bounds = {"last": last} if until is None else {"until": until}
         return await self._noted("group replay", change, first=first, **bounds)
 
-    async def pause(self, stream: str, group: str) -> GroupChange:
-        """Deliver no events of a group, also one that somebody destroyed; events in flight are finished."""
-        if await self._pause(stream, group, paused=True):
+    async def pause(self, stream: str, group: str, *, create_stream: bool = False) -> GroupChange:
+        """Deliver no events of a group, also one that somebody destroyed; events in flight are finished.
+
+        A group that other streams have is made where it does not exist yet: in a stream that no worker has
+        found, and in a partition, still to come, of a topic that has streams.
+
+        Args:
+            stream: The stream.
+            group: The group.
+            create_stream: Make any stream that does not exist yet, empty, and the group in it.
+        """
+        name, group = self._scope.consumable(stream), names.check_group(group)
+        async with self._pausing(name, group) as redis:
+            makes = await streams_to_come.may_pause(self._scope, redis, name, group, create=create_stream)
+            is_new = makes and await peek.kind(redis, name) == "none"
+            changed = await manage.pause(redis, name, group, paused=True, makes=makes)
+        if changed:
             note = "Its consumers stop within about two seconds. Running handlers finish."
+            note += _EMPTY if is_new else ""
             change = GroupChange(stream=stream, group=group, done="paused", events=0, note=note)
             return await self._noted("group pause", change)
         return GroupChange(
@@ -213,7 +239,11 @@ class Groups:
 
     async def resume(self, stream: str, group: str) -> GroupChange:
         """Resume a paused group, also one that somebody destroyed."""
-        if await self._pause(stream, group, paused=False):
+        name, group = self._scope.consumable(stream), names.check_group(group)
+        async with self._pausing(name, group) as redis:
+            await self._scope.check_exists(redis, name)
+            changed = await manage.pause(redis, name, group, paused=False)
+        if changed:
             note = "Its consumers go on within about two seconds."
             change = GroupChange(stream=stream, group=group, done="resumed", events=0, note=note)
             return await self._noted("group resume", change)
@@ -226,12 +256,13 @@ class Groups:
             await self._scope.note(what, stream=change.stream, group=change.group, **told)
         return change
 
-    async def _pause(self, stream: str, group: str, *, paused: bool) -> bool:
-        name, group = self._scope.consumable(stream), names.check_group(group)
-        async with self._scope.redis(f"pausing or resuming the group {group!r} of {name!r}") as redis:
-            await self._scope.check_exists(redis, name)
-            async with self._naming_groups(redis, name, group):
-                return await manage.pause(redis, name, group, paused=paused)
+    @asynccontextmanager
+    async def _pausing(self, stream: str, group: str) -> AsyncIterator[Redis]:
+        async with (
+            self._scope.redis(f"pausing or resuming the group {group!r} of {stream!r}") as redis,
+            self._naming_groups(redis, stream, group),
+        ):
+            yield redis
 
     @asynccontextmanager
     async def _naming_groups(self, redis: Redis, stream: str, group: str) -> AsyncIterator[None]:

@@ -102,7 +102,8 @@ async def _past(redis: Redis, stream: str, word: str) -> str:
     entry_id = _at(word, now)
     if ids.order(entry_id)[0] <= now * 1000:
         return entry_id
-    end, newest = await peek.end(redis, stream)
+    is_there = await peek.kind(redis, stream) == "stream"
+    end, newest = await peek.end(redis, stream) if is_there else (manage.BEGINNING, None)
     if ids.order(entry_id) <= ids.order(end):
         return entry_id
     has = f"the newest entry of {stream!r} is {newest}" if newest else f"{stream!r} has no entry"

@@ -40,9 +40,17 @@ _CREATE = Script.load("create_group")
 
 
 async def create(
-    redis: Redis, stream: str, group: str, position: str, *, force: bool = False
+    redis: Redis, stream: str, group: str, position: str, *, force: bool = False, makes_stream: bool = False
 ) -> tuple[Unfinished, bool]:
-    """Create a group on an existing stream; it gets the entries after a position.
+    """Create a group; it gets the entries after a position.
+
+    Args:
+        redis: The client.
+        stream: The stream.
+        group: The group.
+        position: The position.
+        force: Create a destroyed group even if it has unfinished entries.
+        makes_stream: Make a stream that does not exist yet, empty, and announce it.
 
     Returns:
         What it has unfinished if somebody destroyed it and its floor is recorded (of the undelivered entries,
@@ -53,7 +61,10 @@ async def create(
         redis.ResponseError: BUSYGROUP, when it exists.
     """
     keys = [stream, names.records(stream), names.pending(stream, group), names.due(stream, group)]
-    pending, passed, made = await _CREATE(redis, keys, [group, position, int(force), MOST_PASSED])
+    arguments: list[Argument] = [group, position, int(force), MOST_PASSED, int(makes_stream)]
+    pending, passed, made = await _CREATE(redis, keys, arguments)
+    if makes_stream:
+        await announce(redis, [stream])
     return Unfinished(pending=pending, undelivered=passed), bool(made)
 
 
@@ -129,8 +140,15 @@ async def replay(redis: Redis, stream: str, group: str, first: str, last: str) -
 _PAUSE = Script.load("pause_group")
 
 
-async def pause(redis: Redis, stream: str, group: str, *, paused: bool) -> bool:
+async def pause(redis: Redis, stream: str, group: str, *, paused: bool, makes: bool = False) -> bool:
     """Pause or resume a group; its consumers notice within about two seconds.
+
+    Args:
+        redis: The client.
+        stream: The stream.
+        group: The group.
+        paused: Whether it is to be paused.
+        makes: Make a group that does not exist yet, at the beginning, and its stream, empty.
 
     Returns:
         Whether this changed the group.
@@ -138,7 +156,8 @@ async def pause(redis: Redis, stream: str, group: str, *, paused: bool) -> bool:
     Raises:
         redis.ResponseError: NOGROUP, when it does not exist.
     """
-    changed = bool(await _PAUSE(redis, [stream, names.records(stream)], [group, int(paused)]))
+    arguments: list[Argument] = [group, int(paused), int(makes)]
+    changed = bool(await _PAUSE(redis, [stream, names.records(stream)], arguments))
     await announce(redis, [stream])
     return changed
 
@@ -148,11 +167,20 @@ async def had_workers(redis: Redis, streams: Sequence[str], group: str) -> bool:
 
     It stays known after a removal, until 20 more groups of the stream were removed.
     """
+    return await _is_recorded(redis, streams, f"worked {group}")
+
+
+async def is_known(redis: Redis, streams: Sequence[str], group: str) -> bool:
+    """Whether one of these streams has, or had, this group, unless a command of ours removed it."""
+    return await _is_recorded(redis, streams, f"floor {group}")
+
+
+async def _is_recorded(redis: Redis, streams: Sequence[str], field: str) -> bool:
     for some in batched(streams, _AT_ONCE):
         pipeline = redis.pipeline(transaction=False)
         for stream in some:
-            pipeline.hget(names.records(stream), f"worked {group}")
-        if any(since is not None for since in await pipeline.execute()):
+            pipeline.hget(names.records(stream), field)
+        if any(found is not None for found in await pipeline.execute()):
             return True
     return False
 

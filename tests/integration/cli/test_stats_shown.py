@@ -146,6 +146,8 @@ async def test_it_fits_a_terminal_of_any_width(backend: RedisMessageQueueBackend
         "read s --group g",
         "group list s",
         "group pause s g",
+        "group create s g",
+        "group resume s g",
         "dead list s",
         "dead summary s",
         "dead redrive s --all",
@@ -155,8 +157,11 @@ async def test_it_fits_a_terminal_of_any_width(backend: RedisMessageQueueBackend
 def test_a_stream_that_does_not_exist_has_one_answer(command: str) -> None:
     done = run(*command.split(), REDIS_STREAM_PATTERNS="s")
     assert (done.returncode, done.stdout) == (1, "")
+    makes = command.startswith(("group pause", "group create"))
+    offer = " To make it, empty, before its first event, add --create-stream." if makes else ""
     assert done.stderr == (
-        "abe-redis: The stream 's' does not exist (yet). No stream exists yet: nothing was published.\n"
+        "abe-redis: The stream 's' does not exist (yet). No stream exists yet: nothing was published."
+        f"{offer}\n"
     )
 
 

@@ -1,16 +1,27 @@
 -- Pauses or resumes a group; also one that somebody destroyed, if its floor is recorded: a consumer makes it
--- again as it was, paused or not.
+-- again as it was, paused or not. On request it makes a group that does not exist yet, at the beginning, and
+-- its stream, empty: so nothing of it is delivered before it is paused.
 --
 -- KEYS  the stream, its records
--- ARGV  group, 1 to pause it or 0 to let it go on
+-- ARGV  group, 1 to pause it or 0 to let it go on, 1 to make what does not exist yet (else 0)
 -- Answers 1 if that changed anything, else 0; or an error when there is no such group.
 -- flags: allow-oom
 
 -- include: facts
+-- include: floor
+-- include: make_group
+-- include: begin_records
 local stream, records = KEYS[1], KEYS[2]
-local group, pause = ARGV[1], ARGV[2] == '1'
-if not group_of(stream, group) and not redis.call('HGET', records, 'floor ' .. group) then
-  return redis.error_reply('NOGROUP No such consumer group')
+local group, pause, makes = ARGV[1], ARGV[2] == '1', ARGV[3] == '1'
+local info = redis.call('EXISTS', stream) == 1 and facts(redis.call('XINFO', 'STREAM', stream))
+local is_known = group_of(stream, group) or (info and redis.call('HGET', records, 'floor ' .. group))
+if not is_known then
+  if not makes then return redis.error_reply('NOGROUP No such consumer group') end
+  floor_of(records, group, info) -- what a deleted stream had unfinished is lost
+  local entries_read = info and info['entries-added'] - info['length'] or 0
+  local made = make_group(stream, records, group, '0', entries_read, not info)
+  if made.err then return made end
+  begin_records(stream, records, group, {})
 end
 local seconds = redis.call('TIME')[1]
 if pause then
