@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import anyio.lowlevel
 
@@ -21,6 +22,7 @@ from abe_redis.streams.choose import MOST_PASSED, Chosen, Why, take_these
 from abe_redis.streams.consumers import ended_in
 from abe_redis.streams.groups import record_progress
 from abe_redis.streams.manage import is_paused
+from abe_redis.streams.owners import Owner
 from abe_redis.streams.page_size import PageSize
 from abe_redis.streams.reclaim import reclaim
 
@@ -55,12 +57,26 @@ async def take(
         events, passed_over = await _opened(connections, settings, taken, leased)
         goes_on = passed_over or len(taken.buried) > buried
     if events:
-        note = "These are yours now: ack each one when it is done."
+        note = await _yours(connections, taken)
     elif taken.agent_leases.count(taken.stream, taken.group, taken.consumer):
         note = "Nothing else is waiting in this group."
     else:
         note = "Nothing is waiting in this group."
     return _result(settings, taken, events, note)
+
+
+async def _yours(connections: Connections, taken: AgentRead) -> str:
+    """What to do with leased events; and whether an ordered worker owns the stream they were taken from."""
+    note = "These are yours now: ack each one when it is done."
+    token: Any = None
+    with contextlib.suppress(*failures.FAILURES):  # the events are leased: their holder must hear of them
+        token = await connections.commands.get(names.owner(taken.stream, taken.group))
+    if not token:
+        return note
+    return (
+        f"{note} The ordered worker {Owner.consumer_of(token.decode(errors='replace'))!r} has this stream: "
+        "what you do with them comes out of the order of their conversations."
+    )
 
 
 async def take_chosen(
@@ -98,7 +114,7 @@ async def take_chosen(
             postponed=bool(ids),
         )
     events, _ = await _opened(connections, settings, taken, outcome.leased)
-    said = ["These are yours now: ack each one when it is done."] if events else []
+    said = [await _yours(connections, taken)] if events else []
     if not chosen:
         said.append(
             f"None of the {looked_at:,} that wait and were looked at matches.{wanted.doubt}"
@@ -113,8 +129,9 @@ async def take_chosen(
         ours = why == "held" and taken.agent_leases.holds(taken.stream, taken.group, taken.consumer, entry_id)
         is_left = why == "held" and holder in ended
         reason = "you hold it already" if ours else (_LEFT if is_left else _WHY[why]).format(holder=holder)
-        by_reason.setdefault(reason, []).append(entry_id)
-    said += [f"Not leased, {reason}: {', '.join(those)}." for reason, those in by_reason.items()]
+        to_whom = "Not leased to you" if why == "held" and not ours and not is_left else "Not leased"
+        by_reason.setdefault(f"{to_whom}, {reason}", []).append(entry_id)
+    said += [f"{reason}: {', '.join(those)}." for reason, those in by_reason.items()]
     if outcome.passed:
         were = "was" if outcome.passed == 1 else "were"
         said.append(

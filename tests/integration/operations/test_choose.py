@@ -67,7 +67,7 @@ async def test_what_cannot_be_leased_is_told_with_the_reason(
     again = await agent.lease(group=GROUP, ids=[*ids[:2], *ids[3:4], "1-1", ids[7]])
     assert again.events == []
     for words in (
-        f"held by 'worker-1': {ids[0]}.",
+        f"Not leased to you, held by 'worker-1': {ids[0]}.",
         f"the group has finished it, or it does not exist: {ids[1]}, 1-1.",
         f"you hold it already: {ids[3]}.",
         f"stand before it: {ids[7]}.",

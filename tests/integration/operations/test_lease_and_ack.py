@@ -8,10 +8,32 @@ from redis.asyncio import Redis
 
 from abe_redis import Operations
 from abe_redis.operations.agent_leases import AgentLeases
+from abe_redis.streams import names
+from abe_redis.streams.owners import Owner
 from tests.integration.conftest import MakeBackend, pending, take_one
 from tests.integration.operations.numbered_streams import fill, operations
 
 __all__ = ["operations"]
+
+
+@pytest.mark.parametrize("ids_given", [True, False])
+async def test_a_lease_beside_an_ordered_worker_says_that_it_breaks_the_order(
+    operations: Operations, redis: Redis, make_backend: MakeBackend, *, ids_given: bool
+) -> None:
+    ids = await fill(operations, 2)
+    await redis.set(names.owner("slack_events", "bot"), Owner.make("bot", "worker-1", 30).token)
+    for group in ("bot", "agents"):
+        await redis.xgroup_create("slack_events", group, "0")
+    leased = await (
+        operations.lease(stream="slack_events", group="bot", ids=ids[1:])
+        if ids_given
+        else operations.read_stream(group="bot", count=1)
+    )
+    assert len(leased.events) == 1
+    words = "The ordered worker 'worker-1' has this stream: what you do with them comes out of the order"
+    assert words in leased.note
+    other = await operations.read_stream(group="agents", count=1)
+    assert "ordered" not in other.note
 
 
 async def test_a_lease_an_ack_and_what_is_pending(operations: Operations, redis: Redis) -> None:
