@@ -256,7 +256,8 @@ async def _leave_handlers_behind(backend: "RedisMessageQueueBackend") -> None:
     with anyio.CancelScope(shield=True):
         await backend.close()
     _LOG.warning(
-        "Cancelled handlers did not end within %g s; the process ends without waiting for them.",
+        "Cancelled handlers did not end within %g s; the process ends without waiting for them. Their events "
+        "are delivered again when their leases end.",
         PATIENCE_SECONDS,
     )
     sys.stdout.flush()

@@ -20,12 +20,10 @@ import anyio.lowlevel
 from abe_redis.runtime import fork
 from abe_redis.runtime.signals import was_raised_by_code
 from abe_redis.sanitize.exceptions import describe
-from abe_redis.worker.threads import current_slot, in_thread
+from abe_redis.worker.insistence import Insistence, leave
+from abe_redis.worker.threads import Slot, current_slot, in_thread
 
 _LOG = logging.getLogger(__name__)
-
-OUTLASTS_SECONDS = 5.0
-"""Time after its limit from which a coroutine is said to go on in spite of that."""
 
 
 def as_coroutine_function(handler: Callable[[Any], Any]) -> Callable[[Any], Awaitable[Any]]:
@@ -87,15 +85,16 @@ class _Call:
             )
 
     async def wait(self, task: asyncio.Task[None]) -> bool:
-        """Wait for its end. When our caller is cancelled, cancel it, and wait all the same.
+        """Wait for its end. When our caller is cancelled, cancel it, and wait until its slot lets it go on.
 
         Returns:
             Whether our caller was cancelled.
         """
         loop, slot = asyncio.get_running_loop(), current_slot()
         ended, alarm = loop.create_future(), None
-        if self.scope.deadline != math.inf and slot is not None:
-            alarm = loop.call_at(self.scope.deadline + OUTLASTS_SECONDS, slot.outlast)
+        insistence = Insistence(task, self.scope, slot.outlast if slot is not None else _say_nothing)
+        if self.scope.deadline != math.inf:
+            alarm = loop.call_at(self.scope.deadline, insistence.begin)
 
         def end(_: asyncio.Task[None]) -> None:
             if not ended.done():
@@ -106,18 +105,36 @@ class _Call:
             await ended
         except asyncio.CancelledError:
             self.scope.cancel()
+            insistence.begin()
             if slot is not None:
                 slot.let_go()
-            with anyio.CancelScope(shield=True):
-                while not task.done():
-                    with suppress(asyncio.CancelledError):
-                        await asyncio.wait([task])
+            await self._wait_in_spite_of_that(task, slot)
             return True
         finally:
-            if alarm is not None and slot is not None:
+            if alarm is not None:
                 alarm.cancel()
-                slot.end()
+            if insistence.has_begun:
+                insistence.end()
+                if slot is not None:
+                    slot.end()
         return False
+
+    @staticmethod
+    async def _wait_in_spite_of_that(task: asyncio.Task[None], slot: Slot | None) -> None:
+        with anyio.CancelScope(shield=True) as waiting:
+            if slot is not None:
+                slot.waits_in = waiting
+            while not (task.done() or waiting.cancel_called):
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([task])
+        if slot is not None:
+            slot.waits_in = None
+        if not task.done():
+            leave(task)
+
+
+def _say_nothing() -> None:
+    """Outside a worker, nobody is told that a handler goes on."""
 
 
 async def call(handle: Callable[[], Awaitable[Any]], *, seconds: float | None) -> Any:  # noqa: ANN401
@@ -142,6 +159,9 @@ async def call(handle: Callable[[], Awaitable[Any]], *, seconds: float | None) -
     # A handler that waits for nothing has ended by now.
     task = asyncio.Task(at_work.run(handle), loop=asyncio.get_running_loop(), eager_start=True)
     was_cancelled = not task.done() and await at_work.wait(task)
+    if not task.done():
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        raise asyncio.CancelledError
     if not task.cancelled():  # as one is that cancels itself and returns
         task.result()
     failure = at_work.failure

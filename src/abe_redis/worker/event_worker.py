@@ -146,7 +146,11 @@ class EventWorker(HandlingTasks):
             with equal_failures_as_one():
                 async with events, anyio.create_task_group() as tasks:
                     tasks.start_soon(self._drain, events.behind, tasks.cancel_scope)
-                    await self._dispatch(events.behind, handle)
+                    tasks.start_soon(self._leave_those_that_go_on, events.behind, ended := anyio.Event())
+                    try:
+                        await self._dispatch(events.behind, handle)
+                    finally:
+                        ended.set()
                     tasks.cancel_scope.cancel()
         finally:
             _LOG.info(
@@ -160,9 +164,10 @@ class EventWorker(HandlingTasks):
     async def run_until_signal(self, handler: Handler | None = None) -> None:
         """As `run`, in the main thread of a program: until SIGTERM, SIGHUP or Ctrl-C calls `shutdown`.
 
-        A second signal cancels the running handlers, and their events are given back. SIGHUP is left alone
-        where the program handles or ignores it, as under `nohup`. On Windows, where no program can wait for a
-        signal, Ctrl-C cancels the whole program.
+        A second signal cancels the running handlers, and their events are given back; a coroutine that goes
+        on all the same is left behind after 3 seconds, and its event waits for its lease to end. SIGHUP is
+        left alone where the program handles or ignores it, as under `nohup`. On Windows, where no program can
+        wait for a signal, Ctrl-C cancels the whole program.
 
         Raises:
             RequestError: This is not the main thread, which alone receives signals.
@@ -186,7 +191,7 @@ class EventWorker(HandlingTasks):
         member.stop_fetching()
         await anyio.sleep(self._drain_seconds)
         _LOG.warning(
-            "Handlers did not end%s within %s s; their events are given back.",
+            "Handlers did not end%s within %s s: they are cancelled, and give their events back when they end.",
             "" if self._respond_to is None else ", or Redis did not take their results,",
             self._drain_seconds,
         )

@@ -28,6 +28,9 @@ _LOG = logging.getLogger(__name__)
 
 type Handle = Callable[[Any], Awaitable[Any]]
 
+LEAVE_SECONDS = 3.0
+"""Time that cancelled handlers get to end when the worker ends; those that go on are left behind."""
+
 TURN_SECONDS = 0.001
 """How long the handlers of one worker that wait for nothing have the event loop, all together."""
 
@@ -87,6 +90,9 @@ class HandlingTasks(ABC):
         self._name = ""
         self._turn = _Turn(concurrency)
         self._at_work = 0
+        self._slots: list[Slot] = []
+        self._is_closed = anyio.Event()
+        """Whether the backend was closed while a handler was at work."""
         self.given_back = 0
         """Deliveries whose handler was cancelled because the worker ended."""
 
@@ -99,6 +105,7 @@ class HandlingTasks(ABC):
     async def _work(self, member: ConsumerProtocol, handle: Handle, asking: anyio.Lock) -> None:
         """Handle events until the worker stops or the consumer is closed."""
         goes_on, slot = True, Slot(self._name, self._overdue)
+        self._slots.append(slot)
         while goes_on and not self._stopping.is_set():
             in_hand = _InHand()
             scope = anyio.CancelScope()
@@ -111,7 +118,7 @@ class HandlingTasks(ABC):
                     continue  # the scope left it to us: the handler has not undone a cancellation of its own
                 is_given_back = in_hand.held is not None and in_hand.outcome == "given_back"
                 if was_cancelled and is_given_back:
-                    self.given_back += 1
+                    self.given_back += not slot.is_left
                     _say_cancelled(slot, "the worker ends")
                 member.stop_fetching()  # or another task begins what waits behind this event
                 raise
@@ -119,6 +126,22 @@ class HandlingTasks(ABC):
                 if in_hand.held is not None:
                     was_lost = scope.cancel_called and in_hand.outcome == "given_back" and not is_cancelled()
                     await self._end(member, in_hand.held, in_hand, slot, was_lost=was_lost)
+
+    async def _leave_those_that_go_on(self, member: ConsumerProtocol, ended: anyio.Event) -> None:
+        """When this is cancelled or the backend is closed, wait for the handlers for a bounded time.
+
+        The consumer is closed before, so that it gives back no event on which somebody still works.
+        """
+        try:
+            await self._is_closed.wait()
+        finally:
+            with anyio.CancelScope(shield=True):
+                with anyio.move_on_after(LEAVE_SECONDS):
+                    await ended.wait()
+                if not ended.is_set():
+                    await member.close()
+                    for slot in self._slots:
+                        slot.leave_coroutine()
 
     async def _handle_until_lost(
         self,
@@ -135,6 +158,8 @@ class HandlingTasks(ABC):
         def lose() -> None:
             if scope.cancel_called:  # it was lost before, and now the consumer is closed
                 slot.leave()
+            if scope.cancel_called or (in_hand.held is not None and not in_hand.held.lost):
+                self._is_closed.set()
             scope.cancel()
 
         while not self._stopping.is_set():
@@ -176,7 +201,7 @@ class HandlingTasks(ABC):
     def _note_cancelled(self, held: InFlightEvent, in_hand: _InHand, slot: Slot) -> None:
         """Note that a handler was cancelled, though the worker goes on."""
         in_hand.outcome = "lost" if held.lost else "given_back"
-        self.given_back += not held.lost
+        self.given_back += not (held.lost or slot.is_left)
         why = "its lease was lost" if held.lost else "the backend is closed"
         if held.lost and slot.is_kept:
             why += (

@@ -52,6 +52,10 @@ class Slot:
         self._threads: dict[asyncio.Task[Any], tuple[anyio.CancelScope, anyio.CancelScope, _Thread]] = {}
         """Each with the scope that its function may ask, and the scope of who waits for it."""
         self._is_beyond = False
+        self.waits_in: anyio.CancelScope | None = None
+        """Where a cancelled coroutine is waited for."""
+        self.is_left = False
+        """Whether a coroutine went on when the worker ended."""
         _SLOT.set(self)
 
     @property
@@ -126,11 +130,29 @@ class Slot:
         """Note that a coroutine goes on although it was cancelled."""
         if not self.is_kept:
             _LOG.warning(
-                "The handler %s is beyond its limit, after %.3g s, and goes on although it was cancelled, as "
-                "a bare `except:` lets it: it keeps its place among the handlers at work until it ends.",
+                "The handler %s goes on although it was cancelled, %.3g s after it began, as a bare "
+                "`except:` lets it: it keeps its place among the handlers at work until it ends.",
                 *(self, time.monotonic() - self.begun_at),
             )
             self._overdue.begin(self)
+
+    def leave_coroutine(self) -> None:
+        """No longer wait for a cancelled coroutine that goes on."""
+        if self.waits_in is None:
+            return
+        self.is_left = True
+        self._overdue.end(self, is_left=True)
+        self.waits_in.cancel()
+        outcome = (
+            "is not given back but delivered again when its lease ends: the handler may still work on it"
+        )
+        if self.held is not None and self.held.lost:
+            outcome = "was lost before"
+        _LOG.warning(
+            "The handler %s goes on although it was cancelled, as a bare `except:` lets it; this worker no "
+            "longer waits for it. Its event %s.",
+            *(self, outcome),
+        )
 
     def end(self) -> None:
         """Note that a coroutine has ended."""

@@ -19,7 +19,7 @@ PATIENCE_SECONDS = 2.0
 
 
 async def _go_on() -> None:
-    """Wait for the handlers, however long they take; the next signal ends the process."""
+    """Let the worker leave them behind; the next signal ends the process."""
 
 
 async def run_until_signal(

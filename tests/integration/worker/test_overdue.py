@@ -13,7 +13,7 @@ from abe_redis import Event, EventWorker, Operations, RedisMessageQueueBackend
 from abe_redis.observability.hooks import observed
 from abe_redis.observability.metrics.collectors import Metrics
 from abe_redis.schemas import StreamStats
-from abe_redis.worker import call, overdue
+from abe_redis.worker import insistence, overdue
 from tests.command_line import run_command
 from tests.integration.conftest import MakeBackend, until
 from tests.integration.worker.test_threads import Functions, functions, until_true
@@ -72,7 +72,7 @@ async def test_a_coroutine_that_swallows_its_cancellation_is_named_and_counts_as
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(call, "OUTLASTS_SECONDS", 0.05)
+    monkeypatch.setattr(insistence, "OUTLASTS_SECONDS", 0.05)
     may_end = anyio.Event()
 
     async def handle(_: Event) -> None:
