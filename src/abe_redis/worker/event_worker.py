@@ -7,7 +7,7 @@ Slack MCP Server's own consumers log a handler's exception and go on, so the eve
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
-from typing import Any, override
+from typing import Any, Protocol, override
 
 import anyio
 import anyio.lowlevel
@@ -37,7 +37,14 @@ _MOST_STORED = 2000
 """Characters of a traceback that a dead letter keeps; its end, which says most."""
 
 
-type Handler = Callable[[Any], Awaitable[Any] | Any]
+class HandlesEvents(Protocol):
+    """An object whose method handles events."""
+
+    def handle_event(self, event: Any, /) -> Awaitable[Any] | Any:  # noqa: ANN401 - as the `view` makes it
+        """Handle one."""
+
+
+type Handler = Callable[[Any], Awaitable[Any] | Any] | HandlesEvents
 """Called with the event (or the result of `view`); a plain function runs in a thread."""
 
 
@@ -131,7 +138,8 @@ class EventWorker(HandlingTasks):
             raise SettingsError("An EventWorker needs a handler: give it one, or give one to run().")
         self._name = name_of(chosen)
         check_handler(chosen, name_of(chosen), view=self._view)
-        handle = as_coroutine_function(getattr(chosen, "handle_event", chosen))
+        called: Any = chosen
+        handle = as_coroutine_function(getattr(called, "handle_event", called))
         consume = self._backend.consume_ordered if self._ordered else self._backend.consume
         events = consume(group=self._group)
         events.behind.allow(self._most_deliveries)
@@ -191,7 +199,7 @@ class EventWorker(HandlingTasks):
         member.stop_fetching()
         await anyio.sleep(self._drain_seconds)
         _LOG.warning(
-            "Handlers did not end%s within %s s: they are cancelled, and give their events back when they end.",
+            "Handlers did not end%s within %s s: they are cancelled and give their events back at their end.",
             "" if self._respond_to is None else ", or Redis did not take their results,",
             self._drain_seconds,
         )

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from abe_redis.errors import AnswerTooLateError, SettingsError
 from abe_redis.events.event import Event
@@ -114,6 +115,10 @@ class Backoff:
         if self.deliveries is not None:
             check_count("Backoff's deliveries", self.deliveries)
         check_meanings(self.slack_errors)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle it, as `multiprocessing` does; the table of Slack's errors is a proxy, which cannot be."""
+        return type(self), (self.first, self.most, self.deliveries, dict(self.slack_errors))
 
     def __call__(self, event: Event, error: Exception) -> Decision:
         """The decision for a delivery that failed.

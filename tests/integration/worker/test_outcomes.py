@@ -149,7 +149,7 @@ async def test_an_event_whose_handler_misses_the_drain_is_given_back_and_counted
         await until_true(lambda: len(begun) == 2)
     assert sorted(outcomes.told) == [(1, "given_back", "NoneType"), (2, "given_back", "NoneType")]
     assert (worker.handled, worker.failed, worker.given_back) == (0, 0, 2)
-    assert "Handlers did not end within 0.05 s: they are cancelled, and give their events back" in caplog.text
+    assert "Handlers did not end within 0.05 s: they are cancelled and give their events back" in caplog.text
 
 
 async def test_shutdown_tells_how_many_are_at_work(

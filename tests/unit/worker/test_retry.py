@@ -1,5 +1,6 @@
 """What a failure means by default."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +150,10 @@ def test_the_page_has_every_error_that_no_retry_cures() -> None:
     assert rows == {
         line for line in page.splitlines() if line.removeprefix("| ").startswith(tuple(PERMANENT))
     }
+
+
+def test_a_backoff_can_be_pickled() -> None:
+    """As for a process that `multiprocessing` spawns."""
+    policy = Backoff(first=2, most=8, deliveries=3, slack_errors=SLACK_ERRORS | {"not_in_channel": "retry"})
+    assert pickle.loads(pickle.dumps(policy)) == policy  # noqa: S301 - our own
+    assert pickle.loads(pickle.dumps(Backoff())) == Backoff()  # noqa: S301 - our own
