@@ -1,7 +1,7 @@
 """Which failures of Redis are temporary, and a sentence for each of the others."""
 
 import builtins
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from redis.exceptions import (
@@ -15,9 +15,11 @@ from redis.exceptions import (
 )
 
 from abe_redis.client import optional_commands, script_rights, url_mixups
+from abe_redis.client.calls import was_sent
 from abe_redis.client.passing_states import STREAM_FULL, code_of, state_of
 from abe_redis.client.topology.replication_wait import TooFewReplicasError
 from abe_redis.errors import AbeRedisError, CredentialsRefusedError, RedisRefusedError, RedisUnavailableError
+from abe_redis.runtime.plurals import named
 from abe_redis.settings import Settings
 
 FAILURES = (RedisError, OSError, EOFError)
@@ -43,6 +45,13 @@ def passes(error: BaseException) -> bool:
     if isinstance(error, (ConnectionError, TimeoutError)) or not isinstance(error, RedisError):
         return True
     return state_of(error) is not None
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether a command was sent and its answer never came, so that it may have been carried out."""
+    if is_refused_login(error) or state_of(error) is not None or not was_sent(error):
+        return False
+    return isinstance(error, (ConnectionError, TimeoutError)) or not isinstance(error, RedisError)
 
 
 def is_refused_login(error: BaseException) -> bool:
@@ -94,6 +103,25 @@ def explained(settings: Settings, *, doing: str) -> Iterator[None]:
         yield
     except FAILURES as error:
         raise explain(error, settings, doing=doing) from None
+
+
+def uncertain(
+    error: BaseException, settings: Settings, *, doing: str, about: Sequence[str], look: str
+) -> RedisUnavailableError:
+    """The sentence about a change that may be done: Redis got the command, and its answer was lost.
+
+    Args:
+        error: The failure.
+        settings: Where Redis is.
+        doing: What was done.
+        about: What may be changed: ids or names.
+        look: The command that shows it.
+    """
+    return RedisUnavailableError(
+        f"Redis at {settings.redis_url} got the command for {doing}, and its answer was lost "
+        f"({_shown(error, settings)}): it may be done, for {named(about)}. Look before you do it again: "
+        f"`{look}`."
+    )
 
 
 def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedisError:  # noqa: PLR0911 - one per kind

@@ -13,7 +13,7 @@ from abe_redis.schemas import MAX_DELAY_SECONDS, Change
 
 _MOST, _MOST_CHARS, _LONGEST_NAME = 25, 3900, 60
 """Changes, and characters of all of them, in each half of an answer."""
-_COUNTED = ("ids", "released", "buried", "redriven")
+_COUNTED = ("ids", "released", "buried", "redriven", "uncertain")
 """Facts that say which events it was about."""
 _MOST_IDS, _LONGEST_REASON = 5, 200
 _ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")

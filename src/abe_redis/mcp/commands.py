@@ -47,6 +47,9 @@ def _told(command: re.Match[str]) -> str:
     return _call(words) or f"{command[0]} (a command that the user can run)"
 
 
+_WHOSE = frozenset({"--waiting", "--pending"})
+
+
 def _call(words: Sequence[str]) -> str | None:
     """The call that does the same as a command."""
     match _names(words):
@@ -56,8 +59,9 @@ def _call(words: Sequence[str]) -> str | None:
             return f"read_stream({_stream(streams[:1], more='dead=true')})"
         case ["dead", "summary", *streams]:
             return f"count_events({_stream(streams, more='by="reason"')})"
-        case ["read", stream, group] if "--waiting" in words:
-            return f"read_stream({_stream([stream], more=f'group={whole(group)}, waiting=true')})"
+        case ["read", stream, group] if mode := _WHOSE.intersection(words):
+            which = f"group={whole(group)}, {min(mode).removeprefix('--')}=true"
+            return f"read_stream({_stream([stream], more=which)})"
         case ["read", *streams]:
             return f"read_stream({_stream(streams)})"
     return None

@@ -71,12 +71,12 @@ class Choice:
             raise InvalidArgumentError("Say which dead letters: ids, a filter such as --reason, or --all.")
 
     def facts(self, found: Sequence[str], asked: Mapping[str, object]) -> dict[str, object]:
-        """The choice for the audit, and the ids that were given, or else those that were found.
+        """The choice for the audit, and the ids of those that were found and changed.
 
         Of what the events are about, only the kinds of filters: the audit outlives an erasure.
         """
         return {
-            "ids": list(self.ids) or list(found),
+            "ids": list(found),
             "reason": self.reason,
             "group": self.group,
             "event_type": self.event_type,

@@ -2,18 +2,22 @@
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import batched
 from typing import Unpack
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from abe_redis.errors import RequestError
 from abe_redis.operations import carrying
+from abe_redis.operations.changing import Change, changing
 from abe_redis.operations.dead_letter_choice import Choice
 from abe_redis.operations.dead_letter_kinds import DeadLetterKinds
 from abe_redis.operations.dead_letter_search import DeadLetterSearch, letter_of
 from abe_redis.operations.filters import Asked, Filter
 from abe_redis.operations.scope import Scope, check_id, check_range
+from abe_redis.runtime.shell import command
 from abe_redis.schemas import (
     MAX_COUNT,
     DeadLetter,
@@ -174,7 +178,9 @@ class DeadLetters:
         wanted = Filter.of(self._scope.limits, **asked)
         choice.check(is_filtered=wanted.is_given)
         name = self._scope.consumable(stream)
-        async with self._scope.redis(f"redriving dead letters of {name!r}") as redis:
+        doing, look = f"redriving dead letters of {name!r}", command("dead list", name)
+        async with changing(self._scope, "redrive", doing=doing, look=look, stream=name) as change:
+            redis = change.redis
             found, unknown = await self._chosen(redis, name, choice, wanted)
             refusals = {letter.id: said for letter in found if (said := self._refusal(letter))}
             allowed = [letter for letter in found if letter.id not in refusals]
@@ -184,16 +190,14 @@ class DeadLetters:
                 agreed = set(self._scope.limits.agreed([letter.id for letter in letters]))
                 letters = [letter for letter in letters if letter.id in agreed]
                 self._scope.limits.spend(len(letters))
-            redriven = [letter.id for letter in letters] if dry_run else []
+            redriven = [letter.id for letter in letters] if dry_run else change.done
             if letters and not dry_run:
                 await announce(redis, [name])
                 for step in _in_steps(letters):
-                    redriven += await dead.redrive(
-                        redis, name, step, hard_maxlen=self._scope.settings.redis_stream_hard_maxlen
-                    )
+                    await self._redrive(change, name, step, lambda ids: choice.facts(ids, asked))
                     self._on_progress(len(step))
             group_of = {letter.id: letter.group or "" for letter in letters}
-            result = RedriveResult(
+            return RedriveResult(
                 stream=name,
                 redriven=len(redriven),
                 groups=dict(Counter(group_of[one] for one in redriven)),
@@ -204,10 +208,26 @@ class DeadLetters:
                 same_event=same,
                 dry_run=dry_run,
             )
-        if redriven and not dry_run:
-            facts = choice.facts(redriven, asked)
-            await self._scope.note("redrive", stream=name, **facts, redriven=result.redriven)
-        return result
+
+    async def _redrive(
+        self, change: Change, name: str, step: list[str], facts: Callable[[list[str]], dict[str, object]]
+    ) -> None:
+        """Send some dead letters back to work."""
+        redis, hard_maxlen = change.redis, self._scope.settings.redis_stream_hard_maxlen
+
+        def note(moved: list[str], was_lost: bool) -> None:  # noqa: FBT001 - of a step
+            change.done += step if was_lost else moved  # nobody else has taken what the first try took
+            change.facts |= facts(change.done) | {"redriven": len(change.done)}
+
+        async def move() -> list[str]:
+            try:
+                return await dead.redrive(redis, name, step, hard_maxlen=hard_maxlen)
+            except ResponseError:  # as when the stream is full: what came before is moved
+                place = names.dead_letters(name)
+                note([one for one in step if await peek.entry(redis, place, one) is None], False)  # noqa: FBT003
+                raise
+
+        await change.step(move, step, note)
 
     def _refusal(self, letter: DeadLetter) -> str:
         """Why the caller may not work in the group that a dead letter goes back to; empty if it may."""
@@ -234,16 +254,22 @@ class DeadLetters:
         wanted = Filter.of(self._scope.limits, **asked)
         choice.check(is_filtered=wanted.is_given)
         name = self._scope.consumable(stream)
-        async with self._scope.redis(f"purging dead letters of {name!r}") as redis:
+        doing, look = f"purging dead letters of {name!r}", command("dead list", name)
+        async with changing(self._scope, "purge", doing=doing, look=look, stream=name) as change:
+            redis = change.redis
             letters, unknown = await self._chosen(redis, name, choice, wanted)
             purged = len(letters) if dry_run else 0
             for step in () if dry_run else _in_steps(letters):
-                purged += await dead.purge(redis, name, step)
+
+                def note(count: int, was_lost: bool, step: list[str] = step) -> None:  # noqa: FBT001 - of a step
+                    nonlocal purged
+                    purged += len(step) if was_lost else count
+                    change.done += step
+                    change.facts |= choice.facts(change.done, asked) | {"purged": purged}
+
+                await change.step(partial(dead.purge, redis, name, step), step, note)
                 self._on_progress(len(step))
             left = await dead.count(redis, name) - (purged if dry_run else 0)
-        if purged and not dry_run:
-            facts = choice.facts([one.id for one in letters], asked)
-            await self._scope.note("purge", stream=name, **facts, purged=purged)
         return PurgeResult(stream=name, purged=purged, left=left, unknown=unknown, dry_run=dry_run)
 
     async def _chosen(

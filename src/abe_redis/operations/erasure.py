@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator
 from enum import IntEnum
 from typing import Any
 
-from redis.asyncio import Redis
-
 from abe_redis.errors import InvalidArgumentError
 from abe_redis.events import codec, kinds, slack
 from abe_redis.events.authors import authors_of
+from abe_redis.operations.changing import Change, changing
 from abe_redis.operations.dead_letter_search import DeadLetterSearch
 from abe_redis.operations.scope import Scope
 from abe_redis.operations.slack_ids import given_id
+from abe_redis.runtime.shell import command
 from abe_redis.schemas import ErasedStream, EraseResult
 from abe_redis.streams import names, peek
 from abe_redis.streams.erase import erase as erase_entries
@@ -79,29 +79,29 @@ async def erase(
     if not wanted:
         raise InvalidArgumentError("Say whose events to erase: a user id, a channel id or both.")
     result = EraseResult(streams=[], searched=0, dry_run=dry_run)
-    async with scope.redis("erasing") as redis:
+    # Without the user: the audit must not keep the name of an erased person.
+    whose = " in ".join(word for word, one in (("a user", user), ("a channel", channel)) if one)
+    look = command("erase", options="--dry-run")
+    async with changing(scope, "erase", doing="erasing", look=look, whose=whose) as change:
+        redis = change.redis
         if stream is not None:
             sources = [scope.consumable(stream)]
             await scope.check_known(redis, sources[0])
         else:
             sources = await DeadLetterSearch(scope).sources(redis)
+        least = _Relation.MENTIONED if mentions else _Relation.OWN
         for source in sources:
             for name in (source, names.dead_letters(source)):
-                least = _Relation.MENTIONED if mentions else _Relation.OWN
-                searched, mentioned, erased = await _erase_in(
-                    redis, name, wanted, least=least, dry_run=dry_run, on_progress=on_progress
-                )
-                result.searched += searched
-                result.only_mentioned += mentioned
-                if erased.erased:
-                    result.streams.append(erased)
-    count = sum(one.erased for one in result.streams)
-    if count:
+                async for page in peek.pages(redis, name, size=_PAGE):
+                    relations = [min(_relation(entry.fields, one) for one in wanted) for entry in page]
+                    ids = [entry.id for entry, of in zip(page, relations, strict=True) if of >= least]
+                    result.only_mentioned += sum(_Relation.NONE < of < least for of in relations)
+                    if ids:
+                        await _erase(change, result, name, ids)
+                    result.searched += len(page)
+                    on_progress(len(page))
+    if any(one.erased for one in result.streams):
         result.note = f"{_WOULD_GO if dry_run else _GONE} {_WHAT_STAYS}"
-    if not dry_run:
-        # Without the user: the audit must not keep the name of an erased person.
-        whose = " in ".join(word for word, one in (("a user", user), ("a channel", channel)) if one)
-        await scope.note("erase", erased=count, whose=whose, streams=[one.stream for one in result.streams])
     return result
 
 
@@ -114,27 +114,27 @@ _WHAT_STAYS = (
 )
 
 
-async def _erase_in(
-    redis: Redis,
-    stream: str,
-    wanted: list[_Wanted],
-    *,
-    least: _Relation,
-    dry_run: bool,
-    on_progress: Callable[[int], None],
-) -> tuple[int, int, ErasedStream]:
-    searched, mentioned, erased, unfinished = 0, 0, 0, 0
-    async for page in peek.pages(redis, stream, size=_PAGE):
-        relations = [min(_relation(entry.fields, one) for one in wanted) for entry in page]
-        ids = [entry.id for entry, relation in zip(page, relations, strict=True) if relation >= least]
-        mentioned += sum(_Relation.NONE < relation < least for relation in relations)
-        if ids:
-            gone, open_ = await erase_entries(redis, stream, ids, dry_run=dry_run)
-            erased += gone
-            unfinished += open_
-        searched += len(page)
-        on_progress(len(page))
-    return searched, mentioned, ErasedStream(stream=stream, erased=erased, unfinished=unfinished)
+async def _erase(change: Change, result: EraseResult, stream: str, ids: list[str]) -> None:
+    """Erase entries of a stream, or count them, and note it."""
+
+    def note(found: tuple[int, int], was_lost: bool) -> None:  # noqa: FBT001 - of a step
+        gone = len(ids) if was_lost else found[0]
+        if not gone:
+            return
+        if not result.streams or result.streams[-1].stream != stream:
+            result.streams.append(ErasedStream(stream=stream, erased=0, unfinished=0))
+        result.streams[-1].erased += gone
+        result.streams[-1].unfinished += found[1]
+        if not result.dry_run:
+            change.done = [f"{one.stream} ({one.erased})" for one in result.streams]
+            change.facts["erased"] = sum(one.erased for one in result.streams)
+            change.facts["streams"] = [one.stream for one in result.streams]
+
+    await change.step(
+        lambda: erase_entries(change.redis, stream, ids, dry_run=result.dry_run),
+        [] if result.dry_run else [stream],
+        note,
+    )
 
 
 def _relation(fields: codec.Fields, wanted: _Wanted) -> _Relation:

@@ -1,14 +1,17 @@
 """Consumer groups: describe, create, reset, remove, replay, pause, resume."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from abe_redis.errors import RequestError
 from abe_redis.operations import coming_again, group_making, positions, streams_to_come
+from abe_redis.operations.changing import Change, changing
 from abe_redis.operations.scope import Scope
+from abe_redis.runtime.shell import command
 from abe_redis.schemas import GroupChange, GroupOfStream, GroupsResult
 from abe_redis.schemas.stats import is_agent
 from abe_redis.streams import manage, names, peek
@@ -68,24 +71,33 @@ class Groups:
                 that has streams.
         """
         name, group = self._scope.consumable(stream), names.check_group(group)
-        events, begins = 0, "beginning" if start is None else start
-        async with self._scope.redis(f"making the group {group!r} of {name!r}") as redis:
+        begins = "beginning" if start is None else start
+        change = GroupChange(stream=name, group=group, done="created", events=0, note="")
+
+        def made_again(where: str | None) -> None:
+            if where:
+                change.note = f"Somebody had destroyed it; it goes on {where}."
+                begun.facts |= _facts(change, start=where, force=force)
+
+        def made(left: manage.Unfinished) -> None:
+            change.events = left.pending + (left.undelivered or 0)
+            let_go = f" It let go of {group_making.unfinished(left)}." if left else ""
+            empty = _EMPTY if is_new else ""
+            change.note = f"{_STARTS.get(begins, f'It starts at {begins}.')}{let_go}{empty}"
+            begun.facts |= _facts(change, start=begins, force=force)
+
+        async with self._changing("create", f"making the group {group!r} of", name, group) as begun:
+            redis = begun.redis
             is_new = await streams_to_come.is_to_come(self._scope, redis, name, create=create_stream)
-            is_anew = is_new or start is not None
-            again = None if is_anew else await group_making.make_again(redis, name, group)
-            if again:
-                begins, note = again, f"Somebody had destroyed it; it goes on {again}."
-            else:
-                at = await positions.position(redis, name, begins)
-                left = await group_making.make(redis, name, group, at, force=force, makes_stream=is_new)
-                await manage.forget_workers(redis, name, group)
-                events = left.pending + (left.undelivered or 0)
-                note = _STARTS.get(begins, f"It starts at {begins}.")
-                if left:
-                    note += f" It let go of {group_making.unfinished(left)}."
-                note += _EMPTY if is_new else ""
-        change = GroupChange(stream=name, group=group, done="created", events=events, note=note)
-        return await self._noted("group create", change, start=begins, force=force)
+            if start is None and not is_new:
+                making_again = partial(group_making.make_again, redis, name, group)
+                if await _step(begun, group, making_again, made_again):
+                    return change
+            at = await positions.position(redis, name, begins)
+            making = partial(group_making.make, redis, name, group, at, force=force, makes_stream=is_new)
+            await _step(begun, group, making, made)
+            await manage.forget_workers(redis, name, group)
+        return change
 
     async def reset(
         self, stream: str, group: str, *, start: str, force: bool = False, dry_run: bool = False
@@ -99,40 +111,50 @@ class Groups:
             dry_run: Change nothing, and say what would happen.
         """
         name, group = self._scope.consumable(stream), names.check_group(group)
-        async with self._scope.redis(f"moving the group {group!r} of {name!r}") as redis:
+        again = coming_again.ComingAgain(0, is_all=True)
+
+        def change_of(left: manage.Unfinished) -> GroupChange:
+            has, events = group_making.unfinished(left), left.pending + (left.undelivered or 0)
+            if dry_run:
+                lets_go = f", and it lets go of {has}" if left else ""
+                note = f"A reset to {start} would change this: {again}{lets_go}."
+            else:
+                come = f"; {again}" if again.number else ""
+                note = f"It goes on from {start}{come}." + (f" It let go of {has}." if left else "")
+            return GroupChange(
+                stream=name,
+                group=group,
+                done="nothing" if dry_run else "reset",
+                events=events,
+                note=note,
+                again=again.number,
+                dry_run=dry_run,
+            )
+
+        def moved_it(found: tuple[manage.Unfinished, bool]) -> None:
+            left, moved = found
+            if moved:
+                begun.facts |= _facts(change_of(left), start=start, force=force)
+
+        async with self._changing("reset", f"moving the group {group!r} of", name, group) as begun:
+            redis = begun.redis
             await self._find(redis, name, group)
             position = await positions.position(redis, name, start)
             again = await coming_again.after_reset(redis, name, group, position)
             if dry_run:
-                pending, passed = await coming_again.passed_over(redis, name, group, position)
-                moved = force or not pending + passed
+                left = manage.Unfinished(*await coming_again.passed_over(redis, name, group, position))
+                moved = force or not left
             else:
-                left, moved = await manage.reset(redis, name, group, position, force=force)
-                pending, passed = left.pending, left.undelivered or 0
-        unfinished = manage.Unfinished(pending, passed)
-        has = group_making.unfinished(unfinished)
+                moving = partial(manage.reset, redis, name, group, position, force=force)
+                left, moved = await _step(begun, group, moving, moved_it)
+                left = manage.Unfinished(left.pending, left.undelivered or 0)
         if not moved:
             raise RequestError(
-                f"Group {group!r} of {name!r} has {has} to finish; nothing was changed. Let its consumers "
-                "finish, or force it (--force): those behind the position are delivered again, those before "
-                "it are given up."
+                f"Group {group!r} of {name!r} has {group_making.unfinished(left)} to finish; nothing was "
+                "changed. Let its consumers finish, or force it (--force): those behind the position are "
+                "delivered again, those before it are given up."
             )
-        if dry_run:
-            lets_go = f", and it lets go of {has}" if unfinished else ""
-            note = f"A reset to {start} would change this: {again}{lets_go}."
-        else:
-            come = f"; {again}" if again.number else ""
-            note = f"It goes on from {start}{come}." + (f" It let go of {has}." if unfinished else "")
-        change = GroupChange(
-            stream=name,
-            group=group,
-            done="nothing" if dry_run else "reset",
-            events=pending + passed,
-            note=note,
-            again=again.number,
-            dry_run=dry_run,
-        )
-        return await self._noted("group reset", change, start=start, force=force)
+        return change_of(left)
 
     async def remove(self, stream: str, group: str, *, force: bool = False) -> GroupChange:
         """Remove a group, also a destroyed one.
@@ -140,7 +162,26 @@ class Groups:
         Refuse while it has unfinished events or a consumer that is alive, unless forced.
         """
         name, group = self._scope.consumable(stream), names.check_group(group)
-        async with self._scope.redis(f"removing the group {group!r} of {name!r}") as redis:
+
+        def change_of(left: manage.Unfinished) -> GroupChange:
+            again = " A consumer that still reads makes it again, and gets everything from the beginning."
+            return GroupChange(
+                stream=name,
+                group=group,
+                done="removed",
+                events=left.pending + (left.undelivered or 0),
+                note=(f"It had {_had(left)}." if left else "It had finished everything.")
+                + (again if alive else ""),
+            )
+
+        def removed_it(found: tuple[manage.Unfinished, bool]) -> None:
+            left, removed = found
+            if removed:
+                begun.facts |= _facts(change_of(left), force=force)
+
+        alive = list[str]()
+        async with self._changing("remove", f"removing the group {group!r} of", name, group) as begun:
+            redis = begun.redis
             await self._scope.check_exists(redis, name)
             (stats,) = await self._scope.stats(redis, name)
             of = next((one for one in stats.groups if one.name == group), None)
@@ -152,23 +193,14 @@ class Groups:
                     "everything from the beginning. Stop them and wait for a lease, or force it (--force)."
                 )
             async with self._naming_groups(redis, name, group):
-                left, removed = await manage.remove(redis, name, group, force=force)
-        undelivered = "an unknown number of" if left.undelivered is None else left.undelivered
-        has = f"{left.pending} pending and {undelivered} undelivered events"
+                removing = partial(manage.remove, redis, name, group, force=force)
+                left, removed = await _step(begun, group, removing, removed_it)
         if not removed:
             raise RequestError(
-                f"Group {group!r} of {name!r} has {has}; it was not removed. Let its consumers finish, or "
-                "force it (--force), which gives them up."
+                f"Group {group!r} of {name!r} has {_had(left)}; it was not removed. Let its consumers "
+                "finish, or force it (--force), which gives them up."
             )
-        again = " A consumer that still reads makes it again, and gets everything from the beginning."
-        change = GroupChange(
-            stream=name,
-            group=group,
-            done="removed",
-            events=left.pending + (left.undelivered or 0),
-            note=(f"It had {has}." if left else "It had finished everything.") + (again if alive else ""),
-        )
-        return await self._noted("group remove", change, force=force)
+        return change_of(left)
 
     async def replay(
         self,
@@ -189,28 +221,34 @@ class Groups:
             dry_run: Change nothing, and say how many events would be delivered again.
         """
         name, group = self._scope.consumable(stream), names.check_group(group)
-        async with self._scope.redis(f"replaying {name!r} to group {group!r}") as redis:
+        bounds = {"last": last} if until is None else {"until": until}
+
+        def change_of(again: coming_again.ComingAgain) -> GroupChange:
+            will = "would" if dry_run else "will"
+            come = f"{again.events} {will} be delivered again."
+            return GroupChange(
+                stream=name,
+                group=group,
+                done="replayed" if again.number and not dry_run else "nothing",
+                events=again.number,
+                note=come if again.number else "Nothing is there to replay.",
+                again=again.number,
+                dry_run=dry_run,
+            )
+
+        def replayed(number: int) -> None:
+            change = change_of(coming_again.ComingAgain(number, is_all=True))
+            begun.facts |= _facts(change, first=first, **bounds)
+
+        async with self._changing("replay", f"replaying to group {group!r} of", name, group) as begun:
+            redis = begun.redis
             await self._find(redis, name, group)
             begin, end = await positions.within(redis, name, first, last, until)
             if dry_run:
-                again = await coming_again.after_replay(redis, name, group, begin, end)
-            else:
-                again = coming_again.ComingAgain(
-                    await manage.replay(redis, name, group, begin, end), is_all=True
-                )
-        will = "would" if dry_run else "will"
-        note = f"{again.events} {will} be delivered again." if again.number else "Nothing is there to replay."
-        change = GroupChange(
-            stream=name,
-            group=group,
-            done="replayed" if again.number and not dry_run else "nothing",
-            events=again.number,
-            note=note,
-            again=again.number,
-            dry_run=dry_run,
-        )
-        bounds = {"last": last} if until is None else {"until": until}
-        return await self._noted("group replay", change, first=first, **bounds)
+                return change_of(await coming_again.after_replay(redis, name, group, begin, end))
+            replaying = partial(manage.replay, redis, name, group, begin, end)
+            number = await _step(begun, group, replaying, replayed)
+        return change_of(coming_again.ComingAgain(number, is_all=True))
 
     async def pause(self, stream: str, group: str, *, create_stream: bool = False) -> GroupChange:
         """Deliver no events of a group, also one that somebody destroyed; events in flight are finished.
@@ -224,45 +262,55 @@ class Groups:
             create_stream: Make any stream that does not exist yet, empty, and the group in it.
         """
         name, group = self._scope.consumable(stream), names.check_group(group)
-        async with self._pausing(name, group) as redis:
-            makes = await streams_to_come.may_pause(self._scope, redis, name, group, create=create_stream)
-            is_new = makes and await peek.kind(redis, name) == "none"
-            changed = await manage.pause(redis, name, group, paused=True, makes=makes)
-        if changed:
-            note = "Its consumers stop within about two seconds. Running handlers finish."
-            note += _EMPTY if is_new else ""
-            change = GroupChange(stream=stream, group=group, done="paused", events=0, note=note)
-            return await self._noted("group pause", change)
-        return GroupChange(
+        change = GroupChange(
             stream=stream, group=group, done="nothing", events=0, note="It was paused already."
         )
+
+        def paused(is_changed: bool, was_lost: bool) -> None:  # noqa: FBT001 - of a step
+            if is_changed or was_lost:
+                change.done = "paused"
+                change.note = "Its consumers stop within about two seconds. Running handlers finish."
+                change.note += _EMPTY if is_new else ""
+                begun.facts |= _facts(change)
+
+        async with self._pausing("pause", "pausing", name, group) as begun:
+            redis = begun.redis
+            makes = await streams_to_come.may_pause(self._scope, redis, name, group, create=create_stream)
+            is_new = makes and await peek.kind(redis, name) == "none"
+            pausing = partial(manage.pause, redis, name, group, paused=True, makes=makes)
+            await begun.step(pausing, [group], paused)
+        return change
 
     async def resume(self, stream: str, group: str) -> GroupChange:
         """Resume a paused group, also one that somebody destroyed."""
         name, group = self._scope.consumable(stream), names.check_group(group)
-        async with self._pausing(name, group) as redis:
-            await self._scope.check_exists(redis, name)
-            changed = await manage.pause(redis, name, group, paused=False)
-        if changed:
-            note = "Its consumers go on within about two seconds."
-            change = GroupChange(stream=stream, group=group, done="resumed", events=0, note=note)
-            return await self._noted("group resume", change)
-        return GroupChange(stream=stream, group=group, done="nothing", events=0, note="It was not paused.")
+        change = GroupChange(stream=stream, group=group, done="nothing", events=0, note="It was not paused.")
 
-    async def _noted(self, what: str, change: GroupChange, **facts: object) -> GroupChange:
-        """The change, after recording it in the audit unless nothing was changed."""
-        if change.done != "nothing":
-            told = {"done": change.done, "events": change.events, **facts}
-            await self._scope.note(what, stream=change.stream, group=change.group, **told)
+        def resumed(is_changed: bool, was_lost: bool) -> None:  # noqa: FBT001 - of a step
+            if is_changed or was_lost:
+                change.done, change.note = "resumed", "Its consumers go on within about two seconds."
+                begun.facts |= _facts(change)
+
+        async with self._pausing("resume", "resuming", name, group) as begun:
+            await self._scope.check_exists(begun.redis, name)
+            resuming = partial(manage.pause, begun.redis, name, group, paused=False)
+            await begun.step(resuming, [group], resumed)
         return change
 
     @asynccontextmanager
-    async def _pausing(self, stream: str, group: str) -> AsyncIterator[Redis]:
+    async def _pausing(self, what: str, doing: str, stream: str, group: str) -> AsyncIterator[Change]:
         async with (
-            self._scope.redis(f"pausing or resuming the group {group!r} of {stream!r}") as redis,
-            self._naming_groups(redis, stream, group),
+            self._changing(what, f"{doing} the group {group!r} of", stream, group) as begun,
+            self._naming_groups(begun.redis, stream, group),
         ):
-            yield redis
+            yield begun
+
+    def _changing(
+        self, what: str, doing: str, stream: str, group: str
+    ) -> AbstractAsyncContextManager[Change]:
+        """As `changing`, for a group."""
+        facts, look = {"stream": stream, "group": group}, command("group list", stream)
+        return changing(self._scope, f"group {what}", doing=f"{doing} {stream!r}", look=look, **facts)
 
     @asynccontextmanager
     async def _naming_groups(self, redis: Redis, stream: str, group: str) -> AsyncIterator[None]:
@@ -277,3 +325,20 @@ class Groups:
     async def _find(self, redis: Redis, stream: str, group: str) -> None:
         await self._scope.check_exists(redis, stream)
         await self._scope.find_group(redis, stream, group, create=None)
+
+
+def _facts(change: GroupChange, **facts: object) -> dict[str, object]:
+    """A change for the audit."""
+    return {"done": change.done, "events": change.events, **facts}
+
+
+async def _step[Result](
+    begun: Change, group: str, write: Callable[[], Awaitable[Result]], note: Callable[[Result], None]
+) -> Result:
+    """A step that is tried once: a second try would say what the first one has left."""
+    return await begun.step(write, [group], lambda result, _: note(result), repeats=False)
+
+
+def _had(left: manage.Unfinished) -> str:
+    undelivered = "an unknown number of" if left.undelivered is None else left.undelivered
+    return f"{left.pending} pending and {undelivered} undelivered events"

@@ -17,6 +17,7 @@ from abe_redis.errors import (
     RedisUnavailableError,
 )
 from abe_redis.operations import causes
+from abe_redis.operations.changing import told_of_part
 from abe_redis.operations.dead_letter_choice import AskedLetters, Choice
 from abe_redis.operations.dead_letters import DeadLetters
 from abe_redis.operations.publishing import Publishing
@@ -84,14 +85,10 @@ class Operations(Publishing):
             consumer: The consumer that leased them; by default our own name.
         """
         self.agent_leases.touch()
-        results = []
-        for place in self._places(stream, group, ids, consumer):
-            name = self._scope.allowed(place.stream)
-            result = await self._settlement.ack(name, place.group, place.ids, place.consumer)
-            await self._scope.note(
-                "ack", stream=name, group=place.group, consumer=place.named, ids=result.acked
-            )
-            results.append(result)
+        results = list[AckResult]()
+        with told_of_part(lambda: [one for result in results for one in result.acked]):
+            for place in self._places(stream, group, ids, consumer):
+                results.append(await self._settlement.ack(self._scope.allowed(place.stream), place))
         return joined(results)
 
     async def release(
@@ -123,27 +120,16 @@ class Operations(Publishing):
         check_range("delay_seconds", delay_seconds, 0, self._scope.limits.max_delay_seconds)
         if (why := reason if bury is None else bury) is not None:
             check_text("The reason", why)
-        results = []
+        results = list[ReleaseResult]()
         returns_at_once = bury is None and not delay_seconds
-        for place in self._places(stream, group, ids, consumer, unseen_too=returns_at_once):
-            name = self._scope.consumable(place.stream)
-            result = await self._settlement.release(
-                *(name, place.group, place.ids, place.consumer),
-                delay_seconds=delay_seconds,
-                bury=bury,
-                reason=reason,
-            )
-            await self._scope.note(
-                "release",
-                stream=name,
-                group=place.group,
-                consumer=place.named,
-                ids=result.released,
-                delay_seconds=delay_seconds,
-                buried=result.buried,
-                reason=why,
-            )
-            results.append(result)
+        with told_of_part(lambda: [one for done in results for one in [*done.released, *done.buried]]):
+            for place in self._places(stream, group, ids, consumer, unseen_too=returns_at_once):
+                name = self._scope.consumable(place.stream)
+                results.append(
+                    await self._settlement.release(
+                        name, place, delay_seconds=delay_seconds, bury=bury, reason=reason
+                    )
+                )
         return joined(results)
 
     def _places(

@@ -8,8 +8,10 @@ from abe_redis.events import codec
 from abe_redis.events.identity import event_id_of
 from abe_redis.events.published import Published
 from abe_redis.operations import event_views
+from abe_redis.operations.changing import END_SECONDS
 from abe_redis.operations.payloads import Payloads
 from abe_redis.publishing.outbox_kept import reason_of
+from abe_redis.runtime import tasks
 from abe_redis.runtime.arguments import check_text
 from abe_redis.schemas import MAX_EVENT_ID, PublishResult
 from abe_redis.streams import names, peek
@@ -42,11 +44,17 @@ class Publishing(Payloads):
             self._scope.limits.spend(1, size)
         if (known := await self._is_there(name, payload, event_id)) is not None:
             return PublishResult(stream=name, id=known, duplicate=True)
+        publishing = self._published(name, payload, event_id)
+        published = await tasks.to_its_end(publishing, within=END_SECONDS)
+        may_be_new = not (published.duplicate or published.is_kept)
+        return _result(published, new_stream=may_be_new and await self._scope.is_new(name))
+
+    async def _published(self, name: str, payload: dict[str, Any], event_id: str | None) -> Published:
+        """Add an event, and record it."""
         published = await self._backend.publish_event(name, payload, event_id=event_id, origin=self._origin)
         if not published.duplicate:
             await self._scope.note("publish_event", stream=published.stream, ids=[published.id])
-        may_be_new = not (published.duplicate or published.is_kept)
-        return _result(published, new_stream=may_be_new and await self._scope.is_new(name))
+        return published
 
     async def _is_there(self, name: str, payload: object, event_id: str | None) -> str | None:
         """The entry of an event that an agent publishes a second time."""
@@ -90,13 +98,18 @@ class Publishing(Payloads):
         """
         self.agent_leases.touch()
         name = self._scope.exact(names.check_stream(self._scope.allowed(stream)))
+        done = await tasks.to_its_end(self._published_many(name, payloads), within=END_SECONDS)
+        return [_result(one) for one in done]
+
+    async def _published_many(self, name: str, payloads: Sequence[dict[str, Any]]) -> list[Published]:
+        """Add events, and record those that were added."""
         try:
             done = await self._backend.publish_many(name, payloads, origin=self._origin)
         except AbeRedisError as error:
             await self._note(name, error.added.values())
             raise
         await self._note(name, done)
-        return [_result(one) for one in done]
+        return done
 
     async def _note(self, name: str, done: Iterable[Published]) -> None:
         ids = [one.id for one in done if not one.duplicate]

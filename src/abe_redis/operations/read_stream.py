@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 from typing import Unpack
 
+from redis.asyncio import Redis
+
+from abe_redis.client import failures
 from abe_redis.errors import InvalidArgumentError
 from abe_redis.operations import leasing
+from abe_redis.operations.changing import END_SECONDS
 from abe_redis.operations.filters import Asked, Filter
 from abe_redis.operations.positions import position
 from abe_redis.operations.scope import check_id, check_range
 from abe_redis.operations.waiting import Waiting
+from abe_redis.runtime import tasks
 from abe_redis.schemas import MAX_COUNT, ReadResult
 from abe_redis.streams.peek import Order
 
@@ -131,42 +136,53 @@ class Reading(Waiting):
                     ReadResult(stream=name, mode="lease", events=[]), found, max_chars
                 )
             start = None if since is None else await position(found.redis, name, since)
-            if await self._scope.find_group(found.redis, name, group, create=create_group, start=start):
-                await self._scope.note("lease_events", stream=name, created_group=group)
+            making = self._made(found.redis, name, group, create=create_group, start=start)
+            await tasks.to_its_end(making, within=END_SECONDS)
             await self._scope.check_not_paused(found.redis, name, group)
             asked = len(chosen) or count
             with limits.granted(asked) as grant:
                 async with self.agent_leases.returning_unseen(
                     name, group, holder, own_name=self._is_own(holder)
                 ) as taken:
-                    connections = await self._backend.connections()
-                    most = grant.events
-                    if chosen or wanted.is_given:
-                        async with limits.turn():
-                            result = await leasing.take_chosen(
-                                *(connections, self._settings, taken),
-                                ids=chosen[:most],
-                                wanted=wanted,
+                    place = {"stream": name, "group": group, "consumer": consumer}
+                    try:
+                        connections = await self._backend.connections()
+                        most = grant.events
+                        if chosen or wanted.is_given:
+                            async with limits.turn():
+                                result = await leasing.take_chosen(
+                                    *(connections, self._settings, taken),
+                                    ids=chosen[:most],
+                                    wanted=wanted,
+                                    count=most,
+                                )
+                        else:
+                            result = await leasing.take(
+                                *(connections, self._settings, taken, limits),
                                 count=most,
+                                wait_seconds=wait_seconds,
                             )
-                    else:
-                        result = await leasing.take(
-                            *(connections, self._settings, taken, limits),
-                            count=most,
-                            wait_seconds=wait_seconds,
-                        )
+                    except BaseException:  # what is leased goes back; what is buried stays so
+                        noting = self._scope.note("lease_events", **place, buried=taken.buried)
+                        await tasks.to_its_end(noting, within=END_SECONDS)
+                        raise
                     grant.taken = len(taken.ids)
                     if grant.events < asked and (chosen or grant.taken == grant.events):
                         result.note += f" {limits.about_grant(grant.events, asked)}"
-                    await self._scope.note(
-                        "lease_events",
-                        stream=name,
-                        group=group,
-                        consumer=consumer,
-                        ids=taken.ids,
-                        buried=taken.buried,
-                    )
+                    await self._scope.note("lease_events", **place, ids=taken.ids, buried=taken.buried)
                     return await self._answered(result, found, max_chars)
+
+    async def _made(
+        self, redis: Redis, stream: str, group: str, *, create: bool | None, start: str | None
+    ) -> None:
+        """Make a group if the caller may and it is not there, and record that."""
+        try:
+            if await self._scope.find_group(redis, stream, group, create=create, start=start):
+                await self._scope.note("lease_events", stream=stream, created_group=group)
+        except failures.FAILURES as error:
+            if failures.is_lost(error):
+                await self._scope.note("lease_events", stream=stream, uncertain=[group])
+            raise
 
 
 def _check_choice(

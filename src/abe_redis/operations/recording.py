@@ -3,10 +3,13 @@
 import getpass
 import socket
 from collections.abc import Mapping
-from typing import Literal
+from itertools import count
+from secrets import token_hex
+from typing import Any, Literal
 
 from redis.asyncio import Redis
 
+from abe_redis.publishing.retry import retry
 from abe_redis.runtime.plurals import named
 from abe_redis.sanitize.untrusted import shown
 from abe_redis.streams import audit
@@ -20,8 +23,11 @@ MOST_LISTED = 100
 IN_BATCHES = frozenset({"publish_many"})
 """Changes that one run makes in many batches, each of which is recorded when it is made."""
 
-_CHANGES = ("ids", "buried", "redriven", "created_group", "purged", "erased", "done")
-"""The fields of a result that show that something has changed."""
+_CHANGES = ("ids", "buried", "redriven", "created_group", "purged", "erased", "done", "uncertain")
+"""The fields of a result that show that something has changed, or may have."""
+
+_RETRY_SECONDS = 3.0
+"""Time for further tries to write a record."""
 
 
 def person() -> str:
@@ -42,7 +48,20 @@ async def note_change(
         for name, fact in list(told.items()):
             if isinstance(fact, list) and len(fact) > MOST_LISTED:
                 told |= {name: fact[:MOST_LISTED], f"more {name}": len(fact) - MOST_LISTED}
-        await audit.record(redis, who, tool, told, origin)
+        await _record(redis, who, tool, told, origin)
+
+
+async def _record(redis: Redis, who: str, tool: str, told: dict[str, Any], origin: Origin) -> None:
+    """Write one record, though a connection ends meanwhile."""
+    once, tries = token_hex(8), count()
+
+    async def write() -> None:
+        if next(tries) == 0 or not await audit.is_recorded(redis, once):
+            await audit.record(redis, who, tool, told, origin, once=once)
+
+    async def pause() -> None: ...
+
+    await retry(write, seconds=_RETRY_SECONDS, between=pause)
 
 
 def brief(facts: Mapping[str, object]) -> str:

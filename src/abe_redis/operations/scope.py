@@ -85,7 +85,7 @@ class Scope:
         try:
             redis = (await self._backend.connections()).commands
             await recording.note_change(redis, self._who or recording.person(), what, facts, self._origin)
-        except failures.FAILURES as error:
+        except (*failures.FAILURES, AbeRedisError) as error:
             sentence = failures.explain(error, self.settings, doing="writing down what was changed")
             _LOG.warning("%s It was done all the same: %s (%s).", sentence, what, recording.brief(facts))
 

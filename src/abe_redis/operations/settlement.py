@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from redis.asyncio import Redis
 
 from abe_redis.errors import RequestError
 from abe_redis.operations.agent_leases import AgentLeases, Kept
+from abe_redis.operations.changing import changing
 from abe_redis.operations.scope import Scope, check_id, check_range
 from abe_redis.runtime import plurals
+from abe_redis.runtime.shell import command, option
 from abe_redis.schemas import MAX_COUNT, AckResult, ReleaseResult
 from abe_redis.streams import acks, dead, names, renewal
 from abe_redis.streams.choose import take_these
@@ -48,24 +51,34 @@ class Settlement:
     under its own name, and those that it leased here under another one: a name proves nothing, since everyone
     can see which consumer holds what."""
 
-    async def ack(self, stream: str, group: str, ids: Sequence[str], holder: str) -> AckResult:
+    async def ack(self, stream: str, place: "Place") -> AckResult:
         """Ack events; see `Operations.ack`."""
-        ids = self._checked(stream, group, ids)
+        group, holder = place.group, place.consumer
+        ids = self._checked(stream, group, place.ids)
         leases = self.agent_leases.kept(stream, group, holder, ids)
-        async with self.scope.redis(f"acknowledging in {stream!r}") as redis:
-            by = await self._whose(redis, stream, group, holder, ids)
-            kept = await self._agree(redis, stream, group, by, is_shared=True)
+        facts = {"stream": stream, "group": group, "consumer": place.named}
+        doing, look = f"acknowledging in {stream!r}", _held_of(stream, group)
+        async with changing(self.scope, "ack", doing=doing, look=look, **facts) as change:
+            by = await self._whose(change.redis, stream, group, holder, ids)
+            kept = await self._agree(change.redis, stream, group, by, is_shared=True)
             mine = by.pop("done", [])
-            outcomes = await acks.ack(redis, group, holder, [(stream, one) for one in mine]) if mine else []
-            for one, outcome in zip(mine, outcomes, strict=True):
-                by.setdefault(outcome, []).append(one)
+
+            def note(outcomes: list[renewal.Outcome], was_lost: bool) -> None:  # noqa: FBT001 - of a step
+                for one, outcome in zip(mine, outcomes, strict=True):
+                    is_done = outcome == "done" or (was_lost and outcome == "unknown")
+                    (change.done if is_done else by.setdefault(outcome, [])).append(one)
+                change.facts["ids"] = change.done
+
+            if mine:
+                entries = [(stream, one) for one in mine]
+                await change.step(lambda: acks.ack(change.redis, group, holder, entries), mine, note)
         self.agent_leases.forget(
             group, holder, {key: one for key, one in leases.items() if key[1] not in kept}
         )
         return AckResult(
             stream=stream,
             group=group,
-            acked=by.get("done", []),
+            acked=change.done,
             not_held=by.get("not_held", []),
             unknown=by.get("unknown", []),
         )
@@ -73,20 +86,25 @@ class Settlement:
     async def release(
         self,
         stream: str,
-        group: str,
-        ids: Sequence[str],
-        holder: str,
+        place: "Place",
         *,
         delay_seconds: float,
         bury: str | None,
         reason: str | None = None,
     ) -> ReleaseResult:
         """Release or bury events; see `Operations.release`."""
-        ids = self._checked(stream, group, ids)
-        why = f"{self.own} {'gave no reason' if reason is None else f'says: {reason}'}"
+        group, holder = place.group, place.consumer
+        ids = self._checked(stream, group, place.ids)
         leases = self.agent_leases.kept(stream, group, holder, ids)
-        done, still = list[str](), list[str]()
-        async with self.scope.redis(f"giving back events of {stream!r}") as redis:
+        why = f"{self.own} {'gave no reason' if reason is None else f'says: {reason}'}"
+        still = list[str]()
+        facts = {"stream": stream, "group": group, "consumer": place.named, "delay_seconds": delay_seconds}
+        facts["reason"] = reason if bury is None else bury
+        doing = f"{'giving back' if bury is None else 'burying'} events of {stream!r}"
+        look = _held_of(stream, group) if bury is None else command("dead list", stream)
+        async with changing(self.scope, "release", doing=doing, look=look, **facts) as change:
+            redis = change.redis
+            change.facts["ids" if bury is None else "buried"] = change.done
             by = await self._whose(redis, stream, group, holder, ids)
             if self.by_name and bury is None:
                 await self._take_postponed(redis, stream, group, holder, by)
@@ -95,28 +113,35 @@ class Settlement:
             )
             for one in by.get("done", []):
                 rest = self._rest(stream, group, holder, one) if bury is None and not delay_seconds else 0.0
-                is_done = (
-                    await dead.bury(redis, stream, group, holder, one, bury)
+                let_go = (
+                    partial(dead.bury, redis, stream, group, holder, one, bury)
                     if bury is not None
-                    else await postpone(
+                    else partial(
+                        postpone,
                         *(redis, stream, group, holder, one),
                         delay_seconds=delay_seconds or rest,
                         counted=False,
                         reason=why,
                     )
                 )
-                if is_done and rest:
-                    still.append(one)
-                (done if is_done else by.setdefault("not_held", [])).append(one)
+
+                def note(is_done: bool, was_lost: bool, one: str = one, rest: float = rest) -> None:  # noqa: FBT001
+                    if was_lost and not is_done:  # given back by the first try, it may be another's by now
+                        change.doubt(one)
+                    if is_done and rest:
+                        still.append(one)
+                    (change.done if is_done else by.setdefault("not_held", [])).append(one)
+
+                await change.step(let_go, [one], note)
         self.agent_leases.forget(
             group, holder, {key: one for key, one in leases.items() if key[1] not in kept}
         )
         return ReleaseResult(
             stream=stream,
             group=group,
-            released=done if bury is None else [],
+            released=change.done if bury is None else [],
             still_postponed=still,
-            buried=done if bury is not None else [],
+            buried=change.done if bury is not None else [],
             not_held=by.get("not_held", []),
             unknown=by.get("unknown", []),
         )
@@ -208,6 +233,11 @@ class Settlement:
                 may = is_known or holder == self.own or outcome == "unknown"
                 by.setdefault(outcome if may else "not_held", []).append(one)
         return by
+
+
+def _held_of(stream: str, group: str) -> str:
+    """The command that shows what is held in a group."""
+    return command("read", stream, options=f"{option('--group', group)} --pending")
 
 
 @dataclass(frozen=True, slots=True)

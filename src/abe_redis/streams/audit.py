@@ -1,11 +1,13 @@
 """Writes to the audit, the stream of changes: its last ten thousand entries are kept."""
 
 import json
+from contextlib import suppress
 from typing import Any, Literal
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
-from abe_redis.streams import names
+from abe_redis.streams import names, peek
 from abe_redis.streams.publish import append
 
 KEPT = 10_000
@@ -14,11 +16,33 @@ type Source = Literal["mcp", "cli", "consumer"]
 """Where a change came from: the MCP server, the command line, or a consumer that repairs something."""
 
 
-async def record(redis: Redis, who: str, what: str, facts: dict[str, Any], source: Source) -> None:
+_LOOKED_AT = 100
+"""Newest records among which one is looked for whose answer was lost."""
+
+
+async def record(
+    redis: Redis, who: str, what: str, facts: dict[str, Any], source: Source, *, once: str = ""
+) -> None:
     """Record a change.
+
+    Args:
+        redis: The client.
+        who: Who made it.
+        what: What was done.
+        facts: More about it.
+        source: Where it came from.
+        once: A random word, by which `is_recorded` finds it.
 
     Raises:
         redis.RedisError: The server refused it or could not be reached.
     """
     fields = {"who": who, "from": source, "what": what, "facts": json.dumps(facts, ensure_ascii=False)}
-    await append(redis, names.AUDIT, fields, kept=KEPT)
+    await append(redis, names.AUDIT, fields | ({"once": once} if once else {}), kept=KEPT)
+
+
+async def is_recorded(redis: Redis, once: str) -> bool:
+    """Whether the audit has a record with that word; False, if this user may not look."""
+    with suppress(ResponseError):
+        newest = await peek.entries(redis, names.AUDIT, after=None, count=_LOOKED_AT, order="newest")
+        return any(entry.fields.get(b"once") == once.encode() for entry in newest)
+    return False

@@ -139,8 +139,9 @@ async def test_arguments_are_what_they_are_taken_for(ask: Ask, redis: Redis) -> 
     await ask("publish_event", payload=said(1))
     (only,) = await lease(ask, 1)
     await ask("release", stream=TOPIC, group=GROUP, ids=[only], bury=True, reason="x", confirm=True)
-    assert "confirm=true" in await refusal(ask, "redrive", dry_run="false")
-    assert (await ask("redrive", dry_run="true")).structuredContent["dry_run"]
+    for word in ("false", "true", 0, "no"):
+        assert "'dry_run' must be true or false" in await refusal(ask, "redrive", dry_run=word)
+    assert "confirm=true" in await refusal(ask, "redrive", dry_run=False)
     assert (await ask("read_stream", wait_seconds="0.01", start="0-1", order="oldest")).structuredContent[
         "events"
     ]
@@ -150,6 +151,23 @@ async def test_arguments_are_what_they_are_taken_for(ask: Ask, redis: Redis) -> 
     assert "group '{" in await refusal(ask, "ack", stream=TOPIC, group='{"a": 1}', ids='["1-1"]')
     assert "'ids'" in await refusal(ask, "ack", stream=TOPIC, group=GROUP, ids="[1-1")
     assert "'payload'" in await refusal(ask, "publish_event", payload="[" * 3000)
+
+
+@pytest.mark.parametrize(
+    ("tool", "filters"),
+    [
+        ("redrive", ["reason", "event_type", "group", "since", "until"]),
+        ("lease_events", ["event_type", "channel", "contains"]),
+        ("ack", ["stream", "group"]),
+        ("release", ["stream", "group"]),
+    ],
+)
+async def test_an_empty_filter_does_not_choose_everything(ask: Ask, tool: str, filters: list[str]) -> None:
+    await ask("publish_event", payload=said(1))
+    needed = {"group": GROUP} if tool == "lease_events" else {}
+    for name in filters:
+        assert f"'{name}' is empty: leave it out" in await refusal(ask, tool, **needed | {name: ""})
+    assert not (await ask("read_stream", event_type="")).isError  # looking chooses nothing
 
 
 async def test_odd_places_to_begin(ask: Ask) -> None:

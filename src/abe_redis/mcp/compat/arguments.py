@@ -28,15 +28,26 @@ def arguments_of(function: Tool) -> type[BaseModel]:
 _FREE_WORDS = {"contains", "reason"}
 """Parameters in which the word null is a word like any other."""
 
+_NARROWING = {
+    "ack": {"stream", "group"},
+    "release": {"stream", "group"},
+    "lease_events": {"event_type", "channel", "contains"},
+    "redrive": {"reason", "event_type", "group", "since", "until"},
+}
+"""Per tool that changes something, the parameters without which it changes more: an empty one is refused."""
+
 
 def without_absent(model: type[BaseModel], arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments without absent ones: models send null, "" or the word null for these."""
+    narrowing = _NARROWING.get(model.__name__, set())
     return {
         name: value
         for name, value in arguments.items()
         if (field := model.model_fields.get(name)) is None
         or field.is_required()
-        or not (value is None or (field.default is None and _says_nothing(name, value)))
+        or not (
+            value is None or (field.default is None and name not in narrowing and _says_nothing(name, value))
+        )
     }
 
 

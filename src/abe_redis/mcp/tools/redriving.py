@@ -53,7 +53,9 @@ class RedrivingTools(ToolSet):
             ),
         ] = None,
         until: Until = None,
-        dry_run: Annotated[bool, Field(description="Only say what would be done; true by default.")] = True,
+        dry_run: Annotated[
+            bool, Field(description="Only say what would be done; true by default.", strict=True)
+        ] = True,
         confirm: Confirm = False,  # noqa: ARG002 - what was asked before counts
     ) -> CallToolResult:
         """Send dead letters back to work."""
