@@ -237,8 +237,9 @@ class Groups:
             )
 
         def replayed(number: int) -> None:
-            change = change_of(coming_again.ComingAgain(number, is_all=True))
-            begun.facts |= _facts(change, first=first, **bounds)
+            if number:
+                change = change_of(coming_again.ComingAgain(number, is_all=True))
+                begun.facts |= _facts(change, first=first, **bounds)
 
         async with self._changing("replay", f"replaying to group {group!r} of", name, group) as begun:
             redis = begun.redis
