@@ -258,3 +258,16 @@ async def test_a_record_whose_answer_is_lost_is_written_once(proxy: RefusingProx
         lose(proxy, "XADD")
         await queue.ack()
         assert await lone_redis.xlen("abe:audit") == before + 1
+
+
+@pytest.mark.promise("Two changes have no record")
+async def test_a_record_that_redis_does_not_take_is_in_the_log(
+    proxy: RefusingProxy, lone_redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with RedisMessageQueueBackend(settings(proxy)) as backend:
+        queue = await queue_of(backend, buried=False)
+        before = await lone_redis.xlen("abe:audit")
+        proxy.refusal = lambda words: b"" if words[0] == b"XADD" else None  # hangs up
+        assert await queue.ack() == queue.ids
+        assert await lone_redis.xlen("abe:audit") == before
+    assert f"It was done all the same: ack (stream: {TOPIC}" in caplog.text
