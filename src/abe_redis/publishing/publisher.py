@@ -5,29 +5,27 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
-import anyio
 from redis.asyncio import Redis
 
 from abe_redis.client import failures
 from abe_redis.client.connections import Connections
-from abe_redis.client.passing_states import STREAM_FULL, code_of, is_full
-from abe_redis.errors import AbeRedisError, ClosedError
+from abe_redis.client.passing_states import is_full
+from abe_redis.errors import AbeRedisError
 from abe_redis.events import codec, kinds, slack
 from abe_redis.events.arrival import ARRIVAL, Arrival, check_arrival
 from abe_redis.events.identity import event_id_of, of_agent
 from abe_redis.events.mentions import mention_in
 from abe_redis.events.published import Published
 from abe_redis.observability import hooks
-from abe_redis.publishing.announcer import Announcer
 from abe_redis.publishing.batcher import Batcher
+from abe_redis.publishing.maintenance import Maintenance
 from abe_redis.publishing.many import ANSWER_SECONDS, steps, telling_what_was_added
 from abe_redis.publishing.outbox_delivery import Outbox
 from abe_redis.publishing.outbox_fate import concerns_the_event
-from abe_redis.publishing.outbox_kept import Kept
 from abe_redis.publishing.partitioner import Conversation, Partitioner
 from abe_redis.publishing.retry import FirstTry, retry
 from abe_redis.settings import Settings
@@ -35,15 +33,11 @@ from abe_redis.streams import names, seen
 from abe_redis.streams.outcomes import Outcomes
 from abe_redis.streams.patterns import Patterns
 from abe_redis.streams.publish import OWN_ID_SECONDS, Draft, publish, publish_health_check
-from abe_redis.streams.trim import Trimmer
 
 _LOG = logging.getLogger(__name__)
 
 PUBLISH_SECONDS = 2.5
 """Time for which `publish` tries; Slack waits three seconds for the host's answer."""
-
-TEND_SECONDS = 0.4
-"""Time that a finished publish may still spend on the maintenance of its stream."""
 
 _REMEMBERED_NAMES = 10_000
 
@@ -58,8 +52,9 @@ class Publisher:
         connections: Callable[[], Awaitable[Connections]],
         conversation: Conversation | None = None,
     ) -> None:
+        self._maintenance = Maintenance(settings, patterns, connections)
         self.outbox = (
-            Outbox(settings.redis_outbox, settings, connections, self._tend)
+            Outbox(settings.redis_outbox, settings, connections, self._maintenance.tend)
             if settings.redis_outbox
             else None
         )
@@ -75,8 +70,6 @@ class Publisher:
         self._open = connections
         self._views = seen.Views()
         self._batcher: Batcher | None = None
-        self._trimmer = Trimmer(settings)
-        self._announcer = Announcer(patterns)
         self._checked: set[str] = set()
         """Names of streams that passed the check."""
         self._unread: set[str] = set()
@@ -125,8 +118,8 @@ class Publisher:
             published = await (self._batcher or await self._coalesce()).publish(draft)
         except failures.FAILURES as error:
             (published,) = await self._until_done(topic, [draft], FirstTry(began, error))
-        if self._is_due(draft.stream, published):
-            await self._tend(draft.stream, published)
+        if self._maintenance.is_due(draft.stream, published):
+            await self._maintenance.tend(draft.stream, published)
         return published
 
     async def publish_many(
@@ -155,11 +148,7 @@ class Publisher:
         if len(outcomes.added) == len(step):
             return
         added = await self._until_done(topic, step, outcomes=outcomes)
-        for published in added:
-            if published.length == 1:
-                self._announcer.forget(published.stream)
-        for stream, last in {published.stream: published for published in added}.items():
-            await self._tend(stream, last)
+        await self._maintenance.tend_to_all(added)
 
     async def _publish_health_check(self, topic: str, draft: Draft) -> Published:
         """Add a health check, which is never kept in the outbox: it asks whether Redis takes events now."""
@@ -170,7 +159,7 @@ class Publisher:
             )
         except failures.FAILURES as error:
             raise self._explained(error, topic) from None
-        await self._tend(topic, published)
+        await self._maintenance.tend(topic, published)
         return published
 
     def _draft(self, topic: str, payload: dict[str, Any], event_id: str | None, origin: str | None) -> Draft:
@@ -262,7 +251,7 @@ class Publisher:
                 return await attempt(connections.publishing)
             except failures.FAILURES as error:
                 if is_full(error):
-                    await self._make_room(error, streams)
+                    await self._maintenance.make_room(error, streams)
                 raise
 
         return await retry(
@@ -276,40 +265,6 @@ class Publisher:
 
     def _explained(self, error: BaseException, topic: str) -> AbeRedisError:
         return failures.explain(error, self._settings, doing=f"publishing to {topic!r}")
-
-    async def _make_room(self, error: BaseException, streams: set[str]) -> None:
-        """Remove finished events from a full server or stream."""
-        with suppress(*failures.FAILURES), anyio.move_on_after(TEND_SECONDS):
-            redis = (await self._open()).commands
-            if code_of(error) == STREAM_FULL:
-                await self._trimmer.trim(redis, streams)
-            else:
-                await self._trimmer.make_room(redis, streams)
-
-    def _is_due(self, stream: str, published: Published) -> bool:
-        """Whether the stream needs maintenance now."""
-        if isinstance(published, Kept):
-            return False
-        if published.length == 1:
-            self._announcer.forget(stream)
-        return self._announcer.is_due(stream) or self._trimmer.is_due(stream, published.length)
-
-    async def _tend(self, stream: str, published: Published) -> None:
-        """Maintain a stream; the event is safe even if this fails."""
-        if not self._is_due(stream, published):
-            return
-        try:
-            with anyio.move_on_after(TEND_SECONDS):
-                connections = await self._open()
-                await self._announcer.tell(connections, seconds=TEND_SECONDS)
-                if self._trimmer.is_due(stream, published.length):
-                    await self._trimmer.trim(connections.commands, [stream])
-        except ClosedError:
-            pass
-        except failures.FAILURES as error:
-            level = logging.DEBUG if failures.passes(error) else logging.WARNING
-            sentence = failures.explain(error, self._settings, doing=f"announcing or trimming {stream!r}")
-            _LOG.log(level, "The event was published, but: %s", sentence)
 
     def _checked_name(self, key: str) -> str:
         if type(key) is str and key in self._checked:  # other payloads may not be hashable
