@@ -64,8 +64,8 @@ def small_steps() -> Iterator[None]:
     checks[0].signature = checks[1].signature = lambda _: None
     logging.disable(logging.CRITICAL)
     outbox: Any = Outbox
-    waits, warns = Outbox._do, Outbox._warn_of_trouble
-    outbox._do, outbox._warn_of_trouble = _at_once, _say_nothing
+    waits, warns = Outbox._do, Outbox._look_first
+    outbox._do, outbox._look_first = _at_once, _say_nothing
     watched: Any = LoopWatch
     # A thread would look at a loop whose time is not its own.
     watched.__init__ = watched.join = watched.leave = lambda *_: None
@@ -73,7 +73,7 @@ def small_steps() -> Iterator[None]:
         yield
     finally:
         watched.__init__, watched.join, watched.leave = watch
-        outbox._do, outbox._warn_of_trouble = waits, warns
+        outbox._do, outbox._look_first = waits, warns
         telling.tell, worker.describe = told
         checks[0].signature = checks[1].signature = signature
         trim.STEP = step

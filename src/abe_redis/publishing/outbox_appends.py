@@ -3,6 +3,7 @@
 Each commit waits for the disk. One by one, a burst would wait for longer than Slack does.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
@@ -32,6 +33,11 @@ class Appends:
         self._in_thread = in_thread
         self._waiting: list[Append] = []
         self._turn = anyio.Lock()
+        self._streams = Counter[str]()
+
+    def are_of(self, stream: str) -> bool:
+        """Whether an event of this stream is about to be written."""
+        return stream in self._streams
 
     async def append(self, row: Row, until: float, *, behind: bool = False) -> int | None:
         """Write an event.
@@ -49,6 +55,7 @@ class Appends:
         """
         mine = Append(row=row, until=until, behind=behind)
         self._waiting.append(mine)
+        self._streams[row.draft.stream] += 1
         try:
             async with self._turn:
                 if not mine.is_done:
@@ -57,6 +64,7 @@ class Appends:
         finally:
             with suppress(ValueError):  # a cancelled one leaves nothing behind
                 self._waiting.remove(mine)
+            self._streams -= Counter([row.draft.stream])
         if mine.error is not None:
             raise mine.error
         return mine.number

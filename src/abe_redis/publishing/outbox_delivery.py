@@ -8,8 +8,7 @@ Processes may share a file. Each writes and delivers rows under a name of its ow
 stream, and holds a lock on `FILE-NAME.lock` while it lives. The kernel drops the lock however the process
 ends, and whoever takes it then delivers what was left, before its own events of the same streams. Nobody
 waits for the events of another that lives; for the file itself, only as long as a write takes.
-The lock is SQLite's own, an exclusive transaction on an empty file: it works wherever SQLite does,
-on Windows too, and needs neither heartbeats nor clocks that agree, as a lease in a row would.
+The lock is SQLite's own, an exclusive transaction on an empty file: it works wherever SQLite does.
 
 What Redis refuses for good stays in the file with its reason and blocks nobody. To try again:
 `UPDATE event SET refused = NULL`. A process whose user may not publish what another left lets go of it.
@@ -35,9 +34,10 @@ from abe_redis.publishing import outbox_failures
 from abe_redis.publishing.outbox_appends import Appends
 from abe_redis.publishing.outbox_complaints import Complaints
 from abe_redis.publishing.outbox_fate import Fate, fate_of
-from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize, check
-from abe_redis.publishing.outbox_held_up import HeldUp
+from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize
+from abe_redis.publishing.outbox_held_up import HeldUp, all_of
 from abe_redis.publishing.outbox_kept import Kept
+from abe_redis.publishing.outbox_queue import Queue
 from abe_redis.publishing.outbox_rows import DAMAGED, Batch, Row
 from abe_redis.publishing.outbox_sent import Sent
 from abe_redis.runtime import tasks
@@ -55,9 +55,6 @@ KEEP_BEHIND_SECONDS = 2.5
 
 _ROOM_SECONDS = 0.1
 """Pause of such a publish before it looks again whether forwarding has made room on a full disk."""
-
-_OLDER_SECONDS = 1.0
-"""Time for which publishes wait for what ended processes left, from the first one on."""
 
 LOOK_SECONDS = 5.0
 """Interval at which an idle process searches for rows of a dead one."""
@@ -92,19 +89,16 @@ class Outbox:
         self._closed = False
         self._away = False
         """True after the log said that Redis is away, until it says that Redis is back."""
-        self._complaints = Complaints(path, settings)
+        self._complaints = Complaints(path, settings, self._file.inherited)
         self._reason = ""
         """Why Redis did not take the last event that was offered to it."""
-        self._older_until: float | None = None
-        """When publishes stop waiting for what ended processes left; None before the first."""
+        self._queue = Queue(self._file.path, self._file.inherited, self.start, self._is_stopped)
         self._leaves = False
         """True if events were left to other processes, which may publish them."""
         self._forwards = False
         """True while Redis takes what waits."""
         self._held_up: dict[str, HeldUp] = {}
         """What is passed by in the rows of each process."""
-
-    # What publish does ------------------------------------------------------------------------
 
     async def keep(self, draft: Draft, reason: AbeRedisError, *, published_at: float) -> Kept:
         """Write an event that Redis could not take. When this returns, the event is safe on disk.
@@ -131,16 +125,21 @@ class Outbox:
             _LOG.warning("%s Events are kept in the outbox %s until it takes them.", reason, self._file.path)
         return self._kept(number, draft.stream)
 
-    async def keep_behind(self, draft: Draft) -> Kept | None:
+    async def keep_behind(self, draft: Draft, until: float | None = None) -> Kept | None:
         """Write an event if others of its stream still wait that this process forwards; else return None.
 
+        Args:
+            draft: The event.
+            until: Monotonic time until which to wait for the file; None: for `KEEP_BEHIND_SECONDS`.
+
         Raises:
-            OutboxError: As for `keep`.
+            OutboxError: As for `keep`, but for a file that cannot be used: nothing is forwarded from it.
         """
-        await self._let_older_go_ahead(draft.stream)
-        if self._closed or not self._file.may_wait(draft.stream):
+        until = _soon(KEEP_BEHIND_SECONDS) if until is None else until
+        await self._queue.wait(draft.stream)
+        if self._closed or not self._may_wait(draft.stream):
             return None
-        until = _soon(KEEP_BEHIND_SECONDS)
+        until = max(until, _soon(KEEP_SECONDS))
         while True:
             try:
                 number = await self._appends.append(Row(draft), until, behind=True)
@@ -149,21 +148,22 @@ class Outbox:
                     raise outbox_failures.not_kept(error) from None
                 await anyio.sleep(_ROOM_SECONDS)  # forwarding makes room
             except OutboxError as error:
+                if self._complaints.notes_unusable(error):
+                    return None
                 raise outbox_failures.not_kept(error) from None
             else:
+                self._complaints.is_unusable = False
                 return None if number is None else self._kept(number, draft.stream)
 
-    async def _let_older_go_ahead(self, stream: str) -> None:
-        """Wait for what ended processes left of a stream, while Redis takes it."""
-        if self._older_until is None:
-            self._older_until = _soon(_OLDER_SECONDS)
-            with contextlib.suppress(OutboxError):
-                await self._do(self._file.claim)
-        while self._file.inherited.may_wait(stream) and time.monotonic() < self._older_until:
-            if self._closed or self._away or self._complaints.are_any:
-                return
-            self.start()
-            await anyio.sleep(_ROOM_SECONDS / 5)
+    def is_ahead(self, stream: str) -> bool:
+        """Whether an event of this stream may wait behind which others have to go."""
+        return self._may_wait(stream) and not (self._closed or self._complaints.is_unusable)
+
+    def _may_wait(self, stream: str) -> bool:
+        return self._file.may_wait(stream) or self._appends.are_of(stream)
+
+    def _is_stopped(self) -> bool:
+        return self._closed or self._away or self._complaints.are_any
 
     def _kept(self, number: int | None, stream: str) -> Kept:
         self.start()
@@ -198,19 +198,21 @@ class Outbox:
 
     async def _run(self) -> None:
         """Forward the rows of this process and of dead ones; a failure is a pause."""
-        await self._warn_of_trouble()
+        await self._look_first()
         self._held_up.clear()
         failed, is_full = 0, False
         while True:
             self._work.clear()
             try:
                 self._leaves = False
-                for writer in await self._claim(is_full=is_full):
+                writers = await self._claim(is_full=is_full)
+                for number, writer in enumerate(writers):
                     connections = await self._open()
                     if failed:
                         await connections.revive()
                     await connections.check()
-                    await self._deliver(writer, connections)
+                    await self._deliver(writer, connections, writers[:number])
+                self._complaints.is_unusable = False
                 self._away = any(held.first for held in self._held_up.values())
                 failed, is_full = 0, False
                 if not (self._away or self._leaves):
@@ -219,7 +221,8 @@ class Outbox:
                 failed += 1
                 self._held_up.clear()  # some may have been read and not settled
                 is_full = is_full or isinstance(error, OutboxFullError)
-                self._complaints.tell(error, is_away=self._away)
+                if not self._complaints.notes_unusable(error):
+                    self._complaints.tell(error, is_away=self._away)
                 await anyio.sleep(failures.pause_seconds(failed))
             except Exception:  # noqa: BLE001 - kept events must not wait for the next process
                 failed += 1
@@ -242,19 +245,21 @@ class Outbox:
         await connections.commands.ping()
         return await self._do(self._file.claim_on_full_disk)
 
-    async def _warn_of_trouble(self) -> None:
-        """Log now what would keep this outbox from working when Redis is away."""
+    async def _look_first(self) -> None:
+        """Find what publishing waits for, and log what keeps the outbox from working in an outage."""
         try:
-            await anyio.to_thread.run_sync(check, self._file.path, _soon(KEEP_BEHIND_SECONDS))
+            await self._do(self._file.claim)
         except OutboxError as error:
-            self._complaints.tell_of_file(error)
+            if self._complaints.notes_unusable(error):
+                return
+        await self._complaints.look_for_trouble(_soon(KEEP_BEHIND_SECONDS))
 
-    async def _deliver(self, writer: str, connections: Connections) -> None:
+    async def _deliver(self, writer: str, connections: Connections, earlier: list[str]) -> None:
         """Send the rows of one process, in the order of each stream, and delete those that Redis has."""
         held = self._held_up.get(writer)
         if held is None or held.losses != self._file.losses:
             held = self._held_up[writer] = HeldUp(self._file.losses)
-        held.ahead = self._held_up_before(writer)
+        held.ahead = all_of(self._held_up[one] for one in earlier if one in self._held_up)
         sent = Sent()
         try:
             for stream in [one for one in held.first if slots.is_here(connections.commands, one)]:
@@ -274,12 +279,6 @@ class Outbox:
         finally:
             self._forwards = False
             sent.tell(self._file.path)
-
-    def _held_up_before(self, writer: str) -> frozenset[str]:
-        """The streams that hold up what ended processes left, for the rows of this process."""
-        is_own = self._file.is_own(writer)
-        others = (held.first for one, held in self._held_up.items() if is_own and one != writer)
-        return frozenset(stream for first in others for stream in first)
 
     async def _send(
         self, writer: str, batch: Batch, held: HeldUp, connections: Connections, sent: Sent

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 
-from abe_redis.errors import OutboxError, OutboxFullError
+from abe_redis.errors import OutboxFullError
+from abe_redis.publishing.outbox_failures import OutboxLockedError
 from abe_redis.publishing.outbox_reserve import Reserve
 
 _PAGES = 1024
@@ -101,7 +102,7 @@ class Emptying:
         while not self._empty_log():
             self._restore()
             if time.monotonic() > until:
-                raise OutboxError("The outbox's log is in use, so its full disk cannot be made free.")
+                raise OutboxLockedError("The outbox's log is in use, so its full disk cannot be made free.")
 
     def _open(self) -> None:
         with self._transaction():

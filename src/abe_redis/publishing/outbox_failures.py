@@ -7,6 +7,15 @@ from pathlib import Path
 from abe_redis.errors import OutboxError, OutboxFullError
 
 
+class OutboxLockedError(OutboxError):
+    """Somebody else uses the file at present."""
+
+
+def is_unusable(error: OutboxError) -> bool:
+    """Whether nobody can read or write the file as it is, until a person has put that right."""
+    return not isinstance(error, OutboxFullError | OutboxLockedError)
+
+
 def full(path: Path, *, waiting: int, refused: int, most_bytes: int) -> OutboxFullError:
     """The file has reached its size limit."""
     return OutboxFullError(
@@ -42,8 +51,8 @@ def explain(error: sqlite3.Error | OSError, path: Path) -> OutboxError:
             f"{where} is damaged or not an SQLite database. Move it away to start a new one; the sqlite3 "
             "program's .recover may save what it holds."
         )
-    if code == sqlite3.SQLITE_BUSY:
-        return OutboxError(
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}:
+        return OutboxLockedError(
             f"{where} is locked by another program. End what holds it: a publish cannot wait for that."
         )
     if code == sqlite3.SQLITE_CANTOPEN and path.is_dir():
@@ -62,4 +71,5 @@ def explain(error: sqlite3.Error | OSError, path: Path) -> OutboxError:
 
 def not_kept(error: OutboxError, reason: str = "") -> OutboxError:
     """The same failure, as that of an event."""
-    return type(error)(f"{reason}{error} The event was not kept.")
+    kind = OutboxFullError if isinstance(error, OutboxFullError) else OutboxError
+    return kind(f"{reason}{error} The event was not kept.")

@@ -169,6 +169,8 @@ class OutboxFile:
         A row whose writer's name is damaged becomes this process's own.
         """
         if not self._is_there():
+            self.inherited.forget_all()
+            self.inherited.note_none()
             return []
         with self._transaction() as database:
             query = (
@@ -183,9 +185,7 @@ class OutboxFile:
                 )
             found = dict.fromkeys(writer or self._writer for writer in writers.values())
             ours = [writer for writer in found if self._locks.take(writer)]
-            for writer in ours:
-                if writer != self._writer:
-                    self.inherited.note(database, writer)
+            self.inherited.note(database, [writer for writer in ours if writer != self._writer])
             return sorted(ours, key=self.is_own)
 
     def claim_on_full_disk(self) -> list[str]:
@@ -305,11 +305,13 @@ class OutboxFile:
         """Whether there is a file, what was saved from one, or what is left beside a deleted one."""
         with self._guard, self._explained():
             self._look_for_loss()
-            return self._watch.holds_rows or self.path.exists() or outbox_leftovers.are_beside(self.path)
+            is_there = self.path.exists() or self.path.is_symlink()
+            return self._watch.holds_rows or is_there or outbox_leftovers.are_beside(self.path)
 
     def _look_for_loss(self) -> None:
         if self._watch.finds_loss(self._opened, holds_own=self.holds_own):
-            self._let_go()
+            self._locks.drop_all()
+            self._forget()  # what was inherited moves to the new file, too
             self.losses += 1
             self._is_unsure = self.holds_own
 

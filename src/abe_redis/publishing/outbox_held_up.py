@@ -3,6 +3,7 @@
 The events of a stream stay in order: behind one that Redis does not take, the others of its stream wait.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from abe_redis.publishing.outbox_rows import Row
@@ -38,3 +39,8 @@ class HeldUp:
     def try_again(self, stream: str) -> int:
         """Let go of a stream; answers the number behind which its first row is."""
         return self.first.pop(stream) - 1
+
+
+def all_of(several: Iterable[HeldUp]) -> frozenset[str]:
+    """The streams that hold up what any of some processes wrote."""
+    return frozenset(stream for held in several for stream in held.first)

@@ -22,6 +22,7 @@ from abe_redis.events.mentions import mention_in
 from abe_redis.events.published import Published
 from abe_redis.observability import hooks
 from abe_redis.publishing.batcher import Batcher
+from abe_redis.publishing.in_turn import InTurn
 from abe_redis.publishing.maintenance import Maintenance
 from abe_redis.publishing.many import ANSWER_SECONDS, steps, telling_what_was_added
 from abe_redis.publishing.outbox_delivery import Outbox
@@ -111,13 +112,16 @@ class Publisher:
             return await self._publish_health_check(topic, draft)
         if topic in self._unread:
             self._warn_once(topic)
+        began = time.monotonic()
         if self.outbox is not None and (kept := await self.outbox.keep_behind(draft)) is not None:
             return kept
-        began = time.monotonic()
         try:
-            published = await (self._batcher or await self._coalesce()).publish(draft)
+            batcher = self._batcher or await self._coalesce()
+            if self.outbox is not None and self.outbox.is_ahead(draft.stream):
+                raise TimeoutError  # others were kept while it connected
+            published = await batcher.publish(draft)
         except failures.FAILURES as error:
-            (published,) = await self._until_done(topic, [draft], FirstTry(began, error))
+            (published,) = await self._until_done(topic, InTurn(self.outbox, [draft]), FirstTry(began, error))
         if self._maintenance.is_due(draft.stream, published):
             await self._maintenance.tend(draft.stream, published)
         return published
@@ -142,12 +146,11 @@ class Publisher:
 
     async def _publish_step(self, topic: str, step: Sequence[Draft], outcomes: Outcomes) -> None:
         """Add some events, and note what becomes of each."""
-        if self.outbox is not None:
-            for number, draft in enumerate(step):
-                outcomes.learn(number, await self.outbox.keep_behind(draft))
-        if len(outcomes.added) == len(step):
+        turn = InTurn(self.outbox, step, outcomes)
+        await turn.keep_behind()
+        if not turn.left:
             return
-        added = await self._until_done(topic, step, outcomes=outcomes)
+        added = await self._until_done(topic, turn, least_seconds=ANSWER_SECONDS)
         await self._maintenance.tend_to_all(added)
 
     async def _publish_health_check(self, topic: str, draft: Draft) -> Published:
@@ -198,41 +201,36 @@ class Publisher:
         return self._batcher
 
     async def _until_done(
-        self,
-        topic: str,
-        drafts: Sequence[Draft],
-        failed: FirstTry | None = None,
-        outcomes: Outcomes | None = None,
+        self, topic: str, turn: InTurn, failed: FirstTry | None = None, *, least_seconds: float = 0
     ) -> list[Published]:
         """Add events until Redis has answered or the budget is spent, and then keep the others in the outbox.
 
         Args:
             topic: Where they go.
-            drafts: The events.
+            turn: The events.
             failed: The first try, if there was one.
-            outcomes: What became of them before; it is kept up to date, also in a failure.
+            least_seconds: As for `retry`.
         """
-        outcomes, least_seconds = (Outcomes(), 0.0) if outcomes is None else (outcomes, ANSWER_SECONDS)
         began = failed.began if failed else time.monotonic()
         try:
             return await self._retry(
                 lambda redis: publish(
-                    redis, drafts, self._views, hard_maxlen=self._hard_maxlen, outcomes=outcomes
+                    redis, turn.drafts, self._views, hard_maxlen=self._hard_maxlen, outcomes=turn.outcomes
                 ),
-                {draft.stream for draft in drafts},
+                {draft.stream for draft in turn.drafts},
                 failed,
                 least_seconds=least_seconds,
+                turn=turn,
             )
         except failures.FAILURES as error:
             sentence = self._explained(error, topic)
             if self.outbox is None or concerns_the_event(error):
                 raise sentence from None
         published_at = time.time() - (time.monotonic() - began)
-        for number, draft in enumerate(drafts):
-            if number not in outcomes.added:
-                kept = await self.outbox.keep(draft, sentence, published_at=published_at)
-                outcomes.learn(number, kept)
-        return outcomes.in_order()
+        for number, draft in turn.left:
+            kept = await self.outbox.keep(draft, sentence, published_at=published_at)
+            turn.outcomes.learn(number, kept)
+        return turn.outcomes.in_order()
 
     async def _retry(
         self,
@@ -241,13 +239,25 @@ class Publisher:
         failed: FirstTry | None = None,
         *,
         least_seconds: float = 0,
+        turn: InTurn | None = None,
     ) -> list[Published]:
         """Try until Redis has answered or the budget is spent; see `retry`."""
         connections = await self._open()
 
+        until = (failed.began if failed else time.monotonic()) + PUBLISH_SECONDS
+
+        async def between() -> None:
+            await connections.revive()
+            if turn is not None:
+                await turn.keep_behind(until)
+
         async def once() -> list[Published]:
+            if turn is not None and not turn.left:
+                return turn.outcomes.in_order()
             await connections.check()
             try:
+                if turn is not None:
+                    turn.check()
                 return await attempt(connections.publishing)
             except failures.FAILURES as error:
                 if is_full(error):
@@ -258,7 +268,7 @@ class Publisher:
             once,
             seconds=PUBLISH_SECONDS,
             least_seconds=least_seconds,
-            between=connections.revive,
+            between=between,
             passes=failures.passes_for_who_was_let_in if connections.was_let_in else failures.passes,
             failed=failed,
         )

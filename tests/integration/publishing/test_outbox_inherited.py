@@ -3,7 +3,7 @@
 import pytest
 
 from abe_redis import SyncBackend
-from abe_redis.publishing import outbox_delivery
+from abe_redis.publishing import outbox_queue
 from tests.integration.conftest import until
 from tests.integration.publishing.outboxes import (
     MakeQueue,
@@ -22,7 +22,7 @@ __all__ = ["_impatient", "make_queue", "path"]
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine, forwarding takes longer than a publish waits for it."""
-    monkeypatch.setattr(outbox_delivery, "_OLDER_SECONDS", 60)
+    monkeypatch.setattr(outbox_queue, "OLDER_SECONDS", 60)
 
 
 @pytest.mark.promise("A process that begins publishes behind what ended ones left of the same stream")
@@ -67,7 +67,7 @@ async def test_what_one_process_after_another_left_keeps_its_order(
     own_server: Server, make_queue: MakeQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also while what holds up the first of them holds up the others."""
-    monkeypatch.setattr(outbox_delivery, "_OLDER_SECONDS", 0.05)
+    monkeypatch.setattr(outbox_queue, "OLDER_SECONDS", 0.05)
     own_server.stop()
     for first in (0, 3, 6):
         await leave(make_queue, *range(first, first + 3))
