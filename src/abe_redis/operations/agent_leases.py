@@ -3,7 +3,7 @@
 import logging
 import math
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -140,11 +140,11 @@ class AgentLeases:
         entries = self._held.get((group, consumer), {})
         return {key: entries[key] for one in ids if (key := (stream, one)) in entries}
 
-    def forget(self, group: str, consumer: str, leases: Leases) -> None:
-        """Stop keeping these leases; a newer lease of the same entry stays."""
+    def forget(self, group: str, consumer: str, leases: Leases, *, but: Container[str] = ()) -> None:
+        """Stop keeping these leases, but for some ids; a newer lease of the same entry stays."""
         entries = self._held.get((group, consumer), {})
         for key, known in leases.items():
-            if entries.get(key) is known:
+            if key[1] not in but and entries.get(key) is known:
                 del entries[key]
 
     async def run(self) -> None:

@@ -35,7 +35,8 @@ async def find(
 
     Args:
         scope: What the caller may see.
-        streams: The streams that it sees; they are judged anew if the server takes no writes.
+        streams: The streams that it sees; they are judged anew if the server takes no writes, and their
+            advice names groups that were made again lately.
         servers: The memory of the servers.
 
     Raises:

@@ -72,9 +72,7 @@ class Settlement:
             if mine:
                 entries = [(stream, one) for one in mine]
                 await change.step(lambda: acks.ack(change.redis, group, holder, entries), mine, note)
-        self.agent_leases.forget(
-            group, holder, {key: one for key, one in leases.items() if key[1] not in kept}
-        )
+        self.agent_leases.forget(group, holder, leases, but=kept)
         return AckResult(
             stream=stream,
             group=group,
@@ -133,9 +131,7 @@ class Settlement:
                     (change.done if is_done else by.setdefault("not_held", [])).append(one)
 
                 await change.step(let_go, [one], note)
-        self.agent_leases.forget(
-            group, holder, {key: one for key, one in leases.items() if key[1] not in kept}
-        )
+        self.agent_leases.forget(group, holder, leases, but=kept)
         return ReleaseResult(
             stream=stream,
             group=group,
