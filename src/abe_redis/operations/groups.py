@@ -80,7 +80,7 @@ class Groups:
                 begun.facts |= _facts(change, start=where, force=force)
 
         def made(left: manage.Unfinished) -> None:
-            change.events = left.pending + (left.undelivered or 0)
+            change.events = left.known
             let_go = f" It let go of {group_making.unfinished(left)}." if left else ""
             empty = _EMPTY if is_new else ""
             change.note = f"{_STARTS.get(begins, f'It starts at {begins}.')}{let_go}{empty}"
@@ -114,7 +114,7 @@ class Groups:
         again = coming_again.ComingAgain(0, is_all=True)
 
         def change_of(left: manage.Unfinished) -> GroupChange:
-            has, events = group_making.unfinished(left), left.pending + (left.undelivered or 0)
+            has = group_making.unfinished(left)
             if dry_run:
                 lets_go = f", and it lets go of {has}" if left else ""
                 note = f"A reset to {start} would change this: {again}{lets_go}."
@@ -125,7 +125,7 @@ class Groups:
                 stream=name,
                 group=group,
                 done="nothing" if dry_run else "reset",
-                events=events,
+                events=left.known,
                 note=note,
                 again=again.number,
                 dry_run=dry_run,
@@ -169,7 +169,7 @@ class Groups:
                 stream=name,
                 group=group,
                 done="removed",
-                events=left.pending + (left.undelivered or 0),
+                events=left.known,
                 note=(f"It had {_had(left)}." if left else "It had finished everything.")
                 + (again if alive else ""),
             )

@@ -32,6 +32,11 @@ class Unfinished:
     def __bool__(self) -> bool:
         return self.pending > 0 or self.undelivered != 0
 
+    @property
+    def known(self) -> int:
+        """How many there are, without those that Redis does not know of."""
+        return self.pending + (self.undelivered or 0)
+
 
 MOST_PASSED = 100
 """Limit up to which undelivered entries that a reset would skip are counted."""
