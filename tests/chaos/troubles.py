@@ -59,7 +59,7 @@ async def a_deleted_group(night: "Night", __: ExitStack) -> None:
         admin.xgroup_destroy(STREAM, GROUP)
     night.note("destroyed")
     await night.publish(20)
-    night.said["deleted group"] = await night.advised("group restored")
+    night.said["deleted group"] = await night.advised("was made again")
 
 
 async def _has_recorded_floor(night: "Night") -> bool:
