@@ -9,6 +9,7 @@ import pytest
 
 from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.publishing import outbox_delivery, publisher
+from tests.integration.conftest import until
 from tests.servers import Server
 
 
@@ -48,6 +49,14 @@ def entries(server: Server, stream: str = "slack_events") -> list[dict[str, str]
 
 async def emptied(queue: RedisMessageQueueBackend) -> bool:
     return (await queue.outbox_size()).waiting == 0
+
+
+async def until_it_holds(queue: RedisMessageQueueBackend, *, waiting: int, refused: int) -> None:
+    async def holds() -> bool:
+        size = await queue.outbox_size()
+        return (size.waiting, size.refused) == (waiting, refused)
+
+    await until(holds)
 
 
 def numbers(server: Server, stream: str = "slack_events") -> list[int]:

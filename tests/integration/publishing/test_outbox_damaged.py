@@ -13,8 +13,8 @@ from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.doctor import examine
 from abe_redis.errors import OutboxError
 from abe_redis.publishing import outbox_delivery, publisher
-from abe_redis.publishing.outbox_file import OutboxSize
 from tests.integration.conftest import log_says, until
+from tests.integration.publishing.outboxes import until_it_holds
 from tests.servers import Server
 
 SECRET = "what somebody has written"
@@ -43,13 +43,6 @@ async def away(server: Server, path: Path) -> AsyncIterator[RedisMessageQueueBac
 async def keep(queue: RedisMessageQueueBackend, numbers: range, *, more: str = SECRET) -> None:
     for number in numbers:
         await queue.publish("slack_events", {"number": number, "text": more})
-
-
-async def until_it_holds(queue: RedisMessageQueueBackend, size: OutboxSize) -> None:
-    async def holds() -> bool:
-        return await queue.outbox_size() == size
-
-    await until(holds)
 
 
 def change(path: Path, statement: str) -> None:
@@ -86,7 +79,7 @@ async def test_a_damaged_row_stays_and_the_others_are_delivered(
     caplog.clear()
     settings = Settings(redis_url=own_server.url, redis_outbox=path)
     async with RedisMessageQueueBackend(settings) as queue:
-        await until_it_holds(queue, OutboxSize(waiting=0, refused=1))
+        await until_it_holds(queue, waiting=0, refused=1)
         await keep(queue, range(10, 12))
     with own_server.admin() as admin:
         rows = [fields["data"] for _, fields in admin.xrange("slack_events")]
@@ -109,7 +102,7 @@ async def test_a_row_of_nobody_knows_whom_is_delivered(own_server: Server, path:
     change(path, f"UPDATE event SET writer = {name} WHERE number IN (3, 4)")  # noqa: S608
     settings = Settings(redis_url=own_server.url, redis_outbox=path)
     async with RedisMessageQueueBackend(settings) as queue:
-        await until_it_holds(queue, OutboxSize(waiting=0, refused=0))
+        await until_it_holds(queue, waiting=0, refused=0)
         with own_server.admin() as admin:
             assert admin.xlen("slack_events") == 6
     assert not list(path.parent.glob("*.lock*"))

@@ -24,6 +24,7 @@ from tests.integration.publishing.outboxes import (
     leave,
     make_queue,
     path,
+    until_it_holds,
 )
 from tests.servers import Server
 
@@ -33,10 +34,6 @@ __all__ = ["_impatient", "make_queue", "path"]
 def execute(path: Path, statement: str) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(path, timeout=5)) as database, database:
         return database.execute(statement).fetchall()
-
-
-async def delivered(server: Server, number: int) -> bool:
-    return len(entries(server)) == number
 
 
 @pytest.mark.promise("is given up: it stays in the file with the reason,")
@@ -104,12 +101,14 @@ async def test_a_key_in_the_way_holds_up_its_own_events_until_it_is_gone(
     for number in range(3):
         for stream in ("slack:list", "slack_events"):
             await queue.publish(stream, {"n": number})
+    await queue.close()
     own_server.start()
     with own_server.admin() as admin:
         admin.rpush("slack:list", "x")
-    await until(lambda: delivered(own_server, 3))
-    size = await queue.outbox_size()
-    assert (size.waiting, size.refused) == (3, 0)
+    queue = make_queue()
+    await queue.connections()
+    await until_it_holds(queue, waiting=3, refused=0)
+    assert len(entries(own_server)) == 3
     assert "is not a stream" in caplog.text
     with own_server.admin() as admin:
         admin.delete("slack:list")
