@@ -174,7 +174,7 @@ def give_back_unseen(state: State, redis: Direct, member: Member) -> Member:
 
 
 def _claim(state: State, held: Held) -> renewal.Claim:
-    return renewal.Claim(STREAM, held.id, held.begun, sure=state.now - held.since < LEASE_MS)
+    return renewal.Claim(STREAM, held.id, held.begun, sure=lambda: state.now - held.since < LEASE_MS)
 
 
 def _held_on(
@@ -244,7 +244,7 @@ def postpone(state: State, redis: Direct, member: Member, held: Held) -> Member:
             *(redis, STREAM, GROUP, member.name, held.id),
             delay_seconds=TICK_MS / 1000,
             begun=held.begun,
-            sure=state.now - held.since < LEASE_MS,
+            sure=lambda: state.now - held.since < LEASE_MS,
         )
     )
     if done is None:

@@ -73,6 +73,13 @@ MUTANTS = (
         "if others_took_it and not sure or not",
         frozenset({"again though done"}),
         by_hand="late command",
+        also=(
+            (
+                "consuming/settling.py",
+                "return partial(self.is_sure, held)",
+                "is_sure = self.is_sure(held); return lambda: is_sure",
+            ),
+        ),
     ),
     Mutant(
         "a lease lasts as long as the taker's",

@@ -16,7 +16,7 @@ from abe_redis.events.arrival import arrival_of
 from abe_redis.events.event import Event, Holder, merged_types_of, trace_of
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
-from abe_redis.streams import dead, lease, release
+from abe_redis.streams import dead, lease, release, renewal
 
 _MOST_LAST_WORDS = 1000
 
@@ -265,9 +265,9 @@ class InFlight(Leases):
             in_hand=self._in_hand(given),
         )
 
-    def _in_hand(self, given: Iterable[Held]) -> dict[tuple[str, str], bool]:
-        """Entries to release that somebody may have dropped, each with whether its lease certainly lasts."""
-        return {held.key: self.is_sure(held) for held in given if not (held.lost or held.is_let_go)}
+    def _in_hand(self, given: Iterable[Held]) -> dict[tuple[str, str], renewal.Sure]:
+        """Entries to release that somebody may have dropped, each with what tells whether its lease lasts."""
+        return {held.key: self.sure_of(held) for held in given if not (held.lost or held.is_let_go)}
 
     async def give_back_unconfirmed(self, redis: Redis, streams: list[str], *, counted: bool = True) -> None:
         """Release what a failed read may have leased to us although its answer was lost.

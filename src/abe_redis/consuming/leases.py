@@ -91,7 +91,7 @@ class Leases(Settling):
         for ours in batched((held for held in self._here(every) if not held.lost), RENEWED_AT_ONCE):
             now = clock.now()
             claims = [
-                renewal.Claim(*held.key, held.begun, sure=self.is_sure(held), stage=self._stage(held))
+                renewal.Claim(*held.key, held.begun, sure=self.sure_of(held), stage=self._stage(held))
                 for held in ours
             ]
             outcomes = await renewal.hold(
@@ -132,7 +132,7 @@ class Leases(Settling):
     async def start(self, redis: Redis, held: Held) -> bool:
         """Count a delivery that is about to begin; False when it must not."""
         now = clock.now()
-        claim = renewal.Claim(*held.key, held.entry.deliveries, sure=self.is_sure(held))
+        claim = renewal.Claim(*held.key, held.entry.deliveries, sure=self.sure_of(held))
         (outcome,) = await renewal.hold(redis, self._group, self._consumer, [claim], begins=True)
         self._note_outcome(held, outcome, now)
         return outcome in {"done", "dropped"}
@@ -162,7 +162,7 @@ class Leases(Settling):
             del self._parted[key]
         for some in batched(self._here(self._parted.values()), RENEWED_AT_ONCE):
             known = {held.key: held.begun for held in some}
-            in_hand = {held.key: False for held in some if not held.is_let_go}
+            in_hand = {held.key: renewal.never for held in some if not held.is_let_go}
             for held in some:
                 held.is_let_go = True
             await release.release(
@@ -191,7 +191,8 @@ class Leases(Settling):
         """Count late deliveries at Redis, of entries that no other consumer holds by now."""
         for some in batched(self._here(self._unsaid.values()), RENEWED_AT_ONCE):
             claims = [
-                renewal.Claim(*held.key, held.begun, sure=False, stage=renewal.Stage.OVER) for held in some
+                renewal.Claim(*held.key, held.begun, sure=renewal.never, stage=renewal.Stage.OVER)
+                for held in some
             ]
             outcomes = await renewal.hold(redis, self._group, self._consumer, claims)
             for held, outcome in zip(some, outcomes, strict=True):

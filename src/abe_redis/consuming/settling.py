@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
@@ -10,7 +11,7 @@ from abe_redis.client import failures
 from abe_redis.consuming.held import Held
 from abe_redis.runtime import clock
 from abe_redis.settings import Settings
-from abe_redis.streams import acks, dead, release, slots
+from abe_redis.streams import acks, dead, release, renewal, slots
 
 _LOG = logging.getLogger(__name__)
 
@@ -206,7 +207,7 @@ class Settling:
             delay_seconds=delay_seconds,
             counted=not held.is_spared,
             begun=held.begun,
-            sure=self.is_sure(held) and not held.is_let_go,
+            sure=renewal.never if held.is_let_go else self.sure_of(held),
             in_hand=not held.is_let_go,
             hold=self._name_of(held),
             reason=held.reason,
@@ -221,7 +222,7 @@ class Settling:
         return await dead.bury(
             *(redis, stream, self._group, self._consumer, entry_id, reason, held.detail),
             begun=held.begun,
-            sure=self.is_sure(held),
+            sure=self.sure_of(held),
             in_hand=in_hand,
             hold=self._name_of(held),
         )
@@ -229,6 +230,10 @@ class Settling:
     def _name_of(self, held: Held) -> str:
         """The name of this hold of the event, which is not the name of another one of the same event."""
         return f"{held.handed_at or held.entry.asked_at:.6f} {self._consumer}"
+
+    def sure_of(self, held: Held) -> renewal.Sure:
+        """Tells, whenever it is asked, whether an event's lease certainly lasts."""
+        return partial(self.is_sure, held)
 
     def is_sure(self, held: Held) -> bool:
         """Whether its lease certainly lasts, as far as this process can know."""

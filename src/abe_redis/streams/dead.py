@@ -11,7 +11,7 @@ from abe_redis.runtime import plurals
 from abe_redis.streams import names, slots
 from abe_redis.streams.lease import Leased
 from abe_redis.streams.losses import say_gone
-from abe_redis.streams.renewal import AGAIN
+from abe_redis.streams.renewal import AGAIN, Sure, never
 from abe_redis.streams.scripts import Argument, Script
 
 ONLY, FIRST = b"abe:only", b"abe:first"
@@ -70,7 +70,7 @@ async def bury(
     detail: Mapping[str, str] = MappingProxyType({}),
     *,
     begun: int = 0,
-    sure: bool = False,
+    sure: Sure = never,
     in_hand: bool = False,
     hold: str = "",
 ) -> bool:
@@ -101,12 +101,10 @@ async def bury(
         entry_id,
         _encoded(reason),
         begun,
-        int(sure),
-        int(in_hand),
     ]
-    answer = await _BURY(redis, keys, [*arguments, "ask", hold, *more])
+    answer = await _BURY(redis, keys, [*arguments, int(sure()), int(in_hand), "ask", hold, *more])
     if answer == AGAIN.encode():
-        answer = await _BURY(redis, keys, [*arguments, "confirm", hold, *more])
+        answer = await _BURY(redis, keys, [*arguments, int(sure()), int(in_hand), "confirm", hold, *more])
     say_gone(stream, group, [entry_id] if answer < 0 else [])
     return bool(answer != 0)
 

@@ -18,7 +18,7 @@ from abe_redis.streams.beyond_end import say_set_back
 from abe_redis.streams.lease import Leased, Portion, Taken, fields_of, take
 from abe_redis.streams.losses import say_gone, say_put_back
 from abe_redis.streams.patterns import Patterns
-from abe_redis.streams.renewal import AGAIN
+from abe_redis.streams.renewal import AGAIN, Sure, never
 from abe_redis.streams.scripts import Argument, Script
 
 
@@ -238,7 +238,7 @@ type Start = Literal["started", "disowned", "gone", "lost", "no_group"]
 is finished; or the group does not exist."""
 
 
-async def start(redis: Redis, owner: Owner, entry: Leased, *, sure: bool = False) -> Start:
+async def start(redis: Redis, owner: Owner, entry: Leased, *, sure: Sure = never) -> Start:
     """Count a delivery that is about to begin.
 
     Args:
@@ -250,10 +250,9 @@ async def start(redis: Redis, owner: Owner, entry: Leased, *, sure: bool = False
     keys = [stream, names.owner(stream, group), names.due(stream, group), names.records(stream)]
     keys.append(names.pending(stream, group))
     arguments: list[Argument] = [owner.group, owner.consumer, owner.token, entry.id, entry.deliveries]
-    arguments.append(int(sure))
-    said = (await _START(redis, keys, [*arguments, "ask"])).decode()
+    said = (await _START(redis, keys, [*arguments, int(sure()), "ask"])).decode()
     if said == AGAIN:
-        said = (await _START(redis, keys, [*arguments, "confirm"])).decode()
+        said = (await _START(redis, keys, [*arguments, int(sure()), "confirm"])).decode()
     state: Start = said
     say_gone(stream, owner.group, [entry.id] if state == "lost" else [])
     return state

@@ -15,7 +15,7 @@ from abe_redis.schemas import MAX_DELAY_SECONDS
 from abe_redis.streams import names, slots
 from abe_redis.streams.lease import by_stream
 from abe_redis.streams.losses import say_gone
-from abe_redis.streams.renewal import AGAIN
+from abe_redis.streams.renewal import AGAIN, Sure, never
 from abe_redis.streams.scripts import Argument, Script
 
 _POSTPONE = Script.load("postpone")
@@ -35,7 +35,7 @@ async def postpone(
     delay_seconds: float,
     counted: bool = True,
     begun: int = 0,
-    sure: bool = False,
+    sure: Sure = never,
     in_hand: bool = False,
     hold: str = "",
     reason: str = "",
@@ -65,11 +65,11 @@ async def postpone(
     why = cut(mask(" ".join(reason[:_MOST_READ].split())), _MOST_OF_A_REASON)
     delay_ms = round(min(max(delay_seconds, 0), MAX_DELAY_SECONDS) * 1000)
     arguments: list[Argument] = [group, consumer, entry_id, delay_ms, 2 * MAX_DELAY_SECONDS * 1000]
-    arguments += (0 if counted else 1, begun, int(sure), int(in_hand))
+    arguments += (0 if counted else 1, begun)
     keys = [stream, names.due(stream, group), names.records(stream)]
-    answer = await _POSTPONE(redis, keys, [*arguments, "ask", hold, why])
+    answer = await _POSTPONE(redis, keys, [*arguments, int(sure()), int(in_hand), "ask", hold, why])
     if answer == AGAIN.encode():
-        answer = await _POSTPONE(redis, keys, [*arguments, "confirm", hold, why])
+        answer = await _POSTPONE(redis, keys, [*arguments, int(sure()), int(in_hand), "confirm", hold, why])
     say_gone(stream, group, [entry_id] if answer < 0 else [])
     return bool(answer > 0)
 
@@ -91,7 +91,7 @@ async def release(
     counted: bool = True,
     leaves: bool = False,
     stays: bool = False,
-    in_hand: Mapping[tuple[str, str], bool] = MappingProxyType({}),
+    in_hand: Mapping[tuple[str, str], Sure] = MappingProxyType({}),
     still: Callable[[tuple[str, str]], bool] = lambda _: True,
 ) -> int:
     """Release entries, so that the next consumer takes them.
@@ -123,7 +123,7 @@ async def release(
     ) -> tuple[int, dict[tuple[str, str], int]]:
         arguments: list[Argument] = [group, consumer, *words]
         for key, count in those.items():
-            arguments += (*key, count, int(in_hand.get(key, -1)))
+            arguments += (*key, count, int(in_hand[key]()) if key in in_hand else -1)
         released, again, lost = await _RELEASE(redis, names.with_all(some, group), arguments)
         for stream, ids in by_stream((one.decode(), gone.decode()) for one, gone in batched(lost, 2)).items():
             say_gone(stream, group, ids)

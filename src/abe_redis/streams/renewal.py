@@ -21,6 +21,16 @@ consumer with the entry in flight may also get: `dropped` (nobody held it, so it
 (the group does not exist)."""
 
 
+type Sure = Callable[[], bool]
+"""Tells whether the lease of an entry certainly lasts, so that no other consumer can have had the entry. It
+is asked for each command anew: a process may stand still between two of them."""
+
+
+def never() -> bool:
+    """Tells that a lease is not certain."""
+    return False
+
+
 class Stage(IntEnum):
     """How far the handler of an entry has come."""
 
@@ -37,9 +47,12 @@ class Claim(NamedTuple):
     id: str
     begun: int
     """Number of its deliveries that handlers have begun."""
-    sure: bool
-    """Whether its lease certainly lasts, so that no other consumer can have had it."""
+    sure: Sure
     stage: Stage = Stage.WAITING
+
+    def words(self) -> tuple[Argument, ...]:
+        """What a script is told of it."""
+        return self.id, self.begun, int(self.sure()), int(self.stage)
 
 
 _HOLD = Script.load("hold")
@@ -67,7 +80,8 @@ async def _each_held(
         for number, stream in enumerate(streams, 1):
             for at in places[stream]:
                 arguments.append(number)
-                arguments += (int(word) if isinstance(word, int) else word for word in entries[at][1:])
+                entry = entries[at]
+                arguments += entry.words() if isinstance(entry, Claim) else entry[1:]
             theirs += places[stream]
         for at, outcome in await script(redis, keys(streams, group), arguments):
             outcomes[theirs[at]] = outcome.decode()
@@ -99,8 +113,7 @@ async def hold(
         consumer: Who holds the entries.
         claims: The entries that it has in flight.
         begins: Whether handlers have them, or get them now: then none is postponed any more.
-        still: Whether an entry, by its place, is still in flight as claimed; called when Redis sees it
-            otherwise.
+        still: Whether an entry, by its place, is still in flight; called when Redis sees it otherwise.
 
     Returns:
         For each: `done`, `dropped` (done, too), `not_held`, `unknown`, `deleted`, `lost` or `no_group`.

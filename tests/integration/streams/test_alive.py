@@ -72,7 +72,7 @@ async def test_a_late_command_of_its_holder_changes_nothing(commands: Redis) -> 
     """A handler that another consumer's failure outlived has lost its event, and does not get it back."""
     (entry_id,) = await postponed(commands, 1)
     await sweep(commands)
-    claim = renewal.Claim(A, entry_id, begun=1, sure=False, stage=renewal.Stage.AT_WORK)
+    claim = renewal.Claim(A, entry_id, begun=1, sure=renewal.never, stage=renewal.Stage.AT_WORK)
     for late in ("holder", "taker"):
         assert await renewal.hold(commands, "g", late, [claim]) == ["not_held"], late
         assert not await release.postpone(commands, A, "g", late, entry_id, delay_seconds=0)

@@ -50,7 +50,7 @@ async def test_a_consumer_that_slept_until_it_was_forgotten_takes_back_nothing_t
         await commands.xclaim(A, "g", "awake", 0, [*ids])
         await commands.xack(A, "g", *ids)
         await forget_gone(commands, "g", [A], idle_seconds=0)
-    claims = [renewal.Claim(A, entry_id, begun=1, sure=False) for entry_id in ids]
+    claims = [renewal.Claim(A, entry_id, begun=1, sure=renewal.never) for entry_id in ids]
     expected = "dropped" if by_somebody else "unknown"
     assert await renewal.hold(commands, "g", "asleep", claims) == [expected] * 2
     for entry_id in ids:

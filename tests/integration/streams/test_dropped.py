@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from abe_redis.streams import choose, dead, lease, names, owners, release, renewal
 from abe_redis.streams.owners import Owner
 from abe_redis.streams.reclaim import reclaim
-from tests.integration.on_streams import LONG_MS, A, consumers, fill, hold, let_lapse, recorded, rows
+from tests.integration.on_streams import LONG_MS, A, always, consumers, fill, hold, let_lapse, recorded, rows
 
 TAKER = Owner("g", "taker", "the taker's token", 5.0)
 LEASE_SECONDS = 5.0
@@ -45,7 +45,7 @@ async def take(redis: Redis, how: str, ids: list[str]) -> None:
 
 
 def claims(
-    ids: list[str], stage: renewal.Stage = renewal.Stage.AT_WORK, *, sure: bool = False
+    ids: list[str], stage: renewal.Stage = renewal.Stage.AT_WORK, *, sure: renewal.Sure = renewal.never
 ) -> list[renewal.Claim]:
     return [renewal.Claim(A, entry_id, begun=1, sure=sure, stage=stage) for entry_id in ids]
 
@@ -63,9 +63,9 @@ async def test_a_consumer_that_was_removed_and_is_there_again_takes_back_what_it
 
 
 @pytest.mark.parametrize("how", ["reclaim", "load", "choose"])
-@pytest.mark.parametrize("sure", [False, True])
+@pytest.mark.parametrize("sure", [renewal.never, always], ids=["in-doubt", "sure"])
 async def test_what_others_took_over_and_finished_is_not_taken_back(
-    commands: Redis, how: str, sure: bool
+    commands: Redis, how: str, sure: renewal.Sure
 ) -> None:
     """Also when its holder was sure of its lease when it sent a command that arrives later than that."""
     ids = await hold(commands, A, 2)
@@ -100,9 +100,38 @@ async def test_who_lost_more_entries_than_are_recorded_says_so_in_several_comman
             *(commands, "g", "holder", [A], known),
             everything=False,
             stays=True,
-            in_hand=dict.fromkeys(known, False),
+            in_hand=dict.fromkeys(known, renewal.never),
         )
         assert given == 0
+    assert await rows(commands, A) == {}
+
+
+async def test_a_holder_that_was_sure_when_it_asked_is_asked_again_before_anything_is_put_back(
+    commands: Redis,
+) -> None:
+    """It stood still after its question; so many were taken over that of most only their holder is kept."""
+
+    def sure_once() -> renewal.Sure:
+        answers = iter([True])
+        return lambda: next(answers, False)
+
+    ids = await hold(commands, A, 320)
+    await commands.xclaim(A, "g", "holder", 0, [*ids], idle=LONG_MS, retrycount=1, justid=True)
+    await take(commands, "load", ids)
+    await commands.xack(A, "g", *ids)
+    asked = [renewal.Claim(A, entry_id, begun=1, sure=sure_once()) for entry_id in ids[:9]]
+    assert await renewal.hold(commands, "g", "holder", asked) == ["unknown"] * 9
+    begun = [renewal.Claim(A, ids[0], begun=1, sure=sure_once())]
+    assert await renewal.hold(commands, "g", "holder", begun, begins=True) == ["unknown"]
+    held = (commands, A, "g", "holder", ids[0])
+    assert not await release.postpone(*held, delay_seconds=1, begun=1, sure=sure_once(), in_hand=True)
+    assert not await dead.bury(*held, "poison", sure=sure_once(), in_hand=True)
+    owner = Owner("g", "holder", TAKER.token, LEASE_SECONDS)
+    assert await owners.start(commands, owner, lease.Leased(A, ids[0], {}, 1), sure=sure_once()) == "gone"
+    known = dict.fromkeys(((A, entry_id) for entry_id in ids[:9]), 1)
+    in_hand = {key: sure_once() for key in known}
+    given = await release.release(*held[:1], "g", "holder", [A], known, everything=False, in_hand=in_hand)
+    assert given == 0
     assert await rows(commands, A) == {}
 
 
@@ -115,7 +144,7 @@ async def test_who_leaves_stays_until_it_has_answered_for_what_was_dropped(comma
         *(commands, "g", "holder", [A], known),
         everything=False,
         leaves=True,
-        in_hand={(A, entry_id): False},
+        in_hand={(A, entry_id): renewal.never},
         still=lambda _: False,
     )
     assert given == 0
@@ -152,7 +181,7 @@ async def test_what_was_dropped_while_it_waited_for_later_and_others_finished_is
         *(commands, "g", "holder", [A], known),
         everything=False,
         stays=True,
-        in_hand=dict.fromkeys(known, False),
+        in_hand=dict.fromkeys(known, renewal.never),
     )
     assert given == 0
     assert await renewal.hold(commands, "g", "holder", claims([entry_id])) == ["unknown"]
@@ -216,7 +245,7 @@ async def test_what_was_dropped_before_it_is_given_back_is_nobodys(commands: Red
     await drop(commands)
     await commands.xdel(A, ids[3])
     known = {(A, ids[0]): 1, (A, ids[1]): 0, (A, ids[2]): 1, (A, ids[3]): 1}
-    in_hand = {(A, ids[0]): True, (A, ids[1]): False, (A, ids[3]): False}
+    in_hand = {(A, ids[0]): always, (A, ids[1]): renewal.never, (A, ids[3]): renewal.never}
     given = await release.release(
         *(commands, "g", "holder", [A], known), everything=everything, in_hand=in_hand
     )
@@ -276,7 +305,7 @@ async def test_the_record_of_what_was_taken_over_is_bounded_and_forgets(commands
     assert all(line.startswith("- many") for line in found[:-200])
     old = found[-201].removeprefix("- ")
     await commands.xgroup_createconsumer(A, "g", old)
-    assert await renewal.hold(commands, "g", old, [renewal.Claim(A, "7-7", begun=1, sure=False)]) == [
+    assert await renewal.hold(commands, "g", old, [renewal.Claim(A, "7-7", begun=1, sure=renewal.never)]) == [
         "unknown"
     ]
 

@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 
 from abe_redis.streams import acks, choose, manage, names, release, renewal
 from abe_redis.streams.reclaim import reclaim
-from tests.integration.on_streams import A, fill, recorded, rows
+from tests.integration.on_streams import A, always, fill, recorded, rows
 from tests.integration.streams.removed_consumers import (
     HOW,
     LEASE_SECONDS,
@@ -35,7 +35,7 @@ async def test_what_a_live_worker_has_not_put_back_yet_when_it_dies_goes_to_anot
     await take(commands, "dead", 1)
     await record(commands)
     if begun:
-        claim = renewal.Claim(A, first, begun=1, sure=True, stage=renewal.Stage.AT_WORK)
+        claim = renewal.Claim(A, first, begun=1, sure=always, stage=renewal.Stage.AT_WORK)
         assert await renewal.hold(commands, "g", "dead", [claim], begins=True) == ["done"]
     assert await remove(commands, "dead") == 1
     await take(commands, "dead", 1)

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from abe_redis.streams import acks, consumers, lease, names, release, renewal
 from abe_redis.streams.reclaim import reclaim
-from tests.integration.on_streams import A, fill, hold, recorded, rows
+from tests.integration.on_streams import A, always, fill, hold, recorded, rows
 
 LEASE_SECONDS = 5.0
 
@@ -57,7 +57,7 @@ async def test_what_somebody_took_and_finished_is_not_delivered_again(commands: 
     await give_back(commands, *ids)
     assert list(await reclaimed(commands)) == ids
     await acks.ack(commands, "g", "taker", [(A, ids[0])])
-    claim = renewal.Claim(A, ids[1], begun=2, sure=True, stage=renewal.Stage.AT_WORK)
+    claim = renewal.Claim(A, ids[1], begun=2, sure=always, stage=renewal.Stage.AT_WORK)
     known = {(A, ids[1]): 1}
     await release.release(commands, "g", "taker", [A], known, everything=False)
     assert await renewal.hold(commands, "g", "taker", [claim]) == ["done"]  # and is at work with it again

@@ -8,7 +8,7 @@ from abe_redis.streams import acks, choose, lease, manage, owners, release, rene
 from abe_redis.streams.owners import Owner
 from abe_redis.streams.reclaim import reclaim
 from abe_redis.streams.trim import trim
-from tests.integration.on_streams import A, entries, fill, let_lapse, recorded, rows
+from tests.integration.on_streams import A, always, entries, fill, let_lapse, recorded, rows
 from tests.integration.streams.removed_consumers import (
     HOW,
     LEASE_SECONDS,
@@ -98,7 +98,7 @@ async def test_the_count_of_a_delivery_that_began_after_the_list_stays(
             assert await owners.start(commands, owner, lease.Leased(A, entry_id, {}, deliveries)) == "started"
             await owners.disown(commands, owner, [A])
         else:
-            claim = renewal.Claim(A, entry_id, begun=deliveries, sure=True, stage=renewal.Stage.AT_WORK)
+            claim = renewal.Claim(A, entry_id, begun=deliveries, sure=always, stage=renewal.Stage.AT_WORK)
             assert await renewal.hold(commands, "g", name, [claim], begins=True) == ["done"]
         await remove(commands, name)
         assert (await record(commands)).put_back == 1

@@ -5,7 +5,7 @@ from redis.asyncio import Redis
 
 from abe_redis.streams import choose, groups, lease, names, release, renewal
 from abe_redis.streams.reclaim import reclaim
-from tests.integration.on_streams import A, hold, rows
+from tests.integration.on_streams import A, always, hold, rows
 from tests.integration.streams.removed_consumers import LEASE_SECONDS, taken_over
 
 
@@ -52,7 +52,7 @@ async def test_what_is_new_to_a_group_that_was_made_again_is_not_put_back_unless
     await commands.hdel(names.records(A), "last g")
     await commands.xgroup_destroy(A, "g")
     await groups.ensure_group(commands, [A], "g")
-    claim = renewal.Claim(A, entry_id, begun=1, sure=True, stage=stage)
+    claim = renewal.Claim(A, entry_id, begun=1, sure=always, stage=stage)
     assert await renewal.hold(commands, "g", "holder", [claim]) == [outcome]
     assert list(await rows(commands, A)) == [entry_id] * (outcome == "dropped")
     leased = await lease.take_new(commands, "g", "other", [A], count=10, block_ms=None)

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from abe_redis.streams import acks, choose, dead, names, release, renewal
 from abe_redis.streams.consumers import withdraw
 from abe_redis.streams.reclaim import reclaim
-from tests.integration.on_streams import A, fill, recorded, rows
+from tests.integration.on_streams import A, always, fill, recorded, rows
 from tests.integration.streams.removed_consumers import (
     HOW,
     LEASE_SECONDS,
@@ -117,7 +117,9 @@ async def test_a_live_worker_takes_its_own_back(commands: Redis) -> None:
     # Nobody else gets them while the lease lasts.
     leased, _ = await reclaim(commands, "g", "other", [A], lease_seconds=60, count=10)
     assert leased == []
-    claims = [renewal.Claim(A, entry_id, begun=1, sure=True, stage=renewal.Stage.AT_WORK) for entry_id in ids]
+    claims = [
+        renewal.Claim(A, entry_id, begun=1, sure=always, stage=renewal.Stage.AT_WORK) for entry_id in ids
+    ]
     assert await renewal.hold(commands, "g", "alive", claims) == ["done"] * 2
     assert {row[0] for row in (await rows(commands, A)).values()} == {"alive"}
     assert await acks.ack(commands, "g", "alive", [(A, entry_id) for entry_id in ids]) == ["done"] * 2
@@ -131,13 +133,13 @@ async def test_what_is_settled_does_not_come_back(commands: Redis) -> None:
     await take(commands, "dead", 5)
     await record(commands)
     await acks.ack(commands, "g", "dead", [(A, acked)])
-    assert await dead.bury(commands, A, "g", "dead", buried, "it is poison", sure=True)
+    assert await dead.bury(commands, A, "g", "dead", buried, "it is poison", sure=always)
     await release.release(
-        commands, "g", "dead", [A], {(A, released): 1}, everything=False, in_hand={(A, released): True}
+        commands, "g", "dead", [A], {(A, released): 1}, everything=False, in_hand={(A, released): always}
     )
     await commands.xclaim(A, "g", "other", 0, [others], justid=True)
     await acks.ack(commands, "g", "other", [(A, others)])
-    assert await release.postpone(commands, A, "g", "dead", postponed, delay_seconds=60, sure=True)
+    assert await release.postpone(commands, A, "g", "dead", postponed, delay_seconds=60, sure=always)
     await remove(commands, "dead")
     assert (await record(commands)).put_back == 0
     assert set(await rows(commands, A)) == {released}
@@ -222,7 +224,7 @@ async def test_what_a_removed_consumer_got_is_found_when_redis_does_not_tell_how
     await record(commands)
     await take(commands, "dead", 2)
     await renewal.hold(
-        commands, "g", "dead", [renewal.Claim(A, one, 1, sure=True) for one in (second, third)], begins=True
+        commands, "g", "dead", [renewal.Claim(A, one, 1, sure=always) for one in (second, third)], begins=True
     )
     (group,) = await commands.xinfo_groups(A)
     assert group["entries-read"] is None

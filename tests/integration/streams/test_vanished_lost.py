@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 from abe_redis.streams import acks, release
 from abe_redis.streams.erase import erase
 from abe_redis.streams.trim import trim
-from tests.integration.on_streams import A, entries, fill, recorded
+from tests.integration.on_streams import A, always, entries, fill, recorded
 from tests.integration.streams.removed_consumers import HOW, join, record, redis_url, remove, take, taken_over
 
 __all__ = ["redis_url"]
@@ -79,7 +79,7 @@ async def test_what_counts_as_lost_is_not_counted_again_when_its_worker_gives_it
     assert (await record(commands)).lost == 1
     for _ in range(2):
         assert not await release.postpone(
-            commands, A, "g", "alive", entry_id, delay_seconds=0, begun=1, sure=True, in_hand=True
+            commands, A, "g", "alive", entry_id, delay_seconds=0, begun=1, sure=always, in_hand=True
         )
         assert (await record(commands)).lost == 0
     assert await recorded(commands, A, "lost") == b"1"

@@ -69,7 +69,7 @@ class Late:
 
 async def know_scripts(redis: Redis) -> None:
     """Let the server have the scripts, so that a command that is held up is executed."""
-    claim = renewal.Claim("another", "7-7", begun=1, sure=False)
+    claim = renewal.Claim("another", "7-7", begun=1, sure=renewal.never)
     await renewal.hold(redis, "default", "somebody", [claim])
     await release.postpone(redis, "another", "default", "somebody", "7-7", delay_seconds=0)
     await release.release(redis, "default", "somebody", ["another"], {}, everything=True)

@@ -114,7 +114,8 @@ class OrderedConsumer(GroupConsumer):
             with self._in_flight.starting(held):
                 await self._ack_batcher.send()
                 redis, owner = (await self._open()).commands, self._ownership.owner
-                state = await owners.start(redis, owner, held.entry, sure=self._in_flight.is_sure(held))
+                sure = self._in_flight.sure_of(held)
+                state = await owners.start(redis, owner, held.entry, sure=sure)
         except BaseException as error:
             if not held.lost:
                 self._requeue(held.entry, _AGAIN_SECONDS)
