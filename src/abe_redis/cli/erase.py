@@ -45,6 +45,9 @@ def erase(
     choice in a menu, a text. That goes with --mentions alone; without it, a line says how many such events
     there are.
 
+    Handlers that work on such an event go on; none begins one afterwards. For that the command waits for the
+    workers, three seconds at most, and names those that have not confirmed it.
+
     It does not touch events in an outbox on a machine's disk, what handlers have stored elsewhere, nor the
     reasons that somebody gave for a change or a burial, which the audit and dead letters keep. Redis'
     own files (append-only file, snapshots) hold the events until BGREWRITEAOF and BGSAVE have written them

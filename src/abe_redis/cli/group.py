@@ -178,7 +178,12 @@ def reset(
     *,
     start: Annotated[str, typer.Option("--from", help=f"Where it continues: {_POINT}.")],
     force: Annotated[
-        bool, typer.Option("--force", help="Move it even if events are pending; their leases end.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Move it even if it has unfinished events. Workers let go of what they have "
+            "read ahead, for which the command waits three seconds at most; running handlers go on.",
+        ),
     ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,

@@ -8,6 +8,7 @@ import typer
 from abe_redis.cli.app import EVENTS, app
 from abe_redis.cli.common import AsJson, Stream, fail, plain, show, with_operations
 from abe_redis.runtime.shell import command, option
+from abe_redis.schemas.stats import is_agent, is_person
 
 if TYPE_CHECKING:
     from abe_redis.schemas import AckResult, ReadResult, ReleaseResult
@@ -18,7 +19,8 @@ Consumer = Annotated[
     str | None,
     typer.Option(
         "--consumer",
-        help="The consumer that holds the events; by default you, for whom `read --group` leases.",
+        help="The consumer that holds the events; by default you, for whom `read --group` leases. A worker "
+        "of that name may begin what it has read ahead for about two seconds more.",
     ),
 ]
 
@@ -34,7 +36,7 @@ def ack(
     result = with_operations(
         lambda operations: operations.ack(stream=stream, group=group, ids=ids, consumer=consumer)
     )
-    show(result, f"{len(result.acked)} acknowledged.", as_json=as_json)
+    show(result, f"{len(result.acked)} acknowledged.{_beside(consumer)}", as_json=as_json)
     _say_what_was_not_settled(result)
 
 
@@ -82,8 +84,17 @@ def release(
         )
     )
     when = f" Their next delivery is in {delay}." if delay_seconds and result.released else ""
-    show(result, f"{len(result.released)} given back.{when}", as_json=as_json)
+    show(result, f"{len(result.released)} given back.{when}{_beside(consumer)}", as_json=as_json)
     _say_what_was_not_settled(result)
+
+
+def _beside(consumer: str | None) -> str:
+    """What a live worker may still do, if one is named."""
+    if consumer is None or is_person(consumer) or is_agent(consumer):
+        return ""
+    return (
+        f" If {plain(consumer)} is a worker, it may begin what it has read ahead for about two seconds more."
+    )
 
 
 def _say_what_was_not_settled(result: "AckResult | ReleaseResult") -> None:

@@ -69,7 +69,7 @@ class GroupConsumer(ABC):
         self._ack_batcher = AckBatcher(connections, settings, self._in_flight, group)
         self._tolerance = tolerance = Tolerance(settings, group)
         self._discovery = Discovery(patterns, group, tolerance, consumer=name, topic=settings.added_topic)
-        self._maintenance = Maintenance(settings, group, tolerance, self._away.streams)
+        self._maintenance = Maintenance(settings, group, tolerance, self._away.streams, name)
         self._mixed_kinds = MixedKinds(settings, tolerance, group, name)
         self._presence = Presence(settings, tolerance, group, name)
         self._scheduler = Scheduler()
@@ -279,8 +279,9 @@ class GroupConsumer(ABC):
     async def _maintain(self, redis: Redis, streams: Iterable[str]) -> None:
         """Maintain these streams, at the end of a tick."""
         active, self._in_flight.active = self._in_flight.active, set()
-        held = {stream for stream, _ in self._in_flight.delivered_events}
+        held = {stream for stream, _ in self._in_flight.delivered_events} | self._in_flight.streams
         await self._maintenance.tick(redis, self._away.here(streams), active, held)
+        await self._in_flight.let_go_of_given_up(redis, self._maintenance.given_up)
         joined = self._away.here((*self._discovery.ready, *self._discovery.paused))
         await self._presence.tick(redis, joined, busy=self._in_flight.streams)
         self._tick_at = clock.now() + TICK_SECONDS

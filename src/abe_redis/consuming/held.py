@@ -40,6 +40,8 @@ class Held:
     """Whether it is finished, and Redis could not be told, or did not answer."""
     is_let_go: bool = False
     """Whether a command that releases or buries it was sent; the answer may be missing."""
+    is_given_up: bool = False
+    """Whether a person took it from us; its handler, if it has one, may go on."""
 
     @property
     def event(self) -> Event:
@@ -52,6 +54,11 @@ class Held:
     def begun(self) -> int:
         """Number of its deliveries that a handler has begun, without one that does not count."""
         return self.entry.deliveries - (self.handed_at is None or self.is_spared)
+
+    @property
+    def may_be_put_back(self) -> bool:
+        """Whether it is ours if nobody holds it: neither we nor a person let go of it."""
+        return not (self.is_let_go or self.is_given_up)
 
     @property
     def is_over(self) -> bool:

@@ -121,7 +121,7 @@ class InFlight(Leases):
         if at_work.lost:
             self._waiting[key] = Held(self._counted_at_least(entry, at_work), key, entry.asked_at)
         else:
-            at_work.leased_at = entry.asked_at
+            at_work.leased_at, at_work.is_given_up = entry.asked_at, False
             self._uncounted[key] = at_work
         return False
 
@@ -232,7 +232,7 @@ class InFlight(Leases):
         self.active.add(held.key[0])
         self._letting_go[held.key] = held
         try:
-            return await self.move_to_dead_letters(redis, held, reason, in_hand=True)
+            return await self.move_to_dead_letters(redis, held, reason, in_hand=held.may_be_put_back)
         except BaseException as error:
             if may_work_later(error):
                 self.bury_later(held, reason)
@@ -267,7 +267,7 @@ class InFlight(Leases):
 
     def _in_hand(self, given: Iterable[Held]) -> dict[tuple[str, str], renewal.Sure]:
         """Entries to release that somebody may have dropped, each with what tells whether its lease lasts."""
-        return {held.key: self.sure_of(held) for held in given if not (held.lost or held.is_let_go)}
+        return {held.key: self.sure_of(held) for held in given if held.may_be_put_back and not held.lost}
 
     async def give_back_unconfirmed(self, redis: Redis, streams: list[str], *, counted: bool = True) -> None:
         """Release what a failed read may have leased to us although its answer was lost.

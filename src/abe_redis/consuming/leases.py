@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import batched
 
 from redis.asyncio import Redis
@@ -12,7 +12,7 @@ from abe_redis.consuming.hold_times import Holding
 from abe_redis.consuming.settling import Settling
 from abe_redis.runtime import clock, plurals
 from abe_redis.settings import Settings
-from abe_redis.streams import lease, release, renewal
+from abe_redis.streams import given_up, lease, release, renewal
 
 RENEWED_AT_ONCE = 250
 """Most leases that one command renews, so that it does not block the server."""
@@ -104,14 +104,15 @@ class Leases(Settling):
             if dropped := outcomes.count("dropped"):
                 _LOG.warning(
                     "Put back %s that consumer %r of group %r has in flight: somebody had removed the "
-                    "consumer from the group.",
+                    "consumer from the group (XGROUP DELCONSUMER) or acknowledged %s by hand (XACK).",
                     plurals.count(dropped, "event"),
                     self._consumer,
                     self._group,
+                    "it" if dropped == 1 else "them",
                 )
 
     def _stage(self, held: Held) -> renewal.Stage:
-        if held.is_over:
+        if held.is_over or held.is_given_up:
             return renewal.Stage.OVER
         at_work = self.delivered_events.get(held.key) is held and not self.is_closing
         return renewal.Stage.AT_WORK if at_work else renewal.Stage.WAITING
@@ -124,10 +125,28 @@ class Leases(Settling):
                 self._on_group_gone()
             case "deleted" if held.key in self.delivered_events:
                 held.leased_at = now  # no other consumer can have it, so its handler may finish
+            case "given_up" | "unknown" if self._goes_on(held, outcome):
+                held.leased_at = now
             case _ if held.key in self._letting_go:
                 pass  # the command that lets go of it tells what became of it; nothing may cancel that
             case _:
                 held.lose()
+
+    def _goes_on(self, held: Held, outcome: renewal.Outcome) -> bool:
+        """Whether an event that a person took from us is with its handler, which may finish."""
+        held.is_given_up = held.is_given_up or outcome == "given_up"
+        return held.is_given_up and self.delivered_events.get(held.key) is held
+
+    async def let_go_of_given_up(self, redis: Redis, looked: Mapping[str, str]) -> None:
+        """Let go of what a person took from us and no handler has begun, and confirm it.
+
+        Args:
+            redis: The client.
+            looked: Per stream in which there is something, the number by which to confirm it.
+        """
+        if looked:  # seldom
+            await self.renew_these(redis, [held for held in self._every() if held.key[0] in looked])
+            await given_up.confirm(redis, self._group, self._consumer, looked)
 
     async def start(self, redis: Redis, held: Held) -> bool:
         """Count a delivery that is about to begin; False when it must not."""
@@ -162,7 +181,7 @@ class Leases(Settling):
             del self._parted[key]
         for some in batched(self._here(self._parted.values()), RENEWED_AT_ONCE):
             known = {held.key: held.begun for held in some}
-            in_hand = {held.key: renewal.never for held in some if not held.is_let_go}
+            in_hand = {held.key: renewal.never for held in some if held.may_be_put_back}
             for held in some:
                 held.is_let_go = True
             await release.release(

@@ -40,7 +40,12 @@ class Maintenance:
     """Records progress, trims history, and removes dead consumers and old dead letters."""
 
     def __init__(
-        self, settings: Settings, group: str, tolerance: Tolerance, away: Collection[str] = ()
+        self,
+        settings: Settings,
+        group: str,
+        tolerance: Tolerance,
+        away: Collection[str] = (),
+        consumer: str = "",
     ) -> None:
         """Maintain nothing yet.
 
@@ -49,7 +54,12 @@ class Maintenance:
             group: The group.
             tolerance: Runs what Redis may refuse.
             away: Streams whose node is away; they are maintained when it is back.
+            consumer: The consumer that maintains them.
         """
+        self.given_up = dict[str, str]()
+        """Streams in which a person took something from the consumer, each with the number by which it
+        confirms that it let go of that."""
+        self._consumer = consumer
         self._away = away
         self._settings = settings
         self._group = group
@@ -86,7 +96,7 @@ class Maintenance:
         Args:
             streams: The streams.
             active: Those in which an event was finished.
-            held: Those of which a handler has an event.
+            held: Those of which the consumer has an event.
         """
         streams, asks_memory = list(streams), self._is_full
         if clock.now() >= self._sweep_at:
@@ -135,14 +145,18 @@ class Maintenance:
                 )
 
     async def _record(self, redis: Redis, streams: list[str]) -> None:
+        self.given_up = {}
         if streams:
             # While the server is full, each consumer has to find out when it has memory again.
             recent = 0 if self._is_full else _RECENT_SECONDS
-            recorded = await record_progress(redis, streams, self._group, recent_seconds=recent)
+            recorded = await record_progress(
+                redis, streams, self._group, recent_seconds=recent, consumer=self._consumer
+            )
             found = dict(zip(streams, recorded, strict=True))
             for stream, progress in found.items():
                 say_lost(stream, self._group, progress.lost)
                 say_put_back(stream, self._group, progress.put_back)
+            self.given_up = {stream: one.given_up for stream, one in found.items() if one.given_up}
             self._older_data.look({stream: progress.trail for stream, progress in found.items()})
             self._unfinished = {stream for stream, progress in found.items() if progress.unfinished}
             self._left_out = {stream for stream, progress in found.items() if progress.is_left_out}

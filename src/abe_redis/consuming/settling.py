@@ -145,7 +145,7 @@ class Settling:
         while condemned := [one for one in self._condemned if one[0].key[0] not in self.away]:
             held, reason = condemned[0]
             stream, entry_id = held.key
-            in_hand, held.is_let_go = not held.is_let_go, True
+            in_hand, held.is_let_go = held.may_be_put_back, True
             try:
                 buried = await self.move_to_dead_letters(redis, held, reason, in_hand=in_hand)
             except failures.FAILURES as error:
@@ -207,8 +207,8 @@ class Settling:
             delay_seconds=delay_seconds,
             counted=not held.is_spared,
             begun=held.begun,
-            sure=renewal.never if held.is_let_go else self.sure_of(held),
-            in_hand=not held.is_let_go,
+            sure=self.sure_of(held) if held.may_be_put_back else renewal.never,
+            in_hand=held.may_be_put_back,
             hold=self._name_of(held),
             reason=held.reason,
         )
@@ -237,5 +237,7 @@ class Settling:
 
     def is_sure(self, held: Held) -> bool:
         """Whether its lease certainly lasts, as far as this process can know."""
+        if held.is_given_up:
+            return False
         is_young = clock.now() < held.leased_at + self._settings.redis_stream_lease_seconds
         return is_young and held.leased_at >= clock.doubted_at()

@@ -53,15 +53,6 @@ async def after_replay(redis: Redis, stream: str, group: str, first: str, last: 
     return await _count(redis, stream, group, after=after, upto=None if last == "+" else last, replay=True)
 
 
-async def passed_over(redis: Redis, stream: str, group: str, position: str) -> tuple[int, int]:
-    """How many events a group holds, and how many undelivered ones a move would skip: see `manage.reset`."""
-    _, groups = await peek.brief(redis, stream)
-    pending = next((one.pending for one in groups if one.name == group), 0)
-    given = await peek.given(redis, stream, group) or _FIRST
-    skipped = await peek.entries(redis, stream, after=given, count=manage.MOST_PASSED, order="oldest")
-    return pending, sum(position == manage.NOW or not _is_later(one.id, position) for one in skipped)
-
-
 async def _count(
     redis: Redis, stream: str, group: str, *, after: str, upto: str | None, replay: bool
 ) -> ComingAgain:

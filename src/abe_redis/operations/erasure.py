@@ -8,6 +8,7 @@ from typing import Any
 from abe_redis.errors import InvalidArgumentError
 from abe_redis.events import codec, kinds, slack
 from abe_redis.events.authors import authors_of
+from abe_redis.operations import given_up
 from abe_redis.operations.changing import Change, changing
 from abe_redis.operations.dead_letter_search import DeadLetterSearch
 from abe_redis.operations.scope import Scope
@@ -100,8 +101,11 @@ async def erase(
                         await _erase(change, result, name, ids)
                     result.searched += len(page)
                     on_progress(len(page))
+        taken_from = [one.stream for one in result.streams if one.unfinished and not dry_run]
+        places = {one: await peek.groups(redis, one) for one in taken_from}
     if any(one.erased for one in result.streams):
         result.note = f"{_WOULD_GO if dry_run else _GONE} {_WHAT_STAYS}"
+        result.note += await given_up.confirmed(scope, places)
     return result
 
 

@@ -1,5 +1,7 @@
 """Making a group: a new one, or again one that somebody destroyed, without giving up its events unasked."""
 
+from typing import TypedDict
+
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
@@ -72,12 +74,24 @@ async def make(
     )
 
 
+class Counted(TypedDict):
+    """The number of events of a `GroupChange`."""
+
+    events: int
+    is_all: bool
+
+
+def counted(left: manage.Unfinished) -> Counted:
+    """How many events a group has unfinished, and whether these are all."""
+    return {"events": left.known, "is_all": left.is_all}
+
+
 def unfinished(left: manage.Unfinished) -> str:
-    """As in "3 pending and 100 or more undelivered events"."""
-    passed = left.undelivered or 0
+    """As in "3 pending and 10000 or more undelivered events"."""
+    passed = left.undelivered
     said = [f"{left.pending} pending"] if left.pending else []
-    if passed:
-        said.append(f"{passed}{' or more' if passed >= manage.MOST_PASSED else ''} undelivered")
+    if passed or not said:
+        said.append(f"{passed}{'' if left.is_all else ' or more'} undelivered")
     return f"{' and '.join(said)} {'event' if left.pending + passed == 1 else 'events'}"
 
 

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from abe_redis.errors import RequestError
-from abe_redis.operations import coming_again, group_making, positions, streams_to_come
+from abe_redis.operations import coming_again, given_up, group_making, positions, streams_to_come
 from abe_redis.operations.changing import Change, changing
 from abe_redis.operations.scope import Scope
 from abe_redis.runtime.shell import command
@@ -80,7 +80,7 @@ class Groups:
                 begun.facts |= _facts(change, start=where, force=force)
 
         def made(left: manage.Unfinished) -> None:
-            change.events = left.known
+            change.events, change.is_all = left.known, left.is_all
             let_go = f" It let go of {group_making.unfinished(left)}." if left else ""
             empty = _EMPTY if is_new else ""
             change.note = f"{_STARTS.get(begins, f'It starts at {begins}.')}{let_go}{empty}"
@@ -95,8 +95,9 @@ class Groups:
                     return change
             at = await positions.position(redis, name, begins)
             making = partial(group_making.make, redis, name, group, at, force=force, makes_stream=is_new)
-            await _step(begun, group, making, made)
+            left = await _step(begun, group, making, made)
             await manage.forget_workers(redis, name, group)
+        change.note += await given_up.confirmed(self._scope, {name: [group]}) if left else ""
         return change
 
     async def reset(
@@ -125,10 +126,10 @@ class Groups:
                 stream=name,
                 group=group,
                 done="nothing" if dry_run else "reset",
-                events=left.known,
                 note=note,
                 again=again.number,
                 dry_run=dry_run,
+                **group_making.counted(left),
             )
 
         def moved_it(found: tuple[manage.Unfinished, bool]) -> None:
@@ -141,20 +142,18 @@ class Groups:
             await self._find(redis, name, group)
             position = await positions.position(redis, name, start)
             again = await coming_again.after_reset(redis, name, group, position)
-            if dry_run:
-                left = manage.Unfinished(*await coming_again.passed_over(redis, name, group, position))
-                moved = force or not left
-            else:
-                moving = partial(manage.reset, redis, name, group, position, force=force)
-                left, moved = await _step(begun, group, moving, moved_it)
-                left = manage.Unfinished(left.pending, left.undelivered or 0)
+            moving = partial(manage.reset, redis, name, group, position, force=force, dry_run=dry_run)
+            left, moved = await (moving() if dry_run else _step(begun, group, moving, moved_it))
         if not moved:
             raise RequestError(
                 f"Group {group!r} of {name!r} has {group_making.unfinished(left)} to finish; nothing was "
                 "changed. Let its consumers finish, or force it (--force): those behind the position are "
                 "delivered again, those before it are given up."
             )
-        return change_of(left)
+        change = change_of(left)
+        if left.pending and not dry_run:
+            change.note += await given_up.confirmed(self._scope, {name: [group]})
+        return change
 
     async def remove(self, stream: str, group: str, *, force: bool = False) -> GroupChange:
         """Remove a group, also a destroyed one.
@@ -169,7 +168,7 @@ class Groups:
                 stream=name,
                 group=group,
                 done="removed",
-                events=left.known,
+                **group_making.counted(left),
                 note=(f"It had {_had(left)}." if left else "It had finished everything.")
                 + (again if alive else ""),
             )
@@ -330,7 +329,8 @@ class Groups:
 
 def _facts(change: GroupChange, **facts: object) -> dict[str, object]:
     """A change for the audit."""
-    return {"done": change.done, "events": change.events, **facts}
+    events = change.events if change.is_all else f"{change.events} or more"
+    return {"done": change.done, "events": events, **facts}
 
 
 async def _step[Result](
@@ -341,5 +341,5 @@ async def _step[Result](
 
 
 def _had(left: manage.Unfinished) -> str:
-    undelivered = "an unknown number of" if left.undelivered is None else left.undelivered
+    undelivered = f"{left.undelivered}{'' if left.is_all else ' or more'}"
     return f"{left.pending} pending and {undelivered} undelivered events"

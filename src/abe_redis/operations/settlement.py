@@ -71,7 +71,9 @@ class Settlement:
 
             if mine:
                 entries = [(stream, one) for one in mine]
-                await change.step(lambda: acks.ack(change.redis, group, holder, entries), mine, note)
+                by_hand = self._is_by_hand(holder)
+                acking = partial(acks.ack, change.redis, group, holder, entries, by_hand=by_hand)
+                await change.step(acking, mine, note)
         self.agent_leases.forget(group, holder, leases, but=kept)
         return AckResult(
             stream=stream,
@@ -112,13 +114,16 @@ class Settlement:
             for one in by.get("done", []):
                 rest = self._rest(stream, group, holder, one) if bury is None and not delay_seconds else 0.0
                 let_go = (
-                    partial(dead.bury, redis, stream, group, holder, one, bury)
+                    partial(
+                        dead.bury, redis, stream, group, holder, one, bury, by_hand=self._is_by_hand(holder)
+                    )
                     if bury is not None
                     else partial(
                         postpone,
                         *(redis, stream, group, holder, one),
                         delay_seconds=delay_seconds or rest,
                         counted=False,
+                        by_hand=self._is_by_hand(holder),
                         reason=why,
                     )
                 )
@@ -141,6 +146,10 @@ class Settlement:
             not_held=by.get("not_held", []),
             unknown=by.get("unknown", []),
         )
+
+    def _is_by_hand(self, holder: str) -> bool:
+        """Whether a person settles what somebody else, such as a worker, may have read ahead."""
+        return self.by_name and holder != self.own
 
     def _rest(self, stream: str, group: str, holder: str, entry_id: str) -> float:
         """The rest of the delay that an agent leased an event out of; a person decides when it comes."""

@@ -263,6 +263,7 @@ class GroupChange(DeferredModel):
     group: str
     done: Literal["created", "reset", "removed", "replayed", "paused", "resumed", "nothing"]
     events: int = Field(description="Number of events concerned, as the note says.")
+    is_all: bool = Field(default=True, description="Whether these are all of them; else there are more.")
     note: str
     again: int = Field(
         default=0,

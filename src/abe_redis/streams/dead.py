@@ -72,6 +72,7 @@ async def bury(
     begun: int = 0,
     sure: Sure = never,
     in_hand: bool = False,
+    by_hand: bool = False,
     hold: str = "",
 ) -> bool:
     """Move an entry that this consumer holds to the dead letters, and ack it, in one step.
@@ -87,6 +88,8 @@ async def bury(
         sure: Whether its lease certainly lasts; then it is buried even if somebody dropped it.
         in_hand: Whether this is the first attempt to bury it; then a dropped entry is buried, too, unless
         another consumer may have it.
+        by_hand: Whether a person buries it who is not the consumer; it is told, since it may have read it
+        ahead.
         hold: The name of the hold that ends with this, the same whenever it is said.
 
     Returns:
@@ -102,9 +105,10 @@ async def bury(
         _encoded(reason),
         begun,
     ]
-    answer = await _BURY(redis, keys, [*arguments, int(sure()), int(in_hand), "ask", hold, *more])
+    whose = "by hand" if by_hand else int(in_hand)
+    answer = await _BURY(redis, keys, [*arguments, int(sure()), whose, "ask", hold, *more])
     if answer == AGAIN.encode():
-        answer = await _BURY(redis, keys, [*arguments, int(sure()), int(in_hand), "confirm", hold, *more])
+        answer = await _BURY(redis, keys, [*arguments, int(sure()), whose, "confirm", hold, *more])
     say_gone(stream, group, [entry_id] if answer < 0 else [])
     return bool(answer != 0)
 

@@ -12,6 +12,7 @@ hash beside the stream has these records per group:
 - `deleted`: how many entries XDEL had removed when they were last counted
 - `forgotten`: its consumers that were removed because they held nothing and were silent
 - `reclaimed`: entries that other consumers reclaimed after a lease expired, and from which consumer
+- `taken`: what a person took from consumers that may have read it ahead: see `given_up`
 - `let go`: entries that consumers released with a delay or buried last, each with the hold that ended so
 - `given`: released entries, which are pending under the name `abe:nobody`
 - `known`: its consumers, and its position, when its pending entries were last listed
@@ -147,6 +148,9 @@ class Progress:
     """How many entries it put back that a removed consumer had held."""
     trail: Trail | None = field(default=None, compare=False)
     """The trail of the group's records; None if there is no record."""
+    given_up: str = field(default="", compare=False)
+    """The number by which the consumer confirms that it let go of what a person took from it; empty if
+    nobody took anything."""
 
     @property
     def is_left_out(self) -> bool:
@@ -155,7 +159,7 @@ class Progress:
 
 
 async def record_progress(
-    redis: Redis, streams: Sequence[str], group: str, *, recent_seconds: float = 0
+    redis: Redis, streams: Sequence[str], group: str, *, recent_seconds: float = 0, consumer: str = ""
 ) -> list[Progress]:
     """Record the floor of a group in each stream, in case the group or the stream is deleted.
 
@@ -164,12 +168,13 @@ async def record_progress(
         streams: The streams.
         group: The group.
         recent_seconds: A stream is left out that any consumer has recorded for so many seconds.
+        consumer: The consumer that asks what a person took from it.
     """
-    arguments: list[Argument] = [group, round(recent_seconds * 1000)]
+    arguments: list[Argument] = [group, round(recent_seconds * 1000), consumer]
     answers = await _RECORD.each(redis, streams, arguments, keys=lambda some: names.with_all(some, group))
     for stream, answer in zip(streams, answers, strict=True):
         say_set_back(stream, group, answer[5])
     return [
-        Progress(lost, unfinished, bool(is_full), length, put_back, Trail.read(trail))
-        for lost, unfinished, is_full, length, put_back, _, trail in answers
+        Progress(lost, unfinished, bool(is_full), length, put_back, Trail.read(trail), given_up.decode())
+        for lost, unfinished, is_full, length, put_back, _, trail, given_up in answers
     ]

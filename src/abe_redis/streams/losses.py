@@ -27,10 +27,10 @@ def say_put_back(stream: str, group: str, count: int) -> None:
     if count:
         _LOG.warning(
             "Put back %s of %r for group %r: somebody had removed the consumer that held %s (XGROUP "
-            "DELCONSUMER, or DESTROY and CREATE). If its worker is alive, it goes on with %s; else another "
-            "one gets %s after a lease.",
+            "DELCONSUMER, or DESTROY and CREATE), or acknowledged %s by hand (XACK). If its worker is alive, "
+            "it goes on with %s; else another one gets %s after a lease.",
             plurals.count(count, "event"),
             stream,
             group,
-            *(["it" if count == 1 else "them"] * 3),
+            *(["it" if count == 1 else "them"] * 4),
         )

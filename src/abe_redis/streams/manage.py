@@ -26,20 +26,22 @@ class Unfinished:
 
     pending: int
     """Entries that consumers hold and have not acked."""
-    undelivered: int | None
-    """Entries not delivered yet; None when Redis does not know."""
+    undelivered: int
+    """Entries not delivered yet."""
+    is_all: bool = True
+    """Whether these are all of them; else there are more."""
 
     def __bool__(self) -> bool:
         return self.pending > 0 or self.undelivered != 0
 
     @property
     def known(self) -> int:
-        """How many there are, without those that Redis does not know of."""
-        return self.pending + (self.undelivered or 0)
+        """How many there are, at least."""
+        return self.pending + self.undelivered
 
 
-MOST_PASSED = 100
-"""Limit up to which undelivered entries that a reset would skip are counted."""
+MOST_COUNTED = 10_000
+"""Number up to which undelivered entries are counted one by one; beyond it, Redis may know how many."""
 
 _CREATE = Script.load("create_group")
 
@@ -59,38 +61,38 @@ async def create(
 
     Returns:
         What it has unfinished if somebody destroyed it and its floor is recorded (of the undelivered entries,
-        those before the position, and at most `MOST_PASSED`), and whether it was created: not while there
-        are any, unless forced.
+        those before the position), and whether it was created: not while there are any, unless forced.
 
     Raises:
         redis.ResponseError: BUSYGROUP, when it exists.
     """
     keys = [stream, names.records(stream), names.pending(stream, group), names.due(stream, group)]
-    arguments: list[Argument] = [group, position, int(force), MOST_PASSED, int(makes_stream)]
-    pending, passed, made = await _CREATE(redis, keys, arguments)
+    arguments: list[Argument] = [group, position, int(force), MOST_COUNTED, int(makes_stream)]
+    answer = _answer(await _CREATE(redis, keys, arguments))
     if makes_stream:
         await announce(redis, [stream])
-    return Unfinished(pending=pending, undelivered=passed), bool(made)
+    return answer
 
 
 _RESET = Script.load("reset_group")
 
 
 async def reset(
-    redis: Redis, stream: str, group: str, position: str, *, force: bool
+    redis: Redis, stream: str, group: str, position: str, *, force: bool, dry_run: bool = False
 ) -> tuple[Unfinished, bool]:
     """Move a group; it gets the entries after a position, some perhaps again.
 
     Returns:
-        Its unfinished entries (of the undelivered ones, those before the position, and at most
-        `MOST_PASSED`), and whether it was moved: not while there are any, unless forced.
+        Its unfinished entries (of the undelivered ones, those before the position), and whether it was moved,
+        or with `dry_run` would be: not while there are any, unless forced.
 
     Raises:
         redis.ResponseError: NOGROUP, when it does not exist.
     """
     keys = [stream, names.records(stream), names.due(stream, group)]
-    pending, passed, moved = await _RESET(redis, keys, [group, position, int(force), MOST_PASSED])
-    return Unfinished(pending=pending, undelivered=passed), bool(moved)
+    how = "look" if dry_run else int(force)
+    left, moved = _answer(await _RESET(redis, keys, [group, position, how, MOST_COUNTED]))
+    return left, moved or (dry_run and force)
 
 
 _REMOVE = Script.load("remove_group")
@@ -107,8 +109,12 @@ async def remove(redis: Redis, stream: str, group: str, *, force: bool) -> tuple
     """
     more = (of(stream, group) for of in (names.due, names.leases, names.held, names.pending))
     keys = [stream, names.records(stream), *more]
-    pending, undelivered, removed = await _REMOVE(redis, keys, [group, int(force)])
-    return Unfinished(pending=pending, undelivered=None if undelivered < 0 else undelivered), bool(removed)
+    return _answer(await _REMOVE(redis, keys, [group, int(force), MOST_COUNTED]))
+
+
+def _answer(answer: Sequence[int]) -> tuple[Unfinished, bool]:
+    pending, undelivered, is_all, done = answer
+    return Unfinished(pending, undelivered, is_all=bool(is_all)), bool(done)
 
 
 _REPLAY = Script.load("replay")

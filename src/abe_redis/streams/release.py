@@ -37,6 +37,7 @@ async def postpone(
     begun: int = 0,
     sure: Sure = never,
     in_hand: bool = False,
+    by_hand: bool = False,
     hold: str = "",
     reason: str = "",
 ) -> bool:
@@ -52,6 +53,8 @@ async def postpone(
         sure: Whether its lease certainly lasts; then it is put back if somebody dropped it.
         in_hand: Whether this is its first release; then it is put back, too, unless another consumer may have
             it.
+        by_hand: Whether a person releases it who is not the consumer; it is told, since it may have read it
+            ahead.
         hold: The name of the hold that ends with this, the same whenever it is said.
         reason: Why it is postponed; its beginning is kept until it is due, with secrets masked.
 
@@ -67,9 +70,10 @@ async def postpone(
     arguments: list[Argument] = [group, consumer, entry_id, delay_ms, 2 * MAX_DELAY_SECONDS * 1000]
     arguments += (0 if counted else 1, begun)
     keys = [stream, names.due(stream, group), names.records(stream)]
-    answer = await _POSTPONE(redis, keys, [*arguments, int(sure()), int(in_hand), "ask", hold, why])
+    whose = "by hand" if by_hand else int(in_hand)
+    answer = await _POSTPONE(redis, keys, [*arguments, int(sure()), whose, "ask", hold, why])
     if answer == AGAIN.encode():
-        answer = await _POSTPONE(redis, keys, [*arguments, int(sure()), int(in_hand), "confirm", hold, why])
+        answer = await _POSTPONE(redis, keys, [*arguments, int(sure()), whose, "confirm", hold, why])
     say_gone(stream, group, [entry_id] if answer < 0 else [])
     return bool(answer > 0)
 

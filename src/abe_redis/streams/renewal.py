@@ -16,9 +16,9 @@ from abe_redis.streams.scripts import Argument, Script
 
 type Outcome = str
 """The outcome for an id: `done`, `not_held` (another consumer holds it) or `unknown` (nobody does). A
-consumer with the entry in flight may also get: `dropped` (nobody held it, so it was put back), `deleted`
-(neither the group nor the stream has it any more), `lost` (the same, and no handler has it) and `no_group`
-(the group does not exist)."""
+consumer with the entry in flight may also get: `dropped` (nobody held it, so it was put back), `given_up` (a
+person took it from the consumer), `deleted` (neither the group nor the stream has it any more), `lost` (the
+same, and no handler has it) and `no_group` (the group does not exist)."""
 
 
 type Sure = Callable[[], bool]
@@ -116,7 +116,8 @@ async def hold(
         still: Whether an entry, by its place, is still in flight; called when Redis sees it otherwise.
 
     Returns:
-        For each: `done`, `dropped` (done, too), `not_held`, `unknown`, `deleted`, `lost` or `no_group`.
+        For each: `done`, `dropped` (done, too), `not_held`, `unknown`, `given_up`, `deleted`, `lost` or
+        `no_group`.
     """
 
     async def say(some: Sequence[Claim], how: str) -> list[Outcome]:

@@ -110,12 +110,13 @@ async def test_a_group_with_nothing_or_one_pending(commands: Redis) -> None:
 
 
 async def test_a_reset_that_would_skip_entries_needs_force(commands: Redis) -> None:
-    ids = await fill(commands, A, manage.MOST_PASSED + 5)
+    ids = await fill(commands, A, 105)
     assert await manage.reset(commands, A, "g", ids[1], force=False) == (Unfinished(0, 2), False)
-    assert await manage.reset(commands, A, "g", "$", force=False) == (
-        Unfinished(0, manage.MOST_PASSED),
-        False,
-    )
+    assert await manage.reset(commands, A, "g", "$", force=False) == (Unfinished(0, 105), False)
+    for dry_run in (False, True):
+        found = await manage.reset(commands, A, "g", "$", force=False, dry_run=dry_run)
+        assert found == (Unfinished(0, 105), False)
+    assert await manage.reset(commands, A, "g", "$", force=True, dry_run=True) == (Unfinished(0, 105), True)
     assert (await group(commands))["last-delivered-id"] == b"0-0"
     assert await manage.reset(commands, A, "g", ids[1], force=True) == (Unfinished(0, 2), True)
     assert await taken(commands) == ids[2:]
@@ -192,10 +193,10 @@ async def test_a_group_with_unknown_lag_counts_as_unfinished(commands: Redis) ->
     ids = await fill(commands, A, 5, group="other")
     await manage.create(commands, A, "g", ids[2])
     assert (await group(commands))["lag"] is None
-    unknown = Unfinished(0, None)
-    assert unknown
-    assert await manage.remove(commands, A, "g", force=False) == (unknown, False)
-    assert await manage.remove(commands, A, "g", force=True) == (unknown, True)
+    counted = Unfinished(0, 2)
+    assert counted
+    assert await manage.remove(commands, A, "g", force=False) == (counted, False)
+    assert await manage.remove(commands, A, "g", force=True) == (counted, True)
 
 
 # Replaying -------------------------------------------------------------------------------------

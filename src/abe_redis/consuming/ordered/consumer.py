@@ -114,8 +114,7 @@ class OrderedConsumer(GroupConsumer):
             with self._in_flight.starting(held):
                 await self._ack_batcher.send()
                 redis, owner = (await self._open()).commands, self._ownership.owner
-                sure = self._in_flight.sure_of(held)
-                state = await owners.start(redis, owner, held.entry, sure=sure)
+                state = await owners.start(redis, owner, held.entry, sure=self._in_flight.sure_of(held))
         except BaseException as error:
             if not held.lost:
                 self._requeue(held.entry, _AGAIN_SECONDS)
@@ -178,7 +177,7 @@ class OrderedConsumer(GroupConsumer):
             raise
 
     def _deliver_again(self, held: Held, delay: float) -> None:
-        if held.entry.stream in self._ownership.streams:
+        if held.entry.stream in self._ownership.streams and not held.is_given_up:
             self._requeue(held.entry._replace(deliveries=held.begun + 1, again=True), delay)
         else:
             self._in_flight.part_with(held)
@@ -224,12 +223,14 @@ class OrderedConsumer(GroupConsumer):
         """Renew our streams and leases, and take over the entries that others left in our streams."""
         await self._ownership.renew(redis)
         await self._renew_held(redis)
-        for held in [held for held in self._queues if held.lost]:  # another consumer took it by force
-            self._queues.remove(held)
-            if (owned := self._ownership.streams.get(held.entry.stream)) is not None:
-                owned.leave(held.entry.id)
+        self._remove_lost()
         await self._takeover.load_abandoned(redis, until=self._renew_at)
         self._arrived.set()
+
+    def _remove_lost(self) -> None:
+        if lost := self._queues.remove_lost():  # a person or another consumer took them by force
+            self._ownership.leave(lost)
+            self._arrived.set()
 
     async def _tick(self, redis: Redis) -> None:
         """Discover streams, rebalance them, and maintain our own."""
@@ -243,6 +244,7 @@ class OrderedConsumer(GroupConsumer):
             await self._ownership.rebalance(redis, ready, [name for name in ready if self._is_busy(name)])
         await self._mixed_kinds.look_for_unordered(redis, self._ownership.known)
         await self._maintain(redis, self._ownership.streams)
+        self._remove_lost()
 
     def _is_busy(self, stream: str) -> bool:
         """Whether an event of a stream is being handled, or is not settled yet."""
@@ -261,11 +263,10 @@ class OrderedConsumer(GroupConsumer):
 
     def _readable(self) -> dict[str, str]:
         """The streams to read, each with its last id that we have."""
-        queues = self._queues
         return {
             stream: owned.last
             for stream, owned in self._ownership.here(State.READY).items()
-            if queues.count(stream) < MOST_WAITING and queues.bytes(stream) < MOST_WAITING_BYTES
+            if self._queues.count(stream) < MOST_WAITING and self._queues.bytes(stream) < MOST_WAITING_BYTES
         }
 
     def _wants_more(self) -> bool:
@@ -309,8 +310,7 @@ class OrderedConsumer(GroupConsumer):
 
     def _set_alarm(self) -> None:
         """Wake up when an event may be delivered again, or a stream may no longer be ours."""
-        times = (self._queues.next_at(), self._ownership.ends_at())
-        self._timer.set(min((at for at in times if at is not None), default=None))
+        self._timer.set(min(filter(None, (self._queues.next_at(), self._ownership.ends_at())), default=None))
 
     def _on_alarm(self) -> None:
         now = clock.now()

@@ -149,6 +149,8 @@ class ConversationQueues:
             self._settle(conversation, now)
         for conversation in self._ready:
             queued = conversation.waiting[0]
+            if queued.held.lost:  # `remove_lost` comes soon
+                continue
             if not (queued.is_isolated and any(other.is_isolated for other in self._at_work.values())):
                 return queued.held
         return None
@@ -176,6 +178,13 @@ class ConversationQueues:
         queued = self._queued[held]
         self._end_waiting(queued)
         self._forget(queued)
+
+    def remove_lost(self) -> list[tuple[str, str]]:
+        """Remove the waiting entries that are ours no more; stream and id of each."""
+        lost = [held for held in self if held.lost]
+        for held in lost:
+            self.remove(held)
+        return [held.key for held in lost]
 
     def clear(self) -> None:
         """Remove all waiting entries."""

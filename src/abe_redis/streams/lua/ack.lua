@@ -5,9 +5,9 @@
 -- a single entry: to ask first who holds anything would cost as much.
 --
 -- KEYS  per stream: the stream, the sorted set of postponed entries, what the group has pending
--- ARGV  group, consumer, `exact` (or `quick`: when some of a stream's entries are not pending, all of these
---       may be answered as `unknown`, though the others are acked); per stream: how many of its entries
---       follow, their ids
+-- ARGV  group, consumer, `exact` (or `by hand`: the same, of a person who is not the consumer; or `quick`:
+--       when some of a stream's entries are not pending, all of these may be answered as `unknown`, though
+--       the others are acked); per stream: how many of its entries follow, their ids
 -- Answers the place, counted from 0, of each entry that the consumer does not hold, and its relation to the
 -- consumer: see `holder`.
 
@@ -18,6 +18,7 @@
 -- include: not_due
 local group, consumer, is_quick = ARGV[1], ARGV[2], ARGV[3] == 'quick'
 local first, place = 4, 0
+local is_by_hand = ARGV[3] == 'by hand'
 local answers, page = {}, 100
 
 -- Whether any stream has postponed entries; and whether what is pending is listed for every stream.
@@ -36,6 +37,10 @@ local is_any_due, are_listed = what_exists()
 local function ack(stream, due, pending, ids)
   if #ids == 0 then return 0 end
   if is_any_due then not_due(due, unpack(ids)) end
+  if is_by_hand then
+    local records = string.gsub(string.sub(due, 1, -#group - 2), '^abe:due:', 'abe:groups:', 1)
+    note_given_up(records, group, ids, {consumer})
+  end
   local count = redis.call('XACK', stream, group, unpack(ids))
   if count > 0 then note_settled(pending, ids, count < #ids and '-' or nil, are_listed) end
   return count

@@ -7,9 +7,9 @@
 -- KEYS  the stream, its dead letters, the sorted set of postponed entries, the stream's records, what the
 --       group has pending
 -- ARGV  group, consumer, the entry's id, the reason, the least number of its begun deliveries,
---       1 if its lease certainly lasts (else 0), 1 if nobody tried to bury it before (else 0), `ask` or
---       `confirm`: see `again`, the name of the hold that ends (or ''): see `let_go`; then names and values
---       of what is kept beside the reason
+--       1 if its lease certainly lasts (else 0), 1 if nobody tried to bury it before (else 0; or `by hand`,
+--       when a person buries it who is not the consumer), `ask` or `confirm`: see `again`, the name of the
+--       hold that ends (or ''): see `let_go`; then names and values of what is kept beside the reason
 -- Answers 1, also when it was buried before; 0, and changes nothing, when the consumer does not hold the
 -- entry; -1 when the stream no longer has it, so that it is counted as lost; `again`; or an error when there
 -- is no such group.
@@ -25,10 +25,11 @@
 local stream, dead, due, records, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, consumer, id, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local began, sure, in_hand = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7] == '1'
+local in_hand_of_others = ARGV[7] == 'by hand'
 local is_confirmed, hold = ARGV[8] == 'confirm', ARGV[9]
 local state, counted, is_given_back = holder(stream, group, consumer, id, sure, records, in_hand)
 if state == 'no_group' then return redis.error_reply('NOGROUP no group ' .. group .. ' on ' .. stream) end
-local has_no_row = state == 'dropped' or state == 'unknown' or state == 'deleted'
+local has_no_row = state ~= 'held' and state ~= 'not_held'
 if has_no_row and is_buried(stream, dead, group, id) then return 1 end
 if state == 'deleted' then return note_gone(stream, records, group, id) and -1 or 0 end
 if state ~= 'held' and state ~= 'dropped' then return 0 end
@@ -53,6 +54,7 @@ if entry then
   redis.call('XADD', dead, '*', unpack(fields))
 end
 note_let_go(records, group, id, hold)
+if in_hand_of_others then note_given_up(records, group, {id}, {consumer}) end
 redis.call('XACK', stream, group, id)
 note_settled(pending, {id})
 not_due(due, id)

@@ -2,27 +2,33 @@
 -- end. On request it makes a stream that does not exist yet, empty.
 --
 -- A group that somebody destroyed, and whose floor is recorded, is moved as by `reset_group`: for what it had
--- not finished before the position, the caller has agreed that it is skipped.
+-- not finished before the position, the caller has agreed that it is skipped. The consumers that it had are
+-- told to let go of what they hold.
 --
 -- KEYS  the stream, its records, what the group has pending, the sorted set of postponed entries
 -- ARGV  group, the position, 1 to make it though it has not finished everything (else 0),
---       how many undelivered entries are counted at most, 1 to make the stream if there is none (else 0)
+--       up to how many undelivered entries are counted one by one, 1 to make the stream if there is none
+--       (else 0)
 -- Answers how many entries the destroyed group had pending, how many undelivered ones lie before the
--- position, and 1 if it was made (else 0); or Redis's error.
+-- position, 1 if these are all (else 0), and 1 if it was made (else 0); or Redis's error.
 -- flags: allow-oom
 
 -- include: beyond_end
 -- include: read_at
 -- include: make_group
 -- include: begin_records
+-- include: count_between
+-- include: given_up
+-- include: nobody
 -- include: destroyed
 -- include: left_unfinished
 -- include: not_due
 local stream, records, due = KEYS[1], KEYS[2], KEYS[4]
-local group, position, force, most_counted = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4]
+local group, position, force, most_counted = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
 local makes_stream = ARGV[5] == '1' and redis.call('EXISTS', stream) == 0
 if makes_stream then position = '0' end
-local pending, passed = 0, 0
+local pending, passed, is_all = 0, 0, 1
+local holders, last = {}, nil
 local found = redis.pcall('XINFO', 'STREAM', stream)
 if not found.err then
   local info = facts(found)
@@ -35,8 +41,14 @@ if not found.err then
       unfinished, given = left_unfinished(stream, records, group, gone.floor)
     end
     local upto = position == '$' and '+' or position
-    pending, passed = #unfinished, #redis.call('XRANGE', stream, '(' .. given, upto, 'COUNT', most_counted)
-    if pending + passed > 0 and not force then return {pending, passed, 0} end
+    pending = #unfinished
+    passed, is_all = count_between(stream, given, upto, most_counted)
+    if pending + passed > 0 and not force then return {pending, passed, is_all, 0} end
+    last = redis.call('HGET', records, 'last ' .. group) or given
+    if before(last, given) then last = given end
+    for name in pairs((known_of(records, group) or {names = {}}).names) do
+      if not nobodys[name] then holders[#holders + 1] = name end
+    end
   end
 end
 local entries_read = makes_stream and 0 or read_at(stream, position)
@@ -45,4 +57,5 @@ if made.err then return made end
 begin_records(stream, records, group,
   {'last', 'lost', 'deleted', 'paused', 'reclaimed', 'let go', 'given', 'known', 'gone'})
 none_due(due)
-return {pending, passed, 1}
+if last then note_given_up(records, group, {'<=' .. last}, holders) end
+return {pending, passed, is_all, 1}

@@ -4,15 +4,17 @@
 -- its lag for ever. A group is moved past the erased entries directly in front of it, because Redis cannot
 -- tell the lag across a gap.
 --
--- Whoever holds an erased entry is told later that it is gone. It is noted here, so that it does not count as
--- lost then: nobody removed it by accident.
+-- Whoever holds an erased entry is told to look, and finds that it is gone. It is noted here, so that it does
+-- not count as lost then: nobody removed it by accident.
 --
 -- KEYS  the stream, its records
 -- ARGV  1 to count only, and change nothing (else 0); then ids of entries
 -- Answers how many there were, and how many of them some group had not finished.
 
 -- include: facts
+-- include: given_up
 -- include: ids
+-- include: nobody
 -- include: note_gone
 -- include: not_due
 -- include: position
@@ -25,8 +27,16 @@ local function take_out(id)
   return redis.call('XDEL', stream, id) == 1
 end
 
+-- Which consumers held something of a group.
+local holders = {}
+
 local function take_from(group, id)
-  if only_count then return #redis.call('XPENDING', stream, group, id, id, 1) > 0 end
+  local row = redis.call('XPENDING', stream, group, id, id, 1)[1]
+  if only_count then return row ~= nil end
+  if row and not nobodys[row[2]] then
+    holders[group] = holders[group] or {}
+    holders[group][row[2]] = true
+  end
   redis.call('HDEL', records, 'known ' .. group)
   redis.pcall('HDEL', reasons_beside(string.gsub(records, '^abe:groups:', 'abe:due:', 1) .. ':' .. group), id)
   if redis.call('XACK', stream, group, id) == 0 then return false end
@@ -65,6 +75,12 @@ local function behind_gap(position, gap)
   if not following then return facts(redis.call('XINFO', 'STREAM', stream))['last-generated-id'] end
   if before(following[1], gap) then return position end
   return id_before(following[1])
+end
+
+for group, names in pairs(holders) do
+  local listed = {}
+  for name in pairs(names) do listed[#listed + 1] = name end
+  note_given_up(records, group, {'-'}, listed)
 end
 
 for _, of in ipairs(groups) do

@@ -40,8 +40,10 @@ for i = 5, #ARGV, 5 do
   if state == 'dropped' and (not in_hand or not has_begun and is_to_be_given(stream, id)) then
     state = 'unknown'
   end
+  if is_given_back and not has_begun and is_given_up(records, group, consumer, id) then state = 'given_up' end
   local is_postponed = (is_start or is_at_work) and state == 'held' and redis.call('ZSCORE', due, id)
-  local is_otherwise = in_hand and (state == 'dropped' or is_given_back or is_postponed)
+  local is_otherwise = state ~= 'given_up' and in_hand
+    and (state == 'dropped' or is_given_back or is_postponed)
   if is_otherwise and not is_confirmed then state = 'again' end
   if state == 'held' or state == 'dropped' then
     local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a repeated word does no harm

@@ -9,9 +9,9 @@
 -- KEYS  the stream, the sorted set of postponed entries, the stream's records
 -- ARGV  group, consumer, the entry's id, the delay in ms (0: none), for how many ms the set is kept,
 --       how many deliveries are not counted, the least number of its begun deliveries, 1 if its
---       lease certainly lasts (else 0), 1 if it was not given back before (else 0),
---       `ask` or `confirm`: see `again`; the name of the hold that ends (or ''): see `let_go`; why it is
---       postponed (or '')
+--       lease certainly lasts (else 0), 1 if it was not given back before (else 0; or `by hand`, when
+--       a person releases it who is not the consumer), `ask` or `confirm`: see `again`; the name
+--       of the hold that ends (or ''): see `let_go`; why it is postponed (or '')
 -- Answers 1; 0, and changes nothing, when the consumer does not hold the entry; -1 when the stream no
 -- longer has it, so that it is counted as lost; `again`; or an error when there is no such group and a
 -- handler has begun the entry.
@@ -28,7 +28,8 @@
 local stream, due, records = KEYS[1], KEYS[2], KEYS[3]
 local group, consumer, id, delay_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local keep_ms, uncounted, began, sure = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8] == '1'
-local in_hand, is_confirmed, hold = ARGV[9] == '1', ARGV[10] == 'confirm', ARGV[11]
+local in_hand, is_by_hand, is_confirmed = ARGV[9] == '1', ARGV[9] == 'by hand', ARGV[10] == 'confirm'
+local hold = ARGV[11]
 local state, counted, is_given_back = holder(stream, group, consumer, id, sure, records, in_hand)
 if state == 'no_group' and began > 0 then
   return redis.error_reply('NOGROUP no group ' .. group .. ' on ' .. stream)
@@ -46,6 +47,7 @@ local deliveries = math.max(0, counted - uncounted, began)
 local whose, dated = consumer, 'IDLE'
 put_back_given(stream, records, group)
 if delay_ms == 0 then whose, dated = nobody, 'TIME' end
+if delay_ms > 0 and is_by_hand then whose = nobody_yet end
 local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a repeated word does no harm
 local kept = redis.call('XCLAIM', stream, group, whose, 0, id,
   dated, 0, 'RETRYCOUNT', deliveries, 'JUSTID', force)
@@ -54,6 +56,7 @@ if #kept == 0 then
   return note_gone(stream, records, group, id) and -1 or 0
 end
 note_let_go(records, group, id, hold)
+if is_by_hand then note_given_up(records, group, {id}, {consumer}) end
 if state == 'dropped' then note_back(records, group, id, deliveries) end
 note_given(records, group, id, delay_ms == 0 and deliveries or nil)
 write_given(group)

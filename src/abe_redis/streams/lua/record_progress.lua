@@ -17,22 +17,24 @@
 --
 -- KEYS  per stream: the stream, its records, the sorted set of postponed entries, consumers' records of their
 --       leases, what the group has pending
--- ARGV  group, for how many ms a record of another consumer is recent
+-- ARGV  group, for how many ms a record of another consumer is recent, the consumer that records it
 -- Answers per stream: how many entries are newly found to be removed before the group had finished them;
 -- how many the group has not finished (-1: another consumer has recorded it recently, so it was left out);
 -- 1 if the server has no memory left (else 0); the length of the stream (-1: it was left out, or the group
 -- does not exist); how many entries it put back; the new and the former position of a group that it set back
--- (else ''); and the trail of the group's records. If the first streams have many groups or pending entries,
--- it answers only for these.
+-- (else ''); the trail of the group's records; and the number by which the consumer confirms that it has
+-- looked for what a person took from it (else ''): see `given_up`. If the first streams have many groups
+-- or pending entries, it answers only for these.
 
 -- include: beyond_end
 -- include: note_deleted
 -- include: progress
 -- include: clock
+-- include: given_up
 -- include: vanished
 -- include: list_pending
 -- include: trail
-local group, recent_ms = ARGV[1], tonumber(ARGV[2])
+local group, recent_ms, consumer = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local answers, most_seen = {}, 300 -- groups, and pages of five pending entries
 local least_ms = 400 -- from one list of what is pending to the next
 local now = now_ms()
@@ -92,9 +94,11 @@ end
 for i = 1, #KEYS, 5 do
   if groups_seen + listed / 5 >= most_seen then break end
   local stream, records, due, leases, pending = unpack(KEYS, i, i + 4)
-  local used, trail, said, gone = unpack(redis.call('HMGET', records,
-    'used ' .. group, 'trail ' .. group, 'known ' .. group, 'gone ' .. group))
-  answers[#answers + 1] = is_recent_record(used) and {0, -1, 0, -1, 0, '', trail or ''}
+  local used, trail, said, gone, taken = unpack(redis.call('HMGET', records,
+    'used ' .. group, 'trail ' .. group, 'known ' .. group, 'gone ' .. group, 'taken ' .. group))
+  local answer = is_recent_record(used) and {0, -1, 0, -1, 0, '', trail or ''}
     or look(stream, records, due, leases, pending, trail or '', said, gone)
+  answer[#answer + 1] = last_given_up(taken, consumer)
+  answers[#answers + 1] = answer
 end
 return answers

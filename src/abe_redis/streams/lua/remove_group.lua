@@ -2,17 +2,19 @@
 --
 -- KEYS  the stream, its records, the sorted set of postponed entries, consumers' records of their leases,
 --       and of what they hold, what the group has pending
--- ARGV  group, 1 to remove it though it has not finished everything (else 0)
--- Answers how many entries were pending, how many were not delivered (-1: Redis cannot tell), and 1 if it
--- was removed (else 0); or an error when there is no such group.
+-- ARGV  group, 1 to remove it though it has not finished everything (else 0), up to how many entries are
+--       counted one by one where Redis does not know how many were not delivered
+-- Answers how many entries were pending, how many were not delivered, 1 if these are all (else 0), and 1 if
+-- it was removed (else 0); or an error when there is no such group.
 
 -- include: beyond_end
+-- include: count_between
 -- include: destroyed
 -- include: ids
 -- include: removed_groups
 -- include: not_due
 local stream, records, due, leases, held, listed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local group, force = ARGV[1], ARGV[2] == '1'
+local group, force, most_counted = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3])
 local of, found = group_of(stream, group), redis.pcall('XINFO', 'STREAM', stream)
 local info = facts(is_absent(found, 'XINFO STREAM') and {} or found)
 local first, pending = info['first-entry'], 0
@@ -31,15 +33,17 @@ else
 end
 if not first then unread = 0
 elseif before(position, first[1]) then unread = info['length'] end
+local is_all = 1
+if not unread then unread, is_all = count_between(stream, position, '+', most_counted) end
 if force or (pending == 0 and unread == 0) then
   if of then redis.call('XGROUP', 'DESTROY', stream, group) end
   local recorded =
     {'floor', 'last', 'used', 'lost', 'deleted', 'paused', 'clock', 'forgotten', 'reclaimed', 'let go',
-      'given', 'known', 'gone', 'trail'}
+      'given', 'taken', 'known', 'gone', 'trail'}
   for _, what in ipairs(recorded) do redis.call('HDEL', records, what .. ' ' .. group) end
   none_due(due)
   redis.call('DEL', leases, held, listed)
   note_removed(records, group)
-  return {pending, unread or -1, 1}
+  return {pending, unread, is_all, 1}
 end
-return {pending, unread or -1, 0}
+return {pending, unread, is_all, 0}

@@ -23,7 +23,8 @@ if state == 'deleted' and note_gone(stream, records, group, id) then
   not_due(due, id)
   return redis.status_reply('lost')
 end
-if state ~= 'held' and state ~= 'dropped' then return redis.status_reply('gone') end
+local is_taken = is_given_back and is_given_up(records, group, consumer, id)
+if is_taken or state ~= 'held' and state ~= 'dropped' then return redis.status_reply('gone') end
 local is_late = counted >= deliveries and redis.call('ZSCORE', due, id) -- it began, and was postponed since
 local is_otherwise = state == 'dropped' or is_given_back or is_late
 if is_otherwise and not is_confirmed then return redis.status_reply('again') end

@@ -8,6 +8,7 @@
 -- include: forgotten_consumers
 -- include: reclaimed
 -- include: untouched
+-- include: given_up
 local is_removed = {} -- per stream
 
 -- Whether somebody removed the consumer from the group; call it before the first command that would add the
@@ -44,6 +45,7 @@ end
 --   not_held  another consumer holds it
 --   unknown   nobody holds it; somebody may have finished it
 --   deleted   as `dropped`, but the stream does not have the entry any more, or does not exist
+--   given_up  as `dropped`, but a person took it from the consumer: see `given_up`
 --   no_group  the group does not exist
 local function holder(stream, group, consumer, id, sure, records, in_hand)
   local rows = redis.pcall('XPENDING', stream, group, id, id, 1)
@@ -57,5 +59,6 @@ local function holder(stream, group, consumer, id, sure, records, in_hand)
   if row then return 'not_held', row[4] end
   local others_took_it, may_be = reclaimed_by_others(records, group, consumer, id)
   if others_took_it or not (sure or left or in_hand and not may_be) then return 'unknown', 0 end
-  return #redis.call('XRANGE', stream, id, id) == 0 and 'deleted' or 'dropped', 0
+  if #redis.call('XRANGE', stream, id, id) == 0 then return 'deleted', 0 end
+  return records and is_given_up(records, group, consumer, id) and 'given_up' or 'dropped', 0
 end

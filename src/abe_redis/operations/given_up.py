@@ -1,0 +1,55 @@
+"""Waiting until workers have let go of what a person took from them, so that none begins it afterwards."""
+
+from collections.abc import Mapping, Sequence
+
+import anyio
+from redis.asyncio import Redis
+
+from abe_redis.errors import AbeRedisError
+from abe_redis.operations.scope import Scope
+from abe_redis.runtime import clock
+from abe_redis.runtime.plurals import named
+from abe_redis.schemas.stats import is_agent, is_person
+from abe_redis.streams import given_up
+
+MOST_SECONDS = 3.0
+"""Longest wait for workers; each looks about once a second."""
+_EVERY_SECONDS = 0.05
+_UNTIL_THEN = "may begin what it has read ahead of them, for up to a third of its lease."
+
+
+async def confirmed(scope: Scope, places: Mapping[str, Sequence[str]]) -> str:
+    """Wait until every worker that is alive has let go of what was taken from it.
+
+    Args:
+        scope: The settings, and who asks.
+        places: The streams, each with its groups.
+
+    Returns:
+        A sentence about those that have not, with a space before it; empty if all have.
+    """
+    until = clock.now() + MOST_SECONDS
+    silent = set[str]()
+    try:
+        async with scope.redis("asking whether workers have let go of events") as redis:
+            for stream, groups in places.items():
+                for group in groups:
+                    silent |= await _silent(scope, redis, stream, group, until)
+    except AbeRedisError as error:  # what was to be done is done
+        return f" Whether the workers know of it is not known ({error}): a worker {_UNTIL_THEN}"
+    if not silent:
+        return ""
+    said = f" Not confirmed within {MOST_SECONDS:g} seconds by {named(sorted(silent))}:"
+    return f"{said} a worker of that name that is alive {_UNTIL_THEN}"
+
+
+async def _silent(scope: Scope, redis: Redis, stream: str, group: str, until: float) -> set[str]:
+    left = await given_up.unconfirmed(redis, stream, group)
+    if not left:
+        return left
+    workers = await scope.workers(redis, stream, group)  # none yet in a group that was just made
+    left = {name for name in left if workers.get(name, True) and not (is_agent(name) or is_person(name))}
+    while left and clock.now() < until:
+        await anyio.sleep(_EVERY_SECONDS)
+        left &= await given_up.unconfirmed(redis, stream, group)
+    return left
