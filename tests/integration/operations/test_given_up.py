@@ -157,6 +157,21 @@ async def test_what_a_reset_gave_up_is_not_begun(
 
 
 @KINDS
+async def test_what_a_reset_gave_up_is_not_begun_by_a_worker_whose_consumer_somebody_removed(
+    make_backend: MakeBackend, redis: Redis, ordered: bool
+) -> None:
+    async with night(make_backend, redis, ordered=ordered) as one:
+        await redis.xgroup_delconsumer(STREAM, GROUP, one.consumer)
+        change = await Groups(one.scope).reset(STREAM, GROUP, start="now", force=True)
+        assert "Not confirmed" not in change.note
+        assert change.events == 2 + len(one.ahead) + ALL - max(*one.ahead, *one.at_work) - 1
+        one.handler.may_end.set()
+        await until(lambda: is_finished(redis))
+        assert [n for n in one.handler.began if n >= FAST] == one.at_work
+        assert not await pending(redis)
+
+
+@KINDS
 async def test_what_a_reset_sets_back_comes_again(
     make_backend: MakeBackend, redis: Redis, ordered: bool
 ) -> None:

@@ -5,12 +5,14 @@
 -- tell the lag across a gap.
 --
 -- Whoever holds an erased entry is told to look, and finds that it is gone. It is noted here, so that it does
--- not count as lost then: nobody removed it by accident.
+-- not count as lost then: nobody removed it by accident. What somebody dropped with a consumer is put back
+-- before, as it may be among these entries.
 --
 -- KEYS  the stream, its records
 -- ARGV  1 to count only, and change nothing (else 0); then ids of entries
 -- Answers how many there were, and how many of them some group had not finished.
 
+-- include: dropped
 -- include: facts
 -- include: given_up
 -- include: ids
@@ -27,15 +29,16 @@ local function take_out(id)
   return redis.call('XDEL', stream, id) == 1
 end
 
--- Which consumers held something of a group.
-local holders = {}
+-- By group: the consumers that held something of it, and those that may have it in flight though somebody
+-- removed them.
+local holders, removed = {}, {}
 
 local function take_from(group, id)
   local row = redis.call('XPENDING', stream, group, id, id, 1)[1]
   if only_count then return row ~= nil end
-  if row and not nobodys[row[2]] then
+  if row then
     holders[group] = holders[group] or {}
-    holders[group][row[2]] = true
+    holders[group][row[2]] = not nobodys[row[2]] or nil
   end
   redis.call('HDEL', records, 'known ' .. group)
   redis.pcall('HDEL', reasons_beside(string.gsub(records, '^abe:groups:', 'abe:due:', 1) .. ':' .. group), id)
@@ -45,8 +48,9 @@ local function take_from(group, id)
 end
 
 for i, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
-  groups[i] = facts(row)
-  groups[i].unread = 0
+  local of = facts(row)
+  local _, names = put_back_dropped(stream, records, of)
+  groups[i], of.unread, removed[of['name']] = of, 0, names
 end
 
 for i = 2, #ARGV do
@@ -78,7 +82,7 @@ local function behind_gap(position, gap)
 end
 
 for group, names in pairs(holders) do
-  local listed = {}
+  local listed = removed[group]
   for name in pairs(names) do listed[#listed + 1] = name end
   note_given_up(records, group, {'-'}, listed)
 end

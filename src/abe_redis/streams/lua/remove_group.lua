@@ -1,4 +1,5 @@
 -- Removes a group with all its records; also a group that somebody destroyed, if its floor is recorded.
+-- What somebody dropped with a consumer is put back before: it counts.
 --
 -- KEYS  the stream, its records, the sorted set of postponed entries, consumers' records of their leases,
 --       and of what they hold, what the group has pending
@@ -10,6 +11,7 @@
 -- include: beyond_end
 -- include: count_between
 -- include: destroyed
+-- include: dropped
 -- include: ids
 -- include: removed_groups
 -- include: not_due
@@ -20,7 +22,9 @@ local info = facts(is_absent(found, 'XINFO STREAM') and {} or found)
 local first, pending = info['first-entry'], 0
 local unread, position
 if of then
-  pending, unread, position = of['pending'], of['lag'], of['last-delivered-id']
+  local lost = put_back_dropped(stream, records, of)
+  of = group_of(stream, group)
+  pending, unread, position = of['pending'] + lost, of['lag'], of['last-delivered-id']
   if is_beyond_end(position, info) then
     position = given_up_to(stream, records, of, info)
     unread = position == info['last-generated-id'] and 0 or nil

@@ -3,7 +3,8 @@
 --
 -- Pending entries are acked. Those behind the new position are delivered again; for those before it, the
 -- caller has agreed that they are skipped. So no entry has two holders: their consumers are told to let go of
--- them, and until then none puts one back.
+-- them, and until then none puts one back. What somebody dropped with a consumer is put back before: it
+-- counts.
 --
 -- KEYS  the stream, its records, the sorted set of postponed entries
 -- ARGV  group, the position, 1 to move it though it has not finished everything (else 0; or `look`, to move
@@ -17,6 +18,7 @@
 -- include: position
 -- include: begin_records
 -- include: count_between
+-- include: dropped
 -- include: given_up
 -- include: nobody
 -- include: not_due
@@ -24,15 +26,17 @@ local stream, records, due = KEYS[1], KEYS[2], KEYS[3]
 local group, position, force, most_counted = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
 local of = group_of(stream, group)
 if not of then return redis.error_reply('NOGROUP No such consumer group') end
+local lost, removed = put_back_dropped(stream, records, of)
+of = group_of(stream, group)
 local info, given = facts(redis.call('XINFO', 'STREAM', stream)), of['last-delivered-id']
 if is_beyond_end(position, info) then position = '$' end
 if is_beyond_end(given, info) then given = given_up_to(stream, records, of, info) end
-local pending, upto = of['pending'], position == '$' and '+' or position
+local pending, upto = of['pending'] + lost, position == '$' and '+' or position
 local lag = given == of['last-delivered-id'] and of['lag']
 local passed, is_all = count_between(stream, given, upto, most_counted, lag)
 if pending + passed > 0 and not force then return {pending, passed, is_all, 0} end
 if ARGV[3] == 'look' then return {pending, passed, is_all, 1} end
-local holders = {}
+local holders = removed
 for _, held in ipairs(redis.call('XPENDING', stream, group)[4] or {}) do
   if not nobodys[held[1]] then holders[#holders + 1] = held[1] end
 end
