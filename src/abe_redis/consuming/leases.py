@@ -172,6 +172,12 @@ class Leases(Settling):
         """Give it up without asking Redis whether another consumer holds it."""
         self._parted[held.key] = held
 
+    def lose(self, held: Held) -> None:
+        """Stop its handler, and part with it; if its handler is done with it, a command settles it."""
+        if not held.is_over:
+            self.part_with(held)
+        held.lose()
+
     async def say_parted(self, redis: Redis) -> None:
         """Release what we gave up and nobody holds: somebody may have dropped it with our consumer."""
         if not self._parted:  # as in nearly every turn

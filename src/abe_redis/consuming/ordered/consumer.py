@@ -180,6 +180,7 @@ class OrderedConsumer(GroupConsumer):
         if held.entry.stream in self._ownership.streams and not held.is_given_up:
             self._requeue(held.entry._replace(deliveries=held.begun + 1, again=True), delay)
         else:
+            held.is_let_go = True  # it may be settled, and finished by others
             self._in_flight.part_with(held)
             self._ack_batcher.finished.set()
 
@@ -323,8 +324,7 @@ class OrderedConsumer(GroupConsumer):
         """Stop the handlers of a stream that another consumer may own by now."""
         for held in (*self._queues.drop(stream), *self._queues.at_work):
             if held.entry.stream == stream:
-                self._in_flight.part_with(held)
-                held.lose()
+                self._in_flight.lose(held)
         self._ack_batcher.finished.set()
 
     @override
