@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from abe_redis.streams import choose, dead, lease, names, owners, release, renewal
 from abe_redis.streams.owners import Owner
 from abe_redis.streams.reclaim import reclaim
-from tests.integration.on_streams import LONG_MS, A, always, consumers, fill, hold, let_lapse, recorded, rows
+from tests.integration.on_streams import A, always, consumers, fill, hold, let_lapse, recorded, rows
 
 TAKER = Owner("g", "taker", "the taker's token", 5.0)
 LEASE_SECONDS = 5.0
@@ -84,53 +84,6 @@ async def test_what_others_took_over_and_finished_is_not_taken_back(
     given = await release.release(
         *(commands, "g", "holder", [A], known), everything=False, in_hand=dict.fromkeys(known, sure)
     )
-    assert given == 0
-    assert await rows(commands, A) == {}
-
-
-async def test_who_lost_more_entries_than_are_recorded_says_so_in_several_commands(commands: Redis) -> None:
-    """Having said the first, it holds nothing; it is there all the same."""
-    ids = await hold(commands, A, 320)
-    await commands.xclaim(A, "g", "holder", 0, [*ids], idle=LONG_MS, retrycount=1, justid=True)
-    await take(commands, "load", ids)
-    await commands.xack(A, "g", *ids)
-    for some in (ids[:160], ids[160:]):
-        known = dict.fromkeys(((A, entry_id) for entry_id in some), 1)
-        given = await release.release(
-            *(commands, "g", "holder", [A], known),
-            everything=False,
-            stays=True,
-            in_hand=dict.fromkeys(known, renewal.never),
-        )
-        assert given == 0
-    assert await rows(commands, A) == {}
-
-
-async def test_a_holder_that_was_sure_when_it_asked_is_asked_again_before_anything_is_put_back(
-    commands: Redis,
-) -> None:
-    """It stood still after its question; so many were taken over that of most only their holder is kept."""
-
-    def sure_once() -> renewal.Sure:
-        answers = iter([True])
-        return lambda: next(answers, False)
-
-    ids = await hold(commands, A, 320)
-    await commands.xclaim(A, "g", "holder", 0, [*ids], idle=LONG_MS, retrycount=1, justid=True)
-    await take(commands, "load", ids)
-    await commands.xack(A, "g", *ids)
-    asked = [renewal.Claim(A, entry_id, begun=1, sure=sure_once()) for entry_id in ids[:9]]
-    assert await renewal.hold(commands, "g", "holder", asked) == ["unknown"] * 9
-    begun = [renewal.Claim(A, ids[0], begun=1, sure=sure_once())]
-    assert await renewal.hold(commands, "g", "holder", begun, begins=True) == ["unknown"]
-    held = (commands, A, "g", "holder", ids[0])
-    assert not await release.postpone(*held, delay_seconds=1, begun=1, sure=sure_once(), in_hand=True)
-    assert not await dead.bury(*held, "poison", sure=sure_once(), in_hand=True)
-    owner = Owner("g", "holder", TAKER.token, LEASE_SECONDS)
-    assert await owners.start(commands, owner, lease.Leased(A, ids[0], {}, 1), sure=sure_once()) == "gone"
-    known = dict.fromkeys(((A, entry_id) for entry_id in ids[:9]), 1)
-    in_hand = {key: sure_once() for key in known}
-    given = await release.release(*held[:1], "g", "holder", [A], known, everything=False, in_hand=in_hand)
     assert given == 0
     assert await rows(commands, A) == {}
 
@@ -302,12 +255,12 @@ async def test_the_record_of_what_was_taken_over_is_bounded_and_forgets(commands
     assert len(found) == 1000
     assert found[-1] == f"{first} holder"
     assert found[-200:-1] == [f"{number}-0 many{number % 900}" for number in range(1001, 1200)]
-    assert all(line.startswith("- many") for line in found[:-200])
-    old = found[-201].removeprefix("- ")
-    await commands.xgroup_createconsumer(A, "g", old)
-    assert await renewal.hold(commands, "g", old, [renewal.Claim(A, "7-7", begun=1, sure=renewal.never)]) == [
-        "unknown"
-    ]
+    assert found[:-200] == [f"-{number}-0 many{number % 900}" for number in range(201, 1001)]
+    await commands.xgroup_createconsumer(A, "g", "many100")
+    around = [renewal.Claim(A, entry_id, begun=1, sure=renewal.never) for entry_id in ("1000-0", "1000-1")]
+    assert await renewal.hold(commands, "g", "many100", around) == ["unknown", "deleted"]
+    await commands.hset(names.records(A), "reclaimed g", f"{seconds} - many100\n")
+    assert await renewal.hold(commands, "g", "many100", around[1:]) == ["unknown"]
 
 
 async def test_an_agent_that_takes_what_waits_for_later_robs_whoever_waits_for_it(commands: Redis) -> None:

@@ -39,9 +39,11 @@ end
 -- was released. Without `records`, a forgotten consumer counts as removed:
 --   held      the entry is pending under its name, or was put back for it
 --   dropped   nobody holds the entry, but the consumer did, and no other consumer took it: its lease
---             certainly lasts (`sure`), somebody removed the consumer together with all its entries, or the
---             consumer has not released it (`in_hand`). `sure` may be outdated when the call arrives, so it
---             does not count if another consumer is known to have taken the entry
+--             certainly lasts (`sure`), or nobody may have taken the entry from it, and somebody removed the
+--             consumer together with all its entries, or the consumer has not released it (`in_hand`). `sure`
+--             may be outdated when the call arrives, so it does not count if another consumer is known to
+--             have taken the entry. What may have been taken, and was not, is put back from the list of what
+--             was pending: see `vanished`
 --   not_held  another consumer holds it
 --   unknown   nobody holds it; somebody may have finished it
 --   deleted   as `dropped`, but the stream does not have the entry any more, or does not exist
@@ -58,7 +60,8 @@ local function holder(stream, group, consumer, id, sure, records, in_hand)
   if row and row[2] == nobody then return 'held', row[4], row[3] > ten_years_ms end
   if row then return 'not_held', row[4] end
   local others_took_it, may_be = reclaimed_by_others(records, group, consumer, id)
-  if others_took_it or not (sure or left or in_hand and not may_be) then return 'unknown', 0 end
+  may_be = may_be and not (left and not records)
+  if others_took_it or not (sure or (left or in_hand) and not may_be) then return 'unknown', 0 end
   if #redis.call('XRANGE', stream, id, id) == 0 then return 'deleted', 0 end
   return records and is_given_up(records, group, consumer, id) and 'given_up' or 'dropped', 0
 end

@@ -5,9 +5,10 @@
 -- for every consumer but the present holder. A consumer that gets the entry again is its holder once
 -- more.
 --
--- The records hold them in one field, the newest last, one per line. For older ones only the consumer is
--- kept, with `-` in place of the id: such a consumer may have lost any entry.
+-- The records hold them in one field, the newest last, one per line. Of older ones only the last id of each
+-- consumer is kept, behind a `-`: such a consumer may have lost any entry up to that one.
 
+-- include: ids
 -- include: nobody
 -- include: record_lines
 local most_reclaimed, most_reclaimed_ids, reclaimed_seconds = 1000, 200, 7 * 86400
@@ -26,10 +27,15 @@ local function reclaimed_of(records, group)
   local lines = redis.call('HGET', records, 'reclaimed ' .. group) or ''
   for at, id, name in string.gmatch(lines, '(%d+) (%S+) ([^\n]*)\n') do
     local taker = string.match(name, '^' .. nobody .. ' (.*)$')
-    add_reclaimed(records, {at = tonumber(at), id = id, name = taker and nobody or name, taker = taker})
+    local one = {at = tonumber(at), id = id, name = taker and nobody or name, taker = taker}
+    one.upto = string.match(id, '^%-(.*)$') -- '': any entry
+    add_reclaimed(records, one)
   end
   return reclaimed_lists[records]
 end
+
+-- Whether an id is among those up to another one.
+local function is_among(id, upto) return upto ~= nil and (upto == '' or not before(upto, id)) end
 
 -- Whether another consumer certainly took an entry from this one; and whether one may have.
 local function was_reclaimed(records, group, consumer, id)
@@ -37,7 +43,7 @@ local function was_reclaimed(records, group, consumer, id)
   for _, one in ipairs(reclaimed_of(records, group)) do
     local is_whose = one.name == consumer or one.name == nobody and one.taker ~= consumer
     if is_whose and one.id == id then return true, true end
-    may_be = may_be or is_whose and one.id == '-'
+    may_be = may_be or is_whose and is_among(id, one.upto)
   end
   return false, may_be
 end
@@ -60,15 +66,28 @@ end
 local function write_reclaimed(group)
   local now = tonumber(redis.call('TIME')[1])
   for records in pairs(is_news) do
-    local listed, lines, kept, is_said = reclaimed_lists[records], {}, 0, {}
-    for at = #listed, 1, -1 do
-      local one = listed[at]
-      local key = one.id .. ' ' .. one.name .. (one.taker and ' ' .. one.taker or '')
-      if #listed - at >= most_reclaimed_ids then key = '- ' .. one.name end
-      if not (one.is_over or is_said[key]) and now - one.at < reclaimed_seconds and kept < most_reclaimed then
-        is_said[key], kept = true, kept + 1
-        table.insert(lines, 1, string.format('%.0f %s\n', one.at, key))
+    local listed, kept, is_said, lines = reclaimed_lists[records], {}, {}, {}
+    local function keep(one, upto)
+      local who = one.name .. (one.taker and ' ' .. one.taker or '')
+      local key = (upto and '-' or one.id) .. ' ' .. who
+      local said = is_said[key]
+      if said then
+        if upto and said.upto ~= '' and is_among(said.upto, upto) then said.upto = upto end
+      elseif #kept < most_reclaimed then
+        is_said[key] = {at = one.at, id = one.id, upto = upto, who = who}
+        kept[#kept + 1] = is_said[key]
       end
+    end
+    for at = #listed, 1, -1 do
+      local one, is_old = listed[at], #listed - at >= most_reclaimed_ids
+      if not one.is_over and now - one.at < reclaimed_seconds then
+        keep(one, one.upto or is_old and one.id or nil)
+      end
+    end
+    for at = #kept, 1, -1 do
+      local one = kept[at]
+      local id = one.upto and '-' .. one.upto or one.id
+      lines[#lines + 1] = string.format('%.0f %s %s\n', one.at, id, one.who)
     end
     record_lines(records, 'reclaimed ' .. group, lines)
   end
