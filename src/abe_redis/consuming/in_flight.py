@@ -69,7 +69,9 @@ class InFlight(Leases):
         largest = 1
         leased = [self._with_all_counted(entry) for entry in leased] if self._unsaid else list(leased)
         if self._recognition.may_know(leased):
-            leased = [entry for entry in leased if self._is_news(entry)]
+            waiting = {held.key: held for held in self.buffer}
+            settling = self._keys_to_settle() | self._starting
+            leased = [entry for entry in leased if self._is_news(entry, waiting, settling)]
         for entry in leased:
             largest = max(largest, len(entry.fields.get(codec.DATA, b"")))
             held = Held(entry, (entry.stream, entry.id), entry.asked_at)
@@ -110,14 +112,16 @@ class InFlight(Leases):
             known = [*self._last_words.items(), (held.key, reason)]
             self._last_words = dict(known[-_MOST_LAST_WORDS:])
 
-    def _is_news(self, entry: lease.Leased) -> bool:
+    def _is_news(
+        self, entry: lease.Leased, waiting: dict[tuple[str, str], Held], settling: set[tuple[str, str]]
+    ) -> bool:
         """Whether to take an entry in: not while a handler works on it, nor while it waits to be settled."""
         key = (entry.stream, entry.id)
         at_work = self.delivered_events.get(key)
         if at_work is None:
-            for held in [held for held in self.buffer if held.key == key]:
-                self.buffer.remove(held)  # Redis has newer facts about it
-            return key not in self._keys_to_settle() and key not in self._starting
+            if key in waiting:
+                self.buffer.remove(waiting[key])  # Redis has newer facts about it
+            return key not in settling
         if at_work.lost:
             self._waiting[key] = Held(self._counted_at_least(entry, at_work), key, entry.asked_at)
         else:

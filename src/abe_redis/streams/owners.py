@@ -156,6 +156,8 @@ async def take_owned(redis: Redis, owner: Owner, portions: Sequence[Portion], *,
 _LOAD = Script.load("load")
 
 _PAGE = 100
+_MOST_LOADED = 1000
+"""Entries after which a call of `load` leaves the rest to the next one: an owner has to renew meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,8 @@ class Loaded:
     """Number of unfinished entries that had been removed."""
     left: str
     """The first entry that is left to another consumer, such as an agent; empty if none is."""
+    rest: str
+    """Where the next call goes on; empty when there is no more."""
 
 
 async def load(
@@ -181,8 +185,9 @@ async def load(
     idle_seconds: float = 0,
     everybody: bool = False,
     finished_to: str = "",
+    rest: str = "",
 ) -> Loaded | None:
-    """Lease the group's unfinished entries.
+    """Lease the group's unfinished entries, some thousand at most.
 
     Args:
         owner: Of the stream.
@@ -190,6 +195,7 @@ async def load(
         idle_seconds: Only entries that nobody has renewed for this time.
         everybody: Also entries on which another consumer still has a lease.
         finished_to: The last id up to which the owner knows every entry of the stream that it did not finish.
+        rest: Where the call before this one ended; empty for the first.
 
     Returns:
         None when the stream has another owner.
@@ -206,12 +212,13 @@ async def load(
         names.pending(stream, owner.group),
     ]
     entries: list[tuple[Leased, float]] = []
-    lost, start, left = 0, f"({after}" if after else "-", ""
+    first = f"({after}" if after else "-"
+    lost, start, left = 0, rest or first, ""
     whose = "all" if everybody else "unseen" if after else "free"
-    while start:
+    while start and len(entries) < _MOST_LOADED:
         arguments: list[Argument] = [owner.group, owner.consumer, owner.token, owner.lease_ms, start]
         arguments += (round(idle_seconds * 1000), whose, _PAGE, finished_to)
-        arguments.append(after if start == f"({after}" else "")
+        arguments.append(after if start == first else "")
         asked_at = clock.now()
         ours, *answer = await _LOAD(redis, keys, arguments)
         if not ours:
@@ -228,7 +235,7 @@ async def load(
             )
             for entry_id, flat, deliveries, wait_ms, again in found
         ]
-    return Loaded(entries, last, lost, left)
+    return Loaded(entries, last, lost, left, start)
 
 
 _START = Script.load("start")

@@ -33,6 +33,8 @@ class OwnedStream:
     state: State = State.CLAIMED
     last: str = ""
     """The last id that the group was given, as far as we know; empty until the stream was READY."""
+    rest: str = ""
+    """Where the takeover goes on, while it is CLAIMED; empty: at its beginning."""
     kept_until: float = 0.0
     """The time until which it is not revoked."""
     _revoked_at: float = 0.0

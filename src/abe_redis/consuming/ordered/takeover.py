@@ -1,8 +1,7 @@
 """The unfinished entries of a stream that are not here: those of its previous owner, and unconfirmed ones."""
 
 import math
-from collections.abc import Awaitable, Callable
-from itertools import batched
+from collections.abc import Awaitable, Callable, Sequence
 
 from redis.asyncio import Redis
 
@@ -61,8 +60,11 @@ class Takeover:
         if claimed:  # what is postponed is taken over with the delay that it still has
             await clock_steps.mend(redis, owner.group, list(claimed), lease_seconds=owner.lease_seconds)
 
-        async def load(stream: str, owned: OwnedStream) -> None:
-            await self._load(redis, stream, owned, after=owned.last, everybody=not owned.last)
+        async def load(stream: str, owned: OwnedStream) -> bool:
+            owned.rest = await self._load(
+                redis, stream, owned, after=owned.last, everybody=not owned.last, rest=owned.rest
+            )
+            return not owned.rest
 
         await self._each(claimed, load, until)
 
@@ -77,22 +79,45 @@ class Takeover:
         ours = self._ownership.here(State.READY, State.REVOKING)
         self._looked_at = {stream: at for stream, at in self._looked_at.items() if stream in ours}
 
-        async def load(stream: str, owned: OwnedStream) -> None:
-            await self._load(redis, stream, owned, idle_seconds=idle_seconds, finished_to=owned.known_to)
+        rests = dict[str, str]()
+
+        async def load(stream: str, owned: OwnedStream) -> bool:
+            rests[stream] = await self._load(
+                *(redis, stream, owned),
+                idle_seconds=idle_seconds,
+                finished_to=owned.known_to,
+                rest=rests.get(stream, ""),
+            )
             self._looked_at[stream] = clock.now()
+            return not rests[stream]
 
         in_turn = sorted(ours, key=lambda stream: self._looked_at.get(stream, -math.inf))
         await self._each({stream: ours[stream] for stream in in_turn}, load, until)
 
     @staticmethod
     async def _each(
-        streams: dict[str, OwnedStream], load: Callable[[str, OwnedStream], Awaitable[None]], until: float
+        streams: dict[str, OwnedStream], load: Callable[[str, OwnedStream], Awaitable[bool]], until: float
     ) -> None:
-        """Load streams, some at a time, since each costs a round trip; at least the first of them."""
-        for some in batched(streams, _AT_ONCE):
-            await slots.each([[stream] for stream in some], lambda one: load(one[0], streams[one[0]]))
+        """Load streams, some at a time, since each costs a round trip; at least the first of them.
+
+        Args:
+            streams: The streams.
+            load: Loads some entries of one; tells whether these were the last.
+            until: The time, by `clock.now`, from which no more is loaded.
+        """
+        waiting = list(streams)
+        while waiting:
+            some, waiting = waiting[:_AT_ONCE], waiting[_AT_ONCE:]
+            finished = set[str]()
+
+            async def load_one(one: Sequence[str], finished: set[str] = finished) -> None:
+                if await load(one[0], streams[one[0]]):
+                    finished.add(one[0])
+
+            await slots.each([[stream] for stream in some], load_one)
             if clock.now() >= until:
                 break
+            waiting += [stream for stream in some if stream not in finished]
 
     async def _load(
         self,
@@ -104,7 +129,9 @@ class Takeover:
         idle_seconds: float = 0,
         everybody: bool = False,
         finished_to: str = "",
-    ) -> None:
+        rest: str = "",
+    ) -> str:
+        """Take over some entries of a stream; where the next call goes on, empty if there is no more."""
         owner = self._ownership.owner
         known = self._in_flight.known(stream)
         loaded = await owners.load(
@@ -113,24 +140,26 @@ class Takeover:
             idle_seconds=idle_seconds,
             everybody=everybody,
             finished_to=finished_to,
+            rest=rest,
         )
         if self._ownership.streams.get(stream) is not owned:  # lost while we asked
-            return
+            return ""
         if loaded is None:
             self._ownership.lose(stream)
-            return
+            return ""
         say_lost(stream, owner.group, loaded.lost)
         known |= self._in_flight.known(stream)  # entries finished meanwhile are known, too
-        for entry, wait_seconds in loaded.entries:
-            if (entry.stream, entry.id) not in known:
-                self._take_in(entry, wait_seconds)
+        self._take_in([one for one in loaded.entries if one[0][:2] not in known])
         if loaded.left:
             owned.leave(loaded.left)
-        owned.loaded(loaded.last)
+        if not loaded.rest:
+            owned.loaded(loaded.last)
+        return loaded.rest
 
-    def _take_in(self, entry: Leased, wait_seconds: float) -> None:
-        for held in self._accept([entry]):
-            if wait_seconds:
-                self._queues.postpone(held, clock.now() + wait_seconds)
-            if entry.deliveries > _MOST_OWNERS_DIED:
+    def _take_in(self, entries: Sequence[tuple[Leased, float]]) -> None:
+        waits = {(entry.stream, entry.id): seconds for entry, seconds in entries}
+        for held in self._accept([entry for entry, _ in entries]):
+            if seconds := waits[held.key]:
+                self._queues.postpone(held, clock.now() + seconds)
+            if held.entry.deliveries > _MOST_OWNERS_DIED:
                 self._queues.isolate(held)
