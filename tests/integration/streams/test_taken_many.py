@@ -29,7 +29,6 @@ async def taken_over(redis: Redis) -> list[str]:
     return ids
 
 
-@pytest.mark.promise("What was finished before stays finished")
 @pytest.mark.parametrize("is_removed", [False, True], ids=["there", "removed-since"])
 async def test_who_lost_more_entries_than_are_recorded_gives_none_of_them_back(
     commands: Redis, is_removed: bool

@@ -46,7 +46,7 @@ async def test_what_is_settled_as_the_stream_is_lost_is_not_put_back(
     assert len(await letters(commands)) == (how == "buried")
 
 
-@pytest.mark.promise("in the same step that acknowledges it")
+@pytest.mark.promise("it buries the event: the event moves to the stream")
 @pytest.mark.parametrize("how", ["buried", "given-back"])
 async def test_what_is_settled_by_a_worker_that_loses_the_stream_is_handled_no_more(
     make_backend: MakeBackend, redis: Redis, monkeypatch: pytest.MonkeyPatch, how: str
