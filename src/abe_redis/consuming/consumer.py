@@ -137,11 +137,11 @@ class Consumer(GroupConsumer):
     async def _turn(self, connections: Connections) -> None:
         redis, in_flight = connections.commands, self._in_flight
         if self._unconfirmed.doubt is not Doubt.NOTHING:
-            await self._blocking_reads.end()
-            counted = self._unconfirmed.doubt is Doubt.COUNTED
+            await self._end_blocking_reads()
+            counted, given = self._unconfirmed.doubt is Doubt.COUNTED, self._unconfirmed.given
             here = self._away.here(self._discovery.joined)
-            await in_flight.give_back_unconfirmed(redis, here, counted=counted)
-            self._unconfirmed.settled(everywhere=not self._away.streams)
+            await in_flight.give_back_unconfirmed(redis, here, counted=counted, given=given)
+            self._unconfirmed.settled(away=self._away.streams)
             self._reclaims.begin_anew()
         # In every turn: what has arrived is leased, and its lease must be renewed even if no caller waits.
         with self._unconfirmed.reading(Doubt.COUNTED):
@@ -181,7 +181,7 @@ class Consumer(GroupConsumer):
     async def _give_back(self, redis: Redis, held: list[Held]) -> None:
         """Release prefetched entries."""
         self._reclaims.expect([one.entry.stream for one in held])
-        with self._unconfirmed.reading(Doubt.UNCOUNTED):
+        with self._unconfirmed.giving_back(held):
             await self._in_flight.give_back_buffered(redis, held)
 
     async def _take_new(self, connections: Connections, seconds: float) -> None:
@@ -279,9 +279,13 @@ class Consumer(GroupConsumer):
         One of them may have killed its process. So a process begins with one.
         """
         prefetch = self._prefetch
+        beside_read = self._blocking_reads.are_under_way or self._unconfirmed.may_be_counted
         with self._unconfirmed.reading(Doubt.UNCOUNTED):
             leased = await self._reclaims.take(
-                redis, self._discovery.ready, batch=prefetch.batch, ahead=prefetch.ahead
+                *(redis, self._discovery.ready),
+                batch=prefetch.batch,
+                ahead=prefetch.ahead,
+                beside_read=beside_read,
             )
         return bool(self._accept(leased) or leased)
 
@@ -312,10 +316,13 @@ class Consumer(GroupConsumer):
 
     @override
     async def _end_reads(self) -> None:
-        if self._blocking_reads.are_under_way:
+        await self._end_blocking_reads()
+        await self._waits.end()
+
+    async def _end_blocking_reads(self) -> None:
+        if self._blocking_reads.are_under_way:  # what they have leased is dropped with their answers
             self._unconfirmed.leave(Doubt.COUNTED)
         await self._blocking_reads.end()
-        await self._waits.end()
 
     @override
     async def _let_go(self, redis: Redis) -> None:
@@ -325,4 +332,5 @@ class Consumer(GroupConsumer):
             self._away.here(self._discovery.joined),
             unconfirmed=doubt is not Doubt.NOTHING,
             counted=doubt is Doubt.COUNTED,
+            unanswered=self._unconfirmed.given,
         )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection
+from functools import partial
 
 from redis.asyncio import Redis
 
@@ -64,7 +65,7 @@ class Reclaims:
         self._due_times.note(held.entry.stream, clock.now(), delay)
 
     async def take(
-        self, redis: Redis, ready: Collection[str], *, batch: int, ahead: int
+        self, redis: Redis, ready: Collection[str], *, batch: int, ahead: int, beside_read: bool
     ) -> list[lease.Leased]:
         """Lease abandoned entries, and our own that are due, if it is time to look.
 
@@ -76,16 +77,18 @@ class Reclaims:
             ready: The streams that are read.
             batch: Number of events that are leased at once.
             ahead: Number of events that may be leased if no handler had them before.
+            beside_read: Whether a blocking read of the consumer may be under way, or without its answer.
         """
         most = min(batch, _MOST_REDELIVERED)
+        reclaim_some = partial(self._reclaim, redis, most=most, fresh=ahead, beside_read=beside_read)
         due = self._due_times.take(clock.now(), ready)
         if clock.now() >= self._round_at:
             recent = _LISTED_SECONDS if self._round_at else 0
             streams = self._rounds.next(ready)  # which has those of what is due
-            leased = await self._reclaim(redis, streams, most=most, fresh=ahead, recent_seconds=recent)
+            leased = await reclaim_some(streams, recent_seconds=recent)
             self._round_at = clock.now() + (0 if leased else self._every_seconds)
         elif due:
-            leased = await self._reclaim(redis, due, most=most, fresh=ahead, recent_seconds=_LISTED_SECONDS)
+            leased = await reclaim_some(due, recent_seconds=_LISTED_SECONDS)
             if len(leased) >= most:  # there may be more
                 self._due_times.look_again(due, clock.now())
         else:
@@ -93,7 +96,14 @@ class Reclaims:
         return leased
 
     async def _reclaim(
-        self, redis: Redis, streams: list[str], *, most: int, fresh: int, recent_seconds: float
+        self,
+        redis: Redis,
+        streams: list[str],
+        *,
+        most: int,
+        fresh: int,
+        recent_seconds: float,
+        beside_read: bool,
     ) -> list[lease.Leased]:
         leased, lost = await reclaim(
             *(redis, self._group, self._name, streams),
@@ -102,6 +112,7 @@ class Reclaims:
             fresh=fresh,
             begun=False,
             recent_seconds=recent_seconds,
+            beside_read=beside_read,
             places=self._rounds.places,
         )
         say_all_lost(lost, self._group)

@@ -35,6 +35,7 @@ async def reclaim(
     fresh: int | None = None,
     begun: bool = True,
     recent_seconds: float = 0,
+    beside_read: bool = False,
     places: MutableMapping[str, str] | None = None,
 ) -> tuple[list[Leased], Counter[str]]:
     """Lease entries whose lease has expired, that were released, or that are due.
@@ -48,6 +49,7 @@ async def reclaim(
         begun: Whether this delivery counts from now on; otherwise `hold` counts it when it begins.
         recent_seconds: Time for which one consumer's list of pending entries does for all: what somebody
             dropped with a consumer is not looked for again in that time.
+        beside_read: Whether a blocking read of the consumer may be under way, or without its answer.
         places: Per stream where to begin; updated with the place that this call has reached.
 
     Returns:
@@ -56,7 +58,7 @@ async def reclaim(
     places = {} if places is None else places
     lost: Counter[str] = Counter()
     arguments: list[Argument] = [group, consumer, round(lease_seconds * 1000), count, fresh or count]
-    arguments += (int(begun), round(recent_seconds * 1000))
+    arguments += (int(begun), round(recent_seconds * 1000), int(beside_read))
     pages = _MOST_PAGES
     for slot in slots.by_slot(redis, streams):
         left = deque(slot)

@@ -13,8 +13,9 @@
 --       their leases, what the group has pending
 -- ARGV  group, consumer, its lease in ms, how many entries to take at most if a handler had one of them
 --       before, how many if no handler had any, 1 if their deliveries begin now (0: `hold` counts them
---       later), for how many ms a list of what is pending is recent: see `vanished`; per stream: where the
---       page begins, if it has many pending entries ('-': at the first)
+--       later), for how many ms a list of what is pending is recent: see `vanished`, 1 if a blocking read of
+--       the consumer may be under way (else 0); per stream: where the page begins, if it has many pending
+--       entries ('-': at the first)
 -- Answers the entries, each with its stream, id, fields, number of deliveries, and 1 if a handler may have
 -- begun it (else 0); the stream of each lost entry; and for each stream that it looked at, the first of
 -- them: '' when nothing is pending, '-' when it looked at all pending entries, else where the next page
@@ -34,9 +35,10 @@
 -- include: settled
 -- include: not_due
 -- include: reached
+-- include: taken_over
 local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most_with_redelivered, limit, counted = tonumber(ARGV[4]), math.min(100, tonumber(ARGV[5])), ARGV[6]
-local recent_ms = tonumber(ARGV[7])
+local recent_ms, is_beside_read = tonumber(ARGV[7]), ARGV[8] == '1'
 local now = now_ms()
 local taken, lost, looked, put_back = {}, {}, {}, {}
 local most_scanned, page = 10000, 1000 -- pending entries: in one go, or else at a time
@@ -161,6 +163,15 @@ local function take_idle(stream, due, records, leases, postponed, from)
   return take_all(stream, due, records, rows, postponed, true) or next_page
 end
 
+-- Notes what was taken of a stream that handlers had begun before: see `taken_over`.
+local function note_begun_before(records, first)
+  local ids = {}
+  for at = first, #taken do
+    if taken[at][4] > 1 then ids[#ids + 1] = taken[at][2] end
+  end
+  if #ids > 0 then note_taken_over(records, group, consumer, ids, now) end
+end
+
 -- The last id of what was taken of a stream.
 local function furthest_of(first)
   local furthest = taken[first][2]
@@ -188,8 +199,9 @@ for i = 1, #KEYS, 5 do
   for _ = 1, gone do lost[#lost + 1] = stream end
   local postponed = is_any_due and redis.call('ZCARD', due) or 0
   if postponed > 0 then take_due(stream, due, records) end
-  looked[#looked + 1] = take_idle(stream, due, records, leases, postponed, ARGV[7 + (i + 4) / 5])
+  looked[#looked + 1] = take_idle(stream, due, records, leases, postponed, ARGV[8 + (i + 4) / 5])
   if #taken > had then note_reached(records, group, furthest_of(had + 1), last) end
+  if is_beside_read then note_begun_before(records, had + 1) end
   work = work + 10
 end
 write_reclaimed(group)

@@ -25,9 +25,11 @@
 -- include: again
 -- include: known
 -- include: settled
+-- include: clock
+-- include: taken_over
 local group, consumer, everything, counted = ARGV[1], ARGV[2], ARGV[3] == 'all', ARGV[4]
 local stays, leaves, is_confirmed = ARGV[5] == 'stays', ARGV[5] == 'leaves', ARGV[6] == 'confirm'
-local released, again, lost = 0, {}, {}
+local released, again, lost, now = 0, {}, {}, now_ms()
 local deliveries_of, in_hand_of = {}, {} -- per stream: by id; and in their order, each with `sure`
 
 for i = 7, #ARGV, 4 do
@@ -75,12 +77,14 @@ local function ask_for(stream, id, deliveries)
   for _, word in ipairs({stream, id, deliveries}) do again[#again + 1] = word end
 end
 
--- An unknown entry was never delivered, so the read that fetched it does not count. A postponed or released
--- one was delivered before: its count and its time stay as they are.
-local function ask_for_unknown(stream, due, pending)
+-- An unknown entry was never delivered, so the read that fetched it does not count. One that the consumer
+-- took over beside that read keeps its count. A postponed or released one was delivered before: its count and
+-- its time stay as they are.
+local function ask_for_unknown(stream, records, due, pending)
   local id, idle, deliveries = pending[1], pending[3], pending[4]
   if idle > ten_years_ms or redis.call('ZSCORE', due, id) then return end
-  ask_for(stream, id, math.max(0, deliveries - counted))
+  local keeps = counted == '1' and may_be_taken_over(records, group, consumer, id, now - idle)
+  ask_for(stream, id, keeps and deliveries or math.max(0, deliveries - counted))
 end
 
 local function release_all(stream, records, due, known)
@@ -92,7 +96,7 @@ local function release_all(stream, records, due, known)
       if known[id] then
         release(stream, records, id, known[id])
       else
-        ask_for_unknown(stream, due, row)
+        ask_for_unknown(stream, records, due, row)
       end
     end
     if #rows > 0 then from = '(' .. rows[#rows][1] end
