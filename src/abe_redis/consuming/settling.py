@@ -9,7 +9,7 @@ from redis.exceptions import ResponseError
 
 from abe_redis.client import failures
 from abe_redis.consuming.held import Held
-from abe_redis.runtime import clock
+from abe_redis.runtime import clock, plurals
 from abe_redis.settings import Settings
 from abe_redis.streams import acks, dead, release, renewal, slots
 
@@ -93,14 +93,15 @@ class Settling:
                 held.is_late = True
             raise
         self.active.update({stream for stream, _ in entries})
-        settled, kept = set(acked), False
+        settled, kept, lost = set(acked), False, list[Held]()
         others = [(held, one) for held, one in zip(acked, outcomes, strict=True) if one != "done"]
         for held, outcome in others:
             if outcome == "no_group":
                 settled.discard(held)
                 kept = True
             elif outcome == "not_held" or (outcome == "unknown" and self._is_taken(held)):
-                self._tell_of_loss(held)
+                lost.append(held)
+        self._tell_of_losses(lost)
         self._finished = [held for held in self._finished if held not in settled]
         if kept:
             self._on_group_gone()
@@ -115,23 +116,28 @@ class Settling:
             return list(every)
         return [held for held in every if held.key[0] not in self.away]
 
-    def _tell_of_loss(self, held: Held) -> None:
+    def _tell_of_losses(self, lost: Iterable[Held]) -> None:
+        """Say once per stream and cause which finished events other consumers were given."""
+        causes: dict[tuple[str, str], list[str]] = {}
+        for held in lost:
+            causes.setdefault((held.entry.stream, self._cause_of_loss(held)), []).append(held.entry.id)
+        for (stream, cause), ids in causes.items():
+            more = f" So it is with {plurals.count(len(ids) - 1, 'more event')}." if len(ids) > 1 else ""
+            _LOG.warning("Event %s of %r %s%s", ids[0], stream, cause, more)
+
+    def _cause_of_loss(self, held: Held) -> str:
         if held.is_late:
-            said = (
-                "Event %s of %r was finished, but Redis could not be told in time, and gave it to another "
-                "consumer after its lease: it may be handled twice."
+            return (
+                "was finished, but Redis could not be told in time, and gave it to another consumer after "
+                "its lease: it may be handled twice."
             )
-            _LOG.warning(said, held.entry.id, held.entry.stream)
-        elif self._lease_is_over(held):
-            said = "Event %s of %r took longer than its lease and was given to another consumer."
-            _LOG.warning(said, held.entry.id, held.entry.stream)
-        else:
-            _LOG.warning(
-                "Event %s of %r was given to another consumer although its lease was not over, and may be "
-                "handled twice: somebody moved it by hand, or ordered and unordered workers run side by side "
-                "in group %r.",
-                *(held.entry.id, held.entry.stream, self._group),
-            )
+        if self._lease_is_over(held):
+            return "was finished when its lease was over: by then, it was given to another consumer."
+        return (
+            "was given to another consumer although its lease was not over, and may be handled twice: "
+            "somebody moved it by hand, or ordered and unordered workers run side by side in group "
+            f"{self._group!r}."
+        )
 
     def _lease_is_over(self, held: Held) -> bool:
         return clock.now() >= held.leased_at + self._settings.redis_stream_lease_seconds
@@ -143,27 +149,31 @@ class Settling:
             redis.RedisError: The server could not be reached.
         """
         while condemned := [one for one in self._condemned if one[0].key[0] not in self.away]:
-            held, reason = condemned[0]
-            stream, entry_id = held.key
-            in_hand, held.is_let_go = held.may_be_put_back, True
-            try:
-                buried = await self.move_to_dead_letters(redis, held, reason, in_hand=in_hand)
-            except failures.FAILURES as error:
-                if group_is_gone(error):
-                    self._on_group_gone()
+            for one in condemned:
+                if not await self._bury_one(redis, *one):
                     return
-                if failures.passes_for_who_was_let_in(error):
-                    raise
-                doing = f"burying {entry_id} of {stream!r}"
-                _LOG.error(
-                    "%s The entry stays pending.", failures.explain(error, self._settings, doing=doing)
-                )
-            else:
-                if buried:
-                    _LOG.warning("Buried entry %s of %r: %s.", entry_id, stream, reason)
-                    self.active.add(stream)
-            self._condemned.remove(condemned[0])
-            self.on_buried(held)
+                self._condemned.remove(one)
+                self.on_buried(one[0])
+
+    async def _bury_one(self, redis: Redis, held: Held, reason: str) -> bool:
+        """Bury one, unless Redis refuses it for good; False if there is no such group at present."""
+        stream, entry_id = held.key
+        in_hand, held.is_let_go = held.may_be_put_back, True
+        try:
+            buried = await self.move_to_dead_letters(redis, held, reason, in_hand=in_hand)
+        except failures.FAILURES as error:
+            if group_is_gone(error):
+                self._on_group_gone()
+                return False
+            if failures.passes_for_who_was_let_in(error):
+                raise
+            doing = f"burying {entry_id} of {stream!r}"
+            _LOG.error("%s The entry stays pending.", failures.explain(error, self._settings, doing=doing))
+        else:
+            if buried:
+                _LOG.warning("Buried entry %s of %r: %s.", entry_id, stream, reason)
+                self.active.add(stream)
+        return True
 
     def nack_later(self, held: Held, due_at: float) -> None:
         """Release it later, because Redis did not answer now.

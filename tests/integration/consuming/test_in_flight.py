@@ -165,16 +165,19 @@ async def test_a_renewal_reports_events_that_another_holds_as_lost(commands: Red
 async def test_an_ack_reports_events_that_another_holds(
     commands: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    in_flight, (first, second) = await with_events(commands, 2)
-    for held in (first, second):
+    in_flight, (first, second, *more) = await with_events(commands, 4)
+    for held in (first, second, *more):
         in_flight.finish(delivered_events(in_flight, held))
-    await commands.xclaim(A, "g", "other", 0, [second.entry.id])
+    others = [held.entry.id for held in (second, *more)]
+    await commands.xclaim(A, "g", "other", 0, [*others])
     await in_flight.ack(commands)
-    assert list(await rows(commands, A)) == [second.entry.id]
+    assert list(await rows(commands, A)) == others
     assert in_flight.active == {A}
     assert f"Event {second.entry.id} of {A!r} was given to another consumer although its lease" in caplog.text
     assert "ordered and unordered workers run side by side in group 'g'" in caplog.text
-    assert "took longer" not in caplog.text
+    assert "So it is with 2 more events." in caplog.text
+    assert len(caplog.records) == 1
+    assert "its lease was over" not in caplog.text
     assert first.entry.id not in caplog.text
     assert not in_flight.has_finished
 
