@@ -106,7 +106,13 @@ def explained(settings: Settings, *, doing: str) -> Iterator[None]:
 
 
 def uncertain(
-    error: BaseException, settings: Settings, *, doing: str, about: Sequence[str], look: str
+    error: BaseException,
+    settings: Settings,
+    *,
+    doing: str,
+    about: Sequence[str],
+    look: str,
+    within: float | None,
 ) -> RedisUnavailableError:
     """The sentence about a change that may be done: Redis got the command, and its answer was lost.
 
@@ -116,11 +122,17 @@ def uncertain(
         doing: What was done.
         about: What may be changed: ids or names.
         look: The command that shows it.
+        within: Seconds after which Redis refuses the command, if it does.
     """
+    late = (
+        f"if it is still on its way, Redis does it within {within:g} s, and not later"
+        if within is not None
+        else "if something on its way holds it up, it is done when it arrives"
+    )
     return RedisUnavailableError(
         f"Redis at {settings.redis_url} got the command for {doing}, and its answer was lost "
-        f"({_shown(error, settings)}): it may be done, for {named(about)}. Look before you do it again: "
-        f"`{look}`."
+        f"({_shown(error, settings)}): it may be done, for {named(about)}; {late}. "
+        f"Look before you do it again: `{look}`."
     )
 
 

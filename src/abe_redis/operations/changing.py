@@ -101,13 +101,14 @@ class Change:
 
 @asynccontextmanager
 async def changing(
-    scope: Scope, what: str, *, doing: str, look: str, **facts: object
+    scope: Scope, what: str, within: float | None = None, /, *, doing: str, look: str, **facts: object
 ) -> AsyncIterator[Change]:
     """Open Redis for a change, and record in the end what was done, also if the block fails or is cancelled.
 
     Args:
         scope: The caller's.
         what: The name of the change in the audit.
+        within: Seconds after which Redis refuses it, if it does.
         doing: What is done, for sentences about failures.
         look: The command that shows whether it is done.
         facts: More about the change for the audit.
@@ -122,8 +123,9 @@ async def changing(
                 except failures.FAILURES as error:
                     if not change.perhaps:
                         raise
+                    about = change.perhaps
                     raise failures.uncertain(
-                        error, scope.settings, doing=doing, about=change.perhaps, look=look
+                        error, scope.settings, doing=doing, about=about, look=look, within=within
                     ) from None
     finally:
         if change is not None:

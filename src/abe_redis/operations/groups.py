@@ -15,6 +15,7 @@ from abe_redis.runtime.shell import command
 from abe_redis.schemas import GroupChange, GroupOfStream, GroupsResult
 from abe_redis.schemas.stats import is_agent
 from abe_redis.streams import manage, names, peek
+from abe_redis.streams.turns import SECONDS, Turn
 
 _EMPTY = " The stream is new, and empty until its first event: check its name."
 _STARTS = {"beginning": "It starts at the beginning.", "now": "It gets later events only."}
@@ -277,7 +278,7 @@ class Groups:
             redis = begun.redis
             makes = await streams_to_come.may_pause(self._scope, redis, name, group, create=create_stream)
             is_new = makes and await peek.kind(redis, name) == "none"
-            pausing = partial(manage.pause, redis, name, group, paused=True, makes=makes)
+            pausing = partial(manage.pause, redis, name, group, paused=True, makes=makes, turn=Turn(name))
             await begun.step(pausing, [group], paused)
         return change
 
@@ -293,7 +294,7 @@ class Groups:
 
         async with self._pausing("resume", "resuming", name, group) as begun:
             await self._scope.check_exists(begun.redis, name)
-            resuming = partial(manage.pause, begun.redis, name, group, paused=False)
+            resuming = partial(manage.pause, begun.redis, name, group, paused=False, turn=Turn(name))
             await begun.step(resuming, [group], resumed)
         return change
 
@@ -310,7 +311,8 @@ class Groups:
     ) -> AbstractAsyncContextManager[Change]:
         """As `changing`, for a group."""
         facts, look = {"stream": stream, "group": group}, command("group list", stream)
-        return changing(self._scope, f"group {what}", doing=f"{doing} {stream!r}", look=look, **facts)
+        doing = f"{doing} {stream!r}"
+        return changing(self._scope, f"group {what}", SECONDS, doing=doing, look=look, **facts)
 
     @asynccontextmanager
     async def _naming_groups(self, redis: Redis, stream: str, group: str) -> AsyncIterator[None]:

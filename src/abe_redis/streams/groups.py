@@ -22,8 +22,9 @@ hash beside the stream has these records per group:
 - `worked`: since when it has had workers, also when none is there now
 - `trail`: how often and when it was recorded: see `trail`
 
-Two more fields: `removed` names the groups that our own command removed last; `full` has the bound by which
-a publisher was refused last, and the length that the stream had then.
+Three more fields: `removed` names the groups that our own command removed last; `changed` the last change of
+a group by hand, see `turns`; `full` has the bound by which a publisher was refused last, and the length that
+the stream had then.
 """
 
 from collections.abc import Sequence

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from abe_redis.streams import names
 from abe_redis.streams.publish import announce
 from abe_redis.streams.scripts import Argument, Script
+from abe_redis.streams.turns import Turn
 
 BEGINNING = "0-0"
 """The position before the first entry."""
@@ -68,7 +69,7 @@ async def create(
     """
     keys = [stream, names.records(stream), names.pending(stream, group), names.due(stream, group)]
     arguments: list[Argument] = [group, position, int(force), MOST_COUNTED, int(makes_stream)]
-    answer = _answer(await _CREATE(redis, keys, arguments))
+    answer = _answer(await Turn(stream).run(redis, _CREATE, keys, arguments))
     if makes_stream:
         await announce(redis, [stream])
     return answer
@@ -91,7 +92,8 @@ async def reset(
     """
     keys = [stream, names.records(stream), names.due(stream, group)]
     how = "look" if dry_run else int(force)
-    left, moved = _answer(await _RESET(redis, keys, [group, position, how, MOST_COUNTED]))
+    arguments: list[Argument] = [group, position, how, MOST_COUNTED]
+    left, moved = _answer(await Turn(stream).run(redis, _RESET, keys, arguments))
     return left, moved or (dry_run and force)
 
 
@@ -109,7 +111,7 @@ async def remove(redis: Redis, stream: str, group: str, *, force: bool) -> tuple
     """
     more = (of(stream, group) for of in (names.due, names.leases, names.held, names.pending))
     keys = [stream, names.records(stream), *more]
-    return _answer(await _REMOVE(redis, keys, [group, int(force), MOST_COUNTED]))
+    return _answer(await Turn(stream).run(redis, _REMOVE, keys, [group, int(force), MOST_COUNTED]))
 
 
 def _answer(answer: Sequence[int]) -> tuple[Unfinished, bool]:
@@ -139,8 +141,10 @@ async def replay(redis: Redis, stream: str, group: str, first: str, last: str) -
     bounds: list[Argument] = []
     replayed: int
     while True:
-        arguments: list[Argument] = [group, start, last, _REPLAYED_AT_ONCE, first, *bounds]
-        replayed, reached, bound = await _REPLAY(redis, [stream, names.records(stream)], arguments)
+        step: list[Argument] = [group, start, last, _REPLAYED_AT_ONCE, first]
+        replayed, reached, bound = await Turn(stream).run(
+            redis, _REPLAY, [stream, names.records(stream)], step, *bounds
+        )
         total += replayed
         bounds = [bound]
         if reached is None:
@@ -151,7 +155,9 @@ async def replay(redis: Redis, stream: str, group: str, first: str, last: str) -
 _PAUSE = Script.load("pause_group")
 
 
-async def pause(redis: Redis, stream: str, group: str, *, paused: bool, makes: bool = False) -> bool:
+async def pause(
+    redis: Redis, stream: str, group: str, *, paused: bool, makes: bool = False, turn: Turn | None = None
+) -> bool:
     """Pause or resume a group; its consumers notice within about two seconds.
 
     Args:
@@ -160,6 +166,7 @@ async def pause(redis: Redis, stream: str, group: str, *, paused: bool, makes: b
         group: The group.
         paused: Whether it is to be paused.
         makes: Make a group that does not exist yet, at the beginning, and its stream, empty.
+        turn: The same for each try.
 
     Returns:
         Whether this changed the group.
@@ -168,7 +175,8 @@ async def pause(redis: Redis, stream: str, group: str, *, paused: bool, makes: b
         redis.ResponseError: NOGROUP, when it does not exist.
     """
     arguments: list[Argument] = [group, int(paused), int(makes)]
-    changed = bool(await _PAUSE(redis, [stream, names.records(stream)], arguments))
+    turn = turn or Turn(stream)
+    changed = bool(await turn.run(redis, _PAUSE, [stream, names.records(stream)], arguments))
     await announce(redis, [stream])
     return changed
 

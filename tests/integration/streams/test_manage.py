@@ -203,16 +203,16 @@ async def test_a_group_with_unknown_lag_counts_as_unfinished(commands: Redis) ->
 
 
 class Between:
-    """A client that lets something happen when it has sent its first command."""
+    """A client that lets something happen when it has sent its first command, after that for its turn."""
 
     def __init__(self, redis: Redis, then: Any) -> None:
-        self._redis, self._then = redis, then
+        self._redis, self._then, self._count = redis, then, 0
 
     async def execute_command(self, *words: Any) -> Any:
         answer = await cast("Any", self._redis).execute_command(*words)
-        then, self._then = self._then, None
-        if then is not None:
-            await then()
+        self._count += 1
+        if self._count == 2:
+            await self._then()
         return answer
 
 

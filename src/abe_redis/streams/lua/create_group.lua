@@ -8,9 +8,10 @@
 -- KEYS  the stream, its records, what the group has pending, the sorted set of postponed entries
 -- ARGV  group, the position, 1 to make it though it has not finished everything (else 0),
 --       up to how many undelivered entries are counted one by one, 1 to make the stream if there is none
---       (else 0)
+--       (else 0), and its turn
 -- Answers how many entries the destroyed group had pending, how many undelivered ones lie before the
--- position, 1 if these are all (else 0), and 1 if it was made (else 0); or Redis's error.
+-- position, 1 if these are all (else 0), and 1 if it was made (else 0); or Redis's error, or an error when it
+-- is out of turn.
 -- flags: allow-oom
 
 -- include: beyond_end
@@ -23,8 +24,11 @@
 -- include: destroyed
 -- include: left_unfinished
 -- include: not_due
+-- include: turn
 local stream, records, due = KEYS[1], KEYS[2], KEYS[4]
 local group, position, force, most_counted = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
+local refused = out_of_turn(records, ARGV[6], ARGV[7], ARGV[8])
+if refused then return refused end
 local makes_stream = ARGV[5] == '1' and redis.call('EXISTS', stream) == 0
 if makes_stream then position = '0' end
 local pending, passed, is_all = 0, 0, 1
@@ -57,5 +61,6 @@ if made.err then return made end
 begin_records(stream, records, group,
   {'last', 'lost', 'deleted', 'paused', 'reclaimed', 'let go', 'given', 'taken over', 'known', 'gone'})
 none_due(due)
+note_turn(records, ARGV[7])
 if last then note_given_up(records, group, {'<=' .. last}, holders) end
 return {pending, passed, is_all, 1}

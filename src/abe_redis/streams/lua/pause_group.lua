@@ -3,16 +3,19 @@
 -- its stream, empty: so nothing of it is delivered before it is paused.
 --
 -- KEYS  the stream, its records
--- ARGV  group, 1 to pause it or 0 to let it go on, 1 to make what does not exist yet (else 0)
--- Answers 1 if that changed anything, else 0; or an error when there is no such group.
+-- ARGV  group, 1 to pause it or 0 to let it go on, 1 to make what does not exist yet (else 0), and its turn
+-- Answers 1 if that changed anything, else 0; or an error when there is no such group, or it is out of turn.
 -- flags: allow-oom
 
 -- include: facts
 -- include: floor
 -- include: make_group
 -- include: begin_records
+-- include: turn
 local stream, records = KEYS[1], KEYS[2]
 local group, pause, makes = ARGV[1], ARGV[2] == '1', ARGV[3] == '1'
+local refused = out_of_turn(records, ARGV[4], ARGV[5], ARGV[6])
+if refused then return refused end
 local info = redis.call('EXISTS', stream) == 1 and facts(redis.call('XINFO', 'STREAM', stream))
 local is_known = group_of(stream, group) or (info and redis.call('HGET', records, 'floor ' .. group))
 if not is_known then
@@ -23,6 +26,7 @@ if not is_known then
   if made.err then return made end
   begin_records(stream, records, group, {})
 end
+note_turn(records, ARGV[5])
 local seconds = redis.call('TIME')[1]
 if pause then
   if redis.call('HGET', records, 'paused ' .. group) then return 0 end

@@ -4,9 +4,9 @@
 -- KEYS  the stream, its records, the sorted set of postponed entries, consumers' records of their leases,
 --       and of what they hold, what the group has pending
 -- ARGV  group, 1 to remove it though it has not finished everything (else 0), up to how many entries are
---       counted one by one where Redis does not know how many were not delivered
+--       counted one by one where Redis does not know how many were not delivered, and its turn
 -- Answers how many entries were pending, how many were not delivered, 1 if these are all (else 0), and 1 if
--- it was removed (else 0); or an error when there is no such group.
+-- it was removed (else 0); or an error when there is no such group, or it is out of turn.
 
 -- include: beyond_end
 -- include: count_between
@@ -15,8 +15,11 @@
 -- include: ids
 -- include: removed_groups
 -- include: not_due
+-- include: turn
 local stream, records, due, leases, held, listed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local group, force, most_counted = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3])
+local refused = out_of_turn(records, ARGV[4], ARGV[5], ARGV[6])
+if refused then return refused end
 local of, found = group_of(stream, group), redis.pcall('XINFO', 'STREAM', stream)
 local info = facts(is_absent(found, 'XINFO STREAM') and {} or found)
 local first, pending = info['first-entry'], 0
@@ -48,6 +51,7 @@ if force or (pending == 0 and unread == 0) then
   none_due(due)
   redis.call('DEL', leases, held, listed)
   note_removed(records, group)
+  note_turn(records, ARGV[5])
   return {pending, unread, is_all, 1}
 end
 return {pending, unread, is_all, 0}

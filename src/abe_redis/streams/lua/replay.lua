@@ -8,19 +8,22 @@
 --
 -- KEYS  the stream, its records
 -- ARGV  group, the first position of this step and the last, how many entries one step looks at, the first
---       position of the range, and the bound that the first step answered (none in the first step)
+--       position of the range, its turn, and the bound that the first step answered (none in the first step)
 -- Answers how many will be delivered again, the last id it looked at (false: there is no more), and the
--- bound; or an error when there is no such group.
+-- bound; or an error when there is no such group, or it is out of turn.
 
 -- include: facts
 -- include: ids
 -- include: nobody
 -- include: settled
+-- include: turn
 local stream, records = KEYS[1], KEYS[2]
 local group, from, to, step, first = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local refused = out_of_turn(records, ARGV[6], ARGV[7], ARGV[8])
+if refused then return refused end
 local of = group_of(stream, group)
 if not of then return redis.error_reply('NOGROUP No such consumer group') end
-local replayed, last, bound = 0, false, ARGV[6] or of['last-delivered-id']
+local replayed, last, bound = 0, false, ARGV[9] or of['last-delivered-id']
 
 local function is_in_range(id)
   local found = string.match(id, '^%d+%-%d+$') and redis.call('XREVRANGE', stream, id, first, 'COUNT', 1)[1]
@@ -48,4 +51,5 @@ for _, entry in ipairs(redis.call('XRANGE', stream, from, to, 'COUNT', step)) do
     replayed = replayed + 1
   end
 end
+note_turn(records, ARGV[7])
 return {replayed, last, bound}

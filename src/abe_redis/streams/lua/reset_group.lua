@@ -8,10 +8,10 @@
 --
 -- KEYS  the stream, its records, the sorted set of postponed entries
 -- ARGV  group, the position, 1 to move it though it has not finished everything (else 0; or `look`, to move
---       nothing), up to how many undelivered entries are counted one by one
+--       nothing), up to how many undelivered entries are counted one by one, and its turn
 -- Answers how many entries were pending, how many undelivered ones lie before the position, 1 if these are
 -- all (else 0), and 1 if it was moved, or with `look` has nothing to finish (else 0); or an error when there
--- is no such group.
+-- is no such group, or it is out of turn.
 
 -- include: beyond_end
 -- include: read_at
@@ -22,8 +22,11 @@
 -- include: given_up
 -- include: nobody
 -- include: not_due
+-- include: turn
 local stream, records, due = KEYS[1], KEYS[2], KEYS[3]
 local group, position, force, most_counted = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
+local refused = out_of_turn(records, ARGV[5], ARGV[6], ARGV[7])
+if refused then return refused end
 local of = group_of(stream, group)
 if not of then return redis.error_reply('NOGROUP No such consumer group') end
 local lost, removed = put_back_dropped(stream, records, of)
@@ -49,4 +52,5 @@ end
 redis.call(to_position('SETID', stream, group, position, read_at(stream, position)))
 begin_records(stream, records, group, {'last', 'lost', 'deleted', 'reclaimed', 'given', 'known', 'gone'})
 none_due(due)
+note_turn(records, ARGV[6])
 return {pending, passed, is_all, 1}
