@@ -181,7 +181,7 @@ async def a_deleted_stream(night: "Night", __: ExitStack) -> None:
         admin.delete(STREAM)
     night.note("destroyed")
     await night.publish(5)
-    night.said["deleted stream"] = await night.advised("removed before it had finished with them")
+    night.said["deleted stream"] = await night.advised("before it had finished with them")
     (stream,) = await night.operations.glance(stream=STREAM)
     night.lost += sum(group.lost for group in stream.groups)
 

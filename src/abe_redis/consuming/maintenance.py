@@ -154,7 +154,7 @@ class Maintenance:
             )
             found = dict(zip(streams, recorded, strict=True))
             for stream, progress in found.items():
-                say_lost(stream, self._group, progress.lost)
+                say_lost(stream, self._group, progress.lost - progress.unlisted)
                 say_put_back(stream, self._group, progress.put_back)
             self.given_up = {stream: one.given_up for stream, one in found.items() if one.given_up}
             self._older_data.look({stream: progress.trail for stream, progress in found.items()})

@@ -165,7 +165,8 @@ def lost(at: Situation) -> Verdict:
     for group in at.stats.groups:
         if group.lost:
             events = "1 event" if group.lost == 1 else f"{group.lost} events"
-            said.append(f"Group {group.name!r} lost {events}: removed before it had finished with them.")
+            how = "removed, or dropped with a consumer, before it had finished with them"
+            said.append(f"Group {group.name!r} lost {events}: {how}.")
     if count := at.stats.lost_unread:
         events = "1 event was" if count == 1 else f"{count} events were"
         said.append(f"{events} removed before any group had read them (REDIS_STREAM_TRIM_UNREAD).")

@@ -118,7 +118,8 @@ class GroupStats(DeferredModel):
     )
     lost: int = Field(
         description="Entries that were removed before the group had finished them: by XTRIM, XDEL or DEL of "
-        "others, by eviction, or by trimming when the group was unused for too long."
+        "others, by eviction, or by trimming when the group was unused for too long. Or dropped with a "
+        "consumer (XGROUP DELCONSUMER) while too many were pending to know which: these are there still."
     )
     consumers: list[ConsumerStats]
 

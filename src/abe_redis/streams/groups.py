@@ -35,6 +35,7 @@ from redis.asyncio import Redis
 
 from abe_redis.streams import ids, names
 from abe_redis.streams.beyond_end import say_set_back
+from abe_redis.streams.losses import say_unlisted
 from abe_redis.streams.scripts import Argument, Script
 from abe_redis.streams.trail import Trail
 
@@ -154,6 +155,8 @@ class Progress:
     given_up: str = field(default="", compare=False)
     """The number by which the consumer confirms that it let go of what a person took from it; empty if
     nobody took anything."""
+    unlisted: int = field(default=0, compare=False)
+    """How many of the lost entries a removed consumer had held, and nobody can tell from finished ones."""
 
     @property
     def is_left_out(self) -> bool:
@@ -177,7 +180,11 @@ async def record_progress(
     answers = await _RECORD.each(redis, streams, arguments, keys=lambda some: names.with_all(some, group))
     for stream, answer in zip(streams, answers, strict=True):
         say_set_back(stream, group, answer[5])
+        say_unlisted(stream, group, answer[7])
     return [
-        Progress(lost, unfinished, bool(is_full), length, put_back, Trail.read(trail), given_up.decode())
-        for lost, unfinished, is_full, length, put_back, _, trail, given_up in answers
+        Progress(
+            *(lost, unfinished, bool(is_full), length, put_back, Trail.read(trail), given_up.decode()),
+            unlisted=unlisted,
+        )
+        for lost, unfinished, is_full, length, put_back, _, trail, unlisted, given_up in answers
     ]

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from abe_redis.runtime import plurals
+from abe_redis.runtime.shell import command
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,4 +34,21 @@ def say_put_back(stream: str, group: str, count: int) -> None:
             stream,
             group,
             *(["it" if count == 1 else "them"] * 4),
+        )
+
+
+def say_unlisted(stream: str, group: str, count: int) -> None:
+    """Log how many entries a removed consumer had held that nobody can tell from finished ones, if any."""
+    if count:
+        one = count == 1
+        _LOG.error(
+            "%s of %r that group %r had not finished %s dropped with a consumer that somebody removed "
+            "(XGROUP DELCONSUMER), and %s as lost: so many were pending that nobody knows which they are. "
+            "Unless somebody removed them, they are in the stream still, and `%s` delivers them again, "
+            "together with what was finished since that point.",
+            plurals.count(count, "event"),
+            stream,
+            group,
+            *(("was", "counts") if one else ("were", "count")),
+            command("group replay", stream, group, options="--from POINT"),
         )

@@ -16,7 +16,7 @@ from abe_redis.runtime import clock
 from abe_redis.streams import names, slots
 from abe_redis.streams.beyond_end import say_set_back
 from abe_redis.streams.lease import Leased, Portion, Taken, fields_of, take
-from abe_redis.streams.losses import say_gone, say_put_back
+from abe_redis.streams.losses import say_gone, say_put_back, say_unlisted
 from abe_redis.streams.patterns import Patterns
 from abe_redis.streams.renewal import AGAIN, Sure, never
 from abe_redis.streams.scripts import Argument, Script
@@ -227,6 +227,7 @@ async def load(
         lost += gone
         say_put_back(stream, owner.group, answer[4])
         say_set_back(stream, owner.group, answer[5])
+        say_unlisted(stream, owner.group, answer[7])
         left = left or answer[6].decode()
         entries += [
             (

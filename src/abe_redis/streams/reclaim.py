@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from abe_redis.runtime import clock
 from abe_redis.streams import names, slots
 from abe_redis.streams.lease import Leased, fields_of
-from abe_redis.streams.losses import say_put_back
+from abe_redis.streams.losses import say_put_back, say_unlisted
 from abe_redis.streams.scripts import Argument, Script
 
 NOTHING_PENDING = ""
@@ -67,10 +67,12 @@ async def reclaim(
             keys = names.with_all(some, group)
             begins = (places.get(one) or FIRST for one in some)
             asked_at = clock.now()
-            taken, gone, looked, put_back = await _RECLAIM(redis, keys, [*arguments, *begins])
+            taken, gone, looked, put_back, unlisted = await _RECLAIM(redis, keys, [*arguments, *begins])
             lost.update(stream.decode() for stream in gone)
             for stream, some_back in batched(put_back, 2):
                 say_put_back(stream.decode(), group, some_back)
+            for stream, hidden in batched(unlisted, 2):
+                say_unlisted(stream.decode(), group, hidden)
             for stream, place in zip(some, (place.decode() for place in looked), strict=False):
                 places[stream] = place
                 if place not in {NOTHING_PENDING, FIRST} and pages:

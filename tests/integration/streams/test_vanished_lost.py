@@ -96,6 +96,11 @@ async def test_what_is_erased_or_reset_on_purpose_stays_away(commands: Redis) ->
     assert (progress.put_back, progress.lost) == (0, 0)
 
 
+UNLISTED = (
+    "10 events of '{t}a' that group 'g' had not finished were dropped with a consumer that somebody removed"
+)
+
+
 async def fill_many(redis: Redis) -> list[str]:
     pipeline = redis.pipeline(transaction=False)
     await fill(redis, A, 1)
@@ -105,7 +110,7 @@ async def fill_many(redis: Redis) -> list[str]:
     return [entry_id for entry_id, _ in await entries(redis, A)]
 
 
-async def test_more_than_a_list_has_counts_as_lost(commands: Redis) -> None:
+async def test_more_than_a_list_has_counts_as_lost(commands: Redis, caplog: pytest.LogCaptureFixture) -> None:
     """3,000 entries are listed; whatever else a removed consumer held is counted, at least."""
     await fill_many(commands)
     await join(commands, "dead")
@@ -113,9 +118,26 @@ async def test_more_than_a_list_has_counts_as_lost(commands: Redis) -> None:
     await record(commands)
     await remove(commands, "dead")
     progress = await record(commands)
-    assert (progress.put_back, progress.lost) == (3000, 10)
+    assert (progress.put_back, progress.lost, progress.unlisted) == (3000, 10, 10)
     progress = await record(commands)
     assert (progress.put_back, progress.lost) == (0, 0)
+    assert caplog.text.count(UNLISTED) == 1
+
+
+@HOW
+async def test_whoever_finds_it_says_that_it_is_in_the_stream_still(
+    commands: Redis, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await fill_many(commands)
+    await join(commands, "dead")
+    await take(commands, "dead", 3010)
+    await record(commands)
+    await remove(commands, "dead")
+    await taken_over(commands, how)
+    assert await recorded(commands, A, "lost") == b"10"
+    assert caplog.text.count(UNLISTED) == 1
+    assert f"`abe-redis group replay '{A}' g --from POINT` delivers them again" in caplog.text
+    assert "XTRIM" not in caplog.text
 
 
 @pytest.mark.parametrize(("position", "found"), [("$", (3007, 0)), ("99999999999999-0", (3000, 7))])

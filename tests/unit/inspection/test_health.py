@@ -109,8 +109,8 @@ def test_losses_are_reported_even_beside_waiting_events() -> None:
     assert judged(group("a", lost=1), group("b", lost=2), group("c")) == (
         "ok",
         (
-            "Group 'a' lost 1 event: removed before it had finished with them. "
-            "Group 'b' lost 2 events: removed before it had finished with them."
+            "Group 'a' lost 1 event: removed, or dropped with a consumer, before it had finished with them. "
+            "Group 'b' lost 2 events: removed, or dropped with a consumer, before it had finished with them."
         ),
     )
 

@@ -186,7 +186,15 @@ RULE_BY_RULE = [
     ),
     ("disused", [BUSY | {"unused_seconds": 9 * DAY}], {}, (None, DISUSED)),
     ("disused", [{"unused_seconds": 9 * DAY}], {}, (None, "")),
-    ("lost", [{"lost": 1}], {}, (None, "Group 'g' lost 1 event: removed before it had finished with them.")),
+    (
+        "lost",
+        [{"lost": 1}],
+        {},
+        (
+            None,
+            "Group 'g' lost 1 event: removed, or dropped with a consumer, before it had finished with them.",
+        ),
+    ),
     ("lost", [{}], {}, (None, "")),
     ("dead_letters", [{}], {"dead_letters": 1}, ("dead_letters", LETTER)),
     ("dead_letters", [{}], {}, (None, "")),

@@ -18,7 +18,8 @@
 -- id, fields, number of deliveries, for how many ms it is still postponed, and 1 if a handler may have
 -- begun it (else 0); how many entries were removed in the meantime; the id from which the next page begins
 -- ('': there is none); how many entries it put back; the new and the former position of a group that it set
--- back (else ''): see `beyond_end`; and the first entry that it left to another holder (else '').
+-- back (else ''): see `beyond_end`; the first entry that it left to another holder (else ''); and how many
+-- more entries are lost although they are in the stream still: see `vanished`.
 -- Or an error when there is no such group.
 
 -- include: agents
@@ -45,7 +46,7 @@ local now, found, lost, moved = now_ms(), {}, 0, ''
 if is_to_come(of['last-delivered-id'], now) then
   moved, of = set_back(stream, records, of, facts(redis.call('XINFO', 'STREAM', stream)))
 end
-local gone, put_back = 0, 0 -- how many were counted already; and put back
+local gone, put_back, unlisted = 0, 0, 0 -- how many were counted already; put back; and are there still
 local left = '' -- the first entry that it leaves to another holder
 
 say_lease(leases, consumer, lease_ms, now)
@@ -61,8 +62,8 @@ end
 
 if from == '-' then
   put_back_given(stream, records, group)
-  local vanished, more_gone = put_back_vanished(stream, records, due, leases, pending, group, now)
-  gone, put_back = gone + more_gone, vanished
+  local vanished, more_gone, hidden = put_back_vanished(stream, records, due, leases, pending, group, now)
+  gone, put_back, unlisted = gone + more_gone - hidden, vanished, hidden
   local postponed = redis.call('ZRANGE', due, 0, 999, 'WITHSCORES')
   for i = 1, #postponed, 2 do
     local id, deliveries = postponed[i], postponed_deliveries(postponed[i + 1])
@@ -136,4 +137,4 @@ write_given(group)
 if #found > 0 then note_reached(records, group, found[#found][1]) end
 if lost > 0 then redis.call('HINCRBY', records, 'lost ' .. group, lost) end
 local next_page = #rows == count and '(' .. rows[count][1] or ''
-return {1, of['last-delivered-id'], found, lost + gone, next_page, put_back, moved, left}
+return {1, of['last-delivered-id'], found, lost + gone, next_page, put_back, moved, left, unlisted}

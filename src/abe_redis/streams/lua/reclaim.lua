@@ -17,9 +17,10 @@
 --       the consumer may be under way (else 0); per stream: where the page begins, if it has many pending
 --       entries ('-': at the first)
 -- Answers the entries, each with its stream, id, fields, number of deliveries, and 1 if a handler may have
--- begun it (else 0); the stream of each lost entry; and for each stream that it looked at, the first of
+-- begun it (else 0); the stream of each lost entry; for each stream that it looked at, the first of
 -- them: '' when nothing is pending, '-' when it looked at all pending entries, else where the next page
--- begins.
+-- begins; streams, each with how many entries it put back; and streams, each with how many more are lost
+-- although they are in the stream still: see `vanished`.
 
 -- include: clock
 -- include: agents
@@ -40,7 +41,7 @@ local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most_with_redelivered, limit, counted = tonumber(ARGV[4]), math.min(100, tonumber(ARGV[5])), ARGV[6]
 local recent_ms, is_beside_read = tonumber(ARGV[7]), ARGV[8] == '1'
 local now = now_ms()
-local taken, lost, looked, put_back = {}, {}, {}, {}
+local taken, lost, looked, put_back, unlisted = {}, {}, {}, {}, {}
 local most_scanned, page = 10000, 1000 -- pending entries: in one go, or else at a time
 local work, most_work = 0, 1000 -- microseconds, roughly
 
@@ -193,10 +194,11 @@ for i = 1, #KEYS, 5 do
     put_back_given(stream, records, group)
     known = nil
   end
-  local count, gone = put_back_vanished(
+  local count, gone, hidden = put_back_vanished(
     stream, records, due, leases, pending, group, now, recent_ms, nil, known)
   if count > 0 then put_back[#put_back + 1], put_back[#put_back + 2] = stream, count end
-  for _ = 1, gone do lost[#lost + 1] = stream end
+  if hidden > 0 then unlisted[#unlisted + 1], unlisted[#unlisted + 2] = stream, hidden end
+  for _ = 1, gone - hidden do lost[#lost + 1] = stream end
   local postponed = is_any_due and redis.call('ZCARD', due) or 0
   if postponed > 0 then take_due(stream, due, records) end
   looked[#looked + 1] = take_idle(stream, due, records, leases, postponed, ARGV[8 + (i + 4) / 5])
@@ -206,4 +208,4 @@ for i = 1, #KEYS, 5 do
 end
 write_reclaimed(group)
 write_given(group)
-return {taken, lost, looked, put_back}
+return {taken, lost, looked, put_back, unlisted}

@@ -22,7 +22,8 @@
 -- how many the group has not finished (-1: another consumer has recorded it recently, so it was left out);
 -- 1 if the server has no memory left (else 0); the length of the stream (-1: it was left out, or the group
 -- does not exist); how many entries it put back; the new and the former position of a group that it set back
--- (else ''); the trail of the group's records; and the number by which the consumer confirms that it has
+-- (else ''); the trail of the group's records; how many of the removed entries are in the stream still: see
+-- `vanished`; and the number by which the consumer confirms that it has
 -- looked for what a person took from it (else ''): see `given_up`. If the first streams have many groups
 -- or pending entries, it answers only for these.
 
@@ -58,11 +59,11 @@ end
 -- Records a group, of whose records it is given the trail, what they say of the list, and of removed entries.
 local function look(stream, records, due, leases, pending, trail, said, gone)
   local of = group_of(stream, group)
-  if not of then return {0, 0, 0, -1, 0, '', trail} end
+  if not of then return {0, 0, 0, -1, 0, '', trail, 0} end
   local info = facts(redis.call('XINFO', 'STREAM', stream))
   local moved, as_it_is = set_back(stream, records, of, info)
   if moved ~= '' then of = as_it_is end
-  local put_back, lost = put_back_vanished(
+  local put_back, lost, unlisted = put_back_vanished(
     stream, records, due, leases, pending, group, now, nil, of, said, gone)
   if put_back > 0 then of = group_of(stream, group) end
   if put_back + lost > 0 then
@@ -88,7 +89,7 @@ local function look(stream, records, due, leases, pending, trail, said, gone)
   if of['entries-read'] then
     redis.call(to_position('SETID', stream, group, of['last-delivered-id'], of['entries-read']))
   end
-  return {lost, unfinished, is_full, info['length'], put_back, moved, trail}
+  return {lost, unfinished, is_full, info['length'], put_back, moved, trail, unlisted}
 end
 
 for i = 1, #KEYS, 5 do
@@ -96,7 +97,7 @@ for i = 1, #KEYS, 5 do
   local stream, records, due, leases, pending = unpack(KEYS, i, i + 4)
   local used, trail, said, gone, taken = unpack(redis.call('HMGET', records,
     'used ' .. group, 'trail ' .. group, 'known ' .. group, 'gone ' .. group, 'taken ' .. group))
-  local answer = is_recent_record(used) and {0, -1, 0, -1, 0, '', trail or ''}
+  local answer = is_recent_record(used) and {0, -1, 0, -1, 0, '', trail or '', 0}
     or look(stream, records, due, leases, pending, trail or '', said, gone)
   answer[#answer + 1] = last_given_up(taken, consumer)
   answers[#answers + 1] = answer

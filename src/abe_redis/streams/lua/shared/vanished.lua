@@ -58,24 +58,27 @@ local function put_back_one(stream, records, due, group, last, id, deliveries)
   return note_gone(stream, records, group, id) and -1 or 0
 end
 
--- Puts back what vanished; answers how many entries, and how many are lost. With `quick`, not if the group
--- looks as it did when it was listed, and nothing is noted since; nor if it was listed less than `quick` ms
--- ago, because what had vanished by then was put back first. A caller that has read the facts of the group
--- gives them (`of`); so does one that has read what the records say of the list (`said`), and of removed
--- entries (`gone`).
+-- Puts back what vanished; answers how many entries, how many are lost, and how many of the lost ones are in
+-- the stream still, as far as is known: too many were pending to tell them from finished ones. With `quick`,
+-- not if the group looks as it did when it was listed, and nothing is noted since; nor if it was listed less
+-- than `quick` ms ago, because what had vanished by then was put back first. A caller that has read the facts
+-- of the group gives them (`of`); so does one that has read what the records say of the list (`said`), and of
+-- removed entries (`gone`).
 local function put_back_vanished(stream, records, due, leases, pending, group, now, quick, of, said, gone)
   local known = said and known_in(said) or said == nil and known_of(records, group)
-  if known and quick and math.abs(now - known.at) < quick then return 0, 0 end
+  if known and quick and math.abs(now - known.at) < quick then return 0, 0, 0 end
   of = known and (of or group_of(stream, group))
-  if not of then return 0, 0 end
+  if not of then return 0, 0, 0 end
   local is_set_back = before(of['last-delivered-id'], known.position)
   local is_same = of['last-delivered-id'] == known.position and of['pending'] == known.pending
-  if quick and is_same and redis.pcall('HLEN', pending) == 1 then return 0, 0 end -- the list alone
+  if quick and is_same and redis.pcall('HLEN', pending) == 1 then return 0, 0, 0 end -- the list alone
   local there = names_of(stream, group)
   local vanished, live, others = vanished_of(known, leases, there, now)
-  if not (vanished or is_set_back or may_miss(known, pending, records, group, of, gone)) then return 0, 0 end
+  if not (vanished or is_set_back or may_miss(known, pending, records, group, of, gone)) then
+    return 0, 0, 0
+  end
   local text, settled, settled_count, begun, back = listed_of(pending, records, group)
-  if not text then return 0, 0 end
+  if not text then return 0, 0, 0 end
   local count, lost, unlisted, last, is_listed = 0, 0, 0, of['last-delivered-id'], {}
   local last_listed = known.position
   local function put_back(id, deliveries)
@@ -125,5 +128,5 @@ local function put_back_vanished(stream, records, due, leases, pending, group, n
     redis.call('HDEL', records, 'known ' .. group)
     lost = lost + uncertain
   end
-  return count, lost
+  return count, lost, math.max(0, uncertain)
 end
